@@ -1,0 +1,32 @@
+"""The one exception family: what cannot be delivered is refused when it is asked for."""
+
+from __future__ import annotations
+
+__all__ = ["Infeasible", "PoorWarning"]
+
+
+class Infeasible(ValueError):
+    """What was asked cannot be delivered; the message gives the fact, the numbers and the way out.
+
+    Args:
+        fact: what is wrong, with the two numbers that show it, in the user's own names.
+        way_out: what to pass instead.
+
+    Example:
+        >>> raise Infeasible("batch_size is 0, the least is 1", "pass batch_size=1 or more")
+        Traceback (most recent call last):
+        ...
+        batchwright.errors.Infeasible: batch_size is 0, the least is 1; pass batch_size=1 or more.
+    """
+
+    def __init__(self, fact: str, way_out: str) -> None:
+        super().__init__(fact, way_out)
+        self.fact = fact
+        self.way_out = way_out
+
+    def __str__(self) -> str:
+        return f"{self.fact}; {self.way_out}."
+
+
+class PoorWarning(UserWarning):
+    """What was asked is delivered but costs something; the message says what it costs."""

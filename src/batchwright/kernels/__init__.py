@@ -1,0 +1,1 @@
+"""The hot loops: nopython-compiled, pure functions of arrays."""

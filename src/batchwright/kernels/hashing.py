@@ -1,0 +1,52 @@
+"""Randomness by address: a 64-bit integer hash of (seed, purpose, where), and nothing else.
+
+No generator holds state, so the same address gives the same bits in every process, on every platform and at every
+numpy version. The mixer is the finaliser of splitmix64 (Steele, Lea, Flood 2014, constants "variant 13" by Stafford).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .compile import inner
+
+__all__ = ["GOLDEN", "PURPOSE", "below", "child", "mix"]
+
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_FIRST = np.uint64(0xBF58476D1CE4E5B9)
+_SECOND = np.uint64(0x94D049BB133111EB)
+_U27, _U30, _U31, _U32 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(32)
+_ONE = np.uint64(1)
+
+
+class PURPOSE:
+    """What a hash is for: one number each, so that no two uses ever share bits. Never renumber: golden vectors pin them."""
+
+    PASS = 1
+    PHASE = 2
+    GROUP_ORDER = 3
+    HAND_OFFSET = 4
+    LIGHT_ORDER = 5
+    WITHIN_BATCH = 6
+    RANDOM_GROUP = 7
+    RANDOM_SAMPLE = 8
+
+
+@inner
+def mix(word: np.uint64) -> np.uint64:
+    """A bijection of 64-bit words that flips each output bit with probability one half per input bit."""
+    word = (word ^ (word >> _U30)) * _FIRST
+    word = (word ^ (word >> _U27)) * _SECOND
+    return word ^ (word >> _U31)
+
+
+@inner
+def child(key: np.uint64, number: np.uint64) -> np.uint64:
+    """The key at address `number` under `key`: children of one key are distinct, and so are chains of them."""
+    return mix(mix(key + GOLDEN) ^ (number * GOLDEN + _ONE))
+
+
+@inner
+def below(word: np.uint64, bound: np.uint64) -> np.uint64:
+    """The high 32 bits of `word` scaled to 0..bound-1, for bounds up to 2^32 (bias below bound / 2^32)."""
+    return ((word >> _U32) * bound) >> _U32
