@@ -10,22 +10,47 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import targets
     from .errors import Infeasible, PoorWarning
+    from .groups import Groups
+    from .plans import balanced, shuffled, weighted
+    from .sampler import BatchSampler
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "BatchSampler": "sampler",
+    "Groups": "groups",
     "Infeasible": "errors",
     "PoorWarning": "errors",
+    "balanced": "plans",
+    "shuffled": "plans",
+    "targets": "",
+    "weighted": "plans",
 }
 
-__all__ = ["Infeasible", "PoorWarning", "__version__"]
+__all__ = [
+    "BatchSampler",
+    "Groups",
+    "Infeasible",
+    "PoorWarning",
+    "__version__",
+    "balanced",
+    "shuffled",
+    "targets",
+    "weighted",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'batchwright' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    home = _HOME[name]  # "" for what is itself a module
+    value = (
+        getattr(importlib.import_module(f".{home}", __name__), name)
+        if home
+        else importlib.import_module(f".{name}", __name__)
+    )
     globals()[name] = value
     return value
 
