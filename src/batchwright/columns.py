@@ -120,14 +120,14 @@ def _as_array(values: Any) -> np.ndarray:
         return _from_sequence(values.to_pylist())
     if hasattr(values, "__array__"):
         return np.asarray(values)
-    if isinstance(values, (str, bytes)) or not hasattr(values, "__getitem__") or not hasattr(values, "__len__"):
+    if isinstance(values, (str, bytes)) or not isinstance(values, Sequence):
         raise _no_labels(values)
     return _from_sequence(values[:])
 
 
 def _from_sequence(values: Any) -> np.ndarray:
     values = list(values)
-    if any(isinstance(value, (str, bytes)) or value is None for value in values[:1]) or _mixed(values):
+    if isinstance(next(iter(values), 0), (str, bytes, tuple, type(None))) or _mixed(values):
         array = np.empty(len(values), object)
         array[:] = values
         return array

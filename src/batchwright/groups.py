@@ -247,11 +247,12 @@ class Groups:
         Raises:
             Infeasible: no group has this label.
         """
-        if name not in self.number_of:
+        known = self.number_of if self.starts.size else self.names  # a range looks itself up
+        if name not in known:
             raise Infeasible(f"no group is called {name!r}, there are {self._some_names()}", "pass one of these labels")
-        number = self.number_of[name]
         if not self.starts.size:
-            return np.array([number])
+            return np.array([name], np.int64)
+        number = self.number_of[name]
         start, stop = int(self.starts[number]), int(self.starts[number + 1])
         return np.arange(start, stop) if self.index is None else self.index[start:stop].astype(np.int64)
 

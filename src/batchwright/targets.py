@@ -81,7 +81,7 @@ class Target:
                 f"{self.shown} gave {len(weights)} shares for {len(counts)} groups", "give one share a group"
             )
         for name, count, weight in zip(names, counts, weights, strict=True):
-            if not (math.isfinite(weight) and weight >= 0):
+            if not 0 <= weight < math.inf:
                 raise Infeasible(f"{self.shown} gives group {name!r} the share {weight}", "give shares of 0 or more")
             if weight > 0 and count == 0:
                 raise Infeasible(
