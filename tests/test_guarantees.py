@@ -118,7 +118,7 @@ def test_g6_a_global_batch_is_balanced(seed, world, accumulate, step):
 @given(weights_of=st.integers(2, 50), seed=SEEDS)
 @example(weights_of=2, seed=0)
 def test_random_draws_hold_shares_on_average(weights_of, seed):
-    plan = bw.balanced(Groups.from_sizes({g: 5 for g in range(weights_of)}), 50, draw="random", seed=seed)
+    plan = bw.balanced(Groups.from_sizes(dict.fromkeys(range(weights_of), 5)), 50, draw="random", seed=seed)
     counts = np.bincount(plan.order.described(0, 1, 400)[1].reshape(-1), minlength=weights_of)
     expected = 20_000 / weights_of
     assert ((counts - expected) ** 2 / expected).sum() < weights_of - 1 + 6 * np.sqrt(2 * weights_of)
@@ -128,7 +128,7 @@ def test_random_draws_hold_shares_on_average(weights_of, seed):
 @given(position=st.integers(0, 10**11), groups=st.integers(1, 3000))
 def test_g9_the_work_of_going_on_does_not_depend_on_the_position(position, groups):
     """Counted in steps over groups, not in seconds: one floor sum and one layout a group, wherever it is."""
-    plan = bw.balanced(Groups.from_sizes({g: 64 for g in range(groups)}), 64)
+    plan = bw.balanced(Groups.from_sizes(dict.fromkeys(range(groups), 64)), 64)
     deck = plan.order._known[0][0]
     deck._boards[:] = [new_board(deck.heavy.size)]
     plan[position]
@@ -139,7 +139,7 @@ def test_g9_the_work_of_going_on_does_not_depend_on_the_position(position, group
 @given(world=st.sampled_from([128, 1024]), start=st.integers(0, 10**6))
 def test_g8_a_rank_pays_for_its_own_batches(world, start):
     """The work of one of its micro-batches is bounded by the groups and the rounds it jumps over, not by the world."""
-    plan = bw.balanced(Groups.from_sizes({g: 3 for g in range(500)}), 64)
+    plan = bw.balanced(Groups.from_sizes(dict.fromkeys(range(500), 3)), 64)
     deck = plan.order._known[0][0]
     deck._boards[:] = [new_board(deck.heavy.size)]
     plan.order.batches(start, world, 20)

@@ -99,7 +99,13 @@ def test_tables_by_hand(target, counts, by_hand):
 
 @given(counts=COUNTS)
 def test_shares_sum_to_one_and_survive_a_pickle(counts):
-    for target in (targets.natural(), targets.blend(0.3), targets.power(0.3), targets.capped(2), targets.repeat_factor(0.1)):
+    for target in (
+        targets.natural(),
+        targets.blend(0.3),
+        targets.power(0.3),
+        targets.capped(2),
+        targets.repeat_factor(0.1),
+    ):
         assert target.shares(counts).sum() == pytest.approx(1)
         assert np.array_equal(pickle.loads(pickle.dumps(target)).shares(counts), target.shares(counts))
 
@@ -130,7 +136,10 @@ def test_a_third_three_times_is_a_third():
         (lambda: targets.explicit({}), "no shares are given"),
         (lambda: targets.explicit({"x": 1}).shares([1], names=["a"]), "a share is given to 'x' but the labels are 'a'"),
         (lambda: targets.explicit({"a": 1}).shares([1, 1], names="ab"), "1 of 2 groups have no share, 'b' the first"),
-        (lambda: targets.explicit({"a": 0.5, "b": 0.5}).shares([1, 0], names="ab"), "'b' the share 0.5 but it has 0 samples"),
+        (
+            lambda: targets.explicit({"a": 0.5, "b": 0.5}).shares([1, 0], names="ab"),
+            "'b' the share 0.5 but it has 0 samples",
+        ),
         (lambda: targets.schedule("natural", "uniform", epochs=0), "epochs is 0"),
         (lambda: targets.schedule("natural", "uniform", epochs=1, shape="square"), "no shape is called 'square'"),
         (lambda: targets.schedule(lambda c, e: c, "uniform", epochs=1), "never settles"),

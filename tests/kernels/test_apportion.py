@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numba
 import numpy as np
 from hypothesis import given
@@ -52,7 +54,7 @@ def test_totals_are_the_sums_of_rounds(weights, tickets, start, rounds):
 def test_totals_stay_next_to_the_quota_for_ever(weights, tickets, start, rounds):
     edges = np.array(oracles.line(weights, tickets))
     found = totals(edges, rounds, np.uint64(start))
-    exact = [rounds * (int(high) - int(low)) / 2**32 for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    exact = [rounds * (int(high) - int(low)) / 2**32 for low, high in itertools.pairwise(edges)]
     assert found.sum() == rounds * tickets
     assert max(abs(f - e) for f, e in zip(found.tolist(), exact, strict=True)) < 12
 
