@@ -62,6 +62,7 @@ def main() -> int:
         return 0
     same = found == json.loads(FILE.read_text())
     count = sum(len(rows) for rows in found["vectors"].values())
+    verdict = "hold" if same else "DO NOT HOLD"
     print(f"{count} golden vectors {verdict} on Python {sys.version.split()[0]}, numpy {np.__version__}")
     return 0 if same else 1
 

@@ -143,11 +143,12 @@ class BatchSampler(torch.utils.data.BatchSampler):
         self._next = self._reached = self._fitted(self._rolled(position))
 
     def _yield_from(self, start: Position, rank: int, world_size: int) -> Iterator[list[int]]:
-        consumed = start.consumed
-        for batch in self.plan.epoch_at(start).lists(start.consumed + rank, world_size):
-            consumed += world_size
-            self._reached = self._rolled(start._replace(consumed=consumed))
-            self._next = self.plan.moved(start, start.epoch + 1)
+        epoch = self.plan.epoch_at(start)
+        following = self.plan.moved(start, start.epoch + 1)
+        after = range(start.consumed + world_size, len(epoch) + 1, world_size)
+        for consumed, batch in zip(after, epoch.lists(start.consumed + rank, world_size), strict=True):
+            self._next = following
+            self._reached = start._replace(consumed=consumed) if consumed < len(epoch) else following
             yield batch
 
     def _rolled(self, position: Position) -> Position:

@@ -68,10 +68,10 @@ def permutation(n, key):
 def whole_pass(n, wide, key, number):
     """The order of a group's samples in a pass, the seam to the pass before it mended."""
     if wide and n < 3 * wide:
-        return permutation(n, child(key, 0))
-    order = permutation(n, child(key, number))
+        return permutation(n, stream(key, 0))
+    order = permutation(n, stream(key, number))
     if wide and number:
-        tail = set(permutation(n, child(key, number - 1))[n - wide :])
+        tail = set(permutation(n, stream(key, number - 1))[n - wide :])
         repeats = [i for i in range(wide) if order[i] in tail]
         free = [i for i in range(wide, n) if order[i] not in tail]
         for i, j in zip(repeats, free, strict=False):
@@ -107,7 +107,7 @@ class Deck:
         self.sizes, self.tickets, self.per_ticket, self.wide = sizes, tickets, per_ticket, wide
         self.key = child(child(seed, DECK), number)
         self.start = child(self.key, PHASE) >> 32
-        self.pass_keys = [child(child(seed, PASS), g) for g in range(len(sizes))]
+        self.pass_keys = [stream(child(seed, PASS), g) for g in range(len(sizes))]
         self.firsts = [sum(sizes[:g]) for g in range(len(sizes))]
         self.drawn = [0] * len(sizes)
         self.passes = {}

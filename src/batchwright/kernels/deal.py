@@ -21,9 +21,9 @@ from .apportion import phase, points_before, tickets_before
 from .compile import inner, kernel
 from .hashing import PURPOSE, below, child, stream
 from .passes import draw_run
-from .permute import TABLE_LIMIT, fill_table, permute, radices, unpermute
+from .permute import TABLE_LIMIT, fill_table, permute, permute_each, radices, split, unpermute
 
-__all__ = ["HANDS", "STRIDE", "deal", "drawn", "new_board"]
+__all__ = ["HANDS", "STRIDE", "deal", "drawn", "lots_of", "new_board"]
 
 HANDS = 89
 STRIDE = 55
@@ -33,6 +33,7 @@ _LEAP = 512  # from here on a floor sum (cost independent of the gap) is cheaper
 # rows of a board, and entries of its header
 _TOTALS, _ORDER, _ROW, _BEFORE = 0, 1, 2, 3
 _ROUND, _OFFSET, _STEPS = 0, 1, 2
+_BEGIN, _SIZE, _WIDE, _LEFT, _RIGHT = 0, 1, 2, 3, 4  # columns of `lots_of`
 
 _PASS, _GROUP_ORDER = np.uint64(PURPOSE.PASS), np.uint64(PURPOSE.GROUP_ORDER)
 _HAND_OFFSET, _LIGHT_ORDER = np.uint64(PURPOSE.HAND_OFFSET), np.uint64(PURPOSE.LIGHT_ORDER)
@@ -42,10 +43,21 @@ _WITHIN_BATCH = np.uint64(PURPOSE.WITHIN_BATCH)
 def _prefix_counts() -> np.ndarray:
     """Entry [i, x]: of the places 0..x-1 of a lap, how many went to the micro-batches before the i-th."""
     taken = (np.arange(HANDS) * _INVERSE % HANDS)[None, :] < np.arange(HANDS + 1)[:, None]
-    return np.concatenate([np.zeros((HANDS + 1, 1), np.int64), np.cumsum(taken, axis=1)], axis=1)
+    return np.concatenate([np.zeros((HANDS + 1, 1)), np.cumsum(taken, axis=1)], axis=1).astype(np.uint8)
 
 
 _EARLIER = _prefix_counts()
+
+
+def lots_of(sizes: np.ndarray, starts: np.ndarray, wide: np.ndarray) -> np.ndarray:
+    """What dealing needs to know of each group, side by side in memory: int64 (groups, 5).
+
+    Args:
+        sizes, starts: how many samples each has, and where they begin among all.
+        wide: one less than the most draws a micro-batch takes of it; see `passes`.
+    """
+    left = np.sqrt(sizes.astype(np.float64)).astype(np.int64) + 1
+    return np.stack([starts, sizes, wide, left, -(-sizes // left)], axis=1).astype(np.int64)
 
 
 def new_board(heavy_groups: int) -> tuple[np.ndarray, np.ndarray]:
@@ -60,7 +72,7 @@ def new_board(heavy_groups: int) -> tuple[np.ndarray, np.ndarray]:
 def _earlier(place, hand):
     """How many tickets at the places before this one went to the hands before this one."""
     lap = place // HANDS
-    return lap * hand + _EARLIER[hand, place - lap * HANDS]
+    return lap * hand + np.int64(_EARLIER[hand, place - lap * HANDS])
 
 
 @inner
@@ -127,7 +139,7 @@ def _group_at(position, edges):
 
 @kernel(
     "void(int64, int64, int64, int64, uint64, uint64, uint64, int64[::1], int64[::1], int64[:, ::1], int64[::1],"
-    " int64[::1], int64[::1], int64[::1], int64[:, ::1], int64[:, ::1])"
+    " int64[:, ::1], uint32[::1], int64[::1], int64[::1], int64[:, ::1], int64[:, ::1])"
 )
 def deal(
     first,
@@ -141,13 +153,14 @@ def deal(
     header,
     board,
     heavy,
-    starts,
-    wide,
+    lots,
+    index,
+    wide_index,
     base,
-    slots,
+    samples,
     groups,
 ):
-    """Micro-batches first, first + stride, ... of a deck, one a row of `slots` and `groups`.
+    """Micro-batches first, first + stride, ... of a deck, one a row of `samples` and `groups`.
 
     Args:
         first, stride: which micro-batches, counted from the deck's beginning.
@@ -156,25 +169,31 @@ def deal(
         edges: from `line`, of HANDS * tickets tickets.
         header, board: from `new_board`, kept from call to call of one deck.
         heavy: the groups with at least one ticket in every round, ascending.
-        starts: where each group's samples begin among all slots (groups + 1), or empty where every group is one sample.
-        wide: see `passes`; one number a group, empty together with `starts`.
-        base: draws each group had before the deck began, or empty for none.
-        slots: out; the places of the drawn samples in the group index, int64 (batches, tickets * per_ticket).
+        lots: from `lots_of`, or without rows where every group is one sample.
+        index, wide_index: the samples group by group, in one of the two; both empty where they lie that way.
+        base: tickets each group had before the deck began, or empty for none.
+        samples: out; int64 (batches, tickets * per_ticket).
         groups: out; the group of each ticket, int64 (batches, tickets).
     """
     low, high = np.empty(heavy.size, np.int64), np.empty(heavy.size, np.int64)
     for h in range(heavy.size):
         low[h], high[h] = edges[heavy[h]], edges[heavy[h] + 1]
     scratch = TABLE_LIMIT
-    for g in range(wide.size):
-        scratch = max(scratch, 2 * wide[g])
+    for g in range(lots.shape[0]):
+        scratch = max(scratch, 2 * lots[g, _WIDE])
     head, repeats = np.empty(scratch, np.int64), np.empty(scratch, np.uint8)
-    run = np.empty(tickets * per_ticket, np.int64)
-    place_of = np.empty(tickets, np.int64)
-    table = np.empty(TABLE_LIMIT, np.int64)
+    draws = tickets * per_ticket
+    run, drawn, answers = np.empty(draws, np.int64), np.empty(draws, np.int64), np.empty(draws, np.int64)
+    points, sizes = np.empty(draws, np.int64), np.empty(draws, np.int64)
+    lefts, rights, keys = np.empty(draws, np.uint64), np.empty(draws, np.uint64), np.empty(draws, np.uint64)
+    highs, lows = np.empty(draws, np.uint64), np.empty(draws, np.uint64)
+    places = np.empty(tickets, np.int64)
+    run_group, run_draw = np.empty(tickets, np.int64), np.empty(tickets, np.int64)
+    run_tickets = np.empty(tickets, np.int64)
+    alone = lots.shape[0] == 0
     passes = child(root, _PASS)
 
-    for row in range(slots.shape[0]):
+    for row in range(samples.shape[0]):
         batch = first + row * stride
         round_ = batch // HANDS
         hand = batch - round_ * HANDS
@@ -182,80 +201,103 @@ def deal(
             _lay_out(round_, header, board, low, high, deck, start)
         shuffle = child(child(deck, _WITHIN_BATCH), np.uint64(batch))
         for i in range(tickets):
-            place_of[i] = i
+            places[i] = i
         for i in range(tickets - 1, 0, -1):
             other = np.int64(below(stream(shuffle, i), np.uint64(i + 1)))
-            place_of[i], place_of[other] = place_of[other], place_of[i]
-        residue = hand * STRIDE % HANDS
-        dealt = 0
+            places[i], places[other] = places[other], places[i]
 
-        for x in range(heavy.size):
-            begin, end = board[_ROW, x], board[_ROW, x + 1]
-            card = begin + (residue - begin) % HANDS
-            if card >= end:
-                continue
-            mine = (end - 1 - card) // HANDS + 1
+        # first which groups the hand's tickets are of, run by run, and which draw of its group each run begins with
+        dealt, runs, x = 0, 0, 0
+        end = board[_ROW, heavy.size]
+        card = board[_ROW, 0] + (hand * STRIDE + HANDS * HANDS - board[_ROW, 0]) % HANDS
+        while card < end:
+            while board[_ROW, x + 1] <= card:
+                x += 1
+            stop = board[_ROW, x + 1]
             h = board[_ORDER, x]
-            g = heavy[h]
-            count = mine * per_ticket
-            if starts.size > 0:
-                draw = board[_TOTALS, h] + _earlier(end, hand) - _earlier(begin, hand)
-                if base.size > 0:
-                    draw += base[g]
-                size = starts[g + 1] - starts[g]
-                draw_run(run, draw * per_ticket, count, size, wide[g], child(passes, np.uint64(g)), head, repeats)
-                for i in range(count):
-                    slots[row, place_of[dealt + i // per_ticket] * per_ticket + i % per_ticket] = starts[g] + run[i]
-            else:
-                for i in range(count):
-                    slots[row, place_of[dealt + i // per_ticket] * per_ticket + i % per_ticket] = g
-            for i in range(mine):
-                groups[row, place_of[dealt + i]] = g
-            dealt += mine
+            begun = dealt
+            while card < stop:
+                dealt += 1
+                card += HANDS
+            run_group[runs] = heavy[h]
+            run_draw[runs] = board[_TOTALS, h] + _earlier(stop, hand) - _earlier(board[_ROW, x], hand)
+            run_tickets[runs] = dealt - begun
+            runs += 1
         header[_STEPS] += heavy.size
-
-        if dealt == tickets:
-            continue
-        begin = board[_ROW, heavy.size]
-        lights = np.uint64(HANDS * tickets - board[_BEFORE, heavy.size])
-        left, right = radices(lights)
-        order = child(child(deck, _LIGHT_ORDER), np.uint64(round_))
-        small = lights < TABLE_LIMIT
-        if small:
-            fill_table(table, np.int64(lights), order)
-        card = begin + (residue - begin) % HANDS - begin
-        while dealt < tickets:
+        if dealt < tickets:
+            lights = np.uint64(HANDS * tickets - board[_BEFORE, heavy.size])
+            left, right = radices(lights)
+            order = child(child(deck, _LIGHT_ORDER), np.uint64(round_))
+            small = lights < TABLE_LIMIT
             if small:
-                number = table[card]
+                fill_table(head, np.int64(lights), order)
+            while dealt < tickets:
+                if small:
+                    number = head[card - end]
+                else:
+                    number = np.int64(permute(np.uint64(card - end), lights, left, right, order))
+                point = _light_point(number, header, board, low)
+                g = _group_at(((point + 1) << 32) - header[_OFFSET], edges)
+                run_group[runs] = g
+                run_draw[runs] = 0 if alone else tickets_before(edges[g], edges[g + 1], round_, start)
+                run_tickets[runs] = 1
+                runs += 1
+                dealt += 1
+                card += HANDS
+                header[_STEPS] += 1
+
+        # then the place in its group of every draw: most lie in the middle of a pass and wait to be permuted together
+        waiting, done = 0, 0
+        for number in range(runs):
+            g = run_group[number]
+            count = run_tickets[number] * per_ticket
+            begin = g
+            if alone:
+                for i in range(done, done + count):
+                    drawn[i] = g
+                done += count
+                continue
+            begin, n, wide = lots[g, _BEGIN], lots[g, _SIZE], lots[g, _WIDE]
+            left, right = np.uint64(lots[g, _LEFT]), np.uint64(lots[g, _RIGHT])
+            draw = (run_draw[number] + (base[g] if base.size > 0 else 0)) * per_ticket
+            key = stream(passes, g)
+            trip, place = split(draw, n)
+            seamless = wide == 0 or (3 * wide <= n and (trip == 0 or place >= 2 * wide))
+            if n >= TABLE_LIMIT and seamless and place + count <= n:
+                here = stream(key, trip)
+                for i in range(count):
+                    points[waiting], sizes[waiting], keys[waiting] = place + i, n, here
+                    lefts[waiting], rights[waiting] = left, right
+                    answers[waiting] = done + i
+                    drawn[done + i] = begin
+                    waiting += 1
             else:
-                number = np.int64(permute(np.uint64(card), lights, left, right, order))
-            point = _light_point(number, header, board, low)
-            g = _group_at(((point + 1) << 32) - header[_OFFSET], edges)
-            place = place_of[dealt] * per_ticket
-            if starts.size > 0:
-                draw = tickets_before(edges[g], edges[g + 1], round_, start)
-                if base.size > 0:
-                    draw += base[g]
-                size = starts[g + 1] - starts[g]
-                draw_run(
-                    run,
-                    draw * per_ticket,
-                    per_ticket,
-                    size,
-                    wide[g],
-                    child(passes, np.uint64(g)),
-                    head,
-                    repeats,
-                )
-                for i in range(per_ticket):
-                    slots[row, place + i] = starts[g] + run[i]
-            else:
-                for i in range(per_ticket):
-                    slots[row, place + i] = g
-            groups[row, place_of[dealt]] = g
-            dealt += 1
-            card += HANDS
-            header[_STEPS] += 1
+                draw_run(run, draw, count, n, wide, left, right, key, head, repeats)
+                for i in range(count):
+                    drawn[done + i] = begin + run[i]
+            done += count
+        permute_each(waiting, points, sizes, lefts, rights, keys, highs, lows)
+        for i in range(waiting):
+            drawn[answers[i]] += points[i]
+
+        # then which samples those are, and where in the micro-batch they go
+        if index.size > 0:
+            for i in range(draws):
+                drawn[i] = index[drawn[i]]
+        elif wide_index.size > 0:
+            for i in range(draws):
+                drawn[i] = wide_index[drawn[i]]
+        ticket = 0
+        for number in range(runs):
+            for _ in range(run_tickets[number]):
+                groups[row, places[ticket]] = run_group[number]
+                ticket += 1
+        if per_ticket == 1:
+            for i in range(draws):
+                samples[row, places[i]] = drawn[i]
+        else:
+            for i in range(draws):
+                samples[row, places[i // per_ticket] * per_ticket + i % per_ticket] = drawn[i]
 
 
 @kernel("void(int64, int64, uint64, uint64, int64[::1], int64[::1], int64[:, ::1], int64[::1], int64[::1])")

@@ -15,8 +15,8 @@ from __future__ import annotations
 import numpy as np
 
 from .compile import inner, kernel
-from .hashing import child
-from .permute import TABLE_LIMIT, fill_table, permute, radices, unpermute
+from .hashing import stream
+from .permute import TABLE_LIMIT, fill_table, permute, radices, split, unpermute
 
 __all__ = ["draw_run", "draws"]
 
@@ -36,24 +36,22 @@ def _part_from_previous(head, repeats, wide):
 
 
 @inner
-def draw_run(run, first, count, n, wide, key, head, repeats):
+def draw_run(run, first, count, n, wide, left, right, key, head, repeats):
     """Write the places in the group (0..n-1) of its draws first..first+count-1 into `run[:count]`.
 
-    `head` and `repeats` are scratch of at least max(64, 2 * wide) entries.
+    `left, right = radices(n)`; `head` and `repeats` are scratch of at least max(64, 2 * wide) entries.
     """
     done = 0
     parted = wide > 0 and 3 * wide <= n
     size = np.uint64(n)
-    left, right = radices(size)
     while done < count:
-        trip = (first + done) // n
-        start = first + done - trip * n
+        trip, start = split(first + done, n)
         stop = min(n, start + count - done)
         if wide > 0 and not parted:
             trip = 0
-        here = child(key, np.uint64(trip))
+        here = stream(key, trip)
         seam = parted and trip > 0 and start < 2 * wide
-        before = child(key, np.uint64(trip - 1)) if seam else here
+        before = stream(key, trip - 1) if seam else here
         if n < TABLE_LIMIT:
             if seam:
                 fill_table(head, n, before)
@@ -89,4 +87,5 @@ def draw_run(run, first, count, n, wide, key, head, repeats):
 def draws(run, first, n, wide, key):
     """The places in a group of n samples of its draws first..first+run.size-1, under the group's `key`."""
     scratch = max(TABLE_LIMIT, 2 * wide if 3 * wide <= n else 0)
-    draw_run(run, first, run.size, n, wide, key, np.empty(scratch, np.int64), np.empty(scratch, np.uint8))
+    left, right = radices(np.uint64(n))
+    draw_run(run, first, run.size, n, wide, left, right, key, np.empty(scratch, np.int64), np.empty(scratch, np.uint8))

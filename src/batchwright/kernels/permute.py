@@ -14,7 +14,17 @@ import numpy as np
 from .compile import inner, kernel
 from .hashing import GOLDEN, below, stream
 
-__all__ = ["ROUNDS", "TABLE_LIMIT", "fill_table", "permutation", "permute", "radices", "unpermute"]
+__all__ = [
+    "ROUNDS",
+    "TABLE_LIMIT",
+    "fill_table",
+    "permutation",
+    "permute",
+    "permute_each",
+    "radices",
+    "split",
+    "unpermute",
+]
 
 TABLE_LIMIT = 64  # below it the table; it also lets a set of elements be one 64-bit word
 ROUNDS = 6  # four are told from random by their successive differences, six are not at any n tried
@@ -39,11 +49,22 @@ def _round(half, key, bound):
 
 
 @inner
+def split(number, divisor):
+    """Quotient and rest of numbers of 0 or more: a floating-point estimate, divided out only where that is off."""
+    quotient = np.int64(np.float64(number) / np.float64(divisor))
+    rest = number - quotient * divisor
+    if rest < 0 or rest >= divisor:
+        quotient = number // divisor
+        rest = number - quotient * divisor
+    return quotient, rest
+
+
+@inner
 def permute(k, n, left, right, key):
     """Where the permutation of [0, n) under `key` sends `k`; `left, right = radices(n)`; for n of at least 64."""
     while True:
-        high = k // right
-        low = k - high * right
+        quotient, rest = split(np.int64(k), np.int64(right))
+        high, low = np.uint64(quotient), np.uint64(rest)
         round_key = key
         for _ in range(ROUNDS // 2):
             high += _round(low, round_key, left)
@@ -60,11 +81,38 @@ def permute(k, n, left, right, key):
 
 
 @inner
+def permute_each(count, points, sizes, lefts, rights, keys, highs, lows):
+    """`points[i]` becomes what `permute` makes of it, for i below `count`, each under its own size and key.
+
+    The same network, round by round over all points instead of point by point: a round waits for the round before it,
+    points need not wait for each other. `highs` and `lows` are scratch.
+    """
+    for i in range(count):
+        quotient, rest = split(points[i], np.int64(rights[i]))
+        highs[i], lows[i] = np.uint64(quotient), np.uint64(rest)
+    for number in range(0, ROUNDS, 2):
+        step = np.uint64(number) * GOLDEN
+        for i in range(count):
+            left, right = lefts[i], rights[i]
+            round_key = keys[i] + step
+            high = highs[i] + _round(lows[i], round_key, left)
+            high = high - left if high >= left else high
+            low = lows[i] + _round(high, round_key + GOLDEN, right)
+            lows[i] = low - right if low >= right else low
+            highs[i] = high
+    for i in range(count):
+        point = highs[i] * rights[i] + lows[i]
+        if point >= np.uint64(sizes[i]):
+            point = permute(point, np.uint64(sizes[i]), lefts[i], rights[i], keys[i])
+        points[i] = np.int64(point)
+
+
+@inner
 def unpermute(image, n, left, right, key):
     """The `k` that `permute` sends to `image`."""
     while True:
-        high = image // right
-        low = image - high * right
+        quotient, rest = split(np.int64(image), np.int64(right))
+        high, low = np.uint64(quotient), np.uint64(rest)
         round_key = key + np.uint64(ROUNDS) * GOLDEN
         for _ in range(ROUNDS // 2):
             round_key -= GOLDEN

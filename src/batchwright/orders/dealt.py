@@ -10,14 +10,14 @@ import numpy as np
 
 from ..groups import Groups
 from ..kernels import apportion
-from ..kernels.deal import HANDS, deal, drawn, new_board
+from ..kernels.deal import HANDS, deal, drawn, lots_of, new_board
 from ..kernels.hashing import PURPOSE, child_key
 from .protocol import take_from_batches
 from .shares import Shares
 
 __all__ = ["Dealt", "Deck"]
 
-_NONE = np.empty(0, np.int64)
+_NONE, _NARROW = np.empty(0, np.int64), np.empty(0, np.uint32)
 
 
 @dataclass
@@ -52,19 +52,19 @@ class Deck:
         self.start = np.uint64(child_key(key, PURPOSE.PHASE) >> 32)
 
     def deal(
-        self, first: int, stride: int, count: int, per_ticket: int, starts: np.ndarray, wide: np.ndarray
+        self, first: int, stride: int, count: int, per_ticket: int, lots: np.ndarray, index: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Slots (count, tickets * per_ticket) and groups (count, tickets) of its micro-batches first, first + stride, ..."""
-        slots = np.empty((count, self.tickets * per_ticket), np.int64)
+        """Samples (count, tickets * per_ticket), groups (count, tickets) of its micro-batches first, first + stride, ..."""
+        samples = np.empty((count, self.tickets * per_ticket), np.int64)
         groups = np.empty((count, self.tickets), np.int64)
         self._check(first + stride * count)
         header, board = self._borrow()
         deal(
             first, stride, self.tickets, per_ticket, self.root, self.key, self.start, self.edges,
-            header, board, self.heavy, starts, wide, self.base, slots, groups,
+            header, board, self.heavy, lots, *_by_width(index), self.base, samples, groups,
         )  # fmt: skip
         self._boards.append((header, board))
-        return slots, groups
+        return samples, groups
 
     def drawn(self, batch: int) -> np.ndarray:
         """Tickets every group had before micro-batch `batch` of this deck, those before the deck included."""
@@ -121,7 +121,7 @@ class Dealt:
         self.tickets = window // per_ticket
         first = Deck(0, shares.edges(HANDS * self.tickets, 0), _NONE, seed, 0, self.tickets)
         self._known: tuple[tuple[Deck, ...], int] = ((first,), 1)  # decks so far, and the epochs they cover
-        self._wide = self._widest()
+        self._lots = self._lot_table()
 
     @property
     def identity(self) -> dict[str, str]:
@@ -146,8 +146,7 @@ class Dealt:
         while True:
             deck, end = self._deck_at(first)
             here = count if end is None else min(count, -(-(end - first) // stride))
-            slots, groups = deck.deal(first - deck.first, stride, here, self.per_ticket, self.groups.starts, self._wide)
-            parts.append((slots if self.groups.index is None else self.groups.index[slots].astype(np.int64), groups))
+            parts.append(deck.deal(first - deck.first, stride, here, self.per_ticket, self._lots, self.groups.index))
             first, count = first + here * stride, count - here
             if not count:
                 break
@@ -195,10 +194,15 @@ class Dealt:
                 decks.append(Deck(first, edges, base, self.seed, len(decks), self.tickets))
         return tuple(decks), max(epochs, asked)
 
+    def _lot_table(self) -> np.ndarray:
+        """What the kernel needs of each group; no rows where every sample is its own."""
+        groups = self.groups
+        if not groups.starts.size:
+            return np.empty((0, 5), np.int64)
+        return lots_of(groups.sizes, groups.starts[:-1], self._widest())
+
     def _widest(self) -> np.ndarray:
         """One less than the most draws a micro-batch can take from each group, over all epochs."""
-        if not self.groups.starts.size:
-            return _NONE
         if self.shares.settles_at is None:
             return np.full(self.groups.group_count, self.window - 1, np.int64)
         most = np.zeros(self.groups.group_count, np.int64)
@@ -206,3 +210,10 @@ class Dealt:
             edges = self._known[0][0].edges if epoch == 0 else self.shares.edges(HANDS * self.tickets, epoch)
             np.maximum(most, -(-np.diff(edges) // (HANDS << apportion.FRACTION_BITS)), out=most)
         return np.maximum(most * self.per_ticket - 1, 0)
+
+
+def _by_width(index: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """An index as the two arguments of a kernel that takes either width."""
+    if index is None:
+        return _NARROW, _NONE
+    return (index, _NONE) if index.dtype == np.uint32 else (_NARROW, index)

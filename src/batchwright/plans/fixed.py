@@ -49,13 +49,12 @@ class Stretch(Sequence[np.ndarray]):
 
     def lists(self, first: int, stride: int) -> Iterator[list[int]]:
         """Micro-batches first, first + stride, ... to the end, each a fresh list of Python integers."""
-        at_once = 1
+        at_once = max(1, _SAMPLES_AT_ONCE // self._plan.batch_size)
         while first < self._length:
             count = min(at_once, -(-(self._length - first) // stride))
             for batch in self._plan.order.batches(self._origin + first, stride, count):
                 yield batch.tolist()
             first += count * stride
-            at_once = max(1, _SAMPLES_AT_ONCE // self._plan.batch_size)
 
     def __repr__(self) -> str:
         return f"<{self._length} micro-batches of {self._plan.batch_size} from {self._origin} on>"
