@@ -119,7 +119,7 @@ def test_g6_a_global_batch_is_balanced(seed, world, accumulate, step):
 @example(weights_of=2, seed=0)
 def test_random_draws_hold_shares_on_average(weights_of, seed):
     plan = bw.balanced(Groups.from_sizes(dict.fromkeys(range(weights_of), 5)), 50, draw="random", seed=seed)
-    counts = np.bincount(plan.order.described(0, 1, 400)[1].reshape(-1), minlength=weights_of)
+    counts = np.bincount(plan.groups.group_of(plan.order.batches(0, 1, 400)).reshape(-1), minlength=weights_of)
     expected = 20_000 / weights_of
     assert ((counts - expected) ** 2 / expected).sum() < weights_of - 1 + 6 * np.sqrt(2 * weights_of)
 

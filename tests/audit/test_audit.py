@@ -13,9 +13,9 @@ from batchwright.plans import FixedPlan
 class Tampered(Dealt):
     """A dealt order somebody broke."""
 
-    def described(self, first, stride, count):
-        samples, groups = super().described(first, stride, count)
-        return self.breaks(samples, first), groups
+    def dealing(self, numbers, *, draws=False):
+        dealt = super().dealing(numbers, draws=draws)
+        return dealt._replace(samples=self.breaks(dealt.samples, int(numbers[0])))
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import Infeasible
-from ..orders import Dealt
 from .report import Audit, Finding
 
 if TYPE_CHECKING:
@@ -74,14 +73,14 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
     within, across = _Worst(), _Worst()
     seen = np.zeros(plan.groups.sample_count, np.int64)
     windows = _Windows(within, across, names)
-    dealt = plan.order if isinstance(plan.order, Dealt) else None
+    dealt = plan.order.dealt
     before = np.zeros(plan.groups.group_count, np.int64) if dealt is None else dealt.drawn(first)
     drawn = np.zeros(plan.groups.group_count, np.int64)
     wanted = plan.prior_between(0, first) * first * tickets if first else np.zeros(plan.groups.group_count)
     deviation = before / per_ticket - wanted
     last_round, last_epoch, per_batch, stretches = (-1, -1), -1, wanted, 1
     for chunk in range(first, first + batches, _CHUNK_BATCHES):
-        drawn_samples, _ = plan.order.described(chunk, 1, min(_CHUNK_BATCHES, first + batches - chunk))
+        drawn_samples = plan.order.batches(chunk, 1, min(_CHUNK_BATCHES, first + batches - chunk))
         for number, samples in enumerate(drawn_samples, chunk):
             size.offer(abs(samples.size - plan.batch_size), f"micro-batch {number}")
             if dealt is None:

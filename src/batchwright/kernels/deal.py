@@ -138,12 +138,11 @@ def _group_at(position, edges):
 
 
 @kernel(
-    "void(int64, int64, int64, int64, uint64, uint64, uint64, int64[::1], int64[::1], int64[:, ::1], int64[::1],"
-    " int64[:, ::1], uint32[::1], int64[::1], int64[::1], int64[:, ::1], int64[:, ::1])"
+    "void(int64[::1], int64, int64, uint64, uint64, uint64, int64[::1], int64[::1], int64[:, ::1], int64[::1],"
+    " int64[:, ::1], uint32[::1], int64[::1], int64[::1], int64[:, ::1], int64[:, ::1], int64[:, ::1])"
 )
 def deal(
-    first,
-    stride,
+    batches,
     tickets,
     per_ticket,
     root,
@@ -159,11 +158,12 @@ def deal(
     base,
     samples,
     groups,
+    draws,
 ):
-    """Micro-batches first, first + stride, ... of a deck, one a row of `samples` and `groups`.
+    """Some micro-batches of a deck, one a row of `samples`, `groups` and `draws`.
 
     Args:
-        first, stride: which micro-batches, counted from the deck's beginning.
+        batches: which, counted from the deck's beginning; in any order, ascending is quickest.
         tickets, per_ticket: tickets in a micro-batch, and draws from one group that a ticket stands for.
         root, deck, start: the key of the samples' passes, the key of this deck's shuffles, its phase (below 2^32).
         edges: from `line`, of HANDS * tickets tickets.
@@ -174,6 +174,7 @@ def deal(
         base: tickets each group had before the deck began, or empty for none.
         samples: out; int64 (batches, tickets * per_ticket).
         groups: out; the group of each ticket, int64 (batches, tickets).
+        draws: out; how many tickets the group had before each ticket; as `groups`, or no rows where nobody asks.
     """
     low, high = np.empty(heavy.size, np.int64), np.empty(heavy.size, np.int64)
     for h in range(heavy.size):
@@ -182,19 +183,20 @@ def deal(
     for g in range(lots.shape[0]):
         scratch = max(scratch, 2 * lots[g, _WIDE])
     head, repeats = np.empty(scratch, np.int64), np.empty(scratch, np.uint8)
-    draws = tickets * per_ticket
-    run, drawn, answers = np.empty(draws, np.int64), np.empty(draws, np.int64), np.empty(draws, np.int64)
-    points, sizes = np.empty(draws, np.int64), np.empty(draws, np.int64)
-    lefts, rights, keys = np.empty(draws, np.uint64), np.empty(draws, np.uint64), np.empty(draws, np.uint64)
-    highs, lows = np.empty(draws, np.uint64), np.empty(draws, np.uint64)
+    slots = tickets * per_ticket
+    run, drawn, answers = np.empty(slots, np.int64), np.empty(slots, np.int64), np.empty(slots, np.int64)
+    points, sizes = np.empty(slots, np.int64), np.empty(slots, np.int64)
+    lefts, rights, keys = np.empty(slots, np.uint64), np.empty(slots, np.uint64), np.empty(slots, np.uint64)
+    highs, lows = np.empty(slots, np.uint64), np.empty(slots, np.uint64)
     places = np.empty(tickets, np.int64)
     run_group, run_draw = np.empty(tickets, np.int64), np.empty(tickets, np.int64)
     run_tickets = np.empty(tickets, np.int64)
     alone = lots.shape[0] == 0
+    numbered = not alone or draws.shape[0] > 0
     passes = child(root, _PASS)
 
     for row in range(samples.shape[0]):
-        batch = first + row * stride
+        batch = batches[row]
         round_ = batch // HANDS
         hand = batch - round_ * HANDS
         if round_ != header[_ROUND]:
@@ -239,12 +241,16 @@ def deal(
                 point = _light_point(number, header, board, low)
                 g = _group_at(((point + 1) << 32) - header[_OFFSET], edges)
                 run_group[runs] = g
-                run_draw[runs] = 0 if alone else tickets_before(edges[g], edges[g + 1], round_, start)
+                run_draw[runs] = tickets_before(edges[g], edges[g + 1], round_, start) if numbered else 0
                 run_tickets[runs] = 1
                 runs += 1
                 dealt += 1
                 card += HANDS
                 header[_STEPS] += 1
+
+        if base.size > 0:
+            for number in range(runs):
+                run_draw[number] += base[run_group[number]]
 
         # then the place in its group of every draw: most lie in the middle of a pass and wait to be permuted together
         waiting, done = 0, 0
@@ -259,7 +265,7 @@ def deal(
                 continue
             begin, n, wide = lots[g, _BEGIN], lots[g, _SIZE], lots[g, _WIDE]
             left, right = np.uint64(lots[g, _LEFT]), np.uint64(lots[g, _RIGHT])
-            draw = (run_draw[number] + (base[g] if base.size > 0 else 0)) * per_ticket
+            draw = run_draw[number] * per_ticket
             key = stream(passes, g)
             trip, place = split(draw, n)
             seamless = wide == 0 or (3 * wide <= n and (trip == 0 or place >= 2 * wide))
@@ -282,21 +288,23 @@ def deal(
 
         # then which samples those are, and where in the micro-batch they go
         if index.size > 0:
-            for i in range(draws):
+            for i in range(slots):
                 drawn[i] = index[drawn[i]]
         elif wide_index.size > 0:
-            for i in range(draws):
+            for i in range(slots):
                 drawn[i] = wide_index[drawn[i]]
         ticket = 0
         for number in range(runs):
-            for _ in range(run_tickets[number]):
+            for i in range(run_tickets[number]):
                 groups[row, places[ticket]] = run_group[number]
+                if draws.shape[0] > 0:
+                    draws[row, places[ticket]] = run_draw[number] + i
                 ticket += 1
         if per_ticket == 1:
-            for i in range(draws):
+            for i in range(slots):
                 samples[row, places[i]] = drawn[i]
         else:
-            for i in range(draws):
+            for i in range(slots):
                 samples[row, places[i // per_ticket] * per_ticket + i % per_ticket] = drawn[i]
 
 

@@ -15,14 +15,13 @@ _GROUP, _SAMPLE = np.uint64(PURPOSE.RANDOM_GROUP), np.uint64(PURPOSE.RANDOM_SAMP
 _SHIFT = np.uint64(64 - 12 - 32)
 
 
-@kernel("void(int64, int64, int64, int64, uint64, int64[::1], int64[::1], int64[:, ::1], int64[:, ::1])")
-def pick(first, stride, tickets, per_ticket, root, edges, starts, slots, groups):
-    """Micro-batches first, first + stride, ...; arguments as in `deal`, `edges` on a line of `LINE` tickets."""
+@kernel("void(int64[::1], int64, int64, uint64, int64[::1], int64[::1], int64[:, ::1], int64[:, ::1])")
+def pick(batches, tickets, per_ticket, root, edges, starts, slots, groups):
+    """Some micro-batches; arguments as in `deal`, `edges` on a line of `LINE` tickets."""
     group_key, sample_key = child(root, _GROUP), child(root, _SAMPLE)
     for row in range(slots.shape[0]):
-        batch = first + row * stride
         for ticket in range(tickets):
-            address = batch * tickets + ticket
+            address = batches[row] * tickets + ticket
             position = np.int64(stream(group_key, address) >> _SHIFT)
             low, high = 0, edges.size
             while low < high:

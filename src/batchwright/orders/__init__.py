@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from .dealt import Dealt
 from .independent import Independent
-from .protocol import Order
+from .protocol import Order, SharedOrder
 
-__all__ = ["Dealt", "Independent", "Order"]
+__all__ = ["Dealt", "Independent", "Order", "SharedOrder"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,11 +13,25 @@ from ..kernels import apportion
 from ..kernels.deal import HANDS, deal, drawn, lots_of, new_board
 from ..kernels.hashing import PURPOSE, child_key
 from .protocol import take_from_batches
-from .shares import Shares
+from .shares import Shares, group_rates
 
-__all__ = ["Dealt", "Deck"]
+__all__ = ["Dealing", "Dealt", "Deck"]
 
 _NONE, _NARROW = np.empty(0, np.int64), np.empty(0, np.uint32)
+
+
+class Dealing(NamedTuple):
+    """Micro-batches in full, one a row.
+
+    Attributes:
+        samples: sample numbers, int64 (batches, window).
+        groups: the group of each ticket, int64 (batches, tickets).
+        draws: how many tickets the ticket's group had before it, as `groups`; no rows where nobody asked.
+    """
+
+    samples: np.ndarray
+    groups: np.ndarray
+    draws: np.ndarray
 
 
 @dataclass
@@ -52,19 +66,21 @@ class Deck:
         self.start = np.uint64(child_key(key, PURPOSE.PHASE) >> 32)
 
     def deal(
-        self, first: int, stride: int, count: int, per_ticket: int, lots: np.ndarray, index: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Samples (count, tickets * per_ticket), groups (count, tickets) of its micro-batches first, first + stride, ..."""
+        self, batches: np.ndarray, per_ticket: int, lots: np.ndarray, index: np.ndarray | None, *, draws: bool
+    ) -> Dealing:
+        """Some of its micro-batches, counted from its own first."""
+        count = batches.size
         samples = np.empty((count, self.tickets * per_ticket), np.int64)
         groups = np.empty((count, self.tickets), np.int64)
-        self._check(first + stride * count)
+        numbers = np.empty((count if draws else 0, self.tickets), np.int64)
+        self._check(int(batches[-1]))
         header, board = self._borrow()
         deal(
-            first, stride, self.tickets, per_ticket, self.root, self.key, self.start, self.edges,
-            header, board, self.heavy, lots, *_by_width(index), self.base, samples, groups,
+            batches, self.tickets, per_ticket, self.root, self.key, self.start, self.edges,
+            header, board, self.heavy, lots, *_by_width(index), self.base, samples, groups, numbers,
         )  # fmt: skip
         self._boards.append((header, board))
-        return samples, groups
+        return Dealing(samples, groups, numbers)
 
     def drawn(self, batch: int) -> np.ndarray:
         """Tickets every group had before micro-batch `batch` of this deck, those before the deck included."""
@@ -138,25 +154,35 @@ class Dealt:
 
     def batches(self, first: int, stride: int, count: int) -> np.ndarray:
         """Micro-batches first, first + stride, ...: sample indices, int64 (count, window)."""
-        return self.described(first, stride, count)[0]
+        return self.dealing(first + stride * np.arange(count)).samples
 
-    def described(self, first: int, stride: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """As `batches`, and the group of each ticket, int64 (count, window / per_ticket)."""
-        parts = []
-        while True:
-            deck, end = self._deck_at(first)
-            here = count if end is None else min(count, -(-(end - first) // stride))
-            parts.append(deck.deal(first - deck.first, stride, here, self.per_ticket, self._lots, self.groups.index))
-            first, count = first + here * stride, count - here
-            if not count:
-                break
-        if len(parts) == 1:
-            return parts[0]
-        return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+    def windows(self, numbers: np.ndarray) -> np.ndarray:
+        """Micro-batches of these numbers, ascending: sample indices, int64 (numbers, window)."""
+        return self.dealing(numbers).samples
+
+    def dealing(self, numbers: np.ndarray, *, draws: bool = False) -> Dealing:
+        """As `windows`, and the group of each ticket; with `draws` also how often its group came before."""
+        parts, done = [], 0
+        while done < numbers.size or not parts:
+            deck, end = self._deck_at(int(numbers[done]) if numbers.size else 0)
+            here = numbers.size if end is None else int(np.searchsorted(numbers, end))
+            inside = numbers[done:here] - deck.first
+            parts.append(deck.deal(inside, self.per_ticket, self._lots, self.groups.index, draws=draws))
+            done = here
+        return parts[0] if len(parts) == 1 else Dealing(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
     def take(self, start: int, stop: int) -> np.ndarray:
         """The samples at places start..stop-1 of the sequence."""
         return take_from_batches(self, start, stop)
+
+    def rates(self, samples: np.ndarray, epoch: int = 0) -> np.ndarray:
+        """The expected share of the sequence that each of these samples is, float64."""
+        return group_rates(self.groups, self.shares, samples, epoch)
+
+    @property
+    def dealt(self) -> Dealt:
+        """Itself: its shares are exact."""
+        return self
 
     def drawn(self, batch: int) -> np.ndarray:
         """How many samples of every group came in micro-batches 0..batch-1, int64 (groups,), without replay."""

@@ -7,7 +7,7 @@ import numpy as np
 from ..groups import Groups
 from ..kernels import independent
 from .protocol import take_from_batches
-from .shares import Shares
+from .shares import Shares, group_rates
 
 __all__ = ["Independent"]
 
@@ -49,31 +49,39 @@ class Independent:
 
     def batches(self, first: int, stride: int, count: int) -> np.ndarray:
         """Micro-batches first, first + stride, ...: sample indices, int64 (count, window)."""
-        return self.described(first, stride, count)[0]
+        return self.windows(first + stride * np.arange(count))
 
-    def described(self, first: int, stride: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """As `batches`, and the group of each ticket."""
-        slots = np.empty((count, self.window), np.int64)
-        groups = np.empty((count, self.tickets), np.int64)
+    def windows(self, numbers: np.ndarray) -> np.ndarray:
+        """Micro-batches of these numbers, ascending: sample indices, int64 (numbers, window)."""
+        slots = np.empty((numbers.size, self.window), np.int64)
+        groups = np.empty((numbers.size, self.tickets), np.int64)
         done = 0
-        while done < count:
-            batch = first + done * stride
-            here, epoch = count - done, 0
+        while done < numbers.size:
+            here, epoch = numbers.size, 0
             if self.shares.settles_at != 0:
-                epoch = batch // self.epoch_batches
-                here = min(here, -(-((epoch + 1) * self.epoch_batches - batch) // stride))
+                epoch = int(numbers[done]) // self.epoch_batches
+                here = int(np.searchsorted(numbers, (epoch + 1) * self.epoch_batches))
                 epoch = epoch if self.shares.settles_at is None else min(epoch, self.shares.settles_at)
-            rows = slice(done, done + here)
+            rows = slice(done, here)
             independent.pick(
-                batch, stride, self.tickets, self.per_ticket, np.uint64(self.seed), self._edges(epoch),
+                numbers[rows], self.tickets, self.per_ticket, np.uint64(self.seed), self._edges(epoch),
                 self.groups.starts, slots[rows], groups[rows],
             )  # fmt: skip
-            done += here
-        return (slots if self.groups.index is None else self.groups.index[slots].astype(np.int64)), groups
+            done = here
+        return slots if self.groups.index is None else self.groups.index[slots].astype(np.int64)
 
     def take(self, start: int, stop: int) -> np.ndarray:
         """The samples at places start..stop-1 of the sequence."""
         return take_from_batches(self, start, stop)
+
+    def rates(self, samples: np.ndarray, epoch: int = 0) -> np.ndarray:
+        """The expected share of the sequence that each of these samples is, float64."""
+        return group_rates(self.groups, self.shares, samples, epoch)
+
+    @property
+    def dealt(self) -> None:
+        """None: its shares hold on average only."""
+        return None
 
     def _edges(self, epoch: int) -> np.ndarray:
         known, edges = self._line

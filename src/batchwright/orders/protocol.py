@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
 from ..groups import Groups
+from .shares import Shares
 
-__all__ = ["Order", "take_from_batches"]
+if TYPE_CHECKING:
+    from .dealt import Dealt
+
+__all__ = ["Order", "SharedOrder", "samples_at", "take_from_batches"]
 
 
 @runtime_checkable
@@ -30,8 +34,39 @@ class Order(Protocol):
         """Windows first, first + stride, ...: int64 (count, window)."""
         ...
 
+    def windows(self, numbers: np.ndarray) -> np.ndarray:
+        """Windows of these numbers, ascending: int64 (numbers, window)."""
+        ...
+
     def take(self, start: int, stop: int) -> np.ndarray:
         """The samples at places start..stop-1 of the sequence, int64."""
+        ...
+
+    def rates(self, samples: np.ndarray, epoch: int = 0) -> np.ndarray:
+        """The expected share of the sequence that each of these samples is, float64."""
+        ...
+
+
+@runtime_checkable
+class SharedOrder(Order, Protocol):
+    """An order every window of which holds its groups in wanted shares: what a fixed-size plan cuts.
+
+    Attributes:
+        shares: the wanted shares of `groups`.
+        tickets: what a window deals out; each ticket is `per_ticket` draws from one group.
+        per_ticket: window / tickets.
+        epoch_batches: after how many windows a target that moves is asked again.
+        dealt: where the shares are exact, the dealt order that makes them so; None where they hold on average.
+    """
+
+    shares: Shares
+    tickets: int
+    per_ticket: int
+    epoch_batches: int
+
+    @property
+    def dealt(self) -> Dealt | None:
+        """The dealt order behind exact shares."""
         ...
 
 
@@ -40,3 +75,11 @@ def take_from_batches(order: Order, start: int, stop: int) -> np.ndarray:
     first, last = start // order.window, -(-stop // order.window)
     whole = order.batches(first, 1, max(0, last - first)).reshape(-1)
     return whole[start - first * order.window : stop - first * order.window]
+
+
+def samples_at(order: Order, places: np.ndarray) -> np.ndarray:
+    """The samples at any places of the sequence; no window is made twice, and none that holds no place asked for."""
+    windows, within = np.divmod(places, order.window)
+    needed, row = np.unique(windows, return_inverse=True)
+    found: np.ndarray = order.windows(needed)[row, within]
+    return found

@@ -12,7 +12,7 @@ from ..groups import Groups
 from ..kernels import apportion
 from ..targets import Target
 
-__all__ = ["Shares", "TargetShares", "WeightShares"]
+__all__ = ["Shares", "TargetShares", "WeightShares", "group_rates"]
 
 _CHUNK = 1 << 20
 
@@ -114,3 +114,10 @@ class WeightShares:
         """The shares of all samples or of these."""
         shares: np.ndarray = (self._weights if groups is None else self._weights[groups]) / self._total
         return shares
+
+
+def group_rates(groups: Groups, shares: Shares, samples: np.ndarray, epoch: int) -> np.ndarray:
+    """The expected share of every slot that each of these samples is, where the samples of a group are alike."""
+    number = groups.group_of(samples)
+    rates: np.ndarray = shares.of(epoch, number) / groups.sizes[number]
+    return rates

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from ..errors import Infeasible
-from ..orders import Dealt, Independent
+from ..orders import SharedOrder
 from .position import Position, fingerprint_of
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class FixedPlan:
         [0, 0, 1, 1]
     """
 
-    def __init__(self, order: Dealt | Independent, *, epoch_batches: int) -> None:
+    def __init__(self, order: SharedOrder, *, epoch_batches: int) -> None:
         self.order = order
         self.groups: Groups = order.groups
         self.batch_size = order.window
@@ -203,15 +203,16 @@ class FixedPlan:
             >>> bw.balanced(["cat", "cat", "cat", "dog"], batch_size=2).weights([0, 3]).tolist()
             [1.5, 0.5]
         """
-        groups = self.groups.group_of(indices)
-        shares = self.order.shares.of(epoch, groups)
-        if shares.size and shares.min() <= 0:
-            never = self.groups.names[int(np.atleast_1d(groups)[np.atleast_1d(shares).argmin()])]
+        samples = np.asarray(indices)
+        rates = self.order.rates(samples, epoch)
+        if rates.size and rates.min() <= 0:
+            never = int(samples.flat[rates.argmin()])
             raise Infeasible(
-                f"group {never!r} is never drawn, no weight makes up for that",
+                f"sample {never} of group {self.groups.names[int(self.groups.group_of(never))]!r} is never drawn, no "
+                "weight makes up for that",
                 "ask for the weights of drawn samples",
             )
-        found: np.ndarray = self.groups.sizes[groups] / self.groups.grouped_count / shares
+        found: np.ndarray = 1 / (self.groups.grouped_count * rates)
         return found
 
     def summary(self) -> Summary:
@@ -233,7 +234,7 @@ class FixedPlan:
         return BatchSampler(self, rank=rank, world_size=world_size, accumulate=accumulate)
 
     def __repr__(self) -> str:
-        draw = "" if isinstance(self.order, Dealt) else ", draw='random'"
+        draw = "" if self.order.dealt is not None else ", draw='random'"
         return (
             f"<plan: {self.epoch_batches} micro-batches of {self.batch_size} an epoch from {self.groups!r}, "
             f"{self.order.shares.identity}{draw}>"
