@@ -10,15 +10,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+import types
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
 from pytorch_metric_learning.samplers import MPerClassSampler
 from torch.utils.data import BatchSampler, RandomSampler, WeightedRandomSampler
-from torchsampler import ImbalancedDatasetSampler
 
 import batchwright as bw
+from batchwright.plans import FixedPlan
+
+sys.modules.setdefault(
+    "torchvision", types.ModuleType("torchvision")
+)  # torchsampler only asks whether a dataset is one of its
+from torchsampler import ImbalancedDatasetSampler  # noqa: E402
 
 SAMPLES, CLASSES, BATCH = 10**6, 1000, 256
 ROUNDS = 7
@@ -28,25 +34,28 @@ def main() -> None:
     torch.set_num_threads(1)
     labels = long_tailed_labels()
     plan = bw.balanced(labels, BATCH)
-    ours = nanoseconds_an_index(lambda: plan.sampler(), batches=3000)
-    print(f"N = {SAMPLES:,}, {CLASSES:,} long-tailed classes, batch {BATCH}, Python lists out, warm\n")
+    ours = nanoseconds_an_index(lambda: plan.sampler())
+    print(
+        f"N = {SAMPLES:,}, {CLASSES:,} long-tailed classes, batch {BATCH}, Python lists out, warm, epochs from iter() on\n"
+    )
     print(f"{'':<46}{'ns an index':>12}{'batchwright / it':>18}")
     row("batchwright balanced", ours, ours)
-    peers: dict[str, tuple[Callable[[], Iterable[list[int]]], int]] = {
-        "torch RandomSampler (uniform, no balance)": (lambda: batched(RandomSampler(range(SAMPLES))), 3000),
-        "torch WeightedRandomSampler": (lambda: batched(weighted_of_torch(labels)), 3000),
-        "torchsampler ImbalancedDatasetSampler": (lambda: batched(imbalanced(labels)), 3000),
-        "pytorch-metric-learning MPerClassSampler": (lambda: batched(m_per_class(labels)), 100),
+    peers: dict[str, Callable[[], Iterable[list[int]]]] = {
+        "torch RandomSampler (uniform, no balance)": lambda: batched(RandomSampler(range(SAMPLES))),
+        "torch WeightedRandomSampler": lambda: batched(weighted_of_torch(labels)),
+        "torchsampler ImbalancedDatasetSampler": lambda: batched(imbalanced(labels)),
+        "pytorch-metric-learning MPerClassSampler": lambda: batched(m_per_class(labels)),
     }
-    for name, (make, batches) in peers.items():
-        row(name, nanoseconds_an_index(make, batches=batches), ours)
-    row("batchwright shuffled", nanoseconds_an_index(lambda: bw.shuffled(SAMPLES, BATCH).sampler(), batches=3000), ours)
+    for name, make in peers.items():
+        row(name, nanoseconds_an_index(make, rounds=2 if "M" in name else ROUNDS), ours)
+    row("batchwright shuffled", nanoseconds_an_index(lambda: bw.shuffled(SAMPLES, BATCH).sampler()), ours)
     row("batchwright, as rank 0 of 128", of_a_rank(plan, 128), ours)
     row("batchwright, as rank 0 of 1,024", of_a_rank(plan, 1024), ours)
     row("batchwright, as rank 0 of 8,192", of_a_rank(plan, 8192), ours)
-    print("\n(for ranks the ratio is to be read the other way: own index over one process' index)")
-    print(f"rank of 1,024 / one process: {of_a_rank(plan, 1024) / ours:.2f}; / rank of 128: "
-          f"{of_a_rank(plan, 1024) / of_a_rank(plan, 128):.2f}")  # fmt: skip
+    of_128, of_1024 = of_a_rank(plan, 128), of_a_rank(plan, 1024)
+    print(
+        f"\nan index of a rank of 1,024 / of one process: {of_1024 / ours:.2f}; / of a rank of 128: {of_1024 / of_128:.2f}"
+    )
 
     print("\nbuilding, seeking, starting")
     groups = best(lambda: bw.Groups.from_labels(labels))
@@ -77,26 +86,27 @@ def best(run: Callable[[], object], rounds: int = ROUNDS) -> float:
     return min(times)
 
 
-def nanoseconds_an_index(make: Callable[[], Iterable[list[int]]], *, batches: int) -> float:
-    """Drawing `batches` batches after the first, over their indices."""
+def nanoseconds_an_index(make: Callable[[], Iterable[list[int]]], *, rounds: int = ROUNDS, most: int = 10**6) -> float:
+    """From `iter` on to the last batch of an epoch, over its indices; what is done once in a run is not counted."""
     times = []
-    for _ in range(ROUNDS if batches > 1000 else 2):
-        iterator = iter(make())
-        next(iterator)
+    for _ in range(rounds):
+        batches = make()
         began, drawn = time.perf_counter(), 0
-        for _, batch in zip(range(batches), iterator, strict=False):
+        for batch in batches:
             drawn += len(batch)
+            if drawn >= most:
+                break
         times.append((time.perf_counter() - began) / drawn)
     return 1e9 * min(times)
 
 
-def of_a_rank(plan: object, world_size: int) -> float:
-    def endless() -> Iterator[list[int]]:
-        sampler = plan.sampler(rank=0, world_size=world_size)  # type: ignore[attr-defined]
-        while True:
-            yield from sampler
-
-    return nanoseconds_an_index(endless, batches=1001)
+def of_a_rank(plan: FixedPlan, world_size: int) -> float:
+    """A rank's own micro-batches, one after the other through many epochs."""
+    length = plan.epoch_length()
+    far = FixedPlan(
+        plan.order, epoch_batches=length * world_size
+    )  # an epoch that gives one rank as many as one process
+    return nanoseconds_an_index(lambda: far.sampler(rank=0, world_size=world_size), most=300 * BATCH)
 
 
 def long_tailed_labels() -> np.ndarray:
@@ -107,7 +117,7 @@ def long_tailed_labels() -> np.ndarray:
 
 
 def batched(sampler: Iterable[int]) -> BatchSampler:
-    return BatchSampler(sampler, BATCH, drop_last=True)
+    return BatchSampler(sampler, BATCH, drop_last=False)
 
 
 def weighted_of_torch(labels: np.ndarray) -> WeightedRandomSampler:
@@ -123,28 +133,29 @@ def m_per_class(labels: np.ndarray) -> MPerClassSampler:
 
 
 def weighted(samples: int) -> None:
-    weights = np.random.default_rng(0).random(samples, np.float32)
+    weights = np.random.default_rng(0).random(samples, np.float32) + np.float32(0.001)
     began = time.perf_counter()
     plan = bw.weighted(weights, BATCH)
     plan[0]
     built = time.perf_counter() - began
-    value = nanoseconds_an_index(lambda: plan.sampler(), batches=1001)
+    value = nanoseconds_an_index(lambda: plan.sampler(), most=300_000)
     print(f"weighted, {samples:,} samples: {value:.0f} ns an index, first batch after {built:.1f} s"
           f" (torch refuses more than {2**24:,})")  # fmt: skip
 
 
 def start_up() -> None:
     """A first process without any compiled cache, then a second one that finds it."""
-    code = "import time; t = time.perf_counter(); import batchwright as bw; p = bw.balanced([0, 1], 2); p[0]; print(time.perf_counter() - t)"
-    bare = "import time; t = time.perf_counter(); import batchwright; print(time.perf_counter() - t)"
+    timed = "import time; t = time.perf_counter(); import batchwright as bw; {} print(time.perf_counter() - t)"
+    code, bare = timed.format("bw.balanced([0, 1], 2)[0];"), timed.format("")
     with tempfile.TemporaryDirectory() as cache:
         environment = {**os.environ, "NUMBA_CACHE_DIR": cache}
 
         def run(source: str) -> float:
             return float(subprocess.check_output([sys.executable, "-c", source], env=environment, text=True))
 
-        print(f"first batch of a cold machine: {run(code):.2f} s, of the next process: {min(run(code) for _ in range(3)):.2f} s; "
-              f"import batchwright alone: {min(run(bare) for _ in range(3)):.3f} s")  # fmt: skip
+        cold, warm, bare_import = run(code), min(run(code) for _ in range(3)), min(run(bare) for _ in range(3))
+        print(f"first batch of a cold machine: {cold:.2f} s, of the next process: {warm:.2f} s")
+        print(f"import batchwright alone: {bare_import:.3f} s")
 
 
 if __name__ == "__main__":

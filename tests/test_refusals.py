@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
+import torch
+from torch.utils.data import DataLoader
 
 import batchwright as bw
 
@@ -96,3 +100,22 @@ def test_what_is_merely_poor_is_a_warning_that_says_what_it_costs():
         bw.shuffled(3, 4)
     with pytest.warns(bw.PoorWarning, match="1 of 3 samples have weights above 0 but too small"):
         bw.weighted(np.array([1.0, 1.0, 1e-30]), 4)
+
+
+class Refusing(torch.utils.data.Dataset):
+    """A dataset in which something cannot be delivered."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        raise bw.Infeasible(f"sample {index} is empty", "leave it out")
+
+
+def test_a_refusal_in_a_worker_reaches_the_user_as_itself():
+    loader = DataLoader(Refusing(), batch_sampler=bw.shuffled(4, 2).sampler(), num_workers=1)
+    with pytest.raises(bw.Infeasible, match=r"sample \d is empty; leave it out\."):
+        list(loader)
+    refusal = bw.Infeasible("one", "two")
+    copy = pickle.loads(pickle.dumps(refusal))
+    assert (copy.fact, copy.way_out, str(copy)) == ("one", "two", "one; two.")

@@ -10,7 +10,8 @@ class Infeasible(ValueError):
 
     Args:
         fact: what is wrong, with the two numbers that show it, in the user's own names.
-        way_out: what to pass instead.
+        way_out: what to pass instead. Empty only where torch builds the error anew, in the parent process of a loader's
+            worker, from the worker's whole message.
 
     Example:
         >>> raise Infeasible("batch_size is 0, the least is 1", "pass batch_size=1 or more")
@@ -19,13 +20,13 @@ class Infeasible(ValueError):
         batchwright.errors.Infeasible: batch_size is 0, the least is 1; pass batch_size=1 or more.
     """
 
-    def __init__(self, fact: str, way_out: str) -> None:
+    def __init__(self, fact: str, way_out: str = "") -> None:
         super().__init__(fact, way_out)
         self.fact = fact
         self.way_out = way_out
 
     def __str__(self) -> str:
-        return f"{self.fact}; {self.way_out}."
+        return f"{self.fact}; {self.way_out}." if self.way_out else self.fact
 
 
 class PoorWarning(UserWarning):

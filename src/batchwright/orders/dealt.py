@@ -162,7 +162,8 @@ class Dealt:
 
     def dealing(self, numbers: np.ndarray, *, draws: bool = False) -> Dealing:
         """As `windows`, and the group of each ticket; with `draws` also how often its group came before."""
-        parts, done = [], 0
+        parts: list[Dealing] = []
+        done = 0
         while done < numbers.size or not parts:
             deck, end = self._deck_at(int(numbers[done]) if numbers.size else 0)
             here = numbers.size if end is None else int(np.searchsorted(numbers, end))

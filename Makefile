@@ -1,0 +1,57 @@
+# Every target sets up what it needs, from a clean clone. PYTHON chooses the interpreter (3.11 to 3.13).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP = $(1)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test test-long test-trainers test-versions check docs bench clean
+
+# torch comes first and alone, so that its pinned build is what everything after it finds installed
+define environment
+$(PYTHON) -m venv $(1)
+$(call PIP,$(1)) --upgrade pip
+$(call PIP,$(1)) torch
+endef
+
+$(VENV)/.demo: pyproject.toml constraints.txt
+	$(call environment,$(VENV))
+	$(call PIP,$(VENV)) --editable '.[cli]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.demo
+	$(call PIP,$(VENV)) --group test --group check
+	@touch $@
+
+demo: $(VENV)/.demo
+	$(BIN)/batchwright demo $(NAME)
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -q -n 2 tests
+
+test-long: $(VENV)/.test
+	$(BIN)/python -m pytest -q --long tests
+
+docs: $(VENV)/.test
+	$(BIN)/python -m pytest -q tests/test_docs.py
+
+check: $(VENV)/.test
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+# golden vectors on every Python and on the oldest and the newest numpy that are supported
+test-versions:
+	sh tests/versions.sh
+
+.venv-bench/.bench: pyproject.toml constraints.txt benchmarks/requirements.txt
+	$(call environment,.venv-bench)
+	$(call PIP,.venv-bench) --editable '.[cli]' --requirement benchmarks/requirements.txt
+	$(call PIP,.venv-bench) --no-deps --requirement benchmarks/requirements-alone.txt
+	@touch $@
+
+bench: .venv-bench/.bench
+	.venv-bench/bin/python benchmarks/balance.py
+
+clean:
+	rm -rf .venv .venv-bench .venv-versions-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src -name '*.nb[ci]' -delete
