@@ -1,0 +1,22 @@
+"""BatchNorm under a sampler: which statistics, of which stream, over which ranks and groups."""
+
+from __future__ import annotations
+
+from .modes import frozen, without_running_stats
+from .per_group import PerGroup, per_group
+from .recalibrate import recalibrate
+from .report import BatchNormReport, LayerDifference, report
+from .synchronised import GlobalBatchNorm, synchronised
+
+__all__ = [
+    "BatchNormReport",
+    "GlobalBatchNorm",
+    "LayerDifference",
+    "PerGroup",
+    "frozen",
+    "per_group",
+    "recalibrate",
+    "report",
+    "synchronised",
+    "without_running_stats",
+]
