@@ -3,5 +3,16 @@
 from __future__ import annotations
 
 from .batchnorm import frozen, per_group, recalibrate, report, synchronised, without_running_stats
+from .evaluate import evaluate
+from .priors import LogitAdjustment
 
-__all__ = ["frozen", "per_group", "recalibrate", "report", "synchronised", "without_running_stats"]
+__all__ = [
+    "LogitAdjustment",
+    "evaluate",
+    "frozen",
+    "per_group",
+    "recalibrate",
+    "report",
+    "synchronised",
+    "without_running_stats",
+]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .modes import frozen, without_running_stats
 from .per_group import PerGroup, per_group
 from .recalibrate import recalibrate
 from .report import BatchNormReport, LayerDifference, report
+from .statistics_used import frozen, without_running_stats
 from .synchronised import GlobalBatchNorm, synchronised
 
 __all__ = [

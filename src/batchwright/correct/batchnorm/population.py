@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from batchwright.correct.modes import modes_kept
 from batchwright.errors import Infeasible, PoorWarning
 
 from .layers import BatchNorm, tracking_layers
@@ -86,7 +87,7 @@ def observe(
     layers = tracking_layers(model)
     before = population.batches
 
-    with _buffers_kept(layers), _modes_kept(model), _hooks(layers, population), torch.no_grad():
+    with _buffers_kept(layers), modes_kept(model), _hooks(layers, population), torch.no_grad():
         model.eval()
         for layer in layers.values():
             layer.train()
@@ -132,16 +133,6 @@ def _buffers_kept(layers: dict[str, BatchNorm]) -> Iterator[None]:
     finally:
         for buffer, value in kept:
             buffer.copy_(value)
-
-
-@contextmanager
-def _modes_kept(model: nn.Module) -> Iterator[None]:
-    kept = {module: module.training for module in model.modules()}
-    try:
-        yield
-    finally:
-        for module, training in kept.items():
-            module.training = training
 
 
 def _warn(message: str) -> None:
