@@ -66,9 +66,7 @@ def test_torchs_average_over_unequal_batches_is_another_number() -> None:
     assert (model[0].running_mean - truth).abs().max() < 1e-4 < 0.1 < of_torch
 
 
-@pytest.mark.parametrize(
-    ("kind", "shape"), [(nn.BatchNorm2d, (4, 3, 2, 5)), (nn.BatchNorm3d, (4, 3, 2, 1, 3))]
-)
+@pytest.mark.parametrize(("kind", "shape"), [(nn.BatchNorm2d, (4, 3, 2, 5)), (nn.BatchNorm3d, (4, 3, 2, 1, 3))])
 def test_positions_count_as_values(kind: type[nn.Module], shape: tuple[int, ...]) -> None:
     batch = torch.arange(float(torch.Size(shape).numel())).view(shape).sin()
     model = kind(3)

@@ -36,9 +36,7 @@ def loss_of(output: Tensor, first: int) -> Tensor:
     return (weights * output.flatten(1).sin().sum(1)).sum()
 
 
-def one_rank(
-    rank: int, group: dist.ProcessGroup, dims: int, world: int, options: dict
-) -> dict[str, Tensor | None]:
+def one_rank(rank: int, group: dist.ProcessGroup, dims: int, world: int, options: dict) -> dict[str, Tensor | None]:
     layer, batch = layer_and_batch(dims, **options)
     model = synchronised(nn.Sequential(layer), process_group=group)
     low, high = CUTS[world][rank : rank + 2]
@@ -65,9 +63,7 @@ def one_rank(
         (1, {"track_running_stats": False}),
     ],
 )
-def test_ranks_equal_one_process_on_the_global_batch(
-    ranks: Ranks, dims: int, options: dict, world: int
-) -> None:
+def test_ranks_equal_one_process_on_the_global_batch(ranks: Ranks, dims: int, options: dict, world: int) -> None:
     layer, batch = layer_and_batch(dims, **options)
     batch.requires_grad_()
     outputs = [layer(batch) for _ in range(2)]

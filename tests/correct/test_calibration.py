@@ -43,8 +43,7 @@ def test_calibration_errors_match_their_definition(seed: int, samples: int, clas
     expected = gap_by_the_definition(confidence.tolist(), (predicted == targets).tolist(), bins)
     assert calibration_error(probabilities, targets, bins=bins) == pytest.approx(expected, abs=1e-12)
     by_class = [
-        gap_by_the_definition(probabilities[:, c].tolist(), (targets == c).tolist(), bins)
-        for c in range(classes)
+        gap_by_the_definition(probabilities[:, c].tolist(), (targets == c).tolist(), bins) for c in range(classes)
     ]
     classwise = classwise_calibration_error(probabilities, targets, bins=bins)
     assert classwise == pytest.approx(sum(by_class) / classes, abs=1e-12)
@@ -68,9 +67,7 @@ def test_other_metrics_match_scikit_learn(seed: int, classes: int) -> None:
     expected = log_loss(targets, logits.softmax(-1).numpy(), labels=labels)
     assert metrics.negative_log_likelihood == pytest.approx(expected)
     assert metrics.accuracy == pytest.approx(float(np.mean(predicted == targets.numpy())))
-    assert list(metrics.recall.values()) == pytest.approx(
-        recall_score(targets, predicted, average=None).tolist()
-    )
+    assert list(metrics.recall.values()) == pytest.approx(recall_score(targets, predicted, average=None).tolist())
 
 
 def test_a_class_without_samples_has_no_recall_and_no_part_in_the_mean() -> None:

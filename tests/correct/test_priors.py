@@ -84,9 +84,7 @@ def test_named_special_cases() -> None:
 
 
 def assert_same_up_to_a_constant(a: Tensor, b: Tensor) -> None:
-    torch.testing.assert_close(
-        a - a.mean(-1, keepdim=True), b - b.mean(-1, keepdim=True), rtol=1e-6, atol=1e-6
-    )
+    torch.testing.assert_close(a - a.mean(-1, keepdim=True), b - b.mean(-1, keepdim=True), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("mode", ["post_hoc", "loss"])

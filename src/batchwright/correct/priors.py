@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Hashable, Sequence
-from typing import Literal
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from batchwright.correct.class_priors import Part, SampledPlan, class_priors
 from batchwright.errors import Infeasible, PoorWarning
 
 __all__ = ["LogitAdjustment", "Mode"]
@@ -101,6 +102,59 @@ class LogitAdjustment(nn.Module):
         self.domains = before.shape[0] if before.ndim == 2 else None
         self.register_buffer("offset", torch.as_tensor(offset, dtype=torch.float32))
 
+    @classmethod
+    def from_plan(
+        cls,
+        plan: SampledPlan,
+        *,
+        mode: Mode = "post_hoc",
+        tau: float = 1.0,
+        deploy: Literal["natural", "uniform"] | Mapping[Any, float] | Priors = "natural",
+        binary: bool = False,
+        batches: int | None = None,
+        order: Sequence[Hashable] | None = None,
+        class_of: Part | None = None,
+        domain_of: Part | None = None,
+    ) -> LogitAdjustment:
+        """The adjustment for a model trained on what `plan` samples.
+
+        `trained` is the plan's own, exact prior: balanced sampling with `deploy="uniform"` is left alone, instead of
+        being corrected a second time.
+
+        Args:
+            plan: what the model was trained on.
+            mode: as for the class.
+            tau: as for the class.
+            deploy: the prior that will be met: `"natural"` (of the plan's whole dataset), `"uniform"` over the classes
+                trained on, a mapping from class to share, or shares in the order of the logits.
+            binary: as for the class.
+            batches: micro-batches trained, all ranks together: for a target on schedule the prior is the mean over
+                them. None takes `plan.sampled_prior`.
+            order: the class of each logit, also of such as the plan never saw; the plan's group names if left out.
+            class_of: from a group's name to its class, where groups are not classes themselves.
+            domain_of: from a group's name to its domain: one row of priors for each, in the order in which domains
+                come in the plan's groups.
+
+        Raises:
+            Infeasible: as for the class; `order` or `deploy` lacks a class, or a domain is never sampled.
+
+        Example:
+            >>> import batchwright as bw
+            >>> plan = bw.balanced(["cat"] * 98 + ["dog"] * 2, batch_size=2)
+            >>> [round(share, 6) for share in LogitAdjustment.from_plan(plan)(torch.zeros(2)).softmax(-1).tolist()]
+            [0.98, 0.02]
+        """
+        priors = class_priors(plan, batches=batches, order=order, class_of=class_of, domain_of=domain_of)
+        shares: Priors | Literal["uniform"]
+        if isinstance(deploy, Mapping):
+            shares = _by_class(deploy, priors.classes)
+            shares = shares if priors.domains is None else np.tile(shares, (len(priors.domains), 1))
+        elif isinstance(deploy, str) and deploy == "natural":
+            shares = priors.natural
+        else:
+            shares = deploy  # "uniform" or shares; the constructor refuses other words
+        return cls(priors.trained, shares, mode=mode, tau=tau, binary=binary, names=priors.classes)
+
     def forward(self, logits: Tensor, *, domains: Tensor | None = None) -> Tensor:
         """The logits (..., C), or log-odds of any shape if `binary`, plus the offset, in their own dtype.
 
@@ -147,6 +201,19 @@ def _shares(name: str, values: Priors) -> npt.NDArray[np.float64]:
             "divide them by their sum",
         )
     return shares
+
+
+def _by_class(shares: Mapping[Any, float], classes: list[Hashable]) -> npt.NDArray[np.float64]:
+    unknown, missing = (
+        [name for name in shares if name not in classes],
+        [name for name in classes if name not in shares],
+    )
+    if unknown or missing:
+        raise Infeasible(
+            f"deploy names {unknown} that the plan does not know and lacks {missing}",
+            "name every class, 0 if never met",
+        )
+    return np.array([shares[name] for name in classes], dtype=np.float64)
 
 
 def _uniform(trained: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

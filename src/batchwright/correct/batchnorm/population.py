@@ -49,9 +49,7 @@ class Population:
 
     def state(self) -> dict[str, Any]:
         """`batches` and, by layer, [count, mean, squares]: plain tensors that `Population` takes back."""
-        layers = {
-            name: [tensor.clone() for tensor in moments.tensors] for name, moments in self.moments.items()
-        }
+        layers = {name: [tensor.clone() for tensor in moments.tensors] for name, moments in self.moments.items()}
         return {"batches": self.batches, "layers": layers}
 
     def over_ranks(self, process_group: dist.ProcessGroup) -> Population:
@@ -97,9 +95,7 @@ def observe(
 
     seen = population.batches - before
     if seen == 0:
-        raise Infeasible(
-            "the loader gave 0 batches, at least 1 is needed", "pass a loader that is not exhausted"
-        )
+        raise Infeasible("the loader gave 0 batches, at least 1 is needed", "pass a loader that is not exhausted")
     if batches is not None and seen < batches:
         _warn(f"the loader gave {seen} batches, {batches} were asked for: the estimate is of the fewer")
     return population
