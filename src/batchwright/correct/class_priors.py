@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from batchwright.errors import Infeasible
+from ..errors import Infeasible
 
 if TYPE_CHECKING:
-    from batchwright.groups import Groups
+    from ..groups import Groups
 
 __all__ = ["ClassPriors", "SampledPlan", "class_priors"]
 

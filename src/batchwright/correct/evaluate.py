@@ -9,17 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from batchwright.correct.batchnorm.population import Forward, first_field
-from batchwright.correct.calibration import (
+from ..errors import Infeasible
+from .batchnorm.population import Forward, first_field
+from .calibration import (
     balanced_accuracy,
     calibration_error,
     classwise_calibration_error,
     recalls,
 )
-from batchwright.correct.modes import modes_kept
-from batchwright.correct.priors import LogitAdjustment
-from batchwright.correct.table import text_table
-from batchwright.errors import Infeasible
+from .modes import modes_kept
+from .priors import LogitAdjustment
+from .table import text_table
 
 __all__ = ["Evaluation", "Metrics", "evaluate", "measure", "second_field"]
 

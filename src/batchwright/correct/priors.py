@@ -12,8 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from batchwright.correct.class_priors import Part, SampledPlan, class_priors
-from batchwright.errors import Infeasible, PoorWarning
+from ..errors import Infeasible, PoorWarning
+from .class_priors import Part, SampledPlan, class_priors
 
 __all__ = ["LogitAdjustment", "Mode"]
 

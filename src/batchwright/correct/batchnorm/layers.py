@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
-from batchwright.errors import Infeasible
+from ...errors import Infeasible
 
 __all__ = ["BatchNorm", "named_layers", "replaced", "track", "tracking_layers"]
 

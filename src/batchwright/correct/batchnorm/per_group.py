@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from batchwright.errors import Infeasible
-
+from ...errors import Infeasible
 from .layers import BatchNorm, named_layers, replaced, track
 from .moments import Moments
 

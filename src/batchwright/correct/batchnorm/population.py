@@ -12,9 +12,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from batchwright.correct.modes import modes_kept
-from batchwright.errors import Infeasible, PoorWarning
-
+from ...errors import Infeasible, PoorWarning
+from ..modes import modes_kept
 from .layers import BatchNorm, tracking_layers
 from .moments import Moments
 from .per_group import GroupBatchNorm

@@ -10,8 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from batchwright.errors import Infeasible, PoorWarning
-
+from ...errors import Infeasible, PoorWarning
 from .layers import tracking_layers
 from .population import Forward, Population, first_field, observe
 

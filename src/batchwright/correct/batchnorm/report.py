@@ -8,8 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from batchwright.correct.table import text_table
-
+from ..table import text_table
 from .layers import tracking_layers
 from .population import Forward, Population, first_field, observe
 

@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from batchwright.errors import Infeasible
-
+from ...errors import Infeasible
 from .layers import BatchNorm, named_layers, tracking_layers
 
 __all__ = ["frozen", "without_running_stats"]

@@ -8,8 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from batchwright.errors import Infeasible
-
+from ...errors import Infeasible
 from .layers import BatchNorm, named_layers, replaced, track
 
 __all__ = ["GlobalBatchNorm", "synchronised"]
