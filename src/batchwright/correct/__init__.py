@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from .batchnorm import frozen, per_group, recalibrate, report, synchronised, without_running_stats
 from .evaluate import evaluate
+from .loss_scale import LossScale, loss_scale
 from .priors import LogitAdjustment
 from .weights import Weighted, Weights
 
 __all__ = [
     "LogitAdjustment",
+    "LossScale",
     "Weighted",
     "Weights",
     "evaluate",
     "frozen",
+    "loss_scale",
     "per_group",
     "recalibrate",
     "report",
