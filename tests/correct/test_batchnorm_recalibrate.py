@@ -9,7 +9,9 @@ import torch.distributed as dist
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
+import batchwright as bw
 from batchwright.correct import per_group, recalibrate, report
 from batchwright.errors import Infeasible, PoorWarning
 
@@ -178,6 +180,21 @@ def test_the_natural_stream_is_taken_only_on_request_and_warned_of() -> None:
         recalibrate(nn.BatchNorm1d(3), [STREAM], stream="natural")
     with pytest.raises(Infeasible, match="stream is 'balanced'"):
         recalibrate(nn.BatchNorm1d(3), [STREAM], stream="balanced")  # type: ignore[arg-type]
+
+
+def test_a_loader_of_another_stream_than_the_plans_is_refused() -> None:
+    dataset, labels = [(row,) for row in STREAM], [0] * 30 + [1] * 10
+    balanced, natural = (bw.balanced(labels, batch_size=4, target=target) for target in ("uniform", "natural"))
+    model = nn.BatchNorm1d(3)
+    for loader in (DataLoader(dataset, batch_sampler=natural.sampler()), DataLoader(dataset, batch_size=4)):
+        with pytest.raises(Infeasible, match=r"the loader draws from .*, the model was trained on <plan"):
+            recalibrate(model, loader, plan=balanced)
+        with pytest.warns(PoorWarning, match="natural stream"):
+            recalibrate(model, loader, plan=balanced, stream="natural")
+    state = recalibrate(model, DataLoader(dataset, batch_sampler=balanced.sampler()), plan=balanced)
+    recalibrate(model, DataLoader(dataset, batch_sampler=bw.balanced(labels, 4, seed=1).sampler()), plan=balanced)
+    recalibrate(model, [STREAM], plan=balanced)
+    assert state["batches"] == 10
 
 
 def test_no_batch_and_no_layer_are_refused() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .batchnorm import frozen, per_group, recalibrate, report, synchronised, without_running_stats
+from .batchnorm import check, frozen, per_group, recalibrate, report, synchronised, without_running_stats
 from .evaluate import evaluate
 from .loss_scale import LossScale, loss_scale
 from .priors import LogitAdjustment
@@ -13,6 +13,7 @@ __all__ = [
     "LossScale",
     "Weighted",
     "Weights",
+    "check",
     "evaluate",
     "frozen",
     "loss_scale",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .check import check
 from .per_group import PerGroup, per_group
 from .recalibrate import recalibrate
 from .report import BatchNormReport, LayerDifference, report
@@ -13,6 +14,7 @@ __all__ = [
     "GlobalBatchNorm",
     "LayerDifference",
     "PerGroup",
+    "check",
     "frozen",
     "per_group",
     "recalibrate",

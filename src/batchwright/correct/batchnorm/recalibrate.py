@@ -6,11 +6,13 @@ import warnings
 from collections.abc import Iterable
 from typing import Any, Literal
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn
 
 from ...errors import Infeasible, PoorWarning
+from ..class_priors import SampledPlan
 from .layers import tracking_layers
 from .population import Forward, Population, first_field, observe
 
@@ -28,6 +30,7 @@ def recalibrate(
     *,
     batches: int | None = None,
     stream: Literal["sampled", "natural"] = "sampled",
+    plan: SampledPlan | None = None,
     resume: dict[str, Any] | None = None,
     forward: Forward = first_field,
     process_group: dist.ProcessGroup | None = None,
@@ -47,6 +50,8 @@ def recalibrate(
         batches: how many to use; None means all of `loader`.
         stream: `"natural"` says that `loader` is not the stream trained on but the natural one, and is warned
         of.
+        plan: what the model was trained on; a `DataLoader` that does not draw from it, or from one of the same shares,
+            is then refused as the sampled stream.
         resume: what an earlier call returned, to go on from: the two together equal one call over both parts.
         forward: how to run the model on a batch; the default passes its first field.
         process_group: ranks whose streams are to be pooled, so that all get the same statistics; None means
@@ -57,7 +62,7 @@ def recalibrate(
         The state to resume from: the batches seen and, by layer, count, mean and sum of squares per channel.
 
     Raises:
-        Infeasible: no layer keeps running statistics, or `loader` has no batch.
+        Infeasible: no layer keeps running statistics, `loader` has no batch, or it does not draw as `plan` does.
 
     Example:
         >>> model = nn.Sequential(nn.BatchNorm1d(1), nn.Linear(1, 2))
@@ -69,6 +74,8 @@ def recalibrate(
         raise Infeasible(f"stream is {stream!r}", "pass 'sampled' or 'natural'")
     if stream == "natural":
         warnings.warn(_NATURAL_COST, PoorWarning, stacklevel=2)
+    elif plan is not None:
+        _check_stream(loader, plan)
     layers = tracking_layers(model)
     population = observe(model, loader, batches=batches, forward=forward, population=Population(resume))
     state = population.state()
@@ -96,3 +103,17 @@ def recalibrate(
             if layer.num_batches_tracked is not None:
                 layer.num_batches_tracked.fill_(population.batches)
     return state
+
+
+def _check_stream(loader: Iterable[Any], plan: SampledPlan) -> None:
+    if not hasattr(loader, "batch_sampler"):  # not a DataLoader: nothing says what it draws
+        return
+    drawn: SampledPlan | None = getattr(loader.batch_sampler, "plan", None)
+    if drawn is plan or (drawn is not None and np.allclose(drawn.sampled_prior, plan.sampled_prior)):
+        return
+    raise Infeasible(
+        f"the loader draws from {drawn!r}, the model was trained on {plan!r}"
+        if drawn is not None
+        else f"the loader draws from no plan, the model was trained on {plan!r}",
+        "pass a loader with batch_sampler=plan.sampler(), or stream='natural' and accept what it costs",
+    )
