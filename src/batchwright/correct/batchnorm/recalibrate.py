@@ -18,9 +18,9 @@ from .population import Forward, Population, first_field, observe
 
 __all__ = ["recalibrate"]
 
-_NATURAL_COST = (
-    "the statistics will be of the natural stream while the weights fit the sampled one: "
-    "in `batchwright demo correct` this took FIGURE"
+_NATURAL_COST = (  # as `demo/correct.py` measures it
+    "the statistics will be of the natural stream while the weights fit the sampled one; on digits with 2 % positives that "
+    "took the calibration error from 0.009 to 0.153 and balanced accuracy, when classes count alike, from 0.867 to 0.800"
 )
 
 
