@@ -22,7 +22,10 @@ def over_images() -> nn.Module:
 def test_one_value_per_channel_is_refused_by_the_layers_name() -> None:
     with pytest.raises(bw.Infeasible, match=r"'1' sees 1 value per channel .* larger batches"):
         check(bw.shuffled(10, batch_size=1), dense())
+    with pytest.raises(bw.Infeasible, match="sees 1 value"):
+        bw.shuffled(10, batch_size=1).check(dense())
     check(bw.shuffled(10, batch_size=2), dense())
+    bw.shuffled(10, batch_size=2).check(dense(), example=torch.zeros(1, 3))
     check(bw.shuffled(10, batch_size=1), nn.Linear(3, 2))
 
 
