@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from batchwright.correct import synchronised
 from batchwright.correct.batchnorm.layers import named_layers
@@ -77,6 +78,26 @@ def test_ranks_equal_one_process_on_the_global_batch(ranks: Ranks, dims: int, op
     for name, buffer in layer.named_buffers():
         for part in parts:
             torch.testing.assert_close(part[f"0.{name}"], buffer)
+
+
+def under_ddp(rank: int, group: dist.ProcessGroup) -> list[Tensor]:
+    layer, batch = layer_and_batch(2)
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(5, 5, 1).double(), layer, nn.Tanh())
+    parallel = DistributedDataParallel(synchronised(model, process_group=group), process_group=group)
+    parallel(batch[6 * rank : 6 * rank + 6]).square().mean().backward()
+    return [parameter.grad for parameter in model.parameters()]
+
+
+def test_under_ddp_gradients_are_those_of_one_process(ranks: Ranks) -> None:
+    """The bias before a BatchNorm layer has gradient 0, and any error in the sums over ranks would show there."""
+    layer, batch = layer_and_batch(2)
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(5, 5, 1).double(), layer, nn.Tanh())
+    model(batch).square().mean().backward()
+    for of_rank in ranks.run(under_ddp, world=2):
+        for gradient, parameter in zip(of_rank, model.parameters(), strict=True):
+            torch.testing.assert_close(gradient, parameter.grad, rtol=1e-6, atol=1e-12)
 
 
 def unsynchronised(rank: int, group: dist.ProcessGroup) -> Tensor:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, log_loss, recall_score
 from torch import Tensor, nn
 
+import batchwright as bw
 from batchwright.correct import LogitAdjustment, evaluate
 from batchwright.correct.calibration import calibration_error, classwise_calibration_error, recalls
 from batchwright.correct.evaluate import measure
@@ -92,7 +93,7 @@ def test_evaluate_measures_the_model_with_and_without_the_correction() -> None:
     adjustment = LogitAdjustment([1 / 3] * 3, [0.8, 0.15, 0.05], names=["a", "b", "c"])
     model = nn.Sequential(nn.Dropout(0.9), nn.Identity()).train()
     loader = [(logits[:50], targets[:50]), (logits[50:], targets[50:])]
-    found = evaluate(model, loader, None, adjustment=adjustment)
+    found = evaluate(model, loader, adjustment=adjustment)
     assert found.as_trained == measure(logits, targets, ["a", "b", "c"])
     assert found.corrected == measure(adjustment(logits), targets, ["a", "b", "c"])
     assert all(module.training for module in model.modules())
@@ -107,7 +108,6 @@ def test_own_fields_of_a_batch() -> None:
     found = evaluate(
         nn.Identity(),
         [{"x": logits, "y": targets}],
-        None,
         adjustment=adjustment,
         forward=lambda model, batch: model(batch["x"]),
         targets=lambda batch: batch["y"],
@@ -115,10 +115,23 @@ def test_own_fields_of_a_batch() -> None:
     assert found.as_trained == found.corrected == measure(logits, targets, [0, 1])
 
 
+@pytest.mark.parametrize("shape", [(-1, 2), (-1, 1), (-1,)])
+def test_the_plan_gives_the_correction_for_two_logits_and_for_one(shape: tuple[int, ...]) -> None:
+    plan = bw.balanced(["no"] * 90 + ["yes"] * 10, batch_size=10)
+    logits, targets = predictions(3, 40, 2)
+    given = logits if shape[-1] == 2 else (logits[:, 1] - logits[:, 0]).view(shape)
+    found = evaluate(nn.Identity(), [(given, targets)], plan)
+    expected = measure(logits + torch.tensor([0.9, 0.1]).log(), targets, ["no", "yes"])
+    assert found.corrected.negative_log_likelihood == pytest.approx(expected.negative_log_likelihood, rel=1e-6)
+    assert found.corrected.recall == expected.recall
+
+
 def test_nothing_to_measure_is_refused() -> None:
     adjustment = LogitAdjustment([0.5, 0.5], [0.5, 0.5])
     with pytest.raises(Infeasible, match="0 batches"):
-        evaluate(nn.Identity(), [], None, adjustment=adjustment)
+        evaluate(nn.Identity(), [], adjustment=adjustment)
+    with pytest.raises(Infeasible, match="both None"):
+        evaluate(nn.Identity(), [(torch.zeros(1, 2), torch.tensor([0]))])
     with pytest.raises(Infeasible, match="0 samples"):
         measure(torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64), [0, 1])
     with pytest.raises(Infeasible, match="run from 0 to 2, the model knows 0 to 1"):

@@ -17,6 +17,7 @@ from .calibration import (
     classwise_calibration_error,
     recalls,
 )
+from .class_priors import SampledPlan
 from .modes import modes_kept
 from .priors import LogitAdjustment
 from .table import text_table
@@ -68,7 +69,7 @@ def second_field(batch: Any) -> Tensor:
 def evaluate(
     model: nn.Module,
     loader: Iterable[Any],
-    plan: Any,
+    plan: SampledPlan | None = None,
     *,
     adjustment: LogitAdjustment | None = None,
     bins: int = 15,
@@ -84,16 +85,21 @@ def evaluate(
         model: gives logits (N, C), or log-odds (N,) or (N, 1) of the second of two classes.
         loader: batches (inputs, targets, ...), targets being integers in the order of the logits.
         plan: what the model was trained on; `LogitAdjustment.from_plan(plan)` is the correction.
-        adjustment: another correction in place of that one, such as for one logit or other deploy shares.
+        adjustment: another correction in place of that one, such as for other deploy shares.
         bins: of the calibration errors.
         forward: how to run the model on a batch; the default passes its first field.
         targets: where a batch has its classes; the default is its second field.
 
     Raises:
-        Infeasible: the loader has no sample, or a class lies outside the plan's.
+        Infeasible: the loader has no sample, a class lies outside the plan's, or there is neither plan nor adjustment.
     """
-    correct = adjustment if adjustment is not None else LogitAdjustment.from_plan(plan)
     logits, truth = _predictions(model, loader, forward, targets)
+    if adjustment is not None:
+        correct = adjustment
+    elif plan is not None:
+        correct = LogitAdjustment.from_plan(plan, binary=logits.dim() == 1 or logits.shape[-1] == 1)
+    else:
+        raise Infeasible("plan and adjustment are both None, one is needed", "pass the plan the model was trained on")
     names = correct.classes
     adjusted = correct(logits)
     return Evaluation(measure(logits, truth, names, bins=bins), measure(adjusted, truth, names, bins=bins))
