@@ -16,12 +16,10 @@ def rows_of(printed: str) -> list[dict[str, list[float]]]:
 
 
 def test_it_prints_every_arm_and_leaves_threads_and_generator_alone(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(demo, "_SEEDS", 1)
-    monkeypatch.setattr(demo, "_EPOCHS", 1)
     threads, generator = torch.get_num_threads(), torch.get_rng_state()
-    demo.run()
+    demo.run(seeds=1, epochs=1)
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.get_rng_state(), generator)
     tables = rows_of(capsys.readouterr().out)

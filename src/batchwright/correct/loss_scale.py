@@ -119,7 +119,7 @@ def loss_scale(count: float | Tensor, *, process_group: dist.ProcessGroup | None
         0.125
     """
     total = torch.as_tensor(count).detach().cpu().double().sum()
-    if not dist.is_initialized():
+    if not (dist.is_available() and dist.is_initialized()):
         return _factor(1, total.item())
     total = total.to(_device_of(process_group))
     dist.all_reduce(total, group=process_group)

@@ -29,8 +29,6 @@ __all__ = ["run"]
 
 _POSITIVE = 8
 _PRIOR = 0.02
-_SEEDS = 5
-_EPOCHS = 30
 _BATCH_SIZE = 32
 _NOISE = 0.3  # pixels run from 0 to 1
 _CLASSES: list[Hashable] = ["other", "eight"]
@@ -58,26 +56,26 @@ class Digits:
         return images + self.noise * torch.randn(images.shape, generator=self.generator)
 
 
-def run() -> None:
+def run(*, seeds: int = 5, epochs: int = 30) -> None:
     """Train, correct and measure; print two tables, and how far balancing moved what BatchNorm layers see."""
     with _one_thread():  # matrices this small lose more to a second thread's hand-over than they gain
-        _print_all()
+        _print_all(seeds, epochs)
 
 
-def _print_all() -> None:
+def _print_all(seeds: int, epochs: int) -> None:
     for noise, title in (
         (_NOISE, f"pixel noise {_NOISE}, new at every draw"),
         (0.0, "no noise: positives learnt by heart"),
     ):
         arms: dict[str, list[list[float]]] = {}
-        for seed in range(_SEEDS):
-            for name, found in _arms(_digits(seed, noise), seed).items():
+        for seed in range(seeds):
+            for name, found in _arms(_digits(seed, noise), seed, epochs).items():
                 arms.setdefault(name, []).append(found)
         rows = [[name, *map(_mean_and_spread, zip(*found, strict=True))] for name, found in arms.items()]
-        print(f"{_PRIOR:.0%} eights among digits, {title}; mean (standard deviation) over {_SEEDS} seeds\n")
+        print(f"{_PRIOR:.0%} eights among digits, {title}; mean (standard deviation) over {seeds} seeds\n")
         print(text_table(_HEAD, rows), end="\n\n")
     print("What BatchNorm layers meet in the balanced stream beside the natural one, with noise, seed 0:\n")
-    print(_moved(_digits(0, _NOISE)))
+    print(_moved(_digits(0, _NOISE), epochs))
 
 
 @contextmanager
@@ -90,10 +88,10 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _arms(digits: Digits, seed: int) -> dict[str, list[float]]:
+def _arms(digits: Digits, seed: int, epochs: int) -> dict[str, list[float]]:
     """The four numbers of a table row, for every way to train and correct."""
     shuffle, balance = (_plan(digits, target, seed) for target in ("natural", "uniform"))
-    shuffled_model, balanced_model = (_trained(digits, plan, seed) for plan in (shuffle, balance))
+    shuffled_model, balanced_model = (_trained(digits, plan, seed, epochs) for plan in (shuffle, balance))
     test = replace(digits, test_images=digits.seen(digits.test_images))
     prior = LogitAdjustment.from_plan(balance)
 
@@ -124,9 +122,9 @@ def _measured(model: nn.Module, plan: FixedPlan, adjust: nn.Module, test: Digits
     ]
 
 
-def _moved(digits: Digits) -> BatchNormReport:
+def _moved(digits: Digits, epochs: int) -> BatchNormReport:
     shuffle, balance = (_plan(digits, target, 0) for target in ("natural", "uniform"))
-    return report(_trained(digits, balance, 0), _stream(digits, shuffle), _stream(digits, balance))
+    return report(_trained(digits, balance, 0, epochs), _stream(digits, shuffle), _stream(digits, balance))
 
 
 def _digits(seed: int, noise: float) -> Digits:
@@ -158,7 +156,7 @@ def _stream(digits: Digits, plan: FixedPlan, *, epochs: int = 4) -> Iterator[Ten
     return (digits.drawn(plan[number])[0] for number in range(epochs * plan.epoch_length()))
 
 
-def _trained(digits: Digits, plan: FixedPlan, seed: int) -> nn.Module:
+def _trained(digits: Digits, plan: FixedPlan, seed: int, epochs: int) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = nn.Sequential(
@@ -167,7 +165,7 @@ def _trained(digits: Digits, plan: FixedPlan, seed: int) -> nn.Module:
             nn.Linear(64, 2),
         )
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-2)
-    for number in range(_EPOCHS * plan.epoch_length()):
+    for number in range(epochs * plan.epoch_length()):
         images, classes = digits.drawn(plan[number])
         optimizer.zero_grad()
         loss = nn.functional.cross_entropy(model(images), classes)

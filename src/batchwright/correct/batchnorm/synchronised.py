@@ -77,8 +77,8 @@ class GlobalBatchNorm(BatchNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise `input` (N, C, ...) over all dimensions but C and, in training, over all ranks."""
-        alone = not dist.is_initialized() or dist.get_world_size(self.process_group) == 1
-        if alone or not self.training:
+        joined = dist.is_available() and dist.is_initialized() and dist.get_world_size(self.process_group) > 1
+        if not (joined and self.training):
             return super().forward(input)
         self._check_input_dim(input)
         shape = (1, -1, *(1,) * (input.dim() - 2))
