@@ -1,4 +1,4 @@
-"""Real processes joined by gloo, started once a test session, that run one function on all or some ranks."""
+"""Real processes joined by gloo, started once, that run one function on all or some ranks."""
 
 from __future__ import annotations
 
