@@ -14,6 +14,8 @@ from ..orders import SharedOrder
 from .position import Position, fingerprint_of
 
 if TYPE_CHECKING:
+    from torch.nn import Module
+
     from ..audit import Audit
     from ..groups import Groups
     from ..sampler import BatchSampler
@@ -226,6 +228,12 @@ class FixedPlan:
         from ..audit import audit
 
         return audit(self, batches=batches, first=first)
+
+    def check(self, model: Module, *, example: Any = None, world_size: int = 1) -> None:
+        """Refuse to feed a model whose BatchNorm layers these batches are too small for; see `batchwright.correct.check`."""
+        from ..correct import check
+
+        check(self, model, example=example, world_size=world_size)
 
     def sampler(self, *, rank: int | None = None, world_size: int | None = None, accumulate: int = 1) -> BatchSampler:
         """A batch sampler for `torch.utils.data.DataLoader(dataset, batch_sampler=...)`; see `batchwright.BatchSampler`."""

@@ -1,0 +1,25 @@
+"""What the model and the loss must know of how the batch was sampled."""
+
+from __future__ import annotations
+
+from .batchnorm import check, frozen, per_group, recalibrate, report, synchronised, without_running_stats
+from .evaluate import evaluate
+from .loss_scale import LossScale, loss_scale
+from .priors import LogitAdjustment
+from .weights import Weighted, Weights
+
+__all__ = [
+    "LogitAdjustment",
+    "LossScale",
+    "Weighted",
+    "Weights",
+    "check",
+    "evaluate",
+    "frozen",
+    "loss_scale",
+    "per_group",
+    "recalibrate",
+    "report",
+    "synchronised",
+    "without_running_stats",
+]

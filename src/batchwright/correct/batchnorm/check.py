@@ -1,0 +1,134 @@
+"""Whether the batches of a plan are ones that a model's BatchNorm layers can normalise by."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...errors import Infeasible, PoorWarning
+from ..modes import modes_kept
+from .layers import BatchNorm, named_layers
+from .population import Forward, first_field
+from .synchronised import GlobalBatchNorm
+
+if TYPE_CHECKING:
+    from ...groups import Groups
+    from ...plans.position import Plan
+
+__all__ = ["check"]
+
+_LOOKED_AT = 64  # micro-batches of the first epoch
+
+
+def check(
+    plan: Plan,
+    model: nn.Module,
+    *,
+    example: Any = None,
+    classes: Groups | None = None,
+    world_size: int = 1,
+    forward: Forward = first_field,
+) -> None:
+    """Refuse a plan whose batches are too small for a BatchNorm layer; warn of layers that see one class at a time.
+
+    Looks at the first 64 micro-batches. A layer needs two values per channel: two samples, or one sample with several
+    positions. Layers of `synchronised` count what all ranks hold.
+
+    Args:
+        plan: what the model will be trained on.
+        model: any module; one without BatchNorm layers passes.
+        example: one batch as `forward` takes it, to see how many positions a sample has at each layer. Without it
+            BatchNorm1d layers are taken to have one; others cannot be judged and are warned of at one sample a batch.
+        classes: who is in which class, where the plan's groups are something else, such as tasks.
+        world_size: how many ranks there will be.
+        forward: how to run the model on the example.
+
+    Raises:
+        Infeasible: a layer would see one value per channel.
+
+    Warns:
+        PoorWarning: in half of the batches or more all samples are of one class although the plan has several, so that
+            a layer's statistics never hold what tells classes apart; or a layer may see one value per channel.
+
+    Example:
+        >>> import batchwright as bw
+        >>> check(bw.shuffled(10, batch_size=1), nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)))
+        Traceback (most recent call last):
+        ...
+        batchwright.errors.Infeasible: BatchNorm layer '1' sees 1 value per channel in a micro-batch of 1 samples, it \
+needs 2; pass larger batches, or synchronise the layers over ranks.
+    """
+    layers = named_layers(model)
+    if not layers:
+        return
+    epoch = plan.epoch(0, world_size)
+    batches = [epoch[number] for number in range(min(len(epoch), _LOOKED_AT * world_size))]
+    steps = [np.concatenate(batches[first : first + world_size]) for first in range(0, len(batches), world_size)]
+    positions = {} if example is None else _positions(model, layers, example, forward)
+
+    for name, layer in layers.items():
+        together = steps if isinstance(layer, (GlobalBatchNorm, nn.SyncBatchNorm)) else batches
+        _check_size(name, layer, min(map(len, together)), positions.get(name))
+    groups: Groups | None = classes if classes is not None else getattr(plan, "groups", None)
+    if groups is not None:
+        _check_classes(layers, groups, batches, steps)
+
+
+def _check_size(name: str, layer: BatchNorm, samples: int, positions: int | None) -> None:
+    if positions is None and samples == 1 and not isinstance(layer, nn.BatchNorm1d):
+        _warn(f"BatchNorm layer {name!r} normalises 1 sample at a time; pass example= to see whether it can")
+    elif samples * (positions or 1) == 1:
+        raise Infeasible(
+            f"BatchNorm layer {name!r} sees 1 value per channel in a micro-batch of 1 samples, it needs 2",
+            "pass larger batches, or synchronise the layers over ranks",
+        )
+
+
+def _check_classes(
+    layers: dict[str, BatchNorm], groups: Groups, batches: list[np.ndarray], steps: list[np.ndarray]
+) -> None:
+    if len(np.unique(groups.group_of(np.concatenate(batches)))) < 2:
+        return
+    for synchronised, together in ((False, batches), (True, steps)):
+        single = sum(len(batch) > 1 and len(np.unique(groups.group_of(batch))) == 1 for batch in together)
+        names = [
+            name
+            for name, layer in layers.items()
+            if isinstance(layer, (GlobalBatchNorm, nn.SyncBatchNorm)) == synchronised
+        ]
+        if names and 2 * single >= len(together):
+            _warn(
+                f"{single} of {len(together)} batches hold one class only, so the statistics of BatchNorm layers "
+                f"{', '.join(map(repr, names))} never hold what tells classes apart; mix classes in a batch, synchronise "
+                "the layers over ranks, or keep statistics per group"
+            )
+
+
+def _positions(model: nn.Module, layers: dict[str, BatchNorm], example: Any, forward: Forward) -> dict[str, int]:
+    """Values per sample and channel at each layer that the example reaches."""
+    found: dict[str, int] = {}
+    handles = []
+
+    def look_as(name: str) -> Any:
+        def look(_layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            found[name] = inputs[0][0, 0].numel()
+
+        return look
+
+    try:
+        handles = [layer.register_forward_pre_hook(look_as(name)) for name, layer in layers.items()]
+        with modes_kept(model), torch.no_grad():
+            model.eval()
+            forward(model, example)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, PoorWarning, stacklevel=4)

@@ -1,0 +1,73 @@
+"""Finding BatchNorm layers, putting others in their place, moving running statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
+
+from ...errors import Infeasible
+
+__all__ = ["BatchNorm", "named_layers", "replaced", "track", "tracking_layers"]
+
+
+def named_layers(model: nn.Module) -> dict[str, BatchNorm]:
+    """Every BatchNorm layer of `model` by its dotted name, each once: 1d, 2d, 3d, synchronised, per group."""
+    return {name: layer for name, layer in model.named_modules() if isinstance(layer, BatchNorm)}
+
+
+def tracking_layers(model: nn.Module) -> dict[str, BatchNorm]:
+    """The layers of `model` that keep running statistics.
+
+    Raises:
+        Infeasible: there is none.
+    """
+    layers = named_layers(model)
+    tracking = {name: layer for name, layer in layers.items() if layer.running_mean is not None}
+    if not tracking:
+        raise Infeasible(
+            f"of the model's {len(layers)} BatchNorm layers 0 keep running statistics, at least 1 must",
+            "pass a model with BatchNorm layers built with track_running_stats=True",
+        )
+    return tracking
+
+
+def replaced(model: nn.Module, substitute: Callable[[BatchNorm], nn.Module]) -> nn.Module:
+    """`model` with `substitute(layer)` for every BatchNorm layer, in place where it is not the root.
+
+    A layer used in two places stays one layer used in two places.
+    """
+    substitutes: dict[BatchNorm, nn.Module] = {}
+
+    def visit(module: nn.Module) -> nn.Module:
+        if isinstance(module, BatchNorm):
+            if module not in substitutes:
+                substitutes[module] = substitute(module)
+            return substitutes[module]
+        for name, child in list(module._modules.items()):
+            if child is not None:
+                module._modules[name] = visit(child)
+        return module
+
+    return visit(model)
+
+
+@torch.no_grad()
+def track(layer: BatchNorm, mean: Tensor, variance: Tensor, *, seen: Tensor) -> None:
+    """Move the running statistics of `layer` towards `mean` and the unbiased `variance`, where `seen`.
+
+    The step is `momentum`, or 1 / (batches so far) where momentum is None, as in `torch.nn.BatchNorm1d`.
+    `seen` is a boolean tensor of the shape of `num_batches_tracked`.
+    """
+    if layer.running_mean is None or layer.running_var is None or layer.num_batches_tracked is None:
+        return
+    layer.num_batches_tracked += seen
+    if layer.momentum is None:
+        step = 1.0 / layer.num_batches_tracked.clamp(min=1)
+    else:
+        step = torch.full_like(layer.num_batches_tracked, layer.momentum, dtype=layer.running_mean.dtype)
+    step = torch.where(seen, step, 0.0).to(layer.running_mean.dtype).unsqueeze(-1)
+    layer.running_mean.lerp_(mean.detach().to(step.dtype), step)
+    layer.running_var.lerp_(variance.detach().to(step.dtype), step)

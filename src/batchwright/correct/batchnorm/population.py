@@ -1,0 +1,134 @@
+"""The population of values that every BatchNorm layer of a model meets over a stream of batches."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from ...errors import Infeasible, PoorWarning
+from ..modes import modes_kept
+from .layers import BatchNorm, tracking_layers
+from .moments import Moments
+from .per_group import GroupBatchNorm
+
+__all__ = ["Forward", "Population", "first_field", "observe"]
+
+Forward = Callable[[nn.Module, Any], Any]
+
+
+def first_field(model: nn.Module, batch: Any) -> Any:
+    """Run `model` on the batch, or on its first field if a tuple or list, moved to the model's device."""
+    inputs = batch[0] if isinstance(batch, (tuple, list)) else batch
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    return model(inputs.to(device))
+
+
+class Population:
+    """Moments per layer, in float64 on the CPU, and the number of batches they are of."""
+
+    def __init__(self, state: dict[str, Any] | None = None) -> None:
+        self.batches = 0
+        self.moments: dict[str, Moments] = {}
+        if state:
+            self.batches = state["batches"]
+            self.moments = {name: Moments(*tensors) for name, tensors in state["layers"].items()}
+
+    def add(self, name: str, moments: Moments) -> None:
+        """Put the moments of one batch at the layer `name` to those before it."""
+        double = Moments(*(tensor.cpu().double() for tensor in moments.tensors))
+        before = self.moments.get(name)
+        self.moments[name] = double if before is None else before.merged(double)
+
+    def state(self) -> dict[str, Any]:
+        """`batches` and, by layer, [count, mean, squares]: plain tensors that `Population` takes back."""
+        layers = {name: [tensor.clone() for tensor in moments.tensors] for name, moments in self.moments.items()}
+        return {"batches": self.batches, "layers": layers}
+
+    def over_ranks(self, process_group: dist.ProcessGroup) -> Population:
+        """The population of all ranks' streams, merged in rank order and so the same on every rank."""
+        states: list[Any] = [None] * dist.get_world_size(process_group)
+        dist.all_gather_object(states, self.state(), group=process_group)
+        pooled = Population()
+        for state in states:
+            part = Population(state)
+            pooled.batches += part.batches
+            for name, moments in part.moments.items():
+                pooled.add(name, moments)
+        return pooled
+
+
+def observe(
+    model: nn.Module,
+    loader: Iterable[Any],
+    *,
+    batches: int | None,
+    forward: Forward,
+    population: Population,
+) -> Population:
+    """Run `batches` batches (None: all) of `loader` through `model`, adding to `population` what layers meet.
+
+    BatchNorm layers normalise by the batch meanwhile, as in training; all else (dropout) is in evaluation
+    mode, as it will be when the statistics are used. Nothing of the model is changed, also when an error is
+    raised.
+
+    Raises:
+        Infeasible: no layer keeps running statistics, or `loader` has no batch.
+    """
+    layers = tracking_layers(model)
+    before = population.batches
+
+    with _buffers_kept(layers), modes_kept(model), _hooks(layers, population), torch.no_grad():
+        model.eval()
+        for layer in layers.values():
+            layer.train()
+        for batch in islice(loader, batches):
+            forward(model, batch)
+            population.batches += 1
+
+    seen = population.batches - before
+    if seen == 0:
+        raise Infeasible("the loader gave 0 batches, at least 1 is needed", "pass a loader that is not exhausted")
+    if batches is not None and seen < batches:
+        _warn(f"the loader gave {seen} batches, {batches} were asked for: the estimate is of the fewer")
+    return population
+
+
+@contextmanager
+def _hooks(layers: dict[str, BatchNorm], population: Population) -> Iterator[None]:
+    names = {layer: name for name, layer in layers.items()}
+
+    def look(layer: BatchNorm, inputs: tuple[Tensor, ...]) -> None:
+        values = inputs[0].detach()
+        values = values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+        if isinstance(layer, GroupBatchNorm):
+            population.add(names[layer], layer.group_moments(values))
+        else:
+            population.add(names[layer], Moments.of(values))
+
+    handles = [layer.register_forward_pre_hook(look) for layer in layers.values()]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def _buffers_kept(layers: dict[str, BatchNorm]) -> Iterator[None]:
+    kept = [(buffer, buffer.clone()) for layer in layers.values() for buffer in layer.buffers()]
+    try:
+        yield
+    finally:
+        for buffer, value in kept:
+            buffer.copy_(value)
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, PoorWarning, stacklevel=4)

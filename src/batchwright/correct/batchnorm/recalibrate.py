@@ -1,0 +1,119 @@
+"""Running statistics as the population they stand for, instead of a decaying memory of the last batches."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from ...errors import Infeasible, PoorWarning
+from ..class_priors import SampledPlan
+from .layers import tracking_layers
+from .population import Forward, Population, first_field, observe
+
+__all__ = ["recalibrate"]
+
+_NATURAL_COST = (  # as `demo/correct.py` measures it
+    "the statistics will be of the natural stream while the weights fit the sampled one; on digits with 2 % positives that "
+    "took the calibration error from 0.009 to 0.153 and balanced accuracy, when classes count alike, from 0.867 to 0.800"
+)
+
+
+def recalibrate(
+    model: nn.Module,
+    loader: Iterable[Any],
+    *,
+    batches: int | None = None,
+    stream: Literal["sampled", "natural"] = "sampled",
+    plan: SampledPlan | None = None,
+    resume: dict[str, Any] | None = None,
+    forward: Forward = first_field,
+    process_group: dist.ProcessGroup | None = None,
+) -> dict[str, Any]:
+    """Set the running statistics of every BatchNorm layer to mean and unbiased variance over the stream.
+
+    Every value counts once, so batches of different sizes weigh by their size, and the variance holds what
+    lies between batches too (the population statistics of Wu & Johnson 2021, merged as by Chan et al. 1979 in
+    float64); an average over batches, as in `torch.optim.swa_utils.update_bn`, does neither. BatchNorm layers
+    normalise by the batch meanwhile; everything else is in evaluation mode. `momentum` is not touched; a
+    model that raises midway is left as it was. Layers that no batch reached keep their statistics, with a
+    warning.
+
+    Args:
+        model: the trained model.
+        loader: batches of the stream it was trained on, which is the stream its weights fit.
+        batches: how many to use; None means all of `loader`.
+        stream: `"natural"` says that `loader` is not the stream trained on but the natural one, and is warned
+        of.
+        plan: what the model was trained on; a `DataLoader` that does not draw from it, or from one of the same shares,
+            is then refused as the sampled stream.
+        resume: what an earlier call returned, to go on from: the two together equal one call over both parts.
+        forward: how to run the model on a batch; the default passes its first field.
+        process_group: ranks whose streams are to be pooled, so that all get the same statistics; None means
+        this
+            process alone. The state returned is still of this process's own stream, to resume it with.
+
+    Returns:
+        The state to resume from: the batches seen and, by layer, count, mean and sum of squares per channel.
+
+    Raises:
+        Infeasible: no layer keeps running statistics, `loader` has no batch, or it does not draw as `plan` does.
+
+    Example:
+        >>> model = nn.Sequential(nn.BatchNorm1d(1), nn.Linear(1, 2))
+        >>> state = recalibrate(model, [torch.tensor([[0.0], [2.0], [4.0]]), torch.tensor([[6.0], [8.0]])])
+        >>> model[0].running_mean.item(), model[0].running_var.item(), state["batches"]
+        (4.0, 10.0, 2)
+    """
+    if stream not in ("sampled", "natural"):
+        raise Infeasible(f"stream is {stream!r}", "pass 'sampled' or 'natural'")
+    if stream == "natural":
+        warnings.warn(_NATURAL_COST, PoorWarning, stacklevel=2)
+    elif plan is not None:
+        _check_stream(loader, plan)
+    layers = tracking_layers(model)
+    population = observe(model, loader, batches=batches, forward=forward, population=Population(resume))
+    state = population.state()
+    if process_group is not None:
+        population = population.over_ranks(process_group)
+
+    unreached = [name for name in layers if name not in population.moments]
+    if unreached:
+        warnings.warn(
+            f"no batch reached {len(unreached)} of {len(layers)} BatchNorm layers ({', '.join(unreached)}): "
+            "they keep the statistics they have",
+            PoorWarning,
+            stacklevel=2,
+        )
+    with torch.no_grad():
+        for name, moments in population.moments.items():
+            layer = layers[name]
+            for buffer, value in (
+                (layer.running_mean, moments.mean),
+                (layer.running_var, moments.variance(unbiased=True)),
+            ):
+                if buffer is not None:
+                    rows = buffer.view(value.shape)
+                    rows.copy_(torch.where(moments.count > 0, value, rows.cpu()))
+            if layer.num_batches_tracked is not None:
+                layer.num_batches_tracked.fill_(population.batches)
+    return state
+
+
+def _check_stream(loader: Iterable[Any], plan: SampledPlan) -> None:
+    if not hasattr(loader, "batch_sampler"):  # not a DataLoader: nothing says what it draws
+        return
+    drawn: SampledPlan | None = getattr(loader.batch_sampler, "plan", None)
+    if drawn is plan or (drawn is not None and np.allclose(drawn.sampled_prior, plan.sampled_prior)):
+        return
+    raise Infeasible(
+        f"the loader draws from {drawn!r}, the model was trained on {plan!r}"
+        if drawn is not None
+        else f"the loader draws from no plan, the model was trained on {plan!r}",
+        "pass a loader with batch_sampler=plan.sampler(), or stream='natural' and accept what it costs",
+    )

@@ -1,0 +1,89 @@
+"""How far apart the statistics of two streams are, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass
+from typing import Any
+
+from torch import nn
+
+from ..table import text_table
+from .layers import tracking_layers
+from .population import Forward, Population, first_field, observe
+
+__all__ = ["BatchNormReport", "LayerDifference", "report"]
+
+
+@dataclass(frozen=True)
+class LayerDifference:
+    """What one layer meets in stream b beside stream a.
+
+    `mean_shift` is the root mean square over channels of (mean_b - mean_a) / std_a, `worst_mean_shift` its
+    largest magnitude; `log_std_ratio` is the root mean square of log(std_b / std_a), `worst_log_std_ratio`
+    its largest magnitude. Standard deviations hold the layer's eps, as its own division does.
+    """
+
+    layer: str
+    channels: int
+    mean_shift: float
+    worst_mean_shift: float
+    log_std_ratio: float
+    worst_log_std_ratio: float
+
+
+@dataclass(frozen=True)
+class BatchNormReport:
+    """One `LayerDifference` a layer, in the model's order; prints as a table."""
+
+    layers: tuple[LayerDifference, ...]
+
+    def __str__(self) -> str:
+        head = ["layer", "channels", "mean shift (std)", "worst", "log std ratio", "worst"]
+        return text_table(head, [astuple(layer) for layer in self.layers])
+
+
+def report(
+    model: nn.Module,
+    loader_a: Iterable[Any],
+    loader_b: Iterable[Any],
+    *,
+    batches: int | None = None,
+    forward: Forward = first_field,
+) -> BatchNormReport:
+    """How far the statistics each BatchNorm layer meets differ between two streams; the model stays as it is.
+
+    Each stream is measured as `recalibrate` would: normalised by its own batches, dropout off. With the
+    natural stream as a and the balanced one as b it shows what the balance did to normalisation. Only layers
+    that both streams reach are listed.
+
+    Raises:
+        Infeasible: no layer keeps running statistics, or a loader has no batch.
+
+    Example:
+        >>> import torch
+        >>> model = nn.Sequential(nn.BatchNorm1d(1))
+        >>> low, high = torch.tensor([[0.0], [2.0]]), torch.tensor([[3.0], [5.0]])
+        >>> round(report(model, [low], [high]).layers[0].mean_shift, 2)
+        3.0
+    """
+    a = observe(model, loader_a, batches=batches, forward=forward, population=Population())
+    b = observe(model, loader_b, batches=batches, forward=forward, population=Population())
+    differences = []
+    for name, layer in tracking_layers(model).items():
+        if name in a.moments and name in b.moments:
+            std_a = (a.moments[name].variance(unbiased=False) + layer.eps).sqrt()
+            std_b = (b.moments[name].variance(unbiased=False) + layer.eps).sqrt()
+            shift = ((b.moments[name].mean - a.moments[name].mean) / std_a).abs()
+            ratio = (std_b / std_a).log().abs()
+            differences.append(
+                LayerDifference(
+                    layer=name,
+                    channels=layer.num_features,
+                    mean_shift=shift.square().mean().sqrt().item(),
+                    worst_mean_shift=shift.max().item(),
+                    log_std_ratio=ratio.square().mean().sqrt().item(),
+                    worst_log_std_ratio=ratio.max().item(),
+                )
+            )
+    return BatchNormReport(tuple(differences))

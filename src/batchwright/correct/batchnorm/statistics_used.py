@@ -1,0 +1,76 @@
+"""Which statistics BatchNorm layers normalise by: always the batch's, or the running ones untouched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from ...errors import Infeasible
+from .layers import BatchNorm, named_layers, tracking_layers
+
+__all__ = ["frozen", "without_running_stats"]
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+def without_running_stats(model: Model) -> Model:
+    """`model`, changed in place: its BatchNorm layers normalise by the batch in training and in evaluation.
+
+    `torch.func.replace_all_batch_norm_modules_` does the change, so `torch.func.vmap`, `grad` and `jvp`
+    accept the model afterwards: no layer writes to a buffer any more. The output for a sample then depends on
+    the batch it came in, also in evaluation.
+
+    Raises:
+        Infeasible: the model has no BatchNorm layer.
+
+    Example:
+        >>> model = without_running_stats(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)))
+        >>> model[1].running_mean is None, model.eval()(torch.eye(2)).mean().abs().item() < 1e-6
+        (True, True)
+    """
+    if not named_layers(model):
+        raise Infeasible("the model has 0 BatchNorm layers", "pass a model with at least 1")
+    torch.func.replace_all_batch_norm_modules_(model)
+    return model
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """Within the context BatchNorm layers normalise by their running statistics and never update them.
+
+    It holds through `model.train()` and `model.eval()` called inside, leaves every layer's `training` flag to
+    the caller, and nests. Weights and biases of the layers go on learning. Layers without running statistics
+    have nothing to freeze and are left alone.
+
+    Raises:
+        Infeasible: no BatchNorm layer of the model keeps running statistics.
+
+    Example:
+        >>> model = nn.BatchNorm1d(2)
+        >>> with frozen(model):
+        ...     _ = model.train()(torch.randn(4, 2))
+        >>> model.running_mean.tolist(), model.training
+        ([0.0, 0.0], True)
+    """
+    flags: dict[BatchNorm, bool] = {}
+
+    def freeze(layer: BatchNorm, _inputs: Any) -> None:
+        flags[layer] = layer.training
+        layer.training = False
+
+    def thaw(layer: BatchNorm, _inputs: Any, _output: Any) -> None:
+        layer.training = flags.pop(layer)
+
+    handles = []
+    try:
+        for layer in tracking_layers(model).values():
+            handles.append(layer.register_forward_pre_hook(freeze))
+            handles.append(layer.register_forward_hook(thaw, prepend=True, always_call=True))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,129 @@
+"""BatchNorm over the global batch: one mean and one variance for what all ranks hold together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from ...errors import Infeasible
+from .layers import BatchNorm, named_layers, replaced, track
+
+__all__ = ["GlobalBatchNorm", "synchronised"]
+
+
+def synchronised(model: nn.Module, *, process_group: dist.ProcessGroup | None = None) -> nn.Module:
+    """`model` whose BatchNorm layers normalise, in training, by the statistics of the global batch.
+
+    Layers whose tensors lie on an accelerator become torch's `SyncBatchNorm`; those on the CPU, which it
+    refuses, become `GlobalBatchNorm`, the same result over any process group. Move the model to its device
+    first. Parameters and buffers are shared with the layers replaced, so optimizers and checkpoints stay
+    valid. Changed in place (a model that is itself a BatchNorm layer is returned as a new layer).
+
+    A global batch that a plan balanced is thereby also normalised as one, at every world size alike.
+
+    Args:
+        model: any module; wrap it in DistributedDataParallel afterwards.
+        process_group: the ranks to synchronise over; None means all.
+
+    Raises:
+        Infeasible: the model has no BatchNorm layer.
+
+    Example:
+        >>> type(synchronised(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)))[1]).__name__
+        'GlobalBatchNorm'
+    """
+    if not named_layers(model):
+        raise Infeasible("the model has 0 BatchNorm layers to synchronise", "pass a model with at least 1")
+
+    def substitute(layer: BatchNorm) -> nn.Module:
+        if all(tensor.device.type == "cpu" for tensor in (*layer.parameters(), *layer.buffers())):
+            return GlobalBatchNorm(layer, process_group=process_group)
+        torchs_own: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(layer, process_group)  # type: ignore[no-untyped-call]
+        return torchs_own
+
+    return replaced(model, substitute)
+
+
+class GlobalBatchNorm(BatchNorm):
+    """BatchNorm over all ranks by two sums each way, on any device a process group can reduce.
+
+    Where no process group is initialised, or in evaluation, it is plain BatchNorm. Ranks may hold batches of
+    different sizes, also none. The variance is the mean square about the *global* mean (two passes), so
+    nothing cancels; running statistics take the unbiased variance, as torch's do. Ioffe & Szegedy 2015, over
+    the global batch.
+
+    Args:
+        like: the layer to take the parameters, buffers, options and mode from; they are shared, not copied.
+        process_group: the ranks to synchronise over; None means all.
+
+    Raises:
+        Infeasible: in training, when all ranks together hold fewer than two values per channel.
+    """
+
+    def __init__(self, like: BatchNorm, *, process_group: dist.ProcessGroup | None = None) -> None:
+        super().__init__(like.num_features, like.eps, like.momentum, like.affine, like.track_running_stats)
+        self.weight, self.bias = like.weight, like.bias
+        self.running_mean, self.running_var = like.running_mean, like.running_var
+        self.num_batches_tracked = like.num_batches_tracked
+        self.training = like.training
+        self.process_group = process_group
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.dim() < 2:
+            raise ValueError(f"expected at least 2 dimensions, got {input.dim()}")
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise `input` (N, C, ...) over all dimensions but C and, in training, over all ranks."""
+        joined = dist.is_available() and dist.is_initialized() and dist.get_world_size(self.process_group) > 1
+        if not (joined and self.training):
+            return super().forward(input)
+        self._check_input_dim(input)
+        shape = (1, -1, *(1,) * (input.dim() - 2))
+        dims = [dim for dim in range(input.dim()) if dim != 1]
+        values = input.float() if input.dtype in (torch.float16, torch.bfloat16) else input
+
+        local_count = values.new_tensor([values.numel() // self.num_features])
+        sums = self._over_ranks(torch.cat([values.sum(dims), local_count]))
+        count = sums[-1].detach()
+        if count < 2:
+            raise Infeasible(
+                f"the global batch holds {int(count)} value per channel in training, BatchNorm needs 2",
+                "pass larger batches",
+            )
+        mean = sums[:-1] / count
+        centred = values - mean.view(shape)
+        variance = self._over_ranks(centred.square().sum(dims)) / count
+        seen = torch.ones((), dtype=torch.bool, device=values.device)
+        track(self, mean, variance * (count / (count - 1)), seen=seen)
+
+        scale = torch.rsqrt(variance + self.eps)
+        if self.weight is not None:
+            scale = scale * self.weight
+        output = centred * scale.view(shape)
+        if self.bias is not None:
+            output = output + self.bias.view(shape)
+        return output.to(input.dtype)
+
+    def _over_ranks(self, tensor: Tensor) -> Tensor:
+        total: Tensor = _SumOverRanks.apply(tensor, self.process_group)  # type: ignore[no-untyped-call]
+        return total
+
+
+class _SumOverRanks(torch.autograd.Function):
+    """The sum over ranks; every rank's loss depends on every rank's input, so gradients sum too."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, process_group: dist.ProcessGroup | None) -> Tensor:
+        ctx.process_group = process_group
+        total = tensor.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total, group=process_group)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        total = gradients[0].clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total, group=ctx.process_group)
+        return total, None

@@ -1,0 +1,151 @@
+"""A classifier on a loader, as trained and corrected for what was sampled, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import Infeasible
+from .batchnorm.population import Forward, first_field
+from .calibration import (
+    balanced_accuracy,
+    calibration_error,
+    classwise_calibration_error,
+    recalls,
+)
+from .class_priors import SampledPlan
+from .modes import modes_kept
+from .priors import LogitAdjustment
+from .table import text_table
+
+__all__ = ["Evaluation", "Metrics", "evaluate", "measure", "second_field"]
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What one set of logits is worth; `recall` is by class name, NaN for a class without samples."""
+
+    samples: int
+    calibration_error: float
+    classwise_calibration_error: float
+    negative_log_likelihood: float
+    accuracy: float
+    balanced_accuracy: float
+    recall: dict[Hashable, float]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The metrics of a model as it is and with its logits adjusted; prints as a table."""
+
+    as_trained: Metrics
+    corrected: Metrics
+
+    def __str__(self) -> str:
+        rows: list[list[Any]] = []
+        for label, field in (
+            ("calibration error", "calibration_error"),
+            ("class-wise calibration error", "classwise_calibration_error"),
+            ("negative log likelihood", "negative_log_likelihood"),
+            ("accuracy", "accuracy"),
+            ("balanced accuracy", "balanced_accuracy"),
+        ):
+            rows.append([label, getattr(self.as_trained, field), getattr(self.corrected, field)])
+        for name, recall in self.as_trained.recall.items():
+            rows.append([f"recall of {name}", recall, self.corrected.recall[name]])
+        return text_table([f"{self.as_trained.samples} samples", "as trained", "corrected"], rows)
+
+
+def second_field(batch: Any) -> Tensor:
+    """The classes of a batch that is (inputs, targets, ...)."""
+    targets: Tensor = batch[1]
+    return targets
+
+
+def evaluate(
+    model: nn.Module,
+    loader: Iterable[Any],
+    plan: SampledPlan | None = None,
+    *,
+    adjustment: LogitAdjustment | None = None,
+    bins: int = 15,
+    forward: Forward = first_field,
+    targets: Callable[[Any], Tensor] = second_field,
+) -> Evaluation:
+    """Calibration and accuracy of `model` on `loader`, before and after correcting for what `plan` sampled.
+
+    The loader is of data as it will be met: not sampled by the plan. The model runs in evaluation mode, which
+    is undone afterwards.
+
+    Args:
+        model: gives logits (N, C), or log-odds (N,) or (N, 1) of the second of two classes.
+        loader: batches (inputs, targets, ...), targets being integers in the order of the logits.
+        plan: what the model was trained on; `LogitAdjustment.from_plan(plan)` is the correction.
+        adjustment: another correction in place of that one, such as for other deploy shares.
+        bins: of the calibration errors.
+        forward: how to run the model on a batch; the default passes its first field.
+        targets: where a batch has its classes; the default is its second field.
+
+    Raises:
+        Infeasible: the loader has no sample, a class lies outside the plan's, or there is neither plan nor adjustment.
+    """
+    logits, truth = _predictions(model, loader, forward, targets)
+    if adjustment is not None:
+        correct = adjustment
+    elif plan is not None:
+        correct = LogitAdjustment.from_plan(plan, binary=logits.dim() == 1 or logits.shape[-1] == 1)
+    else:
+        raise Infeasible("plan and adjustment are both None, one is needed", "pass the plan the model was trained on")
+    names = correct.classes
+    adjusted = correct(logits)
+    return Evaluation(measure(logits, truth, names, bins=bins), measure(adjusted, truth, names, bins=bins))
+
+
+def measure(logits: Tensor, targets: Tensor, names: list[Hashable], *, bins: int = 15) -> Metrics:
+    """The metrics of logits (N, C), or of log-odds (N,) or (N, 1), against the classes (N,) they should give.
+
+    Raises:
+        Infeasible: no sample, or a class outside 0..C-1.
+    """
+    if logits.dim() == 1 or logits.shape[-1] == 1:
+        log_odds = logits.reshape(-1)
+        logits = torch.stack([torch.zeros_like(log_odds), log_odds], -1)
+    classes = logits.shape[-1]
+    if len(targets) == 0:
+        raise Infeasible("the loader gave 0 samples, at least 1 is needed", "pass a loader that is not empty")
+    if int(targets.min()) < 0 or int(targets.max()) >= classes:
+        low, high = int(targets.min()), int(targets.max())
+        raise Infeasible(
+            f"targets run from {low} to {high}, the model knows 0 to {classes - 1}",
+            "pass targets in the order of the logits",
+        )
+    log_probabilities = logits.double().log_softmax(-1)
+    probabilities, predicted = log_probabilities.exp(), logits.argmax(-1)
+    return Metrics(
+        samples=len(targets),
+        calibration_error=calibration_error(probabilities, targets, bins=bins),
+        classwise_calibration_error=classwise_calibration_error(probabilities, targets, bins=bins),
+        negative_log_likelihood=nn.functional.nll_loss(log_probabilities, targets).item(),
+        accuracy=(predicted == targets).double().mean().item(),
+        balanced_accuracy=balanced_accuracy(predicted, targets, classes=classes),
+        recall=dict(zip(names, recalls(predicted, targets, classes=classes), strict=True)),
+    )
+
+
+def _predictions(
+    model: nn.Module, loader: Iterable[Any], forward: Forward, targets: Callable[[Any], Tensor]
+) -> tuple[Tensor, Tensor]:
+    logits: list[Tensor] = []
+    truth: list[Tensor] = []
+    with modes_kept(model), torch.no_grad():
+        model.eval()
+        for batch in loader:
+            logits.append(forward(model, batch))
+            truth.append(targets(batch).to(logits[-1].device).long().reshape(-1))
+    if not logits:
+        raise Infeasible("the loader gave 0 batches, at least 1 is needed", "pass a loader that is not empty")
+    return torch.cat(logits), torch.cat(truth)

@@ -1,0 +1,146 @@
+"""The factor that makes a sum of losses the mean over a whole optimizer step, whatever ranks and batches there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from .. import columns
+from ..errors import Infeasible
+from ..plans.position import Position
+
+if TYPE_CHECKING:
+    from ..sampler import BatchSampler
+
+__all__ = ["LossScale", "Steps", "loss_scale"]
+
+Batch = TypeVar("Batch")
+Counts = Callable[[np.ndarray], Any]
+
+
+class LossScale:
+    """`loss_sum * scale`, averaged over ranks by DDP and summed over accumulation, is the mean over the optimizer step.
+
+    With micro-batches of different counts the mean of means is not the mean: a token of a short batch weighs more. Here
+    the scale is world_size / (all that is counted in the step's world_size x accumulate micro-batches), which every rank
+    knows from the plan alone: nothing is communicated. Where only the data knows the counts, `loss_scale` asks the
+    ranks once a step.
+
+    Args:
+        sampler: what yields this rank's micro-batches.
+        counts: what the mean is over: None for samples; a column of one amount a sample, such as its tokens; or a
+            function from sample indices to their amounts, such as `Weights(plan)`, for a self-normalised weighted mean.
+
+    Raises:
+        Infeasible: `counts` is no column of finite numbers of 0 or more.
+
+    Example:
+        >>> import batchwright as bw
+        >>> sampler = bw.shuffled(6, batch_size=2).sampler(rank=0, world_size=3)
+        >>> LossScale(sampler).at(0)  # 6 samples in the step, losses averaged over 3 ranks
+        0.5
+    """
+
+    def __init__(self, sampler: BatchSampler, counts: Any | Counts | None = None) -> None:
+        self.sampler = sampler
+        self._counts = counts if counts is None or callable(counts) else _amounts(counts)
+
+    def at(self, step: int, *, epoch: int | None = None) -> float:
+        """The factor for this rank's micro-batch number `step` of an epoch (the one that comes next if left out).
+
+        Raises:
+            Infeasible: the epoch has fewer steps.
+        """
+        sampler = self.sampler
+        epoch = sampler.epoch if epoch is None else epoch
+        if not 0 <= step < len(sampler):
+            raise Infeasible(f"step {step} of an epoch of {len(sampler)} steps", f"pass 0 to {len(sampler) - 1}")
+        return self._steps(sampler.state_at(0, epoch=epoch)).factor(step)
+
+    def over(self, loader: Iterable[Batch]) -> Iterator[tuple[Batch, float]]:
+        """One `iter` of a loader that draws from the sampler: every batch with its factor, from wherever it goes on."""
+        state = self.sampler.state_dict()
+        if state["epoch"] != self.sampler.epoch:  # the epoch before was broken off, the next one begins
+            state = self.sampler.state_at(0, epoch=self.sampler.epoch)
+        steps = self._steps(state)
+        first = state["consumed"] // self.sampler.world_size
+        for step, batch in enumerate(loader, first):
+            yield batch, steps.factor(step)
+
+    def _steps(self, state: dict[str, Any]) -> Steps:
+        position = Position(*(state[name] for name in Position._fields))
+        return Steps(self.sampler, position, self._counts)
+
+
+class Steps:
+    """The optimizer steps of one epoch, whose totals are counted when first asked for."""
+
+    def __init__(self, sampler: BatchSampler, position: Position, counts: Any | Counts | None) -> None:
+        self._batches = sampler.plan.epoch_at(position)
+        self._world_size, self._accumulate = sampler.world_size, sampler.accumulate
+        self._counts = counts
+        self._counted: tuple[int, float] = -1, 0.0  # the optimizer step counted last, and its factor
+
+    def factor(self, step: int) -> float:
+        """The factor for a rank's micro-batch number `step` of the epoch; 0 where the whole optimizer step is empty."""
+        number = step // self._accumulate
+        if self._counted[0] != number:
+            multiple = self._world_size * self._accumulate
+            batches = (self._batches[index] for index in range(number * multiple, (number + 1) * multiple))
+            self._counted = number, _factor(self._world_size, sum(map(self._total, batches)))
+        return self._counted[1]
+
+    def _total(self, batch: np.ndarray) -> float:
+        if self._counts is None:
+            return len(batch)
+        return float(np.sum(self._counts(batch) if callable(self._counts) else self._counts[batch]))
+
+
+def loss_scale(count: float | Tensor, *, process_group: dist.ProcessGroup | None = None) -> float:
+    """The factor as `LossScale` gives it, from what this rank counted itself, by one all-reduce of one number.
+
+    Args:
+        count: tokens, samples or weights in all of this rank's micro-batches of the optimizer step.
+        process_group: the ranks that DDP averages over; None means all, or this process alone if there is no group.
+
+    Returns:
+        world_size / (the sum of the counts over ranks); 0 if that sum is 0.
+
+    Raises:
+        Infeasible: the counts sum to less than 0 or to NaN.
+
+    Example:
+        >>> loss_scale(8)
+        0.125
+    """
+    total = torch.as_tensor(count).detach().cpu().double().sum()
+    if not (dist.is_available() and dist.is_initialized()):
+        return _factor(1, total.item())
+    total = total.to(_device_of(process_group))
+    dist.all_reduce(total, group=process_group)
+    return _factor(dist.get_world_size(process_group), total.item())
+
+
+def _factor(world_size: int, total: float) -> float:
+    if not total >= 0:
+        raise Infeasible(f"the counts of an optimizer step sum to {total}, the least is 0", "count tokens or samples")
+    return world_size / total if total else 0.0
+
+
+def _device_of(process_group: dist.ProcessGroup | None) -> torch.device:
+    """NCCL reduces on its own device only, other backends on the CPU."""
+    backend = dist.get_backend(process_group)
+    return torch.device("cuda", torch.cuda.current_device()) if backend == "nccl" else torch.device("cpu")
+
+
+def _amounts(counts: Any) -> np.ndarray:
+    amounts = columns.numbers(counts, called="counts")
+    if amounts.size and amounts.min() < 0:
+        worst = int(amounts.argmin())
+        raise Infeasible(f"counts at sample {worst} is {amounts[worst]}", "pass amounts of 0 or more")
+    return amounts

@@ -1,0 +1,251 @@
+"""The class prior a model was trained on, taken out of its logits, and the one it will meet, put in."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from ..errors import Infeasible, PoorWarning
+from .class_priors import Part, SampledPlan, class_priors
+
+__all__ = ["LogitAdjustment", "Mode"]
+
+Mode = Literal["post_hoc", "loss"]
+Priors = npt.ArrayLike
+
+_NEVER = math.log(np.finfo(np.float32).tiny)
+_SUM_TOLERANCE = 1e-6
+
+
+class LogitAdjustment(nn.Module):
+    """Adds `tau * log(deploy / trained)` to the logits, so that a model fits the prior it will meet.
+
+    `mode="post_hoc"` adds it to a trained model's logits: by Bayes' rule the posterior under `trained`
+    becomes the one under `deploy` at tau = 1. `mode="loss"` adds its negative to the logits *inside the
+    loss*, so that the bare logits learn the posterior under `deploy`. What is known by other names:
+
+    - trained sampled, deploy natural, post hoc: prior correction (Elkan 2001; Saerens et al. 2002; for one
+    logit
+      King & Zeng 2001);
+    - trained natural, deploy uniform: logit adjustment, either mode, any tau (Menon et al. 2021); in the loss
+    at
+      tau = 1 it is balanced softmax (Ren et al. 2020);
+    - trained uniform, deploy uniform: nothing to do, and nothing is done.
+
+    A class that will never be met (deploy 0) gets about -87 post hoc: finite, and its probability vanishes. A
+    class that was never sampled but will be met keeps its logit as it is, with a warning.
+
+    Args:
+        trained: shares (C,) of the classes in what the model was trained on, in the order of the logits; or
+        (D, C),
+            a row for each domain.
+        deploy: the shares it will meet, of the same shape, or `"uniform"` over the classes trained on.
+        mode: `"post_hoc"` or `"loss"`.
+        tau: strength; 1 is Bayes' rule, 0 does nothing.
+        binary: the model has one logit a sample, the log-odds of the second of two classes.
+        names: what to call the classes in errors; 0..C-1 by default.
+
+    Raises:
+        Infeasible: shares negative, not summing to 1, or of shapes that differ; `binary` with other than two
+            classes; in the loss, a class trained on that has deploy share 0.
+
+    Example:
+        >>> adjust = LogitAdjustment([0.5, 0.5], [0.98, 0.02])
+        >>> toss = torch.zeros(1, 2)  # on the balanced stream both classes are as likely
+        >>> [round(share, 6) for share in adjust(toss).softmax(-1)[0].tolist()]
+        [0.98, 0.02]
+    """
+
+    offset: Tensor
+
+    def __init__(
+        self,
+        trained: Priors,
+        deploy: Priors | Literal["uniform"],
+        *,
+        mode: Mode = "post_hoc",
+        tau: float = 1.0,
+        binary: bool = False,
+        names: Sequence[Hashable] | None = None,
+    ) -> None:
+        super().__init__()
+        if mode not in ("post_hoc", "loss"):
+            raise Infeasible(f"mode is {mode!r}", "pass 'post_hoc' or 'loss'")
+        if not (math.isfinite(tau) and tau >= 0):
+            raise Infeasible(f"tau is {tau}, the least is 0", "pass a finite tau, 1 for Bayes' rule")
+        before = _shares("trained", trained)
+        after = _uniform(before) if isinstance(deploy, str) else _shares("deploy", deploy)
+        if isinstance(deploy, str) and deploy != "uniform":
+            raise Infeasible(f"deploy is {deploy!r}", "pass 'uniform' or shares")
+        if before.shape != after.shape:
+            raise Infeasible(
+                f"trained has shape {before.shape}, deploy {after.shape}", "pass one share a class in both"
+            )
+        classes: list[Hashable] = list(range(before.shape[-1])) if names is None else list(names)
+        if len(classes) != before.shape[-1]:
+            raise Infeasible(
+                f"names has {len(classes)} entries for {before.shape[-1]} classes", "pass one name a class"
+            )
+        if binary and len(classes) != 2:
+            raise Infeasible(f"binary=True with {len(classes)} classes, it takes 2", "pass binary=False")
+        offset = tau * _log_ratio(before, after, mode, classes)
+        if binary:
+            offset = offset[..., 1] - offset[..., 0]
+        self.mode, self.tau, self.binary, self.classes = mode, tau, binary, classes
+        self.domains = before.shape[0] if before.ndim == 2 else None
+        self.register_buffer("offset", torch.as_tensor(offset, dtype=torch.float32))
+
+    @classmethod
+    def from_plan(
+        cls,
+        plan: SampledPlan,
+        *,
+        mode: Mode = "post_hoc",
+        tau: float = 1.0,
+        deploy: Literal["natural", "uniform"] | Mapping[Any, float] | Priors = "natural",
+        binary: bool = False,
+        batches: int | None = None,
+        order: Sequence[Hashable] | None = None,
+        class_of: Part | None = None,
+        domain_of: Part | None = None,
+    ) -> LogitAdjustment:
+        """The adjustment for a model trained on what `plan` samples.
+
+        `trained` is the plan's own, exact prior: balanced sampling with `deploy="uniform"` is left alone, instead of
+        being corrected a second time.
+
+        Args:
+            plan: what the model was trained on.
+            mode: as for the class.
+            tau: as for the class.
+            deploy: the prior that will be met: `"natural"` (of the plan's whole dataset), `"uniform"` over the classes
+                trained on, a mapping from class to share, or shares in the order of the logits.
+            binary: as for the class.
+            batches: micro-batches trained, all ranks together: for a target on schedule the prior is the mean over
+                them. None takes `plan.sampled_prior`.
+            order: the class of each logit, also of such as the plan never saw; the plan's group names if left out.
+            class_of: from a group's name to its class, where groups are not classes themselves.
+            domain_of: from a group's name to its domain: one row of priors for each, in the order in which domains
+                come in the plan's groups.
+
+        Raises:
+            Infeasible: as for the class; `order` or `deploy` lacks a class, or a domain is never sampled.
+
+        Example:
+            >>> import batchwright as bw
+            >>> plan = bw.balanced(["cat"] * 98 + ["dog"] * 2, batch_size=2)
+            >>> [round(share, 6) for share in LogitAdjustment.from_plan(plan)(torch.zeros(2)).softmax(-1).tolist()]
+            [0.98, 0.02]
+        """
+        priors = class_priors(plan, batches=batches, order=order, class_of=class_of, domain_of=domain_of)
+        shares: Priors | Literal["uniform"]
+        if isinstance(deploy, Mapping):
+            shares = _by_class(deploy, priors.classes)
+            shares = shares if priors.domains is None else np.tile(shares, (len(priors.domains), 1))
+        elif isinstance(deploy, str) and deploy == "natural":
+            shares = priors.natural
+        else:
+            shares = deploy  # "uniform" or shares; the constructor refuses other words
+        return cls(priors.trained, shares, mode=mode, tau=tau, binary=binary, names=priors.classes)
+
+    def forward(self, logits: Tensor, *, domains: Tensor | None = None) -> Tensor:
+        """The logits (..., C), or log-odds of any shape if `binary`, plus the offset, in their own dtype.
+
+        Args:
+            logits: what the model gives.
+            domains: the domain of each sample, integers (N,); wanted if and only if the priors have a row
+            each.
+
+        Raises:
+            Infeasible: another number of classes than the priors have; `domains` missing or not wanted.
+        """
+        if (domains is None) != (self.domains is None):
+            raise Infeasible(
+                f"the priors have {self.domains or 'no'} rows of domains, domains is {domains!r}",
+                "pass domains=ids if and only if the priors have a row for each domain",
+            )
+        if not self.binary and logits.shape[-1] != len(self.classes):
+            raise Infeasible(
+                f"the model gives {logits.shape[-1]} logits, the priors are of {len(self.classes)} classes",
+                "pass one share for every logit, 0 for a class that never came",
+            )
+        offset = self.offset.to(logits)
+        if domains is not None:
+            offset = offset[domains]
+            tail = 0 if self.binary else 1
+            offset = offset.view(*offset.shape[:1], *(1,) * (logits.dim() - 1 - tail), *offset.shape[1:])
+        return logits + offset
+
+    def extra_repr(self) -> str:
+        """How it was built, for `repr`."""
+        return f"{len(self.classes)} classes, mode={self.mode!r}, tau={self.tau}, binary={self.binary}"
+
+
+def _shares(name: str, values: Priors) -> npt.NDArray[np.float64]:
+    shares = np.asarray(values, dtype=np.float64)
+    if shares.ndim not in (1, 2) or shares.size == 0:
+        raise Infeasible(f"{name} has shape {shares.shape}", "pass shares of shape (C,) or (D, C)")
+    if not np.isfinite(shares).all() or shares.min() < 0:
+        raise Infeasible(f"{name} holds {shares.min()}, the least share is 0", "pass shares from 0 to 1")
+    worst = float(np.abs(shares.sum(-1) - 1).max())
+    if worst > _SUM_TOLERANCE:
+        raise Infeasible(
+            f"the shares of {name} miss the sum of 1 by {worst:.3g}, {_SUM_TOLERANCE:g} is allowed",
+            "divide them by their sum",
+        )
+    return shares
+
+
+def _by_class(shares: Mapping[Any, float], classes: list[Hashable]) -> npt.NDArray[np.float64]:
+    unknown, missing = (
+        [name for name in shares if name not in classes],
+        [name for name in classes if name not in shares],
+    )
+    if unknown or missing:
+        raise Infeasible(
+            f"deploy names {unknown} that the plan does not know and lacks {missing}",
+            "name every class, 0 if never met",
+        )
+    return np.array([shares[name] for name in classes], dtype=np.float64)
+
+
+def _uniform(trained: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    present = (trained > 0).astype(np.float64)
+    uniform: npt.NDArray[np.float64] = present / present.sum(-1, keepdims=True)
+    return uniform
+
+
+def _log_ratio(
+    trained: npt.NDArray[np.float64], deploy: npt.NDArray[np.float64], mode: Mode, names: list[Hashable]
+) -> npt.NDArray[np.float64]:
+    """The offset at tau = 1; rules for shares of zero are those of the class docstring."""
+    surprises = _named(names, (trained == 0) & (deploy > 0))
+    if surprises:
+        warnings.warn(
+            f"classes {surprises} were sampled 0 times and will be met: their logits stay as they are",
+            PoorWarning,
+            stacklevel=4,
+        )
+    vanished = _named(names, (trained > 0) & (deploy == 0))
+    if mode == "loss" and vanished:
+        raise Infeasible(
+            f"classes {vanished} are trained on and have deploy share 0: no finite logits learn that",
+            "give them a share in deploy, or pass mode='post_hoc'",
+        )
+    both = (trained > 0) & (deploy > 0)
+    ratio = np.log(np.where(both, deploy, 1)) - np.log(np.where(both, trained, 1))
+    if mode == "loss":
+        return -ratio
+    return np.where(deploy == 0, _NEVER, ratio)
+
+
+def _named(names: list[Hashable], cells: npt.NDArray[np.bool_]) -> list[Hashable]:
+    columns = np.flatnonzero(cells.reshape(-1, len(names)).any(axis=0))
+    return [names[column] for column in columns]

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+from contextlib import nullcontext
+from itertools import chain
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
+
+import batchwright as bw
+from batchwright.correct import LossScale, Weights, loss_scale
+from batchwright.plans import FixedPlan
+
+from .ranks import Ranks
+
+SAMPLES = 60
+LENGTHS = np.random.default_rng(0).geometric(0.1, SAMPLES)
+TOKENS = [torch.sin(torch.arange(length * 3.0).view(length, 3) * (i + 1)) for i, length in enumerate(LENGTHS)]
+TARGETS = [tokens.sum(1, keepdim=True).cos() * (i % 5) for i, tokens in enumerate(TOKENS)]
+MICRO_BATCHES = 4  # in an optimizer step: world_size x accumulate
+
+
+def ragged_plan() -> FixedPlan:
+    return bw.balanced([int(i >= 50) for i in range(SAMPLES)], batch_size=3, seed=3)
+
+
+def model_of() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1)).double()
+
+
+def losses(model: nn.Module, indices: list[int]) -> Tensor:
+    """A loss for every token of the samples."""
+    outputs = model(torch.cat([TOKENS[index] for index in indices]).double())
+    return (outputs - torch.cat([TARGETS[index] for index in indices]).double()).square().flatten()
+
+
+def gradients(model: nn.Module) -> list[Tensor]:
+    return [parameter.grad.clone() for parameter in model.parameters()]
+
+
+def over_everything(step: int) -> list[Tensor]:
+    """One process, accumulate 1: the mean over all tokens of the step in one batch."""
+    model, plan = model_of(), ragged_plan()
+    epoch = plan.epoch(0, MICRO_BATCHES)
+    micro_batches = [epoch[step * MICRO_BATCHES + number] for number in range(MICRO_BATCHES)]
+    losses(model, np.concatenate(micro_batches).tolist()).mean().backward()
+    return gradients(model)
+
+
+def over_ranks(rank: int, group: dist.ProcessGroup, world: int, how: str) -> list[list[Tensor]]:
+    """The gradients of the first two optimizer steps, under DistributedDataParallel with accumulation."""
+    accumulate = MICRO_BATCHES // world
+    sampler = ragged_plan().sampler(rank=rank, world_size=world, accumulate=accumulate)
+    model = DistributedDataParallel(model_of(), process_group=group)
+    steps: list[list[int]] = list(sampler)
+    known = LossScale(sampler, counts=LENGTHS)
+    found = []
+    for first in range(0, 2 * accumulate, accumulate):
+        counted = sum(int(LENGTHS[indices].sum()) for indices in steps[first : first + accumulate])
+        asked = loss_scale(counted, process_group=group)
+        model.zero_grad()
+        for step in range(first, first + accumulate):
+            last = step == first + accumulate - 1
+            with nullcontext() if last else model.no_sync():
+                of_tokens = losses(model, steps[step])
+                if how == "naive":
+                    (of_tokens.mean() / accumulate).backward()
+                else:
+                    (of_tokens.sum() * {"known": known.at(step, epoch=0), "asked": asked}[how]).backward()
+        found.append(gradients(model))
+    return found
+
+
+@pytest.mark.parametrize("how", ["known", "asked"])
+@pytest.mark.parametrize("world", [1, 2, 4])
+def test_gradients_are_the_same_however_the_step_is_split(ranks: Ranks, world: int, how: str) -> None:
+    expected = [over_everything(step) for step in range(2)]
+    for of_rank in ranks.run(over_ranks, world, how, world=world):
+        for gradient, exact in zip(chain(*of_rank), chain(*expected), strict=True):
+            torch.testing.assert_close(gradient, exact, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("world", [1, 2, 4])
+def test_the_mean_of_means_is_another_gradient(ranks: Ranks, world: int) -> None:
+    exact = torch.cat([gradient.flatten() for gradient in over_everything(0)])
+    naive = torch.cat([gradient.flatten() for gradient in ranks.run(over_ranks, world, "naive", world=world)[0][0]])
+    assert (naive - exact).norm() > 0.01 * exact.norm()  # 2.8 %, where the right way agrees to a millionth
+
+
+def asked_for_nothing(rank: int, group: dist.ProcessGroup) -> list[float]:
+    return [loss_scale(0, process_group=group), loss_scale(torch.tensor([rank, 2]), process_group=group)]
+
+
+def test_an_empty_step_scales_to_zero_and_tensors_are_counts(ranks: Ranks) -> None:
+    assert ranks.run(asked_for_nothing, world=2) == [[0.0, 2 / 5]] * 2
+
+
+@settings(deadline=None, max_examples=40)
+@given(world=st.integers(1, 4), accumulate=st.integers(1, 3), kind=st.sampled_from(["samples", "tokens", "weights"]))
+def test_the_factor_is_world_size_over_everything_counted(world: int, accumulate: int, kind: str) -> None:
+    plan = ragged_plan()
+    counts = {"samples": None, "tokens": LENGTHS, "weights": Weights(plan)}[kind]
+    amount = {"samples": len, "tokens": lambda batch: LENGTHS[batch].sum(), "weights": lambda b: plan.weights(b).sum()}
+    samplers = [plan.sampler(rank=rank, world_size=world, accumulate=accumulate) for rank in range(world)]
+    scales = [LossScale(sampler, counts) for sampler in samplers]
+    for epoch in range(2):
+        drawn = [list(sampler) for sampler in samplers]
+        for first in range(0, len(samplers[0]), accumulate):
+            total = sum(amount[kind](np.array(b)) for of_rank in drawn for b in of_rank[first : first + accumulate])
+            for scale in scales:
+                for step in range(first, first + accumulate):
+                    assert scale.at(step, epoch=epoch) == pytest.approx(world / total, rel=1e-12)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_over_a_loader_gives_each_batch_its_factor_also_when_resumed_or_broken_off(workers: int) -> None:
+    plan = ragged_plan()
+    sampler = plan.sampler(rank=1, world_size=2, accumulate=2)
+    scale = LossScale(sampler, LENGTHS)
+    loader = DataLoader(range(SAMPLES), batch_sampler=sampler, num_workers=workers, collate_fn=list)
+
+    def expected(epoch: int) -> list[tuple[list[int], float]]:
+        whole = [batch.tolist() for batch in plan.epoch(epoch, 4)]
+        steps = [list(chain(*whole[low : low + 4])) for low in range(0, len(whole), 4)]
+        return [(batch, 2 / LENGTHS[steps[number // 2]].sum()) for number, batch in enumerate(whole[1::2])]
+
+    assert list(scale.over(loader)) == expected(0)
+    broken_off = scale.over(loader)
+    assert [next(broken_off), next(broken_off)] == expected(1)[:2]
+    del broken_off
+    assert list(scale.over(loader)) == expected(2)
+    sampler.seek(3, epoch=1)
+    assert list(scale.over(loader)) == expected(1)[3:]
+    assert list(scale.over(loader)) == expected(2)
+
+
+def test_it_goes_on_with_another_world_size() -> None:
+    plan = ragged_plan()
+    before = plan.sampler(rank=0, world_size=2, accumulate=1)
+    iterator = iter(before)
+    seen = [next(iterator) for _ in range(3)]
+    after = plan.sampler(rank=0, world_size=1, accumulate=2)
+    after.load_state_dict(before.state_dict())
+    pairs = list(LossScale(after, LENGTHS).over(DataLoader(range(SAMPLES), batch_sampler=after, collate_fn=list)))
+    assert len(seen) * 2 + len(pairs) == len(after)
+    for first in range(0, len(pairs), 2):
+        total = LENGTHS[pairs[first][0] + pairs[first + 1][0]].sum()
+        assert pairs[first][1] == pairs[first + 1][1] == 1 / total
+
+
+def test_refusals() -> None:
+    sampler = ragged_plan().sampler(rank=0, world_size=2)
+    with pytest.raises(bw.Infeasible, match="step 10 of an epoch of 10 steps"):
+        LossScale(sampler).at(10)
+    with pytest.raises(bw.Infeasible, match="counts at sample 1 is -1"):
+        LossScale(sampler, [1, -1])
+    with pytest.raises(bw.Infeasible, match="one value a sample is needed"):
+        LossScale(sampler, [[1, 2], [3, 4]])
+    with pytest.raises(bw.Infeasible, match="sum to -1"):
+        loss_scale(-1)
+    with pytest.raises(bw.Infeasible, match="sum to nan"):
+        loss_scale(float("nan"))
+    assert loss_scale(0) == 0

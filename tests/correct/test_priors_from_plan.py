@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import batchwright as bw
+from batchwright.correct import LogitAdjustment
+from batchwright.correct.class_priors import class_priors
+
+LABELS = ["cat"] * 900 + ["dog"] * 80 + ["owl"] * 20
+NATURAL = np.array([0.9, 0.08, 0.02])
+
+
+def offsets(ratio: np.ndarray) -> list[float]:
+    return pytest.approx(np.log(ratio).tolist(), rel=1e-6)
+
+
+@pytest.mark.parametrize("target", ["uniform", "natural", "sqrt", 0.5, {"cat": 0.5, "dog": 0.3, "owl": 0.2}])
+def test_trained_is_what_the_plan_really_draws(target: object) -> None:
+    """Over a full period of the plan the counts are the shares, exactly."""
+    plan = bw.balanced(LABELS, batch_size=30, target=target)
+    drawn = np.bincount(plan.groups.group_of(np.concatenate([plan[t] for t in range(1000)])), minlength=3)
+    trained = class_priors(plan).trained
+    assert np.abs(drawn / drawn.sum() - trained).max() < 6 / 30_000
+    assert LogitAdjustment.from_plan(plan).offset.tolist() == offsets(NATURAL / trained)
+
+
+def test_deploy_may_be_natural_uniform_a_mapping_or_shares() -> None:
+    plan = bw.balanced(LABELS, batch_size=30)
+    deploy = np.array([0.2, 0.3, 0.5])
+    by_class = dict(zip(["owl", "cat", "dog"], [0.5, 0.2, 0.3], strict=True))
+    assert LogitAdjustment.from_plan(plan).offset.tolist() == offsets(NATURAL * 3)
+    assert LogitAdjustment.from_plan(plan, deploy="natural").offset.tolist() == offsets(NATURAL * 3)
+    assert LogitAdjustment.from_plan(plan, deploy=by_class).offset.tolist() == offsets(deploy * 3)
+    assert LogitAdjustment.from_plan(plan, deploy=deploy).offset.tolist() == offsets(deploy * 3)
+    assert LogitAdjustment.from_plan(plan, deploy=deploy, mode="loss").offset.tolist() == offsets(1 / (deploy * 3))
+
+
+@pytest.mark.parametrize("mode", ["post_hoc", "loss"])
+def test_balanced_sampling_and_a_balanced_loss_do_not_correct_twice(mode: str) -> None:
+    balanced, shuffled = (bw.balanced(LABELS, batch_size=30, target=target) for target in ("uniform", "natural"))
+    assert LogitAdjustment.from_plan(balanced, mode=mode, deploy="uniform").offset.tolist() == [0, 0, 0]
+    sign = -1 if mode == "loss" else 1
+    once = LogitAdjustment.from_plan(shuffled, mode=mode, deploy="uniform").offset.numpy()
+    assert once.tolist() == pytest.approx((-sign * np.log(NATURAL * 3)).tolist(), rel=1e-6)
+
+
+def test_a_schedule_counts_the_batches_trained() -> None:
+    target = bw.targets.schedule("natural", "uniform", epochs=4)
+    plan = bw.balanced(LABELS, batch_size=30, target=target, epoch=10)
+    for batches in (10, 25, 40, 400):
+        mean = np.mean([plan.shares(batch // 10) for batch in range(batches)], axis=0)
+        assert class_priors(plan, batches=batches).trained == pytest.approx(mean)
+        assert LogitAdjustment.from_plan(plan, batches=batches).offset.tolist() == offsets(NATURAL / mean)
+
+
+def test_logits_may_stand_in_another_order_and_be_more_than_the_plan_knows() -> None:
+    plan = bw.balanced(LABELS, batch_size=30)
+    adjust = LogitAdjustment.from_plan(plan, order=["owl", "yak", "cat", "dog"])
+    assert adjust.classes == ["owl", "yak", "cat", "dog"]
+    assert adjust.offset[[2, 3, 0]].tolist() == offsets(NATURAL * 3)
+    probabilities = adjust(torch.zeros(4)).softmax(-1)
+    assert probabilities.tolist() == pytest.approx([0.02, 0, 0.9, 0.08], abs=1e-6)
+
+
+def test_groups_may_be_cells_of_domain_and_class() -> None:
+    sizes = {("day", "cat"): 60, ("day", "dog"): 20, ("night", "cat"): 5, ("night", "dog"): 15}
+    shares = {("day", "cat"): 0.1, ("day", "dog"): 0.2, ("night", "cat"): 0.3, ("night", "dog"): 0.4}
+    plan = bw.balanced(bw.Groups.from_sizes(sizes), batch_size=10, target=shares)
+
+    by_class = LogitAdjustment.from_plan(plan, class_of=lambda name: name[1])
+    assert by_class.offset.tolist() == offsets(np.array([0.65 / 0.4, 0.35 / 0.6]))
+
+    by_both = LogitAdjustment.from_plan(plan, class_of=lambda name: name[1], domain_of=lambda name: name[0])
+    ratios = np.array([[0.75 / (1 / 3), 0.25 / (2 / 3)], [0.25 / (3 / 7), 0.75 / (4 / 7)]])
+    assert by_both.offset.flatten().tolist() == offsets(ratios.flatten())
+
+    told = LogitAdjustment.from_plan(
+        plan, class_of=lambda name: name[1], domain_of=lambda name: name[0], deploy={"cat": 0.5, "dog": 0.5}
+    )
+    assert told.offset.flatten().tolist() == offsets((0.5 / np.array([[1, 2], [9 / 7, 12 / 7]]) * 3).flatten())
+
+
+def test_binary_models_take_one_log_odds() -> None:
+    plan = bw.balanced([0] * 980 + [1] * 20, batch_size=10)
+    adjust = LogitAdjustment.from_plan(plan, binary=True)
+    assert adjust.offset.item() == pytest.approx(math.log(0.02 / 0.98), rel=1e-6)
+
+
+def test_refusals() -> None:
+    plan = bw.balanced(LABELS, batch_size=30)
+    with pytest.raises(bw.Infeasible, match=r"order names 2 classes, the plan has \['owl'\] besides"):
+        LogitAdjustment.from_plan(plan, order=["cat", "dog"])
+    with pytest.raises(bw.Infeasible, match=r"names \['yak'\] that the plan does not know and lacks \['owl'\]"):
+        LogitAdjustment.from_plan(plan, deploy={"cat": 0.5, "dog": 0.4, "yak": 0.1})
+    with pytest.raises(bw.Infeasible, match="deploy is 'even'"):
+        LogitAdjustment.from_plan(plan, deploy="even")
+    sizes = {("day", "cat"): 60, ("night", "cat"): 40}
+    lopsided = bw.balanced(bw.Groups.from_sizes(sizes), batch_size=10, target={("day", "cat"): 1, ("night", "cat"): 0})
+    with pytest.raises(bw.Infeasible, match="domain 'night' has share 0"):
+        LogitAdjustment.from_plan(lopsided, class_of=lambda name: name[1], domain_of=lambda name: name[0])
