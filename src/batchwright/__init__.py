@@ -10,16 +10,52 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .collate import (
+        Batch,
+        Collate,
+        Layout,
+        Ragged,
+        aside,
+        identified,
+        opaque,
+        ragged,
+        scalar,
+        stack,
+    )
     from .errors import Infeasible, PoorWarning
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "Batch": "collate",
+    "Collate": "collate",
     "Infeasible": "errors",
+    "Layout": "collate",
     "PoorWarning": "errors",
+    "Ragged": "collate",
+    "aside": "collate",
+    "identified": "collate",
+    "opaque": "collate",
+    "ragged": "collate",
+    "scalar": "collate",
+    "stack": "collate",
 }
 
-__all__ = ["Infeasible", "PoorWarning", "__version__"]
+__all__ = [
+    "Batch",
+    "Collate",
+    "Infeasible",
+    "Layout",
+    "PoorWarning",
+    "Ragged",
+    "__version__",
+    "aside",
+    "identified",
+    "opaque",
+    "ragged",
+    "scalar",
+    "stack",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,125 @@
+"""How a packed dimension splits among samples: every index into it comes from here, and from nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from itertools import accumulate
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import Infeasible
+
+__all__ = ["Layout"]
+
+_INT32_MOST = 2**31 - 1
+
+
+class Layout:
+    """The lengths of N stretches that lie end to end, and every tensor that indexes them, each built when first asked for.
+
+    Totals and the longest length are Python integers, known without touching a device.
+
+    Args:
+        counts: the N lengths, whole numbers of 0 or more.
+        device: where the tensors are to live.
+
+    Example:
+        >>> layout = Layout([2, 0, 3])
+        >>> layout.offsets, layout.max_length, layout.total
+        (tensor([0, 2, 2, 5]), 3, 5)
+        >>> layout.segments, layout.positions
+        (tensor([0, 0, 2, 2, 2]), tensor([0, 1, 0, 1, 2]))
+    """
+
+    def __init__(self, counts: Iterable[int], device: torch.device | str = "cpu") -> None:
+        self.counts = tuple(counts)
+        self.device = torch.device(device)
+        self.max_length = max(self.counts, default=0)
+        self.min_length = min(self.counts, default=0)
+        self.total = sum(self.counts)
+        self._elsewhere: dict[torch.device, Layout] = {self.device: self}
+        if self.min_length < 0:
+            raise Infeasible(f"a length is {self.min_length}, the least is 0", "pass lengths of 0 or more")
+
+    def on(self, device: torch.device) -> Layout:
+        """The same layout with its tensors on `device`; asked twice, it is the same object and shares its tensors."""
+        if device not in self._elsewhere:
+            moved = Layout(self.counts, device)
+            moved._elsewhere = self._elsewhere
+            self._elsewhere[device] = moved
+        return self._elsewhere[device]
+
+    @cached_property
+    def lengths(self) -> Tensor:
+        """int64, N: the length of each stretch."""
+        return torch.tensor(self.counts, dtype=torch.int64).to(self.device, non_blocking=True)
+
+    @cached_property
+    def offsets(self) -> Tensor:
+        """int64, N + 1: where each stretch begins, and at last where all end."""
+        ends = tuple(accumulate(self.counts, initial=0))
+        return torch.tensor(ends, dtype=torch.int64).to(self.device, non_blocking=True)
+
+    @property
+    def first(self) -> Tensor:
+        """int64, N: the packed index at which each stretch begins."""
+        return self.offsets[:-1]
+
+    @cached_property
+    def cu_seqlens(self) -> Tensor:
+        """int32, N + 1: `offsets` in the width that variable-length attention kernels read."""
+        if self.total > _INT32_MOST:
+            raise Infeasible(
+                f"{self.total} packed elements do not fit 32-bit offsets, which end at {_INT32_MOST}",
+                "use `offsets`, or pack fewer samples",
+            )
+        return self.offsets.to(torch.int32)
+
+    @cached_property
+    def segments(self) -> Tensor:
+        """int64, total: which stretch each packed element belongs to."""
+        numbers = torch.arange(len(self.counts), device=self.device)
+        return torch.repeat_interleave(numbers, self.lengths, output_size=self.total)
+
+    @cached_property
+    def positions(self) -> Tensor:
+        """int64, total: the place of each packed element within its own stretch."""
+        return torch.arange(self.total, device=self.device) - self.first[self.segments]
+
+    def mask(self, length: int, side: str = "right") -> Tensor:
+        """bool, N x length: True where a padded array of that length holds a real element."""
+        places = torch.arange(length, device=self.device)
+        if side == "left":
+            return places >= length - self.lengths[:, None]
+        return places < self.lengths[:, None]
+
+    def packed_to_padded(self, length: int, side: str = "right") -> Tensor:
+        """int64, total: the place of each packed element in the flattened N x length padded array."""
+        starts = torch.arange(len(self.counts), device=self.device) * length
+        if side == "left":
+            starts = starts + length - self.lengths
+        return starts[self.segments] + self.positions
+
+    def padded_to_packed(self, length: int, side: str = "right") -> Tensor:
+        """int64, N x length: the packed index of each padded slot, -1 where the slot is padding."""
+        slots = torch.full((len(self.counts) * length,), -1, dtype=torch.int64, device=self.device)
+        slots[self.packed_to_padded(length, side)] = torch.arange(self.total, device=self.device)
+        return slots.view(len(self.counts), length)
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Layout) and self.counts == other.counts
+
+    def __hash__(self) -> int:
+        return hash(self.counts)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Layout, (self.counts, str(self.device))
+
+    def __repr__(self) -> str:
+        return f"Layout({len(self)} stretches, {self.total} elements, longest {self.max_length})"
