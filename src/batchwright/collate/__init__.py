@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from . import attention
 from .batch import Batch, SideChannel
 from .collate import Collate
 from .fields import aside, opaque, ragged, scalar, stack
 from .identity import identified
 from .layout import Layout
+from .media import media
 from .padding import Padding
 from .representations import Ragged
+from .resized import resized
+from .sparse import block_diagonal
 
 __all__ = [
     "Batch",
@@ -18,9 +22,13 @@ __all__ = [
     "Ragged",
     "SideChannel",
     "aside",
+    "attention",
+    "block_diagonal",
     "identified",
+    "media",
     "opaque",
     "ragged",
+    "resized",
     "scalar",
     "stack",
 ]

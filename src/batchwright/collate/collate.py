@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 from torch.utils.data import default_collate
@@ -15,8 +15,12 @@ from .column import Column
 from .fields import Aside, Context, Field, ScalarField
 from .identity import Identity
 from .memory import settle
+from .packs import PackRules, Room, Shape
 from .structure import Structure, Tree, structure_of
 from .values import Extension, Opaque, Stacked, Value
+
+if TYPE_CHECKING:
+    from .pack_collate import PackCollate
 
 __all__ = ["Collate"]
 
@@ -52,16 +56,16 @@ class Collate:
     """
 
     def __init__(self, fields: Mapping[str, Any] | Sequence[Any] | None = None, /, **named: Any) -> None:
-        self._fields = {**_by_name(fields or {}), **named}
-        self._leaves = dict(_declared(self._fields, ""))
-        self._also: dict[str, tuple[str, str]] = {}
+        self.fields = {**_by_name(fields or {}), **named}
+        self._leaves = dict(_declared(self.fields, ""))
+        self.also: dict[str, tuple[str, str]] = {}
         for name, field in self._leaves.items():
             self._check(name, field)
             for key, what in field.also:
-                if key in self._also or key in self._fields:
+                if key in self.also or key in self.fields:
                     raise Infeasible(f"the batch would have two keys {key!r}", f"rename it in `also` of {name!r}")
-                self._also[key] = (name, what)
-        self._asides = frozenset(name for name, field in self._leaves.items() if isinstance(field, Aside))
+                self.also[key] = (name, what)
+        self.asides = frozenset(name for name, field in self._leaves.items() if isinstance(field, Aside))
 
     def _check(self, name: str, field: Field) -> None:
         parent = name.rpartition(".")[0]
@@ -77,6 +81,11 @@ class Collate:
 
     def __call__(self, samples: Sequence[Any]) -> Batch:
         """Collate `samples`: one batch."""
+        root, labels, _ = self.gathered(samples)
+        return Batch(root, also=self.also, asides=self.asides, labels=labels)
+
+    def gathered(self, samples: Sequence[Any]) -> tuple[Tree, dict[str, Value], Callable[[int], str]]:
+        """The collated fields, the labels that came beside the samples, and what to call sample i in a message."""
         if not len(samples):
             raise Infeasible("there are 0 samples in the batch", "leave empty batches out of the batch sampler")
         samples, labels = Identity.separated(samples)
@@ -87,13 +96,54 @@ class Collate:
                 f"{run.called(0)} is a {type(samples[0]).__name__}, which has no fields",
                 "let the dataset return a mapping, a tuple or a dataclass",
             )
-        run.name_by(samples, structure, self._asides)
-        root = run.container(samples, structure, self._fields, "")
+        run.name_by(samples, structure, self.asides)
+        root = run.container(samples, structure, self.fields, "")
         run.finish()
-        return Batch(root, also=self._also, asides=self._asides, labels=labels)
+        return root, labels, run.called
+
+    def packs(
+        self,
+        *,
+        capacity: int | None = None,
+        align: int = 1,
+        room: Room = "nothing",
+        seams: Sequence[str] = (),
+        shape: Shape = "row",
+        along: Sequence[str] | None = None,
+        also: Mapping[str, str] | None = None,
+    ) -> PackCollate:
+        """A collate function for packs: lists of samples, as packed plans yield them; a plain list is one pack.
+
+        Fields ragged along dim 0 are laid end to end; every other field is collated over all samples of all packs.
+
+        Args:
+            capacity: what a pack may hold at most.
+            align: each sample is filled up to a multiple of this.
+            room: what becomes of the room left in a pack: `"nothing"`, `"dummy"` (filled, as one segment of its own),
+                `"extend"` (filled, as part of the last sample's segment).
+            seams: fields whose first element of each sample becomes the field's pad value: labels that are predicted
+                from the element before must not be predicted from another sample's.
+            shape: what the model sees: `"row"` (1 x all), `"packs"` (packs x capacity) or `"flat"`.
+            along: the fields that are packed; by default every one declared `bw.ragged()` along dim 0.
+            also: further keys of the batch: `"positions"`, `"segments"`, `"cu_seqlens"`, `"offsets"`, `"lengths"`,
+                `"max_length"`, `"mask"` (True at real elements), `"causal_mask"`, `"full_mask"` (dense, of attention),
+                `"causal_blocks"`, `"full_blocks"` (flex attention's). `bw.attention` has sets ready for use.
+
+        Example:
+            >>> import torch, batchwright as bw
+            >>> declared = bw.Collate(input_ids=bw.ragged(), labels=bw.ragged(pad=-100))
+            >>> collate = declared.packs(seams=["labels"], also={"position_ids": "positions"})
+            >>> batch = collate([{"input_ids": ids, "labels": ids} for ids in ([5, 6, 7], [8, 9])])
+            >>> batch["input_ids"], batch["labels"], batch["position_ids"]
+            (tensor([[5, 6, 7, 8, 9]]), tensor([[-100,    6,    7, -100,    9]]), tensor([[0, 1, 2, 0, 1]]))
+        """
+        from .pack_collate import PackCollate
+
+        rules = PackRules(capacity=capacity, align=align, room=room, seams=tuple(seams), shape=shape)
+        return PackCollate(self, rules, along=along, also=also or {})
 
     def __repr__(self) -> str:
-        return f"Collate({', '.join(f'{name}={field!r}' for name, field in self._fields.items())})"
+        return f"Collate({', '.join(f'{name}={field!r}' for name, field in self.fields.items())})"
 
 
 class _Run:

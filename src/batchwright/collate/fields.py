@@ -12,11 +12,12 @@ from torch import Tensor
 from typing_extensions import override
 
 from ..errors import Infeasible
+from .axes import normal_dims
 from .column import Column
 from .layout import Layout
 from .memory import destination, settle
 from .padding import Padding, Side
-from .representations import Form, Ragged, normal_dims
+from .representations import Form, Ragged
 from .values import Opaque, Scalars, Stacked, Value
 
 __all__ = ["Aside", "Context", "Field", "OpaqueField", "RaggedField", "ScalarField", "StackField"]

@@ -53,15 +53,19 @@ class Layout:
         return self._elsewhere[device]
 
     @cached_property
+    def starts(self) -> tuple[int, ...]:
+        """N + 1 Python integers: where each stretch begins, and at last where all end."""
+        return tuple(accumulate(self.counts, initial=0))
+
+    @cached_property
     def lengths(self) -> Tensor:
         """int64, N: the length of each stretch."""
         return torch.tensor(self.counts, dtype=torch.int64).to(self.device, non_blocking=True)
 
     @cached_property
     def offsets(self) -> Tensor:
-        """int64, N + 1: where each stretch begins, and at last where all end."""
-        ends = tuple(accumulate(self.counts, initial=0))
-        return torch.tensor(ends, dtype=torch.int64).to(self.device, non_blocking=True)
+        """int64, N + 1: `starts` as a tensor."""
+        return torch.tensor(self.starts, dtype=torch.int64).to(self.device, non_blocking=True)
 
     @property
     def first(self) -> Tensor:

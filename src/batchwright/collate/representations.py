@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 from typing_extensions import override
 
 from ..errors import Infeasible
+from .axes import Lengths, elements, layouts, normal_dims
 from .layout import Layout
 from .memory import destination
 from .padding import Padding, pad, pad_grid, unpad, unpad_grid
@@ -19,7 +20,6 @@ from .values import Fill, Transfer, Value
 __all__ = ["Form", "Ragged"]
 
 Form = Literal["list", "padded", "packed", "jagged"]
-Lengths = Layout | Tensor | Sequence[int]
 Result = TypeVar("Result")
 
 _DESCRIPTIONS = ("lengths", "first", "offsets", "cu_seqlens", "max_length", "segments", "positions", "mask")
@@ -61,7 +61,7 @@ class Ragged(Value):
         self._known: dict[str, Any] = {held: source}
         self._axes = axes
         self._shift = shift
-        self._layout = layout or _elements(axes)
+        self._layout = layout or elements(axes)
         self.dims = dims
         self.form = form
         self.padding = padding or Padding()
@@ -89,7 +89,7 @@ class Ragged(Value):
         padding: Padding | None = None,
     ) -> Ragged:
         """From samples that lie end to end along the first of `dim`; for several ragged axes a tuple of lengths each."""
-        axes = _layouts(lengths)
+        axes = layouts(lengths)
         dims = normal_dims(dim, values.ndim + len(axes) - 1)
         ragged = cls("local", values, axes=axes, dims=dims, padding=padding)
         if values.shape[dims[0]] != ragged._layout.total:
@@ -109,7 +109,7 @@ class Ragged(Value):
         padding: Padding | None = None,
     ) -> Ragged:
         """From an N x ... tensor and the true lengths of its samples; `padding.side` says where the padding is."""
-        axes = _layouts(lengths)
+        axes = layouts(lengths)
         dims = normal_dims(dim, values.ndim - 1)
         for d, axis in zip(dims, axes, strict=True):
             if len(axis) != len(values) or axis.max_length > values.shape[d + 1]:
@@ -123,7 +123,7 @@ class Ragged(Value):
     def from_jagged(cls, nested: Tensor, lengths: tuple[Lengths, ...] = (), *, dim: int | Sequence[int] = 0) -> Ragged:
         """From a `torch.nested` tensor of jagged layout; for several ragged axes with the lengths along each."""
         offsets: Tensor = nested.offsets()  # type: ignore[attr-defined]  # of jagged tensors alone
-        axes = _layouts(lengths) if lengths else (Layout(offsets.diff().tolist()),)
+        axes = layouts(lengths) if lengths else (Layout(offsets.diff().tolist()),)
         dims = normal_dims(dim, nested.ndim + len(axes) - 2)
         values = nested.values()
         return cls("local", values, axes=axes, dims=dims, form="jagged")
@@ -147,7 +147,7 @@ class Ragged(Value):
 
     @property
     def jagged(self) -> Tensor:
-        """A `torch.nested` tensor that shares its memory with the packed form and its offsets with fields of equal lengths."""
+        """A `torch.nested` tensor over the packed memory; fields of equal lengths share its offsets."""
         return self._once("jagged", self._make_jagged)
 
     def sequence(self) -> PackedSequence:
@@ -423,36 +423,3 @@ def _revive(
     layout: Layout,
 ) -> Ragged:
     return Ragged(held, source, axes=axes, dims=dims, form=form, padding=padding, shift=shift, layout=layout)
-
-
-def normal_dims(dim: int | Sequence[int], ndim: int) -> tuple[int, ...]:
-    """The ragged dimensions of a sample of `ndim` dimensions: distinct, counted from the front, in order."""
-    asked = (dim,) if isinstance(dim, int) else tuple(dim)
-    dims = tuple(sorted(d + ndim if d < 0 else d for d in asked))
-    if not dims or len(set(dims)) < len(dims) or dims[0] < 0 or dims[-1] >= ndim:
-        raise Infeasible(
-            f"dim={dim} does not name distinct dimensions of samples of {ndim} dimensions",
-            f"pass dimensions within -{ndim}..{ndim - 1}",
-        )
-    return dims
-
-
-def _elements(axes: tuple[Layout, ...]) -> Layout:
-    if len(axes) == 1:
-        return axes[0]
-    products = [1] * len(axes[0])
-    for axis in axes:
-        products = [product * count for product, count in zip(products, axis.counts, strict=True)]
-    return Layout(products)
-
-
-def _layouts(lengths: Lengths | tuple[Lengths, ...]) -> tuple[Layout, ...]:
-    if isinstance(lengths, tuple) and lengths and not isinstance(lengths[0], int):
-        return tuple(_layout(axis) for axis in lengths)  # type: ignore[arg-type]
-    return (_layout(lengths),)
-
-
-def _layout(lengths: Lengths) -> Layout:
-    if isinstance(lengths, Layout):
-        return lengths
-    return Layout(lengths.tolist() if isinstance(lengths, Tensor) else lengths)
