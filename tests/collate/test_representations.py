@@ -36,7 +36,8 @@ def ragged_pieces(draw: st.DrawFn, dtypes: list[torch.dtype] | None = None) -> t
 def same(left: Tensor, right: Tensor) -> bool:
     if left.shape != right.shape or left.dtype is not right.dtype:
         return False
-    return left.contiguous().view(torch.uint8).equal(right.contiguous().view(torch.uint8)) if left.numel() else True
+    bits = [tensor.reshape(-1).clone().view(torch.uint8) for tensor in (left, right)]
+    return not left.numel() or bits[0].equal(bits[1])
 
 
 @settings(deadline=None)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from torch import Tensor
 from torch.utils.data import default_collate
-from torch.utils.data._utils.collate import default_collate_fn_map
+from torch.utils.data._utils.collate import collate_numpy_array_fn, collate_tensor_fn, default_collate_fn_map
 
 from ..errors import Infeasible
 from .batch import Batch
 from .column import Column
-from .fields import Aside, Context, Field, ScalarField
+from .fields import Aside, Context, Field, ScalarField, StackField
 from .identity import Identity
 from .memory import settle
 from .packs import PackRules, Room, Shape
@@ -27,6 +28,7 @@ __all__ = ["Collate"]
 Spec = Field | Mapping[str, Any] | Sequence[Any]
 
 _NUMBERS = (bool, int, float)
+_STACKING = (collate_tensor_fn, collate_numpy_array_fn)
 
 
 class Collate:
@@ -258,8 +260,8 @@ def _undeclared(column: Column) -> Value:
     first = column.values[0]
     if isinstance(first, _NUMBERS):
         return ScalarField().gather(column, Context())
-    if isinstance(first, Tensor) or hasattr(first, "__array_interface__"):
-        _equal_or_refused(column)
+    if isinstance(first, (Tensor, np.ndarray)) and _is_stacked_by_torch(type(first)):
+        return StackField().gather(column, Context())
     try:
         joined = default_collate(list(column.values))
     except (TypeError, RuntimeError) as error:
@@ -273,21 +275,12 @@ def _undeclared(column: Column) -> Value:
     return Opaque(joined) if isinstance(joined, list) else Extension(joined)
 
 
-def _equal_or_refused(column: Column) -> None:
-    tensors = column.tensors()
-    if len({tensor.shape for tensor in tensors}) == 1:
-        return
-    first = tensors[0].shape
-    dims = [d for d in range(len(first)) if len({tensor.shape[d] for tensor in tensors}) > 1]
-    named = "" if dims == [0] else str(dims[0] if len(dims) == 1 else tuple(dims))
-    odd = next(number for number, tensor in enumerate(tensors) if tensor.shape != first)
-    label = column.name.rpartition(".")[2]
-    raise column.mismatch(
-        tensors,
-        odd,
-        "equal shapes unless it is declared ragged",
-        f"declare it: {label} = bw.ragged({f'dim={named}' if named else ''})",
-    )
+def _is_stacked_by_torch(kind: type) -> bool:
+    """Whether `default_collate` would stack this type: nobody has registered another function for it."""
+    for registered, function in default_collate_fn_map.items():
+        if kind is registered:
+            return function in _STACKING
+    return True
 
 
 def _by_name(fields: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:

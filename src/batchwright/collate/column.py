@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,9 @@ from ..errors import Infeasible
 __all__ = ["Column"]
 
 # Python's numbers are taken at their full width, as default_collate takes them.
-_ARRAY_CODES = {int: "q", float: "d"}
 _DTYPES = {bool: torch.bool, int: torch.int64, float: torch.float64, complex: torch.complex128}
+_ARRAY_CODES = {torch.int64: "q", torch.float64: "d"}
+_DTYPE_OF, _SHAPE_OF = attrgetter("dtype"), attrgetter("shape")
 
 
 @dataclass(frozen=True)
@@ -35,49 +37,59 @@ class Column:
     values: Sequence[Any]
     called: Callable[[int], str]
 
-    def tensors(self) -> list[Tensor]:
-        """The values as tensors of one dtype and rank; numpy arrays and lists of numbers become tensors unchanged."""
-        values = self.values
-        if all(isinstance(value, Tensor) for value in values):
-            tensors = list(values)
-        else:
-            tensors = [self._tensor(number, value) for number, value in enumerate(values)]
-        first = tensors[0]
-        if len({tensor.dtype for tensor in tensors}) > 1 or len({tensor.ndim for tensor in tensors}) > 1:
-            odd = next(
-                n for n, tensor in enumerate(tensors) if (tensor.dtype, tensor.ndim) != (first.dtype, first.ndim)
-            )
-            raise self.mismatch(
-                tensors, odd, "one rank and one dtype", "convert them in the dataset: nothing is cast here"
-            )
+    def tensors(self) -> Sequence[Tensor]:
+        """The values as tensors of one dtype; numpy arrays and lists of numbers become tensors unchanged."""
+        try:
+            dtypes = set(map(_DTYPE_OF, self.values))
+        except AttributeError:  # not all of them are tensors or arrays
+            dtypes = set()
+        if len(dtypes) == 1 and isinstance(next(iter(dtypes)), torch.dtype):
+            return self.values
+        tensors = [self._tensor(number, value) for number, value in enumerate(self.values)]
+        odd = next((number for number, tensor in enumerate(tensors) if tensor.dtype is not tensors[0].dtype), None)
+        if odd is not None:
+            raise self.mismatch(tensors, odd, "one dtype", "convert them in the dataset: nothing is cast here")
         return tensors
 
+    def shapes(self, tensors: Sequence[Tensor]) -> list[torch.Size]:
+        """The tensors' shapes, all of one rank."""
+        shapes = list(map(_SHAPE_OF, tensors))
+        if len(set(map(len, shapes))) > 1:
+            odd = next(number for number, shape in enumerate(shapes) if len(shape) != len(shapes[0]))
+            raise self.mismatch(tensors, odd, "one rank", "give every sample the same number of dimensions")
+        return shapes
+
     def flat_numbers(self) -> tuple[Tensor, list[int]] | None:
-        """Where every value is a flat list of Python ints or floats: all of them end to end, and how many each has."""
-        if not all(type(value) is list for value in self.values):
+        """Where every value is a flat list of Python ints, or of floats: all of them end to end, and how many each has."""
+        if set(map(type, self.values)) != {list}:
             return None
-        joined = list(chain.from_iterable(self.values))
-        kinds = set(map(type, joined))
-        if len(kinds) != 1:
+        kinds = {type(value[0]) for value in self.values if value}
+        dtype = _DTYPES.get(kinds.pop()) if len(kinds) == 1 else None
+        if dtype not in _ARRAY_CODES:
             return None
-        code = _ARRAY_CODES.get(kinds.pop())
-        if code is None:
+        joined = array(_ARRAY_CODES[dtype])
+        try:
+            for value in self.values:
+                joined.fromlist(value)
+        except TypeError:  # something else further on in a list, which `tensors` will name
             return None
-        return torch.frombuffer(array(code, joined), dtype=_code_dtype(code)), [len(value) for value in self.values]
+        return torch.frombuffer(joined, dtype=dtype), [len(value) for value in self.values]
 
     def numbers(self) -> Tensor:
         """The values as one vector of Python's numbers: bool, int64, float64 or complex128."""
-        kinds = {type(value) for value in self.values}
+        kinds = set(map(type, self.values))
         dtype = _DTYPES.get(kinds.pop()) if len(kinds) == 1 else None
         if dtype is not None:
-            return torch.tensor(self.values, dtype=dtype)
+            width = str(dtype).removeprefix("torch.")
+            return torch.from_numpy(np.fromiter(self.values, width, len(self.values)))
         tensors = self.tensors()
-        if tensors[0].ndim:
+        odd = next((number for number, tensor in enumerate(tensors) if tensor.ndim), None)
+        if odd is not None:
             raise Infeasible(
-                f"field {self.name!r} of {self.called(0)} has shape {tuple(tensors[0].shape)}, a scalar has ()",
+                f"field {self.name!r} of {self.called(odd)} has shape {tuple(tensors[odd].shape)}, a scalar has ()",
                 f"declare it: {self.name} = bw.stack() or bw.ragged()",
             )
-        return torch.stack(tensors)
+        return torch.stack(list(tensors))
 
     def mismatch(self, tensors: Sequence[Tensor], odd: int, wanted: str, way_out: str) -> Infeasible:
         """The refusal of sample number `odd`, beside the first sample that it disagrees with."""
@@ -123,10 +135,6 @@ class Column:
                 torch.int64,
             )
         return torch.tensor(value, dtype=dtype)
-
-
-def _code_dtype(code: str) -> torch.dtype:
-    return torch.int64 if code == "q" else torch.float64
 
 
 def _described(tensor: Tensor) -> str:

@@ -73,13 +73,18 @@ class StackField(Field):
     @override
     def gather(self, column: Column, context: Context) -> Stacked:
         tensors = column.tensors()
-        shape = tensors[0].shape
-        odd = next((number for number, tensor in enumerate(tensors) if tensor.shape != shape), None)
-        if odd is not None:
-            raise column.mismatch(
-                tensors, odd, "equal shapes to be stacked", f"declare it: {column.name} = bw.ragged(dim=...)"
-            )
-        return Stacked(torch.stack(tensors, out=destination(tensors, [len(tensors), *shape])))
+        try:
+            return Stacked(torch.stack(list(tensors), out=destination(tensors, [len(tensors), *tensors[0].shape])))
+        except RuntimeError:
+            shapes = column.shapes(tensors)
+            odd = next((number for number, shape in enumerate(shapes) if shape != shapes[0]), None)
+            if odd is None:
+                raise
+        dims = [d for d, sizes in enumerate(zip(*shapes, strict=True)) if len(set(sizes)) > 1]
+        named = "" if dims == [0] else f"dim={dims[0]}" if len(dims) == 1 else f"dim={tuple(dims)}"
+        label = column.name.rpartition(".")[2]
+        way_out = f"declare it: {label} = bw.ragged({named})"
+        raise column.mismatch(tensors, odd, "equal shapes unless it is declared ragged", way_out)
 
 
 @dataclass(frozen=True)
@@ -143,34 +148,36 @@ class RaggedField(Field):
             axes: tuple[Layout, ...] = (context.layout(counts),)
         else:
             tensors = column.tensors()
-            if tensors[0].ndim == 0:
+            shapes = column.shapes(tensors)
+            if not shapes[0]:
                 raise Infeasible(
-                    f"field {column.name!r} of {column.called(0)} has shape (), which has no dimension to be ragged along",
+                    f"field {column.name!r} of {column.called(0)} has shape (), with no dimension to be ragged along",
                     f"declare it: {column.name} = bw.scalar()",
                 )
-            dims = normal_dims(self.dim, tensors[0].ndim)
-            self._same_elsewhere(column, tensors, dims)
-            axes = tuple(context.layout([tensor.shape[d] for tensor in tensors]) for d in dims)
-            held, source = "list", tuple(tensors)
+            held, source, dims = "list", tuple(tensors), normal_dims(self.dim, len(shapes[0]))
+            axes = tuple(context.layout([shape[d] for shape in shapes]) for d in dims)
+            if self.form == "list":
+                _alike_elsewhere(column, tensors, shapes, dims)
         shift = tuple(_rows(column, target, context) for target in self.shift_by)
         gathered = Ragged(held, source, axes=axes, dims=dims, form=self.form, padding=self.padding, shift=shift)
-        if shift:
-            _points_inside(column, gathered, shift, self.shift_by)
-        return gathered.settled()
+        try:
+            if shift:
+                _points_inside(column, gathered, shift, self.shift_by)
+            return gathered.settled()
+        except RuntimeError:  # torch will not join them, and says so without naming the sample
+            if held == "list":
+                _alike_elsewhere(column, source, shapes, dims)
+            raise
 
-    @staticmethod
-    def _same_elsewhere(column: Column, tensors: list[Tensor], dims: tuple[int, ...]) -> None:
-        if tensors[0].ndim == len(dims):
-            return
-        shapes = {tuple(size for d, size in enumerate(tensor.shape) if d not in dims) for tensor in tensors}
-        if len(shapes) == 1:
-            return
-        first = tensors[0].shape
-        odd = next(
-            number
-            for number, tensor in enumerate(tensors)
-            if any(tensor.shape[d] != first[d] for d in range(len(first)) if d not in dims)
-        )
+
+def _alike_elsewhere(
+    column: Column, tensors: Sequence[Tensor], shapes: Sequence[torch.Size], dims: tuple[int, ...]
+) -> None:
+    """Refuse samples that differ in size along another dimension than the ragged ones."""
+    first = shapes[0]
+    fixed = [d for d in range(len(first)) if d not in dims]
+    odd = next((n for n, shape in enumerate(shapes) if any(shape[d] != first[d] for d in fixed)), None)
+    if odd is not None:
         named = dims[0] if len(dims) == 1 else dims
         raise column.mismatch(
             tensors,
@@ -203,22 +210,20 @@ def _points_inside(column: Column, indices: Ragged, shift: tuple[Layout, ...], t
         )
     if not indices.layout.total:
         return
-    trailing = [1] * (packed.ndim - 1 - indices.dims[0])
     if len(shift) > 1 and (indices.dims[0] != 1 or packed.shape[0] != len(shift)):
         raise Infeasible(
             f"field {column.name!r} is shifted by {len(shift)} fields and has packed shape {tuple(packed.shape)}",
             "give one field for each row of dim 0, and let dim 1 be the ragged one",
         )
-    lows = [target.first[indices.segments] for target in shift]
-    highs = [target.offsets[1:][indices.segments] for target in shift]
-    low, high = (bounds[0] if len(shift) == 1 else torch.stack(bounds) for bounds in (lows, highs))
-    low, high = low.reshape(*low.shape, *trailing), high.reshape(*high.shape, *trailing)
+    low = indices.addend()
+    counts = [target.lengths[indices.segments] for target in shift]
+    high = low + (counts[0] if len(shift) == 1 else torch.stack(counts)).reshape(low.shape)
     outside = (packed < low) | (packed >= high)
     if not outside.any():
         return
     number = next(n for n in range(len(indices)) if _outside(indices, shift, n))
-    piece, counts = indices.sample(number), [target.counts[number] for target in shift]
-    held = " and ".join(f"{count} of {target!r}" for count, target in zip(counts, targets, strict=True))
+    piece, held_counts = indices.sample(number), [target.counts[number] for target in shift]
+    held = " and ".join(f"{count} of {target!r}" for count, target in zip(held_counts, targets, strict=True))
     raise Infeasible(
         f"field {column.name!r} of {column.called(number)} (shape {tuple(piece.shape)}) holds indices from "
         f"{piece.min().item()} to {piece.max().item()}, and that sample has {held}",

@@ -7,6 +7,7 @@ from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -85,13 +86,18 @@ class Layout:
     @cached_property
     def segments(self) -> Tensor:
         """int64, total: which stretch each packed element belongs to."""
-        numbers = torch.arange(len(self.counts), device=self.device)
-        return torch.repeat_interleave(numbers, self.lengths, output_size=self.total)
+        return self._spread(torch.arange(len(self.counts), device=self.device))
 
     @cached_property
     def positions(self) -> Tensor:
         """int64, total: the place of each packed element within its own stretch."""
-        return torch.arange(self.total, device=self.device) - self.first[self.segments]
+        return torch.arange(self.total, device=self.device) - self._spread(self.first)
+
+    def _spread(self, values: Tensor) -> Tensor:
+        """The value of each stretch at each of its elements."""
+        if self.device.type == "cpu":  # where numpy is several times as fast as torch
+            return torch.from_numpy(np.repeat(values.numpy(), self.counts))
+        return torch.repeat_interleave(values, self.lengths, output_size=self.total)
 
     def mask(self, length: int, side: str = "right") -> Tensor:
         """bool, N x length: True where a padded array of that length holds a real element."""
@@ -105,7 +111,7 @@ class Layout:
         starts = torch.arange(len(self.counts), device=self.device) * length
         if side == "left":
             starts = starts + length - self.lengths
-        return starts[self.segments] + self.positions
+        return self._spread(starts - self.first) + torch.arange(self.total, device=self.device)
 
     def padded_to_packed(self, length: int, side: str = "right") -> Tensor:
         """int64, N x length: the packed index of each padded slot, -1 where the slot is padding."""

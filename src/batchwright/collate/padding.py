@@ -9,13 +9,21 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import get_worker_info
 
 from ..errors import Infeasible
+from .layout import Layout
 from .memory import destination, settle
 
 __all__ = ["Padding", "Side", "fill_value", "pad", "pad_grid", "unpad", "unpad_grid"]
 
 Side = Literal["right", "left"]
+
+_SCATTERED = frozenset(
+    {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
+    | {torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64, torch.complex128}
+)
 
 
 @dataclass(frozen=True)
@@ -86,21 +94,44 @@ def fill_value(value: float | complex | bool, dtype: torch.dtype) -> float | com
 
 
 def pad(
-    pieces: Sequence[Tensor], *, dim: int, length: int, value: float | complex | bool, side: Side = "right"
+    pieces: Sequence[Tensor],
+    layout: Layout,
+    *,
+    dim: int,
+    length: int,
+    value: float | complex | bool,
+    side: Side = "right",
 ) -> Tensor:
-    """N pieces, ragged along `dim`, as one N x ... x `length` x ... tensor.
+    """N pieces, ragged along `dim` by `layout`, as one N x ... x `length` x ... tensor.
 
-    Pieces and stretches of padding are concatenated in turn: one call, whatever N is.
+    In general pieces and stretches of padding are concatenated in turn: one call, whatever N is. Two common cases are
+    faster: vectors are scattered into a filled rectangle, and torch's own `pad_sequence` takes what it can.
     """
-    gaps = [length - piece.shape[dim] for piece in pieces]
-    shape = list(pieces[0].shape)
+    first = pieces[0]
+    value = fill_value(value, first.dtype)
+    if first.ndim == 1 and first.dtype in _SCATTERED:
+        return _scattered(pieces, layout, length, value, side)
+    if dim == 0 and side == "right" and length == layout.max_length and get_worker_info() is None:
+        return pad_sequence(list(pieces), batch_first=True, padding_value=value)  # type: ignore[arg-type]
+    gaps = [length - count for count in layout.counts]
+    shape = list(first.shape)
     shape[dim] = sum(gaps)
-    filler = pieces[0].new_full(shape, fill_value(value, pieces[0].dtype)).split_with_sizes(gaps, dim)
+    filler = first.new_full(shape, value).split_with_sizes(gaps, dim)
     pairs = zip(pieces, filler, strict=True) if side == "right" else zip(filler, pieces, strict=True)
     shape[dim] = len(pieces) * length
     flat = torch.cat(list(chain.from_iterable(pairs)), dim, out=None if dim else destination(pieces, shape))
     rows = flat.reshape(*shape[:dim], len(pieces), length, *shape[dim + 1 :])
     return settle(rows.movedim(dim, 0).contiguous()) if dim else rows
+
+
+def _scattered(
+    pieces: Sequence[Tensor], layout: Layout, length: int, value: float | complex | bool, side: Side
+) -> Tensor:
+    shape = [len(pieces), length]
+    rectangle = destination(pieces, shape)
+    rectangle = pieces[0].new_full(shape, value) if rectangle is None else rectangle.fill_(value)
+    places = layout.packed_to_padded(length, side)
+    return rectangle.view(-1).scatter_(0, places, torch.cat(list(pieces))).view(shape)
 
 
 def unpad(padded: Tensor, counts: Sequence[int], *, dim: int, side: Side = "right") -> Sequence[Tensor]:

@@ -178,7 +178,7 @@ class Ragged(Value):
     def _make_local(self) -> Tensor:
         if self._held == "packed":
             packed: Tensor = self._known["packed"]
-            return packed - self._addend() if self._shift else packed
+            return packed - self.addend() if self._shift else packed
         pieces = self.list
         if len(self.dims) > 1:
             first, end = self.dims[0], self.dims[0] + len(self.dims)
@@ -192,10 +192,10 @@ class Ragged(Value):
         if not self._shift:
             return self._local()
         if self._held == "list" and "local" not in self._known:
-            return self._make_local().add_(self._addend())  # fresh memory, and indices have no gradient
-        return self._local() + self._addend()
+            return self._make_local().add_(self.addend())  # fresh memory, and indices have no gradient
+        return self._local() + self.addend()
 
-    def _addend(self) -> Tensor:
+    def addend(self) -> Tensor:
         """What the packed form adds to each element: how many elements of the other field the earlier samples hold."""
         repeated = [target.on(self.device).first[self.layout.segments] for target in self._shift]
         addend = repeated[0] if len(repeated) == 1 else torch.stack(repeated)
@@ -223,7 +223,7 @@ class Ragged(Value):
         extents = self.padding.extents([axis.max_length for axis in self._axes])
         value, side = self.padding.value, self.padding.side
         if len(self.dims) == 1:
-            return pad(self.list, dim=self.dims[0], length=extents[0], value=value, side=side)
+            return pad(self.list, self.layout, dim=self.dims[0], length=extents[0], value=value, side=side)
         return pad_grid(self.list, dims=self.dims, extents=extents, value=value, side=side)
 
     def _make_jagged(self) -> Tensor:
