@@ -169,6 +169,7 @@ class _Run:
 
     def container(self, samples: Sequence[Any], structure: Structure, spec: Mapping[str, Any], prefix: str) -> Tree:
         """Collate containers part by part, in the order of their parts."""
+        samples = structure.opened(samples)
         self._alike(samples, structure, spec, prefix)
         children: dict[str, Value] = {}
         for key, name in zip(structure.keys, structure.names, strict=True):
@@ -189,6 +190,7 @@ class _Run:
         for children, name, declared, column in self.waiting:
             children[name] = declared.gather(column, self.context)
             self.context.done[column.name] = children[name]
+        self.waiting.clear()  # columns know this run by its `called`: leave no cycle that would keep their tensors
 
     def _leaf(self, column: Column, declared: Spec | None) -> Value:
         if isinstance(declared, Field):

@@ -41,16 +41,16 @@ class Layout:
         self.max_length = max(self.counts, default=0)
         self.min_length = min(self.counts, default=0)
         self.total = sum(self.counts)
-        self._elsewhere: dict[torch.device, Layout] = {self.device: self}
+        self._elsewhere: dict[torch.device, Layout] = {}
         if self.min_length < 0:
             raise Infeasible(f"a length is {self.min_length}, the least is 0", "pass lengths of 0 or more")
 
     def on(self, device: torch.device) -> Layout:
         """The same layout with its tensors on `device`; asked twice, it is the same object and shares its tensors."""
+        if device == self.device:
+            return self
         if device not in self._elsewhere:
-            moved = Layout(self.counts, device)
-            moved._elsewhere = self._elsewhere
-            self._elsewhere[device] = moved
+            self._elsewhere[device] = Layout(self.counts, device)
         return self._elsewhere[device]
 
     @cached_property
@@ -61,12 +61,12 @@ class Layout:
     @cached_property
     def lengths(self) -> Tensor:
         """int64, N: the length of each stretch."""
-        return torch.tensor(self.counts, dtype=torch.int64).to(self.device, non_blocking=True)
+        return self._tensor(self.counts)
 
     @cached_property
     def offsets(self) -> Tensor:
         """int64, N + 1: `starts` as a tensor."""
-        return torch.tensor(self.starts, dtype=torch.int64).to(self.device, non_blocking=True)
+        return self._tensor(self.starts)
 
     @property
     def first(self) -> Tensor:
@@ -93,10 +93,13 @@ class Layout:
         """int64, total: the place of each packed element within its own stretch."""
         return torch.arange(self.total, device=self.device) - self._spread(self.first)
 
+    def _tensor(self, numbers: tuple[int, ...]) -> Tensor:
+        return torch.from_numpy(np.array(numbers, dtype=np.int64)).to(self.device, non_blocking=True)
+
     def _spread(self, values: Tensor) -> Tensor:
         """The value of each stretch at each of its elements."""
         if self.device.type == "cpu":  # where numpy is several times as fast as torch
-            return torch.from_numpy(np.repeat(values.numpy(), self.counts))
+            return torch.from_numpy(np.repeat(values.numpy(), self.lengths.numpy()))
         return torch.repeat_interleave(values, self.lengths, output_size=self.total)
 
     def mask(self, length: int, side: str = "right") -> Tensor:
@@ -110,8 +113,8 @@ class Layout:
         """int64, total: the place of each packed element in the flattened N x length padded array."""
         starts = torch.arange(len(self.counts), device=self.device) * length
         if side == "left":
-            starts = starts + length - self.lengths
-        return self._spread(starts - self.first) + torch.arange(self.total, device=self.device)
+            starts += length - self.lengths
+        return self._spread(starts.sub_(self.first)).add_(torch.arange(self.total, device=self.device))
 
     def padded_to_packed(self, length: int, side: str = "right") -> Tensor:
         """int64, N x length: the packed index of each padded slot, -1 where the slot is padding."""

@@ -37,6 +37,13 @@ class Structure:
         """The parts' names as text, for declarations and messages."""
         return tuple(map(str, self.keys))
 
+    def opened(self, samples: Sequence[Any]) -> Sequence[Any]:
+        """The samples as what is quickest to read: graphs of PyTorch Geometric as the dicts that they wrap."""
+        wraps = hasattr(self.kind, "to_dict") and hasattr(self.kind, "from_dict")
+        if wraps and not issubclass(self.kind, Mapping) and all(type(sample) is self.kind for sample in samples):
+            return [sample.to_dict() for sample in samples]
+        return samples
+
     def column(self, samples: Sequence[Any], key: Any) -> list[Any]:
         """Part `key` of every sample; KeyError, IndexError or AttributeError where a sample has none."""
         if self.reads == "item":
