@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from torch import Tensor
@@ -15,9 +16,10 @@ __all__ = ["Lengths", "elements", "layouts", "normal_dims"]
 Lengths = Layout | Tensor | Sequence[int]
 
 
-def normal_dims(dim: int | Sequence[int], ndim: int) -> tuple[int, ...]:
+@lru_cache
+def normal_dims(dim: int | tuple[int, ...], ndim: int) -> tuple[int, ...]:
     """The ragged dimensions of a sample of `ndim` dimensions: distinct, counted from the front, in order."""
-    asked = (dim,) if isinstance(dim, int) else tuple(dim)
+    asked = (dim,) if isinstance(dim, int) else dim
     dims = tuple(sorted(d + ndim if d < 0 else d for d in asked))
     if not dims or len(set(dims)) < len(dims) or dims[0] < 0 or dims[-1] >= ndim:
         raise Infeasible(

@@ -235,18 +235,18 @@ class _Run:
         if structure.reads == "attribute":
             return
         try:
-            count = len(samples[0])
-            number = next((n for n, sample in enumerate(samples) if len(sample) != count), None)
+            if len(set(map(len, samples))) == 1:
+                return
+            number = next(n for n, sample in enumerate(samples) if len(sample) != len(samples[0]))
         except TypeError:
             number = next(n for n, sample in enumerate(samples) if not hasattr(sample, "__len__"))
-        if number is not None:
-            other = structure_of(samples[number])
-            found = type(samples[number]).__name__ if other is None else (", ".join(other.names) or "none")
-            raise Infeasible(
-                f"{self.called(number)} has the fields {found}{f' in {prefix[:-1]!r}' if prefix else ''}, "
-                f"{self.called(0)} has {', '.join(structure.names)}",
-                "give every sample the same fields",
-            )
+        other = structure_of(samples[number])
+        found = type(samples[number]).__name__ if other is None else (", ".join(other.names) or "none")
+        raise Infeasible(
+            f"{self.called(number)} has the fields {found}{f' in {prefix[:-1]!r}' if prefix else ''}, "
+            f"{self.called(0)} has {', '.join(structure.names)}",
+            "give every sample the same fields",
+        )
 
 
 def _has(structure: Structure, sample: Any, key: Any) -> bool:

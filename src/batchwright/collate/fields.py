@@ -216,7 +216,7 @@ def _points_inside(column: Column, indices: Ragged, shift: tuple[Layout, ...], t
             "give one field for each row of dim 0, and let dim 1 be the ragged one",
         )
     low = indices.addend()
-    counts = [target.lengths[indices.segments] for target in shift]
+    counts = [indices.layout.repeated(target.counts) for target in shift]
     high = low + (counts[0] if len(shift) == 1 else torch.stack(counts)).reshape(low.shape)
     outside = (packed < low) | (packed >= high)
     if not outside.any():

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from ..errors import Infeasible
 
 __all__ = ["Layout"]
+
+Numbers = npt.NDArray[np.int64]
 
 _INT32_MOST = 2**31 - 1
 
@@ -61,12 +64,12 @@ class Layout:
     @cached_property
     def lengths(self) -> Tensor:
         """int64, N: the length of each stretch."""
-        return self._tensor(self.counts)
+        return self._tensor(self._lengths)
 
     @cached_property
     def offsets(self) -> Tensor:
         """int64, N + 1: `starts` as a tensor."""
-        return self._tensor(self.starts)
+        return self._tensor(np.array(self.starts, dtype=np.int64))
 
     @property
     def first(self) -> Tensor:
@@ -86,21 +89,41 @@ class Layout:
     @cached_property
     def segments(self) -> Tensor:
         """int64, total: which stretch each packed element belongs to."""
-        return self._spread(torch.arange(len(self.counts), device=self.device))
+        return self._repeated(np.arange(len(self.counts)))
 
     @cached_property
     def positions(self) -> Tensor:
         """int64, total: the place of each packed element within its own stretch."""
-        return torch.arange(self.total, device=self.device) - self._spread(self.first)
+        return self._counted(self._repeated(-self._starts))
 
-    def _tensor(self, numbers: tuple[int, ...]) -> Tensor:
-        return torch.from_numpy(np.array(numbers, dtype=np.int64)).to(self.device, non_blocking=True)
+    def repeated(self, values: Sequence[int]) -> Tensor:
+        """int64, total: the value of each stretch at each of its elements."""
+        return self._repeated(np.asarray(values, dtype=np.int64))
 
-    def _spread(self, values: Tensor) -> Tensor:
-        """The value of each stretch at each of its elements."""
+    def _repeated(self, values: Numbers) -> Tensor:
         if self.device.type == "cpu":  # where numpy is several times as fast as torch
-            return torch.from_numpy(np.repeat(values.numpy(), self.lengths.numpy()))
-        return torch.repeat_interleave(values, self.lengths, output_size=self.total)
+            return torch.from_numpy(np.repeat(values, self._lengths))
+        return torch.repeat_interleave(self._tensor(values), self.lengths, output_size=self.total)
+
+    def _counted(self, values: Tensor) -> Tensor:
+        """`values`, each raised by its own place in the packed dimension."""
+        return values.add_(torch.arange(self.total, device=self.device))
+
+    def _row_starts(self, length: int, side: str) -> Numbers:
+        """Where each row's own elements begin in the flattened padded array."""
+        starts = np.arange(len(self.counts)) * length
+        return starts + length - self._lengths if side == "left" else starts
+
+    def _tensor(self, numbers: Numbers) -> Tensor:
+        return torch.from_numpy(numbers).to(self.device, non_blocking=True)
+
+    @cached_property
+    def _lengths(self) -> Numbers:
+        return np.array(self.counts, dtype=np.int64)
+
+    @cached_property
+    def _starts(self) -> Numbers:
+        return np.cumsum(self._lengths) - self._lengths
 
     def mask(self, length: int, side: str = "right") -> Tensor:
         """bool, N x length: True where a padded array of that length holds a real element."""
@@ -111,10 +134,8 @@ class Layout:
 
     def packed_to_padded(self, length: int, side: str = "right") -> Tensor:
         """int64, total: the place of each packed element in the flattened N x length padded array."""
-        starts = torch.arange(len(self.counts), device=self.device) * length
-        if side == "left":
-            starts += length - self.lengths
-        return self._spread(starts.sub_(self.first)).add_(torch.arange(self.total, device=self.device))
+        moves = self._row_starts(length, side) - self._starts
+        return self._counted(self._repeated(moves))
 
     def padded_to_packed(self, length: int, side: str = "right") -> Tensor:
         """int64, N x length: the packed index of each padded slot, -1 where the slot is padding."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from typing import Literal
 
@@ -75,6 +76,7 @@ def _volume(shape: Sequence[int]) -> int:
     return product
 
 
+@lru_cache
 def fill_value(value: float | complex | bool, dtype: torch.dtype) -> float | complex | bool:
     """`value`, once it is known that `dtype` holds it exactly or, for floating dtypes, as near as that dtype can."""
     if dtype.is_complex:

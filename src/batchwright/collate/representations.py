@@ -70,7 +70,7 @@ class Ragged(Value):
 
     @classmethod
     def from_list(
-        cls, pieces: Sequence[Tensor], *, dim: int | Sequence[int] = 0, padding: Padding | None = None
+        cls, pieces: Sequence[Tensor], *, dim: int | tuple[int, ...] = 0, padding: Padding | None = None
     ) -> Ragged:
         """From N tensors that may differ in length along `dim` (one dimension of a sample, or several)."""
         if not pieces:
@@ -85,7 +85,7 @@ class Ragged(Value):
         values: Tensor,
         lengths: Lengths | tuple[Lengths, ...],
         *,
-        dim: int | Sequence[int] = 0,
+        dim: int | tuple[int, ...] = 0,
         padding: Padding | None = None,
     ) -> Ragged:
         """From samples that lie end to end along the first of `dim`; for several ragged axes a tuple of lengths each."""
@@ -105,7 +105,7 @@ class Ragged(Value):
         values: Tensor,
         lengths: Lengths | tuple[Lengths, ...],
         *,
-        dim: int | Sequence[int] = 0,
+        dim: int | tuple[int, ...] = 0,
         padding: Padding | None = None,
     ) -> Ragged:
         """From an N x ... tensor and the true lengths of its samples; `padding.side` says where the padding is."""
@@ -120,7 +120,9 @@ class Ragged(Value):
         return cls("padded", values, axes=axes, dims=dims, form="padded", padding=padding)
 
     @classmethod
-    def from_jagged(cls, nested: Tensor, lengths: tuple[Lengths, ...] = (), *, dim: int | Sequence[int] = 0) -> Ragged:
+    def from_jagged(
+        cls, nested: Tensor, lengths: tuple[Lengths, ...] = (), *, dim: int | tuple[int, ...] = 0
+    ) -> Ragged:
         """From a `torch.nested` tensor of jagged layout; for several ragged axes with the lengths along each."""
         offsets: Tensor = nested.offsets()  # type: ignore[attr-defined]  # of jagged tensors alone
         axes = layouts(lengths) if lengths else (Layout(offsets.diff().tolist()),)
@@ -197,7 +199,7 @@ class Ragged(Value):
 
     def addend(self) -> Tensor:
         """What the packed form adds to each element: how many elements of the other field the earlier samples hold."""
-        repeated = [target.on(self.device).first[self.layout.segments] for target in self._shift]
+        repeated = [self.layout.repeated(target.starts[:-1]) for target in self._shift]
         addend = repeated[0] if len(repeated) == 1 else torch.stack(repeated)
         trailing = self._tensor_ndim() - 1 - self.dims[0]
         return addend.reshape(*addend.shape, *[1] * trailing).to(self._tensor.dtype)
