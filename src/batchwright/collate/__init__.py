@@ -13,10 +13,12 @@ from .padding import Padding
 from .representations import Ragged
 from .resized import resized
 from .sparse import block_diagonal
+from .values import Fill
 
 __all__ = [
     "Batch",
     "Collate",
+    "Fill",
     "Layout",
     "Padding",
     "Ragged",

@@ -60,7 +60,7 @@ def jagged(layout: Layout, *projections: Tensor) -> tuple[Tensor, ...]:
     """
     return tuple(
         torch.nested.nested_tensor_from_jagged(
-            projection, layout.offsets, min_seqlen=layout.min_length, max_seqlen=layout.max_length
+            projection.contiguous(), layout.offsets, min_seqlen=layout.min_length, max_seqlen=layout.max_length
         ).transpose(1, 2)
         for projection in projections
     )

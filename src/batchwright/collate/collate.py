@@ -73,7 +73,7 @@ class Collate:
         parent = name.rpartition(".")[0]
         for target in field.after:
             full = f"{parent}.{target}" if parent and f"{parent}.{target}" in self._leaves else target
-            if full == name or self._leaves.get(full, field).after:
+            if full in self._leaves and self._leaves[full].after:
                 raise Infeasible(
                     f"field {name!r} is shifted by {target!r}, which is itself shifted",
                     "shift by the field whose rows are indexed",

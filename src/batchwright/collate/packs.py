@@ -237,7 +237,8 @@ def _filled(pieces: Sequence[Tensor], plot: Plot, pad: float | complex | bool) -
 def _seams(plot: Plot) -> Tensor:
     """The place of the first element of every sample that has one."""
     starts = plot.segments.starts
-    return torch.tensor([starts[home] for home, length in zip(plot.homes, plot.own.counts, strict=True) if length])
+    places = [starts[home] for home, length in zip(plot.homes, plot.own.counts, strict=True) if length]
+    return torch.tensor(places, dtype=torch.int64)
 
 
 def laid_out(
