@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, scaled_dot_product_attention
+from transformers import DataCollatorWithFlattening, LlamaConfig, LlamaForCausalLM
 
 import batchwright as bw
 from batchwright.collate import Fill, attention
@@ -149,9 +150,8 @@ def test_flex_attention_sees_what_dense_attention_sees(kind, rules, sizes):
 
 
 def test_hugging_face_model_takes_packed_samples_without_padding():
-    transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)
-    config = transformers.LlamaConfig(
+    config = LlamaConfig(
         vocab_size=VOCABULARY,
         hidden_size=32,
         intermediate_size=64,
@@ -160,7 +160,7 @@ def test_hugging_face_model_takes_packed_samples_without_padding():
         attn_implementation="sdpa",
         use_cache=False,
     )
-    model = transformers.LlamaForCausalLM(config).double().eval()
+    model = LlamaForCausalLM(config).double().eval()
     declared = bw.Collate(input_ids=bw.ragged(), labels=bw.ragged(pad=-100))
     batch = declared.packs(seams=["labels"], also=bw.attention.HUGGING_FACE)(samples())
     packed = model(**batch)
@@ -182,9 +182,8 @@ def test_hugging_face_model_takes_packed_samples_without_padding():
 
 
 def test_hugging_face_keywords_are_those_of_its_own_collator():
-    transformers = pytest.importorskip("transformers")
     rows = [{name: value.tolist() for name, value in sample.items()} for sample in samples()]
-    peer = transformers.DataCollatorWithFlattening(return_flash_attn_kwargs=True)(rows)
+    peer = DataCollatorWithFlattening(return_flash_attn_kwargs=True)(rows)
     declared = bw.Collate(input_ids=bw.ragged(), labels=bw.ragged(pad=-100))
     batch = declared.packs(seams=["labels"], also=bw.attention.HUGGING_FACE)(rows)
     assert set(batch) == set(peer)

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..errors import Infeasible
 from .representations import Ragged
 from .structure import Structure, Tree
-from .values import Fill, Opaque, Stacked, Transfer, Value
+from .values import Extension, Fill, Stacked, Transfer, Value
 
 __all__ = ["Batch", "SideChannel"]
 
@@ -230,7 +230,7 @@ class Batch(Mapping[str, Any]):
 
 def _plain(mapping: Mapping[str, Any]) -> Tree:
     children: dict[str, Value] = {
-        name: Stacked(value) if isinstance(value, Tensor) and value.ndim else Opaque([value])
+        name: Stacked(value) if isinstance(value, Tensor) and value.ndim else Extension(value)
         for name, value in mapping.items()
     }
     return Tree(Structure(dict, tuple(mapping)), children)
