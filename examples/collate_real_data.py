@@ -2,7 +2,7 @@
 
     python examples/collate_real_data.py
 
-Graphs: the atlas of all 1,253 graphs of up to 7 nodes (networkx). Text: the docstrings of the Python standard library.
+Graphs: the atlas of all 1,252 graphs of 1 to 7 nodes (networkx). Text: the docstrings of the Python standard library.
 Images: scikit-learn's digits, cropped to their ink, so that their sizes differ.
 """
 

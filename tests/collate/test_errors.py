@@ -46,6 +46,12 @@ def test_the_line_to_add_works_when_added(shapes, line):
     assert all(after["field"].equal(before["field"]) for after, before in zip(batch.unbatch(), samples, strict=True))
 
 
+def test_ragged_list_without_declaration_shows_the_line_to_add():
+    message = refused(bw.Collate(), {"ids": [1, 2]}, {"ids": [1, 2, 3]})
+    assert message.endswith("declare it: ids = bw.ragged().")
+    assert bw.Collate(ids=bw.ragged())([{"ids": [1, 2]}, {"ids": [3]}])["ids"].tolist() == [1, 2, 3]
+
+
 def test_messages_name_samples_by_their_ids():
     message = refused(bw.Collate(), *named({"ids": torch.ones(3)}, {"ids": torch.ones(5)}))
     assert "field 'ids' of sample 41 (number 1 of the batch) has shape (5,)" in message

@@ -170,9 +170,10 @@ class _Run:
     def container(self, samples: Sequence[Any], structure: Structure, spec: Mapping[str, Any], prefix: str) -> Tree:
         """Collate containers part by part, in the order of their parts."""
         samples = structure.opened(samples)
-        self._alike(samples, structure, spec, prefix)
+        names = structure.names
+        self._alike(samples, structure, names, spec, prefix)
         children: dict[str, Value] = {}
-        for key, name in zip(structure.keys, structure.names, strict=True):
+        for key, name in zip(structure.keys, names, strict=True):
             full = prefix + name
             values = self._parts(samples, structure, key, full)
             declared = spec.get(name)
@@ -219,14 +220,21 @@ class _Run:
             "give every sample the same fields",
         )
 
-    def _alike(self, samples: Sequence[Any], structure: Structure, spec: Mapping[str, Any], prefix: str) -> None:
+    def _alike(
+        self,
+        samples: Sequence[Any],
+        structure: Structure,
+        names: Sequence[str],
+        spec: Mapping[str, Any],
+        prefix: str,
+    ) -> None:
         """Refuse containers without parts, or with other parts than the first's or the declaration's."""
         if not structure.keys:
             raise Infeasible(
                 f"{self.called(0)} has no fields{f' in {prefix[:-1]!r}' if prefix else ''}",
                 "leave empty samples out",
             )
-        absent = [name for name in spec if name not in structure.names]
+        absent = [name for name in spec if name not in names]
         if absent:
             raise Infeasible(
                 f"field {prefix + absent[0]!r} is missing in {self.called(0)}, which has {', '.join(structure.names)}",
@@ -245,7 +253,9 @@ class _Run:
         raise Infeasible(
             f"{self.called(number)} has the fields {found}{f' in {prefix[:-1]!r}' if prefix else ''}, "
             f"{self.called(0)} has {', '.join(structure.names)}",
-            "give every sample the same fields",
+            f"declare it: {prefix[:-1].rpartition('.')[2]} = bw.ragged()"
+            if structure.kind is list
+            else "give every sample the same fields",
         )
 
 

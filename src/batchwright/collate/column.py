@@ -44,7 +44,7 @@ class Column:
         except AttributeError:  # not all of them are tensors or arrays
             dtypes = set()
         if len(dtypes) == 1 and isinstance(next(iter(dtypes)), torch.dtype):
-            return self.values
+            return self.values  # a set of one torch dtype: all are tensors of it
         tensors = [self._tensor(number, value) for number, value in enumerate(self.values)]
         odd = next((number for number, tensor in enumerate(tensors) if tensor.dtype is not tensors[0].dtype), None)
         if odd is not None:

@@ -94,7 +94,7 @@ class Layout:
     @cached_property
     def positions(self) -> Tensor:
         """int64, total: the place of each packed element within its own stretch."""
-        return self._counted(self._repeated(-self._starts))
+        return self._numbered(-self._starts)
 
     def repeated(self, values: Sequence[int]) -> Tensor:
         """int64, total: the value of each stretch at each of its elements."""
@@ -102,17 +102,13 @@ class Layout:
 
     def _repeated(self, values: Numbers) -> Tensor:
         if self.device.type == "cpu":  # where numpy is several times as fast as torch
-            return torch.from_numpy(np.repeat(values, self._lengths))
+            return torch.from_numpy(values.repeat(self._lengths))
         return torch.repeat_interleave(self._tensor(values), self.lengths, output_size=self.total)
 
-    def _counted(self, values: Tensor) -> Tensor:
-        """`values`, each raised by its own place in the packed dimension."""
-        return values.add_(torch.arange(self.total, device=self.device))
-
-    def _row_starts(self, length: int, side: str) -> Numbers:
-        """Where each row's own elements begin in the flattened padded array."""
-        starts = np.arange(len(self.counts)) * length
-        return starts + length - self._lengths if side == "left" else starts
+    def _numbered(self, values: Numbers) -> Tensor:
+        """The value of each stretch at each of its elements, raised by the element's place in the packed dimension."""
+        repeated = self._repeated(values)
+        return repeated.add_(torch.arange(self.total, device=self.device))
 
     def _tensor(self, numbers: Numbers) -> Tensor:
         return torch.from_numpy(numbers).to(self.device, non_blocking=True)
@@ -123,7 +119,7 @@ class Layout:
 
     @cached_property
     def _starts(self) -> Numbers:
-        return np.cumsum(self._lengths) - self._lengths
+        return self._lengths.cumsum() - self._lengths
 
     def mask(self, length: int, side: str = "right") -> Tensor:
         """bool, N x length: True where a padded array of that length holds a real element."""
@@ -134,8 +130,10 @@ class Layout:
 
     def packed_to_padded(self, length: int, side: str = "right") -> Tensor:
         """int64, total: the place of each packed element in the flattened N x length padded array."""
-        moves = self._row_starts(length, side) - self._starts
-        return self._counted(self._repeated(moves))
+        moves = np.arange(len(self.counts)) * length - self._starts
+        if side == "left":
+            moves += length - self._lengths
+        return self._numbered(moves)
 
     def padded_to_packed(self, length: int, side: str = "right") -> Tensor:
         """int64, N x length: the packed index of each padded slot, -1 where the slot is padding."""
