@@ -66,8 +66,6 @@ class Ragged(Value):
         self.form = form
         self.padding = padding or Padding()
 
-    # ------------------------------------------------------------------ building
-
     @classmethod
     def from_list(
         cls, pieces: Sequence[Tensor], *, dim: int | tuple[int, ...] = 0, padding: Padding | None = None
@@ -129,8 +127,6 @@ class Ragged(Value):
         dims = normal_dims(dim, nested.ndim + len(axes) - 2)
         values = nested.values()
         return cls("local", values, axes=axes, dims=dims, form="jagged")
-
-    # ------------------------------------------------------------------ forms
 
     @property
     def list(self) -> tuple[Tensor, ...]:
@@ -238,8 +234,6 @@ class Ragged(Value):
             max_seqlen=layout.max_length,
         )
 
-    # ------------------------------------------------------------------ what indexes them
-
     @property
     def device(self) -> torch.device:
         """Where the field lives."""
@@ -321,8 +315,6 @@ class Ragged(Value):
                 f"{what} maps fields ragged along dim 0; this one is ragged along {self.dims}", "use `mask`"
             )
 
-    # ------------------------------------------------------------------ as a value of a batch
-
     @property
     @override
     def model(self) -> Any:
@@ -395,33 +387,11 @@ class Ragged(Value):
         more = {"list": 1 - len(self.dims), "padded": -len(self.dims)}
         return self._tensor.ndim + more.get(self._held, 0)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _revive, (
-            self._held,
-            self._known[self._held],
-            self._axes,
-            self.dims,
-            self.form,
-            self.padding,
-            self._shift,
-            self._layout,
-        )
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_known": {self._held: self._known[self._held]}}
 
     def __repr__(self) -> str:
         return (
             f"Ragged({len(self)} samples of up to {tuple(axis.max_length for axis in self._axes)}, dims {self.dims}, "
             f"{self._tensor.dtype}, form {self.form!r})"
         )
-
-
-def _revive(
-    held: str,
-    source: Any,
-    axes: tuple[Layout, ...],
-    dims: tuple[int, ...],
-    form: Form,
-    padding: Padding,
-    shift: tuple[Layout, ...],
-    layout: Layout,
-) -> Ragged:
-    return Ragged(held, source, axes=axes, dims=dims, form=form, padding=padding, shift=shift, layout=layout)
