@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import targets
     from .collate import (
         Batch,
         Collate,
@@ -27,18 +28,24 @@ if TYPE_CHECKING:
         stack,
     )
     from .errors import Infeasible, PoorWarning
+    from .groups import Groups
+    from .plans import balanced, shuffled, weighted
+    from .sampler import BatchSampler
 
 __version__ = "0.1.0"
 
 _HOME = {
     "Batch": "collate",
+    "BatchSampler": "sampler",
     "Collate": "collate",
+    "Groups": "groups",
     "Infeasible": "errors",
     "Layout": "collate",
     "PoorWarning": "errors",
     "Ragged": "collate",
     "aside": "collate",
     "attention": "collate",
+    "balanced": "plans",
     "block_diagonal": "collate",
     "identified": "collate",
     "media": "collate",
@@ -46,12 +53,17 @@ _HOME = {
     "ragged": "collate",
     "resized": "collate",
     "scalar": "collate",
+    "shuffled": "plans",
     "stack": "collate",
+    "targets": "",
+    "weighted": "plans",
 }
 
 __all__ = [
     "Batch",
+    "BatchSampler",
     "Collate",
+    "Groups",
     "Infeasible",
     "Layout",
     "PoorWarning",
@@ -59,6 +71,7 @@ __all__ = [
     "__version__",
     "aside",
     "attention",
+    "balanced",
     "block_diagonal",
     "identified",
     "media",
@@ -66,14 +79,22 @@ __all__ = [
     "ragged",
     "resized",
     "scalar",
+    "shuffled",
     "stack",
+    "targets",
+    "weighted",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'batchwright' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    home = _HOME[name]  # "" for what is itself a module
+    value = (
+        getattr(importlib.import_module(f".{home}", __name__), name)
+        if home
+        else importlib.import_module(f".{name}", __name__)
+    )
     globals()[name] = value
     return value
 

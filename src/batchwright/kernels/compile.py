@@ -20,14 +20,17 @@ def kernel(signature: str) -> Callable[[Function], Function]:
     """
 
     def compile_it(function: Function) -> Function:
+        compiled: Any
         try:
-            return numba.njit(signature, cache=True, nogil=True)(function)  # type: ignore[no-any-return]
+            compiled = numba.njit(signature, cache=True, nogil=True)(function)
         except RuntimeError:  # numba found no place where it may keep the cache
-            return numba.njit(signature, nogil=True)(function)  # type: ignore[no-any-return]
+            compiled = numba.njit(signature, nogil=True)(function)
+        return compiled  # type: ignore[no-any-return]
 
     return compile_it
 
 
 def inner(function: Function) -> Function:
     """Compile a function that only kernels call: types follow from the caller, LLVM inlines it."""
-    return numba.njit(nogil=True)(function)  # type: ignore[no-any-return]
+    compiled: Any = numba.njit(nogil=True)(function)
+    return compiled  # type: ignore[no-any-return]

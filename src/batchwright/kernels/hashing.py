@@ -10,7 +10,7 @@ import numpy as np
 
 from .compile import inner
 
-__all__ = ["GOLDEN", "PURPOSE", "below", "child", "mix"]
+__all__ = ["GOLDEN", "PURPOSE", "below", "child", "child_key", "mix", "stream"]
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
@@ -30,10 +30,11 @@ class PURPOSE:
     WITHIN_BATCH = 6
     RANDOM_GROUP = 7
     RANDOM_SAMPLE = 8
+    DECK = 9
 
 
 @inner
-def mix(word: np.uint64) -> np.uint64:
+def mix(word):
     """A bijection of 64-bit words that flips each output bit with probability one half per input bit."""
     word = (word ^ (word >> _U30)) * _FIRST
     word = (word ^ (word >> _U27)) * _SECOND
@@ -41,12 +42,31 @@ def mix(word: np.uint64) -> np.uint64:
 
 
 @inner
-def child(key: np.uint64, number: np.uint64) -> np.uint64:
+def child(key, number):
     """The key at address `number` under `key`: children of one key are distinct, and so are chains of them."""
     return mix(mix(key + GOLDEN) ^ (number * GOLDEN + _ONE))
 
 
 @inner
-def below(word: np.uint64, bound: np.uint64) -> np.uint64:
+def stream(key, number):
+    """Word `number` of the sequence under `key` (splitmix64): one hash instead of two, for leaves of the tree of keys."""
+    return mix(key + np.uint64(number) * GOLDEN)
+
+
+@inner
+def below(word, bound):
     """The high 32 bits of `word` scaled to 0..bound-1, for bounds up to 2^32 (bias below bound / 2^32)."""
     return ((word >> _U32) * bound) >> _U32
+
+
+def child_key(key: int, number: int) -> int:
+    """`child` in plain Python integers, for the few keys that are made outside a kernel."""
+    mask = (1 << 64) - 1
+    golden, first, second = int(GOLDEN), int(_FIRST), int(_SECOND)
+
+    def mixed(word: int) -> int:
+        word = (word ^ (word >> 30)) * first & mask
+        word = (word ^ (word >> 27)) * second & mask
+        return word ^ (word >> 31)
+
+    return mixed(mixed((key + golden) & mask) ^ ((number * golden + 1) & mask))

@@ -1,0 +1,177 @@
+"""Guarantees G1 to G6, measured on the micro-batches of a fixed-size plan."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import Infeasible
+from .report import Audit, Finding
+
+if TYPE_CHECKING:
+    from ..plans import FixedPlan
+
+__all__ = ["DRIFT_BOUND", "WINDOW_BOUND", "WINDOW_BOUND_ACROSS", "audit"]
+
+DRIFT_BOUND = 6
+WINDOW_BOUND = 3
+WINDOW_BOUND_ACROSS = 6
+_CHUNK_BATCHES = 256
+_WHOLE = 1e-6  # shares are kept to 2^-32 of a ticket; a quota this close to a whole number is one
+
+
+class _Worst:
+    """The largest value offered so far and where it was."""
+
+    def __init__(self) -> None:
+        self.value = 0.0
+        self.where = "nowhere above 0"
+
+    def offer(self, value: float, where: str) -> None:
+        if value > self.value:
+            self.value, self.where = float(value), where
+
+    def offer_groups(self, values: np.ndarray, batch: int, names: object) -> None:
+        group = int(values.argmax())
+        if values[group] > self.value:
+            self.offer(values[group], f"micro-batch {batch}, group {names[group]!r}")  # type: ignore[index]
+
+
+def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
+    """Measure guarantees G1 to G6 over `batches` micro-batches from `first` on, from the samples themselves.
+
+    - G1 size: how far a micro-batch's size is from batch_size.
+    - G2 quota: how far a group's count lies outside floor..ceil of its quota, in tickets of `per_class` samples.
+    - G3 drift: the largest difference between what a group was given since micro-batch 0 and the sum of its quotas, in
+      tickets. The bound is 6 over the first million micro-batches and 1 more for every factor of ten beyond, for each
+      stretch of constant shares.
+    - G4 coverage: how far a sample's count lies outside floor..ceil of an even share of its group's draws; for an audit
+      that begins inside a pass it may be one more.
+    - G5 distinct: repeats within a micro-batch beyond those that a group smaller than its quota must make.
+    - G6 window: the largest deviation from quota of any run of consecutive micro-batches within a round, and of any that
+      crosses into the next.
+
+    Independent draws (`draw="random"`) promise G1 only, and only that is measured.
+
+    Args:
+        plan: a plan of fixed-size micro-batches.
+        batches: how many to measure; 1 or more.
+        first: the first of them.
+
+    Example:
+        >>> import batchwright as bw
+        >>> bw.balanced(["cat"] * 90 + ["dog"] * 10, batch_size=8).audit(batches=200).kept
+        True
+    """
+    if batches < 1 or first < 0:
+        raise Infeasible(f"{batches} micro-batches from {first} on", "pass 1 or more, from 0 or later on")
+    sizes = plan.groups.sizes
+    tickets, per_ticket, names = plan.order.tickets, plan.order.per_ticket, plan.groups.names
+    size, quota, drift, coverage, distinct = (_Worst() for _ in range(5))
+    within, across = _Worst(), _Worst()
+    seen = np.zeros(plan.groups.sample_count, np.int64)
+    windows = _Windows(within, across, names)
+    dealt = plan.order.dealt
+    before = np.zeros(plan.groups.group_count, np.int64) if dealt is None else dealt.drawn(first)
+    drawn = np.zeros(plan.groups.group_count, np.int64)
+    wanted = plan.prior_between(0, first) * first * tickets if first else np.zeros(plan.groups.group_count)
+    deviation = before / per_ticket - wanted
+    last_round, last_epoch, per_batch, stretches = (-1, -1), -1, wanted, 1
+    for chunk in range(first, first + batches, _CHUNK_BATCHES):
+        drawn_samples = plan.order.batches(chunk, 1, min(_CHUNK_BATCHES, first + batches - chunk))
+        for number, samples in enumerate(drawn_samples, chunk):
+            size.offer(abs(samples.size - plan.batch_size), f"micro-batch {number}")
+            if dealt is None:
+                continue
+            epoch = number // plan.epoch_batches if plan.order.shares.settles_at != 0 else 0
+            if epoch != last_epoch:
+                last_epoch, per_batch = epoch, plan.shares(epoch) * tickets
+            here = dealt.round_of(number)
+            if here[0] != last_round[0]:
+                windows.restart(deviation)
+                stretches = here[0] + 1
+            elif here != last_round:
+                windows.turn()
+            last_round = here
+            counts = np.bincount(plan.groups.group_of(samples), minlength=plan.groups.group_count)
+            whole, part = np.divmod(counts, per_ticket)
+            outside = np.maximum(np.floor(per_batch + _WHOLE) - whole, whole - np.ceil(per_batch - _WHOLE))
+            quota.offer_groups(np.maximum(outside, 0) + part, number, names)
+            drawn += counts
+            wanted = wanted + per_batch
+            deviation = (before + drawn) / per_ticket - wanted
+            drift.offer_groups(np.abs(deviation), number, names)
+            windows.see(deviation, number)
+            repeats = np.bincount(
+                plan.groups.group_of(_repeated(samples)), minlength=plan.groups.group_count
+            ) - np.maximum(counts - sizes, 0)
+            distinct.offer_groups(np.maximum(repeats, 0), number, names)
+            seen += np.bincount(samples, minlength=seen.size)
+        if dealt is not None:
+            group, excess = _uneven(plan, seen, drawn)
+            coverage.offer(
+                excess, f"by micro-batch {min(chunk + _CHUNK_BATCHES, first + batches) - 1}, group {group!r}"
+            )
+    findings = [Finding("G1 size", 0, size.value, size.where)]
+    if dealt is not None:
+        mid_pass = bool((before % np.maximum(sizes, 1)).any())
+        beyond = max(0.0, math.log10((first + batches) / 1e6))
+        findings += [
+            Finding("G2 quota", 0, quota.value, quota.where),
+            Finding("G3 drift", stretches * (DRIFT_BOUND + beyond), drift.value, drift.where),
+            Finding("G4 coverage", int(mid_pass), coverage.value, coverage.where),
+            Finding("G5 distinct", 0, distinct.value, distinct.where),
+            Finding("G6 window", WINDOW_BOUND, within.value, within.where),
+            Finding("G6 across", WINDOW_BOUND_ACROSS, across.value, across.where),
+        ]
+    return Audit(first, batches, tuple(findings))
+
+
+class _Windows:
+    """The worst run of consecutive micro-batches: the spread of the running deviation over its ends."""
+
+    def __init__(self, within: _Worst, across: _Worst, names: object) -> None:
+        self._within, self._across, self._names = within, across, names
+        self.restart(np.zeros(0))
+
+    def restart(self, deviation: np.ndarray) -> None:
+        """Forget all windows that begin before here: the shares have changed."""
+        self._before: tuple[np.ndarray, np.ndarray] | None = None
+        self._low = self._high = self._last = deviation
+
+    def see(self, deviation: np.ndarray, number: int) -> None:
+        self._low, self._high = np.minimum(self._low, deviation), np.maximum(self._high, deviation)
+        self._within.offer_groups(self._high - self._low, number, self._names)
+        if self._before is not None:
+            low, high = self._before
+            self._across.offer_groups(np.maximum(self._high, high) - np.minimum(self._low, low), number, self._names)
+        self._last = deviation
+
+    def turn(self) -> None:
+        """A round ends; its last deviation is where the next begins."""
+        self._before = self._low, self._high
+        self._low = self._high = self._last
+
+
+def _repeated(samples: np.ndarray) -> np.ndarray:
+    """Every occurrence of a sample but its first."""
+    ordered = np.sort(samples)
+    again: np.ndarray = ordered[1:][ordered[1:] == ordered[:-1]]
+    return again
+
+
+def _uneven(plan: FixedPlan, seen: np.ndarray, drawn: np.ndarray) -> tuple[object, float]:
+    """The group whose samples came least evenly, and how far outside floor..ceil the worst of them is."""
+    groups = plan.groups
+    if not groups.starts.size:
+        return 0, 0.0  # every sample its own group: its count is its group's
+    by_group = seen[: groups.grouped_count] if groups.index is None else seen[groups.index]
+    filled = np.flatnonzero(groups.sizes)
+    least = np.minimum.reduceat(by_group, groups.starts[:-1][filled])
+    most = np.maximum.reduceat(by_group, groups.starts[:-1][filled])
+    size = groups.sizes[filled]
+    outside = np.maximum(drawn[filled] // size - least, most + -drawn[filled] // size)
+    worst = int(outside.argmax())
+    return groups.names[int(filled[worst])], float(max(outside[worst], 0))

@@ -1,0 +1,63 @@
+"""What an audit found: a line a guarantee."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Audit", "Finding"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One guarantee, measured.
+
+    Attributes:
+        guarantee: its name, "G1 size" for instance.
+        bound: the worst it may be.
+        worst: the worst that was seen.
+        where: the micro-batch, and the group or sample, where that was.
+    """
+
+    guarantee: str
+    bound: float
+    worst: float
+    where: str
+
+    @property
+    def kept(self) -> bool:
+        """Whether the worst is within the bound."""
+        return self.worst <= self.bound + 1e-6
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The findings of an audit over `batches` micro-batches from `first` on; `print` it.
+
+    Attributes:
+        first: the first micro-batch measured.
+        batches: how many were.
+        findings: one a guarantee.
+    """
+
+    first: int
+    batches: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def kept(self) -> bool:
+        """Whether every guarantee was kept."""
+        return all(finding.kept for finding in self.findings)
+
+    def __getitem__(self, guarantee: str) -> Finding:
+        """The finding of a guarantee, by its number: `audit["G2"]`."""
+        return next(finding for finding in self.findings if finding.guarantee.split()[0] == guarantee)
+
+    def __str__(self) -> str:
+        lines = [f"micro-batches {self.first} to {self.first + self.batches - 1}"]
+        lines.append(f"{'guarantee':<14}{'bound':>10}{'worst':>12}  {'':<6}where")
+        for finding in self.findings:
+            verdict = "kept" if finding.kept else "BROKEN"
+            lines.append(
+                f"{finding.guarantee:<14}{finding.bound:>10.4g}{finding.worst:>12.4g}  {verdict:<7}{finding.where}"
+            )
+        return "\n".join(lines)

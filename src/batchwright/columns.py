@@ -1,0 +1,222 @@
+"""Columns: one value a sample (label, length, weight, source), taken from whatever the user has.
+
+Everything is recognised by its shape, never by its class, so no library is imported to find out whether an object is
+one of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .errors import Infeasible
+
+__all__ = ["column", "labels", "numbers"]
+
+LABEL_NAMES = ("targets", "labels", "label", "target", "y")
+LABEL_COLUMNS = ("label", "labels", "target", "targets", "class", "y")
+
+
+def column(values: Any, *, called: str = "column") -> np.ndarray:
+    """The values of a column as a one-dimensional array, without a copy where the source allows it.
+
+    Args:
+        values: a list, tuple, range, NumPy array, torch tensor, pandas / polars / Arrow column, Hugging Face `Column`, or
+            anything with `__array__` or `to_numpy`.
+        called: what the column is called in messages.
+
+    Returns:
+        An array of shape (samples,). Never written to by batchwright.
+
+    Raises:
+        Infeasible: the values are not one-dimensional, or a value is missing (None, NaN, NaT, NA).
+
+    Example:
+        >>> column(["cat", "dog", "cat"]).tolist()
+        ['cat', 'dog', 'cat']
+    """
+    array = _as_array(values)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        shape = " x ".join(str(side) for side in array.shape) or "a single value"
+        raise Infeasible(
+            f"{called} has shape {shape}, one value a sample is needed",
+            "pass a one-dimensional column (for one-hot rows their argmax; several attributes one column each)",
+        )
+    missing = _first_missing(array)
+    if missing is not None:
+        raise Infeasible(
+            f"{called} has no value at sample {missing} ({array[missing]!r})",
+            "give every sample a value, or leave such samples out with torch.utils.data.Subset",
+        )
+    return array
+
+
+def numbers(values: Any, *, called: str) -> np.ndarray:
+    """A column of finite real numbers.
+
+    Raises:
+        Infeasible: as `column`, and where a value is not a finite number.
+
+    Example:
+        >>> numbers([1, 2.5], called="weights").tolist()
+        [1.0, 2.5]
+    """
+    array = column(values, called=called)
+    if array.dtype.kind not in "biuf":
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError):
+            raise Infeasible(
+                f"{called} holds values of type {array.dtype}, numbers are needed",
+                f"pass {called} as numbers",
+            ) from None
+    if array.dtype.kind == "f" and not np.isfinite(array.sum()):
+        bad = np.flatnonzero(~np.isfinite(array))
+        if bad.size:
+            raise Infeasible(
+                f"{called} at sample {bad[0]} is {array[bad[0]]}", f"pass {called} that are finite numbers"
+            )
+    return array
+
+
+def labels(source: Any) -> np.ndarray:
+    """The label of every sample, from a column or from a dataset that knows its labels.
+
+    Datasets are looked through: `Subset` (nested too) and `ConcatDataset` of anything below, `.targets` / `.labels` as
+    torchvision's datasets have them, the last tensor of a `TensorDataset`, a column named label (labels, target, ...) of
+    a Hugging Face dataset, a data frame or a mapping of columns.
+
+    Returns:
+        An array of shape (samples,), of any dtype.
+
+    Raises:
+        Infeasible: no labels can be found; the message says what was looked for.
+
+    Example:
+        >>> labels({"text": ["a", "b"], "label": [1, 0]}).tolist()
+        [1, 0]
+    """
+    finder = _finder(source)
+    if finder is None:
+        return column(source, called="labels")
+    found = finder(source)
+    _same_length(source, found)
+    return found
+
+
+def _as_array(values: Any) -> np.ndarray:
+    if isinstance(values, np.ndarray):
+        return values
+    if hasattr(values, "detach"):  # a tensor that may require gradients or live on an accelerator
+        return np.asarray(values.detach().cpu())
+    if hasattr(values, "to_numpy"):
+        converted = values.to_numpy(zero_copy_only=False) if hasattr(values, "type") else values.to_numpy()
+        return np.asarray(converted)
+    if hasattr(values, "to_pylist"):
+        return _from_sequence(values.to_pylist())
+    if hasattr(values, "__array__"):
+        return np.asarray(values)
+    if isinstance(values, (str, bytes)) or not isinstance(values, Sequence):
+        raise _no_labels(values)
+    return _from_sequence(values[:])
+
+
+def _from_sequence(values: Any) -> np.ndarray:
+    values = list(values)
+    if isinstance(next(iter(values), 0), (str, bytes, tuple, type(None))) or _mixed(values):
+        array = np.empty(len(values), object)
+        array[:] = values
+        return array
+    return np.asarray(values)
+
+
+def _mixed(values: list[Any]) -> bool:
+    """Whether NumPy would turn some of these into something else (numbers into text, None into NaN, tuples into rows)."""
+    kinds = set(map(type, values))
+    return len(kinds) > 1 and not all(issubclass(kind, (bool, int, float, np.number, np.bool_)) for kind in kinds)
+
+
+def _first_missing(array: np.ndarray) -> int | None:
+    if array.dtype.kind in "fcmM":
+        missing = np.isnan(array) if array.dtype.kind in "fc" else np.isnat(array)
+        return int(missing.argmax()) if missing.any() else None
+    if array.dtype.kind == "O":
+        for place, value in enumerate(array):
+            if value is None or _differs_from_itself(value):
+                return place
+    return None
+
+
+def _differs_from_itself(value: Any) -> bool:
+    try:
+        return bool(value != value)  # NaN and NaT
+    except TypeError:
+        return True  # pandas.NA refuses to be a truth value
+    except ValueError:
+        return False  # an array, refused elsewhere
+
+
+def _finder(source: Any) -> Callable[[Any], np.ndarray] | None:
+    """How to find the labels of a dataset; None for what is itself a column."""
+    if hasattr(source, "dataset") and hasattr(source, "indices"):
+        return _of_subset
+    if hasattr(source, "datasets") and hasattr(source, "cumulative_sizes"):
+        return _of_concatenation
+    if isinstance(source, (np.ndarray, list, tuple, range)) or hasattr(source, "detach"):
+        return None
+    if hasattr(source, "to_numpy") and not hasattr(source, "columns"):
+        return None
+    named = next((name for name in LABEL_NAMES if _is_column(getattr(source, name, None))), None)
+    columns = getattr(source, "column_names", None) or getattr(source, "columns", None)
+    if columns is None and hasattr(source, "keys"):
+        columns = list(source.keys())
+    if columns is not None and not callable(columns):
+        wanted = next((name for name in LABEL_COLUMNS if name in list(columns)), None)
+        if wanted is None:
+            raise _no_labels(source)
+        return lambda table: column(table[wanted], called=f"column {wanted!r}")
+    if named is not None:
+        return lambda dataset: column(getattr(dataset, named), called=f".{named}")
+    if hasattr(source, "tensors") and isinstance(source.tensors, (tuple, list)) and len(source.tensors):
+        return lambda dataset: column(dataset.tensors[-1], called="the last tensor of the TensorDataset")
+    return None
+
+
+def _is_column(value: Any) -> bool:
+    return (
+        value is not None and not callable(value) and not isinstance(value, (str, bytes)) and hasattr(value, "__len__")
+    )
+
+
+def _of_subset(subset: Any) -> np.ndarray:
+    found: np.ndarray = labels(subset.dataset)[np.asarray(subset.indices, dtype=np.int64)]
+    return found
+
+
+def _of_concatenation(concatenation: Any) -> np.ndarray:
+    parts: Sequence[np.ndarray] = [labels(part) for part in concatenation.datasets]
+    if len({part.dtype.kind for part in parts}) > 1:
+        parts = [part.astype(object) for part in parts]
+    return np.concatenate(parts)
+
+
+def _same_length(source: Any, found: np.ndarray) -> None:
+    if not hasattr(source, "__len__") or hasattr(source, "keys") or hasattr(source, "columns"):
+        return
+    if len(source) != found.size:
+        raise Infeasible(
+            f"{type(source).__name__} has {len(source)} samples but {found.size} labels",
+            "pass one label a sample, in the order of the dataset",
+        )
+
+
+def _no_labels(source: Any) -> Infeasible:
+    return Infeasible(
+        f"no labels found in {type(source).__name__}: looked for {', '.join('.' + name for name in LABEL_NAMES)}, "
+        f".tensors, a column called {', '.join(LABEL_COLUMNS)}, .dataset with .indices, .datasets",
+        "pass the labels themselves, one a sample: balanced([y for _, y in dataset], batch_size=...)",
+    )

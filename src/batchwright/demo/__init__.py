@@ -1,0 +1,1 @@
+"""Demonstrations on data that comes with scikit-learn; each prints what it measured, whichever wins."""

@@ -1,0 +1,91 @@
+"""Which sample of its group a draw is: whole passes, each a fresh permutation, with a seam no batch can feel.
+
+Draw k of a group of n samples is entry `k mod n` of pass `k div n`. Every pass is a bijection, so after any number of
+draws each sample came floor or ceil of its even share (guarantee G4).
+
+A batch that straddles two passes must not hold a sample twice (G5). Let `wide` be one less than the most draws a batch
+takes. The last `wide` entries of a pass are never touched; of the pass after it, the first `wide` entries that repeat one
+of them change places, in order, with the first entries behind them that do not. With n >= 3 * wide there are always
+enough, all within the first 2 * wide entries. A smaller group has one order that it repeats: then any n consecutive
+draws are distinct anyway.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .compile import inner, kernel
+from .hashing import stream
+from .permute import TABLE_LIMIT, fill_table, permute, radices, split, unpermute
+
+__all__ = ["draw_run", "draws"]
+
+_ONE = np.uint64(1)
+
+
+@inner
+def _part_from_previous(head, repeats, wide):
+    """Swap each repeating entry of the first `wide` with the next entry behind them that does not repeat."""
+    free = wide
+    for i in range(wide):
+        if repeats[i]:
+            while repeats[free]:
+                free += 1
+            head[i], head[free] = head[free], head[i]
+            free += 1
+
+
+@inner
+def draw_run(run, first, count, n, wide, left, right, key, head, repeats):
+    """Write the places in the group (0..n-1) of its draws first..first+count-1 into `run[:count]`.
+
+    `left, right = radices(n)`; `head` and `repeats` are scratch of at least max(64, 2 * wide) entries.
+    """
+    done = 0
+    parted = wide > 0 and 3 * wide <= n
+    size = np.uint64(n)
+    while done < count:
+        trip, start = split(first + done, n)
+        stop = min(n, start + count - done)
+        if wide > 0 and not parted:
+            trip = 0
+        here = stream(key, trip)
+        seam = parted and trip > 0 and start < 2 * wide
+        before = stream(key, trip - 1) if seam else here
+        if n < TABLE_LIMIT:
+            if seam:
+                fill_table(head, n, before)
+                tail = np.uint64(0)
+                for i in range(n - wide, n):
+                    tail |= _ONE << np.uint64(head[i])
+                fill_table(head, n, here)
+                for i in range(2 * wide):
+                    repeats[i] = (tail >> np.uint64(head[i])) & _ONE
+                _part_from_previous(head, repeats, wide)
+            else:
+                fill_table(head, n, here)
+            for i in range(start, stop):
+                run[done] = head[i]
+                done += 1
+            continue
+        if seam:
+            for i in range(2 * wide):
+                image = permute(np.uint64(i), size, left, right, here)
+                head[i] = np.int64(image)
+                repeats[i] = np.int64(unpermute(image, size, left, right, before)) >= n - wide
+            _part_from_previous(head, repeats, wide)
+            while start < min(stop, 2 * wide):
+                run[done] = head[start]
+                done += 1
+                start += 1
+        for i in range(start, stop):
+            run[done] = np.int64(permute(np.uint64(i), size, left, right, here))
+            done += 1
+
+
+@kernel("void(int64[::1], int64, int64, int64, uint64)")
+def draws(run, first, n, wide, key):
+    """The places in a group of n samples of its draws first..first+run.size-1, under the group's `key`."""
+    scratch = max(TABLE_LIMIT, 2 * wide if 3 * wide <= n else 0)
+    left, right = radices(np.uint64(n))
+    draw_run(run, first, run.size, n, wide, left, right, key, np.empty(scratch, np.int64), np.empty(scratch, np.uint8))

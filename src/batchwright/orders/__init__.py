@@ -1,0 +1,9 @@
+"""Orders: endless sequences of sample indices of which any stretch can be had without what comes before it."""
+
+from __future__ import annotations
+
+from .dealt import Dealt
+from .independent import Independent
+from .protocol import Order, SharedOrder
+
+__all__ = ["Dealt", "Independent", "Order", "SharedOrder"]

@@ -1,0 +1,245 @@
+"""The dealt order: exact shares in every batch, even use of every sample, any position at once."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..groups import Groups
+from ..kernels import apportion
+from ..kernels.deal import HANDS, deal, drawn, lots_of, new_board
+from ..kernels.hashing import PURPOSE, child_key
+from .protocol import take_from_batches
+from .shares import Shares, group_rates
+
+__all__ = ["Dealing", "Dealt", "Deck"]
+
+_NONE, _NARROW = np.empty(0, np.int64), np.empty(0, np.uint32)
+
+
+class Dealing(NamedTuple):
+    """Micro-batches in full, one a row.
+
+    Attributes:
+        samples: sample numbers, int64 (batches, window).
+        groups: the group of each ticket, int64 (batches, tickets).
+        draws: how many tickets the ticket's group had before it, as `groups`; no rows where nobody asked.
+    """
+
+    samples: np.ndarray
+    groups: np.ndarray
+    draws: np.ndarray
+
+
+@dataclass
+class Deck:
+    """A stretch of the order over which the shares stay the same, from micro-batch `first` on.
+
+    Args:
+        first: its first micro-batch, counted from the order's beginning.
+        edges: the groups on the line of a round's tickets.
+        base: tickets each group had before it; empty for none.
+        seed: of the order.
+        number: which deck of the order it is.
+        tickets: tickets in a micro-batch.
+    """
+
+    first: int
+    edges: np.ndarray
+    base: np.ndarray
+    seed: int
+    number: int
+    tickets: int
+    heavy: np.ndarray = field(init=False)
+    root: np.uint64 = field(init=False)
+    key: np.uint64 = field(init=False)
+    start: np.uint64 = field(init=False)
+    _boards: list[tuple[np.ndarray, np.ndarray]] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.heavy = np.flatnonzero(np.diff(self.edges) >= 1 << apportion.FRACTION_BITS)
+        key = child_key(child_key(self.seed, PURPOSE.DECK), self.number)
+        self.root, self.key = np.uint64(self.seed), np.uint64(key)
+        self.start = np.uint64(child_key(key, PURPOSE.PHASE) >> 32)
+
+    def deal(
+        self, batches: np.ndarray, per_ticket: int, lots: np.ndarray, index: np.ndarray | None, *, draws: bool
+    ) -> Dealing:
+        """Some of its micro-batches, counted from its own first."""
+        count = batches.size
+        samples = np.empty((count, self.tickets * per_ticket), np.int64)
+        groups = np.empty((count, self.tickets), np.int64)
+        numbers = np.empty((count if draws else 0, self.tickets), np.int64)
+        self._check(int(batches[-1]))
+        header, board = self._borrow()
+        deal(
+            batches, self.tickets, per_ticket, self.root, self.key, self.start, self.edges,
+            header, board, self.heavy, lots, *_by_width(index), self.base, samples, groups, numbers,
+        )  # fmt: skip
+        self._boards.append((header, board))
+        return Dealing(samples, groups, numbers)
+
+    def drawn(self, batch: int) -> np.ndarray:
+        """Tickets every group had before micro-batch `batch` of this deck, those before the deck included."""
+        totals = np.empty(self.edges.size - 1, np.int64)
+        self._check(batch)
+        header, board = self._borrow()
+        drawn(batch, self.tickets, self.key, self.start, self.edges, header, board, self.heavy, totals)
+        self._boards.append((header, board))
+        return totals + self.base if self.base.size else totals
+
+    def _borrow(self) -> tuple[np.ndarray, np.ndarray]:
+        """A board no other thread has: it remembers the last round, which is all that makes going on cheap."""
+        try:
+            return self._boards.pop()
+        except IndexError:
+            return new_board(self.heavy.size)
+
+    def _check(self, last: int) -> None:
+        if last // HANDS >= apportion.MOST_ROUNDS:
+            raise IndexError(f"micro-batch {last} is past the last, {apportion.MOST_ROUNDS * HANDS - 1}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_boards": []}
+
+
+class Dealt:
+    """Draws in exact shares: see the module `kernels.deal` for how and `docs/design.md` for what is guaranteed.
+
+    Args:
+        groups: who is in which group.
+        shares: the wanted shares.
+        window: samples in a micro-batch.
+        per_ticket: consecutive draws from one group (M of "P classes times M").
+        seed: 0 to 2^64 - 1.
+        epoch_batches: after how many micro-batches a target that moves is asked again.
+    """
+
+    def __init__(
+        self,
+        groups: Groups,
+        shares: Shares,
+        *,
+        window: int,
+        per_ticket: int = 1,
+        seed: int = 0,
+        epoch_batches: int = 1,
+    ) -> None:
+        self.groups = groups
+        self.shares = shares
+        self.window = window
+        self.per_ticket = per_ticket
+        self.seed = seed
+        self.epoch_batches = epoch_batches
+        self.tickets = window // per_ticket
+        first = Deck(0, shares.edges(HANDS * self.tickets, 0), _NONE, seed, 0, self.tickets)
+        self._known: tuple[tuple[Deck, ...], int] = ((first,), 1)  # decks so far, and the epochs they cover
+        self._lots = self._lot_table()
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What decides the sequence: see `Order`."""
+        return {
+            "draw": "exact",
+            "groups": self.groups.digest,
+            "target": self.shares.identity,
+            "batch_size": str(self.window),
+            "per_class": str(self.per_ticket),
+            "seed": str(self.seed),
+            "epoch": str(self.epoch_batches) if self.shares.settles_at != 0 else "any",
+        }
+
+    def batches(self, first: int, stride: int, count: int) -> np.ndarray:
+        """Micro-batches first, first + stride, ...: sample indices, int64 (count, window)."""
+        return self.dealing(first + stride * np.arange(count)).samples
+
+    def windows(self, numbers: np.ndarray) -> np.ndarray:
+        """Micro-batches of these numbers, ascending: sample indices, int64 (numbers, window)."""
+        return self.dealing(numbers).samples
+
+    def dealing(self, numbers: np.ndarray, *, draws: bool = False) -> Dealing:
+        """As `windows`, and the group of each ticket; with `draws` also how often its group came before."""
+        parts, done = [], 0
+        while done < numbers.size or not parts:
+            deck, end = self._deck_at(int(numbers[done]) if numbers.size else 0)
+            here = numbers.size if end is None else int(np.searchsorted(numbers, end))
+            inside = numbers[done:here] - deck.first
+            parts.append(deck.deal(inside, self.per_ticket, self._lots, self.groups.index, draws=draws))
+            done = here
+        return parts[0] if len(parts) == 1 else Dealing(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+    def take(self, start: int, stop: int) -> np.ndarray:
+        """The samples at places start..stop-1 of the sequence."""
+        return take_from_batches(self, start, stop)
+
+    def rates(self, samples: np.ndarray, epoch: int = 0) -> np.ndarray:
+        """The expected share of the sequence that each of these samples is, float64."""
+        return group_rates(self.groups, self.shares, samples, epoch)
+
+    @property
+    def dealt(self) -> Dealt:
+        """Itself: its shares are exact."""
+        return self
+
+    def drawn(self, batch: int) -> np.ndarray:
+        """How many samples of every group came in micro-batches 0..batch-1, int64 (groups,), without replay."""
+        deck, _ = self._deck_at(batch)
+        return deck.drawn(batch - deck.first) * self.per_ticket
+
+    def round_of(self, batch: int) -> tuple[int, int]:
+        """The deck and the round in it that a micro-batch belongs to."""
+        deck, _ = self._deck_at(batch)
+        return deck.number, (batch - deck.first) // HANDS
+
+    def _deck_at(self, batch: int) -> tuple[Deck, int | None]:
+        """The deck that holds a micro-batch, and up to which micro-batch it is known to last (None: for ever)."""
+        decks, asked = self._known
+        settled = self.shares.settles_at
+        needed = batch // self.epoch_batches + 2 if settled != 0 else 1
+        if settled is not None:
+            needed = min(needed, settled + 1)
+        if asked < needed:
+            decks, asked = self._known = self._covering(needed)
+        number = bisect_right(decks, batch, key=lambda deck: deck.first) - 1
+        if number + 1 < len(decks):
+            return decks[number], decks[number + 1].first
+        return decks[number], None if settled is not None and asked > settled else asked * self.epoch_batches
+
+    def _covering(self, epochs: int) -> tuple[tuple[Deck, ...], int]:
+        """The decks of that many epochs: a new one wherever the shares change. Threads that race make the same."""
+        found, asked = self._known
+        decks = list(found)
+        for epoch in range(asked, epochs):
+            edges = self.shares.edges(HANDS * self.tickets, epoch)
+            if not np.array_equal(edges, decks[-1].edges):
+                first = epoch * self.epoch_batches
+                base = decks[-1].drawn(first - decks[-1].first)
+                decks.append(Deck(first, edges, base, self.seed, len(decks), self.tickets))
+        return tuple(decks), max(epochs, asked)
+
+    def _lot_table(self) -> np.ndarray:
+        """What the kernel needs of each group; no rows where every sample is its own."""
+        groups = self.groups
+        if not groups.starts.size:
+            return np.empty((0, 5), np.int64)
+        return lots_of(groups.sizes, groups.starts[:-1], self._widest())
+
+    def _widest(self) -> np.ndarray:
+        """One less than the most draws a micro-batch can take from each group, over all epochs."""
+        if self.shares.settles_at is None:
+            return np.full(self.groups.group_count, self.window - 1, np.int64)
+        most = np.zeros(self.groups.group_count, np.int64)
+        for epoch in range(self.shares.settles_at + 1):
+            edges = self._known[0][0].edges if epoch == 0 else self.shares.edges(HANDS * self.tickets, epoch)
+            np.maximum(most, -(-np.diff(edges) // (HANDS << apportion.FRACTION_BITS)), out=most)
+        return np.maximum(most * self.per_ticket - 1, 0)
+
+
+def _by_width(index: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """An index as the two arguments of a kernel that takes either width."""
+    if index is None:
+        return _NARROW, _NONE
+    return (index, _NONE) if index.dtype == np.uint32 else (_NARROW, index)

@@ -1,0 +1,91 @@
+"""Independent draws: shares hold on average only, as with `torch.utils.data.WeightedRandomSampler`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..groups import Groups
+from ..kernels import independent
+from .protocol import take_from_batches
+from .shares import Shares, group_rates
+
+__all__ = ["Independent"]
+
+
+class Independent:
+    """Every slot of a batch draws its group and sample independently, with replacement; arguments as for `Dealt`."""
+
+    def __init__(
+        self,
+        groups: Groups,
+        shares: Shares,
+        *,
+        window: int,
+        per_ticket: int = 1,
+        seed: int = 0,
+        epoch_batches: int = 1,
+    ) -> None:
+        self.groups = groups
+        self.shares = shares
+        self.window = window
+        self.per_ticket = per_ticket
+        self.seed = seed
+        self.epoch_batches = epoch_batches
+        self.tickets = window // per_ticket
+        self._line: tuple[int, np.ndarray] = -1, np.empty(0, np.int64)  # of the epoch asked for last
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What decides the sequence: see `Order`."""
+        return {
+            "draw": "random",
+            "groups": self.groups.digest,
+            "target": self.shares.identity,
+            "batch_size": str(self.window),
+            "per_class": str(self.per_ticket),
+            "seed": str(self.seed),
+            "epoch": str(self.epoch_batches) if self.shares.settles_at != 0 else "any",
+        }
+
+    def batches(self, first: int, stride: int, count: int) -> np.ndarray:
+        """Micro-batches first, first + stride, ...: sample indices, int64 (count, window)."""
+        return self.windows(first + stride * np.arange(count))
+
+    def windows(self, numbers: np.ndarray) -> np.ndarray:
+        """Micro-batches of these numbers, ascending: sample indices, int64 (numbers, window)."""
+        slots = np.empty((numbers.size, self.window), np.int64)
+        groups = np.empty((numbers.size, self.tickets), np.int64)
+        done = 0
+        while done < numbers.size:
+            here, epoch = numbers.size, 0
+            if self.shares.settles_at != 0:
+                epoch = int(numbers[done]) // self.epoch_batches
+                here = int(np.searchsorted(numbers, (epoch + 1) * self.epoch_batches))
+                epoch = epoch if self.shares.settles_at is None else min(epoch, self.shares.settles_at)
+            rows = slice(done, here)
+            independent.pick(
+                numbers[rows], self.tickets, self.per_ticket, np.uint64(self.seed), self._edges(epoch),
+                self.groups.starts, slots[rows], groups[rows],
+            )  # fmt: skip
+            done = here
+        return slots if self.groups.index is None else self.groups.index[slots].astype(np.int64)
+
+    def take(self, start: int, stop: int) -> np.ndarray:
+        """The samples at places start..stop-1 of the sequence."""
+        return take_from_batches(self, start, stop)
+
+    def rates(self, samples: np.ndarray, epoch: int = 0) -> np.ndarray:
+        """The expected share of the sequence that each of these samples is, float64."""
+        return group_rates(self.groups, self.shares, samples, epoch)
+
+    @property
+    def dealt(self) -> None:
+        """None: its shares hold on average only."""
+        return None
+
+    def _edges(self, epoch: int) -> np.ndarray:
+        known, edges = self._line
+        if known != epoch:
+            edges = self.shares.edges(independent.LINE, epoch)
+            self._line = epoch, edges
+        return edges

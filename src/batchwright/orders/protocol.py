@@ -1,0 +1,85 @@
+"""What every order offers; a plan needs nothing else of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+
+from ..groups import Groups
+from .shares import Shares
+
+if TYPE_CHECKING:
+    from .dealt import Dealt
+
+__all__ = ["Order", "SharedOrder", "samples_at", "take_from_batches"]
+
+
+@runtime_checkable
+class Order(Protocol):
+    """An endless, addressable sequence of sample indices.
+
+    It comes in batches of `window` samples, over which its composition is exact; `take` cuts it anywhere.
+    """
+
+    groups: Groups
+    window: int
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Every argument that decides the sequence, by name, as short text: what a fingerprint is made of."""
+        ...
+
+    def batches(self, first: int, stride: int, count: int) -> np.ndarray:
+        """Windows first, first + stride, ...: int64 (count, window)."""
+        ...
+
+    def windows(self, numbers: np.ndarray) -> np.ndarray:
+        """Windows of these numbers, ascending: int64 (numbers, window)."""
+        ...
+
+    def take(self, start: int, stop: int) -> np.ndarray:
+        """The samples at places start..stop-1 of the sequence, int64."""
+        ...
+
+    def rates(self, samples: np.ndarray, epoch: int = 0) -> np.ndarray:
+        """The expected share of the sequence that each of these samples is, float64."""
+        ...
+
+
+@runtime_checkable
+class SharedOrder(Order, Protocol):
+    """An order every window of which holds its groups in wanted shares: what a fixed-size plan cuts.
+
+    Attributes:
+        shares: the wanted shares of `groups`.
+        tickets: what a window deals out; each ticket is `per_ticket` draws from one group.
+        per_ticket: window / tickets.
+        epoch_batches: after how many windows a target that moves is asked again.
+        dealt: where the shares are exact, the dealt order that makes them so; None where they hold on average.
+    """
+
+    shares: Shares
+    tickets: int
+    per_ticket: int
+    epoch_batches: int
+
+    @property
+    def dealt(self) -> Dealt | None:
+        """The dealt order behind exact shares."""
+        ...
+
+
+def take_from_batches(order: Order, start: int, stop: int) -> np.ndarray:
+    """`take` for an order that is made window by window."""
+    first, last = start // order.window, -(-stop // order.window)
+    whole = order.batches(first, 1, max(0, last - first)).reshape(-1)
+    return whole[start - first * order.window : stop - first * order.window]
+
+
+def samples_at(order: Order, places: np.ndarray) -> np.ndarray:
+    """The samples at any places of the sequence; no window is made twice, and none that holds no place asked for."""
+    windows, within = np.divmod(places, order.window)
+    needed, row = np.unique(windows, return_inverse=True)
+    found: np.ndarray = order.windows(needed)[row, within]
+    return found

@@ -1,0 +1,245 @@
+"""The public ways to make a fixed-size plan; everything that cannot be delivered is refused here."""
+
+from __future__ import annotations
+
+import math
+import operator
+import warnings
+from collections.abc import Sized
+from typing import Any, Literal
+
+import numpy as np
+
+from .. import columns
+from ..errors import Infeasible, PoorWarning
+from ..groups import Groups
+from ..kernels.deal import HANDS
+from ..orders import Dealt, Independent
+from ..orders.shares import Shares, TargetShares, WeightShares
+from ..targets import natural, resolve
+from .fixed import FixedPlan
+
+__all__ = ["balanced", "shuffled", "weighted"]
+
+Draw = Literal["exact", "random"]
+_MOST_TICKETS = (1 << 30) // HANDS
+_SHOWN = 3
+
+
+def balanced(
+    labels: Any,
+    batch_size: int,
+    *,
+    target: Any = "uniform",
+    per_class: int = 1,
+    draw: Draw = "exact",
+    epoch: int | Literal["natural", "largest", "smallest"] = "natural",
+    distinct: bool = False,
+    seed: int = 0,
+) -> FixedPlan:
+    """Batches in which every group has exactly its share, and every sample of a group its turn.
+
+    Args:
+        labels: a column of labels, a dataset that knows its labels, or `Groups`.
+        batch_size: samples in every micro-batch.
+        target: the wanted shares: a name ("uniform", "natural", "sqrt"), a number from 0 (natural) to 1 (uniform), a mapping
+            from label to share, a function of (counts, epoch), or one of `batchwright.targets`.
+        per_class: samples of a group come in runs of this many: `batch_size / per_class` groups times `per_class` samples,
+            as metric learning needs them.
+        draw: "exact" deals; "random" draws independently, shares then hold on average only.
+        epoch: "natural" (as many samples as the dataset has), "largest" / "smallest" (until the largest / smallest group
+            has been seen once), or a number of micro-batches.
+        distinct: refuse a plan in which a group must repeat a sample within one micro-batch.
+        seed: 0 to 2^64 - 1.
+
+    Returns:
+        A plan: `plan[t]` is an int64 array of batch_size sample indices.
+
+    Raises:
+        Infeasible: what is asked cannot be delivered.
+
+    Warns:
+        PoorWarning: a group is smaller than its quota, so its samples repeat within a micro-batch.
+
+    Example:
+        >>> import batchwright as bw
+        >>> plan = bw.balanced(["cat"] * 90 + ["dog"] * 10, batch_size=8)
+        >>> int((plan[123456789] >= 90).sum())
+        4
+    """
+    batch_size, per_class, seed = _checked(batch_size, per_class, seed)
+    groups = labels if isinstance(labels, Groups) else Groups.from_labels(labels)
+    shares = TargetShares(resolve(target), groups)
+    _check_quotas(groups, shares, batch_size, per_class, draw, distinct)
+    return _plan(groups, shares, batch_size, per_class, draw, epoch, seed)
+
+
+def shuffled(
+    samples: int | Sized,
+    batch_size: int,
+    *,
+    draw: Draw = "exact",
+    epoch: int | Literal["natural"] = "natural",
+    seed: int = 0,
+) -> FixedPlan:
+    """Plain shuffling: every sample once a pass, any position at once, no memory.
+
+    Args:
+        samples: how many samples there are, or a dataset that has a length.
+        batch_size: samples in every micro-batch.
+        draw: "exact" passes through all samples in turn; "random" draws with replacement.
+        epoch: "natural" or a number of micro-batches.
+        seed: 0 to 2^64 - 1.
+
+    Raises:
+        Infeasible: no samples, or a batch size below 1.
+
+    Example:
+        >>> import batchwright as bw
+        >>> sorted(bw.shuffled(4, batch_size=4)[10**9].tolist())
+        [0, 1, 2, 3]
+    """
+    batch_size, _, seed = _checked(batch_size, 1, seed)
+    count = len(samples) if isinstance(samples, Sized) else operator.index(samples)
+    groups = Groups.from_sizes({"all": count})
+    if batch_size > count:
+        _warn_of_repeats([("all", count, batch_size)])
+    return _plan(groups, TargetShares(natural(), groups), batch_size, 1, draw, epoch, seed)
+
+
+def weighted(
+    weights: Any,
+    batch_size: int,
+    *,
+    draw: Draw = "exact",
+    epoch: int | Literal["natural"] = "natural",
+    seed: int = 0,
+) -> FixedPlan:
+    """Samples in proportion to a weight each: every one comes floor or ceil of its expectation, for any number of samples.
+
+    Args:
+        weights: a column of finite numbers, 0 or more.
+        batch_size: samples in every micro-batch.
+        draw: "exact" deals (systematic sampling); "random" draws with replacement, as torch's `WeightedRandomSampler`.
+        epoch: "natural" or a number of micro-batches.
+        seed: 0 to 2^64 - 1.
+
+    Raises:
+        Infeasible: no samples, a negative, infinite or NaN weight, or weights that are all 0.
+
+    Warns:
+        PoorWarning: weights so small beside the others that their samples are never drawn.
+
+    Example:
+        >>> import batchwright as bw
+        >>> sorted(bw.weighted([1, 1, 2], batch_size=4)[5].tolist())
+        [0, 1, 2, 2]
+    """
+    batch_size, _, seed = _checked(batch_size, 1, seed)
+    column = columns.numbers(weights, called="weights")
+    groups = Groups.singletons(column.size)
+    shares = WeightShares(column, HANDS * batch_size)
+    plan = _plan(groups, shares, batch_size, 1, draw, epoch, seed)
+    if shares.vanished:
+        warnings.warn(
+            f"{shares.vanished} of {column.size} samples have weights above 0 but too small beside the others, they are "
+            "never drawn; group such samples and balance the groups",
+            PoorWarning,
+            stacklevel=2,
+        )
+    return plan
+
+
+def _plan(
+    groups: Groups, shares: Shares, batch_size: int, per_class: int, draw: str, epoch: Any, seed: int
+) -> FixedPlan:
+    if draw not in ("exact", "random"):
+        raise Infeasible(f"draw is {draw!r}", "pass 'exact' or 'random'")
+    order = Dealt if draw == "exact" else Independent
+    length = _epoch_batches(groups, shares, batch_size, epoch)
+    return FixedPlan(
+        order(groups, shares, window=batch_size, per_ticket=per_class, seed=seed, epoch_batches=length),
+        epoch_batches=length,
+    )
+
+
+def _checked(batch_size: int, per_class: int, seed: int) -> tuple[int, int, int]:
+    batch_size, per_class, seed = operator.index(batch_size), operator.index(per_class), operator.index(seed)
+    if batch_size < 1:
+        raise Infeasible(f"batch_size is {batch_size}, the least is 1", "pass batch_size=1 or more")
+    if per_class < 1:
+        raise Infeasible(f"per_class is {per_class}, the least is 1", "pass per_class=1 or more")
+    if batch_size % per_class:
+        raise Infeasible(
+            f"per_class={per_class} does not divide batch_size={batch_size}",
+            f"pass batch_size={batch_size - batch_size % per_class or per_class} or another per_class",
+        )
+    if batch_size // per_class > _MOST_TICKETS:
+        raise Infeasible(
+            f"batch_size is {batch_size}, the most is {_MOST_TICKETS * per_class}",
+            "pass a smaller batch_size",
+        )
+    if not 0 <= seed < 1 << 64:
+        raise Infeasible(f"seed is {seed}", "pass a whole number from 0 to 2^64 - 1")
+    return batch_size, per_class, seed
+
+
+def _check_quotas(
+    groups: Groups, shares: TargetShares, batch_size: int, per_class: int, draw: str, distinct: bool
+) -> None:
+    tickets = batch_size // per_class
+    repeated: dict[int, int] = {}
+    for epoch in {0, shares.settles_at or 0}:
+        wanted = shares.of(epoch)
+        drawn = int(np.count_nonzero(wanted))
+        if per_class > 1 and tickets > drawn:
+            raise Infeasible(
+                f"batch_size={batch_size} with per_class={per_class} asks for {tickets} classes a batch, there are {drawn}",
+                f"pass batch_size={drawn * per_class} or a larger per_class",
+            )
+        most = np.ceil(np.round(wanted * tickets, 9)).astype(np.int64) * per_class
+        for group in np.flatnonzero((most > groups.sizes) & (wanted > 0)).tolist():
+            repeated[group] = max(int(most[group]), repeated.get(group, 0))
+    if not repeated or draw == "random":
+        return
+    rows = [(groups.names[group], int(groups.sizes[group]), most) for group, most in sorted(repeated.items())]
+    if distinct:
+        name, size, most_drawn = rows[0]
+        raise Infeasible(
+            f"group {name!r} has {size} samples but a batch takes {most_drawn}, and distinct samples were asked for",
+            "pass a smaller batch_size, per_class or share, or distinct=False",
+        )
+    _warn_of_repeats(rows)
+
+
+def _warn_of_repeats(rows: list[tuple[Any, int, int]]) -> None:
+    shown = "; ".join(f"{name!r} has {size}, a batch takes {most}" for name, size, most in rows[:_SHOWN])
+    more = f"; and {len(rows) - _SHOWN} more groups" if len(rows) > _SHOWN else ""
+    warnings.warn(
+        f"samples repeat within a batch: {shown}{more}; distinct=True refuses such plans",
+        PoorWarning,
+        stacklevel=4,
+    )
+
+
+def _epoch_batches(groups: Groups, shares: Shares, batch_size: int, epoch: Any) -> int:
+    if isinstance(epoch, str):
+        if epoch == "natural":
+            return -(-groups.grouped_count // batch_size)
+        if epoch not in ("largest", "smallest"):
+            raise Infeasible(
+                f"epoch is {epoch!r}", "pass 'natural', 'largest', 'smallest' or a number of micro-batches"
+            )
+        if shares.settles_at != 0:
+            raise Infeasible(
+                f"epoch={epoch!r} has no one length where the target moves",
+                "pass 'natural' or a number of micro-batches",
+            )
+        drawn = np.flatnonzero(shares.of(0))
+        sizes = groups.sizes[drawn]
+        group = drawn[sizes.argmax() if epoch == "largest" else sizes.argmin()]
+        return math.ceil(round(float(groups.sizes[group] / (batch_size * shares.of(0)[group])), 9))
+    length: int = operator.index(epoch)
+    if length < 1:
+        raise Infeasible(f"epoch is {length} micro-batches", "pass 1 or more")
+    return length

@@ -1,0 +1,241 @@
+"""Plans whose micro-batches all have the same number of samples."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+
+from ..errors import Infeasible
+from ..orders import SharedOrder
+from .position import Position, fingerprint_of
+
+if TYPE_CHECKING:
+    from ..audit import Audit
+    from ..groups import Groups
+    from ..sampler import BatchSampler
+    from .summary import Summary
+
+__all__ = ["FixedPlan", "Stretch"]
+
+_SAMPLES_AT_ONCE = 4096  # enough to make a call's fixed cost small, few enough for the first batch to come at once
+
+
+class Stretch(Sequence[np.ndarray]):
+    """Consecutive micro-batches of an endless plan: an epoch of it."""
+
+    def __init__(self, plan: FixedPlan, origin: int, length: int) -> None:
+        self._plan = plan
+        self._origin = origin
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, number: int) -> np.ndarray: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[np.ndarray]: ...
+    def __getitem__(self, number: int | slice) -> np.ndarray | list[np.ndarray]:
+        if isinstance(number, slice):
+            return [self[i] for i in range(*number.indices(self._length))]
+        place = operator.index(number)
+        if not -self._length <= place < self._length:
+            raise IndexError(f"micro-batch {place} of an epoch of {self._length}")
+        return self._plan[self._origin + place % self._length]
+
+    def lists(self, first: int, stride: int) -> Iterator[list[int]]:
+        """Micro-batches first, first + stride, ... to the end, each a fresh list of Python integers."""
+        at_once = max(1, _SAMPLES_AT_ONCE // self._plan.batch_size)
+        while first < self._length:
+            count = min(at_once, -(-(self._length - first) // stride))
+            for batch in self._plan.order.batches(self._origin + first, stride, count):
+                yield batch.tolist()
+            first += count * stride
+
+    def __repr__(self) -> str:
+        return f"<{self._length} micro-batches of {self._plan.batch_size} from {self._origin} on>"
+
+
+class FixedPlan:
+    """Micro-batches of `batch_size` samples each; `plan[t]` is micro-batch t, for ever.
+
+    Made by `balanced`, `shuffled` and `weighted`.
+
+    Attributes:
+        order: the endless order of samples it cuts.
+        groups: who is in which group.
+        batch_size: samples in every micro-batch.
+        epoch_batches: micro-batches in an epoch, before it is rounded up to a multiple.
+
+    Example:
+        >>> import batchwright as bw
+        >>> plan = bw.balanced(["cat"] * 90 + ["dog"] * 10, batch_size=4)
+        >>> sorted(plan.groups.group_of(plan[17]).tolist())
+        [0, 0, 1, 1]
+    """
+
+    def __init__(self, order: SharedOrder, *, epoch_batches: int) -> None:
+        self.order = order
+        self.groups: Groups = order.groups
+        self.batch_size = order.window
+        self.epoch_batches = epoch_batches
+
+    def __getitem__(self, batch: int) -> np.ndarray:
+        """The samples of micro-batch `batch`, int64 (batch_size,)."""
+        number = operator.index(batch)
+        if number < 0:
+            raise IndexError(f"micro-batch {number}: an endless plan counts from 0")
+        samples: np.ndarray = self.order.batches(number, 1, 1)[0]
+        return samples
+
+    __iter__ = None  # endless: ask for an epoch instead
+
+    @cached_property
+    def identity(self) -> dict[str, str]:
+        """Every argument that decides the plan, by name, as short text."""
+        return {**self.order.identity, "epoch_batches": str(self.epoch_batches)}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that two plans share exactly if their arguments are the same."""
+        return fingerprint_of(self.identity)
+
+    def epoch_length(self, multiple: int = 1) -> int:
+        """Micro-batches in an epoch, rounded up to a multiple; nothing is repeated for it, the order simply goes on."""
+        if multiple < 1:
+            raise Infeasible(f"multiple is {multiple}", "pass world_size * accumulate, 1 or more")
+        return -(-self.epoch_batches // multiple) * multiple
+
+    def epoch(self, epoch: int, multiple: int = 1) -> Stretch:
+        """The micro-batches of an epoch, a sequence.
+
+        Args:
+            epoch: 0 or more.
+            multiple: what the length is rounded up to a multiple of, world size x accumulate.
+        """
+        return self.epoch_at(self.started(epoch, multiple))
+
+    def epoch_at(self, position: Position) -> Stretch:
+        """The whole epoch that a position lies in."""
+        return Stretch(self, position.origin, self.epoch_length(position.multiple))
+
+    def started(self, epoch: int, multiple: int) -> Position:
+        """The beginning of an epoch in a run that always had this multiple."""
+        if epoch < 0:
+            raise Infeasible(f"epoch is {epoch}", "epochs count from 0")
+        return Position(epoch, 0, multiple, epoch * self.epoch_length(multiple))
+
+    def moved(self, position: Position, epoch: int) -> Position:
+        """The beginning of another epoch of the run that stands at `position`."""
+        origin = position.origin + (epoch - position.epoch) * self.epoch_length(position.multiple)
+        if epoch < 0 or origin < 0:  # before the run's multiple was changed: as if it always had been this one
+            return self.started(epoch, position.multiple)
+        return Position(epoch, 0, position.multiple, origin)
+
+    def refitted(self, position: Position, multiple: int) -> Position:
+        """The same place for a run that goes on with another multiple.
+
+        What is left of the epoch is rounded up to the new multiple; later epochs follow right behind it.
+        """
+        if position.multiple == multiple:
+            return position
+        if position.consumed == 0:
+            return position._replace(multiple=multiple)
+        left = -(-(self.epoch_length(position.multiple) - position.consumed) // multiple) * multiple
+        consumed = self.epoch_length(multiple) - left
+        return Position(position.epoch, consumed, multiple, position.origin + position.consumed - consumed)
+
+    def shares(self, epoch: int = 0) -> np.ndarray:
+        """The wanted share of every group in an epoch, float64 in the order of `groups.names`, summing to 1."""
+        return self.order.shares.of(epoch)
+
+    @cached_property
+    def natural_prior(self) -> np.ndarray:
+        """The share of every group among all samples, float64 in the order of `groups.names`."""
+        prior: np.ndarray = self.groups.sizes / self.groups.grouped_count
+        return prior
+
+    @cached_property
+    def sampled_prior(self) -> np.ndarray:
+        """The share of every group in what is sampled, float64 in the order of `groups.names`.
+
+        For a target on schedule the mean over the epochs until it settles; `prior_between` gives it for any stretch.
+        """
+        settled = self.order.shares.settles_at
+        if settled is None:
+            raise Infeasible(
+                "this target may move for ever, it has no one prior",
+                "ask for prior_between(0, batches trained)",
+            )
+        return self.prior_between(0, max(1, settled) * self.epoch_batches)
+
+    def prior_between(self, start: int, stop: int) -> np.ndarray:
+        """The mean wanted share of every group over micro-batches start..stop-1."""
+        if not 0 <= start < stop:
+            raise Infeasible(f"no micro-batches from {start} to {stop}", "pass start < stop, 0 or more")
+        settled = self.order.shares.settles_at
+        if settled == 0:
+            return self.shares()
+        total = np.zeros(self.groups.group_count)
+        batch = start
+        while batch < stop:
+            epoch = batch // self.epoch_batches
+            end = stop if settled is not None and epoch >= settled else min(stop, (epoch + 1) * self.epoch_batches)
+            total += (end - batch) * self.shares(epoch)
+            batch = end
+        return total / (stop - start)
+
+    def weights(self, indices: Any, *, epoch: int = 0) -> np.ndarray:
+        """How much each of these samples stands for: natural over sampled inclusion rate, float64.
+
+        The mean of `weight * value` over the sampled stream estimates the mean of `value` over all samples without bias
+        (Horvitz and Thompson 1952); the weights themselves average to 1.
+
+        Raises:
+            Infeasible: a sample's group is never drawn, so nothing stands for it.
+
+        Example:
+            >>> import batchwright as bw
+            >>> bw.balanced(["cat", "cat", "cat", "dog"], batch_size=2).weights([0, 3]).tolist()
+            [1.5, 0.5]
+        """
+        samples = np.asarray(indices)
+        rates = self.order.rates(samples, epoch)
+        if rates.size and rates.min() <= 0:
+            never = int(samples.flat[rates.argmin()])
+            raise Infeasible(
+                f"sample {never} of group {self.groups.names[int(self.groups.group_of(never))]!r} is never drawn, no "
+                "weight makes up for that",
+                "ask for the weights of drawn samples",
+            )
+        found: np.ndarray = 1 / (self.groups.grouped_count * rates)
+        return found
+
+    def summary(self) -> Summary:
+        """What the plan will do, in numbers: sizes, shares, quotas, passes an epoch, and everything that is merely poor."""
+        from .summary import summarise
+
+        return summarise(self)
+
+    def audit(self, *, batches: int = 1000, first: int = 0) -> Audit:
+        """Measure guarantees G1 to G6 on what the plan really yields; see `batchwright.audit`."""
+        from ..audit import audit
+
+        return audit(self, batches=batches, first=first)
+
+    def sampler(self, *, rank: int | None = None, world_size: int | None = None, accumulate: int = 1) -> BatchSampler:
+        """A batch sampler for `torch.utils.data.DataLoader(dataset, batch_sampler=...)`; see `batchwright.BatchSampler`."""
+        from ..sampler import BatchSampler
+
+        return BatchSampler(self, rank=rank, world_size=world_size, accumulate=accumulate)
+
+    def __repr__(self) -> str:
+        draw = "" if self.order.dealt is not None else ", draw='random'"
+        return (
+            f"<plan: {self.epoch_batches} micro-batches of {self.batch_size} an epoch from {self.groups!r}, "
+            f"{self.order.shares.identity}{draw}>"
+        )

@@ -1,0 +1,120 @@
+"""What a plan will do, in numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from .fixed import FixedPlan
+
+__all__ = ["GroupLine", "Summary", "summarise"]
+
+_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class GroupLine:
+    """One group of a summary.
+
+    Attributes:
+        name: the user's label.
+        size: samples it has.
+        natural_share: its share of all samples.
+        share: its wanted share in the first epoch.
+        quota: samples of it a micro-batch takes, on average.
+        passes: how often an epoch goes through it.
+    """
+
+    name: Hashable
+    size: int
+    natural_share: float
+    share: float
+    quota: float
+    passes: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A plan in numbers; `print` it.
+
+    Attributes:
+        batch_size: samples in a micro-batch.
+        epoch_batches: micro-batches in an epoch.
+        target: the target as it is written.
+        groups: a line a group, the largest first; the largest and smallest only where there are very many.
+        group_count: how many groups there are.
+        notes: everything that is repeated, left out or merely approximate, in words.
+    """
+
+    batch_size: int
+    epoch_batches: int
+    target: str
+    groups: list[GroupLine]
+    group_count: int
+    notes: list[str]
+
+    def __str__(self) -> str:
+        head = f"{self.epoch_batches} micro-batches of {self.batch_size} an epoch, {self.target}"
+        table = [f"{'group':<20}{'size':>12}{'natural':>10}{'share':>10}{'a batch':>10}{'passes':>10}"]
+        shown = self.groups if len(self.groups) <= _SHOWN else self.groups[: _SHOWN // 2] + self.groups[-_SHOWN // 2 :]
+        for line in shown:
+            table.append(
+                f"{str(line.name)[:19]:<20}{line.size:>12}{line.natural_share:>10.4%}{line.share:>10.4%}"
+                f"{line.quota:>10.3f}{line.passes:>10.3f}"
+            )
+            if len(shown) < self.group_count and len(table) == _SHOWN // 2 + 1:
+                table.append(f"... {self.group_count - len(shown)} more groups")
+        return "\n".join([head, *table, *(f"note: {note}" for note in self.notes)])
+
+
+def summarise(plan: FixedPlan) -> Summary:
+    """The summary of a plan."""
+    groups, shares, sizes = plan.groups, plan.shares(), plan.groups.sizes
+    wanted = np.argsort(-sizes, kind="stable") if groups.starts.size else np.arange(min(_SHOWN, groups.group_count))
+    drawn = plan.epoch_batches * plan.batch_size
+    lines = [
+        GroupLine(
+            groups.names[group],
+            int(sizes[group]),
+            float(sizes[group] / groups.grouped_count),
+            float(shares[group]),
+            float(shares[group] * plan.batch_size),
+            float(shares[group] * drawn / sizes[group]) if sizes[group] else 0.0,
+        )
+        for group in wanted.tolist()
+    ]
+    return Summary(
+        plan.batch_size,
+        plan.epoch_batches,
+        plan.order.shares.identity,
+        lines,
+        groups.group_count,
+        _notes(plan, shares),
+    )
+
+
+def _notes(plan: FixedPlan, shares: np.ndarray) -> list[str]:
+    groups, notes = plan.groups, []
+    drawn, count = plan.epoch_batches * plan.batch_size, groups.grouped_count
+    if drawn != count:
+        notes.append(
+            f"an epoch draws {drawn} samples of {count}: the last micro-batch is full, the next epoch goes on behind it"
+            if 0 < drawn - count < plan.batch_size
+            else f"an epoch draws {drawn} samples, the dataset has {count}"
+        )
+    if groups.sample_count != count:
+        notes.append(f"{groups.sample_count - count} of {groups.sample_count} samples are in no group and never drawn")
+    never = int(groups.sizes[shares == 0].sum())
+    if never:
+        notes.append(f"{never} samples are in {np.count_nonzero(shares == 0)} groups without a share and never drawn")
+    quotas = np.ceil(np.round(shares * plan.order.tickets, 9)) * plan.order.per_ticket
+    short = int(np.count_nonzero(quotas > groups.sizes))
+    if short:
+        notes.append(f"{short} groups are smaller than a micro-batch's quota: their samples repeat within it")
+    if plan.order.shares.settles_at != 0:
+        notes.append("the target moves; shares and passes are those of epoch 0")
+    return notes

@@ -1,0 +1,183 @@
+"""The only stateful thing: which micro-batches this rank takes, and how far the run has come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch.distributed
+import torch.utils.data
+
+from .errors import Infeasible
+from .plans.position import Plan, Position
+
+__all__ = ["BatchSampler"]
+
+_VERSION = 1
+
+
+class BatchSampler(torch.utils.data.BatchSampler):
+    """A batch sampler that takes every `world_size`-th micro-batch of a plan, and knows where it is.
+
+    Epochs advance by themselves: each `iter` that yields anything begins a new epoch, wherever the one before was broken
+    off; `set_epoch` is obeyed, `load_state_dict` and `seek` are gone on from. The base class's constructor is not called
+    and there are no attributes `batch_size` and `drop_last`: trainers that find them rebuild the sampler.
+
+    Args:
+        plan: what is in every micro-batch.
+        rank: this process's number, 0 to world_size - 1; looked up in `torch.distributed` at every use if left out.
+        world_size: how many processes there are; as `rank`.
+        accumulate: micro-batches a rank runs for one optimizer step. Epochs are a multiple of world_size * accumulate long.
+        sampler: a `DistributedSampler` whose rank and size are taken where `rank` and `world_size` are left out.
+
+    Raises:
+        Infeasible: a rank outside the world, a world or accumulation below 1, one of rank and world_size without the other.
+
+    Example:
+        >>> import batchwright as bw
+        >>> sampler = bw.shuffled(6, batch_size=2).sampler(rank=1, world_size=3)
+        >>> [len(batch) for batch in sampler]
+        [2]
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        rank: int | None = None,
+        world_size: int | None = None,
+        accumulate: int = 1,
+        sampler: Any = None,
+    ) -> None:
+        if rank is None and world_size is None and isinstance(sampler, torch.utils.data.DistributedSampler):
+            rank, world_size = sampler.rank, sampler.num_replicas
+        if (rank is None) != (world_size is None):
+            raise Infeasible(f"rank is {rank} and world_size {world_size}", "pass both or neither")
+        if world_size is not None and rank is not None and not 0 <= rank < world_size:
+            raise Infeasible(
+                f"rank {rank} is outside a world of {world_size}", f"pass a rank from 0 to {world_size - 1}"
+            )
+        if accumulate < 1:
+            raise Infeasible(f"accumulate is {accumulate}", "pass 1 or more")
+        self.plan = plan
+        self.accumulate = accumulate
+        self._given = None if rank is None or world_size is None else (rank, world_size)
+        self._next = plan.started(0, 1)  # where the next `iter` begins
+        self._reached = self._next  # what has been handed out
+
+    @property
+    def rank(self) -> int:
+        """This process's number."""
+        return self._ranks()[0]
+
+    @property
+    def world_size(self) -> int:
+        """How many processes share the plan."""
+        return self._ranks()[1]
+
+    @property
+    def sampler(self) -> BatchSampler:  # type: ignore[override]  # the base class has an attribute; trainers only read it
+        """Itself: trainers forward `set_epoch` to a batch sampler's `.sampler`."""
+        return self
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that the next `iter` yields from."""
+        return self._next.epoch
+
+    def __len__(self) -> int:
+        """Micro-batches an epoch gives this rank: the same for all ranks and epochs."""
+        _, world_size = self._ranks()
+        return self.plan.epoch_length(world_size * self.accumulate) // world_size
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """This rank's micro-batches of the next epoch, or of what is left of one after `load_state_dict` or `seek`."""
+        rank, world_size = self._ranks()
+        return self._yield_from(self._fitted(self._next), rank, world_size)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Let the next `iter` be this epoch's; the epoch that is next anyway keeps its position."""
+        if epoch != self._next.epoch:
+            self._next = self._reached = self.plan.moved(self._next, epoch)
+
+    def seek(self, step: int, *, epoch: int | None = None) -> None:
+        """Let the next `iter` begin after `step` of this rank's micro-batches of an epoch (the next one if left out).
+
+        A trainer's own step count is the position: a loader with workers has drawn ahead of what was consumed.
+
+        Raises:
+            Infeasible: the epoch has fewer steps.
+        """
+        self._next = self._reached = self._at(step, self._next.epoch if epoch is None else epoch)
+
+    def state_at(self, step: int, *, epoch: int | None = None) -> dict[str, Any]:
+        """The state after `step` of this rank's micro-batches of an epoch (the one being yielded if left out)."""
+        return self._state(self._at(step, self._reached.epoch if epoch is None else epoch))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the run is, after the last micro-batch that was handed out: a fresh dict of JSON types.
+
+        It says nothing of ranks: load it on every rank, of any number of them.
+        """
+        return self._state(self._fitted(self._reached))
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Let the next `iter` go on from a state; {} changes nothing.
+
+        Raises:
+            Infeasible: the state is of another plan, or of a newer version.
+        """
+        if not state:
+            return
+        if state.get("version") != _VERSION:
+            raise Infeasible(
+                f"the state has version {state.get('version')}, this is version {_VERSION}",
+                "load it with its own version",
+            )
+        if state["fingerprint"] != self.plan.fingerprint:
+            raise Infeasible(
+                f"the state is of plan {state['fingerprint']}, this is plan {self.plan.fingerprint}",
+                "build the plan with the arguments, labels and seed it had",
+            )
+        position = Position(*(int(state[name]) for name in Position._fields))
+        self._next = self._reached = self._fitted(self._rolled(position))
+
+    def _yield_from(self, start: Position, rank: int, world_size: int) -> Iterator[list[int]]:
+        epoch = self.plan.epoch_at(start)
+        following = self.plan.moved(start, start.epoch + 1)
+        after = range(start.consumed + world_size, len(epoch) + 1, world_size)
+        for consumed, batch in zip(after, epoch.lists(start.consumed + rank, world_size), strict=True):
+            self._next = following
+            self._reached = start._replace(consumed=consumed) if consumed < len(epoch) else following
+            yield batch
+
+    def _rolled(self, position: Position) -> Position:
+        """The end of an epoch is the beginning of the next."""
+        if position.consumed < self.plan.epoch_length(position.multiple):
+            return position
+        return self.plan.moved(position, position.epoch + 1)
+
+    def _at(self, step: int, epoch: int) -> Position:
+        if not 0 <= step <= len(self):
+            raise Infeasible(f"step {step} of an epoch of {len(self)} steps", f"pass 0 to {len(self)}")
+        here = self._fitted(self._reached)
+        begun = here if epoch == here.epoch else self.plan.moved(here, epoch)
+        return self._rolled(begun._replace(consumed=step * self.world_size))
+
+    def _fitted(self, position: Position) -> Position:
+        """A position in the terms of the world as it is now."""
+        return self.plan.refitted(position, self.world_size * self.accumulate)
+
+    def _state(self, position: Position) -> dict[str, Any]:
+        return {"version": _VERSION, "fingerprint": self.plan.fingerprint, **position._asdict()}
+
+    def _ranks(self) -> tuple[int, int]:
+        if self._given is not None:
+            return self._given
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            return torch.distributed.get_rank(), torch.distributed.get_world_size()
+        return 0, 1
+
+    def __repr__(self) -> str:
+        rank, world_size = self._ranks()
+        return f"<rank {rank} of {world_size} of {self.plan!r}>"

@@ -1,0 +1,397 @@
+"""Targets: the wanted share of every group, as a pure function of group counts and epoch.
+
+Shares are kept as exact ratios wherever the formula is rational, so that a quota that is a whole number stays whole.
+Formulas that take roots or powers are rounded to 12 significant digits, so that they are the same on every platform.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from .errors import Infeasible
+
+__all__ = [
+    "Target",
+    "blend",
+    "capped",
+    "effective_number",
+    "explicit",
+    "natural",
+    "power",
+    "repeat_factor",
+    "resolve",
+    "schedule",
+    "uniform",
+]
+
+Number = int | float | Fraction
+Formula = Callable[..., Sequence[Number]]
+_SUM_TOLERANCE = 1e-6  # how far shares that somebody typed may be from 1; they are then divided by their sum
+
+
+@dataclass(frozen=True)
+class Target:
+    """A formula with its arguments; made by the functions of this module, or by `resolve` from what a user passes.
+
+    Args:
+        formula: a module-level function `(counts, names, epoch, *arguments)` giving relative weights, one a group.
+        arguments: its further arguments.
+        settles_at: the epoch from which the shares no longer change; 0 for constant ones, None for never.
+        shown: how the target is written in summaries.
+    """
+
+    formula: Formula
+    arguments: tuple[Any, ...]
+    shown: str
+    settles_at: int | None = 0
+
+    def shares(self, counts: Any, epoch: int = 0, *, names: Sequence[Hashable] | None = None) -> np.ndarray:
+        """The wanted shares, float64 (groups,), summing to 1.
+
+        Args:
+            counts: samples in each group.
+            epoch: for targets that move.
+            names: the groups' labels, for messages and for targets given by label; numbers if left out.
+
+        Raises:
+            Infeasible: the target cannot be met by these groups.
+
+        Example:
+            >>> power(0.5).shares([4, 1]).round(3).tolist()
+            [0.667, 0.333]
+        """
+        weights = self.exact(counts, epoch, names=names)
+        total = sum(weights)
+        return np.array([weight / total for weight in weights])
+
+    def exact(self, counts: Any, epoch: int = 0, *, names: Sequence[Hashable] | None = None) -> list[int]:
+        """The wanted shares as whole numbers in exact proportion, one a group."""
+        counts = [int(count) for count in counts]
+        names = range(len(counts)) if names is None else names
+        weights = self.formula(counts, names, epoch, *self.arguments)
+        if len(weights) != len(counts):
+            raise Infeasible(
+                f"{self.shown} gave {len(weights)} shares for {len(counts)} groups", "give one share a group"
+            )
+        for name, count, weight in zip(names, counts, weights, strict=True):
+            if not 0 <= weight < math.inf:
+                raise Infeasible(f"{self.shown} gives group {name!r} the share {weight}", "give shares of 0 or more")
+            if weight > 0 and count == 0:
+                raise Infeasible(
+                    f"{self.shown} gives group {name!r} the share {float(weight):g} but it has 0 samples",
+                    "give empty groups no share, or leave them out",
+                )
+        if not any(weights):
+            raise Infeasible(f"{self.shown} gives all {len(counts)} groups no share", "give one of them a share")
+        return _whole(weights)
+
+    def __repr__(self) -> str:
+        return self.shown
+
+
+def resolve(target: Any) -> Target:
+    """A `Target` from what a user may pass: one, a name, a number, a mapping, or a function.
+
+    A name is "natural", "uniform" or "sqrt"; a number from 0 (natural) to 1 (uniform) is `blend`; a mapping from label to
+    share is `explicit`; a function is called as `function(counts, epoch)`, or `function(counts)` if it takes one argument.
+
+    Example:
+        >>> resolve("uniform"), resolve(0.5), resolve({"a": 0.9, "b": 0.1})
+        (uniform(), blend(0.5), explicit({'a': 0.9, 'b': 0.1}))
+    """
+    if isinstance(target, Target):
+        return target
+    if isinstance(target, str):
+        known: dict[str, Target] = {"natural": natural(), "uniform": uniform(), "sqrt": power(0.5)}
+        if target not in known:
+            raise Infeasible(f"no target is called {target!r}", f"pass one of {', '.join(map(repr, known))}")
+        return known[target]
+    if isinstance(target, Mapping):
+        return explicit(target)
+    if isinstance(target, (int, float, Fraction)):
+        return blend(target)
+    if callable(target):
+        takes = len(inspect.signature(target).parameters)
+        shown = getattr(target, "__qualname__", type(target).__qualname__)
+        return Target(_called, (target, takes), shown, settles_at=0 if takes == 1 else None)
+    raise Infeasible(
+        f"a target of type {type(target).__name__} is not understood",
+        "pass a name, a number from 0 to 1, a mapping from label to share, a function, or one of batchwright.targets",
+    )
+
+
+def natural() -> Target:
+    """Every sample alike: shares are the groups' sizes over the sum of sizes (instance-balanced).
+
+    Example:
+        >>> natural().shares([3, 1]).tolist()
+        [0.75, 0.25]
+    """
+    return Target(_power, (1,), "natural()")
+
+
+def uniform() -> Target:
+    """Every group that has samples alike (class-balanced).
+
+    Example:
+        >>> uniform().shares([3, 1]).tolist()
+        [0.5, 0.5]
+    """
+    return Target(_power, (0,), "uniform()")
+
+
+def blend(alpha: Number) -> Target:
+    """Linear between natural and uniform: `(1 - alpha) * natural + alpha * uniform`, alpha from 0 to 1.
+
+    Example:
+        >>> blend(0.5).shares([3, 1]).tolist()
+        [0.625, 0.375]
+    """
+    _require(0 <= alpha <= 1, f"alpha is {alpha}", "pass a number from 0 (natural) to 1 (uniform)")
+    return Target(_blend, (_fraction(alpha),), f"blend({alpha})")
+
+
+def power(q: Number) -> Target:
+    """Shares proportional to `size ** q`: q = 1, 1/2, 0 are instance-, square-root- and class-balanced.
+
+    Kang et al. 2020, "Decoupling representation and classifier for long-tailed recognition", equation 1. With
+    q = 1 / T it is the temperature sampling of multilingual models.
+
+    Example:
+        >>> power(0.5).shares([9, 1]).tolist()
+        [0.75, 0.25]
+    """
+    _require(0 <= q <= 1, f"q is {q}", "pass a number from 0 (class-balanced) to 1 (instance-balanced)")
+    return Target(_power, (q,), f"power({q})")
+
+
+def effective_number(beta: float) -> Target:
+    """Samples weighted by the inverse effective number of their group: share ~ n * (1 - beta) / (1 - beta ** n).
+
+    Cui et al. 2019, "Class-balanced loss based on effective number of samples", equation 2. beta = 0 is natural, beta
+    towards 1 uniform.
+
+    Example:
+        >>> effective_number(0.5).shares([2, 1]).round(4).tolist()
+        [0.5714, 0.4286]
+    """
+    _require(0 <= beta < 1, f"beta is {beta}", "pass a number from 0 up to, not including, 1, such as 0.999")
+    return Target(_effective_number, (beta,), f"effective_number({beta})")
+
+
+def repeat_factor(threshold: float) -> Target:
+    """Groups rarer than `threshold` are repeated: share ~ f * max(1, sqrt(threshold / f)) with f the natural share.
+
+    Gupta, Dollar, Girshick 2019, "LVIS", section 5.2 (category-level repeat factors).
+
+    Example:
+        >>> repeat_factor(0.25).shares([15, 1]).round(4).tolist()
+        [0.8824, 0.1176]
+    """
+    _require(0 <= threshold <= 1, f"threshold is {threshold}", "pass a natural share, from 0 to 1, such as 0.001")
+    return Target(_repeat_factor, (threshold,), f"repeat_factor({threshold})")
+
+
+def capped(max_passes: Number, *, budget: int | None = None) -> Target:
+    """As uniform as possible while no group is passed through more than `max_passes` times in `budget` samples.
+
+    UniMax of Chung et al. 2023: from the smallest group up, each gets an even part of what is left of the budget, or its
+    cap if that is less.
+
+    Args:
+        max_passes: passes allowed over the budget.
+        budget: samples drawn in the time meant; all samples of the dataset (one natural epoch) if left out.
+
+    Example:
+        >>> capped(2).shares([90, 10]).tolist()
+        [0.8, 0.2]
+    """
+    _require(max_passes > 0, f"max_passes is {max_passes}", "pass a number above 0")
+    _require(budget is None or budget >= 1, f"budget is {budget}", "pass a number of samples, 1 or more")
+    shown = f"capped({max_passes})" if budget is None else f"capped({max_passes}, budget={budget})"
+    return Target(_capped, (_fraction(max_passes), budget), shown)
+
+
+def explicit(shares: Mapping[Any, Number]) -> Target:
+    """Shares by the user's own labels; every group is named, and they sum to 1.
+
+    Numbers are taken as the decimals they are written as: 0.3 of a batch of 10 is 3, always.
+
+    Raises:
+        Infeasible: here if they do not sum to 1; at the plan if a label is unknown or a group is not named.
+
+    Example:
+        >>> explicit({"cat": 0.3, "dog": 0.7}).shares([5, 5], names=["cat", "dog"]).tolist()
+        [0.3, 0.7]
+    """
+    total = math.fsum(shares.values())
+    _require(bool(shares), "no shares are given", "give every group a share")
+    for name, share in shares.items():
+        _require(math.isfinite(share) and share >= 0, f"{name!r} has share {share}", "give shares of 0 or more")
+    _require(
+        abs(total - 1) <= _SUM_TOLERANCE,
+        f"the shares sum to {total:g}, not to 1",
+        "divide each by their sum",
+    )
+    return Target(_explicit, (tuple(shares.items()),), f"explicit({dict(shares)})")
+
+
+def schedule(start: Any, end: Any, *, epochs: int, shape: str | Callable[[float], float] = "linear") -> Target:
+    """Move from one target to another: `(1 - s) * start + s * end` with s = shape(epoch / epochs), `end` from `epochs` on.
+
+    Progressively-balanced sampling (Kang et al. 2020, equation 2) is `schedule("natural", "uniform", epochs=...)`. An epoch
+    here is the plan's own number of micro-batches, whatever the world size.
+
+    Args:
+        start: the target of epoch 0, anything that `resolve` takes.
+        end: the target of epoch `epochs` and all after it.
+        epochs: how many epochs the way takes.
+        shape: "linear", "cosine" (slow, fast, slow), or a function from [0, 1] to [0, 1].
+
+    Example:
+        >>> schedule("natural", "uniform", epochs=2).shares([3, 1], epoch=1).tolist()
+        [0.625, 0.375]
+    """
+    _require(epochs >= 1, f"epochs is {epochs}", "pass 1 or more")
+    _require(
+        callable(shape) or shape in ("linear", "cosine"),
+        f"no shape is called {shape!r}",
+        "pass 'linear', 'cosine' or a function",
+    )
+    first, last = resolve(start), resolve(end)
+    _require(
+        first.settles_at is not None and last.settles_at is not None,
+        "a schedule between functions of the epoch never settles",
+        "write one function(counts, epoch) for the whole way",
+    )
+    settles_at = max(epochs, first.settles_at or 0, last.settles_at or 0)
+    named = "" if shape == "linear" else f", shape={shape!r}" if isinstance(shape, str) else ", shape=function"
+    return Target(
+        _schedule,
+        (first, last, epochs, shape),
+        f"schedule({first}, {last}, epochs={epochs}{named})",
+        settles_at,
+    )
+
+
+def _require(holds: bool, fact: str, way_out: str) -> None:
+    if not holds:
+        raise Infeasible(fact, way_out)
+
+
+def _fraction(value: Number) -> Fraction:
+    """The decimal that was written: 0.3 is 3/10, not the nearest binary fraction."""
+    return Fraction(repr(float(value))) if isinstance(value, (float, np.floating)) else Fraction(value)
+
+
+def _whole(weights: Sequence[Number]) -> list[int]:
+    if all(isinstance(weight, int) for weight in weights):
+        return list(weights)  # type: ignore[arg-type]
+    fractions = [_fraction(weight) for weight in weights]
+    common = math.lcm(*{fraction.denominator for fraction in fractions})
+    return [fraction.numerator * (common // fraction.denominator) for fraction in fractions]
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.12g}")
+
+
+def _power(counts: Sequence[int], names: Any, epoch: int, q: Number) -> Sequence[Number]:
+    if q in (0, 1):
+        return [count if q else int(count > 0) for count in counts]
+    return [_rounded(count ** float(q)) if count else 0 for count in counts]
+
+
+def _blend(counts: Sequence[int], names: Any, epoch: int, alpha: Fraction) -> Sequence[Number]:
+    total, filled = sum(counts), sum(count > 0 for count in counts)
+    to_natural, to_uniform = (alpha.denominator - alpha.numerator) * filled, alpha.numerator * total
+    return [to_natural * count + to_uniform * (count > 0) for count in counts]
+
+
+def _effective_number(counts: Sequence[int], names: Any, epoch: int, beta: float) -> Sequence[Number]:
+    if beta == 0:
+        return counts
+    return [_rounded(n * (1 - beta) / -math.expm1(n * math.log(beta))) if n else 0 for n in counts]
+
+
+def _repeat_factor(counts: Sequence[int], names: Any, epoch: int, threshold: float) -> Sequence[Number]:
+    total = sum(counts)
+    return [_rounded(n * max(1.0, math.sqrt(threshold * total / n))) if n else 0 for n in counts]
+
+
+def _capped(
+    counts: Sequence[int], names: Any, epoch: int, max_passes: Fraction, budget: int | None
+) -> Sequence[Number]:
+    left = Fraction(sum(counts) if budget is None else budget)
+    if max_passes * sum(counts) < left:
+        raise Infeasible(
+            f"{float(max_passes):g} passes through {sum(counts)} samples give {float(max_passes * sum(counts)):g}, "
+            f"the budget is {float(left):g}",
+            f"pass max_passes={float(left / sum(counts)):g} or more, or a smaller budget",
+        )
+    weights: list[Number] = [0] * len(counts)
+    filled = sorted((count, group) for group, count in enumerate(counts) if count)
+    for done, (count, group) in enumerate(filled):
+        given = min(left / (len(filled) - done), max_passes * count)
+        weights[group] = given
+        left -= given
+    return weights
+
+
+def _explicit(
+    counts: Sequence[int], names: Sequence[Hashable], epoch: int, shares: tuple[tuple[Hashable, Number], ...]
+) -> Sequence[Number]:
+    given = dict(shares)
+    groups = set(names)
+    unknown = [name for name in given if name not in groups]
+    if unknown:
+        few = ", ".join(map(repr, list(names)[:8]))
+        raise Infeasible(f"a share is given to {unknown[0]!r} but the labels are {few}", "use the labels of the data")
+    unnamed = [name for name in names if name not in given]
+    if unnamed:
+        raise Infeasible(
+            f"{len(unnamed)} of {len(names)} groups have no share, {unnamed[0]!r} the first",
+            "give every group a share; 0 says that it is never drawn",
+        )
+    return [given[name] for name in names]
+
+
+def _schedule(
+    counts: Sequence[int],
+    names: Sequence[Hashable],
+    epoch: int,
+    start: Target,
+    end: Target,
+    epochs: int,
+    shape: str | Callable[[float], float],
+) -> Sequence[Number]:
+    way = Fraction(min(epoch, epochs), epochs)
+    if shape == "cosine":
+        way = _fraction(_rounded(0.5 - 0.5 * math.cos(math.pi * way)))
+    elif callable(shape):
+        way = _fraction(_rounded(float(shape(float(way)))))
+        _require(0 <= way <= 1, f"the shape gives {float(way):g} at epoch {epoch}", "give values from 0 to 1")
+    first, last = start.exact(counts, epoch, names=names), end.exact(counts, epoch, names=names)
+    to_first, to_last = (1 - way) * sum(last), way * sum(first)
+    return [to_first * a + to_last * b for a, b in zip(first, last, strict=True)]
+
+
+def _called(
+    counts: Sequence[int], names: Any, epoch: int, function: Callable[..., Any], takes: int
+) -> Sequence[Number]:
+    given = function(np.array(counts)) if takes == 1 else function(np.array(counts), epoch)
+    shares = [float(share) for share in given]
+    total = sum(shares)
+    _require(
+        not math.isfinite(total) or abs(total - 1) <= _SUM_TOLERANCE,
+        f"the target function's shares sum to {total:g} at epoch {epoch}, not to 1",
+        "divide them by their sum",
+    )
+    return shares

@@ -1,0 +1,71 @@
+"""Golden vectors: what plans yielded on the day they were written down, and must for ever.
+
+`python -m tests.golden` compares (with nothing but the package installed), `python -m tests.golden --write` writes anew.
+A change here is a change of every user's batches: raise the version of the state and say so in the changelog.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+import batchwright as bw
+
+FILE = Path(__file__).with_name("golden.json")
+POSITIONS = (0, 1, 88, 89, 12_345, 10**6 + 7, 10**9)
+TAIL = [max(1, 2000 // (rank + 1)) for rank in range(300)]
+
+
+def plans():
+    sizes = dict(enumerate(TAIL))
+    grouped = bw.Groups.from_sizes(sizes)
+    yield "uniform", bw.balanced(grouped, 64)
+    yield "natural", bw.balanced(grouped, 64, target="natural", seed=1)
+    yield "square root", bw.balanced(grouped, 64, target="sqrt", seed=2)
+    yield "blend", bw.balanced(grouped, 50, target=0.3, seed=3)
+    yield "effective number", bw.balanced(grouped, 32, target=bw.targets.effective_number(0.999), seed=4)
+    yield "repeat factor", bw.balanced(grouped, 32, target=bw.targets.repeat_factor(0.01), seed=5)
+    yield "capped", bw.balanced(grouped, 32, target=bw.targets.capped(4), seed=6)
+    yield "per class", bw.balanced(grouped, 32, per_class=4, seed=7)
+    yield "schedule", bw.balanced(grouped, 64, target=bw.targets.schedule("natural", "uniform", epochs=5), seed=8)
+    yield "small groups", bw.balanced(bw.Groups.from_sizes({"a": 3, "b": 70, "c": 500}), 30, seed=9)
+    yield "labels", bw.balanced([name for name in "abcde" for _ in range(ord(name))], 12, seed=10)
+    yield "many groups", bw.balanced(bw.Groups.from_sizes({g: 1 + g % 5 for g in range(20_000)}), 16, seed=11)
+    yield "billion", bw.shuffled(10**9, 32, seed=2**64 - 1)
+    yield "trillion in two", bw.balanced(bw.Groups.from_sizes({"a": 10**12, "b": 10**9}), 16, target="natural")
+    yield "weighted", bw.weighted(np.arange(1, 5001) ** 2, 32, seed=12)
+    yield "weighted, not whole", bw.weighted(np.arange(1, 5001) / 7, 32, seed=13)
+    yield "random", bw.balanced(grouped, 32, draw="random", seed=14)
+    yield "random weights", bw.weighted(np.arange(1, 5001) ** 2, 32, draw="random", seed=15)
+
+
+def vectors():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", bw.PoorWarning)
+        return {name: {str(t): plan[t].tolist() for t in POSITIONS} for name, plan in plans()}
+
+
+def fingerprints():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", bw.PoorWarning)
+        return {name: plan.fingerprint for name, plan in plans()}
+
+
+def main() -> int:
+    found = {"fingerprints": fingerprints(), "vectors": vectors()}
+    if "--write" in sys.argv:
+        FILE.write_text(json.dumps(found, separators=(",", ":")).replace('},"', '},\n"') + "\n")
+        return 0
+    same = found == json.loads(FILE.read_text())
+    count = sum(len(rows) for rows in found["vectors"].values())
+    verdict = "hold" if same else "DO NOT HOLD"
+    print(f"{count} golden vectors {verdict} on Python {sys.version.split()[0]}, numpy {np.__version__}")
+    return 0 if same else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

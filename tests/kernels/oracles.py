@@ -1,0 +1,149 @@
+"""The kernels again, slow and obvious, in Python integers and lists."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+MASK = (1 << 64) - 1
+GOLDEN = 0x9E3779B97F4A7C15
+UNIT = 1 << 32
+HANDS, STRIDE = 89, 55
+PASS, PHASE, GROUP_ORDER, HAND_OFFSET, LIGHT_ORDER, WITHIN_BATCH, RANDOM_GROUP, RANDOM_SAMPLE, DECK = range(1, 10)
+
+
+def mix(word):
+    word = (word ^ (word >> 30)) * 0xBF58476D1CE4E5B9 & MASK
+    word = (word ^ (word >> 27)) * 0x94D049BB133111EB & MASK
+    return word ^ (word >> 31)
+
+
+def child(key, number):
+    return mix(mix((key + GOLDEN) & MASK) ^ ((number * GOLDEN + 1) & MASK))
+
+
+def stream(key, number):
+    return mix((key + number * GOLDEN) & MASK)
+
+
+def below(word, bound):
+    return (word >> 32) * bound >> 32
+
+
+def fisher_yates(items, key):
+    items = list(items)
+    for i in range(len(items) - 1, 0, -1):
+        j = below(stream(key, i), i + 1)
+        items[i], items[j] = items[j], items[i]
+    return items
+
+
+def permutation(n, key):
+    """The whole permutation of [0, n), as a list."""
+    if n < 64:
+        return fisher_yates(range(n), key)
+    left = int(float(n) ** 0.5) + 1
+    right = -(-n // left)
+
+    def once(k):
+        high, low = divmod(k, right)
+        for i in range(0, 6, 2):
+            high = (high + half(low, key + i * GOLDEN, left)) % left
+            low = (low + half(high, key + (i + 1) * GOLDEN, right)) % right
+        return high * right + low
+
+    def half(value, round_key, bound):
+        word = (value + round_key) * 0xD6E8FEB86659FD93 & MASK
+        word = (word ^ (word >> 32)) * 0xCA9B0C7EBA1DA115 & MASK
+        return below(word, bound)
+
+    images = []
+    for k in range(n):
+        k = once(k)
+        while k >= n:
+            k = once(k)
+        images.append(k)
+    return images
+
+
+def whole_pass(n, wide, key, number):
+    """The order of a group's samples in a pass, the seam to the pass before it mended."""
+    if wide and n < 3 * wide:
+        return permutation(n, stream(key, 0))
+    order = permutation(n, stream(key, number))
+    if wide and number:
+        tail = set(permutation(n, stream(key, number - 1))[n - wide :])
+        repeats = [i for i in range(wide) if order[i] in tail]
+        free = [i for i in range(wide, n) if order[i] not in tail]
+        for i, j in zip(repeats, free, strict=False):
+            order[i], order[j] = order[j], order[i]
+    return order
+
+
+def line(weights, tickets):
+    total, running, edges = sum(weights), 0, [0]
+    for weight in weights:
+        running += weight
+        edges.append(int(Fraction(running, total) * tickets * UNIT))
+    return edges
+
+
+def tickets_of_round(edges, start, number):
+    """The group of every ticket of a round, along the line."""
+    u = UNIT - 1 - (start + number * 2654435769) % UNIT
+    points = [i * UNIT + u for i in range(edges[-1] // UNIT)]
+    groups, g = [], 0
+    for point in points:
+        while edges[g + 1] <= point:
+            g += 1
+        groups.append(g)
+    return groups
+
+
+class Deck:
+    """Deals every round from the first, ticket by ticket."""
+
+    def __init__(self, weights, sizes, tickets, per_ticket, wide, seed, number=0):
+        self.edges = line(weights, HANDS * tickets)
+        self.sizes, self.tickets, self.per_ticket, self.wide = sizes, tickets, per_ticket, wide
+        self.key = child(child(seed, DECK), number)
+        self.start = child(self.key, PHASE) >> 32
+        self.pass_keys = [stream(child(seed, PASS), g) for g in range(len(sizes))]
+        self.firsts = [sum(sizes[:g]) for g in range(len(sizes))]
+        self.drawn = [0] * len(sizes)
+        self.passes = {}
+
+    def batches(self, count):
+        found = []
+        for batch in range(count):
+            number, hand = divmod(batch, HANDS)
+            if hand == 0:
+                places = self._row(number)
+            mine = [places[y] for y in sorted(places) if y % HANDS == hand * STRIDE % HANDS]
+            destination = fisher_yates(range(self.tickets), child(child(self.key, WITHIN_BATCH), batch))
+            slots = [None] * self.tickets
+            groups = [None] * self.tickets
+            for card, g in enumerate(mine):
+                samples = [self._sample(g) for _ in range(self.per_ticket)]
+                slots[destination[card]], groups[destination[card]] = samples, g
+            found.append(([sample for ticket in slots for sample in ticket], groups))
+        return found
+
+    def _row(self, number):
+        """From place to group, for a whole round."""
+        along = tickets_of_round(self.edges, self.start, number)
+        lengths = [self.edges[g + 1] - self.edges[g] for g in range(len(self.sizes))]
+        heavy = [g for g, length in enumerate(lengths) if length >= UNIT]
+        row = []
+        for g in fisher_yates(heavy, child(child(self.key, GROUP_ORDER), number)):
+            row += [g] * along.count(g)
+        light = [g for g in along if lengths[g] < UNIT]
+        row += [light[i] for i in permutation(len(light), child(child(self.key, LIGHT_ORDER), number))]
+        first = HANDS - below(child(child(self.key, HAND_OFFSET), number), HANDS)
+        return {first + i: g for i, g in enumerate(row)}
+
+    def _sample(self, g):
+        trip, place = divmod(self.drawn[g], self.sizes[g])
+        self.drawn[g] += 1
+        if (g, trip) not in self.passes:
+            self.passes[g, trip] = whole_pass(self.sizes[g], self.wide[g], self.pass_keys[g], trip)
+        return self.firsts[g] + self.passes[g, trip][place]

@@ -1,0 +1,71 @@
+"""Dealing: any hand of any round at once, the same as dealing every card from the beginning."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchwright.groups import Groups
+from batchwright.kernels.deal import HANDS
+from batchwright.kernels.hashing import child_key
+from batchwright.orders import Dealt
+from batchwright.orders.shares import TargetShares
+from batchwright.targets import Target
+
+from . import oracles
+
+
+def weights_of(counts, names, epoch, weights):
+    return weights
+
+
+@st.composite
+def decks(draw):
+    count = draw(st.integers(1, 30))
+    sizes = draw(st.lists(st.integers(1, 120), min_size=count, max_size=count))
+    weights = draw(st.lists(st.integers(0, 50) | st.just(10**4), min_size=count, max_size=count).filter(any))
+    tickets, per_ticket = draw(st.integers(1, 12)), draw(st.integers(1, 4))
+    seed = draw(st.integers(0, 2**64 - 1))
+    groups = Groups.from_sizes(dict(enumerate(sizes)))
+    order = Dealt(
+        groups,
+        TargetShares(Target(weights_of, (tuple(weights),), "given"), groups),
+        window=tickets * per_ticket,
+        per_ticket=per_ticket,
+        seed=seed,
+    )
+    total = sum(weights)
+    wide = [max(0, -(-tickets * weight // total) * per_ticket - 1) for weight in weights]
+    return order, oracles.Deck(weights, sizes, tickets, per_ticket, wide, seed)
+
+
+@settings(max_examples=60)
+@given(deck=decks())
+def test_matches_dealing_every_card(deck):
+    order, oracle = deck
+    samples, groups, _ = order.dealing(np.arange(2 * HANDS + 5))
+    for batch, (expected_samples, expected_groups) in enumerate(oracle.batches(2 * HANDS + 5)):
+        assert groups[batch].tolist() == expected_groups
+        assert samples[batch].tolist() == expected_samples
+
+
+@given(deck=decks(), first=st.integers(0, 10**10), stride=st.integers(1, 2000), count=st.integers(1, 20))
+def test_a_hand_is_the_same_however_it_is_reached(deck, first, stride, count):
+    order, _ = deck
+    together = order.batches(first, stride, count)
+    backwards = [order.batches(first + i * stride, 1, 1)[0] for i in reversed(range(count))]
+    assert np.array_equal(together, backwards[::-1])
+
+
+@given(deck=decks(), first=st.integers(0, 10**10), count=st.integers(1, 200))
+def test_totals_are_what_was_dealt(deck, first, count):
+    order, _ = deck
+    groups = order.dealing(first + np.arange(count)).groups
+    counted = np.bincount(groups.reshape(-1), minlength=order.groups.group_count) * order.per_ticket
+    assert np.array_equal(order.drawn(first + count) - order.drawn(first), counted)
+
+
+@given(key=st.integers(0, 2**64 - 1), number=st.integers(0, 2**63))
+def test_keys_outside_kernels_are_those_inside(key, number):
+    assert child_key(key, number) == oracles.child(key, number)

@@ -1,0 +1,192 @@
+"""The laws every plan must keep, and the list of every kind of plan.
+
+A new kind of plan is added to `EVERY_PLAN`; `test_laws.py` then holds it to all of them. Each law takes the plan and numbers
+that hypothesis draws.
+"""
+
+from __future__ import annotations
+
+import pickle
+import random
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+import batchwright as bw
+
+LABELS = np.repeat(np.arange(12), [400, 250, 130, 90, 60, 41, 30, 17, 9, 5, 2, 1])
+WEIGHTS = np.linspace(0, 3, 800) ** 2
+
+
+def quietly(build: Callable[[], Any]) -> Any:
+    """A plan whose poorness is known: some of its groups are smaller than their quota."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", bw.PoorWarning)
+        return build()
+
+
+EVERY_PLAN: dict[str, Callable[[int], Any]] = {
+    "balanced": lambda seed: quietly(lambda: bw.balanced(LABELS, 32, seed=seed)),
+    "natural": lambda seed: bw.balanced(LABELS, 32, target="natural", seed=seed),
+    "blend": lambda seed: quietly(lambda: bw.balanced(LABELS, 48, target=0.3, seed=seed)),
+    "per class": lambda seed: quietly(lambda: bw.balanced(LABELS, 32, target="sqrt", per_class=4, seed=seed)),
+    "many groups": lambda seed: bw.balanced(np.arange(3000) // 2, 16, seed=seed),
+    "schedule": lambda seed: quietly(
+        lambda: bw.balanced(LABELS, 32, target=bw.targets.schedule("natural", "uniform", epochs=3), seed=seed)
+    ),
+    "function of the epoch": lambda seed: quietly(
+        lambda: bw.balanced([0] * 70 + [1] * 30, 8, target=lambda counts, epoch: swinging(epoch), seed=seed)
+    ),
+    "random draws": lambda seed: bw.balanced(LABELS, 32, draw="random", seed=seed),
+    "weighted": lambda seed: bw.weighted(WEIGHTS, 32, seed=seed),
+    "random weights": lambda seed: bw.weighted(WEIGHTS, 32, draw="random", seed=seed),
+    "shuffled": lambda seed: bw.shuffled(1000, 32, seed=seed),
+    "one sample": lambda seed: bw.shuffled(1, 1, seed=seed),
+}
+CANNOT_BE_PICKLED = {"function of the epoch"}  # a lambda cannot
+
+
+def swinging(epoch: int) -> list[float]:
+    """Shares that never settle."""
+    share = 0.25 + 0.5 * (epoch % 3) / 2
+    return [share, 1 - share]
+
+
+def steps(plan: Any, rank: int, world: int, accumulate: int, epochs: int) -> list[list[list[int]]]:
+    """What a rank is given, epoch by epoch, through the sampler."""
+    sampler = plan.sampler(rank=rank, world_size=world, accumulate=accumulate)
+    return [list(sampler) for _ in range(epochs)]
+
+
+def pure(make: Callable[[int], Any], seed: int, batches: list[int]) -> None:
+    """G7: a micro-batch depends on the arguments and its number alone; not on the order of calls or any global state."""
+    one, other = make(seed), make(seed)
+    length = one.epoch_length()
+    forwards = [one.epoch(b // length)[b % length] for b in batches]
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002  # the law is that nobody reads it
+    torch.manual_seed(1)
+    before = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
+    backwards = [other.epoch(b // length)[b % length] for b in reversed(batches)][::-1]
+    assert all(np.array_equal(a, b) for a, b in zip(forwards, backwards, strict=True))
+    assert one.fingerprint == other.fingerprint
+    assert random.getstate() == before[0]
+    assert np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+    assert torch.equal(torch.get_rng_state(), before[2])
+
+
+def pickles(make: Callable[[int], Any], seed: int, batch: int) -> None:
+    """A plan that went through a pickle, before or after it was used, is the same plan."""
+    plan = make(seed)
+    fresh = pickle.loads(pickle.dumps(plan))
+    expected = plan.epoch(0)[batch % plan.epoch_length()]
+    used = pickle.loads(pickle.dumps(plan))
+    for copy in (fresh, used):
+        assert np.array_equal(copy.epoch(0)[batch % plan.epoch_length()], expected)
+        assert copy.fingerprint == plan.fingerprint
+
+
+def ranks_share_the_plan(make: Callable[[int], Any], seed: int, world: int, accumulate: int, epochs: int) -> None:
+    """G8: the ranks' micro-batches, taken in turn, are the plan's, in order; all have as many, a multiple of accumulate."""
+    plan = make(seed)
+    ranks = [steps(plan, rank, world, accumulate, epochs) for rank in range(world)]
+    for epoch in range(epochs):
+        counts = {len(rank[epoch]) for rank in ranks}
+        assert len(counts) == 1
+        assert counts.pop() % accumulate == 0
+        in_turn = [ranks[i % world][epoch][i // world] for i in range(world * len(ranks[0][epoch]))]
+        whole = plan.epoch(epoch, world * accumulate)
+        assert in_turn == [whole[i].tolist() for i in range(len(whole))]
+    assert len(plan.sampler(rank=0, world_size=world, accumulate=accumulate)) == len(ranks[0][0])
+
+
+def resumes(make: Callable[[int], Any], seed: int, world: int, rank: int, stops: list[int]) -> None:
+    """G9: stopping and going on from a state, again and again, gives what never stopping gives."""
+    never = make(seed).sampler(rank=rank, world_size=world)
+    expected = [batch for _ in range(3) for batch in never]
+    got: list[list[int]] = []
+    state: dict[str, Any] = {}
+    for stop in [*stops, 10**9]:
+        sampler = make(seed).sampler(rank=rank, world_size=world)
+        kept = dict(state)
+        sampler.load_state_dict(state)
+        assert state == kept
+        while len(got) < len(expected):
+            ended = False
+            for batch in sampler:
+                got.append(batch)
+                state = sampler.state_dict()
+                stop -= 1
+                if not stop or len(got) == len(expected):
+                    ended = True
+                    break
+            if ended:
+                break
+    assert got == expected
+
+
+def resumes_in_another_world(make: Callable[[int], Any], seed: int, worlds: list[int], cuts: list[int]) -> None:
+    """G9: an epoch cut and gone on with at other world sizes still holds its own micro-batches, each once, in order."""
+    plan = make(seed)
+    first = worlds[0]
+    union: list[list[int]] = []
+    state: dict[str, Any] = {}
+    for number, world in enumerate(worlds):
+        samplers = [plan.sampler(rank=rank, world_size=world) for rank in range(world)]
+        for sampler in samplers:
+            sampler.load_state_dict(state)
+        if state and samplers[0].epoch > 0:
+            break
+        iterators = [iter(sampler) for sampler in samplers]
+        last = number == len(worlds) - 1
+        taken = 0
+        while last or taken < cuts[number]:
+            step = [next(iterator, None) for iterator in iterators]
+            assert len({batch is None for batch in step}) == 1
+            if step[0] is None:
+                break
+            union += [batch for batch in step if batch is not None]
+            taken += 1
+        states = [sampler.state_dict() for sampler in samplers]
+        assert all(other == states[0] for other in states)
+        if taken:
+            state = states[0]
+    natural = plan.epoch(0, first)
+    known = [natural[i].tolist() for i in range(len(natural))]
+    together = min(len(known), len(union))
+    assert Counter(map(tuple, union[:together])) == Counter(map(tuple, known[:together]))
+    assert len(union) >= plan.epoch_length()
+
+
+def breaks_off_and_begins_anew(make: Callable[[int], Any], seed: int, after: int) -> None:
+    """An epoch broken off is over: the next `iter` is the next epoch from its beginning; `iter` alone changes nothing."""
+    plan = make(seed)
+    sampler = plan.sampler()
+    for _ in range(3):
+        iter(sampler)
+    for _, _batch in zip(range(after), sampler, strict=False):
+        pass
+    following = next(iter(sampler))
+    assert following == plan.epoch(1)[0].tolist()
+    sampler.set_epoch(5)
+    assert next(iter(sampler)) == plan.epoch(5)[0].tolist()
+    sampler.set_epoch(2)
+    assert next(iter(sampler)) == plan.epoch(2)[0].tolist()
+
+
+def yields_fresh_lists(make: Callable[[int], Any], seed: int) -> None:
+    """G10: what is handed out is the caller's own list of Python integers; changing it changes nothing."""
+    sampler = make(seed).sampler()
+    first = [list(batch) for batch in sampler]
+    sampler.set_epoch(0)
+    for batch, known in zip(sampler, first, strict=True):
+        assert type(batch) is list
+        assert all(type(index) is int for index in batch)
+        assert batch == known
+        batch.append(-1)
+    sampler.set_epoch(0)
+    assert list(sampler) == first

@@ -1,0 +1,156 @@
+"""Labels and numbers from whatever the user has."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+import torch
+from torch.utils.data import ConcatDataset, Subset, TensorDataset
+
+import batchwright as bw
+from batchwright import columns
+
+VALUES = [3, 1, 2, 1, 3, 3]
+WORDS = ["cat", "ant", "bee", "ant", "cat", "cat"]
+
+SOURCES = {
+    "list": list,
+    "tuple": tuple,
+    "numpy": np.array,
+    "numpy strided": lambda values: np.repeat(np.array(values), 2)[::2],
+    "pandas series": pd.Series,
+    "pandas series, own index": lambda values: pd.Series(values, index=list("uvwxyz")),
+    "pandas index": pd.Index,
+    "pandas categorical": lambda values: pd.Series(values, dtype="category"),
+    "polars": pl.Series,
+    "arrow": pa.array,
+    "arrow chunks": lambda values: pa.chunked_array([values[:2], values[2:]]),
+    "arrow dictionary": lambda values: pa.array(values).dictionary_encode(),
+    "data frame": lambda values: pd.DataFrame({"label": values, "x": range(len(values))}),
+    "polars frame": lambda values: pl.DataFrame({"label": values, "x": list(range(len(values)))}),
+    "arrow table": lambda values: pa.table({"label": values, "x": range(len(values))}),
+    "mapping": lambda values: {"label": values},
+    ".targets": lambda values: Labelled(targets=values),
+    ".labels": lambda values: Labelled(labels=values),
+    "subset": lambda values: Subset(Labelled(targets=[9, *values]), range(1, 7)),
+    "subset of a subset": lambda values: Subset(
+        Subset(Labelled(targets=[9, *values, 9]), range(7)), torch.arange(1, 7)
+    ),
+    "concatenation": lambda values: ConcatDataset([Labelled(targets=values[:4]), Labelled(labels=values[4:])]),
+    "sequence of its own": lambda values: Own(values),
+}
+NUMBERS_ONLY = {
+    "torch": torch.tensor,
+    "torch column": lambda values: torch.tensor(values)[:, None],
+    "tensor dataset": lambda values: TensorDataset(torch.zeros(6, 2), torch.tensor(values)),
+    "subset of a tensor dataset": lambda values: Subset(
+        TensorDataset(torch.zeros(7, 2), torch.tensor([9, *values])), [1, 2, 3, 4, 5, 6]
+    ),
+    "range": lambda values: range(6),
+}
+
+
+class Labelled:
+    """A dataset with labels, as ImageFolder has them."""
+
+    def __init__(self, **columns):
+        vars(self).update(columns)
+        self._length = len(next(iter(columns.values())))
+
+    def __len__(self):
+        return self._length
+
+    def __getitem__(self, index):
+        return index
+
+
+class Own(Sequence):
+    """Somebody's own column type: a length and items, nothing else (as Hugging Face's `Column`)."""
+
+    def __init__(self, values):
+        self._values = values
+
+    def __len__(self):
+        return len(self._values)
+
+    def __getitem__(self, index):
+        return self._values[index]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("values", [VALUES, WORDS], ids=["numbers", "words"])
+def test_labels_are_found(source, values):
+    wanted = [9 if value == 9 else value for value in values]
+    assert columns.labels(SOURCES[source](values)).tolist() == wanted
+    groups = bw.Groups.from_labels(SOURCES[source](values))
+    assert groups.names == sorted(set(wanted))
+    assert groups.samples(wanted[0]).tolist() == [0, 4, 5]
+
+
+@pytest.mark.parametrize("source", NUMBERS_ONLY)
+def test_labels_that_are_numbers_are_found(source):
+    found = columns.labels(NUMBERS_ONLY[source](VALUES)).tolist()
+    assert found == (list(range(6)) if source == "range" else VALUES)
+
+
+def test_nothing_is_imported_to_find_labels():
+    code = (
+        "import sys, batchwright.columns as c; c.labels([1, 2]); c.labels({'label': ['a']});"
+        "print([m for m in ('torch', 'pandas', 'polars', 'pyarrow', 'datasets', 'numba') if m in sys.modules])"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (Labelled(images=[1, 2]), r"no labels found in Labelled: looked for \.targets, \.labels"),
+        (pd.DataFrame({"a": [1]}), "no labels found in DataFrame"),
+        (np.zeros((3, 2)), "labels has shape 3 x 2"),
+        ([1.0, float("nan")], r"labels has no value at sample 1 \(.*nan.*\)"),
+        (["a", None], "labels has no value at sample 1"),
+        (pd.Series(["a", pd.NA], dtype="string"), "labels has no value at sample 1"),
+        (pa.array([1, None]), "labels has no value at sample 1"),
+        ("aab", "no labels found in str"),
+        (object(), "no labels found in object"),
+        (np.array(3), "labels has shape a single value"),
+    ],
+)
+def test_what_has_no_labels_is_refused(source, said):
+    with pytest.raises(bw.Infeasible, match=said):
+        columns.labels(source)
+
+
+def test_labels_of_another_length_than_the_dataset_are_refused():
+    dataset = Labelled(images=[0] * 5)
+    dataset.targets = [0, 1]
+    with pytest.raises(bw.Infeasible, match="Labelled has 5 samples but 2 labels"):
+        bw.balanced(dataset, 2)
+
+
+def test_inputs_are_not_copied_and_not_changed():
+    labels = np.array([1, 0, 1])
+    assert columns.labels(labels) is labels
+    labels.flags.writeable = False
+    bw.balanced(labels, 2)[0]
+
+
+def test_mixed_labels_keep_their_types():
+    groups = bw.Groups.from_labels(["1", 1, "1"])
+    assert groups.names == ["1", 1]
+    assert groups.sizes.tolist() == [2, 1]
+
+
+def test_numbers_are_finite_numbers():
+    assert columns.numbers(pl.Series([1, 2]), called="lengths").tolist() == [1, 2]
+    with pytest.raises(bw.Infeasible, match="weights at sample 1 is inf"):
+        columns.numbers([1.0, float("inf")], called="weights")
+    with pytest.raises(bw.Infeasible, match="numbers are needed"):
+        columns.numbers(["a", "b"], called="weights")

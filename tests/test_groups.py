@@ -1,0 +1,113 @@
+"""The index of samples by group."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchwright import Groups, Infeasible
+
+LABELS = (
+    st.lists(st.integers(-5, 5), min_size=1, max_size=60)
+    | st.lists(st.integers(-(2**62), 2**62), min_size=1, max_size=60)
+    | st.lists(st.sampled_from(["ant", "bee", "cat"]), min_size=1, max_size=60)
+    | st.lists(st.booleans(), min_size=1, max_size=60)
+    | st.lists(st.floats(-1, 1), min_size=1, max_size=60)
+    | st.lists(st.tuples(st.integers(0, 2), st.sampled_from("ab")), min_size=1, max_size=60)
+)
+
+
+@given(labels=LABELS)
+def test_from_labels_is_sorting_by_label(labels):
+    groups = Groups.from_labels(labels)
+    assert list(groups.names) == sorted(set(labels))
+    assert groups.sample_count == len(labels)
+    for name, size in zip(groups.names, groups.sizes.tolist(), strict=True):
+        samples = groups.samples(name).tolist()
+        assert samples == [i for i, label in enumerate(labels) if label == name]
+        assert size == len(samples)
+    assert [groups.names[g] for g in groups.group_of(range(len(labels))).tolist()] == labels
+    assert groups.index.dtype == np.uint32
+
+
+@given(dtype=st.sampled_from("bBhHiIqQ"), values=st.lists(st.integers(0, 100), min_size=1, max_size=50))
+def test_any_integer_type(dtype, values):
+    assert Groups.from_labels(np.array(values, dtype)).digest == Groups.from_labels(values).digest
+
+
+@given(sizes=st.dictionaries(st.text(max_size=3), st.integers(0, 20), min_size=1).filter(lambda s: sum(s.values())))
+def test_from_sizes_is_one_after_the_other(sizes):
+    groups = Groups.from_sizes(sizes)
+    assert groups.index is None
+    listed = [name for name, size in sizes.items() for _ in range(size)]
+    assert [groups.names[g] for g in groups.group_of(range(len(listed))).tolist()] == listed
+    assert np.concatenate([groups.samples(name) for name in sizes]).tolist() == list(range(len(listed)))
+
+
+@given(labels=st.lists(st.integers(0, 6), min_size=1, max_size=50))
+def test_from_indices_is_from_labels_the_other_way_round(labels):
+    lists = {name: [i for i, label in enumerate(labels) if label == name] for name in sorted(set(labels))}
+    kept = {name: list(part) for name, part in lists.items()}
+    groups = Groups.from_indices(lists, sample_count=len(labels))
+    assert lists == kept
+    assert groups.digest == Groups.from_labels(labels).digest
+    assert np.array_equal(groups.codes, Groups.from_labels(labels).codes)
+
+
+def test_from_indices_may_leave_samples_out():
+    groups = Groups.from_indices([[4, 2], [7]], sample_count=10)
+    assert groups.sample_count == 10
+    assert groups.grouped_count == 3
+    assert groups.group_of([2, 3, 7]).tolist() == [0, 2, 1]  # 2 is the number of groups: in none
+
+
+@given(pairs=st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 3)), min_size=1, max_size=60))
+def test_combine_makes_the_cells_that_exist(pairs):
+    one, other = Groups.from_labels([a for a, _ in pairs]), Groups.from_labels([b for _, b in pairs])
+    cells = Groups.combine(one, other)
+    assert cells.names == sorted(set(pairs))
+    assert [cells.names[g] for g in cells.group_of(range(len(pairs))).tolist()] == pairs
+
+
+def test_singletons_take_no_memory():
+    groups = Groups.singletons(10**12)
+    assert groups.group_count == 10**12
+    assert groups.sizes.nbytes == 8 * 10**12  # as seen; it is one number repeated
+    assert groups.sizes.strides == (0,)
+    assert groups.samples(7).tolist() == [7]
+    assert groups.group_of([5, 3]).tolist() == [5, 3]
+
+
+def test_pickles_without_what_can_be_made_again():
+    groups = Groups.from_labels(["b", "a", "b"])
+    groups.codes, groups.sizes, groups.digest  # noqa: B018  # made, and not taken along
+    copy = pickle.loads(pickle.dumps(groups))
+    assert set(vars(copy)) == {"names", "starts", "index", "sample_count"}
+    assert copy.digest == groups.digest
+
+
+@pytest.mark.parametrize(
+    ("build", "said"),
+    [
+        (lambda: Groups.from_labels([]), "the dataset is empty"),
+        (lambda: Groups.from_sizes({}), "the dataset is empty"),
+        (lambda: Groups.from_sizes({"a": 0}), "the dataset is empty"),
+        (lambda: Groups.from_sizes({"a": -1}), "group 'a' has size -1"),
+        (lambda: Groups.from_sizes({"a": 1.5}), "group 'a' has size 1.5"),
+        (lambda: Groups.from_indices([[1, 2], [2]]), "sample 2 is listed twice, in group 0 and 1"),
+        (lambda: Groups.from_indices({"a": [-1]}), "the list of group 'a' holds -1"),
+        (lambda: Groups.from_indices([[5]], sample_count=3), "sample 5 is named but the dataset has 3"),
+        (lambda: Groups.from_indices([[], []]), "no group has a sample"),
+        (lambda: Groups.singletons(0), "the dataset is empty"),
+        (lambda: Groups.combine(Groups.from_labels([0, 1]), Groups.from_labels([0])), r"groupings of \[1, 2\] samples"),
+        (lambda: Groups.from_labels(["a", ""]).samples("x"), "no group is called 'x'"),
+        (lambda: Groups.from_labels([0, 1]).group_of([2]), "asked for, the dataset has 2"),
+    ],
+)
+def test_refusals(build, said):
+    with pytest.raises(Infeasible, match=said):
+        build()

@@ -1,0 +1,71 @@
+"""Every kind of plan against every law."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from . import laws
+
+every_plan = pytest.mark.parametrize("make", laws.EVERY_PLAN.values(), ids=laws.EVERY_PLAN)
+SEEDS = st.integers(0, 2**64 - 1)
+few = settings(max_examples=15)
+
+
+@every_plan
+@few
+@given(seed=SEEDS, batches=st.lists(st.integers(0, 400), min_size=1, max_size=6))
+def test_pure(make, seed, batches):
+    laws.pure(make, seed, batches)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in laws.EVERY_PLAN if kind not in laws.CANNOT_BE_PICKLED])
+@few
+@given(seed=SEEDS, batch=st.integers(0, 1000))
+def test_pickles(kind, seed, batch):
+    laws.pickles(laws.EVERY_PLAN[kind], seed, batch)
+
+
+@every_plan
+@few
+@given(seed=SEEDS, world=st.integers(1, 16), accumulate=st.integers(1, 4), epochs=st.integers(1, 3))
+def test_ranks_share_the_plan(make, seed, world, accumulate, epochs):
+    laws.ranks_share_the_plan(make, seed, world, accumulate, epochs)
+
+
+@every_plan
+@few
+@given(
+    data=st.data(),
+    seed=SEEDS,
+    world=st.integers(1, 5),
+    stops=st.lists(st.integers(1, 40), min_size=1, max_size=5),
+)
+def test_resumes(make, data, seed, world, stops):
+    laws.resumes(make, seed, world, data.draw(st.integers(0, world - 1)), stops)
+
+
+@every_plan
+@few
+@given(
+    seed=SEEDS,
+    worlds=st.lists(st.integers(1, 6), min_size=2, max_size=5),
+    cuts=st.lists(st.integers(0, 8), min_size=5, max_size=5),
+)
+def test_resumes_in_another_world(make, seed, worlds, cuts):
+    laws.resumes_in_another_world(make, seed, worlds, cuts)
+
+
+@every_plan
+@few
+@given(seed=SEEDS, after=st.integers(1, 30))
+def test_breaks_off_and_begins_anew(make, seed, after):
+    laws.breaks_off_and_begins_anew(make, seed, after)
+
+
+@every_plan
+@few
+@given(seed=SEEDS)
+def test_yields_fresh_lists(make, seed):
+    laws.yields_fresh_lists(make, seed)

@@ -1,0 +1,155 @@
+"""The contract with trainers: see `docs/design.md`."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import pickle
+
+import pytest
+import torch
+from torch.utils.data import BatchSampler, DataLoader, DistributedSampler
+
+import batchwright as bw
+
+
+@pytest.fixture
+def plan():
+    return bw.balanced(["cat"] * 70 + ["dog"] * 30, 10)
+
+
+def test_is_a_batch_sampler_without_the_attributes_that_make_trainers_rebuild_it(plan):
+    sampler = plan.sampler()
+    assert isinstance(sampler, BatchSampler)
+    for name in ("batch_size", "drop_last", "generator"):
+        assert not hasattr(sampler, name)
+    assert sampler.sampler is sampler
+
+
+def test_rank_and_world_come_from_a_distributed_sampler_or_from_what_is_given(plan):
+    distributed = DistributedSampler(range(100), num_replicas=4, rank=3)
+    assert repr(bw.BatchSampler(plan, sampler=distributed)).startswith("<rank 3 of 4")
+    assert bw.BatchSampler(plan, sampler=distributed, rank=1, world_size=2).rank == 1
+    assert bw.BatchSampler(plan, sampler=object()).world_size == 1
+    assert "sampler" in inspect.signature(bw.BatchSampler.__init__).parameters
+
+
+def test_the_process_group_is_looked_up_when_needed_and_not_before(plan, tmp_path):
+    sampler = plan.sampler()
+    assert (sampler.rank, sampler.world_size) == (0, 1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        assert (sampler.rank, sampler.world_size) == (0, 1)
+        assert len(list(sampler)) == 10
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def test_epochs_advance_by_themselves_and_obey_set_epoch(plan):
+    sampler = plan.sampler()
+    for epoch in (0, 1, 2):
+        assert sampler.epoch == epoch
+        assert list(sampler) == [batch.tolist() for batch in plan.epoch(epoch)]
+    sampler.set_epoch(1)
+    assert list(sampler) == [batch.tolist() for batch in plan.epoch(1)]
+    assert list(sampler) == [batch.tolist() for batch in plan.epoch(2)]
+
+
+def test_iter_binds_when_it_is_called_and_changes_nothing_by_itself(plan):
+    sampler = plan.sampler()
+    early = iter(sampler)
+    before = sampler.state_dict()
+    for _ in range(3):
+        iter(sampler)
+    assert sampler.state_dict() == before
+    sampler.set_epoch(7)
+    assert next(early) == plan[0].tolist()  # bound to epoch 0 when it was made
+
+
+def test_a_trainer_may_stop_at_len_and_never_exhaust_the_iterator(plan):
+    sampler = plan.sampler()
+    iterator = iter(sampler)
+    for _ in range(len(sampler)):
+        next(iterator)
+    assert sampler.state_dict()["epoch"] == 1
+    assert next(iter(sampler)) == plan.epoch(1)[0].tolist()
+
+
+def test_len_is_constant_and_the_same_on_all_ranks(plan):
+    for world in range(1, 12):
+        for accumulate in (1, 3):
+            lengths = {len(plan.sampler(rank=r, world_size=world, accumulate=accumulate)) for r in range(world)}
+            assert len(lengths) == 1
+            assert lengths.pop() % accumulate == 0
+
+
+def test_set_epoch_keeps_the_position_of_a_state_just_loaded(plan):
+    sampler = plan.sampler()
+    sampler.set_epoch(3)
+    iterator = iter(sampler)
+    for _ in range(4):
+        next(iterator)
+    state = sampler.state_dict()
+    rest = list(iterator)
+    again = plan.sampler()
+    again.load_state_dict(state)
+    again.set_epoch(3)
+    again.set_epoch(3)
+    assert list(again) == rest
+    again.load_state_dict(state)
+    again.set_epoch(4)
+    assert next(iter(again)) == plan.epoch(4)[0].tolist()
+
+
+def test_state_is_small_fresh_json_and_the_same_on_every_rank(plan):
+    states = []
+    for rank in range(3):
+        sampler = plan.sampler(rank=rank, world_size=3)
+        next(iter(sampler))
+        state = sampler.state_dict()
+        assert len(json.dumps(state)) < 400
+        assert json.loads(json.dumps(state)) == state
+        states.append(state)
+        state["epoch"] = -1
+        assert sampler.state_dict()["epoch"] == 0
+    assert states[0] == states[1] == states[2]
+    sampler.load_state_dict({})
+    assert sampler.state_dict()["consumed"] == 3
+
+
+def test_seek_and_state_at_are_the_trainers_step_count(plan):
+    for rank in range(2):
+        sampler = plan.sampler(rank=rank, world_size=2)
+        whole = list(sampler)
+        sampler.seek(3, epoch=0)
+        assert list(sampler) == whole[3:]
+        sampler.seek(0)
+        assert next(iter(sampler)) == plan.epoch(1, 2)[rank].tolist()
+        other = plan.sampler(rank=rank, world_size=2)
+        other.load_state_dict(sampler.state_at(2, epoch=0))
+        assert list(other) == whole[2:]
+        sampler.seek(len(sampler), epoch=4)
+        assert sampler.epoch == 5
+
+
+def test_a_loader_with_workers_runs_ahead_and_seek_makes_up_for_it(plan):
+    sampler = plan.sampler()
+    loader = DataLoader(torch.arange(100), batch_sampler=sampler, num_workers=2, prefetch_factor=2)
+    batches = [batch.tolist() for batch in plan.epoch(0)]
+    for step, batch in enumerate(loader, 1):
+        assert batch.tolist() == batches[step - 1]
+        if step == 3:
+            break
+    assert sampler.state_dict()["consumed"] > 3  # drawn, not consumed
+    sampler.load_state_dict(sampler.state_at(3, epoch=0))
+    assert [batch.tolist() for batch in loader] == batches[3:]
+
+
+def test_pickles_with_its_position(plan):
+    sampler = plan.sampler(rank=1, world_size=2)
+    iterator = iter(sampler)
+    next(iterator)
+    copy = pickle.loads(pickle.dumps(sampler))
+    assert copy.state_dict() == sampler.state_dict()
+    copy.load_state_dict(copy.state_dict())
+    assert list(copy) == list(iterator)
