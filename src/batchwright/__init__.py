@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import correct, targets
+    from .collate import Batch, Collate, Layout, Ragged, aside, attention, block_diagonal, identified, media, opaque, ragged, resized, scalar, stack
     from .errors import Infeasible, PoorWarning
     from .groups import Groups
     from .plans import balanced, shuffled, weighted
@@ -19,26 +20,54 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "Batch": "collate",
     "BatchSampler": "sampler",
+    "Collate": "collate",
     "Groups": "groups",
     "Infeasible": "errors",
+    "Layout": "collate",
     "PoorWarning": "errors",
+    "Ragged": "collate",
+    "aside": "collate",
+    "attention": "collate",
     "balanced": "plans",
+    "block_diagonal": "collate",
     "correct": "",
+    "identified": "collate",
+    "media": "collate",
+    "opaque": "collate",
+    "ragged": "collate",
+    "resized": "collate",
+    "scalar": "collate",
     "shuffled": "plans",
+    "stack": "collate",
     "targets": "",
     "weighted": "plans",
 }
 
 __all__ = [
+    "Batch",
     "BatchSampler",
+    "Collate",
     "Groups",
     "Infeasible",
+    "Layout",
     "PoorWarning",
+    "Ragged",
     "__version__",
+    "aside",
+    "attention",
     "balanced",
+    "block_diagonal",
     "correct",
+    "identified",
+    "media",
+    "opaque",
+    "ragged",
+    "resized",
+    "scalar",
     "shuffled",
+    "stack",
     "targets",
     "weighted",
 ]

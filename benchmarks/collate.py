@@ -1,0 +1,180 @@
+"""Collating beside the collate functions that users have today, on the same samples in the same run.
+
+    python benchmarks/collate.py
+
+Each line gives the best of several rounds for both, interleaved, and the ratio peer / ours: above 1 is faster than the
+peer. Targets: never below 1 / 1.1, and at least 3 where the peer loops in Python over samples (marked >= 3).
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import default_collate
+
+import batchwright as bw
+
+SECONDS_A_CASE = 2.0
+CALLS_A_TURN = 8
+
+
+@dataclass(frozen=True)
+class Case:
+    """One comparison: both are called with the same samples."""
+
+    name: str
+    least_ratio: float
+    samples: list[Any]
+    peer: Callable[[list[Any]], Any]
+    ours: Callable[[list[Any]], Any]
+
+
+def best_seconds(case: Case) -> tuple[float, float]:
+    """The least time of each, in turns until the case's time is up, so that both meet the same machine.
+
+    A turn is several calls, as a worker makes them: nobody's cache is filled by the other.
+    """
+    best = [float("inf"), float("inf")]
+    until = time.perf_counter() + SECONDS_A_CASE
+    while time.perf_counter() < until:
+        for number, function in enumerate((case.peer, case.ours)):
+            for _ in range(CALLS_A_TURN):
+                start = time.perf_counter()
+                function(case.samples)
+                best[number] = min(best[number], time.perf_counter() - start)
+    return best[0], best[1]
+
+
+def lengths(count: int, mean: float = 5.0, spread: float = 1.0, most: int = 1024) -> list[int]:
+    """Log-normal lengths from 16 on, as of the sequences of an instruction corpus."""
+    draw = random.Random(0)
+    return [min(max(int(draw.lognormvariate(mean, spread)), 16), most) for _ in range(count)]
+
+
+def default_collate_images() -> Case:
+    samples = [{"image": torch.rand(3, 224, 224), "label": n} for n in range(64)]
+    return Case("default_collate: 64 images", 1 / 1.1, samples, default_collate, bw.Collate(image=bw.stack()))
+
+
+def default_collate_rows() -> Case:
+    samples = [{"x": torch.rand(32), "y": torch.rand(8), "label": n, "weight": 0.5} for n in range(512)]
+    collate = bw.Collate(x=bw.stack(), y=bw.stack(), label=bw.scalar(), weight=bw.scalar())
+    return Case("default_collate: 512 small samples of 4 fields", 1 / 1.1, samples, default_collate, collate)
+
+
+def default_collate_undeclared() -> Case:
+    samples = [{"x": torch.rand(32), "y": torch.rand(8), "label": n, "weight": 0.5} for n in range(512)]
+    return Case("default_collate: the same, nothing declared", 1 / 1.1, samples, default_collate, bw.Collate())
+
+
+def pad_sequence_many() -> Case:
+    samples = [{"ids": torch.arange(length)} for length in lengths(512)]
+    peer = lambda rows: pad_sequence([row["ids"] for row in rows], batch_first=True)  # noqa: E731
+    return Case("pad_sequence: 512 sequences", 1 / 1.1, samples, peer, bw.Collate(ids=bw.ragged(pad=0)))
+
+
+def pad_sequence_few() -> Case:
+    samples = [{"ids": torch.arange(length)} for length in lengths(32)]
+    peer = lambda rows: pad_sequence([row["ids"] for row in rows], batch_first=True)  # noqa: E731
+    return Case("pad_sequence: 32 sequences", 1 / 1.1, samples, peer, bw.Collate(ids=bw.ragged(pad=0)))
+
+
+def pad_sequence_wide() -> Case:
+    samples = [{"frames": torch.rand(length, 80)} for length in lengths(64)]
+    peer = lambda rows: pad_sequence([row["frames"] for row in rows], batch_first=True)  # noqa: E731
+    return Case("pad_sequence: 64 x 80 features", 1 / 1.1, samples, peer, bw.Collate(frames=bw.ragged(pad=0.0)))
+
+
+def hugging_face_padding(as_lists: bool) -> Case:
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from transformers import DataCollatorWithPadding, PreTrainedTokenizerFast
+
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel({"[PAD]": 0}, "[PAD]")), pad_token="[PAD]")
+    kind = list if as_lists else torch.tensor
+    samples = [{"input_ids": kind(range(length))} for length in lengths(512)]
+    collate = bw.Collate(input_ids=bw.ragged(pad=0, multiple=8, also={"attention_mask": "mask"}))
+    ours = lambda rows: dict(**collate(rows))  # noqa: E731  # the mask is made when it is asked for
+    name = f"transformers DataCollatorWithPadding: 512 {'lists' if as_lists else 'tensors'}"
+    peer = DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8)
+    return Case(name, 3.0, samples, peer, ours)
+
+
+def hugging_face_flattening(as_lists: bool) -> Case:
+    from transformers import DataCollatorWithFlattening
+
+    kind = list if as_lists else torch.tensor
+    samples = [{"input_ids": kind(range(n)), "labels": kind(range(n))} for n in lengths(512)]
+    declared = bw.Collate(input_ids=bw.ragged(), labels=bw.ragged(pad=-100))
+    collate = declared.packs(seams=["labels"], also=bw.attention.HUGGING_FACE)
+    ours = lambda rows: dict(**collate(rows))  # noqa: E731
+    name = f"transformers DataCollatorWithFlattening: 512 {'lists' if as_lists else 'tensors'}"
+    return Case(name, 3.0, samples, DataCollatorWithFlattening(return_flash_attn_kwargs=True), ours)
+
+
+def geometric_graphs() -> Case:
+    from torch_geometric.data import Batch, Data
+
+    draw = random.Random(0)
+    graphs = []
+    for _ in range(256):
+        nodes, edges = draw.randint(10, 40), draw.randint(20, 120)
+        graphs.append(
+            {
+                "x": torch.rand(nodes, 16),
+                "edge_index": torch.randint(nodes, (2, edges)),
+                "edge_attr": torch.rand(edges, 4),
+                "edge_type": torch.randint(5, (edges,)),
+                "pos": torch.rand(nodes, 3),
+                "z": torch.randint(10, (nodes,)),
+                "charge": torch.rand(nodes),
+                "face": torch.randint(nodes, (3, nodes)),
+                "y": torch.rand(1, 8),
+                "energy": torch.rand(1),
+            }
+        )
+    data = [Data(**graph) for graph in graphs]
+    also = {"batch": "segments", "ptr": "offsets"}
+    collate = bw.Collate(
+        x=bw.ragged(also=also),
+        edge_index=bw.ragged(dim=-1, shift_by="x"),
+        face=bw.ragged(dim=-1, shift_by="x"),
+        **{name: bw.ragged() for name in ("edge_attr", "edge_type", "pos", "z", "charge", "y", "energy")},
+    )
+    ours = lambda rows: dict(**collate(rows))  # noqa: E731
+    return Case("torch_geometric Batch.from_data_list: 256 graphs of 10 fields", 3.0, data, Batch.from_data_list, ours)
+
+
+def main() -> int:
+    torch.set_num_threads(1)
+    cases = [
+        default_collate_images(),
+        default_collate_rows(),
+        default_collate_undeclared(),
+        pad_sequence_many(),
+        pad_sequence_few(),
+        pad_sequence_wide(),
+        hugging_face_padding(as_lists=True),
+        hugging_face_padding(as_lists=False),
+        hugging_face_flattening(as_lists=True),
+        hugging_face_flattening(as_lists=False),
+        geometric_graphs(),
+    ]
+    missed = 0
+    print(f"{'peer':62} {'peer ms':>8} {'ours ms':>8} {'ratio':>6} {'least':>6}")
+    for case in cases:
+        peer, ours = best_seconds(case)
+        missed += peer / ours < case.least_ratio
+        print(f"{case.name:62} {1e3 * peer:8.3f} {1e3 * ours:8.3f} {peer / ours:6.2f} {case.least_ratio:6.2f}")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,36 @@
+"""Samples to tensors and back: one batch, every representation."""
+
+from __future__ import annotations
+
+from . import attention
+from .batch import Batch, SideChannel
+from .collate import Collate
+from .fields import aside, opaque, ragged, scalar, stack
+from .identity import identified
+from .layout import Layout
+from .media import media
+from .padding import Padding
+from .representations import Ragged
+from .resized import resized
+from .sparse import block_diagonal
+from .values import Fill
+
+__all__ = [
+    "Batch",
+    "Collate",
+    "Fill",
+    "Layout",
+    "Padding",
+    "Ragged",
+    "SideChannel",
+    "aside",
+    "attention",
+    "block_diagonal",
+    "identified",
+    "media",
+    "opaque",
+    "ragged",
+    "resized",
+    "scalar",
+    "stack",
+]

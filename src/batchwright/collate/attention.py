@@ -1,0 +1,102 @@
+"""What each kind of attention must be told so that samples packed into one sequence do not see each other.
+
+Keys of a batch, to be passed as `also=`: `FLASH_ATTENTION` for the variable-length functions of flash-attention (and
+`torch.nn.attention.varlen`-like kernels), `HUGGING_FACE` for the padding-free inputs of Hugging Face models. Functions of a
+`Layout` for the rest: jagged tensors, flex attention, dense masks.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .layout import Layout
+
+__all__ = ["FLASH_ATTENTION", "HUGGING_FACE", "block_mask", "flash_attention", "jagged", "mask", "values"]
+
+FLASH_ATTENTION = MappingProxyType(
+    {
+        "cu_seqlens_q": "cu_seqlens",
+        "cu_seqlens_k": "cu_seqlens",
+        "max_seqlen_q": "max_length",
+        "max_seqlen_k": "max_length",
+    }
+)
+HUGGING_FACE = MappingProxyType(
+    {
+        "position_ids": "positions",
+        "cu_seq_lens_q": "cu_seqlens",
+        "cu_seq_lens_k": "cu_seqlens",
+        "max_length_q": "max_length",
+        "max_length_k": "max_length",
+    }
+)
+
+
+def flash_attention(layout: Layout) -> dict[str, Any]:
+    """The keywords of `flash_attn_varlen_func` for self-attention: int32 offsets, and the longest as a Python integer.
+
+    Example:
+        >>> sorted(flash_attention(Layout([2, 3])).items())[0]
+        ('cu_seqlens_k', tensor([0, 2, 5], dtype=torch.int32))
+    """
+    return {key: getattr(layout, what) for key, what in FLASH_ATTENTION.items()}
+
+
+def jagged(layout: Layout, *projections: Tensor) -> tuple[Tensor, ...]:
+    """Packed queries, keys, values (total x heads x width) as jagged tensors, as `scaled_dot_product_attention` takes them.
+
+    Each comes out N x heads x (length) x width, all sharing the layout's offsets; `values` brings the result back.
+    (As of torch 2.13 `is_causal=True` with jagged tensors needs a GPU; on the CPU use `mask` or `block_mask`.)
+
+    Example:
+        >>> layout = Layout([2, 3])
+        >>> query, key, value = jagged(layout, *(torch.ones(5, 2, 8) for _ in range(3)))
+        >>> query.shape[0], query.shape[1], values(query).shape
+        (2, 2, torch.Size([5, 2, 8]))
+    """
+    return tuple(
+        torch.nested.nested_tensor_from_jagged(
+            projection.contiguous(), layout.offsets, min_seqlen=layout.min_length, max_seqlen=layout.max_length
+        ).transpose(1, 2)
+        for projection in projections
+    )
+
+
+def values(nested: Tensor) -> Tensor:
+    """The packed total x heads x width memory of what attention made of `jagged` inputs."""
+    packed: Tensor = nested.transpose(1, 2).contiguous().values()
+    return packed
+
+
+def mask(segments: Tensor, *, causal: bool = True) -> Tensor:
+    """bool, ... x length x length: True where a query may look at a key, for segments numbered along the last dimension.
+
+    Example:
+        >>> mask(Layout([2, 1]).segments).int()
+        tensor([[1, 0, 0],
+                [1, 1, 0],
+                [0, 0, 1]], dtype=torch.int32)
+    """
+    together = segments[..., :, None] == segments[..., None, :]
+    if not causal:
+        return together
+    length = segments.shape[-1]
+    return together & torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()
+
+
+def block_mask(segments: Tensor, *, causal: bool = True) -> Any:
+    """The `BlockMask` of flex attention for segments numbered along the last dimension (length, or packs x length)."""
+    from torch.nn.attention.flex_attention import create_block_mask
+
+    rows = segments if segments.ndim == 2 else segments[None]
+
+    def together(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        same = rows[batch, query] == rows[batch, key]
+        return same & (query >= key) if causal else same
+
+    count, length = rows.shape
+    return create_block_mask(together, count, None, length, length, device=str(segments.device))

@@ -1,0 +1,52 @@
+"""Which dimensions of a sample are ragged, and how long each sample is along them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from torch import Tensor
+
+from ..errors import Infeasible
+from .layout import Layout
+
+__all__ = ["Lengths", "elements", "layouts", "normal_dims"]
+
+Lengths = Layout | Tensor | Sequence[int]
+
+
+@lru_cache
+def normal_dims(dim: int | tuple[int, ...], ndim: int) -> tuple[int, ...]:
+    """The ragged dimensions of a sample of `ndim` dimensions: distinct, counted from the front, in order."""
+    asked = (dim,) if isinstance(dim, int) else dim
+    dims = tuple(sorted(d + ndim if d < 0 else d for d in asked))
+    if not dims or len(set(dims)) < len(dims) or dims[0] < 0 or dims[-1] >= ndim:
+        raise Infeasible(
+            f"dim={dim} does not name distinct dimensions of samples of {ndim} dimensions",
+            f"pass dimensions within -{ndim}..{ndim - 1}",
+        )
+    return dims
+
+
+def elements(axes: tuple[Layout, ...]) -> Layout:
+    """How many elements each sample holds: the product of its lengths along the ragged axes."""
+    if len(axes) == 1:
+        return axes[0]
+    products = [1] * len(axes[0])
+    for axis in axes:
+        products = [product * count for product, count in zip(products, axis.counts, strict=True)]
+    return Layout(products)
+
+
+def layouts(lengths: Lengths | tuple[Lengths, ...]) -> tuple[Layout, ...]:
+    """One layout for each ragged axis, from the lengths along the only one or a tuple of them."""
+    if isinstance(lengths, tuple) and not all(isinstance(length, int) for length in lengths):
+        return tuple(_one(axis) for axis in lengths)
+    return (_one(lengths),)
+
+
+def _one(lengths: Any) -> Layout:
+    if isinstance(lengths, Layout):
+        return lengths
+    return Layout(lengths.tolist() if isinstance(lengths, Tensor) else lengths)

@@ -1,0 +1,243 @@
+"""The collated batch: a mapping for the model, every representation for you, and a side channel for neither."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import Infeasible
+from .representations import Ragged
+from .structure import Structure, Tree
+from .values import Extension, Fill, Stacked, Transfer, Value
+
+__all__ = ["Batch", "SideChannel"]
+
+
+@dataclass(frozen=True)
+class SideChannel:
+    """What is known of a batch and is none of the model's business.
+
+    Args:
+        columns: what was declared `bw.aside()` or came from `bw.identified`, one value a sample, by name.
+        fill: real and padded positions of every field where the question arises, by name.
+        loss_scale: what the loss of this batch is to be multiplied by; 1 unless `Batch.scaled` set it.
+    """
+
+    columns: Mapping[str, Any]
+    fill: Mapping[str, Fill]
+    loss_scale: float = 1.0
+
+    @property
+    def sample_ids(self) -> Any:
+        """The samples' ids in order, or None where none came with them."""
+        return self.columns.get("sample_id")
+
+    @property
+    def groups(self) -> Any:
+        """The samples' groups, or None."""
+        return self.columns.get("group")
+
+    @property
+    def tasks(self) -> Any:
+        """The samples' tasks, or None."""
+        return self.columns.get("task")
+
+    @property
+    def repeats(self) -> Tensor:
+        """bool, N: True where a sample with the same id stands earlier in the batch."""
+        ids = self.sample_ids
+        if ids is None:
+            raise Infeasible(
+                "repeats are found by sample ids, and this batch has none",
+                "wrap the dataset in bw.identified(dataset), or declare sample_id = bw.aside()",
+            )
+        seen: set[Any] = set()
+        repeated = []
+        for sample_id in ids.tolist() if isinstance(ids, Tensor) else ids:
+            repeated.append(sample_id in seen)
+            seen.add(sample_id)
+        return torch.tensor(repeated)
+
+
+class Batch(Mapping[str, Any]):
+    """N collated samples.
+
+    As a mapping it shows each field in the form declared for the model, so `model(**batch)` works.
+    `batch[3]` is sample 3 and `batch.unbatch()` all of them, of the type they had; `batch.fields[name]` holds every
+    representation of a field; `batch.data` is the whole in the container type of a sample (`x, y = batch.data`);
+    `batch.aside` is the side channel.
+
+    A plain mapping of tensors makes a Batch too, which is how trainers rebuild one.
+    """
+
+    def __init__(
+        self,
+        root: Tree | Mapping[str, Any],
+        *,
+        also: Mapping[str, tuple[str, str]] | None = None,
+        asides: frozenset[str] = frozenset(),
+        labels: Mapping[str, Value] | None = None,
+        order: tuple[int, ...] | None = None,
+        loss_scale: float = 1.0,
+    ) -> None:
+        self._root = root if isinstance(root, Tree) else _plain(root)
+        self._also = dict(also or {})
+        self._asides = asides
+        self._labels = dict(labels or {})
+        self._order = order
+        self._loss_scale = loss_scale
+        self._names = (*(name for name in self._root.children if name not in asides), *self._also)
+        self._shown: dict[str, Any] = {}
+
+    # ------------------------------------------------------------------ the mapping
+
+    def __getitem__(self, key: str | int) -> Any:
+        """A field as the model sees it, by name; or a sample, by number."""
+        if isinstance(key, int):
+            return self._sample(key)
+        if key not in self._shown:
+            if key not in self._names:
+                raise KeyError(key)
+            self._shown[key] = self._show(key)
+        return self._shown[key]
+
+    def _show(self, name: str) -> Any:
+        if name in self._also:
+            field, what = self._also[name]
+            return self.fields[field].also(what)
+        return self._root.children[name].model
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    __eq__ = object.__eq__  # comparing tensors gives no truth value
+    __hash__ = object.__hash__
+
+    # ------------------------------------------------------------------ fields and samples
+
+    @property
+    def fields(self) -> dict[str, Value]:
+        """Every field with all its representations, nested ones by their names joined by dots."""
+        return self._root.leaves()
+
+    @property
+    def data(self) -> Any:
+        """The batch in the container type of a sample."""
+        return self._root.model
+
+    @property
+    def sample_count(self) -> int:
+        """N."""
+        return len(self._root)
+
+    @property
+    def aside(self) -> SideChannel:
+        """Sample ids, groups, tasks, repeats, real and padded positions, loss scale: what never reaches the model."""
+        columns = {name: label.model for name, label in self._labels.items()}
+        columns |= {name: self._root.children[name].model for name in sorted(self._asides)}
+        fills = {name: value.fill for name, value in self.fields.items()}
+        return SideChannel(columns, {name: fill for name, fill in fills.items() if fill}, self._loss_scale)
+
+    def scaled(self, loss_scale: float) -> Batch:
+        """The same batch with another loss scale in its side channel."""
+        return self._with(self._root, loss_scale=loss_scale)
+
+    def _sample(self, number: int) -> Any:
+        if not -self.sample_count <= number < self.sample_count:
+            raise IndexError(f"sample {number} of a batch of {self.sample_count}")
+        return self._root.sample(number % self.sample_count)
+
+    def unbatch(self) -> list[Any]:
+        """The samples, in the order of the batch, of the type that they had, index fields counted from 0 again."""
+        return [self._root.sample(number) for number in range(self.sample_count)]
+
+    # ------------------------------------------------------------------ order
+
+    def sorted_by(self, name: str, *, descending: bool = True) -> Batch:
+        """The samples by their length in the ragged field `name` (equal lengths keep their order); see `restore`."""
+        value = self.fields[name]
+        if not isinstance(value, Ragged):
+            raise Infeasible(
+                f"field {name!r} is {type(value).__name__}, which has no lengths", "sort by a ragged field"
+            )
+        counts = value.layout.counts
+        return self.select(sorted(range(len(counts)), key=lambda n: -counts[n] if descending else counts[n]))
+
+    def select(self, numbers: Sequence[int]) -> Batch:
+        """The samples `numbers`, in that order."""
+        before = self._order or tuple(range(self.sample_count))
+        labels = {name: label.select(numbers) for name, label in self._labels.items()}
+        return self._with(self._root.select(numbers), labels=labels, order=tuple(before[n] for n in numbers))
+
+    @property
+    def order(self) -> Tensor:
+        """int64, N: the place that each sample had when it was collated."""
+        return torch.tensor(self._order if self._order is not None else range(self.sample_count))
+
+    def restore(self, outputs: Tensor | None = None) -> Any:
+        """The batch in the order it was collated in; or `outputs`, whose dimension 0 is this batch's samples, in it."""
+        if sorted(self.order.tolist()) != list(range(self.sample_count)):
+            raise Infeasible(
+                f"samples were left out or repeated: the order is {self.order.tolist()}",
+                "restore before selecting",
+            )
+        back = torch.argsort(self.order)
+        return self.select(back.tolist()) if outputs is None else outputs[back.to(outputs.device)]
+
+    # ------------------------------------------------------------------ travel
+
+    def to(self, device: torch.device | str | int, non_blocking: bool = False) -> Batch:
+        """The batch on `device`; index tensors are made there, the side channel stays where it is."""
+        return self._transferred(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Batch:
+        """The batch in page-locked memory; `DataLoader(pin_memory=True)` calls this."""
+        return self._transferred(Tensor.pin_memory)
+
+    def share_memory_(self) -> Batch:
+        """The batch in memory that other processes can read; what already is, is not copied."""
+        return self._transferred(Tensor.share_memory_)
+
+    def _transferred(self, transfer: Transfer) -> Batch:
+        asides = {name: self._root.children[name] for name in self._asides}
+        moved = {name: asides.get(name) or child.transferred(transfer) for name, child in self._root.children.items()}
+        return self._with(replace(self._root, children=moved))
+
+    def _with(self, root: Tree, **changed: Any) -> Batch:
+        kept = {
+            "also": self._also,
+            "asides": self._asides,
+            "labels": self._labels,
+            "order": self._order,
+            "loss_scale": self._loss_scale,
+        }
+        return type(self)(root, **(kept | changed))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_shown": {}}
+
+    def __repr__(self) -> str:
+        described = ", ".join(f"{name}: {_described(self[name])}" for name in self)
+        return f"Batch({self.sample_count} samples; {described})"
+
+
+def _plain(mapping: Mapping[str, Any]) -> Tree:
+    children: dict[str, Value] = {
+        name: Stacked(value) if isinstance(value, Tensor) and value.ndim else Extension(value)
+        for name, value in mapping.items()
+    }
+    return Tree(Structure(dict, tuple(mapping)), children)
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, Tensor):
+        shape = "x".join(map(str, value.shape)) or "scalar"
+        return f"{shape} {str(value.dtype).removeprefix('torch.')}"
+    return type(value).__name__

@@ -1,0 +1,141 @@
+"""One field's values over the samples of a batch, and the words for what is wrong with them."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import Infeasible
+
+__all__ = ["Column"]
+
+# Python's numbers are taken at their full width, as default_collate takes them.
+_DTYPES = {bool: torch.bool, int: torch.int64, float: torch.float64, complex: torch.complex128}
+_ARRAY_CODES = {torch.int64: "q", torch.float64: "d"}
+_DTYPE_OF, _SHAPE_OF = attrgetter("dtype"), attrgetter("shape")
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a field holds in each sample.
+
+    Args:
+        name: the field's name; of a nested field, the names on the way joined by dots.
+        values: one a sample.
+        called: how sample number i is called in a message.
+    """
+
+    name: str
+    values: Sequence[Any]
+    called: Callable[[int], str]
+
+    def tensors(self) -> Sequence[Tensor]:
+        """The values as tensors of one dtype; numpy arrays and lists of numbers become tensors unchanged."""
+        try:
+            dtypes = set(map(_DTYPE_OF, self.values))
+        except AttributeError:  # not all of them are tensors or arrays
+            dtypes = set()
+        if len(dtypes) == 1 and isinstance(next(iter(dtypes)), torch.dtype):
+            return self.values  # a set of one torch dtype: all are tensors of it
+        tensors = [self._tensor(number, value) for number, value in enumerate(self.values)]
+        odd = next((number for number, tensor in enumerate(tensors) if tensor.dtype is not tensors[0].dtype), None)
+        if odd is not None:
+            raise self.mismatch(tensors, odd, "one dtype", "convert them in the dataset: nothing is cast here")
+        return tensors
+
+    def shapes(self, tensors: Sequence[Tensor]) -> list[torch.Size]:
+        """The tensors' shapes, all of one rank."""
+        shapes = list(map(_SHAPE_OF, tensors))
+        if len(set(map(len, shapes))) > 1:
+            odd = next(number for number, shape in enumerate(shapes) if len(shape) != len(shapes[0]))
+            raise self.mismatch(tensors, odd, "one rank", "give every sample the same number of dimensions")
+        return shapes
+
+    def flat_numbers(self) -> tuple[Tensor, list[int]] | None:
+        """Where every value is a flat list of Python ints, or of floats: all of them end to end, and how many each has."""
+        if set(map(type, self.values)) != {list}:
+            return None
+        kinds = {type(value[0]) for value in self.values if value}
+        dtype = _DTYPES.get(kinds.pop()) if len(kinds) == 1 else None
+        if dtype not in _ARRAY_CODES:
+            return None
+        joined = array(_ARRAY_CODES[dtype])
+        try:
+            for value in self.values:
+                joined.fromlist(value)
+        except TypeError:  # something else further on in a list, which `tensors` will name
+            return None
+        return torch.frombuffer(joined, dtype=dtype), [len(value) for value in self.values]
+
+    def numbers(self) -> Tensor:
+        """The values as one vector of Python's numbers: bool, int64, float64 or complex128."""
+        kinds = set(map(type, self.values))
+        dtype = _DTYPES.get(kinds.pop()) if len(kinds) == 1 else None
+        if dtype is not None:
+            width = str(dtype).removeprefix("torch.")
+            return torch.from_numpy(np.fromiter(self.values, width, len(self.values)))
+        tensors = self.tensors()
+        odd = next((number for number, tensor in enumerate(tensors) if tensor.ndim), None)
+        if odd is not None:
+            raise Infeasible(
+                f"field {self.name!r} of {self.called(odd)} has shape {tuple(tensors[odd].shape)}, a scalar has ()",
+                f"declare it: {self.name} = bw.stack() or bw.ragged()",
+            )
+        return torch.stack(list(tensors))
+
+    def mismatch(self, tensors: Sequence[Tensor], odd: int, wanted: str, way_out: str) -> Infeasible:
+        """The refusal of sample number `odd`, beside the first sample that it disagrees with."""
+        return Infeasible(
+            f"field {self.name!r} of {self.called(odd)} has {_described(tensors[odd])}, "
+            f"that of {self.called(0)} has {_described(tensors[0])}, and it needs {wanted}",
+            way_out,
+        )
+
+    def _tensor(self, number: int, value: Any) -> Tensor:
+        if isinstance(value, Tensor):
+            return value
+        if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
+            plain = value if value.flags.writeable and min(value.strides, default=0) >= 0 else value.copy()
+            return torch.from_numpy(plain)
+        if isinstance(value, np.generic) and value.dtype.kind in "biufc":
+            return torch.as_tensor(value)
+        if type(value) in _DTYPES:
+            return torch.tensor(value, dtype=_DTYPES[type(value)])
+        if isinstance(value, (list, tuple)):
+            return self._listed(number, value)
+        raise Infeasible(
+            f"field {self.name!r} of {self.called(number)} is a {type(value).__name__}, not a tensor, an array or a "
+            "list of numbers",
+            f"declare it: {self.name} = bw.opaque()",
+        )
+
+    def _listed(self, number: int, value: Sequence[Any]) -> Tensor:
+        leaves: list[Any] = list(value)
+        while leaves and isinstance(leaves[0], (list, tuple)):
+            leaves = list(chain.from_iterable(leaves))
+        kinds = set(map(type, leaves))
+        dtype = _DTYPES.get(next(iter(kinds))) if len(kinds) == 1 else None
+        if kinds and dtype is None:
+            names = ", ".join(sorted(kind.__name__ for kind in kinds))
+            raise Infeasible(
+                f"field {self.name!r} of {self.called(number)} is a list that holds {names}, not numbers of one type",
+                f"make it a tensor in the dataset, or declare it: {self.name} = bw.opaque()",
+            )
+        if not kinds:  # an empty list has no type of its own: it takes that of the others
+            dtype = next(
+                (self._listed(n, other).dtype for n, other in enumerate(self.values) if len(other)),
+                torch.int64,
+            )
+        return torch.tensor(value, dtype=dtype)
+
+
+def _described(tensor: Tensor) -> str:
+    return f"shape {tuple(tensor.shape)} and dtype {str(tensor.dtype).removeprefix('torch.')}"

@@ -1,0 +1,338 @@
+"""How each field of a sample is to be collated: frozen declarations that validate themselves."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from ..errors import Infeasible
+from .axes import normal_dims
+from .column import Column
+from .layout import Layout
+from .memory import destination, settle
+from .padding import Padding, Side
+from .representations import Form, Ragged
+from .values import Opaque, Scalars, Stacked, Value
+
+__all__ = ["Aside", "Context", "Field", "OpaqueField", "RaggedField", "ScalarField", "StackField"]
+__all__ += ["aside", "opaque", "ragged", "scalar", "stack"]
+
+
+@dataclass
+class Context:
+    """What the fields of one batch share: the layouts already seen, and the fields already collated, by full name."""
+
+    layouts: dict[tuple[int, ...], Layout] = field(default_factory=dict)
+    done: dict[str, Value] = field(default_factory=dict)
+
+    def layout(self, counts: Sequence[int]) -> Layout:
+        """One layout for equal lengths, so that their jagged tensors share offsets and can be combined."""
+        key = tuple(counts)
+        if key not in self.layouts:
+            self.layouts[key] = Layout(key)
+        return self.layouts[key]
+
+    def beside(self, name: str, target: str) -> Value:
+        """The field `target` beside the field `name`, or the one of that full name."""
+        parent, _, _ = name.rpartition(".")
+        for full in (f"{parent}.{target}" if parent else target, target):
+            if full in self.done:
+                return self.done[full]
+        raise Infeasible(
+            f"field {name!r} is shifted by {target!r}, and the batch has only {sorted(self.done)}",
+            "name a field that every sample has",
+        )
+
+
+class Field(ABC):
+    """A declaration of one field: how N values become one."""
+
+    also: tuple[tuple[str, str], ...] = ()
+    """Further keys of the batch, and what of this field each holds."""
+
+    @property
+    def after(self) -> tuple[str, ...]:
+        """The fields that must be collated before this one."""
+        return ()
+
+    @abstractmethod
+    def gather(self, column: Column, context: Context) -> Value:
+        """Collate one column."""
+
+
+@dataclass(frozen=True)
+class StackField(Field):
+    """See `stack`."""
+
+    @override
+    def gather(self, column: Column, context: Context) -> Stacked:
+        tensors = column.tensors()
+        try:
+            return Stacked(torch.stack(list(tensors), out=destination(tensors, [len(tensors), *tensors[0].shape])))
+        except RuntimeError:
+            shapes = column.shapes(tensors)
+            odd = next((number for number, shape in enumerate(shapes) if shape != shapes[0]), None)
+            if odd is None:
+                raise
+        dims = [d for d, sizes in enumerate(zip(*shapes, strict=True)) if len(set(sizes)) > 1]
+        named = "" if dims == [0] else f"dim={dims[0]}" if len(dims) == 1 else f"dim={tuple(dims)}"
+        label = column.name.rpartition(".")[2]
+        way_out = f"declare it: {label} = bw.ragged({named})"
+        raise column.mismatch(tensors, odd, "equal shapes unless it is declared ragged", way_out)
+
+
+@dataclass(frozen=True)
+class ScalarField(Field):
+    """See `scalar`."""
+
+    @override
+    def gather(self, column: Column, context: Context) -> Scalars:
+        return Scalars(settle(column.numbers()))
+
+
+@dataclass(frozen=True)
+class OpaqueField(Field):
+    """See `opaque`."""
+
+    @override
+    def gather(self, column: Column, context: Context) -> Opaque:
+        return Opaque(list(column.values))
+
+
+@dataclass(frozen=True)
+class Aside(Field):
+    """See `aside`."""
+
+    @override
+    def gather(self, column: Column, context: Context) -> Value:
+        if all(isinstance(value, (bool, int, float)) for value in column.values):
+            return Scalars(settle(column.numbers()))
+        return Opaque(list(column.values))
+
+
+@dataclass(frozen=True)
+class RaggedField(Field):
+    """See `ragged`."""
+
+    dim: int | tuple[int, ...]
+    form: Form
+    padding: Padding
+    shift_by: tuple[str, ...] = ()
+    also: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.form not in get_args(Form):
+            raise Infeasible(f"form is {self.form!r}", f"pass one of {', '.join(map(repr, get_args(Form)))}")
+        if self.shift_by and not isinstance(self.dim, int):
+            raise Infeasible(f"an index field is ragged along one dimension, dim is {self.dim}", "pass dim=0 or dim=-1")
+
+    @property
+    @override
+    def after(self) -> tuple[str, ...]:
+        return self.shift_by
+
+    @override
+    def gather(self, column: Column, context: Context) -> Ragged:
+        flat = column.flat_numbers() if self.dim in (0, -1) else None
+        if flat is not None:
+            values, counts = flat
+            held: str = "local"
+            source: Any = settle(values)
+            dims: tuple[int, ...] = (0,)
+            axes: tuple[Layout, ...] = (context.layout(counts),)
+        else:
+            tensors = column.tensors()
+            shapes = column.shapes(tensors)
+            if not shapes[0]:
+                raise Infeasible(
+                    f"field {column.name!r} of {column.called(0)} has shape (), with no dimension to be ragged along",
+                    f"declare it: {column.name} = bw.scalar()",
+                )
+            held, source, dims = "list", tuple(tensors), normal_dims(self.dim, len(shapes[0]))
+            axes = tuple(context.layout([shape[d] for shape in shapes]) for d in dims)
+            if self.form == "list":
+                _alike_elsewhere(column, tensors, shapes, dims)
+        shift = tuple(_rows(column, target, context) for target in self.shift_by)
+        gathered = Ragged(held, source, axes=axes, dims=dims, form=self.form, padding=self.padding, shift=shift)
+        try:
+            if shift:
+                _points_inside(column, gathered, shift, self.shift_by)
+            return gathered.settled()
+        except RuntimeError:  # torch will not join them, and says so without naming the sample
+            if held == "list":
+                _alike_elsewhere(column, source, shapes, dims)
+            raise
+
+
+def _alike_elsewhere(
+    column: Column, tensors: Sequence[Tensor], shapes: Sequence[torch.Size], dims: tuple[int, ...]
+) -> None:
+    """Refuse samples that differ in size along another dimension than the ragged ones."""
+    first = shapes[0]
+    fixed = [d for d in range(len(first)) if d not in dims]
+    odd = next((n for n, shape in enumerate(shapes) if any(shape[d] != first[d] for d in fixed)), None)
+    if odd is not None:
+        named = dims[0] if len(dims) == 1 else dims
+        raise column.mismatch(
+            tensors,
+            odd,
+            f"equal sizes except along dim {named}",
+            f"name every ragged dimension: {column.name} = bw.ragged(dim=(...))",
+        )
+
+
+def _rows(column: Column, target: str, context: Context) -> Layout:
+    """How many elements of the field `target` each sample holds."""
+    value = context.beside(column.name, target)
+    if isinstance(value, Ragged):
+        return value.axes[0]
+    if isinstance(value, Scalars) and value.tensor.dtype is torch.int64:
+        return context.layout(value.tensor.tolist())
+    raise Infeasible(
+        f"field {column.name!r} is shifted by {target!r}, which is a {type(value).__name__} field",
+        f"shift by a field of whole numbers, or declare it: {target} = bw.ragged()",
+    )
+
+
+def _points_inside(column: Column, indices: Ragged, shift: tuple[Layout, ...], targets: tuple[str, ...]) -> None:
+    """Refuse indices outside their own sample; read on the packed form, which collating makes anyway."""
+    packed = indices.packed
+    if packed.is_floating_point() or packed.is_complex() or packed.dtype is torch.bool:
+        raise Infeasible(
+            f"field {column.name!r} holds {packed.dtype}, an index holds integers",
+            "convert it in the dataset",
+        )
+    if not indices.layout.total:
+        return
+    if len(shift) > 1 and (indices.dims[0] != 1 or packed.shape[0] != len(shift)):
+        raise Infeasible(
+            f"field {column.name!r} is shifted by {len(shift)} fields and has packed shape {tuple(packed.shape)}",
+            "give one field for each row of dim 0, and let dim 1 be the ragged one",
+        )
+    low = indices.addend()
+    counts = [indices.layout.repeated(target.counts) for target in shift]
+    high = low + (counts[0] if len(shift) == 1 else torch.stack(counts)).reshape(low.shape)
+    outside = (packed < low) | (packed >= high)
+    if not outside.any():
+        return
+    number = next(n for n in range(len(indices)) if _outside(indices, shift, n))
+    piece, held_counts = indices.sample(number), [target.counts[number] for target in shift]
+    held = " and ".join(f"{count} of {target!r}" for count, target in zip(held_counts, targets, strict=True))
+    raise Infeasible(
+        f"field {column.name!r} of {column.called(number)} (shape {tuple(piece.shape)}) holds indices from "
+        f"{piece.min().item()} to {piece.max().item()}, and that sample has {held}",
+        "index within the sample, from 0",
+    )
+
+
+def _outside(indices: Ragged, shift: tuple[Layout, ...], number: int) -> bool:
+    rows = indices.sample(number).unsqueeze(0) if len(shift) == 1 else indices.sample(number)
+    return any(
+        bool(((row < 0) | (row >= target.counts[number])).any()) for row, target in zip(rows, shift, strict=True)
+    )
+
+
+def stack() -> StackField:
+    """Samples of equal shape and dtype along a new first dimension.
+
+    Example:
+        >>> import torch, batchwright as bw
+        >>> bw.Collate(image=bw.stack())([{"image": torch.zeros(3, 2, 2)}, {"image": torch.ones(3, 2, 2)}])["image"].shape
+        torch.Size([2, 3, 2, 2])
+    """
+    return StackField()
+
+
+def ragged(
+    dim: int | Sequence[int] = 0,
+    *,
+    pad: float | complex | bool | None = None,
+    form: Form | None = None,
+    side: Side = "right",
+    multiple: int = 1,
+    menu: Sequence[int] | Sequence[Sequence[int]] = (),
+    shift_by: str | Sequence[str] = (),
+    also: Mapping[str, str] | None = None,
+) -> RaggedField:
+    """Samples that differ in length along `dim`, one dimension of a sample or several.
+
+    Args:
+        dim: the ragged dimension(s) of a sample.
+        pad: what padding holds. Given, the model sees the padded form unless `form` says otherwise.
+        form: what the batch, as a mapping, shows: `"packed"` (the default without `pad`), `"padded"`, `"jagged"` or
+            `"list"`. Every form stays available as `batch.fields[name].packed` and so on.
+        side: the side that is padded, `"right"` or `"left"`.
+        multiple: padded lengths are rounded up to a multiple of this.
+        menu: the only padded lengths that may occur; the smallest that fits is taken.
+        shift_by: the field that this one's values index. In the packed form each sample's indices are moved on by the
+            elements of earlier samples, and back again on `unbatch`. Several names: one for each row of dim 0.
+        also: further keys of the batch and what they hold: `"mask"`, `"lengths"`, `"first"`, `"offsets"`,
+            `"cu_seqlens"`, `"max_length"`, `"segments"` or `"positions"`.
+
+    Raises:
+        Infeasible: when built, if these do not fit each other; when collating, if samples differ elsewhere than along
+            `dim`, or an index points outside its own sample.
+
+    Example:
+        >>> import torch, batchwright as bw
+        >>> collate = bw.Collate(ids=bw.ragged(pad=0, also={"attention_mask": "mask"}))
+        >>> batch = collate([{"ids": torch.tensor([7, 8, 9])}, {"ids": torch.tensor([5])}])
+        >>> batch["ids"]
+        tensor([[7, 8, 9],
+                [5, 0, 0]])
+        >>> batch["attention_mask"]
+        tensor([[ True,  True,  True],
+                [ True, False, False]])
+    """
+    return RaggedField(
+        dim=dim if isinstance(dim, int) else tuple(dim),
+        form=form or ("packed" if pad is None else "padded"),
+        padding=Padding(
+            value=0 if pad is None else pad,
+            side=side,
+            multiple=multiple,
+            menu=tuple(entry if isinstance(entry, int) else tuple(entry) for entry in menu),  # type: ignore[arg-type]
+        ),
+        shift_by=(shift_by,) if isinstance(shift_by, str) else tuple(shift_by),
+        also=tuple((also or {}).items()),
+    )
+
+
+def scalar() -> ScalarField:
+    """One number a sample, as one vector: bool, int64, float64 or complex128, as Python's numbers are.
+
+    Example:
+        >>> import batchwright as bw
+        >>> bw.Collate(label=bw.scalar())([{"label": 3}, {"label": 4}])["label"]
+        tensor([3, 4])
+    """
+    return ScalarField()
+
+
+def opaque() -> OpaqueField:
+    """Anything at all, one a sample, left alone in a list.
+
+    Example:
+        >>> import batchwright as bw
+        >>> bw.Collate(path=bw.opaque())([{"path": "a.png"}, {"path": "b.png"}])["path"]
+        ['a.png', 'b.png']
+    """
+    return OpaqueField()
+
+
+def aside() -> Aside:
+    """A field for the side channel: found in `batch.aside`, never among what the model gets.
+
+    Example:
+        >>> import batchwright as bw
+        >>> batch = bw.Collate(sample_id=bw.aside(), label=bw.scalar())([{"sample_id": 17, "label": 3}])
+        >>> list(batch), batch.aside.sample_ids
+        (['label'], tensor([17]))
+    """
+    return Aside()

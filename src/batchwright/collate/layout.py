@@ -1,0 +1,157 @@
+"""How a packed dimension splits among samples: every index into it comes from here, and from nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ..errors import Infeasible
+
+__all__ = ["Layout"]
+
+Numbers = npt.NDArray[np.int64]
+
+_INT32_MOST = 2**31 - 1
+
+
+class Layout:
+    """The lengths of N stretches that lie end to end, and every tensor that indexes them, each built when first asked for.
+
+    Totals and the longest length are Python integers, known without touching a device.
+
+    Args:
+        counts: the N lengths, whole numbers of 0 or more.
+        device: where the tensors are to live.
+
+    Example:
+        >>> layout = Layout([2, 0, 3])
+        >>> layout.offsets, layout.max_length, layout.total
+        (tensor([0, 2, 2, 5]), 3, 5)
+        >>> layout.segments, layout.positions
+        (tensor([0, 0, 2, 2, 2]), tensor([0, 1, 0, 1, 2]))
+    """
+
+    def __init__(self, counts: Iterable[int], device: torch.device | str = "cpu") -> None:
+        self.counts = tuple(counts)
+        self.device = torch.device(device)
+        self.max_length = max(self.counts, default=0)
+        self.min_length = min(self.counts, default=0)
+        self.total = sum(self.counts)
+        self._elsewhere: dict[torch.device, Layout] = {}
+        if self.min_length < 0:
+            raise Infeasible(f"a length is {self.min_length}, the least is 0", "pass lengths of 0 or more")
+
+    def on(self, device: torch.device) -> Layout:
+        """The same layout with its tensors on `device`; asked twice, it is the same object and shares its tensors."""
+        if device == self.device:
+            return self
+        if device not in self._elsewhere:
+            self._elsewhere[device] = Layout(self.counts, device)
+        return self._elsewhere[device]
+
+    @cached_property
+    def starts(self) -> tuple[int, ...]:
+        """N + 1 Python integers: where each stretch begins, and at last where all end."""
+        return tuple(accumulate(self.counts, initial=0))
+
+    @cached_property
+    def lengths(self) -> Tensor:
+        """int64, N: the length of each stretch."""
+        return self._tensor(self._lengths)
+
+    @cached_property
+    def offsets(self) -> Tensor:
+        """int64, N + 1: `starts` as a tensor."""
+        return self._tensor(np.array(self.starts, dtype=np.int64))
+
+    @property
+    def first(self) -> Tensor:
+        """int64, N: the packed index at which each stretch begins."""
+        return self.offsets[:-1]
+
+    @cached_property
+    def cu_seqlens(self) -> Tensor:
+        """int32, N + 1: `offsets` in the width that variable-length attention kernels read."""
+        if self.total > _INT32_MOST:
+            raise Infeasible(
+                f"{self.total} packed elements do not fit 32-bit offsets, which end at {_INT32_MOST}",
+                "use `offsets`, or pack fewer samples",
+            )
+        return self.offsets.to(torch.int32)
+
+    @cached_property
+    def segments(self) -> Tensor:
+        """int64, total: which stretch each packed element belongs to."""
+        return self._repeated(np.arange(len(self.counts)))
+
+    @cached_property
+    def positions(self) -> Tensor:
+        """int64, total: the place of each packed element within its own stretch."""
+        return self._numbered(-self._starts)
+
+    def repeated(self, values: Sequence[int]) -> Tensor:
+        """int64, total: the value of each stretch at each of its elements."""
+        return self._repeated(np.asarray(values, dtype=np.int64))
+
+    def _repeated(self, values: Numbers) -> Tensor:
+        if self.device.type == "cpu":  # where numpy is several times as fast as torch
+            return torch.from_numpy(values.repeat(self._lengths))
+        return torch.repeat_interleave(self._tensor(values), self.lengths, output_size=self.total)
+
+    def _numbered(self, values: Numbers) -> Tensor:
+        """The value of each stretch at each of its elements, raised by the element's place in the packed dimension."""
+        repeated = self._repeated(values)
+        return repeated.add_(torch.arange(self.total, device=self.device))
+
+    def _tensor(self, numbers: Numbers) -> Tensor:
+        return torch.from_numpy(numbers).to(self.device, non_blocking=True)
+
+    @cached_property
+    def _lengths(self) -> Numbers:
+        return np.array(self.counts, dtype=np.int64)
+
+    @cached_property
+    def _starts(self) -> Numbers:
+        return self._lengths.cumsum() - self._lengths
+
+    def mask(self, length: int, side: str = "right") -> Tensor:
+        """bool, N x length: True where a padded array of that length holds a real element."""
+        places = torch.arange(length, device=self.device)
+        if side == "left":
+            return places >= length - self.lengths[:, None]
+        return places < self.lengths[:, None]
+
+    def packed_to_padded(self, length: int, side: str = "right") -> Tensor:
+        """int64, total: the place of each packed element in the flattened N x length padded array."""
+        moves = np.arange(len(self.counts)) * length - self._starts
+        if side == "left":
+            moves += length - self._lengths
+        return self._numbered(moves)
+
+    def padded_to_packed(self, length: int, side: str = "right") -> Tensor:
+        """int64, N x length: the packed index of each padded slot, -1 where the slot is padding."""
+        slots = torch.full((len(self.counts) * length,), -1, dtype=torch.int64, device=self.device)
+        slots[self.packed_to_padded(length, side)] = torch.arange(self.total, device=self.device)
+        return slots.view(len(self.counts), length)
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Layout) and self.counts == other.counts
+
+    def __hash__(self) -> int:
+        return hash(self.counts)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Layout, (self.counts, str(self.device))
+
+    def __repr__(self) -> str:
+        return f"Layout({len(self)} stretches, {self.total} elements, longest {self.max_length})"

@@ -1,0 +1,134 @@
+"""Media: none, one or many items a sample, all items of the batch in one tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from torch import Tensor
+from typing_extensions import override
+
+from ..errors import Infeasible
+from .column import Column
+from .fields import Context, Field, StackField
+from .layout import Layout
+from .values import Fill, Transfer, Value
+
+__all__ = ["Media", "MediaField", "media"]
+
+
+@dataclass(frozen=True)
+class Media(Value):
+    """The items of all samples end to end, and how many each sample has.
+
+    Args:
+        items: the items, collated as one field; None where no sample has any.
+        counts: how many items each sample has.
+        kinds: how each sample held its items, so that it gets them back so: `"none"`, `"one"` or `"many"`.
+    """
+
+    items: Value | None
+    counts: Layout
+    kinds: tuple[str, ...]
+
+    @property
+    @override
+    def model(self) -> Any:
+        return None if self.items is None else self.items.model
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+    @override
+    def sample(self, number: int) -> Any:
+        if self.kinds[number] == "none":
+            return None
+        start = self.counts.starts[number]
+        own = [self._item(start + n) for n in range(self.counts.counts[number])]
+        return own[0] if self.kinds[number] == "one" else own
+
+    def _item(self, number: int) -> Any:
+        if self.items is None:
+            raise IndexError(number)
+        return self.items.sample(number)
+
+    @override
+    def transferred(self, transfer: Transfer) -> Media:
+        return Media(self.items and self.items.transferred(transfer), self.counts, self.kinds)
+
+    @override
+    def select(self, numbers: Sequence[int]) -> Media:
+        wanted = [n for number in numbers for n in range(*self.counts.starts[number : number + 2])]
+        items = self.items.select(wanted) if self.items is not None and wanted else None
+        counts = Layout(self.counts.counts[number] for number in numbers)
+        return Media(items, counts, tuple(self.kinds[number] for number in numbers))
+
+    @override
+    def also(self, what: str) -> Any:
+        layout = self.counts
+        if isinstance(self.model, Tensor):
+            layout = layout.on(self.model.device)
+        match what:
+            case "counts":
+                return layout.lengths
+            case "offsets":
+                return layout.offsets
+            case "segments":
+                return layout.segments
+        if self.items is None:
+            return None
+        return self.items.also(what)
+
+    @property
+    @override
+    def fill(self) -> Fill | None:
+        return None if self.items is None else self.items.fill
+
+
+@dataclass(frozen=True)
+class MediaField(Field):
+    """See `media`."""
+
+    item: Field
+    also: tuple[tuple[str, str], ...] = ()
+
+    @override
+    def gather(self, column: Column, context: Context) -> Media:
+        kinds, per_sample = [], []
+        for value in column.values:
+            many = isinstance(value, (list, tuple))
+            kinds.append("none" if value is None else "many" if many else "one")
+            per_sample.append([] if value is None else list(value) if many else [value])
+        counts = context.layout([len(items) for items in per_sample])
+        owners = [number for number, items in enumerate(per_sample) for _ in items]
+        joined = Column(column.name, list(chain.from_iterable(per_sample)), lambda n: column.called(owners[n]))
+        items = self.item.gather(joined, context) if owners else None
+        return Media(items, counts, tuple(kinds))
+
+
+def media(item: Field | None = None, *, also: dict[str, str] | None = None) -> MediaField:
+    """None, one or many items a sample: `None`, an item, or a list of items. All items of the batch become one field.
+
+    The model gets the items of all samples end to end (None where no sample has one).
+
+    Args:
+        item: how items are collated: `bw.stack()` (the default), `bw.resized(...)`, `bw.ragged(...)`.
+        also: further keys of the batch: `"counts"` (items a sample), `"offsets"`, `"segments"` (the sample of each item),
+            or what `item` offers.
+
+    Example:
+        >>> import torch, batchwright as bw
+        >>> collate = bw.Collate(images=bw.media(also={"image_counts": "counts"}))
+        >>> one, two = torch.zeros(3, 4, 4), torch.ones(3, 4, 4)
+        >>> batch = collate([{"images": [one, two]}, {"images": None}, {"images": one}])
+        >>> batch["images"].shape, batch["image_counts"]
+        (torch.Size([3, 3, 4, 4]), tensor([2, 0, 1]))
+    """
+    item = item or StackField()
+    if item.after or isinstance(item, MediaField):
+        raise Infeasible(
+            f"items of a media field are declared as {item!r}", "declare items as bw.stack() or bw.resized(...)"
+        )
+    return MediaField(item, tuple((also or {}).items()))

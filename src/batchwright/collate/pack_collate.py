@@ -1,0 +1,87 @@
+"""`Collate.packs`: a collate function for two-level batches, packs of samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..errors import Infeasible
+from .batch import Batch
+from .fields import RaggedField
+from .packs import PackRules, laid_out
+from .representations import Ragged
+from .values import Scalars, Value
+
+if TYPE_CHECKING:
+    from .collate import Collate
+
+__all__ = ["PackCollate"]
+
+
+class PackCollate:
+    """See `Collate.packs`."""
+
+    def __init__(
+        self,
+        collate: Collate,
+        rules: PackRules,
+        *,
+        along: Sequence[str] | None,
+        also: Mapping[str, str],
+    ) -> None:
+        declared = collate.fields
+        fitting = [
+            name
+            for name, field in declared.items()
+            if isinstance(field, RaggedField) and field.dim == 0 and not field.shift_by
+        ]
+        self._along = tuple(fitting if along is None else along)
+        stray = [name for name in (*self._along, *rules.seams) if name not in fitting]
+        if stray or not self._along:
+            raise Infeasible(
+                f"packs are made of fields that are ragged along dim 0: {fitting or 'none is declared'}; "
+                f"asked for {stray or list(self._along)}",
+                "declare them as bw.ragged()",
+            )
+        self._rules = rules
+        self._also = {key: (self._along[0], what) for key, what in also.items()}
+        form = "list" if rules.fills else "packed"  # pieces go straight into their packs
+        fields = {name: replace(declared[name], form=form, also=()) for name in self._along}
+        for name in self._along:
+            if declared[name].also:
+                raise Infeasible(
+                    f"field {name!r} is packed and has also={dict(declared[name].also)} of its own",
+                    "name the further keys once: collate.packs(also=...)",
+                )
+        self._collate = type(collate)({**declared, **fields})
+
+    def __call__(self, packs: Sequence[Any]) -> Batch:
+        """Collate packs, lists of samples; a plain list of samples is one pack."""
+        if not len(packs):
+            raise Infeasible("there are 0 packs in the batch", "leave empty batches out of the batch sampler")
+        two_level = isinstance(packs[0], list)
+        rows = list(packs) if two_level else [packs]
+        sizes = [len(row) for row in rows]
+        if not all(sizes):
+            raise Infeasible(f"pack {sizes.index(0)} has 0 samples", "leave empty packs out of the plan")
+        samples = [sample for row in rows for sample in row]
+        root, labels, called = self._collate.gathered(samples)
+        ragged: dict[str, Ragged] = {name: root.children[name] for name in self._along}  # type: ignore[misc]
+        children: dict[str, Value] = {**root.children, **laid_out(ragged, sizes, self._rules, called)}
+        return Batch(
+            replace(root, children=children),
+            also={**self._collate.also, **self._also},
+            asides=self._collate.asides,
+            labels={**labels, "pack": _numbers(sizes)},
+        )
+
+    def __repr__(self) -> str:
+        return f"{self._collate!r}.packs(along={self._along}, {self._rules!r})"
+
+
+def _numbers(sizes: Sequence[int]) -> Scalars:
+    """The pack of each sample."""
+    return Scalars(torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes)))

@@ -1,0 +1,397 @@
+"""A field whose samples differ in length, in every form that a model may ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeVar
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
+from typing_extensions import override
+
+from ..errors import Infeasible
+from .axes import Lengths, elements, layouts, normal_dims
+from .layout import Layout
+from .memory import destination
+from .padding import Padding, pad, pad_grid, unpad, unpad_grid
+from .values import Fill, Transfer, Value
+
+__all__ = ["Form", "Ragged"]
+
+Form = Literal["list", "padded", "packed", "jagged"]
+Result = TypeVar("Result")
+
+_DESCRIPTIONS = ("lengths", "first", "offsets", "cu_seqlens", "max_length", "segments", "positions", "mask")
+
+
+class Ragged(Value):
+    """N samples that differ in length along one dimension or several, held once, shown in any form.
+
+    Each form is computed when first asked for and kept; all are differentiable and lose nothing, for every dtype.
+    Index fields (`shift_by`) count within their own sample in the list, padded and jagged forms, and within the packed
+    form of the field they point into in the packed form: that is where an index must span samples.
+
+    Build one with `Ragged.from_list`, `from_packed`, `from_padded` or `from_jagged`, or let `Collate` do it.
+
+    Example:
+        >>> words = Ragged.from_list([torch.tensor([5, 6, 7]), torch.tensor([8])])
+        >>> words.packed, words.offsets
+        (tensor([5, 6, 7, 8]), tensor([0, 3, 4]))
+        >>> words.padded
+        tensor([[5, 6, 7],
+                [8, 0, 0]])
+        >>> Ragged.from_padded(words.padded, words.lengths).list
+        (tensor([5, 6, 7]), tensor([8]))
+    """
+
+    def __init__(
+        self,
+        held: str,
+        source: Any,
+        *,
+        axes: tuple[Layout, ...],
+        dims: tuple[int, ...],
+        form: Form = "packed",
+        padding: Padding | None = None,
+        shift: tuple[Layout, ...] = (),
+        layout: Layout | None = None,
+    ) -> None:
+        self._held = held
+        self._known: dict[str, Any] = {held: source}
+        self._axes = axes
+        self._shift = shift
+        self._layout = layout or elements(axes)
+        self.dims = dims
+        self.form = form
+        self.padding = padding or Padding()
+
+    @classmethod
+    def from_list(
+        cls, pieces: Sequence[Tensor], *, dim: int | tuple[int, ...] = 0, padding: Padding | None = None
+    ) -> Ragged:
+        """From N tensors that may differ in length along `dim` (one dimension of a sample, or several)."""
+        if not pieces:
+            raise Infeasible("there are 0 pieces, the least is 1", "pass at least one tensor")
+        dims = normal_dims(dim, pieces[0].ndim)
+        axes = tuple(Layout(piece.shape[d] for piece in pieces) for d in dims)
+        return cls("list", tuple(pieces), axes=axes, dims=dims, form="list", padding=padding)
+
+    @classmethod
+    def from_packed(
+        cls,
+        values: Tensor,
+        lengths: Lengths | tuple[Lengths, ...],
+        *,
+        dim: int | tuple[int, ...] = 0,
+        padding: Padding | None = None,
+    ) -> Ragged:
+        """From samples that lie end to end along the first of `dim`; for several ragged axes a tuple of lengths each."""
+        axes = layouts(lengths)
+        dims = normal_dims(dim, values.ndim + len(axes) - 1)
+        ragged = cls("local", values, axes=axes, dims=dims, padding=padding)
+        if values.shape[dims[0]] != ragged._layout.total:
+            raise Infeasible(
+                f"the packed dimension holds {values.shape[dims[0]]} elements, the lengths sum to {ragged._layout.total}",
+                "pass the lengths that belong to these values",
+            )
+        return ragged
+
+    @classmethod
+    def from_padded(
+        cls,
+        values: Tensor,
+        lengths: Lengths | tuple[Lengths, ...],
+        *,
+        dim: int | tuple[int, ...] = 0,
+        padding: Padding | None = None,
+    ) -> Ragged:
+        """From an N x ... tensor and the true lengths of its samples; `padding.side` says where the padding is."""
+        axes = layouts(lengths)
+        dims = normal_dims(dim, values.ndim - 1)
+        for d, axis in zip(dims, axes, strict=True):
+            if len(axis) != len(values) or axis.max_length > values.shape[d + 1]:
+                raise Infeasible(
+                    f"{len(axis)} lengths of up to {axis.max_length} do not fit a padded shape {tuple(values.shape)}",
+                    "pass one length a sample, none longer than the padded dimension",
+                )
+        return cls("padded", values, axes=axes, dims=dims, form="padded", padding=padding)
+
+    @classmethod
+    def from_jagged(
+        cls, nested: Tensor, lengths: tuple[Lengths, ...] = (), *, dim: int | tuple[int, ...] = 0
+    ) -> Ragged:
+        """From a `torch.nested` tensor of jagged layout; for several ragged axes with the lengths along each."""
+        offsets: Tensor = nested.offsets()  # type: ignore[attr-defined]  # of jagged tensors alone
+        axes = layouts(lengths) if lengths else (Layout(offsets.diff().tolist()),)
+        dims = normal_dims(dim, nested.ndim + len(axes) - 2)
+        values = nested.values()
+        return cls("local", values, axes=axes, dims=dims, form="jagged")
+
+    @property
+    def list(self) -> tuple[Tensor, ...]:
+        """The samples, one tensor each (views of the packed form, where that is what is held)."""
+        return self._once("list", self._make_list)
+
+    @property
+    def packed(self) -> Tensor:
+        """The samples end to end; several ragged axes are flattened into one, row by row. Index fields are shifted."""
+        return self._once("packed", self._make_packed)
+
+    @property
+    def padded(self) -> Tensor:
+        """N x ...: every sample filled up with `padding.value` to a common length."""
+        return self._once("padded", self._make_padded)
+
+    @property
+    def jagged(self) -> Tensor:
+        """A `torch.nested` tensor over the packed memory; fields of equal lengths share its offsets."""
+        return self._once("jagged", self._make_jagged)
+
+    def sequence(self) -> PackedSequence:
+        """The time-major form that torch's recurrent modules take (they restore the order of samples themselves)."""
+        if self.dims != (0,) or self._layout.min_length == 0:
+            raise Infeasible(
+                f"a PackedSequence is ragged along dim 0 with lengths of 1 or more; this field is ragged along "
+                f"{self.dims} and its shortest length is {self._layout.min_length}",
+                "leave empty samples out",
+            )
+        right = self.padded if self.padding.side == "right" else Ragged.from_list(self.list).padded
+        lengths = torch.tensor(self._layout.counts)
+        return pack_padded_sequence(right, lengths, batch_first=True, enforce_sorted=False)
+
+    def _once(self, name: str, make: Callable[[], Result]) -> Result:
+        known: Result | None = self._known.get(name)
+        if known is not None:
+            return known
+        made = make()
+        if torch.is_grad_enabled() or not self._tensor.requires_grad:  # a form made without its graph is not kept
+            self._known[name] = made
+        return made
+
+    def _local(self) -> Tensor:
+        """The packed form before any shift."""
+        return self._once("local", self._make_local)
+
+    def _make_local(self) -> Tensor:
+        if self._held == "packed":
+            packed: Tensor = self._known["packed"]
+            return packed - self.addend() if self._shift else packed
+        pieces = self.list
+        if len(self.dims) > 1:
+            first, end = self.dims[0], self.dims[0] + len(self.dims)
+            together = range(first, end)
+            pieces = tuple(piece.movedim(self.dims, tuple(together)).flatten(first, end - 1) for piece in pieces)
+        shape = list(pieces[0].shape)
+        shape[self.dims[0]] = self._layout.total
+        return torch.cat(pieces, self.dims[0], out=destination(pieces, shape))
+
+    def _make_packed(self) -> Tensor:
+        if not self._shift:
+            return self._local()
+        if self._held == "list" and "local" not in self._known:
+            return self._make_local().add_(self.addend())  # fresh memory, and indices have no gradient
+        return self._local() + self.addend()
+
+    def addend(self) -> Tensor:
+        """What the packed form adds to each element: how many elements of the other field the earlier samples hold."""
+        repeated = [self.layout.repeated(target.starts[:-1]) for target in self._shift]
+        addend = repeated[0] if len(repeated) == 1 else torch.stack(repeated)
+        trailing = self._tensor_ndim() - 1 - self.dims[0]
+        return addend.reshape(*addend.shape, *[1] * trailing).to(self._tensor.dtype)
+
+    def _make_list(self) -> tuple[Tensor, ...]:
+        counts = [axis.counts for axis in self._axes]
+        if self._held == "padded":
+            if len(self.dims) == 1:
+                pieces = unpad(self._known["padded"], counts[0], dim=self.dims[0], side=self.padding.side)
+                return tuple(pieces)
+            return unpad_grid(self._known["padded"], counts, dims=self.dims, side=self.padding.side)
+        first = self.dims[0]
+        pieces = tuple(self._local().split_with_sizes(self._layout.counts, first))
+        if len(self.dims) == 1:
+            return pieces
+        together = tuple(range(first, first + len(self.dims)))
+        return tuple(
+            piece.reshape(*piece.shape[:first], *shape, *piece.shape[first + 1 :]).movedim(together, self.dims)
+            for piece, shape in zip(pieces, zip(*counts, strict=True), strict=True)
+        )
+
+    def _make_padded(self) -> Tensor:
+        extents = self.padding.extents([axis.max_length for axis in self._axes])
+        value, side = self.padding.value, self.padding.side
+        if len(self.dims) == 1:
+            return pad(self.list, self.layout, dim=self.dims[0], length=extents[0], value=value, side=side)
+        return pad_grid(self.list, dims=self.dims, extents=extents, value=value, side=side)
+
+    def _make_jagged(self) -> Tensor:
+        layout = self.layout
+        return torch.nested.nested_tensor_from_jagged(
+            self._local(),
+            layout.offsets,
+            jagged_dim=self.dims[0] + 1,
+            min_seqlen=layout.min_length,
+            max_seqlen=layout.max_length,
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the field lives."""
+        return self._tensor.device
+
+    @property
+    def layout(self) -> Layout:
+        """How the packed dimension splits among the samples."""
+        return self._layout.on(self.device)
+
+    @property
+    def axes(self) -> tuple[Layout, ...]:
+        """The lengths along each ragged axis; `layout` holds their products."""
+        return tuple(axis.on(self.device) for axis in self._axes)
+
+    @property
+    def lengths(self) -> Tensor:
+        """int64, N."""
+        return self.layout.lengths
+
+    @property
+    def first(self) -> Tensor:
+        """int64, N: the packed index of each sample's first element."""
+        return self.layout.first
+
+    @property
+    def offsets(self) -> Tensor:
+        """int64, N + 1."""
+        return self.layout.offsets
+
+    @property
+    def cu_seqlens(self) -> Tensor:
+        """int32, N + 1."""
+        return self.layout.cu_seqlens
+
+    @property
+    def max_length(self) -> int:
+        """The longest sample, a Python integer."""
+        return self._layout.max_length
+
+    @property
+    def segments(self) -> Tensor:
+        """int64: the sample of each packed element."""
+        return self.layout.segments
+
+    @property
+    def positions(self) -> Tensor:
+        """int64: the place of each packed element within its sample."""
+        return self.layout.positions
+
+    @property
+    def mask(self) -> Tensor:
+        """bool, of the padded form's ragged shape: True where a sample's own element is."""
+        if len(self.dims) == 1:
+            return self.layout.mask(self.padded.shape[self.dims[0] + 1], self.padding.side)
+        together = [
+            axis.mask(self.padded.shape[d + 1], self.padding.side) for d, axis in zip(self.dims, self.axes, strict=True)
+        ]
+        mask = together[0]
+        for axis_mask in together[1:]:
+            mask = mask.unsqueeze(-1) & axis_mask.reshape(len(mask), *[1] * (mask.ndim - 1), -1)
+        return mask
+
+    @property
+    def packed_to_padded(self) -> Tensor:
+        """int64: the place of each packed element in the padded form, its first two dimensions flattened."""
+        self._one_axis("packed_to_padded")
+        return self.layout.packed_to_padded(self.padded.shape[1], self.padding.side)
+
+    @property
+    def padded_to_packed(self) -> Tensor:
+        """int64, N x length: the packed index of each padded place, -1 for padding."""
+        self._one_axis("padded_to_packed")
+        return self.layout.padded_to_packed(self.padded.shape[1], self.padding.side)
+
+    def _one_axis(self, what: str) -> None:
+        if self.dims != (0,):
+            raise Infeasible(
+                f"{what} maps fields ragged along dim 0; this one is ragged along {self.dims}", "use `mask`"
+            )
+
+    @property
+    @override
+    def model(self) -> Any:
+        return getattr(self, self.form)
+
+    @override
+    def also(self, what: str) -> Any:
+        if what not in _DESCRIPTIONS:
+            raise Infeasible(f"a ragged field has no {what!r}", f"ask for one of {', '.join(_DESCRIPTIONS)}")
+        return getattr(self, what)
+
+    @property
+    @override
+    def fill(self) -> Fill:
+        if self.form != "padded":
+            return Fill(self._layout.total, 0)
+        places = len(self._layout)
+        for d in self.dims:
+            places *= self.padded.shape[d + 1]
+        return Fill(self._layout.total, places - self._layout.total)
+
+    def __len__(self) -> int:
+        return len(self._layout)
+
+    @override
+    def sample(self, number: int) -> Tensor:
+        return self.list[number]
+
+    @override
+    def transferred(self, transfer: Transfer) -> Ragged:
+        source = self._known[self._held]
+        if self._held == "list":
+            return self._with(self._held, tuple(transfer(piece) for piece in source))
+        return self._with(self._held, transfer(source))
+
+    @override
+    def select(self, numbers: Sequence[int]) -> Ragged:
+        axes = tuple(Layout(axis.counts[number] for number in numbers) for axis in self._axes)
+        pieces = tuple(self.list[number] for number in numbers)
+        shift = tuple(Layout(target.counts[number] for number in numbers) for target in self._shift)
+        chosen = Ragged("list", pieces, axes=axes, dims=self.dims, form=self.form, padding=self.padding, shift=shift)
+        return chosen.settled()
+
+    def settled(self) -> Ragged:
+        """The same field holding the form that the model sees, and nothing else."""
+        held = {"list": "list", "padded": "padded", "packed": "packed", "jagged": "local"}[self.form]
+        source = self._local() if held == "local" else getattr(self, held)
+        return self._with(held, source)
+
+    def _with(self, held: str, source: Any) -> Ragged:
+        return Ragged(
+            held,
+            source,
+            axes=self._axes,
+            dims=self.dims,
+            form=self.form,
+            padding=self.padding,
+            shift=self._shift,
+            layout=self._layout,
+        )
+
+    @property
+    def _tensor(self) -> Tensor:
+        source = self._known[self._held]
+        first: Tensor = source[0] if self._held == "list" else source
+        return first
+
+    def _tensor_ndim(self) -> int:
+        """The number of dimensions of the packed form."""
+        more = {"list": 1 - len(self.dims), "padded": -len(self.dims)}
+        return self._tensor.ndim + more.get(self._held, 0)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_known": {self._held: self._known[self._held]}}
+
+    def __repr__(self) -> str:
+        return (
+            f"Ragged({len(self)} samples of up to {tuple(axis.max_length for axis in self._axes)}, dims {self.dims}, "
+            f"{self._tensor.dtype}, form {self.form!r})"
+        )

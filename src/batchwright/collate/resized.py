@@ -1,0 +1,202 @@
+"""Images and other grids of different heights and widths, brought to one size and stacked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+from typing_extensions import override
+
+from ..errors import Infeasible
+from .column import Column
+from .fields import Context, Field
+from .memory import destination
+from .padding import pad_grid
+from .values import Fill, Transfer, Value
+
+__all__ = ["Grid", "ResizedField", "resized"]
+
+How = Literal["resize", "pad"]
+Mode = Literal["bilinear", "bicubic", "nearest"]
+
+
+@dataclass(frozen=True)
+class Grid(Value):
+    """N x ... x H x W, and the height and width that each sample had."""
+
+    tensor: Tensor
+    sizes: tuple[tuple[int, int], ...]
+    how: How
+
+    @property
+    @override
+    def model(self) -> Tensor:
+        return self.tensor
+
+    def __len__(self) -> int:
+        return len(self.tensor)
+
+    @override
+    def sample(self, number: int) -> Tensor:
+        """The sample: exactly as it was where it was padded, at the common size where it was resized."""
+        if self.how == "resize":
+            return self.tensor[number]
+        height, width = self.sizes[number]
+        return self.tensor[number, ..., :height, :width]
+
+    @override
+    def transferred(self, transfer: Transfer) -> Grid:
+        return Grid(transfer(self.tensor), self.sizes, self.how)
+
+    @override
+    def select(self, numbers: Sequence[int]) -> Grid:
+        chosen = self.tensor[torch.tensor(numbers, device=self.tensor.device)]
+        return Grid(chosen, tuple(self.sizes[number] for number in numbers), self.how)
+
+    @override
+    def also(self, what: str) -> Any:
+        sizes = torch.tensor(self.sizes, device=self.tensor.device)
+        if what == "sizes":
+            return sizes
+        if what == "mask":
+            if self.how == "resize":
+                return torch.ones(len(self), *self.tensor.shape[-2:], dtype=torch.bool, device=sizes.device)
+            height, width = (torch.arange(extent, device=sizes.device) for extent in self.tensor.shape[-2:])
+            return (height < sizes[:, :1])[:, :, None] & (width < sizes[:, 1:])[:, None, :]
+        raise Infeasible(f"a resized field has no {what!r}", "ask for 'sizes' or 'mask'")
+
+    @property
+    @override
+    def fill(self) -> Fill:
+        places = len(self) * self.tensor.shape[-2] * self.tensor.shape[-1]
+        real = places if self.how == "resize" else sum(height * width for height, width in self.sizes)
+        return Fill(real, places - real)
+
+
+@dataclass(frozen=True)
+class ResizedField(Field):
+    """See `resized`."""
+
+    size: tuple[int, int] | Literal["largest"]
+    multiple: int
+    how: How
+    mode: Mode
+    antialias: bool
+    pad: float
+    also: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.how not in get_args(How) or self.mode not in get_args(Mode):
+            raise Infeasible(
+                f"how is {self.how!r} and mode is {self.mode!r}",
+                f"pass how from {get_args(How)} and mode from {get_args(Mode)}",
+            )
+        if self.size != "largest" and (len(self.size) != 2 or min(self.size) < 1):
+            raise Infeasible(f"size is {self.size}", "pass size=(height, width), each 1 or more, or size='largest'")
+        if self.multiple < 1:
+            raise Infeasible(f"multiple is {self.multiple}, the least is 1", "pass multiple=1 or more")
+
+    @override
+    def gather(self, column: Column, context: Context) -> Grid:
+        images = column.tensors()
+        leading = images[0].shape[:-2]
+        for number, image in enumerate(images):
+            if image.ndim < 2 or image.shape[:-2] != leading or 0 in image.shape:
+                raise column.mismatch(
+                    images, number, "equal sizes but for height and width, none of them 0", "check this sample's image"
+                )
+        sizes = tuple((image.shape[-2], image.shape[-1]) for image in images)
+        extents = self._extents(sizes)
+        if self.how == "pad":
+            self._fits(column, images, extents)
+            dims = (images[0].ndim - 2, images[0].ndim - 1)
+            return Grid(pad_grid(images, dims=dims, extents=extents, value=self.pad), sizes, self.how)
+        scaled = [self._scaled(column, image, extents) for image in images]
+        shape = [len(scaled), *leading, *extents]
+        return Grid(torch.stack(scaled, out=destination(scaled, shape)), sizes, self.how)
+
+    def _extents(self, sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+        if self.size == "largest":
+            height, width = max(height for height, _ in sizes), max(width for _, width in sizes)
+        else:
+            height, width = self.size
+        return -(-height // self.multiple) * self.multiple, -(-width // self.multiple) * self.multiple
+
+    @staticmethod
+    def _fits(column: Column, images: Sequence[Tensor], extents: tuple[int, int]) -> None:
+        for number, image in enumerate(images):
+            if image.shape[-2] > extents[0] or image.shape[-1] > extents[1]:
+                raise Infeasible(
+                    f"field {column.name!r} of {column.called(number)} has shape {tuple(image.shape)}, "
+                    f"larger than the {extents} it is padded to",
+                    "pass size='largest' or how='resize'",
+                )
+
+    def _scaled(self, column: Column, image: Tensor, extents: tuple[int, int]) -> Tensor:
+        if tuple(image.shape[-2:]) == extents:
+            return image
+        if self.mode == "nearest":
+            return _nearest(image, extents)
+        if not (image.is_floating_point() or image.dtype is torch.uint8):
+            raise Infeasible(
+                f"field {column.name!r} holds {image.dtype}, which has no {self.mode} values in between",
+                "pass mode='nearest' (masks, labels), or convert the image in the dataset",
+            )
+        planes = image.reshape(1, -1, *image.shape[-2:])
+        grown = interpolate(planes, size=extents, mode=self.mode, antialias=self.antialias, align_corners=False)
+        return grown.reshape(*image.shape[:-2], *extents)
+
+
+def _nearest(image: Tensor, extents: tuple[int, int]) -> Tensor:
+    """The nearest pixel's own value, for any dtype: torch's `nearest-exact`, index floor((i + 1/2) * in / out)."""
+    for dim, extent in ((-2, extents[0]), (-1, extents[1])):
+        numbers = torch.arange(extent, device=image.device)
+        image = image.index_select(dim, (2 * numbers + 1) * image.shape[dim] // (2 * extent))
+    return image
+
+
+def resized(
+    size: Sequence[int] | Literal["largest"] = "largest",
+    *,
+    multiple: int = 1,
+    how: How = "resize",
+    mode: Mode = "bilinear",
+    antialias: bool = True,
+    pad: float = 0,
+    also: dict[str, str] | None = None,
+) -> ResizedField:
+    """Grids (... x H x W) of different heights and widths, brought to one size and stacked N x ... x H x W.
+
+    Args:
+        size: the common (height, width), or `"largest"`: the largest of each in the batch.
+        multiple: both are rounded up to a multiple of this.
+        how: `"resize"` interpolates every image to the common size; `"pad"` fills it up at the bottom and the right, and
+            is undone exactly by `unbatch`.
+        mode: `"bilinear"` or `"bicubic"` as torch's `interpolate` (float or uint8), or `"nearest"` for masks of any
+            dtype, whose values stay what they are.
+        antialias: whether the first two smooth when they shrink.
+        pad: what padding holds.
+        also: further keys of the batch: `"sizes"` (int64, N x 2, the original heights and widths) or `"mask"` (bool,
+            N x H x W, True where an image is).
+
+    Example:
+        >>> import torch, batchwright as bw
+        >>> collate = bw.Collate(image=bw.resized(multiple=8, how="pad", also={"image_sizes": "sizes"}))
+        >>> batch = collate([{"image": torch.ones(3, 10, 6)}, {"image": torch.ones(3, 7, 9)}])
+        >>> batch["image"].shape, batch["image_sizes"].tolist()
+        (torch.Size([2, 3, 16, 16]), [[10, 6], [7, 9]])
+    """
+    chosen: Any = size if size == "largest" else tuple(size)
+    return ResizedField(
+        size=chosen,
+        multiple=multiple,
+        how=how,
+        mode=mode,
+        antialias=antialias,
+        pad=pad,
+        also=tuple((also or {}).items()),
+    )

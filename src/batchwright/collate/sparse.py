@@ -1,0 +1,102 @@
+"""Sparse matrices, one a sample, as one block-diagonal matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from ..errors import Infeasible
+from .column import Column
+from .fields import Context, Field
+from .layout import Layout
+from .values import Transfer, Value
+
+__all__ = ["BlockDiagonal", "BlockDiagonalField", "block_diagonal"]
+
+
+@dataclass(frozen=True)
+class BlockDiagonal(Value):
+    """One sparse COO matrix whose diagonal blocks are the samples' matrices, and the size of each block."""
+
+    matrix: Tensor
+    rows: Layout
+    columns: Layout
+    entries: Layout
+
+    @property
+    @override
+    def model(self) -> Tensor:
+        return self.matrix
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @override
+    def sample(self, number: int) -> Tensor:
+        row, column = self.rows.starts[number], self.columns.starts[number]
+        start, count = self.entries.starts[number], self.entries.counts[number]
+        corner = torch.tensor([[row], [column]], device=self.matrix.device)
+        return _sparse(
+            self.matrix.indices().narrow(1, start, count) - corner,
+            self.matrix.values().narrow(0, start, count),
+            (self.rows.counts[number], self.columns.counts[number]),
+        )
+
+    @override
+    def transferred(self, transfer: Transfer) -> BlockDiagonal:
+        indices, values = transfer(self.matrix.indices()), transfer(self.matrix.values())
+        return BlockDiagonal(_sparse(indices, values, tuple(self.matrix.shape)), self.rows, self.columns, self.entries)
+
+    @override
+    def select(self, numbers: Sequence[int]) -> BlockDiagonal:
+        return joined([self.sample(number) for number in numbers])
+
+
+def joined(matrices: Sequence[Tensor]) -> BlockDiagonal:
+    """The block-diagonal matrix of coalesced COO matrices: their entries end to end, moved down and to the right."""
+    rows, columns = Layout(m.shape[0] for m in matrices), Layout(m.shape[1] for m in matrices)
+    entries = Layout(m.values().shape[0] for m in matrices)
+    corners = torch.stack([rows.first, columns.first]).to(matrices[0].device)
+    indices = torch.cat([m.indices() for m in matrices], 1) + corners[:, entries.segments]
+    values = torch.cat([m.values() for m in matrices])
+    return BlockDiagonal(_sparse(indices, values, (rows.total, columns.total)), rows, columns, entries)
+
+
+def _sparse(indices: Tensor, values: Tensor, shape: tuple[int, ...]) -> Tensor:
+    return torch.sparse_coo_tensor(indices, values, shape, is_coalesced=True, check_invariants=False)
+
+
+@dataclass(frozen=True)
+class BlockDiagonalField(Field):
+    """See `block_diagonal`."""
+
+    @override
+    def gather(self, column: Column, context: Context) -> BlockDiagonal:
+        matrices = column.tensors()
+        for number, matrix in enumerate(matrices):
+            if matrix.layout is not torch.sparse_coo or matrix.ndim != 2 or matrix.dense_dim():
+                raise Infeasible(
+                    f"field {column.name!r} of {column.called(number)} is a tensor of layout {matrix.layout} and shape "
+                    f"{tuple(matrix.shape)}, a block is a sparse COO matrix",
+                    "make it one in the dataset: matrix.to_sparse_coo()",
+                )
+        return joined([matrix.coalesce() for matrix in matrices])
+
+
+def block_diagonal() -> BlockDiagonalField:
+    """Sparse COO matrices of any shapes as the blocks of one sparse COO matrix: adjacency matrices of a batch of graphs.
+
+    Example:
+        >>> import torch, batchwright as bw
+        >>> edge = torch.tensor([[0.0, 1.0], [1.0, 0.0]]).to_sparse_coo()
+        >>> bw.Collate(adjacency=bw.block_diagonal())([{"adjacency": edge}, {"adjacency": edge}])["adjacency"].to_dense()
+        tensor([[0., 1., 0., 0.],
+                [1., 0., 0., 0.],
+                [0., 0., 0., 1.],
+                [0., 0., 1., 0.]])
+    """
+    return BlockDiagonalField()

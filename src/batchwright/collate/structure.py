@@ -1,0 +1,132 @@
+"""Samples that are containers: how they are taken apart, and how one of the same type is put together again."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from typing_extensions import override
+
+from ..errors import Infeasible
+from .values import Transfer, Value
+
+__all__ = ["Structure", "Tree", "structure_of"]
+
+
+@dataclass(frozen=True)
+class Structure:
+    """The type of a container and the names of its parts, in order.
+
+    Args:
+        kind: the container's type.
+        keys: what finds each part in the container.
+        reads: `"item"` where parts are found by `container[key]`, `"attribute"` where by name.
+        template: an empty or shallow copy that new containers of this type start from, where the type asks for one.
+    """
+
+    kind: Any
+    keys: tuple[Any, ...]
+    reads: str = "item"
+    template: Any = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The parts' names as text, for declarations and messages."""
+        return tuple(map(str, self.keys))
+
+    def opened(self, samples: Sequence[Any]) -> Sequence[Any]:
+        """The samples as what is quickest to read: graphs of PyTorch Geometric as the dicts that they wrap."""
+        wraps = hasattr(self.kind, "to_dict") and hasattr(self.kind, "from_dict")
+        if wraps and not issubclass(self.kind, Mapping) and all(type(sample) is self.kind for sample in samples):
+            return [sample.to_dict() for sample in samples]
+        return samples
+
+    def column(self, samples: Sequence[Any], key: Any) -> list[Any]:
+        """Part `key` of every sample; KeyError, IndexError or AttributeError where a sample has none."""
+        if self.reads == "item":
+            return [sample[key] for sample in samples]
+        return [getattr(sample, key) for sample in samples]
+
+    def build(self, parts: Mapping[str, Any]) -> Any:
+        """A container of this type with these parts."""
+        if issubclass(self.kind, tuple):
+            return self.kind(*parts.values()) if hasattr(self.kind, "_fields") else tuple(parts.values())
+        if issubclass(self.kind, list):
+            return list(parts.values())
+        keyed = dict(zip(self.keys, parts.values(), strict=True))
+        if self.kind is dict:
+            return keyed
+        if self.reads == "attribute":
+            return self.kind(**keyed)
+        if issubclass(self.kind, MutableMapping):
+            built = copy.copy(self.template)
+            built.update(keyed)
+            return built
+        if hasattr(self.kind, "from_dict"):  # a graph of PyTorch Geometric
+            return self.kind.from_dict(keyed)
+        return self.kind(keyed)
+
+
+def structure_of(sample: Any) -> Structure | None:
+    """How to take `sample` apart, or None where it is no container."""
+    kind: Any = type(sample)
+    if kind is dict:
+        return Structure(kind, tuple(sample))
+    if isinstance(sample, tuple):
+        if hasattr(sample, "_fields"):
+            return Structure(kind, sample._fields, "attribute")
+        return Structure(kind, tuple(range(len(sample))))
+    if isinstance(sample, list):
+        return Structure(kind, tuple(range(len(sample))))
+    if dataclasses.is_dataclass(sample):
+        return Structure(kind, tuple(part.name for part in dataclasses.fields(sample)), "attribute")
+    if isinstance(sample, Mapping):
+        template = copy.copy(sample) if isinstance(sample, MutableMapping) else None
+        if template is not None:
+            template.clear()
+        return Structure(kind, tuple(sample), template=template)
+    if callable(getattr(sample, "keys", None)) and hasattr(sample, "__getitem__"):
+        return Structure(kind, tuple(sample.keys()))
+    return None
+
+
+@dataclass(frozen=True)
+class Tree(Value):
+    """A container of collated fields, of the type that the samples had."""
+
+    structure: Structure
+    children: dict[str, Value]
+
+    @property
+    @override
+    def model(self) -> Any:
+        return self.structure.build({name: child.model for name, child in self.children.items()})
+
+    def __len__(self) -> int:
+        return len(next(iter(self.children.values())))
+
+    @override
+    def sample(self, number: int) -> Any:
+        return self.structure.build({name: child.sample(number) for name, child in self.children.items()})
+
+    @override
+    def transferred(self, transfer: Transfer) -> Tree:
+        return Tree(self.structure, {name: child.transferred(transfer) for name, child in self.children.items()})
+
+    @override
+    def select(self, numbers: Sequence[int]) -> Tree:
+        return Tree(self.structure, {name: child.select(numbers) for name, child in self.children.items()})
+
+    def leaves(self, prefix: str = "") -> dict[str, Value]:
+        """Every field that is no container, by its full name: the names on the way joined by dots."""
+        found: dict[str, Value] = {}
+        for name, child in self.children.items():
+            found |= child.leaves(f"{prefix}{name}.") if isinstance(child, Tree) else {prefix + name: child}
+        return found
+
+    @override
+    def also(self, what: str) -> Any:
+        raise Infeasible(f"a container of fields has no {what!r}", "declare `also` at a field inside it")

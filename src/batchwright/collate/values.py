@@ -1,0 +1,169 @@
+"""What a collated field is: an interface, and the forms that need no more than a line a method."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+from typing_extensions import override
+
+from ..errors import Infeasible
+
+__all__ = ["Extension", "Fill", "Opaque", "Scalars", "Stacked", "Transfer", "Value"]
+
+Transfer = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Fill:
+    """How many places of a field hold samples' own elements, and how many hold padding."""
+
+    real: int
+    padded: int
+
+
+class Value(ABC):
+    """One collated field: what the model sees, the samples it came from, and how its tensors travel."""
+
+    @property
+    @abstractmethod
+    def model(self) -> Any:
+        """What the batch, as a mapping, shows under the field's name."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """The number of samples."""
+
+    @abstractmethod
+    def sample(self, number: int) -> Any:
+        """What sample `number` held."""
+
+    @abstractmethod
+    def transferred(self, transfer: Transfer) -> Value:
+        """The same field with `transfer` applied to the tensors that hold it."""
+
+    @abstractmethod
+    def select(self, numbers: Sequence[int]) -> Value:
+        """The field of the samples `numbers`, in that order."""
+
+    def also(self, what: str) -> Any:
+        """A further tensor that indexes or describes this field, by name."""
+        raise Infeasible(f"a {type(self).__name__} field has no {what!r}", "declare the field as bw.ragged()")
+
+    @property
+    def fill(self) -> Fill | None:
+        """Real and padded places of what the model sees, or None where the question does not arise."""
+        return None
+
+
+@dataclass(frozen=True)
+class Stacked(Value):
+    """Samples of one shape along a new first dimension."""
+
+    tensor: Tensor
+
+    @property
+    @override
+    def model(self) -> Tensor:
+        return self.tensor
+
+    def __len__(self) -> int:
+        return len(self.tensor)
+
+    @override
+    def sample(self, number: int) -> Tensor:
+        return self.tensor[number]
+
+    @override
+    def transferred(self, transfer: Transfer) -> Stacked:
+        return Stacked(transfer(self.tensor))
+
+    @override
+    def select(self, numbers: Sequence[int]) -> Stacked:
+        return Stacked(self.tensor[torch.tensor(numbers, device=self.tensor.device)])
+
+
+@dataclass(frozen=True)
+class Scalars(Value):
+    """Python numbers, one a sample, as one vector; samples get numbers of their own type back."""
+
+    tensor: Tensor
+
+    @property
+    @override
+    def model(self) -> Tensor:
+        return self.tensor
+
+    def __len__(self) -> int:
+        return len(self.tensor)
+
+    @override
+    def sample(self, number: int) -> bool | int | float | complex:
+        return self.tensor[number].item()
+
+    @override
+    def transferred(self, transfer: Transfer) -> Scalars:
+        return Scalars(transfer(self.tensor))
+
+    @override
+    def select(self, numbers: Sequence[int]) -> Scalars:
+        return Scalars(self.tensor[torch.tensor(numbers, device=self.tensor.device)])
+
+
+@dataclass(frozen=True)
+class Opaque(Value):
+    """Anything at all, one a sample, in a list."""
+
+    values: list[Any]
+
+    @property
+    @override
+    def model(self) -> list[Any]:
+        return self.values
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @override
+    def sample(self, number: int) -> Any:
+        return self.values[number]
+
+    @override
+    def transferred(self, transfer: Transfer) -> Opaque:
+        return Opaque([transfer(value) if isinstance(value, Tensor) else value for value in self.values])
+
+    @override
+    def select(self, numbers: Sequence[int]) -> Opaque:
+        return Opaque([self.values[number] for number in numbers])
+
+
+@dataclass(frozen=True)
+class Extension(Value):
+    """What a type registered with torch's `default_collate_fn_map` was collated to: torch's business, passed on."""
+
+    joined: Any
+
+    @property
+    @override
+    def model(self) -> Any:
+        return self.joined
+
+    def __len__(self) -> int:
+        return len(self.joined)
+
+    @override
+    def sample(self, number: int) -> Any:
+        return self.joined[number]
+
+    @override
+    def transferred(self, transfer: Transfer) -> Extension:
+        return Extension(tree_map(lambda leaf: transfer(leaf) if isinstance(leaf, Tensor) else leaf, self.joined))
+
+    @override
+    def select(self, numbers: Sequence[int]) -> Opaque:
+        return Opaque([self.joined[number] for number in numbers])

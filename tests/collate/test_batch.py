@@ -1,0 +1,213 @@
+"""The batch object: a mapping for the model, a traveller between processes and devices, and its side channel."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader, Dataset
+
+import batchwright as bw
+from batchwright.collate import Fill
+
+COLLATE = bw.Collate(
+    ids=bw.ragged(pad=0, also={"attention_mask": "mask"}),
+    edges=bw.ragged(dim=-1, shift_by="ids"),
+    frames=bw.ragged(form="packed"),
+    spectrum=bw.ragged(dim=-1, pad=0.0),
+    image=bw.stack(),
+    grid=bw.resized(how="pad"),
+    label=bw.scalar(),
+    name=bw.opaque(),
+    split=bw.aside(),
+)
+
+
+def sample(number: int) -> dict:
+    length = number % 4 + 1
+    return {
+        "ids": torch.arange(length) + number,
+        "edges": torch.tensor([[0], [length - 1]]),
+        "frames": torch.full((length, 2), float(number)),
+        "spectrum": torch.ones(2, length),
+        "image": torch.full((3, 2, 2), float(number)),
+        "grid": torch.ones(1, length, 2),
+        "label": number,
+        "name": f"sample {number}",
+        "split": "train",
+    }
+
+
+class Numbered(Dataset):
+    """Twelve samples."""
+
+    def __len__(self) -> int:
+        return 12
+
+    def __getitem__(self, number: int) -> dict:
+        return sample(number)
+
+
+class Reported:
+    """Collates, and tells which tensors of the batch were in shared memory before the worker sent any."""
+
+    def __call__(self, samples: list) -> tuple[bw.Batch, dict[str, bool]]:
+        batch = COLLATE(samples)
+        names = ("ids", "edges", "frames", "spectrum", "image", "grid", "label")
+        return batch, {name: batch[name].is_shared() for name in names}
+
+
+def same(left: bw.Batch, right: bw.Batch) -> bool:
+    return set(left) == set(right) and all(
+        value.equal(right[name]) if isinstance(value, torch.Tensor) else value == right[name]
+        for name, value in left.items()
+    )
+
+
+def test_model_takes_it_as_keywords_and_never_sees_the_side_channel():
+    batch = COLLATE([sample(0), sample(5)])
+    keywords = (lambda **received: received)(**batch)
+    assert set(keywords) == {
+        "ids", "attention_mask", "edges", "frames", "spectrum", "image", "grid", "label", "name",
+    }  # fmt: skip
+    assert batch["ids"] is batch["ids"]
+    assert "split" not in batch
+    assert batch.aside.columns["split"] == ["train", "train"]
+    assert batch[-1]["name"] == "sample 5"
+    assert batch[1]["split"] == "train"
+    with pytest.raises(IndexError):
+        batch[2]
+    with pytest.raises(KeyError):
+        batch["split"]
+
+
+def test_side_channel_knows_ids_groups_repeats_positions_and_scale():
+    dataset = bw.identified(Numbered(), group=[f"class {n % 2}" for n in range(12)], task=torch.arange(12) // 6)
+    batch = COLLATE([dataset[n] for n in (3, 7, 3)])
+    aside = batch.aside
+    assert aside.sample_ids.tolist() == [3, 7, 3]
+    assert aside.groups == ["class 1"] * 3
+    assert aside.tasks.tolist() == [0, 1, 0]
+    assert aside.repeats.tolist() == [False, False, True]
+    assert aside.fill["ids"] == Fill(12, 0)
+    assert COLLATE([sample(0), sample(3)]).aside.fill["ids"] == Fill(5, 3)
+    assert aside.loss_scale == 1.0
+    assert batch.scaled(0.5).aside.loss_scale == 0.5
+    assert batch.scaled(0.5).to("cpu").aside.sample_ids.tolist() == [3, 7, 3]
+    with pytest.raises(bw.Infeasible, match="this batch has none"):
+        _ = COLLATE([sample(1)]).aside.repeats
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers_write_into_shared_memory_once_and_send_the_whole_batch(method):
+    loader = DataLoader(Numbered(), batch_size=4, num_workers=1, collate_fn=Reported(), multiprocessing_context=method)
+    for number, (batch, shared) in enumerate(loader):
+        rows = [sample(n) for n in range(4 * number, 4 * number + 4)]
+        assert all(shared.values()), shared
+        assert all(batch[name].is_shared() for name in shared)
+        assert same(batch, COLLATE(rows))
+        assert [row["name"] for row in batch.unbatch()] == [row["name"] for row in rows]
+        assert batch[3]["edges"].equal(rows[3]["edges"])
+
+
+def test_packs_travel_from_workers():
+    collate = bw.Collate(ids=bw.ragged()).packs(capacity=12, room="dummy", also={"positions": "positions"})
+    dataset = bw.identified([{"ids": torch.arange(n)} for n in (3, 4, 5, 2)])
+    loader = DataLoader(dataset, sampler=[[0, 1], [2, 3]], batch_size=2, num_workers=1, collate_fn=collate)
+    (batch,) = loader
+    assert batch["ids"].is_shared()
+    assert batch["ids"].tolist() == [[0, 1, 2, 0, 1, 2, 3, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 0, 1, 0, 0, 0, 0, 0]]
+    assert batch.aside.sample_ids.tolist() == [0, 1, 2, 3]
+    assert batch.aside.columns["pack"].tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("travel", [lambda b: pickle.loads(pickle.dumps(b)), copy.deepcopy, lambda b: b.to("cpu")])
+def test_travel_changes_nothing(travel):
+    batch = COLLATE([sample(n) for n in range(5)])
+    _ = batch["attention_mask"]
+    arrived = travel(batch)
+    assert same(arrived, batch)
+    assert arrived.fields["ids"].layout == batch.fields["ids"].layout
+    assert arrived[4]["edges"].equal(sample(4)["edges"])
+
+
+def test_share_memory_copies_only_what_is_not_shared():
+    batch = COLLATE([sample(n) for n in range(3)]).share_memory_()
+    assert batch["ids"].is_shared()
+    again = batch.share_memory_()
+    assert again["ids"].data_ptr() == batch["ids"].data_ptr()
+
+
+def test_to_moves_tensors_and_their_indices():
+    batch = COLLATE([sample(n) for n in range(3)]).to("meta", non_blocking=True)
+    ragged = batch.fields["frames"]
+    assert {ragged.packed.device.type, ragged.lengths.device.type, ragged.segments.device.type} == {"meta"}
+    assert batch["image"].device.type == "meta"
+    assert ragged.max_length == 3
+
+
+def test_pin_memory_pins_every_tensor_where_there_is_an_accelerator_and_says_so_where_there_is_none():
+    batch = COLLATE([sample(n) for n in range(3)])
+    if not torch.accelerator.is_available():
+        with pytest.raises(RuntimeError, match="accelerator"):
+            batch.pin_memory()
+        return
+    pinned = batch.pin_memory()
+    assert all(value.is_pinned() for value in pinned.values() if isinstance(value, torch.Tensor))
+    assert same(pinned.to("cuda", non_blocking=True).to("cpu"), batch)
+
+
+def test_compiled_functions_take_a_batch_without_a_graph_break():
+    @torch.compile(fullgraph=True, backend="eager")
+    def step(batch: bw.Batch) -> torch.Tensor:
+        return (batch["ids"] * batch["attention_mask"]).sum() + batch["image"].sum()
+
+    for numbers in ((0, 3), (1, 2)):
+        batch = COLLATE([sample(n) for n in numbers])
+        expected = (batch["ids"] * batch["attention_mask"]).sum() + batch["image"].sum()
+        assert step(batch).equal(expected)
+
+
+def test_compiled_models_take_it_as_keywords():
+    class Model(torch.nn.Module):
+        def forward(self, ids: torch.Tensor, attention_mask: torch.Tensor, **others: object) -> torch.Tensor:
+            return (ids * attention_mask).sum()
+
+    compiled = torch.compile(Model(), fullgraph=True, backend="eager")
+    assert compiled(**COLLATE([sample(0), sample(3)])).item() == sum((0, 3, 4, 5, 6))
+
+
+def test_trainers_may_rebuild_it_from_a_plain_mapping():
+    batch = COLLATE([sample(0), sample(3)])
+    rebuilt = type(batch)(dict(batch))
+    assert same(rebuilt, batch)
+
+
+@given(numbers=st.lists(st.integers(0, 11), min_size=1, max_size=8), descending=st.booleans())
+def test_sorting_is_undone_for_batch_and_outputs(numbers, descending):
+    batch = COLLATE([sample(number) for number in numbers])
+    ordered = batch.sorted_by("ids", descending=descending)
+    lengths = ordered.fields["ids"].lengths.tolist()
+    assert lengths == sorted(lengths, reverse=descending)
+    assert same(ordered, COLLATE([sample(numbers[n]) for n in ordered.order.tolist()]))
+    assert same(ordered.restore(), batch)
+    assert ordered.restore(ordered["label"]).equal(batch["label"])
+
+
+def test_restore_refuses_what_lost_samples():
+    batch = COLLATE([sample(0), sample(1)])
+    with pytest.raises(bw.Infeasible, match="left out or repeated"):
+        batch.select([0]).select([0, 0]).restore()
+    with pytest.raises(bw.Infeasible, match="has no lengths"):
+        batch.sorted_by("image")
+
+
+def test_descriptions_show_shapes():
+    batch = COLLATE([sample(0), sample(3)])
+    assert repr(batch).startswith("Batch(2 samples; ids: 2x4 int64, edges: 2x2 int64")
+    assert repr(batch.fields["ids"]) == "Ragged(2 samples of up to (4,), dims (0,), torch.int64, form 'padded')"
+    assert repr(batch.fields["ids"].layout) == "Layout(2 stretches, 5 elements, longest 4)"

@@ -1,0 +1,169 @@
+"""Bad input is refused by name: the sample, the field, both shapes; nothing is cast."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+import batchwright as bw
+
+
+def refused(collate: bw.Collate, *samples: object) -> str:
+    with pytest.raises(bw.Infeasible) as caught:
+        collate(list(samples))
+    return str(caught.value)
+
+
+def named(*samples: dict) -> list:
+    """The samples with ids 40, 41, ... beside them."""
+    dataset = bw.identified({40 + number: sample for number, sample in enumerate(samples)})
+    return [dataset[40 + number] for number in range(len(samples))]
+
+
+def test_ragged_tensor_without_declaration_shows_the_line_to_add():
+    message = refused(bw.Collate(), {"ids": torch.ones(3)}, {"ids": torch.ones(5)})
+    assert "sample 1 of the batch has shape (5,)" in message
+    assert "sample 0 of the batch has shape (3,)" in message
+    assert message.endswith("declare it: ids = bw.ragged().")
+
+
+@pytest.mark.parametrize(
+    ("shapes", "line"),
+    [
+        (((2, 3), (2, 4)), "bw.ragged(dim=1)"),
+        (((3, 2, 4), (3, 5, 6)), "bw.ragged(dim=(1, 2))"),
+        (((2, 3), (5, 3)), "bw.ragged()"),
+    ],
+)
+def test_the_line_to_add_works_when_added(shapes, line):
+    samples = [{"field": torch.ones(shape)} for shape in shapes]
+    message = refused(bw.Collate(), *samples)
+    assert message.endswith(f"declare it: field = {line}.")
+    batch = bw.Collate(field=eval(line))(samples)  # the message itself is under test
+    assert all(after["field"].equal(before["field"]) for after, before in zip(batch.unbatch(), samples, strict=True))
+
+
+def test_ragged_list_without_declaration_shows_the_line_to_add():
+    message = refused(bw.Collate(), {"ids": [1, 2]}, {"ids": [1, 2, 3]})
+    assert message.endswith("declare it: ids = bw.ragged().")
+    assert bw.Collate(ids=bw.ragged())([{"ids": [1, 2]}, {"ids": [3]}])["ids"].tolist() == [1, 2, 3]
+
+
+def test_messages_name_samples_by_their_ids():
+    message = refused(bw.Collate(), *named({"ids": torch.ones(3)}, {"ids": torch.ones(5)}))
+    assert "field 'ids' of sample 41 (number 1 of the batch) has shape (5,)" in message
+    aside = bw.Collate(sample_id=bw.aside())
+    samples = [{"sample_id": name, "ids": torch.ones(n)} for name, n in (("a", 2), ("b", 3))]
+    assert "sample 'b' (number 1" in refused(aside, *samples)
+
+
+@pytest.mark.parametrize("field", [None, bw.stack(), bw.ragged()])
+def test_other_dtype_is_refused_and_never_cast(field):
+    collate = bw.Collate({} if field is None else {"x": field})
+    for odd in (torch.ones(3, dtype=torch.float64), torch.ones(3, dtype=torch.int64), torch.ones(3, dtype=torch.half)):
+        message = refused(collate, {"x": torch.ones(3)}, {"x": odd})
+        assert f"dtype {str(odd.dtype)[6:]}" in message
+        assert "dtype float32" in message
+
+
+@pytest.mark.parametrize("field", [bw.stack(), bw.ragged()])
+def test_other_rank_is_refused(field):
+    message = refused(bw.Collate(x=field), {"x": torch.ones(3)}, {"x": torch.ones(3, 1)})
+    assert "shape (3, 1)" in message
+    assert "shape (3,)" in message
+    assert "one rank" in message
+
+
+@pytest.mark.parametrize("form", ["list", "padded", "packed", "jagged"])
+def test_other_size_elsewhere_is_refused_in_every_form(form):
+    message = refused(bw.Collate(x=bw.ragged(form=form)), {"x": torch.ones(3, 2)}, {"x": torch.ones(4, 5)})
+    assert "shape (4, 5)" in message
+    assert "except along dim 0" in message
+
+
+def test_index_outside_its_own_sample_is_refused():
+    collate = bw.Collate(verts=bw.ragged(), faces=bw.ragged(shift_by="verts"))
+    good = {"verts": torch.ones(4, 3), "faces": torch.tensor([[0, 1, 3]])}
+    for bad in (4, -1):
+        message = refused(collate, *named(good, {**good, "faces": torch.tensor([[0, 1, bad]])}, good))
+        assert "field 'faces' of sample 41" in message
+        assert "shape (1, 3)" in message
+        assert f"{min(0, bad)} to {max(1, bad)}" in message
+        assert "4 of 'verts'" in message
+    assert "an index holds integers" in refused(collate, {**good, "faces": torch.ones(1, 3)})
+
+
+def test_shift_by_what_is_not_there_or_has_no_count():
+    faces = {"faces": torch.zeros(1, 3, dtype=torch.int64)}
+    assert "shifted by 'verts'" in refused(bw.Collate(faces=bw.ragged(shift_by="verts")), faces)
+    collate = bw.Collate(faces=bw.ragged(shift_by="verts"), verts=bw.stack())
+    assert "a Stacked field" in refused(collate, {**faces, "verts": torch.ones(3)})
+    with pytest.raises(bw.Infeasible, match="itself shifted"):
+        bw.Collate(a=bw.ragged(shift_by="b"), b=bw.ragged(shift_by="a"))
+
+
+def test_missing_and_extra_fields_are_refused():
+    x = torch.ones(2)
+    assert "field 'x' is missing in sample 1" in refused(bw.Collate(), {"x": x}, {"y": x})
+    assert "has the fields x, y" in refused(bw.Collate(), {"x": x}, {"x": x, "y": x})
+    assert "field 'z' is missing in sample 0" in refused(bw.Collate(z=bw.stack()), {"x": x})
+    assert "field 'in.y' is missing in sample 1" in refused(bw.Collate(), {"in": {"y": x}}, {"in": {"x": x}})
+    assert "sample 1 of the batch" in refused(bw.Collate(), {"x": x}, 3)
+
+
+def test_empty_batches_and_samples_are_refused():
+    assert "0 samples" in refused(bw.Collate())
+    assert "sample 0 of the batch has no fields" in refused(bw.Collate(), {})
+    assert "no fields in 'inner'" in refused(bw.Collate(), {"inner": {}})
+    assert "sample 1 of the batch has the fields none" in refused(bw.Collate(), {"x": 1}, {})
+    assert "is a Tensor, which has no fields" in refused(bw.Collate(), torch.ones(3))
+
+
+@pytest.mark.parametrize("value", [None, object(), np.array(["a", "b"])])
+def test_what_default_collate_refuses_shows_the_line_to_add(value):
+    assert refused(bw.Collate(), {"x": value}).endswith("declare it: x = bw.opaque().")
+    assert bw.Collate(x=bw.opaque())([{"x": value}])["x"] == [value]
+
+
+@pytest.mark.parametrize("values", [([1, 2.0],), ([1, "a"],), ([1], [2.0]), ([[1], [2.5]],)])
+def test_lists_of_mixed_numbers_are_refused(values):
+    samples = [{"x": value} for value in values]
+    assert "'x'" in refused(bw.Collate(x=bw.ragged()), *samples)
+
+
+def test_numbers_of_mixed_types_are_refused():
+    assert "one dtype" in refused(bw.Collate(), {"x": 1}, {"x": 2.0})
+    assert "a scalar has ()" in refused(bw.Collate(x=bw.scalar()), {"x": torch.ones(2)})
+    assert "no dimension to be ragged along" in refused(bw.Collate(x=bw.ragged()), {"x": 3})
+
+
+def test_declarations_validate_themselves():
+    for wrong in (
+        lambda: bw.ragged(form="dense"),
+        lambda: bw.ragged(side="top"),
+        lambda: bw.ragged(multiple=0),
+        lambda: bw.ragged(dim=(0, 1), shift_by="x"),
+        lambda: bw.resized(how="crop"),
+        lambda: bw.resized((0, 4)),
+        lambda: bw.resized(multiple=0),
+        lambda: bw.media(bw.ragged(shift_by="x")),
+        lambda: bw.Collate(x=3),
+        lambda: bw.Collate(x=bw.ragged(also={"m": "mask"}), y=bw.ragged(also={"m": "mask"})),
+        lambda: bw.Collate(inner={"x": bw.aside()}),
+    ):
+        with pytest.raises(bw.Infeasible):
+            wrong()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        bw.ragged().dim = 1  # type: ignore[misc]
+
+
+def test_block_and_grid_fields_name_what_does_not_fit():
+    assert "a sparse COO matrix" in refused(bw.Collate(a=bw.block_diagonal()), {"a": torch.ones(2, 2)})
+    grid = bw.Collate(a=bw.resized(size=(4, 4), how="pad"))
+    assert "shape (3, 5, 4)" in refused(grid, {"a": torch.ones(3, 4, 4)}, {"a": torch.ones(3, 5, 4)})
+    smooth = bw.Collate(a=bw.resized(size=(4, 4)))
+    assert "mode='nearest'" in refused(smooth, {"a": torch.ones(5, 5, dtype=torch.int64)})
+    assert "shape (1, 4, 4)" in refused(smooth, {"a": torch.ones(3, 4, 4)}, {"a": torch.ones(1, 4, 4)})

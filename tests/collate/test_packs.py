@@ -1,0 +1,292 @@
+"""Packed samples do not see each other: the same outputs and gradients as one sample at a time."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, scaled_dot_product_attention
+from transformers import DataCollatorWithFlattening, LlamaConfig, LlamaForCausalLM
+
+import batchwright as bw
+from batchwright.collate import Fill, attention
+
+VOCABULARY, WIDTH, HEADS = 50, 32, 2
+LENGTHS = (5, 1, 9, 3)
+
+
+class SmallTransformer(nn.Module):
+    """Two pre-norm layers with learned positions; attention is whatever `attend` makes of queries, keys and values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens, self.places = nn.Embedding(VOCABULARY, WIDTH), nn.Embedding(64, WIDTH)
+        self.projections = nn.ModuleList(nn.Linear(WIDTH, 3 * WIDTH) for _ in range(2))
+        self.norms = nn.ModuleList(nn.LayerNorm(WIDTH) for _ in range(2))
+        self.head = nn.Linear(WIDTH, VOCABULARY)
+
+    def forward(self, ids: Tensor, positions: Tensor, attend) -> Tensor:
+        """Logits, rows x length x vocabulary."""
+        hidden = self.tokens(ids) + self.places(positions)
+        for projection, norm in zip(self.projections, self.norms, strict=True):
+            query, key, value = projection(norm(hidden)).unflatten(-1, (3, HEADS, -1)).unbind(-3)
+            hidden = hidden + attend(query, key, value).flatten(-2)
+        return self.head(hidden)
+
+
+def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
+    """The summed next-token loss."""
+    return cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100, reduction="sum")
+
+
+def samples() -> list[dict[str, Tensor]]:
+    draw = torch.Generator().manual_seed(0)
+    rows = [torch.randint(1, VOCABULARY, (length,), generator=draw) for length in LENGTHS]
+    return [{"input_ids": row, "labels": row.clone()} for row in rows]
+
+
+def model_of() -> SmallTransformer:
+    torch.manual_seed(0)
+    return SmallTransformer().double()
+
+
+def gradients(model: nn.Module) -> list[Tensor]:
+    return [parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None]
+
+
+def one_at_a_time(causal: bool) -> tuple[list[Tensor], Tensor, list[Tensor]]:
+    model = model_of()
+
+    def attend(query, key, value):
+        heads = (projection.transpose(1, 2) for projection in (query, key, value))
+        return scaled_dot_product_attention(*heads, is_causal=causal).transpose(1, 2)
+
+    outputs, total = [], torch.zeros((), dtype=torch.float64)
+    for sample in samples():
+        logits = model(sample["input_ids"][None], torch.arange(len(sample["input_ids"]))[None], attend)
+        outputs.append(logits[0])
+        total = total + loss_of(logits, sample["labels"][None])
+    total.backward()
+    return [output.detach() for output in outputs], total.detach(), gradients(model)
+
+
+def dense(batch: bw.Batch):
+    def attend(query, key, value):
+        heads = (projection.transpose(1, 2) for projection in (query, key, value))
+        return scaled_dot_product_attention(*heads, attn_mask=batch["attention"]).transpose(1, 2)
+
+    return attend
+
+
+def jagged(batch: bw.Batch):
+    layout = batch.fields["input_ids"].layout
+
+    def attend(query, key, value):
+        nested = attention.jagged(layout, query[0], key[0], value[0])
+        return attention.values(scaled_dot_product_attention(*nested))[None]
+
+    return attend
+
+
+ONE_ROW = ({}, [4])
+ALIGNED = ({"align": 4}, [4])
+DUMMY = ({"capacity": 24, "room": "dummy"}, [4])
+EXTENDED = ({"capacity": 24, "room": "extend", "align": 2}, [4])
+TWO_PACKS = ({"capacity": 12, "room": "dummy", "shape": "packs"}, [2, 2])
+CASES = [
+    *(pytest.param(dense, True, *rules) for rules in (ONE_ROW, ALIGNED, DUMMY, EXTENDED, TWO_PACKS)),
+    *(pytest.param(dense, False, *rules) for rules in (ONE_ROW, DUMMY, TWO_PACKS)),  # padding within a segment is seen
+    *(pytest.param(jagged, False, *rules) for rules in (ONE_ROW, DUMMY)),  # torch's CPU kernel has no causal jagged one
+]
+
+
+def packed_batch(rules: dict, sizes: list[int], what: str) -> bw.Batch:
+    declared = bw.Collate(input_ids=bw.ragged(), labels=bw.ragged(pad=-100))
+    collate = declared.packs(seams=["labels"], also={"position_ids": "positions", "attention": what}, **rules)
+    rows = iter(samples())
+    return collate([list(islice(rows, size)) for size in sizes])
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors is in prototype stage:UserWarning")
+@pytest.mark.parametrize(("kind", "causal", "rules", "sizes"), CASES)
+def test_packed_equals_one_sample_at_a_time(kind, causal, rules, sizes):
+    batch = packed_batch(rules, sizes, "causal_mask" if causal else "full_mask")
+    model = model_of()
+    logits = model(batch["input_ids"], batch["position_ids"], kind(batch))
+    total = loss_of(logits, batch["labels"])
+    total.backward()
+
+    outputs, expected_total, expected = one_at_a_time(causal)
+    field = batch.fields["input_ids"]
+    starts = [field.layout.starts[home] for home in field.plot.homes]
+    for start, output in zip(starts, outputs, strict=True):
+        torch.testing.assert_close(logits.flatten(0, 1)[start : start + len(output)], output)
+    torch.testing.assert_close(total, expected_total)
+    torch.testing.assert_close(gradients(model), expected)
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile:UserWarning")
+@pytest.mark.parametrize("kind", ["causal", "full"])
+@pytest.mark.parametrize(("rules", "sizes"), [ONE_ROW, DUMMY, TWO_PACKS])
+def test_flex_attention_sees_what_dense_attention_sees(kind, rules, sizes):
+    """Outputs match; torch has no backward of flex attention on the CPU, so the masks are compared place by place too."""
+    from torch.nn.attention.flex_attention import flex_attention
+
+    blocks = packed_batch(rules, sizes, f"{kind}_blocks")["attention"]
+    batch = packed_batch(rules, sizes, f"{kind}_mask")
+    allowed = batch["attention"]
+    rows, length = batch["input_ids"].shape
+    query, key, value = torch.randn(3, rows, HEADS, length, 16, generator=torch.Generator().manual_seed(0))
+    expected = scaled_dot_product_attention(query, key, value, attn_mask=allowed)
+    torch.testing.assert_close(flex_attention(query, key, value, block_mask=blocks), expected)
+    places = torch.arange(length)
+    for row in range(rows):
+        seen = blocks.mask_mod(torch.tensor(row), torch.tensor(0), places[:, None], places[None, :])
+        assert seen.equal(allowed[row, 0])
+
+
+def test_hugging_face_model_takes_packed_samples_without_padding():
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        attn_implementation="sdpa",
+        use_cache=False,
+    )
+    model = LlamaForCausalLM(config).double().eval()
+    declared = bw.Collate(input_ids=bw.ragged(), labels=bw.ragged(pad=-100))
+    batch = declared.packs(seams=["labels"], also=bw.attention.HUGGING_FACE)(samples())
+    packed = model(**batch)
+    (packed.loss * (sum(LENGTHS) - len(LENGTHS))).backward()
+    got = gradients(model)
+    model.zero_grad()
+    start = 0
+    for sample in samples():
+        single = model(input_ids=sample["input_ids"][None])
+        end = start + len(sample["input_ids"])
+        torch.testing.assert_close(packed.logits[0, start:end], single.logits[0])
+        loss_of(single.logits, sample["labels"][None]).backward()
+        start = end
+    single_precision = {
+        "rtol": 1e-5,
+        "atol": 1e-6,
+    }  # in which Llama's normalisation computes, whatever the model's dtype
+    torch.testing.assert_close(got, gradients(model), **single_precision)
+
+
+def test_hugging_face_keywords_are_those_of_its_own_collator():
+    rows = [{name: value.tolist() for name, value in sample.items()} for sample in samples()]
+    peer = DataCollatorWithFlattening(return_flash_attn_kwargs=True)(rows)
+    declared = bw.Collate(input_ids=bw.ragged(), labels=bw.ragged(pad=-100))
+    batch = declared.packs(seams=["labels"], also=bw.attention.HUGGING_FACE)(rows)
+    assert set(batch) == set(peer)
+    for name, value in peer.items():
+        assert type(batch[name]) is type(value)
+        assert batch[name] == value if isinstance(value, int) else batch[name].equal(value)
+        assert isinstance(value, int) or batch[name].dtype is value.dtype
+
+
+def test_flash_attention_keywords_are_int32_offsets_and_a_python_integer():
+    keywords = attention.flash_attention(bw.Layout(LENGTHS))
+    assert keywords["cu_seqlens_q"].equal(torch.tensor([0, 5, 6, 15, 18], dtype=torch.int32))
+    assert keywords["cu_seqlens_k"] is keywords["cu_seqlens_q"]
+    assert (keywords["max_seqlen_q"], type(keywords["max_seqlen_k"])) == (9, int)
+
+
+packs_of_lengths = st.lists(st.lists(st.integers(0, 6), min_size=1, max_size=4), min_size=1, max_size=4)
+
+
+@given(
+    packs=packs_of_lengths,
+    align=st.integers(1, 4),
+    room=st.sampled_from(["nothing", "dummy", "extend"]),
+    masked=st.booleans(),
+)
+def test_packs_match_a_loop_and_give_their_samples_back(packs, align, room, masked):
+    aligned = [[-(-length // align) * align for length in pack] for pack in packs]
+    capacity = -(-max(map(sum, aligned)) // align) * align + align
+    given_packs = [
+        [{"ids": torch.arange(1, length + 1) + 10 * n, "tag": n} for n, length in enumerate(pack)] for pack in packs
+    ]
+    collate = bw.Collate(ids=bw.ragged(pad=-7), tag=bw.opaque()).packs(
+        capacity=capacity,
+        align=align,
+        room=room,
+        seams=["ids"] if masked else [],
+        shape="flat",
+        also={"positions": "positions", "segments": "segments", "mask": "mask", "cu_seqlens": "cu_seqlens"},
+    )
+    ids, positions, segments, mask, ends = [], [], [], [], [0]
+    for pack, lengths in zip(given_packs, aligned, strict=True):
+        rows = []
+        for sample, length in zip(pack, lengths, strict=True):
+            own = sample["ids"].tolist()
+            shown = [-7, *own[1:]] if masked and own else own
+            rows.append((shown + [-7] * (length - len(own)), [True] * len(own) + [False] * (length - len(own))))
+        left = capacity - sum(lengths)
+        if room == "dummy":
+            rows.append(([-7] * left, [False] * left))
+        elif room == "extend":
+            rows[-1] = (rows[-1][0] + [-7] * left, rows[-1][1] + [False] * left)
+        for shown, real in rows:
+            segments += [len(ends) - 1] * len(shown)
+            positions += range(len(shown))
+            ids += shown
+            mask += real
+            ends.append(len(ids))
+    batch = collate(given_packs)
+    assert batch["ids"].tolist() == ids
+    assert batch["positions"].tolist() == positions
+    assert batch["segments"].tolist() == segments
+    assert batch["mask"].tolist() == mask
+    assert batch["cu_seqlens"].tolist() == ends
+    assert batch.aside.fill["ids"] == Fill(sum(map(sum, packs)), len(ids) - sum(map(sum, packs)))
+    assert batch.aside.columns["pack"].tolist() == [n for n, pack in enumerate(packs) for _ in pack]
+    before = [sample for pack in given_packs for sample in pack]
+    for after, sample in zip(batch.unbatch(), before, strict=True):
+        assert after["ids"].equal(sample["ids"])
+        assert after["tag"] == sample["tag"]
+
+
+def test_packing_never_writes_into_the_samples():
+    rows = samples()
+    bw.Collate(input_ids=bw.ragged(), labels=bw.ragged(pad=-100)).packs(seams=["labels"])(rows[:1])
+    assert rows[0]["labels"].equal(samples()[0]["labels"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"room": "dummy"}, "no.*none is given|none is given"),
+        ({"capacity": 10, "align": 4}, "capacity 10 is no multiple of align 4"),
+        ({"room": "full", "capacity": 8}, "room is 'full'"),
+        ({"align": 0}, "align is 0"),
+        ({"seams": ["tag"]}, "asked for"),
+        ({"along": ["tag"]}, "ragged along dim 0"),
+    ],
+)
+def test_rules_that_do_not_fit_are_refused(options, message):
+    with pytest.raises(bw.Infeasible, match=message):
+        bw.Collate(ids=bw.ragged(), tag=bw.opaque()).packs(**options)
+
+
+def test_packs_that_do_not_fit_are_refused():
+    collate = bw.Collate(ids=bw.ragged(), other=bw.ragged())
+    pack = [{"ids": torch.ones(3), "other": torch.ones(3)}] * 2
+    with pytest.raises(bw.Infeasible, match="pack 0 of 2 samples holds 6 elements, its capacity is 5"):
+        collate.packs(capacity=5)([pack])
+    with pytest.raises(bw.Infeasible, match="hold from 3 to 6 elements"):
+        collate.packs(shape="packs")([pack, pack[:1]])
+    with pytest.raises(bw.Infeasible, match=r"'other' of sample 1 .* has shape \(2,\), 'ids' has \(3,\)"):
+        collate.packs()([[pack[0], {"ids": torch.ones(3), "other": torch.ones(2)}]])
+    with pytest.raises(bw.Infeasible, match="pack 1 has 0 samples"):
+        collate.packs()([pack, []])
+    with pytest.raises(bw.Infeasible, match="0 packs"):
+        collate.packs()([])
