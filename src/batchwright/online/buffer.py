@@ -122,7 +122,8 @@ class Buffer:
         spare = self._half - self._divided_for
         if spare < 0:
             raise Infeasible(
-                f"{count:,} groups were seen and the buffer holds {self.places:,} samples",
+                f"{count:,} groups were seen and a buffer of {self.places:,} samples has room for "
+                f"{int((self._half - 1) / _ROOM):,}",
                 f"pass buffer={8 * count} or more, or a key with fewer values",
             )
         if shares is None:

@@ -52,7 +52,7 @@ class Feed:
     def state(self) -> dict[str, Any]:
         """Where the reading stands."""
         return {
-            "position": None if self.ended else self.reader.position(self.taken),
+            "position": self.reader.position(self.taken),
             "taken": self.taken,
             "skipped": self.skipped,
             "ended": self.ended,
@@ -61,7 +61,8 @@ class Feed:
     def resume(self, state: dict[str, Any]) -> None:
         """Let `pairs` go on from `state`."""
         self.taken, self.skipped, self.ended = state["taken"], state["skipped"], state["ended"]
-        self.pairs = iter(()) if self.ended else self._pairs(self.reader.open(state["position"]))
+        if self.reader.can_fetch or not self.ended:  # to fetch, a reader must know where it stood
+            self.pairs = self._pairs(self.reader.open(state["position"]))
 
     def _pairs(self, iterator: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
         measure, wraps = self._measure, self.reader.can_fetch

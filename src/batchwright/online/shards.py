@@ -154,32 +154,26 @@ class _ChainReader:
         self.can_fetch = all(reader.can_fetch for reader in readers)
 
     def open(self, position: Any) -> Iterator[Any]:
-        self._starts = [] if position is None else list(position["starts"])
-        return self._samples(position)
-
-    def _samples(self, position: Any) -> Iterator[Any]:
-        taken = 0 if position is None else position["taken"]
-        inner = None
         if position is None:
-            self._starts.append(0)
-        else:
-            inner = position["inner"]
-            if self.can_fetch:  # readers behind the current one must know where they stood, to fetch again
-                for reader, past in zip(self._readers, position["past"], strict=False):
-                    reader.open(past)
+            self._starts = [0]
+            return self._samples(0, self._readers[0].open(None))
+        self._starts = list(position["starts"])
+        for reader, past in zip(self._readers, position["past"], strict=False):
+            reader.open(past)  # to fetch again, a reader must know where it stood
+        return self._samples(position["taken"], self._readers[len(self._starts) - 1].open(position["inner"]))
+
+    def _samples(self, taken: int, iterator: Iterator[Any]) -> Iterator[Any]:
         while True:
-            for sample in self._readers[len(self._starts) - 1].open(inner):
+            for sample in iterator:
                 taken += 1
                 yield sample
             if len(self._starts) == len(self._readers):
                 return
+            iterator = self._readers[len(self._starts)].open(None)
             self._starts.append(taken)
-            inner = None
 
     def position(self, taken: int) -> Any:
         which = len(self._starts) - 1
-        if which < 0:
-            return None
         past = [
             reader.position(end - start)
             for reader, start, end in zip(self._readers, self._starts, self._starts[1:], strict=False)

@@ -108,13 +108,14 @@ class _Run:
         self.steps = 0
         self._state_bytes = state_bytes
         self._anchor: bytes | None = None
-        self._anchor_taken = 0
+        self._anchor_taken = 0  # samples read when it was taken
+        self._anchor_held = 0  # samples in it: after so many more were read it is taken anew
         self._since = 0
         if state is None:
             self.composer.start()
             return
         self._anchor, self._since = state["anchor"], 0
-        self._drop_anchor(pickle.loads(state["anchor"]))
+        self._start_from(pickle.loads(state["anchor"]))
         self._anchor_taken = self._taken()
         for _ in range(state["batches"]):
             self.advance()
@@ -133,16 +134,18 @@ class _Run:
         return True
 
     def state(self) -> dict[str, Any]:
-        held = sum(map(len, self.composer.held())) if self._anchor is not None else 0
-        if self._anchor is None or self._taken() - self._anchor_taken > held:
-            self._anchor, self._anchor_taken, self._since = self._weigh_anchor(), self._taken(), 0
+        if self._anchor is None or self._taken() - self._anchor_taken > self._anchor_held:
+            self._anchor = self._weigh_anchor()
+            self._anchor_taken, self._since = self._taken(), 0
             self.batch, self.used = self.batch[self.used :], 0
         return {"anchor": self._anchor, "batches": self._since, "used": self.used}
 
     def _weigh_anchor(self) -> bytes:
+        held = self.composer.held()
+        self._anchor_held = sum(map(len, held))
         feeds = [
             {**feed.state(), "items": [ordinal for ordinal, _ in items] if feed.reader.can_fetch else items}
-            for feed, items in zip(self.composer.feeds, self.composer.held(), strict=True)
+            for feed, items in zip(self.composer.feeds, held, strict=True)
         ]
         everything = {
             "feeds": feeds,
@@ -158,12 +161,13 @@ class _Run:
             )
         return anchor
 
-    def _drop_anchor(self, everything: Any) -> None:
+    def _start_from(self, everything: Any) -> None:
         held = []
         for feed, saved in zip(self.composer.feeds, everything["feeds"], strict=True):
             feed.resume(saved)
             items = saved["items"]
             held.append(list(zip(items, feed.reader.fetch(items), strict=True)) if feed.reader.can_fetch else items)
+        self._anchor_held = sum(map(len, held))
         self.composer.resume(everything["memory"], held)
         self.batch, self.used, self.steps = everything["rest"], 0, everything["steps"]
 
