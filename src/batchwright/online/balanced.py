@@ -129,7 +129,7 @@ class _Recipe:
 
     def composer(self, replica: Replica, epoch: int) -> Composer:
         return BalancedComposer(
-            Feed(self.source.reader(replica, epoch), self.key, name=self.source.name, argument="key", on_error=self.on_error),
+            Feed(self.source, replica, epoch, measure=self.key, argument="key", on_error=self.on_error),
             Rules(self.batch_size, self.buffer, self.when_short, self.patience, self.max_debt),
             Shares(self.target, self.natural, epoch),
             key=root(self.seed, epoch, replica.index),

@@ -7,7 +7,8 @@ from operator import itemgetter
 from typing import Any, Literal
 
 from ..errors import Infeasible
-from .sources import Reader
+from .replicas import Replica
+from .sources import Source
 
 __all__ = ["Feed", "measure_of"]
 
@@ -28,44 +29,78 @@ def measure_of(what: Any, *, argument: str) -> Callable[[Any], Any]:
 class Feed:
     """One replica's samples with a measure (a key, a length) of each, and how many were taken and skipped.
 
-    A sample is kept as it is, or as (ordinal, sample) where the source can fetch it again: `unwrap` undoes that.
+    A sample that will be held is given as it is, or as (ordinal, sample) where the source can fetch it again: `unwrap`
+    undoes that.
     """
 
     def __init__(
-        self, reader: Reader, measure: Callable[[Any], Any], *, name: str, argument: str, on_error: OnError
+        self,
+        source: Source,
+        replica: Replica,
+        epoch: int,
+        *,
+        measure: Callable[[Any], Any],
+        argument: str,
+        on_error: OnError,
+        holds: bool = True,
     ) -> None:
-        self.reader = reader
-        self.name = name
-        self.taken = 0
+        self.name = source.name
+        self.taken = 0  # samples of this turn
+        self.earlier = 0  # samples of the turns before
         self.skipped = 0
         self.ended = False
+        self.pairs: Iterator[tuple[Any, Any]] = iter(())
+        self._source = source
+        self._replica = replica
+        self._epoch = epoch
         self._measure = measure
         self._argument = argument
         self._skips = on_error == "skip"
-        self.pairs: Iterator[tuple[Any, Any]] = iter(())
+        self._holds = holds
+        self._turn_to(0)
+
+    def _turn_to(self, turn: int) -> None:
+        self._turn = turn
+        self.reader = self._source.reader(self._replica, self._epoch + turn)
+        self.by_reference = self._holds and self.reader.can_fetch
+
+    @property
+    def read(self) -> int:
+        """Samples read in all."""
+        return self.earlier + self.taken
 
     def start(self) -> None:
         """Let `pairs` give (measure, sample) of every sample from the start on."""
-        self.taken, self.skipped, self.ended = 0, 0, False
         self.pairs = self._pairs(self.reader.open(None))
+
+    def restart(self) -> None:
+        """Begin the source's next epoch."""
+        self.earlier, self.taken, self.ended = self.read, 0, False
+        self._turn_to(self._turn + 1)
+        self.start()
 
     def state(self) -> dict[str, Any]:
         """Where the reading stands."""
         return {
             "position": self.reader.position(self.taken),
+            "turn": self._turn,
             "taken": self.taken,
+            "earlier": self.earlier,
             "skipped": self.skipped,
             "ended": self.ended,
         }
 
     def resume(self, state: dict[str, Any]) -> None:
         """Let `pairs` go on from `state`."""
-        self.taken, self.skipped, self.ended = state["taken"], state["skipped"], state["ended"]
-        if self.reader.can_fetch or not self.ended:  # to fetch, a reader must know where it stood
+        self._turn_to(state["turn"])
+        self.taken, self.earlier, self.skipped, self.ended = (
+            state[entry] for entry in ("taken", "earlier", "skipped", "ended")
+        )
+        if self.by_reference or not self.ended:  # to fetch, a reader must know where it stood
             self.pairs = self._pairs(self.reader.open(state["position"]))
 
     def _pairs(self, iterator: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
-        measure, wraps = self._measure, self.reader.can_fetch
+        measure, wraps = self._measure, self.by_reference
         broken: Exception | None = None
         while not self.ended:
             try:
@@ -106,4 +141,4 @@ class Feed:
 
     def unwrap(self, items: list[Any]) -> list[Any]:
         """The samples of items as `measured` gave them."""
-        return [sample for _, sample in items] if self.reader.can_fetch else items
+        return [sample for _, sample in items] if self.by_reference else items

@@ -26,11 +26,13 @@ class Batch(list[Any]):
         groups: the group of each sample; empty where a stream has none.
         repeats: the positions that hold a sample given before.
         given_away: for each group that had to give slots to others in this batch, how many.
+        packs: where samples were packed, how many each pack holds, in order.
     """
 
     groups: Sequence[Hashable] = ()
     repeats: Sequence[int] = ()
     given_away: Mapping[Hashable, int] = {}  # noqa: RUF012 - never written to: batches with any get their own
+    packs: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ class _Run:
         self._anchor_taken = 0  # samples read when it was taken
         self._anchor_held = 0  # samples in it: after so many more were read it is taken anew
         self._since = 0
+        self._over = False  # a composer that gave None is not asked again
         if state is None:
             self.composer.start()
             return
@@ -119,14 +122,15 @@ class _Run:
         self._anchor_taken = self._taken()
         for _ in range(state["batches"]):
             self.advance()
-        self.used = state["used"]
+        self.used, self._over = state["used"], state["over"]
 
     def _taken(self) -> int:
-        return sum(feed.taken for feed in self.composer.feeds)
+        return sum(feed.read for feed in self.composer.feeds)
 
     def advance(self) -> bool:
-        batch = self.composer.compose()
+        batch = None if self._over else self.composer.compose()
         if batch is None:
+            self._over = True
             return False
         self.batch, self.used = batch, 0
         self.steps += 1
@@ -138,13 +142,13 @@ class _Run:
             self._anchor = self._weigh_anchor()
             self._anchor_taken, self._since = self._taken(), 0
             self.batch, self.used = self.batch[self.used :], 0
-        return {"anchor": self._anchor, "batches": self._since, "used": self.used}
+        return {"anchor": self._anchor, "batches": self._since, "used": self.used, "over": self._over}
 
     def _weigh_anchor(self) -> bytes:
         held = self.composer.held()
         self._anchor_held = sum(map(len, held))
         feeds = [
-            {**feed.state(), "items": [ordinal for ordinal, _ in items] if feed.reader.can_fetch else items}
+            {**feed.state(), "items": [ordinal for ordinal, _ in items] if feed.by_reference else items}
             for feed, items in zip(self.composer.feeds, held, strict=True)
         ]
         everything = {
@@ -166,7 +170,7 @@ class _Run:
         for feed, saved in zip(self.composer.feeds, everything["feeds"], strict=True):
             feed.resume(saved)
             items = saved["items"]
-            held.append(list(zip(items, feed.reader.fetch(items), strict=True)) if feed.reader.can_fetch else items)
+            held.append(list(zip(items, feed.reader.fetch(items), strict=True)) if feed.by_reference else items)
         self._anchor_held = sum(map(len, held))
         self.composer.resume(everything["memory"], held)
         self.batch, self.used, self.steps = everything["rest"], 0, everything["steps"]
