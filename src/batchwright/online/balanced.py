@@ -52,8 +52,9 @@ def balanced(
         buffer: the most samples kept in memory. It is divided among the groups by share; the oldest sample of a group falls
             out of its full part (`report().dropped`).
         when_short: what happens when a group is due and the buffer has none of it. "wait": read on, up to `patience`
-            samples; if none came, others take the slot, and the group is not waited for until it is seen again. "repeat": read
-            on, up to `patience` samples a batch, then draw from a uniform sample of all that was seen of the group.
+            samples; if none came, others take the slot, and the group is not waited for until it is seen again.
+            "repeat": read on, up to `patience` samples a batch, then draw from a uniform sample of all that was seen of
+            the group.
             "redistribute": the same, but others take the slot. A slot taken is owed, and paid back when the group comes.
         patience: samples to read on; `buffer` if waiting, else `batch_size`.
         max_debt: slots a group may be owed; what is beyond is forgiven (`report().forgiven`). `batch_size` if left out.

@@ -45,7 +45,19 @@ class Chances:
 class Group:
     """The samples of one group that wait for their turn, and the group's accounts."""
 
-    __slots__ = ("balance", "in_owed", "label", "listed", "missing_since", "number", "paid", "pool", "pool_size", "queue", "seen")
+    __slots__ = (
+        "balance",
+        "in_owed",
+        "label",
+        "listed",
+        "missing_since",
+        "number",
+        "paid",
+        "pool",
+        "pool_size",
+        "queue",
+        "seen",
+    )
 
     def __init__(self, number: int, label: Hashable) -> None:
         self.number = number
@@ -104,11 +116,12 @@ class Buffer:
         if len(self.groups) > self._divided_for:
             self.divide(None)
         else:
-            self._give(group, 1 + (self._half - self._divided_for) // self._divided_for)
+            self._give(group, 1 + (self.for_queues - self._divided_for) // self._divided_for)
         return group
 
     @property
-    def _half(self) -> int:
+    def for_queues(self) -> int:
+        """How many of the places are for samples not given yet."""
         return self.places // 2 if self.remembers else self.places
 
     def divide(self, shares: NDArray[np.float64] | None) -> None:
@@ -119,11 +132,11 @@ class Buffer:
         """
         count = len(self.groups)
         self._divided_for = int(count * _ROOM) + 1
-        spare = self._half - self._divided_for
+        spare = self.for_queues - self._divided_for
         if spare < 0:
             raise Infeasible(
                 f"{count:,} groups were seen and a buffer of {self.places:,} samples has room for "
-                f"{int((self._half - 1) / _ROOM):,}",
+                f"{int((self.for_queues - 1) / _ROOM):,}",
                 f"pass buffer={8 * count} or more, or a key with fewer values",
             )
         if shares is None:

@@ -49,4 +49,4 @@ def words(key: int, start: int, count: int) -> NDArray[np.uint64]:
 
 def fractions(key: int, start: int, count: int) -> NDArray[np.float64]:
     """The same words as numbers in [0, 1), 53 bits each."""
-    return (words(key, start, count) >> np.uint64(11)) * 2.0**-53
+    return (words(key, start, count) >> np.uint64(11)).astype(np.float64) * 2.0**-53

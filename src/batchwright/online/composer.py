@@ -61,11 +61,11 @@ class BalancedComposer:
         self._number = self._delivered = self._repeated = self._given = self._left = 0
 
     def start(self) -> None:
-        """Fill the buffer."""
+        """Get to know the groups: fill half of the buffer, so that even groups lose nothing yet."""
         for label in self._targets.labels:
             self._buffer.admit(label)
         self._feed.start()
-        self._allowance = self._rules.buffer
+        self._allowance = self._buffer.for_queues // 2
         self._read(None)
 
     def compose(self) -> Batch | None:
@@ -137,7 +137,12 @@ class BalancedComposer:
         left = self._allowance
         if not left:
             return False
-        table, fresh, remembers, chances = self._buffer.table, self._accounts.fresh, self._remembers, self._chances
+        table, fresh, remembers, chances = (
+            self._buffer.table,
+            self._accounts.fresh,
+            self._remembers,
+            self._chances,
+        )
         for label, item in islice(self._feed.pairs, left):
             group = table.get(label)
             left -= 1
@@ -193,8 +198,14 @@ class BalancedComposer:
         """The accounts of every group, the plan, and the counters."""
         return {
             "groups": [
-                (g.label, g.queue.maxlen, len(g.queue), g.pool_size, len(g.pool))
-                + (g.seen, g.balance, g.paid, g.listed, g.in_owed, g.missing_since)
+                (
+                    g.label,
+                    g.queue.maxlen,
+                    len(g.queue),
+                    g.pool_size,
+                    len(g.pool),
+                    *(getattr(g, name) for name in _ACCOUNTS),
+                )
                 for g in self._groups
             ],
             "buffer": self._buffer.state_dict(),
@@ -216,7 +227,8 @@ class BalancedComposer:
         for group, saved in zip(self._groups, memory["groups"], strict=True):
             group.queue.extend(islice(items, saved[2]))
             group.pool_size = saved[3]
-            group.seen, group.balance, group.paid, group.listed, group.in_owed, group.missing_since = saved[5:]
+            for name, value in zip(_ACCOUNTS, saved[5:], strict=True):
+                setattr(group, name, value)
         for group, saved in zip(self._groups, memory["groups"], strict=True):
             group.pool = list(islice(items, saved[4]))
         self._buffer.load_state_dict(memory["buffer"])
@@ -245,6 +257,7 @@ class BalancedComposer:
         )
 
 
+_ACCOUNTS = ("seen", "balance", "paid", "listed", "in_owed", "missing_since")
 _COUNTERS = (
     "_news_from",
     "_estimate_from",

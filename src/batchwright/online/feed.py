@@ -22,7 +22,8 @@ def measure_of(what: Any, *, argument: str) -> Callable[[Any], Any]:
     if isinstance(what, (str, int)):
         return itemgetter(what)
     raise Infeasible(
-        f"{argument} is a {type(what).__name__}", f"pass {argument} as a function of a sample, or as the name of an entry"
+        f"{argument} is a {type(what).__name__}",
+        f"pass {argument} as a function of a sample, or as the name of an entry",
     )
 
 

@@ -72,7 +72,13 @@ def budgeted(
         seed=seed,
     )
     return Stream(
-        recipe, name=name, batches=True, steps=steps, rank=rank, world_size=world_size, state_bytes=state_bytes
+        recipe,
+        name=name,
+        batches=True,
+        steps=steps,
+        rank=rank,
+        world_size=world_size,
+        state_bytes=state_bytes,
     )
 
 
@@ -130,7 +136,13 @@ def packed(
         seed=seed,
     )
     return Stream(
-        recipe, name=name, batches=True, steps=steps, rank=rank, world_size=world_size, state_bytes=state_bytes
+        recipe,
+        name=name,
+        batches=True,
+        steps=steps,
+        rank=rank,
+        world_size=world_size,
+        state_bytes=state_bytes,
     )
 
 

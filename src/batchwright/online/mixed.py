@@ -12,7 +12,7 @@ from .adopt import as_source
 from .feed import Feed, OnError, measure_of
 from .replicas import Replica
 from .sources import Source
-from .stream import Batch, Report, Stream
+from .stream import Batch, Composer, Report, Stream
 from .turns import ByCount, ByUnit, Turns
 
 __all__ = ["mixed"]
@@ -65,7 +65,9 @@ def mixed(
     if at_end not in ("stop", "continue", "restart"):
         raise Infeasible(f"at_end is {at_end!r}", 'pass "stop", "continue" or "restart"')
     if batch_size is not None and batch_size < 1:
-        raise Infeasible(f"batch_size is {batch_size}, the least is 1", "pass batch_size=1 or more, or None for samples")
+        raise Infeasible(
+            f"batch_size is {batch_size}, the least is 1", "pass batch_size=1 or more, or None for samples"
+        )
     recipe = _Recipe(
         sources={key: as_source(value, name=str(key)) for key, value in sources.items()},
         target=target,
@@ -102,11 +104,12 @@ class _Recipe:
     def weights(self, epoch: int) -> list[int]:
         if self.target == "natural" or (isinstance(self.target, (int, float)) and self.target < 1):
             raise Infeasible(
-                f"target is {self.target!r} and the sizes of streams are not known", "pass a share for each source by name"
+                f"target is {self.target!r} and the sizes of streams are not known",
+                "pass a share for each source by name",
             )
         return resolve(self.target).exact([1] * len(self.sources), epoch, names=list(self.sources))
 
-    def composer(self, replica: Replica, epoch: int) -> _Mixed:
+    def composer(self, replica: Replica, epoch: int) -> Composer:
         feeds = {
             name: Feed(
                 source,

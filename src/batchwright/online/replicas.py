@@ -24,7 +24,8 @@ class Replica:
     def __post_init__(self) -> None:
         if not 0 <= self.rank < self.world_size:
             raise Infeasible(
-                f"rank is {self.rank} of a world of {self.world_size}", "pass 0 <= rank < world_size, both or neither"
+                f"rank is {self.rank} of a world of {self.world_size}",
+                "pass 0 <= rank < world_size, both or neither",
             )
 
     @property

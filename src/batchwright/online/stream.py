@@ -31,7 +31,7 @@ class Batch(list[Any]):
 
     groups: Sequence[Hashable] = ()
     repeats: Sequence[int] = ()
-    given_away: Mapping[Hashable, int] = {}  # noqa: RUF012 - never written to: batches with any get their own
+    given_away: Mapping[Hashable, int] = {}  # never written to: batches with any get their own
     packs: Sequence[int] = ()
 
 
@@ -67,7 +67,9 @@ class Report:
 class Composer(Protocol):
     """Puts batches together from one replica's feeds; everything it remembers is in `memory` and `held`."""
 
-    feeds: Sequence[Feed]
+    @property
+    def feeds(self) -> Sequence[Feed]:
+        """What it reads."""
 
     def start(self) -> None:
         """Begin at the start of the feeds."""
@@ -122,7 +124,9 @@ class _Run:
         self._anchor_taken = self._taken()
         for _ in range(state["batches"]):
             self.advance()
-        self.used, self._over = state["used"], state["over"]
+        if state["over"]:
+            self.advance()
+        self.used = state["used"]
 
     def _taken(self) -> int:
         return sum(feed.read for feed in self.composer.feeds)
@@ -156,12 +160,13 @@ class _Run:
             "memory": self.composer.memory(),
             "rest": list(self.batch[self.used :]),
             "steps": self.steps,
+            "over": self._over,
         }
         anchor = pickle.dumps(everything, protocol=pickle.HIGHEST_PROTOCOL)
         if len(anchor) > self._state_bytes:
             raise Infeasible(
                 f"the state takes {len(anchor):,} bytes and state_bytes is {self._state_bytes:,}",
-                f"pass state_bytes={len(anchor) * 2}, a smaller buffer, or online.Shards, whose samples can be fetched again",
+                f"pass state_bytes={len(anchor) * 2}, a smaller buffer, or online.Shards: a state only names their samples",
             )
         return anchor
 
@@ -173,7 +178,8 @@ class _Run:
             held.append(list(zip(items, feed.reader.fetch(items), strict=True)) if feed.by_reference else items)
         self._anchor_held = sum(map(len, held))
         self.composer.resume(everything["memory"], held)
-        self.batch, self.used, self.steps = everything["rest"], 0, everything["steps"]
+        self.batch, self.used = everything["rest"], 0
+        self.steps, self._over = everything["steps"], everything["over"]
 
 
 class Stream(torch.utils.data.IterableDataset[Any]):
@@ -330,9 +336,7 @@ class _StreamReader:
         self._run: _Run | None = None
 
     def open(self, position: Any) -> Iterator[Any]:
-        self._run = _Run(
-            self._stream._recipe, self._replica, self._epoch, position, self._stream._state_bytes
-        )
+        self._run = _Run(self._stream._recipe, self._replica, self._epoch, position, self._stream._state_bytes)
         self._stream._run = self._run
         return self._stream._samples_of(self._run)
 

@@ -68,7 +68,7 @@ class ByCount:
 
     def state_dict(self) -> dict[str, Any]:
         """All that is remembered."""
-        return {name: value for name, value in vars(self).items()}
+        return dict(vars(self))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""

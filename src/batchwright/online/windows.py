@@ -70,7 +70,14 @@ class WindowComposer:
     """Cuts windows of `buffer` samples; nothing is lost, and nothing repeated."""
 
     def __init__(
-        self, feed: Feed, rule: Callable[[list[float], int, bool], Cut], *, buffer: int, limit: float, title: str, key: int
+        self,
+        feed: Feed,
+        rule: Callable[[list[float], int, bool], Cut],
+        *,
+        buffer: int,
+        limit: float,
+        title: str,
+        key: int,
     ) -> None:
         self.feeds = [feed]
         self._feed = feed
