@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import targets
+    from . import online, targets
     from .errors import Infeasible, PoorWarning
     from .groups import Groups
     from .plans import balanced, shuffled, weighted
@@ -24,6 +24,7 @@ _HOME = {
     "Infeasible": "errors",
     "PoorWarning": "errors",
     "balanced": "plans",
+    "online": "",
     "shuffled": "plans",
     "targets": "",
     "weighted": "plans",
@@ -36,6 +37,7 @@ __all__ = [
     "PoorWarning",
     "__version__",
     "balanced",
+    "online",
     "shuffled",
     "targets",
     "weighted",

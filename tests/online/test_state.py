@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 from batchwright import Infeasible, online
-from tests.online.adversaries import ADVERSARIES, shuffled
+
+from .adversaries import ADVERSARIES, shuffled
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:'set_vital' is deprecated:UserWarning"),  # torchdata's own call
@@ -159,10 +160,11 @@ def test_a_stateful_loader_goes_on_where_it_stopped(workers, source):
 def test_after_a_kill_the_sequence_is_the_same(tmp_path):
     """A child trains with two workers, checkpoints, and is killed; the next child goes on."""
     log, checkpoint = tmp_path / "log", tmp_path / "checkpoint"
-    child = [sys.executable, __file__, str(log), str(checkpoint)]
-    with subprocess.Popen([*child, "31"], env=os.environ) as process:
+    child = [sys.executable, "-m", __spec__.name, str(log), str(checkpoint)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen([*child, "31"], env=environment) as process:
         assert process.wait(120) == -signal.SIGKILL
-    subprocess.run([*child, "-1"], env=os.environ, check=True, timeout=120)
+    subprocess.run([*child, "-1"], env=environment, check=True, timeout=120)
     seen = [json.loads(line) for line in log.read_text().splitlines()]
     batches = dict(seen)
     assert len(seen) > len(batches), "the killed run went beyond its checkpoint, or this shows nothing"

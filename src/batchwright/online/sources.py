@@ -138,6 +138,8 @@ class SelfSplit(_Turned):
 class Strided(_Turned):
     """A source that every replica reads whole, keeping each `count`-th sample: right for any repeatable order, not cheap.
 
+    Where groups repeat with a period that shares a factor with the number of replicas, some replicas miss some groups.
+
     Args:
         source: an iterable that gives the same samples in the same order whenever it is read.
         name: how it is called in errors.
