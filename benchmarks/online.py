@@ -59,9 +59,7 @@ def queues(count: int, groups: int, depth: int) -> float:
 
 
 def balanced(count: int, groups: int, when_short: str, buffer: int) -> tuple[float, float, online.Report]:
-    stream = online.balanced(
-        Integers(count, groups), key=int, batch_size=BATCH, when_short=when_short, buffer=buffer
-    )
+    stream = online.balanced(Integers(count, groups), key=int, batch_size=BATCH, when_short=when_short, buffer=buffer)
     taken = seconds(stream)
     report = stream.report()
     return report.read / taken, report.delivered / taken, report
@@ -106,21 +104,27 @@ def speed(count: int) -> None:
 
 
 def groups_make_no_difference(count: int) -> None:
-    print(f"50 and 5,000 groups, buffer 50,000, {count:,} integers")
-    plain = {groups: queues(count, groups, 50_000 // groups) for groups in (50, 5000)}
+    print(f"50 and 5,000 groups, 20 places for each, {count:,} integers")
+    plain = {groups: queues(count, groups, 20) for groups in (50, 5000)}
     for mode in ("wait", "repeat", "redistribute"):
-        few, many = (balanced(count, groups, mode, 50_000)[0] for groups in (50, 5000))
+        few, many = (balanced(count, groups, mode, 20 * groups)[0] for groups in (50, 5000))
         print(f"  online.balanced {mode:18} {few:12,.0f} and {many:12,.0f} read/s: 1/{few / many:.2f}")
-    print(f"  {'a bare dict of queues':34} {plain[50]:12,.0f} and {plain[5000]:12,.0f} read/s: 1/{plain[50] / plain[5000]:.2f}")
+    print(
+        f"  {'a bare dict of queues':34} {plain[50]:12,.0f} and {plain[5000]:12,.0f} read/s: 1/{plain[50] / plain[5000]:.2f}"
+    )
     few, many = (pytorch_resample(UnderSampler, n, g)[0] for n, g in ((count // 10, 50), (count // 400, 5000)))
     print(f"  {'pytorch_resample.UnderSampler':34} {few:12,.0f} and {many:12,.0f} read/s: 1/{few / many:.2f}")
 
 
 def composition() -> None:
     stream = online.balanced(Integers(400_000, 10), key=int, batch_size=BATCH, batches=False)
-    resampled = (x for x, _ in UnderSampler(Integers(400_000, 10, labelled=True), dict.fromkeys(range(10), 0.1), seed=0))
+    resampled = (
+        x for x, _ in UnderSampler(Integers(400_000, 10, labelled=True), dict.fromkeys(range(10), 0.1), seed=0)
+    )
     print(f"10 groups, quota {BATCH / 10}: the worst miss of a group in a batch, over 1,000 batches")
-    print(f"  online.balanced {worst_miss(stream, 10, 1000):.1f}, pytorch_resample {worst_miss(resampled, 10, 1000):.1f}")
+    print(
+        f"  online.balanced {worst_miss(stream, 10, 1000):.1f}, pytorch_resample {worst_miss(resampled, 10, 1000):.1f}"
+    )
 
 
 def memory(count: int) -> None:
@@ -130,7 +134,9 @@ def memory(count: int) -> None:
         if number * BATCH in range(count // 10, count // 10 + BATCH):
             peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-    print(f"memory: peak {peaks[0] / 1024:,.1f} MiB after {count // 10:,} samples, {peaks[-1] / 1024:,.1f} MiB after {count:,}")
+    print(
+        f"memory: peak {peaks[0] / 1024:,.1f} MiB after {count // 10:,} samples, {peaks[-1] / 1024:,.1f} MiB after {count:,}"
+    )
 
 
 def main() -> None:

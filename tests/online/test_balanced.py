@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+import sys
+import tracemalloc
+from collections import Counter, deque
 from itertools import islice
 from operator import itemgetter
 
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 from batchwright import Infeasible, online
 
-from .adversaries import ADVERSARIES, shuffled
+from .adversaries import ADVERSARIES, bursts, shuffled
 
 MODES = ["wait", "repeat", "redistribute"]
 label = itemgetter(1)
@@ -197,6 +199,86 @@ def test_an_iterator_that_recovers_is_read_on():
     seen = [n for batch in stream for n in batch]
     assert stream.report().skipped == 10
     assert not any(n % 10 == 5 for n in seen)
+
+
+@given(st.integers(0, 99), st.integers(60, 400), st.sampled_from(["wait", "redistribute"]), st.booleans())
+@settings(max_examples=40)
+def test_memory_may_be_bounded_in_bytes(seed, limit, mode, fetchable):
+    weighed = [(number, group, 1 + number * 37 % 50) for number, group in bursts(600, 5, seed)]
+
+    def stream():
+        source = weighed if fetchable else online.Strided(weighed)
+        return online.balanced(
+            source, key=1, batch_size=5, buffer=100, buffer_bytes=limit, size=2, when_short=mode, batches=True
+        )
+
+    whole, first, delivered = [], stream(), set()
+    for number, batch in enumerate(first):
+        assert delivered.isdisjoint(batch)
+        delivered.update(batch)
+        held = first._run.composer.held()[0]
+        assert sum((item[1] if fetchable else item)[2] for item in held) <= limit
+        report = first.report()
+        assert report.read == report.delivered + report.dropped + report.held
+        whole.append(batch)
+        if number == 7:
+            state = first.state_dict()
+    if len(whole) > 7:
+        second = stream()
+        second.load_state_dict(state)
+        assert list(second) == whole[8:]
+
+
+def test_a_sample_larger_than_the_buffer_is_refused():
+    samples = [(0, 10), (1, 10), (0, 99)]
+    with pytest.raises(Infeasible, match="sample 2 of source 'clips': its size is 99 and buffer_bytes is 50"):
+        list(online.balanced(samples, key=0, batch_size=2, buffer_bytes=50, size=1, name="clips"))
+    stream = online.balanced(samples, key=0, batch_size=2, buffer_bytes=50, size=1, on_error="skip")
+    assert list(stream) in ([[(0, 10), (1, 10)]], [[(1, 10), (0, 10)]])
+    assert stream.report().skipped == 1
+    with pytest.raises(Infeasible, match="only one of buffer_bytes and size"):
+        online.balanced(samples, key=0, batch_size=2, buffer_bytes=50)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_5000_groups_take_no_more_work_a_sample_than_50(mode):
+    """Counted in Python calls, which unlike a clock are the same on a busy machine; 20 places for each group."""
+
+    def calls(groups):
+        samples = shuffled(200_000, groups, 1)
+        stream = online.balanced(samples, key=label, batch_size=64, buffer=20 * groups, when_short=mode)
+        counter = 0
+
+        def count(frame, event, argument):
+            nonlocal counter
+            counter += event == "call"
+
+        iterator = iter(stream)
+        next(iterator)
+        before = stream.report().read
+        sys.setprofile(count)
+        try:
+            for _ in islice(iterator, 1000):
+                pass
+        finally:
+            sys.setprofile(None)
+        return counter / (stream.report().read - before)
+
+    assert calls(5000) < 1.25 * calls(50)
+
+
+def test_memory_is_flat_however_long_the_stream():
+    stream = online.balanced((n % 1000 for n in range(400_000)), key=lambda n: n % 100, batch_size=64, buffer=2000)
+    iterator = iter(stream)
+    deque(islice(iterator, 1000), maxlen=0)
+    tracemalloc.start()
+    deque(islice(iterator, 500), maxlen=0)
+    before, _ = tracemalloc.get_traced_memory()
+    deque(islice(iterator, 4000), maxlen=0)
+    after, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert after < before + 100_000
+    assert peak < before + 1_000_000
 
 
 def test_natural_shares_may_be_given():

@@ -26,6 +26,8 @@ def balanced(
     batch_size: int,
     target: Any = "uniform",
     buffer: int = 10_000,
+    buffer_bytes: int | None = None,
+    size: Callable[[Any], int] | str | int | None = None,
     when_short: WhenShort = "wait",
     patience: int | None = None,
     max_debt: int | None = None,
@@ -51,6 +53,8 @@ def balanced(
         target: as for a balanced plan: a name, a number from 0 (natural) to 1 (uniform), a mapping, a function.
         buffer: the most samples kept in memory. It is divided among the groups by share; the oldest sample of a group falls
             out of its full part (`report().dropped`).
+        buffer_bytes: the most bytes kept in memory, beside `buffer`; the largest groups lose samples first.
+        size: bytes of a sample, for `buffer_bytes`: a function, or the name of an entry.
         when_short: what happens when a group is due and the buffer has none of it. "wait": read on, up to `patience`
             samples; if none came, others take the slot, and the group is not waited for until it is seen again.
             "repeat": read on, up to `patience` samples a batch, then draw from a uniform sample of all that was seen of
@@ -80,6 +84,7 @@ def balanced(
     for argument, value, least in (
         ("batch_size", batch_size, 1),
         ("buffer", buffer, 2),
+        ("buffer_bytes", buffer_bytes, 1),
         ("patience", patience, 0),
         ("max_debt", max_debt, 0),
     ):
@@ -87,6 +92,12 @@ def balanced(
             raise Infeasible(f"{argument} is {value}, the least is {least}", f"pass {argument}={least} or more")
     if when_short not in ("wait", "repeat", "redistribute"):
         raise Infeasible(f"when_short is {when_short!r}", 'pass "wait", "repeat" or "redistribute"')
+    if (buffer_bytes is None) != (size is None):
+        raise Infeasible("only one of buffer_bytes and size is given", "pass both or neither")
+    if buffer_bytes is not None and when_short == "repeat":
+        raise Infeasible(
+            'buffer_bytes does not count what when_short="repeat" remembers', "limit samples with buffer=, or wait"
+        )
     if patience is None:
         patience = buffer if when_short == "wait" else batch_size
     Shares(target, natural, epoch=0)  # refuses here what it cannot make shares of
@@ -96,6 +107,8 @@ def balanced(
         batch_size=batch_size,
         target=target,
         buffer=buffer,
+        buffer_bytes=buffer_bytes,
+        size=None if size is None else measure_of(size, argument="size"),
         when_short=when_short,
         patience=patience,
         max_debt=batch_size if max_debt is None else max_debt,
@@ -121,6 +134,8 @@ class _Recipe:
     batch_size: int
     target: Any
     buffer: int
+    buffer_bytes: int | None
+    size: Callable[[Any], int] | None
     when_short: WhenShort
     patience: int
     max_debt: int
@@ -131,11 +146,19 @@ class _Recipe:
     def composer(self, replica: Replica, epoch: int) -> Composer:
         return BalancedComposer(
             Feed(self.source, replica, epoch, measure=self.key, argument="key", on_error=self.on_error),
-            Rules(self.batch_size, self.buffer, self.when_short, self.patience, self.max_debt),
+            Rules(
+                self.batch_size,
+                self.buffer,
+                self.when_short,
+                self.patience,
+                self.max_debt,
+                self.buffer_bytes,
+                self.size,
+            ),
             Shares(self.target, self.natural, epoch),
             key=root(self.seed, epoch, replica.index),
         )
 
     def describe(self) -> str:
-        shown = {k: v for k, v in vars(self).items() if k not in ("source", "key", "target", "on_error")}
+        shown = {k: v for k, v in vars(self).items() if k not in ("source", "key", "size", "target", "on_error")}
         return f"balanced {self.target!r} {shown}"

@@ -47,6 +47,7 @@ class Group:
 
     __slots__ = (
         "balance",
+        "bytes",
         "in_owed",
         "label",
         "listed",
@@ -65,6 +66,7 @@ class Group:
         self.queue: deque[Any] = deque(maxlen=0)
         self.seen = 0
         self.balance = 0  # slots had beyond its plan; below zero: slots it is owed
+        self.bytes = 0  # in the queue, where bytes are limited
         self.paid = (0, 0)  # (batch number, slots paid back in that batch)
         self.in_owed = False  # is it among those that wait for slots they are owed
         self.listed = False  # is it among those that can stand in for another

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
@@ -12,6 +12,7 @@ import numpy as np
 
 from .accounts import Accounts
 from .buffer import Buffer, Chances, Group
+from .bytes import ByteLimit
 from .chance import PURPOSE, child
 from .feed import Feed
 from .quotas import Quotas, round_length
@@ -34,6 +35,8 @@ class Rules:
     when_short: WhenShort
     patience: int
     max_debt: int
+    buffer_bytes: int | None
+    size: Callable[[Any], int] | None
 
 
 class BalancedComposer:
@@ -51,6 +54,9 @@ class BalancedComposer:
         self._remembers = rules.when_short == "repeat"
         self._buffer = Buffer(places=rules.buffer, remembers=self._remembers, chances=self._chances)
         self._groups = self._buffer.groups
+        self._bytes: ByteLimit | None = None
+        if rules.buffer_bytes is not None and rules.size is not None:
+            self._bytes = ByteLimit(rules.buffer_bytes, rules.size, self._groups, by_reference=feed.by_reference)
         self._accounts = Accounts(self._groups, max_debt=rules.max_debt)
         self._quotas = Quotas(batch_size=rules.batch_size, key=key)
         self._shares = np.zeros(0)  # of the groups known when they were made
@@ -103,7 +109,7 @@ class BalancedComposer:
                     accounts.charge(group, stand_in)
                     group = stand_in
             drawn.append(group)
-            items.append(group.queue.popleft())
+            items.append(group.queue.popleft() if self._bytes is None else self._bytes.popleft(group))
         if len(repeats) == len(items) and self._feed.ended:
             return None
         self._delivered += len(items)
@@ -125,6 +131,8 @@ class BalancedComposer:
                 self._quotas.take_back(list(self._hands), self._shares)
             self._shares = self._targets.of(self._groups)
             self._buffer.divide(self._shares)
+            if self._bytes is not None:
+                self._bytes.recount()
             self._accounts.new_shares(self._shares, self._rules.batch_size)
             self._news_from = taken + 2 * count
             self._estimate_from = int(_GROWTH * max(taken, self._rules.buffer))
@@ -137,6 +145,7 @@ class BalancedComposer:
         left = self._allowance
         if not left:
             return False
+        bytes_limit = self._bytes
         table, fresh, remembers, chances = (
             self._buffer.table,
             self._accounts.fresh,
@@ -152,12 +161,22 @@ class BalancedComposer:
                     self._feed.reject(why)
                     continue
                 group = self._buffer.admit(label)
+                if bytes_limit is not None:  # admitting one may cut the queues of others
+                    bytes_limit.recount()
+            if bytes_limit is not None:
+                why = bytes_limit.refusal(item)
+                if why is not None:
+                    self._feed.reject(why)
+                    continue
             group.seen += 1
             queue = group.queue
             if not queue and not group.listed:
                 group.listed = True
                 fresh.append(group)
-            queue.append(item)
+            if bytes_limit is None:
+                queue.append(item)
+            else:
+                bytes_limit.append(group, item)
             if remembers:
                 group.remember(item, chances)
             if group is wanted:
@@ -210,6 +229,7 @@ class BalancedComposer:
             ],
             "buffer": self._buffer.state_dict(),
             "accounts": self._accounts.state_dict(),
+            "bytes": None if self._bytes is None else self._bytes.state_dict(),
             "quotas": self._quotas.state_dict(),
             "hands": list(self._hands),
             "shares": self._shares.tolist(),
@@ -234,6 +254,8 @@ class BalancedComposer:
         self._buffer.load_state_dict(memory["buffer"])
         self._accounts.load_state_dict(memory["accounts"])
         self._quotas.load_state_dict(memory["quotas"])
+        if self._bytes is not None:
+            self._bytes.load_state_dict(memory["bytes"])
         self._hands = deque(memory["hands"])
         self._shares = np.array(memory["shares"])
         for name, value in zip(_COUNTERS, memory["counters"], strict=True):
