@@ -110,6 +110,7 @@ class Buffer:
         self.remembers = remembers
         self._chances = chances
         self._divided_for = 0
+        self._shares = np.zeros(0)
 
     def admit(self, label: Hashable) -> Group:
         """A place for a new group."""
@@ -127,7 +128,9 @@ class Buffer:
         return self.places // 2 if self.remembers else self.places
 
     def divide(self, shares: NDArray[np.float64] | None) -> None:
-        """Divide the places anew: one for each group with a share, the others in proportion. None is uniform.
+        """Divide the places anew: one for each group with a share, the others in proportion.
+
+        None means the shares of last time, and an even part for each group that has come since.
 
         Raises:
             Infeasible: there are more groups than places.
@@ -142,7 +145,10 @@ class Buffer:
                 f"pass buffer={8 * count} or more, or a key with fewer values",
             )
         if shares is None:
-            shares = np.full(count, 1.0 / count)
+            known = len(self._shares)
+            shares = np.concatenate([self._shares * (known / count), np.full(count - known, 1.0 / count)])
+        else:
+            self._shares = shares
         places = np.where(shares > 0, 1 + np.floor(spare * shares * (count / self._divided_for)), 0)
         for group, own in zip(self.groups, places.astype(np.int64).tolist(), strict=True):
             self._give(group, own)
@@ -153,16 +159,13 @@ class Buffer:
             first = group.seen == 0
             group.shrink_pool(places if first else min(places, group.pool_size), self._chances)
 
-    def held(self) -> int:
-        """How many samples are in memory."""
-        return sum(len(group.queue) + len(group.pool) for group in self.groups)
-
     def state_dict(self) -> dict[str, Any]:
         """All that is remembered beside the groups."""
-        return {"divided_for": self._divided_for, "drawn": self._chances.drawn}
+        return {"divided_for": self._divided_for, "shares": self._shares.tolist(), "drawn": self._chances.drawn}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state`, over groups that were restored before."""
         self.table = {group.label: group for group in self.groups}
         self._divided_for = state["divided_for"]
+        self._shares = np.array(state["shares"])
         self._chances.seek(state["drawn"])

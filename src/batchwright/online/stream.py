@@ -203,6 +203,10 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         super().__init__()
         if steps is not None and steps < 1:
             raise Infeasible(f"steps is {steps}, the least is 1", "pass the batches an epoch of one rank has, or None")
+        if steps is not None and not batches:
+            raise Infeasible(
+                f"steps is {steps} batches and the stream gives samples", "pass steps to the stream that reads this one"
+            )
         self.name = name
         self._recipe = recipe
         self._batches = batches
@@ -235,9 +239,13 @@ class Stream(torch.utils.data.IterableDataset[Any]):
                 f"the state is of reader {index} of {count} and this is reader {replica.index} of {replica.count}",
                 "resume a stream with the ranks and workers it was stopped with",
             )
-        state = None if loaded is None else loaded["run"]
-        run = self._run = _Run(self._recipe, replica, self._epoch, state, self._state_bytes)
-        return self._steps_of(run) if self._batches else self._samples_of(run)
+        self._run = None
+        return self._pass(replica, self._epoch, None if loaded is None else loaded["run"])
+
+    def _pass(self, replica: Replica, epoch: int, state: Any) -> Iterator[Any]:
+        """One pass; nothing is read before its first sample is asked for, since loaders call `iter` more than once."""
+        run = self._run = _Run(self._recipe, replica, epoch, state, self._state_bytes)
+        yield from self._steps_of(run) if self._batches else self._samples_of(run)
 
     def _limit(self, replica: Replica) -> int | None:
         if self._steps is None:
