@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from itertools import chain, islice
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
+import webdataset
 from torch.utils.data import DataLoader, IterableDataset
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 from batchwright import online
-
-datasets = pytest.importorskip("datasets")
-webdataset = pytest.importorskip("webdataset")
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:'set_vital' is deprecated:UserWarning"),  # torchdata's own call
