@@ -102,7 +102,7 @@ def test_what_a_group_was_owed_is_paid_back_when_it_comes():
     for batch in stream:
         totals.update(batch.groups)
         most = max(most, stream.report().owed.get(1, 0))
-        if totals[1] >= 300:
+        if most and not stream.report().owed:
             break
     assert most == 20
     assert stream.report().owed == {}
@@ -264,7 +264,7 @@ def test_5000_groups_take_no_more_work_a_sample_than_50(mode):
             sys.setprofile(None)
         return counter / (stream.report().read - before)
 
-    assert calls(5000) < 1.25 * calls(50)
+    assert calls(5000) < 1.5 * calls(50)  # shortages differ a little; work that grew with groups would be 100-fold
 
 
 def test_memory_is_flat_however_long_the_stream():

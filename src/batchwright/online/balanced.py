@@ -57,10 +57,10 @@ def balanced(
         size: bytes of a sample, for `buffer_bytes`: a function, or the name of an entry.
         when_short: what happens when a group is due and the buffer has none of it. "wait": read on, up to `patience`
             samples; if none came, others take the slot, and the group is not waited for until it is seen again.
-            "repeat": read on, up to `patience` samples a batch, then draw from a uniform sample of all that was seen of
-            the group.
-            "redistribute": the same, but others take the slot. A slot taken is owed, and paid back when the group comes.
-        patience: samples to read on; `buffer` if waiting, else `batch_size`.
+            "repeat": draw from a uniform sample of all that was seen of the group.
+            "redistribute": others take the slot. A slot taken is owed, and paid back when the group comes.
+        patience: samples to read on for a group that is due; `buffer` if waiting, else 0: a batch is read for each batch
+            given, and no more.
         max_debt: slots a group may be owed; what is beyond is forgiven (`report().forgiven`). `batch_size` if left out.
         natural: the groups' natural shares, where known; else they are estimated from what was seen.
         batches: give `Batch` lists; if False, their samples one by one.
@@ -99,7 +99,7 @@ def balanced(
             'buffer_bytes does not count what when_short="repeat" remembers', "limit samples with buffer=, or wait"
         )
     if patience is None:
-        patience = buffer if when_short == "wait" else batch_size
+        patience = buffer if when_short == "wait" else 0
     Shares(target, natural, epoch=0)  # refuses here what it cannot make shares of
     recipe = _Recipe(
         source=as_source(source, name=name),
