@@ -60,7 +60,7 @@ def balanced(
             "repeat": draw from a uniform sample of all that was seen of the group.
             "redistribute": others take the slot. A slot taken is owed, and paid back when the group comes.
         patience: samples to read on for a group that is due; `buffer` if waiting, else 0: a batch is read for each batch
-            given, and no more.
+            given, and an eighth more while the buffer is less than half full.
         max_debt: slots a group may be owed; what is beyond is forgiven (`report().forgiven`). `batch_size` if left out.
         natural: the groups' natural shares, where known; else they are estimated from what was seen.
         batches: give `Batch` lists; if False, their samples one by one.

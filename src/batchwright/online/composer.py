@@ -64,6 +64,7 @@ class BalancedComposer:
         self._news_from = 0  # samples read, from which on new groups get their shares
         self._estimate_from = 0  # samples read, from which on shares are estimated anew
         self._allowance = 0  # samples that may still be read for the batch
+        self._pace = 0  # samples read for each batch given, where nobody waits
         self._number = self._delivered = self._repeated = self._given = self._left = 0
 
     def start(self) -> None:
@@ -82,7 +83,7 @@ class BalancedComposer:
             self._deal()
         self._number += 1
         if self._rules.when_short != "wait":  # waiting reads as much as is needed; these read a batch for each batch
-            self._allowance = self._rules.batch_size
+            self._allowance = self._pace
             self._read(None)
         self._allowance = self._rules.patience
         groups, accounts = self._groups, self._accounts
@@ -136,6 +137,9 @@ class BalancedComposer:
             self._accounts.new_shares(self._shares, self._rules.batch_size)
             self._news_from = taken + 2 * count
             self._estimate_from = int(_GROWTH * max(taken, self._rules.buffer))
+        self._pace = size = self._rules.batch_size
+        if sum(map(len, [group.queue for group in self._groups])) < self._buffer.for_queues // 2:
+            self._pace += max(1, size // 8)  # make up for what was dropped, or the buffer would run down
         slots = max(count, min(taken // 8, _ROUND))
         batches = round_length(slots, self._rules.batch_size)
         self._hands = deque(self._quotas.deal(self._shares, batches=batches).tolist())
@@ -281,6 +285,7 @@ class BalancedComposer:
 
 _ACCOUNTS = ("seen", "balance", "paid", "listed", "in_owed", "missing_since")
 _COUNTERS = (
+    "_pace",
     "_news_from",
     "_estimate_from",
     "_number",
