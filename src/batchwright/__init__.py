@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import correct, targets
+    from . import correct, online, targets
     from .collate import Batch, Collate, Layout, Ragged, aside, attention, block_diagonal, identified, media, opaque, ragged, resized, scalar, stack
     from .errors import Infeasible, PoorWarning
     from .groups import Groups
@@ -35,6 +35,7 @@ _HOME = {
     "correct": "",
     "identified": "collate",
     "media": "collate",
+    "online": "",
     "opaque": "collate",
     "ragged": "collate",
     "resized": "collate",
@@ -62,6 +63,7 @@ __all__ = [
     "correct",
     "identified",
     "media",
+    "online",
     "opaque",
     "ragged",
     "resized",

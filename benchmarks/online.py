@@ -1,0 +1,154 @@
+"""Streams: how fast they compose beside the bare source and pytorch-resample, at 50 and 5,000 groups, in flat memory.
+
+    python benchmarks/online.py [--samples 2000000] [--memory-samples 10000000]
+
+Rates are samples a second in one process, every line on the same generated integers; ratios are to the line they name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from pytorch_resample import OverSampler, UnderSampler
+from torch.utils.data import IterableDataset
+
+from batchwright import online
+
+BATCH = 64
+
+
+class Integers(IterableDataset):
+    """`count` integers below `groups`, evenly mixed by a linear congruence (Numerical Recipes' ranqd1)."""
+
+    def __init__(self, count: int, groups: int, *, labelled: bool = False) -> None:
+        self.count = count
+        self.groups = groups
+        self.labelled = labelled
+
+    def __iter__(self) -> Iterator:
+        word = 1
+        for _ in range(self.count):
+            word = (1664525 * word + 1013904223) & 0xFFFFFFFF
+            group = (word >> 8) % self.groups
+            yield (group, group) if self.labelled else group
+
+
+def seconds(stream: Iterable) -> float:
+    """How long it takes to read to the end."""
+    start = time.perf_counter()
+    deque(stream, maxlen=0)
+    return time.perf_counter() - start
+
+
+def bare(count: int, groups: int) -> float:
+    return count / seconds(Integers(count, groups))
+
+
+def queues(count: int, groups: int, depth: int) -> float:
+    """The least any buffer does: each sample into its group's queue. What is left above it is the memory's own cost."""
+    table = {group: deque(maxlen=depth) for group in range(groups)}
+    start = time.perf_counter()
+    for group in Integers(count, groups):
+        table[group].append(group)
+    return count / (time.perf_counter() - start)
+
+
+def balanced(count: int, groups: int, when_short: str, buffer: int) -> tuple[float, float, online.Report]:
+    stream = online.balanced(Integers(count, groups), key=int, batch_size=BATCH, when_short=when_short, buffer=buffer)
+    taken = seconds(stream)
+    report = stream.report()
+    return report.read / taken, report.delivered / taken, report
+
+
+def pytorch_resample(sampler: type, count: int, groups: int) -> tuple[float, float]:
+    shares = dict.fromkeys(range(groups), 1 / groups)
+    delivered = 0
+    start = time.perf_counter()
+    for _ in sampler(Integers(count, groups, labelled=True), shares, seed=0):
+        delivered += 1
+    taken = time.perf_counter() - start
+    return count / taken, delivered / taken
+
+
+def worst_miss(samples: Iterable, groups: int, batches: int) -> float:
+    """By how much the count of a group in a batch is off its quota, at worst, over the first batches."""
+    iterator = iter(samples)
+    worst = 0.0
+    for _ in range(batches):
+        counts = Counter(islice(iterator, BATCH))
+        worst = max(worst, *(abs(counts[group] - BATCH / groups) for group in range(groups)))
+    return worst
+
+
+def speed(count: int) -> None:
+    print(f"100 groups, batches of {BATCH}, {count:,} integers")
+    base = bare(count, 100)
+    print(f"  {'bare source':34} {base:12,.0f} read/s")
+    for mode in ("wait", "repeat", "redistribute"):
+        read, delivered, report = balanced(count, 100, mode, 10_000)
+        print(
+            f"  {'online.balanced ' + mode:34} {read:12,.0f} read/s  {delivered:12,.0f} given/s"
+            f"  1/{base / read:.1f} of bare; dropped {report.dropped / report.read:.1%},"
+            f" repeated {report.repeated / report.delivered:.2%}, given away {report.given_away / report.delivered:.2%}"
+        )
+    few = count // 10  # it looks at every group for each sample
+    for sampler in (UnderSampler, OverSampler):
+        read, delivered = pytorch_resample(sampler, few, 100)
+        name = f"pytorch_resample.{sampler.__name__}"
+        print(f"  {name:34} {read:12,.0f} read/s  {delivered:12,.0f} given/s  1/{base / read:.1f} of bare")
+
+
+def groups_make_no_difference(count: int) -> None:
+    print(f"50 and 5,000 groups, 20 places for each, {count:,} integers")
+    plain = {groups: queues(count, groups, 20) for groups in (50, 5000)}
+    for mode in ("wait", "repeat", "redistribute"):
+        few, many = (balanced(count, groups, mode, 20 * groups)[0] for groups in (50, 5000))
+        print(f"  online.balanced {mode:18} {few:12,.0f} and {many:12,.0f} read/s: 1/{few / many:.2f}")
+    print(
+        f"  {'a bare dict of queues':34} {plain[50]:12,.0f} and {plain[5000]:12,.0f} read/s: 1/{plain[50] / plain[5000]:.2f}"
+    )
+    few, many = (pytorch_resample(UnderSampler, n, g)[0] for n, g in ((count // 10, 50), (count // 400, 5000)))
+    print(f"  {'pytorch_resample.UnderSampler':34} {few:12,.0f} and {many:12,.0f} read/s: 1/{few / many:.2f}")
+
+
+def composition() -> None:
+    stream = online.balanced(Integers(400_000, 10), key=int, batch_size=BATCH, batches=False)
+    resampled = (
+        x for x, _ in UnderSampler(Integers(400_000, 10, labelled=True), dict.fromkeys(range(10), 0.1), seed=0)
+    )
+    print(f"10 groups, quota {BATCH / 10}: the worst miss of a group in a batch, over 1,000 batches")
+    print(
+        f"  online.balanced {worst_miss(stream, 10, 1000):.1f}, pytorch_resample {worst_miss(resampled, 10, 1000):.1f}"
+    )
+
+
+def memory(count: int) -> None:
+    stream = online.balanced(Integers(count, 100), key=int, batch_size=BATCH, buffer=10_000)
+    peaks = []
+    for number, _ in enumerate(stream, 1):
+        if number * BATCH in range(count // 10, count // 10 + BATCH):
+            peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    print(
+        f"memory: peak {peaks[0] / 1024:,.1f} MiB after {count // 10:,} samples, {peaks[-1] / 1024:,.1f} MiB after {count:,}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--samples", type=int, default=2_000_000)
+    parser.add_argument("--memory-samples", type=int, default=10_000_000)
+    arguments = parser.parse_args()
+    memory(arguments.memory_samples)
+    speed(arguments.samples)
+    groups_make_no_difference(arguments.samples)
+    composition()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""What a user may pass as a source, taken by what it can do."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import torch.utils.data
+
+from ..errors import Infeasible
+from .replicas import Replica
+from .shards import Chain
+from .sources import Indexed, OneReader, PlainReader, Reader, Source
+
+__all__ = ["as_source"]
+
+
+def as_source(value: Any, *, name: str) -> Source:
+    """`value` as a source: one of this package's own, a stream, a sequence, a dataset of torch or Hugging Face, an iterable.
+
+    Raises:
+        Infeasible: it cannot be iterated.
+    """
+    if isinstance(value, Source):
+        return value
+    if hasattr(value, "shard") and hasattr(value, "num_shards") and hasattr(value, "state_dict"):
+        return _HuggingFace(value, name=name)
+    if isinstance(value, torch.utils.data.ChainDataset):
+        return Chain(value.datasets, name=name)
+    if isinstance(value, Sequence) or (
+        hasattr(value, "__getitem__") and hasattr(value, "__len__") and not isinstance(value, Iterator)
+    ):
+        return Indexed(value, name=name)
+    if isinstance(value, Iterable):
+        return OneReader(value, name=name)
+    raise Infeasible(
+        f"source {name!r} is a {type(value).__name__}, which cannot be iterated",
+        "pass an iterable dataset, a sequence, or online.Shards(shards, read)",
+    )
+
+
+class _HuggingFace:
+    """A Hugging Face IterableDataset: it splits itself over the workers, and is told to over the ranks."""
+
+    def __init__(self, dataset: Any, *, name: str) -> None:
+        self.dataset = dataset
+        self.name = name
+
+    def reader(self, replica: Replica, epoch: int) -> Reader:
+        dataset = self.dataset
+        if replica.world_size > 1:
+            from datasets.distributed import split_dataset_by_node
+
+            dataset = split_dataset_by_node(dataset, rank=replica.rank, world_size=replica.world_size)
+        else:
+            dataset = copy.copy(dataset)  # its position belongs to one reading
+        dataset.set_epoch(epoch)
+        return PlainReader(dataset, self.name)

@@ -1,0 +1,63 @@
+"""One stop for all ranks: a step is taken only if every rank has a batch for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Generic, TypeVar
+
+import torch
+import torch.distributed as dist
+
+__all__ = ["equal_stop"]
+
+B = TypeVar("B")
+
+
+def equal_stop(loader: Iterable[B], *, group: dist.ProcessGroup | None = None) -> EqualStop[B]:
+    """The loader's batches, until the first rank has no more: all ranks take the same number of steps, and none hangs.
+
+    Each rank fetches one batch ahead and all agree by one flag a step whether to go on. The batch a rank had fetched when
+    another ended is dropped, and its source read no further; `left` says so.
+
+    Args:
+        loader: of this rank.
+        group: the process group; the default one if left out. Without a process group the loader is passed through.
+    """
+    return EqualStop(loader, group)
+
+
+class EqualStop(Generic[B]):
+    """What `equal_stop` returns; iterate it once an epoch.
+
+    Attributes:
+        left: batches that this rank had ready and dropped in the last epoch, 0 or 1.
+    """
+
+    def __init__(self, loader: Iterable[B], group: dist.ProcessGroup | None) -> None:
+        self.left = 0
+        self._loader = loader
+        self._group = group
+
+    def __iter__(self) -> Iterator[B]:
+        self.left = 0
+        iterator = iter(self._loader)
+        while True:
+            ahead = list(_first(iterator))
+            if not self._all_have(ahead):
+                self.left = len(ahead)
+                return
+            yield ahead.pop()
+
+    def _all_have(self, ahead: list[B]) -> bool:
+        if not (dist.is_available() and dist.is_initialized()):
+            return bool(ahead)
+        device = "cuda" if dist.get_backend(self._group) == "nccl" else "cpu"
+        flag = torch.tensor(len(ahead), device=device)
+        dist.all_reduce(flag, op=dist.ReduceOp.MIN, group=self._group)
+        return bool(flag.item())
+
+
+def _first(iterator: Iterator[B]) -> Iterator[B]:
+    for value in iterator:
+        yield value
+        return

@@ -1,0 +1,164 @@
+"""`balanced`: what a user asks of it, checked and kept as a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import Infeasible
+from .adopt import as_source
+from .chance import root
+from .composer import BalancedComposer, Rules, WhenShort
+from .feed import Feed, OnError, measure_of
+from .replicas import Replica
+from .shares import Shares
+from .sources import Source
+from .stream import Composer, Stream
+
+__all__ = ["balanced"]
+
+
+def balanced(
+    source: Any,
+    *,
+    key: Callable[[Any], Hashable] | str | int,
+    batch_size: int,
+    target: Any = "uniform",
+    buffer: int = 10_000,
+    buffer_bytes: int | None = None,
+    size: Callable[[Any], int] | str | int | None = None,
+    when_short: WhenShort = "wait",
+    patience: int | None = None,
+    max_debt: int | None = None,
+    natural: Mapping[Hashable, float] | None = None,
+    batches: bool = True,
+    steps: int | None = None,
+    on_error: OnError = "raise",
+    rank: int | None = None,
+    world_size: int | None = None,
+    state_bytes: int = 64 << 20,
+    name: str = "source",
+    seed: int = 0,
+) -> Stream:
+    """Batches in which every group of a stream has its share, composed as samples come.
+
+    While the buffer holds what is asked for, group g fills floor or ceil of `batch_size * share_g` slots of every batch.
+    Shares come from `target` and the groups seen so far (or named by `target` or `natural`).
+
+    Args:
+        source: an iterable dataset, a sequence, `Shards`, another stream of samples.
+        key: the group of a sample: a function, or the name of an entry.
+        batch_size: samples in a batch.
+        target: as for a balanced plan: a name, a number from 0 (natural) to 1 (uniform), a mapping, a function.
+        buffer: the most samples kept in memory. It is divided among the groups by share; the oldest sample of a group falls
+            out of its full part (`report().dropped`).
+        buffer_bytes: the most bytes kept in memory, beside `buffer`; the largest groups lose samples first.
+        size: bytes of a sample, for `buffer_bytes`: a function, or the name of an entry.
+        when_short: what happens when a group is due and the buffer has none of it. "wait": read on, up to `patience`
+            samples; if none came, others take the slot, and the group is not waited for until it is seen again.
+            "repeat": draw from a uniform sample of all that was seen of the group.
+            "redistribute": others take the slot. A slot taken is owed, and paid back when the group comes.
+        patience: samples to read on for a group that is due; `buffer` if waiting, else 0: a batch is read for each batch
+            given, and an eighth more while the buffer is less than half full.
+        max_debt: slots a group may be owed; what is beyond is forgiven (`report().forgiven`). `batch_size` if left out.
+        natural: the groups' natural shares, where known; else they are estimated from what was seen.
+        batches: give `Batch` lists; if False, their samples one by one.
+        steps: batches of one rank an epoch; the stream stops there, and refuses to end earlier.
+        on_error: "raise", or "skip" to leave out samples whose key cannot be had, and count them.
+        rank: of this process; of the process group if left out.
+        world_size: likewise.
+        state_bytes: the most bytes a state may take.
+        name: how the source is called in errors.
+        seed: of the order of groups within a batch and of repeats.
+
+    Raises:
+        Infeasible: an argument is out of range; while iterating: a sample is broken, or there are more groups than places.
+
+    Example:
+        >>> digits = [n % 100 for n in range(10_000)]  # 0 is as rare as any; groups: is it below 10?
+        >>> stream = balanced(digits, key=lambda n: n < 10, batch_size=8, target={True: 0.5, False: 0.5})
+        >>> [sum(n < 10 for n in batch) for batch in stream][:4]
+        [4, 4, 4, 4]
+    """
+    for argument, value, least in (
+        ("batch_size", batch_size, 1),
+        ("buffer", buffer, 2),
+        ("buffer_bytes", buffer_bytes, 1),
+        ("patience", patience, 0),
+        ("max_debt", max_debt, 0),
+    ):
+        if value is not None and value < least:
+            raise Infeasible(f"{argument} is {value}, the least is {least}", f"pass {argument}={least} or more")
+    if when_short not in ("wait", "repeat", "redistribute"):
+        raise Infeasible(f"when_short is {when_short!r}", 'pass "wait", "repeat" or "redistribute"')
+    if (buffer_bytes is None) != (size is None):
+        raise Infeasible("only one of buffer_bytes and size is given", "pass both or neither")
+    if buffer_bytes is not None and when_short == "repeat":
+        raise Infeasible(
+            'buffer_bytes does not count what when_short="repeat" remembers', "limit samples with buffer=, or wait"
+        )
+    if patience is None:
+        patience = buffer if when_short == "wait" else 0
+    Shares(target, natural, epoch=0)  # refuses here what it cannot make shares of
+    recipe = _Recipe(
+        source=as_source(source, name=name),
+        key=measure_of(key, argument="key"),
+        batch_size=batch_size,
+        target=target,
+        buffer=buffer,
+        buffer_bytes=buffer_bytes,
+        size=None if size is None else measure_of(size, argument="size"),
+        when_short=when_short,
+        patience=patience,
+        max_debt=batch_size if max_debt is None else max_debt,
+        natural=natural,
+        on_error=on_error,
+        seed=seed,
+    )
+    return Stream(
+        recipe,
+        name=name,
+        batches=batches,
+        steps=steps,
+        rank=rank,
+        world_size=world_size,
+        state_bytes=state_bytes,
+    )
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    source: Source
+    key: Callable[[Any], Hashable]
+    batch_size: int
+    target: Any
+    buffer: int
+    buffer_bytes: int | None
+    size: Callable[[Any], int] | None
+    when_short: WhenShort
+    patience: int
+    max_debt: int
+    natural: Mapping[Hashable, float] | None
+    on_error: OnError
+    seed: int
+
+    def composer(self, replica: Replica, epoch: int) -> Composer:
+        return BalancedComposer(
+            Feed(self.source, replica, epoch, measure=self.key, argument="key", on_error=self.on_error),
+            Rules(
+                self.batch_size,
+                self.buffer,
+                self.when_short,
+                self.patience,
+                self.max_debt,
+                self.buffer_bytes,
+                self.size,
+            ),
+            Shares(self.target, self.natural, epoch),
+            key=root(self.seed, epoch, replica.index),
+        )
+
+    def describe(self) -> str:
+        shown = {k: v for k, v in vars(self).items() if k not in ("source", "key", "size", "target", "on_error")}
+        return f"balanced {self.target!r} {shown}"

@@ -1,0 +1,194 @@
+"""`budgeted` and `packed`: batches of a stream under a budget of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import Infeasible
+from .adopt import as_source
+from .chance import root
+from .feed import Feed, OnError, measure_of
+from .replicas import Replica
+from .sources import Source
+from .stream import Composer, Stream
+from .windows import Cut, WindowComposer, cut_by_budget, pack
+
+__all__ = ["budgeted", "packed"]
+
+
+def budgeted(
+    source: Any,
+    *,
+    length: Callable[[Any], float] | str | int,
+    max_tokens: float | None = None,
+    max_samples: int | None = None,
+    buffer: int = 10_000,
+    steps: int | None = None,
+    on_error: OnError = "raise",
+    rank: int | None = None,
+    world_size: int | None = None,
+    state_bytes: int = 64 << 20,
+    name: str = "source",
+    seed: int = 0,
+) -> Stream:
+    """Batches of samples of like length, none above `max_tokens` when padded; every sample comes once.
+
+    Args:
+        source: an iterable dataset, a sequence, `Shards`, another stream of samples.
+        length: of a sample, 1 or more: a function, or the name of an entry.
+        max_tokens: the most a batch may hold: its samples times its longest length.
+        max_samples: the most samples of a batch.
+        buffer: samples sorted together; more pad less and mix the order less far.
+        steps: batches of one rank an epoch; the stream stops there, and refuses to end earlier.
+        on_error: "raise", or "skip" to leave out samples without a sound length, and count them.
+        rank: of this process; of the process group if left out.
+        world_size: likewise.
+        state_bytes: the most bytes a state may take.
+        name: how the source is called in errors.
+        seed: of the order of batches within a buffer.
+
+    Raises:
+        Infeasible: neither limit is given, or one is out of range; while iterating: a sample is longer than `max_tokens`.
+
+    Example:
+        >>> words = ["a", "gooseberry", "of", "a", "strawberry", "to"]
+        >>> sorted(budgeted(words, length=len, max_tokens=20))
+        [['gooseberry', 'strawberry'], ['of', 'to', 'a', 'a']]
+    """
+    if max_tokens is None and max_samples is None:
+        raise Infeasible("neither max_tokens nor max_samples is given", "pass one of them, or both")
+    for argument, value in (("max_tokens", max_tokens), ("max_samples", max_samples), ("buffer", buffer)):
+        _at_least_one(argument, value)
+    recipe = _Recipe(
+        source=as_source(source, name=name),
+        length=measure_of(length, argument="length"),
+        rule=_Budget(max_tokens, max_samples),
+        limit=float("inf") if max_tokens is None else max_tokens,
+        title="max_tokens",
+        buffer=buffer,
+        on_error=on_error,
+        seed=seed,
+    )
+    return Stream(
+        recipe,
+        name=name,
+        batches=True,
+        steps=steps,
+        rank=rank,
+        world_size=world_size,
+        state_bytes=state_bytes,
+    )
+
+
+def packed(
+    source: Any,
+    *,
+    length: Callable[[Any], float] | str | int,
+    capacity: float,
+    packs: int = 1,
+    buffer: int = 10_000,
+    steps: int | None = None,
+    on_error: OnError = "raise",
+    rank: int | None = None,
+    world_size: int | None = None,
+    state_bytes: int = 64 << 20,
+    name: str = "source",
+    seed: int = 0,
+) -> Stream:
+    """Packs of samples whose lengths sum to `capacity` at most, as full as best fit makes them; every sample comes once.
+
+    A batch is a flat list of samples; `batch.packs` says how many each of its packs holds. The last batch of a buffer may
+    have fewer packs.
+
+    Args:
+        source: an iterable dataset, a sequence, `Shards`, another stream of samples.
+        length: of a sample, 1 or more: a function, or the name of an entry.
+        capacity: of a pack.
+        packs: in a batch.
+        buffer: samples packed together.
+        steps: batches of one rank an epoch; the stream stops there, and refuses to end earlier.
+        on_error: "raise", or "skip" to leave out samples without a sound length, and count them.
+        rank: of this process; of the process group if left out.
+        world_size: likewise.
+        state_bytes: the most bytes a state may take.
+        name: how the source is called in errors.
+        seed: of the order of batches within a buffer.
+
+    Raises:
+        Infeasible: an argument is out of range; while iterating: a sample is longer than `capacity`.
+
+    Example:
+        >>> [sum(batch) for batch in packed([6, 3, 4, 5, 7, 5], length=int, capacity=10)]
+        [10, 10, 10]
+    """
+    for argument, value in (("capacity", capacity), ("packs", packs), ("buffer", buffer)):
+        _at_least_one(argument, value)
+    recipe = _Recipe(
+        source=as_source(source, name=name),
+        length=measure_of(length, argument="length"),
+        rule=_Packs(capacity, packs),
+        limit=capacity,
+        title="capacity",
+        buffer=buffer,
+        on_error=on_error,
+        seed=seed,
+    )
+    return Stream(
+        recipe,
+        name=name,
+        batches=True,
+        steps=steps,
+        rank=rank,
+        world_size=world_size,
+        state_bytes=state_bytes,
+    )
+
+
+def _at_least_one(argument: str, value: float | None) -> None:
+    if value is not None and not value >= 1:
+        raise Infeasible(f"{argument} is {value}, the least is 1", f"pass {argument}=1 or more")
+
+
+@dataclass(frozen=True)
+class _Budget:
+    max_tokens: float | None
+    max_samples: int | None
+
+    def __call__(self, lengths: list[float], kept_before: int, last: bool) -> Cut:
+        return cut_by_budget(lengths, max_tokens=self.max_tokens, max_samples=self.max_samples)
+
+
+@dataclass(frozen=True)
+class _Packs:
+    capacity: float
+    packs: int
+
+    def __call__(self, lengths: list[float], kept_before: int, last: bool) -> Cut:
+        return pack(lengths, capacity=self.capacity, packs=self.packs, kept_before=kept_before, last=last)
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    source: Source
+    length: Callable[[Any], float]
+    rule: _Budget | _Packs
+    limit: float
+    title: str
+    buffer: int
+    on_error: OnError
+    seed: int
+
+    def composer(self, replica: Replica, epoch: int) -> Composer:
+        return WindowComposer(
+            Feed(self.source, replica, epoch, measure=self.length, argument="length", on_error=self.on_error),
+            self.rule,
+            buffer=self.buffer,
+            limit=self.limit,
+            title=self.title,
+            key=root(self.seed, epoch, replica.index),
+        )
+
+    def describe(self) -> str:
+        return f"{self.rule} buffer={self.buffer} seed={self.seed}"

@@ -1,0 +1,196 @@
+"""`mixed`: several streams as one, in exact proportion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..errors import Infeasible
+from ..targets import resolve
+from .adopt import as_source
+from .feed import Feed, OnError, measure_of
+from .replicas import Replica
+from .sources import Source
+from .stream import Batch, Composer, Report, Stream
+from .turns import ByCount, ByUnit, Turns
+
+__all__ = ["mixed"]
+
+AtEnd = Literal["stop", "continue", "restart"]
+_CHUNK = 64  # samples composed in one go where samples are asked for
+
+
+def mixed(
+    sources: Mapping[Hashable, Any],
+    *,
+    target: Any = "uniform",
+    unit: Callable[[Any], float] | str | int | None = None,
+    batch_size: int | None = None,
+    at_end: AtEnd = "stop",
+    steps: int | None = None,
+    on_error: OnError = "raise",
+    rank: int | None = None,
+    world_size: int | None = None,
+    state_bytes: int = 64 << 20,
+    name: str = "mixture",
+) -> Stream:
+    """Several streams interleaved in exact proportion: after any number of samples each is within one of its share.
+
+    Args:
+        sources: by name, each what `balanced` takes.
+        target: the share of each source, by name; "uniform"; or a schedule of such.
+        unit: what shares are measured in: a function of a sample (its tokens, its bytes), or the name of an entry; samples
+            if left out.
+        batch_size: samples in a batch (the last may be smaller); if left out the stream gives samples, for another stream.
+        at_end: when a source ends: "stop", "continue" with the others in proportion, or "restart" it (its next epoch).
+        steps: batches of one rank an epoch; the stream stops there, and refuses to end earlier.
+        on_error: "raise", or "skip" to leave out samples without a sound unit, and count them.
+        rank: of this process; of the process group if left out.
+        world_size: likewise.
+        state_bytes: the most bytes a state may take.
+        name: how the mixture is called in errors.
+
+    Raises:
+        Infeasible: there are no sources, the target does not fit them, or, while iterating, a source that is to restart
+            has no samples.
+
+    Example:
+        >>> both = mixed({"web": range(100), "books": range(-100, 0)}, target={"web": 0.75, "books": 0.25}, batch_size=8)
+        >>> [sum(n < 0 for n in batch) for batch in both][:3]
+        [2, 2, 2]
+    """
+    if not sources:
+        raise Infeasible("there are 0 sources to mix", "pass at least one")
+    if at_end not in ("stop", "continue", "restart"):
+        raise Infeasible(f"at_end is {at_end!r}", 'pass "stop", "continue" or "restart"')
+    if batch_size is not None and batch_size < 1:
+        raise Infeasible(
+            f"batch_size is {batch_size}, the least is 1", "pass batch_size=1 or more, or None for samples"
+        )
+    recipe = _Recipe(
+        sources={key: as_source(value, name=str(key)) for key, value in sources.items()},
+        target=target,
+        unit=None if unit is None else measure_of(unit, argument="unit"),
+        batch_size=_CHUNK if batch_size is None else batch_size,
+        at_end=at_end,
+        on_error=on_error,
+    )
+    recipe.weights(epoch=0)
+    return Stream(
+        recipe,
+        name=name,
+        batches=batch_size is not None,
+        steps=steps,
+        rank=rank,
+        world_size=world_size,
+        state_bytes=state_bytes,
+    )
+
+
+def _one(sample: Any) -> int:
+    return 1
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    sources: Mapping[Hashable, Source]
+    target: Any
+    unit: Callable[[Any], float] | None
+    batch_size: int
+    at_end: AtEnd
+    on_error: OnError
+
+    def weights(self, epoch: int) -> list[int]:
+        if self.target == "natural" or (isinstance(self.target, (int, float)) and self.target < 1):
+            raise Infeasible(
+                f"target is {self.target!r} and the sizes of streams are not known",
+                "pass a share for each source by name",
+            )
+        return resolve(self.target).exact([1] * len(self.sources), epoch, names=list(self.sources))
+
+    def composer(self, replica: Replica, epoch: int) -> Composer:
+        feeds = {
+            name: Feed(
+                source,
+                replica,
+                epoch,
+                measure=self.unit or _one,
+                argument="unit",
+                on_error=self.on_error,
+                holds=False,
+            )
+            for name, source in self.sources.items()
+        }
+        turns = (ByUnit if self.unit else ByCount)(self.weights(epoch))
+        return _Mixed(feeds, turns, batch_size=self.batch_size, at_end=self.at_end)
+
+    def describe(self) -> str:
+        return f"mixed {list(self.sources)} {self.target!r} {self.batch_size} {self.at_end} {self.unit is not None}"
+
+
+class _Mixed:
+    def __init__(self, feeds: Mapping[Hashable, Feed], turns: Turns, *, batch_size: int, at_end: AtEnd) -> None:
+        self.feeds = list(feeds.values())
+        self._names = list(feeds)
+        self._turns = turns
+        self._batch_size = batch_size
+        self._at_end = at_end
+        self._live = len(feeds)
+        self._delivered = 0
+
+    def start(self) -> None:
+        for feed in self.feeds:
+            feed.start()
+
+    def compose(self) -> Batch | None:
+        batch, names = Batch(), []
+        while len(batch) < self._batch_size and self._live:
+            stream = self._turns.next()
+            pair = self._next(self.feeds[stream])
+            if pair is not None:
+                self._turns.served(stream, pair[0])
+                batch.append(pair[1])
+                names.append(self._names[stream])
+            elif self._at_end == "continue":
+                self._live -= 1
+                self._turns.drop(stream)
+            else:
+                self._live = 0
+        self._delivered += len(batch)
+        batch.groups = names
+        return batch or None
+
+    def _next(self, feed: Feed) -> tuple[float, Any] | None:
+        """The next sound sample of a feed; None at its end, for good."""
+        while True:
+            for units, sample in feed.pairs:
+                if 0 < units < float("inf"):
+                    return units, sample
+                feed.reject(f"its unit is {units}, and must be above 0")
+            if self._at_end != "restart":
+                return None
+            if feed.taken == 0:
+                raise Infeasible(
+                    f"source {feed.name!r} has 0 samples for this reader and is to restart",
+                    'pass at_end="continue", or fewer workers and ranks than the source has parts',
+                )
+            feed.restart()
+
+    def held(self) -> list[list[Any]]:
+        return [[] for _ in self.feeds]
+
+    def memory(self) -> dict[str, Any]:
+        return {"turns": self._turns.state_dict(), "live": self._live, "delivered": self._delivered}
+
+    def resume(self, memory: dict[str, Any], held: list[list[Any]]) -> None:
+        self._turns.load_state_dict(memory["turns"])
+        self._live, self._delivered = memory["live"], memory["delivered"]
+
+    def report(self) -> Report:
+        return Report(
+            read=sum(feed.read for feed in self.feeds),
+            delivered=self._delivered,
+            skipped=sum(feed.skipped for feed in self.feeds),
+            seen={name: feed.read for name, feed in zip(self._names, self.feeds, strict=True)},
+        )

@@ -1,0 +1,87 @@
+"""Which group each slot of the next batches belongs to: apportion a round of batches, deal it out, carry what is owed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .chance import PURPOSE, child, fractions, words
+
+__all__ = ["Quotas", "round_length"]
+
+_FIBONACCI = [1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610, 987, 1597, 2584, 4181, 6765, 10946]
+_WHOLE = 1e-9  # a quota this near a whole number is that number: 64 * (1/3 of 3/64) must stay 1
+_SPREAD = 0.5  # how far chance may overrule what is owed: enough that no two groups are tied for ever
+
+
+def round_length(slots: int, batch_size: int) -> int:
+    """The Fibonacci number of batches that holds at least `slots` slots, at most 10,946."""
+    return next((n for n in _FIBONACCI if n * batch_size >= slots), _FIBONACCI[-1])
+
+
+class Quotas:
+    """Deals rounds of batches in which group g fills floor or ceil of `batch_size * share_g` slots of every batch.
+
+    A round's whole tickets go out as they are; the rest goes to the groups that are owed most, so that the running
+    total of a group stays near its share however the shares move between rounds. The row of tickets, sorted by group
+    in an order that is new every round, is dealt like cards: consecutive tickets of a group land in different batches.
+    """
+
+    def __init__(self, *, batch_size: int, key: int) -> None:
+        self.batch_size = batch_size
+        self.owed = np.zeros(0)
+        self.rounds = 0
+        self._key = key
+
+    def deal(self, shares: NDArray[np.float64], *, batches: int) -> NDArray[np.int64]:
+        """The group of every slot of the next `batches` batches, an array (batches, batch_size).
+
+        `shares` sum to 1; `batches` is one of the lengths that `round_length` gives.
+        """
+        counts = self._apportion(shares, batches * self.batch_size)
+        order = np.argsort(words(self._own(PURPOSE.ROW), 0, len(counts)), kind="stable")
+        row = np.repeat(order, counts[order])
+        hands = row.reshape(self.batch_size, batches).T
+        position = _FIBONACCI.index(batches)
+        stride = _FIBONACCI[position - 1] if position else 1
+        hands = hands[np.arange(batches) * stride % batches]
+        shuffled = np.argsort(words(self._own(PURPOSE.SLOT), 0, row.size).reshape(hands.shape), axis=1, kind="stable")
+        self.rounds += 1
+        return np.take_along_axis(hands, shuffled, axis=1)
+
+    def take_back(self, hands: list[list[int]], shares: NDArray[np.float64]) -> None:
+        """These batches of the last round, dealt at `shares`, will not be used: undo what they counted for."""
+        used = np.bincount(np.concatenate(hands), minlength=len(shares))
+        self.owed += used - shares * (len(hands) * self.batch_size)
+
+    def _own(self, purpose: int) -> int:
+        return child(child(self._key, purpose), self.rounds)
+
+    def _apportion(self, shares: NDArray[np.float64], tickets: int) -> NDArray[np.int64]:
+        if len(shares) > len(self.owed):
+            self.owed = np.concatenate([self.owed, np.zeros(len(shares) - len(self.owed))])
+        quotas = shares * tickets
+        nearest = np.rint(quotas)
+        quotas = np.where(np.abs(quotas - nearest) <= _WHOLE * np.maximum(1.0, nearest), nearest, quotas)
+        whole = np.floor(quotas)
+        part = quotas - whole
+        counts = whole.astype(np.int64)
+        left = tickets - int(counts.sum())
+        if left > 0:
+            self.owed += part
+            urgency = self.owed + _SPREAD * fractions(self._own(PURPOSE.TIES), 0, len(part))
+            chosen = np.argsort(np.where(part > 0, -urgency, np.inf), kind="stable")[:left]
+            counts[chosen] += 1
+            self.owed[chosen] -= 1.0
+        return counts
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is owed and how many rounds were dealt."""
+        return {"owed": self.owed.tolist(), "rounds": self.rounds}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self.owed = np.array(state["owed"], dtype=np.float64)
+        self.rounds = state["rounds"]

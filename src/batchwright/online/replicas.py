@@ -1,0 +1,59 @@
+"""Which of the processes that read one source this is: a rank, and a worker of that rank's loader."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.distributed
+import torch.utils.data
+
+from ..errors import Infeasible
+
+__all__ = ["Replica"]
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One of `world_size * workers` processes that share a source, numbered rank by rank."""
+
+    rank: int = 0
+    world_size: int = 1
+    worker: int = 0
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rank < self.world_size:
+            raise Infeasible(
+                f"rank is {self.rank} of a world of {self.world_size}",
+                "pass 0 <= rank < world_size, both or neither",
+            )
+
+    @property
+    def index(self) -> int:
+        """This replica's number, 0 to count - 1."""
+        return self.rank * self.workers + self.worker
+
+    @property
+    def count(self) -> int:
+        """How many replicas share the source."""
+        return self.world_size * self.workers
+
+    @classmethod
+    def here(cls, rank: int | None, world_size: int | None) -> Replica:
+        """This process: the rank as passed, else of the process group, and the worker of torch's loader."""
+        rank, world_size = ranks(rank, world_size)
+        info = torch.utils.data.get_worker_info()
+        if info is None:
+            return cls(rank, world_size)
+        return cls(rank, world_size, info.id, info.num_workers)
+
+
+def ranks(rank: int | None, world_size: int | None) -> tuple[int, int]:
+    """The rank and world size as passed, else those of the process group, else 0 of 1."""
+    if (rank is None) != (world_size is None):
+        raise Infeasible(f"rank is {rank} and world_size is {world_size}", "pass both or neither")
+    if rank is not None and world_size is not None:
+        return rank, world_size
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1

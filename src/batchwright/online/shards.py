@@ -1,0 +1,191 @@
+"""Sources in pieces: shards that replicas share out among themselves, and sources one after the other."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from ..errors import Infeasible
+from .chance import PURPOSE, root, words
+from .replicas import Replica
+from .sources import Reader, Source, skip
+
+__all__ = ["Chain", "Shards"]
+
+
+class Shards:
+    """A source in shards (tar files, Parquet row groups, ranges), each read whole by one replica.
+
+    Replica i of c reads the shards i, i + c, ... of the epoch's order. Where there are fewer shards than replicas, the
+    replicas that share a shard each keep their part of its samples. Samples already read can be fetched again, so the
+    state of a stream names the samples in its buffer instead of holding them.
+
+    Args:
+        shards: anything that says which shard, one value each, such as a path or a (path, row group) pair.
+        read: the samples of one shard, in the same order whenever it is called; a sequence is sought in one step.
+        shuffle: a new order of the shards every epoch, by `seed`.
+        seed: of that order.
+        name: how the source is called in errors.
+
+    Raises:
+        Infeasible: there are no shards.
+
+    Example:
+        >>> numbers = Shards([0, 10, 20], lambda start: range(start, start + 3))
+        >>> list(numbers.reader(Replica(worker=0, workers=2), epoch=0).open(None))
+        [0, 1, 2, 20, 21, 22]
+    """
+
+    def __init__(
+        self,
+        shards: Iterable[Any],
+        read: Callable[[Any], Iterable[Any]],
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        name: str = "shards",
+    ) -> None:
+        self.shards = list(shards)
+        self.read = read
+        self.shuffle = shuffle
+        self.seed = seed
+        self.name = name
+        if not self.shards:
+            raise Infeasible(f"source {name!r} has 0 shards", "pass at least one; is the file pattern right?")
+
+    def reader(self, replica: Replica, epoch: int) -> Reader:
+        """The shards of one replica."""
+        order = list(range(len(self.shards)))
+        if self.shuffle:
+            keys = words(root(self.seed, PURPOSE.SHARDS, epoch), 0, len(order))
+            order = np.argsort(keys, kind="stable").tolist()
+        shards = [self.shards[number] for number in order]
+        if replica.count <= len(shards):
+            return _ShardReader(shards[replica.index :: replica.count], self.read, 0, 1)
+        sharing = range(replica.index % len(shards), replica.count, len(shards))
+        return _ShardReader([shards[sharing[0]]], self.read, sharing.index(replica.index), len(sharing))
+
+
+class _ShardReader:
+    can_fetch = True
+
+    def __init__(self, shards: list[Any], read: Callable[[Any], Iterable[Any]], first: int, step: int) -> None:
+        self._shards = shards
+        self._read = read
+        self._first = first
+        self._step = step
+        self._starts: list[int] = []  # the ordinal each shard opened so far began with
+        self._taken = 0
+
+    def open(self, position: Any) -> Iterator[Any]:
+        self._starts = [] if position is None else list(position["starts"])
+        return self._samples(0 if position is None else position["taken"])
+
+    def _samples(self, taken: int) -> Iterator[Any]:
+        if not self._starts:
+            self._starts.append(0)
+        while True:
+            for sample in self._part(len(self._starts) - 1, taken - self._starts[-1]):
+                taken += 1
+                yield sample
+            if len(self._starts) == len(self._shards):
+                return
+            self._starts.append(taken)
+
+    def _part(self, shard: int, offset: int) -> Iterator[Any]:
+        samples = self._read(self._shards[shard])
+        start = self._first + offset * self._step
+        if isinstance(samples, Sequence):
+            return map(samples.__getitem__, range(start, len(samples), self._step))
+        iterator = skip(iter(samples), start)
+        return iterator if self._step == 1 else islice(iterator, 0, None, self._step)
+
+    def position(self, taken: int) -> Any:
+        return {"starts": list(self._starts), "taken": taken}
+
+    def fetch(self, ordinals: Sequence[int]) -> list[Any]:
+        found: dict[int, Any] = {}
+        wanted = sorted(set(ordinals))
+        while wanted:
+            shard = bisect_right(self._starts, wanted[0]) - 1
+            start = self._starts[shard]
+            end = self._starts[shard + 1] if shard + 1 < len(self._starts) else None
+            here = [ordinal for ordinal in wanted if end is None or ordinal < end]
+            del wanted[: len(here)]
+            iterator, offset = self._part(shard, here[0] - start), here[0]
+            for ordinal in here:
+                found[ordinal] = next(skip(iterator, ordinal - offset))
+                offset = ordinal + 1
+        return [found[ordinal] for ordinal in ordinals]
+
+
+class Chain:
+    """Sources one after the other, each split over the replicas on its own.
+
+    Args:
+        sources: what `online.balanced` takes as a source.
+        name: how the chain is called in errors.
+
+    Example:
+        >>> both = Chain([[1, 2, 3], [4, 5]])
+        >>> [list(both.reader(Replica(worker=w, workers=2), epoch=0).open(None)) for w in (0, 1)]
+        [[1, 3, 4], [2, 5]]
+    """
+
+    def __init__(self, sources: Iterable[Any], *, name: str = "chain") -> None:
+        from .adopt import as_source
+
+        self.name = name
+        self.sources: list[Source] = [as_source(it, name=f"{name}[{i}]") for i, it in enumerate(sources)]
+
+    def reader(self, replica: Replica, epoch: int) -> Reader:
+        """One replica's part of each source."""
+        return _ChainReader([source.reader(replica, epoch) for source in self.sources])
+
+
+class _ChainReader:
+    def __init__(self, readers: list[Reader]) -> None:
+        self._readers = readers
+        self._starts: list[int] = []
+        self.can_fetch = all(reader.can_fetch for reader in readers)
+
+    def open(self, position: Any) -> Iterator[Any]:
+        if position is None:
+            self._starts = [0]
+            return self._samples(0, self._readers[0].open(None))
+        self._starts = list(position["starts"])
+        for reader, past in zip(self._readers, position["past"], strict=False):
+            reader.open(past)  # to fetch again, a reader must know where it stood
+        return self._samples(position["taken"], self._readers[len(self._starts) - 1].open(position["inner"]))
+
+    def _samples(self, taken: int, iterator: Iterator[Any]) -> Iterator[Any]:
+        while True:
+            for sample in iterator:
+                taken += 1
+                yield sample
+            if len(self._starts) == len(self._readers):
+                return
+            iterator = self._readers[len(self._starts)].open(None)
+            self._starts.append(taken)
+
+    def position(self, taken: int) -> Any:
+        which = len(self._starts) - 1
+        past = [
+            reader.position(end - start)
+            for reader, start, end in zip(self._readers, self._starts, self._starts[1:], strict=False)
+            if self.can_fetch
+        ]
+        inner = self._readers[which].position(taken - self._starts[which])
+        return {"starts": list(self._starts), "taken": taken, "past": past, "inner": inner}
+
+    def fetch(self, ordinals: Sequence[int]) -> list[Any]:
+        found: dict[Hashable, Any] = {}
+        for which, start in enumerate(self._starts):
+            end = self._starts[which + 1] if which + 1 < len(self._starts) else None
+            here = [o for o in ordinals if o >= start and (end is None or o < end)]
+            found.update(zip(here, self._readers[which].fetch([o - start for o in here]), strict=True))
+        return [found[ordinal] for ordinal in ordinals]

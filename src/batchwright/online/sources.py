@@ -1,0 +1,209 @@
+"""Where samples come from: a source, and one replica's reading of it, which can say where it stands."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, Protocol, runtime_checkable
+
+from ..errors import Infeasible
+from .replicas import Replica
+
+__all__ = ["Indexed", "OneReader", "PlainReader", "Reader", "SelfSplit", "Source", "Strided", "skip"]
+
+
+class Reader(Protocol):
+    """One replica's reading of a source, from a position on."""
+
+    can_fetch: bool
+
+    def open(self, position: Any) -> Iterator[Any]:
+        """The samples from `position` on; None is the start."""
+
+    def position(self, taken: int) -> Any:
+        """Where the reading stands after `taken` samples since the start: plain data, for `open`."""
+
+    def fetch(self, ordinals: Sequence[int]) -> list[Any]:
+        """The samples with these ordinals, again, in this order; only where `can_fetch`."""
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Something several replicas can read together, each its own part."""
+
+    name: str
+
+    def reader(self, replica: Replica, epoch: int) -> Reader:
+        """The part of epoch `epoch` that `replica` reads: the parts are disjoint and are together the whole."""
+
+
+def skip(iterator: Iterator[Any], count: int) -> Iterator[Any]:
+    """The same iterator, `count` samples further."""
+    next(islice(iterator, count, count), None)
+    return iterator
+
+
+def _has_state(value: Any) -> bool:
+    return hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
+
+
+class PlainReader:
+    """Reads an iterable as it is. One with a state goes on from it; any other is read again up to its position."""
+
+    can_fetch = False
+
+    def __init__(self, iterable: Iterable[Any], name: str) -> None:
+        self._iterable = iterable
+        self._name = name
+        self._stateful: Any = None
+
+    def open(self, position: Any) -> Iterator[Any]:
+        """The samples from `position` on."""
+        saved = None if position is None else position.get("state")
+        if saved is not None and _has_state(self._iterable):
+            self._load(self._iterable, saved)
+        iterator = iter(self._iterable)
+        self._stateful = next((it for it in (self._iterable, iterator) if _has_state(it)), None)
+        if saved is None:
+            return iterator if position is None else skip(iterator, position["taken"])
+        if self._stateful is iterator:
+            self._load(iterator, saved)
+        return iterator
+
+    @staticmethod
+    def _load(stateful: Any, saved: Any) -> None:
+        stateful.load_state_dict(copy.deepcopy(saved))  # what is loaded may be changed by its new owner
+
+    def position(self, taken: int) -> Any:
+        """Where the reading stands."""
+        if self._stateful is not None:
+            return {"state": copy.deepcopy(self._stateful.state_dict())}
+        if isinstance(self._iterable, Iterator):
+            raise Infeasible(
+                f"source {self._name!r} is an iterator: it can be read once and has no state_dict",
+                "pass what makes the iterator (a list, a dataset, online.Shards), "
+                "or give it state_dict and load_state_dict",
+            )
+        return {"taken": taken}
+
+    def fetch(self, ordinals: Sequence[int]) -> list[Any]:
+        """Not possible: an iterable has no way back."""
+        raise NotImplementedError
+
+
+class _Turned:
+    """A plain iterable that knows its epoch."""
+
+    def __init__(self, iterable: Iterable[Any], *, name: str) -> None:
+        self.iterable = iterable
+        self.name = name
+
+    def turned(self, epoch: int) -> Iterable[Any]:
+        if hasattr(self.iterable, "set_epoch"):
+            self.iterable.set_epoch(epoch)
+        return self.iterable
+
+
+class OneReader(_Turned):
+    """An iterable that nothing is known about: worker 0 of a world of one reads it, the other workers read nothing."""
+
+    def reader(self, replica: Replica, epoch: int) -> Reader:
+        """All of it, or none of it."""
+        if replica.world_size > 1:
+            raise Infeasible(
+                f"source {self.name!r} cannot be split and {replica.world_size} ranks want to read it",
+                "pass online.Shards(shards, read), online.Strided(source) if it can be read many times over in the same "
+                "order, or online.SelfSplit(source) if it looks up rank and worker itself",
+            )
+        return PlainReader(self.turned(epoch) if replica.worker == 0 else (), self.name)
+
+
+class SelfSplit(_Turned):
+    """A source that looks up rank and worker itself, as webdataset pipelines with their splitters do.
+
+    Args:
+        source: any iterable.
+        name: how it is called in errors.
+    """
+
+    def __init__(self, source: Iterable[Any], *, name: str = "source") -> None:
+        super().__init__(source, name=name)
+
+    def reader(self, replica: Replica, epoch: int) -> Reader:
+        """Whatever the source yields here."""
+        return PlainReader(self.turned(epoch), self.name)
+
+
+class Strided(_Turned):
+    """A source that every replica reads whole, keeping each `count`-th sample: right for any repeatable order, not cheap.
+
+    Where groups repeat with a period that shares a factor with the number of replicas, some replicas miss some groups.
+
+    Args:
+        source: an iterable that gives the same samples in the same order whenever it is read.
+        name: how it is called in errors.
+    """
+
+    def __init__(self, source: Iterable[Any], *, name: str = "source") -> None:
+        super().__init__(source, name=name)
+
+    def reader(self, replica: Replica, epoch: int) -> Reader:
+        """Samples index, index + count, ... of the whole."""
+        if isinstance(self.iterable, Iterator):
+            raise Infeasible(
+                f"source {self.name!r} is an iterator: it can be read once, not by {replica.count} replicas",
+                "pass what makes the iterator, or online.Shards",
+            )
+        return _StridedReader(PlainReader(self.turned(epoch), self.name), replica.index, replica.count)
+
+
+class _StridedReader:
+    can_fetch = False
+
+    def __init__(self, whole: PlainReader, index: int, count: int) -> None:
+        self._whole = whole
+        self._index = index
+        self._count = count
+
+    def open(self, position: Any) -> Iterator[Any]:
+        first = self._index if position is None else position["first"]
+        return islice(self._whole.open(None if position is None else position["whole"]), first, None, self._count)
+
+    def position(self, taken: int) -> Any:
+        if taken == 0:
+            return None
+        read = self._index + (taken - 1) * self._count + 1  # islice has read up to its last sample, no further
+        return {"whole": self._whole.position(read), "first": self._count - 1}
+
+    def fetch(self, ordinals: Sequence[int]) -> list[Any]:
+        raise NotImplementedError
+
+
+class Indexed:
+    """A sequence (a list, a map-style dataset): replica i reads the samples i, i + count, ... and may go back to any."""
+
+    def __init__(self, samples: Any, *, name: str) -> None:
+        self.samples = samples
+        self.name = name
+
+    def reader(self, replica: Replica, epoch: int) -> Reader:
+        """Every `count`-th sample."""
+        return _IndexedReader(self.samples, range(replica.index, len(self.samples), replica.count))
+
+
+class _IndexedReader:
+    can_fetch = True
+
+    def __init__(self, samples: Any, numbers: range) -> None:
+        self._samples = samples
+        self._numbers = numbers
+
+    def open(self, position: Any) -> Iterator[Any]:
+        return map(self._samples.__getitem__, self._numbers[0 if position is None else position["taken"] :])
+
+    def position(self, taken: int) -> Any:
+        return {"taken": taken}
+
+    def fetch(self, ordinals: Sequence[int]) -> list[Any]:
+        return [self._samples[self._numbers[ordinal]] for ordinal in ordinals]

@@ -1,0 +1,355 @@
+"""The dataset that torch iterates: which replica it is, which epoch, how many steps, and where it stands."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch.utils.data
+
+from ..errors import Infeasible
+from .feed import Feed
+from .replicas import Replica, ranks
+
+__all__ = ["Batch", "Composer", "Recipe", "Report", "Stream"]
+
+_VERSION = 1
+
+
+class Batch(list[Any]):
+    """A list of samples that knows how it came about.
+
+    Attributes:
+        groups: the group of each sample; empty where a stream has none.
+        repeats: the positions that hold a sample given before.
+        given_away: for each group that had to give slots to others in this batch, how many.
+        packs: where samples were packed, how many each pack holds, in order.
+    """
+
+    groups: Sequence[Hashable] = ()
+    repeats: Sequence[int] = ()
+    given_away: Mapping[Hashable, int] = {}  # never written to: batches with any get their own
+    packs: Sequence[int] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one replica's run did so far: nothing is dropped, repeated or given away in silence.
+
+    Attributes:
+        read: samples taken from the source(s).
+        delivered: samples given in batches, repeats counted each time.
+        repeated: of those, given before.
+        dropped: samples that fell out of a full buffer unused.
+        skipped: broken samples left out (`on_error="skip"`).
+        given_away: slots that went to another group because theirs had run dry.
+        forgiven: of those, beyond `max_debt`: they will not be paid back.
+        held: samples in memory now; when the stream has ended, left over.
+        owed: the slots each group is owed now (below zero: has had beyond its plan), where not zero.
+        seen: the samples read of each group.
+    """
+
+    read: int
+    delivered: int
+    repeated: int = 0
+    dropped: int = 0
+    skipped: int = 0
+    given_away: int = 0
+    forgiven: int = 0
+    held: int = 0
+    owed: Mapping[Hashable, int] = field(default_factory=dict)
+    seen: Mapping[Hashable, int] = field(default_factory=dict)
+
+
+class Composer(Protocol):
+    """Puts batches together from one replica's feeds; everything it remembers is in `memory` and `held`."""
+
+    @property
+    def feeds(self) -> Sequence[Feed]:
+        """What it reads."""
+
+    def start(self) -> None:
+        """Begin at the start of the feeds."""
+
+    def compose(self) -> Batch | None:
+        """The next batch; None at the end."""
+
+    def held(self) -> list[list[Any]]:
+        """For each feed the items in memory."""
+
+    def memory(self) -> Any:
+        """All else that is remembered: plain data."""
+
+    def resume(self, memory: Any, held: list[list[Any]]) -> None:
+        """Go on from there."""
+
+    def report(self) -> Report:
+        """What was done so far."""
+
+
+class Recipe(Protocol):
+    """The arguments of a stream: a frozen value that makes a composer for each replica and epoch."""
+
+    def composer(self, replica: Replica, epoch: int) -> Composer:
+        """A composer that has not started."""
+
+    def describe(self) -> str:
+        """All that the sequence of batches depends on, but for the source and the epoch."""
+
+
+class _Run:
+    """One pass of one replica. A state is an anchor (everything in memory, rarely taken) and the batches since."""
+
+    def __init__(self, recipe: Recipe, replica: Replica, epoch: int, state: Any, state_bytes: int) -> None:
+        self.composer = recipe.composer(replica, epoch)
+        self.replica = replica
+        self.epoch = epoch
+        self.batch: Sequence[Any] = ()
+        self.used = 0  # samples of `batch` that were yielded, where samples are yielded
+        self.steps = 0
+        self._state_bytes = state_bytes
+        self._anchor: bytes | None = None
+        self._anchor_taken = 0  # samples read when it was taken
+        self._anchor_held = 0  # samples in it: after so many more were read it is taken anew
+        self._since = 0
+        self._over = False  # a composer that gave None is not asked again
+        if state is None:
+            self.composer.start()
+            return
+        self._anchor, self._since = state["anchor"], 0
+        self._start_from(pickle.loads(state["anchor"]))
+        self._anchor_taken = self._taken()
+        for _ in range(state["batches"]):
+            self.advance()
+        if state["over"]:
+            self.advance()
+        self.used = state["used"]
+
+    def _taken(self) -> int:
+        return sum(feed.read for feed in self.composer.feeds)
+
+    def advance(self) -> bool:
+        batch = None if self._over else self.composer.compose()
+        if batch is None:
+            self._over = True
+            return False
+        self.batch, self.used = batch, 0
+        self.steps += 1
+        self._since += 1
+        return True
+
+    def state(self) -> dict[str, Any]:
+        if self._anchor is None or self._taken() - self._anchor_taken > self._anchor_held:
+            self._anchor = self._weigh_anchor()
+            self._anchor_taken, self._since = self._taken(), 0
+            self.batch, self.used = self.batch[self.used :], 0
+        return {"anchor": self._anchor, "batches": self._since, "used": self.used, "over": self._over}
+
+    def _weigh_anchor(self) -> bytes:
+        held = self.composer.held()
+        self._anchor_held = sum(map(len, held))
+        feeds = [
+            {**feed.state(), "items": [ordinal for ordinal, _ in items] if feed.by_reference else items}
+            for feed, items in zip(self.composer.feeds, held, strict=True)
+        ]
+        everything = {
+            "feeds": feeds,
+            "memory": self.composer.memory(),
+            "rest": list(self.batch[self.used :]),
+            "steps": self.steps,
+            "over": self._over,
+        }
+        anchor = pickle.dumps(everything, protocol=pickle.HIGHEST_PROTOCOL)
+        if len(anchor) > self._state_bytes:
+            raise Infeasible(
+                f"the state takes {len(anchor):,} bytes and state_bytes is {self._state_bytes:,}",
+                f"pass state_bytes={len(anchor) * 2}, a smaller buffer, or online.Shards: a state only names their samples",
+            )
+        return anchor
+
+    def _start_from(self, everything: Any) -> None:
+        held = []
+        for feed, saved in zip(self.composer.feeds, everything["feeds"], strict=True):
+            feed.resume(saved)
+            items = saved["items"]
+            held.append(list(zip(items, feed.reader.fetch(items), strict=True)) if feed.by_reference else items)
+        self._anchor_held = sum(map(len, held))
+        self.composer.resume(everything["memory"], held)
+        self.batch, self.used = everything["rest"], 0
+        self.steps, self._over = everything["steps"], everything["over"]
+
+
+class Stream(torch.utils.data.IterableDataset[Any]):
+    """An iterable dataset of batches composed as samples come; made by the functions of `batchwright.online`.
+
+    Pass it to a loader with `batch_size=None`. It splits its source over ranks and workers, and has a state for
+    torchdata's StatefulDataLoader. A stream of samples (`batches=False`) can be the source of another stream.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        *,
+        name: str,
+        batches: bool,
+        steps: int | None,
+        rank: int | None,
+        world_size: int | None,
+        state_bytes: int,
+    ) -> None:
+        super().__init__()
+        if steps is not None and steps < 1:
+            raise Infeasible(f"steps is {steps}, the least is 1", "pass the batches an epoch of one rank has, or None")
+        if steps is not None and not batches:
+            raise Infeasible(
+                f"steps is {steps} batches and the stream gives samples", "pass steps to the stream that reads this one"
+            )
+        self.name = name
+        self._recipe = recipe
+        self._batches = batches
+        self._steps = steps
+        self._rank, self._world_size = rank, world_size
+        self._state_bytes = state_bytes
+        self._epoch = 0
+        self._loaded: dict[str, Any] | None = None
+        self._run: _Run | None = None
+        if rank is not None or world_size is not None:
+            Replica(*ranks(rank, world_size))
+
+    def set_epoch(self, epoch: int) -> None:
+        """Let the next pass be that of `epoch`; a state loaded for another epoch is dropped."""
+        self._epoch = epoch
+        if self._loaded is not None and self._loaded["epoch"] != epoch:
+            self._loaded = None
+
+    def __len__(self) -> int:
+        if self._steps is None:
+            raise TypeError("a stream has no length; pass steps= to give it one")
+        return self._steps
+
+    def __iter__(self) -> Iterator[Any]:
+        replica = Replica.here(self._rank, self._world_size)
+        loaded = self._loaded
+        if loaded is not None and loaded["replica"] != [replica.index, replica.count]:
+            index, count = loaded["replica"]
+            raise Infeasible(
+                f"the state is of reader {index} of {count} and this is reader {replica.index} of {replica.count}",
+                "resume a stream with the ranks and workers it was stopped with",
+            )
+        self._run = None
+        return self._pass(replica, self._epoch, None if loaded is None else loaded["run"])
+
+    def _pass(self, replica: Replica, epoch: int, state: Any) -> Iterator[Any]:
+        """One pass; nothing is read before its first sample is asked for, since loaders call `iter` more than once."""
+        run = self._run = _Run(self._recipe, replica, epoch, state, self._state_bytes)
+        yield from self._steps_of(run) if self._batches else self._samples_of(run)
+
+    def _limit(self, replica: Replica) -> int | None:
+        if self._steps is None:
+            return None
+        return self._steps // replica.workers + (replica.worker < self._steps % replica.workers)
+
+    def _steps_of(self, run: _Run) -> Iterator[Any]:
+        limit = self._limit(run.replica)
+        while run.steps != limit:
+            if not run.advance():
+                if limit is not None:
+                    raise Infeasible(
+                        f"source {self.name!r} ended after {run.steps:,} of the {limit:,} batches due from "
+                        f"reader {run.replica.index} of {run.replica.count}",
+                        "pass fewer steps, or no steps and online.equal_stop around the loader",
+                    )
+                break
+            self._loaded = None
+            run.used = len(run.batch)
+            yield run.batch
+        self._finish(run)
+
+    def _samples_of(self, run: _Run) -> Iterator[Any]:
+        while True:
+            while run.used < len(run.batch):
+                sample = run.batch[run.used]
+                run.used += 1
+                self._loaded = None
+                yield sample
+            if not run.advance():
+                break
+        self._finish(run)
+
+    def _finish(self, run: _Run) -> None:
+        self._loaded = None
+        if self._epoch == run.epoch:
+            self._epoch += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the pass under way in this process stands.
+
+        Raises:
+            Infeasible: a source cannot say where it stands, or the buffer takes more than `state_bytes`.
+        """
+        if self._loaded is not None:
+            return self._loaded
+        run = self._run
+        return {
+            "version": _VERSION,
+            "fingerprint": self._fingerprint(),
+            "epoch": self._epoch if run is None else run.epoch,
+            "replica": None if run is None else [run.replica.index, run.replica.count],
+            "run": None if run is None else run.state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Let the next pass go on from `state`.
+
+        Raises:
+            Infeasible: the state is another stream's.
+        """
+        if not state:
+            return
+        if state["version"] != _VERSION or state["fingerprint"] != self._fingerprint():
+            raise Infeasible(
+                f"the state is of a stream with fingerprint {state['fingerprint']} and this one's is {self._fingerprint()}",
+                "make the stream with the arguments it was stopped with",
+            )
+        self._epoch = state["epoch"]
+        self._loaded = dict(state) if state["run"] is not None else None
+
+    def _fingerprint(self) -> str:
+        described = f"{self._recipe.describe()}, batches={self._batches}, steps={self._steps}"
+        return hashlib.sha256(described.encode()).hexdigest()[:16]
+
+    def report(self) -> Report:
+        """What the pass under way (or just ended) in this process did."""
+        if self._run is None:
+            return Report(read=0, delivered=0)
+        return self._run.composer.report()
+
+    def reader(self, replica: Replica, epoch: int) -> _StreamReader:
+        """One replica's samples, for a stream that reads this one."""
+        if self._batches:
+            raise Infeasible(f"stream {self.name!r} gives batches", "pass batches=False to read samples from it")
+        return _StreamReader(self, replica, epoch)
+
+
+class _StreamReader:
+    can_fetch = False
+
+    def __init__(self, stream: Stream, replica: Replica, epoch: int) -> None:
+        self._stream = stream
+        self._replica = replica
+        self._epoch = epoch
+        self._run: _Run | None = None
+
+    def open(self, position: Any) -> Iterator[Any]:
+        self._run = _Run(self._stream._recipe, self._replica, self._epoch, position, self._stream._state_bytes)
+        self._stream._run = self._run
+        return self._stream._samples_of(self._run)
+
+    def position(self, taken: int) -> Any:
+        return None if self._run is None else self._run.state()
+
+    def fetch(self, ordinals: Sequence[int]) -> list[Any]:
+        raise NotImplementedError

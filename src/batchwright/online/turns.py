@@ -1,0 +1,107 @@
+"""Whose turn it is: exact interleaving of a few streams, in samples or in units."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+__all__ = ["ByCount", "ByUnit", "Turns"]
+
+
+class Turns(Protocol):
+    """Says which stream gives the next sample."""
+
+    def next(self) -> int:
+        """The stream whose turn it is. Call `served` before asking again."""
+
+    def served(self, stream: int, units: float) -> None:
+        """It gave a sample of so many units."""
+
+    def drop(self, stream: int) -> None:
+        """It has ended; the others go on in proportion."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is remembered."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+
+
+class ByCount:
+    """Stream g gives its sample k in the window of turns [k / p, (k + 1) / p), the earliest deadline first.
+
+    So after any number of turns each stream is within one sample of its exact share (Liu and Layland 1973; Tijdeman 1980).
+    All in whole numbers: `weights` are proportional to the shares.
+    """
+
+    def __init__(self, weights: Sequence[int]) -> None:
+        self._weights = list(weights)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._turn = 0
+        self._total = sum(self._weights)
+        self._given = [0] * len(self._weights)
+        self._waiting = [(0, stream) for stream, weight in enumerate(self._weights) if weight]  # (release, stream)
+        self._due: list[tuple[int, int]] = []  # (deadline, stream)
+
+    def next(self) -> int:
+        """The stream whose turn it is."""
+        while self._waiting and self._waiting[0][0] <= self._turn:
+            _, stream = heapq.heappop(self._waiting)
+            deadline = -(-(self._given[stream] + 1) * self._total // self._weights[stream])
+            heapq.heappush(self._due, (deadline, stream))
+        return self._due[0][1]
+
+    def served(self, stream: int, units: float) -> None:
+        """It gave a sample."""
+        heapq.heappop(self._due)
+        self._turn += 1
+        self._given[stream] += 1
+        heapq.heappush(self._waiting, (self._given[stream] * self._total // self._weights[stream], stream))
+
+    def drop(self, stream: int) -> None:
+        """It has ended; the others begin anew."""
+        self._weights[stream] = 0
+        self._begin()
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is remembered."""
+        return dict(vars(self))
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        vars(self).update(state)
+
+
+class ByUnit:
+    """The stream that has had the least for its share goes next (start-time fair queueing; Goyal, Vin, Cheng 1996).
+
+    Shares of units (tokens, bytes) then differ from the exact ones by no more than about one sample a stream, however the
+    sizes vary.
+    """
+
+    def __init__(self, weights: Sequence[int]) -> None:
+        self._weights = list(weights)
+        self._heap = [(0.0, stream) for stream, weight in enumerate(weights) if weight]  # (units for its share, stream)
+
+    def next(self) -> int:
+        """The stream whose turn it is."""
+        return self._heap[0][1]
+
+    def served(self, stream: int, units: float) -> None:
+        """It gave a sample of so many units."""
+        heapq.heapreplace(self._heap, (self._heap[0][0] + units / self._weights[stream], stream))
+
+    def drop(self, stream: int) -> None:
+        """It has ended."""
+        heapq.heappop(self._heap)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is remembered."""
+        return {"_heap": list(self._heap)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self._heap = list(state["_heap"])

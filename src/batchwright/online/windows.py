@@ -1,0 +1,158 @@
+"""Batches by length: samples gather in a window, a rule cuts the window into batches, their order is shuffled."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .chance import PURPOSE, child, words
+from .feed import Feed
+from .stream import Batch, Report
+
+__all__ = ["Cut", "WindowComposer", "cut_by_budget", "pack"]
+
+
+class Cut(NamedTuple):
+    """A window cut: the window positions of each batch's packs, and the positions that stay for the next window."""
+
+    batches: list[list[list[int]]]
+    kept: list[int]
+
+
+def cut_by_budget(lengths: Sequence[float], *, max_tokens: float | None, max_samples: int | None) -> Cut:
+    """Batches of samples of like length, none above `max_tokens` when padded to its longest; from the longest down.
+
+    Cutting downwards leaves the odd batch at the end to the shortest samples, where it is cheapest.
+    """
+    batches: list[list[list[int]]] = []
+    batch: list[int] = []
+    room = 0
+    for position in sorted(range(len(lengths)), key=lambda position: (-lengths[position], position)):
+        if len(batch) == room:
+            batch = []
+            batches.append([batch])
+            by_tokens = len(lengths) if max_tokens is None else int(max_tokens // lengths[position])
+            room = by_tokens if max_samples is None else min(by_tokens, max_samples)
+        batch.append(position)
+    return Cut(batches, [])
+
+
+def pack(lengths: Sequence[float], *, capacity: float, packs: int, kept_before: int, last: bool) -> Cut:
+    """Best fit, longest first (Johnson 1973): a sample goes to the fullest pack that has room for it.
+
+    The emptiest pack waits for the next window, unless it holds one of the first `kept_before` samples, which have
+    waited already. Packs go out `packs` at a time, fullest together.
+    """
+    bins: list[list[int]] = []
+    rooms: list[tuple[float, int]] = []  # (room left, bin), sorted
+    for position in sorted(range(len(lengths)), key=lambda position: (-lengths[position], position)):
+        place = bisect_left(rooms, (lengths[position], -1))
+        if place == len(rooms):
+            bins.append([position])
+            room, number = capacity, len(bins) - 1
+        else:
+            room, number = rooms.pop(place)
+            bins[number].append(position)
+        if room > lengths[position]:
+            insort(rooms, (room - lengths[position], number))
+    kept: list[int] = []
+    if rooms and not last and min(bins[rooms[-1][1]]) >= kept_before:
+        kept = sorted(bins.pop(rooms[-1][1]))
+    return Cut([bins[start : start + packs] for start in range(0, len(bins), packs)], kept)
+
+
+class WindowComposer:
+    """Cuts windows of `buffer` samples; nothing is lost, and nothing repeated."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        rule: Callable[[list[float], int, bool], Cut],
+        *,
+        buffer: int,
+        limit: float,
+        title: str,
+        key: int,
+    ) -> None:
+        self.feeds = [feed]
+        self._feed = feed
+        self._rule = rule
+        self._buffer = buffer
+        self._limit = limit
+        self._title = title
+        self._key = key
+        self._kept: list[tuple[float, Any]] = []
+        self._ready: deque[list[list[Any]]] = deque()
+        self._windows = 0
+        self._delivered = 0
+
+    def start(self) -> None:
+        """Open the source."""
+        self._feed.start()
+
+    def compose(self) -> Batch | None:
+        """The next batch."""
+        while not self._ready:
+            if self._feed.ended and not self._kept:
+                return None
+            self._cut_a_window()
+        packs = self._ready.popleft()
+        batch = Batch(self._feed.unwrap([item for one in packs for item in one]))
+        batch.packs = [len(one) for one in packs]
+        self._delivered += len(batch)
+        return batch
+
+    def _sound(self) -> Iterator[tuple[float, Any]]:
+        limit = self._limit
+        for length, item in self._feed.pairs:
+            if 1 <= length <= limit:
+                yield length, item
+            elif length > limit:
+                self._feed.reject(f"its length is {length} and {self._title} is {limit}")
+            else:
+                self._feed.reject(f"its length is {length}, the least is 1")
+
+    def _cut_a_window(self) -> None:
+        window = self._kept
+        waited = len(window)
+        window += islice(self._sound(), self._buffer - waited)
+        batches, kept = self._rule([length for length, _ in window], waited, self._feed.ended)
+        order = np.argsort(words(child(self._key, PURPOSE.WINDOW), self._windows << 32, len(batches)), kind="stable")
+        self._ready.extend([[window[at][1] for at in one] for one in batches[number]] for number in order.tolist())
+        self._kept = [window[position] for position in kept]
+        self._windows += 1
+
+    def held(self) -> list[list[Any]]:
+        """The samples that were kept, then those of the batches to come."""
+        return [[item for _, item in self._kept] + [item for packs in self._ready for one in packs for item in one]]
+
+    def memory(self) -> dict[str, Any]:
+        """How the held samples are divided, and the counters."""
+        return {
+            "kept": [length for length, _ in self._kept],
+            "ready": [[len(one) for one in packs] for packs in self._ready],
+            "windows": self._windows,
+            "delivered": self._delivered,
+        }
+
+    def resume(self, memory: dict[str, Any], held: list[list[Any]]) -> None:
+        """Go on from what `memory` and `held` gave."""
+        items = iter(held[0])
+        self._kept = [(length, next(items)) for length in memory["kept"]]
+        self._ready = deque([list(islice(items, count)) for count in packs] for packs in memory["ready"])
+        self._windows, self._delivered = memory["windows"], memory["delivered"]
+
+    def report(self) -> Report:
+        """What was done so far."""
+        feed = self._feed
+        return Report(
+            read=feed.read,
+            delivered=self._delivered,
+            skipped=feed.skipped,
+            held=feed.read - feed.skipped - self._delivered,
+        )

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from fractions import Fraction
+from itertools import count, islice
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchwright import Infeasible, online
+
+weights = st.lists(st.integers(1, 40), min_size=1, max_size=12)
+
+
+class Counting:
+    """An endless stream of (name, number)."""
+
+    def __init__(self, name):
+        self.name_given = name
+
+    def __iter__(self):
+        return ((self.name_given, number) for number in count())
+
+
+def shares(values):
+    return {str(stream): Fraction(value, sum(values)) for stream, value in enumerate(values)}
+
+
+@given(weights)
+def test_after_any_number_of_samples_each_stream_is_within_one_of_its_share(values):
+    target = shares(values)
+    stream = online.mixed({name: Counting(name) for name in target}, target=target, batch_size=1)
+    counts: Counter[str] = Counter()
+    for total, [(name, number)] in enumerate(islice(stream, 300), 1):
+        assert number == counts[name]
+        counts[name] += 1
+        assert all(abs(counts[name] - total * share) < 1 for name, share in target.items())
+
+
+@given(weights, st.integers(1, 30))
+def test_units_are_shared_within_one_sample_a_stream(values, spread):
+    target = shares(values)
+    stream = online.mixed(
+        {name: Counting(name) for name in target},
+        target=target,
+        unit=lambda sample: 1 + sample[1] * 7919 % spread,
+        batch_size=1,
+    )
+    units: Counter[str] = Counter()
+    for [(name, number)] in islice(stream, 150):
+        units[name] += 1 + number * 7919 % spread
+        total = sum(units.values())
+        assert all(units[name] - total * share <= spread for name, share in target.items())
+        assert all(total * share - units[name] <= len(target) * spread for name, share in target.items())
+
+
+def test_what_happens_at_the_end_of_one():
+    sources = {"long": [("long", n) for n in range(30)], "short": [("short", n) for n in range(6)]}
+    stop = [sample for batch in online.mixed(sources, batch_size=4) for sample in batch]
+    assert Counter(name for name, _ in stop) in (Counter(long=6, short=6), Counter(long=7, short=6))
+    go_on = [sample for batch in online.mixed(sources, batch_size=4, at_end="continue") for sample in batch]
+    assert sorted(go_on) == sorted(sources["long"] + sources["short"])
+    again = list(islice(online.mixed(sources, batch_size=4, at_end="restart"), 50))
+    assert all(Counter(name for name, _ in batch) == Counter(long=2, short=2) for batch in again)
+    seen = Counter(sample for batch in again for sample in batch)
+    assert {seen["short", n] for n in range(6)} <= {16, 17}
+    assert {seen["long", n] for n in range(30)} <= {3, 4}
+
+
+def test_a_source_that_has_nothing_to_restart_is_refused():
+    with pytest.raises(Infeasible, match="source 'none' has 0 samples for this reader and is to restart"):
+        list(islice(online.mixed({"some": [1], "none": []}, batch_size=2, at_end="restart"), 3))
+    with pytest.raises(Infeasible, match="the sizes of streams are not known"):
+        online.mixed({"a": [1]}, target="natural")
+    with pytest.raises(Infeasible, match="there are 0 sources"):
+        online.mixed({})
+    with pytest.raises(Infeasible, match="sample 1 of source 'a': its unit is 0, and must be above 0"):
+        list(online.mixed({"a": [1, 0]}, unit=int, batch_size=1))
+
+
+@given(
+    st.sampled_from(["stop", "continue", "restart"]),
+    st.booleans(),
+    st.booleans(),
+    st.integers(1, 60),
+    st.integers(1, 5),
+)
+def test_going_on_from_a_state_is_never_having_stopped(at_end, by_unit, nested, stop, every):
+    def stream():
+        long = [(n, n % 3) for n in range(90)]
+        sources = {
+            "a": online.balanced(long, key=1, batch_size=3, buffer=40, batches=False) if nested else long,
+            "b": online.Shards([0, 20, 40], lambda start: ((n, 5) for n in range(start, start + 20))),
+        }
+        unit = (lambda sample: 1 + sample[1]) if by_unit else None
+        return online.mixed(sources, target={"a": 0.7, "b": 0.3}, unit=unit, batch_size=None, at_end=at_end)
+
+    first = stream()
+    iterator = iter(first)
+    head, state = [], None
+    for number, sample in enumerate(islice(iterator, stop), 1):
+        head.append(sample)
+        if number % every == 0:
+            state = first.state_dict()
+    state = copy.deepcopy(first.state_dict())
+    second = stream()
+    second.load_state_dict(state)
+    assert list(islice(second, 200)) == list(islice(iterator, 200))
+
+
+def test_streams_nest():
+    """Two balanced streams, mixed three to one, packed: each layer keeps its promise."""
+    cats = online.balanced([(n, n % 2, 3) for n in range(4000)], key=1, batch_size=4, buffer=50, batches=False)
+    dogs = online.balanced([(n, n % 5, 4) for n in range(4000)], key=1, batch_size=5, buffer=50, batches=False)
+    mixture = online.mixed({"cats": cats, "dogs": dogs}, target={"cats": 0.75, "dogs": 0.25})
+    for batch in islice(online.packed(mixture, length=2, capacity=32, buffer=400), 50):
+        assert sum(sample[2] for sample in batch) <= 32
+    with pytest.raises(Infeasible, match="gives batches; pass batches=False"):
+        list(online.packed(online.balanced([(1, 2)], key=1, batch_size=1), length=1, capacity=3))

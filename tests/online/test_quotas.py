@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchwright.kernels import hashing
+from batchwright.online import chance
+from batchwright.online.quotas import Quotas, round_length
+
+
+@given(
+    st.lists(st.integers(0, 1000), min_size=1, max_size=40).filter(any),
+    st.integers(1, 70),
+    st.lists(st.integers(1, 500), min_size=1, max_size=6),
+    st.integers(0, 2**64 - 1),
+)
+def test_every_batch_has_floor_or_ceil_and_the_running_total_stays_near(weights, batch_size, slots, key):
+    shares = np.array(weights) / sum(weights)
+    quota = shares * batch_size
+    quotas = Quotas(batch_size=batch_size, key=key)
+    totals, batches = np.zeros(len(shares)), 0
+    for wanted in slots:
+        hands = quotas.deal(shares, batches=round_length(wanted, batch_size))
+        for hand in hands:
+            counts = np.bincount(hand, minlength=len(shares))
+            assert (np.floor(quota + 1e-9) <= counts).all()
+            assert (counts <= np.ceil(quota - 1e-9)).all()
+            totals += counts
+            batches += 1
+            assert np.abs(totals - batches * quota).max() < 4
+
+
+@given(st.lists(st.integers(1, 99), min_size=2, max_size=20), st.integers(1, 30), st.data())
+def test_a_round_cut_short_counts_only_what_was_used(weights, batch_size, data):
+    shares = np.array(weights) / sum(weights)
+    quotas = Quotas(batch_size=batch_size, key=1)
+    totals, batches = np.zeros(len(shares)), 0
+    for _ in range(12):
+        hands = quotas.deal(shares, batches=8)
+        used = data.draw(st.integers(0, 8))
+        if used < 8:
+            quotas.take_back(hands[used:].tolist(), shares)
+        totals += np.bincount(hands[:used].ravel(), minlength=len(shares))
+        batches += used
+        assert np.allclose(batches * batch_size * shares - totals, quotas.owed, atol=1e-6)
+    assert np.abs(quotas.owed).max() < 4
+
+
+def test_which_groups_meet_is_by_chance_anew_in_every_round():
+    quotas, most, rounds = Quotas(batch_size=10, key=3), 9, 60  # a group has at most 9 tickets in a round of 89 batches
+    together = np.zeros((100, 100))
+    for _ in range(rounds):
+        for hand in quotas.deal(np.full(100, 0.01), batches=89):
+            together[np.ix_(hand, hand)] += 1
+    pairs = together[~np.eye(100, dtype=bool)]
+    expected = rounds * 89 * 10 * 9 / (100 * 99)
+    assert abs(pairs.mean() - expected) < 1e-9
+    spread = (most * expected) ** 0.5  # of a sum over rounds, each of up to `most` meetings at once
+    assert pairs.std() < spread
+    assert pairs.min() > 0
+    assert pairs.max() < expected + 6 * spread
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(0, 2**40))
+def test_words_are_the_hash_of_their_address(key, number):
+    expected = hashing.child(np.uint64(key), np.uint64(number))
+    assert chance.words(key, number, 1)[0] == expected
+    assert chance.child(key, number) == int(expected)
+
+
+@pytest.mark.parametrize(("seed", "golden"), [(0, "a299815ef515c12e"), (1, "5fbe85ed8cd67e33")])
+def test_the_same_on_every_platform(seed, golden):
+    quotas = Quotas(batch_size=7, key=chance.root(seed, 1, 2))
+    hands = np.concatenate([quotas.deal(np.array([0.5, 0.3, 0.2]), batches=13) for _ in range(5)])
+    assert hashlib.sha256(hands.astype("<i8").tobytes()).hexdigest()[:16] == golden

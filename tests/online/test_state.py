@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import copy
+import json
+import os
+import signal
+import subprocess
+import sys
+from itertools import islice
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torchdata.stateful_dataloader import StatefulDataLoader
+
+from batchwright import Infeasible, online
+
+from .adversaries import ADVERSARIES, shuffled
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:'set_vital' is deprecated:UserWarning"),  # torchdata's own call
+    pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning"),  # more workers than cores
+]
+
+MODES = ["wait", "repeat", "redistribute"]
+
+
+def halves(shard):
+    return ((number, number * number % 7) for number in range(shard, shard + 97))
+
+
+def listed(shard):
+    return [(number, number % 5) for number in range(shard, shard + 60)]
+
+
+SOURCES = {
+    "list": lambda samples: samples,
+    "iterable": lambda samples: type("Plain", (), {"__iter__": lambda self: iter(samples)})(),
+    "strided": online.Strided,
+    "shards": lambda samples: online.Shards(range(0, 1000, 97), halves, shuffle=True),
+    "sequences": lambda samples: online.Shards(range(0, 1000, 60), listed),
+    "chain": lambda samples: online.Chain([online.Shards([0, 97], halves), samples, samples[:40]]),
+    "opaque chain": lambda samples: online.Chain([online.Shards([0, 97], halves), online.Strided(samples)]),
+    "stream": lambda samples: online.balanced(samples, key=1, batch_size=3, buffer=90, batches=False),
+}
+
+
+@given(
+    st.sampled_from(sorted(SOURCES)),
+    st.sampled_from(ADVERSARIES),
+    st.sampled_from(MODES),
+    st.integers(0, 60),
+    st.integers(1, 9),
+    st.booleans(),
+)
+@settings(max_examples=80)
+def test_going_on_from_a_state_is_never_having_stopped(source, adversary, mode, stop, every, batches):
+    def stream():
+        samples = SOURCES[source](adversary(700, 6, 1))
+        return online.balanced(samples, key=1, batch_size=5, buffer=120, when_short=mode, batches=batches)
+
+    whole = list(stream())
+    first = stream()
+    iterator = iter(first)
+    head, state = [], None
+    for number, batch in enumerate(islice(iterator, stop), 1):
+        head.append(batch)
+        if number % every == 0:
+            state = first.state_dict()
+    state = copy.deepcopy(first.state_dict())
+    list(islice(iterator, 3))
+    second = stream()
+    second.load_state_dict(state)
+    assert second.state_dict() == state
+    iter(second)  # loaders ask more than once before they begin
+    assert head + list(second) == whole
+    assert second.report() == (list(iterator), first.report())[1]
+
+
+def test_a_state_is_cheap_to_ask_for_at_every_batch():
+    stream = online.balanced(shuffled(50_000, 10, 1), key=1, batch_size=10, buffer=2000)
+    anchors = set()
+    for _ in islice(stream, 4000):
+        anchors.add(stream.state_dict()["run"]["anchor"])
+    assert len(anchors) < 4000 / 20
+
+
+def test_samples_that_can_be_fetched_again_are_not_in_the_state():
+    large = [("x" * 10_000, number % 3) for number in range(600)]
+    stream = online.balanced(large, key=1, batch_size=6, buffer=300)
+    next(iter(stream))
+    assert len(stream.state_dict()["run"]["anchor"]) < 10_000
+
+    plain = type("Plain", (), {"__iter__": lambda self: iter([(str(n) * 5000, n % 3) for n in range(600)])})()
+    stream = online.balanced(plain, key=1, batch_size=6, buffer=300, state_bytes=100_000)
+    next(iter(stream))
+    with pytest.raises(Infeasible, match=r"the state takes [\d,]+ bytes and state_bytes is 100,000; pass state_bytes="):
+        stream.state_dict()
+
+
+def test_a_source_that_cannot_say_where_it_stands_is_refused_when_asked():
+    stream = online.balanced(iter(range(1000)), key=lambda n: n % 2, batch_size=4, buffer=100)
+    next(iter(stream))
+    with pytest.raises(Infeasible, match="is an iterator: it can be read once and has no state_dict"):
+        stream.state_dict()
+
+
+def test_a_state_of_another_stream_or_another_reader_is_refused():
+    samples = shuffled(500, 3, 0)
+    stream = online.balanced(samples, key=1, batch_size=4, buffer=100)
+    next(iter(stream))
+    state = stream.state_dict()
+    with pytest.raises(Infeasible, match="make the stream with the arguments"):
+        online.balanced(samples, key=1, batch_size=5, buffer=100).load_state_dict(state)
+    other = online.balanced(samples, key=1, batch_size=4, buffer=100, rank=0, world_size=2)
+    other.load_state_dict(state)
+    with pytest.raises(Infeasible, match="the state is of reader 0 of 1 and this is reader 0 of 2"):
+        iter(other)
+
+
+def test_epochs_advance_by_themselves_and_obey_set_epoch():
+    stream = online.balanced(shuffled(400, 4, 0), key=1, batch_size=8, buffer=100)
+    first, second = list(stream), list(stream)
+    assert first != second
+    stream.set_epoch(0)
+    assert list(stream) == first
+    stream.set_epoch(1)
+    iterator = iter(stream)
+    head = [next(iterator), next(iterator)]
+    state = stream.state_dict()
+    stream.load_state_dict(state)
+    stream.set_epoch(1)
+    assert head + list(stream) == second
+    stream.load_state_dict(state)
+    stream.set_epoch(0)
+    assert list(stream) == first
+
+
+def loader(workers, source="shards"):
+    samples = SOURCES[source](shuffled(1500, 6, 1))
+    stream = online.balanced(samples, key=1, batch_size=5, buffer=150, when_short="repeat")
+    return StatefulDataLoader(stream, batch_size=None, num_workers=workers, collate_fn=list)
+
+
+@pytest.mark.parametrize("workers", [0, 2, 3])
+@pytest.mark.parametrize("source", ["shards", "list", "strided"])
+def test_a_stateful_loader_goes_on_where_it_stopped(workers, source):
+    whole = list(loader(workers, source))
+    for stop in (1, len(whole) // 2, len(whole) - 1):
+        first = loader(workers, source)
+        iterator = iter(first)
+        head = [next(iterator) for _ in range(stop)]
+        state = first.state_dict()
+        second = loader(workers, source)
+        second.load_state_dict(state)
+        assert head + list(second) == whole
+
+
+def test_after_a_kill_the_sequence_is_the_same(tmp_path):
+    """A child trains with two workers, checkpoints, and is killed; the next child goes on."""
+    log, checkpoint = tmp_path / "log", tmp_path / "checkpoint"
+    child = [sys.executable, "-m", __spec__.name, str(log), str(checkpoint)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen([*child, "31"], env=environment) as process:
+        assert process.wait(120) == -signal.SIGKILL
+    subprocess.run([*child, "-1"], env=environment, check=True, timeout=120)
+    seen = [json.loads(line) for line in log.read_text().splitlines()]
+    batches = dict(seen)
+    assert len(seen) > len(batches), "the killed run went beyond its checkpoint, or this shows nothing"
+    assert all(batches[step] == batch for step, batch in seen)
+    whole = [json.loads(json.dumps(batch)) for batch in loader(2)]
+    assert [batches[step] for step in sorted(batches)] == whole
+
+
+def train(log, checkpoint, kill_at):
+    training, step = loader(2), 0
+    if os.path.exists(checkpoint):
+        saved = torch.load(checkpoint, weights_only=False)
+        training.load_state_dict(saved["loader"])
+        step = saved["step"]
+    with open(log, "a") as lines:
+        for batch in training:
+            lines.write(json.dumps([step, batch]) + "\n")
+            lines.flush()
+            step += 1
+            if step == kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            if step % 10 == 0:
+                torch.save({"loader": training.state_dict(), "step": step}, checkpoint)
+
+
+if __name__ == "__main__":
+    train(sys.argv[1], sys.argv[2], int(sys.argv[3]))
