@@ -110,9 +110,9 @@ def swap_down(costs: Floats, items: Integers, good_enough: float, effort: int) -
     """Swap items between the heaviest part and others until it is at most `good_enough`; swaps made.
 
     Rows are parts, their costs descending; both arrays are rewritten in place. Every swap leaves both parts
-    lighter than the heaviest was, so the sorted loads fall and the walk ends. `effort` bounds the cells it may
-    look at: the result never depends on the clock. The first swap that leaves a tenth of the excess is taken,
-    else the best of all parts.
+    lighter than the heaviest was, so the sorted loads fall and the walk ends. `effort` bounds the cells it
+    may look at: the result never depends on the clock. The first swap that leaves a tenth of the excess is
+    taken, else the best of all parts.
     """
     parts, width = costs.shape
     load = np.empty(parts)
