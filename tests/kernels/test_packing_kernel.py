@@ -67,9 +67,7 @@ def most_value(kinds: list[tuple[int, float, int]], room: int, most: int) -> flo
         return 0.0
     (length, value, at_most), *rest = kinds
     fits = min(at_most, room // length, most)
-    return max(
-        copies * value + most_value(rest, room - copies * length, most - copies) for copies in range(fits + 1)
-    )
+    return max(copies * value + most_value(rest, room - copies * length, most - copies) for copies in range(fits + 1))
 
 
 @given(

@@ -46,9 +46,7 @@ def test_a_packing_is_whole_and_within_its_bounds(lengths, capacity, most, solve
     assert packing.gap >= 0
 
 
-@given(
-    st.lists(st.integers(1, 12), min_size=1, max_size=8), st.integers(12, 20), st.none() | st.integers(1, 4)
-)
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=8), st.integers(12, 20), st.none() | st.integers(1, 4))
 @settings(max_examples=60, deadline=None)
 def test_the_bound_is_below_every_packing_and_exact_is_never_worse_than_fast(lengths, capacity, most):
     fewest = fewest_packs(lengths, capacity, most or 99)
@@ -96,6 +94,5 @@ def test_bounds_by_hand():
         assert packs_at_least(np.bincount(lengths), capacity) == least
         assert fewest_packs(lengths[:8], capacity, 99) >= packs_at_least(np.bincount(lengths[:8]), capacity)
     assert all(
-        packs_at_least(np.bincount([a, b]), 9) == 1 + (a + b > 9)
-        for a, b in itertools.product(range(1, 10), repeat=2)
+        packs_at_least(np.bincount([a, b]), 9) == 1 + (a + b > 9) for a, b in itertools.product(range(1, 10), repeat=2)
     )

@@ -87,9 +87,7 @@ def check_lengths(lengths: NDArray[np.int64], capacity: int) -> None:
         return
     if lengths.min() < 1:
         sample = int(lengths.argmin())
-        raise Infeasible(
-            f"sample {sample} has length {lengths[sample]}, the least is 1", "pass lengths of 1 or more"
-        )
+        raise Infeasible(f"sample {sample} has length {lengths[sample]}, the least is 1", "pass lengths of 1 or more")
     if lengths.max() > capacity:
         sample = int(lengths.argmax())
         raise Infeasible(

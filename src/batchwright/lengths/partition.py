@@ -46,9 +46,7 @@ class Partition:
         return [results[place] for place in self.inverse]
 
 
-def partition(
-    costs: ArrayLike, parts: int, *, equal_size: bool = False, max_cost: float | None = None
-) -> Partition:
+def partition(costs: ArrayLike, parts: int, *, equal_size: bool = False, max_cost: float | None = None) -> Partition:
     """Deal items to `parts` parts of near-equal total cost.
 
     Longest first into the lightest part (Graham 1969), then swaps with the heaviest part until it is within
