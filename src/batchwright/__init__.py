@@ -13,7 +13,12 @@ if TYPE_CHECKING:
     from . import targets
     from .errors import Infeasible, PoorWarning
     from .groups import Groups
+    from .lengths.partition import partition
     from .plans import balanced, shuffled, weighted
+    from .plans.bucketed import bucketed
+    from .plans.budgeted import budgeted
+    from .plans.grouped import grouped
+    from .plans.packed import packed
     from .sampler import BatchSampler
 
 __version__ = "0.1.0"
@@ -24,6 +29,11 @@ _HOME = {
     "Infeasible": "errors",
     "PoorWarning": "errors",
     "balanced": "plans",
+    "bucketed": "plans.bucketed",
+    "budgeted": "plans.budgeted",
+    "grouped": "plans.grouped",
+    "packed": "plans.packed",
+    "partition": "lengths.partition",
     "shuffled": "plans",
     "targets": "",
     "weighted": "plans",
@@ -36,6 +46,11 @@ __all__ = [
     "PoorWarning",
     "__version__",
     "balanced",
+    "bucketed",
+    "budgeted",
+    "grouped",
+    "packed",
+    "partition",
     "shuffled",
     "targets",
     "weighted",
