@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from .collate import Batch, Collate, Layout, Ragged, aside, attention, block_diagonal, identified, media, opaque, ragged, resized, scalar, stack
     from .errors import Infeasible, PoorWarning
     from .groups import Groups
+    from .lengths.partition import partition
     from .plans import balanced, shuffled, weighted
+    from .plans.bucketed import bucketed
+    from .plans.budgeted import budgeted
+    from .plans.grouped import grouped
+    from .plans.packed import packed
     from .sampler import BatchSampler
 
 __version__ = "0.1.0"
@@ -32,11 +37,16 @@ _HOME = {
     "attention": "collate",
     "balanced": "plans",
     "block_diagonal": "collate",
+    "bucketed": "plans.bucketed",
+    "budgeted": "plans.budgeted",
     "correct": "",
+    "grouped": "plans.grouped",
     "identified": "collate",
     "media": "collate",
     "online": "",
     "opaque": "collate",
+    "packed": "plans.packed",
+    "partition": "lengths.partition",
     "ragged": "collate",
     "resized": "collate",
     "scalar": "collate",
@@ -60,11 +70,16 @@ __all__ = [
     "attention",
     "balanced",
     "block_diagonal",
+    "bucketed",
+    "budgeted",
     "correct",
+    "grouped",
     "identified",
     "media",
     "online",
     "opaque",
+    "packed",
+    "partition",
     "ragged",
     "resized",
     "scalar",

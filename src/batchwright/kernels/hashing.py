@@ -31,6 +31,8 @@ class PURPOSE:
     RANDOM_GROUP = 7
     RANDOM_SAMPLE = 8
     DECK = 9
+    STEPS = 20
+    LAYERS = 21
 
 
 @inner

@@ -1,0 +1,115 @@
+"""Packing beside TRL's `bfd` and axolotl's packer, on published length histograms given by path.
+
+    python benchmarks/packing.py wikipedia_bert512_hist.json squad11_384_hist.json
+
+A histogram is JSON with a list of counts whose entry i is the number of sequences of length i + 1. Run by `make bench`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from batchwright.kernels.packing import best_fit_decreasing
+from batchwright.lengths.bounds import packs_at_least
+from batchwright.lengths.packing import pack
+
+UNLIMITED = 2**62
+ITEMS = 10**6
+
+
+def main() -> None:
+    wikipedia, squad = (histogram(Path(path)) for path in sys.argv[1:3])
+    whole_corpus(wikipedia)
+    exact("SQuAD-384", squad)
+    exact("Wikipedia-512", wikipedia)
+    beside_peers(wikipedia)
+
+
+def whole_corpus(counts: np.ndarray) -> None:
+    """Strategy on the histogram, then every sample named."""
+    capacity = counts.size - 1
+    best_fit_decreasing(counts, capacity, UNLIMITED)
+    table, seconds = timed(lambda: best_fit_decreasing(counts, capacity, UNLIMITED))
+    print(f"Wikipedia-512, {counts.sum():,} sequences: {table[:, 2].sum():,} packs in {1e3 * seconds:.2f} ms, "
+          f"bound {packs_at_least(counts, capacity):,}")  # fmt: skip
+    lengths = np.random.default_rng(0).permutation(np.repeat(np.arange(capacity + 1), counts))
+    pack(lengths[:1000], capacity)  # compiled or loaded before it is timed
+    packing, seconds = timed(lambda: pack(lengths, capacity), rounds=3)
+    density = lengths.sum() / capacity / len(packing)
+    print(f"  every sample assigned: {len(packing):,} packs, density {density:.4%}, {seconds:.2f} s")
+
+
+def exact(name: str, counts: np.ndarray) -> None:
+    """Column generation, rounded."""
+    capacity = counts.size - 1
+    lengths = np.repeat(np.arange(capacity + 1), counts)
+    fast = pack(lengths, capacity)
+    packing, seconds = timed(lambda: pack(lengths, capacity, solver="exact"))
+    print(f"{name}: exact-minded {len(packing):,} packs in {seconds:.1f} s, bound {packing.at_least:,}, "
+          f"gap {packing.gap:.4%}; best fit {len(fast):,}")  # fmt: skip
+
+
+def beside_peers(counts: np.ndarray) -> None:
+    """10^6 lengths drawn from the histogram."""
+    capacity = counts.size - 1
+    lengths = np.random.default_rng(0).choice(capacity + 1, ITEMS, p=counts / counts.sum())
+    pack(lengths, capacity)
+    packing, ours = timed(lambda: pack(lengths, capacity), rounds=3)
+    total = lengths.sum() / capacity
+    print(f"\n{ITEMS:,} lengths: batchwright density {total / len(packing):.4%}, {1e3 * ours:.0f} ms")
+    for peer in (trl_bfd, axolotl_multipack):
+        packs, seconds = peer(lengths, capacity)
+        print(f"  {peer.__name__:<20} density {total / packs:.4%}, {seconds:.1f} s, {seconds / ours:.0f} times as long")
+
+
+def trl_bfd(lengths: np.ndarray, capacity: int) -> tuple[int, float]:
+    """TRL's `pack_dataset`, on rows of zeros of these lengths."""
+    import pyarrow as pa
+    from datasets import Dataset, disable_progress_bars
+    from trl.data_utils import pack_dataset
+
+    disable_progress_bars()
+    offsets = np.concatenate([[0], lengths.cumsum()]).astype(np.int64)
+    rows = pa.LargeListArray.from_arrays(offsets, np.zeros(offsets[-1], np.int8))
+    dataset = Dataset(pa.table({"input_ids": rows}))
+    packed, seconds = timed(lambda: pack_dataset(dataset, seq_length=capacity, strategy="bfd"))
+    return len(packed), seconds
+
+
+def axolotl_multipack(lengths: np.ndarray, capacity: int) -> tuple[int, float]:
+    """Axolotl's `pack_parallel` with its sampler's own defaults, in one process."""
+    from axolotl.utils.samplers.multipack import pack_parallel
+
+    def packed(column: np.ndarray) -> list[list[int]]:
+        return pack_parallel(column, capacity, group_size=100_000, bin_size=200, num_processes=1)
+
+    packed(lengths[:1000])  # compiled before it is timed
+    bins, seconds = timed(lambda: packed(lengths))
+    return len(bins), seconds
+
+
+def histogram(path: Path) -> np.ndarray:
+    """Counts by length, entry n for length n."""
+    counts = next(value for value in json.loads(path.read_text()).values() if isinstance(value, list))
+    return np.concatenate([[0], np.array(counts, np.int64)])
+
+
+def timed(call: Callable[[], Any], *, rounds: int = 1) -> tuple[Any, float]:
+    """The result, and the least seconds of `rounds` calls."""
+    best = float("inf")
+    for _ in range(rounds):
+        start = time.perf_counter()
+        result = call()
+        best = min(best, time.perf_counter() - start)
+    return result, best
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""Parts of equal cost beside verl's Karmarkar-Karp, on lengths logN(6.5, 1) clipped to 16..16384, seed 0.
+
+Run by `make bench`.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import heapq
+import importlib.util
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import batchwright as bw
+
+
+def main() -> None:
+    verl = verl_karmarkar_karp()
+    print(f"{'':<28}{'max/mean':>10}{'ms':>10}{'verl max/mean':>16}{'verl ms / ours':>16}")
+    for items, parts, equal in ((1024, 64, True), (16384, 256, False)):
+        costs = np.clip(np.random.default_rng(0).lognormal(6.5, 1, items), 16, 16384).astype(int)
+        bw.partition(costs, parts, equal_size=equal)  # compiled or loaded before it is timed
+        split, seconds = timed(lambda: bw.partition(costs, parts, equal_size=equal), rounds=5)  # noqa: B023
+        theirs, their_seconds = timed(lambda: verl(costs.tolist(), parts, equal_size=equal), rounds=1)  # noqa: B023
+        loads = np.array([costs[part].sum() for part in theirs])
+        name = f"{items} -> {parts}, {'equal sizes' if equal else 'free sizes'}"
+        print(
+            f"{name:<28}{split.max_over_mean:>10.6f}{1e3 * seconds:>10.2f}{loads.max() / loads.mean():>16.6f}"
+            f"{their_seconds / seconds:>16.1f}"
+        )
+
+
+def verl_karmarkar_karp() -> Callable[..., list[list[int]]]:
+    """Verl's function out of its own file: importing the package would need ray."""
+    spec = importlib.util.find_spec("verl")
+    assert spec is not None
+    assert spec.origin is not None
+    tree = ast.parse((Path(spec.origin).parent / "utils" / "seqlen_balancing.py").read_text())
+    tree.body = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "karmarkar_karp"]
+    names: dict[str, Any] = {"copy": copy, "heapq": heapq}
+    exec(compile(tree, "seqlen_balancing.py", "exec"), names)  # the peer's own code, as installed
+    found: Callable[..., list[list[int]]] = names["karmarkar_karp"]
+    return found
+
+
+def timed(call: Callable[[], Any], *, rounds: int) -> tuple[Any, float]:
+    """The result, and the least seconds of `rounds` calls."""
+    best = float("inf")
+    for _ in range(rounds):
+        start = time.perf_counter()
+        result = call()
+        best = min(best, time.perf_counter() - start)
+    return result, best
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Where to cut samples that stand longest first, so that no micro-batch exceeds a budget."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .compile import kernel
+from .hashing import GOLDEN, mix
+
+__all__ = ["cut_longest", "cut_several", "keyed_order"]
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+@kernel("int64[:](float64[:], float64, int64, int64)")
+def cut_longest(costs: Floats, budget: float, most_samples: int, count_multiple: int) -> Integers:
+    """Offsets of the micro-batches of falling `costs` with longest x count <= budget, the fewest there can be.
+
+    The first sample says how many fit, so the walk steps from cut to cut. A sample over the budget is alone. Counts
+    of `count_multiple` and more are cut down to a multiple of it.
+    """
+    offsets = np.empty(costs.size + 1, np.int64)
+    offsets[0] = 0
+    cuts = 0
+    at = 0
+    while at < costs.size:
+        fit = most_samples
+        if costs[at] > 0.0:
+            fit = min(most_samples, int(min(budget / costs[at], 9e15)))
+            if (fit + 1) * costs[at] <= budget and fit < most_samples:  # the division was rounded down
+                fit += 1
+            elif fit * costs[at] > budget:  # or up
+                fit -= 1
+        fit = max(1, min(fit, costs.size - at))
+        if fit > count_multiple:
+            fit -= fit % count_multiple
+        at += fit
+        cuts += 1
+        offsets[cuts] = at
+    return offsets[: cuts + 1].copy()
+
+
+@kernel("int64[:](float64[:, :], float64[:], boolean[:], int64, int64)")
+def cut_several(
+    costs: Floats, budgets: Floats, padded: NDArray[np.bool_], most_samples: int, count_multiple: int
+) -> Integers:
+    """Offsets of the micro-batches in the order given that keep every budget; column k is a cost with budget k.
+
+    Where `padded[k]` a micro-batch costs its dearest sample times its count, else the sum. Greedy: a micro-batch takes
+    samples while it may; a sample over a budget is alone.
+    """
+    samples, kinds = costs.shape
+    offsets = np.empty(samples + 1, np.int64)
+    offsets[0] = 0
+    cuts = 0
+    at = 0
+    used = np.zeros(kinds)
+    while at < samples:
+        used[:] = 0.0
+        end = at
+        while end < samples and end - at < most_samples:
+            count = end - at + 1
+            fits = True
+            for kind in range(kinds):
+                if padded[kind]:
+                    fits = fits and max(used[kind], costs[end, kind]) * count <= budgets[kind]
+                else:
+                    fits = fits and used[kind] + costs[end, kind] <= budgets[kind]
+            if not fits and end > at:
+                break
+            for kind in range(kinds):
+                if padded[kind]:
+                    used[kind] = max(used[kind], costs[end, kind])
+                else:
+                    used[kind] += costs[end, kind]
+            end += 1
+            if not fits:
+                break
+        if end - at > count_multiple:
+            end -= (end - at) % count_multiple
+        at = end
+        cuts += 1
+        offsets[cuts] = at
+    return offsets[: cuts + 1].copy()
+
+
+@kernel("int64[:](int64, uint64)")
+def keyed_order(count: int, key: np.uint64) -> Integers:
+    """The numbers 0..count-1 in an order that depends on `key` alone (Fisher and Yates, bits of splitmix64)."""
+    order = np.arange(count)
+    word = key
+    for last in range(count - 1, 0, -1):
+        word += GOLDEN
+        bits = mix(word)
+        pick = np.int64(((bits >> np.uint64(32)) * np.uint64(last + 1)) >> np.uint64(32))
+        order[last], order[pick] = order[pick], order[last]
+    return order

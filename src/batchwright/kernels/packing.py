@@ -1,0 +1,199 @@
+"""Packing on the length histogram: packs of one composition are one row, whatever their number.
+
+A *stack* is a number of packs that hold the same lengths; it knows the stack it was made from and the
+length that was added. Millions of samples make a few thousand stacks, so a whole corpus packs in the time
+of its histogram.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .compile import inner, kernel
+
+__all__ = ["best_fit_decreasing", "best_fit_vectors", "fill_packs", "group_by_length", "stack_contents"]
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+PARENT, LENGTH, COPIES, GAP, SAMPLES, BELOW = range(6)  # columns of the table of stacks
+
+
+@inner
+def _grown(table: Integers, rows: int) -> Integers:
+    """The table with room for one row more."""
+    if rows < table.shape[0]:
+        return table
+    larger = np.empty((2 * table.shape[0], table.shape[1]), np.int64)
+    larger[:rows] = table
+    return larger
+
+
+@kernel("int64[:, :](int64[:], int64, int64)")
+def best_fit_decreasing(histogram: Integers, capacity: int, most_samples: int) -> Integers:
+    """Pack `histogram[n]` samples of length n, longest first, each into the smallest gap that holds it.
+
+    Returns the table of stacks, one a row: parent row (or -1), length added, copies that ended there, gap
+    left, samples held, and a column of no further use. This is best-fit decreasing (Johnson 1973), all
+    samples of a length at once; Krell et al. (2021) pack histograms much like it. At most `most_samples`
+    share a pack.
+    """
+    table = np.empty((1024, 6), np.int64)
+    rows = 0
+    top = np.full(capacity + 1, -1)  # for each gap, the last open stack that leaves it
+    for length in range(min(histogram.size - 1, capacity), 0, -1):
+        left = histogram[length]
+        gap = length
+        while left > 0:
+            while gap <= capacity and top[gap] < 0:
+                gap += 1
+            stack = top[gap] if gap <= capacity else -1
+            room = gap if gap <= capacity else capacity
+            samples = table[stack, SAMPLES] if stack >= 0 else 0
+            # One sample at a time, a pack once chosen stays the tightest: it is filled with this length.
+            each = min(room // length, most_samples - samples)
+            copies = max(left // each, 1)
+            if stack >= 0:
+                copies = min(copies, table[stack, COPIES])
+                table[stack, COPIES] -= copies
+                if table[stack, COPIES] == 0:
+                    top[gap] = table[stack, BELOW]
+            samples += 1
+            rest = room - length
+            left -= copies
+            table = _grown(table, rows)
+            table[rows, PARENT] = stack
+            table[rows, LENGTH] = length
+            table[rows, COPIES] = copies
+            table[rows, GAP] = rest
+            table[rows, SAMPLES] = samples
+            table[rows, BELOW] = -1
+            if samples < most_samples and rest > 0:
+                table[rows, BELOW] = top[rest]
+                top[rest] = rows
+                if rest >= length:  # what was just made is now the tightest place for the next of this length
+                    gap = min(gap, rest)
+            rows += 1
+    return table[:rows].copy()
+
+
+@kernel("Tuple((int64[:], int64[:]))(int64[:], int64)")
+def group_by_length(lengths: Integers, longest: int) -> tuple[Integers, Integers]:
+    """Places sorted by length, stable, and where each length begins: a counting sort."""
+    begin = np.zeros(longest + 2, np.int64)
+    for place in range(lengths.size):
+        begin[lengths[place] + 1] += 1
+    for length in range(longest + 1):
+        begin[length + 1] += begin[length]
+    free = begin.copy()
+    places = np.empty(lengths.size, np.int64)
+    for place in range(lengths.size):
+        length = lengths[place]
+        places[free[length]] = place
+        free[length] += 1
+    return places, begin
+
+
+@kernel("Tuple((int64[:], int64[:]))(int64[:, :], int64[:], int64[:])")
+def fill_packs(table: Integers, places: Integers, begin: Integers) -> tuple[Integers, Integers]:
+    """Name the samples of the packs: pack p holds `members[offsets[p]:offsets[p + 1]]`, longest first.
+
+    `places` holds the samples sorted by length and `begin` where each length begins: a pack takes the next
+    of each.
+    """
+    packs = 0
+    total = 0
+    for row in range(table.shape[0]):
+        packs += table[row, COPIES]
+        total += table[row, COPIES] * table[row, SAMPLES]
+    members = np.empty(total, np.int64)
+    offsets = np.empty(packs + 1, np.int64)
+    offsets[0] = 0
+    free = begin.copy()
+    pack = 0
+    at = 0
+    for row in range(table.shape[0]):
+        copies = table[row, COPIES]
+        if copies == 0:
+            continue
+        samples = table[row, SAMPLES]
+        stack = row
+        for slot in range(samples - 1, -1, -1):
+            length = table[stack, LENGTH]
+            start = free[length]
+            for copy in range(copies):
+                members[at + copy * samples + slot] = places[start + copy]
+            free[length] = start + copies
+            stack = table[stack, PARENT]
+        for _ in range(copies):
+            offsets[pack + 1] = offsets[pack] + samples
+            pack += 1
+        at += copies * samples
+    return members, offsets
+
+
+@kernel("Tuple((int64[:, :], int64[:]))(int64[:, :], int64)")
+def stack_contents(table: Integers, capacity: int) -> tuple[Integers, Integers]:
+    """What a pack of each stack that has any holds, as counts by length, and the number of such packs."""
+    stacks = 0
+    for row in range(table.shape[0]):
+        stacks += table[row, COPIES] > 0
+    contents = np.zeros((stacks, capacity + 1), np.int64)
+    copies = np.empty(stacks, np.int64)
+    at = 0
+    for row in range(table.shape[0]):
+        if table[row, COPIES] == 0:
+            continue
+        stack = row
+        while stack >= 0:
+            contents[at, table[stack, LENGTH]] += 1
+            stack = table[stack, PARENT]
+        copies[at] = table[row, COPIES]
+        at += 1
+    return contents, copies
+
+
+@kernel("Tuple((int64[:], int64[:]))(float64[:, :], float64[:], int64)")
+def best_fit_vectors(costs: Floats, capacities: Floats, most_samples: int) -> tuple[Integers, Integers]:
+    """Pack samples of several costs, in the order given, each into the fullest pack that holds it.
+
+    Fullest means the largest sum of used shares. Only the last 512 open packs are looked at, so that the
+    time stays linear. Returns the pack of each sample and the number of samples of each pack.
+    """
+    samples, kinds = costs.shape
+    open_packs = 512
+    used = np.zeros((open_packs, kinds))
+    number = np.empty(open_packs, np.int64)
+    live = 0
+    pack_of = np.empty(samples, np.int64)
+    held = np.zeros(samples, np.int64)
+    packs = 0
+    for sample in range(samples):
+        chosen = -1
+        fullest = -1.0
+        for slot in range(live):
+            if held[number[slot]] >= most_samples:
+                continue
+            share = 0.0
+            for kind in range(kinds):
+                if used[slot, kind] + costs[sample, kind] > capacities[kind]:
+                    share = -1.0
+                    break
+                share += used[slot, kind] / capacities[kind]
+            if share > fullest:
+                fullest = share
+                chosen = slot
+        if chosen < 0:
+            if live < open_packs:
+                chosen = live
+                live += 1
+            else:
+                chosen = packs % open_packs  # the oldest open pack is closed
+            number[chosen] = packs
+            used[chosen] = 0.0
+            packs += 1
+        pack_of[sample] = number[chosen]
+        held[number[chosen]] += 1
+        used[chosen] += costs[sample]
+    return pack_of, held[:packs].copy()

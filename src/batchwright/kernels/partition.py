@@ -1,0 +1,153 @@
+"""Parts of equal cost: longest first into the lightest part, then swaps with the heaviest part."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .compile import inner, kernel
+
+__all__ = ["longest_first", "swap_down"]
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+@inner
+def _lighter(a: int, b: int, load: Floats, filled: Integers) -> bool:
+    """Whether part `a` comes before part `b`: by load, then by number of items, then by number of part."""
+    if load[a] != load[b]:
+        return bool(load[a] < load[b])
+    if filled[a] != filled[b]:
+        return bool(filled[a] < filled[b])
+    return a < b
+
+
+@inner
+def _sift(heap: Integers, size: int, load: Floats, filled: Integers) -> None:
+    """Let the part at the root of the heap sink to its place."""
+    place = 0
+    part = heap[0]
+    while True:
+        below = 2 * place + 1
+        if below >= size:
+            break
+        if below + 1 < size and _lighter(heap[below + 1], heap[below], load, filled):
+            below += 1
+        if not _lighter(heap[below], part, load, filled):
+            break
+        heap[place] = heap[below]
+        place = below
+    heap[place] = part
+
+
+@kernel("int64[:](float64[:], int64, int64)")
+def longest_first(costs: Floats, parts: int, most_items: int) -> Integers:
+    """The part of each item, `costs` descending: each goes to the lightest part with fewer than `most_items`.
+
+    Graham's rule (1969), with a count cap. Ties go to the part with fewer items, then to the lower number.
+    """
+    load = np.zeros(parts)
+    filled = np.zeros(parts, np.int64)
+    heap = np.arange(parts)
+    size = parts
+    part_of = np.empty(costs.size, np.int64)
+    for item in range(costs.size):
+        part = heap[0]
+        part_of[item] = part
+        load[part] += costs[item]
+        filled[part] += 1
+        if filled[part] == most_items:
+            size -= 1
+            heap[0] = heap[size]
+        if size > 0:
+            _sift(heap, size, load, filled)
+    return part_of
+
+
+@inner
+def _best_swap(heavy: Floats, light: Floats, difference: float) -> tuple[float, int, int]:
+    """The swap between two rows of descending costs that leaves the heavier of the two lightest.
+
+    Moving `d = heavy[i] - light[j]` leaves max(load - d, other + d): the best `d` is nearest to half the
+    difference.
+    Both rows are walked once: as i grows, heavy[i] falls, and so does the light[j] that fits it.
+    """
+    best_rest = difference  # of the old difference, what stays above the lighter part's old load
+    best_i = -1
+    best_j = -1
+    j = 0
+    for i in range(heavy.size):
+        while j < light.size - 1 and heavy[i] - light[j] < difference / 2:
+            j += 1
+        for k in range(max(j - 1, 0), j + 1):
+            moved = heavy[i] - light[k]
+            rest = max(difference - moved, moved)
+            if rest < best_rest:
+                best_rest = rest
+                best_i = i
+                best_j = k
+    return best_rest, best_i, best_j
+
+
+@inner
+def _replace(row: Floats, items: Integers, place: int, cost: float, item: int) -> None:
+    """Put another item at `place` of a descending row and let it move to where the order is kept."""
+    while place > 0 and row[place - 1] < cost:
+        row[place] = row[place - 1]
+        items[place] = items[place - 1]
+        place -= 1
+    while place < row.size - 1 and row[place + 1] > cost:
+        row[place] = row[place + 1]
+        items[place] = items[place + 1]
+        place += 1
+    row[place] = cost
+    items[place] = item
+
+
+@kernel("int64(float64[:, :], int64[:, :], float64, int64)")
+def swap_down(costs: Floats, items: Integers, good_enough: float, effort: int) -> int:
+    """Swap items between the heaviest part and others until it is at most `good_enough`; swaps made.
+
+    Rows are parts, their costs descending; both arrays are rewritten in place. Every swap leaves both parts
+    lighter than the heaviest was, so the sorted loads fall and the walk ends. `effort` bounds the cells it
+    may look at: the result never depends on the clock. The first swap that leaves a tenth of the excess is
+    taken, else the best of all parts.
+    """
+    parts, width = costs.shape
+    load = np.empty(parts)
+    for part in range(parts):
+        load[part] = costs[part].sum()
+    mean = load.sum() / parts
+    swaps = 0
+    while effort > 0:
+        heaviest = np.argmax(load)
+        if load[heaviest] <= good_enough:
+            break
+        best = load[heaviest]
+        best_part = -1
+        best_i = -1
+        best_j = -1
+        enough = mean + 0.1 * (load[heaviest] - mean)
+        for part in range(parts):
+            if load[part] >= best:
+                continue
+            rest, i, j = _best_swap(costs[heaviest], costs[part], load[heaviest] - load[part])
+            effort -= 2 * width
+            if i >= 0 and load[part] + rest < best:
+                best = load[part] + rest
+                best_part = part
+                best_i = i
+                best_j = j
+                if best <= enough:
+                    break
+        if best_part < 0 or best >= load[heaviest]:
+            break
+        cost, item = costs[heaviest, best_i], items[heaviest, best_i]
+        other_cost, other_item = costs[best_part, best_j], items[best_part, best_j]
+        _replace(costs[heaviest], items[heaviest], best_i, other_cost, other_item)
+        _replace(costs[best_part], items[best_part], best_j, cost, item)
+        load[heaviest] = costs[heaviest].sum()
+        load[best_part] = costs[best_part].sum()
+        swaps += 1
+    return swaps

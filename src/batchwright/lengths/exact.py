@@ -1,0 +1,132 @@
+"""The exact-minded packer: a linear programme over whole packs, rounded to a packing that can be had.
+
+Gilmore and Gomory (1961): minimise the number of packs over *all* possible packs, of which only those that
+pay are ever made (the pricing step is a knapsack). The optimum of the programme, rounded up, bounds every
+packing from below. What it takes whole is fixed, the rest is solved again until nothing is left; at each
+stage best-fit decreasing may finish what remains, and the cheapest finish wins.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["pack_histogram"]
+
+Integers = NDArray[np.int64]
+_PAYS = 1e-7  # a pack must be worth this much more than its price to join the programme
+_VARIATIONS = 30  # packs tried a round, each with the value of the lengths last taken cut down
+_ROUNDS = 200
+
+
+def pack_histogram(
+    histogram: Integers, capacity: int, max_per_pack: int | None = None
+) -> tuple[Integers, Integers, int]:
+    """Packs for `histogram[n]` samples of length n: kinds of packs, copies of each, a proven lower bound.
+
+    Kind k takes `kinds[k, n]` samples of length n. Needs scipy (its HiGHS solver).
+    """
+    lengths = np.flatnonzero(histogram)
+    wanted = histogram[lengths].astype(np.int64)
+    programme = _Programme(lengths, capacity, max_per_pack or 0)
+    finish = programme.best_fit(wanted)
+    programme.add(finish[0])
+    best = finish
+    bound = 0
+    fixed_kinds: list[Integers] = []
+    fixed_copies: list[int] = []
+    left = wanted.copy()
+    while left.any():
+        shares, at_least = programme.solve(left)
+        bound = bound or at_least  # the first programme is the whole one: its bound is the one that counts
+        whole = np.floor(shares + 1e-9).astype(np.int64)
+        if not whole.any():
+            whole[int(shares.argmax())] = 1
+        for column in np.argsort(-shares, kind="stable")[: np.count_nonzero(whole)]:
+            kind = np.minimum(programme.columns[column], left)
+            takes = np.flatnonzero(kind)
+            if whole[column] == 0 or takes.size == 0:
+                continue
+            copies = int(min(whole[column], (left[takes] // kind[takes]).min()))
+            fixed_kinds.append(kind)
+            fixed_copies.append(copies)
+            left = left - copies * kind
+        kinds, copies_each = programme.best_fit(left)
+        if sum(fixed_copies) + copies_each.sum() < best[1].sum():
+            best = (
+                np.concatenate([np.array(fixed_kinds), kinds]),
+                np.concatenate([np.array(fixed_copies, np.int64), copies_each]),
+            )
+        if best[1].sum() <= bound:
+            break
+    kinds_by_length = np.zeros((best[0].shape[0], capacity + 1), np.int64)
+    kinds_by_length[:, lengths] = best[0]
+    return kinds_by_length, best[1], bound
+
+
+class _Programme:
+    """The packs made so far, one a column, over one set of lengths."""
+
+    def __init__(self, lengths: Integers, capacity: int, max_per_pack: int) -> None:
+        self.lengths, self.capacity, self.max_per_pack = lengths, capacity, max_per_pack
+        self.columns: list[Integers] = []
+        self._known: set[bytes] = set()
+        most = max_per_pack or capacity
+        self.add(np.diag(np.minimum(capacity // lengths, most)))
+
+    def add(self, packs: Integers) -> int:
+        """Take in the packs that are not known yet; how many there were."""
+        before = len(self.columns)
+        for pack in packs:
+            if pack.any() and pack.tobytes() not in self._known:
+                self._known.add(pack.tobytes())
+                self.columns.append(np.array(pack, np.int64))
+        return len(self.columns) - before
+
+    def best_fit(self, wanted: Integers) -> tuple[Integers, Integers]:
+        """Best-fit decreasing over `wanted`: its kinds of packs and the copies of each."""
+        from ..kernels.packing import best_fit_decreasing, stack_contents
+
+        histogram = np.zeros(self.capacity + 1, np.int64)
+        histogram[self.lengths] = wanted
+        table = best_fit_decreasing(histogram, self.capacity, self.max_per_pack or np.iinfo(np.int64).max)
+        contents, copies = stack_contents(table, self.capacity)
+        return contents[:, self.lengths], copies
+
+    def solve(self, wanted: Integers) -> tuple[NDArray[np.float64], int]:
+        """The optimum over all packs for `wanted`: the share of each column, the bound it proves."""
+        from ..kernels.knapsack import most_valuable_pack
+
+        bound = 0
+        for _ in range(_ROUNDS):
+            shares, values, packs = self._optimum(wanted)
+            worth, pack = most_valuable_pack(self.lengths, values, wanted, self.capacity, self.max_per_pack)
+            # Values scaled so that no pack is worth more than 1 are feasible in the dual (Farley 1990).
+            bound = max(bound, int(np.ceil(packs / max(worth, 1.0) - 1e-6)))
+            if worth < 1 + _PAYS or not self.add(self._variations(values, wanted, pack)):
+                break
+        return shares, bound
+
+    def _variations(self, values: NDArray[np.float64], wanted: Integers, pack: Integers) -> Integers:
+        """The most valuable pack and others like it that pay too."""
+        from ..kernels.knapsack import most_valuable_pack
+
+        found = [pack]
+        lowered = values.copy()
+        for _ in range(_VARIATIONS):
+            lowered[pack > 0] *= 0.9
+            _, pack = most_valuable_pack(self.lengths, lowered, wanted, self.capacity, self.max_per_pack)
+            if pack @ values > 1 + _PAYS:
+                found.append(pack)
+        return np.array(found)
+
+    def _optimum(self, wanted: Integers) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+        """The optimum over the columns at hand: shares, the value of a sample of each length, packs used."""
+        from scipy.optimize import linprog
+        from scipy.sparse import csc_matrix
+
+        holds = csc_matrix(np.array(self.columns, np.float64).T)
+        result: Any = linprog(np.ones(len(self.columns)), A_ub=-holds, b_ub=-wanted, method="highs-ds")
+        return result.x, np.maximum(-result.ineqlin.marginals, 0.0), float(result.fun)

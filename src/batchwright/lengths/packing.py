@@ -1,0 +1,107 @@
+"""Samples into packs of a fixed capacity, with the bound that says how good it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import Infeasible
+from .bounds import packs_at_least
+
+__all__ = ["Packing", "Solver", "pack"]
+
+Solver = Literal["fast", "exact"]
+_UNLIMITED = int(np.iinfo(np.int64).max)
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Pack p holds `members[offsets[p]:offsets[p + 1]]`; no solver needs fewer than `at_least` packs."""
+
+    members: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    at_least: int
+
+    def __len__(self) -> int:
+        return self.offsets.size - 1
+
+    @property
+    def gap(self) -> float:
+        """Packs above the proven bound, as a share of it: 0 is optimal."""
+        return len(self) / self.at_least - 1 if self.at_least else 0.0
+
+    def loads(self, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Total length of each pack."""
+        running = np.zeros(self.members.size + 1, np.int64)
+        np.cumsum(lengths[self.members], out=running[1:])
+        loads: NDArray[np.int64] = running[self.offsets[1:]] - running[self.offsets[:-1]]
+        return loads
+
+
+def pack(
+    lengths: NDArray[np.int64], capacity: int, *, max_per_pack: int | None = None, solver: Solver = "fast"
+) -> Packing:
+    """Pack samples of whole lengths 1..capacity so that no pack holds more than `capacity`.
+
+    `"fast"` is best-fit decreasing on the histogram: its time is that of two passes over the lengths.
+    `"exact"` is column generation rounded to a packing: seconds for some hundred distinct lengths, and
+    mostly optimal; it needs scipy. Samples of equal length are taken in the order given.
+
+    Raises:
+        Infeasible: a length is below 1 or above the capacity, or the solver is unknown.
+
+    Example:
+        >>> packing = pack(np.array([4, 6, 5, 3, 2]), 10)
+        >>> [packing.members[a:b].tolist() for a, b in zip(packing.offsets, packing.offsets[1:])]
+        [[1, 0], [2, 3, 4]]
+        >>> packing.at_least, packing.gap
+        (2, 0.0)
+    """
+    check_lengths(lengths, capacity)
+    histogram = np.bincount(lengths, minlength=capacity + 1)
+    from ..kernels.packing import best_fit_decreasing, fill_packs, group_by_length
+
+    places, begin = group_by_length(lengths, capacity)
+    if solver == "exact":
+        from .exact import pack_histogram
+
+        kinds, copies, at_least = pack_histogram(histogram, capacity, max_per_pack)
+        table = _as_stacks(kinds, copies)
+    elif solver == "fast":
+        table = best_fit_decreasing(histogram, capacity, max_per_pack or _UNLIMITED)
+        at_least = packs_at_least(histogram, capacity, max_per_pack)
+    else:
+        raise Infeasible(f"solver is {solver!r}", 'pass solver="fast" or solver="exact"')
+    members, offsets = fill_packs(table, places, begin)
+    return Packing(members, offsets, at_least)
+
+
+def check_lengths(lengths: NDArray[np.int64], capacity: int) -> None:
+    """Refuse what no pack can hold."""
+    if capacity < 1:
+        raise Infeasible(f"capacity is {capacity}, the least is 1", "pass capacity=1 or more")
+    if lengths.size == 0:
+        return
+    if lengths.min() < 1:
+        sample = int(lengths.argmin())
+        raise Infeasible(f"sample {sample} has length {lengths[sample]}, the least is 1", "pass lengths of 1 or more")
+    if lengths.max() > capacity:
+        sample = int(lengths.argmax())
+        raise Infeasible(
+            f"sample {sample} has length {lengths[sample]}, the capacity is {capacity}",
+            f"pass capacity={lengths[sample]} or more, or a too_long policy",
+        )
+
+
+def _as_stacks(kinds: NDArray[np.int64], copies: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Kinds of packs as the table that `fill_packs` reads: one chain of rows a kind, longest first."""
+    rows: list[tuple[int, int, int, int, int, int]] = []
+    for kind, count in zip(kinds, copies, strict=True):
+        chain = np.repeat(np.arange(kind.size), kind)[::-1]
+        for depth, length in enumerate(chain, start=1):
+            rows.append((len(rows) - 1 if depth > 1 else -1, int(length), 0, 0, depth, -1))
+        rows[-1] = (rows[-1][0], rows[-1][1], int(count), 0, len(chain), -1)
+    return np.array(rows, np.int64).reshape(-1, 6)

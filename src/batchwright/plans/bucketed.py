@@ -1,0 +1,223 @@
+"""Micro-batches of one shape: every step in one bucket, partial buckets split over the ranks, never lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import Infeasible
+from .admission import Admission
+from .cut import Cut, Integers, digest, split_to
+from .fixed import FixedPlan
+from .grouped import even_offsets
+from .lengthwise import LengthPlan
+from .source import source_of
+from .windows import Window
+
+__all__ = ["BucketCutter", "BucketedPlan", "bucketed"]
+
+
+@dataclass(frozen=True)
+class BucketCutter:
+    """Cuts samples bucket by bucket, each into whole steps.
+
+    Args:
+        bucket_of: int64 (samples,).
+        areas: float64 (buckets,), what a sample of the bucket costs.
+        batch_size: samples in a micro-batch.
+    """
+
+    bucket_of: Integers
+    areas: np.ndarray
+    batch_size: int
+
+    settled = True
+    monotone = False
+
+    @property
+    def ranks(self) -> Integers:
+        """See `Cutter`."""
+        return self.bucket_of
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """See `Cutter`."""
+        return {
+            "cut": "bucketed",
+            "buckets": digest(self.bucket_of),
+            "areas": digest(self.areas),
+            "batch_size": str(self.batch_size),
+        }
+
+    def cut(self, samples: Integers, batches: int, multiple: int) -> Cut:
+        """See `Cutter`. A bucket with fewer samples than a step has micro-batches shares a step with other such buckets."""
+        buckets = self.bucket_of[samples]
+        by_bucket = np.argsort(buckets, kind="stable")
+        held = np.bincount(buckets, minlength=self.areas.size)
+        pieces = np.split(by_bucket, held.cumsum()[:-1])
+        small = [places for places in pieces if 0 < places.size < multiple]
+        large = [places for places in pieces if places.size >= multiple]
+        short = multiple - sum(places.size for places in small)
+        if small and short > 0 and large:  # too few even together: the largest bucket lends them what they lack
+            large.sort(key=len)
+            lent = large.pop()
+            small.append(lent[:short])
+            large.append(lent[short:])
+            if large[-1].size < multiple:
+                small.append(large.pop())
+        steps = [-(-places.size // (self.batch_size * multiple)) for places in large]
+        shared = self._shared(small, samples, multiple) if small else None
+        missing = batches // multiple - sum(steps) - (len(shared) // multiple if shared else 0)
+        for _ in range(max(missing, 0)):
+            room = [
+                places.size / (count + 1) if places.size >= (count + 1) * multiple else 0.0
+                for places, count in zip(large, steps, strict=True)
+            ]
+            if not room or max(room) == 0.0:
+                raise Infeasible(
+                    f"{samples.size} samples cannot fill {batches} micro-batches",
+                    "pass fewer buckets or a larger window",
+                )
+            steps[int(np.argmax(room))] += 1
+        members, sizes = [], []
+        for places, count in zip(large, steps, strict=True):
+            members.append(places)
+            sizes.append(np.diff(even_offsets(places.size, count * multiple, self.batch_size, multiple)))
+        if shared is not None:
+            members.append(shared.members)
+            sizes.append(np.diff(shared.offsets))
+        joined = np.concatenate(members)
+        offsets = np.concatenate([[0], np.concatenate(sizes).cumsum()])
+        costs = np.add.reduceat(self.areas[buckets[joined]], offsets[:-1])
+        return Cut(joined, offsets, costs, stepped=True)
+
+    def _shared(self, small: list[Integers], samples: Integers, multiple: int) -> Cut:
+        """Steps of several buckets, each micro-batch of one."""
+        parts = [places[at : at + self.batch_size] for places in small for at in range(0, places.size, self.batch_size)]
+        offsets = np.concatenate([[0], np.cumsum([part.size for part in parts])])
+        costs = np.array([self.cost(samples[part]) for part in parts])
+        wanted = -(-len(parts) // multiple) * multiple
+        return split_to(Cut(np.concatenate(parts), offsets, costs), wanted, samples, self)
+
+    def cost(self, samples: Integers) -> float:
+        """See `Cutter`: the area of its bucket, a sample."""
+        return float(self.areas[self.bucket_of[samples]].sum())
+
+    def tokens(self, samples: Integers) -> tuple[float, float]:
+        """See `Cutter`: what a bucket pads or crops is not known here."""
+        return self.cost(samples), self.cost(samples)
+
+    def at_least(self, samples: Integers) -> int:
+        """See `Cutter`: each bucket its own."""
+        return int((-(-np.bincount(self.bucket_of[samples]) // self.batch_size)).sum())
+
+    def part(self, samples: Integers) -> tuple[Integers, Integers]:
+        """See `Cutter`: in the middle."""
+        return np.arange(samples.size // 2), np.arange(samples.size // 2, samples.size)
+
+
+class BucketedPlan(LengthPlan):
+    """A plan whose micro-batches are of one shape each; made by `bucketed`.
+
+    Attributes:
+        buckets: the shape of every bucket, float64 (buckets, sides).
+    """
+
+    buckets: np.ndarray
+
+    def bucket(self, batch: Any) -> np.ndarray:
+        """The shape a micro-batch is to be brought to."""
+        assert isinstance(self.cutter, BucketCutter)
+        shape: np.ndarray = self.buckets[self.cutter.bucket_of[np.asarray(batch, np.int64)[0]]]
+        return shape
+
+
+def bucketed(
+    shapes: Any,
+    batch_size: int,
+    *,
+    buckets: int | Sequence[Any] = 8,
+    order: FixedPlan | None = None,
+    window: Window = "epoch",
+    seed: int = 0,
+) -> BucketedPlan:
+    """Micro-batches of one bucket of shapes, all ranks of a step in the same bucket.
+
+    Sizes are `batch_size`, but in the last step of a bucket, which shares out what is left. Buckets with fewer samples
+    than a step has micro-batches share steps.
+
+    Args:
+        shapes: one row a sample, (samples, sides): height and width, or any sizes above 0.
+        batch_size: samples in a micro-batch.
+        buckets: how many, then each has the same number of samples and the median shape of them; or the shapes
+        themselves, then each
+            sample goes to the one of nearest proportions, of nearest size among those.
+        order: the plan whose order is cut, such as `balanced(...)`; a plain shuffle if left out.
+        window: micro-batches planned together, or "epoch".
+        seed: of the plain shuffle and of the order of steps.
+
+    Raises:
+        Infeasible: shapes that are not above 0, no buckets, or a batch size below 1.
+
+    Example:
+        >>> import batchwright as bw
+        >>> plan = bw.bucketed([(2, 1), (1, 2), (4, 2), (2, 4)], 2, buckets=[(2, 1), (1, 2)])
+        >>> sorted(sorted(batch.tolist()) for batch in plan.epoch(0))
+        [[0, 2], [1, 3]]
+    """
+    table = np.asarray(shapes, np.float64)
+    if table.ndim != 2 or not (np.isfinite(table) & (table > 0)).all():
+        raise Infeasible(f"shapes have {table.ndim} dimensions or a side that is not above 0", "pass rows of sizes")
+    if batch_size < 1:
+        raise Infeasible(f"batch_size is {batch_size}, the least is 1", "pass batch_size=1 or more")
+    source, epoch_samples = source_of(order, len(table), seed)
+    if isinstance(buckets, int):
+        shapes_of, bucket_of = _of_equal_mass(table, buckets)
+    else:
+        shapes_of = np.asarray(buckets, np.float64)
+        if shapes_of.ndim != 2 or shapes_of.shape[1] != table.shape[1] or not (shapes_of > 0).all():
+            raise Infeasible(f"buckets have shape {shapes_of.shape}", f"pass rows of {table.shape[1]} sizes above 0")
+        bucket_of = _nearest(table, shapes_of)
+    cutter = BucketCutter(bucket_of, shapes_of.prod(axis=1), batch_size)
+    plan = BucketedPlan(
+        source,
+        cutter,
+        window=window,
+        seed=seed,
+        admission=Admission(np.empty(0, np.int64)),
+        epoch_samples=epoch_samples,
+    )
+    plan.buckets = shapes_of
+    return plan
+
+
+def _proportions(shapes: np.ndarray) -> np.ndarray:
+    """Logarithms of the sides, less their mean: equal for shapes that differ in size alone."""
+    logarithms = np.log(shapes)
+    proportions: np.ndarray = logarithms - logarithms.mean(axis=1, keepdims=True)
+    return proportions
+
+
+def _nearest(table: np.ndarray, buckets: np.ndarray) -> Integers:
+    """The bucket of nearest proportions for every sample; among equally near ones that of nearest size."""
+    distinct, row_of = np.unique(table, axis=0, return_inverse=True)
+    apart = np.abs(_proportions(distinct)[:, None] - _proportions(buckets)[None]).max(axis=2)
+    size_apart = np.abs(np.log(distinct).mean(axis=1)[:, None] - np.log(buckets).mean(axis=1)[None])
+    nearest = np.lexsort((size_apart, apart.round(9)), axis=1)[:, 0]
+    return np.asarray(nearest[row_of.reshape(-1)], np.int64)
+
+
+def _of_equal_mass(table: np.ndarray, buckets: int) -> tuple[np.ndarray, Integers]:
+    """Buckets of equal mass along the proportions, first side against the others; equal shapes stay together."""
+    if buckets < 1:
+        raise Infeasible(f"buckets is {buckets}, the least is 1", "pass 1 or more, or a list of shapes")
+    keys = np.log(table).sum(axis=1) if table.shape[1] == 1 else _proportions(table)[:, 0].round(9)
+    _, place = np.unique(keys, return_inverse=True)
+    middle = np.bincount(place).cumsum() - np.bincount(place) / 2
+    bucket = np.minimum((middle * buckets / keys.size).astype(np.int64), buckets - 1)
+    _, bucket_of = np.unique(bucket[place], return_inverse=True)
+    medians = [np.median(table[bucket_of == number], axis=0) for number in range(bucket_of.max() + 1)]
+    return np.array(medians), bucket_of.astype(np.int64)

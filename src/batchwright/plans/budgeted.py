@@ -1,0 +1,204 @@
+"""The public way to micro-batches under a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .. import columns
+from ..errors import Infeasible
+from .admission import Admission, TooLong, check_policy
+from .budget_cutter import BudgetCutter, Floats, Integers
+from .cut import digest
+from .fixed import FixedPlan
+from .lengthwise import LengthPlan
+from .source import source_of
+from .windows import Window
+
+__all__ = ["budgeted"]
+
+_ONLY = "tokens"  # the name of a budget that was given without one
+
+
+def budgeted(
+    lengths: Any,
+    max_tokens: float | Mapping[str, float],
+    *,
+    max_samples: int | None = None,
+    order: FixedPlan | None = None,
+    window: Window = 1024,
+    padded: bool | Mapping[str, bool] = True,
+    cost: Callable[[Floats], ArrayLike] | None = None,
+    round_length: int | Sequence[int] = 1,
+    round_count: int = 1,
+    too_long: TooLong = "refuse",
+    seed: int = 0,
+) -> LengthPlan:
+    """Micro-batches that never cost more than a budget, with samples of like length together.
+
+    A window of the order is sorted by length and cut where the budget is reached. All micro-batches of a step cost about
+    the same, steps come in random order, and every epoch has the same number of micro-batches.
+
+    Args:
+        lengths: a column of lengths, or `{name: column}` for several budgets.
+        max_tokens: the budget of a micro-batch, or `{name: budget}`.
+        max_samples: the most samples in a micro-batch.
+        order: the plan whose order is cut, such as `balanced(...)`; a plain shuffle if left out.
+        window: micro-batches planned together, or "epoch". A larger one pads less and mixes less.
+        padded: whether a micro-batch costs its longest sample times its count, or the sum; `{name: bool}` for several.
+        cost: a function from an array of lengths to an array of costs, such as `lambda n: n + n**2 / 4096`; the
+            budget then is in its unit.
+        round_length: lengths count as the next multiple of this, or the next of a menu of lengths: few shapes.
+        round_count: micro-batches of this many samples and more have a multiple of it, but for those split to fit an epoch.
+        too_long: what to do with a sample that alone is over the budget: "refuse" the plan; "alone": it is a micro-batch by
+            itself, over the budget; "truncate": it counts as long as the budget, and `plan.truncate_to` tells the collate
+            layer; "skip" it.
+        seed: of the plain shuffle and of the order of steps.
+
+    Raises:
+        Infeasible: a sample over the budget (with "refuse"), or arguments that contradict each other.
+
+    Example:
+        >>> import batchwright as bw
+        >>> plan = bw.budgeted([5, 3, 8, 2, 7, 1, 6, 4], max_tokens=16)
+        >>> sorted(sorted(batch.tolist()) for batch in plan.epoch(0))
+        [[0, 6], [1, 3, 5, 7], [2, 4]]
+    """
+    check_policy(too_long, allowed=("refuse", "alone", "truncate", "skip"))
+    named, budgets = _by_name(lengths, max_tokens)
+    if too_long == "truncate" and (cost is not None or len(named) > 1):
+        raise Infeasible("too_long='truncate' needs one budget in tokens", "pass too_long='skip' or 'alone'")
+    if max_samples is not None and max_samples < 1:
+        raise Infeasible(f"max_samples is {max_samples}, the least is 1", "pass 1 or more, or leave it out")
+    if round_count < 1:
+        raise Infeasible(f"round_count is {round_count}, the least is 1", "pass 1 or more")
+    menu = _menu(round_length)
+    first = next(iter(named.values()))
+    over = np.zeros(first.size, bool)
+    truncate_to: int | None = None
+    costs: list[Floats] = []
+    for name, values in named.items():
+        budget = budgets[name]
+        rounded = _rounded(values, menu)
+        too_many = (rounded if cost is None else _costs_of(cost, rounded)) > budget
+        if isinstance(menu, np.ndarray):
+            too_many |= values > menu[-1]
+        if too_many.any() and too_long == "refuse":
+            _refuse(name, values, too_many, budget, menu, cost)
+        if too_many.any() and too_long == "truncate":
+            truncate_to = _longest_within(menu, budget)
+            rounded = np.minimum(rounded, truncate_to)
+        over |= too_many
+        costs.append(rounded if cost is None else _costs_of(cost, rounded))
+    if over.all() and too_long == "skip" and over.size:
+        raise Infeasible(f"all {over.size} samples are too long and would be skipped", "pass a larger max_tokens")
+    source, epoch_samples = source_of(order, over.size, seed)
+    table = np.column_stack(costs)
+    pads = [padded[name] if isinstance(padded, Mapping) else padded for name in named]
+    identity = {
+        "cut": "budgeted",
+        "costs": digest(table),
+        "budgets": repr(budgets),
+        "padded": repr(pads),
+        "max_samples": str(max_samples),
+        "round_count": str(round_count),
+    }
+    shown = first if truncate_to is None else np.minimum(first, truncate_to)
+    cutter = BudgetCutter(
+        table,
+        np.array(list(budgets.values())),
+        np.array(pads, bool),
+        max_samples or over.size,
+        round_count,
+        shown,
+        identity,
+    )
+    skipped = np.flatnonzero(over) if too_long == "skip" else np.empty(0, np.int64)
+    return LengthPlan(
+        source,
+        cutter,
+        window=window,
+        seed=seed,
+        admission=Admission(skipped, too_long=too_long, too_long_count=int(over.sum()), truncate_to=truncate_to),
+        epoch_samples=epoch_samples,
+    )
+
+
+def _refuse(name: str, values: Floats, too_many: np.ndarray, budget: float, menu: int | Integers, cost: Any) -> None:
+    """Refuse a budget that some samples exceed alone."""
+    sample = int(too_many.argmax())
+    limit = f"max_tokens is {budget:g}" if name == _ONLY else f"max_tokens[{name!r}] is {budget:g}"
+    if isinstance(menu, np.ndarray) and values[sample] > menu[-1]:
+        limit = f"the longest of round_length is {menu[-1]}"
+    priced = f", at a cost of {float(cost(values[[sample]])[0]):g}" if cost is not None else ""
+    others = int(too_many.sum()) - 1
+    raise Infeasible(
+        f"sample {sample} has {'length' if name == _ONLY else name} {values[sample]:g}{priced}, {limit}"
+        + (f" ({others} more are too long)" if others else ""),
+        "pass a larger one, or too_long='alone', 'truncate' or 'skip'",
+    )
+
+
+def _by_name(lengths: Any, max_tokens: Any) -> tuple[dict[str, Floats], dict[str, float]]:
+    """Lengths and budgets by name, one each."""
+    if isinstance(max_tokens, Mapping) != isinstance(lengths, Mapping):
+        raise Infeasible("one of lengths and max_tokens is a mapping, the other is not", "pass both by the same names")
+    if not isinstance(lengths, Mapping):
+        lengths, max_tokens = {_ONLY: lengths}, {_ONLY: max_tokens}
+    if set(lengths) != set(max_tokens) or not lengths:
+        raise Infeasible(
+            f"lengths are {', '.join(map(repr, lengths))}, budgets are {', '.join(map(repr, max_tokens))}",
+            "pass both by the same names",
+        )
+    named = {
+        name: columns.numbers(values, called=f"lengths[{name!r}]" if name != _ONLY else "lengths").astype(float)
+        for name, values in lengths.items()
+    }
+    sizes = {name: values.size for name, values in named.items()}
+    if len(set(sizes.values())) > 1:
+        raise Infeasible(f"columns of different length: {sizes}", "pass one value a sample in each")
+    for name, values in named.items():
+        if values.size and values.min() < 0:
+            raise Infeasible(f"sample {int(values.argmin())} has {name} {values.min():g}", "pass lengths of 0 or more")
+        if max_tokens[name] <= 0:
+            raise Infeasible(f"the budget of {name} is {max_tokens[name]}", "pass a budget above 0")
+    return named, {name: float(max_tokens[name]) for name in named}
+
+
+def _menu(round_length: int | Sequence[int]) -> int | Integers:
+    if isinstance(round_length, Sequence):
+        menu = np.unique(np.asarray(round_length, np.int64))
+        if menu.size == 0 or menu[0] < 1:
+            raise Infeasible(f"round_length is {list(round_length)}", "pass lengths of 1 or more")
+        return menu
+    if round_length < 1:
+        raise Infeasible(f"round_length is {round_length}, the least is 1", "pass 1 or more, or a menu of lengths")
+    return round_length
+
+
+def _rounded(values: Floats, menu: int | Integers) -> Floats:
+    """Lengths as they will be padded; those beyond a menu stay as they are."""
+    if isinstance(menu, int):
+        return np.ceil(values / menu) * menu if menu > 1 else values
+    place = np.searchsorted(menu, values)
+    return np.where(place < menu.size, menu[np.minimum(place, menu.size - 1)], values)
+
+
+def _longest_within(menu: int | Integers, budget: float) -> int:
+    longest = int(budget // menu * menu if isinstance(menu, int) else menu[menu <= budget].max(initial=0))
+    if longest < 1:
+        raise Infeasible(f"no length of round_length={menu} is within the budget of {budget:g}", "pass a larger budget")
+    return longest
+
+
+def _costs_of(cost: Callable[[Floats], ArrayLike], lengths: Floats) -> Floats:
+    costs = np.asarray(cost(lengths.copy()), np.float64)
+    if costs.shape != lengths.shape or not np.isfinite(costs).all() or (costs < 0).any():
+        raise Infeasible(
+            f"cost gave an array of shape {costs.shape} for {lengths.size} lengths, or a value that is not 0 or more",
+            "pass a function from an array of lengths to as many finite costs",
+        )
+    return costs

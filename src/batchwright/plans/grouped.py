@@ -1,0 +1,167 @@
+"""Micro-batches of one size, like lengths together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from .. import columns
+from ..errors import Infeasible
+from ..kernels.cuts import cut_longest
+from .admission import Admission
+from .cut import Cut, Integers, digest, falling_ranks, sorted_places, spread
+from .fixed import FixedPlan
+from .lengthwise import LengthPlan
+from .source import source_of
+from .windows import Window
+
+__all__ = ["GroupCutter", "even_offsets", "grouped"]
+
+
+def even_offsets(count: int, batches: int, batch_size: int, multiple: int) -> Integers:
+    """Offsets of `batches` micro-batches of `batch_size`, those of the last steps smaller so that all have some.
+
+    As few steps as can be are smaller, and within them sizes differ by at most one.
+
+    Raises:
+        Infeasible: there are fewer samples than micro-batches.
+    """
+    if count < batches:
+        raise Infeasible(
+            f"{count} samples cannot fill {batches} micro-batches",
+            "pass a larger window, more samples, or a smaller world_size or accumulate",
+        )
+    full = min(batches, count // batch_size)
+    if full * batch_size < count or full < batches:
+        full = full // multiple * multiple
+        while count - full * batch_size < batches - full:
+            full -= multiple
+    short = batches - full
+    sizes = np.full(batches, batch_size)
+    if short:
+        sizes[full:] = (count - full * batch_size) // short
+        sizes[full : full + (count - full * batch_size) % short] += 1
+    return np.concatenate([[0], sizes.cumsum()])
+
+
+@dataclass(frozen=True)
+class GroupCutter:
+    """Cuts samples that stand longest first into micro-batches of `batch_size`.
+
+    Args:
+        lengths: float64 (samples,).
+        batch_size: samples in a micro-batch.
+        level: whether the micro-batches of a step may differ in size, so that they cost the same.
+    """
+
+    lengths: np.ndarray
+    batch_size: int
+    level: bool = False
+    ranks: Integers = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ranks", falling_ranks(self.lengths))
+
+    settled = monotone = True
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """See `Cutter`."""
+        return {
+            "cut": "grouped",
+            "lengths": digest(self.lengths),
+            "batch_size": str(self.batch_size),
+            "level": str(self.level),
+        }
+
+    def cut(self, samples: Integers, batches: int, multiple: int) -> Cut:
+        """See `Cutter`: the shortest samples make up the smaller micro-batches."""
+        places = sorted_places(self.ranks[samples])
+        needed = self.at_least(samples)
+        offsets = even_offsets(samples.size, max(batches, needed), self.batch_size, multiple if batches else 1)
+        lengths = self.lengths[samples[places]]
+        if self.level and batches:
+            steps = offsets[::multiple]
+            parts = [begin + self._levelled(lengths[begin:end], multiple) for begin, end in pairwise(steps.tolist())]
+            offsets = np.concatenate([*(part[:-1] for part in parts), [samples.size]])
+        longest = np.maximum.reduceat(lengths, offsets[:-1])
+        return Cut(places, offsets, longest * np.diff(offsets), stepped=self.level)
+
+    def _levelled(self, lengths: np.ndarray, parts: int) -> Integers:
+        """Offsets of `parts` stretches of falling lengths whose dearest costs as little as can be."""
+        limit = float(lengths[0] * lengths.size)
+
+        def cut_at(first: int, share: float) -> Integers:
+            return cut_longest(lengths[first:], limit * share, lengths.size, 1)
+
+        offsets = spread(parts, cut_at)
+        while offsets.size - 1 < parts:  # one sample more or less is all that is left to choose: the dearest gives
+            sizes = np.diff(offsets)
+            costs = np.where(sizes > 1, lengths[offsets[:-1]] * sizes, -1)
+            dearest = int(costs.argmax())
+            offsets = np.insert(offsets, dearest + 1, offsets[dearest] + sizes[dearest] // 2)
+        return offsets
+
+    def cost(self, samples: Integers) -> float:
+        """See `Cutter`: longest x count."""
+        return self.tokens(samples)[1]
+
+    def tokens(self, samples: Integers) -> tuple[float, float]:
+        """See `Cutter`."""
+        lengths = self.lengths[samples]
+        return float(lengths.sum()), float(lengths.max() * lengths.size)
+
+    def at_least(self, samples: Integers) -> int:
+        """See `Cutter`."""
+        return -(-samples.size // self.batch_size)
+
+    def part(self, samples: Integers) -> tuple[Integers, Integers]:
+        """See `Cutter`: in the middle."""
+        return np.arange(samples.size // 2), np.arange(samples.size // 2, samples.size)
+
+
+def grouped(
+    lengths: Any,
+    batch_size: int,
+    *,
+    order: FixedPlan | None = None,
+    window: Window = 64,
+    level: bool = False,
+    seed: int = 0,
+) -> LengthPlan:
+    """Micro-batches of one size with samples of like length together, and steps of like length over all ranks.
+
+    Only the last step of a window may have smaller micro-batches, where the samples do not divide.
+
+    Args:
+        lengths: a column of lengths.
+        batch_size: samples in a micro-batch.
+        order: the plan whose order is cut, such as `balanced(...)`; a plain shuffle if left out.
+        window: micro-batches planned together, or "epoch". A larger one pads less and mixes less.
+        level: micro-batches of a step differ in size, so that they cost the same when padded; the step as a whole still has
+            `batch_size` samples a micro-batch.
+        seed: of the plain shuffle and of the order of steps.
+
+    Raises:
+        Infeasible: a batch size below 1, no samples, or an order over other samples.
+
+    Example:
+        >>> import batchwright as bw
+        >>> sorted(sorted(batch.tolist()) for batch in bw.grouped([9, 1, 8, 2, 7, 3], 2).epoch(0))
+        [[0, 2], [1, 3], [4, 5]]
+    """
+    column = columns.numbers(lengths, called="lengths").astype(np.float64)
+    if batch_size < 1:
+        raise Infeasible(f"batch_size is {batch_size}, the least is 1", "pass batch_size=1 or more")
+    source, epoch_samples = source_of(order, column.size, seed)
+    return LengthPlan(
+        source,
+        GroupCutter(column, batch_size, level),
+        window=window,
+        seed=seed,
+        admission=Admission(np.empty(0, np.int64)),
+        epoch_samples=epoch_samples,
+    )

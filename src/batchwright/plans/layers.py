@@ -1,0 +1,52 @@
+"""Windows that are alike: each holds one sample of every layer of lengths.
+
+A plain shuffle leaves to chance how long the samples of a window are, and so how many micro-batches it needs. Where
+nobody asked for another order, a window takes one sample out of every run of as many neighbours by length as there are
+windows. No window then has a sample longer than the first of its layer, and what holds the firsts of all layers holds
+every window of every epoch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..kernels.cuts import keyed_order
+from ..kernels.hashing import PURPOSE, child_key
+from ..kernels.layers import one_of_each_layer
+from .cut import Integers, sorted_places
+
+__all__ = ["Layers"]
+
+
+@dataclass(frozen=True)
+class Layers:
+    """All items, longest first, and where each length begins.
+
+    Args:
+        falling: the items, longest first, those of one length in an order that depends on the seed.
+        starts: where each length begins in `falling`, and the end.
+        seed: of everything random.
+    """
+
+    falling: Integers
+    starts: Integers
+    seed: int
+
+    @classmethod
+    def of(cls, items: Integers, ranks: Integers, seed: int) -> Layers:
+        """The layers of `items`, rank 0 the longest."""
+        mixed = items[keyed_order(items.size, np.uint64(child_key(seed, PURPOSE.LAYERS)))]
+        falling = mixed[sorted_places(ranks[mixed])]
+        starts = np.flatnonzero(np.diff(ranks[falling], prepend=-1, append=np.iinfo(np.int64).max))
+        return cls(falling, starts, seed)
+
+    def window(self, epoch: int, window: int, windows: int) -> Integers:
+        """The items of one of `windows` windows of an epoch, longest first."""
+        key = child_key(child_key(self.seed, PURPOSE.LAYERS), 1 + epoch)
+        return one_of_each_layer(self.falling, self.starts, windows, window, np.uint64(key))
+
+    def firsts(self, windows: int) -> Integers:
+        """The longest item of every layer: no window has a longer one in its place."""
+        return self.falling[::windows]

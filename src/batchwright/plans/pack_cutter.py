@@ -1,0 +1,157 @@
+"""Cutting into packs: micro-batches of `packs` packs of a fixed capacity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kernels.packing import best_fit_decreasing, best_fit_vectors
+from ..kernels.partition import longest_first
+from ..lengths.bounds import packs_at_least
+from ..lengths.packing import Packing, Solver, pack
+from .cut import Cut, Integers, falling_ranks, split_to
+
+__all__ = ["PackCutter"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PackCutter:
+    """Packs samples and deals the packs to micro-batches of like cost.
+
+    Args:
+        lengths: int64 (items, capacities).
+        capacities: int64 (capacities,).
+        packs: packs in a micro-batch, at most.
+        max_per_pack: items in a pack, at most.
+        costs: float64 (items,), what ranks are balanced by.
+        solver: "fast" or "exact".
+        identity: see `Cutter`.
+    """
+
+    lengths: Integers
+    capacities: Integers
+    packs: int
+    max_per_pack: int
+    costs: Floats
+    solver: Solver
+    identity: dict[str, str]
+    ranks: Integers = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ranks", falling_ranks((self.lengths / self.capacities).max(axis=1)))
+
+    @property
+    def settled(self) -> bool:
+        """See `Cutter`: one capacity is packed by the histogram."""
+        return self.capacities.size == 1
+
+    @property
+    def monotone(self) -> bool:
+        """See `Cutter`."""
+        return self.capacities.size == 1
+
+    def cut(self, samples: Integers, batches: int, multiple: int) -> Cut:
+        """See `Cutter`: packs are filled less where there may be more of them."""
+        packing = self._packed(samples, batches * self.packs)
+        begin = packing.offsets[:-1]
+        costs = np.add.reduceat(self.costs[samples[packing.members]], begin) if len(packing) else np.empty(0)
+        wanted = max(-(-len(packing) // self.packs), min(batches, len(packing)))
+        falling = np.argsort(-costs, kind="stable")
+        batch_of = np.empty(len(packing), np.int64)
+        batch_of[falling] = longest_first(costs[falling], wanted, self.packs)
+        by_batch = np.argsort(batch_of, kind="stable")
+        members = Cut(packing.members, packing.offsets, costs).chosen(by_batch).members
+        held = np.bincount(batch_of, weights=np.diff(packing.offsets), minlength=wanted).astype(np.int64)
+        offsets = np.concatenate([[0], held.cumsum()])
+        totals = np.bincount(batch_of, weights=costs, minlength=wanted).astype(np.float64)
+        return split_to(Cut(members, offsets, totals), batches, samples, self)
+
+    def cost(self, samples: Integers) -> float:
+        """See `Cutter`: the sum."""
+        return float(self.costs[samples].sum())
+
+    def tokens(self, samples: Integers) -> tuple[float, float]:
+        """See `Cutter`: what pads is what the packs leave empty."""
+        packs = self.pack_offsets(samples).size - 1
+        return float(self.lengths[samples, 0].sum()), float(packs * self.capacities[0])
+
+    def at_least(self, samples: Integers) -> int:
+        """See `Cutter`."""
+        most = min(self.max_per_pack, samples.size)
+        bounds = [
+            packs_at_least(np.bincount(self.lengths[samples, kind], minlength=1), int(capacity), most or None)
+            for kind, capacity in enumerate(self.capacities)
+        ]
+        return -(-max(bounds) // self.packs)
+
+    def part(self, samples: Integers) -> tuple[Integers, Integers]:
+        """See `Cutter`: of like cost, each in the order it had, so that no part needs more packs than the whole."""
+        falling = np.argsort(-self.costs[samples], kind="stable")
+        half = longest_first(self.costs[samples[falling]], 2, samples.size)
+        return np.sort(falling[half == 0]), np.sort(falling[half == 1])
+
+    def pack_offsets(self, samples: Integers) -> Integers:
+        """Where the packs of a micro-batch begin.
+
+        Each pack takes what fits, in the order of the samples: of all ways to cut a sequence into packs none needs fewer.
+        """
+        offsets = [0]
+        used = np.zeros(self.capacities.size, np.int64)
+        for place, length in enumerate(self.lengths[samples]):
+            if place > offsets[-1] and (
+                (used + length > self.capacities).any() or place - offsets[-1] == self.max_per_pack
+            ):
+                offsets.append(place)
+                used[:] = 0
+            used += length
+        return np.array([*offsets, samples.size] if samples.size else [0])
+
+    def _packed(self, samples: Integers, allowed: int) -> Packing:
+        """The samples in packs; where `allowed` is more than needed, filled as little as that allows."""
+        lengths = self.lengths[samples]
+        if self.capacities.size > 1:
+            shares = (lengths / self.capacities).max(axis=1, initial=0)
+            falling = np.argsort(-shares, kind="stable")
+            pack_of, held = best_fit_vectors(
+                lengths[falling].astype(np.float64), self.capacities.astype(np.float64), self.max_per_pack
+            )
+            offsets = np.concatenate([[0], held.cumsum()])
+            return Packing(falling[np.argsort(pack_of, kind="stable")], offsets, 0)
+        column, capacity = np.ascontiguousarray(lengths[:, 0]), int(self.capacities[0])
+        most = None if self.max_per_pack >= column.size else self.max_per_pack
+        if self.solver == "exact" or not column.size:
+            return pack(column, capacity, max_per_pack=most, solver=self.solver)
+        fill = self._fill(column, capacity, allowed)
+        alone = np.flatnonzero(column > fill)
+        if not alone.size:
+            return pack(column, fill, max_per_pack=most)
+        others = np.flatnonzero(column <= fill)
+        rest = pack(column[others], fill, max_per_pack=most)
+        return Packing(
+            np.concatenate([alone, others[rest.members]]),
+            np.concatenate([np.arange(alone.size), alone.size + rest.offsets]),
+            0,
+        )
+
+    def _fill(self, column: Integers, capacity: int, allowed: int) -> int:
+        """The least fill at which `allowed` packs hold everything; the capacity where they do not."""
+        histogram = np.bincount(column, minlength=capacity + 1)
+
+        def packs_at(fill: int) -> int:
+            table = best_fit_decreasing(histogram[: fill + 1], fill, self.max_per_pack)
+            return int(table[:, 2].sum() + histogram[fill + 1 :].sum())
+
+        low, high = 0, capacity
+        if not allowed or packs_at(capacity) > allowed:
+            return capacity
+        while high - low > 1:
+            middle = (low + high) // 2
+            if packs_at(middle) <= allowed:
+                high = middle
+            else:
+                low = middle
+        return high

@@ -1,0 +1,246 @@
+"""The public way to packs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .. import columns
+from ..errors import Infeasible
+from ..lengths.packing import Solver
+from .admission import Admission, TooLong, check_policy
+from .cut import Integers, digest
+from .fixed import FixedPlan
+from .lengthwise import LengthPlan
+from .pack_cutter import PackCutter
+from .source import source_of
+from .windows import Window
+
+__all__ = ["PackedPlan", "Pieces", "packed"]
+
+_ONLY = "tokens"
+
+
+class PackedPlan(LengthPlan):
+    """A plan whose micro-batches are packs, one after the other; made by `packed`."""
+
+    def packs(self, batch: ArrayLike) -> list[np.ndarray]:
+        """One micro-batch as the packs it is made of, in order: what the collate layer needs.
+
+        Each pack takes what fits of the sequence, so this depends on the micro-batch alone.
+
+        Example:
+            >>> import batchwright as bw
+            >>> plan = bw.packed([6, 5, 4, 3, 2], 10, packs=2)
+            >>> [pack.tolist() for pack in plan.packs(plan[0])]
+            [[0, 2], [1, 3, 4]]
+        """
+        samples = np.asarray(batch, np.int64)
+        items, first = samples, np.arange(samples.size + 1)
+        if self.admission.bundles is not None:
+            offsets, members = self.admission.bundles
+            of_sample = np.empty(members.size, np.int64)
+            of_sample[members] = np.repeat(np.arange(offsets.size - 1), np.diff(offsets))
+            begins = np.flatnonzero(np.diff(of_sample[samples], prepend=-1))
+            items, first = of_sample[samples[begins]], np.append(begins, samples.size)
+        assert isinstance(self.cutter, PackCutter)
+        return np.split(samples, first[self.cutter.pack_offsets(items)[1:-1]])
+
+    def pieces(self, dataset: Any) -> Pieces:
+        """The dataset whose item i is what the plan means by i: a stretch of a sample where too long ones are split."""
+        return Pieces(dataset, self.admission.pieces, self._piece_length)
+
+    _piece_length: int = 0
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """A map-style dataset of stretches of the samples of another; made by `PackedPlan.pieces`.
+
+    Attributes:
+        dataset: what is split; its samples can be sliced.
+        offsets: where the items of each sample begin, int64 (samples + 1), or None where nothing is split.
+        length: of every piece but the last of a sample.
+    """
+
+    dataset: Any
+    offsets: Integers | None
+    length: int
+
+    def __len__(self) -> int:
+        return len(self.dataset) if self.offsets is None else int(self.offsets[-1])
+
+    def stretch(self, item: int) -> tuple[int, int, int]:
+        """The sample of an item, and where in it the item begins and may end."""
+        if self.offsets is None:
+            return item, 0, self.length
+        sample = int(np.searchsorted(self.offsets, item, side="right")) - 1
+        place = item - int(self.offsets[sample])
+        return sample, place * self.length, (place + 1) * self.length
+
+    def __getitem__(self, item: int) -> Any:
+        sample, begin, end = self.stretch(item)
+        return self.dataset[sample][begin:end]
+
+
+def packed(
+    lengths: Any,
+    capacity: int | Mapping[str, int],
+    *,
+    packs: int = 1,
+    max_per_pack: int | None = None,
+    order: FixedPlan | None = None,
+    window: Window = 1024,
+    together: Any = None,
+    cost: Callable[[np.ndarray], ArrayLike] | None = None,
+    solver: Solver = "fast",
+    too_long: TooLong = "refuse",
+    seed: int = 0,
+) -> PackedPlan:
+    """Micro-batches of packs: samples one after the other, no pack longer than its capacity.
+
+    A window of the order is packed, its packs are dealt to micro-batches of like cost, and the steps come in random
+    order. Every epoch packs anew, and has the same number of micro-batches.
+
+    Args:
+        lengths: a column of whole lengths of 1 or more, or `{name: column}` for several capacities.
+        capacity: of a pack, or `{name: capacity}`.
+        packs: the most packs in a micro-batch.
+        max_per_pack: the most samples in a pack.
+        order: the plan whose order is cut, such as `balanced(...)`; a plain shuffle if left out.
+        window: micro-batches planned together, or "epoch". A larger one packs tighter and mixes less.
+        together: a column of keys: samples of one key stay in one pack (preference pairs). The order is then over the
+            keys, in sorted order.
+        cost: a function from an array of lengths to an array of costs, which micro-batches are balanced by; tokens if
+            left out.
+        solver: "fast" or "exact"; see `batchwright.lengths.packing.pack`.
+        too_long: what to do with a sample longer than the capacity: "refuse" the plan; "truncate": it counts as long as
+            the capacity, and `plan.admission.truncate_to` tells the collate layer; "skip" it; "split" it: the plan then
+            yields items of `plan.pieces(dataset)`.
+        seed: of the plain shuffle and of the order of steps.
+
+    Raises:
+        Infeasible: a sample over the capacity (with "refuse"), or arguments that contradict each other.
+
+    Example:
+        >>> import batchwright as bw
+        >>> plan = bw.packed([6, 5, 4, 3, 2], 10)
+        >>> sorted(sorted(batch.tolist()) for batch in plan.epoch(0))
+        [[0, 2], [1, 3, 4]]
+    """
+    check_policy(too_long, allowed=("refuse", "truncate", "skip", "split"))
+    table, capacities, names = _by_name(lengths, capacity)
+    for name, value in (("packs", packs), ("max_per_pack", max_per_pack or 1)):
+        if value < 1:
+            raise Infeasible(f"{name} is {value}, the least is 1", f"pass {name}=1 or more")
+    if solver == "exact" and capacities.size > 1:
+        raise Infeasible(f"solver='exact' packs one capacity, there are {capacities.size}", 'pass solver="fast"')
+    if too_long in ("truncate", "split") and (capacities.size > 1 or together is not None):
+        raise Infeasible(
+            f"too_long={too_long!r} needs one capacity and no `together`", "pass too_long='skip' or 'refuse'"
+        )
+    bundles = None if together is None else _bundles(together, table.shape[0])
+    if bundles is not None:
+        table = np.add.reduceat(table[bundles[1]], bundles[0][:-1], axis=0)
+    over: np.ndarray = np.any(table > capacities, axis=1)
+    if over.any() and too_long == "refuse":
+        _refuse(table, over, capacities, names, bundles)
+    if over.size and over.all() and too_long == "skip":
+        raise Infeasible(f"all {over.size} samples are too long and would be skipped", "pass a larger capacity")
+    source, epoch_samples = source_of(order, over.size, seed)
+    limit = int(capacities[0])
+    pieces = None
+    if too_long == "truncate":
+        table = np.minimum(table, limit)
+    elif too_long == "split" and over.any():
+        count = -(-table[:, 0] // limit)
+        pieces = np.concatenate([[0], count.cumsum()])
+        column = np.full(pieces[-1], limit)
+        column[pieces[1:] - 1] = table[:, 0] - (count - 1) * limit
+        table = column[:, None]
+    costs = table[:, 0].astype(np.float64)
+    if cost is not None:
+        costs = np.asarray(cost(costs.copy()), np.float64)
+        if costs.shape != table[:, 0].shape or not (np.isfinite(costs) & (costs >= 0)).all():
+            raise Infeasible("cost gave other than one finite cost a length", "pass a function over arrays")
+    identity = {
+        "cut": "packed",
+        "lengths": digest(table),
+        "costs": digest(costs),
+        "capacities": repr(capacities.tolist()),
+        "packs": str(packs),
+        "max_per_pack": str(max_per_pack),
+        "together": "none" if bundles is None else digest(bundles[1]),
+        "solver": solver,
+    }
+    cutter = PackCutter(table, capacities, packs, max_per_pack or np.iinfo(np.int64).max, costs, solver, identity)
+    skipped = np.flatnonzero(over) if too_long == "skip" else np.empty(0, np.int64)
+    admission = Admission(
+        skipped,
+        pieces=pieces,
+        bundles=bundles,
+        too_long=too_long,
+        too_long_count=int(over.sum()),
+        truncate_to=limit if too_long == "truncate" and over.any() else None,
+    )
+    plan = PackedPlan(source, cutter, window=window, seed=seed, admission=admission, epoch_samples=epoch_samples)
+    plan._piece_length = limit
+    return plan
+
+
+def _by_name(lengths: Any, capacity: Any) -> tuple[Integers, Integers, list[str]]:
+    """Lengths (samples, capacities), capacities, and their names."""
+    if isinstance(capacity, Mapping) != isinstance(lengths, Mapping):
+        raise Infeasible("one of lengths and capacity is a mapping, the other is not", "pass both by the same names")
+    if not isinstance(lengths, Mapping):
+        lengths, capacity = {_ONLY: lengths}, {_ONLY: capacity}
+    if set(lengths) != set(capacity) or not lengths:
+        raise Infeasible(
+            f"lengths are {', '.join(map(repr, lengths))}, capacities are {', '.join(map(repr, capacity))}",
+            "pass both by the same names",
+        )
+    least = 1 if len(lengths) == 1 else 0
+    table = []
+    for name, values in lengths.items():
+        column = columns.numbers(values, called="lengths" if name == _ONLY else f"lengths[{name!r}]")
+        bad = np.flatnonzero((column < least) | (column != np.floor(column)))
+        if bad.size:
+            raise Infeasible(f"sample {bad[0]} has length {column[bad[0]]:g}", f"pass whole lengths of {least} or more")
+        if capacity[name] < 1 or int(capacity[name]) != capacity[name]:
+            raise Infeasible(f"capacity is {capacity[name]}", "pass a whole capacity of 1 or more")
+        table.append(column.astype(np.int64))
+    if len({column.size for column in table}) > 1:
+        raise Infeasible(
+            f"columns of different length: {[column.size for column in table]}", "pass one value a sample in each"
+        )
+    return np.column_stack(table), np.array([int(capacity[name]) for name in lengths], np.int64), list(lengths)
+
+
+def _bundles(together: Any, sample_count: int) -> tuple[Integers, Integers]:
+    keys = columns.column(together, called="together")
+    if keys.size != sample_count:
+        raise Infeasible(f"{keys.size} keys for {sample_count} lengths", "pass one key a sample")
+    _, bundle_of, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    return np.concatenate([[0], counts.cumsum()]), np.argsort(bundle_of, kind="stable")
+
+
+def _refuse(table: Integers, over: np.ndarray, capacities: Integers, names: list[str], bundles: Any) -> None:
+    """Refuse capacities that some samples exceed alone."""
+    item = int(over.argmax())
+    kind = int((table[item] > capacities).argmax())
+    if bundles is None:
+        who = f"sample {item} has {'length' if names[kind] == _ONLY else names[kind]} {table[item, kind]}"
+    else:
+        offsets, members = bundles
+        inside = ", ".join(map(str, members[offsets[item] : offsets[item + 1]].tolist()))
+        who = f"samples {inside} stay together and have {names[kind]} {table[item, kind]}"
+    limit = "capacity" if names[kind] == _ONLY else f"capacity[{names[kind]!r}]"
+    others = int(over.sum()) - 1
+    raise Infeasible(
+        f"{who}, {limit} is {capacities[kind]}" + (f" ({others} more are too long)" if others else ""),
+        "pass a larger one, or too_long='truncate', 'split' or 'skip'",
+    )

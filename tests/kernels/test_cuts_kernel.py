@@ -1,0 +1,89 @@
+"""The cutting kernels against slow, obvious oracles."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchwright.kernels.cuts import cut_longest, cut_several, keyed_order
+from batchwright.kernels.layers import one_of_each_layer
+
+COSTS = st.lists(st.integers(0, 30), max_size=50)
+
+
+def sample_by_sample(costs, budgets, padded, most, multiple):
+    """Offsets, one sample at a time; `costs` are rows."""
+    offsets, at = [0], 0
+    while at < len(costs):
+        count = 1
+        while at + count < len(costs) and count < most:
+            taken = list(zip(*costs[at : at + count + 1], strict=True))
+            used = [max(c) * len(c) if pads else sum(c) for c, pads in zip(taken, padded, strict=True)]
+            if any(u > b for u, b in zip(used, budgets, strict=True)):
+                break
+            count += 1
+        if count > multiple:
+            count -= count % multiple
+        at += count
+        offsets.append(at)
+    return offsets
+
+
+@given(COSTS, st.integers(1, 100), st.integers(1, 8), st.integers(1, 4))
+def test_steps_over_the_longest_are_cuts_sample_by_sample(costs, budget, most, multiple):
+    falling = sorted(costs, reverse=True)
+    expected = sample_by_sample([(c,) for c in falling], [budget], [True], most, multiple)
+    assert cut_longest(np.array(falling, float), budget, most, multiple).tolist() == expected
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 9)), max_size=50),
+    st.tuples(st.integers(1, 99), st.integers(1, 40)),
+    st.tuples(st.booleans(), st.booleans()),
+    st.integers(1, 8),
+    st.integers(1, 4),
+)
+def test_several_budgets_are_cuts_sample_by_sample(costs, budgets, padded, most, multiple):
+    table = np.array(costs, float).reshape(-1, 2)
+    found = cut_several(table, np.array(budgets, float), np.array(padded), most, multiple)
+    assert found.tolist() == sample_by_sample(costs, budgets, padded, most, multiple)
+
+
+def fewest_padded(costs: list[int], budget: int) -> int:
+    """Over all ways to cut falling costs into stretches; an exchange shows that no other grouping needs fewer."""
+    best = [0]
+    for end in range(1, len(costs) + 1):
+        best.append(min(best[at] + 1 for at in range(end) if costs[at] * (end - at) <= budget or end - at == 1))
+    return best[-1]
+
+
+@given(st.lists(st.integers(1, 30), max_size=30), st.integers(30, 99))
+def test_longest_first_needs_the_fewest(costs, budget):
+    falling = sorted(costs, reverse=True)
+    assert cut_longest(np.array(falling, float), budget, 99, 1).size - 1 == fewest_padded(falling, budget)
+
+
+@given(st.integers(0, 200), st.integers(0, 2**64 - 1))
+def test_a_keyed_order_is_an_order(count, key):
+    assert sorted(keyed_order(count, np.uint64(key))) == list(range(count))
+
+
+def test_keyed_orders_are_even():
+    counts = np.zeros((4, 4))
+    for key in range(24_000):
+        counts[np.arange(4), keyed_order(4, np.uint64(key * 2**40))] += 1
+    assert (np.abs(counts / 6000 - 1) < 0.06).all()  # 5 standard deviations
+
+
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=60), st.integers(1, 9), st.integers(0, 2**64 - 1))
+def test_windows_share_out_every_layer(lengths, windows, key):
+    lengths = np.array(lengths)
+    falling = np.argsort(-lengths, kind="stable")
+    starts = np.flatnonzero(np.diff(-lengths[falling], prepend=-99, append=99))
+    found = [one_of_each_layer(falling, starts, windows, window, np.uint64(key)) for window in range(windows)]
+    assert sorted(np.concatenate(found)) == list(range(lengths.size))
+    for items in found:
+        assert (np.diff(lengths[items]) <= 0).all()
+        assert (lengths[items] <= lengths[falling[::windows]][: items.size]).all()
+    assert max(map(len, found)) - min(map(len, found)) <= 1

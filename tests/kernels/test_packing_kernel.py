@@ -1,0 +1,95 @@
+"""The packing kernels against slow, obvious oracles."""
+
+from itertools import pairwise
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchwright.kernels.knapsack import most_valuable_pack
+from batchwright.kernels.packing import (
+    best_fit_decreasing,
+    best_fit_vectors,
+    fill_packs,
+    group_by_length,
+    stack_contents,
+)
+
+UNLIMITED = 10**9
+LENGTHS = st.lists(st.integers(1, 20), max_size=60)
+
+
+def gaps_of_best_fit(lengths: list[int], capacity: int) -> list[int]:
+    gaps: list[int] = []
+    for length in sorted(lengths, reverse=True):
+        fitting = [gap for gap in gaps if gap >= length]
+        gap = min(fitting, default=None)
+        if gap is None:
+            gaps.append(capacity - length)
+        else:
+            gaps[gaps.index(gap)] -= length
+    return sorted(gaps)
+
+
+@given(LENGTHS, st.integers(20, 45))
+def test_the_histogram_packs_as_best_fit_decreasing_item_by_item(lengths, capacity):
+    table = best_fit_decreasing(np.bincount(lengths, minlength=capacity + 1), capacity, UNLIMITED)
+    contents, copies = stack_contents(table, capacity)
+    gaps = np.repeat(capacity - contents @ np.arange(capacity + 1), copies)
+    assert sorted(gaps.tolist()) == gaps_of_best_fit(lengths, capacity)
+
+
+@given(LENGTHS, st.integers(20, 45), st.integers(1, 5))
+def test_named_packs_hold_every_sample_once_within_both_limits(lengths, capacity, most):
+    lengths = np.array(lengths, np.int64)
+    table = best_fit_decreasing(np.bincount(lengths, minlength=capacity + 1), capacity, most)
+    members, offsets = fill_packs(table, *group_by_length(lengths, capacity))
+    assert sorted(members) == list(range(lengths.size))
+    for begin, end in pairwise(offsets):
+        inside = lengths[members[begin:end]]
+        assert 1 <= inside.size <= most
+        assert inside.sum() <= capacity
+        assert (np.diff(inside) <= 0).all()
+    contents, copies = stack_contents(table, capacity)
+    assert copies.sum() == offsets.size - 1
+    assert (copies @ contents).tolist() == np.bincount(lengths, minlength=capacity + 1).tolist()
+
+
+@given(LENGTHS)
+def test_grouping_is_a_stable_sort(lengths):
+    places, begin = group_by_length(np.array(lengths, np.int64), 20)
+    assert places.tolist() == np.argsort(np.array(lengths, np.int64), kind="stable").tolist()
+    assert begin.tolist() == [sum(n < length for n in lengths) for length in range(22)]
+
+
+def most_value(kinds: list[tuple[int, float, int]], room: int, most: int) -> float:
+    if not kinds:
+        return 0.0
+    (length, value, at_most), *rest = kinds
+    fits = min(at_most, room // length, most)
+    return max(copies * value + most_value(rest, room - copies * length, most - copies) for copies in range(fits + 1))
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.integers(0, 20), st.integers(0, 3)), min_size=1, max_size=5),
+    st.integers(1, 25),
+    st.integers(0, 4),
+)
+def test_the_most_valuable_pack_is_found(kinds, capacity, most):
+    lengths, values, at_most = (np.array(column) for column in zip(*kinds, strict=True))
+    worth, pack = most_valuable_pack(lengths, values.astype(float), at_most, capacity, most)
+    assert worth == most_value([(a, float(b), c) for a, b, c in kinds], capacity, most or UNLIMITED)
+    assert pack @ values == worth
+    assert pack @ lengths <= capacity
+    assert (pack <= at_most).all()
+    assert most == 0 or pack.sum() <= most
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=40), st.integers(1, 5))
+def test_vector_packs_keep_every_capacity(costs, most):
+    costs = np.array(costs, float).reshape(-1, 2)
+    pack_of, held = best_fit_vectors(costs, np.array([10.0, 15.0]), most)
+    assert np.bincount(pack_of, minlength=held.size).tolist() == held.tolist()
+    assert (held <= most).all()
+    for pack in range(held.size):
+        assert (costs[pack_of == pack].sum(0) <= [10, 15]).all()

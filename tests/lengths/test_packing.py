@@ -1,0 +1,98 @@
+"""Laws of packing: every sample once, never over capacity, never below the bound."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchwright.errors import Infeasible
+from batchwright.lengths.bounds import packs_at_least
+from batchwright.lengths.packing import pack
+
+LENGTHS = st.lists(st.integers(1, 12), min_size=1, max_size=40)
+
+
+def fewest_packs(lengths: list[int], capacity: int, most: int) -> int:
+    """By trying: longest first into every pack that holds it, or a new one."""
+    best = len(lengths)
+
+    def place(left: list[int], packs: list[tuple[int, int]]) -> None:
+        nonlocal best
+        if len(packs) >= best:
+            return
+        if not left:
+            best = len(packs)
+            return
+        for seen, (used, held) in enumerate(packs):
+            if used + left[0] <= capacity and held < most and (used, held) not in packs[:seen]:
+                place(left[1:], [*packs[:seen], (used + left[0], held + 1), *packs[seen + 1 :]])
+        place(left[1:], [*packs, (left[0], 1)])
+
+    place(sorted(lengths, reverse=True), [])
+    return best
+
+
+@given(LENGTHS, st.integers(12, 30), st.none() | st.integers(1, 5), st.sampled_from(["fast", "exact"]))
+@settings(max_examples=60, deadline=None)
+def test_a_packing_is_whole_and_within_its_bounds(lengths, capacity, most, solver):
+    lengths = np.array(lengths, np.int64)
+    packing = pack(lengths, capacity, max_per_pack=most, solver=solver)
+    assert sorted(packing.members) == list(range(lengths.size))
+    assert packing.loads(lengths).max() <= capacity
+    assert np.diff(packing.offsets).max() <= (most or lengths.size)
+    assert packing.at_least <= len(packing)
+    assert packing.gap >= 0
+
+
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=8), st.integers(12, 20), st.none() | st.integers(1, 4))
+@settings(max_examples=60, deadline=None)
+def test_the_bound_is_below_every_packing_and_exact_is_never_worse_than_fast(lengths, capacity, most):
+    fewest = fewest_packs(lengths, capacity, most or 99)
+    lengths = np.array(lengths, np.int64)
+    assert packs_at_least(np.bincount(lengths), capacity, most) <= fewest
+    exact = pack(lengths, capacity, max_per_pack=most, solver="exact")
+    assert exact.at_least <= fewest <= len(exact) <= len(pack(lengths, capacity, max_per_pack=most))
+
+
+def test_exact_finds_what_best_fit_misses():
+    # 100 x (5, 3, 3): best-fit decreasing pairs the 5s with each other
+    lengths = np.repeat([5, 3, 3], 100)
+    assert len(pack(lengths, 11)) > 100
+    exact = pack(lengths, 11, solver="exact")
+    assert (len(exact), exact.at_least) == (100, 100)
+
+
+def test_equal_lengths_are_taken_in_the_order_given():
+    members = pack(np.array([4, 7, 4, 7, 4, 7]), 11).members
+    assert members[members % 2 == 1].tolist() == [1, 3, 5]
+    assert members[members % 2 == 0].tolist() == [0, 2, 4]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "capacity", "solver", "fact"),
+    [
+        ([3, 11], 10, "fast", "sample 1 has length 11, the capacity is 10"),
+        ([3, 0], 10, "fast", "sample 1 has length 0"),
+        ([3], 0, "fast", "capacity is 0"),
+        ([3], 5, "quick", "solver is 'quick'"),
+    ],
+)
+def test_refusals(lengths, capacity, solver, fact):
+    with pytest.raises(Infeasible, match=fact):
+        pack(np.array(lengths), capacity, solver=solver)
+
+
+def test_an_empty_list_is_an_empty_packing():
+    packing = pack(np.empty(0, np.int64), 8)
+    assert (len(packing), packing.at_least, packing.gap) == (0, 0, 0.0)
+
+
+def test_bounds_by_hand():
+    for lengths, capacity, least in [([6, 6, 5, 5], 10, 3), ([7, 4, 7, 4], 10, 3), ([1] * 25, 10, 3)]:
+        assert packs_at_least(np.bincount(lengths), capacity) == least
+        assert fewest_packs(lengths[:8], capacity, 99) >= packs_at_least(np.bincount(lengths[:8]), capacity)
+    assert all(
+        packs_at_least(np.bincount([a, b]), 9) == 1 + (a + b > 9) for a, b in itertools.product(range(1, 10), repeat=2)
+    )

@@ -1,0 +1,263 @@
+"""Laws of the plans that cut by cost: limits, whole epochs, equal work, policies, refusals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import batchwright as bw
+from batchwright.plans.refit import decoded, encoded
+
+few = settings(max_examples=25)
+COLUMNS = st.lists(st.integers(1, 40), min_size=40, max_size=400)
+WINDOWS = st.sampled_from(["epoch", 4, 16])
+MULTIPLES = st.integers(1, 6)
+DRAW = np.random.default_rng(0)
+LENGTHS = np.clip(DRAW.lognormal(5, 1, 20_000), 16, 1024).astype(int)
+
+
+def whole_epochs(plan, count, multiple):
+    """The micro-batches of two epochs; every sample once in each, the same number in both, and not the same ones."""
+    epochs = [plan.epoch(number, multiple)[:] for number in (0, 7)]
+    for batches in epochs:
+        assert sorted(np.concatenate(batches)) == list(range(count))
+        assert min(map(len, batches)) >= 1
+    assert len(epochs[0]) == len(epochs[1]) == plan.epoch_length(multiple)
+    assert len(epochs[0]) % multiple == 0
+    return epochs[0] + epochs[1]
+
+
+@few
+@given(COLUMNS, st.integers(80, 300), WINDOWS, MULTIPLES, st.booleans(), st.none() | st.integers(2, 9))
+def test_no_micro_batch_is_over_its_budget(lengths, budget, window, multiple, padded, most):
+    plan = bw.budgeted(lengths, budget, window=window, padded=padded, max_samples=most)
+    lengths = np.array(lengths)
+    for batch in whole_epochs(plan, lengths.size, multiple):
+        inside = lengths[batch]
+        assert (inside.max() * inside.size if padded else inside.sum()) <= budget
+        assert batch.size <= (most or batch.size)
+
+
+@few
+@given(COLUMNS, COLUMNS, WINDOWS, MULTIPLES)
+def test_no_micro_batch_is_over_any_of_several_budgets(text, image, window, multiple):
+    count = min(len(text), len(image))
+    table = {"text": np.array(text[:count]), "image": np.array(image[:count])}
+    plan = bw.budgeted(table, {"text": 90, "image": 130}, padded={"text": True, "image": False}, window=window)
+    for batch in whole_epochs(plan, count, multiple):
+        assert table["text"][batch].max() * batch.size <= 90
+        assert table["image"][batch].sum() <= 130
+
+
+@few
+@given(COLUMNS, st.integers(80, 120), WINDOWS, MULTIPLES, st.integers(1, 3), st.none() | st.integers(2, 5))
+def test_no_pack_is_over_its_capacity(lengths, capacity, window, multiple, packs, most):
+    plan = bw.packed(lengths, capacity, packs=packs, window=window, max_per_pack=most)
+    lengths = np.array(lengths)
+    for batch in whole_epochs(plan, lengths.size, multiple):
+        parts = plan.packs(batch)
+        assert np.concatenate(parts).tolist() == batch.tolist()
+        assert 1 <= len(parts) <= packs
+        assert all(lengths[part].sum() <= capacity and 1 <= part.size <= (most or 999) for part in parts)
+
+
+@few
+@given(COLUMNS, COLUMNS, st.integers(1, 3), MULTIPLES)
+def test_no_pack_is_over_any_of_several_capacities(text, image, packs, multiple):
+    count = min(len(text), len(image))
+    table = {"text": np.array(text[:count]), "image": np.array(image[:count])}
+    plan = bw.packed(table, {"text": 60, "image": 90}, packs=packs, window=8)
+    for batch in whole_epochs(plan, count, multiple):
+        parts = plan.packs(batch)
+        assert len(parts) <= packs
+        assert all(table["text"][part].sum() <= 60 and table["image"][part].sum() <= 90 for part in parts)
+
+
+@few
+@given(st.lists(st.integers(1, 20), min_size=50, max_size=200), st.integers(1, 3), MULTIPLES)
+def test_what_belongs_together_stays_in_one_pack(lengths, packs, multiple):
+    pairs = np.arange(len(lengths)) // 2
+    plan = bw.packed(lengths, 64, packs=packs, together=pairs, window=8)
+    for batch in whole_epochs(plan, len(lengths), multiple):
+        parts = plan.packs(batch)
+        assert len(parts) <= packs
+        for part in parts:
+            assert sum(lengths[i] for i in part) <= 64
+            inside = pairs[part]
+            assert all((inside == pair).sum() == (pairs == pair).sum() for pair in inside)
+
+
+@few
+@given(st.lists(st.integers(1, 200), min_size=30, max_size=120), st.integers(1, 2), MULTIPLES)
+def test_pieces_of_split_samples_make_up_the_samples(lengths, packs, multiple):
+    plan = bw.packed(lengths, 50, packs=packs, too_long="split", window="epoch")
+    dataset = [[(sample, place) for place in range(length)] for sample, length in enumerate(lengths)]
+    pieces = plan.pieces(dataset)
+    tokens = []
+    for batch in plan.epoch(0, multiple):
+        for part in plan.packs(batch):
+            inside = [token for item in part for token in pieces[item]]
+            assert len(inside) <= 50
+            tokens += inside
+    assert sorted(tokens) == [token for sample in dataset for token in sample]
+
+
+@few
+@given(COLUMNS, st.integers(2, 9), WINDOWS, MULTIPLES, st.booleans())
+def test_grouped_micro_batches_have_their_size(lengths, size, window, multiple, level):
+    plan = bw.grouped(lengths, size, window=window, level=level)
+    batches = whole_epochs(plan, len(lengths), multiple)
+    if not level:
+        assert max(map(len, batches)) <= size
+    for step in range(0, len(batches), multiple):
+        assert sum(map(len, batches[step : step + multiple])) <= size * multiple
+
+
+def test_grouped_micro_batches_are_all_full_where_they_can_be():
+    assert {batch.size for batch in bw.grouped(LENGTHS[:19_200], 16, window=60).epoch(3, 4)} == {16}
+
+
+@few
+@given(st.lists(st.sampled_from([(1, 1), (2, 1), (1, 2), (4, 1), (8, 4)]), min_size=60, max_size=300), MULTIPLES)
+def test_a_bucketed_micro_batch_is_of_one_bucket_and_so_is_a_step_of_large_buckets(shapes, multiple):
+    plan = bw.bucketed(shapes, 7, buckets=[(1, 1), (2, 1), (1, 2), (4, 1)])
+    nearest = {(1, 1): 0, (2, 1): 1, (1, 2): 2, (4, 1): 3, (8, 4): 1}
+    bucket_of = np.array([nearest[shape] for shape in shapes])
+    held = np.bincount(bucket_of, minlength=4)
+    batches = whole_epochs(plan, len(shapes), multiple)
+    assert max(map(len, batches)) <= 7
+    for batch in batches:
+        assert len(set(bucket_of[batch])) == 1
+        assert plan.bucket(batch).tolist() == plan.buckets[bucket_of[batch[0]]].tolist()
+    if ((held == 0) | (held >= multiple)).all():
+        for step in range(0, len(batches), multiple):
+            assert len({int(bucket_of[batch[0]]) for batch in batches[step : step + multiple]}) == 1
+
+
+def test_buckets_from_the_data_hold_equal_masses():
+    shapes = np.column_stack([np.full(8000, 512), DRAW.integers(128, 2048, 8000)])
+    plan = bw.bucketed(shapes, 16, buckets=8)
+    held = np.bincount(plan.cutter.bucket_of)
+    assert held.size == 8
+    assert held.max() <= 1.02 * held.min()
+
+
+@pytest.mark.parametrize(
+    ("plan", "most"),
+    [
+        (lambda: bw.budgeted(LENGTHS, 16384, window="epoch"), 1.005),
+        (lambda: bw.packed(LENGTHS, 16384, window="epoch"), 1.001),
+        (lambda: bw.packed(LENGTHS, 4096, packs=4), 1.001),
+        (lambda: bw.grouped(LENGTHS, 16, window="epoch", level=True), 1.032),
+    ],
+)
+def test_the_ranks_of_a_step_carry_near_equal_cost(plan, most):
+    plan = plan()
+    batches = [batch for epoch in range(2) for batch in plan.epoch(epoch, 8)]
+    costs = np.array([plan.cutter.cost(batch) for batch in batches]).reshape(-1, 8)
+    assert (costs.max(1) / costs.mean(1)).mean() <= most
+
+
+def test_padding_falls_as_the_window_grows():
+    padding = [bw.budgeted(LENGTHS, 8192, window=window).summary().padding for window in (8, 32, 128, "epoch")]
+    assert padding == sorted(padding, reverse=True)
+    assert padding[-1] < 0.004
+
+
+def test_a_cost_function_is_the_budgets_unit():
+    plan = bw.budgeted(LENGTHS, 40_000, padded=False, cost=lambda n: n + n**2 / 512)
+    costs = LENGTHS + LENGTHS**2 / 512
+    assert max(costs[batch].sum() for batch in plan.epoch(0)) <= 40_000 * (1 + 1e-12)
+
+
+def test_shapes_come_from_the_menu():
+    menu = [64, 256, 1024]
+    plan = bw.budgeted(LENGTHS, 8192, round_length=menu, round_count=8, window="epoch")
+    counts = set()
+    for batch in plan.epoch(0):
+        longest = menu[np.searchsorted(menu, LENGTHS[batch].max())]
+        assert longest * batch.size <= 8192
+        counts.add((longest, batch.size))
+    assert sum(count % 8 != 0 for _, count in counts) <= 3  # what is left over at the end, and its halves
+    assert len(counts) <= 8
+
+
+@pytest.mark.parametrize("window", [16, "epoch"])
+def test_samples_that_are_too_long(window):
+    lengths = np.where(np.arange(400) % 100 == 7, 99, 10)
+    alone = bw.budgeted(lengths, 50, too_long="alone", window=window)
+    sizes = {sample: batch.size for batch in alone.epoch(0, 2) for sample in batch.tolist()}
+    assert all(sizes[sample] == 1 for sample in range(7, 400, 100))
+    skipped = bw.budgeted(lengths, 50, too_long="skip", window=window)
+    assert sorted(np.concatenate(skipped.epoch(0, 2)[:])) == np.flatnonzero(lengths < 50).tolist()
+    assert skipped.summary().too_long_count == 4
+    cut = bw.budgeted(lengths, 50, too_long="truncate", window=window)
+    assert cut.admission.truncate_to == 50
+    assert all(np.minimum(lengths[batch], 50).max() * batch.size <= 50 for batch in cut.epoch(0, 2))
+    packed = bw.packed(lengths, 50, too_long="skip", window=window)
+    assert sorted(np.concatenate(packed.epoch(1, 3)[:])) == np.flatnonzero(lengths < 50).tolist()
+
+
+def test_balanced_and_ragged_at_once():
+    labels = np.repeat([0, 1], [18_000, 2_000])
+    plan = bw.budgeted(LENGTHS, 16_384, order=bw.balanced(labels, 64), window=32)
+    drawn = np.concatenate(plan.epoch(0, 4)[:])
+    assert np.ptp(np.bincount(labels[drawn])) <= 8
+    assert plan.sampled_prior.tolist() == [0.5, 0.5]
+    assert plan.weights([0]).tolist() == bw.balanced(labels, 64).weights([0]).tolist()
+    summary = plan.summary(4)
+    assert summary.composition > 0
+    assert "share of the window" in str(summary)
+
+
+@few
+@given(st.lists(st.tuples(st.integers(1, 2**20), st.integers(0, 2**40)), max_size=4))
+def test_refits_go_through_a_number(refits):
+    assert decoded(encoded(refits)) == refits
+
+
+def test_resuming_costs_one_window(monkeypatch):
+    plan = bw.budgeted(LENGTHS, 4096, window=16)
+    layout = plan.layout(8)
+    assert layout.windows > 20
+    state = plan.sampler(rank=0, world_size=8).state_at(layout.length // 16)
+    fresh = bw.budgeted(LENGTHS, 4096, window=16).sampler(rank=0, world_size=8)
+    fresh.load_state_dict(state)
+    planned = []
+    cut = type(fresh.plan).planned
+    monkeypatch.setattr(type(fresh.plan), "planned", lambda *arguments: planned.append(arguments[2]) or cut(*arguments))
+    next(iter(fresh))
+    assert planned == [layout.window_of(state["consumed"])[0]]
+
+
+@pytest.mark.parametrize(
+    ("build", "facts"),
+    [
+        (lambda: bw.budgeted([5, 900, 7], 100), ["sample 1", "900", "100"]),
+        (lambda: bw.budgeted([5, 9], 100, cost=lambda n: n**3), ["sample 0", "5", "125", "100"]),
+        (lambda: bw.budgeted({"a": [5], "b": [7]}, {"a": 5, "b": 6}), ["sample 0", "b 7", "6"]),
+        (lambda: bw.budgeted([5, 900], 100, round_length=[10, 64]), ["sample 1", "900", "64"]),
+        (lambda: bw.budgeted([5], 9, too_long="split"), ["'split'"]),
+        (lambda: bw.budgeted({"a": [5]}, 9), ["mapping"]),
+        (lambda: bw.budgeted({"a": [5]}, {"b": 9}), ["'a'", "'b'"]),
+        (lambda: bw.budgeted([5], 9, window=0), ["window is 0"]),
+        (lambda: bw.budgeted([], 9), ["0 lengths"]),
+        (lambda: bw.budgeted([1, 2], 9, order=bw.shuffled(3, 1)), ["3 samples", "2 lengths"]),
+        (lambda: bw.budgeted([1, 2], 9).epoch(0, 4), ["2 samples", "multiple of 4"]),
+        (lambda: bw.packed([5, 900, 7], 100), ["sample 1", "900", "100"]),
+        (lambda: bw.packed([5, 0], 100), ["sample 1", "0"]),
+        (lambda: bw.packed([60, 50], 100, together=["x", "x"]), ["samples 0, 1", "110", "100"]),
+        (lambda: bw.packed([5], 9, packs=0), ["packs is 0"]),
+        (lambda: bw.packed([5], 9, too_long="alone"), ["'alone'"]),
+        (lambda: bw.grouped([5], 0), ["batch_size is 0"]),
+        (lambda: bw.bucketed([(1, 0)], 2), ["not above 0"]),
+        (lambda: bw.bucketed([(1, 1)], 2, buckets=0), ["buckets is 0"]),
+    ],
+)
+def test_refusals_name_the_fact_and_the_way_out(build, facts):
+    with pytest.raises(bw.Infeasible) as refusal:
+        build()
+    assert all(fact in refusal.value.fact for fact in facts), refusal.value.fact
+    assert refusal.value.way_out.startswith("pass ")
