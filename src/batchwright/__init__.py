@@ -11,7 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import correct, online, targets
-    from .collate import Batch, Collate, Layout, Ragged, aside, attention, block_diagonal, identified, media, opaque, ragged, resized, scalar, stack
+    from .collate import (
+        Batch,
+        Collate,
+        Layout,
+        Ragged,
+        aside,
+        attention,
+        block_diagonal,
+        identified,
+        media,
+        opaque,
+        ragged,
+        resized,
+        scalar,
+        stack,
+    )
     from .errors import Infeasible, PoorWarning
     from .groups import Groups
     from .lengths.partition import partition

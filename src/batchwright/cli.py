@@ -7,7 +7,16 @@ import sys
 
 __all__ = ["main"]
 
-DEMOS = {"balance": "a long-tailed set of digits, five ways to fill its batches"}
+DEMOS = {
+    "balance": "a long-tailed set of digits, five ways to fill its batches",
+    "correct": "what correcting for the sampling does to calibration, where 2 % of digits are sought",
+    "lengths": "a small transformer on Python's own text: useful tokens a second, padded, grouped, budgeted, packed",
+}
+QUICK = {
+    "balance": {"seeds": 1, "epochs": 2},
+    "correct": {"seeds": 1, "epochs": 2},
+    "lengths": {"seconds": 1, "files": 20},
+}
 
 
 def main() -> None:
@@ -26,12 +35,12 @@ def main() -> None:
     @app.command()
     def demo(
         name: str = typer.Argument("balance", help="; ".join(f"{key}: {what}" for key, what in DEMOS.items())),
-        quick: bool = typer.Option(False, help="one seed and few epochs, to see that it runs"),
+        quick: bool = typer.Option(False, help="as little as shows that it runs"),
     ) -> None:
         """Measure something real on data that comes with scikit-learn or Python."""
         if name not in DEMOS:
             raise typer.BadParameter(f"no demo is called {name!r}; there are {', '.join(DEMOS)}")
         run = importlib.import_module(f".demo.{name}", __package__).run
-        run(seeds=1, epochs=2) if quick else run()
+        run(**(QUICK[name] if quick else {}))
 
     app()

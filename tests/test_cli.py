@@ -1,0 +1,40 @@
+"""The command line, as a user runs it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from batchwright.cli import DEMOS
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from batchwright.cli import main; main()", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("balance", ["torch WeightedRandomSampler", "batchwright uniform", "batchwright progressive"]),
+        ("correct", ["balanced"]),
+        ("lengths", ["shuffled", "budgeted", "packed"]),
+    ],
+)
+def test_every_demo_runs_and_prints_its_table(name, shown):
+    finished = run("demo", name, "--quick")
+    assert finished.returncode == 0, finished.stderr
+    for text in shown:
+        assert text in " ".join(finished.stdout.split()), finished.stdout
+
+
+def test_every_demo_is_tested():
+    assert set(DEMOS) == {"balance", "correct", "lengths"}
+
+
+def test_an_unknown_demo_is_named():
+    finished = run("demo", "everything")
+    assert finished.returncode == 2
+    assert "everything" in finished.stderr
