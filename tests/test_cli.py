@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -12,13 +13,14 @@ from batchwright.cli import DEMOS
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from batchwright.cli import main; main()", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    wide = {**os.environ, "COLUMNS": "160"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, env=wide)
 
 
 @pytest.mark.parametrize(
     ("name", "shown"),
     [
-        ("balance", ["torch WeightedRandomSampler", "batchwright uniform", "batchwright progressive"]),
+        ("balance", ["WeightedRandomSampler", "uniform", "square root", "progressive", "never seen"]),
         ("correct", ["balanced"]),
         ("lengths", ["shuffled", "budgeted", "packed"]),
     ],

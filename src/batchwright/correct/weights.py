@@ -31,7 +31,7 @@ class Weights:
     Example:
         >>> import batchwright as bw
         >>> plan = bw.balanced(["cat"] * 9 + ["dog"], batch_size=2)
-        >>> Weights(plan)([0, 9]).tolist(), Weights(plan, clip=1.5)([0, 9]).tolist()
+        >>> Weights(plan)([0, 9]).round(6).tolist(), Weights(plan, clip=1.5)([0, 9]).round(6).tolist()
         ([1.8, 0.2], [1.5, 0.2])
     """
 

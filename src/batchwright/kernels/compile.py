@@ -1,36 +1,49 @@
-"""How kernels are compiled: one signature each, cached on disk, never at the mercy of the cache."""
+"""How kernels are compiled: one signature each, when first called, cached on disk, never at the mercy of the cache."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numba
 
-__all__ = ["inner", "kernel"]
+__all__ = ["DECLARED", "inner", "kernel"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+DECLARED: dict[str, Callable[[], Any]] = {}
+"""Every kernel of the modules imported so far: from its name to what compiles it."""
+
 
 def kernel(signature: str) -> Callable[[Function], Function]:
-    """Compile an entry point for exactly `signature`, releasing the GIL while it runs.
+    """Compile an entry point for exactly `signature` when it is first called, releasing the GIL while it runs.
 
     The machine code is kept in numba's on-disk cache. A cache that cannot be written (a read-only container)
     costs the compile time, once a process, and nothing else.
     """
 
-    def compile_it(function: Function) -> Function:
-        compiled: Any
-        try:
-            compiled = numba.njit(signature, cache=True, nogil=True)(function)
-        except RuntimeError:  # numba found no place where it may keep the cache
-            compiled = numba.njit(signature, nogil=True)(function)
-        return compiled  # type: ignore[no-any-return]
+    def declare(function: Function) -> Function:
+        @functools.cache
+        def compiled() -> Any:
+            try:
+                return numba.njit(signature, cache=True, nogil=True, error_model="numpy")(function)
+            except RuntimeError:  # numba found no place where it may keep the cache
+                return numba.njit(signature, nogil=True, error_model="numpy")(function)
 
-    return compile_it
+        @functools.wraps(function)
+        def call(*arguments: Any) -> Any:
+            return compiled()(*arguments)
+
+        DECLARED[f"{function.__module__}.{function.__qualname__}"] = compiled
+        return call  # type: ignore[return-value]
+
+    return declare
 
 
 def inner(function: Function) -> Function:
     """Compile a function that only kernels call: types follow from the caller, LLVM inlines it."""
-    compiled: Any = numba.njit(nogil=True)(function)
+    compiled: Any = numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(
+        function
+    )
     return compiled  # type: ignore[no-any-return]
