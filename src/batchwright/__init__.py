@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .errors import Infeasible, PoorWarning
     from .groups import Groups
     from .lengths.partition import partition
-    from .plans import balanced, shuffled, weighted
+    from .plans import balanced, mixed, shuffled, weighted
     from .plans.bucketed import bucketed
     from .plans.budgeted import budgeted
     from .plans.grouped import grouped
@@ -58,6 +58,7 @@ _HOME = {
     "grouped": "plans.grouped",
     "identified": "collate",
     "media": "collate",
+    "mixed": "plans",
     "online": "",
     "opaque": "collate",
     "packed": "plans.packed",
@@ -91,6 +92,7 @@ __all__ = [
     "grouped",
     "identified",
     "media",
+    "mixed",
     "online",
     "opaque",
     "packed",

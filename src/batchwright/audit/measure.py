@@ -48,8 +48,9 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
       tickets. The bound is 6 over the first million micro-batches and 1 more for every factor of ten beyond, for each
       stretch of constant shares.
     - G4 coverage: how far a sample's count lies outside floor..ceil of an even share of its group's draws; for an audit
-      that begins inside a pass it may be one more.
-    - G5 distinct: repeats within a micro-batch beyond those that a group smaller than its quota must make.
+      that begins inside a pass it may be one more. Of a source with an order of its own: how far from it.
+    - G5 distinct: repeats within a micro-batch beyond those that a group smaller than its quota must make; a source with
+      an order of its own keeps this in its own micro-batches, and is left out.
     - G6 window: the largest deviation from quota of any run of consecutive micro-batches within a round, and of any that
       crosses into the next.
 
@@ -76,6 +77,7 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
     dealt = plan.order.dealt
     before = np.zeros(plan.groups.group_count, np.int64) if dealt is None else dealt.drawn(first)
     drawn = np.zeros(plan.groups.group_count, np.int64)
+    composed = list(plan.order.children)
     wanted = plan.prior_between(0, first) * first * tickets if first else np.zeros(plan.groups.group_count)
     deviation = before / per_ticket - wanted
     last_round, last_epoch, per_batch, stretches = (-1, -1), -1, wanted, 1
@@ -107,6 +109,7 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
             repeats = np.bincount(
                 plan.groups.group_of(_repeated(samples)), minlength=plan.groups.group_count
             ) - np.maximum(counts - sizes, 0)
+            repeats[composed] = 0
             distinct.offer_groups(np.maximum(repeats, 0), number, names)
             seen += np.bincount(samples, minlength=seen.size)
         if dealt is not None:
@@ -114,6 +117,11 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
             coverage.offer(
                 excess, f"by micro-batch {min(chunk + _CHUNK_BATCHES, first + batches) - 1}, group {group!r}"
             )
+    for group, child in plan.order.children.items():
+        start, stop = plan.groups.starts[group], plan.groups.starts[group + 1]
+        own = child.take(int(before[group]), int(before[group] + drawn[group]))
+        strayed = np.abs(np.bincount(own, minlength=stop - start) - seen[start:stop])
+        coverage.offer(strayed.max(), f"the order of source {names[group]!r}")
     findings = [Finding("G1 size", 0, size.value, size.where)]
     if dealt is not None:
         mid_pass = bool((before % np.maximum(sizes, 1)).any())
@@ -168,9 +176,13 @@ def _uneven(plan: FixedPlan, seen: np.ndarray, drawn: np.ndarray) -> tuple[objec
     if not groups.starts.size:
         return 0, 0.0  # every sample its own group: its count is its group's
     by_group = seen[: groups.grouped_count] if groups.index is None else seen[groups.index]
-    filled = np.flatnonzero(groups.sizes)
-    least = np.minimum.reduceat(by_group, groups.starts[:-1][filled])
-    most = np.maximum.reduceat(by_group, groups.starts[:-1][filled])
+    filled = np.setdiff1d(np.flatnonzero(groups.sizes), list(plan.order.children))
+    if not filled.size:
+        return 0, 0.0
+    bounds = np.stack([groups.starts[:-1][filled], groups.starts[1:][filled]], axis=1).reshape(-1)
+    padded = np.append(by_group, 0)  # `reduceat` takes no bound behind the last entry
+    least = np.minimum.reduceat(padded, bounds)[::2]
+    most = np.maximum.reduceat(padded, bounds)[::2]
     size = groups.sizes[filled]
     outside = np.maximum(drawn[filled] // size - least, most + -drawn[filled] // size)
     worst = int(outside.argmax())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .dealt import Dealt
 from .independent import Independent
+from .mixed import Mixed
 from .protocol import Order, SharedOrder
 
-__all__ = ["Dealt", "Independent", "Order", "SharedOrder"]
+__all__ = ["Dealt", "Independent", "Mixed", "Order", "SharedOrder"]
