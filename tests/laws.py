@@ -62,9 +62,28 @@ EVERY_PLAN: dict[str, Callable[[int], Any]] = {
     "balanced and packed": lambda seed: bw.packed(
         LENGTHS, 512, packs=2, window=16, order=bw.balanced(np.arange(900) % 7, 28, seed=seed), seed=seed
     ),
+    "mixed": lambda seed: bw.mixed({"web": 700, "books": 90, "code": 210}, 32, target="sqrt", seed=seed),
+    "nested mixture": lambda seed: quietly(lambda: nested(seed)),
     "one sample": lambda seed: bw.shuffled(1, 1, seed=seed),
 }
 CANNOT_BE_PICKLED = {"function of the epoch"}  # a lambda cannot
+
+
+def nested(seed: int) -> Any:
+    """A mixture of a plain source, a class-balanced one, a weighted one on schedule, and a mixture."""
+    inner = bw.mixed({"a": 120, "b": bw.balanced(LABELS, 8, seed=seed)}, 6, target="uniform", seed=seed)
+    return bw.mixed(
+        {
+            "plain": 300,
+            "balanced": bw.balanced(LABELS, 16, seed=seed),
+            "weighted": bw.weighted(WEIGHTS, 8),
+            "inner": inner,
+        },
+        24,
+        target=bw.targets.schedule("natural", "uniform", epochs=2),
+        epoch=40,
+        seed=seed,
+    )
 
 
 def swinging(epoch: int) -> list[float]:
