@@ -43,7 +43,7 @@ class TargetShares:
     """The shares that a target gives to groups."""
 
     def __init__(self, target: Target, groups: Groups) -> None:
-        self.target = target
+        self.target = target.bound_to(groups)
         self._groups = groups
         self._asked: tuple[int, np.ndarray] = -1, np.empty(0)  # the epoch asked for last
         self.of(0)  # refuses what cannot be met before anything is drawn

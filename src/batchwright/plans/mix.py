@@ -59,7 +59,7 @@ def mixed(
         >>> import batchwright as bw
         >>> rare = bw.balanced(["cat"] * 90 + ["dog"] * 10, batch_size=4)
         >>> plan = bw.mixed({"web": 1000, "rare": rare}, batch_size=8, target={"web": 0.5, "rare": 0.5})
-        >>> sum(index >= 1000 for index in plan[7]), sum(index >= 1090 for index in plan[7])  # of them dogs
+        >>> int((plan[7] >= 1000).sum()), int((plan[7] >= 1090).sum())  # rare ones, and dogs among them
         (4, 2)
     """
     batch_size, per_source, seed = checked(batch_size, per_source, seed)
