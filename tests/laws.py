@@ -64,8 +64,13 @@ EVERY_PLAN: dict[str, Callable[[int], Any]] = {
     ),
     "mixed": lambda seed: bw.mixed({"web": 700, "books": 90, "code": 210}, 32, target="sqrt", seed=seed),
     "nested mixture": lambda seed: quietly(lambda: nested(seed)),
+    "tasks": lambda seed: tasks(seed, unit="batch"),
+    "tasks by step": lambda seed: tasks(seed, unit="step"),
     "one sample": lambda seed: bw.shuffled(1, 1, seed=seed),
 }
+STEPS_FOLLOW_THE_WORLD = {
+    "tasks by step"
+}  # what a step holds depends on its size; `test_tasks.py` holds it to its own law
 CANNOT_BE_PICKLED = {"function of the epoch"}  # a lambda cannot
 
 
@@ -84,6 +89,16 @@ def nested(seed: int) -> Any:
         epoch=40,
         seed=seed,
     )
+
+
+def tasks(seed: int, unit: Any) -> Any:
+    """Three tasks with batch sizes of their own, one of them a mixture."""
+    plans = {
+        "tag": bw.balanced(np.arange(300) % 5, 10, seed=seed),
+        "parse": bw.shuffled(150, 7, seed=seed),
+        "rank": bw.mixed({"web": 200, "books": 40}, 12, seed=seed),
+    }
+    return bw.alternating(plans, target=bw.targets.temperature(1.7), unit=unit)
 
 
 def swinging(epoch: int) -> list[float]:

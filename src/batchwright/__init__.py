@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .errors import Infeasible, PoorWarning
     from .groups import Groups
     from .lengths.partition import partition
-    from .plans import balanced, mixed, shuffled, weighted
+    from .plans import alternating, balanced, mixed, shuffled, weighted
     from .plans.bucketed import bucketed
     from .plans.budgeted import budgeted
     from .plans.grouped import grouped
@@ -48,6 +48,7 @@ _HOME = {
     "Layout": "collate",
     "PoorWarning": "errors",
     "Ragged": "collate",
+    "alternating": "plans",
     "aside": "collate",
     "attention": "collate",
     "balanced": "plans",
@@ -82,6 +83,7 @@ __all__ = [
     "PoorWarning",
     "Ragged",
     "__version__",
+    "alternating",
     "aside",
     "attention",
     "balanced",

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from .alternate import alternating
 from .build import balanced, shuffled, weighted
 from .fixed import FixedPlan
 from .mix import mixed
 from .position import Epoch, Plan, Position
+from .tasks import TaskPlan
 
-__all__ = ["Epoch", "FixedPlan", "Plan", "Position", "balanced", "mixed", "shuffled", "weighted"]
+__all__ = [
+    "Epoch",
+    "FixedPlan",
+    "Plan",
+    "Position",
+    "TaskPlan",
+    "alternating",
+    "balanced",
+    "mixed",
+    "shuffled",
+    "weighted",
+]

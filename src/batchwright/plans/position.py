@@ -10,6 +10,7 @@ import numpy as np
 from ..orders.protocol import fingerprint_of
 
 if TYPE_CHECKING:
+    from ..groups import Groups
     from ..sampler import BatchSampler
 
 __all__ = ["Epoch", "Plan", "Position", "fingerprint_of"]
@@ -51,6 +52,11 @@ class Plan(Protocol):
 
     Everything depends on the plan's arguments alone: not on the process, the rank, or what was asked before.
     """
+
+    @property
+    def groups(self) -> Groups:
+        """Which samples are in which group, of how many in all."""
+        ...
 
     @property
     def identity(self) -> dict[str, str]:
