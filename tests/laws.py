@@ -23,6 +23,7 @@ LABELS = np.repeat(np.arange(12), [400, 250, 130, 90, 60, 41, 30, 17, 9, 5, 2, 1
 LENGTHS = np.clip(np.random.default_rng(0).lognormal(4, 1, 900), 4, 512).astype(int)
 SHAPES = np.random.default_rng(1).choice([256, 320, 384, 512], (900, 2))
 TWO_BUDGETS = {"text": 3000, "image": 2500}
+CATEGORIES = np.searchsorted([8, 14, 26, 34], np.arange(800) % 40, side="right")
 WEIGHTS = np.linspace(0, 3, 800) ** 2
 
 
@@ -64,6 +65,14 @@ EVERY_PLAN: dict[str, Callable[[int], Any]] = {
     ),
     "mixed": lambda seed: bw.mixed({"web": 700, "books": 90, "code": 210}, 32, target="sqrt", seed=seed),
     "nested mixture": lambda seed: quietly(lambda: nested(seed)),
+    "hierarchical": lambda seed: bw.hierarchical([CATEGORIES, np.arange(800) % 40], per=[3, 4, 2], seed=seed),
+    "hierarchical by shares": lambda seed: bw.hierarchical(
+        [CATEGORIES, np.arange(800) % 40], per=[2, 3, 2], target="natural", seed=seed
+    ),
+    "rotating": lambda seed: quietly(
+        lambda: bw.rotating(LABELS, [[0, 1, 2], [3, 4], [2, 5, 6, 7]], per_class=4, seed=seed)
+    ),
+    "drawn cohorts": lambda seed: quietly(lambda: bw.rotating(LABELS, 4, per_class=5, seed=seed)),
     "tasks": lambda seed: tasks(seed, unit="batch"),
     "tasks by step": lambda seed: tasks(seed, unit="step"),
     "one sample": lambda seed: bw.shuffled(1, 1, seed=seed),

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .errors import Infeasible, PoorWarning
     from .groups import Groups
     from .lengths.partition import partition
-    from .plans import alternating, balanced, mixed, shuffled, weighted
+    from .plans import alternating, balanced, hierarchical, mixed, rotating, shuffled, weighted
     from .plans.bucketed import bucketed
     from .plans.budgeted import budgeted
     from .plans.grouped import grouped
@@ -57,6 +57,7 @@ _HOME = {
     "budgeted": "plans.budgeted",
     "correct": "",
     "grouped": "plans.grouped",
+    "hierarchical": "plans",
     "identified": "collate",
     "media": "collate",
     "mixed": "plans",
@@ -66,6 +67,7 @@ _HOME = {
     "partition": "lengths.partition",
     "ragged": "collate",
     "resized": "collate",
+    "rotating": "plans",
     "scalar": "collate",
     "shuffled": "plans",
     "stack": "collate",
@@ -92,6 +94,7 @@ __all__ = [
     "budgeted",
     "correct",
     "grouped",
+    "hierarchical",
     "identified",
     "media",
     "mixed",
@@ -101,6 +104,7 @@ __all__ = [
     "partition",
     "ragged",
     "resized",
+    "rotating",
     "scalar",
     "shuffled",
     "stack",

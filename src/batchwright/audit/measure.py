@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import Infeasible
+from ..orders import Hierarchical
+from . import levels
 from .report import Audit, Finding
+from .worst import Worst
 
 if TYPE_CHECKING:
     from ..plans import FixedPlan
@@ -20,23 +23,6 @@ WINDOW_BOUND = 3
 WINDOW_BOUND_ACROSS = 6
 _CHUNK_BATCHES = 256
 _WHOLE = 1e-6  # shares are kept to 2^-32 of a ticket; a quota this close to a whole number is one
-
-
-class _Worst:
-    """The largest value offered so far and where it was."""
-
-    def __init__(self) -> None:
-        self.value = 0.0
-        self.where = "nowhere above 0"
-
-    def offer(self, value: float, where: str) -> None:
-        if value > self.value:
-            self.value, self.where = float(value), where
-
-    def offer_groups(self, values: np.ndarray, batch: int, names: object) -> None:
-        group = int(values.argmax())
-        if values[group] > self.value:
-            self.offer(values[group], f"micro-batch {batch}, group {names[group]!r}")  # type: ignore[index]
 
 
 def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
@@ -54,7 +40,8 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
     - G6 window: the largest deviation from quota of any run of consecutive micro-batches within a round, and of any that
       crosses into the next.
 
-    Independent draws (`draw="random"`) promise G1 only, and only that is measured.
+    Independent draws (`draw="random"`) promise G1 only, and only that is measured. Hierarchical plans promise more; see
+    `audit.levels`.
 
     Args:
         plan: a plan of fixed-size micro-batches.
@@ -66,12 +53,14 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
         >>> bw.balanced(["cat"] * 90 + ["dog"] * 10, batch_size=8).audit(batches=200).kept
         True
     """
+    if isinstance(plan.order, Hierarchical):
+        return levels.audit(plan, batches=batches, first=first)
     if batches < 1 or first < 0:
         raise Infeasible(f"{batches} micro-batches from {first} on", "pass 1 or more, from 0 or later on")
     sizes = plan.groups.sizes
     tickets, per_ticket, names = plan.order.tickets, plan.order.per_ticket, plan.groups.names
-    size, quota, drift, coverage, distinct = (_Worst() for _ in range(5))
-    within, across = _Worst(), _Worst()
+    size, quota, drift, coverage, distinct = (Worst() for _ in range(5))
+    within, across = Worst(), Worst()
     seen = np.zeros(plan.groups.sample_count, np.int64)
     windows = _Windows(within, across, names)
     dealt = plan.order.dealt
@@ -140,7 +129,7 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
 class _Windows:
     """The worst run of consecutive micro-batches: the spread of the running deviation over its ends."""
 
-    def __init__(self, within: _Worst, across: _Worst, names: object) -> None:
+    def __init__(self, within: Worst, across: Worst, names: object) -> None:
         self._within, self._across, self._names = within, across, names
         self.restart(np.zeros(0))
 

@@ -33,6 +33,7 @@ class PURPOSE:
     DECK = 9
     STEPS = 20
     LAYERS = 21
+    LEVEL = 40
 
 
 @inner

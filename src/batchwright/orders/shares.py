@@ -58,9 +58,13 @@ class TargetShares:
         """The target as it is written."""
         return self.target.shown
 
+    def exact(self, epoch: int) -> list[int]:
+        """The shares in an epoch as whole numbers in exact proportion."""
+        return self.target.exact(self._groups.sizes, epoch, names=self._groups.names)
+
     def edges(self, tickets: int, epoch: int) -> np.ndarray:
         """The groups on a line of `tickets` tickets."""
-        return apportion.line(self.target.exact(self._groups.sizes, epoch, names=self._groups.names), tickets)
+        return apportion.line(self.exact(epoch), tickets)
 
     def of(self, epoch: int, groups: np.ndarray | None = None) -> np.ndarray:
         """The shares in an epoch, of all groups or of these."""

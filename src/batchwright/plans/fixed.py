@@ -253,7 +253,7 @@ class FixedPlan:
         return BatchSampler(self, rank=rank, world_size=world_size, accumulate=accumulate)
 
     def __repr__(self) -> str:
-        draw = "" if self.order.dealt is not None else ", draw='random'"
+        draw = "" if self.order.identity["draw"] == "exact" else ", draw='random'"
         return (
             f"<plan: {self.epoch_batches} micro-batches of {self.batch_size} an epoch from {self.groups!r}, "
             f"{self.order.shares.identity}{draw}>"
