@@ -24,6 +24,7 @@ LENGTHS = np.clip(np.random.default_rng(0).lognormal(4, 1, 900), 4, 512).astype(
 SHAPES = np.random.default_rng(1).choice([256, 320, 384, 512], (900, 2))
 TWO_BUDGETS = {"text": 3000, "image": 2500}
 CATEGORIES = np.searchsorted([8, 14, 26, 34], np.arange(800) % 40, side="right")
+HALVES = np.arange(LABELS.size) % 2
 WEIGHTS = np.linspace(0, 3, 800) ** 2
 
 
@@ -73,6 +74,12 @@ EVERY_PLAN: dict[str, Callable[[int], Any]] = {
         lambda: bw.rotating(LABELS, [[0, 1, 2], [3, 4], [2, 5, 6, 7]], per_class=4, seed=seed)
     ),
     "drawn cohorts": lambda seed: quietly(lambda: bw.rotating(LABELS, 4, per_class=5, seed=seed)),
+    "raked": lambda seed: quietly(
+        lambda: bw.raked(
+            {"class": LABELS > 1, "half": HALVES}, {"class": "uniform", "half": {0: 0.3, 1: 0.7}}, 24, seed=seed
+        )
+    ),
+    "multilabel": lambda seed: bw.multilabel(np.stack([LABELS > 1, HALVES], axis=1), 24, target=0.5, seed=seed),
     "tasks": lambda seed: tasks(seed, unit="batch"),
     "tasks by step": lambda seed: tasks(seed, unit="step"),
     "one sample": lambda seed: bw.shuffled(1, 1, seed=seed),

@@ -30,7 +30,18 @@ if TYPE_CHECKING:
     from .errors import Infeasible, PoorWarning
     from .groups import Groups
     from .lengths.partition import partition
-    from .plans import alternating, balanced, hierarchical, mixed, rotating, shuffled, weighted
+    from .plans import (
+        alternating,
+        balanced,
+        hierarchical,
+        mixed,
+        multilabel,
+        multilabel_weights,
+        raked,
+        rotating,
+        shuffled,
+        weighted,
+    )
     from .plans.bucketed import bucketed
     from .plans.budgeted import budgeted
     from .plans.grouped import grouped
@@ -61,11 +72,14 @@ _HOME = {
     "identified": "collate",
     "media": "collate",
     "mixed": "plans",
+    "multilabel": "plans",
+    "multilabel_weights": "plans",
     "online": "",
     "opaque": "collate",
     "packed": "plans.packed",
     "partition": "lengths.partition",
     "ragged": "collate",
+    "raked": "plans",
     "resized": "collate",
     "rotating": "plans",
     "scalar": "collate",
@@ -98,11 +112,14 @@ __all__ = [
     "identified",
     "media",
     "mixed",
+    "multilabel",
+    "multilabel_weights",
     "online",
     "opaque",
     "packed",
     "partition",
     "ragged",
+    "raked",
     "resized",
     "rotating",
     "scalar",

@@ -30,6 +30,11 @@ class Shares(Protocol):
         """What they are, as short text for a fingerprint."""
         ...
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What summaries say of them besides."""
+        ...
+
     def edges(self, tickets: int, epoch: int) -> np.ndarray:
         """The groups on a line of `tickets` tickets, see `kernels.apportion.line`."""
         ...
@@ -57,6 +62,11 @@ class TargetShares:
     def identity(self) -> str:
         """The target as it is written."""
         return self.target.shown
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What summaries say of the target besides."""
+        return self.target.notes
 
     def exact(self, epoch: int) -> list[int]:
         """The shares in an epoch as whole numbers in exact proportion."""
@@ -87,7 +97,7 @@ class WeightShares:
 
     settles_at = 0
 
-    def __init__(self, weights: np.ndarray, tickets: int) -> None:
+    def __init__(self, weights: np.ndarray, tickets: int, notes: tuple[str, ...] = ()) -> None:
         total = float(weights.sum(dtype=np.float64))
         if weights.size and weights.min() < 0:
             bad = int((weights < 0).argmax())
@@ -98,6 +108,7 @@ class WeightShares:
         self._scale = float(1 << (61 - tickets.bit_length())) / total
         self._total = total
         self.vanished = 0
+        self.notes = notes
         self.identity = f"weights {hashlib.blake2b(np.ascontiguousarray(weights).data, digest_size=8).hexdigest()}"
 
     def edges(self, tickets: int, epoch: int) -> np.ndarray:

@@ -7,7 +7,9 @@ from .build import balanced, shuffled, weighted
 from .fixed import FixedPlan
 from .hierarchy import hierarchical
 from .mix import mixed
+from .multi import Rates, multilabel, multilabel_weights
 from .position import Epoch, Plan, Position
+from .rake import raked
 from .rotate import rotating
 from .tasks import TaskPlan
 
@@ -16,11 +18,15 @@ __all__ = [
     "FixedPlan",
     "Plan",
     "Position",
+    "Rates",
     "TaskPlan",
     "alternating",
     "balanced",
     "hierarchical",
     "mixed",
+    "multilabel",
+    "multilabel_weights",
+    "raked",
     "rotating",
     "shuffled",
     "weighted",

@@ -19,7 +19,7 @@ from ..orders.shares import Shares, TargetShares, WeightShares
 from ..targets import natural, resolve
 from .fixed import FixedPlan
 
-__all__ = ["balanced", "check_quotas", "checked", "epoch_length", "shuffled", "weighted"]
+__all__ = ["balanced", "by_weight", "check_quotas", "checked", "epoch_length", "shuffled", "weighted"]
 
 Draw = Literal["exact", "random"]
 _MOST_TICKETS = (1 << 30) // HANDS
@@ -136,16 +136,22 @@ def weighted(
         [0, 1, 2, 2]
     """
     batch_size, _, seed = checked(batch_size, 1, seed)
-    column = columns.numbers(weights, called="weights")
+    return by_weight(columns.numbers(weights, called="weights"), batch_size, draw=draw, epoch=epoch, seed=seed)
+
+
+def by_weight(
+    column: np.ndarray, batch_size: int, *, draw: str, epoch: Any, seed: int, notes: tuple[str, ...] = ()
+) -> FixedPlan:
+    """A plan of samples in proportion to their weights, with notes for its summary."""
     groups = Groups.singletons(column.size)
-    shares = WeightShares(column, HANDS * batch_size)
+    shares = WeightShares(column, HANDS * batch_size, notes)
     plan = _plan(groups, shares, batch_size, 1, draw, epoch, seed)
     if shares.vanished:
         warnings.warn(
             f"{shares.vanished} of {column.size} samples have weights above 0 but too small beside the others, they are "
             "never drawn; group such samples and balance the groups",
             PoorWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     return plan
 

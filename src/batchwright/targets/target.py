@@ -39,12 +39,14 @@ class Target:
         arguments: its further arguments.
         settles_at: the epoch from which the shares no longer change; 0 for constant ones, None for never.
         shown: how the target is written in summaries.
+        notes: what summaries say of it besides.
     """
 
     formula: Formula
     arguments: tuple[Any, ...]
     shown: str
     settles_at: int | None = 0
+    notes: tuple[str, ...] = ()
 
     def shares(self, counts: Any, epoch: int = 0, *, names: Sequence[Hashable] | None = None) -> np.ndarray:
         """The wanted shares, float64 (groups,), summing to 1.
