@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from .plans.grouped import grouped
     from .plans.packed import packed
     from .sampler import BatchSampler
+    from .splitting import Split, split
 
 __version__ = "0.1.0"
 
@@ -59,6 +60,7 @@ _HOME = {
     "Layout": "collate",
     "PoorWarning": "errors",
     "Ragged": "collate",
+    "Split": "splitting",
     "alternating": "plans",
     "aside": "collate",
     "attention": "collate",
@@ -84,6 +86,7 @@ _HOME = {
     "rotating": "plans",
     "scalar": "collate",
     "shuffled": "plans",
+    "split": "splitting",
     "stack": "collate",
     "targets": "",
     "weighted": "plans",
@@ -98,6 +101,7 @@ __all__ = [
     "Layout",
     "PoorWarning",
     "Ragged",
+    "Split",
     "__version__",
     "alternating",
     "aside",
@@ -124,6 +128,7 @@ __all__ = [
     "rotating",
     "scalar",
     "shuffled",
+    "split",
     "stack",
     "targets",
     "weighted",

@@ -34,6 +34,7 @@ class PURPOSE:
     STEPS = 20
     LAYERS = 21
     LEVEL = 40
+    SPLIT = 41
 
 
 @inner
