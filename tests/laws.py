@@ -23,6 +23,8 @@ LABELS = np.repeat(np.arange(12), [400, 250, 130, 90, 60, 41, 30, 17, 9, 5, 2, 1
 LENGTHS = np.clip(np.random.default_rng(0).lognormal(4, 1, 900), 4, 512).astype(int)
 SHAPES = np.random.default_rng(1).choice([256, 320, 384, 512], (900, 2))
 TWO_BUDGETS = {"text": 3000, "image": 2500}
+CATEGORIES = np.searchsorted([8, 14, 26, 34], np.arange(800) % 40, side="right")
+HALVES = np.arange(LABELS.size) % 2
 WEIGHTS = np.linspace(0, 3, 800) ** 2
 
 
@@ -62,9 +64,57 @@ EVERY_PLAN: dict[str, Callable[[int], Any]] = {
     "balanced and packed": lambda seed: bw.packed(
         LENGTHS, 512, packs=2, window=16, order=bw.balanced(np.arange(900) % 7, 28, seed=seed), seed=seed
     ),
+    "mixed": lambda seed: bw.mixed({"web": 700, "books": 90, "code": 210}, 32, target="sqrt", seed=seed),
+    "nested mixture": lambda seed: quietly(lambda: nested(seed)),
+    "hierarchical": lambda seed: bw.hierarchical([CATEGORIES, np.arange(800) % 40], per=[3, 4, 2], seed=seed),
+    "hierarchical by shares": lambda seed: bw.hierarchical(
+        [CATEGORIES, np.arange(800) % 40], per=[2, 3, 2], target="natural", seed=seed
+    ),
+    "rotating": lambda seed: quietly(
+        lambda: bw.rotating(LABELS, [[0, 1, 2], [3, 4], [2, 5, 6, 7]], per_class=4, seed=seed)
+    ),
+    "drawn cohorts": lambda seed: quietly(lambda: bw.rotating(LABELS, 4, per_class=5, seed=seed)),
+    "raked": lambda seed: quietly(
+        lambda: bw.raked(
+            {"class": LABELS > 1, "half": HALVES}, {"class": "uniform", "half": {0: 0.3, 1: 0.7}}, 24, seed=seed
+        )
+    ),
+    "multilabel": lambda seed: bw.multilabel(np.stack([LABELS > 1, HALVES], axis=1), 24, target=0.5, seed=seed),
+    "tasks": lambda seed: tasks(seed, unit="batch"),
+    "tasks by step": lambda seed: tasks(seed, unit="step"),
     "one sample": lambda seed: bw.shuffled(1, 1, seed=seed),
 }
+STEPS_FOLLOW_THE_WORLD = {
+    "tasks by step"
+}  # what a step holds depends on its size; `test_tasks.py` holds it to its own law
 CANNOT_BE_PICKLED = {"function of the epoch"}  # a lambda cannot
+
+
+def nested(seed: int) -> Any:
+    """A mixture of a plain source, a class-balanced one, a weighted one on schedule, and a mixture."""
+    inner = bw.mixed({"a": 120, "b": bw.balanced(LABELS, 8, seed=seed)}, 6, target="uniform", seed=seed)
+    return bw.mixed(
+        {
+            "plain": 300,
+            "balanced": bw.balanced(LABELS, 16, seed=seed),
+            "weighted": bw.weighted(WEIGHTS, 8),
+            "inner": inner,
+        },
+        24,
+        target=bw.targets.schedule("natural", "uniform", epochs=2),
+        epoch=40,
+        seed=seed,
+    )
+
+
+def tasks(seed: int, unit: Any) -> Any:
+    """Three tasks with batch sizes of their own, one of them a mixture."""
+    plans = {
+        "tag": bw.balanced(np.arange(300) % 5, 10, seed=seed),
+        "parse": bw.shuffled(150, 7, seed=seed),
+        "rank": bw.mixed({"web": 200, "books": 40}, 12, seed=seed),
+    }
+    return bw.alternating(plans, target=bw.targets.temperature(1.7), unit=unit)
 
 
 def swinging(epoch: int) -> list[float]:

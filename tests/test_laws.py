@@ -46,15 +46,15 @@ def test_resumes(make, data, seed, world, stops):
     laws.resumes(make, seed, world, data.draw(st.integers(0, world - 1)), stops)
 
 
-@every_plan
+@pytest.mark.parametrize("kind", [kind for kind in laws.EVERY_PLAN if kind not in laws.STEPS_FOLLOW_THE_WORLD])
 @few
 @given(
     seed=SEEDS,
     worlds=st.lists(st.integers(1, 6), min_size=2, max_size=5),
     cuts=st.lists(st.integers(0, 8), min_size=5, max_size=5),
 )
-def test_resumes_in_another_world(make, seed, worlds, cuts):
-    laws.resumes_in_another_world(make, seed, worlds, cuts)
+def test_resumes_in_another_world(kind, seed, worlds, cuts):
+    laws.resumes_in_another_world(laws.EVERY_PLAN[kind], seed, worlds, cuts)
 
 
 @every_plan

@@ -30,12 +30,24 @@ if TYPE_CHECKING:
     from .errors import Infeasible, PoorWarning
     from .groups import Groups
     from .lengths.partition import partition
-    from .plans import balanced, shuffled, weighted
+    from .plans import (
+        alternating,
+        balanced,
+        hierarchical,
+        mixed,
+        multilabel,
+        multilabel_weights,
+        raked,
+        rotating,
+        shuffled,
+        weighted,
+    )
     from .plans.bucketed import bucketed
     from .plans.budgeted import budgeted
     from .plans.grouped import grouped
     from .plans.packed import packed
     from .sampler import BatchSampler
+    from .splitting import Split, split
 
 __version__ = "0.1.0"
 
@@ -48,6 +60,8 @@ _HOME = {
     "Layout": "collate",
     "PoorWarning": "errors",
     "Ragged": "collate",
+    "Split": "splitting",
+    "alternating": "plans",
     "aside": "collate",
     "attention": "collate",
     "balanced": "plans",
@@ -56,16 +70,23 @@ _HOME = {
     "budgeted": "plans.budgeted",
     "correct": "",
     "grouped": "plans.grouped",
+    "hierarchical": "plans",
     "identified": "collate",
     "media": "collate",
+    "mixed": "plans",
+    "multilabel": "plans",
+    "multilabel_weights": "plans",
     "online": "",
     "opaque": "collate",
     "packed": "plans.packed",
     "partition": "lengths.partition",
     "ragged": "collate",
+    "raked": "plans",
     "resized": "collate",
+    "rotating": "plans",
     "scalar": "collate",
     "shuffled": "plans",
+    "split": "splitting",
     "stack": "collate",
     "targets": "",
     "weighted": "plans",
@@ -80,7 +101,9 @@ __all__ = [
     "Layout",
     "PoorWarning",
     "Ragged",
+    "Split",
     "__version__",
+    "alternating",
     "aside",
     "attention",
     "balanced",
@@ -89,16 +112,23 @@ __all__ = [
     "budgeted",
     "correct",
     "grouped",
+    "hierarchical",
     "identified",
     "media",
+    "mixed",
+    "multilabel",
+    "multilabel_weights",
     "online",
     "opaque",
     "packed",
     "partition",
     "ragged",
+    "raked",
     "resized",
+    "rotating",
     "scalar",
     "shuffled",
+    "split",
     "stack",
     "targets",
     "weighted",

@@ -241,6 +241,35 @@ class Groups:
         found: np.ndarray = self.codes[wanted]
         return found
 
+    def locate(self, indices: Any) -> tuple[list[Hashable], np.ndarray]:
+        """The label of each of these samples, and the how-manieth of its group it is, counted from 0.
+
+        Where groups lie one after the other, as the sources of a mixture do, that is the number within the source.
+
+        Raises:
+            Infeasible: a sample outside the dataset, or in no group.
+
+        Example:
+            >>> names, numbers = Groups.from_sizes({"web": 3, "books": 2}).locate([4, 0])
+            >>> names, numbers.tolist()
+            (['books', 'web'], [1, 0])
+        """
+        wanted = np.atleast_1d(np.asarray(indices))
+        codes = np.asarray(self.group_of(wanted))
+        if codes.size and codes.max() >= self.group_count:
+            raise Infeasible(f"sample {wanted[codes.argmax()]} is in no group", "ask for samples that a group holds")
+        names = [self.names[code] for code in codes.tolist()]
+        if not self.starts.size:
+            return names, np.zeros(wanted.size, np.int64)
+        starts = self.starts[codes]
+        if self.index is None:
+            return names, wanted - starts
+        within = [
+            np.searchsorted(self.index[self.starts[code] : self.starts[code + 1]], sample)
+            for code, sample in zip(codes.tolist(), wanted.tolist(), strict=True)
+        ]
+        return names, np.array(within, np.int64)
+
     def samples(self, name: Hashable) -> np.ndarray:
         """The samples of the group with this label, ascending.
 

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import Infeasible
+from ..orders import Hierarchical
+from . import levels
 from .report import Audit, Finding
+from .worst import Worst
 
 if TYPE_CHECKING:
     from ..plans import FixedPlan
@@ -22,23 +25,6 @@ _CHUNK_BATCHES = 256
 _WHOLE = 1e-6  # shares are kept to 2^-32 of a ticket; a quota this close to a whole number is one
 
 
-class _Worst:
-    """The largest value offered so far and where it was."""
-
-    def __init__(self) -> None:
-        self.value = 0.0
-        self.where = "nowhere above 0"
-
-    def offer(self, value: float, where: str) -> None:
-        if value > self.value:
-            self.value, self.where = float(value), where
-
-    def offer_groups(self, values: np.ndarray, batch: int, names: object) -> None:
-        group = int(values.argmax())
-        if values[group] > self.value:
-            self.offer(values[group], f"micro-batch {batch}, group {names[group]!r}")  # type: ignore[index]
-
-
 def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
     """Measure guarantees G1 to G6 over `batches` micro-batches from `first` on, from the samples themselves.
 
@@ -48,12 +34,14 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
       tickets. The bound is 6 over the first million micro-batches and 1 more for every factor of ten beyond, for each
       stretch of constant shares.
     - G4 coverage: how far a sample's count lies outside floor..ceil of an even share of its group's draws; for an audit
-      that begins inside a pass it may be one more.
-    - G5 distinct: repeats within a micro-batch beyond those that a group smaller than its quota must make.
+      that begins inside a pass it may be one more. Of a source with an order of its own: how far from it.
+    - G5 distinct: repeats within a micro-batch beyond those that a group smaller than its quota must make; a source with
+      an order of its own keeps this in its own micro-batches, and is left out.
     - G6 window: the largest deviation from quota of any run of consecutive micro-batches within a round, and of any that
       crosses into the next.
 
-    Independent draws (`draw="random"`) promise G1 only, and only that is measured.
+    Independent draws (`draw="random"`) promise G1 only, and only that is measured. Hierarchical plans promise more; see
+    `audit.levels`.
 
     Args:
         plan: a plan of fixed-size micro-batches.
@@ -65,17 +53,20 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
         >>> bw.balanced(["cat"] * 90 + ["dog"] * 10, batch_size=8).audit(batches=200).kept
         True
     """
+    if isinstance(plan.order, Hierarchical):
+        return levels.audit(plan, batches=batches, first=first)
     if batches < 1 or first < 0:
         raise Infeasible(f"{batches} micro-batches from {first} on", "pass 1 or more, from 0 or later on")
     sizes = plan.groups.sizes
     tickets, per_ticket, names = plan.order.tickets, plan.order.per_ticket, plan.groups.names
-    size, quota, drift, coverage, distinct = (_Worst() for _ in range(5))
-    within, across = _Worst(), _Worst()
+    size, quota, drift, coverage, distinct = (Worst() for _ in range(5))
+    within, across = Worst(), Worst()
     seen = np.zeros(plan.groups.sample_count, np.int64)
     windows = _Windows(within, across, names)
     dealt = plan.order.dealt
     before = np.zeros(plan.groups.group_count, np.int64) if dealt is None else dealt.drawn(first)
     drawn = np.zeros(plan.groups.group_count, np.int64)
+    composed = list(plan.order.children)
     wanted = plan.prior_between(0, first) * first * tickets if first else np.zeros(plan.groups.group_count)
     deviation = before / per_ticket - wanted
     last_round, last_epoch, per_batch, stretches = (-1, -1), -1, wanted, 1
@@ -107,6 +98,7 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
             repeats = np.bincount(
                 plan.groups.group_of(_repeated(samples)), minlength=plan.groups.group_count
             ) - np.maximum(counts - sizes, 0)
+            repeats[composed] = 0
             distinct.offer_groups(np.maximum(repeats, 0), number, names)
             seen += np.bincount(samples, minlength=seen.size)
         if dealt is not None:
@@ -114,6 +106,11 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
             coverage.offer(
                 excess, f"by micro-batch {min(chunk + _CHUNK_BATCHES, first + batches) - 1}, group {group!r}"
             )
+    for group, child in plan.order.children.items():
+        start, stop = plan.groups.starts[group], plan.groups.starts[group + 1]
+        own = child.take(int(before[group]), int(before[group] + drawn[group]))
+        strayed = np.abs(np.bincount(own, minlength=stop - start) - seen[start:stop])
+        coverage.offer(strayed.max(), f"the order of source {names[group]!r}")
     findings = [Finding("G1 size", 0, size.value, size.where)]
     if dealt is not None:
         mid_pass = bool((before % np.maximum(sizes, 1)).any())
@@ -132,7 +129,7 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
 class _Windows:
     """The worst run of consecutive micro-batches: the spread of the running deviation over its ends."""
 
-    def __init__(self, within: _Worst, across: _Worst, names: object) -> None:
+    def __init__(self, within: Worst, across: Worst, names: object) -> None:
         self._within, self._across, self._names = within, across, names
         self.restart(np.zeros(0))
 
@@ -168,9 +165,13 @@ def _uneven(plan: FixedPlan, seen: np.ndarray, drawn: np.ndarray) -> tuple[objec
     if not groups.starts.size:
         return 0, 0.0  # every sample its own group: its count is its group's
     by_group = seen[: groups.grouped_count] if groups.index is None else seen[groups.index]
-    filled = np.flatnonzero(groups.sizes)
-    least = np.minimum.reduceat(by_group, groups.starts[:-1][filled])
-    most = np.maximum.reduceat(by_group, groups.starts[:-1][filled])
+    filled = np.setdiff1d(np.flatnonzero(groups.sizes), list(plan.order.children))
+    if not filled.size:
+        return 0, 0.0
+    bounds = np.stack([groups.starts[:-1][filled], groups.starts[1:][filled]], axis=1).reshape(-1)
+    padded = np.append(by_group, 0)  # `reduceat` takes no bound behind the last entry
+    least = np.minimum.reduceat(padded, bounds)[::2]
+    most = np.maximum.reduceat(padded, bounds)[::2]
     size = groups.sizes[filled]
     outside = np.maximum(drawn[filled] // size - least, most + -drawn[filled] // size)
     worst = int(outside.argmax())

@@ -33,6 +33,8 @@ class PURPOSE:
     DECK = 9
     STEPS = 20
     LAYERS = 21
+    LEVEL = 40
+    SPLIT = 41
 
 
 @inner

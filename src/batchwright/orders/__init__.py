@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from .dealt import Dealt
 from .independent import Independent
+from .levels import Hierarchical, Levels
+from .mixed import Mixed
 from .protocol import Order, SharedOrder
 
-__all__ = ["Dealt", "Independent", "Order", "SharedOrder"]
+__all__ = ["Dealt", "Hierarchical", "Independent", "Levels", "Mixed", "Order", "SharedOrder"]

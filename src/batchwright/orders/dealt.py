@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from ..groups import Groups
 from ..kernels import apportion
 from ..kernels.deal import HANDS, deal, drawn, lots_of, new_board
 from ..kernels.hashing import PURPOSE, child_key
-from .protocol import take_from_batches
+from .protocol import Order, take_from_batches
 from .shares import Shares, group_rates
 
 __all__ = ["Dealing", "Dealt", "Deck"]
@@ -179,6 +180,11 @@ class Dealt:
     def rates(self, samples: np.ndarray, epoch: int = 0) -> np.ndarray:
         """The expected share of the sequence that each of these samples is, float64."""
         return group_rates(self.groups, self.shares, samples, epoch)
+
+    @property
+    def children(self) -> Mapping[int, Order]:
+        """Every group is shuffled by itself."""
+        return {}
 
     @property
     def dealt(self) -> Dealt:

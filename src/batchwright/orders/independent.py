@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from ..groups import Groups
 from ..kernels import independent
-from .protocol import take_from_batches
+from .protocol import Order, take_from_batches
 from .shares import Shares, group_rates
 
 __all__ = ["Independent"]
@@ -77,6 +79,11 @@ class Independent:
     def rates(self, samples: np.ndarray, epoch: int = 0) -> np.ndarray:
         """The expected share of the sequence that each of these samples is, float64."""
         return group_rates(self.groups, self.shares, samples, epoch)
+
+    @property
+    def children(self) -> Mapping[int, Order]:
+        """Every group is drawn from by itself."""
+        return {}
 
     @property
     def dealt(self) -> None:

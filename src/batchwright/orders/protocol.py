@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
@@ -12,7 +14,7 @@ from .shares import Shares
 if TYPE_CHECKING:
     from .dealt import Dealt
 
-__all__ = ["Order", "SharedOrder", "samples_at", "take_from_batches"]
+__all__ = ["Order", "SharedOrder", "fingerprint_of", "samples_at", "take_from_batches"]
 
 
 @runtime_checkable
@@ -24,6 +26,7 @@ class Order(Protocol):
 
     groups: Groups
     window: int
+    epoch_batches: int  # windows after which a target that moves is asked again
 
     @property
     def identity(self) -> dict[str, str]:
@@ -55,14 +58,18 @@ class SharedOrder(Order, Protocol):
         shares: the wanted shares of `groups`.
         tickets: what a window deals out; each ticket is `per_ticket` draws from one group.
         per_ticket: window / tickets.
-        epoch_batches: after how many windows a target that moves is asked again.
+        children: the orders of groups that have one of their own, by group number.
         dealt: where the shares are exact, the dealt order that makes them so; None where they hold on average.
     """
 
     shares: Shares
     tickets: int
     per_ticket: int
-    epoch_batches: int
+
+    @property
+    def children(self) -> Mapping[int, Order]:
+        """Orders of groups that are no plain shuffles."""
+        ...
 
     @property
     def dealt(self) -> Dealt | None:
@@ -83,3 +90,9 @@ def samples_at(order: Order, places: np.ndarray) -> np.ndarray:
     needed, row = np.unique(windows, return_inverse=True)
     found: np.ndarray = order.windows(needed)[row, within]
     return found
+
+
+def fingerprint_of(identity: dict[str, str]) -> str:
+    """16 hexadecimal digits of an identity."""
+    text = "\n".join(f"{name}={value}" for name, value in sorted(identity.items()))
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -30,6 +30,11 @@ class Shares(Protocol):
         """What they are, as short text for a fingerprint."""
         ...
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What summaries say of them besides."""
+        ...
+
     def edges(self, tickets: int, epoch: int) -> np.ndarray:
         """The groups on a line of `tickets` tickets, see `kernels.apportion.line`."""
         ...
@@ -43,7 +48,7 @@ class TargetShares:
     """The shares that a target gives to groups."""
 
     def __init__(self, target: Target, groups: Groups) -> None:
-        self.target = target
+        self.target = target.bound_to(groups)
         self._groups = groups
         self._asked: tuple[int, np.ndarray] = -1, np.empty(0)  # the epoch asked for last
         self.of(0)  # refuses what cannot be met before anything is drawn
@@ -58,9 +63,18 @@ class TargetShares:
         """The target as it is written."""
         return self.target.shown
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What summaries say of the target besides."""
+        return self.target.notes
+
+    def exact(self, epoch: int) -> list[int]:
+        """The shares in an epoch as whole numbers in exact proportion."""
+        return self.target.exact(self._groups.sizes, epoch, names=self._groups.names)
+
     def edges(self, tickets: int, epoch: int) -> np.ndarray:
         """The groups on a line of `tickets` tickets."""
-        return apportion.line(self.target.exact(self._groups.sizes, epoch, names=self._groups.names), tickets)
+        return apportion.line(self.exact(epoch), tickets)
 
     def of(self, epoch: int, groups: np.ndarray | None = None) -> np.ndarray:
         """The shares in an epoch, of all groups or of these."""
@@ -83,7 +97,7 @@ class WeightShares:
 
     settles_at = 0
 
-    def __init__(self, weights: np.ndarray, tickets: int) -> None:
+    def __init__(self, weights: np.ndarray, tickets: int, notes: tuple[str, ...] = ()) -> None:
         total = float(weights.sum(dtype=np.float64))
         if weights.size and weights.min() < 0:
             bad = int((weights < 0).argmax())
@@ -94,6 +108,7 @@ class WeightShares:
         self._scale = float(1 << (61 - tickets.bit_length())) / total
         self._total = total
         self.vanished = 0
+        self.notes = notes
         self.identity = f"weights {hashlib.blake2b(np.ascontiguousarray(weights).data, digest_size=8).hexdigest()}"
 
     def edges(self, tickets: int, epoch: int) -> np.ndarray:

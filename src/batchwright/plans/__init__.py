@@ -2,8 +2,32 @@
 
 from __future__ import annotations
 
+from .alternate import alternating
 from .build import balanced, shuffled, weighted
 from .fixed import FixedPlan
+from .hierarchy import hierarchical
+from .mix import mixed
+from .multi import Rates, multilabel, multilabel_weights
 from .position import Epoch, Plan, Position
+from .rake import raked
+from .rotate import rotating
+from .tasks import TaskPlan
 
-__all__ = ["Epoch", "FixedPlan", "Plan", "Position", "balanced", "shuffled", "weighted"]
+__all__ = [
+    "Epoch",
+    "FixedPlan",
+    "Plan",
+    "Position",
+    "Rates",
+    "TaskPlan",
+    "alternating",
+    "balanced",
+    "hierarchical",
+    "mixed",
+    "multilabel",
+    "multilabel_weights",
+    "raked",
+    "rotating",
+    "shuffled",
+    "weighted",
+]

@@ -19,7 +19,7 @@ from ..orders.shares import Shares, TargetShares, WeightShares
 from ..targets import natural, resolve
 from .fixed import FixedPlan
 
-__all__ = ["balanced", "shuffled", "weighted"]
+__all__ = ["balanced", "by_weight", "check_quotas", "checked", "epoch_length", "shuffled", "weighted"]
 
 Draw = Literal["exact", "random"]
 _MOST_TICKETS = (1 << 30) // HANDS
@@ -67,10 +67,10 @@ def balanced(
         >>> int((plan[123456789] >= 90).sum())
         4
     """
-    batch_size, per_class, seed = _checked(batch_size, per_class, seed)
+    batch_size, per_class, seed = checked(batch_size, per_class, seed)
     groups = labels if isinstance(labels, Groups) else Groups.from_labels(labels)
     shares = TargetShares(resolve(target), groups)
-    _check_quotas(groups, shares, batch_size, per_class, draw, distinct)
+    check_quotas(groups, shares, batch_size, per_class, draw, distinct)
     return _plan(groups, shares, batch_size, per_class, draw, epoch, seed)
 
 
@@ -99,7 +99,7 @@ def shuffled(
         >>> sorted(bw.shuffled(4, batch_size=4)[10**9].tolist())
         [0, 1, 2, 3]
     """
-    batch_size, _, seed = _checked(batch_size, 1, seed)
+    batch_size, _, seed = checked(batch_size, 1, seed)
     count = len(samples) if isinstance(samples, Sized) else operator.index(samples)
     groups = Groups.from_sizes({"all": count})
     if batch_size > count:
@@ -135,17 +135,23 @@ def weighted(
         >>> sorted(bw.weighted([1, 1, 2], batch_size=4)[5].tolist())
         [0, 1, 2, 2]
     """
-    batch_size, _, seed = _checked(batch_size, 1, seed)
-    column = columns.numbers(weights, called="weights")
+    batch_size, _, seed = checked(batch_size, 1, seed)
+    return by_weight(columns.numbers(weights, called="weights"), batch_size, draw=draw, epoch=epoch, seed=seed)
+
+
+def by_weight(
+    column: np.ndarray, batch_size: int, *, draw: str, epoch: Any, seed: int, notes: tuple[str, ...] = ()
+) -> FixedPlan:
+    """A plan of samples in proportion to their weights, with notes for its summary."""
     groups = Groups.singletons(column.size)
-    shares = WeightShares(column, HANDS * batch_size)
+    shares = WeightShares(column, HANDS * batch_size, notes)
     plan = _plan(groups, shares, batch_size, 1, draw, epoch, seed)
     if shares.vanished:
         warnings.warn(
             f"{shares.vanished} of {column.size} samples have weights above 0 but too small beside the others, they are "
             "never drawn; group such samples and balance the groups",
             PoorWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     return plan
 
@@ -156,14 +162,15 @@ def _plan(
     if draw not in ("exact", "random"):
         raise Infeasible(f"draw is {draw!r}", "pass 'exact' or 'random'")
     order = Dealt if draw == "exact" else Independent
-    length = _epoch_batches(groups, shares, batch_size, epoch)
+    length = epoch_length(groups, shares, batch_size, epoch)
     return FixedPlan(
         order(groups, shares, window=batch_size, per_ticket=per_class, seed=seed, epoch_batches=length),
         epoch_batches=length,
     )
 
 
-def _checked(batch_size: int, per_class: int, seed: int) -> tuple[int, int, int]:
+def checked(batch_size: int, per_class: int, seed: int) -> tuple[int, int, int]:
+    """Batch size, samples a ticket and seed as plain integers that fit each other."""
     batch_size, per_class, seed = operator.index(batch_size), operator.index(per_class), operator.index(seed)
     if batch_size < 1:
         raise Infeasible(f"batch_size is {batch_size}, the least is 1", "pass batch_size=1 or more")
@@ -184,9 +191,10 @@ def _checked(batch_size: int, per_class: int, seed: int) -> tuple[int, int, int]
     return batch_size, per_class, seed
 
 
-def _check_quotas(
+def check_quotas(
     groups: Groups, shares: TargetShares, batch_size: int, per_class: int, draw: str, distinct: bool
 ) -> None:
+    """Refuse, or warn of, groups that are smaller than what a micro-batch takes of them."""
     tickets = batch_size // per_class
     repeated: dict[int, int] = {}
     for epoch in {0, shares.settles_at or 0}:
@@ -222,7 +230,8 @@ def _warn_of_repeats(rows: list[tuple[Any, int, int]]) -> None:
     )
 
 
-def _epoch_batches(groups: Groups, shares: Shares, batch_size: int, epoch: Any) -> int:
+def epoch_length(groups: Groups, shares: Shares, batch_size: int, epoch: Any) -> int:
+    """Micro-batches in an epoch."""
     if isinstance(epoch, str):
         if epoch == "natural":
             return -(-groups.grouped_count // batch_size)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
@@ -217,6 +217,17 @@ class FixedPlan:
         found: np.ndarray = 1 / (self.groups.grouped_count * rates)
         return found
 
+    def locate(self, indices: Any) -> tuple[list[Hashable], np.ndarray]:
+        """The group of each of these samples and its number within it; of a mixture the source and the number there.
+
+        Example:
+            >>> import batchwright as bw
+            >>> names, numbers = bw.mixed({"web": 100, "books": 10}, batch_size=4).locate([105, 7])
+            >>> names, numbers.tolist()
+            (['books', 'web'], [5, 7])
+        """
+        return self.groups.locate(indices)
+
     def summary(self) -> Summary:
         """What the plan will do, in numbers: sizes, shares, quotas, passes an epoch, and everything that is merely poor."""
         from .summary import summarise
@@ -242,7 +253,7 @@ class FixedPlan:
         return BatchSampler(self, rank=rank, world_size=world_size, accumulate=accumulate)
 
     def __repr__(self) -> str:
-        draw = "" if self.order.dealt is not None else ", draw='random'"
+        draw = "" if self.order.identity["draw"] == "exact" else ", draw='random'"
         return (
             f"<plan: {self.epoch_batches} micro-batches of {self.batch_size} an epoch from {self.groups!r}, "
             f"{self.order.shares.identity}{draw}>"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from ..orders.protocol import fingerprint_of
+
 if TYPE_CHECKING:
+    from ..groups import Groups
     from ..sampler import BatchSampler
 
 __all__ = ["Epoch", "Plan", "Position", "fingerprint_of"]
@@ -52,6 +54,11 @@ class Plan(Protocol):
     """
 
     @property
+    def groups(self) -> Groups:
+        """Which samples are in which group, of how many in all."""
+        ...
+
+    @property
     def identity(self) -> dict[str, str]:
         """Every argument that decides the plan, by name, as short text."""
         ...
@@ -88,9 +95,3 @@ class Plan(Protocol):
     def sampler(self, *, rank: int | None = None, world_size: int | None = None, accumulate: int = 1) -> BatchSampler:
         """A batch sampler for a `torch.utils.data.DataLoader`."""
         ...
-
-
-def fingerprint_of(identity: dict[str, str]) -> str:
-    """16 hexadecimal digits of an identity."""
-    text = "\n".join(f"{name}={value}" for name, value in sorted(identity.items()))
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

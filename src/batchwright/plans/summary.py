@@ -117,4 +117,4 @@ def _notes(plan: FixedPlan, shares: np.ndarray) -> list[str]:
         notes.append(f"{short} groups are smaller than a micro-batch's quota: their samples repeat within it")
     if plan.order.shares.settles_at != 0:
         notes.append("the target moves; shares and passes are those of epoch 0")
-    return notes
+    return [*notes, *plan.order.shares.notes]

@@ -1,24 +1,19 @@
-"""Targets: the wanted share of every group, as a pure function of group counts and epoch.
-
-Shares are kept as exact ratios wherever the formula is rational, so that a quota that is a whole number stays whole.
-Formulas that take roots or powers are rounded to 12 significant digits, so that they are the same on every platform.
-"""
+"""The targets by name: natural, uniform and everything between, capped, explicit, on schedule."""
 
 from __future__ import annotations
 
 import inspect
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from .errors import Infeasible
+from ..errors import Infeasible
+from .target import Number, Target, fraction, require, rounded
 
 __all__ = [
-    "Target",
     "blend",
     "capped",
     "effective_number",
@@ -28,72 +23,11 @@ __all__ = [
     "repeat_factor",
     "resolve",
     "schedule",
+    "temperature",
     "uniform",
 ]
 
-Number = int | float | Fraction
-Formula = Callable[..., Sequence[Number]]
 _SUM_TOLERANCE = 1e-6  # how far shares that somebody typed may be from 1; they are then divided by their sum
-
-
-@dataclass(frozen=True)
-class Target:
-    """A formula with its arguments; made by the functions of this module, or by `resolve` from what a user passes.
-
-    Args:
-        formula: a module-level function `(counts, names, epoch, *arguments)` giving relative weights, one a group.
-        arguments: its further arguments.
-        settles_at: the epoch from which the shares no longer change; 0 for constant ones, None for never.
-        shown: how the target is written in summaries.
-    """
-
-    formula: Formula
-    arguments: tuple[Any, ...]
-    shown: str
-    settles_at: int | None = 0
-
-    def shares(self, counts: Any, epoch: int = 0, *, names: Sequence[Hashable] | None = None) -> np.ndarray:
-        """The wanted shares, float64 (groups,), summing to 1.
-
-        Args:
-            counts: samples in each group.
-            epoch: for targets that move.
-            names: the groups' labels, for messages and for targets given by label; numbers if left out.
-
-        Raises:
-            Infeasible: the target cannot be met by these groups.
-
-        Example:
-            >>> power(0.5).shares([4, 1]).round(3).tolist()
-            [0.667, 0.333]
-        """
-        weights = self.exact(counts, epoch, names=names)
-        total = sum(weights)
-        return np.array([weight / total for weight in weights])
-
-    def exact(self, counts: Any, epoch: int = 0, *, names: Sequence[Hashable] | None = None) -> list[int]:
-        """The wanted shares as whole numbers in exact proportion, one a group."""
-        counts = [int(count) for count in counts]
-        names = range(len(counts)) if names is None else names
-        weights = self.formula(counts, names, epoch, *self.arguments)
-        if len(weights) != len(counts):
-            raise Infeasible(
-                f"{self.shown} gave {len(weights)} shares for {len(counts)} groups", "give one share a group"
-            )
-        for name, count, weight in zip(names, counts, weights, strict=True):
-            if not 0 <= weight < math.inf:
-                raise Infeasible(f"{self.shown} gives group {name!r} the share {weight}", "give shares of 0 or more")
-            if weight > 0 and count == 0:
-                raise Infeasible(
-                    f"{self.shown} gives group {name!r} the share {float(weight):g} but it has 0 samples",
-                    "give empty groups no share, or leave them out",
-                )
-        if not any(weights):
-            raise Infeasible(f"{self.shown} gives all {len(counts)} groups no share", "give one of them a share")
-        return _whole(weights)
-
-    def __repr__(self) -> str:
-        return self.shown
 
 
 def resolve(target: Any) -> Target:
@@ -154,8 +88,8 @@ def blend(alpha: Number) -> Target:
         >>> blend(0.5).shares([3, 1]).tolist()
         [0.625, 0.375]
     """
-    _require(0 <= alpha <= 1, f"alpha is {alpha}", "pass a number from 0 (natural) to 1 (uniform)")
-    return Target(_blend, (_fraction(alpha),), f"blend({alpha})")
+    require(0 <= alpha <= 1, f"alpha is {alpha}", "pass a number from 0 (natural) to 1 (uniform)")
+    return Target(_blend, (fraction(alpha),), f"blend({alpha})")
 
 
 def power(q: Number) -> Target:
@@ -168,8 +102,21 @@ def power(q: Number) -> Target:
         >>> power(0.5).shares([9, 1]).tolist()
         [0.75, 0.25]
     """
-    _require(0 <= q <= 1, f"q is {q}", "pass a number from 0 (class-balanced) to 1 (instance-balanced)")
+    require(0 <= q <= 1, f"q is {q}", "pass a number from 0 (class-balanced) to 1 (instance-balanced)")
     return Target(_power, (q,), f"power({q})")
+
+
+def temperature(degree: Number) -> Target:
+    """Shares proportional to `size ** (1 / T)`: T = 1 is natural, the larger T the more even.
+
+    The multilingual mixtures of mT5 (Xue et al. 2021, section 3.2); `power(1 / T)` under the name it has there.
+
+    Example:
+        >>> temperature(2).shares([9, 1]).tolist()
+        [0.75, 0.25]
+    """
+    require(degree >= 1, f"the temperature is {degree}", "pass 1 (natural) or more")
+    return Target(_power, (float(1 / fraction(degree)),), f"temperature({degree})")
 
 
 def effective_number(beta: float) -> Target:
@@ -182,7 +129,7 @@ def effective_number(beta: float) -> Target:
         >>> effective_number(0.5).shares([2, 1]).round(4).tolist()
         [0.5714, 0.4286]
     """
-    _require(0 <= beta < 1, f"beta is {beta}", "pass a number from 0 up to, not including, 1, such as 0.999")
+    require(0 <= beta < 1, f"beta is {beta}", "pass a number from 0 up to, not including, 1, such as 0.999")
     return Target(_effective_number, (beta,), f"effective_number({beta})")
 
 
@@ -195,7 +142,7 @@ def repeat_factor(threshold: float) -> Target:
         >>> repeat_factor(0.25).shares([15, 1]).round(4).tolist()
         [0.8824, 0.1176]
     """
-    _require(0 <= threshold <= 1, f"threshold is {threshold}", "pass a natural share, from 0 to 1, such as 0.001")
+    require(0 <= threshold <= 1, f"threshold is {threshold}", "pass a natural share, from 0 to 1, such as 0.001")
     return Target(_repeat_factor, (threshold,), f"repeat_factor({threshold})")
 
 
@@ -213,10 +160,10 @@ def capped(max_passes: Number, *, budget: int | None = None) -> Target:
         >>> capped(2).shares([90, 10]).tolist()
         [0.8, 0.2]
     """
-    _require(max_passes > 0, f"max_passes is {max_passes}", "pass a number above 0")
-    _require(budget is None or budget >= 1, f"budget is {budget}", "pass a number of samples, 1 or more")
+    require(max_passes > 0, f"max_passes is {max_passes}", "pass a number above 0")
+    require(budget is None or budget >= 1, f"budget is {budget}", "pass a number of samples, 1 or more")
     shown = f"capped({max_passes})" if budget is None else f"capped({max_passes}, budget={budget})"
-    return Target(_capped, (_fraction(max_passes), budget), shown)
+    return Target(_capped, (fraction(max_passes), budget), shown)
 
 
 def explicit(shares: Mapping[Any, Number]) -> Target:
@@ -232,10 +179,10 @@ def explicit(shares: Mapping[Any, Number]) -> Target:
         [0.3, 0.7]
     """
     total = math.fsum(shares.values())
-    _require(bool(shares), "no shares are given", "give every group a share")
+    require(bool(shares), "no shares are given", "give every group a share")
     for name, share in shares.items():
-        _require(math.isfinite(share) and share >= 0, f"{name!r} has share {share}", "give shares of 0 or more")
-    _require(
+        require(math.isfinite(share) and share >= 0, f"{name!r} has share {share}", "give shares of 0 or more")
+    require(
         abs(total - 1) <= _SUM_TOLERANCE,
         f"the shares sum to {total:g}, not to 1",
         "divide each by their sum",
@@ -259,14 +206,14 @@ def schedule(start: Any, end: Any, *, epochs: int, shape: str | Callable[[float]
         >>> schedule("natural", "uniform", epochs=2).shares([3, 1], epoch=1).tolist()
         [0.625, 0.375]
     """
-    _require(epochs >= 1, f"epochs is {epochs}", "pass 1 or more")
-    _require(
+    require(epochs >= 1, f"epochs is {epochs}", "pass 1 or more")
+    require(
         callable(shape) or shape in ("linear", "cosine"),
         f"no shape is called {shape!r}",
         "pass 'linear', 'cosine' or a function",
     )
     first, last = resolve(start), resolve(end)
-    _require(
+    require(
         first.settles_at is not None and last.settles_at is not None,
         "a schedule between functions of the epoch never settles",
         "write one function(counts, epoch) for the whole way",
@@ -281,32 +228,10 @@ def schedule(start: Any, end: Any, *, epochs: int, shape: str | Callable[[float]
     )
 
 
-def _require(holds: bool, fact: str, way_out: str) -> None:
-    if not holds:
-        raise Infeasible(fact, way_out)
-
-
-def _fraction(value: Number) -> Fraction:
-    """The decimal that was written: 0.3 is 3/10, not the nearest binary fraction."""
-    return Fraction(repr(float(value))) if isinstance(value, (float, np.floating)) else Fraction(value)
-
-
-def _whole(weights: Sequence[Number]) -> list[int]:
-    if all(isinstance(weight, int) for weight in weights):
-        return list(weights)  # type: ignore[arg-type]
-    fractions = [_fraction(weight) for weight in weights]
-    common = math.lcm(*{fraction.denominator for fraction in fractions})
-    return [fraction.numerator * (common // fraction.denominator) for fraction in fractions]
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.12g}")
-
-
 def _power(counts: Sequence[int], names: Any, epoch: int, q: Number) -> Sequence[Number]:
     if q in (0, 1):
         return [count if q else int(count > 0) for count in counts]
-    return [_rounded(count ** float(q)) if count else 0 for count in counts]
+    return [rounded(count ** float(q)) if count else 0 for count in counts]
 
 
 def _blend(counts: Sequence[int], names: Any, epoch: int, alpha: Fraction) -> Sequence[Number]:
@@ -318,12 +243,12 @@ def _blend(counts: Sequence[int], names: Any, epoch: int, alpha: Fraction) -> Se
 def _effective_number(counts: Sequence[int], names: Any, epoch: int, beta: float) -> Sequence[Number]:
     if beta == 0:
         return counts
-    return [_rounded(n * (1 - beta) / -math.expm1(n * math.log(beta))) if n else 0 for n in counts]
+    return [rounded(n * (1 - beta) / -math.expm1(n * math.log(beta))) if n else 0 for n in counts]
 
 
 def _repeat_factor(counts: Sequence[int], names: Any, epoch: int, threshold: float) -> Sequence[Number]:
     total = sum(counts)
-    return [_rounded(n * max(1.0, math.sqrt(threshold * total / n))) if n else 0 for n in counts]
+    return [rounded(n * max(1.0, math.sqrt(threshold * total / n))) if n else 0 for n in counts]
 
 
 def _capped(
@@ -374,10 +299,10 @@ def _schedule(
 ) -> Sequence[Number]:
     way = Fraction(min(epoch, epochs), epochs)
     if shape == "cosine":
-        way = _fraction(_rounded(0.5 - 0.5 * math.cos(math.pi * way)))
+        way = fraction(rounded(0.5 - 0.5 * math.cos(math.pi * way)))
     elif callable(shape):
-        way = _fraction(_rounded(float(shape(float(way)))))
-        _require(0 <= way <= 1, f"the shape gives {float(way):g} at epoch {epoch}", "give values from 0 to 1")
+        way = fraction(rounded(float(shape(float(way)))))
+        require(0 <= way <= 1, f"the shape gives {float(way):g} at epoch {epoch}", "give values from 0 to 1")
     first, last = start.exact(counts, epoch, names=names), end.exact(counts, epoch, names=names)
     to_first, to_last = (1 - way) * sum(last), way * sum(first)
     return [to_first * a + to_last * b for a, b in zip(first, last, strict=True)]
@@ -389,7 +314,7 @@ def _called(
     given = function(np.array(counts)) if takes == 1 else function(np.array(counts), epoch)
     shares = [float(share) for share in given]
     total = sum(shares)
-    _require(
+    require(
         not math.isfinite(total) or abs(total - 1) <= _SUM_TOLERANCE,
         f"the target function's shares sum to {total:g} at epoch {epoch}, not to 1",
         "divide them by their sum",

@@ -1,0 +1,55 @@
+"""One evaluation of exponentially tilted weights: their sum by attribute, and its derivatives."""
+
+from __future__ import annotations
+
+import math
+
+from .compile import kernel
+
+__all__ = ["tilt"]
+
+
+@kernel(
+    "float64(float64[::1], float64[::1], float64[::1], int64[::1], int64[::1], float64[::1], float64[::1], float64[:, ::1])"
+)
+def tilt(multipliers, base, cap, starts, attributes, weights, sums, curvature):
+    """Weights `min(cap, base * exp(sum of the multipliers of its attributes))`, and what they sum to by attribute.
+
+    Args:
+        multipliers: one an attribute.
+        base, cap: one an item: its weight before, and the most it may become (infinity for no bound).
+        starts, attributes: the attributes of item i are `attributes[starts[i]:starts[i + 1]]`.
+        weights: out; one an item.
+        sums: out; the sum of weights by attribute.
+        curvature: out; the derivative of the sums by the multipliers, upper triangle and mirrored.
+
+    Returns:
+        The integral of the weights along their exponents: the convex function whose gradient is `sums`.
+    """
+    sums[:] = 0.0
+    curvature[:] = 0.0
+    total = 0.0
+    for item in range(base.size):
+        first, last = starts[item], starts[item + 1]
+        exponent = 0.0
+        for place in range(first, last):
+            exponent += multipliers[attributes[place]]
+        weight = base[item] * math.exp(min(exponent, 700.0))
+        free = weight < cap[item]
+        if free:
+            total += weight
+        else:
+            weight = cap[item]
+            if weight > 0.0:
+                total += weight * (1.0 + exponent - math.log(weight / base[item]))
+        weights[item] = weight
+        for place in range(first, last):
+            one = attributes[place]
+            sums[one] += weight
+            if free:
+                for further in range(place, last):
+                    curvature[one, attributes[further]] += weight
+    for one in range(sums.size):  # attributes of an item ascend, so only the upper triangle was filled
+        for other in range(one):
+            curvature[one, other] = curvature[other, one]
+    return total

@@ -1,0 +1,146 @@
+"""Groups within groups within groups: so many of each level in every batch, all of them in turn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..groups import Groups
+from ..kernels.levels import descend
+from .dealt import Dealt
+from .protocol import Order, fingerprint_of, take_from_batches
+from .shares import Shares, group_rates
+
+__all__ = ["Hierarchical", "Levels"]
+
+Path = tuple[Hashable, ...]  # the labels on the way to a node, from the outside in
+
+
+@dataclass(frozen=True)
+class Levels:
+    """A tree of groups: level 0 is the root, whose branches are the outermost groups; the last level's are the samples.
+
+    Attributes:
+        groups: the innermost groups, named by the tuple of labels on the way to them.
+        names: level by level the names of its nodes, from level 1 on.
+        firsts: level by level the first branch of every node, and the end of the last; int64.
+        offsets: where each level begins in `firsts`.
+    """
+
+    groups: Groups
+    names: tuple[list[Path], ...]
+    firsts: np.ndarray
+    offsets: np.ndarray
+
+    @classmethod
+    def of(cls, parts: Sequence[Groups]) -> Levels:
+        """The tree of several groupings of one dataset, the outermost first."""
+        groups = Groups.combine(*parts) if len(parts) > 1 else parts[0]
+        below: list[Path] = [name if len(parts) > 1 else (name,) for name in groups.names]  # type: ignore[misc]
+        by_level, names = [groups.starts], [below]
+        for depth in range(len(parts) - 1, -1, -1):
+            counts: dict[Path, int] = {}
+            for name in below:  # cells are sorted by the first label, then the second: branches of a node lie together
+                counts[name[:depth]] = counts.get(name[:depth], 0) + 1
+            by_level.append(np.cumsum([0, *counts.values()]))
+            below = list(counts)
+            names.append(below)
+        firsts = by_level[::-1]
+        offsets = np.cumsum([0, *(level.size for level in firsts[:-1])])
+        return cls(groups, tuple(names[-2::-1]), np.concatenate(firsts).astype(np.int64), offsets.astype(np.int64))
+
+    def branches(self, level: int) -> np.ndarray:
+        """How many branches every node of a level has."""
+        end = self.firsts.size if level + 1 == self.offsets.size else self.offsets[level + 1]
+        counts: np.ndarray = np.diff(self.firsts[self.offsets[level] : end])
+        return counts
+
+    def nodes_of(self, samples: np.ndarray) -> list[np.ndarray]:
+        """Level by level, from level 1 on, the node that each of these samples is under."""
+        nodes = [np.asarray(self.groups.group_of(samples))]
+        for level in range(len(self.names) - 1, 0, -1):
+            upper = np.repeat(np.arange(self.branches(level).size), self.branches(level))
+            nodes.append(upper[nodes[-1]])
+        return nodes[::-1]
+
+
+class Hierarchical:
+    """Every batch takes `per[0]` outermost groups, `per[1]` groups of each, and so on down to `per[-1]` samples.
+
+    Every node passes through its branches: after any number of visits each branch came floor or ceil of its even share.
+
+    Args:
+        levels: the tree.
+        per: branches taken at each level.
+        shares: what that makes the shares of the innermost groups.
+        outermost: deals the outermost groups where their shares are not even; None where they pass in turn too.
+        seed: 0 to 2^64 - 1.
+    """
+
+    epoch_batches = 1  # its shares never move
+
+    def __init__(self, levels: Levels, per: Sequence[int], shares: Shares, outermost: Dealt | None, seed: int) -> None:
+        self.levels = levels
+        self.per = tuple(per)
+        self.shares = shares
+        self.outermost = outermost
+        self.seed = seed
+        self.groups = levels.groups
+        self.window = math.prod(per)
+        self.per_ticket = self.per[-1]
+        self.tickets = self.window // self.per_ticket
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What decides the sequence: see `Order`."""
+        outermost = "even" if self.outermost is None else fingerprint_of(self.outermost.identity)
+        return {
+            "draw": "exact", "order": "hierarchical", "groups": self.groups.digest, "per": str(self.per),
+            "levels": fingerprint_of({"firsts": str(self.levels.firsts.tolist())}),
+            "outermost": outermost, "seed": str(self.seed),
+        }  # fmt: skip
+
+    def batches(self, first: int, stride: int, count: int) -> np.ndarray:
+        """Micro-batches first, first + stride, ...: sample indices, int64 (count, window)."""
+        return self.windows(first + stride * np.arange(count))
+
+    def windows(self, numbers: np.ndarray) -> np.ndarray:
+        """Micro-batches of these numbers, ascending: sample indices, int64 (numbers, window)."""
+        if self.outermost is None:
+            nodes, visits, level = np.zeros((numbers.size, 1), np.int64), np.ascontiguousarray(numbers[:, None]), 0
+        else:
+            dealing = self.outermost.dealing(numbers, draws=True)
+            nodes, visits, level = dealing.groups, dealing.draws, 1
+        slots = np.empty((numbers.size, self.window), np.int64)
+        descend(
+            nodes,
+            visits,
+            level,
+            np.array(self.per),
+            self.levels.firsts,
+            self.levels.offsets,
+            np.uint64(self.seed),
+            slots,
+        )
+        return slots if self.groups.index is None else self.groups.index[slots].astype(np.int64)
+
+    def take(self, start: int, stop: int) -> np.ndarray:
+        """The samples at places start..stop-1 of the sequence."""
+        return take_from_batches(self, start, stop)
+
+    def rates(self, samples: np.ndarray, epoch: int = 0) -> np.ndarray:
+        """The expected share of the sequence that each of these samples is, float64."""
+        return group_rates(self.groups, self.shares, samples, epoch)
+
+    @property
+    def children(self) -> Mapping[int, Order]:
+        """Every group is shuffled by itself."""
+        return {}
+
+    @property
+    def dealt(self) -> None:
+        """None: groups come in turn, level by level, not dealt by shares."""
+        return None

@@ -1,0 +1,90 @@
+"""Multi-task training with one task a micro-batch, or a step."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from ..errors import Infeasible
+from ..groups import Groups
+from ..targets import resolve
+from .position import Plan
+from .tasks import TaskPlan, Unit
+
+__all__ = ["alternating"]
+
+
+def alternating(
+    tasks: Mapping[Any, Plan],
+    *,
+    target: Any = "natural",
+    unit: Unit = "batch",
+    same_dataset: bool = False,
+    named: bool = False,
+    epoch: int | Literal["natural"] = "natural",
+) -> TaskPlan:
+    """Micro-batches of one task each, in shares that hold at every moment; every task keeps its own plan and batch size.
+
+    The k-th turn of a task is the k-th micro-batch of its plan. After any number of turns every task is within one turn of
+    its share where the shares repeat within 65,536 turns (Tijdeman 1980) or there are no more than three tasks, and within
+    `plan.bound`, 1.68 at most, for any others. Shares are of micro-batches.
+
+    Args:
+        tasks: a plan a task, by name.
+        target: the shares: "natural" is proportional to the length of each task's own epoch, "uniform" is strict round
+            robin, a mapping is explicit, `targets.temperature(T)` lies between.
+        unit: "batch": every micro-batch has its task; "step": every global batch, so that all ranks and accumulated
+            micro-batches of an optimizer step are of one task.
+        same_dataset: all plans number the samples of one dataset. Otherwise indices address the concatenation of the tasks'
+            datasets in the order given, and `plan.locate(indices)` tells them apart.
+        named: samplers yield (task, number in the task's dataset) pairs in place of indices.
+        epoch: "natural" (as many micro-batches as the tasks' own epochs have in all) or a number of micro-batches.
+
+    Raises:
+        Infeasible: no tasks, something that is no plan, a target that moves, or plans that cannot share a dataset.
+
+    Example:
+        >>> import batchwright as bw
+        >>> plan = bw.alternating({"tag": bw.shuffled(40, 4), "parse": bw.shuffled(60, 3)}, target="uniform")
+        >>> [(plan.task_of(t), len(plan[t])) for t in range(3)]
+        [('tag', 4), ('parse', 3), ('tag', 4)]
+    """
+    if not tasks:
+        raise Infeasible("there are 0 tasks", "pass at least one plan by its task's name")
+    for name, plan in tasks.items():
+        if not isinstance(plan, Plan):
+            raise Infeasible(
+                f"task {name!r} is of type {type(plan).__name__}",
+                "pass a plan, such as balanced(labels, batch_size=...) or shuffled(n, batch_size=...)",
+            )
+    if unit not in ("batch", "step"):
+        raise Infeasible(f"unit is {unit!r}", "pass 'batch' or 'step'")
+    lengths = [plan.epoch_length() for plan in tasks.values()]
+    wanted = resolve(target)
+    if wanted.settles_at != 0:
+        raise Infeasible(
+            f"the target {wanted} moves with the epoch", "pass one whose shares stay, turns go on for ever"
+        )
+    weights = wanted.exact(lengths, names=list(tasks))
+    sizes = {name: plan.groups.sample_count for name, plan in tasks.items()}
+    groups = Groups.from_sizes(sizes)
+    starts = groups.starts[:-1].tolist()
+    if same_dataset:
+        if len(set(sizes.values())) > 1:
+            raise Infeasible(f"the tasks' plans are of datasets of {sizes} samples", "pass plans over one dataset")
+        groups = Groups.from_sizes({"all": max(sizes.values())})
+        starts = [0] * len(sizes)
+    batches = sum(lengths) if epoch == "natural" else operator.index(epoch)
+    if batches < 1:
+        raise Infeasible(f"epoch is {batches} micro-batches", "pass 1 or more")
+    return TaskPlan(
+        dict(tasks),
+        weights,
+        groups=groups,
+        starts=starts,
+        unit=unit,
+        named=named,
+        epoch_batches=batches,
+        target=wanted.shown,
+    )

@@ -1,0 +1,128 @@
+"""So many categories, so many classes of each, so many samples of each of those."""
+
+from __future__ import annotations
+
+import operator
+import warnings
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any, Literal
+
+import numpy as np
+
+from ..errors import Infeasible, PoorWarning
+from ..groups import Groups
+from ..orders import Dealt, Hierarchical, Levels
+from ..orders.shares import TargetShares
+from ..targets import explicit, resolve
+from .build import checked, epoch_length
+from .fixed import FixedPlan
+
+__all__ = ["hierarchical"]
+
+
+def hierarchical(
+    levels: Sequence[Any],
+    per: Sequence[int],
+    *,
+    target: Any = "uniform",
+    epoch: int | Literal["natural", "largest", "smallest"] = "natural",
+    distinct: bool = False,
+    seed: int = 0,
+) -> FixedPlan:
+    """Batches of P categories with Q classes of each and M samples of each of those; any number of levels.
+
+    Every node of the tree passes through its branches in turn, in a fresh order each pass: after any number of batches a
+    class has been present within one appearance of any other of its category, a category within one of any other (where the
+    target is uniform), and every sample of a class has been drawn within once of any other.
+
+    Args:
+        levels: columns of labels (or `Groups`), the outermost level first: `[category, class_]`. A class is told apart by
+            all its labels from the outside in, so the same name in two categories is two classes.
+        per: how many of each level a batch takes, and samples last: `[P, Q, M]`, one more than there are levels.
+        target: the shares of the outermost level. Other than "uniform" they are dealt, exact in every batch.
+        epoch: as for `balanced`.
+        distinct: refuse a plan in which a class must repeat a sample within a batch.
+        seed: 0 to 2^64 - 1.
+
+    Raises:
+        Infeasible: fewer categories, or a category with fewer classes, than a batch takes; a category due more than once a
+            batch.
+
+    Warns:
+        PoorWarning: a class has fewer samples than a batch takes, so they repeat.
+
+    Example:
+        >>> import batchwright as bw
+        >>> category, class_ = list("aaaabbbbcccc"), [0, 0, 1, 1] * 3
+        >>> plan = bw.hierarchical([category, class_], per=[2, 2, 1])
+        >>> len(plan[7]), len({category[i] for i in plan[7]}), len({(category[i], class_[i]) for i in plan[7]})
+        (4, 2, 4)
+    """
+    counts = [operator.index(count) for count in per]
+    if not levels or len(counts) != len(levels) + 1:
+        raise Infeasible(
+            f"there are {len(levels)} levels and {len(counts)} counts",
+            "pass one count a level, and one for the samples",
+        )
+    if min(counts) < 1:
+        raise Infeasible(f"per is {counts}", "pass counts of 1 or more")
+    batch_size, _, seed = checked(int(np.prod(counts)), 1, seed)
+    parts = [level if isinstance(level, Groups) else Groups.from_labels(level) for level in levels]
+    tree = Levels.of(parts)
+    _check_branches(tree, counts, distinct)
+    wanted, sizes = resolve(target), _sizes(tree)
+    categories = Groups.from_sizes(sizes)
+    outer = TargetShares(wanted, categories)
+    outermost = None
+    if wanted.shown != "uniform()":
+        if outer.settles_at != 0:
+            raise Infeasible(f"the target {wanted} moves", "pass one that stays; levels pass in turn for ever")
+        if outer.of(0).max() * counts[0] > 1 + 1e-9:
+            most = int(outer.of(0).argmax())
+            raise Infeasible(
+                f"{categories.names[most]!r} is due {outer.of(0)[most] * counts[0]:g} times in a batch of {counts[0]}",
+                f"pass a share of at most {1 / counts[0]:g}, or take fewer at once",
+            )
+        outermost = Dealt(categories, outer, window=counts[0], seed=seed)
+    shares = TargetShares(_leaf_shares(tree, outer), tree.groups)
+    order = Hierarchical(tree, counts, shares, outermost, seed)
+    return FixedPlan(order, epoch_batches=epoch_length(tree.groups, shares, batch_size, epoch))
+
+
+def _sizes(tree: Levels) -> dict[Any, int]:
+    """Samples in every outermost group."""
+    sizes = dict.fromkeys((name[0] for name in tree.names[0]), 0)
+    for name, size in zip(tree.names[-1], tree.groups.sizes.tolist(), strict=True):
+        sizes[name[0]] += size
+    return sizes
+
+
+def _leaf_shares(tree: Levels, outer: TargetShares) -> Any:
+    """What even turns below the outermost level make of its shares: one part of the node's share a branch."""
+    exact = outer.exact(0)
+    parts = [Fraction(share, sum(exact)) for share in exact]
+    for level in range(1, len(tree.names)):
+        branches = tree.branches(level).tolist()
+        parts = [part / count for part, count in zip(parts, branches, strict=True) for _ in range(count)]
+    return explicit(dict(zip(tree.groups.names, parts, strict=True)))
+
+
+def _check_branches(tree: Levels, counts: Sequence[int], distinct: bool) -> None:
+    for level, count in enumerate(counts):
+        branches = tree.branches(level)
+        short = np.flatnonzero(branches < count)
+        if not short.size:
+            continue
+        names = tree.names[level - 1] if level else [("the dataset",)]
+        name, has = names[int(short[0])], int(branches[short[0]])
+        shown = " / ".join(map(str, name))
+        if level < len(counts) - 1 or not has:
+            raise Infeasible(
+                f"{shown!r} has {has} groups or samples below it, a batch takes {count}",
+                f"take {int(branches.min())} at most, or leave such groups out",
+            )
+        fact = f"{shown!r} has {has} samples, a batch takes {count} ({short.size} such groups)"
+        if distinct:
+            raise Infeasible(f"{fact}, and distinct samples were asked for", "take fewer, or pass distinct=False")
+        warnings.warn(f"samples repeat within a batch: {fact}", PoorWarning, stacklevel=3)

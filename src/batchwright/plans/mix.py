@@ -1,0 +1,113 @@
+"""Mixtures: several sources in one stream of batches, to any depth."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping, Sized
+from typing import Any, Literal
+
+import numpy as np
+
+from ..errors import Infeasible
+from ..groups import Groups
+from ..orders import Dealt, Mixed, Order
+from ..orders.shares import TargetShares
+from ..targets import natural, resolve
+from .build import check_quotas, checked, epoch_length
+from .fixed import FixedPlan
+from .position import Plan
+
+__all__ = ["mixed"]
+
+
+def mixed(
+    sources: Mapping[Any, Any],
+    batch_size: int,
+    *,
+    target: Any = "natural",
+    per_source: int = 1,
+    epoch: int | Literal["natural", "largest", "smallest"] = "natural",
+    distinct: bool = False,
+    seed: int = 0,
+) -> FixedPlan:
+    """Batches that take exactly their share from each of several sources, each of which may be balanced or mixed itself.
+
+    Indices address the `torch.utils.data.ConcatDataset` of the sources' datasets, in the order given;
+    `plan.locate(indices)` gives (source names, numbers within the source). A source is never exhausted: when all its
+    samples were seen it goes on with its next pass, and `plan.summary()` says how many passes an epoch makes through each.
+
+    Args:
+        sources: by name: a number of samples, or anything that has a length (a dataset, a column of labels) or `Groups`, to
+            be shuffled; or a plan of fixed-size micro-batches, or an order, that is followed as it is. Shares inside such a
+            source are exact over its own micro-batches: give it its quota as batch size to have them exact in every batch.
+        batch_size: samples in every micro-batch.
+        target: the wanted shares of the sources, as for `balanced`: "natural" is proportional to their sizes,
+            `targets.temperature(T)` flattens that, `targets.capped(passes)` bounds repetition, a mapping is explicit.
+        per_source: samples of a source come in runs of this many consecutive draws.
+        epoch: "natural" (as many samples as all sources have), "largest" / "smallest" (until the largest / smallest source
+            has been seen once), or a number of micro-batches.
+        distinct: refuse a plan in which a source is smaller than what a micro-batch takes of it.
+        seed: 0 to 2^64 - 1; a source that is a plan keeps its own.
+
+    Raises:
+        Infeasible: no sources, a source that is nothing of the above, or a target that cannot be met.
+
+    Warns:
+        PoorWarning: a source is smaller than its quota, so its samples repeat within a micro-batch.
+
+    Example:
+        >>> import batchwright as bw
+        >>> rare = bw.balanced(["cat"] * 90 + ["dog"] * 10, batch_size=4)
+        >>> plan = bw.mixed({"web": 1000, "rare": rare}, batch_size=8, target={"web": 0.5, "rare": 0.5})
+        >>> int((plan[7] >= 1000).sum()), int((plan[7] >= 1090).sum())  # rare ones, and dogs among them
+        (4, 2)
+    """
+    batch_size, per_source, seed = checked(batch_size, per_source, seed)
+    if not sources:
+        raise Infeasible("a mixture of 0 sources", "pass at least one source")
+    sizes: dict[Any, int] = {}
+    children: dict[int, Order] = {}
+    for number, (name, source) in enumerate(sources.items()):
+        sizes[name], child = source_of(name, source)
+        if child is not None:
+            children[number] = child
+    groups = Groups.from_sizes(sizes)
+    shares = TargetShares(resolve(target), groups)
+    check_quotas(groups, shares, batch_size, per_source, "exact", distinct)
+    length = epoch_length(groups, shares, batch_size, epoch)
+    dealt = Dealt(groups, shares, window=batch_size, per_ticket=per_source, seed=seed, epoch_batches=length)
+    return FixedPlan(Mixed(dealt, children) if children else dealt, epoch_batches=length)
+
+
+def source_of(name: Any, source: Any) -> tuple[int, Order | None]:
+    """How many samples a source of a mixture has, and its order if it has one of its own."""
+    if isinstance(source, FixedPlan):
+        return source.groups.sample_count, source.order
+    if isinstance(source, Order):
+        return source.groups.sample_count, source
+    if isinstance(source, Groups):
+        if source.grouped_count == source.sample_count:
+            return source.sample_count, None
+        return source.sample_count, _grouped_only(source)
+    if isinstance(source, Plan):
+        raise Infeasible(
+            f"source {name!r} is a plan whose micro-batches differ in size, it has no endless order to draw from",
+            "mix the orders, and cut the mixture: pass order=mixed(...) to the plan by lengths",
+        )
+    if isinstance(source, Sized):
+        return len(source), None
+    try:
+        return operator.index(source), None
+    except TypeError:
+        raise Infeasible(
+            f"source {name!r} is of type {type(source).__name__}",
+            "pass a number of samples, something that has a length, Groups, a plan or an order",
+        ) from None
+
+
+def _grouped_only(groups: Groups) -> Order:
+    """A shuffle of the samples that are in a group."""
+    assert groups.index is not None  # contiguous groups hold every sample
+    index = np.sort(groups.index)
+    one = Groups(["grouped"], np.array([0, index.size]), index, groups.sample_count)
+    return Dealt(one, TargetShares(natural(), one), window=1)

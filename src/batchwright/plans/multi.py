@@ -1,0 +1,190 @@
+"""Samples with several labels at once: weights that bring every label's rate to its target."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from ..errors import Infeasible
+from ..kernels.hashing import child_key
+from ..targets import resolve
+from ..targets.tilting import tilted
+from .build import by_weight, checked
+from .fixed import FixedPlan
+
+__all__ = ["Rates", "multilabel", "multilabel_weights"]
+
+_WORST_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Weights for samples with several labels, and the rate of every label they lead to; `print` it.
+
+    Attributes:
+        weights: float64, one a sample, of mean 1: how often it is drawn while as many are drawn as there are samples.
+        names: the labels.
+        natural: the rate of every label among the samples.
+        wanted: its target.
+        reached: its expected rate in what is sampled.
+    """
+
+    weights: np.ndarray
+    names: list[Hashable]
+    natural: np.ndarray
+    wanted: np.ndarray
+    reached: np.ndarray
+
+    def __str__(self) -> str:
+        head = f"{'label':<20}{'natural':>12}{'wanted':>12}{'reached':>12}"
+        rows = zip(self.names, self.natural, self.wanted, self.reached, strict=True)
+        return "\n".join([head, *(f"{str(name)[:19]:<20}{a:>12.6f}{b:>12.6f}{c:>12.6f}" for name, a, b, c in rows)])
+
+
+def multilabel_weights(labels: Any, *, target: Any = "uniform", max_repeats: float = 10) -> Rates:
+    """The weights nearest to equal ones under which every label's rate is as close as can be to its target.
+
+    Nearest in relative entropy: samples are weighted by `exp(sum of a multiplier for each of their labels)`, none above
+    `max_repeats` times the mean. This is exponential tilting, or raking over label indicators.
+
+    Args:
+        labels: the labels of every sample: a scipy sparse matrix or a two-dimensional array (samples x labels, not 0 where
+            the label holds), or a list of lists of labels.
+        target: the wanted rate of every label, as a mapping from label (column number for matrices) to the share of
+            samples that carry it; or any other target, whose shares are taken of as many labels a sample as there are now.
+        max_repeats: how often a sample may be drawn, on average, while as many samples are drawn as there are.
+
+    Raises:
+        Infeasible: no labels at all, a rate outside 0 to 1, or a label that no sample carries.
+
+    Example:
+        >>> rates = multilabel_weights([["cat"], ["cat", "dog"], ["cat"], []], target={"cat": 0.75, "dog": 0.5})
+        >>> rates.reached.round(6).tolist(), rates.weights.round(3).tolist()
+        ([0.75, 0.5], [0.5, 2.0, 0.5, 1.0])
+    """
+    names, starts, attributes = _incidence(labels)
+    samples = starts.size - 1
+    counts = np.bincount(attributes, minlength=len(names))
+    if not samples or not len(names):
+        raise Infeasible(f"there are {samples} samples with {len(names)} labels", "pass one of each at least")
+    if not max_repeats >= 1:
+        raise Infeasible(f"max_repeats is {max_repeats}", "pass 1 or more")
+    wanted = _wanted(names, counts, samples, target)
+    cell, first, sizes = _cells(starts, attributes)
+    spans = np.diff(starts)[first]
+    cell_starts = np.concatenate([[0], np.cumsum(spans)])
+    within = np.arange(cell_starts[-1]) - np.repeat(cell_starts[:-1], spans)
+    natural = sizes / samples
+    found = tilted(
+        natural, natural * max_repeats, cell_starts, attributes[np.repeat(starts[first], spans) + within], wanted
+    )
+    weights = np.array([float(f"{weight:.12g}") for weight in (found.shares / natural).tolist()])[cell]
+    return Rates(weights, names, counts / samples, wanted, found.reached)
+
+
+def multilabel(
+    labels: Any,
+    batch_size: int,
+    *,
+    target: Any = "uniform",
+    max_repeats: float = 10,
+    epoch: int | Literal["natural"] = "natural",
+    seed: int = 0,
+) -> FixedPlan:
+    """Batches from samples with several labels each, every label at its wanted rate as nearly as can be.
+
+    `multilabel_weights` finds how often each sample is to come (and reports the rate every label reaches); samples are then
+    dealt so that each comes floor or ceil of that.
+
+    Args:
+        labels: see `multilabel_weights`.
+        batch_size: samples in every micro-batch.
+        target: see `multilabel_weights`.
+        max_repeats: see `multilabel_weights`.
+        epoch: "natural" or a number of micro-batches.
+        seed: 0 to 2^64 - 1.
+
+    Example:
+        >>> import batchwright as bw
+        >>> plan = bw.multilabel([["a"], ["a", "b"], ["a"], []] * 25, 8, target={"a": 0.75, "b": 0.5})
+        >>> int((plan[3] % 4 == 1).sum())
+        4
+    """
+    batch_size, _, seed = checked(batch_size, 1, seed)
+    rates = multilabel_weights(labels, target=target, max_repeats=max_repeats)
+    order = np.argsort(-np.abs(rates.reached - rates.wanted), kind="stable")[:_WORST_SHOWN].tolist()
+    notes = tuple(
+        f"label {rates.names[label]!r}: rate {rates.natural[label]:.6g} of all samples, {rates.reached[label]:.6g} of what "
+        f"is sampled, {rates.wanted[label]:.6g} wanted"
+        for label in order
+    )
+    return by_weight(rates.weights, batch_size, draw="exact", epoch=epoch, seed=seed, notes=notes)
+
+
+def _incidence(labels: Any) -> tuple[list[Hashable], np.ndarray, np.ndarray]:
+    """Names, and sample by sample the numbers of its labels, ascending."""
+    if hasattr(labels, "tocsr"):
+        matrix = labels.tocsr(copy=True)
+        matrix.eliminate_zeros()
+        matrix.sum_duplicates()
+        return list(range(matrix.shape[1])), matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64)
+    if getattr(labels, "ndim", 0) == 2:
+        rows, columns = np.nonzero(np.asarray(labels))
+        starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(labels)))])
+        return list(range(labels.shape[1])), starts.astype(np.int64), columns.astype(np.int64)
+    lists = [_set(row) for row in labels]
+    known = {name for row in lists for name in row}
+    try:
+        names = sorted(known)  # type: ignore[type-var]
+    except TypeError:
+        names = list(dict.fromkeys(name for row in lists for name in row))
+    number = {name: place for place, name in enumerate(names)}
+    starts = np.concatenate([[0], np.cumsum([len(row) for row in lists], dtype=np.int64)]).astype(np.int64)
+    return list(names), starts, np.array([place for row in lists for place in sorted(number[n] for n in row)], np.int64)
+
+
+def _set(row: Any) -> set[Hashable]:
+    if isinstance(row, (str, bytes)) or not isinstance(row, Iterable):
+        raise Infeasible(f"a sample's labels are {row!r}", "pass a list of labels for each sample")
+    return set(row)
+
+
+def _wanted(names: list[Hashable], counts: np.ndarray, samples: int, target: Any) -> np.ndarray:
+    if isinstance(target, Mapping):
+        unknown = [name for name in target if name not in set(names)]
+        missing = [name for name in names if name not in target]
+        if unknown or missing:
+            name = (unknown or missing)[0]
+            raise Infeasible(
+                f"label {name!r} has {'a rate but no sample' if unknown else 'no wanted rate'}",
+                "give every label of the data a rate",
+            )
+        wanted = np.array([float(target[name]) for name in names])
+    else:
+        wanted = resolve(target).shares(counts, names=names) * counts.sum() / samples
+    for name, rate, count in zip(names, wanted.tolist(), counts.tolist(), strict=True):
+        if not 0 <= rate <= 1:
+            raise Infeasible(f"label {name!r} has a wanted rate of {rate:g}", "give rates from 0 to 1")
+        if rate and not count:
+            raise Infeasible(f"label {name!r} has a wanted rate of {rate:g} but no sample", "leave it out")
+    return wanted
+
+
+def _cells(starts: np.ndarray, attributes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Samples with the same labels together: the cell of every sample, a sample of every cell, samples in each cell."""
+    words = np.array([child_key(0, number) for number in range(int(attributes.max(initial=0)) + 1)], np.uint64)
+    running = np.concatenate([[np.uint64(0)], np.cumsum(words[attributes])])
+    _, first, cell, sizes = np.unique(
+        running[starts[1:]] - running[starts[:-1]], return_index=True, return_inverse=True, return_counts=True
+    )
+    spans = np.diff(starts)
+    same = np.array_equal(spans[first[cell]], spans) and np.array_equal(
+        attributes[np.repeat(starts[first[cell]] - starts[:-1], spans) + np.arange(attributes.size)], attributes
+    )
+    if same:
+        return cell, first, sizes
+    everyone = np.arange(starts.size - 1)  # two sets of labels have one hash: every sample is a cell of its own
+    return everyone, everyone, np.ones(everyone.size, np.int64)

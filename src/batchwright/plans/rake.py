@@ -1,0 +1,132 @@
+"""Several attributes at once, each with its own margin: raking."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+
+from ..errors import Infeasible
+from ..groups import Groups
+from ..orders.shares import TargetShares
+from ..targets import explicit, resolve
+from ..targets.target import rounded
+from ..targets.tilting import REACHED, tilted
+from .build import balanced
+from .fixed import FixedPlan
+
+__all__ = ["raked"]
+
+
+def raked(
+    attributes: Mapping[Any, Any],
+    margins: Mapping[Any, Any],
+    batch_size: int,
+    *,
+    max_repeats: float | None = None,
+    closest: bool = False,
+    epoch: int | Literal["natural", "largest", "smallest"] = "natural",
+    distinct: bool = False,
+    seed: int = 0,
+) -> FixedPlan:
+    """Batches in which every attribute has its own wanted margin: outcome x scanner x age band.
+
+    Samples are grouped by the cell of all attributes; the shares of cells are those of least relative entropy from the
+    natural ones that meet every margin (raking, Deming and Stephan 1940), and are then dealt exactly. The summary tells how
+    far the count of a level can be from its margin in one micro-batch.
+
+    Args:
+        attributes: a column of labels (or `Groups`) by the attribute's name.
+        margins: by attribute the wanted shares of its levels, anything a target may be: a mapping, "uniform", "natural", ...
+        batch_size: samples in every micro-batch.
+        max_repeats: the most often a sample may be drawn, on average, while as many samples are drawn as there are.
+        closest: where margins cannot be met together, meet them as closely as possible (least squares of the gaps) and
+            tell the gaps in the summary, instead of refusing.
+        epoch: as for `balanced`.
+        distinct: as for `balanced`.
+        seed: 0 to 2^64 - 1.
+
+    Raises:
+        Infeasible: attributes without a margin or of different lengths, or margins that cannot be met: with the attribute
+            and level that is furthest off.
+
+    Example:
+        >>> import batchwright as bw
+        >>> sex, site = list("mmmmff"), list("aabbab")
+        >>> plan = bw.raked({"sex": sex, "site": site}, {"sex": "uniform", "site": {"a": 0.25, "b": 0.75}}, 8)
+        >>> sorted((sex[i], site[i]) for i in plan[0])[::2]  # a quarter of the men at a, as of the women
+        [('f', 'a'), ('f', 'b'), ('m', 'a'), ('m', 'b')]
+    """
+    for name in [*attributes, *margins]:
+        if name not in attributes or name not in margins:
+            lacks = "no margin" if name in attributes else "no column"
+            raise Infeasible(f"attribute {name!r} has {lacks}", "give every attribute a column and a margin")
+    if not attributes:
+        raise Infeasible("there are 0 attributes", "pass one column at least")
+    if max_repeats is not None and not max_repeats >= 1:
+        raise Infeasible(f"max_repeats is {max_repeats}", "pass 1 or more")
+    parts = {
+        name: column if isinstance(column, Groups) else Groups.from_labels(column)
+        for name, column in attributes.items()
+    }
+    cells = Groups.combine(*parts.values())
+    wanted = {name: TargetShares(resolve(margins[name]), part) for name, part in parts.items()}
+    for name, shares in wanted.items():
+        if shares.settles_at != 0:
+            raise Infeasible(f"the margin of {name!r} moves", "pass margins that stay")
+    representatives = np.array([cells.samples(cell)[0] for cell in cells.names])
+    numbers = np.stack([np.asarray(part.group_of(representatives), np.int64) for part in parts.values()], axis=1)
+    firsts = np.cumsum([0, *(part.group_count for part in parts.values())])
+    natural = cells.sizes / cells.sample_count
+    found = tilted(
+        natural,
+        None if max_repeats is None else natural * max_repeats,
+        np.arange(0, numbers.size + 1, len(parts)),
+        (numbers + firsts[:-1]).reshape(-1),
+        np.concatenate([shares.of(0) for shares in wanted.values()]),
+    )
+    gaps = _gaps(parts, wanted, found.reached)
+    worst = max(gaps, key=lambda gap: abs(gap[2] - gap[3]))
+    if abs(worst[2] - worst[3]) > REACHED and not closest:
+        capped = "" if max_repeats is None else f" with max_repeats={max_repeats:g}"
+        raise Infeasible(
+            f"the margins cannot be met together{capped}: {worst[0]!r} {worst[1]!r} reaches {worst[3]:.4g} of "
+            f"{worst[2]:.4g}",
+            "change that margin, allow more repeats, or pass closest=True",
+        )
+    shares_by_cell = dict(zip(cells.names, [rounded(share) for share in found.shares.tolist()], strict=True))
+    total = sum(shares_by_cell.values())
+    target = explicit({cell: share / total for cell, share in shares_by_cell.items()})
+    notes = [
+        f"margin {name!r}: {level!r} reaches {reached:.6g} of {share:.6g}"
+        for name, level, share, reached in gaps
+        if abs(share - reached) > REACHED
+    ]
+    notes += _bounds(parts, numbers, found.shares * batch_size)
+    shown = ", ".join(f"{name!r}: {resolve(margins[name])}" for name in parts)
+    target = replace(target, shown=f"raked({{{shown}}}, max_repeats={max_repeats})", notes=tuple(notes))
+    return balanced(cells, batch_size, target=target, epoch=epoch, distinct=distinct, seed=seed)
+
+
+def _gaps(
+    parts: Mapping[Any, Groups], wanted: Mapping[Any, TargetShares], reached: np.ndarray
+) -> list[tuple[Hashable, Hashable, float, float]]:
+    """Attribute, level, wanted and reached share of every level."""
+    levels = [(name, level) for name, part in parts.items() for level in part.names]
+    goals = np.concatenate([wanted[name].of(0) for name in parts])
+    return [(*level, float(goal), float(got)) for level, goal, got in zip(levels, goals, reached, strict=True)]
+
+
+def _bounds(parts: Mapping[Any, Groups], numbers: np.ndarray, quotas: np.ndarray) -> list[str]:
+    """How far the count of a level can be from its quota in one micro-batch: its cells are floor or ceil of theirs."""
+    part_of_cell = quotas - np.floor(quotas + 1e-6)
+    uneven = part_of_cell > 1e-6
+    notes = []
+    for (name, part), levels in zip(parts.items(), numbers.T, strict=True):
+        over = np.bincount(levels, weights=np.where(uneven, 1 - part_of_cell, 0), minlength=part.group_count)
+        under = np.bincount(levels, weights=np.where(uneven, part_of_cell, 0), minlength=part.group_count)
+        bound = float(np.maximum(over, under).max())
+        notes.append(f"in a micro-batch the levels of {name!r} are within {bound:.3g} samples of their margin")
+    return notes

@@ -1,0 +1,104 @@
+"""Batches that use only some of the classes, in rotation."""
+
+from __future__ import annotations
+
+import operator
+import warnings
+from collections.abc import Hashable, Sequence
+from typing import Any, Literal
+
+from ..errors import Infeasible, PoorWarning
+from ..groups import Groups
+from ..targets import uniform
+from .build import balanced
+from .fixed import FixedPlan
+from .hierarchy import hierarchical
+from .position import Plan
+from .tasks import TaskPlan, Unit
+
+__all__ = ["rotating"]
+
+
+def rotating(
+    labels: Any,
+    cohorts: int | Sequence[Sequence[Hashable]],
+    *,
+    per_class: int,
+    unit: Unit = "batch",
+    epoch: int | Literal["natural"] = "natural",
+    seed: int = 0,
+) -> FixedPlan | TaskPlan:
+    """Batches of one cohort of classes each, `per_class` samples of every class in it, the cohorts in strict rotation.
+
+    Args:
+        labels: a column of labels, a dataset that knows its labels, or `Groups`.
+        cohorts: lists of labels, taken in the order given; a class may be in several, each of which then passes through its
+            samples by itself. Or a number of cohorts: every cycle splits all classes into that many anew, so that over time
+            any two classes meet as often as any other two; a cohort has the number of classes divided by it, rounded down,
+            and every class is present within one appearance of any other.
+        per_class: samples of each class of the cohort in a micro-batch.
+        unit: "batch", or "step" where a given cohort keeps a whole global batch.
+        epoch: "natural" (as many samples as the dataset has) or a number of micro-batches.
+        seed: 0 to 2^64 - 1.
+
+    Returns:
+        A plan of fixed size where cohorts are drawn; a plan of tasks, one a cohort, where they are given: `plan.task_of(t)`
+        is the tuple of its labels.
+
+    Raises:
+        Infeasible: a label that does not exist, an empty cohort, or more cohorts than classes.
+
+    Warns:
+        PoorWarning: classes in no cohort, which are never drawn.
+
+    Example:
+        >>> import batchwright as bw
+        >>> labels = list("aabbccdd")
+        >>> plan = bw.rotating(labels, [["a", "b"], ["c", "d"]], per_class=2)
+        >>> [sorted(labels[i] for i in plan[t]) for t in range(2)]
+        [['a', 'a', 'b', 'b'], ['c', 'c', 'd', 'd']]
+    """
+    groups = labels if isinstance(labels, Groups) else Groups.from_labels(labels)
+    if isinstance(cohorts, Sequence):
+        return _given(groups, cohorts, per_class, unit, epoch, seed)
+    number = operator.index(cohorts)
+    if not 1 <= number <= groups.group_count:
+        raise Infeasible(
+            f"{groups.group_count} classes cannot be split into {number} cohorts", f"pass 1 to {groups.group_count}"
+        )
+    if unit != "batch":
+        raise Infeasible(f"unit is {unit!r} for cohorts that are drawn", "pass the cohorts, or unit='batch'")
+    return hierarchical([groups], [groups.group_count // number, per_class], epoch=epoch, seed=seed)
+
+
+def _given(
+    groups: Groups, cohorts: Sequence[Sequence[Hashable]], per_class: int, unit: Unit, epoch: Any, seed: int
+) -> TaskPlan:
+    names = [tuple(cohort) for cohort in cohorts]
+    if not names or not all(names):
+        raise Infeasible(f"the cohorts are {names}", "give at least one, each with a label at least")
+    if len(set(names)) < len(names):
+        raise Infeasible(f"two of the cohorts {names} are the same", "give each once; rotation is even")
+    missing = groups.group_count - len({name for cohort in names for name in cohort if name in groups.number_of})
+    if missing:
+        warnings.warn(
+            f"{missing} of {groups.group_count} classes are in no cohort and never drawn", PoorWarning, stacklevel=3
+        )
+    children: dict[Any, Plan] = {}
+    for cohort in names:
+        if len(set(cohort)) < len(cohort):
+            raise Infeasible(f"cohort {cohort} names a class twice", "name each once")
+        own = Groups.from_indices({name: groups.samples(name) for name in cohort}, sample_count=groups.sample_count)
+        children[cohort] = balanced(own, len(cohort) * per_class, per_class=per_class, seed=seed)
+    samples = sum(len(cohort) for cohort in names) * per_class
+    length = -(-groups.grouped_count * len(names) // samples) if epoch == "natural" else operator.index(epoch)
+    return TaskPlan(
+        children,
+        [1] * len(names),
+        groups=groups,
+        starts=[0] * len(names),
+        unit=unit,
+        named=False,
+        epoch_batches=length,
+        target=uniform().shown,
+    )

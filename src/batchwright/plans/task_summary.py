@@ -1,0 +1,73 @@
+"""What a plan of tasks will do, in numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .tasks import TaskPlan
+
+__all__ = ["TaskLine", "TaskSummary", "summarise"]
+
+
+@dataclass(frozen=True)
+class TaskLine:
+    """One task of a summary.
+
+    Attributes:
+        name: the task.
+        share: its share of the micro-batches.
+        batches: micro-batches of it in an epoch, on average.
+        own_epoch: micro-batches in an epoch of its own plan.
+        passes: how many of its own epochs an epoch makes.
+        plan: its plan, in words.
+    """
+
+    name: Hashable
+    share: float
+    batches: float
+    own_epoch: int
+    passes: float
+    plan: str
+
+
+@dataclass(frozen=True)
+class TaskSummary:
+    """A plan of tasks in numbers; `print` it.
+
+    Attributes:
+        epoch_batches: micro-batches in an epoch.
+        unit: what a task keeps to itself, a "batch" or a "step".
+        target: the target as it is written.
+        bound: how far, in turns, a task can be from its share after any number of them.
+        tasks: a line a task.
+    """
+
+    epoch_batches: int
+    unit: str
+    target: str
+    bound: float
+    tasks: list[TaskLine]
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.epoch_batches} micro-batches an epoch, one task a {self.unit}, {self.target}, never more than "
+            f"{self.bound:.3f} turns off",
+            f"{'task':<20}{'share':>10}{'batches':>10}{'own epoch':>11}{'passes':>9}",
+        ]
+        lines += [
+            f"{str(task.name)[:19]:<20}{task.share:>10.4%}{task.batches:>10.1f}{task.own_epoch:>11}{task.passes:>9.3f}"
+            for task in self.tasks
+        ]
+        return "\n".join(lines)
+
+
+def summarise(plan: TaskPlan) -> TaskSummary:
+    """The summary of a plan of tasks."""
+    lines = []
+    for name, share, child in zip(plan.names, plan.shares().tolist(), plan.children, strict=True):
+        batches, own = share * plan.epoch_batches, child.epoch_length()
+        lines.append(TaskLine(name, share, batches, own, batches / own, repr(child)))
+    return TaskSummary(plan.epoch_batches, plan.unit, plan.target, plan.bound, lines)

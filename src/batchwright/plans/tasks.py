@@ -1,0 +1,289 @@
+"""Plans that keep each micro-batch, or each optimizer step, to one task."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Hashable, Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import numpy as np
+
+from ..errors import Infeasible
+from ..groups import Groups
+from ..orders.turns import turns
+from .fixed import FixedPlan
+from .position import Plan, Position, fingerprint_of
+from .standing import Standing
+
+if TYPE_CHECKING:
+    from ..audit import Audit
+    from ..sampler import BatchSampler
+    from .task_summary import TaskSummary
+
+__all__ = ["TaskEpoch", "TaskPlan"]
+
+Unit = Literal["batch", "step"]
+_AT_ONCE = 64
+
+
+class TaskEpoch(Sequence[np.ndarray]):
+    """Consecutive micro-batches of a task plan: an epoch of it, for one multiple."""
+
+    def __init__(self, plan: TaskPlan, standing: Standing, run: int, length: int) -> None:
+        self._plan = plan
+        self._run = run
+        self._length = length
+        self._turn = standing.turn
+        begun = plan.turns.counts(standing.turn)
+        self._before = [had - run * turn for had, turn in zip(standing.had, begun, strict=True)]
+
+    def task_at(self, number: int) -> tuple[int, int]:
+        """Which task micro-batch `number` is of, counted from 0, and which of the task's own micro-batches it is."""
+        turn, within = divmod(number, self._run)
+        task, before = self._plan.turns.at(self._turn + turn)
+        return task, self._before[task] + before * self._run + within
+
+    def task_of(self, number: int) -> Hashable:
+        """The name of the task that micro-batch `number` is of."""
+        name: Hashable = self._plan.names[self.task_at(number)[0]]
+        return name
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, number: int) -> np.ndarray: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[np.ndarray]: ...
+    def __getitem__(self, number: int | slice) -> np.ndarray | list[np.ndarray]:
+        if isinstance(number, slice):
+            return [self[i] for i in range(*number.indices(self._length))]
+        place = operator.index(number)
+        if not -self._length <= place < self._length:
+            raise IndexError(f"micro-batch {place} of an epoch of {self._length}")
+        ((task, batch),) = self._batches([place % self._length])
+        return batch + self._plan.starts[task]
+
+    def lists(self, first: int, stride: int) -> Iterator[list[Any]]:
+        """Micro-batches first, first + stride, ... to the end, each a fresh list, of (task, number) pairs if so planned."""
+        names, starts, named = self._plan.names, self._plan.starts, self._plan.named
+        at_once = 1
+        while first < self._length:
+            count = min(at_once, -(-(self._length - first) // stride))
+            for task, batch in self._batches([first + stride * i for i in range(count)]):
+                if named:
+                    yield [(names[task], number) for number in batch.tolist()]
+                else:
+                    yield (batch + starts[task]).tolist()
+            first += count * stride
+            at_once = _AT_ONCE
+
+    def _batches(self, numbers: list[int]) -> list[tuple[int, np.ndarray]]:
+        """The task of each of these micro-batches, and its samples as the task's own plan numbers them."""
+        wanted = [self.task_at(number) for number in numbers]
+        found: list[tuple[int, np.ndarray]] = [(task, np.empty(0, np.int64)) for task, _ in wanted]
+        for task, child in enumerate(self._plan.children):
+            rows = [row for row, (its_task, _) in enumerate(wanted) if its_task == task]
+            if rows:
+                own = own_batches(child, [wanted[row][1] for row in rows])
+                for row, batch in zip(rows, own, strict=True):
+                    found[row] = task, batch
+        return found
+
+    def __repr__(self) -> str:
+        return f"<{self._length} micro-batches of {self._plan!r}>"
+
+
+def own_batches(plan: Plan, numbers: list[int]) -> list[np.ndarray]:
+    """Micro-batches of a plan counted through its epochs, ascending."""
+    if isinstance(plan, FixedPlan):
+        return list(plan.order.windows(np.array(numbers)))
+    length, batches, epoch, known = plan.epoch_length(), [], None, -1
+    for number in numbers:
+        if epoch is None or number // length != known:
+            known = number // length
+            epoch = plan.epoch(known)
+        batches.append(epoch[number % length])
+    return batches
+
+
+class TaskPlan:
+    """Micro-batches of one task each; made by `alternating` and `rotating`.
+
+    `plan[t]` and `plan.task_of(t)` are those of a run whose multiple is 1; with `unit="step"` the tasks of a run on several
+    ranks are those of `plan.epoch(e, multiple)`.
+
+    Attributes:
+        names: the tasks.
+        children: their plans.
+        groups: which samples are which task's; of the one dataset, where the tasks share it.
+        starts: what is added to a task's own indices.
+        unit: "batch", or "step" where a task keeps a whole global batch.
+        named: whether lists hold (task, number in the task's dataset) pairs.
+        epoch_batches: micro-batches in an epoch, before it is rounded up to a multiple.
+        bound: how far, in turns, a task can be from its share after any number of them.
+    """
+
+    def __init__(
+        self,
+        children: dict[Any, Plan],
+        weights: Sequence[int],
+        *,
+        groups: Groups,
+        starts: Sequence[int],
+        unit: Unit,
+        named: bool,
+        epoch_batches: int,
+        target: str,
+    ) -> None:
+        self.names = list(children)
+        self.children = list(children.values())
+        self.weights_of_tasks = tuple(weights)
+        self.turns = turns(weights)
+        self.groups = groups
+        self.starts = tuple(starts)
+        self.unit = unit
+        self.named = named
+        self.epoch_batches = epoch_batches
+        self.target = target
+
+    def __getitem__(self, batch: int) -> np.ndarray:
+        """The samples of micro-batch `batch`, int64."""
+        number = operator.index(batch)
+        if number < 0:
+            raise IndexError(f"micro-batch {number}: an endless plan counts from 0")
+        task, own = self.turns.at(number)
+        return own_batches(self.children[task], [own])[0] + self.starts[task]
+
+    __iter__ = None  # endless: ask for an epoch instead
+
+    def task_of(self, batch: int) -> Hashable:
+        """The name of the task that micro-batch `batch` is of.
+
+        Example:
+            >>> import batchwright as bw
+            >>> plan = bw.alternating({"a": bw.shuffled(9, 3), "b": bw.shuffled(3, 3)})
+            >>> [plan.task_of(t) for t in range(8)]
+            ['a', 'a', 'b', 'a', 'a', 'a', 'b', 'a']
+        """
+        name: Hashable = self.names[self.turns.at(operator.index(batch))[0]]
+        return name
+
+    @property
+    def bound(self) -> float:
+        """How far, in turns, a task can be from its share after any number of them."""
+        return self.turns.bound
+
+    @cached_property
+    def identity(self) -> dict[str, str]:
+        """Every argument that decides the plan, by name, as short text."""
+        tasks = {f"task {number}": child.fingerprint for number, child in enumerate(self.children)}
+        shares = ",".join(map(str, self.weights_of_tasks))
+        return {
+            "order": "tasks", "target": shares, "unit": self.unit, "named": str(self.named),
+            "starts": ",".join(map(str, self.starts)), "epoch_batches": str(self.epoch_batches), **tasks,
+        }  # fmt: skip
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that two plans share exactly if their arguments are the same."""
+        return fingerprint_of(self.identity)
+
+    def epoch_length(self, multiple: int = 1) -> int:
+        """Micro-batches in an epoch, rounded up to a multiple; nothing is repeated for it, the tasks simply go on."""
+        if multiple < 1:
+            raise Infeasible(f"multiple is {multiple}", "pass world_size * accumulate, 1 or more")
+        return -(-self.epoch_batches // multiple) * multiple
+
+    def epoch(self, epoch: int, multiple: int = 1) -> TaskEpoch:
+        """The micro-batches of an epoch of a run that always had this multiple."""
+        return self.epoch_at(self.started(epoch, multiple))
+
+    def epoch_at(self, position: Position) -> TaskEpoch:
+        """The whole epoch that a position lies in."""
+        standing, run = self._standing(position), self._run(position.multiple)
+        return TaskEpoch(self, standing, run, self.epoch_length(position.multiple))
+
+    def started(self, epoch: int, multiple: int) -> Position:
+        """The beginning of an epoch in a run that always had this multiple."""
+        if epoch < 0:
+            raise Infeasible(f"epoch is {epoch}", "epochs count from 0")
+        turn = epoch * self.epoch_length(multiple) // self._run(multiple)
+        return Position(epoch, 0, multiple, self._origin(self._always(turn, multiple), multiple))
+
+    def moved(self, position: Position, epoch: int) -> Position:
+        """The beginning of another epoch of the run that stands at `position`."""
+        standing, run = self._standing(position), self._run(position.multiple)
+        further = (epoch - position.epoch) * self.epoch_length(position.multiple) // run
+        there = standing.after(further, run, self.turns)
+        if epoch < 0 or min(there.had) < 0:  # before the run's multiple was changed: as if it always had been this one
+            return self.started(epoch, position.multiple)
+        return Position(epoch, 0, position.multiple, self._origin(there, position.multiple))
+
+    def refitted(self, position: Position, multiple: int) -> Position:
+        """The same place for a run that goes on with another multiple.
+
+        Every task goes on with its next micro-batch, none left out and none twice. Where a task keeps a whole step, a step
+        that was broken off is not taken up again: the next task's turn begins.
+        """
+        if position.multiple == multiple:
+            return position
+        standing, run = self._standing(position), self._run(position.multiple)
+        if position.consumed == 0:
+            return position._replace(multiple=multiple, origin=self._origin(standing, multiple))
+        taken, part = divmod(position.consumed, run)
+        here = standing.after(taken, run, self.turns)
+        if part:
+            here = here.broken_off(part, self.turns)
+        left = -(-(self.epoch_length(position.multiple) - position.consumed) // multiple) * multiple
+        consumed = self.epoch_length(multiple) - left
+        there = here.after(-consumed // self._run(multiple), self._run(multiple), self.turns)
+        return Position(position.epoch, consumed, multiple, self._origin(there, multiple))
+
+    def _run(self, multiple: int) -> int:
+        """Micro-batches of a turn."""
+        return multiple if self.unit == "step" else 1
+
+    def _always(self, turn: int, multiple: int) -> Standing:
+        """Where a run stands that always had this multiple."""
+        return Standing(turn, tuple(self._run(multiple) * had for had in self.turns.counts(turn)))
+
+    def _origin(self, standing: Standing, multiple: int) -> int:
+        return standing.encoded(always=self._always(standing.turn, multiple))
+
+    def _standing(self, position: Position) -> Standing:
+        if position.origin % 2:
+            return Standing.decoded(position.origin, len(self.names))
+        return self._always(position.origin // 2, position.multiple)
+
+    def shares(self, epoch: int = 0) -> np.ndarray:
+        """The share of every task among the micro-batches, float64, summing to 1."""
+        total = sum(self.weights_of_tasks)
+        return np.array([weight / total for weight in self.weights_of_tasks])
+
+    def locate(self, indices: Any) -> tuple[list[Hashable], np.ndarray]:
+        """The task of each of these samples and its number in the task's own dataset; see `FixedPlan.locate`."""
+        return self.groups.locate(indices)
+
+    def summary(self) -> TaskSummary:
+        """What the plan will do, in numbers: turns, passes and sizes of every task."""
+        from .task_summary import summarise
+
+        return summarise(self)
+
+    def audit(self, *, batches: int = 1000, first: int = 0) -> Audit:
+        """Measure turns, purity and order of the tasks on what the plan really yields; see `batchwright.audit`."""
+        from ..audit.tasks import audit
+
+        return audit(self, batches=batches, first=first)
+
+    def sampler(self, *, rank: int | None = None, world_size: int | None = None, accumulate: int = 1) -> BatchSampler:
+        """A batch sampler for `torch.utils.data.DataLoader(dataset, batch_sampler=...)`; see `batchwright.BatchSampler`."""
+        from ..sampler import BatchSampler
+
+        return BatchSampler(self, rank=rank, world_size=world_size, accumulate=accumulate)
+
+    def __repr__(self) -> str:
+        turn = f"one of {len(self.names)} tasks a {self.unit}"
+        return f"<plan: {self.epoch_batches} micro-batches an epoch, {turn}, {self.target}>"

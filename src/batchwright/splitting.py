@@ -1,0 +1,196 @@
+"""Splits: exact fractions of every group, or of whole units that must stay on one side."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import columns
+from .errors import Infeasible
+from .groups import Groups
+from .targets.target import fraction
+
+if TYPE_CHECKING:
+    import torch.utils.data
+
+__all__ = ["Split", "split"]
+
+_SUM_TOLERANCE = 1e-6
+_SWEEPS = 10
+
+
+@dataclass(frozen=True)
+class Split:
+    """Sample numbers by part; `print` it for what each part got of each group.
+
+    Attributes:
+        parts: by part its sample numbers, ascending, int64. The parts are disjoint and hold every sample.
+        fractions: what was asked for.
+        groups: what the split is stratified by.
+        counts: int64 (parts, groups): samples of each group in each part.
+    """
+
+    parts: dict[Hashable, np.ndarray]
+    fractions: dict[Hashable, float]
+    groups: Groups
+    counts: np.ndarray
+
+    def __getitem__(self, part: Hashable) -> np.ndarray:
+        """The sample numbers of a part."""
+        return self.parts[part]
+
+    @cached_property
+    def off(self) -> float:
+        """The largest distance of a group's count in a part from its fraction, in samples: below 1 without `together`."""
+        wanted = np.outer(list(self.fractions.values()), self.groups.sizes)
+        return float(np.abs(self.counts - wanted).max())
+
+    def subset(self, dataset: Any, part: Hashable) -> torch.utils.data.Subset[Any]:
+        """A `torch.utils.data.Subset` of a dataset: plans find the parent's labels through it."""
+        from torch.utils.data import Subset
+
+        return Subset(dataset, self.parts[part].tolist())
+
+    def labels(self, part: Hashable) -> list[Hashable]:
+        """The label of every sample of a part, in its order: what `balanced` takes for a plan over the part."""
+        codes = np.asarray(self.groups.group_of(self.parts[part]))
+        return [self.groups.names[code] for code in codes.tolist()]
+
+    def __str__(self) -> str:
+        sizes = {name: numbers.size for name, numbers in self.parts.items()}
+        shown = ", ".join(f"{name!r} {size} ({self.fractions[name]:.4g} asked)" for name, size in sizes.items())
+        return f"{shown}; the worst group is {self.off:.3g} samples off"
+
+
+def split(
+    labels: Any,
+    fractions: Mapping[Any, float],
+    *,
+    stratify: bool = True,
+    together: Any = None,
+    seed: int = 0,
+) -> Split:
+    """Split a dataset so that every group is split in the same fractions, the same way in every process.
+
+    Each part gets floor or ceil of its fraction of every group, and the parts that were short before get the next ceil, so
+    that totals come out too. With `together`, whole units stay on one side, and shares of groups come as close as they can
+    (`Split.off` tells): units are placed one by one, those that hold most first, each where it leaves the squared gaps
+    smallest, and then moved while that still lessens them.
+
+    Args:
+        labels: a column of labels, a dataset that knows its labels, or `Groups`.
+        fractions: by part the fraction of the samples it gets; they sum to 1.
+        stratify: keep the fractions within every group; otherwise only over all samples.
+        together: a column naming the unit (patient, speaker, scene) of every sample.
+        seed: 0 to 2^64 - 1.
+
+    Raises:
+        Infeasible: fractions that are negative or do not sum to 1, or a column of another length.
+
+    Example:
+        >>> import batchwright as bw
+        >>> parts = bw.split(["cat"] * 90 + ["dog"] * 10, {"train": 0.8, "val": 0.1, "test": 0.1})
+        >>> {name: [int((numbers < 90).sum()), int((numbers >= 90).sum())] for name, numbers in parts.parts.items()}
+        {'train': [72, 8], 'val': [9, 1], 'test': [9, 1]}
+    """
+    groups = labels if isinstance(labels, Groups) else Groups.from_labels(labels)
+    if groups.grouped_count != groups.sample_count:
+        raise Infeasible(
+            f"{groups.sample_count - groups.grouped_count} of {groups.sample_count} samples are in no group",
+            "split groups that hold every sample",
+        )
+    exact = [fraction(part) for part in fractions.values()]
+    if not exact or min(exact) < 0 or abs(float(sum(exact)) - 1) > _SUM_TOLERANCE:
+        raise Infeasible(
+            f"the fractions are {dict(fractions)}, they sum to {float(sum(exact)):g}", "give fractions that sum to 1"
+        )
+    exact = [part / sum(exact) for part in exact]
+    if not stratify:
+        groups = Groups.from_sizes({"all": groups.sample_count})
+    place = _by_sample(groups, exact, seed) if together is None else _by_unit(groups, exact, together, seed)
+    parts = {name: np.flatnonzero(place == number) for number, name in enumerate(fractions)}
+    counts = np.stack(
+        [np.bincount(groups.group_of(numbers), minlength=groups.group_count) for numbers in parts.values()]
+    )
+    return Split(parts, {name: float(part) for name, part in zip(fractions, exact, strict=True)}, groups, counts)
+
+
+def _by_sample(groups: Groups, exact: list[Fraction], seed: int) -> np.ndarray:
+    """The part of every sample: groups lie on one line, and each group's stretch of it is cut at the fractions."""
+    place = np.empty(groups.sample_count, np.int64)
+    carried = [Fraction(0)] * len(exact)  # what each part is owed from the groups before, so that totals come out too
+    for number, name in enumerate(groups.names):
+        samples = groups.samples(name)
+        counts, carried = _apportioned(samples.size, exact, carried)
+        shuffled = samples[_shuffle(samples.size, seed, number)]
+        place[shuffled] = np.repeat(np.arange(len(exact)), counts)
+    return place
+
+
+def _apportioned(size: int, exact: list[Fraction], owed: list[Fraction]) -> tuple[list[int], list[Fraction]]:
+    """Floor or ceil of every part of a group, the ceils to those that are owed most; and what is owed after it."""
+    wanted = [size * part for part in exact]
+    counts = [int(amount) for amount in wanted]
+    owing = [amount - count + debt for amount, count, debt in zip(wanted, counts, owed, strict=True)]
+    most_owed = sorted(
+        (part for part in range(len(exact)) if wanted[part] > counts[part]), key=lambda p: (-owing[p], p)
+    )
+    for part in most_owed[: size - sum(counts)]:
+        counts[part] += 1
+        owing[part] -= 1
+    return counts, owing
+
+
+def _by_unit(groups: Groups, exact: list[Fraction], together: Any, seed: int) -> np.ndarray:
+    """The part of every sample where whole units stay together."""
+    units = (
+        together if isinstance(together, Groups) else Groups.from_labels(columns.column(together, called="together"))
+    )
+    if units.sample_count != groups.sample_count:
+        raise Infeasible(
+            f"together names the unit of {units.sample_count} samples, there are {groups.sample_count}",
+            "pass one unit a sample",
+        )
+    codes = np.asarray(groups.codes, np.int64)
+    holds = np.zeros((units.group_count, groups.group_count), np.int64)
+    np.add.at(holds, (np.asarray(units.codes, np.int64), codes), 1)
+    weight = 1 / np.maximum(groups.sizes, 1)  # a sample of a small group matters more
+    mixed = _shuffle(units.group_count, seed, 0)
+    size_class = np.floor(np.log2((holds[mixed] * weight).sum(axis=1)))  # within a factor of two the order is random
+    order = mixed[np.argsort(-size_class, kind="stable")].tolist()
+    gap = np.outer([float(part) for part in exact], groups.sizes)
+    closed = np.array([part == 0 for part in exact])
+    part_of = np.full(units.group_count, -1)
+    for sweep in range(_SWEEPS):
+        moved = False
+        for unit in order:
+            if sweep:
+                gap[part_of[unit]] += holds[unit]
+            # placing it in a part changes the part's squared gap by (gap - holds)^2 - gap^2
+            change = ((holds[unit] - 2 * gap) * holds[unit] * weight**2).sum(axis=1)
+            change[closed] = np.inf
+            best = int(np.argmin(np.round(change, 12)))
+            moved |= best != part_of[unit]
+            part_of[unit] = best
+            gap[best] -= holds[unit]
+        if not moved:
+            break
+    found: np.ndarray = part_of[np.asarray(units.codes, np.int64)]
+    return found
+
+
+def _shuffle(count: int, seed: int, group: int) -> np.ndarray:
+    """A keyed permutation of 0..count-1."""
+    from .kernels.hashing import PURPOSE, child_key
+    from .kernels.permute import permutation
+
+    images = np.empty(count, np.int64)
+    if count:
+        key = child_key(child_key(seed, PURPOSE.SPLIT), group)
+        permutation(np.arange(count), count, np.uint64(key), images, False)
+    return images

@@ -1,0 +1,46 @@
+"""Targets: the wanted share of every group, as a pure function of group counts and epoch.
+
+Shares are kept as exact ratios wherever the formula is rational, so that a quota that is a whole number stays whole.
+Formulas that take roots or powers are rounded to 12 significant digits, so that they are the same on every platform.
+"""
+
+from __future__ import annotations
+
+from .formula import Active, Compensating, Filler, Fixed, formula, quantities
+from .rules import (
+    blend,
+    capped,
+    effective_number,
+    explicit,
+    natural,
+    power,
+    repeat_factor,
+    resolve,
+    schedule,
+    temperature,
+    uniform,
+)
+from .target import Target
+from .units import in_units
+
+__all__ = [
+    "Active",
+    "Compensating",
+    "Filler",
+    "Fixed",
+    "Target",
+    "blend",
+    "capped",
+    "effective_number",
+    "explicit",
+    "formula",
+    "in_units",
+    "natural",
+    "power",
+    "quantities",
+    "repeat_factor",
+    "resolve",
+    "schedule",
+    "temperature",
+    "uniform",
+]

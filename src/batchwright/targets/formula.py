@@ -1,0 +1,182 @@
+"""Batch recipes as process manufacturing writes them: lines that are fixed, driven by strength, compensating, or fill up."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from ..errors import Infeasible
+from .rules import explicit
+from .target import Number, Target, fraction, require
+
+__all__ = ["Active", "Compensating", "Filler", "Fixed", "Line", "formula", "quantities"]
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A line whose quantity stays as estimated: a group with a plain quota.
+
+    Args:
+        name: the group.
+        estimated: samples of it in a batch.
+    """
+
+    name: Hashable
+    estimated: Number
+
+
+@dataclass(frozen=True)
+class Active:
+    """A line that must deliver a strength: estimated * target_strength / measured strength.
+
+    Strength is what a sample of the group carries of what counts, such as its rate of useful tokens or positive labels.
+
+    Args:
+        name: the group; or several lots by name, with the part of the line that each of them delivers (they sum to 1).
+        estimated: samples in a batch if the strength were as planned.
+        target_strength: the strength planned with.
+        strength: the strength measured; by lot where there are several.
+    """
+
+    name: Hashable | Mapping[Hashable, Number]
+    estimated: Number
+    target_strength: Number
+    strength: Number | Mapping[Hashable, Number]
+
+    def __post_init__(self) -> None:
+        lots = self.lots
+        require(
+            float(self.target_strength) > 0, f"line {self.name!r} has target strength {self.target_strength}", _POSITIVE
+        )
+        delivered = float(sum(part for part, _ in lots.values()))
+        require(
+            abs(delivered - 1) < 1e-6,
+            f"the lots of line {self.name!r} deliver {delivered:g} of it in all",
+            "give parts that sum to 1",
+        )
+        for lot, (_, strength) in lots.items():
+            require(float(strength) > 0, f"lot {lot!r} has strength {float(strength):g}", _POSITIVE)
+
+    @property
+    def lots(self) -> dict[Hashable, tuple[Fraction, Fraction]]:
+        """By lot its part of the line and its strength."""
+        if not isinstance(self.name, Mapping):
+            require(not isinstance(self.strength, Mapping), f"line {self.name!r} is no lots", "pass one strength")
+            return {self.name: (Fraction(1), fraction(self.strength))}  # type: ignore[arg-type]
+        strengths = self.strength if isinstance(self.strength, Mapping) else dict.fromkeys(self.name, self.strength)
+        require(set(strengths) == set(self.name), f"lots {list(self.name)} have strengths for {list(strengths)}", _EACH)
+        return {lot: (fraction(part), fraction(strengths[lot])) for lot, part in self.name.items()}
+
+
+@dataclass(frozen=True)
+class Compensating:
+    """A line that moves against the active ones: estimated - factor * (balanced active - estimated active).
+
+    Args:
+        name: the group.
+        estimated: samples of it in a batch if the active lines came out as estimated.
+        factor: how far it moves for one sample more of the active lines.
+    """
+
+    name: Hashable
+    estimated: Number
+    factor: Number = 1
+
+
+@dataclass(frozen=True)
+class Filler:
+    """A line that takes what remains of the batch; several share it in proportion to their estimates.
+
+    Args:
+        name: the group.
+        estimated: what is expected to remain.
+    """
+
+    name: Hashable
+    estimated: Number = 1
+
+
+Line = Fixed | Active | Compensating | Filler
+
+_POSITIVE = "pass strengths above 0"
+_EACH = "give each lot its strength"
+
+
+def quantities(lines: Sequence[Line], size: Number) -> dict[Hashable, Fraction]:
+    """The balanced quantity of every line (of every lot, where a line has several): exact, summing to `size`.
+
+    Raises:
+        Infeasible: a quantity below 0 or above the size, naming its line; a name twice; nothing that fills the rest up.
+
+    Example:
+        >>> lines = [Fixed("A", 20), Active("B", 30, 30, 35), Compensating("C", 10, factor=1.10), Filler("D", 40)]
+        >>> {name: round(float(quantity), 6) for name, quantity in quantities(lines, 100).items()}
+        {'A': 20.0, 'B': 25.714286, 'C': 14.714286, 'D': 39.571429}
+    """
+    whole = fraction(size)
+    require(whole > 0, f"the size is {size}", "pass a size above 0")
+    found: dict[Hashable, Fraction] = {}
+    surplus = Fraction(0)
+
+    def put(name: Hashable, quantity: Fraction) -> None:
+        require(name not in found, f"line {name!r} is given twice", "give each name one line")
+        require(
+            0 <= quantity <= whole,
+            f"line {name!r} comes out at {float(quantity):g} of {float(whole):g}",
+            "change the estimates, the factor or the size so that it lies between",
+        )
+        found[name] = quantity
+
+    for line in lines:  # in the order given, so that shares are read as they were written
+        if isinstance(line, Active):
+            estimated = fraction(line.estimated)
+            for lot, (part, strength) in line.lots.items():
+                put(lot, estimated * part * fraction(line.target_strength) / strength)
+                surplus += found[lot] - estimated * part
+        else:
+            put(line.name, fraction(line.estimated) if isinstance(line, Fixed) else Fraction(0))
+    for line in lines:
+        if isinstance(line, Compensating):
+            del found[line.name]
+            put(line.name, fraction(line.estimated) - fraction(line.factor) * surplus)
+    fillers = [line for line in lines if isinstance(line, Filler)]
+    left = whole - sum(found.values())
+    if fillers:
+        expected = sum(fraction(line.estimated) for line in fillers)
+        require(expected > 0, f"the fillers' estimates sum to {float(expected):g}", "estimate one of them above 0")
+        for line in fillers:
+            del found[line.name]
+            put(line.name, left * fraction(line.estimated) / expected)
+    elif left:
+        raise Infeasible(
+            f"the lines come to {float(whole - left):g} of {float(whole):g} and none of them is a filler",
+            "add a Filler line, or make the others fit",
+        )
+    return {name: found[name] for line in lines for name in _names(line)}
+
+
+def formula(lines: Sequence[Line], size: Number) -> Target:
+    """A target from a recipe: fixed quotas, quotas driven by measured strength, counter-moving ones, and a filler.
+
+    Args:
+        lines: `Fixed`, `Active`, `Compensating` and `Filler` lines, each naming a group; every group has one.
+        size: what the quantities sum to, in samples of a batch or any other unit: shares are quantities over size.
+
+    Raises:
+        Infeasible: as `quantities`.
+
+    Example:
+        >>> lines = [Fixed("rare", 8), Active("web", 16, target_strength=0.5, strength=0.25), Filler("books", 40)]
+        >>> formula(lines, 64).shares([100, 900, 500], names=["rare", "web", "books"]).tolist()
+        [0.125, 0.5, 0.375]
+    """
+    whole = fraction(size)
+    shares = {name: quantity / whole for name, quantity in quantities(lines, size).items()}
+    written = ", ".join(f"{name!r}: {float(share):.9g}" for name, share in shares.items())
+    exact = explicit(shares)
+    return Target(exact.formula, exact.arguments, f"formula({{{written}}})")
+
+
+def _names(line: Line) -> list[Hashable]:
+    return list(line.lots) if isinstance(line, Active) else [line.name]

@@ -1,0 +1,125 @@
+"""What a target is: a formula with its arguments, exact wherever the formula is rational."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from ..errors import Infeasible
+
+if TYPE_CHECKING:
+    from ..groups import Groups
+
+__all__ = ["Bindable", "Number", "Target", "fraction", "require", "rounded", "whole"]
+
+Number = int | float | Fraction
+Formula = Callable[..., Sequence[Number]]
+
+
+@runtime_checkable
+class Bindable(Protocol):
+    """An argument of a target that must know the groups, such as a column with one value a sample."""
+
+    def bound_to(self, groups: Groups) -> Any:
+        """What it is for these groups."""
+        ...
+
+
+@dataclass(frozen=True)
+class Target:
+    """A formula with its arguments; made by the functions of this module, or by `resolve` from what a user passes.
+
+    Args:
+        formula: a module-level function `(counts, names, epoch, *arguments)` giving relative weights, one a group.
+        arguments: its further arguments.
+        settles_at: the epoch from which the shares no longer change; 0 for constant ones, None for never.
+        shown: how the target is written in summaries.
+        notes: what summaries say of it besides.
+    """
+
+    formula: Formula
+    arguments: tuple[Any, ...]
+    shown: str
+    settles_at: int | None = 0
+    notes: tuple[str, ...] = ()
+
+    def shares(self, counts: Any, epoch: int = 0, *, names: Sequence[Hashable] | None = None) -> np.ndarray:
+        """The wanted shares, float64 (groups,), summing to 1.
+
+        Args:
+            counts: samples in each group.
+            epoch: for targets that move.
+            names: the groups' labels, for messages and for targets given by label; numbers if left out.
+
+        Raises:
+            Infeasible: the target cannot be met by these groups.
+
+        Example:
+            >>> from batchwright.targets import power
+            >>> power(0.5).shares([4, 1]).round(3).tolist()
+            [0.667, 0.333]
+        """
+        weights = self.exact(counts, epoch, names=names)
+        total = sum(weights)
+        return np.array([weight / total for weight in weights])
+
+    def exact(self, counts: Any, epoch: int = 0, *, names: Sequence[Hashable] | None = None) -> list[int]:
+        """The wanted shares as whole numbers in exact proportion, one a group."""
+        counts = [count if isinstance(count, Fraction) else int(count) for count in counts]
+        names = range(len(counts)) if names is None else names
+        weights = self.formula(counts, names, epoch, *self.arguments)
+        if len(weights) != len(counts):
+            raise Infeasible(
+                f"{self.shown} gave {len(weights)} shares for {len(counts)} groups", "give one share a group"
+            )
+        for name, count, weight in zip(names, counts, weights, strict=True):
+            if not 0 <= weight < math.inf:
+                raise Infeasible(f"{self.shown} gives group {name!r} the share {weight}", "give shares of 0 or more")
+            if weight > 0 and count == 0:
+                raise Infeasible(
+                    f"{self.shown} gives group {name!r} the share {float(weight):g} but it has 0 samples",
+                    "give empty groups no share, or leave them out",
+                )
+        if not any(weights):
+            raise Infeasible(f"{self.shown} gives all {len(counts)} groups no share", "give one of them a share")
+        return whole(weights)
+
+    def bound_to(self, groups: Groups) -> Target:
+        """The same target with everything in it that depends on which sample is in which group worked out."""
+        bound = tuple(
+            argument.bound_to(groups) if isinstance(argument, Bindable) else argument for argument in self.arguments
+        )
+        return replace(self, arguments=bound)
+
+    def __repr__(self) -> str:
+        return self.shown
+
+
+def require(holds: bool, fact: str, way_out: str) -> None:
+    """Refuse a user's mistake."""
+    if not holds:
+        raise Infeasible(fact, way_out)
+
+
+def fraction(value: Number) -> Fraction:
+    """The decimal that was written: 0.3 is 3/10, not the nearest binary fraction."""
+    return Fraction(repr(float(value))) if isinstance(value, (float, np.floating)) else Fraction(value)
+
+
+def whole(weights: Sequence[Number]) -> list[int]:
+    """Whole numbers in exactly the proportion of the weights."""
+    if all(isinstance(weight, int) for weight in weights):
+        return list(weights)  # type: ignore[arg-type]
+    fractions = [fraction(weight) for weight in weights]
+    common = math.lcm(*{part.denominator for part in fractions})
+    return [part.numerator * (common // part.denominator) for part in fractions]
+
+
+def rounded(value: float) -> float:
+    """Twelve significant digits, the same on every platform."""
+    return float(f"{value:.12g}")

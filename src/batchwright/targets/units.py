@@ -1,0 +1,96 @@
+"""Shares meant in tokens, seconds or pixels instead of samples."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Hashable, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import columns
+from ..errors import Infeasible
+from .rules import resolve
+from .target import Number, Target, fraction, rounded
+
+if TYPE_CHECKING:
+    from ..groups import Groups
+
+__all__ = ["in_units"]
+
+
+class Measure:
+    """How much of a unit every sample holds."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = values
+
+    def bound_to(self, groups: Groups) -> tuple[Fraction, ...]:
+        """The sum over each group."""
+        if self.values.size != groups.sample_count:
+            raise Infeasible(
+                f"there are {self.values.size} lengths for {groups.sample_count} samples",
+                "pass one length a sample; for a mixture those of all its sources, one behind the other",
+            )
+        kind = np.float64 if self.values.dtype.kind == "f" else np.int64
+        values = self.values.astype(kind)
+        sums = np.zeros(groups.group_count, kind)
+        if not groups.starts.size:
+            sums = values
+        else:
+            in_order = values if groups.index is None else values[groups.index]
+            filled = np.flatnonzero(groups.sizes)
+            sums[filled] = np.add.reduceat(in_order[: groups.grouped_count], groups.starts[:-1][filled])
+        for name, size, total in zip(groups.names, groups.sizes.tolist(), sums.tolist(), strict=True):
+            if size and not total > 0:
+                raise Infeasible(
+                    f"group {name!r} has {size} samples of length 0 in all", "give it a length, or leave it out"
+                )
+        return tuple(fraction(rounded(total)) if kind is np.float64 else Fraction(total) for total in sums.tolist())
+
+
+def in_units(target: Any, lengths: Any) -> Target:
+    """A target whose shares are of tokens (seconds, pixels, ...) instead of samples.
+
+    The inner target sees what each group holds of the unit in place of its number of samples, and every share is divided
+    by the group's mean length, so that it is the *unit* that is mixed as asked, averaged over whole passes.
+
+    Args:
+        target: the wanted shares of the unit, anything that `resolve` takes: "natural" is by tokens, `capped(2)` limits to
+            two passes with a budget in tokens.
+        lengths: how much of the unit each sample holds: a column of numbers, 0 or more, in the order of the dataset (of the
+            concatenation of the sources in a mixture).
+
+    Raises:
+        Infeasible: a negative length; at the plan if there are more or fewer lengths than samples, or a group holds nothing.
+
+    Example:
+        >>> import batchwright as bw
+        >>> tokens = [100] * 10 + [1000] * 10  # both sources give half of the tokens, the first ten times the samples
+        >>> plan = bw.mixed({"short": 10, "long": 10}, 11, target=in_units("uniform", tokens), epoch=2)
+        >>> (plan.shares() * 11).round(9).tolist()
+        [10.0, 1.0]
+    """
+    values = columns.numbers(lengths, called="lengths")
+    if values.size and values.min() < 0:
+        bad = int((values < 0).argmax())
+        raise Infeasible(f"the length of sample {bad} is {values[bad]}", "pass lengths of 0 or more")
+    inner = resolve(target)
+    digest = hashlib.blake2b(np.ascontiguousarray(values).data, digest_size=8).hexdigest()
+    return Target(_in_units, (inner, Measure(values)), f"in_units({inner}, lengths {digest})", inner.settles_at)
+
+
+def _in_units(
+    counts: Sequence[Number], names: Sequence[Hashable], epoch: int, inner: Target, sums: Sequence[Fraction] | Measure
+) -> Sequence[Number]:
+    if isinstance(sums, Measure):
+        raise Infeasible(
+            "a target in units has shares only where it is known which sample is in which group",
+            "ask the plan, or bind it: target.bound_to(groups)",
+        )
+    wanted = inner.exact(sums, epoch, names=names)
+    return [
+        Fraction(share) * Fraction(count) / total if share else 0
+        for share, count, total in zip(wanted, counts, sums, strict=True)
+    ]

@@ -1,0 +1,136 @@
+"""Mixtures: exact at every level, and nothing of a source's own order is lost in them."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.data import ConcatDataset, TensorDataset
+
+import batchwright as bw
+
+SEEDS = st.integers(0, 2**64 - 1)
+
+
+@st.composite
+def sources(draw, depth=2):
+    """Up to five sources of any kind, some of them mixtures."""
+    found = {}
+    kinds = ["size", "labels", "balanced", "weighted", "per class"] + ["mixed"] * (depth > 0)
+    for number in range(draw(st.integers(1, 5))):
+        size = draw(st.integers(4, 200))
+        seed = draw(st.integers(0, 3))
+        kind = draw(st.sampled_from(kinds))
+        found[f"source {number}"] = {
+            "size": lambda size=size: size,
+            "labels": lambda size=size: np.arange(size) % 3,
+            "balanced": lambda size=size, seed=seed: bw.balanced(np.arange(size) % 4, 8, seed=seed),
+            "weighted": lambda size=size, seed=seed: bw.weighted(np.arange(size) + 1, 5, seed=seed),
+            "per class": lambda size=size, seed=seed: bw.balanced(np.arange(size) % 2, 4, per_class=2, seed=seed),
+            "mixed": lambda: draw(mixtures(depth - 1)),
+        }[kind]()
+    return found
+
+
+@st.composite
+def mixtures(draw, depth=2):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", bw.PoorWarning)
+        return bw.mixed(
+            draw(sources(depth)),
+            draw(st.integers(1, 40)),
+            target=draw(st.sampled_from(["natural", "uniform", "sqrt", 0.4, bw.targets.capped(3)])),
+            seed=draw(SEEDS),
+        )
+
+
+@settings(max_examples=60)
+@given(plan=mixtures(), first=st.integers(0, 10**5))
+def test_guarantees_at_every_level(plan, first):
+    for begin in (0, first):
+        audit = plan.audit(batches=60, first=begin)
+        assert audit.kept, f"{plan!r}\n{audit}"
+
+
+@settings(max_examples=40)
+@given(plan=mixtures(depth=1), first=st.integers(0, 10**6), stride=st.integers(1, 9), count=st.integers(1, 30))
+def test_any_stride_gives_the_same_micro_batches(plan, first, stride, count):
+    together = plan.order.batches(first, stride, count)
+    assert np.array_equal(together, [plan[first + stride * i] for i in range(count)])
+
+
+def test_a_source_is_followed_in_its_own_order():
+    own = bw.balanced(["cat"] * 90 + ["dog"] * 10, 8, seed=5)
+    plan = bw.mixed({"web": 500, "pets": own}, 24, target={"web": 2 / 3, "pets": 1 / 3})
+    for batch in (0, 1, 100, 12_345):
+        pets = plan[batch][plan[batch] >= 500] - 500
+        assert sorted(pets.tolist()) == sorted(own[batch].tolist())  # its quota is its own batch size
+
+
+def test_locate_names_the_source_and_the_number_within_it():
+    first, second = TensorDataset(np_tensor(30)), TensorDataset(np_tensor(12))
+    plan = bw.mixed({"first": first, "second": second}, 6)
+    both = ConcatDataset([first, second])
+    parts = {"first": first, "second": second}
+    for index in plan[3].tolist():
+        (name,), (number,) = plan.locate(index)
+        assert parts[name][number] == both[index]
+
+
+def np_tensor(count):
+    import torch
+
+    return torch.arange(count)
+
+
+def test_what_is_left_out_of_the_groups_of_a_source_is_never_drawn():
+    groups = bw.Groups.from_indices([[1, 3], [5]], sample_count=10)
+    plan = bw.mixed({"some": groups, "all": 10}, 4, target="uniform")
+    drawn = np.unique(np.concatenate([plan[i] for i in range(40)]))
+    assert drawn.tolist() == [1, 3, 5, *range(10, 20)]
+
+
+def test_weights_make_up_for_every_level():
+    inner = bw.balanced(["cat"] * 90 + ["dog"] * 10, 8)
+    plan = bw.mixed({"web": 300, "pets": inner}, 16, target={"web": 0.25, "pets": 0.75})
+    drawn = np.concatenate([plan[i] for i in range(400)])
+    weights = plan.weights(drawn)
+    assert weights.mean() == pytest.approx(1, abs=1e-9)
+    share_of_dogs = (weights * (drawn >= 390)).mean()
+    assert share_of_dogs == pytest.approx(10 / 400, abs=1e-9)
+
+
+def test_per_source_runs_come_from_one_source():
+    plan = bw.mixed({"a": 50, "b": 60, "c": 70}, 12, target="uniform", per_source=4)
+    for batch in range(30):
+        names, _ = plan.locate(plan[batch])
+        assert [len(set(names[i : i + 4])) for i in range(0, 12, 4)] == [1, 1, 1]
+        assert len(set(names)) == 3
+
+
+def test_passes_through_exhausted_sources_are_in_the_summary():
+    summary = bw.mixed({"web": 960, "books": 40}, 10, target="uniform").summary()
+    assert {line.name: line.passes for line in summary.groups} == {"web": 500 / 960, "books": 12.5}
+
+
+@pytest.mark.parametrize(
+    ("sources", "fact"),
+    [({}, "a mixture of 0 sources"), ({"web": 3.5}, "'web'"), ({"web": object()}, "'web'"), ({"web": -1}, "'web'")],
+)
+def test_what_is_no_source_is_refused_by_name(sources, fact):
+    with pytest.raises(bw.Infeasible, match=fact):
+        bw.mixed(sources, 4)
+
+
+def test_a_thousand_sources_are_within_one_sample_in_every_batch_and_do_not_drift():
+    sizes = {f"source {n}": 200 + 7 * n for n in range(1000)}
+    plan = bw.mixed(sizes, 256, target="sqrt")
+    quota = plan.shares() * 256
+    for batch in range(10**6, 10**6 + 100):
+        counts = np.bincount(plan.groups.group_of(plan[batch]), minlength=1000)
+        assert np.abs(counts - quota).max() < 1
+    for batch in (10**3, 10**6, 10**9, 10**11):
+        assert np.abs(plan.order.drawn(batch) - batch * quota).max() < 6 + max(0, np.log10(batch / 1e6))

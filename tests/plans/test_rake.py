@@ -1,0 +1,183 @@
+"""Raking: margins met, least entropy, refused where they cannot be; several labels a sample."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+from scipy.optimize import minimize
+
+import batchwright as bw
+from batchwright.targets.tilting import tilted
+
+
+def table(seed, sides):
+    """A random table's attributes, one row a sample, and random margins."""
+    random = np.random.default_rng(seed)
+    shape = [np.arange(side) for side in sides]
+    cells = np.stack(np.meshgrid(*shape, indexing="ij"), axis=-1).reshape(-1, len(sides))
+    rows = np.repeat(cells, random.integers(1, 30, len(cells)), axis=0)
+    margins = {
+        name: dict(enumerate(random.dirichlet(np.full(side, 3.0)))) for name, side in zip("abc", sides, strict=False)
+    }
+    return {name: rows[:, column] for column, name in enumerate("abc"[: len(sides)])}, margins
+
+
+def raked_slowly(columns, margins, cycles=3000):
+    """Iterative proportional fitting, a weight a sample, one margin after the other."""
+    weights = np.ones(len(next(iter(columns.values())))) / len(next(iter(columns.values())))
+    for _ in range(cycles):
+        for name, column in columns.items():
+            now = np.bincount(column, weights=weights)
+            weights *= (np.array(list(margins[name].values())) / now)[column]
+    return weights
+
+
+@settings(max_examples=25)
+@given(seed=st.integers(0, 10**6), sides=st.lists(st.integers(2, 5), min_size=1, max_size=3))
+def test_raking_matches_iterative_proportional_fitting(seed, sides):
+    columns, margins = table(seed, sides)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", bw.PoorWarning)
+        plan = bw.raked(columns, margins, 64)
+    weights = raked_slowly(columns, margins)
+    assert 1 / plan.weights(np.arange(weights.size)) / weights.size == pytest.approx(weights, rel=1e-6, abs=1e-9)
+    shares = plan.shares()
+    for place, name in enumerate(columns):
+        levels = np.array([cell[place] for cell in plan.groups.names])
+        assert np.bincount(levels, weights=shares) == pytest.approx(list(margins[name].values()), abs=1e-7)
+
+
+def test_cells_are_dealt_and_margins_keep_the_bound_that_is_told():
+    columns, margins = table(3, [2, 4, 3])
+    plan = bw.raked(columns, margins, 64, distinct=False)
+    assert plan.audit(batches=200).kept
+    notes = [note for note in plan.summary().notes if note.startswith("in a micro-batch")]
+    assert len(notes) == 3
+    for note, (name, column) in zip(notes, columns.items(), strict=True):
+        bound = float(note.split("within ")[1].split()[0])
+        wanted = 64 * np.array(list(margins[name].values()))
+        off = max(np.abs(np.bincount(column[plan[t]], minlength=wanted.size) - wanted).max() for t in range(300))
+        assert off <= bound * 1.01
+
+
+def test_an_empty_cell_that_makes_a_margin_unreachable_is_refused_by_name():
+    sex = ["m"] * 60 + ["f"] * 40
+    outcome = ["ill"] * 60 + ["well"] * 40  # no woman is ill
+    margins = {"sex": {"m": 0.5, "f": 0.5}, "outcome": {"ill": 0.7, "well": 0.3}}
+    with pytest.raises(bw.Infeasible, match=r"'(sex|outcome)' '(m|f|ill|well)' reaches 0\.[46]"):
+        bw.raked({"sex": sex, "outcome": outcome}, margins, 20)
+    plan = bw.raked({"sex": sex, "outcome": outcome}, margins, 20, closest=True)
+    assert plan.shares() == pytest.approx([0.4, 0.6], abs=1e-3)  # half way between
+    assert sum(note.startswith("margin") for note in plan.summary().notes) == 4
+
+
+def test_no_sample_repeats_more_than_the_cap():
+    columns = {"a": np.repeat([0, 1], [900, 100]), "b": np.tile([0, 1], 500)}
+    margins = {"a": {0: 0.6, 1: 0.4}, "b": {0: 0.7, 1: 0.3}}
+    free = bw.raked(columns, margins, 40)
+    capped = bw.raked(columns, margins, 40, max_repeats=4.5)
+    repeats = [(plan.shares() / plan.natural_prior).max() for plan in (free, capped)]
+    assert repeats[0] > 4.5 >= repeats[1] - 1e-9
+    assert np.bincount([0, 0, 1, 1], weights=capped.shares()) == pytest.approx([0.6, 0.4], abs=1e-7)
+    with pytest.raises(bw.Infeasible, match="max_repeats=3"):
+        bw.raked(columns, margins, 40, max_repeats=3)
+
+
+@settings(max_examples=15)
+@given(seed=st.integers(0, 10**6))
+def test_tilting_is_the_nearest_distribution_a_general_solver_finds(seed):
+    random = np.random.default_rng(seed)
+    carries = random.random((12, 3)) < 0.4
+    carries[:3] = np.eye(3, dtype=bool)
+    carries[3:5] = False
+    base, cap = np.full(12, 1 / 12), np.full(12, 0.2)
+    wanted = random.dirichlet(np.full(12, 4.0)) @ carries
+    attributes = np.nonzero(carries)[1]
+    starts = np.concatenate([[0], np.cumsum(carries.sum(axis=1))])
+    found = tilted(base, cap, starts, attributes, wanted)
+    assert found.shares.sum() == pytest.approx(1)
+    assert found.reached == pytest.approx(wanted, abs=1e-7)
+    slow = minimize(
+        lambda x: float(np.sum(x * np.log(np.maximum(x, 1e-300) / base))),
+        base,
+        jac=lambda x: np.log(np.maximum(x, 1e-300) / base) + 1,
+        bounds=[(1e-12, 0.2)] * 12,
+        constraints={"type": "eq", "fun": lambda x: np.append(x @ carries - wanted, x.sum() - 1)},
+        method="SLSQP",
+        options={"maxiter": 500, "ftol": 1e-14},
+    )
+    if slow.success:
+        entropy = float(np.sum(found.shares * np.log(found.shares / base)))
+        assert entropy == pytest.approx(slow.fun, abs=1e-6)
+
+
+LISTS = [["cat"], ["cat", "dog"], [], ["bird"], ["cat", "bird"], ["dog"]] * 30
+
+
+@pytest.mark.parametrize("form", ["lists", "dense", "sparse"])
+def test_every_form_of_labels_says_the_same(form):
+    dense = np.array([[name in row for name in ("bird", "cat", "dog")] for row in LISTS], int)
+    labels = {"lists": LISTS, "dense": dense, "sparse": sparse.coo_matrix(dense)}[form]
+    rates = bw.multilabel_weights(labels, target=0.5)
+    assert rates.reached == pytest.approx(rates.wanted, abs=1e-8)
+    assert rates.weights[:6] == pytest.approx(bw.multilabel_weights(LISTS, target=0.5).weights[:6])
+
+
+def test_labels_come_at_their_rates_and_samples_in_turn():
+    plan = bw.multilabel(LISTS, 30, target={"bird": 0.4, "cat": 0.5, "dog": 0.5})
+    drawn = np.bincount(plan.order.take(0, 120_000), minlength=180)
+    for name, wanted in {"bird": 0.4, "cat": 0.5, "dog": 0.5}.items():
+        carries = np.array([name in row for row in LISTS])
+        assert drawn[carries].sum() / 120_000 == pytest.approx(wanted, abs=0.001)
+    assert plan.audit(batches=100).kept
+    assert any("'bird'" in note for note in plan.summary().notes)
+
+
+def test_rates_that_cannot_be_reached_are_approached_and_told():
+    rates = bw.multilabel_weights([["a"], ["b"], ["a", "b"], []], target={"a": 0.9, "b": 0.9}, max_repeats=1.5)
+    assert rates.weights.max() <= 1.5 + 1e-6
+    assert rates.reached[0] == pytest.approx(rates.reached[1])
+    assert 0.5 < rates.reached[0] < 0.8
+    assert "0.9" in str(rates)
+
+
+def test_a_rate_of_zero_leaves_the_label_out():
+    rates = bw.multilabel_weights(LISTS, target={"bird": 0, "cat": 0.5, "dog": 0.5})
+    assert rates.reached[0] == 0
+    assert rates.weights[3] == 0
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "fact"),
+    [
+        ([["a"], ["b"]], {"target": {"a": 0.5}}, "'b' has no wanted rate"),
+        ([["a"]], {"target": {"a": 0.5, "c": 0.1}}, "'c' has a rate but no sample"),
+        ([["a"]], {"target": {"a": 1.5}}, "1.5"),
+        (["a", "b"], {}, "'a'"),
+        ([], {}, "0 samples"),
+        ([["a"]], {"max_repeats": 0.5}, "max_repeats is 0.5"),
+    ],
+)
+def test_labels_and_rates_that_make_no_sense_are_refused(labels, options, fact):
+    with pytest.raises(bw.Infeasible, match=fact):
+        bw.multilabel_weights(labels, **options)
+
+
+@pytest.mark.parametrize(
+    ("columns", "margins", "fact"),
+    [
+        ({"a": [0, 1]}, {}, "'a' has no margin"),
+        ({}, {"a": "uniform"}, "'a' has no column"),
+        ({}, {}, "0 attributes"),
+        ({"a": [0, 1]}, {"a": bw.targets.schedule("natural", "uniform", epochs=2)}, "'a' moves"),
+        ({"a": [0, 1], "b": [0, 1, 1]}, {"a": "uniform", "b": "uniform"}, "cannot be combined"),
+    ],
+)
+def test_what_cannot_be_raked_is_refused(columns, margins, fact):
+    with pytest.raises(bw.Infeasible, match=fact):
+        bw.raked(columns, margins, 4)

@@ -1,0 +1,97 @@
+"""Cohorts: given ones in strict rotation, drawn ones so that all classes meet equally often."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import batchwright as bw
+
+LABELS = np.repeat(np.arange(6), [50, 40, 30, 20, 10, 8])
+
+
+def counts(plan, t):
+    return np.bincount(LABELS[plan[t]], minlength=6).tolist()
+
+
+def test_given_cohorts_rotate_strictly():
+    plan = bw.rotating(LABELS, [[0, 1, 2], [3, 4, 5]], per_class=5)
+    for t in range(0, 200, 2):
+        assert counts(plan, t) == [5, 5, 5, 0, 0, 0]
+        assert counts(plan, t + 1) == [0, 0, 0, 5, 5, 5]
+    assert plan.task_of(7) == (3, 4, 5)
+    assert plan.audit(batches=100).kept
+
+
+def test_every_sample_of_a_class_has_its_turn():
+    plan = bw.rotating(LABELS, [[0, 1, 2], [3, 4, 5]], per_class=5)
+    seen = np.bincount(np.concatenate([plan[t] for t in range(140)]), minlength=LABELS.size)
+    for of_class in np.split(seen, np.flatnonzero(np.diff(LABELS)) + 1):
+        assert np.ptp(of_class) <= 1
+
+
+def test_cohorts_of_different_sizes_make_batches_of_different_sizes():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", bw.PoorWarning)
+        plan = bw.rotating(LABELS, [[0], [1, 2]], per_class=3)
+    assert [plan[t].size for t in range(4)] == [3, 6, 3, 6]
+
+
+@settings(max_examples=20)
+@given(classes=st.integers(2, 14), number=st.integers(1, 5), seed=st.integers(0, 2**64 - 1))
+def test_drawn_cohorts_split_all_classes_every_cycle(classes, number, seed):
+    number = min(number, classes)
+    labels = np.repeat(np.arange(classes), 7)
+    plan = bw.rotating(labels, number, per_class=2, seed=seed)
+    size = classes // number
+    present = np.zeros(classes, int)
+    for t in range(60):
+        found, each = np.unique(labels[plan[t]], return_counts=True)
+        assert each.tolist() == [2] * size
+        present[found] += 1
+        assert np.ptp(present) <= 1
+    assert plan.audit(batches=60, first=10**6).kept
+
+
+@pytest.mark.parametrize(("classes", "number"), [(6, 2), (6, 3), (10, 3), (5, 2), (7, 2), (12, 4)])
+def test_all_pairs_of_classes_meet_equally_often_over_time(classes, number):
+    labels = np.repeat(np.arange(classes), 4)
+    plan = bw.rotating(labels, number, per_class=1, seed=11)
+    batches = 6000
+    met = np.zeros((classes, classes))
+    for batch in plan.order.batches(0, 1, batches):
+        for one, other in itertools.combinations(sorted(labels[batch].tolist()), 2):
+            met[one, other] += 1
+    met = met[np.triu_indices(classes, 1)]
+    assert met.size == classes * (classes - 1) // 2
+    # meetings of a pair are at worst as variable as independent draws kept for a few cycles
+    assert np.abs(met - met.mean()).max() < 5 * np.sqrt(met.mean() * 5)
+
+
+@pytest.mark.parametrize(
+    ("cohorts", "fact"),
+    [
+        ([], "the cohorts are"),
+        ([[]], "the cohorts are"),
+        ([[0, 9]], "no group is called 9"),
+        ([[0, 0]], "names a class twice"),
+        ([[0], [0]], "the same"),
+        (7, "6 classes cannot be split into 7"),
+        (0, "into 0"),
+    ],
+)
+def test_what_cannot_rotate_is_refused(cohorts, fact):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", bw.PoorWarning)
+        with pytest.raises(bw.Infeasible, match=fact):
+            bw.rotating(LABELS, cohorts, per_class=2)
+
+
+def test_classes_in_no_cohort_are_told():
+    with pytest.warns(bw.PoorWarning, match="2 of 6 classes are in no cohort"):
+        bw.rotating(LABELS, [[0, 1], [2, 3]], per_class=5)

@@ -1,0 +1,160 @@
+"""Plans of tasks: one task a batch or a step, every task in its own order, whatever the world."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import batchwright as bw
+from batchwright.plans import TaskPlan
+from batchwright.plans.standing import Standing
+
+
+def build(unit="batch", target="natural", **options):
+    return bw.alternating(
+        {
+            "tag": bw.balanced(np.arange(300) % 5, 10, seed=1),
+            "parse": bw.shuffled(150, 7, seed=2),
+            "rank": bw.mixed({"web": 200, "books": 40}, 12, seed=3),
+        },
+        target=target,
+        unit=unit,
+        **options,
+    )
+
+
+@settings(max_examples=20)
+@given(
+    target=st.sampled_from(["natural", "uniform", "sqrt", {"tag": 0.11, "parse": 0.3, "rank": 0.59}, 0.123456789]),
+    first=st.integers(0, 10**9),
+)
+def test_audit_is_kept_anywhere(target, first):
+    plan = build(target=target)
+    audit = plan.audit(batches=150, first=first)
+    assert audit.kept, str(audit)
+    assert audit["G3"].bound <= 1
+
+
+class Tampered(TaskPlan):
+    """A plan of tasks that somebody broke."""
+
+    def __getitem__(self, batch):
+        return super().__getitem__(batch + 1)
+
+
+def test_an_audit_finds_a_task_out_of_order():
+    plan = build()
+    plan.__class__ = Tampered
+    audit = plan.audit(batches=20)
+    assert not audit["G2"].kept
+    assert not audit["G4"].kept
+
+
+def test_round_robin_is_strict():
+    plan = build(target="uniform")
+    assert [plan.task_of(t) for t in range(6)] == ["tag", "parse", "rank"] * 2
+
+
+@settings(max_examples=30)
+@given(world=st.integers(1, 6), accumulate=st.integers(1, 4), epoch=st.integers(0, 20))
+def test_all_ranks_of_a_step_work_on_one_task(world, accumulate, epoch):
+    plan, multiple = build(unit="step"), world * accumulate
+    batches = plan.epoch(epoch, multiple)
+    for step in range(len(batches) // multiple):
+        own = range(step * multiple, (step + 1) * multiple)
+        tasks = {batches.task_of(number) for number in own}
+        assert len(tasks) == 1
+        assert {name for number in own for name in plan.locate(batches[number])[0]} == tasks
+
+
+def followed(plan, lists):
+    """Every task's micro-batches of a run, in order, are a stretch of its own plan's from the beginning."""
+    by_task = {name: [] for name in plan.names}
+    for batch in lists:
+        names, numbers = plan.locate(batch)
+        by_task[names[0]].append(numbers.tolist())
+    for name, child in zip(plan.names, plan.children, strict=True):
+        found, length = by_task[name], child.epoch_length()
+        assert found == [child.epoch(k // length)[k % length].tolist() for k in range(len(found))]
+    return {name: len(found) for name, found in by_task.items()}
+
+
+@settings(max_examples=60)
+@given(
+    unit=st.sampled_from(["batch", "step"]),
+    legs=st.lists(st.tuples(st.integers(1, 5), st.integers(1, 3), st.integers(1, 25)), min_size=1, max_size=6),
+)
+def test_no_task_loses_or_repeats_a_micro_batch_however_the_world_changes(unit, legs):
+    plan, state, union = build(unit=unit), {}, []
+    for world, accumulate, steps in legs:
+        samplers = [plan.sampler(rank=rank, world_size=world, accumulate=accumulate) for rank in range(world)]
+        for sampler in samplers:
+            sampler.load_state_dict(state)
+        done = 0
+        while done < steps:
+            for together in zip(*samplers, strict=True):
+                union += together
+                done += 1
+                if done == steps:
+                    break
+            state = samplers[0].state_dict()
+            assert all(sampler.state_dict() == state for sampler in samplers)
+    counts = followed(plan, union)
+    if unit == "batch":
+        off = np.array(list(counts.values())) - plan.shares() * len(union)
+        assert np.abs(off).max() <= plan.bound + 1e-9
+
+
+@given(
+    turn=st.integers(-(2**40), 2**60),
+    had=st.lists(st.integers(-(2**40), 2**62), min_size=1, max_size=6).map(tuple),
+)
+def test_a_standing_survives_being_one_number(turn, had):
+    standing = Standing(turn, had)
+    elsewhere = Standing(turn, (*had[:-1], had[-1] + 1))
+    assert Standing.decoded(standing.encoded(always=elsewhere), len(had)) == standing
+    assert standing.encoded(always=standing) == 2 * turn
+
+
+def test_named_lists_go_to_a_dataset_of_datasets():
+    plan = build(named=True)
+    for number, batch in zip(range(30), plan.sampler(rank=0, world_size=1), strict=False):
+        assert {task for task, _ in batch} == {plan.task_of(number)}
+        indices = plan[number]
+        assert [index for _, index in batch] == plan.locate(indices)[1].tolist()
+
+
+def test_tasks_of_one_dataset_share_its_indices():
+    plan = bw.alternating({"a": bw.shuffled(50, 5, seed=1), "b": bw.shuffled(50, 5, seed=2)}, same_dataset=True)
+    assert max(plan[t].max() for t in range(40)) < 50
+
+
+def test_a_task_may_be_a_plan_of_tasks():
+    inner = bw.alternating({"x": bw.shuffled(20, 2), "y": bw.shuffled(30, 3)})
+    plan = bw.alternating({"both": inner, "z": bw.shuffled(10, 5)}, target="uniform")
+    assert plan.audit(batches=60).kept
+    assert plan.locate(plan[1])[0] == ["z"] * 5
+
+
+def test_summary_tells_passes_and_bound():
+    summary = build(target="uniform").summary()
+    assert [task.passes for task in summary.tasks] == [pytest.approx(24 / own, abs=0.2) for own in (30, 22, 20)]
+    assert "0.750 turns off" in str(summary)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "options", "fact"),
+    [
+        ({}, {}, "0 tasks"),
+        ({"a": 5}, {}, "'a' is of type int"),
+        ({"a": bw.shuffled(5, 5)}, {"unit": "epoch"}, "'epoch'"),
+        ({"a": bw.shuffled(5, 5)}, {"epoch": 0}, "0 micro-batches"),
+        ({"a": bw.shuffled(5, 5), "b": bw.shuffled(6, 6)}, {"same_dataset": True}, "'b': 6"),
+        ({"a": bw.shuffled(5, 5)}, {"target": bw.targets.schedule("natural", "uniform", epochs=2)}, "moves"),
+    ],
+)
+def test_what_cannot_alternate_is_refused(tasks, options, fact):
+    with pytest.raises(bw.Infeasible, match=fact):
+        bw.alternating(tasks, **options)
