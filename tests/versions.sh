@@ -2,7 +2,13 @@
 # The golden vectors on every Python that is found here, with the oldest and the newest numpy and numba it can have.
 set -eu
 for version in 3.11 3.12 3.13; do
-    python=$(command -v "python$version" || ls -d "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version".*/bin/python 2>/dev/null | head -n 1 || true)
+    python=
+    for candidate in "python$version" "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version".*/bin/python; do
+        if "$candidate" --version >/dev/null 2>&1; then # a version manager's shim may be there and refuse
+            python=$candidate
+            break
+        fi
+    done
     if [ -z "$python" ]; then
         echo "no Python $version here: not run"
         continue

@@ -7,7 +7,7 @@ import numpy as np
 from .compile import inner, kernel
 from .hashing import PURPOSE, child
 from .passes import draw_run
-from .permute import TABLE_LIMIT
+from .permute import TABLE_LIMIT, radices
 
 __all__ = ["descend"]
 
@@ -64,7 +64,8 @@ def descend(nodes, visits, level, per, firsts, offsets, root, slots):
                     cycle = branches * taken // _common(branches, taken)
                     own, begin = child(own, np.uint64(draw // cycle)), draw % cycle
                     wide = branches
-                draw_run(run, begin, taken, branches, wide, own, head, repeats)
+                left, right = radices(np.uint64(branches))
+                draw_run(run, begin, taken, branches, wide, left, right, own, head, repeats)
                 for j in range(taken):
                     there[i * taken + j] = firsts[node] + run[j]
                     comes[i * taken + j] = (draw + j) // branches
