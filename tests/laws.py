@@ -84,9 +84,7 @@ EVERY_PLAN: dict[str, Callable[[int], Any]] = {
     "tasks by step": lambda seed: tasks(seed, unit="step"),
     "one sample": lambda seed: bw.shuffled(1, 1, seed=seed),
 }
-STEPS_FOLLOW_THE_WORLD = {
-    "tasks by step"
-}  # what a step holds depends on its size; `test_tasks.py` holds it to its own law
+STEPS_FOLLOW_THE_WORLD = {"tasks by step"}  # what a step holds depends on its size: `test_tasks.py` has its own law
 CANNOT_BE_PICKLED = {"function of the epoch"}  # a lambda cannot
 
 

@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import correct, online, targets
+    from . import correct, feedback, online, targets
     from .collate import (
         Batch,
         Collate,
@@ -69,6 +69,7 @@ _HOME = {
     "bucketed": "plans.bucketed",
     "budgeted": "plans.budgeted",
     "correct": "",
+    "feedback": "",
     "grouped": "plans.grouped",
     "hierarchical": "plans",
     "identified": "collate",
@@ -111,6 +112,7 @@ __all__ = [
     "bucketed",
     "budgeted",
     "correct",
+    "feedback",
     "grouped",
     "hierarchical",
     "identified",

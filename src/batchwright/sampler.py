@@ -9,11 +9,14 @@ import torch.distributed
 import torch.utils.data
 
 from .errors import Infeasible
+from .orders import Segment
+from .plans.fixed import FixedPlan
 from .plans.position import Plan, Position
 
 __all__ = ["BatchSampler"]
 
 _VERSION = 1
+_SEGMENTS_KEPT = 8  # so far back may a loader's workers be ahead of what was trained on
 
 
 class BatchSampler(torch.utils.data.BatchSampler):
@@ -61,6 +64,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
             raise Infeasible(f"accumulate is {accumulate}", "pass 1 or more")
         self.plan = plan
         self.accumulate = accumulate
+        self._segments: tuple[Segment, ...] = ()
         self._given = None if rank is None or world_size is None else (rank, world_size)
         self._next = plan.started(0, 1)  # where the next `iter` begins
         self._reached = self._next  # what has been handed out
@@ -139,17 +143,53 @@ class BatchSampler(torch.utils.data.BatchSampler):
                 f"the state is of plan {state['fingerprint']}, this is plan {self.plan.fingerprint}",
                 "build the plan with the arguments, labels and seed it had",
             )
+        self._put(tuple(Segment.from_list(given) for given in state.get("segments", [])))
         position = Position(*(int(state[name]) for name in Position._fields))
         self._next = self._reached = self._fitted(self._rolled(position))
 
+    def retarget(self, shares: Any) -> int:
+        """Give the groups other shares from the next round of micro-batches on; every rank must, at the same step.
+
+        What was handed out stays as it was, coverage goes on (no sample is skipped or repeated for it), and the state
+        carries the new shares: a run that is resumed goes on with them. Shares set again before the round begins replace
+        them.
+
+        Args:
+            shares: by label, or in the order of `plan.groups.names`; summing to 1.
+
+        Returns:
+            The first micro-batch, counted over all epochs and ranks, that has them.
+
+        Raises:
+            Infeasible: the plan was not built with `targets.moving`, or a share is outside its limits.
+        """
+        if not isinstance(self.plan, FixedPlan):
+            raise Infeasible(
+                f"the shares of {self.plan!r} cannot be set", "retarget a plan of fixed-size micro-batches"
+            )
+        here = self._fitted(self._reached)
+        segment = self.plan.segment_after(here.origin + here.consumed, shares)
+        kept = tuple(earlier for earlier in self._segments if earlier.first < segment.first)
+        self._put((*kept, segment)[-_SEGMENTS_KEPT:])
+        return segment.first
+
+    def _put(self, segments: tuple[Segment, ...]) -> None:
+        if segments != self._segments:
+            assert isinstance(self.plan, FixedPlan)
+            self._segments = segments
+            self.plan = self.plan.with_segments(segments)
+
     def _yield_from(self, start: Position, rank: int, world_size: int) -> Iterator[list[int]]:
-        epoch = self.plan.epoch_at(start)
-        following = self.plan.moved(start, start.epoch + 1)
-        after = range(start.consumed + world_size, len(epoch) + 1, world_size)
-        for consumed, batch in zip(after, epoch.lists(start.consumed + rank, world_size), strict=True):
+        plan, epoch = self.plan, self.plan.epoch_at(start)
+        following = plan.moved(start, start.epoch + 1)
+        batches = epoch.lists(start.consumed + rank, world_size)
+        for consumed in range(start.consumed + world_size, len(epoch) + 1, world_size):
+            if self.plan is not plan:  # the shares were set: nothing of the old plan beyond here is used
+                plan, epoch = self.plan, self.plan.epoch_at(start)
+                batches = epoch.lists(consumed - world_size + rank, world_size)
             self._next = following
             self._reached = start._replace(consumed=consumed) if consumed < len(epoch) else following
-            yield batch
+            yield next(batches)
 
     def _rolled(self, position: Position) -> Position:
         """The end of an epoch is the beginning of the next."""
@@ -169,7 +209,8 @@ class BatchSampler(torch.utils.data.BatchSampler):
         return self.plan.refitted(position, self.world_size * self.accumulate)
 
     def _state(self, position: Position) -> dict[str, Any]:
-        return {"version": _VERSION, "fingerprint": self.plan.fingerprint, **position._asdict()}
+        state = {"version": _VERSION, "fingerprint": self.plan.fingerprint, **position._asdict()}
+        return {**state, "segments": [segment.as_list() for segment in self._segments]} if self._segments else state
 
     def _ranks(self) -> tuple[int, int]:
         if self._given is not None:

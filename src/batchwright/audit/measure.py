@@ -67,7 +67,10 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
     before = np.zeros(plan.groups.group_count, np.int64) if dealt is None else dealt.drawn(first)
     drawn = np.zeros(plan.groups.group_count, np.int64)
     composed = list(plan.order.children)
-    wanted = plan.prior_between(0, first) * first * tickets if first else np.zeros(plan.groups.group_count)
+    set_by_deck = dealt if plan.order.shares.limits is not None else None  # shares may differ from deck to deck
+    wanted = np.zeros(plan.groups.group_count)
+    if first:
+        wanted = set_by_deck.due(first) if set_by_deck else plan.prior_between(0, first) * first * tickets
     deviation = before / per_ticket - wanted
     last_round, last_epoch, per_batch, stretches = (-1, -1), -1, wanted, 1
     for chunk in range(first, first + batches, _CHUNK_BATCHES):
@@ -77,11 +80,12 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
             if dealt is None:
                 continue
             epoch = number // plan.epoch_batches if plan.order.shares.settles_at != 0 else 0
-            if epoch != last_epoch:
+            if epoch != last_epoch and not set_by_deck:
                 last_epoch, per_batch = epoch, plan.shares(epoch) * tickets
             here = dealt.round_of(number)
             if here[0] != last_round[0]:
                 windows.restart(deviation)
+                per_batch = set_by_deck.quotas(number) if set_by_deck else per_batch
                 stretches = here[0] + 1
             elif here != last_round:
                 windows.turn()

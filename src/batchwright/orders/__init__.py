@@ -7,5 +7,6 @@ from .independent import Independent
 from .levels import Hierarchical, Levels
 from .mixed import Mixed
 from .protocol import Order, SharedOrder
+from .segment import Segment
 
-__all__ = ["Dealt", "Hierarchical", "Independent", "Levels", "Mixed", "Order", "SharedOrder"]
+__all__ = ["Dealt", "Hierarchical", "Independent", "Levels", "Mixed", "Order", "Segment", "SharedOrder"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from ..kernels import apportion
 from ..kernels.deal import HANDS, deal, drawn, lots_of, new_board
 from ..kernels.hashing import PURPOSE, child_key
 from .protocol import Order, take_from_batches
+from .segment import Segment
 from .shares import Shares, group_rates
 
 __all__ = ["Dealing", "Dealt", "Deck"]
@@ -117,6 +119,8 @@ class Dealt:
         per_ticket: consecutive draws from one group (M of "P classes times M").
         seed: 0 to 2^64 - 1.
         epoch_batches: after how many micro-batches a target that moves is asked again.
+        segments: stretches whose shares were given later; where the first is not number 1, what came before it is forgotten.
+        begun: the shares before the first segment; `shares` if left out.
     """
 
     def __init__(
@@ -128,16 +132,22 @@ class Dealt:
         per_ticket: int = 1,
         seed: int = 0,
         epoch_batches: int = 1,
+        segments: tuple[Segment, ...] = (),
+        begun: Shares | None = None,
     ) -> None:
         self.groups = groups
         self.shares = shares
+        self.begun = shares if begun is None else begun
         self.window = window
         self.per_ticket = per_ticket
         self.seed = seed
         self.epoch_batches = epoch_batches
         self.tickets = window // per_ticket
-        first = Deck(0, shares.edges(HANDS * self.tickets, 0), _NONE, seed, 0, self.tickets)
-        self._known: tuple[tuple[Deck, ...], int] = ((first,), 1)  # decks so far, and the epochs they cover
+        first = Deck(0, self.begun.edges(HANDS * self.tickets, 0), _NONE, seed, 0, self.tickets)
+        decks = (first, *map(self._deck_of, segments))
+        if segments and segments[0].number > 1:  # those before it are forgotten
+            decks = decks[1:]
+        self._known: tuple[tuple[Deck, ...], int] = (decks, 1)  # decks so far, and the epochs they cover
         self._lots = self._lot_table()
 
     @property
@@ -196,6 +206,51 @@ class Dealt:
         deck, _ = self._deck_at(batch)
         return deck.drawn(batch - deck.first) * self.per_ticket
 
+    def segment_after(self, batch: int, weights: Sequence[int]) -> Segment:
+        """The segment these weights make at the first round that begins at micro-batch `batch` or later."""
+        decks = [deck for deck in self._known[0] if deck.first < batch] or list(self._known[0][:1])
+        deck = decks[-1]
+        first = deck.first + -(-(batch - deck.first) // HANDS) * HANDS
+        drawn = deck.drawn(first - deck.first)
+        return Segment(first, deck.number + 1, tuple(weights), tuple(drawn.tolist()))
+
+    def with_segments(self, segments: Sequence[Segment]) -> Dealt:
+        """The same order with these stretches of other shares; its `shares` are those of the last."""
+        return Dealt(
+            self.groups,
+            self.begun.moved(segments[-1].weights) if segments else self.begun,
+            window=self.window,
+            per_ticket=self.per_ticket,
+            seed=self.seed,
+            epoch_batches=self.epoch_batches,
+            segments=tuple(segments),
+            begun=self.begun,
+        )
+
+    def quotas(self, batch: int) -> np.ndarray:
+        """The tickets a micro-batch has for every group, on average over its deck."""
+        deck, _ = self._deck_at(batch)
+        found: np.ndarray = np.diff(deck.edges) / (HANDS << apportion.FRACTION_BITS)
+        return found
+
+    def due(self, batch: int) -> np.ndarray:
+        """The tickets every group should have had in micro-batches 0..batch-1: the sum of its quotas.
+
+        Where earlier shares are forgotten, what it had by then stands for them.
+        """
+        self._deck_at(batch)
+        decks = [deck for deck in self._known[0] if deck.first <= batch]
+        due = decks[0].base.astype(np.float64) if decks[0].base.size else np.zeros(self.groups.group_count)
+        ends = [*(deck.first for deck in decks[1:]), batch]
+        for deck, end in zip(decks, ends, strict=True):
+            due += (end - deck.first) * (np.diff(deck.edges) / (HANDS << apportion.FRACTION_BITS))
+        return due
+
+    def _deck_of(self, segment: Segment) -> Deck:
+        edges = apportion.line(segment.weights, HANDS * self.tickets)
+        drawn = np.array(segment.drawn, np.int64)
+        return Deck(segment.first, edges, drawn, self.seed, segment.number, self.tickets)
+
     def round_of(self, batch: int) -> tuple[int, int]:
         """The deck and the round in it that a micro-batch belongs to."""
         deck, _ = self._deck_at(batch)
@@ -211,6 +266,8 @@ class Dealt:
         if asked < needed:
             decks, asked = self._known = self._covering(needed)
         number = bisect_right(decks, batch, key=lambda deck: deck.first) - 1
+        if number < 0:
+            raise IndexError(f"micro-batch {batch} came before the shares of micro-batch {decks[0].first} were set")
         if number + 1 < len(decks):
             return decks[number], decks[number + 1].first
         return decks[number], None if settled is not None and asked > settled else asked * self.epoch_batches
@@ -236,6 +293,9 @@ class Dealt:
 
     def _widest(self) -> np.ndarray:
         """One less than the most draws a micro-batch can take from each group, over all epochs."""
+        if self.shares.limits is not None:
+            most_tickets = math.ceil(round(self.shares.limits[1] * self.tickets, 9))
+            return np.full(self.groups.group_count, most_tickets * self.per_ticket - 1, np.int64)
         if self.shares.settles_at is None:
             return np.full(self.groups.group_count, self.window - 1, np.int64)
         most = np.zeros(self.groups.group_count, np.int64)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from .dealt import Dealt
 from .protocol import Order, fingerprint_of, samples_at, take_from_batches
+from .segment import Segment
 
 __all__ = ["Mixed"]
 
@@ -60,6 +61,10 @@ class Mixed:
     def take(self, start: int, stop: int) -> np.ndarray:
         """The samples at places start..stop-1 of the sequence."""
         return take_from_batches(self, start, stop)
+
+    def with_segments(self, segments: Sequence[Segment]) -> Mixed:
+        """The same order with stretches of other shares of its sources."""
+        return Mixed(self.dealt.with_segments(segments), self.children)
 
     def rates(self, samples: np.ndarray, epoch: int = 0) -> np.ndarray:
         """The expected share of the sequence that each of these samples is; every source is in its own epoch by then."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -11,6 +12,7 @@ from ..errors import Infeasible
 from ..groups import Groups
 from ..kernels import apportion
 from ..targets import Target
+from ..targets.moving import moved
 
 __all__ = ["Shares", "TargetShares", "WeightShares", "group_rates"]
 
@@ -33,6 +35,15 @@ class Shares(Protocol):
     @property
     def notes(self) -> tuple[str, ...]:
         """What summaries say of them besides."""
+        ...
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """The least and the most share a group may be given later; None where shares cannot be set."""
+        ...
+
+    def moved(self, weights: Sequence[int]) -> Shares:
+        """Shares set anew, for those that have limits."""
         ...
 
     def edges(self, tickets: int, epoch: int) -> np.ndarray:
@@ -68,6 +79,15 @@ class TargetShares:
         """What summaries say of the target besides."""
         return self.target.notes
 
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """The least and the most share a group may be given later; None where shares cannot be set."""
+        return self.target.limits
+
+    def moved(self, weights: Sequence[int]) -> TargetShares:
+        """The target, set to these weights."""
+        return TargetShares(moved(self.target, weights), self._groups)
+
     def exact(self, epoch: int) -> list[int]:
         """The shares in an epoch as whole numbers in exact proportion."""
         return self.target.exact(self._groups.sizes, epoch, names=self._groups.names)
@@ -96,6 +116,7 @@ class WeightShares:
     """
 
     settles_at = 0
+    limits = None
 
     def __init__(self, weights: np.ndarray, tickets: int, notes: tuple[str, ...] = ()) -> None:
         total = float(weights.sum(dtype=np.float64))
@@ -110,6 +131,10 @@ class WeightShares:
         self.vanished = 0
         self.notes = notes
         self.identity = f"weights {hashlib.blake2b(np.ascontiguousarray(weights).data, digest_size=8).hexdigest()}"
+
+    def moved(self, weights: Sequence[int]) -> Shares:
+        """Never: a weight a sample is too much for a state."""
+        raise Infeasible("the weights of samples cannot be set", "group the samples and balance the groups")
 
     def edges(self, tickets: int, epoch: int) -> np.ndarray:
         """The samples on a line of `tickets` tickets."""

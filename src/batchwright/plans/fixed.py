@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ..audit import Audit
     from ..groups import Groups
+    from ..orders import Segment
     from ..sampler import BatchSampler
     from .summary import Summary
 
@@ -154,6 +155,26 @@ class FixedPlan:
     def shares(self, epoch: int = 0) -> np.ndarray:
         """The wanted share of every group in an epoch, float64 in the order of `groups.names`, summing to 1."""
         return self.order.shares.of(epoch)
+
+    def segment_after(self, batch: int, shares: Any) -> Segment:
+        """The stretch of the order that these shares make, from the first round that begins at `batch` or later on.
+
+        Args:
+            batch: a micro-batch of the endless plan.
+            shares: by label, or in the order of `groups.names`; summing to 1.
+
+        Raises:
+            Infeasible: the plan's target is not `targets.moving`, or a share is outside its limits.
+        """
+        from .retarget import segment_after
+
+        return segment_after(self, batch, shares)
+
+    def with_segments(self, segments: Sequence[Segment]) -> FixedPlan:
+        """The same plan with these stretches of other shares; for runs whose shares were set while they ran."""
+        from .retarget import with_segments
+
+        return with_segments(self, segments)
 
     @cached_property
     def natural_prior(self) -> np.ndarray:

@@ -7,6 +7,7 @@ Formulas that take roots or powers are rounded to 12 significant digits, so that
 from __future__ import annotations
 
 from .formula import Active, Compensating, Filler, Fixed, formula, quantities
+from .moving import moving
 from .rules import (
     blend,
     capped,
@@ -35,6 +36,7 @@ __all__ = [
     "explicit",
     "formula",
     "in_units",
+    "moving",
     "natural",
     "power",
     "quantities",

@@ -40,6 +40,7 @@ class Target:
         settles_at: the epoch from which the shares no longer change; 0 for constant ones, None for never.
         shown: how the target is written in summaries.
         notes: what summaries say of it besides.
+        limits: the least and the most share a group may be given later; None where shares cannot be set.
     """
 
     formula: Formula
@@ -47,6 +48,7 @@ class Target:
     shown: str
     settles_at: int | None = 0
     notes: tuple[str, ...] = ()
+    limits: tuple[float, float] | None = None
 
     def shares(self, counts: Any, epoch: int = 0, *, names: Sequence[Hashable] | None = None) -> np.ndarray:
         """The wanted shares, float64 (groups,), summing to 1.

@@ -1,0 +1,232 @@
+"""Controllers that turn a running signal of every group into its share of what comes next.
+
+A signal (loss, recall, gradient norm) is observed sample by sample, averaged over all ranks, smoothed, turned into shares
+by a rule, kept within limits, and given to the sampler, which deals by it from the next round on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .errors import Infeasible
+from .sampler import BatchSampler
+
+__all__ = ["Feedback", "Rule", "bandit", "by_recall", "by_signal"]
+
+Rule = Callable[[np.ndarray, int], np.ndarray]
+"""From the smoothed signal of every group and the number of the update (from 1), wanted shares in any proportion."""
+
+_DIGITS = 12
+_HALVINGS = 200
+
+
+@dataclass(frozen=True)
+class by_signal:  # noqa: N801  # reads as the function that it is
+    """Shares in proportion to the signal (a loss, a gradient norm), to some power.
+
+    Example:
+        >>> by_signal()(np.array([1.0, 3.0]), 1).tolist()
+        [1.0, 3.0]
+    """
+
+    power: float = 1.0
+
+    def __call__(self, signal: np.ndarray, update: int) -> np.ndarray:
+        """The signal to the power."""
+        wanted: np.ndarray = np.maximum(signal, 0) ** self.power
+        return wanted
+
+
+@dataclass(frozen=True)
+class by_recall:  # noqa: N801  # reads as the function that it is
+    """Shares in proportion to 1 - recall; the signal is 1 for a sample that was recognised and 0 for one that was not.
+
+    Example:
+        >>> by_recall()(np.array([0.75, 0.25]), 1).tolist()
+        [0.25, 0.75]
+    """
+
+    def __call__(self, signal: np.ndarray, update: int) -> np.ndarray:
+        """What is missing to full recall."""
+        wanted: np.ndarray = np.clip(1 - signal, 0, 1)
+        return wanted
+
+
+@dataclass(frozen=True)
+class bandit:  # noqa: N801  # reads as the function that it is
+    """Multiplicative weights with exploration, as in online data mixing (Albalak et al. 2023, after Exp3).
+
+    share = (1 - K e) softmax(e' * reward) + e with e = min(1 / K, sqrt(ln K / (K t))) at update t and e' the one before.
+    Their reward is the loss of the one domain that was drawn, over its probability; here every group is drawn in every
+    round, so that each reward is simply the smoothed signal, which is what theirs is on average.
+
+    Example:
+        >>> bandit()(np.array([1.0, 1.0]), 1).tolist()
+        [0.5, 0.5]
+    """
+
+    def __call__(self, signal: np.ndarray, update: int) -> np.ndarray:
+        """The shares at this update."""
+        groups = signal.size
+        explored, before = (
+            min(1 / groups, math.sqrt(math.log(groups) / (groups * t))) for t in (update, max(1, update - 1))
+        )
+        raised = np.exp(before * (signal - signal.max()))
+        wanted: np.ndarray = (1 - groups * explored) * raised / raised.sum() + explored
+        return wanted
+
+
+class Feedback:
+    """Moves a sampler's shares with what training shows.
+
+    Args:
+        sampler: of a plan whose target is `targets.moving`, whose floor and ceiling hold.
+        rule: `by_signal()`, `by_recall()`, `bandit()`, or any function of (signal, number of the update).
+        smoothing: how much of the earlier signal is kept at an update, 0 to below 1.
+        most_change: how far a share may move at an update.
+
+    Raises:
+        Infeasible: a plan whose shares cannot be set, or numbers outside their range.
+
+    Example:
+        >>> import batchwright as bw
+        >>> plan = bw.balanced(["a"] * 50 + ["b"] * 50, 10, target=bw.targets.moving("uniform", floor=0.1, ceiling=0.9))
+        >>> feedback = bw.feedback.Feedback(plan.sampler(), bw.feedback.by_signal(), most_change=0.2)
+        >>> feedback.observe([1.0, 3.0, 3.0], labels=["a", "b", "b"])
+        >>> feedback.update().round(6).tolist()
+        [0.3, 0.7]
+    """
+
+    def __init__(self, sampler: BatchSampler, rule: Rule, *, smoothing: float = 0.0, most_change: float = 1.0) -> None:
+        if not 0 <= smoothing < 1 or not 0 < most_change <= 1:
+            raise Infeasible(
+                f"smoothing is {smoothing} and most_change {most_change}",
+                "pass 0 <= smoothing < 1, 0 < most_change <= 1",
+            )
+        plan: Any = sampler.plan
+        limits = plan.order.shares.limits if hasattr(plan, "order") else None
+        if limits is None:
+            raise Infeasible(f"the shares of {plan!r} cannot be set", "build the plan with target=targets.moving(...)")
+        self.sampler = sampler
+        self.rule = rule
+        self.smoothing = smoothing
+        self.most_change = most_change
+        self.groups = plan.groups
+        self._limits = limits
+        count = self.groups.group_count
+        if limits[0] * count > 1 or limits[1] * count < 1:
+            raise Infeasible(
+                f"{count} groups with shares from {limits[0]:g} to {limits[1]:g} cannot sum to 1", "pass other limits"
+            )
+        self.shares: np.ndarray = plan.shares()
+        self._signal = np.full(count, np.nan)
+        self._seen = np.zeros((2, count))  # sums and counts since the last update, of this rank
+        self._updates = 0
+
+    def observe(self, values: Any, *, labels: Any = None, samples: Any = None) -> None:
+        """Take the signal of some samples, told apart by the plan's labels or by their sample numbers.
+
+        Args:
+            values: one number a sample: a tensor, an array, a list.
+            labels: the group of each, by label.
+            samples: or their numbers in the dataset.
+        """
+        if (labels is None) == (samples is None):
+            raise Infeasible("samples are told apart by labels or by numbers", "pass one of labels= and samples=")
+        signal = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values, np.float64).reshape(-1)
+        if samples is not None:
+            codes = np.asarray(self.groups.group_of(np.asarray(samples)))
+        else:
+            names = labels.tolist() if hasattr(labels, "tolist") else list(labels)
+            codes = np.array([self.groups.number_of[name] for name in names], np.int64)
+        if codes.size != signal.size:
+            raise Infeasible(f"there are {signal.size} values for {codes.size} samples", "pass one a sample")
+        self._seen[0] += np.bincount(codes, weights=signal, minlength=self.groups.group_count)
+        self._seen[1] += np.bincount(codes, minlength=self.groups.group_count)
+
+    def update(self) -> np.ndarray:
+        """Set the shares from what all ranks observed since the last update; every rank must call it at the same step.
+
+        A group that nobody observed keeps its signal; before its first, it has the mean of the others'.
+
+        Returns:
+            The new shares, float64 in the order of the plan's `groups.names`, the same on every rank.
+        """
+        seen = _over_ranks(self._seen)
+        self._seen = np.zeros_like(self._seen)
+        self._updates += 1
+        present = seen[1] > 0
+        fresh = np.divide(seen[0], seen[1], out=np.full(seen.shape[1], np.nan), where=present)
+        first = present & np.isnan(self._signal)
+        self._signal[first] = fresh[first]
+        kept = present & ~first
+        self._signal[kept] = self.smoothing * self._signal[kept] + (1 - self.smoothing) * fresh[kept]
+        if np.isnan(self._signal).all():
+            return self.shares
+        signal = np.where(np.isnan(self._signal), np.nanmean(self._signal), self._signal)
+        wanted = np.array([float(f"{value:.{_DIGITS}g}") for value in self.rule(signal, self._updates).tolist()])
+        if not np.isfinite(wanted).all() or wanted.min() < 0:
+            raise Infeasible(f"the rule gives {wanted.tolist()}", "give finite numbers of 0 or more")
+        self.shares = self._limited(wanted)
+        self.sampler.retarget(self.shares)
+        return self.shares
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run goes on with, in JSON types; every rank must call it, since what they saw is summed."""
+        return {
+            "signal": [None if np.isnan(value) else value for value in self._signal.tolist()],
+            "shares": self.shares.tolist(),
+            "seen": _over_ranks(self._seen).tolist(),
+            "updates": self._updates,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state, on every rank of any number of them; the sampler loads its own."""
+        if not state:
+            return
+        self._signal = np.array([np.nan if value is None else value for value in state["signal"]], np.float64)
+        self.shares = np.array(state["shares"], np.float64)
+        self._seen = np.array(state["seen"], np.float64) / _world_size()
+        self._updates = int(state["updates"])
+
+    def _limited(self, wanted: np.ndarray) -> np.ndarray:
+        """The shares in proportion to what is wanted that keep floor, ceiling and the limit of change, and sum to 1."""
+        low = np.maximum(self._limits[0], self.shares - self.most_change)
+        high = np.minimum(self._limits[1], self.shares + self.most_change)
+        wanted = np.maximum(wanted, wanted.max() * 1e-9 if wanted.max() > 0 else 1.0)
+        least, most = 0.0, float((high / wanted).max())
+        for _ in range(_HALVINGS):
+            middle = (least + most) / 2
+            if np.clip(middle * wanted, low, high).sum() < 1:
+                least = middle
+            else:
+                most = middle
+        shares = np.round(np.clip(most * wanted, low, high), _DIGITS)
+        shares[int(np.argmax(np.minimum(shares - low, high - shares)))] += 1 - shares.sum()
+        return shares
+
+
+def _world_size() -> int:
+    import torch.distributed
+
+    together = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed.get_world_size() if together else 1
+
+
+def _over_ranks(values: np.ndarray) -> np.ndarray:
+    """The sum over all ranks, the same bits on every one of them."""
+    import torch.distributed
+
+    if _world_size() == 1:
+        return values.copy()
+    device = "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
+    tensor = torch.tensor(values, dtype=torch.float64, device=device)
+    torch.distributed.all_reduce(tensor)
+    torch.distributed.broadcast(tensor, 0)
+    found: np.ndarray = tensor.cpu().numpy()
+    return found

@@ -1,0 +1,33 @@
+"""A stretch of a dealt order whose shares were given while it was being drawn from."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+__all__ = ["Segment"]
+
+
+class Segment(NamedTuple):
+    """Where new shares begin, and how far every group had come by then.
+
+    Attributes:
+        first: the first micro-batch of the order that has these shares; a round begins there.
+        number: how many segments the order had before.
+        weights: the shares, as whole numbers in proportion.
+        drawn: tickets every group had in all micro-batches before `first`.
+    """
+
+    first: int
+    number: int
+    weights: tuple[int, ...]
+    drawn: tuple[int, ...]
+
+    def as_list(self) -> list[Any]:
+        """Itself in JSON types."""
+        return [self.first, self.number, list(self.weights), list(self.drawn)]
+
+    @classmethod
+    def from_list(cls, given: list[Any]) -> Segment:
+        """The inverse of `as_list`."""
+        first, number, weights, drawn = given
+        return cls(int(first), int(number), tuple(map(int, weights)), tuple(map(int, drawn)))

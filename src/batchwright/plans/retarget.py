@@ -1,0 +1,54 @@
+"""Shares set while a run is under way: checked, made whole, and put into the order from a round on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import Infeasible
+from ..orders import Dealt, Mixed, Segment
+from .fixed import FixedPlan
+
+__all__ = ["segment_after", "with_segments"]
+
+_WHOLE = 1 << 40
+_TOLERANCE = 1e-6
+
+
+def segment_after(plan: FixedPlan, batch: int, shares: Any) -> Segment:
+    """See `FixedPlan.segment_after`."""
+    limits, order = plan.order.shares.limits, plan.order
+    if limits is None or not isinstance(order, Dealt | Mixed):
+        raise Infeasible(
+            f"the shares of {plan!r} cannot be set",
+            "build the plan with target=targets.moving(...), which tells how far shares may go",
+        )
+    names = plan.groups.names
+    if isinstance(shares, Mapping):
+        if set(shares) != set(names):
+            odd = next(iter(set(shares) ^ set(names)))
+            raise Infeasible(f"the new shares and the groups differ in {odd!r}", "give every group a share")
+        shares = [shares[name] for name in names]
+    wanted = np.asarray(shares, np.float64)
+    if wanted.shape != (len(names),) or not np.isfinite(wanted).all() or abs(float(wanted.sum()) - 1) > _TOLERANCE:
+        raise Infeasible(
+            f"the {wanted.size} new shares sum to {float(wanted.sum()):g}", f"give {len(names)} that sum to 1"
+        )
+    for name, size, share in zip(names, plan.groups.sizes.tolist(), wanted.tolist(), strict=True):
+        if not limits[0] - _TOLERANCE <= share <= limits[1] + _TOLERANCE:
+            raise Infeasible(
+                f"group {name!r} is given the share {share:g}, the plan is laid out for {limits[0]:g} to {limits[1]:g}",
+                "stay within these limits, or build the plan with others",
+            )
+        if share and not size:
+            raise Infeasible(f"group {name!r} is given the share {share:g} but it has 0 samples", "give it none")
+    weights = [round(share * _WHOLE) for share in wanted.tolist()]
+    return order.dealt.segment_after(batch, weights)
+
+
+def with_segments(plan: FixedPlan, segments: Sequence[Segment]) -> FixedPlan:
+    """See `FixedPlan.with_segments`."""
+    assert isinstance(plan.order, Dealt | Mixed)  # nothing else makes segments
+    return FixedPlan(plan.order.with_segments(segments), epoch_batches=plan.epoch_batches)

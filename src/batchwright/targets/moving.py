@@ -1,0 +1,50 @@
+"""Shares that somebody will move while training runs."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from .rules import resolve
+from .target import Number, Target, require
+
+__all__ = ["moving"]
+
+
+def moving(start: Any, *, floor: float = 0.0, ceiling: float = 1.0) -> Target:
+    """Shares that begin as `start` and may be set anew with `sampler.retarget`, within limits that are told beforehand.
+
+    The ceiling is what keeps a batch free of repeats (G5) when shares move: passes are laid out for the largest quota.
+    Groups smaller than three times that quota repeat one order from pass to pass.
+
+    Args:
+        start: the target to begin with, anything that `resolve` takes; one that does not move by itself.
+        floor: the least share any group may be given.
+        ceiling: the most.
+
+    Raises:
+        Infeasible: limits that leave no room, or a start that moves.
+
+    Example:
+        >>> moving("uniform", ceiling=0.5)
+        moving(uniform(), floor=0.0, ceiling=0.5)
+    """
+    first = resolve(start)
+    require(0 <= floor <= ceiling <= 1, f"floor is {floor} and ceiling {ceiling}", "pass 0 <= floor <= ceiling <= 1")
+    require(first.settles_at == 0, f"{first} moves by itself", "pass a target that stays")
+    shown = f"moving({first}, floor={floor}, ceiling={ceiling})"
+    return Target(_start, (first,), shown, limits=(float(floor), float(ceiling)))
+
+
+def moved(target: Target, weights: Sequence[int]) -> Target:
+    """A moving target that was set to these weights."""
+    return replace(target, formula=_set, arguments=(tuple(weights),))
+
+
+def _start(counts: Sequence[Number], names: Sequence[Hashable], epoch: int, first: Target) -> Sequence[Number]:
+    return first.exact(counts, epoch, names=names)
+
+
+def _set(counts: Sequence[Number], names: Sequence[Hashable], epoch: int, weights: tuple[int, ...]) -> Sequence[Number]:
+    return weights

@@ -1,0 +1,174 @@
+"""Feedback: shares move the right way, within limits, the same on every rank and after a resume."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import torch.multiprocessing
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import batchwright as bw
+from batchwright.feedback import Feedback, bandit, by_recall, by_signal
+
+RULES = [by_signal(), by_signal(0.5), by_recall(), bandit()]
+EASY, HARD = 0, 2
+
+
+def dataset():
+    """Three classes on a plane; two keep apart, the third lies within the second."""
+    random = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], [600, 300, 300])
+    centres = np.array([[-6.0, 0.0], [4.0, 0.0], [5.0, 1.0]])
+    points = centres[labels] + random.normal(size=(labels.size, 2))
+    return torch.tensor(points, dtype=torch.float32), torch.tensor(labels)
+
+
+def plan(labels, seed=0):
+    return bw.balanced(labels, 30, target=bw.targets.moving("uniform", floor=0.05, ceiling=0.8), seed=seed)
+
+
+class Run:
+    """A run that can be stopped after any step and gone on with."""
+
+    def __init__(self, rule, rank=0, world=1, state=None):
+        torch.manual_seed(0)
+        torch.use_deterministic_algorithms(True)
+        self.points, self.labels = dataset()
+        self.sampler = plan(self.labels).sampler(rank=rank, world_size=world)
+        self.feedback = Feedback(self.sampler, rule, smoothing=0.5, most_change=0.1)
+        self.model = torch.nn.Linear(2, 3)
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.05)
+        self.steps, self.seen, self.recall = 0, [], isinstance(rule, by_recall)
+        if state is not None:
+            cursors, weights, self.steps = state
+            self.sampler.load_state_dict(json.loads(cursors)[0])
+            self.feedback.load_state_dict(json.loads(cursors)[1])
+            self.model.load_state_dict(weights)
+
+    def train(self, until):
+        while self.steps < until:
+            for batch in self.sampler:
+                logits, labels = self.model(self.points[batch]), self.labels[batch]
+                losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+                self.optimizer.zero_grad()
+                losses.mean().backward()
+                self.optimizer.step()
+                self.feedback.observe((logits.argmax(1) == labels) if self.recall else losses, labels=labels)
+                self.seen.append(batch)
+                self.steps += 1
+                if self.steps % 40 == 0:
+                    self.feedback.update()
+                if self.steps == until:
+                    break
+        return self
+
+    def state(self):
+        cursors = json.dumps([self.sampler.state_dict(), self.feedback.state_dict()])
+        return cursors, {name: value.clone() for name, value in self.model.state_dict().items()}, self.steps
+
+
+@pytest.mark.parametrize("rule", RULES, ids=repr)
+def test_the_hard_class_gains_and_the_easy_one_loses(rule):
+    run = Run(rule).train(600)
+    assert run.feedback.shares[HARD] > 1 / 3 > run.feedback.shares[EASY]
+    late = np.bincount(run.labels[np.concatenate(run.seen[-89:])], minlength=3)
+    assert late[HARD] > 1.1 * late[EASY]
+    assert run.sampler.plan.audit(batches=700).kept
+
+
+@pytest.mark.parametrize("stop", [17, 40, 133, 200])
+def test_a_resumed_run_equals_an_uninterrupted_one(stop):
+    whole = Run(by_signal()).train(320)
+    before = Run(by_signal()).train(stop)
+    after = Run(by_signal(), state=before.state()).train(320)
+    assert before.seen + after.seen == whole.seen
+    assert np.array_equal(after.feedback.shares, whole.feedback.shares)
+
+
+def one_rank(rank, world, path):
+    torch.distributed.init_process_group("gloo", init_method=f"file://{path}/store", rank=rank, world_size=world)
+    run = Run(by_signal(), rank=rank, world=world).train(200)
+    state = run.feedback.state_dict()
+    torch.save((run.seen, run.feedback.shares, run.sampler.state_dict(), state), f"{path}/rank{rank}")
+    torch.distributed.destroy_process_group()
+
+
+def test_ranks_agree_and_together_are_the_plan(tmp_path):
+    torch.multiprocessing.spawn(one_rank, args=(2, str(tmp_path)), nprocs=2)
+    ranks = [torch.load(tmp_path / f"rank{rank}", weights_only=False) for rank in range(2)]
+    assert np.array_equal(ranks[0][1], ranks[1][1])
+    assert ranks[0][1][HARD] > 1 / 3
+    assert ranks[0][2:] == ranks[1][2:]
+    sampler = plan(dataset()[1]).sampler(rank=0, world_size=1)
+    sampler.load_state_dict(ranks[0][2])
+    union = [batch for together in zip(ranks[0][0], ranks[1][0], strict=True) for batch in together]
+    assert union == [sampler.plan[t].tolist() for t in range(400)]
+
+
+@settings(max_examples=60)
+@given(
+    signals=st.lists(st.lists(st.floats(0, 100), min_size=4, max_size=4), min_size=1, max_size=6),
+    most_change=st.floats(0.01, 1),
+    rule=st.sampled_from(RULES),
+)
+def test_shares_keep_floor_ceiling_and_the_limit_of_change(signals, most_change, rule):
+    labels = np.repeat(np.arange(4), 50)
+    made = bw.balanced(labels, 20, target=bw.targets.moving({0: 0.1, 1: 0.2, 2: 0.3, 3: 0.4}, floor=0.1, ceiling=0.45))
+    feedback = Feedback(made.sampler(), rule, most_change=most_change)
+    for signal in signals:
+        before = feedback.shares
+        feedback.observe(signal, samples=[0, 50, 100, 150])
+        shares = feedback.update()
+        assert shares.sum() == pytest.approx(1, abs=1e-9)
+        assert shares.min() >= 0.1 - 1e-9
+        assert shares.max() <= 0.45 + 1e-9
+        assert np.abs(shares - before).max() <= most_change + 1e-9
+
+
+def test_the_bandit_explores_less_and_less_and_keeps_to_its_formula():
+    rule, signal = bandit(), np.array([0.0, 2.0, 1.0])
+    for update in (5, 50, 5000):
+        explored = min(1 / 3, np.sqrt(np.log(3) / (3 * update)))
+        before = min(1 / 3, np.sqrt(np.log(3) / (3 * (update - 1))))
+        raised = np.exp(before * signal)
+        assert rule(signal, update) == pytest.approx((1 - 3 * explored) * raised / raised.sum() + explored)
+
+
+def test_a_group_nobody_saw_has_the_mean_of_the_others():
+    made = bw.balanced(list("aabbcc"), 6, target=bw.targets.moving("uniform"))
+    feedback = Feedback(made.sampler(), by_signal())
+    assert feedback.update().tolist() == made.shares().tolist()
+    feedback.observe([1.0, 3.0], labels=["a", "b"])
+    assert feedback.update() == pytest.approx([1 / 6, 3 / 6, 2 / 6])
+
+
+@pytest.mark.parametrize(
+    ("options", "fact"),
+    [({"smoothing": 1.0}, "smoothing is 1.0"), ({"most_change": 0}, "most_change 0")],
+)
+def test_numbers_out_of_range_are_refused(options, fact):
+    made = bw.balanced(list("aabb"), 4, target=bw.targets.moving("uniform"))
+    with pytest.raises(bw.Infeasible, match=fact):
+        Feedback(made.sampler(), by_signal(), **options)
+
+
+def test_a_plan_whose_shares_cannot_be_set_is_refused():
+    with pytest.raises(bw.Infeasible, match="cannot be set"):
+        Feedback(bw.balanced(list("aabb"), 4).sampler(), by_signal())
+
+
+def test_what_is_observed_must_fit():
+    made = bw.balanced(list("aabb"), 4, target=bw.targets.moving("uniform"))
+    feedback = Feedback(made.sampler(), by_signal())
+    with pytest.raises(bw.Infeasible, match="3 values for 2 samples"):
+        feedback.observe([1, 2, 3], labels=["a", "b"])
+    with pytest.raises(bw.Infeasible, match="labels or by numbers"):
+        feedback.observe([1, 2])
+    feedback.rule = lambda signal, update: -signal
+    feedback.observe([1.0], labels=["a"])
+    with pytest.raises(bw.Infeasible, match="the rule gives"):
+        feedback.update()

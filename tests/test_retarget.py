@@ -1,0 +1,152 @@
+"""Shares that are set while a run is under way: coverage, resume and ranks as before."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import batchwright as bw
+from batchwright.kernels.deal import HANDS
+
+LABELS = np.repeat(np.arange(4), [300, 200, 60, 40])
+MOVES = [[0.4, 0.3, 0.2, 0.1], [0.1, 0.1, 0.3, 0.5], [0.25, 0.25, 0.25, 0.25], [0.05, 0.55, 0.2, 0.2]]
+
+
+def plan(seed=0, **options):
+    return bw.balanced(LABELS, 20, target=bw.targets.moving("uniform", floor=0.05, ceiling=0.55), seed=seed, **options)
+
+
+def mixture():
+    return bw.mixed(
+        {"plain": 400, "own": bw.balanced(LABELS, 8), "small": 90, "other": 60},
+        20,
+        target=bw.targets.moving("sqrt", ceiling=0.55),
+        epoch=25,
+    )
+
+
+def run(sampler, steps, moves):
+    """What a rank is given over many epochs, with shares set after certain steps."""
+    got = []
+    while len(got) < steps:
+        for batch in sampler:
+            got.append(batch)
+            if len(got) in moves:
+                sampler.retarget(moves[len(got)])
+            if len(got) == steps:
+                break
+    return got
+
+
+@settings(max_examples=30)
+@given(
+    make=st.sampled_from([plan, mixture]),
+    moves=st.dictionaries(st.integers(1, 500), st.sampled_from(MOVES), max_size=6),
+)
+def test_guarantees_are_kept_across_moves(make, moves):
+    made = make()
+    sampler = made.sampler(rank=0, world_size=1)
+    got = run(sampler, 600, moves)
+    assert np.array_equal(got, [sampler.plan[t] for t in range(600)])
+    audit = sampler.plan.audit(batches=700)
+    assert audit.kept, str(audit)
+    assert sampler.plan.fingerprint == made.fingerprint
+
+
+def test_shares_move_at_the_next_round_and_not_before():
+    sampler = plan().sampler()
+    run(sampler, 50, {50: MOVES[1]})
+    assert sampler.state_dict()["segments"][0][0] == HANDS
+    counts = [np.bincount(LABELS[sampler.plan[t]], minlength=4).tolist() for t in range(2 * HANDS)]
+    assert counts[:HANDS] == [[5, 5, 5, 5]] * HANDS
+    assert counts[HANDS:] == [[2, 2, 6, 10]] * HANDS
+    assert sampler.plan.shares().tolist() == pytest.approx(MOVES[1])
+
+
+def test_shares_set_again_before_the_round_replace_the_first():
+    sampler = plan().sampler()
+    run(sampler, 10, {3: MOVES[1], 9: MOVES[0]})
+    (segment,) = sampler.state_dict()["segments"]
+    assert np.array(segment[2]) / sum(segment[2]) == pytest.approx(MOVES[0])
+
+
+@settings(max_examples=30)
+@given(
+    moves=st.dictionaries(st.integers(1, 400), st.sampled_from(MOVES), max_size=8),
+    stops=st.lists(st.integers(1, 499), max_size=4),
+    world=st.integers(1, 3),
+)
+def test_a_resumed_run_equals_an_uninterrupted_one(moves, stops, world):
+    expected = run(plan().sampler(rank=0, world_size=world), 500, moves)
+    got, state = [], {}
+    for stop in [*sorted(stops), 500]:
+        sampler = plan().sampler(rank=0, world_size=world)
+        sampler.load_state_dict(json.loads(json.dumps(state)))
+        done = len(got)
+        if stop > done:
+            got += run(sampler, stop - done, {step - done: shares for step, shares in moves.items()})
+        state = sampler.state_dict()
+    assert got == expected
+
+
+@settings(max_examples=20)
+@given(
+    moves=st.dictionaries(st.integers(1, 60), st.sampled_from(MOVES), min_size=1, max_size=3),
+    worlds=st.permutations([1, 2, 4]),
+)
+def test_ranks_agree_and_the_world_may_change(moves, worlds):
+    seen, state = [], {}
+    for world in worlds:
+        samplers = [plan().sampler(rank=rank, world_size=world) for rank in range(world)]
+        for sampler in samplers:
+            sampler.load_state_dict(state)
+        ranks = [run(sampler, 80, moves) for sampler in samplers]
+        seen += [batch for together in zip(*ranks, strict=True) for batch in together]
+        states = [sampler.state_dict() for sampler in samplers]
+        assert all(other == states[0] for other in states)
+        state = states[0]
+    counts = np.bincount(np.concatenate(seen), minlength=LABELS.size)
+    for group in np.split(counts, np.flatnonzero(np.diff(LABELS)) + 1):
+        assert np.ptp(group) <= 1
+
+
+def test_the_state_stays_small_however_often_shares_move():
+    sampler = plan().sampler()
+    for number in range(40):
+        run(sampler, 30, {30: MOVES[number % 4]})
+    assert len(sampler.state_dict()["segments"]) <= 8
+
+
+def test_what_was_forgotten_is_not_made_up():
+    sampler = plan().sampler()
+    for number in range(12):
+        run(sampler, 100, {100: MOVES[number % 4]})
+    with pytest.raises(IndexError, match="came before the shares"):
+        sampler.plan[0]
+
+
+@pytest.mark.parametrize(
+    ("build", "shares", "fact"),
+    [
+        (lambda: bw.balanced(LABELS, 20), MOVES[0], "cannot be set"),
+        (lambda: bw.alternating({"a": bw.shuffled(9, 3)}), [1.0], "cannot be set"),
+        (plan, [0.7, 0.1, 0.1, 0.1], "share 0.7, the plan is laid out for 0.05 to 0.55"),
+        (plan, [0.5, 0.5], "the 2 new shares"),
+        (plan, {0: 0.5, 1: 0.5, 2: 0.0, "x": 0.0}, "differ in"),
+        (plan, [0.3, 0.3, 0.3, 0.3], "sum to 1.2"),
+    ],
+)
+def test_shares_that_cannot_be_set_are_refused(build, shares, fact):
+    with pytest.raises(bw.Infeasible, match=fact):
+        build().sampler().retarget(shares)
+
+
+def test_limits_that_leave_no_room_are_refused():
+    with pytest.raises(bw.Infeasible, match=r"floor is 0\.5 and ceiling 0\.2"):
+        bw.targets.moving("uniform", floor=0.5, ceiling=0.2)
+    with pytest.raises(bw.Infeasible, match="moves by itself"):
+        bw.targets.moving(bw.targets.schedule("natural", "uniform", epochs=2))
