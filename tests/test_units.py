@@ -30,6 +30,24 @@ def test_tokens_are_mixed_as_asked_over_an_epoch_where_sources_differ_tenfold(wa
     assert np.abs(by_source / by_source.sum() - np.array([float(share) for share in wanted.values()])).max() < 0.005
 
 
+WANTED = {"short": 0.2, "middle": 0.3, "long": 0.5}
+
+
+@pytest.mark.parametrize("cut", ["budgeted", "packed"])
+def test_tokens_are_mixed_as_asked_under_token_budgets_and_packing(cut):
+    source = bw.mixed(SOURCES, 64, target=targets.in_units(WANTED, TOKENS), epoch=1500)
+    if cut == "budgeted":
+        plan = bw.budgeted(TOKENS, 8192, order=source)
+    else:
+        plan = bw.packed(TOKENS, 4096, order=source)
+    tokens = np.zeros(3)
+    epoch = plan.epoch(0)
+    for number in range(len(epoch)):
+        samples = epoch[number]
+        tokens += np.bincount(source.groups.group_of(samples), weights=TOKENS[samples], minlength=3)
+    assert np.abs(tokens / tokens.sum() - list(WANTED.values())).max() < 0.005
+
+
 @settings(max_examples=50)
 @given(data=st.data(), sizes=st.lists(st.integers(1, 30), min_size=1, max_size=6))
 def test_expected_units_are_exactly_the_inner_target_of_unit_totals(data, sizes):
