@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from .plans.budgeted import budgeted
     from .plans.grouped import grouped
     from .plans.packed import packed
+    from .ranks import check_ranks
     from .sampler import BatchSampler
     from .splitting import Split, split
 
@@ -68,6 +69,7 @@ _HOME = {
     "block_diagonal": "collate",
     "bucketed": "plans.bucketed",
     "budgeted": "plans.budgeted",
+    "check_ranks": "ranks",
     "correct": "",
     "grouped": "plans.grouped",
     "hierarchical": "plans",
@@ -110,6 +112,7 @@ __all__ = [
     "block_diagonal",
     "bucketed",
     "budgeted",
+    "check_ranks",
     "correct",
     "grouped",
     "hierarchical",
