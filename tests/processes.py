@@ -5,17 +5,27 @@ They are forked from a server that imports what is heavy once, so that a gang st
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import tempfile
 import traceback
 from collections.abc import Callable
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["torch.distributed", "torch.utils.data", "batchwright.sampler", "batchwright.plans"])
+_HEAVY = ["torch.distributed", "torch.utils.data", "torch._dynamo", "batchwright.sampler", "batchwright.plans"]
+
+
+def preload(*modules: str) -> None:
+    """Let the server import these as well; before the first gang."""
+    _HEAVY.extend(modules)
+    _CONTEXT.set_forkserver_preload(_HEAVY)
+
+
+preload()
 
 
 class Gang:
@@ -45,25 +55,21 @@ class Gang:
     def kill(self) -> None:
         """SIGKILL, to all of them at once."""
         for process in self._processes:
-            if process.is_alive():
+            with contextlib.suppress(ProcessLookupError):  # its group: a loader's workers outlive it by some seconds
                 os.killpg(process.pid, signal.SIGKILL)
         for process in self._processes:
             process.join()
         self._folder.cleanup()
 
-    @property
-    def alive(self) -> bool:
-        return any(process.is_alive() for process in self._processes)
-
     def _result(self, rank: int, timeout_seconds: float) -> Any:
-        if not self._pipes[rank].poll(timeout_seconds):
+        if not wait([self._pipes[rank], self._processes[rank].sentinel], timeout_seconds):
             raise TimeoutError(f"rank {rank} said nothing for {timeout_seconds} s")
         try:
-            value, error = self._pipes[rank].recv()
-        except EOFError as end:
-            raise RuntimeError(f"rank {rank} ended without a word") from end
+            value, error = self._pipes[rank].recv() if self._pipes[rank].poll() else (None, "ended without a word")
+        except EOFError:
+            error = "ended without a word"
         if error:
-            raise RuntimeError(f"rank {rank} failed:\n{error}")
+            raise RuntimeError(f"rank {rank}: {error}")
         return value
 
 
@@ -76,10 +82,13 @@ def _run(
     pipe: Connection, folder: str, program: Callable[..., Any], rank: int, world_size: int, arguments: tuple[Any, ...]
 ) -> None:
     os.setpgid(0, 0)  # so that a kill takes a loader's workers too
+    multiprocessing.set_start_method("fork", force=True)  # theirs, as it is for a user; not a second server
     import torch
 
     torch.set_num_threads(1)
     if world_size > 1:
+        os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world_size)}  # as launchers do
+        os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": "0"}
         torch.distributed.init_process_group(
             "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=world_size
         )
