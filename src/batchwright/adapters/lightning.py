@@ -1,0 +1,79 @@
+"""Lightning: a callback that puts the position into the checkpoints, for loaders with workers and other world sizes too.
+
+The loader is an ordinary one, made with `batch_sampler=plan.sampler()`; the trainer needs `use_distributed_sampler=False`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import Infeasible
+from ..ranks import check_ranks
+from ..sampler import BatchSampler
+
+try:
+    from lightning.pytorch import Callback, LightningModule, Trainer
+except ModuleNotFoundError:  # the same under its older name
+    from pytorch_lightning import Callback, LightningModule, Trainer
+
+__all__ = ["PlanCallback"]
+
+
+class PlanCallback(Callback):
+    """Saves where training stands in the plan with every checkpoint, and goes on from there.
+
+    Args:
+        sampler: the batch sampler of the training loader.
+
+    Raises:
+        Infeasible: when training starts, if the ranks do not share one plan (see `batchwright.check_ranks`) or Lightning
+            has put another sampler into the loader.
+    """
+
+    def __init__(self, sampler: BatchSampler) -> None:
+        self.sampler = sampler
+        self._state: dict[str, Any] = {}
+        self._resumed_step = -1
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position after the last batch that was trained on."""
+        return dict(self._state)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Let training go on from there."""
+        self.sampler.load_state_dict(state_dict)
+        self._state = dict(state_dict)
+        self._resumed_step = self.sampler.step
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Before Lightning asks for the loader."""
+        check_ranks(self.sampler)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Once the loader is there and a checkpoint's counters are loaded."""
+        used = getattr(trainer.train_dataloader, "batch_sampler", None)
+        if used is not self.sampler:
+            raise Infeasible(
+                f"the training loader's batch sampler is {used!r}, not the one this callback was given",
+                "pass the loader's own sampler, and Trainer(use_distributed_sampler=False)",
+            )
+        if self._resumed_step >= 0:
+            _count_from(trainer, self._resumed_step)
+            self._resumed_step = -1
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """After each micro-batch; `ModelCheckpoint` always comes later."""
+        self._state = self.sampler.state_at(batch_idx + 1, epoch=trainer.current_epoch)
+
+
+def _count_from(trainer: Trainer, step: int) -> None:
+    """Let Lightning's count of the batches of an epoch begin at a step: another world size makes another count."""
+    counts = trainer.fit_loop.epoch_loop.batch_progress.current
+    begun = step or (
+        len(trainer.train_dataloader) if counts.ready else 0
+    )  # step 0 with batches behind it: an epoch's end
+    change = begun - counts.ready
+    for name in ("ready", "started", "processed", "completed"):
+        setattr(counts, name, getattr(counts, name) + change)
