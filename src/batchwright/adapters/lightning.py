@@ -70,10 +70,11 @@ class PlanCallback(Callback):
 
 def _count_from(trainer: Trainer, step: int) -> None:
     """Let Lightning's count of the batches of an epoch begin at a step: another world size makes another count."""
-    counts = trainer.fit_loop.epoch_loop.batch_progress.current
-    begun = step or (
-        len(trainer.train_dataloader) if counts.ready else 0
-    )  # step 0 with batches behind it: an epoch's end
-    change = begun - counts.ready
+    loop = trainer.fit_loop
+    counts = loop.epoch_loop.batch_progress.current
+    ended = step == 0 and counts.ready > 0
+    change = (len(trainer.train_dataloader) if ended else step) - counts.ready
     for name in ("ready", "started", "processed", "completed"):
         setattr(counts, name, getattr(counts, name) + change)
+    if ended and loop.restarted_mid_epoch:
+        loop.reset_restart_stage()  # or it would not count the next epoch, and lose its place at the restart after this one
