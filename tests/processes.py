@@ -61,6 +61,11 @@ class Gang:
             process.join()
         self._folder.cleanup()
 
+    @property
+    def alive(self) -> bool:
+        """Whether all of them run."""
+        return all(process.is_alive() for process in self._processes)
+
     def _result(self, rank: int, timeout_seconds: float) -> Any:
         if not wait([self._pipes[rank], self._processes[rank].sentinel], timeout_seconds):
             raise TimeoutError(f"rank {rank} said nothing for {timeout_seconds} s")

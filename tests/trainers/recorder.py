@@ -28,6 +28,7 @@ class Life:
 
     Attributes:
         folder: where its checkpoints and records are; the same for all lives of a run.
+        number: which life of the run this is.
         epochs: how many.
         accumulate: micro-batches a rank runs for one optimizer step.
         workers: of the loader.
@@ -36,6 +37,7 @@ class Life:
     """
 
     folder: str
+    number: int = 0
     epochs: int = 3
     accumulate: int = 1
     workers: int = 0
@@ -81,49 +83,43 @@ def model() -> torch.nn.Module:
     return torch.nn.Linear(1, 1)
 
 
-def lives(folder: str | Path, rank: int) -> list[tuple[dict[str, Any], list[list[list[int]]]]]:
-    """The lives of a rank: how each began, and its optimizer steps, each a list of micro-batches."""
-    found: list[tuple[dict[str, Any], list[list[list[int]]]]] = []
+def lives(folder: str | Path, rank: int) -> dict[int, tuple[dict[str, Any], list[list[list[int]]]]]:
+    """The lives of a rank by number: how each began, and its optimizer steps, each a list of micro-batches."""
+    found: dict[int, tuple[dict[str, Any], list[list[list[int]]]]] = {}
+    number = -1
     file = Path(folder, f"rank{rank}.jsonl")
     for line in file.read_text().splitlines() if file.exists() else ():
         entry = json.loads(line)
         if "step" in entry:
-            found[-1][1].append(entry["step"])
+            found[number][1].append(entry["step"])
         else:
-            found.append((entry, []))
+            number = entry["number"]
+            found[number] = (entry, [])
     return found
 
 
-def check(folder: str | Path, *, complete: bool = True) -> list[int]:
+def check(folder: str | Path) -> list[int]:
     """Hold every life of every rank against the plan; gives the steps each life of rank 0 did.
 
     The plan's micro-batches come in order, whatever the worlds: a life that begins after k optimizer steps of the run begins
-    where the lives before it, each up to the checkpoint that was gone on from, had come.
+    where the lives before it, each up to the checkpoint that was gone on from, had come. The last life must end the run.
     """
-    begun, at, before = 0, 0, None
+    first, from_step, per_step = 0, 0, 0
     ranks = [lives(folder, rank) for rank in range(8)]
     whole = plan()
-    for number, (header, _) in enumerate(ranks[0]):
+    for number, (header, _) in ranks[0].items():
         world, accumulate = header["world"], header["accumulate"]
-        if before is not None:
-            begun += (header["from"] - at) * before
-        at, before = header["from"], world * accumulate
+        first += (header["from"] - from_step) * per_step
+        from_step, per_step = header["from"], world * accumulate
         for rank in range(world):
-            own_header, own_steps = ranks[rank][_same_life(ranks, number, rank)]
+            own_header, own_steps = ranks[rank].get(number, (header, []))  # killed before it began
             assert own_header == header
             for step, micro_batches in enumerate(own_steps):
-                first = begun + step * world * accumulate + rank
-                expected = [whole[first + i * world].tolist() for i in range(accumulate)]
+                begun = first + step * per_step + rank
+                expected = [whole[begun + i * world].tolist() for i in range(accumulate)]
                 assert micro_batches == expected, f"life {number} rank {rank} step {step}"
-    if complete:
-        world = ranks[0][-1][0]["world"]
-        done = {len(ranks[rank][-1][1]) for rank in range(world)}
-        assert len(done) == 1
-        consumed = begun + done.pop() * before
-        assert consumed >= ranks[0][-1][0]["epochs"] * whole.epoch_length()
-    return [len(steps) for _, steps in ranks[0]]
-
-
-def _same_life(ranks: list[Any], number: int, rank: int) -> int:
-    """A rank's own number of a life of rank 0: ranks that the world does not always have live less often."""
-    return sum(header["world"] > rank for header, _ in ranks[0][:number])
+    last = max(ranks[0])
+    steps = {len(ranks[rank][last][1]) for rank in range(world)}
+    assert len(steps) == 1
+    assert first + steps.pop() * per_step >= header["epochs"] * whole.epoch_length()
+    return [len(steps) for _, steps in ranks[0].values()]
