@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         stack,
     )
     from .errors import Infeasible, PoorWarning
+    from .geometry import Geometry
     from .groups import Groups
     from .lengths.partition import partition
     from .plans import (
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from .plans.packed import packed
     from .ranks import check_ranks
     from .sampler import BatchSampler
+    from .shared import SharedList
     from .splitting import Split, split
 
 __version__ = "0.1.0"
@@ -56,11 +58,13 @@ _HOME = {
     "Batch": "collate",
     "BatchSampler": "sampler",
     "Collate": "collate",
+    "Geometry": "geometry",
     "Groups": "groups",
     "Infeasible": "errors",
     "Layout": "collate",
     "PoorWarning": "errors",
     "Ragged": "collate",
+    "SharedList": "shared",
     "Split": "splitting",
     "alternating": "plans",
     "aside": "collate",
@@ -98,11 +102,13 @@ __all__ = [
     "Batch",
     "BatchSampler",
     "Collate",
+    "Geometry",
     "Groups",
     "Infeasible",
     "Layout",
     "PoorWarning",
     "Ragged",
+    "SharedList",
     "Split",
     "__version__",
     "alternating",
