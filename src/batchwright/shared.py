@@ -36,10 +36,17 @@ class SharedList(Sequence[Item], Generic[Item]):
         for item in items:
             block += pickle.dumps(item, protocol=pickle.HIGHEST_PROTOCOL)
             ends.append(len(block))
-        self._block = torch.frombuffer(block or bytearray(1), dtype=torch.uint8)
-        self._ends = torch.tensor(ends)
-        for tensor in (self._block, self._ends):  # tensors, since they stay shared when they are pickled
+        tensors = torch.frombuffer(block or bytearray(1), dtype=torch.uint8), torch.tensor(ends)
+        for tensor in tensors:
             tensor.share_memory_()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        self.__setstate__(tensors)
+
+    def __getstate__(self) -> tuple[torch.Tensor, torch.Tensor]:
+        return self._tensors  # which stay shared when they are pickled
+
+    def __setstate__(self, tensors: tuple[torch.Tensor, torch.Tensor]) -> None:
+        self._tensors = tensors
+        self._block, self._ends = (memoryview(tensor.numpy()) for tensor in tensors)  # quicker to read than tensors
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -53,14 +60,13 @@ class SharedList(Sequence[Item], Generic[Item]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         place = range(len(self))[index]
-        begin, end = self._ends[place : place + 2].tolist()
-        item: Item = pickle.loads(self._block[begin:end].numpy())
+        item: Item = pickle.loads(self._block[self._ends[place] : self._ends[place + 1]])
         return item
 
     @property
     def nbytes(self) -> int:
         """Bytes of shared memory, however many workers there are."""
-        return int(self._block.nbytes + self._ends.nbytes)
+        return self._block.nbytes + self._ends.nbytes
 
     def __eq__(self, other: Any) -> bool:
         return isinstance(other, Sequence) and len(self) == len(other) and all(map(_same, self, other))
