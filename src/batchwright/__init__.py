@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         scalar,
         stack,
     )
+    from .composition import Composition
     from .errors import Infeasible, PoorWarning
     from .geometry import Geometry
     from .groups import Groups
@@ -58,6 +59,7 @@ _HOME = {
     "Batch": "collate",
     "BatchSampler": "sampler",
     "Collate": "collate",
+    "Composition": "composition",
     "Geometry": "geometry",
     "Groups": "groups",
     "Infeasible": "errors",
@@ -102,6 +104,7 @@ __all__ = [
     "Batch",
     "BatchSampler",
     "Collate",
+    "Composition",
     "Geometry",
     "Groups",
     "Infeasible",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any, Literal
 
+import numpy as np
 import torch.distributed
 import torch.utils.data
 
@@ -125,6 +126,12 @@ class BatchSampler(torch.utils.data.BatchSampler):
     def state_at(self, step: int, *, epoch: int | None = None) -> dict[str, Any]:
         """The state after `step` of this rank's lists of an epoch (the one being yielded if left out)."""
         return self._state(self._at(step, self._reached.epoch if epoch is None else epoch))
+
+    def all_ranks(self, step: int, *, epoch: int | None = None) -> list[np.ndarray]:
+        """What all ranks together take for their list number `step` of an epoch, from the plan: int64 arrays, in order."""
+        first = self._at(step, self._reached.epoch if epoch is None else epoch)
+        micro_batches = self.plan.epoch_at(first)
+        return [micro_batches[first.consumed + i] for i in range(self._stride)]
 
     def state_dict(self) -> dict[str, Any]:
         """Where the run is, after the last list that was handed out: a fresh dict of JSON types.

@@ -46,7 +46,7 @@ class SharedList(Sequence[Item], Generic[Item]):
 
     def __setstate__(self, tensors: tuple[torch.Tensor, torch.Tensor]) -> None:
         self._tensors = tensors
-        self._block, self._ends = (memoryview(tensor.numpy()) for tensor in tensors)  # quicker to read than tensors
+        self._block, self._ends = (tensor.numpy().data for tensor in tensors)  # quicker to read than tensors
 
     def __len__(self) -> int:
         return len(self._ends) - 1

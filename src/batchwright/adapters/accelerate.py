@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from accelerate.data_loader import prepare_data_loader
 from torch.utils.data import DataLoader
 
+from ..composition import Composition
 from ..errors import Infeasible
 from ..ranks import check_ranks
 from ..sampler import BatchSampler
@@ -20,12 +21,13 @@ from ..sampler import BatchSampler
 __all__ = ["PlanLoader", "prepare"]
 
 
-def prepare(accelerator: Accelerator, loader: DataLoader[Any]) -> PlanLoader:
+def prepare(accelerator: Accelerator, loader: DataLoader[Any], *, composition: Composition | None = None) -> PlanLoader:
     """A prepared loader: on the right device, with this process's share, its position saved and loaded by `accelerator`.
 
     Args:
         accelerator: what trains.
         loader: made with `batch_sampler=plan.sampler()`. If gradients are accumulated, with `plan.sampler(accumulate=...)`.
+        composition: what to tell `Accelerator.log` of the batches; nothing if left out.
 
     Raises:
         Infeasible: the loader has no batchwright sampler, or the processes do not share one plan (see `check_ranks`).
@@ -50,6 +52,7 @@ def prepare(accelerator: Accelerator, loader: DataLoader[Any]) -> PlanLoader:
             non_blocking=accelerator.non_blocking,
         ),
         sampler,
+        composition,
     )
     accelerator.register_for_checkpointing(prepared)
     return prepared
@@ -61,10 +64,13 @@ class PlanLoader:
     `Accelerator.save_state` and `load_state` keep its position; `state_dict` and `load_state_dict` do for other checkpoints.
     """
 
-    def __init__(self, accelerator: Accelerator, prepared: Any, sampler: BatchSampler) -> None:
+    def __init__(
+        self, accelerator: Accelerator, prepared: Any, sampler: BatchSampler, composition: Composition | None
+    ) -> None:
         self.accelerator = accelerator
         self.prepared = prepared
         self.sampler = sampler
+        self.composition = composition
         self._state = sampler.state_dict()
 
     def __len__(self) -> int:
@@ -78,6 +84,8 @@ class PlanLoader:
         self.accelerator.step = begun  # where `accumulate` stands; a checkpoint has it in the terms of another world
         for step, batch in enumerate(self.prepared, begun + 1):
             self._state = self.sampler.state_at(step, epoch=epoch)
+            if self.composition is not None:
+                self.composition.after(step, self.accelerator.log, epoch=epoch)
             yield batch
 
     @property

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..composition import Composition
 from ..errors import Infeasible
 from ..ranks import check_ranks
 from ..sampler import BatchSampler
@@ -24,14 +25,16 @@ class PlanCallback(Callback):
 
     Args:
         sampler: the batch sampler of the training loader.
+        composition: what to tell the trainer's loggers of it; nothing if left out.
 
     Raises:
         Infeasible: when training starts, if the ranks do not share one plan (see `batchwright.check_ranks`) or Lightning
             has put another sampler into the loader.
     """
 
-    def __init__(self, sampler: BatchSampler) -> None:
+    def __init__(self, sampler: BatchSampler, *, composition: Composition | None = None) -> None:
         self.sampler = sampler
+        self.composition = composition
         self._state: dict[str, Any] = {}
         self._resumed_step = -1
 
@@ -66,6 +69,11 @@ class PlanCallback(Callback):
     ) -> None:
         """After each micro-batch; `ModelCheckpoint` always comes later."""
         self._state = self.sampler.state_at(batch_idx + 1, epoch=trainer.current_epoch)
+        if self.composition is not None:
+            for logger in trainer.loggers:
+                self.composition.after(
+                    batch_idx + 1, logger.log_metrics, epoch=trainer.current_epoch, at=trainer.global_step
+                )
 
 
 def _count_from(trainer: Trainer, step: int) -> None:

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
+from ..composition import Composition, Log
 from ..plans.position import Plan
 from ..ranks import check_ranks
 from ..sampler import BatchSampler
@@ -19,17 +20,19 @@ __all__ = ["PlanProgress", "PlanTrainer"]
 class PlanTrainer(Trainer):
     """`transformers.Trainer` on a plan; before another trainer it is that one: `class Mine(PlanTrainer, Seq2SeqTrainer)`.
 
-    Every argument is `Trainer`'s own but one. What `TrainingArguments` say of training batches (their size, `drop_last`,
+    Every argument is `Trainer`'s own but two. What `TrainingArguments` say of training batches (their size, `drop_last`,
     sampling strategies) is the plan's now; accumulation, workers and everything else stay.
 
     Args:
         plan: what is in every micro-batch.
+        log_composition_every: micro-batches of a rank between two reports of the composition to `Trainer.log`; 0 for none.
     """
 
-    def __init__(self, *args: Any, plan: Plan, **options: Any) -> None:
+    def __init__(self, *args: Any, plan: Plan, log_composition_every: int = 0, **options: Any) -> None:
         super().__init__(*args, **options)
         self.plan_sampler = plan.sampler(accumulate=self.args.gradient_accumulation_steps)
-        self.plan_progress = PlanProgress(self.plan_sampler)
+        composition = Composition(self.plan_sampler, every=log_composition_every) if log_composition_every else None
+        self.plan_progress = PlanProgress(self.plan_sampler, composition, lambda values, step: self.log(dict(values)))
         self.add_callback(self.plan_progress)
 
     def get_train_dataloader(self) -> DataLoader[Any]:
@@ -76,8 +79,10 @@ class PlanTrainer(Trainer):
 class PlanProgress(TrainerCallback, ExportableState):
     """Counts the micro-batches that were trained on, and puts the position into every checkpoint's `trainer_state.json`."""
 
-    def __init__(self, sampler: BatchSampler) -> None:
+    def __init__(self, sampler: BatchSampler, composition: Composition | None, log: Log) -> None:
         self.sampler = sampler
+        self.composition = composition
+        self.log = log
         self.epoch = self.step = 0
 
     def state(self) -> dict[str, Any]:
@@ -88,14 +93,19 @@ class PlanProgress(TrainerCallback, ExportableState):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
     ) -> None:
         """After a micro-batch that does not end an optimizer step."""
-        self.step += 1
+        self._count(state)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
         """After the micro-batch that ends one."""
-        self.step += 1
+        self._count(state)
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
     ) -> None:
         """After the last of an epoch, before a checkpoint at its end."""
         self.epoch, self.step = self.epoch + 1, 0
+
+    def _count(self, state: TrainerState) -> None:
+        self.step += 1
+        if self.composition is not None:
+            self.composition.after(self.step, self.log, epoch=self.epoch, at=state.global_step)
