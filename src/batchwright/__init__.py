@@ -27,7 +27,9 @@ if TYPE_CHECKING:
         scalar,
         stack,
     )
+    from .composition import Composition
     from .errors import Infeasible, PoorWarning
+    from .geometry import Geometry
     from .groups import Groups
     from .lengths.partition import partition
     from .plans import (
@@ -46,7 +48,9 @@ if TYPE_CHECKING:
     from .plans.budgeted import budgeted
     from .plans.grouped import grouped
     from .plans.packed import packed
+    from .ranks import check_ranks
     from .sampler import BatchSampler
+    from .shared import SharedList
     from .splitting import Split, split
 
 __version__ = "0.1.0"
@@ -55,11 +59,14 @@ _HOME = {
     "Batch": "collate",
     "BatchSampler": "sampler",
     "Collate": "collate",
+    "Composition": "composition",
+    "Geometry": "geometry",
     "Groups": "groups",
     "Infeasible": "errors",
     "Layout": "collate",
     "PoorWarning": "errors",
     "Ragged": "collate",
+    "SharedList": "shared",
     "Split": "splitting",
     "alternating": "plans",
     "aside": "collate",
@@ -68,6 +75,7 @@ _HOME = {
     "block_diagonal": "collate",
     "bucketed": "plans.bucketed",
     "budgeted": "plans.budgeted",
+    "check_ranks": "ranks",
     "correct": "",
     "feedback": "",
     "grouped": "plans.grouped",
@@ -97,11 +105,14 @@ __all__ = [
     "Batch",
     "BatchSampler",
     "Collate",
+    "Composition",
+    "Geometry",
     "Groups",
     "Infeasible",
     "Layout",
     "PoorWarning",
     "Ragged",
+    "SharedList",
     "Split",
     "__version__",
     "alternating",
@@ -111,6 +122,7 @@ __all__ = [
     "block_diagonal",
     "bucketed",
     "budgeted",
+    "check_ranks",
     "correct",
     "feedback",
     "grouped",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from typing import Any
+from itertools import chain, islice
+from typing import Any, Literal
 
+import numpy as np
 import torch.distributed
 import torch.utils.data
 
@@ -13,7 +16,9 @@ from .orders import Segment
 from .plans.fixed import FixedPlan
 from .plans.position import Plan, Position
 
-__all__ = ["BatchSampler"]
+__all__ = ["BatchSampler", "Fetch"]
+
+Fetch = Literal["micro", "step"] | int
 
 _VERSION = 1
 _SEGMENTS_KEPT = 8  # so far back may a loader's workers be ahead of what was trained on
@@ -31,10 +36,12 @@ class BatchSampler(torch.utils.data.BatchSampler):
         rank: this process's number, 0 to world_size - 1; looked up in `torch.distributed` at every use if left out.
         world_size: how many processes there are; as `rank`.
         accumulate: micro-batches a rank runs for one optimizer step. Epochs are a multiple of world_size * accumulate long.
+        fetch: micro-batches in one yielded list: "micro" (1), "step" (`accumulate`), or a number of them, as loaders for
+            pipelined accelerators take it. Epochs are a multiple of it too.
         sampler: a `DistributedSampler` whose rank and size are taken where `rank` and `world_size` are left out.
 
     Raises:
-        Infeasible: a rank outside the world, a world or accumulation below 1, one of rank and world_size without the other.
+        Infeasible: a rank outside the world, an accumulation or fetch below 1, one of rank and world_size without the other.
 
     Example:
         >>> import batchwright as bw
@@ -50,6 +57,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
         rank: int | None = None,
         world_size: int | None = None,
         accumulate: int = 1,
+        fetch: Fetch = "micro",
         sampler: Any = None,
     ) -> None:
         if rank is None and world_size is None and isinstance(sampler, torch.utils.data.DistributedSampler):
@@ -65,9 +73,10 @@ class BatchSampler(torch.utils.data.BatchSampler):
         self.plan = plan
         self.accumulate = accumulate
         self._segments: tuple[Segment, ...] = ()
+        self.fetch = _micro_batches(fetch, accumulate)
         self._given = None if rank is None or world_size is None else (rank, world_size)
         self._next = plan.started(0, 1)  # where the next `iter` begins
-        self._reached = self._next  # what has been handed out
+        self._reached = self._next  # what has been handed out; at the end of an epoch still in that epoch
 
     @property
     def rank(self) -> int:
@@ -89,10 +98,14 @@ class BatchSampler(torch.utils.data.BatchSampler):
         """The epoch that the next `iter` yields from."""
         return self._next.epoch
 
+    @property
+    def step(self) -> int:
+        """How many of this rank's lists of that epoch it leaves out, since they came before."""
+        return self._fitted(self._next).consumed // self._stride
+
     def __len__(self) -> int:
-        """Micro-batches an epoch gives this rank: the same for all ranks and epochs."""
-        _, world_size = self._ranks()
-        return self.plan.epoch_length(world_size * self.accumulate) // world_size
+        """Lists an epoch gives this rank: the same for all ranks and epochs."""
+        return self.plan.epoch_length(self._multiple) // self._stride
 
     def __iter__(self) -> Iterator[list[int]]:
         """This rank's micro-batches of the next epoch, or of what is left of one after `load_state_dict` or `seek`."""
@@ -102,24 +115,31 @@ class BatchSampler(torch.utils.data.BatchSampler):
     def set_epoch(self, epoch: int) -> None:
         """Let the next `iter` be this epoch's; the epoch that is next anyway keeps its position."""
         if epoch != self._next.epoch:
-            self._next = self._reached = self.plan.moved(self._next, epoch)
+            self._next = self.plan.moved(self._reached, epoch)
+        self._reached = self._next
 
     def seek(self, step: int, *, epoch: int | None = None) -> None:
-        """Let the next `iter` begin after `step` of this rank's micro-batches of an epoch (the next one if left out).
+        """Let the next `iter` begin after `step` of this rank's lists of an epoch (the next one if left out).
 
         A trainer's own step count is the position: a loader with workers has drawn ahead of what was consumed.
 
         Raises:
             Infeasible: the epoch has fewer steps.
         """
-        self._next = self._reached = self._at(step, self._next.epoch if epoch is None else epoch)
+        self._next = self._reached = self._rolled(self._at(step, self._next.epoch if epoch is None else epoch))
 
     def state_at(self, step: int, *, epoch: int | None = None) -> dict[str, Any]:
-        """The state after `step` of this rank's micro-batches of an epoch (the one being yielded if left out)."""
+        """The state after `step` of this rank's lists of an epoch (the one being yielded if left out)."""
         return self._state(self._at(step, self._reached.epoch if epoch is None else epoch))
 
+    def all_ranks(self, step: int, *, epoch: int | None = None) -> list[np.ndarray]:
+        """What all ranks together take for their list number `step` of an epoch, from the plan: int64 arrays, in order."""
+        first = self._at(step, self._reached.epoch if epoch is None else epoch)
+        micro_batches = self.plan.epoch_at(first)
+        return [micro_batches[first.consumed + i] for i in range(self._stride)]
+
     def state_dict(self) -> dict[str, Any]:
-        """Where the run is, after the last micro-batch that was handed out: a fresh dict of JSON types.
+        """Where the run is, after the last list that was handed out: a fresh dict of JSON types.
 
         It says nothing of ranks: load it on every rank, of any number of them.
         """
@@ -180,16 +200,31 @@ class BatchSampler(torch.utils.data.BatchSampler):
             self.plan = self.plan.with_segments(segments)
 
     def _yield_from(self, start: Position, rank: int, world_size: int) -> Iterator[list[int]]:
-        plan, epoch = self.plan, self.plan.epoch_at(start)
+        plan = self.plan
         following = plan.moved(start, start.epoch + 1)
-        batches = epoch.lists(start.consumed + rank, world_size)
-        for consumed in range(start.consumed + world_size, len(epoch) + 1, world_size):
+        consumed = start.consumed
+        micro_batches = plan.epoch_at(start).lists(consumed + rank, world_size)
+        while True:
             if self.plan is not plan:  # the shares were set: nothing of the old plan beyond here is used
-                plan, epoch = self.plan, self.plan.epoch_at(start)
-                batches = epoch.lists(consumed - world_size + rank, world_size)
+                plan = self.plan
+                micro_batches = plan.epoch_at(start).lists(consumed + rank, world_size)
+            fetched = list(islice(micro_batches, self.fetch))
+            if not fetched:
+                return
+            consumed += world_size * self.fetch
             self._next = following
-            self._reached = start._replace(consumed=consumed) if consumed < len(epoch) else following
-            yield next(batches)
+            self._reached = start._replace(consumed=consumed)
+            yield fetched[0] if self.fetch == 1 else list(chain.from_iterable(fetched))
+
+    @property
+    def _stride(self) -> int:
+        """Micro-batches that all ranks together take for one list each."""
+        return self.world_size * self.fetch
+
+    @property
+    def _multiple(self) -> int:
+        """What an epoch's length must be a multiple of."""
+        return self.world_size * math.lcm(self.accumulate, self.fetch)
 
     def _rolled(self, position: Position) -> Position:
         """The end of an epoch is the beginning of the next."""
@@ -202,14 +237,17 @@ class BatchSampler(torch.utils.data.BatchSampler):
             raise Infeasible(f"step {step} of an epoch of {len(self)} steps", f"pass 0 to {len(self)}")
         here = self._fitted(self._reached)
         begun = here if epoch == here.epoch else self.plan.moved(here, epoch)
-        return self._rolled(begun._replace(consumed=step * self.world_size))
+        return begun._replace(consumed=step * self._stride)
 
     def _fitted(self, position: Position) -> Position:
         """A position in the terms of the world as it is now."""
-        return self.plan.refitted(position, self.world_size * self.accumulate)
+        left = self.plan.epoch_length(position.multiple) - position.consumed
+        if position.multiple == self._multiple and left % self._stride:  # fewer ranks stood in the middle of a step
+            position = self.plan.refitted(position, 1)
+        return self.plan.refitted(position, self._multiple)
 
     def _state(self, position: Position) -> dict[str, Any]:
-        state = {"version": _VERSION, "fingerprint": self.plan.fingerprint, **position._asdict()}
+        state = {"version": _VERSION, "fingerprint": self.plan.fingerprint, **self._rolled(position)._asdict()}
         return {**state, "segments": [segment.as_list() for segment in self._segments]} if self._segments else state
 
     def _ranks(self) -> tuple[int, int]:
@@ -222,3 +260,14 @@ class BatchSampler(torch.utils.data.BatchSampler):
     def __repr__(self) -> str:
         rank, world_size = self._ranks()
         return f"<rank {rank} of {world_size} of {self.plan!r}>"
+
+
+def _micro_batches(fetch: Fetch, accumulate: int) -> int:
+    match fetch:
+        case "micro":
+            return 1
+        case "step":
+            return accumulate
+        case int() if fetch >= 1:
+            return fetch
+    raise Infeasible(f"fetch is {fetch!r}", 'pass "micro", "step", or a number of micro-batches, 1 or more')

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..audit import Audit
     from ..groups import Groups
     from ..orders import Segment
-    from ..sampler import BatchSampler
+    from ..sampler import BatchSampler, Fetch
     from .summary import Summary
 
 __all__ = ["FixedPlan", "Stretch"]
@@ -267,11 +267,18 @@ class FixedPlan:
 
         check(self, model, example=example, world_size=world_size)
 
-    def sampler(self, *, rank: int | None = None, world_size: int | None = None, accumulate: int = 1) -> BatchSampler:
+    def sampler(
+        self,
+        *,
+        rank: int | None = None,
+        world_size: int | None = None,
+        accumulate: int = 1,
+        fetch: Fetch = "micro",
+    ) -> BatchSampler:
         """A batch sampler for `torch.utils.data.DataLoader(dataset, batch_sampler=...)`; see `batchwright.BatchSampler`."""
         from ..sampler import BatchSampler
 
-        return BatchSampler(self, rank=rank, world_size=world_size, accumulate=accumulate)
+        return BatchSampler(self, rank=rank, world_size=world_size, accumulate=accumulate, fetch=fetch)
 
     def __repr__(self) -> str:
         draw = "" if self.order.identity["draw"] == "exact" else ", draw='random'"

@@ -23,7 +23,7 @@ from .windows import Layout, Window, in_layers, in_stretches, spread_of_whole, w
 
 if TYPE_CHECKING:
     from ..groups import Groups
-    from ..sampler import BatchSampler
+    from ..sampler import BatchSampler, Fetch
     from .length_summary import LengthSummary
 
 __all__ = ["LengthEpoch", "LengthPlan"]
@@ -195,11 +195,18 @@ class LengthPlan:
 
         return summarise(self, multiple)
 
-    def sampler(self, *, rank: int | None = None, world_size: int | None = None, accumulate: int = 1) -> BatchSampler:
+    def sampler(
+        self,
+        *,
+        rank: int | None = None,
+        world_size: int | None = None,
+        accumulate: int = 1,
+        fetch: Fetch = "micro",
+    ) -> BatchSampler:
         """A batch sampler for `torch.utils.data.DataLoader(dataset, batch_sampler=...)`; see `BatchSampler`."""
         from ..sampler import BatchSampler
 
-        return BatchSampler(self, rank=rank, world_size=world_size, accumulate=accumulate)
+        return BatchSampler(self, rank=rank, world_size=world_size, accumulate=accumulate, fetch=fetch)
 
     def planned(self, epoch: int, window: int, layout: Layout) -> tuple[Integers, Cut]:
         """The items of a window of an epoch and how they are cut, before anything is taken over or arranged."""

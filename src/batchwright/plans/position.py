@@ -11,7 +11,7 @@ from ..orders.protocol import fingerprint_of
 
 if TYPE_CHECKING:
     from ..groups import Groups
-    from ..sampler import BatchSampler
+    from ..sampler import BatchSampler, Fetch
 
 __all__ = ["Epoch", "Plan", "Position", "fingerprint_of"]
 
@@ -92,6 +92,13 @@ class Plan(Protocol):
         """The same place for a run that goes on with another multiple: nothing lost, nothing repeated."""
         ...
 
-    def sampler(self, *, rank: int | None = None, world_size: int | None = None, accumulate: int = 1) -> BatchSampler:
+    def sampler(
+        self,
+        *,
+        rank: int | None = None,
+        world_size: int | None = None,
+        accumulate: int = 1,
+        fetch: Fetch = "micro",
+    ) -> BatchSampler:
         """A batch sampler for a `torch.utils.data.DataLoader`."""
         ...

@@ -18,7 +18,7 @@ from .standing import Standing
 
 if TYPE_CHECKING:
     from ..audit import Audit
-    from ..sampler import BatchSampler
+    from ..sampler import BatchSampler, Fetch
     from .task_summary import TaskSummary
 
 __all__ = ["TaskEpoch", "TaskPlan"]
@@ -278,11 +278,18 @@ class TaskPlan:
 
         return audit(self, batches=batches, first=first)
 
-    def sampler(self, *, rank: int | None = None, world_size: int | None = None, accumulate: int = 1) -> BatchSampler:
+    def sampler(
+        self,
+        *,
+        rank: int | None = None,
+        world_size: int | None = None,
+        accumulate: int = 1,
+        fetch: Fetch = "micro",
+    ) -> BatchSampler:
         """A batch sampler for `torch.utils.data.DataLoader(dataset, batch_sampler=...)`; see `batchwright.BatchSampler`."""
         from ..sampler import BatchSampler
 
-        return BatchSampler(self, rank=rank, world_size=world_size, accumulate=accumulate)
+        return BatchSampler(self, rank=rank, world_size=world_size, accumulate=accumulate, fetch=fetch)
 
     def __repr__(self) -> str:
         turn = f"one of {len(self.names)} tasks a {self.unit}"

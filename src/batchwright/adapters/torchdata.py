@@ -1,0 +1,48 @@
+"""torchdata: `StatefulDataLoader` works as it is; its state can go on in any other loader.
+
+A state of a `StatefulDataLoader` can be loaded only with the number of workers it was saved with. What it says of the
+sampler has no such limit.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import Infeasible
+
+__all__ = ["sampler_state"]
+
+
+def sampler_state(loader_state: dict[str, Any]) -> dict[str, Any]:
+    """The sampler's own state out of a `StatefulDataLoader`'s, to go on with other workers or without them.
+
+    Args:
+        loader_state: what `StatefulDataLoader.state_dict()` returned, for a loader with a batchwright sampler.
+
+    Returns:
+        A state for `BatchSampler.load_state_dict`.
+
+    Raises:
+        Infeasible: there is no such sampler's state in it, or it was not saved at the step it is of.
+
+    Example:
+        >>> import batchwright as bw
+        >>> from torchdata.stateful_dataloader import StatefulDataLoader
+        >>> sampler = bw.shuffled(8, batch_size=2).sampler()
+        >>> sampler_state(StatefulDataLoader(range(8), batch_sampler=sampler).state_dict()) == sampler.state_dict()
+        True
+    """
+    snapshot = loader_state.get("_snapshot")
+    if snapshot is not None and loader_state["_steps_since_snapshot"]:
+        raise Infeasible(
+            f"the state is {loader_state['_steps_since_snapshot']} steps older than the loader was",
+            "build the loader with snapshot_every_n_steps=1",
+        )
+    main = loader_state if snapshot is None else snapshot["_main_snapshot"]
+    state = main.get("_index_sampler_state")
+    if not state or "fingerprint" not in state:
+        raise Infeasible(
+            "the loader's state holds no batchwright sampler's",
+            "build the loader with batch_sampler=plan.sampler()",
+        )
+    return dict(state)

@@ -1,0 +1,111 @@
+"""Hugging Face Trainer: training batches from any plan, resumed in mid-epoch in the right order on any world size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from accelerate.data_loader import prepare_data_loader
+from torch.utils.data import DataLoader
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_callback import ExportableState
+
+from ..composition import Composition, Log
+from ..plans.position import Plan
+from ..ranks import check_ranks
+from ..sampler import BatchSampler
+
+__all__ = ["PlanProgress", "PlanTrainer"]
+
+
+class PlanTrainer(Trainer):
+    """`transformers.Trainer` on a plan; before another trainer it is that one: `class Mine(PlanTrainer, Seq2SeqTrainer)`.
+
+    Every argument is `Trainer`'s own but two. What `TrainingArguments` say of training batches (their size, `drop_last`,
+    sampling strategies) is the plan's now; accumulation, workers and everything else stay.
+
+    Args:
+        plan: what is in every micro-batch.
+        log_composition_every: micro-batches of a rank between two reports of the composition to `Trainer.log`; 0 for none.
+    """
+
+    def __init__(self, *args: Any, plan: Plan, log_composition_every: int = 0, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.plan_sampler = plan.sampler(accumulate=self.args.gradient_accumulation_steps)
+        composition = Composition(self.plan_sampler, every=log_composition_every) if log_composition_every else None
+        self.plan_progress = PlanProgress(self.plan_sampler, composition, lambda values, step: self.log(dict(values)))
+        self.add_callback(self.plan_progress)
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """A loader of this process's micro-batches; Accelerate would shard them a second time."""
+        loader = super().get_train_dataloader()
+        prepared: DataLoader[Any] = prepare_data_loader(
+            DataLoader(
+                loader.dataset,
+                batch_sampler=self.plan_sampler,
+                collate_fn=loader.collate_fn,
+                num_workers=loader.num_workers,
+                prefetch_factor=loader.prefetch_factor,
+                persistent_workers=loader.persistent_workers,
+                pin_memory=loader.pin_memory,
+                worker_init_fn=loader.worker_init_fn,
+                multiprocessing_context=loader.multiprocessing_context,
+            ),
+            self.accelerator.device,
+            num_processes=1,
+            process_index=0,
+            put_on_device=True,
+            dispatch_batches=False,
+        )
+        check_ranks(prepared)
+        return prepared
+
+    def _init_training_state(
+        self, max_steps: int, num_update_steps_per_epoch: int, *others: Any, **named: Any
+    ) -> tuple[int, int]:
+        """Where `Trainer` resumes: it divides its steps by those of an epoch, which another world size makes wrong."""
+        epoch, step = super()._init_training_state(max_steps, num_update_steps_per_epoch, *others, **named)
+        saved = self.state.stateful_callbacks.setdefault(PlanProgress.__name__, self.plan_progress.state())
+        if self.state.global_step and not self.args.ignore_data_skip:
+            self.plan_sampler.load_state_dict(saved["attributes"]["position"])
+            epoch, step = self.plan_sampler.epoch, self.plan_sampler.step
+            if self.args.max_steps <= 0:
+                done = epoch * num_update_steps_per_epoch + step // self.args.gradient_accumulation_steps
+                self.state.max_steps = self.state.global_step + max_steps - done
+        self.plan_sampler.seek(0, epoch=epoch)  # `Trainer` draws and drops the steps before by itself
+        self.plan_progress.epoch, self.plan_progress.step = epoch, step
+        return epoch, step
+
+
+class PlanProgress(TrainerCallback, ExportableState):
+    """Counts the micro-batches that were trained on, and puts the position into every checkpoint's `trainer_state.json`."""
+
+    def __init__(self, sampler: BatchSampler, composition: Composition | None, log: Log) -> None:
+        self.sampler = sampler
+        self.composition = composition
+        self.log = log
+        self.epoch = self.step = 0
+
+    def state(self) -> dict[str, Any]:
+        """What is saved."""
+        return {"args": {}, "attributes": {"position": self.sampler.state_at(self.step, epoch=self.epoch)}}
+
+    def on_substep_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
+    ) -> None:
+        """After a micro-batch that does not end an optimizer step."""
+        self._count(state)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
+        """After the micro-batch that ends one."""
+        self._count(state)
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
+    ) -> None:
+        """After the last of an epoch, before a checkpoint at its end."""
+        self.epoch, self.step = self.epoch + 1, 0
+
+    def _count(self, state: TrainerState) -> None:
+        self.step += 1
+        if self.composition is not None:
+            self.composition.after(self.step, self.log, epoch=self.epoch, at=state.global_step)

@@ -1,0 +1,90 @@
+"""How many samples go where: micro-batch, accumulation, replicas, device iterations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+from .errors import Infeasible
+
+if TYPE_CHECKING:
+    from .plans.position import Plan
+    from .sampler import BatchSampler
+
+__all__ = ["Geometry"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Geometry:
+    """The sizes of a training step, in the words that trainers and loaders of pipelined accelerators use.
+
+    Attributes:
+        micro_batch: samples in one forward pass of one replica.
+        accumulate: micro-batches whose gradients a replica adds up for one optimizer step.
+        replicas: copies of the model, each on its own micro-batches.
+        device_iterations: optimizer steps that one call of the loader fetches the samples for.
+
+    Raises:
+        Infeasible: a number below 1.
+
+    Example:
+        >>> import batchwright as bw
+        >>> geometry = bw.Geometry(micro_batch=4, accumulate=8, replicas=2, device_iterations=3)
+        >>> geometry.step_samples, geometry.rank_samples, geometry.fetch_samples, geometry.fetch
+        (64, 32, 96, 24)
+    """
+
+    micro_batch: int
+    accumulate: int = 1
+    replicas: int = 1
+    device_iterations: int = 1
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if getattr(self, field.name) < 1:
+                raise Infeasible(f"{field.name} is {getattr(self, field.name)}", "pass 1 or more")
+
+    @property
+    def step_samples(self) -> int:
+        """Samples in one optimizer step, over all replicas: the global batch."""
+        return self.rank_samples * self.replicas
+
+    @property
+    def rank_samples(self) -> int:
+        """Samples that one replica gives to an optimizer step."""
+        return self.micro_batch * self.accumulate
+
+    @property
+    def fetch(self) -> int:
+        """Micro-batches in one fetch of one replica."""
+        return self.accumulate * self.device_iterations
+
+    @property
+    def fetch_samples(self) -> int:
+        """Samples in one fetch of one replica."""
+        return self.micro_batch * self.fetch
+
+    def sampler(self, plan: Plan, *, rank: int | None = None) -> BatchSampler:
+        """A sampler whose every list is one fetch.
+
+        Args:
+            plan: micro-batches of `micro_batch` samples.
+            rank: the replica that this process feeds; left out, one process feeds all of them, and a list holds the fetches
+                of all, micro-batch by micro-batch in the plan's order.
+
+        Raises:
+            Infeasible: the plan's micro-batches have another size.
+        """
+        size = getattr(plan, "batch_size", self.micro_batch)
+        if size != self.micro_batch:
+            raise Infeasible(
+                f"micro_batch is {self.micro_batch}, the plan's micro-batches have {size} samples",
+                f"build the plan with batch_size={self.micro_batch}",
+            )
+        together = self.replicas if rank is None else 1
+        return plan.sampler(
+            rank=rank or 0,
+            world_size=self.replicas // together,
+            accumulate=self.accumulate * together,
+            fetch=self.fetch * together,
+        )

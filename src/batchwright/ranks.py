@@ -1,0 +1,90 @@
+"""The one question ranks may ask each other: are we about to train on the same plan?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch.distributed
+
+from .errors import Infeasible
+from .sampler import BatchSampler
+
+__all__ = ["check_ranks"]
+
+
+def check_ranks(loader: Any, *, group: torch.distributed.ProcessGroup | None = None) -> None:
+    """Refuse to train when the processes are not about to share one plan, naming what differs.
+
+    One gather of a few hundred bytes; call it on every rank, right before training. Without a process group nothing is
+    communicated.
+
+    Args:
+        loader: a `BatchSampler`, or a loader that was given one, wrapped by a trainer or not.
+        group: the processes that share the plan; all of them if left out. Where models are split over processes too, the
+            data-parallel group.
+
+    Raises:
+        Infeasible: on every rank, if an argument of the plan, the accumulation, fetch, epoch or position differs, if two
+            processes have the same rank, or if a wrapper would take every world_size-th micro-batch a second time.
+
+    Example:
+        >>> import batchwright as bw
+        >>> bw.check_ranks(bw.shuffled(6, batch_size=2).sampler())
+    """
+    sampler, sharded_by = _found(loader)
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return
+    description = {
+        **{f"{name} of the plan": value for name, value in sampler.plan.identity.items()},
+        "accumulate": str(sampler.accumulate),
+        "fetch": str(sampler.fetch),
+        "world_size": str(sampler.world_size),
+        "epoch": str(sampler.epoch),
+        "step": str(sampler.step),
+    }
+    gathered: list[tuple[int, dict[str, str]]] = [(0, {})] * torch.distributed.get_world_size(group)
+    torch.distributed.all_gather_object(gathered, (sampler.rank, description), group=group)
+    _refuse_differences([described for _, described in gathered])
+    _refuse_wrong_shares([rank for rank, _ in gathered], sampler.world_size, sharded_by)
+
+
+def _found(loader: Any) -> tuple[BatchSampler, list[str]]:
+    """The sampler inside a loader, and the wrappers around it that give a process only some of what it yields."""
+    inner, sharded_by = loader, []
+    while not isinstance(inner, BatchSampler):
+        if getattr(inner, "num_processes", 1) > 1:  # accelerate's BatchSamplerShard
+            sharded_by.append(type(inner).__name__)
+        if getattr(inner, "batch_sampler", None) is None:
+            raise Infeasible(
+                f"no batchwright sampler inside {type(loader).__name__}",
+                "pass a loader made with batch_sampler=plan.sampler()",
+            )
+        inner = inner.batch_sampler
+    return inner, sharded_by
+
+
+def _refuse_differences(described: list[dict[str, str]]) -> None:
+    first = described[0]
+    for process, other in enumerate(described):
+        for name in first | other:
+            if first.get(name) != other.get(name):
+                raise Infeasible(
+                    f"{name} is {first.get(name)} on process 0 and {other.get(name)} on process {process}",
+                    "build the plan and its sampler from the same arguments on every rank",
+                )
+
+
+def _refuse_wrong_shares(ranks: list[int], world_size: int, sharded_by: list[str]) -> None:
+    processes = len(ranks)
+    if sharded_by and world_size > 1:
+        raise Infeasible(
+            f"the sampler takes every {world_size}th micro-batch, {sharded_by[0]} takes every {processes}th of those",
+            "let batchwright's adapter for this trainer prepare the loader",
+        )
+    if sharded_by:
+        return
+    if world_size != processes or sorted(ranks) != list(range(processes)):
+        raise Infeasible(
+            f"{processes} processes take the shares of ranks {ranks} of a world of {world_size}",
+            "leave rank and world_size out, or pass those of the process group",
+        )

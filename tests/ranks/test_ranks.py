@@ -1,0 +1,79 @@
+"""Real gloo processes under DistributedDataParallel: the ranks share the plan, and refuse to share two."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import batchwright as bw
+from batchwright.audit import measure
+
+from .. import laws, processes
+from . import programs
+
+PLAN_OF_ONE_BATCH = "one sample"
+
+
+@pytest.mark.parametrize(("world", "accumulate", "workers"), [(2, 1, 0), (2, 3, 1), (4, 2, 0)])
+@pytest.mark.parametrize("kind", ["balanced", "schedule", "weighted", "shuffled"])
+def test_the_union_over_ranks_is_the_plan(kind, world, accumulate, workers):
+    _check_union(kind, world, accumulate, workers)
+
+
+@pytest.mark.parametrize("kind", sorted(set(laws.EVERY_PLAN) - {"balanced", "schedule", "weighted", "shuffled"}))
+def test_the_union_over_ranks_is_every_plan(kind):
+    _check_union(kind, 2, 1, 0)
+
+
+def _check_union(kind, world, accumulate, workers):
+    seen = processes.run(programs.train, world, kind, accumulate, 2, workers)
+    plan = laws.EVERY_PLAN[kind](7)
+    for epoch in range(2):
+        whole = [samples.tolist() for samples in plan.epoch(epoch, world * accumulate)]
+        assert [seen[i % world][epoch][i // world] for i in range(len(whole))] == whole
+        assert {len(rank[epoch]) for rank in seen} == {len(whole) // world}
+
+
+@pytest.mark.parametrize(("world", "accumulate"), [(2, 3), (4, 2)])
+def test_every_global_batch_is_balanced(world, accumulate):
+    """G6, from what each rank counted for itself."""
+    first, *others = processes.run(programs.own_composition, world, accumulate)
+    assert all(other == first for other in others)
+    plan = laws.EVERY_PLAN["balanced"](7)
+    wanted = plan.shares() * plan.batch_size * world * accumulate
+    deviation = np.abs(np.array(first) - wanted).max()
+    assert deviation <= measure.WINDOW_BOUND_ACROSS
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fact"),
+    [
+        ("seed", 2, "seed of the plan is 1 on process 0 and 2 on process 1"),
+        ("batch_size", 5, "batch_size of the plan is 4 on process 0 and 5 on process 1"),
+        ("target", "natural", "of the plan is uniform() on process 0 and natural() on process 1"),
+        ("labels", [0] * 59 + [1] * 41, "of the plan is "),
+        ("accumulate", 2, "accumulate is 1 on process 0 and 2 on process 1"),
+        ("fetch", 2, "fetch is 1 on process 0 and 2 on process 1"),
+        ("seek", 3, "step is 0 on process 0 and 3 on process 1"),
+        ("rank", 0, "2 processes take the shares of ranks [0, 0] of a world of 2"),
+        ("world_size", 3, "world_size is 2 on process 0 and 3 on process 1"),
+    ],
+)
+def test_ranks_that_differ_are_refused_by_the_name_of_what_differs(name, value, fact):
+    said = processes.run(programs.refusal, 2, name, value)
+    assert said[0] == said[1]
+    assert fact in said[0]
+
+
+def test_ranks_that_agree_are_not_refused():
+    assert processes.run(programs.refusal, 4, "seed", 1) == [""] * 4
+
+
+def test_a_second_shard_is_refused():
+    said = processes.run(programs.refusal_of_a_second_shard, 2)
+    assert "the sampler takes every 2th micro-batch, Sharding takes every 2th of those" in said[0]
+
+
+def test_a_loader_without_a_sampler_of_ours_is_refused():
+    with pytest.raises(bw.Infeasible, match="no batchwright sampler inside list"):
+        bw.check_ranks([1])

@@ -1,0 +1,58 @@
+"""What is logged is what the global batches are."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+import batchwright as bw
+
+LABELS = np.array(["cat"] * 70 + ["dog"] * 20 + ["fox"] * 3)
+WORLD, ACCUMULATE = 2, 2
+LENGTHS = np.arange(1, 94)
+
+
+@pytest.fixture
+def plan():
+    return bw.balanced(LABELS, 4, target="sqrt", seed=5)
+
+
+def test_it_is_counted_from_all_ranks_batches(plan):
+    logged = []
+    ranks = [plan.sampler(rank=rank, world_size=WORLD, accumulate=ACCUMULATE) for rank in range(WORLD)]
+    composition = bw.Composition(ranks[0], every=3, lengths=LENGTHS, costs=LENGTHS)
+    batches = [[np.array(batch) for batch in rank] for rank in ranks]
+    for step in range(1, len(batches[0]) + 1):
+        composition.after(step, lambda values, at: logged.append((at, values)), epoch=0)
+    assert [at for at, _ in logged] == list(range(3, len(batches[0]) + 1, 3))
+    for at, values in logged:
+        steps = [[rank[i] for rank in batches] for i in range(at - 3, at)]
+        counts = Counter(LABELS[np.concatenate([b for step in steps for b in step])].tolist())
+        for name, target in zip(plan.groups.names, plan.shares(), strict=True):
+            assert values[f"share/{name}"] == pytest.approx(counts[name] / (3 * WORLD * 4))
+            assert values[f"target/{name}"] == target
+        assert values["deviation"] == pytest.approx(
+            max(abs(values[f"share/{name}"] - values[f"target/{name}"]) for name in plan.groups.names)
+        )
+        assert values["repeated"] == pytest.approx(
+            np.mean([8 - len(set(np.concatenate(step).tolist())) for step in steps])
+        )
+        padded = sum(LENGTHS[b].max() * 4 for step in steps for b in step)
+        assert values["padding"] == pytest.approx(1 - sum(LENGTHS[b].sum() for step in steps for b in step) / padded)
+        costs = [[LENGTHS[b].sum() for b in step] for step in steps]
+        assert values["cost_spread"] == pytest.approx(np.mean([max(pair) / np.mean(pair) - 1 for pair in costs]))
+
+
+def test_it_follows_a_run_into_another_world(plan):
+    sampler = plan.sampler(rank=0, world_size=2)
+    sampler.load_state_dict(plan.sampler(rank=0, world_size=1).state_at(9, epoch=0))
+    begun = sampler.step
+    (mine, *_) = list(sampler)
+    assert sampler.all_ranks(begun, epoch=0)[0].tolist() == mine == plan[9].tolist()
+
+
+def test_a_report_every_no_steps_is_refused(plan):
+    with pytest.raises(bw.Infeasible, match="every is 0"):
+        bw.Composition(plan.sampler(), every=0)

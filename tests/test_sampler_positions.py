@@ -1,0 +1,140 @@
+"""The sampler between loaders and trainers: what they do to it, one habit a test."""
+
+from __future__ import annotations
+
+import json
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader, DistributedSampler
+
+import batchwright as bw
+
+PLAN = bw.shuffled(103, batch_size=4, seed=3)  # 26 micro-batches an epoch
+
+
+def ranks(world, **options):
+    return [PLAN.sampler(rank=rank, world_size=world, **options) for rank in range(world)]
+
+
+def flat(lists):
+    return [index for samples in lists for index in samples]
+
+
+@given(steps=st.integers(0, 26), workers_ahead=st.integers(0, 26))
+def test_a_loader_that_drew_ahead_does_not_move_the_state_at_a_step(steps, workers_ahead):
+    ahead, here = PLAN.sampler(), PLAN.sampler()
+    drawn = iter(ahead)
+    for _ in range(min(26, steps + workers_ahead)):
+        next(drawn)
+    here.load_state_dict(ahead.state_at(steps, epoch=0))
+    assert list(here) == (list(PLAN.sampler())[steps:] if steps < 26 else [b.tolist() for b in PLAN.epoch(1)])
+
+
+def test_the_epoch_being_yielded_is_the_epoch_of_state_at_even_when_all_of_it_was_drawn():
+    sampler = PLAN.sampler()
+    list(sampler)
+    assert sampler.state_at(5)["epoch"] == 0
+    assert sampler.state_dict()["epoch"] == 1
+
+
+def test_iter_binds_its_place_and_changes_nothing():
+    sampler = PLAN.sampler()
+    first, second = iter(sampler), iter(sampler)
+    assert sampler.state_dict()["consumed"] == 0
+    assert next(first) == next(second)
+
+
+def test_breaking_off_begins_the_next_epoch_and_set_epoch_begins_any():
+    sampler = PLAN.sampler()
+    next(iter(sampler))
+    assert sampler.epoch == 1
+    sampler.set_epoch(0)
+    assert (sampler.epoch, sampler.step) == (0, 0)
+    sampler.seek(7, epoch=2)
+    sampler.set_epoch(2)
+    assert (sampler.epoch, sampler.step) == (2, 7)
+    assert list(sampler) == [batch.tolist() for batch in PLAN.epoch(2)][7:]
+
+
+@pytest.mark.parametrize(("fetch", "count"), [("micro", 1), ("step", 3), (6, 6)])
+def test_a_fetch_is_that_many_consecutive_micro_batches(fetch, count):
+    together = ranks(2, accumulate=3, fetch=fetch)
+    apart = [flat(sampler) for sampler in ranks(2, accumulate=6)]
+    assert [flat(sampler) for sampler in together] == [whole[: len(together[0]) * count * 4] for whole in apart]
+    assert {len(samples) for sampler in together for samples in sampler} == {count * 4}
+
+
+@given(
+    world=st.integers(1, 4),
+    accumulate=st.integers(1, 3),
+    other_world=st.integers(1, 4),
+    other_accumulate=st.integers(1, 3),
+    data=st.data(),
+)
+def test_going_on_elsewhere_keeps_ranks_level_and_the_order_whole(
+    world, accumulate, other_world, other_accumulate, data
+):
+    before = PLAN.sampler(rank=0, world_size=world, accumulate=accumulate)
+    step = data.draw(st.integers(0, len(before) - 1))
+    state = before.state_at(step, epoch=0)
+    after = ranks(other_world, accumulate=other_accumulate)
+    for sampler in after:
+        sampler.load_state_dict(state)
+    given_out = [list(sampler) for sampler in after]
+    assert len({len(lists) for lists in given_out}) == 1
+    in_turn = [samples for step_lists in zip(*given_out, strict=True) for samples in step_lists]
+    assert in_turn == [PLAN[step * world + i].tolist() for i in range(len(in_turn))]
+    assert len(in_turn) >= PLAN.epoch_length() - step * world
+
+
+def test_a_state_is_small_json():
+    sampler = PLAN.sampler(rank=0, world_size=64, accumulate=8)
+    sampler.seek(3, epoch=10**9)
+    assert len(json.dumps(sampler.state_dict())) < 400
+
+
+def test_a_half_read_sampler_can_be_pickled_and_goes_on_from_where_it_was():
+    sampler = PLAN.sampler(rank=0, world_size=2)
+    sampler.seek(5)
+    assert list(pickle.loads(pickle.dumps(sampler))) == list(sampler)
+
+
+def test_a_trainer_may_pass_a_distributed_sampler():
+    given_rank = DistributedSampler(range(10), num_replicas=3, rank=2)
+    sampler = bw.BatchSampler(PLAN, sampler=given_rank)
+    assert (sampler.rank, sampler.world_size) == (2, 3)
+
+
+def test_trainers_find_what_they_look_for_and_nothing_that_lets_them_rebuild_it():
+    sampler = PLAN.sampler()
+    assert sampler.sampler is sampler
+    assert not any(hasattr(sampler, name) for name in ("batch_size", "drop_last", "generator"))
+    assert DataLoader(range(103), batch_sampler=sampler).batch_size is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fact"),
+    [
+        ({"rank": 2, "world_size": 2}, "rank 2 is outside a world of 2"),
+        ({"rank": 0}, "rank is 0 and world_size None"),
+        ({"accumulate": 0}, "accumulate is 0"),
+        ({"fetch": 0}, "fetch is 0"),
+        ({"fetch": "all"}, "fetch is 'all'"),
+    ],
+)
+def test_what_cannot_be_is_refused(arguments, fact):
+    with pytest.raises(bw.Infeasible, match=fact):
+        PLAN.sampler(**arguments)
+
+
+def test_another_plans_state_is_refused():
+    other = bw.shuffled(103, batch_size=4, seed=4).sampler()
+    with pytest.raises(bw.Infeasible, match="the state is of plan"):
+        other.load_state_dict(PLAN.sampler().state_dict())
+    with pytest.raises(bw.Infeasible, match="has version 2"):
+        other.load_state_dict({"version": 2})
+    with pytest.raises(bw.Infeasible, match="step 27 of an epoch of 26 steps"):
+        PLAN.sampler().seek(27)

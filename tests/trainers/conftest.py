@@ -1,0 +1,17 @@
+"""These tests run whole trainers; `make test-trainers` runs them, `make test` does not."""
+
+from __future__ import annotations
+
+import pytest
+
+from .. import processes
+
+processes.preload(
+    *["torchdata.stateful_dataloader", "accelerate", "transformers.trainer", "lightning.pytorch", "ignite.handlers"]
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "trainers" in item.path.parts:
+            item.add_marker(pytest.mark.trainers)

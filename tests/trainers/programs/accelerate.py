@@ -1,0 +1,50 @@
+"""A loop with Hugging Face Accelerate."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch.utils.data import DataLoader
+
+from batchwright.adapters.accelerate import prepare
+
+from ...loader.datasets import Numbers
+from ..recorder import LABELS, Life, Recorder, model, plan
+
+
+def train(rank: int, world_size: int, life: Life) -> None:
+    recorder = Recorder(life, rank, world_size)
+    accelerator = Accelerator(cpu=True, gradient_accumulation_steps=life.accumulate)
+    sampler = plan().sampler(accumulate=life.accumulate)
+    loader = prepare(accelerator, DataLoader(Numbers(len(LABELS)), batch_sampler=sampler, num_workers=life.workers))
+    network = model()
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-9)
+    optimizer.register_step_post_hook(recorder.stepped)
+    network, optimizer = accelerator.prepare(network, optimizer)
+    done = 0
+    latest = Path(life.folder, "latest.json")
+    if latest.exists():
+        done = json.loads(latest.read_text())
+        accelerator.load_state(f"{life.folder}/{done}")
+    recorder.begin(done)
+    for _ in range(loader.epoch, life.epochs):
+        for batch in loader:
+            with accelerator.accumulate(network):
+                recorder.saw(batch)
+                accelerator.backward(network(batch[:, None].float()).mean())
+                optimizer.step()
+                optimizer.zero_grad()
+            if not accelerator.sync_gradients:
+                continue
+            done += 1
+            if done % life.checkpoint_every == 0:
+                accelerator.save_state(f"{life.folder}/{done}")
+                accelerator.wait_for_everyone()
+                if rank == 0:
+                    Path(f"{latest}.new").write_text(json.dumps(done))
+                    os.replace(f"{latest}.new", latest)
+            recorder.end_of_step()

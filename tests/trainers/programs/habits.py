@@ -1,0 +1,131 @@
+"""Short programs for what trainers do besides training."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+import batchwright as bw
+
+from ..recorder import LABELS, Life, model, plan
+
+
+def _loader(**options: Any) -> DataLoader:
+    return DataLoader(range(len(LABELS)), batch_sampler=plan().sampler(**options))
+
+
+def lightning_validates_and_predicts(rank: int, world_size: int) -> tuple[list[list[int]], list[list[int]]]:
+    from lightning.pytorch import LightningModule
+
+    from .lightning import trainer
+
+    warnings.filterwarnings("ignore", module="lightning")
+    seen: list[list[int]] = []
+
+    class Module(LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = model()
+
+        def validation_step(self, batch, batch_idx):
+            seen.append(batch.tolist())
+
+        def predict_step(self, batch, batch_idx):
+            return batch
+
+    life = Life("", epochs=1)
+    trainer(life, world_size, []).validate(Module(), _loader(), verbose=False)
+    if world_size > 1:
+        return seen, []  # prediction gathers nothing over ranks
+    predicted = trainer(life, world_size, []).predict(Module(), _loader())
+    return seen, [batch.tolist() for batch in predicted]
+
+
+def lightning_with_the_wrong_sampler(rank: int, world_size: int) -> str:
+    from lightning.pytorch import LightningModule, Trainer
+
+    from batchwright.adapters.lightning import PlanCallback
+
+    warnings.filterwarnings("ignore", module="lightning")
+
+    class Module(LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = model()
+
+        def training_step(self, batch, batch_idx):
+            return self.network(batch[:, None].float()).mean()
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), lr=1e-9)
+
+    callback = PlanCallback(plan().sampler())
+    options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    trainer = Trainer(accelerator="cpu", max_epochs=1, callbacks=[callback], **options)
+    try:
+        trainer.fit(Module(), _loader())
+    except bw.Infeasible as infeasible:
+        return str(infeasible)
+    return ""
+
+
+def older_lightning(rank: int, world_size: int) -> list[list[int]]:
+    """pytorch_lightning's own Trainer with the callback made from lightning's, where both are installed."""
+    import pytorch_lightning
+
+    from batchwright.adapters.lightning import PlanCallback
+
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    seen: list[list[int]] = []
+
+    class Module(pytorch_lightning.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = model()
+
+        def training_step(self, batch, batch_idx):
+            seen.append(batch.tolist())
+            return self.network(batch[:, None].float()).mean()
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), lr=1e-9)
+
+    loader = _loader()
+    callback = PlanCallback(loader.batch_sampler)
+    options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    pytorch_lightning.Trainer(accelerator="cpu", max_epochs=1, callbacks=[callback], **options).fit(Module(), loader)
+    return seen
+
+
+def accelerate_gathers(rank: int, world_size: int) -> list[int]:
+    from accelerate import Accelerator
+
+    from batchwright.adapters.accelerate import prepare
+
+    accelerator = Accelerator(cpu=True)
+    gathered: list[int] = []
+    for batch in prepare(accelerator, _loader()):
+        gathered += accelerator.gather_for_metrics(batch).tolist()
+    return gathered
+
+
+def accelerate_prepares_the_view(rank: int, world_size: int) -> list[list[int]]:
+    from accelerate import Accelerator
+
+    view = _loader(rank=0, world_size=1, accumulate=world_size)
+    loader = Accelerator(cpu=True).prepare(view)
+    bw.check_ranks(loader)
+    return [batch.tolist() for batch in loader]
+
+
+def accelerate_shards_twice(rank: int, world_size: int) -> str:
+    from accelerate import Accelerator
+
+    try:
+        bw.check_ranks(Accelerator(cpu=True).prepare(_loader()))
+    except bw.Infeasible as infeasible:
+        return str(infeasible)
+    return ""

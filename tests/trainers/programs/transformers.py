@@ -1,0 +1,88 @@
+"""Hugging Face Trainer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from torch.utils.data import Dataset
+from transformers import TrainerCallback, TrainingArguments
+
+from batchwright.adapters.transformers import PlanTrainer
+
+from ..recorder import LABELS, Life, Recorder, model, plan
+
+
+class Rows(Dataset):
+    """Sample i as a row of columns."""
+
+    def __len__(self) -> int:
+        return len(LABELS)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        return {"x": torch.tensor([float(index)])}
+
+
+class Model(torch.nn.Module):
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self.network = model()
+        self.recorder = recorder
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        self.recorder.saw(x)
+        return {"loss": self.network(x).mean()}
+
+
+class Watch(TrainerCallback):
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+
+    def on_train_begin(self, args, state, control, **others):
+        self.recorder.begin(state.global_step)
+
+    def on_step_begin(self, args, state, control, **others):
+        self.recorder.end_of_step()  # of the one before, its checkpoint included
+
+
+def last_whole_checkpoint(folder: str) -> str | None:
+    """`trainer_state.json` is written last; a kill may have left it out, or torn."""
+    found = sorted(Path(folder).glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    for path in reversed(found):
+        try:
+            json.loads((path / "trainer_state.json").read_text())
+        except (OSError, ValueError):
+            continue
+        return str(path)
+    return None
+
+
+def train(rank: int, world_size: int, life: Life) -> None:
+    recorder = Recorder(life, rank, world_size)
+    optimized = Model(recorder)
+    optimizer = torch.optim.SGD(optimized.parameters(), lr=1e-9)
+    optimizer.register_step_post_hook(recorder.stepped)
+    arguments = TrainingArguments(
+        life.folder,
+        num_train_epochs=life.epochs,
+        gradient_accumulation_steps=life.accumulate,
+        dataloader_num_workers=life.workers,
+        save_steps=life.checkpoint_every,
+        use_cpu=True,
+        report_to=[],
+        disable_tqdm=True,
+        logging_strategy="no",
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        ddp_backend="gloo" if world_size > 1 else None,
+    )
+    trainer = PlanTrainer(
+        optimized,
+        arguments,
+        train_dataset=Rows(),
+        optimizers=(optimizer, None),
+        callbacks=[Watch(recorder)],
+        plan=plan(),
+    )
+    trainer.train(resume_from_checkpoint=last_whole_checkpoint(life.folder))

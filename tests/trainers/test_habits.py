@@ -1,0 +1,109 @@
+"""What else trainers do to a loader, and what cannot be made right and is refused."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+import batchwright as bw
+
+from .. import processes
+from . import recorder
+from .programs import habits
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of the trainers' own
+
+
+def expected(count=25):
+    return [recorder.plan()[i].tolist() for i in range(count)]
+
+
+def test_lightning_validates_and_predicts_on_the_plan():
+    validated, predicted = processes.run(habits.lightning_validates_and_predicts, 1)[0]
+    assert validated == expected()
+    assert predicted == expected()
+
+
+def test_lightning_validates_every_rank_on_its_share():
+    ranks = [validated for validated, _ in processes.run(habits.lightning_validates_and_predicts, 2)]
+    assert [batch for step in zip(*ranks, strict=True) for batch in step] == expected(26)
+
+
+def test_lightnings_callback_refuses_another_loaders_sampler():
+    said = processes.run(habits.lightning_with_the_wrong_sampler, 1)[0]
+    assert "not the one this callback was given" in said
+
+
+def test_lightning_under_its_older_name():
+    assert processes.run(habits.older_lightning, 1) == [expected()]
+
+
+def test_accelerate_gathers_every_row_for_metrics():
+    """With a `batch_size` to go by, Accelerate would cut the last gather to 99 % 8 = 3 rows."""
+    gathered = processes.run(habits.accelerate_gathers, 2)
+    assert gathered == [[i for batch in expected(26) for i in batch]] * 2
+
+
+def test_accelerates_own_preparation_of_the_view_in_step_order_is_exact():
+    ranks = processes.run(habits.accelerate_prepares_the_view, 2)
+    assert [batch for step in zip(*ranks, strict=True) for batch in step] == expected(26)
+
+
+def test_accelerates_own_preparation_of_a_rank_aware_sampler_is_refused():
+    for said in processes.run(habits.accelerate_shards_twice, 2):
+        assert "the sampler takes every 2th micro-batch, BatchSamplerShard takes every 2th of those" in said
+
+
+def test_accelerate_refuses_a_sampler_of_another_world():
+    from accelerate import Accelerator
+
+    from batchwright.adapters.accelerate import prepare
+
+    loader = DataLoader(range(99), batch_sampler=recorder.plan().sampler(rank=0, world_size=4))
+    with pytest.raises(bw.Infeasible, match="accelerate runs 1 processes"):
+        prepare(Accelerator(cpu=True), loader)
+
+
+def test_other_transformers_trainers_take_a_plan_too(tmp_path):
+    from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments
+
+    from batchwright.adapters.transformers import PlanTrainer
+
+    class Mine(PlanTrainer, Seq2SeqTrainer):
+        pass
+
+    seen = []
+
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = recorder.model()
+            self.generation_config = None
+
+        def forward(self, x):
+            seen.append(x.flatten().long().tolist())
+            return {"loss": self.network(x).mean()}
+
+    arguments = Seq2SeqTrainingArguments(
+        str(tmp_path), num_train_epochs=1, use_cpu=True, report_to=[], disable_tqdm=True, save_strategy="no"
+    )
+    rows = [{"x": torch.tensor([float(i)])} for i in range(99)]
+    Mine(Model(), arguments, train_dataset=rows, plan=recorder.plan()).train()
+    assert seen == expected()
+
+
+def test_a_stateful_loaders_state_that_is_older_than_the_loader_is_refused():
+    from torchdata.stateful_dataloader import StatefulDataLoader
+
+    from batchwright.adapters.torchdata import sampler_state
+
+    sampler = recorder.plan().sampler()
+    loader = StatefulDataLoader(range(99), batch_sampler=sampler, num_workers=1, snapshot_every_n_steps=4)
+    batches = iter(loader)
+    for _ in range(6):
+        next(batches)
+    with pytest.raises(bw.Infeasible, match="2 steps older"):
+        sampler_state(loader.state_dict())
+    with pytest.raises(bw.Infeasible, match="holds no batchwright sampler"):
+        sampler_state(StatefulDataLoader(range(9)).state_dict())

@@ -1,0 +1,55 @@
+"""SIGKILL at moments nobody chose: after each restart the optimizer sees what it would have seen."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from .. import processes
+from . import programs, recorder
+from .recorder import Life
+
+TRAINERS = ["plain", "stateful", "accelerate", "transformers", "lightning"]
+KILLS = 10  # for each trainer and world size, 100 in all
+MOST_STEPS = 15
+
+
+def survive(trainer, world, kills, folder):
+    """Kill a run `kills` times, then let it end; a life is killed some steps after it began, wherever it is in one."""
+    moments = random.Random(f"{trainer} {world} {kills}")
+    micro_batches = world * MOST_STEPS * (kills + 1)
+    life = Life(str(folder), epochs=-(-micro_batches // 25), workers=2, checkpoint_every=2)
+    for number in range(kills):
+        gang = processes.Gang(programs.train, world, trainer, replace(life, number=number))
+        reach = written(folder) + moments.randint(1, MOST_STEPS)
+        while written(folder) < reach:
+            assert gang.alive
+            time.sleep(0.001)
+        time.sleep(moments.random() * 0.02)
+        gang.kill()
+    processes.run(programs.train, world, trainer, replace(life, number=kills))
+
+
+def written(folder):
+    """Lines that rank 0 has written in all its lives."""
+    file = Path(folder, "rank0.jsonl")
+    return file.read_bytes().count(b"\n") if file.exists() else 0
+
+
+@pytest.mark.parametrize("world", [1, 2])
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_survives_kills(trainer, world, tmp_path):
+    survive(trainer, world, KILLS, tmp_path)
+    assert len(recorder.check(tmp_path)) == KILLS + 1
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("world", [1, 2])
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_survives_thirty_kills(trainer, world, tmp_path):
+    survive(trainer, world, 30, tmp_path)
+    assert len(recorder.check(tmp_path)) == 31
