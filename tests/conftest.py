@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -20,7 +17,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("long" if config.getoption("--long") else "suite")
-    _forget_stale_kernels()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -30,12 +26,3 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if long:
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if item not in long]
-
-
-def _forget_stale_kernels() -> None:
-    """A cached kernel does not notice that another file it calls was edited: drop caches older than any kernel's source."""
-    folder = Path(__file__).parents[1] / "src" / "batchwright"
-    newest = max(os.path.getmtime(path) for path in folder.rglob("kernels/*.py"))
-    for cached in folder.rglob("*.nb[ci]"):
-        if cached.stat().st_mtime < newest:
-            cached.unlink(missing_ok=True)

@@ -195,15 +195,17 @@ def resumes(make: Callable[[int], Any], seed: int, world: int, rank: int, stops:
 
 
 def resumes_in_another_world(make: Callable[[int], Any], seed: int, worlds: list[int], cuts: list[int]) -> None:
-    """G9: an epoch cut and gone on with at other world sizes still holds its own micro-batches, each once, in order."""
+    """G9: an epoch cut and gone on with at other world sizes and accumulations still holds its own micro-batches, each once, in order."""
     plan = make(seed)
     first = worlds[0]
     union: list[list[int]] = []
     state: dict[str, Any] = {}
     for number, world in enumerate(worlds):
-        samplers = [plan.sampler(rank=rank, world_size=world) for rank in range(world)]
+        accumulate = 1 + (seed + number) % 3
+        samplers = [plan.sampler(rank=rank, world_size=world, accumulate=accumulate) for rank in range(world)]
         for sampler in samplers:
             sampler.load_state_dict(state)
+            assert sampler.state_dict()["consumed"] >= 0
         if state and samplers[0].epoch > 0:
             break
         iterators = [iter(sampler) for sampler in samplers]

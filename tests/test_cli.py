@@ -20,7 +20,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("name", "shown"),
     [
-        ("balance", ["WeightedRandomSampler", "uniform", "square root", "progressive", "never seen"]),
+        ("balance", ["WeightedRandomSampler", "uniform", "square", "progressive", "never seen"]),
         ("correct", ["balanced"]),
         ("lengths", ["shuffled", "budgeted", "packed"]),
     ],

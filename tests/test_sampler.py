@@ -6,6 +6,7 @@ import inspect
 import json
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import BatchSampler, DataLoader, DistributedSampler
@@ -153,3 +154,45 @@ def test_pickles_with_its_position(plan):
     assert copy.state_dict() == sampler.state_dict()
     copy.load_state_dict(copy.state_dict())
     assert list(copy) == list(iterator)
+
+
+def test_going_on_with_less_accumulation_loses_nothing_to_a_trainer_that_stops_at_len():
+    plan = bw.shuffled(100, 10)
+    before = plan.sampler(accumulate=16)
+    first = next(iter(before))
+    after = plan.sampler()
+    after.load_state_dict(before.state_dict())
+    seen = [first]
+    for _ in range(3):
+        epoch = list(after)
+        assert len(epoch) <= len(after)
+        seen += epoch
+    assert seen == [plan[t].tolist() for t in range(len(seen))]
+
+
+def test_state_at_speaks_of_the_epoch_that_is_being_yielded(plan):
+    sampler = plan.sampler()
+    loader = DataLoader(torch.arange(100), batch_sampler=sampler, num_workers=2, prefetch_factor=4)
+    for step, _ in enumerate(loader, 1):
+        if step == 4:
+            state = sampler.state_at(4)
+            break
+    assert (state["epoch"], state["consumed"]) == (0, 4)
+
+
+def test_set_epoch_after_an_early_break_is_where_the_state_is(plan):
+    sampler = plan.sampler()
+    for step, _ in enumerate(sampler):
+        if step == 2:
+            break
+    sampler.set_epoch(1)
+    state = sampler.state_dict()
+    assert (state["epoch"], state["consumed"]) == (1, 0)
+
+
+def test_integers_of_any_kind_make_a_json_state(plan):
+    sampler = plan.sampler(rank=np.int64(0), world_size=np.int64(2), accumulate=np.int32(1))
+    sampler.set_epoch(np.int64(3))
+    assert json.loads(json.dumps(sampler.state_dict()))["epoch"] == 3
+    with pytest.raises(bw.Infeasible, match=r"accumulate is 1\.5, not a whole number"):
+        plan.sampler(accumulate=1.5)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["Infeasible", "PoorWarning"]
+import operator
+from typing import Any
+
+__all__ = ["Infeasible", "PoorWarning", "whole"]
 
 
 class Infeasible(ValueError):
@@ -31,3 +34,19 @@ class Infeasible(ValueError):
 
 class PoorWarning(UserWarning):
     """What was asked is delivered but costs something; the message says what it costs."""
+
+
+def whole(value: Any, called: str) -> int:
+    """A whole number as a plain Python integer, from any integer type.
+
+    Raises:
+        Infeasible: it is not a whole number; the message has the argument's name.
+
+    Example:
+        >>> whole(True, "seed")
+        1
+    """
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise Infeasible(f"{called} is {value!r}, not a whole number", f"pass {called} as an integer") from None

@@ -11,7 +11,7 @@ import numpy as np
 import torch.distributed
 import torch.utils.data
 
-from .errors import Infeasible
+from .errors import Infeasible, whole
 from .orders import Segment
 from .plans.fixed import FixedPlan
 from .plans.position import Plan, Position
@@ -62,6 +62,9 @@ class BatchSampler(torch.utils.data.BatchSampler):
     ) -> None:
         if rank is None and world_size is None and isinstance(sampler, torch.utils.data.DistributedSampler):
             rank, world_size = sampler.rank, sampler.num_replicas
+        rank = rank if rank is None else whole(rank, "rank")
+        world_size = world_size if world_size is None else whole(world_size, "world_size")
+        accumulate = whole(accumulate, "accumulate")
         if (rank is None) != (world_size is None):
             raise Infeasible(f"rank is {rank} and world_size {world_size}", "pass both or neither")
         if world_size is not None and rank is not None and not 0 <= rank < world_size:
@@ -114,6 +117,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
 
     def set_epoch(self, epoch: int) -> None:
         """Let the next `iter` be this epoch's; the epoch that is next anyway keeps its position."""
+        epoch = whole(epoch, "epoch")
         if epoch != self._next.epoch:
             self._next = self.plan.moved(self._reached, epoch)
         self._reached = self._next
@@ -158,6 +162,9 @@ class BatchSampler(torch.utils.data.BatchSampler):
                 f"the state has version {state.get('version')}, this is version {_VERSION}",
                 "load it with its own version",
             )
+        missing = [name for name in ("fingerprint", *Position._fields) if name not in state]
+        if missing:
+            raise Infeasible(f"the state has no {missing[0]!r}", "load what state_dict() gave")
         if state["fingerprint"] != self.plan.fingerprint:
             raise Infeasible(
                 f"the state is of plan {state['fingerprint']}, this is plan {self.plan.fingerprint}",
@@ -233,6 +240,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
         return self.plan.moved(position, position.epoch + 1)
 
     def _at(self, step: int, epoch: int) -> Position:
+        step = whole(step, "step")
         if not 0 <= step <= len(self):
             raise Infeasible(f"step {step} of an epoch of {len(self)} steps", f"pass 0 to {len(self)}")
         here = self._fitted(self._reached)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
@@ -13,6 +15,7 @@ __all__ = ["DECLARED", "inner", "kernel"]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 # nobody calls an inner function from Python: without the wrappers for that a cold start is a fifth shorter
+_njit: Any = numba.njit  # its annotations leave some options out
 _INNER: dict[str, Any] = {
     "nogil": True,
     "error_model": "numpy",
@@ -36,7 +39,7 @@ def kernel(signature: str) -> Callable[[Function], Function]:
         def compiled() -> Any:
             try:
                 return numba.njit(signature, cache=True, nogil=True, error_model="numpy")(function)
-            except RuntimeError:  # numba found no place where it may keep the cache
+            except (RuntimeError, OSError):  # no place where the cache may be kept, or no room in it
                 return numba.njit(signature, nogil=True, error_model="numpy")(function)
 
         @functools.wraps(function)
@@ -51,7 +54,18 @@ def kernel(signature: str) -> Callable[[Function], Function]:
 
 def inner(function: Function) -> Function:
     """Compile a function that only kernels call: types follow from the caller, LLVM inlines it."""
-    compiled: Any = numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(
-        function
-    )
+    compiled: Any = _njit(**_INNER)(function)
     return compiled  # type: ignore[no-any-return]
+
+
+def _forget_stale() -> None:
+    """Drop caches beside the sources that are older than any of them: numba looks at one file, kernels call others."""
+    folder = Path(__file__).parent
+    newest = max(source.stat().st_mtime for source in folder.glob("*.py"))
+    for cached in folder.glob("__pycache__/*.nb[ci]"):
+        if cached.stat().st_mtime < newest:
+            cached.unlink(missing_ok=True)
+
+
+with suppress(OSError):  # a folder that cannot be read or written keeps its caches, and numba its own check of them
+    _forget_stale()

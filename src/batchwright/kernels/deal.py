@@ -23,7 +23,7 @@ from .hashing import PURPOSE, below, child, stream
 from .passes import draw_run
 from .permute import TABLE_LIMIT, fill_table, permute, permute_each, radices, split, unpermute
 
-__all__ = ["HANDS", "STRIDE", "deal", "drawn", "lots_of", "new_board"]
+__all__ = ["HANDS", "STRIDE", "WIDE", "deal", "drawn", "lots_of", "new_board"]
 
 HANDS = 89
 STRIDE = 55
@@ -33,7 +33,7 @@ _LEAP = 512  # from here on a floor sum (cost independent of the gap) is cheaper
 # rows of a board, and entries of its header
 _TOTALS, _ORDER, _ROW, _BEFORE = 0, 1, 2, 3
 _ROUND, _OFFSET, _STEPS = 0, 1, 2
-_BEGIN, _SIZE, _WIDE, _LEFT, _RIGHT = 0, 1, 2, 3, 4  # columns of `lots_of`
+_BEGIN, _SIZE, WIDE, _LEFT, _RIGHT = 0, 1, 2, 3, 4  # columns of `lots_of`
 
 _PASS, _GROUP_ORDER = np.uint64(PURPOSE.PASS), np.uint64(PURPOSE.GROUP_ORDER)
 _HAND_OFFSET, _LIGHT_ORDER = np.uint64(PURPOSE.HAND_OFFSET), np.uint64(PURPOSE.LIGHT_ORDER)
@@ -139,7 +139,7 @@ def _group_at(position, edges):
 
 @kernel(
     "void(int64[::1], int64, int64, uint64, uint64, uint64, int64[::1], int64[::1], int64[:, ::1], int64[::1],"
-    " int64[:, ::1], uint32[::1], int64[::1], int64[::1], int64[:, ::1], int64[:, ::1], int64[:, ::1])"
+    " int64[:, ::1], int64, uint32[::1], int64[::1], int64[::1], int64[:, ::1], int64[:, ::1], int64[:, ::1])"
 )
 def deal(
     batches,
@@ -153,6 +153,7 @@ def deal(
     board,
     heavy,
     lots,
+    scratch,
     index,
     wide_index,
     base,
@@ -170,6 +171,7 @@ def deal(
         header, board: from `new_board`, kept from call to call of one deck.
         heavy: the groups with at least one ticket in every round, ascending.
         lots: from `lots_of`, or without rows where every group is one sample.
+        scratch: the longest head of a pass that may have to be mended, at least TABLE_LIMIT.
         index, wide_index: the samples group by group, in one of the two; both empty where they lie that way.
         base: tickets each group had before the deck began, or empty for none.
         samples: out; int64 (batches, tickets * per_ticket).
@@ -179,9 +181,6 @@ def deal(
     low, high = np.empty(heavy.size, np.int64), np.empty(heavy.size, np.int64)
     for h in range(heavy.size):
         low[h], high[h] = edges[heavy[h]], edges[heavy[h] + 1]
-    scratch = TABLE_LIMIT
-    for g in range(lots.shape[0]):
-        scratch = max(scratch, 2 * lots[g, _WIDE])
     head, repeats = np.empty(scratch, np.int64), np.empty(scratch, np.uint8)
     slots = tickets * per_ticket
     run, drawn, answers = np.empty(slots, np.int64), np.empty(slots, np.int64), np.empty(slots, np.int64)
@@ -263,7 +262,7 @@ def deal(
                     drawn[i] = g
                 done += count
                 continue
-            begin, n, wide = lots[g, _BEGIN], lots[g, _SIZE], lots[g, _WIDE]
+            begin, n, wide = lots[g, _BEGIN], lots[g, _SIZE], lots[g, WIDE]
             left, right = np.uint64(lots[g, _LEFT]), np.uint64(lots[g, _RIGHT])
             draw = run_draw[number] * per_ticket
             key = stream(passes, g)

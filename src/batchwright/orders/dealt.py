@@ -12,8 +12,9 @@ import numpy as np
 
 from ..groups import Groups
 from ..kernels import apportion
-from ..kernels.deal import HANDS, deal, drawn, lots_of, new_board
+from ..kernels.deal import HANDS, WIDE, deal, drawn, lots_of, new_board
 from ..kernels.hashing import PURPOSE, child_key
+from ..kernels.permute import TABLE_LIMIT
 from .protocol import Order, take_from_batches
 from .segment import Segment
 from .shares import Shares, group_rates
@@ -69,18 +70,25 @@ class Deck:
         self.start = np.uint64(child_key(key, PURPOSE.PHASE) >> 32)
 
     def deal(
-        self, batches: np.ndarray, per_ticket: int, lots: np.ndarray, index: np.ndarray | None, *, draws: bool
+        self,
+        batches: np.ndarray,
+        per_ticket: int,
+        lots: np.ndarray,
+        scratch: int,
+        index: np.ndarray | None,
+        *,
+        draws: bool,
     ) -> Dealing:
         """Some of its micro-batches, counted from its own first."""
         count = batches.size
         samples = np.empty((count, self.tickets * per_ticket), np.int64)
         groups = np.empty((count, self.tickets), np.int64)
         numbers = np.empty((count if draws else 0, self.tickets), np.int64)
-        self._check(int(batches[-1]))
+        self._check(int(batches.max(initial=0)))
         header, board = self._borrow()
         deal(
             batches, self.tickets, per_ticket, self.root, self.key, self.start, self.edges,
-            header, board, self.heavy, lots, *_by_width(index), self.base, samples, groups, numbers,
+            header, board, self.heavy, lots, scratch, *_by_width(index), self.base, samples, groups, numbers,
         )  # fmt: skip
         self._boards.append((header, board))
         return Dealing(samples, groups, numbers)
@@ -149,6 +157,7 @@ class Dealt:
             decks = decks[1:]
         self._known: tuple[tuple[Deck, ...], int] = (decks, 1)  # decks so far, and the epochs they cover
         self._lots = self._lot_table()
+        self._scratch = max(TABLE_LIMIT, 2 * int(self._lots[:, WIDE].max(initial=0)))
 
     @property
     def identity(self) -> dict[str, str]:
@@ -156,7 +165,7 @@ class Dealt:
         return {
             "draw": "exact",
             "groups": self.groups.digest,
-            "target": self.shares.identity,
+            "target": self.begun.identity,
             "batch_size": str(self.window),
             "per_class": str(self.per_ticket),
             "seed": str(self.seed),
@@ -179,7 +188,7 @@ class Dealt:
             deck, end = self._deck_at(int(numbers[done]) if numbers.size else 0)
             here = numbers.size if end is None else int(np.searchsorted(numbers, end))
             inside = numbers[done:here] - deck.first
-            parts.append(deck.deal(inside, self.per_ticket, self._lots, self.groups.index, draws=draws))
+            parts.append(deck.deal(inside, self.per_ticket, self._lots, self._scratch, self.groups.index, draws=draws))
             done = here
         return parts[0] if len(parts) == 1 else Dealing(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +19,8 @@ from ..targets.moving import moved
 __all__ = ["Shares", "TargetShares", "WeightShares", "group_rates"]
 
 _CHUNK = 1 << 20
+_EPOCHS_TOLD_APART = 4
+_TRIAL_BITS = 28  # a sum of 2^34 weights of at most 2^28 still fits
 
 
 class Shares(Protocol):
@@ -29,7 +33,12 @@ class Shares(Protocol):
 
     @property
     def identity(self) -> str:
-        """What they are, as short text for a fingerprint."""
+        """What they are, as short text for a fingerprint: equal for equal shares."""
+        ...
+
+    @property
+    def shown(self) -> str:
+        """What they are, as somebody would write them."""
         ...
 
     @property
@@ -69,8 +78,19 @@ class TargetShares:
         """The epoch from which the target no longer moves."""
         return self.target.settles_at
 
-    @property
+    @cached_property
     def identity(self) -> str:
+        """A digest of the shares themselves: of all epochs until they settle, of the first few where they never do."""
+        epochs = _EPOCHS_TOLD_APART if self.settles_at is None else self.settles_at + 1
+        hasher = hashlib.blake2b(repr((self.settles_at, self.limits)).encode(), digest_size=8)
+        for epoch in range(epochs):
+            exact = self.exact(epoch)
+            common = math.gcd(*exact)
+            hasher.update(repr([weight // common for weight in exact]).encode())
+        return hasher.hexdigest()
+
+    @property
+    def shown(self) -> str:
         """The target as it is written."""
         return self.target.shown
 
@@ -108,8 +128,13 @@ class TargetShares:
 class WeightShares:
     """Shares in proportion to one weight a sample; for hundreds of millions of samples.
 
-    Weights become whole numbers whose sum stays below 2^62 / tickets: relative to their mean they are kept to about nine
-    digits for a hundred million samples, more for fewer.
+    Weights become whole numbers whose sum stays below 2^61 / tickets: relative to their mean they are kept to about six
+    digits for a hundred million samples in batches of 256, to more for fewer. Nothing of what was passed in is kept.
+
+    Args:
+        weights: finite numbers of 0 or more.
+        tickets: of the line on which they will lie.
+        notes: what summaries say besides.
 
     Attributes:
         vanished: how many samples have a weight above 0 that is too small beside the others to be kept.
@@ -117,43 +142,64 @@ class WeightShares:
 
     settles_at = 0
     limits = None
+    shown = "weights"
 
     def __init__(self, weights: np.ndarray, tickets: int, notes: tuple[str, ...] = ()) -> None:
-        total = float(weights.sum(dtype=np.float64))
         if weights.size and weights.min() < 0:
             bad = int((weights < 0).argmax())
             raise Infeasible(f"the weight of sample {bad} is {weights[bad]}", "pass weights of 0 or more")
-        if not total > 0:
+        if not weights.any():
             raise Infeasible(f"all {weights.size} weights are 0", "give one sample a weight above 0")
-        self._weights = weights
-        self._scale = float(1 << (61 - tickets.bit_length())) / total
-        self._total = total
-        self.vanished = 0
         self.notes = notes
-        self.identity = f"weights {hashlib.blake2b(np.ascontiguousarray(weights).data, digest_size=8).hexdigest()}"
+        self._tickets = tickets
+        whole = _whole_numbers(weights, (1 << 61) // tickets)
+        self._edges = apportion.line(whole, tickets)
+        self.vanished = 0
+        for first in range(0, weights.size, _CHUNK):
+            gone = np.diff(self._edges[first : first + _CHUNK + 1]) == 0
+            self.vanished += int(np.count_nonzero(gone & (weights[first : first + _CHUNK] > 0)))
+
+    @cached_property
+    def identity(self) -> str:
+        """A digest of the weights as they are kept."""
+        return f"weights {hashlib.blake2b(self._edges.data, digest_size=8).hexdigest()}"
 
     def moved(self, weights: Sequence[int]) -> Shares:
         """Never: a weight a sample is too much for a state."""
         raise Infeasible("the weights of samples cannot be set", "group the samples and balance the groups")
 
     def edges(self, tickets: int, epoch: int) -> np.ndarray:
-        """The samples on a line of `tickets` tickets."""
-        kept = self._weights.dtype.kind in "biu" and self._total < 1 << (61 - tickets.bit_length())
-        whole = np.empty(self._weights.size, np.int64)
-        for first in range(0, whole.size, _CHUNK):
-            part = self._weights[first : first + _CHUNK]
-            whole[first : first + part.size] = part if kept else np.rint(part.astype(np.float64) * self._scale)
-        edges = apportion.line(whole, tickets)
-        self.vanished = 0
-        for first in range(0, whole.size, _CHUNK):
-            drawn = np.diff(edges[first : first + _CHUNK + 1]) > 0
-            self.vanished += int(np.count_nonzero((self._weights[first : first + _CHUNK] > 0) & ~drawn))
-        return edges
+        """The samples on the line of tickets they were made for."""
+        if tickets != self._tickets:
+            raise ValueError(f"weights made for a line of {self._tickets} tickets, not {tickets}")
+        return self._edges
 
     def of(self, epoch: int, groups: np.ndarray | None = None) -> np.ndarray:
         """The shares of all samples or of these."""
-        shares: np.ndarray = (self._weights if groups is None else self._weights[groups]) / self._total
+        if groups is None:
+            groups = np.arange(self._edges.size - 1)
+        shares: np.ndarray = (self._edges[groups + 1] - self._edges[groups]) / self._edges[-1]
         return shares
+
+
+def _whole_numbers(weights: np.ndarray, limit: int) -> np.ndarray:
+    """Weights in proportion as int64 that sum to less than `limit`: themselves if they do, else scaled by a power of two.
+
+    Every step is exact or correctly rounded, one number at a time, so that all platforms agree.
+    """
+    whole = np.empty(weights.size, np.int64)
+    if weights.dtype.kind in "biu" and float(weights.max()) * weights.size < limit:
+        whole[:] = weights
+        return whole
+    top = weights.max()
+    total, bits = 0, _TRIAL_BITS
+    for attempt in range(2):
+        for first in range(0, weights.size, _CHUNK):
+            part = weights[first : first + _CHUNK].astype(np.float64) / np.float64(top)
+            whole[first : first + part.size] = np.rint(np.ldexp(part, bits))
+            total += int(whole[first : first + part.size].sum()) if attempt == 0 else 0
+        bits += limit.bit_length() - 2 - total.bit_length()
+    return whole
 
 
 def group_rates(groups: Groups, shares: Shares, samples: np.ndarray, epoch: int) -> np.ndarray:

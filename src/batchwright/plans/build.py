@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 import warnings
 from collections.abc import Sized
 from typing import Any, Literal
@@ -11,9 +10,10 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import columns
-from ..errors import Infeasible, PoorWarning
+from ..errors import Infeasible, PoorWarning, whole
 from ..groups import Groups
 from ..kernels.deal import HANDS
+from ..kernels.independent import LINE
 from ..orders import Dealt, Independent
 from ..orders.shares import Shares, TargetShares, WeightShares
 from ..targets import natural, resolve
@@ -23,6 +23,7 @@ __all__ = ["balanced", "by_weight", "check_quotas", "checked", "epoch_length", "
 
 Draw = Literal["exact", "random"]
 _MOST_TICKETS = (1 << 30) // HANDS
+_MOST_SAMPLES = 1 << 61
 _SHOWN = 3
 
 
@@ -100,7 +101,9 @@ def shuffled(
         [0, 1, 2, 3]
     """
     batch_size, _, seed = checked(batch_size, 1, seed)
-    count = len(samples) if isinstance(samples, Sized) else operator.index(samples)
+    count = len(samples) if isinstance(samples, Sized) else whole(samples, "samples")
+    if count > _MOST_SAMPLES:
+        raise Infeasible(f"samples is {count}, the most is {_MOST_SAMPLES}", "pass fewer samples")
     groups = Groups.from_sizes({"all": count})
     if batch_size > count:
         _warn_of_repeats([("all", count, batch_size)])
@@ -144,7 +147,7 @@ def by_weight(
 ) -> FixedPlan:
     """A plan of samples in proportion to their weights, with notes for its summary."""
     groups = Groups.singletons(column.size)
-    shares = WeightShares(column, HANDS * batch_size, notes)
+    shares = WeightShares(column, LINE if draw == "random" else HANDS * batch_size, notes)
     plan = _plan(groups, shares, batch_size, 1, draw, epoch, seed)
     if shares.vanished:
         warnings.warn(
@@ -171,7 +174,8 @@ def _plan(
 
 def checked(batch_size: int, per_class: int, seed: int) -> tuple[int, int, int]:
     """Batch size, samples a ticket and seed as plain integers that fit each other."""
-    batch_size, per_class, seed = operator.index(batch_size), operator.index(per_class), operator.index(seed)
+    batch_size, per_class = whole(batch_size, "batch_size"), whole(per_class, "per_class")
+    seed = whole(seed, "seed")
     if batch_size < 1:
         raise Infeasible(f"batch_size is {batch_size}, the least is 1", "pass batch_size=1 or more")
     if per_class < 1:
@@ -197,7 +201,7 @@ def check_quotas(
     """Refuse, or warn of, groups that are smaller than what a micro-batch takes of them."""
     tickets = batch_size // per_class
     repeated: dict[int, int] = {}
-    for epoch in {0, shares.settles_at or 0}:
+    for epoch in range((shares.settles_at or 0) + 1):
         wanted = shares.of(epoch)
         drawn = int(np.count_nonzero(wanted))
         if per_class > 1 and tickets > drawn:
@@ -208,6 +212,11 @@ def check_quotas(
         most = np.ceil(np.round(wanted * tickets, 9)).astype(np.int64) * per_class
         for group in np.flatnonzero((most > groups.sizes) & (wanted > 0)).tolist():
             repeated[group] = max(int(most[group]), repeated.get(group, 0))
+    if distinct and (draw == "random" or shares.settles_at is None):
+        raise Infeasible(
+            "distinct samples cannot be promised for independent draws, nor where shares may move for ever",
+            "pass draw='exact' and a target that settles, or distinct=False",
+        )
     if not repeated or draw == "random":
         return
     rows = [(groups.names[group], int(groups.sizes[group]), most) for group, most in sorted(repeated.items())]
@@ -224,7 +233,7 @@ def _warn_of_repeats(rows: list[tuple[Any, int, int]]) -> None:
     shown = "; ".join(f"{name!r} has {size}, a batch takes {most}" for name, size, most in rows[:_SHOWN])
     more = f"; and {len(rows) - _SHOWN} more groups" if len(rows) > _SHOWN else ""
     warnings.warn(
-        f"samples repeat within a batch: {shown}{more}; distinct=True refuses such plans",
+        f"samples repeat within a batch: {shown}{more}; a smaller batch or share avoids it",
         PoorWarning,
         stacklevel=4,
     )
@@ -248,7 +257,7 @@ def epoch_length(groups: Groups, shares: Shares, batch_size: int, epoch: Any) ->
         sizes = groups.sizes[drawn]
         group = drawn[sizes.argmax() if epoch == "largest" else sizes.argmin()]
         return math.ceil(round(float(groups.sizes[group] / (batch_size * shares.of(0)[group])), 9))
-    length: int = operator.index(epoch)
+    length = whole(epoch, "epoch")
     if length < 1:
         raise Infeasible(f"epoch is {length} micro-batches", "pass 1 or more")
     return length

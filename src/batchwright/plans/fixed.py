@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FixedPlan", "Stretch"]
 
+_LONGEST_SHOWN = 100
 _SAMPLES_AT_ONCE = 4096  # enough to make a call's fixed cost small, few enough for the first batch to come at once
 
 
@@ -148,8 +149,11 @@ class FixedPlan:
             return position
         if position.consumed == 0:
             return position._replace(multiple=multiple)
+        length = self.epoch_length(multiple)
         left = -(-(self.epoch_length(position.multiple) - position.consumed) // multiple) * multiple
-        consumed = self.epoch_length(multiple) - left
+        consumed = length - min(
+            left, length
+        )  # a shorter epoch may end before what was left: the next one goes on there
         return Position(position.epoch, consumed, multiple, position.origin + position.consumed - consumed)
 
     def shares(self, epoch: int = 0) -> np.ndarray:
@@ -284,5 +288,9 @@ class FixedPlan:
         draw = "" if self.order.identity["draw"] == "exact" else ", draw='random'"
         return (
             f"<plan: {self.epoch_batches} micro-batches of {self.batch_size} an epoch from {self.groups!r}, "
-            f"{self.order.shares.identity}{draw}>"
+            f"{_short(self.order.shares.shown)}{draw}>"
         )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}..."

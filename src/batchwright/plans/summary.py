@@ -90,7 +90,7 @@ def summarise(plan: FixedPlan) -> Summary:
     return Summary(
         plan.batch_size,
         plan.epoch_batches,
-        plan.order.shares.identity,
+        plan.order.shares.shown,
         lines,
         groups.group_count,
         _notes(plan, shares),

@@ -27,6 +27,7 @@ __all__ = [
     "uniform",
 ]
 
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _SUM_TOLERANCE = 1e-6  # how far shares that somebody typed may be from 1; they are then divided by their sum
 
 
@@ -49,10 +50,17 @@ def resolve(target: Any) -> Target:
         return known[target]
     if isinstance(target, Mapping):
         return explicit(target)
-    if isinstance(target, (int, float, Fraction)):
-        return blend(target)
+    if isinstance(target, (int, float, Fraction, np.integer, np.floating)):
+        return blend(target if isinstance(target, (int, float, Fraction)) else target.item())
     if callable(target):
-        takes = len(inspect.signature(target).parameters)
+        takes = sum(
+            parameter.default is parameter.empty and parameter.kind in _POSITIONAL
+            for parameter in inspect.signature(target).parameters.values()
+        )
+        if takes not in (1, 2):
+            raise Infeasible(
+                f"a target function of {takes} arguments is not understood", "take (counts) or (counts, epoch)"
+            )
         shown = getattr(target, "__qualname__", type(target).__qualname__)
         return Target(_called, (target, takes), shown, settles_at=0 if takes == 1 else None)
     raise Infeasible(
