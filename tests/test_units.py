@@ -36,10 +36,7 @@ WANTED = {"short": 0.2, "middle": 0.3, "long": 0.5}
 @pytest.mark.parametrize("cut", ["budgeted", "packed"])
 def test_tokens_are_mixed_as_asked_under_token_budgets_and_packing(cut):
     source = bw.mixed(SOURCES, 64, target=targets.in_units(WANTED, TOKENS), epoch=1500)
-    if cut == "budgeted":
-        plan = bw.budgeted(TOKENS, 8192, order=source)
-    else:
-        plan = bw.packed(TOKENS, 4096, order=source)
+    plan = bw.budgeted(TOKENS, 8192, order=source) if cut == "budgeted" else bw.packed(TOKENS, 4096, order=source)
     tokens = np.zeros(3)
     epoch = plan.epoch(0)
     for number in range(len(epoch)):
