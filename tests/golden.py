@@ -39,6 +39,21 @@ def plans():
     yield "trillion in two", bw.balanced(bw.Groups.from_sizes({"a": 10**12, "b": 10**9}), 16, target="natural")
     yield "weighted", bw.weighted(np.arange(1, 5001) ** 2, 32, seed=12)
     yield "weighted, not whole", bw.weighted(np.arange(1, 5001) / 7, 32, seed=13)
+    yield "mixture", bw.mixed({"a": 10**6, "b": 300, "c": 5000}, 48, target="sqrt", seed=16)
+    inner = bw.mixed({"x": 90, "y": bw.weighted(np.arange(1, 200), 8, seed=17)}, 12, target="uniform", seed=18)
+    yield (
+        "nested mixture",
+        bw.mixed({"plain": 1000, "even": bw.balanced(grouped, 32, seed=19), "inner": inner}, 40, seed=20),
+    )
+    kind, class_ = np.arange(4000) % 7, np.arange(4000) % 91
+    yield "hierarchical", bw.hierarchical([kind, class_], per=[3, 4, 2], seed=21)
+    yield "hierarchical by shares", bw.hierarchical([kind % 3, class_], per=[1, 5, 3], target="natural", seed=22)
+    yield "drawn cohorts", bw.rotating(class_, 7, per_class=2, seed=23)
+    tasks = {"a": bw.shuffled(500, 5, seed=24), "b": bw.balanced(grouped, 7, seed=25), "c": bw.shuffled(90, 3, seed=26)}
+    yield "tasks", bw.alternating(tasks, target={"a": 0.5, "b": 0.3, "c": 0.2})
+    yield "tasks by halves", bw.alternating(tasks, target=bw.targets.temperature(3))
+    moving = bw.balanced(grouped, 64, target=bw.targets.moving("uniform"), seed=27)
+    yield "moved", moving.with_segments([moving.segment_after(1000, moving.natural_prior)])
     yield "random", bw.balanced(grouped, 32, draw="random", seed=14)
     yield "random weights", bw.weighted(np.arange(1, 5001) ** 2, 32, draw="random", seed=15)
 

@@ -66,6 +66,8 @@ EVERY_PLAN: dict[str, Callable[[int], Any]] = {
     ),
     "mixed": lambda seed: bw.mixed({"web": 700, "books": 90, "code": 210}, 32, target="sqrt", seed=seed),
     "nested mixture": lambda seed: quietly(lambda: nested(seed)),
+    "moving": lambda seed: quietly(lambda: moving(seed)),
+    "moved": lambda seed: quietly(lambda: moved(seed)),
     "hierarchical": lambda seed: bw.hierarchical([CATEGORIES, np.arange(800) % 40], per=[3, 4, 2], seed=seed),
     "hierarchical by shares": lambda seed: bw.hierarchical(
         [CATEGORIES, np.arange(800) % 40], per=[2, 3, 2], target="natural", seed=seed
@@ -103,6 +105,19 @@ def nested(seed: int) -> Any:
         epoch=40,
         seed=seed,
     )
+
+
+def moving(seed: int) -> Any:
+    """A plan whose shares may be set while it runs."""
+    return bw.balanced(LABELS, 32, target=bw.targets.moving("sqrt", ceiling=0.5), seed=seed)
+
+
+def moved(seed: int) -> Any:
+    """A plan whose shares were set twice."""
+    plan = moving(seed)
+    one = plan.segment_after(20, [1 / 12] * 12)
+    other = plan.with_segments([one]).segment_after(150, plan.natural_prior)
+    return plan.with_segments([one, other])
 
 
 def tasks(seed: int, unit: Any) -> Any:

@@ -114,6 +114,17 @@ def test_ranks_agree_and_the_world_may_change(moves, worlds):
         assert np.ptp(group) <= 1
 
 
+def test_a_state_decides_over_the_shares_a_plan_was_built_with():
+    first = plan()
+    moved = first.with_segments([first.segment_after(1, MOVES[1])])
+    sampler = moved.sampler()
+    sampler.load_state_dict(first.sampler().state_dict())
+    assert np.array_equal(sampler.plan[HANDS], first[HANDS])
+    other = first.sampler()
+    other.load_state_dict(moved.sampler().state_dict())
+    assert np.array_equal(other.plan[HANDS], moved[HANDS])
+
+
 def test_the_state_stays_small_however_often_shares_move():
     sampler = plan().sampler()
     for number in range(40):

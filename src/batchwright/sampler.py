@@ -75,7 +75,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
             raise Infeasible(f"accumulate is {accumulate}", "pass 1 or more")
         self.plan = plan
         self.accumulate = accumulate
-        self._segments: tuple[Segment, ...] = ()
+        self._segments: tuple[Segment, ...] = plan.segments if isinstance(plan, FixedPlan) else ()
         self.fetch = _micro_batches(fetch, accumulate)
         self._given = None if rank is None or world_size is None else (rank, world_size)
         self._next = plan.started(0, 1)  # where the next `iter` begins

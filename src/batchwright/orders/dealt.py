@@ -145,6 +145,7 @@ class Dealt:
     ) -> None:
         self.groups = groups
         self.shares = shares
+        self.segments = segments
         self.begun = shares if begun is None else begun
         self.window = window
         self.per_ticket = per_ticket

@@ -160,6 +160,11 @@ class FixedPlan:
         """The wanted share of every group in an epoch, float64 in the order of `groups.names`, summing to 1."""
         return self.order.shares.of(epoch)
 
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """The stretches whose shares were set; they are in a sampler's state, not in the fingerprint."""
+        return () if self.order.dealt is None else self.order.dealt.segments
+
     def segment_after(self, batch: int, shares: Any) -> Segment:
         """The stretch of the order that these shares make, from the first round that begins at `batch` or later on.
 
