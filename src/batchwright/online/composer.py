@@ -129,7 +129,7 @@ class BalancedComposer:
         taken, count = self._feed.taken, len(self._groups)
         if count != len(self._shares) or taken >= self._estimate_from:
             if self._hands:
-                self._quotas.take_back(list(self._hands), self._shares)
+                self._quotas.take_back(np.array(self._hands), self._shares)
             self._shares = self._targets.of(self._groups)
             self._buffer.divide(self._shares)
             if self._bytes is not None:
