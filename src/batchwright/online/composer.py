@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from itertools import islice
@@ -23,6 +22,7 @@ __all__ = ["BalancedComposer", "Rules", "WhenShort"]
 
 WhenShort = Literal["wait", "repeat", "redistribute"]
 _ROUND = 4096  # slots dealt in one go: what numpy costs a call is then nothing a slot
+_TURNS = 4  # slots in a round for each group at least: what planning costs a group is spread over so many
 _GROWTH = 1.25  # shares are made anew when so many times more samples were seen
 
 
@@ -60,9 +60,11 @@ class BalancedComposer:
         self._accounts = Accounts(self._groups, max_debt=rules.max_debt)
         self._quotas = Quotas(batch_size=rules.batch_size, key=key)
         self._shares = np.zeros(0)  # of the groups known when they were made
-        self._hands: deque[list[int]] = deque()
+        self._hands = np.zeros((0, rules.batch_size), np.int64)  # the groups of every slot of the round's batches
+        self._dealt = 0  # of these batches, how many were composed
         self._news_from = 0  # samples read, from which on new groups get their shares
         self._estimate_from = 0  # samples read, from which on shares are estimated anew
+        self._gauge_from = 0  # samples read, from which on it is looked again how full the buffer is
         self._allowance = 0  # samples that may still be read for the batch
         self._pace = 0  # samples read for each batch given, where nobody waits
         self._number = self._delivered = self._repeated = self._given = self._left = 0
@@ -77,10 +79,13 @@ class BalancedComposer:
 
     def compose(self) -> Batch | None:
         """The next batch."""
-        if not self._hands or (len(self._groups) != len(self._shares) and self._feed.taken >= self._news_from):
+        news = len(self._groups) != len(self._shares) and self._feed.taken >= self._news_from
+        if news or self._dealt == len(self._hands):
             if not self._groups:
                 return None
             self._deal()
+        hand = self._hands[self._dealt].tolist()
+        self._dealt += 1
         self._number += 1
         if self._rules.when_short != "wait":  # waiting reads as much as is needed; these read a batch for each batch
             self._allowance = self._pace
@@ -91,7 +96,7 @@ class BalancedComposer:
         drawn: list[Group] = []
         repeats: list[int] = []
         given: dict[Hashable, int] = {}
-        for number in self._hands.popleft():
+        for number in hand:
             group = groups[number]
             if group.balance > 0 and accounts.owed:
                 group = accounts.payee(group, self._number)
@@ -128,8 +133,8 @@ class BalancedComposer:
         """Plan the next round; if groups came up that have no share yet, instead of what is left of this one."""
         taken, count = self._feed.taken, len(self._groups)
         if count != len(self._shares) or taken >= self._estimate_from:
-            if self._hands:
-                self._quotas.take_back(np.array(self._hands), self._shares)
+            if self._dealt < len(self._hands):
+                self._quotas.take_back(self._hands[self._dealt :], self._shares)
             self._shares = self._targets.of(self._groups)
             self._buffer.divide(self._shares)
             if self._bytes is not None:
@@ -137,12 +142,15 @@ class BalancedComposer:
             self._accounts.new_shares(self._shares, self._rules.batch_size)
             self._news_from = taken + 2 * count
             self._estimate_from = int(_GROWTH * max(taken, self._rules.buffer))
-        self._pace = size = self._rules.batch_size
-        if sum(map(len, [group.queue for group in self._groups])) < self._buffer.for_queues // 2:
-            self._pace += max(1, size // 8)  # make up for what was dropped, or the buffer would run down
-        slots = max(count, min(taken // 8, _ROUND))
+        if taken >= self._gauge_from:
+            self._pace = size = self._rules.batch_size
+            held = sum([len(group.queue) for group in self._groups])
+            if held < self._buffer.for_queues // 2:
+                self._pace += max(1, size // 8)  # make up for what was dropped, or the buffer would run down
+            self._gauge_from = taken + self._buffer.for_queues // 4
+        slots = max(_TURNS * count, min(taken // 8, _ROUND))
         batches = round_length(slots, self._rules.batch_size)
-        self._hands = deque(self._quotas.deal(self._shares, batches=batches).tolist())
+        self._hands, self._dealt = self._quotas.deal(self._shares, batches=batches), 0
 
     def _read(self, wanted: Group | None) -> bool:
         """Read on, as far as is allowed, until `wanted` has a sample; False if it has none."""
@@ -235,7 +243,7 @@ class BalancedComposer:
             "accounts": self._accounts.state_dict(),
             "bytes": None if self._bytes is None else self._bytes.state_dict(),
             "quotas": self._quotas.state_dict(),
-            "hands": list(self._hands),
+            "hands": self._hands[self._dealt :].tolist(),
             "shares": self._shares.tolist(),
             "counters": [getattr(self, name) for name in _COUNTERS],
         }
@@ -260,7 +268,7 @@ class BalancedComposer:
         self._quotas.load_state_dict(memory["quotas"])
         if self._bytes is not None:
             self._bytes.load_state_dict(memory["bytes"])
-        self._hands = deque(memory["hands"])
+        self._hands = np.array(memory["hands"], np.int64).reshape(-1, self._rules.batch_size)
         self._shares = np.array(memory["shares"])
         for name, value in zip(_COUNTERS, memory["counters"], strict=True):
             setattr(self, name, value)
@@ -288,6 +296,7 @@ _COUNTERS = (
     "_pace",
     "_news_from",
     "_estimate_from",
+    "_gauge_from",
     "_number",
     "_delivered",
     "_repeated",
