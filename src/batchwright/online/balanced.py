@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import Infeasible
 from .adopt import as_source
+from .bytes import Weigher
 from .chance import root
 from .composer import BalancedComposer, Rules, WhenShort
 from .feed import Feed, OnError, measure_of
@@ -53,7 +54,8 @@ def balanced(
         target: as for a balanced plan: a name, a number from 0 (natural) to 1 (uniform), a mapping, a function.
         buffer: the most samples kept in memory. It is divided among the groups by share; the oldest sample of a group falls
             out of its full part (`report().dropped`).
-        buffer_bytes: the most bytes kept in memory, beside `buffer`; the largest groups lose samples first.
+        buffer_bytes: the most bytes kept in memory, beside `buffer`; the largest groups lose samples first. Repeating keeps
+            half of them for what can be repeated, of each group as many samples as fit were all as large as its largest.
         size: bytes of a sample, for `buffer_bytes`: a function, or the name of an entry.
         when_short: what happens when a group is due and the buffer has none of it. "wait": read on, up to `patience`
             samples; if none came, others take the slot, and the group is not waited for until it is seen again.
@@ -84,7 +86,6 @@ def balanced(
     for argument, value, least in (
         ("batch_size", batch_size, 1),
         ("buffer", buffer, 2),
-        ("buffer_bytes", buffer_bytes, 1),
         ("patience", patience, 0),
         ("max_debt", max_debt, 0),
     ):
@@ -92,12 +93,6 @@ def balanced(
             raise Infeasible(f"{argument} is {value}, the least is {least}", f"pass {argument}={least} or more")
     if when_short not in ("wait", "repeat", "redistribute"):
         raise Infeasible(f"when_short is {when_short!r}", 'pass "wait", "repeat" or "redistribute"')
-    if (buffer_bytes is None) != (size is None):
-        raise Infeasible("only one of buffer_bytes and size is given", "pass both or neither")
-    if buffer_bytes is not None and when_short == "repeat":
-        raise Infeasible(
-            'buffer_bytes does not count what when_short="repeat" remembers', "limit samples with buffer=, or wait"
-        )
     if patience is None:
         patience = buffer if when_short == "wait" else 0
     Shares(target, natural, epoch=0)  # refuses here what it cannot make shares of
@@ -107,8 +102,7 @@ def balanced(
         batch_size=batch_size,
         target=target,
         buffer=buffer,
-        buffer_bytes=buffer_bytes,
-        size=None if size is None else measure_of(size, argument="size"),
+        weigher=Weigher.asked_for(buffer_bytes, size),
         when_short=when_short,
         patience=patience,
         max_debt=batch_size if max_debt is None else max_debt,
@@ -134,8 +128,7 @@ class _Recipe:
     batch_size: int
     target: Any
     buffer: int
-    buffer_bytes: int | None
-    size: Callable[[Any], int] | None
+    weigher: Weigher | None
     when_short: WhenShort
     patience: int
     max_debt: int
@@ -152,13 +145,13 @@ class _Recipe:
                 self.when_short,
                 self.patience,
                 self.max_debt,
-                self.buffer_bytes,
-                self.size,
+                self.weigher,
             ),
             Shares(self.target, self.natural, epoch),
             key=root(self.seed, epoch, replica.index),
         )
 
     def describe(self) -> str:
-        shown = {k: v for k, v in vars(self).items() if k not in ("source", "key", "size", "target", "on_error")}
-        return f"balanced {self.target!r} {shown}"
+        shown = {k: v for k, v in vars(self).items() if k not in ("source", "key", "weigher", "target", "on_error")}
+        limit = None if self.weigher is None else self.weigher.limit
+        return f"balanced {self.target!r} buffer_bytes={limit} {shown}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
@@ -11,7 +11,7 @@ import numpy as np
 
 from .accounts import Accounts
 from .buffer import Buffer, Chances, Group
-from .bytes import ByteLimit
+from .bytes import ByteLimit, Weigher
 from .chance import PURPOSE, child
 from .feed import Feed
 from .quotas import Quotas, round_length
@@ -35,8 +35,7 @@ class Rules:
     when_short: WhenShort
     patience: int
     max_debt: int
-    buffer_bytes: int | None
-    size: Callable[[Any], int] | None
+    weigher: Weigher | None
 
 
 class BalancedComposer:
@@ -52,11 +51,18 @@ class BalancedComposer:
         self._targets = shares
         self._chances = Chances(child(key, PURPOSE.REPEAT))
         self._remembers = rules.when_short == "repeat"
-        self._buffer = Buffer(places=rules.buffer, remembers=self._remembers, chances=self._chances)
+        weigher = None if rules.weigher is None else rules.weigher.of_items(feed)
+        if weigher is not None and self._remembers:
+            weigher = weigher.half()  # the other half is for what can be repeated
+        self._buffer = Buffer(
+            places=rules.buffer,
+            remembers=self._remembers,
+            pool_bytes=None if weigher is None else weigher.limit,
+            chances=self._chances,
+        )
         self._groups = self._buffer.groups
-        self._bytes: ByteLimit | None = None
-        if rules.buffer_bytes is not None and rules.size is not None:
-            self._bytes = ByteLimit(rules.buffer_bytes, rules.size, self._groups, by_reference=feed.by_reference)
+        self._weigher = weigher
+        self._bytes = None if weigher is None else ByteLimit(weigher, self._groups)
         self._accounts = Accounts(self._groups, max_debt=rules.max_debt)
         self._quotas = Quotas(batch_size=rules.batch_size, key=key)
         self._shares = np.zeros(0)  # of the groups known when they were made
@@ -157,7 +163,7 @@ class BalancedComposer:
         left = self._allowance
         if not left:
             return False
-        bytes_limit = self._bytes
+        weigher, bytes_limit = self._weigher, self._bytes
         table, fresh, remembers, chances = (
             self._buffer.table,
             self._accounts.fresh,
@@ -175,8 +181,8 @@ class BalancedComposer:
                 group = self._buffer.admit(label)
                 if bytes_limit is not None:  # admitting one may cut the queues of others
                     bytes_limit.recount()
-            if bytes_limit is not None:
-                why = bytes_limit.refusal(item)
+            if weigher is not None:
+                why = weigher.refusal(item)
                 if why is not None:
                     self._feed.reject(why)
                     continue
@@ -190,6 +196,8 @@ class BalancedComposer:
             else:
                 bytes_limit.append(group, item)
             if remembers:
+                if weigher is not None:
+                    self._buffer.weigh(group, weigher.size(item))
                 group.remember(item, chances)
             if group is wanted:
                 break
@@ -291,7 +299,7 @@ class BalancedComposer:
         )
 
 
-_ACCOUNTS = ("seen", "balance", "paid", "listed", "in_owed", "missing_since")
+_ACCOUNTS = ("seen", "balance", "largest", "paid", "listed", "in_owed", "missing_since")
 _COUNTERS = (
     "_pace",
     "_news_from",
