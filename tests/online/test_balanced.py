@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchwright import Infeasible, online
+from batchwright import Infeasible, PoorWarning, online
 
-from .adversaries import ADVERSARIES, bursts, shuffled
+from .adversaries import ADVERSARIES, bursts, heavy_tailed, shuffled
+
+costly_waiting = pytest.mark.filterwarnings("ignore:waiting gave:batchwright.PoorWarning")
 
 MODES = ["wait", "repeat", "redistribute"]
 label = itemgetter(1)
@@ -35,6 +37,7 @@ def cases(draw):
     return samples, arguments
 
 
+@costly_waiting
 @given(cases())
 @settings(max_examples=80)
 def test_every_sample_is_accounted_for_and_memory_is_bounded(case):
@@ -60,6 +63,7 @@ def test_every_sample_is_accounted_for_and_memory_is_bounded(case):
     assert len(delivered) == stream.report().delivered - stream.report().repeated
 
 
+@costly_waiting
 @given(cases(), st.lists(st.integers(1, 20), min_size=2, max_size=5))
 @settings(max_examples=80)
 def test_a_batch_holds_floor_or_ceil_of_its_quotas_while_the_buffer_allows(case, weights):
@@ -107,6 +111,17 @@ def test_what_a_group_was_owed_is_paid_back_when_it_comes():
     assert most == 20
     assert stream.report().owed == {}
     assert totals[0] - totals[1] == 2 * stream.report().forgiven
+
+
+def test_waiting_that_costs_most_of_the_stream_says_what_it_costs():
+    """Exact shares allow for as many samples as the rarest group has, over its share; waiting gives these."""
+    samples = heavy_tailed(60_000, 50, 1)
+    rarest = min(Counter(map(label, samples)).values())
+    stream = online.balanced(samples, key=1, batch_size=50, buffer=2000, name="clicks")
+    with pytest.warns(PoorWarning, match=r"waiting gave [\d,]+ of the [\d,]+ samples read from source 'clicks'") as caught:
+        delivered = sum(map(len, stream))
+    assert len(caught) == 1
+    assert 0.9 * rarest * 50 < delivered < len(samples) / 10
 
 
 def test_repeats_are_uniform_over_what_was_seen():
@@ -213,6 +228,7 @@ def test_an_iterator_that_recovers_is_read_on():
     assert not any(n % 10 == 5 for n in seen)
 
 
+@costly_waiting
 @given(st.integers(0, 99), st.integers(100, 400), st.sampled_from(MODES), st.booleans())
 @settings(max_examples=40)
 def test_memory_may_be_bounded_in_bytes(seed, limit, mode, fetchable):

@@ -82,6 +82,16 @@ def test_a_source_that_cannot_be_split_is_read_by_one_worker_or_refused():
         online.budgeted([1], length=int, max_samples=1, rank=2)
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_broken_sample_is_refused_the_same_way_through_workers(workers):
+    samples = [(n, n % 2) for n in range(60)]
+    samples[40] = (40, [])
+    stream = online.balanced(samples, key=1, batch_size=4, buffer=20, name="train")
+    where = "sample 20 of source 'train' for reader 0 of 2" if workers else "sample 40 of source 'train'"
+    with pytest.raises(Infeasible, match=f"{where}: key raised TypeError: unhashable type: 'list'; mend the sample, or"):
+        list(DataLoader(stream, batch_size=None, num_workers=workers, collate_fn=list))
+
+
 def test_a_torch_chain_is_a_chain():
     stream = online.budgeted(Counted(5) + Counted(3), length=lambda n: 1, max_samples=2, buffer=4)
     assert sorted(n for batch in stream for n in batch) == [0, 0, 1, 1, 2, 2, 3, 4]

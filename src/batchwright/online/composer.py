@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Hashable
 from dataclasses import dataclass
 from itertools import islice
@@ -9,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..errors import PoorWarning
 from .accounts import Accounts
 from .buffer import Buffer, Chances, Group
 from .bytes import ByteLimit, Weigher
@@ -23,6 +26,7 @@ __all__ = ["BalancedComposer", "Rules", "WhenShort"]
 WhenShort = Literal["wait", "repeat", "redistribute"]
 _ROUND = 4096  # slots dealt in one go: what numpy costs a call is then nothing a slot
 _TURNS = 4  # slots in a round for each group at least: what planning costs a group is spread over so many
+_POOR = 10  # waiting that reads so many samples for each one it gives is worth a warning
 _GROWTH = 1.25  # shares are made anew when so many times more samples were seen
 
 
@@ -70,6 +74,7 @@ class BalancedComposer:
         self._dealt = 0  # of these batches, how many were composed
         self._news_from = 0  # samples read, from which on new groups get their shares
         self._estimate_from = 0  # samples read, from which on shares are estimated anew
+        self._judge_from = 4 * rules.buffer  # samples read, from which on it is looked whether waiting costs too much
         self._gauge_from = 0  # samples read, from which on it is looked again how full the buffer is
         self._allowance = 0  # samples that may still be read for the batch
         self._pace = 0  # samples read for each batch given, where nobody waits
@@ -125,6 +130,8 @@ class BalancedComposer:
         if len(repeats) == len(items) and self._feed.ended:
             return None
         self._delivered += len(items)
+        if self._feed.taken >= self._judge_from:
+            self._judge_waiting()
         self._repeated += len(repeats)
         self._given += sum(given.values())
         batch = Batch(self._feed.unwrap(items))
@@ -218,6 +225,25 @@ class BalancedComposer:
             group.missing_since = group.seen
         return False
 
+    def _judge_waiting(self) -> None:
+        """Warn once if most of what is read is read for the sake of a rare group, and falls out of the buffer."""
+        taken = self._feed.taken
+        self._judge_from = 2 * taken
+        if self._rules.when_short != "wait" or self._delivered * _POOR > taken:
+            return
+        pace = np.array([group.seen for group in self._groups[: len(self._shares)]]) / np.maximum(self._shares, 1e-300)
+        number = int(np.argmin(np.where(self._shares > 0, pace, np.inf)))
+        rarest = self._groups[number]
+        warnings.warn(
+            f"waiting gave {self._delivered:,} of the {taken:,} samples read from source {self._feed.name!r}: group "
+            f"{rarest.label!r} fills {self._shares[number]:.2%} of every batch and was {rarest.seen:,} of these samples, so "
+            f"that exact shares without repeats allow for {int(pace[number]):,}; pass when_short='repeat' or "
+            "'redistribute', a smaller patience, or a target nearer to the natural shares",
+            PoorWarning,
+            stacklevel=2,
+        )
+        self._judge_from = sys.maxsize
+
     def _stops_at(self, group: Group) -> bool:
         """Is a stream that has ended over because `group`, which was still coming, has run dry?"""
         return self._rules.when_short == "wait" and self._feed.ended and group.missing_since != group.seen
@@ -305,6 +331,7 @@ _COUNTERS = (
     "_news_from",
     "_estimate_from",
     "_gauge_from",
+    "_judge_from",
     "_number",
     "_delivered",
     "_repeated",
