@@ -118,7 +118,9 @@ def test_waiting_that_costs_most_of_the_stream_says_what_it_costs():
     samples = heavy_tailed(60_000, 50, 1)
     rarest = min(Counter(map(label, samples)).values())
     stream = online.balanced(samples, key=1, batch_size=50, buffer=2000, name="clicks")
-    with pytest.warns(PoorWarning, match=r"waiting gave [\d,]+ of the [\d,]+ samples read from source 'clicks'") as caught:
+    with pytest.warns(
+        PoorWarning, match=r"waiting gave [\d,]+ of the [\d,]+ samples read from source 'clicks'"
+    ) as caught:
         delivered = sum(map(len, stream))
     assert len(caught) == 1
     assert 0.9 * rarest * 50 < delivered < len(samples) / 10

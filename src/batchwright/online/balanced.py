@@ -96,16 +96,19 @@ def balanced(
     if patience is None:
         patience = buffer if when_short == "wait" else 0
     Shares(target, natural, epoch=0)  # refuses here what it cannot make shares of
-    recipe = _Recipe(
-        source=as_source(source, name=name),
-        key=measure_of(key, argument="key"),
+    rules = Rules(
         batch_size=batch_size,
-        target=target,
         buffer=buffer,
-        weigher=Weigher.asked_for(buffer_bytes, size),
         when_short=when_short,
         patience=patience,
         max_debt=batch_size if max_debt is None else max_debt,
+        weigher=Weigher.asked_for(buffer_bytes, size),
+    )
+    recipe = _Recipe(
+        source=as_source(source, name=name),
+        key=measure_of(key, argument="key"),
+        rules=rules,
+        target=target,
         natural=natural,
         on_error=on_error,
         seed=seed,
@@ -125,13 +128,8 @@ def balanced(
 class _Recipe:
     source: Source
     key: Callable[[Any], Hashable]
-    batch_size: int
+    rules: Rules
     target: Any
-    buffer: int
-    weigher: Weigher | None
-    when_short: WhenShort
-    patience: int
-    max_debt: int
     natural: Mapping[Hashable, float] | None
     on_error: OnError
     seed: int
@@ -139,19 +137,13 @@ class _Recipe:
     def composer(self, replica: Replica, epoch: int) -> Composer:
         return BalancedComposer(
             Feed(self.source, replica, epoch, measure=self.key, argument="key", on_error=self.on_error),
-            Rules(
-                self.batch_size,
-                self.buffer,
-                self.when_short,
-                self.patience,
-                self.max_debt,
-                self.weigher,
-            ),
+            self.rules,
             Shares(self.target, self.natural, epoch),
             key=root(self.seed, epoch, replica.index),
         )
 
     def describe(self) -> str:
-        shown = {k: v for k, v in vars(self).items() if k not in ("source", "key", "weigher", "target", "on_error")}
-        limit = None if self.weigher is None else self.weigher.limit
-        return f"balanced {self.target!r} buffer_bytes={limit} {shown}"
+        rules = self.rules
+        bytes_limit = None if rules.weigher is None else rules.weigher.limit
+        numbers = (rules.batch_size, rules.buffer, rules.when_short, rules.patience, rules.max_debt, bytes_limit)
+        return f"balanced {numbers} {self.target!r} {self.natural} seed={self.seed}"

@@ -10,36 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Infeasible
-from .chance import words
+from .chance import Chances
 
-__all__ = ["Buffer", "Chances", "Group"]
+__all__ = ["Buffer", "Group"]
 
 _ROOM = 1.25  # places are kept for a quarter more groups than are known, so that most new ones move no other
-
-
-class Chances:
-    """Random numbers one at a time, by address: the n-th is the same however many were drawn in one process."""
-
-    _BLOCK = 1024
-
-    def __init__(self, key: int) -> None:
-        self._key = key
-        self.drawn = 0
-        self._block: list[int] = []
-        self._first = 0
-
-    def seek(self, drawn: int) -> None:
-        """Go on after the first `drawn` numbers."""
-        self.drawn, self._first, self._block = drawn, drawn, []
-
-    def below(self, bound: int) -> int:
-        """A whole number in 0 .. bound - 1, for bounds far below 2^32."""
-        offset = self.drawn - self._first
-        if offset >= len(self._block):
-            self._first, offset = self.drawn, 0
-            self._block = (words(self._key, self._first, self._BLOCK) >> np.uint64(32)).tolist()
-        self.drawn += 1
-        return self._block[offset] * bound >> 32
 
 
 class Group:
@@ -163,9 +138,9 @@ class Buffer:
             group.shrink_pool(self._fitting(group, places if first else min(places, group.pool_size)), self._chances)
 
     def _fitting(self, group: Group, remembered: int) -> int:
-        """As many of so many remembered samples as fit into the group's part of `pool_bytes`, were all as large as the largest.
+        """As many of so many remembered samples as the group's part of `pool_bytes` holds, were all as large as its largest.
 
-        What is kept then depends on what was seen alone, not on what is kept, or small samples would be favoured.
+        How many then depends on what was seen, not on what is kept, or small samples would be favoured.
         """
         if self.pool_bytes is None or group.largest == 0:
             return remembered

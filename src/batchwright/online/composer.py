@@ -13,9 +13,9 @@ import numpy as np
 
 from ..errors import PoorWarning
 from .accounts import Accounts
-from .buffer import Buffer, Chances, Group
+from .buffer import Buffer, Group
 from .bytes import ByteLimit, Weigher
-from .chance import PURPOSE, child
+from .chance import PURPOSE, Chances, child
 from .feed import Feed
 from .quotas import Quotas, round_length
 from .shares import Shares
