@@ -50,6 +50,22 @@ def test_a_round_cut_short_counts_only_what_was_used(weights, batch_size, data):
     assert np.abs(quotas.owed).max() < 4
 
 
+@given(st.lists(st.integers(1, 99), min_size=2, max_size=20), st.integers(1, 30), st.integers(0, 99))
+def test_a_round_cut_at_the_worst_moment_again_and_again_is_made_up_for(weights, batch_size, key):
+    shares = np.array(weights) / sum(weights)
+    quotas = Quotas(batch_size=batch_size, key=key)
+    for _ in range(20):
+        hands = quotas.deal(shares, batches=8)
+        ahead = np.cumsum([np.sum(hand == 0) - shares[0] * batch_size for hand in hands])
+        used = int(ahead.argmax()) + 1  # where group 0 has had the most beyond its share
+        if used < 8:
+            quotas.take_back(hands[used:], shares)
+        assert (
+            np.abs(quotas.owed).max() < 6
+        )  # 5.1 was seen in 100,000 such cuts; where nothing is made up for it grows on
+        assert abs(quotas.owed.sum()) < 1e-6
+
+
 def test_which_groups_meet_is_by_chance_anew_in_every_round():
     quotas, most, rounds = Quotas(batch_size=10, key=3), 9, 60  # a group has at most 9 tickets in a round of 89 batches
     together = np.zeros((100, 100))
