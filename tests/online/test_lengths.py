@@ -48,6 +48,39 @@ def test_no_pack_is_above_capacity_and_every_sample_comes_once(values, capacity,
     assert sorted(seen) == samples
 
 
+@given(st.sampled_from(["budgeted", "packed"]), lengths, st.integers(60, 300), st.integers(1, 90), st.booleans(),
+       st.integers(0, 9))  # fmt: skip
+def test_what_is_sorted_together_may_be_bounded_in_bytes(kind, values, limit, buffer, by_value, stop):
+    def stream():
+        samples = online.Strided(numbered(values)) if by_value else numbered(values)
+        bounds = {"buffer": buffer, "buffer_bytes": limit, "size": 1}
+        if kind == "budgeted":
+            return online.budgeted(samples, length=1, max_tokens=100, **bounds)
+        return online.packed(samples, length=1, capacity=60, packs=2, **bounds)
+
+    first, seen, state, rest = stream(), [], None, []
+    for number, batch in enumerate(first):
+        seen += batch
+        rest.append(batch)
+        if number == stop:
+            state, rest = first.state_dict(), []
+        held = first._run.composer.held()[0]
+        weights = [(item if by_value else item[1])[1] for item in held]
+        assert sum(weights) <= limit + max(values)
+    assert sorted(seen) == numbered(values)
+    if state is not None:
+        second = stream()
+        second.load_state_dict(state)
+        assert list(second) == rest
+
+
+def test_a_sample_larger_than_the_buffer_is_refused():
+    with pytest.raises(Infeasible, match="sample 1 of source 'clips': its size is 99 and buffer_bytes is 50"):
+        list(online.packed([(1, 9), (2, 99)], length=0, capacity=5, buffer_bytes=50, size=1, name="clips"))
+    with pytest.raises(Infeasible, match="buffer_bytes is 0, the least is 1"):
+        online.packed([(1, 9)], length=0, capacity=5, buffer_bytes=0, size=1)
+
+
 @given(lengths, st.integers(60, 100))
 def test_best_fit_is_what_slow_obvious_best_fit_is(values, capacity):
     bins: list[list[int]] = []

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given
@@ -43,11 +44,27 @@ def test_a_round_cut_short_counts_only_what_was_used(weights, batch_size, data):
         hands = quotas.deal(shares, batches=8)
         used = data.draw(st.integers(0, 8))
         if used < 8:
-            quotas.take_back(hands[used:].tolist(), shares)
+            quotas.take_back(hands[used:], shares)
         totals += np.bincount(hands[:used].ravel(), minlength=len(shares))
         batches += used
         assert np.allclose(batches * batch_size * shares - totals, quotas.owed, atol=1e-6)
     assert np.abs(quotas.owed).max() < 4
+
+
+@given(st.lists(st.integers(1, 99), min_size=2, max_size=20), st.integers(1, 30), st.integers(0, 99))
+def test_a_round_cut_at_the_worst_moment_again_and_again_is_made_up_for(weights, batch_size, key):
+    shares = np.array(weights) / sum(weights)
+    quotas = Quotas(batch_size=batch_size, key=key)
+    for _ in range(20):
+        hands = quotas.deal(shares, batches=8)
+        ahead = np.cumsum([np.sum(hand == 0) - shares[0] * batch_size for hand in hands])
+        used = int(ahead.argmax()) + 1  # where group 0 has had the most beyond its share
+        if used < 8:
+            quotas.take_back(hands[used:], shares)
+        assert (
+            np.abs(quotas.owed).max() < 6
+        )  # 5.1 was seen in 100,000 such cuts; where nothing is made up for it grows on
+        assert abs(quotas.owed.sum()) < 1e-6
 
 
 def test_which_groups_meet_is_by_chance_anew_in_every_round():
@@ -65,9 +82,14 @@ def test_which_groups_meet_is_by_chance_anew_in_every_round():
     assert pairs.max() < expected + 6 * spread
 
 
+@numba.njit
+def compiled_child(key, number):
+    return hashing.child(key, number)  # an inner function: only compiled code may call it
+
+
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**40))
 def test_words_are_the_hash_of_their_address(key, number):
-    expected = hashing.child(np.uint64(key), np.uint64(number))
+    expected = compiled_child(np.uint64(key), np.uint64(number))
     assert chance.words(key, number, 1)[0] == expected
     assert chance.child(key, number) == int(expected)
 

@@ -54,8 +54,7 @@ def test_no_sample_is_read_twice_or_lost(kind, world_size, workers, epoch):
     assert everything == sorted(list(range(57)) + list(range(60, 100)) if kind == "chain" else range(count))
 
 
-@pytest.mark.parametrize("kind", sorted(SPLITTABLE))
-@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize(("kind", "workers"), [("list", 3), ("few shards", 2), ("chain", 1)])
 def test_loaders_of_two_ranks_read_everything_once(kind, workers):
     source, count = SPLITTABLE[kind]
 
@@ -80,6 +79,18 @@ def test_a_source_that_cannot_be_split_is_read_by_one_worker_or_refused():
         online.budgeted([1], length=int, max_samples=1, rank=2, world_size=2)
     with pytest.raises(Infeasible, match="pass both or neither"):
         online.budgeted([1], length=int, max_samples=1, rank=2)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_broken_sample_is_refused_the_same_way_through_workers(workers):
+    samples = [(n, n % 2) for n in range(60)]
+    samples[40] = (40, [])
+    stream = online.balanced(samples, key=1, batch_size=4, buffer=20, name="train")
+    where = "sample 20 of source 'train' for reader 0 of 2" if workers else "sample 40 of source 'train'"
+    with pytest.raises(
+        Infeasible, match=f"{where}: key raised TypeError: unhashable type: 'list'; mend the sample, or"
+    ):
+        list(DataLoader(stream, batch_size=None, num_workers=workers, collate_fn=list))
 
 
 def test_a_torch_chain_is_a_chain():

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import Infeasible
 from .adopt import as_source
+from .bytes import Weigher
 from .chance import root
 from .composer import BalancedComposer, Rules, WhenShort
 from .feed import Feed, OnError, measure_of
@@ -53,7 +54,8 @@ def balanced(
         target: as for a balanced plan: a name, a number from 0 (natural) to 1 (uniform), a mapping, a function.
         buffer: the most samples kept in memory. It is divided among the groups by share; the oldest sample of a group falls
             out of its full part (`report().dropped`).
-        buffer_bytes: the most bytes kept in memory, beside `buffer`; the largest groups lose samples first.
+        buffer_bytes: the most bytes kept in memory, beside `buffer`; the largest groups lose samples first. Repeating keeps
+            half of them for what can be repeated, of each group as many samples as fit were all as large as its largest.
         size: bytes of a sample, for `buffer_bytes`: a function, or the name of an entry.
         when_short: what happens when a group is due and the buffer has none of it. "wait": read on, up to `patience`
             samples; if none came, others take the slot, and the group is not waited for until it is seen again.
@@ -84,7 +86,6 @@ def balanced(
     for argument, value, least in (
         ("batch_size", batch_size, 1),
         ("buffer", buffer, 2),
-        ("buffer_bytes", buffer_bytes, 1),
         ("patience", patience, 0),
         ("max_debt", max_debt, 0),
     ):
@@ -92,26 +93,22 @@ def balanced(
             raise Infeasible(f"{argument} is {value}, the least is {least}", f"pass {argument}={least} or more")
     if when_short not in ("wait", "repeat", "redistribute"):
         raise Infeasible(f"when_short is {when_short!r}", 'pass "wait", "repeat" or "redistribute"')
-    if (buffer_bytes is None) != (size is None):
-        raise Infeasible("only one of buffer_bytes and size is given", "pass both or neither")
-    if buffer_bytes is not None and when_short == "repeat":
-        raise Infeasible(
-            'buffer_bytes does not count what when_short="repeat" remembers', "limit samples with buffer=, or wait"
-        )
     if patience is None:
         patience = buffer if when_short == "wait" else 0
     Shares(target, natural, epoch=0)  # refuses here what it cannot make shares of
-    recipe = _Recipe(
-        source=as_source(source, name=name),
-        key=measure_of(key, argument="key"),
+    rules = Rules(
         batch_size=batch_size,
-        target=target,
         buffer=buffer,
-        buffer_bytes=buffer_bytes,
-        size=None if size is None else measure_of(size, argument="size"),
         when_short=when_short,
         patience=patience,
         max_debt=batch_size if max_debt is None else max_debt,
+        weigher=Weigher.asked_for(buffer_bytes, size),
+    )
+    recipe = _Recipe(
+        source=as_source(source, name=name),
+        key=measure_of(key, argument="key"),
+        rules=rules,
+        target=target,
         natural=natural,
         on_error=on_error,
         seed=seed,
@@ -131,14 +128,8 @@ def balanced(
 class _Recipe:
     source: Source
     key: Callable[[Any], Hashable]
-    batch_size: int
+    rules: Rules
     target: Any
-    buffer: int
-    buffer_bytes: int | None
-    size: Callable[[Any], int] | None
-    when_short: WhenShort
-    patience: int
-    max_debt: int
     natural: Mapping[Hashable, float] | None
     on_error: OnError
     seed: int
@@ -146,19 +137,13 @@ class _Recipe:
     def composer(self, replica: Replica, epoch: int) -> Composer:
         return BalancedComposer(
             Feed(self.source, replica, epoch, measure=self.key, argument="key", on_error=self.on_error),
-            Rules(
-                self.batch_size,
-                self.buffer,
-                self.when_short,
-                self.patience,
-                self.max_debt,
-                self.buffer_bytes,
-                self.size,
-            ),
+            self.rules,
             Shares(self.target, self.natural, epoch),
             key=root(self.seed, epoch, replica.index),
         )
 
     def describe(self) -> str:
-        shown = {k: v for k, v in vars(self).items() if k not in ("source", "key", "size", "target", "on_error")}
-        return f"balanced {self.target!r} {shown}"
+        rules = self.rules
+        bytes_limit = None if rules.weigher is None else rules.weigher.limit
+        numbers = (rules.batch_size, rules.buffer, rules.when_short, rules.patience, rules.max_debt, bytes_limit)
+        return f"balanced {numbers} {self.target!r} {self.natural} seed={self.seed}"

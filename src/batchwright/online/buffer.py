@@ -10,36 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Infeasible
-from .chance import words
+from .chance import Chances
 
-__all__ = ["Buffer", "Chances", "Group"]
+__all__ = ["Buffer", "Group"]
 
 _ROOM = 1.25  # places are kept for a quarter more groups than are known, so that most new ones move no other
-
-
-class Chances:
-    """Random numbers one at a time, by address: the n-th is the same however many were drawn in one process."""
-
-    _BLOCK = 1024
-
-    def __init__(self, key: int) -> None:
-        self._key = key
-        self.drawn = 0
-        self._block: list[int] = []
-        self._first = 0
-
-    def seek(self, drawn: int) -> None:
-        """Go on after the first `drawn` numbers."""
-        self.drawn, self._first, self._block = drawn, drawn, []
-
-    def below(self, bound: int) -> int:
-        """A whole number in 0 .. bound - 1, for bounds far below 2^32."""
-        offset = self.drawn - self._first
-        if offset >= len(self._block):
-            self._first, offset = self.drawn, 0
-            self._block = (words(self._key, self._first, self._BLOCK) >> np.uint64(32)).tolist()
-        self.drawn += 1
-        return self._block[offset] * bound >> 32
 
 
 class Group:
@@ -50,6 +25,7 @@ class Group:
         "bytes",
         "in_owed",
         "label",
+        "largest",
         "listed",
         "missing_since",
         "number",
@@ -67,6 +43,7 @@ class Group:
         self.seen = 0
         self.balance = 0  # slots had beyond its plan; below zero: slots it is owed
         self.bytes = 0  # in the queue, where bytes are limited
+        self.largest = 0  # bytes of the largest sample seen, where bytes are limited
         self.paid = (0, 0)  # (batch number, slots paid back in that batch)
         self.in_owed = False  # is it among those that wait for slots they are owed
         self.listed = False  # is it among those that can stand in for another
@@ -100,11 +77,12 @@ class Group:
 class Buffer:
     """At most `places` samples in all, divided among the groups by their shares; every group that has a share has a place.
 
-    With `remembers` half of the places hold what can be repeated.
+    With `remembers` half of the places hold what can be repeated, in `pool_bytes` at most where that is given.
     """
 
-    def __init__(self, *, places: int, remembers: bool, chances: Chances) -> None:
+    def __init__(self, *, places: int, remembers: bool, pool_bytes: int | None, chances: Chances) -> None:
         self.places = places
+        self.pool_bytes = pool_bytes
         self.groups: list[Group] = []
         self.table: dict[Hashable, Group] = {}
         self.remembers = remembers
@@ -157,7 +135,23 @@ class Buffer:
         group.resize(places)
         if self.remembers:
             first = group.seen == 0
-            group.shrink_pool(places if first else min(places, group.pool_size), self._chances)
+            group.shrink_pool(self._fitting(group, places if first else min(places, group.pool_size)), self._chances)
+
+    def _fitting(self, group: Group, remembered: int) -> int:
+        """As many of so many remembered samples as the group's part of `pool_bytes` holds, were all as large as its largest.
+
+        How many then depends on what was seen, not on what is kept, or small samples would be favoured.
+        """
+        if self.pool_bytes is None or group.largest == 0:
+            return remembered
+        part = self.pool_bytes * (group.queue.maxlen or 0) // self.for_queues
+        return min(remembered, part // group.largest)
+
+    def weigh(self, group: Group, size: int) -> None:
+        """A sample of so many bytes came; fewer can be remembered if none was as large."""
+        if size > group.largest:
+            group.largest = size
+            group.shrink_pool(self._fitting(group, group.pool_size), self._chances)
 
     def state_dict(self) -> dict[str, Any]:
         """All that is remembered beside the groups."""

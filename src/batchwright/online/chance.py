@@ -1,4 +1,4 @@
-"""Random words by address, many at once: the project's integer hash, written for whole arrays."""
+"""Random words by address: the project's integer hash, written for whole arrays."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ..kernels.hashing import GOLDEN, mix
 
-__all__ = ["PURPOSE", "child", "fractions", "root", "words"]
+__all__ = ["PURPOSE", "Chances", "child", "fractions", "root", "words"]
 
 _mix = mix.py_func  # type: ignore[attr-defined]  # the same lines, run by numpy over arrays instead of compiled
 _ONE = np.uint64(1)
@@ -50,3 +50,28 @@ def words(key: int, start: int, count: int) -> NDArray[np.uint64]:
 def fractions(key: int, start: int, count: int) -> NDArray[np.float64]:
     """The same words as numbers in [0, 1), 53 bits each."""
     return (words(key, start, count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+class Chances:
+    """Random numbers one at a time, by address: the n-th is the same however many were drawn in one process."""
+
+    _BLOCK = 1024
+
+    def __init__(self, key: int) -> None:
+        self._key = key
+        self.drawn = 0
+        self._block: list[int] = []
+        self._first = 0
+
+    def seek(self, drawn: int) -> None:
+        """Go on after the first `drawn` numbers."""
+        self.drawn, self._first, self._block = drawn, drawn, []
+
+    def below(self, bound: int) -> int:
+        """A whole number in 0 .. bound - 1, for bounds far below 2^32."""
+        offset = self.drawn - self._first
+        if offset >= len(self._block):
+            self._first, offset = self.drawn, 0
+            self._block = (words(self._key, self._first, self._BLOCK) >> np.uint64(32)).tolist()
+        self.drawn += 1
+        return self._block[offset] * bound >> 32

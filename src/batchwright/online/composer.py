@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Hashable
+import sys
+import warnings
+from collections.abc import Hashable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
 
+from ..errors import PoorWarning
 from .accounts import Accounts
-from .buffer import Buffer, Chances, Group
-from .bytes import ByteLimit
-from .chance import PURPOSE, child
+from .buffer import Buffer, Group
+from .bytes import ByteLimit, Weigher
+from .chance import PURPOSE, Chances, child
 from .feed import Feed
 from .quotas import Quotas, round_length
 from .shares import Shares
@@ -23,6 +25,8 @@ __all__ = ["BalancedComposer", "Rules", "WhenShort"]
 
 WhenShort = Literal["wait", "repeat", "redistribute"]
 _ROUND = 4096  # slots dealt in one go: what numpy costs a call is then nothing a slot
+_TURNS = 4  # slots in a round for each group at least: what planning costs a group is spread over so many
+_POOR = 10  # waiting that reads so many samples for each one it gives is worth a warning
 _GROWTH = 1.25  # shares are made anew when so many times more samples were seen
 
 
@@ -35,8 +39,7 @@ class Rules:
     when_short: WhenShort
     patience: int
     max_debt: int
-    buffer_bytes: int | None
-    size: Callable[[Any], int] | None
+    weigher: Weigher | None
 
 
 class BalancedComposer:
@@ -52,17 +55,27 @@ class BalancedComposer:
         self._targets = shares
         self._chances = Chances(child(key, PURPOSE.REPEAT))
         self._remembers = rules.when_short == "repeat"
-        self._buffer = Buffer(places=rules.buffer, remembers=self._remembers, chances=self._chances)
+        weigher = None if rules.weigher is None else rules.weigher.of_items(feed)
+        if weigher is not None and self._remembers:
+            weigher = weigher.half()  # the other half is for what can be repeated
+        self._buffer = Buffer(
+            places=rules.buffer,
+            remembers=self._remembers,
+            pool_bytes=None if weigher is None else weigher.limit,
+            chances=self._chances,
+        )
         self._groups = self._buffer.groups
-        self._bytes: ByteLimit | None = None
-        if rules.buffer_bytes is not None and rules.size is not None:
-            self._bytes = ByteLimit(rules.buffer_bytes, rules.size, self._groups, by_reference=feed.by_reference)
+        self._weigher = weigher
+        self._bytes = None if weigher is None else ByteLimit(weigher, self._groups)
         self._accounts = Accounts(self._groups, max_debt=rules.max_debt)
         self._quotas = Quotas(batch_size=rules.batch_size, key=key)
         self._shares = np.zeros(0)  # of the groups known when they were made
-        self._hands: deque[list[int]] = deque()
+        self._hands = np.zeros((0, rules.batch_size), np.int64)  # the groups of every slot of the round's batches
+        self._dealt = 0  # of these batches, how many were composed
         self._news_from = 0  # samples read, from which on new groups get their shares
         self._estimate_from = 0  # samples read, from which on shares are estimated anew
+        self._judge_from = 4 * rules.buffer  # samples read, from which on it is looked whether waiting costs too much
+        self._gauge_from = 0  # samples read, from which on it is looked again how full the buffer is
         self._allowance = 0  # samples that may still be read for the batch
         self._pace = 0  # samples read for each batch given, where nobody waits
         self._number = self._delivered = self._repeated = self._given = self._left = 0
@@ -77,10 +90,13 @@ class BalancedComposer:
 
     def compose(self) -> Batch | None:
         """The next batch."""
-        if not self._hands or (len(self._groups) != len(self._shares) and self._feed.taken >= self._news_from):
+        news = len(self._groups) != len(self._shares) and self._feed.taken >= self._news_from
+        if news or self._dealt == len(self._hands):
             if not self._groups:
                 return None
             self._deal()
+        hand = self._hands[self._dealt].tolist()
+        self._dealt += 1
         self._number += 1
         if self._rules.when_short != "wait":  # waiting reads as much as is needed; these read a batch for each batch
             self._allowance = self._pace
@@ -91,7 +107,7 @@ class BalancedComposer:
         drawn: list[Group] = []
         repeats: list[int] = []
         given: dict[Hashable, int] = {}
-        for number in self._hands.popleft():
+        for number in hand:
             group = groups[number]
             if group.balance > 0 and accounts.owed:
                 group = accounts.payee(group, self._number)
@@ -114,6 +130,8 @@ class BalancedComposer:
         if len(repeats) == len(items) and self._feed.ended:
             return None
         self._delivered += len(items)
+        if self._feed.taken >= self._judge_from:
+            self._judge_waiting()
         self._repeated += len(repeats)
         self._given += sum(given.values())
         batch = Batch(self._feed.unwrap(items))
@@ -128,8 +146,8 @@ class BalancedComposer:
         """Plan the next round; if groups came up that have no share yet, instead of what is left of this one."""
         taken, count = self._feed.taken, len(self._groups)
         if count != len(self._shares) or taken >= self._estimate_from:
-            if self._hands:
-                self._quotas.take_back(list(self._hands), self._shares)
+            if self._dealt < len(self._hands):
+                self._quotas.take_back(self._hands[self._dealt :], self._shares)
             self._shares = self._targets.of(self._groups)
             self._buffer.divide(self._shares)
             if self._bytes is not None:
@@ -137,19 +155,22 @@ class BalancedComposer:
             self._accounts.new_shares(self._shares, self._rules.batch_size)
             self._news_from = taken + 2 * count
             self._estimate_from = int(_GROWTH * max(taken, self._rules.buffer))
-        self._pace = size = self._rules.batch_size
-        if sum(map(len, [group.queue for group in self._groups])) < self._buffer.for_queues // 2:
-            self._pace += max(1, size // 8)  # make up for what was dropped, or the buffer would run down
-        slots = max(count, min(taken // 8, _ROUND))
+        if taken >= self._gauge_from:
+            self._pace = size = self._rules.batch_size
+            held = sum([len(group.queue) for group in self._groups])
+            if held < self._buffer.for_queues // 2:
+                self._pace += max(1, size // 8)  # make up for what was dropped, or the buffer would run down
+            self._gauge_from = taken + self._buffer.for_queues // 4
+        slots = max(_TURNS * count, min(taken // 8, _ROUND))
         batches = round_length(slots, self._rules.batch_size)
-        self._hands = deque(self._quotas.deal(self._shares, batches=batches).tolist())
+        self._hands, self._dealt = self._quotas.deal(self._shares, batches=batches), 0
 
     def _read(self, wanted: Group | None) -> bool:
         """Read on, as far as is allowed, until `wanted` has a sample; False if it has none."""
         left = self._allowance
         if not left:
             return False
-        bytes_limit = self._bytes
+        weigher, bytes_limit = self._weigher, self._bytes
         table, fresh, remembers, chances = (
             self._buffer.table,
             self._accounts.fresh,
@@ -167,8 +188,8 @@ class BalancedComposer:
                 group = self._buffer.admit(label)
                 if bytes_limit is not None:  # admitting one may cut the queues of others
                     bytes_limit.recount()
-            if bytes_limit is not None:
-                why = bytes_limit.refusal(item)
+            if weigher is not None:
+                why = weigher.refusal(item)
                 if why is not None:
                     self._feed.reject(why)
                     continue
@@ -182,6 +203,8 @@ class BalancedComposer:
             else:
                 bytes_limit.append(group, item)
             if remembers:
+                if weigher is not None:
+                    self._buffer.weigh(group, weigher.size(item))
                 group.remember(item, chances)
             if group is wanted:
                 break
@@ -201,6 +224,25 @@ class BalancedComposer:
         if not self._feed.ended:
             group.missing_since = group.seen
         return False
+
+    def _judge_waiting(self) -> None:
+        """Warn once if most of what is read is read for the sake of a rare group, and falls out of the buffer."""
+        taken = self._feed.taken
+        self._judge_from = 2 * taken
+        if self._rules.when_short != "wait" or self._delivered * _POOR > taken:
+            return
+        pace = np.array([group.seen for group in self._groups[: len(self._shares)]]) / np.maximum(self._shares, 1e-300)
+        number = int(np.argmin(np.where(self._shares > 0, pace, np.inf)))
+        rarest = self._groups[number]
+        warnings.warn(
+            f"waiting gave {self._delivered:,} of the {taken:,} samples read from source {self._feed.name!r}: group "
+            f"{rarest.label!r} fills {self._shares[number]:.2%} of every batch and was {rarest.seen:,} of these samples, so "
+            f"that exact shares without repeats allow for {int(pace[number]):,}; pass when_short='repeat' or "
+            "'redistribute', a smaller patience, or a target nearer to the natural shares",
+            PoorWarning,
+            stacklevel=2,
+        )
+        self._judge_from = sys.maxsize
 
     def _stops_at(self, group: Group) -> bool:
         """Is a stream that has ended over because `group`, which was still coming, has run dry?"""
@@ -235,7 +277,7 @@ class BalancedComposer:
             "accounts": self._accounts.state_dict(),
             "bytes": None if self._bytes is None else self._bytes.state_dict(),
             "quotas": self._quotas.state_dict(),
-            "hands": list(self._hands),
+            "hands": self._hands[self._dealt :].tolist(),
             "shares": self._shares.tolist(),
             "counters": [getattr(self, name) for name in _COUNTERS],
         }
@@ -260,7 +302,7 @@ class BalancedComposer:
         self._quotas.load_state_dict(memory["quotas"])
         if self._bytes is not None:
             self._bytes.load_state_dict(memory["bytes"])
-        self._hands = deque(memory["hands"])
+        self._hands = np.array(memory["hands"], np.int64).reshape(-1, self._rules.batch_size)
         self._shares = np.array(memory["shares"])
         for name, value in zip(_COUNTERS, memory["counters"], strict=True):
             setattr(self, name, value)
@@ -283,11 +325,13 @@ class BalancedComposer:
         )
 
 
-_ACCOUNTS = ("seen", "balance", "paid", "listed", "in_owed", "missing_since")
+_ACCOUNTS = ("seen", "balance", "largest", "paid", "listed", "in_owed", "missing_since")
 _COUNTERS = (
     "_pace",
     "_news_from",
     "_estimate_from",
+    "_gauge_from",
+    "_judge_from",
     "_number",
     "_delivered",
     "_repeated",

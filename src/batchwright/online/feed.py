@@ -58,6 +58,7 @@ class Feed:
         self._argument = argument
         self._skips = on_error == "skip"
         self._holds = holds
+        self._part = "" if replica.count == 1 else f" for reader {replica.index} of {replica.count}"
         self._turn_to(0)
 
     def _turn_to(self, turn: int) -> None:
@@ -119,7 +120,7 @@ class Feed:
             except Infeasible:
                 raise
             except Exception as error:
-                error.add_note(f"while reading sample {self.taken:,} of source {self.name!r}")
+                error.add_note(f"while reading sample {self.taken:,} of source {self.name!r}{self._part}")
                 if not self._skips or broken is not None:
                     raise
                 broken = error
@@ -135,7 +136,7 @@ class Feed:
         """
         if not self._skips:
             raise Infeasible(
-                f"sample {self.taken - 1:,} of source {self.name!r}: {why}",
+                f"sample {self.taken - 1:,} of source {self.name!r}{self._part}: {why}",
                 'mend the sample, or pass on_error="skip" to leave such samples out and count them',
             ) from error
         self.skipped += 1

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import Infeasible
 from .adopt import as_source
+from .bytes import Weigher
 from .chance import root
 from .feed import Feed, OnError, measure_of
 from .replicas import Replica
@@ -25,6 +26,8 @@ def budgeted(
     max_tokens: float | None = None,
     max_samples: int | None = None,
     buffer: int = 10_000,
+    buffer_bytes: int | None = None,
+    size: Callable[[Any], int] | str | int | None = None,
     steps: int | None = None,
     on_error: OnError = "raise",
     rank: int | None = None,
@@ -41,6 +44,8 @@ def budgeted(
         max_tokens: the most a batch may hold: its samples times its longest length.
         max_samples: the most samples of a batch.
         buffer: samples sorted together; more pad less and mix the order less far.
+        buffer_bytes: the most bytes of samples sorted together, beside `buffer`; the next one waits in memory.
+        size: bytes of a sample, for `buffer_bytes`: a function, or the name of an entry.
         steps: batches of one rank an epoch; the stream stops there, and refuses to end earlier.
         on_error: "raise", or "skip" to leave out samples without a sound length, and count them.
         rank: of this process; of the process group if left out.
@@ -68,6 +73,7 @@ def budgeted(
         limit=float("inf") if max_tokens is None else max_tokens,
         title="max_tokens",
         buffer=buffer,
+        weigher=Weigher.asked_for(buffer_bytes, size),
         on_error=on_error,
         seed=seed,
     )
@@ -89,6 +95,8 @@ def packed(
     capacity: float,
     packs: int = 1,
     buffer: int = 10_000,
+    buffer_bytes: int | None = None,
+    size: Callable[[Any], int] | str | int | None = None,
     steps: int | None = None,
     on_error: OnError = "raise",
     rank: int | None = None,
@@ -108,6 +116,8 @@ def packed(
         capacity: of a pack.
         packs: in a batch.
         buffer: samples packed together.
+        buffer_bytes: the most bytes of samples packed together, beside `buffer`; the next one waits in memory.
+        size: bytes of a sample, for `buffer_bytes`: a function, or the name of an entry.
         steps: batches of one rank an epoch; the stream stops there, and refuses to end earlier.
         on_error: "raise", or "skip" to leave out samples without a sound length, and count them.
         rank: of this process; of the process group if left out.
@@ -132,6 +142,7 @@ def packed(
         limit=capacity,
         title="capacity",
         buffer=buffer,
+        weigher=Weigher.asked_for(buffer_bytes, size),
         on_error=on_error,
         seed=seed,
     )
@@ -177,6 +188,7 @@ class _Recipe:
     limit: float
     title: str
     buffer: int
+    weigher: Weigher | None
     on_error: OnError
     seed: int
 
@@ -185,10 +197,12 @@ class _Recipe:
             Feed(self.source, replica, epoch, measure=self.length, argument="length", on_error=self.on_error),
             self.rule,
             buffer=self.buffer,
+            weigher=self.weigher,
             limit=self.limit,
             title=self.title,
             key=root(self.seed, epoch, replica.index),
         )
 
     def describe(self) -> str:
-        return f"{self.rule} buffer={self.buffer} seed={self.seed}"
+        limit = None if self.weigher is None else self.weigher.limit
+        return f"{self.rule} buffer={self.buffer} buffer_bytes={limit} seed={self.seed}"

@@ -24,8 +24,9 @@ def round_length(slots: int, batch_size: int) -> int:
 class Quotas:
     """Deals rounds of batches in which group g fills floor or ceil of `batch_size * share_g` slots of every batch.
 
-    A round's whole tickets go out as they are; the rest goes to the groups that are owed most, so that the running
-    total of a group stays near its share however the shares move between rounds. The row of tickets, sorted by group
+    A group has what its share of the round comes to and what earlier rounds left it owed, rounded to whole tickets and kept
+    where floor or ceil of its quota fits every batch: so its running total stays near its share however the shares move
+    between rounds, and wherever a round is cut short. The row of tickets, sorted by group
     in an order that is new every round, is dealt like cards: consecutive tickets of a group land in different batches.
     """
 
@@ -40,7 +41,7 @@ class Quotas:
 
         `shares` sum to 1; `batches` is one of the lengths that `round_length` gives.
         """
-        counts = self._apportion(shares, batches * self.batch_size)
+        counts = self._apportion(shares, batches)
         order = np.argsort(words(self._own(PURPOSE.ROW), 0, len(counts)), kind="stable")
         row = np.repeat(order, counts[order])
         hands = row.reshape(self.batch_size, batches).T
@@ -51,30 +52,31 @@ class Quotas:
         self.rounds += 1
         return np.take_along_axis(hands, shuffled, axis=1)
 
-    def take_back(self, hands: list[list[int]], shares: NDArray[np.float64]) -> None:
+    def take_back(self, hands: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
         """These batches of the last round, dealt at `shares`, will not be used: undo what they counted for."""
-        used = np.bincount(np.concatenate(hands), minlength=len(shares))
-        self.owed += used - shares * (len(hands) * self.batch_size)
+        used = np.bincount(hands.ravel(), minlength=len(shares))
+        self.owed += used - shares * hands.size
 
     def _own(self, purpose: int) -> int:
         return child(child(self._key, purpose), self.rounds)
 
-    def _apportion(self, shares: NDArray[np.float64], tickets: int) -> NDArray[np.int64]:
+    def _apportion(self, shares: NDArray[np.float64], batches: int) -> NDArray[np.int64]:
         if len(shares) > len(self.owed):
             self.owed = np.concatenate([self.owed, np.zeros(len(shares) - len(self.owed))])
-        quotas = shares * tickets
+        quotas = shares * self.batch_size
         nearest = np.rint(quotas)
         quotas = np.where(np.abs(quotas - nearest) <= _WHOLE * np.maximum(1.0, nearest), nearest, quotas)
-        whole = np.floor(quotas)
-        part = quotas - whole
-        counts = whole.astype(np.int64)
-        left = tickets - int(counts.sum())
-        if left > 0:
-            self.owed += part
-            urgency = self.owed + _SPREAD * fractions(self._own(PURPOSE.TIES), 0, len(part))
-            chosen = np.argsort(np.where(part > 0, -urgency, np.inf), kind="stable")[:left]
-            counts[chosen] += 1
-            self.owed[chosen] -= 1.0
+        least = batches * np.floor(quotas).astype(np.int64)
+        most = batches * np.ceil(quotas).astype(np.int64)
+        due = batches * quotas + self.owed
+        counts = np.clip(np.floor(due + _WHOLE).astype(np.int64), least, most)
+        chance = _SPREAD * fractions(self._own(PURPOSE.TIES), 0, len(counts))
+        while left := batches * self.batch_size - int(counts.sum()):
+            step = 1 if left > 0 else -1
+            movable = counts < most if left > 0 else counts > least
+            urgency = np.where(movable, step * (due - counts + chance), -np.inf)
+            counts[np.argsort(-urgency, kind="stable")[: min(abs(left), int(movable.sum()))]] += step
+        self.owed = due - counts
         return counts
 
     def state_dict(self) -> dict[str, Any]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .bytes import Weigher
 from .chance import PURPOSE, child, words
 from .feed import Feed
 from .stream import Batch, Report
@@ -67,7 +68,10 @@ def pack(lengths: Sequence[float], *, capacity: float, packs: int, kept_before: 
 
 
 class WindowComposer:
-    """Cuts windows of `buffer` samples; nothing is lost, and nothing repeated."""
+    """Cuts windows of `buffer` samples, or of fewer that the weigher has room for; nothing is lost, and nothing repeated.
+
+    A sample that would take a window above the bytes waits for the next.
+    """
 
     def __init__(
         self,
@@ -75,6 +79,7 @@ class WindowComposer:
         rule: Callable[[list[float], int, bool], Cut],
         *,
         buffer: int,
+        weigher: Weigher | None,
         limit: float,
         title: str,
         key: int,
@@ -83,10 +88,12 @@ class WindowComposer:
         self._feed = feed
         self._rule = rule
         self._buffer = buffer
+        self._weigher = None if weigher is None else weigher.of_items(feed)
         self._limit = limit
         self._title = title
         self._key = key
         self._kept: list[tuple[float, Any]] = []
+        self._too_much: list[tuple[float, Any]] = []  # the sample read last, if the window had no room for it
         self._ready: deque[list[list[Any]]] = deque()
         self._windows = 0
         self._delivered = 0
@@ -98,7 +105,7 @@ class WindowComposer:
     def compose(self) -> Batch | None:
         """The next batch."""
         while not self._ready:
-            if self._feed.ended and not self._kept:
+            if self._feed.ended and not self._kept and not self._too_much:
                 return None
             self._cut_a_window()
         packs = self._ready.popleft()
@@ -108,33 +115,56 @@ class WindowComposer:
         return batch
 
     def _sound(self) -> Iterator[tuple[float, Any]]:
-        limit = self._limit
+        limit, weigher = self._limit, self._weigher
         for length, item in self._feed.pairs:
-            if 1 <= length <= limit:
-                yield length, item
-            elif length > limit:
-                self._feed.reject(f"its length is {length} and {self._title} is {limit}")
+            if length > limit:
+                why: str | None = f"its length is {length} and {self._title} is {limit}"
+            elif not length >= 1:
+                why = f"its length is {length}, the least is 1"
             else:
-                self._feed.reject(f"its length is {length}, the least is 1")
+                why = None if weigher is None else weigher.refusal(item)
+            if why is None:
+                yield length, item
+            else:
+                self._feed.reject(why)
 
     def _cut_a_window(self) -> None:
         window = self._kept
         waited = len(window)
-        window += islice(self._sound(), self._buffer - waited)
-        batches, kept = self._rule([length for length, _ in window], waited, self._feed.ended)
+        if waited < self._buffer:
+            more = islice(chain(self._too_much, self._sound()), self._buffer - waited)
+            self._too_much = []
+            window += more if self._weigher is None else self._within(self._weigher, window, more)
+        last = self._feed.ended and not self._too_much
+        batches, kept = self._rule([length for length, _ in window], waited, last)
         order = np.argsort(words(child(self._key, PURPOSE.WINDOW), self._windows << 32, len(batches)), kind="stable")
         self._ready.extend([[window[at][1] for at in one] for one in batches[number]] for number in order.tolist())
         self._kept = [window[position] for position in kept]
         self._windows += 1
 
+    def _within(
+        self, weigher: Weigher, window: list[tuple[float, Any]], more: Iterator[tuple[float, Any]]
+    ) -> list[tuple[float, Any]]:
+        room = weigher.limit - sum(weigher.size(item) for _, item in window)
+        fitting: list[tuple[float, Any]] = []
+        for entry in more:
+            room -= weigher.size(entry[1])
+            if room < 0:
+                self._too_much = [entry]
+                break
+            fitting.append(entry)
+        return fitting
+
     def held(self) -> list[list[Any]]:
-        """The samples that were kept, then those of the batches to come."""
-        return [[item for _, item in self._kept] + [item for packs in self._ready for one in packs for item in one]]
+        """The samples that were kept, that which waits, then those of the batches to come."""
+        waiting = [item for _, item in self._kept + self._too_much]
+        return [waiting + [item for packs in self._ready for one in packs for item in one]]
 
     def memory(self) -> dict[str, Any]:
         """How the held samples are divided, and the counters."""
         return {
             "kept": [length for length, _ in self._kept],
+            "too_much": [length for length, _ in self._too_much],
             "ready": [[len(one) for one in packs] for packs in self._ready],
             "windows": self._windows,
             "delivered": self._delivered,
@@ -144,6 +174,7 @@ class WindowComposer:
         """Go on from what `memory` and `held` gave."""
         items = iter(held[0])
         self._kept = [(length, next(items)) for length in memory["kept"]]
+        self._too_much = [(length, next(items)) for length in memory["too_much"]]
         self._ready = deque([list(islice(items, count)) for count in packs] for packs in memory["ready"])
         self._windows, self._delivered = memory["windows"], memory["delivered"]
 
