@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from torch import Tensor
 from torch.utils.data import default_collate
-from torch.utils.data._utils.collate import collate_numpy_array_fn, collate_tensor_fn, default_collate_fn_map
+from torch.utils.data._utils.collate import (
+    collate_float_fn,
+    collate_int_fn,
+    collate_numpy_array_fn,
+    collate_tensor_fn,
+    default_collate_fn_map,
+)
 
 from ..errors import Infeasible
 from .batch import Batch
@@ -27,8 +32,13 @@ __all__ = ["Collate"]
 
 Spec = Field | Mapping[str, Any] | Sequence[Any]
 
-_NUMBERS = (bool, int, float)
-_STACKING = (collate_tensor_fn, collate_numpy_array_fn)
+# What default_collate does with these, done without casting or dropping anything.
+_INSTEAD_OF: dict[Any, Field] = {
+    collate_tensor_fn: StackField(),
+    collate_numpy_array_fn: StackField(),
+    collate_int_fn: ScalarField(),
+    collate_float_fn: ScalarField(),
+}
 
 
 class Collate:
@@ -197,8 +207,10 @@ class _Run:
         if isinstance(declared, Field):
             return declared.gather(column, self.context)
         first = column.values[0]
-        registered = any(isinstance(first, kind) for kind in default_collate_fn_map)
-        structure = None if registered else structure_of(first)
+        registered = _registered(first)
+        if declared is None and registered in _INSTEAD_OF:
+            return _INSTEAD_OF[registered].gather(column, self.context)
+        structure = structure_of(first) if registered is None else None
         if structure is not None:
             return self.container(column.values, structure, _by_name(declared or {}), f"{column.name}.")
         if declared is not None:
@@ -206,7 +218,7 @@ class _Run:
                 f"field {column.name!r} of {self.called(0)} is a {type(first).__name__}, declared as a container",
                 f"declare one field: {column.name} = bw.stack()",
             )
-        return _undeclared(column)
+        return _joined_by_torch(column)
 
     def _parts(self, samples: Sequence[Any], structure: Structure, key: Any, full: str) -> list[Any]:
         try:
@@ -243,7 +255,7 @@ class _Run:
         if structure.reads == "attribute":
             return
         try:
-            if len(set(map(len, samples))) == 1:
+            if sum(map(len, samples)) == len(samples) * len(structure.keys):  # that none lacks a part, _parts finds out
                 return
             number = next(n for n, sample in enumerate(samples) if len(sample) != len(samples[0]))
         except TypeError:
@@ -267,32 +279,25 @@ def _has(structure: Structure, sample: Any, key: Any) -> bool:
     return True
 
 
-def _undeclared(column: Column) -> Value:
-    """What `default_collate` makes of a column, once it is known to cast and to drop nothing."""
-    first = column.values[0]
-    if isinstance(first, _NUMBERS):
-        return ScalarField().gather(column, Context())
-    if isinstance(first, (Tensor, np.ndarray)) and _is_stacked_by_torch(type(first)):
-        return StackField().gather(column, Context())
+def _registered(value: Any) -> Any:
+    """The function of `default_collate`'s extension table for this value, found as torch finds it; None if it has none."""
+    if type(value) in default_collate_fn_map:
+        return default_collate_fn_map[type(value)]
+    return next((function for kind, function in default_collate_fn_map.items() if isinstance(value, kind)), None)
+
+
+def _joined_by_torch(column: Column) -> Value:
     try:
         joined = default_collate(list(column.values))
     except (TypeError, RuntimeError) as error:
         raise Infeasible(
-            f"field {column.name!r} of {column.called(0)} is a {type(first).__name__}, which default_collate refuses "
-            f"({str(error).splitlines()[0]})",
+            f"field {column.name!r} of {column.called(0)} is a {type(column.values[0]).__name__}, which "
+            f"default_collate refuses ({str(error).splitlines()[0]})",
             f"declare it: {column.name} = bw.opaque()",
         ) from None
     if isinstance(joined, Tensor):
         return Stacked(settle(joined))
     return Opaque(joined) if isinstance(joined, list) else Extension(joined)
-
-
-def _is_stacked_by_torch(kind: type) -> bool:
-    """Whether `default_collate` would stack this type: nobody has registered another function for it."""
-    for registered, function in default_collate_fn_map.items():
-        if kind is registered:
-            return function in _STACKING
-    return True
 
 
 def _by_name(fields: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:

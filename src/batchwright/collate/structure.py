@@ -6,6 +6,7 @@ import copy
 import dataclasses
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from typing_extensions import override
@@ -32,7 +33,7 @@ class Structure:
     reads: str = "item"
     template: Any = None
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The parts' names as text, for declarations and messages."""
         return tuple(map(str, self.keys))
