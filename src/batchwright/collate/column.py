@@ -19,11 +19,14 @@ __all__ = ["Column", "shared"]
 
 # Python's numbers are taken at their full width, as default_collate takes them.
 _DTYPES: dict[Any, torch.dtype] = {bool: torch.bool, int: torch.int64, float: torch.float64, complex: torch.complex128}
+_WIDTHS: dict[Any, np.dtype[Any]] = {
+    kind: np.dtype(str(dtype).removeprefix("torch.")) for kind, dtype in _DTYPES.items()
+}
 _ARRAY_CODES = {torch.int64: "q", torch.float64: "d"}
 _DTYPE_OF, _SHAPE_OF = attrgetter("dtype"), attrgetter("shape")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Column:
     """What a field holds in each sample.
 
@@ -34,10 +37,10 @@ class Column:
     """
 
     name: str
-    values: Sequence[Any]
+    values: list[Any]
     called: Callable[[int], str]
 
-    def tensors(self) -> Sequence[Tensor]:
+    def tensors(self) -> list[Tensor]:
         """The values as tensors of one dtype; numpy arrays and lists of numbers become tensors unchanged."""
         try:
             dtype = shared(list(map(_DTYPE_OF, self.values)))
@@ -78,9 +81,8 @@ class Column:
 
     def numbers(self) -> Tensor:
         """The values as one vector of Python's numbers: bool, int64, float64 or complex128."""
-        dtype = _DTYPES.get(shared(list(map(type, self.values))))
-        if dtype is not None:
-            width = str(dtype).removeprefix("torch.")
+        width = _WIDTHS.get(shared(list(map(type, self.values))))
+        if width is not None:
             return torch.from_numpy(np.fromiter(self.values, width, len(self.values)))
         tensors = self.tensors()
         odd = next((number for number, tensor in enumerate(tensors) if tensor.ndim), None)
@@ -89,7 +91,7 @@ class Column:
                 f"field {self.name!r} of {self.called(odd)} has shape {tuple(tensors[odd].shape)}, a scalar has ()",
                 f"declare it: {self.name} = bw.stack() or bw.ragged()",
             )
-        return torch.stack(list(tensors))
+        return torch.stack(tensors)
 
     def mismatch(self, tensors: Sequence[Tensor], odd: int, wanted: str, way_out: str) -> Infeasible:
         """The refusal of sample number `odd`, beside the first sample that it disagrees with."""

@@ -73,7 +73,7 @@ class StackField(Field):
     def gather(self, column: Column, context: Context) -> Stacked:
         tensors = column.tensors()
         try:
-            return Stacked(torch.stack(tuple(tensors), out=destination(tensors, [len(tensors), *tensors[0].shape])))
+            return Stacked(torch.stack(tensors, out=destination(tensors, [len(tensors), *tensors[0].shape])))
         except RuntimeError:
             sizes = column.sizes(tensors)
             dims = [dim for dim, lengths in enumerate(sizes) if shared(lengths) is None]
