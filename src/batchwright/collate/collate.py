@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +20,14 @@ from ..errors import Infeasible
 from .batch import Batch
 from .column import Column
 from .fields import Aside, Context, Field, ScalarField, StackField
-from .identity import Identity
+from .identity import Identity, Known
 from .memory import settle
 from .packs import PackRules, Room, Shape
 from .structure import Structure, Tree, structure_of
 from .values import Extension, Opaque, Stacked, Value
 
 if TYPE_CHECKING:
+    from ..correct.class_priors import SampledPlan
     from .pack_collate import PackCollate
 
 __all__ = ["Collate"]
@@ -78,6 +80,7 @@ class Collate:
                     raise Infeasible(f"the batch would have two keys {key!r}", f"rename it in `also` of {name!r}")
                 self.also[key] = (name, what)
         self.asides = frozenset(name for name, field in self._leaves.items() if isinstance(field, Aside))
+        self.known: dict[str, Known] = {}
 
     def _check(self, name: str, field: Field) -> None:
         parent = name.rpartition(".")[0]
@@ -100,7 +103,7 @@ class Collate:
         """The collated fields, the labels that came beside the samples, and what to call sample i in a message."""
         if not len(samples):
             raise Infeasible("there are 0 samples in the batch", "leave empty batches out of the batch sampler")
-        samples, labels = Identity.separated(samples)
+        samples, labels = Identity.separated(samples, self.known)
         run = _Run(labels)
         structure = structure_of(samples[0])
         if structure is None:
@@ -112,6 +115,55 @@ class Collate:
         root = run.container(samples, structure, self.fields, "")
         run.finish()
         return root, labels, run.called
+
+    def knowing(self, **known: Known) -> Collate:
+        """The same, with what is known of samples by their ids put into the side channel of each batch.
+
+        Args:
+            known: functions from sample ids (int64, N) to N values, an array or a list; `batch.aside.columns` has the
+                values by the functions' names. They run in the workers, where they are sent once.
+
+        Raises:
+            Infeasible: when collating, if samples have no ids: wrap their dataset in `bw.identified`.
+
+        Example:
+            >>> import batchwright as bw
+            >>> collate = bw.Collate().knowing(half=lambda ids: ids // 2)
+            >>> dataset = bw.identified([{"x": 0.1}, {"x": 0.2}, {"x": 0.3}])
+            >>> collate([dataset[2], dataset[1]]).aside.columns["half"]
+            tensor([1, 0])
+        """
+        knowing = copy.copy(self)
+        knowing.known = {**self.known, **known}
+        return knowing
+
+    def with_plan(self, plan: SampledPlan, *, clip: float | None = None) -> Collate:
+        """The same, with each sample's group and loss weight, as the plan knows them, in the side channel of each batch.
+
+        `batch.aside.groups` are the user's labels; `batch.aside.weights`, float32, are those of `bw.correct.Weights`:
+        the mean of weight x loss estimates the natural mean.
+
+        Args:
+            plan: what samples the dataset, which is wrapped in `bw.identified`.
+            clip: the largest weight; None clips nothing.
+
+        Raises:
+            Infeasible: the plan's target moves, so that a sample has another weight in another epoch.
+
+        Example:
+            >>> import batchwright as bw
+            >>> labels = ["cat"] * 3 + ["dog"]
+            >>> plan = bw.balanced(labels, batch_size=2)
+            >>> dataset = bw.identified([{"x": float(n)} for n in range(4)])
+            >>> batch = bw.Collate().with_plan(plan)([dataset[0], dataset[3]])
+            >>> batch.aside.groups, batch.aside.weights
+            (['cat', 'dog'], tensor([1.5000, 0.5000]))
+        """
+        from ..correct.weights import Weights
+        from .known import PlanKnowledge
+
+        knowledge = PlanKnowledge(Weights(plan, clip=clip).lasting())
+        return self.knowing(group=knowledge.groups, weight=knowledge.loss_weights)
 
     def packs(
         self,
