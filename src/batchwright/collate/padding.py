@@ -131,18 +131,21 @@ def _rows_written(
     first = pieces[0]
     shape = [len(pieces), length, *first.shape[1:]]
     padded = destination(pieces, shape)
-    padded = first.new_full(shape, value) if padded is None else padded.fill_(value)
+    padded = first.new_empty(shape) if padded is None else padded
     rows = padded.view(len(pieces) * length, *shape[2:]).numpy()
     begins = [number * length for number in range(len(pieces))]
     if side == "left":
         begins = [begin + length - count for begin, count in zip(begins, layout.counts, strict=True)]
     if first.ndim == 1:  # short pieces: one concatenation costs less than a numpy array of each
+        padded.fill_(value)
         packed = torch.cat(tuple(pieces)).numpy()
         for begin, start, end in zip(begins, layout.starts, layout.starts[1:], strict=False):
             rows[begin : begin + end - start] = packed[start:end]
-    else:
-        for begin, count, piece in zip(begins, layout.counts, pieces, strict=True):
+    else:  # long ones: every element is written once
+        for number, (begin, count, piece) in enumerate(zip(begins, layout.counts, pieces, strict=True)):
             rows[begin : begin + count] = piece.numpy()
+            rows[number * length : begin].fill(value)
+            rows[begin + count : (number + 1) * length].fill(value)
     return padded
 
 
