@@ -103,6 +103,61 @@ def test_side_channel_knows_ids_groups_repeats_positions_and_scale():
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_what_the_plan_knows_comes_with_the_batch_from_workers(method):
+    labels = ["rare" if n == 3 else "common" for n in range(12)]
+    with pytest.warns(bw.PoorWarning, match="repeat within a batch"):  # which the side channel is to show
+        plan = bw.balanced(labels, batch_size=3)
+    sampler = plan.sampler(accumulate=2)
+    loader = DataLoader(
+        bw.identified(Numbered(), task=[n // 6 for n in range(12)]),
+        batch_sampler=sampler,
+        num_workers=1,
+        collate_fn=COLLATE.with_plan(plan, clip=1.5),
+        multiprocessing_context=method,
+    )
+    scale = bw.correct.LossScale(sampler, counts=[n % 4 + 1 for n in range(12)])
+    drawn = [batch.tolist() for batch in plan.epoch(0, 2)]
+    for number, (batch, factor) in enumerate(scale.over(loader)):
+        ids, aside = drawn[number], batch.aside
+        both = drawn[number - number % 2] + drawn[number - number % 2 + 1]
+        assert aside.sample_ids.tolist() == ids
+        assert aside.groups == [labels[n] for n in ids]
+        assert aside.tasks.tolist() == [n // 6 for n in ids]
+        assert aside.weights.dtype is torch.float32
+        assert aside.weights.is_shared()
+        assert aside.weights.numpy() == pytest.approx(plan.weights(ids).clip(max=1.5))
+        assert aside.repeats.tolist() == [n in ids[:place] for place, n in enumerate(ids)]
+        assert aside.loss_scale == factor == 1 / sum(n % 4 + 1 for n in both)
+        assert batch.to("cpu").select([2, 0]).aside.weights.equal(aside.weights[[2, 0]])
+        assert not {"weight", "group", "task", "sample_id"} & set(batch)
+    assert number + 1 == len(drawn)
+
+
+def test_packs_know_what_the_plan_knows():
+    plan = bw.balanced([0, 0, 0, 1], batch_size=2)
+    collate = bw.Collate(ids=bw.ragged()).with_plan(plan).packs(also={"positions": "positions"})
+    dataset = bw.identified([{"ids": torch.arange(n + 1)} for n in range(4)])
+    aside = collate([dataset[[0, 3]], dataset[[1]]]).aside
+    assert aside.groups.tolist() == [0, 1, 0]
+    assert aside.weights.tolist() == [1.5, 0.5, 1.5]
+
+
+def test_what_cannot_be_known_is_refused():
+    plan = bw.balanced([0, 1], batch_size=2)
+    collate = bw.Collate().with_plan(plan)
+    with pytest.raises(bw.Infeasible, match="group, weight of each sample is looked up by its id"):
+        collate([{"x": 1.0}])
+    with pytest.raises(bw.Infeasible, match="'group' comes with the dataset and is also looked up"):
+        collate([bw.identified([{"x": 1.0}], group=["a"])[0]])
+    short = bw.Collate().knowing(half=lambda ids: ids[:1])
+    with pytest.raises(bw.Infeasible, match="'half' gives 1 values for 2 samples"):
+        short([bw.identified([{"x": 1.0}])[0]] * 2)
+    moving = bw.balanced([0, 0, 1], batch_size=2, target=bw.targets.schedule("natural", "uniform", epochs=2))
+    with pytest.raises(bw.Infeasible, match="another weight in another epoch"):
+        bw.Collate().with_plan(moving)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_workers_write_into_shared_memory_once_and_send_the_whole_batch(method):
     loader = DataLoader(Numbered(), batch_size=4, num_workers=1, collate_fn=Reported(), multiprocessing_context=method)
     for number, (batch, shared) in enumerate(loader):

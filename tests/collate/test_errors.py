@@ -84,6 +84,14 @@ def test_other_size_elsewhere_is_refused_in_every_form(form):
     assert "except along dim 0" in message
 
 
+def test_nothing_is_broadcast_to_fit():
+    samples = [{"x": torch.ones(3, 4)}, {"x": torch.ones(2, 1)}]
+    assert "shape (2, 1)" in refused(bw.Collate(x=bw.ragged(pad=0.0)), *samples)
+    for other in (torch.ones(2, 1), torch.ones(2), torch.ones(2, 4, dtype=torch.float64)):
+        with pytest.raises(bw.Infeasible, match="differ in size along dim 0 alone"):
+            bw.Ragged.from_list([torch.ones(3, 4), other])
+
+
 def test_index_outside_its_own_sample_is_refused():
     collate = bw.Collate(verts=bw.ragged(), faces=bw.ragged(shift_by="verts"))
     good = {"verts": torch.ones(4, 3), "faces": torch.tensor([[0, 1, 3]])}

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..errors import Infeasible
 from .layout import Layout
 
-__all__ = ["Lengths", "elements", "layouts", "normal_dims"]
+__all__ = ["Lengths", "elements", "layouts", "measured", "normal_dims"]
 
 Lengths = Layout | Tensor | Sequence[int]
 
@@ -27,6 +27,23 @@ def normal_dims(dim: int | tuple[int, ...], ndim: int) -> tuple[int, ...]:
             f"pass dimensions within -{ndim}..{ndim - 1}",
         )
     return dims
+
+
+def measured(pieces: Sequence[Tensor], dim: int | tuple[int, ...]) -> tuple[tuple[int, ...], tuple[Layout, ...]]:
+    """The ragged dimensions of tensors that are alike in all else, and one layout for each."""
+    if not pieces:
+        raise Infeasible("there are 0 pieces, the least is 1", "pass at least one tensor")
+    first = pieces[0]
+    dims = normal_dims(dim, first.ndim)
+    for piece in pieces:
+        alike = piece.dtype is first.dtype and piece.ndim == first.ndim
+        if not alike or any(piece.shape[d] != first.shape[d] for d in range(first.ndim) if d not in dims):
+            raise Infeasible(
+                f"a piece has shape {tuple(piece.shape)} and dtype {piece.dtype}, "
+                f"the first {tuple(first.shape)} and {first.dtype}",
+                f"pass pieces of one dtype that differ in size along dim {dim} alone",
+            )
+    return dims, tuple(Layout(piece.shape[d] for piece in pieces) for d in dims)
 
 
 def elements(axes: tuple[Layout, ...]) -> Layout:

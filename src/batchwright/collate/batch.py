@@ -22,9 +22,11 @@ class SideChannel:
     """What is known of a batch and is none of the model's business.
 
     Args:
-        columns: what was declared `bw.aside()` or came from `bw.identified`, one value a sample, by name.
+        columns: what was declared `bw.aside()`, or came from `bw.identified` or `Collate.with_plan`, one value a sample,
+            by name.
         fill: real and padded positions of every field where the question arises, by name.
-        loss_scale: what the loss of this batch is to be multiplied by; 1 unless `Batch.scaled` set it.
+        loss_scale: what the loss of this batch is to be multiplied by; 1 unless `bw.correct.LossScale.over` (or
+            `Batch.scaled`) set it.
     """
 
     columns: Mapping[str, Any]
@@ -45,6 +47,11 @@ class SideChannel:
     def tasks(self) -> Any:
         """The samples' tasks, or None."""
         return self.columns.get("task")
+
+    @property
+    def weights(self) -> Any:
+        """The samples' loss weights, float32, or None."""
+        return self.columns.get("weight")
 
     @property
     def repeats(self) -> Tensor:
@@ -206,9 +213,11 @@ class Batch(Mapping[str, Any]):
         return self._transferred(Tensor.share_memory_)
 
     def _transferred(self, transfer: Transfer) -> Batch:
-        asides = {name: self._root.children[name] for name in self._asides}
-        moved = {name: asides.get(name) or child.transferred(transfer) for name, child in self._root.children.items()}
-        return self._with(replace(self._root, children=moved))
+        children = {
+            name: child if name in self._asides else child.transferred(transfer)
+            for name, child in self._root.children.items()
+        }
+        return self._with(replace(self._root, children=children))
 
     def _with(self, root: Tree, **changed: Any) -> Batch:
         kept = {

@@ -2,33 +2,45 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from torch import Tensor
 from torch.utils.data import default_collate
-from torch.utils.data._utils.collate import collate_numpy_array_fn, collate_tensor_fn, default_collate_fn_map
+from torch.utils.data._utils.collate import (
+    collate_float_fn,
+    collate_int_fn,
+    collate_numpy_array_fn,
+    collate_tensor_fn,
+    default_collate_fn_map,
+)
 
 from ..errors import Infeasible
 from .batch import Batch
 from .column import Column
 from .fields import Aside, Context, Field, ScalarField, StackField
-from .identity import Identity
+from .identity import Identity, Known
 from .memory import settle
 from .packs import PackRules, Room, Shape
 from .structure import Structure, Tree, structure_of
 from .values import Extension, Opaque, Stacked, Value
 
 if TYPE_CHECKING:
+    from ..correct.class_priors import SampledPlan
     from .pack_collate import PackCollate
 
 __all__ = ["Collate"]
 
 Spec = Field | Mapping[str, Any] | Sequence[Any]
 
-_NUMBERS = (bool, int, float)
-_STACKING = (collate_tensor_fn, collate_numpy_array_fn)
+# What default_collate does with these, done without casting or dropping anything.
+_INSTEAD_OF: dict[Any, Field] = {
+    collate_tensor_fn: StackField(),
+    collate_numpy_array_fn: StackField(),
+    collate_int_fn: ScalarField(),
+    collate_float_fn: ScalarField(),
+}
 
 
 class Collate:
@@ -68,6 +80,7 @@ class Collate:
                     raise Infeasible(f"the batch would have two keys {key!r}", f"rename it in `also` of {name!r}")
                 self.also[key] = (name, what)
         self.asides = frozenset(name for name, field in self._leaves.items() if isinstance(field, Aside))
+        self.known: dict[str, Known] = {}
 
     def _check(self, name: str, field: Field) -> None:
         parent = name.rpartition(".")[0]
@@ -90,7 +103,7 @@ class Collate:
         """The collated fields, the labels that came beside the samples, and what to call sample i in a message."""
         if not len(samples):
             raise Infeasible("there are 0 samples in the batch", "leave empty batches out of the batch sampler")
-        samples, labels = Identity.separated(samples)
+        samples, labels = Identity.separated(samples, self.known)
         run = _Run(labels)
         structure = structure_of(samples[0])
         if structure is None:
@@ -102,6 +115,55 @@ class Collate:
         root = run.container(samples, structure, self.fields, "")
         run.finish()
         return root, labels, run.called
+
+    def knowing(self, **known: Known) -> Collate:
+        """The same, with what is known of samples by their ids put into the side channel of each batch.
+
+        Args:
+            known: functions from sample ids (int64, N) to N values, an array or a list; `batch.aside.columns` has the
+                values by the functions' names. They run in the workers, where they are sent once.
+
+        Raises:
+            Infeasible: when collating, if samples have no ids: wrap their dataset in `bw.identified`.
+
+        Example:
+            >>> import batchwright as bw
+            >>> collate = bw.Collate().knowing(half=lambda ids: ids // 2)
+            >>> dataset = bw.identified([{"x": 0.1}, {"x": 0.2}, {"x": 0.3}])
+            >>> collate([dataset[2], dataset[1]]).aside.columns["half"]
+            tensor([1, 0])
+        """
+        knowing = copy.copy(self)
+        knowing.known = {**self.known, **known}
+        return knowing
+
+    def with_plan(self, plan: SampledPlan, *, clip: float | None = None) -> Collate:
+        """The same, with each sample's group and loss weight, as the plan knows them, in the side channel of each batch.
+
+        `batch.aside.groups` are the user's labels; `batch.aside.weights`, float32, are those of `bw.correct.Weights`:
+        the mean of weight x loss estimates the natural mean.
+
+        Args:
+            plan: what samples the dataset, which is wrapped in `bw.identified`.
+            clip: the largest weight; None clips nothing.
+
+        Raises:
+            Infeasible: the plan's target moves, so that a sample has another weight in another epoch.
+
+        Example:
+            >>> import batchwright as bw
+            >>> labels = ["cat"] * 3 + ["dog"]
+            >>> plan = bw.balanced(labels, batch_size=2)
+            >>> dataset = bw.identified([{"x": float(n)} for n in range(4)])
+            >>> batch = bw.Collate().with_plan(plan)([dataset[0], dataset[3]])
+            >>> batch.aside.groups, batch.aside.weights
+            (['cat', 'dog'], tensor([1.5000, 0.5000]))
+        """
+        from ..correct.weights import Weights
+        from .known import PlanKnowledge
+
+        knowledge = PlanKnowledge(Weights(plan, clip=clip).lasting())
+        return self.knowing(group=knowledge.groups, weight=knowledge.loss_weights)
 
     def packs(
         self,
@@ -197,8 +259,10 @@ class _Run:
         if isinstance(declared, Field):
             return declared.gather(column, self.context)
         first = column.values[0]
-        registered = any(isinstance(first, kind) for kind in default_collate_fn_map)
-        structure = None if registered else structure_of(first)
+        registered = _registered(first)
+        if declared is None and registered in _INSTEAD_OF:
+            return _INSTEAD_OF[registered].gather(column, self.context)
+        structure = structure_of(first) if registered is None else None
         if structure is not None:
             return self.container(column.values, structure, _by_name(declared or {}), f"{column.name}.")
         if declared is not None:
@@ -206,7 +270,7 @@ class _Run:
                 f"field {column.name!r} of {self.called(0)} is a {type(first).__name__}, declared as a container",
                 f"declare one field: {column.name} = bw.stack()",
             )
-        return _undeclared(column)
+        return _joined_by_torch(column)
 
     def _parts(self, samples: Sequence[Any], structure: Structure, key: Any, full: str) -> list[Any]:
         try:
@@ -243,7 +307,7 @@ class _Run:
         if structure.reads == "attribute":
             return
         try:
-            if len(set(map(len, samples))) == 1:
+            if sum(map(len, samples)) == len(samples) * len(structure.keys):  # that none lacks a part, _parts finds out
                 return
             number = next(n for n, sample in enumerate(samples) if len(sample) != len(samples[0]))
         except TypeError:
@@ -267,32 +331,25 @@ def _has(structure: Structure, sample: Any, key: Any) -> bool:
     return True
 
 
-def _undeclared(column: Column) -> Value:
-    """What `default_collate` makes of a column, once it is known to cast and to drop nothing."""
-    first = column.values[0]
-    if isinstance(first, _NUMBERS):
-        return ScalarField().gather(column, Context())
-    if isinstance(first, (Tensor, np.ndarray)) and _is_stacked_by_torch(type(first)):
-        return StackField().gather(column, Context())
+def _registered(value: Any) -> Any:
+    """The function of `default_collate`'s extension table for this value, found as torch finds it; None if it has none."""
+    if type(value) in default_collate_fn_map:
+        return default_collate_fn_map[type(value)]
+    return next((function for kind, function in default_collate_fn_map.items() if isinstance(value, kind)), None)
+
+
+def _joined_by_torch(column: Column) -> Value:
     try:
         joined = default_collate(list(column.values))
     except (TypeError, RuntimeError) as error:
         raise Infeasible(
-            f"field {column.name!r} of {column.called(0)} is a {type(first).__name__}, which default_collate refuses "
-            f"({str(error).splitlines()[0]})",
+            f"field {column.name!r} of {column.called(0)} is a {type(column.values[0]).__name__}, which "
+            f"default_collate refuses ({str(error).splitlines()[0]})",
             f"declare it: {column.name} = bw.opaque()",
         ) from None
     if isinstance(joined, Tensor):
         return Stacked(settle(joined))
     return Opaque(joined) if isinstance(joined, list) else Extension(joined)
-
-
-def _is_stacked_by_torch(kind: type) -> bool:
-    """Whether `default_collate` would stack this type: nobody has registered another function for it."""
-    for registered, function in default_collate_fn_map.items():
-        if kind is registered:
-            return function in _STACKING
-    return True
 
 
 def _by_name(fields: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:

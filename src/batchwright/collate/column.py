@@ -15,15 +15,18 @@ from torch import Tensor
 
 from ..errors import Infeasible
 
-__all__ = ["Column"]
+__all__ = ["Column", "shared"]
 
 # Python's numbers are taken at their full width, as default_collate takes them.
-_DTYPES = {bool: torch.bool, int: torch.int64, float: torch.float64, complex: torch.complex128}
+_DTYPES: dict[Any, torch.dtype] = {bool: torch.bool, int: torch.int64, float: torch.float64, complex: torch.complex128}
+_WIDTHS: dict[Any, np.dtype[Any]] = {
+    kind: np.dtype(str(dtype).removeprefix("torch.")) for kind, dtype in _DTYPES.items()
+}
 _ARRAY_CODES = {torch.int64: "q", torch.float64: "d"}
 _DTYPE_OF, _SHAPE_OF = attrgetter("dtype"), attrgetter("shape")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Column:
     """What a field holds in each sample.
 
@@ -34,34 +37,35 @@ class Column:
     """
 
     name: str
-    values: Sequence[Any]
+    values: list[Any]
     called: Callable[[int], str]
 
-    def tensors(self) -> Sequence[Tensor]:
+    def tensors(self) -> list[Tensor]:
         """The values as tensors of one dtype; numpy arrays and lists of numbers become tensors unchanged."""
         try:
-            dtypes = set(map(_DTYPE_OF, self.values))
+            dtype = shared(list(map(_DTYPE_OF, self.values)))
         except AttributeError:  # not all of them are tensors or arrays
-            dtypes = set()
-        if len(dtypes) == 1 and isinstance(next(iter(dtypes)), torch.dtype):
-            return self.values  # a set of one torch dtype: all are tensors of it
+            dtype = None
+        if isinstance(dtype, torch.dtype):
+            return self.values  # only tensors have one
         tensors = [self._tensor(number, value) for number, value in enumerate(self.values)]
         odd = next((number for number, tensor in enumerate(tensors) if tensor.dtype is not tensors[0].dtype), None)
         if odd is not None:
             raise self.mismatch(tensors, odd, "one dtype", "convert them in the dataset: nothing is cast here")
         return tensors
 
-    def shapes(self, tensors: Sequence[Tensor]) -> list[torch.Size]:
-        """The tensors' shapes, all of one rank."""
+    def sizes(self, tensors: Sequence[Tensor]) -> list[tuple[int, ...]]:
+        """The tensors' sizes along each dimension; all are of one rank."""
         shapes = list(map(_SHAPE_OF, tensors))
-        if len(set(map(len, shapes))) > 1:
+        try:
+            return list(zip(*shapes, strict=True))
+        except ValueError:
             odd = next(number for number, shape in enumerate(shapes) if len(shape) != len(shapes[0]))
-            raise self.mismatch(tensors, odd, "one rank", "give every sample the same number of dimensions")
-        return shapes
+        raise self.mismatch(tensors, odd, "one rank", "give every sample the same number of dimensions")
 
     def flat_numbers(self) -> tuple[Tensor, list[int]] | None:
         """Where every value is a flat list of Python ints, or of floats: all of them end to end, and how many each has."""
-        if set(map(type, self.values)) != {list}:
+        if type(self.values[0]) is not list or shared(list(map(type, self.values))) is None:
             return None
         kinds = {type(value[0]) for value in self.values if value}
         dtype = _DTYPES.get(kinds.pop()) if len(kinds) == 1 else None
@@ -77,10 +81,8 @@ class Column:
 
     def numbers(self) -> Tensor:
         """The values as one vector of Python's numbers: bool, int64, float64 or complex128."""
-        kinds = set(map(type, self.values))
-        dtype = _DTYPES.get(kinds.pop()) if len(kinds) == 1 else None
-        if dtype is not None:
-            width = str(dtype).removeprefix("torch.")
+        width = _WIDTHS.get(shared(list(map(type, self.values))))
+        if width is not None:
             return torch.from_numpy(np.fromiter(self.values, width, len(self.values)))
         tensors = self.tensors()
         odd = next((number for number, tensor in enumerate(tensors) if tensor.ndim), None)
@@ -89,7 +91,7 @@ class Column:
                 f"field {self.name!r} of {self.called(odd)} has shape {tuple(tensors[odd].shape)}, a scalar has ()",
                 f"declare it: {self.name} = bw.stack() or bw.ragged()",
             )
-        return torch.stack(list(tensors))
+        return torch.stack(tensors)
 
     def mismatch(self, tensors: Sequence[Tensor], odd: int, wanted: str, way_out: str) -> Infeasible:
         """The refusal of sample number `odd`, beside the first sample that it disagrees with."""
@@ -135,6 +137,11 @@ class Column:
                 torch.int64,
             )
         return torch.tensor(value, dtype=dtype)
+
+
+def shared(traits: Sequence[Any]) -> Any:
+    """What all of them are, or None where they differ: counting what is identical is the cheapest pass over a list."""
+    return traits[0] if traits.count(traits[0]) == len(traits) else None
 
 
 def _described(tensor: Tensor) -> str:

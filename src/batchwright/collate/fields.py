@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from ..errors import Infeasible
 from .axes import normal_dims
-from .column import Column
+from .column import Column, shared
 from .layout import Layout
 from .memory import destination, settle
 from .padding import Padding, Side
@@ -31,12 +31,11 @@ class Context:
     layouts: dict[tuple[int, ...], Layout] = field(default_factory=dict)
     done: dict[str, Value] = field(default_factory=dict)
 
-    def layout(self, counts: Sequence[int]) -> Layout:
+    def layout(self, counts: tuple[int, ...]) -> Layout:
         """One layout for equal lengths, so that their jagged tensors share offsets and can be combined."""
-        key = tuple(counts)
-        if key not in self.layouts:
-            self.layouts[key] = Layout(key)
-        return self.layouts[key]
+        if counts not in self.layouts:
+            self.layouts[counts] = Layout(counts)
+        return self.layouts[counts]
 
     def beside(self, name: str, target: str) -> Value:
         """The field `target` beside the field `name`, or the one of that full name."""
@@ -74,16 +73,15 @@ class StackField(Field):
     def gather(self, column: Column, context: Context) -> Stacked:
         tensors = column.tensors()
         try:
-            return Stacked(torch.stack(list(tensors), out=destination(tensors, [len(tensors), *tensors[0].shape])))
+            return Stacked(torch.stack(tensors, out=destination(tensors, [len(tensors), *tensors[0].shape])))
         except RuntimeError:
-            shapes = column.shapes(tensors)
-            odd = next((number for number, shape in enumerate(shapes) if shape != shapes[0]), None)
-            if odd is None:
+            sizes = column.sizes(tensors)
+            dims = [dim for dim, lengths in enumerate(sizes) if shared(lengths) is None]
+            if not dims:
                 raise
-        dims = [d for d, sizes in enumerate(zip(*shapes, strict=True)) if len(set(sizes)) > 1]
         named = "" if dims == [0] else f"dim={dims[0]}" if len(dims) == 1 else f"dim={tuple(dims)}"
-        label = column.name.rpartition(".")[2]
-        way_out = f"declare it: {label} = bw.ragged({named})"
+        odd = next(number for number, tensor in enumerate(tensors) if tensor.shape != tensors[0].shape)
+        way_out = f"declare it: {column.name.rpartition('.')[2]} = bw.ragged({named})"
         raise column.mismatch(tensors, odd, "equal shapes unless it is declared ragged", way_out)
 
 
@@ -139,52 +137,39 @@ class RaggedField(Field):
 
     @override
     def gather(self, column: Column, context: Context) -> Ragged:
-        flat = column.flat_numbers() if self.dim in (0, -1) else None
-        if flat is not None:
-            values, counts = flat
-            held: str = "local"
-            source: Any = settle(values)
-            dims: tuple[int, ...] = (0,)
-            axes: tuple[Layout, ...] = (context.layout(counts),)
-        else:
-            tensors = column.tensors()
-            shapes = column.shapes(tensors)
-            if not shapes[0]:
-                raise Infeasible(
-                    f"field {column.name!r} of {column.called(0)} has shape (), with no dimension to be ragged along",
-                    f"declare it: {column.name} = bw.scalar()",
-                )
-            held, source, dims = "list", tuple(tensors), normal_dims(self.dim, len(shapes[0]))
-            axes = tuple(context.layout([shape[d] for shape in shapes]) for d in dims)
-            if self.form == "list":
-                _alike_elsewhere(column, tensors, shapes, dims)
         shift = tuple(_rows(column, target, context) for target in self.shift_by)
+        flat = column.flat_numbers() if self.dim in (0, -1) else None
+        source: Any
+        if flat is None:
+            held, source, dims, axes = "list", *self._pieces(column, context)
+        else:
+            held, source, dims, axes = "local", settle(flat[0]), (0,), (context.layout(tuple(flat[1])),)
         gathered = Ragged(held, source, axes=axes, dims=dims, form=self.form, padding=self.padding, shift=shift)
-        try:
-            if shift:
-                _points_inside(column, gathered, shift, self.shift_by)
-            return gathered.settled()
-        except RuntimeError:  # torch will not join them, and says so without naming the sample
-            if held == "list":
-                _alike_elsewhere(column, source, shapes, dims)
-            raise
+        if shift:
+            _points_inside(column, gathered, shift, self.shift_by)
+        return gathered.settled()
 
-
-def _alike_elsewhere(
-    column: Column, tensors: Sequence[Tensor], shapes: Sequence[torch.Size], dims: tuple[int, ...]
-) -> None:
-    """Refuse samples that differ in size along another dimension than the ragged ones."""
-    first = shapes[0]
-    fixed = [d for d in range(len(first)) if d not in dims]
-    odd = next((n for n, shape in enumerate(shapes) if any(shape[d] != first[d] for d in fixed)), None)
-    if odd is not None:
-        named = dims[0] if len(dims) == 1 else dims
-        raise column.mismatch(
-            tensors,
-            odd,
-            f"equal sizes except along dim {named}",
-            f"name every ragged dimension: {column.name} = bw.ragged(dim=(...))",
-        )
+    def _pieces(
+        self, column: Column, context: Context
+    ) -> tuple[tuple[Tensor, ...], tuple[int, ...], tuple[Layout, ...]]:
+        """The samples' tensors, alike but for their lengths; the dimensions that those are along; and the lengths."""
+        tensors = column.tensors()
+        sizes = column.sizes(tensors)
+        if not sizes:
+            raise Infeasible(
+                f"field {column.name!r} of {column.called(0)} has shape (), with no dimension to be ragged along",
+                f"declare it: {column.name} = bw.scalar()",
+            )
+        dims = normal_dims(self.dim, len(sizes))
+        for dim, lengths in enumerate(sizes):
+            if dim not in dims and shared(lengths) is None:
+                raise column.mismatch(
+                    tensors,
+                    next(number for number, length in enumerate(lengths) if length != lengths[0]),
+                    f"equal sizes except along dim {dims[0] if len(dims) == 1 else dims}",
+                    f"name every ragged dimension: {column.name} = bw.ragged(dim=(...))",
+                )
+        return tuple(tensors), dims, tuple(context.layout(sizes[dim]) for dim in dims)
 
 
 def _rows(column: Column, target: str, context: Context) -> Layout:
@@ -193,7 +178,7 @@ def _rows(column: Column, target: str, context: Context) -> Layout:
     if isinstance(value, Ragged):
         return value.axes[0]
     if isinstance(value, Scalars) and value.tensor.dtype is torch.int64:
-        return context.layout(value.tensor.tolist())
+        return context.layout(tuple(value.tensor.tolist()))
     raise Infeasible(
         f"field {column.name!r} is shifted by {target!r}, which is a {type(value).__name__} field",
         f"shift by a field of whole numbers, or declare it: {target} = bw.ragged()",

@@ -1,8 +1,8 @@
-"""Samples that know who they are: ids, groups and tasks travel beside the data, into the batch's side channel."""
+"""Samples that know who they are: ids, groups, tasks and weights travel beside the data, into the batch's side channel."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ..errors import Infeasible
 from .memory import settle
 from .values import Opaque, Scalars, Value
 
-__all__ = ["Identified", "Identity", "identified"]
+__all__ = ["Identified", "Identity", "Known", "identified"]
+
+Known = Callable[[np.ndarray], Any]
+"""From sample ids, int64 N, to what is known of those samples: N values, an array or a list."""
 
 
 @dataclass(frozen=True)
@@ -25,16 +29,39 @@ class Identity:
     labels: Mapping[str, Any]
 
     @staticmethod
-    def separated(samples: Sequence[Any]) -> tuple[Sequence[Any], dict[str, Value]]:
-        """The samples without their labels, and the labels as columns."""
+    def separated(samples: Sequence[Any], known: Mapping[str, Known]) -> tuple[Sequence[Any], dict[str, Value]]:
+        """The samples without their labels, and as columns the labels and what is `known` of samples with these ids."""
         first = samples[0]
         if not isinstance(first, Identity):
+            if known:
+                raise Infeasible(
+                    f"{', '.join(known)} of each sample is looked up by its id, and these samples have none",
+                    "wrap the dataset in bw.identified(dataset)",
+                )
             return samples, {}
-        labels = {name: _label_column([sample.labels[name] for sample in samples]) for name in first.labels}
-        return [sample.sample for sample in samples], labels
+        twice = [name for name in known if name in first.labels]
+        if twice:
+            raise Infeasible(
+                f"{twice[0]!r} comes with the dataset and is also looked up by sample id",
+                f"leave {twice[0]}=... out of bw.identified",
+            )
+        columns: dict[str, Any] = {name: [sample.labels[name] for sample in samples] for name in first.labels}
+        if known:
+            ids = np.array(columns["sample_id"], dtype=np.int64)
+            columns |= {name: _looked_up(name, of, ids) for name, of in known.items()}
+        return [sample.sample for sample in samples], {name: _label_column(column) for name, column in columns.items()}
 
 
-def _label_column(values: list[Any]) -> Value:
+def _looked_up(name: str, of: Known, ids: np.ndarray) -> Any:
+    values = of(ids)
+    if len(values) != len(ids):
+        raise Infeasible(f"{name!r} gives {len(values)} values for {len(ids)} samples", "give one value a sample")
+    return values
+
+
+def _label_column(values: Any) -> Value:
+    if isinstance(values, np.ndarray):
+        return Scalars(settle(torch.from_numpy(values)))
     if all(type(value) is int for value in values):
         return Scalars(settle(torch.tensor(values)))
     return Opaque(values)

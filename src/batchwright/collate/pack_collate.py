@@ -56,7 +56,7 @@ class PackCollate:
                     f"field {name!r} is packed and has also={dict(declared[name].also)} of its own",
                     "name the further keys once: collate.packs(also=...)",
                 )
-        self._collate = type(collate)({**declared, **fields})
+        self._collate = type(collate)({**declared, **fields}).knowing(**collate.known)
 
     def __call__(self, packs: Sequence[Any]) -> Batch:
         """Collate packs, lists of samples; a plain list of samples is one pack."""

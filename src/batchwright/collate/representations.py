@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 from typing_extensions import override
 
 from ..errors import Infeasible
-from .axes import Lengths, elements, layouts, normal_dims
+from .axes import Lengths, elements, layouts, measured, normal_dims
 from .layout import Layout
 from .memory import destination
 from .padding import Padding, pad, pad_grid, unpad, unpad_grid
@@ -71,10 +71,7 @@ class Ragged(Value):
         cls, pieces: Sequence[Tensor], *, dim: int | tuple[int, ...] = 0, padding: Padding | None = None
     ) -> Ragged:
         """From N tensors that may differ in length along `dim` (one dimension of a sample, or several)."""
-        if not pieces:
-            raise Infeasible("there are 0 pieces, the least is 1", "pass at least one tensor")
-        dims = normal_dims(dim, pieces[0].ndim)
-        axes = tuple(Layout(piece.shape[d] for piece in pieces) for d in dims)
+        dims, axes = measured(pieces, dim)
         return cls("list", tuple(pieces), axes=axes, dims=dims, form="list", padding=padding)
 
     @classmethod

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from typing_extensions import override
@@ -32,17 +33,18 @@ class Structure:
     reads: str = "item"
     template: Any = None
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The parts' names as text, for declarations and messages."""
         return tuple(map(str, self.keys))
 
     def opened(self, samples: Sequence[Any]) -> Sequence[Any]:
         """The samples as what is quickest to read: graphs of PyTorch Geometric as the dicts that they wrap."""
-        wraps = hasattr(self.kind, "to_dict") and hasattr(self.kind, "from_dict")
-        if wraps and not issubclass(self.kind, Mapping) and all(type(sample) is self.kind for sample in samples):
-            return [sample.to_dict() for sample in samples]
-        return samples
+        if self.kind is dict or not (hasattr(self.kind, "to_dict") and hasattr(self.kind, "from_dict")):
+            return samples
+        if issubclass(self.kind, Mapping) or any(type(sample) is not self.kind for sample in samples):
+            return samples
+        return [sample.to_dict() for sample in samples]
 
     def column(self, samples: Sequence[Any], key: Any) -> list[Any]:
         """Part `key` of every sample; KeyError, IndexError or AttributeError where a sample has none."""

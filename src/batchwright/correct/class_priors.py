@@ -36,6 +36,11 @@ class SampledPlan(Protocol):
         """The share of every group in what is sampled."""
         ...
 
+    @property
+    def moves(self) -> bool:
+        """Whether the target changes from epoch to epoch."""
+        ...
+
     def prior_between(self, start: int, stop: int) -> np.ndarray:
         """The mean share of every group over micro-batches start..stop-1."""
         ...

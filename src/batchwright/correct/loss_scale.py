@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from .. import columns
+from ..collate.batch import Batch
 from ..errors import Infeasible
 from ..plans.position import Position
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LossScale", "Steps", "loss_scale"]
 
-Batch = TypeVar("Batch")
 Counts = Callable[[np.ndarray], Any]
 
 
@@ -62,15 +62,19 @@ class LossScale:
             raise Infeasible(f"step {step} of an epoch of {len(sampler)} steps", f"pass 0 to {len(sampler) - 1}")
         return self._steps(sampler.state_at(0, epoch=epoch)).factor(step)
 
-    def over(self, loader: Iterable[Batch]) -> Iterator[tuple[Batch, float]]:
-        """One `iter` of a loader that draws from the sampler: every batch with its factor, from wherever it goes on."""
+    def over(self, loader: Iterable[Any]) -> Iterator[tuple[Any, float]]:
+        """One `iter` of a loader that draws from the sampler: every batch with its factor, from wherever it goes on.
+
+        A `batchwright.Batch` has its factor as `batch.aside.loss_scale` too.
+        """
         state = self.sampler.state_dict()
         if state["epoch"] != self.sampler.epoch:  # the epoch before was broken off, the next one begins
             state = self.sampler.state_at(0, epoch=self.sampler.epoch)
         steps = self._steps(state)
         first = state["consumed"] // self.sampler.world_size
         for step, batch in enumerate(loader, first):
-            yield batch, steps.factor(step)
+            factor = steps.factor(step)
+            yield batch.scaled(factor) if isinstance(batch, Batch) else batch, factor
 
     def _steps(self, state: dict[str, Any]) -> Steps:
         position = Position(*(state[name] for name in Position._fields))

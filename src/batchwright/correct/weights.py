@@ -50,6 +50,19 @@ class Weights:
         weights = self.plan.weights(indices, epoch=epoch)
         return weights if self.clip is None else np.minimum(weights, self.clip)
 
+    def lasting(self) -> Weights:
+        """These weights, once it is known that they hold in every epoch.
+
+        Raises:
+            Infeasible: the plan's target moves, so that a sample has another weight in another epoch.
+        """
+        if self.plan.moves:
+            raise Infeasible(
+                "the plan's target moves, a sample has another weight in another epoch",
+                "call weights(indices, epoch=...) in the training loop instead",
+            )
+        return self
+
     def report(self, *, batches: int | None = None) -> ClippingReport:
         """What clipping costs, group by group, over the first `batches` micro-batches (None: the plan's own prior)."""
         plan = self.plan
@@ -142,14 +155,8 @@ class Weighted:
     """
 
     def __init__(self, dataset: Any, weights: Weights) -> None:
-        plan = weights.plan
-        if not np.array_equal(plan.prior_between(0, 1), plan.sampled_prior):
-            raise Infeasible(
-                "the plan's target moves, a sample has another weight in another epoch",
-                "call weights(indices, epoch=...) in the training loop instead",
-            )
         self.dataset = dataset
-        self.weights = weights
+        self.weights = weights.lasting()
 
     def __len__(self) -> int:
         return len(self.dataset)

@@ -191,6 +191,11 @@ class FixedPlan:
         prior: np.ndarray = self.groups.sizes / self.groups.grouped_count
         return prior
 
+    @property
+    def moves(self) -> bool:
+        """Whether the target changes from epoch to epoch."""
+        return self.order.shares.settles_at != 0
+
     @cached_property
     def sampled_prior(self) -> np.ndarray:
         """The share of every group in what is sampled, float64 in the order of `groups.names`.

@@ -181,6 +181,11 @@ class LengthPlan:
         return self.source.natural_prior
 
     @property
+    def moves(self) -> bool:
+        """Whether the target changes from epoch to epoch."""
+        return self.source.moves
+
+    @property
     def sampled_prior(self) -> np.ndarray:
         """The share of every group in what is sampled, float64 in the order of `groups.names`."""
         return self.source.sampled_prior
