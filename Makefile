@@ -26,10 +26,18 @@ demo: $(VENV)/.demo
 	$(BIN)/batchwright demo $(NAME)
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -q -n 2 tests
+	$(BIN)/python -m pytest -q -n 2 --ignore tests/trainers tests
 
 test-long: $(VENV)/.test
-	$(BIN)/python -m pytest -q --long tests
+	$(BIN)/python -m pytest -q --long --ignore tests/trainers tests
+
+$(VENV)/.trainers: $(VENV)/.test
+	$(call PIP,$(VENV)) --group trainers
+	@touch $@
+
+# whole trainers, in real processes that are killed; LONG=--long for three hundred kills more
+test-trainers: $(VENV)/.trainers
+	$(BIN)/python -m pytest -q $(LONG) tests/trainers
 
 docs: $(VENV)/.test
 	$(BIN)/python -m pytest -q tests/test_docs.py

@@ -39,11 +39,11 @@ def test_goes_on_in_mid_epoch(trainer, world, tmp_path):
 
 @every_trainer
 @pytest.mark.parametrize("workers", [0, 2])
-def test_goes_on_from_the_end_of_an_epoch_and_soon_again(trainer, workers, tmp_path):
-    for number, dies_after in enumerate((26, 7, 0)):
+def test_goes_on_from_the_end_of_an_epoch_and_soon_again_twice(trainer, workers, tmp_path):
+    for number, dies_after in enumerate((26, 7, 7, 0)):
         life = Life(str(tmp_path), number, checkpoint_every=5, dies_after=dies_after, workers=workers)
         live(trainer, 1, life)
-    assert recorder.check(tmp_path) == [26, 7, 45]
+    assert recorder.check(tmp_path) == [26, 7, 7, 40]
 
 
 @every_trainer
