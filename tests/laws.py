@@ -20,8 +20,8 @@ import batchwright as bw
 from batchwright.plans.lengthwise import LengthPlan
 
 LABELS = np.repeat(np.arange(12), [400, 250, 130, 90, 60, 41, 30, 17, 9, 5, 2, 1])
-LENGTHS = np.clip(np.random.default_rng(0).lognormal(4, 1, 900), 4, 512).astype(int)
-SHAPES = np.random.default_rng(1).choice([256, 320, 384, 512], (900, 2))
+LENGTHS = np.clip(np.random.default_rng(0).lognormal(4, 1, 320), 4, 512).astype(int)
+SHAPES = np.random.default_rng(1).choice([256, 320, 384, 512], (320, 2))
 TWO_BUDGETS = {"text": 3000, "image": 2500}
 CATEGORIES = np.searchsorted([8, 14, 26, 34], np.arange(800) % 40, side="right")
 HALVES = np.arange(LABELS.size) % 2
@@ -51,18 +51,18 @@ EVERY_PLAN: dict[str, Callable[[int], Any]] = {
     "weighted": lambda seed: bw.weighted(WEIGHTS, 32, seed=seed),
     "random weights": lambda seed: bw.weighted(WEIGHTS, 32, draw="random", seed=seed),
     "shuffled": lambda seed: bw.shuffled(1000, 32, seed=seed),
-    "budgeted": lambda seed: bw.budgeted(LENGTHS, 2048, window=16, seed=seed),
+    "budgeted": lambda seed: bw.budgeted(LENGTHS, 2048, window=8, seed=seed),
     "budgeted epoch": lambda seed: bw.budgeted(LENGTHS, 2048, window="epoch", padded=False, seed=seed),
     "two budgets": lambda seed: bw.budgeted(
-        {"text": LENGTHS, "image": LENGTHS[::-1]}, TWO_BUDGETS, window=16, seed=seed
+        {"text": LENGTHS, "image": LENGTHS[::-1]}, TWO_BUDGETS, window=8, seed=seed
     ),
     "grouped": lambda seed: bw.grouped(LENGTHS, 12, window=8, seed=seed),
     "grouped level": lambda seed: bw.grouped(LENGTHS, 12, window=8, level=True, seed=seed),
     "bucketed": lambda seed: bw.bucketed(SHAPES, 12, buckets=4, seed=seed),
-    "packed": lambda seed: bw.packed(LENGTHS, 512, window=32, seed=seed),
-    "packed in fours": lambda seed: bw.packed(LENGTHS, 300, packs=4, window=16, too_long="split", seed=seed),
+    "packed": lambda seed: bw.packed(LENGTHS, 512, window=16, seed=seed),
+    "packed in fours": lambda seed: bw.packed(LENGTHS, 300, packs=4, window=8, too_long="split", seed=seed),
     "balanced and packed": lambda seed: bw.packed(
-        LENGTHS, 512, packs=2, window=16, order=bw.balanced(np.arange(900) % 7, 28, seed=seed), seed=seed
+        LENGTHS, 512, packs=2, window=8, order=bw.balanced(np.arange(320) % 7, 28, seed=seed), seed=seed
     ),
     "mixed": lambda seed: bw.mixed({"web": 700, "books": 90, "code": 210}, 32, target="sqrt", seed=seed),
     "nested mixture": lambda seed: quietly(lambda: nested(seed)),

@@ -68,7 +68,8 @@ class LengthPlan:
         if window != "epoch" and window < 1:
             raise Infeasible(f"window is {window} micro-batches", 'pass 1 or more, or "epoch"')
         items = admission.items(np.arange(epoch_samples)) if epoch_samples is not None else None
-        self.layers = None if items is None or not cutter.monotone else Layers.of(items, cutter.ranks, seed)
+        layered = items is not None and cutter.over_layers(items[:1], 1) is not None
+        self.layers = Layers.of(items, cutter.alike, seed) if items is not None and layered else None
         self._same_samples = epoch_samples is not None
         self._layouts: dict[int, Layout] = {}
         self.layout(1)  # what cannot be delivered at all is refused now
@@ -113,15 +114,17 @@ class LengthPlan:
             items = self.admission.items(self.source.order.take(first, first + count))
             return len(self.cutter.cut(items, 0, multiple)) if items.size else 0
 
+        settled = self._same_samples and self.cutter.settled
         found: Layout | None = None
         if self.window != "epoch":
             if self.layers is not None:
                 found = in_layers(self.layers, self.cutter, window=self.window, multiple=multiple)
             else:
                 found = in_stretches(needed, epoch_samples=self.epoch_samples, window=self.window, multiple=multiple)
+        if found is None and self.layers is not None and not settled:
+            found = in_layers(self.layers, self.cutter, window="epoch", multiple=multiple)
         if found is not None:
             return found
-        settled = self._same_samples and self.cutter.settled
         room = 0.0 if settled else spread_of_whole(needed, self.epoch_samples)
         items = self.admission.items(self.source.order.take(0, self.epoch_samples)).size
         return whole(self.epoch_samples, items, needed(0, self.epoch_samples), room, multiple)
@@ -284,6 +287,7 @@ class Windows(Sequence[Integers]):
                     "every epoch has: its samples cost far more than those the plan was laid out with",
                     'pass a larger window, or "epoch"',
                 )
+        cut = plan.cutter.levelled(items, cut, layout.multiple)
         return items, arranged(cut, layout.multiple, plan.key(self._epoch, window))
 
     def _left_over(self, window: int) -> list[Integers]:
