@@ -122,6 +122,10 @@ class BucketCutter:
         """See `Cutter`: what a bucket pads or crops is not known here."""
         return self.cost(samples), self.cost(samples)
 
+    def excess(self, samples: Integers) -> float:
+        """See `Cutter`: samples too many, or buckets beside the first."""
+        return max(0.0, float(samples.size - self.batch_size), float(np.ptp(self.bucket_of[samples]) > 0))
+
     def at_least(self, samples: Integers) -> int:
         """See `Cutter`: each bucket its own."""
         return int((-(-np.bincount(self.bucket_of[samples]) // self.batch_size)).sum())

@@ -117,6 +117,12 @@ class BudgetCutter:
         lengths = self.lengths[samples]
         return float(lengths.sum()), float(lengths.max() * lengths.size if self.padded[0] else lengths.sum())
 
+    def excess(self, samples: Integers) -> float:
+        """See `Cutter`: the largest share over a budget, or the samples too many."""
+        costs = self.costs[samples]
+        totals = np.where(self.padded, costs.max(axis=0) * samples.size, costs.sum(axis=0))
+        return max(0.0, float((totals / self.budgets).max()) - 1, float(samples.size - self.most_samples))
+
     def at_least(self, samples: Integers) -> int:
         """See `Cutter`: what cutting longest first needs where padding counts, the mean load where it does not."""
         costs = self.costs[samples]

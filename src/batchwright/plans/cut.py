@@ -122,6 +122,10 @@ class Cutter(Protocol):
         """The tokens in one micro-batch of these samples, and the tokens with what pads it."""
         ...
 
+    def excess(self, samples: Integers) -> float:
+        """How far one micro-batch of these samples is over its limits; 0 where none is broken."""
+        ...
+
     def at_least(self, samples: Integers) -> int:
         """How many micro-batches any way of cutting these samples needs, proven."""
         ...
@@ -246,8 +250,10 @@ def like_ranks(table: np.ndarray) -> Integers:
 
 
 def mixed_places(ranks: Integers) -> Integers:
-    """A sort with equal ones in an order of chance, the same for as many: where costs are of several kinds, those that
-    are high in one kind then stand among those that are high in another, and fill a limit together.
+    """A sort with equal ones in an order of chance, the same for as many.
+
+    Where costs are of several kinds, those high in one kind then stand among those high in another, and fill a limit
+    together.
     """
     mixed = keyed_order(ranks.size, np.uint64(ranks.size))
     return mixed[sorted_places(ranks[mixed])]

@@ -127,6 +127,10 @@ class GroupCutter:
         lengths = self.lengths[samples]
         return float(lengths.sum()), float(lengths.max() * lengths.size)
 
+    def excess(self, samples: Integers) -> float:
+        """See `Cutter`: samples too many; with `level` it is the step that has its number."""
+        return 0.0 if self.level else max(0.0, float(samples.size - self.batch_size))
+
     def at_least(self, samples: Integers) -> int:
         """See `Cutter`."""
         return -(-samples.size // self.batch_size)

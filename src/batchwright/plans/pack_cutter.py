@@ -107,6 +107,11 @@ class PackCutter:
         packs = self.pack_offsets(samples).size - 1
         return float(self.lengths[samples, 0].sum()), float(packs * self.capacities[0])
 
+    def excess(self, samples: Integers) -> float:
+        """See `Cutter`: packs too many, where each takes what fits, or the largest share over a capacity."""
+        alone = float((self.lengths[samples] / self.capacities).max()) - 1
+        return max(0.0, alone, float(self.pack_offsets(samples).size - 1 - self.packs))
+
     def at_least(self, samples: Integers) -> int:
         """See `Cutter`."""
         most = min(self.max_per_pack, samples.size)
