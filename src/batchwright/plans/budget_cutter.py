@@ -87,7 +87,7 @@ class BudgetCutter:
         pads is less than what its rank would have waited. Where sums count, the samples of a step are dealt anew.
         Micro-batches of rounded shapes stay, and so do those of several budgets.
         """
-        if multiple == 1 or not self.settled or self.rounded:
+        if not self.settled or self.rounded:
             return by_steps(cut)
         if not self.padded[0]:
             return dealt_anew(cut, multiple, lambda members: self._dealt(samples, members, multiple))

@@ -198,9 +198,10 @@ def split_to(cut: Cut, batches: int, samples: Integers, cutter: Cutter) -> Cut:
 
 
 def arranged(cut: Cut, multiple: int, key: int) -> Cut:
-    """Micro-batches that stand step by step in runs of `multiple`, the runs and the places within each shuffled by `key`.
+    """Micro-batches in runs of `multiple`, the runs and the places within each shuffled by `key`.
 
-    A run is a step: its ranks carry near-equal cost, and steps of any cost come at any time.
+    A run is a step: where the micro-batches stood step by step its ranks carry near-equal cost, and steps of any cost come
+    at any time.
     """
     runs = np.arange(len(cut) // multiple * multiple).reshape(-1, multiple)
     word = np.uint64(key)

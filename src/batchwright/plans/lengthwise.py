@@ -270,7 +270,8 @@ class Windows(Sequence[Integers]):
                 self._ready.popitem(last=False)
             plan, layout = self._plan, self._layout
             items, cut = self._fitted(window)
-            cut = plan.cutter.levelled(items, cut, layout.multiple)
+            if layout.multiple > 1:
+                cut = plan.cutter.levelled(items, cut, layout.multiple)
             self._ready[window] = items, arranged(cut, layout.multiple, plan.key(self._epoch, window))
         return self._ready[window]
 

@@ -79,7 +79,7 @@ class PackCutter:
 
     def levelled(self, samples: Integers, cut: Cut, multiple: int) -> Cut:
         """See `Cutter`: the samples of a step are dealt to packs of like length, the packs to micro-batches of like cost."""
-        if multiple == 1 or self.capacities.size > 1:
+        if self.capacities.size > 1:
             return by_steps(cut)
         return dealt_anew(cut, multiple, lambda members: self._dealt(samples[members], members, multiple))
 
