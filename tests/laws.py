@@ -20,8 +20,8 @@ import batchwright as bw
 from batchwright.plans.lengthwise import LengthPlan
 
 LABELS = np.repeat(np.arange(12), [400, 250, 130, 90, 60, 41, 30, 17, 9, 5, 2, 1])
-LENGTHS = np.clip(np.random.default_rng(0).lognormal(4, 1, 320), 4, 512).astype(int)
-SHAPES = np.random.default_rng(1).choice([256, 320, 384, 512], (320, 2))
+LENGTHS = np.clip(np.random.default_rng(0).lognormal(4, 1, 900), 4, 512).astype(int)
+SHAPES = np.random.default_rng(1).choice([256, 320, 384, 512], (900, 2))
 TWO_BUDGETS = {"text": 3000, "image": 2500}
 CATEGORIES = np.searchsorted([8, 14, 26, 34], np.arange(800) % 40, side="right")
 HALVES = np.arange(LABELS.size) % 2
@@ -62,7 +62,7 @@ EVERY_PLAN: dict[str, Callable[[int], Any]] = {
     "packed": lambda seed: bw.packed(LENGTHS, 512, window=16, seed=seed),
     "packed in fours": lambda seed: bw.packed(LENGTHS, 300, packs=4, window=8, too_long="split", seed=seed),
     "balanced and packed": lambda seed: bw.packed(
-        LENGTHS, 512, packs=2, window=8, order=bw.balanced(np.arange(320) % 7, 28, seed=seed), seed=seed
+        LENGTHS, 512, packs=2, window=8, order=bw.balanced(np.arange(900) % 7, 28, seed=seed), seed=seed
     ),
     "mixed": lambda seed: bw.mixed({"web": 700, "books": 90, "code": 210}, 32, target="sqrt", seed=seed),
     "nested mixture": lambda seed: quietly(lambda: nested(seed)),

@@ -45,7 +45,7 @@ def test_every_plan_is_kept(kind, multiple):
 
 
 def test_pairs_that_stay_together_are_kept():
-    assert bw.packed(laws.LENGTHS, 1024, together=np.arange(320) // 2).audit(multiple=2).kept
+    assert bw.packed(laws.LENGTHS, 1024, together=np.arange(900) // 2).audit(multiple=2).kept
 
 
 @pytest.mark.parametrize(
