@@ -115,6 +115,9 @@ def balance() -> None:
         ("budgeted 16,384", bw.budgeted(lognormal(240_000), 16384)),
         ("packed 16,384", bw.packed(lognormal(240_000), 16384)),
         ("packed 4 x 4,096", bw.packed(lognormal(240_000), 4096, packs=4)),
+        ("budgeted, window 100", bw.budgeted(lognormal(240_000), 16384, window=100)),
+        ("budgeted, whole epoch", bw.budgeted(lognormal(240_000), 16384, window="epoch")),
+        ("budgeted, sums", bw.budgeted(lognormal(240_000), 16384, padded=False)),
     ):
         costs = [plan.cutter.cost(batch) for batch in plan.epoch(0, TOGETHER)[: STEPS * TOGETHER]]
         print(f"  batchwright {name:<24}{over_mean(costs)}")

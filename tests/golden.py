@@ -17,6 +17,7 @@ import batchwright as bw
 
 FILE = Path(__file__).with_name("golden.json")
 POSITIONS = (0, 1, 88, 89, 12_345, 10**6 + 7, 10**9)
+EPOCHS = ((0, 1), (3, 8), (10**6, 6))  # (epoch, multiple) of the plans that are addressed by epoch
 TAIL = [max(1, 2000 // (rank + 1)) for rank in range(300)]
 
 
@@ -58,16 +59,50 @@ def plans():
     yield "random weights", bw.weighted(np.arange(1, 5001) ** 2, 32, draw="random", seed=15)
 
 
+def epoch_plans():
+    """Plans whose batches are addressed by epoch; their lengths are formulas, so that no generator is needed."""
+    number = np.arange(2000)
+    lengths = 16 + number * number * 7919 % 1009 * (number % 7 + 1) // 7
+    other = 16 + number * 104_729 % 997
+    shapes = np.column_stack([256 + number % 5 * 64, 256 + number % 3 * 128])
+    order = bw.balanced(number % 11, 44, target="sqrt", seed=20)
+    yield "budgeted", bw.budgeted(lengths, 16_384, window=16, seed=21)
+    yield "budgeted, whole epoch", bw.budgeted(lengths, 16_384, window="epoch", seed=22)
+    yield "budgeted, sums", bw.budgeted(lengths, 8192, window=16, padded=False, max_samples=30, seed=23)
+    yield "budgeted, menu", bw.budgeted(lengths, 16_384, round_length=[256, 512, 1024], round_count=4, seed=24)
+    yield "two budgets", bw.budgeted({"a": lengths, "b": other}, {"a": 16_384, "b": 9000}, window=16, seed=25)
+    yield "budgeted, an order", bw.budgeted(lengths, 16_384, window=16, order=order, seed=26)
+    yield "grouped", bw.grouped(lengths, 16, window=16, seed=27)
+    yield "grouped, level", bw.grouped(lengths, 16, window=16, level=True, seed=28)
+    yield "bucketed", bw.bucketed(shapes, 16, buckets=4, seed=29)
+    yield "packed", bw.packed(lengths, 4096, window=16, seed=30)
+    yield "packed, four in one", bw.packed(lengths, 1024, packs=4, window=16, max_per_pack=5, seed=31)
+    yield "packed, split", bw.packed(lengths, 700, window=16, too_long="split", seed=32)
+    yield "packed, pairs", bw.packed(lengths, 4096, together=number // 2, window=16, seed=33)
+    yield "packed, an order", bw.packed(lengths, 4096, window=16, order=order, seed=34)
+
+
+def by_epoch(plan):
+    """Micro-batches by "epoch/multiple/number"."""
+    found = {}
+    for epoch, multiple in EPOCHS:
+        batches = plan.epoch(epoch, multiple)
+        for number in (0, 1, len(batches) // 2, len(batches) - 1):
+            found[f"{epoch}/{multiple}/{number}"] = batches[number].tolist()
+    return found
+
+
 def vectors():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", bw.PoorWarning)
-        return {name: {str(t): plan[t].tolist() for t in POSITIONS} for name, plan in plans()}
+        endless = {name: {str(t): plan[t].tolist() for t in POSITIONS} for name, plan in plans()}
+        return endless | {name: by_epoch(plan) for name, plan in epoch_plans()}
 
 
 def fingerprints():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", bw.PoorWarning)
-        return {name: plan.fingerprint for name, plan in plans()}
+        return {name: plan.fingerprint for name, plan in [*plans(), *epoch_plans()]}
 
 
 def main() -> int:

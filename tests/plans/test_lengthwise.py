@@ -144,20 +144,27 @@ def test_buckets_from_the_data_hold_equal_masses():
     assert held.max() <= 1.02 * held.min()
 
 
+LEVEL_COLUMN = np.clip(np.random.default_rng(0).lognormal(5, 1, 60_000), 16, 1024).astype(int)
+
+
 @pytest.mark.parametrize(
     ("plan", "most"),
     [
-        (lambda: bw.budgeted(LENGTHS, 16384, window="epoch"), 1.005),
-        (lambda: bw.packed(LENGTHS, 16384, window="epoch"), 1.001),
-        (lambda: bw.packed(LENGTHS, 4096, packs=4), 1.001),
-        (lambda: bw.grouped(LENGTHS, 16, window="epoch", level=True), 1.032),
+        (lambda: bw.budgeted(LEVEL_COLUMN, 16384, window="epoch"), 1.005),
+        (lambda: bw.budgeted(LEVEL_COLUMN, 16384, window=200), 1.005),
+        (lambda: bw.budgeted(LEVEL_COLUMN, 16384, padded=False), 1.005),
+        (lambda: bw.packed(LEVEL_COLUMN, 16384, window="epoch"), 1.001),
+        (lambda: bw.packed(LEVEL_COLUMN, 16384, window=200), 1.001),
+        (lambda: bw.packed(LEVEL_COLUMN, 4096, packs=4, window=200), 1.001),
+        (lambda: bw.grouped(LEVEL_COLUMN, 16, window="epoch", level=True), 1.05),
     ],
 )
-def test_the_ranks_of_a_step_carry_near_equal_cost(plan, most):
+def test_the_ranks_of_every_step_carry_near_equal_cost(plan, most):
     plan = plan()
-    batches = [batch for epoch in range(2) for batch in plan.epoch(epoch, 8)]
-    costs = np.array([plan.cutter.cost(batch) for batch in batches]).reshape(-1, 8)
-    assert (costs.max(1) / costs.mean(1)).mean() <= most
+    costs = np.array([plan.cutter.cost(batch) for epoch in range(2) for batch in plan.epoch(epoch, 32)])
+    steps = costs.reshape(-1, 32)
+    assert (steps.max(1) / steps.mean(1)).max() <= most
+    assert plan.audit(multiple=32).kept
 
 
 def test_padding_falls_as_the_window_grows():
@@ -218,18 +225,72 @@ def test_refits_go_through_a_number(refits):
     assert decoded(encoded(refits)) == refits
 
 
-def test_resuming_costs_one_window(monkeypatch):
-    plan = bw.budgeted(LENGTHS, 4096, window=16)
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: bw.budgeted(LENGTHS, 4096, window=16),
+        lambda: bw.budgeted(LENGTHS, 4096, window=16, padded=False),
+        lambda: bw.budgeted(LENGTHS, 4096, window=16, round_count=8),
+        lambda: bw.budgeted({"a": LENGTHS, "b": LENGTHS[::-1]}, {"a": 4096, "b": 8000}, window=16),
+        lambda: bw.grouped(LENGTHS, 32, window=16),
+        lambda: bw.packed(LENGTHS, 4096, window=16, max_per_pack=60),
+        lambda: bw.packed({"a": LENGTHS, "b": LENGTHS[::-1]}, {"a": 4096, "b": 8000}, window=16),
+    ],
+)
+def test_resuming_anywhere_costs_one_window(make, monkeypatch):
+    plan = make()
     layout = plan.layout(8)
-    assert layout.windows > 20
-    state = plan.sampler(rank=0, world_size=8).state_at(layout.length // 16)
-    fresh = bw.budgeted(LENGTHS, 4096, window=16).sampler(rank=0, world_size=8)
-    fresh.load_state_dict(state)
+    assert layout.windows > 10
     planned = []
-    cut = type(fresh.plan).planned
-    monkeypatch.setattr(type(fresh.plan), "planned", lambda *arguments: planned.append(arguments[2]) or cut(*arguments))
-    next(iter(fresh))
-    assert planned == [layout.window_of(state["consumed"])[0]]
+    whole = type(plan).planned
+    monkeypatch.setattr(type(plan), "planned", lambda *at: planned.append(at[2]) or whole(*at))
+    for step in (0, layout.length // 16, layout.length // 8 - 1):
+        state = plan.sampler(rank=0, world_size=8).state_at(step)
+        fresh = make().sampler(rank=0, world_size=8)
+        fresh.load_state_dict(state)
+        planned.clear()
+        next(iter(fresh))
+        assert planned == [layout.window_of(state["consumed"])[0]]
+
+
+@few
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.integers(1, 60)), min_size=60, max_size=300),
+    st.integers(1, 5),
+    st.lists(st.integers(0, 10**6), min_size=1, max_size=4),
+    st.booleans(),
+)
+def test_no_epoch_needs_more_than_the_layout_has(rows, multiple, epochs, padded):
+    table = {"a": np.array(rows)[:, 0], "b": np.array(rows)[:, 1]}
+    plans = [
+        bw.budgeted(table, {"a": 90, "b": 130}, padded=padded, window=5),
+        bw.budgeted(table["b"], 130, padded=padded, round_count=3, window=5),
+        bw.packed(table, {"a": 90, "b": 130}, packs=2, window=5),
+    ]
+    for plan in plans:
+        for epoch in epochs:
+            audit = plan.audit(multiple=multiple, first=epoch)
+            assert audit.kept, str(audit)
+
+
+def test_the_summary_is_of_the_whole_first_epoch():
+    labels = np.repeat([0, 1, 2], [12_000, 7_000, 1_000])
+    plan = bw.budgeted(LENGTHS, 4096, order=bw.balanced(labels, 60), window=32)
+    summary, layout = plan.summary(4), plan.layout(4)
+    assert summary.measured == layout.windows > 5
+    assert summary.batches == layout.length
+    farthest = 0.0
+    for window in range(layout.windows):
+        first = window * layout.batches
+        last = layout.length if window == layout.windows - 1 else first + layout.batches
+        batches = plan.epoch(0, 4)[first:last]
+        share = np.bincount(labels[np.concatenate(batches)], minlength=3) / sum(map(len, batches))
+        for batch in batches:
+            farthest = max(farthest, np.abs(np.bincount(labels[batch], minlength=3) - share * batch.size).max())
+    assert summary.composition == pytest.approx(farthest)
+    audit = plan.audit(multiple=4)
+    assert summary.worst_step - 1 == pytest.approx(audit["balance"].worst)
+    assert summary.padding == pytest.approx(audit["padding"].worst)
 
 
 @pytest.mark.parametrize(

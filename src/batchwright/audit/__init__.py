@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from .lengths import audit_lengths
 from .measure import audit
 from .report import Audit, Finding
 
-__all__ = ["Audit", "Finding", "audit"]
+__all__ = ["Audit", "Finding", "audit", "audit_lengths"]

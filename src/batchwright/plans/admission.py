@@ -51,6 +51,16 @@ class Admission:
         emitted: Integers = samples[_stretches(offsets, items)]
         return emitted
 
+    def taken(self, emitted: Integers) -> tuple[Integers, Integers]:
+        """The inverse of `emitted`: the items, and where in it each begins, with the end."""
+        if self.bundles is None:
+            return emitted, np.arange(emitted.size + 1)
+        offsets, samples = self.bundles
+        bundle_of = np.empty(samples.size, np.int64)
+        bundle_of[samples] = np.repeat(np.arange(offsets.size - 1), np.diff(offsets))
+        begins = np.flatnonzero(np.diff(bundle_of[emitted], prepend=-1))
+        return bundle_of[emitted[begins]], np.append(begins, emitted.size)
+
 
 def _stretches(offsets: Integers, numbers: Integers) -> Integers:
     """offsets[i], offsets[i] + 1, ..., offsets[i + 1] - 1 for each of the numbers i, one after the other."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import Infeasible
 from .admission import Admission
-from .cut import Cut, Integers, digest, split_to
+from .cut import Cut, Integers, by_steps, digest, split_to
 from .fixed import FixedPlan
 from .grouped import even_offsets
 from .lengthwise import LengthPlan
@@ -35,12 +35,24 @@ class BucketCutter:
     batch_size: int
 
     settled = True
-    monotone = False
 
     @property
     def ranks(self) -> Integers:
         """See `Cutter`."""
         return self.bucket_of
+
+    @property
+    def alike(self) -> Integers:
+        """See `Cutter`."""
+        return self.bucket_of
+
+    def over_layers(self, falling: Integers, windows: int) -> None:
+        """See `Cutter`: a layer on the border of two buckets is of neither."""
+        return
+
+    def levelled(self, samples: Integers, cut: Cut, multiple: int) -> Cut:
+        """See `Cutter`: a step is of one bucket already."""
+        return by_steps(cut)
 
     @property
     def identity(self) -> dict[str, str]:
@@ -109,6 +121,10 @@ class BucketCutter:
     def tokens(self, samples: Integers) -> tuple[float, float]:
         """See `Cutter`: what a bucket pads or crops is not known here."""
         return self.cost(samples), self.cost(samples)
+
+    def excess(self, samples: Integers) -> float:
+        """See `Cutter`: samples too many, or buckets beside the first."""
+        return max(0.0, float(samples.size - self.batch_size), float(np.ptp(self.bucket_of[samples]) > 0))
 
     def at_least(self, samples: Integers) -> int:
         """See `Cutter`: each bucket its own."""

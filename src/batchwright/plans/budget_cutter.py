@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.cuts import cut_longest, cut_several
-from .cut import Cut, falling_ranks, sorted_places, split_to, spread
+from ..kernels.level import raise_to_dearest
+from ..lengths.partition import partition
+from .cut import Cut, by_steps, falling_ranks, like_ranks, mixed_places, sorted_places, split_to, spread
+from .level import LEVEL, dealt_anew
 
 __all__ = ["BudgetCutter"]
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
+
+_FEW = 32  # samples: one more or less is 3 % of a micro-batch's cost
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,7 @@ class BudgetCutter:
         padded: for each budget, whether a micro-batch costs longest x count, or the sum.
         most_samples: in one micro-batch.
         count_multiple: counts of this and more are a multiple of it.
+        rounded: whether shapes are to be few, and so stay as they were cut.
         lengths: float64 (samples,), what is padded, for reports.
         identity: see `Cutter`.
     """
@@ -36,6 +42,7 @@ class BudgetCutter:
     padded: NDArray[np.bool_]
     most_samples: int
     count_multiple: int
+    rounded: bool
     lengths: Floats
     identity: dict[str, str]
     ranks: Integers = field(init=False, repr=False)
@@ -50,20 +57,56 @@ class BudgetCutter:
         return self.budgets.size == 1
 
     @property
-    def monotone(self) -> bool:
+    def alike(self) -> Integers:
         """See `Cutter`."""
-        return self.budgets.size == 1 and bool(self.padded[0]) and self.count_multiple == 1
+        return self.ranks if self.settled else like_ranks(self.costs)
+
+    def over_layers(self, falling: Integers, windows: int) -> BudgetCutter:
+        """See `Cutter`."""
+        dearest = np.maximum.reduceat(self.costs[falling], np.arange(0, falling.size, windows), axis=0)
+        return replace(self, costs=dearest, lengths=dearest[:, 0])
 
     def cut(self, samples: Integers, batches: int, multiple: int) -> Cut:
         """See `Cutter`: the budget is lowered until `batches` micro-batches are needed, then the dearest are split."""
-        places = sorted_places(self.ranks[samples])
+        places = (sorted_places if self.settled else mixed_places)(self.ranks[samples])
         costs = self.costs[samples[places]]
         cut_at = self._cutting(costs)
         offsets = cut_at(0, 1.0)
         if offsets.size - 1 < batches:
-            offsets = spread(batches, cut_at)
+            long = self._long(offsets)
+            begin = int(offsets[long])
+            shared = begin + spread(batches - long, lambda first, share: cut_at(begin + first, share))
+            offsets = np.concatenate([offsets[:long], shared])
         cut = Cut(places, offsets, self._costs(costs, offsets))
         return split_to(cut, batches, samples, self)
+
+    def levelled(self, samples: Integers, cut: Cut, multiple: int) -> Cut:
+        """See `Cutter`.
+
+        Where padding counts, a micro-batch cheaper than the dearest of its step swaps in one longer sample: what it then
+        pads is less than what its rank would have waited. Where sums count, the samples of a step are dealt anew.
+        Micro-batches of rounded shapes stay, and so do those of several budgets.
+        """
+        if not self.settled or self.rounded:
+            return by_steps(cut)
+        if not self.padded[0]:
+            return dealt_anew(cut, multiple, lambda members: self._dealt(samples, members, multiple))
+        # Where even the longest sample would not lift a micro-batch to the dearest, it is for steps of its own.
+        stuck = np.diff(cut.offsets) * self.costs[samples, 0].max() < LEVEL * cut.costs.max()
+        steps = cut.chosen(np.lexsort((-cut.costs, stuck)))
+        members = steps.members.copy()
+        falling = sorted_places(self.ranks[samples[members]])
+        column = self.costs[samples[members], 0]
+        costs = raise_to_dearest(column, members, steps.offsets, falling, multiple, float(self.budgets[0]), LEVEL)
+        return Cut(members, steps.offsets, costs, stepped=True)
+
+    def _dealt(self, samples: Integers, members: Integers, multiple: int) -> tuple[list[Integers], Floats] | None:
+        """One step whose sums count, dealt anew; None where a limit is in the way."""
+        split = partition(self.costs[samples[members], 0], multiple)
+        sizes = [part.size for part in split.parts]
+        if split.costs.max() > self.budgets[0] or min(sizes) == 0 or max(sizes) > self.most_samples:
+            return None
+        return [members[part] for part in split.parts], split.costs
 
     def cost(self, samples: Integers) -> float:
         """See `Cutter`: the first budget's."""
@@ -73,6 +116,12 @@ class BudgetCutter:
         """See `Cutter`."""
         lengths = self.lengths[samples]
         return float(lengths.sum()), float(lengths.max() * lengths.size if self.padded[0] else lengths.sum())
+
+    def excess(self, samples: Integers) -> float:
+        """See `Cutter`: the largest share over a budget, or the samples too many."""
+        costs = self.costs[samples]
+        totals = np.where(self.padded, costs.max(axis=0) * samples.size, costs.sum(axis=0))
+        return max(0.0, float((totals / self.budgets).max()) - 1, float(samples.size - self.most_samples))
 
     def at_least(self, samples: Integers) -> int:
         """See `Cutter`: what cutting longest first needs where padding counts, the mean load where it does not."""
@@ -89,6 +138,16 @@ class BudgetCutter:
         """See `Cutter`: in the middle, the longer half first."""
         falling = np.argsort(self.ranks[samples], kind="stable")
         return falling[: samples.size // 2], falling[samples.size // 2 :]
+
+    def _long(self, offsets: Integers) -> int:
+        """How many of the first micro-batches stay at the whole budget where there is room for more of them.
+
+        One of few long samples would lose a large share of its cost with one of them, and no step would be level.
+        """
+        if not (self.settled and self.padded[0]):
+            return 0
+        long = int((np.diff(offsets) < _FEW).argmin())
+        return long if long <= len(offsets) // 2 else 0
 
     def _cutting(self, costs: Floats) -> Callable[[int, float], Integers]:
         """Offsets from a sample on at a share of the budgets."""

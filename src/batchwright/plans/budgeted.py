@@ -113,6 +113,7 @@ def budgeted(
         np.array(pads, bool),
         max_samples or over.size,
         round_count,
+        round_count > 1 or not (isinstance(menu, int) and menu == 1),
         shown,
         identity,
     )

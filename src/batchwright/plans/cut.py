@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +15,19 @@ from ..errors import Infeasible
 from ..kernels.cuts import keyed_order
 from ..kernels.packing import group_by_length
 
-__all__ = ["Cut", "Cutter", "arranged", "digest", "falling_ranks", "sorted_places", "split_to", "spread"]
+__all__ = [
+    "Cut",
+    "Cutter",
+    "arranged",
+    "by_steps",
+    "digest",
+    "falling_ranks",
+    "like_ranks",
+    "mixed_places",
+    "sorted_places",
+    "split_to",
+    "spread",
+]
 
 Integers = NDArray[np.int64]
 
@@ -72,8 +84,8 @@ class Cutter(Protocol):
         ...
 
     @property
-    def monotone(self) -> bool:
-        """Whether what holds some samples also holds as many that are no longer, one by one."""
+    def alike(self) -> Integers:
+        """The place of every sample when like ones stand together, the dearest first, int64; equal ones share one."""
         ...
 
     @property
@@ -88,12 +100,30 @@ class Cutter(Protocol):
         """
         ...
 
+    def over_layers(self, falling: Integers, windows: int) -> Cutter | None:
+        """The same limits over items each as dear, in all that counts, as the dearest of `windows` neighbours of `falling`.
+
+        What holds these items holds one sample of each layer. None where that is not so.
+        """
+        ...
+
+    def levelled(self, samples: Integers, cut: Cut, multiple: int) -> Cut:
+        """The same samples in as many micro-batches, step by step, so that those of a step cost nearly the same.
+
+        No step's dearest micro-batch gets dearer.
+        """
+        ...
+
     def cost(self, samples: Integers) -> float:
         """What one micro-batch of these samples costs."""
         ...
 
     def tokens(self, samples: Integers) -> tuple[float, float]:
         """The tokens in one micro-batch of these samples, and the tokens with what pads it."""
+        ...
+
+    def excess(self, samples: Integers) -> float:
+        """How far one micro-batch of these samples is over its limits; 0 where none is broken."""
         ...
 
     def at_least(self, samples: Integers) -> int:
@@ -168,15 +198,22 @@ def split_to(cut: Cut, batches: int, samples: Integers, cutter: Cutter) -> Cut:
 
 
 def arranged(cut: Cut, multiple: int, key: int) -> Cut:
-    """Micro-batches of like cost in runs of `multiple`, the runs and the places within each shuffled by `key`.
+    """Micro-batches in runs of `multiple`, the runs and the places within each shuffled by `key`.
 
-    A run is a step: its ranks carry near-equal cost, and steps of any cost come at any time.
+    A run is a step: where the micro-batches stood step by step its ranks carry near-equal cost, and steps of any cost come
+    at any time.
     """
-    falling = np.arange(len(cut)) if cut.stepped else np.argsort(-cut.costs, kind="stable")
-    runs = falling[: len(cut) // multiple * multiple].reshape(-1, multiple)
+    runs = np.arange(len(cut) // multiple * multiple).reshape(-1, multiple)
     word = np.uint64(key)
     within = np.stack([run[keyed_order(multiple, word + np.uint64(1 + place))] for place, run in enumerate(runs)])
     return cut.chosen(within[keyed_order(len(runs), word)].reshape(-1))
+
+
+def by_steps(cut: Cut) -> Cut:
+    """Micro-batches by falling cost, so that neighbours are steps; those that stand step by step already stay."""
+    if cut.stepped:
+        return cut
+    return replace(cut.chosen(np.argsort(-cut.costs, kind="stable")), stepped=True)
 
 
 def digest(column: np.ndarray) -> str:
@@ -188,6 +225,39 @@ def falling_ranks(keys: np.ndarray) -> Integers:
     """The place of each key among the distinct keys, the largest 0."""
     distinct, ranks = np.unique(keys, return_inverse=True)
     return distinct.size - 1 - ranks.astype(np.int64)
+
+
+def like_ranks(table: np.ndarray) -> Integers:
+    """The place of each row (samples, kinds) when rows that are alike in all kinds stand together; equal rows share one.
+
+    Strata of the first kind, within them strata of the next, and so on, falling by the last kind; every other stratum
+    rises, so that neighbours are alike across strata too.
+    """
+    count, kinds = table.shape
+    if kinds == 1:
+        return falling_ranks(table[:, 0])
+    strata = max(1, round((count / 16) ** (1 / kinds)))
+    keys = []
+    for kind in range(kinds - 1):
+        ranks = falling_ranks(table[:, kind])
+        keys.append((np.bincount(ranks).cumsum()[ranks] - 1) * strata // count)
+    rising = sum(keys) % 2 == 1
+    last = np.where(rising, table[:, -1], -table[:, -1])
+    order = np.lexsort((*table.T, last, *reversed(keys)))
+    changed = np.any(np.diff(table[order], axis=0, prepend=table[order[:1]]) != 0, axis=1)
+    places = np.empty(count, np.int64)
+    places[order] = changed.cumsum()
+    return places
+
+
+def mixed_places(ranks: Integers) -> Integers:
+    """A sort with equal ones in an order of chance, the same for as many.
+
+    Where costs are of several kinds, those high in one kind then stand among those high in another, and fill a limit
+    together.
+    """
+    mixed = keyed_order(ranks.size, np.uint64(ranks.size))
+    return mixed[sorted_places(ranks[mixed])]
 
 
 def sorted_places(ranks: Integers) -> Integers:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +12,7 @@ from .. import columns
 from ..errors import Infeasible
 from ..kernels.cuts import cut_longest
 from .admission import Admission
-from .cut import Cut, Integers, digest, falling_ranks, sorted_places, spread
+from .cut import Cut, Integers, by_steps, digest, falling_ranks, sorted_places, spread
 from .fixed import FixedPlan
 from .lengthwise import LengthPlan
 from .source import source_of
@@ -65,7 +65,20 @@ class GroupCutter:
     def __post_init__(self) -> None:
         object.__setattr__(self, "ranks", falling_ranks(self.lengths))
 
-    settled = monotone = True
+    settled = True
+
+    @property
+    def alike(self) -> Integers:
+        """See `Cutter`."""
+        return self.ranks
+
+    def over_layers(self, falling: Integers, windows: int) -> GroupCutter:
+        """See `Cutter`."""
+        return replace(self, lengths=self.lengths[falling[::windows]])
+
+    def levelled(self, samples: Integers, cut: Cut, multiple: int) -> Cut:
+        """See `Cutter`: sizes are given, and samples of like length stay together."""
+        return by_steps(cut)
 
     @property
     def identity(self) -> dict[str, str]:
@@ -113,6 +126,10 @@ class GroupCutter:
         """See `Cutter`."""
         lengths = self.lengths[samples]
         return float(lengths.sum()), float(lengths.max() * lengths.size)
+
+    def excess(self, samples: Integers) -> float:
+        """See `Cutter`: samples too many; with `level` it is the step that has its number."""
+        return 0.0 if self.level else max(0.0, float(samples.size - self.batch_size))
 
     def at_least(self, samples: Integers) -> int:
         """See `Cutter`."""

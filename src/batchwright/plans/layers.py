@@ -26,7 +26,7 @@ class Layers:
 
     Args:
         falling: the items, longest first, those of one length in an order that depends on the seed.
-        starts: where each length begins in `falling`, and the end.
+        starts: where each run of like items begins in `falling`, and the end.
         seed: of everything random.
     """
 
@@ -46,7 +46,3 @@ class Layers:
         """The items of one of `windows` windows of an epoch, longest first."""
         key = child_key(child_key(self.seed, PURPOSE.LAYERS), 1 + epoch)
         return one_of_each_layer(self.falling, self.starts, windows, window, np.uint64(key))
-
-    def firsts(self, windows: int) -> Integers:
-        """The longest item of every layer: no window has a longer one in its place."""
-        return self.falling[::windows]

@@ -1,4 +1,4 @@
-"""What a plan that cuts by cost does, measured on its first window."""
+"""What a plan that cuts by cost does, measured on its first epoch."""
 
 from __future__ import annotations
 
@@ -7,26 +7,33 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .lengthwise import Windows
+
 if TYPE_CHECKING:
     from .lengthwise import LengthPlan
+
+_MEASURED = 1 << 18  # samples, after which no further window is measured
 
 __all__ = ["LengthSummary", "summarise"]
 
 
 @dataclass(frozen=True)
 class LengthSummary:
-    """A plan in numbers, those after `epoch_batches` measured on the first window of epoch 0; `print` it.
+    """A plan in numbers, those after `measured` from that many windows of epoch 0; `print` it.
 
     Attributes:
         multiple: micro-batches in a step.
         epoch_batches: micro-batches in every epoch.
         windows: windows in every epoch.
+        measured: windows measured: all, or as many as hold a quarter of a million samples.
         batch_sizes: the smallest and the largest micro-batch, in samples.
         padding: the share of what is computed that is no token.
         at_least: micro-batches that any plan of the same limit needs for these samples, proven.
         batches: micro-batches there are.
         step_balance: the dearest micro-batch of a step over the mean of the step, as the mean over all steps; 1 is perfect.
-        composition: how far the count of any group in a micro-batch is from its share of the window, in samples, at worst.
+        worst_step: the same of the worst step.
+        composition: how far the count of any group in a micro-batch is from its share of the window, in samples, at
+            worst.
         too_long: the policy for samples over the limit.
         too_long_count: how many samples that concerns.
     """
@@ -34,11 +41,13 @@ class LengthSummary:
     multiple: int
     epoch_batches: int
     windows: int
+    measured: int
     batch_sizes: tuple[int, int]
     padding: float
     at_least: int
     batches: int
     step_balance: float
+    worst_step: float
     composition: float
     too_long: str
     too_long_count: int
@@ -51,9 +60,10 @@ class LengthSummary:
     def __str__(self) -> str:
         lines = [
             f"{self.epoch_batches} micro-batches an epoch in {self.windows} windows, steps of {self.multiple}",
-            f"first window: {self.batches} micro-batches of {self.batch_sizes[0]} to {self.batch_sizes[1]} samples, "
+            f"{self.measured} windows: {self.batches} micro-batches of {self.batch_sizes[0]} to {self.batch_sizes[1]} "
+            "samples, "
             f"{self.padding:.3%} padding, {self.gap:.2%} above the bound of {self.at_least}",
-            f"steps: the dearest micro-batch costs {self.step_balance:.5f} of the mean",
+            f"steps: the dearest micro-batch costs {self.step_balance:.5f} of the mean, {self.worst_step:.5f} at worst",
             f"groups: within {self.composition:.1f} samples of their share of the window",
         ]
         if self.too_long_count:
@@ -64,29 +74,56 @@ class LengthSummary:
 def summarise(plan: LengthPlan, multiple: int) -> LengthSummary:
     """The summary of a plan."""
     layout, cutter = plan.layout(multiple), plan.cutter
-    items, cut = plan.arranged_window(0, 0, layout)
-    batches = [items[cut.batch(number)] for number in range(len(cut))]
-    tokens = np.array([cutter.tokens(batch) for batch in batches]).sum(axis=0)
-    steps = cut.costs.reshape(-1, multiple)
+    windows = Windows(plan, 0, layout)
+    measured, sizes, costs = [], [], []
+    tokens, composition = np.zeros(2), 0.0
+    for number in range(layout.windows):
+        items, cut = windows.window(number)
+        measured.append(items)
+        sizes.append(np.diff(cut.offsets))
+        costs.append(cut.costs)
+        tokens += np.sum([cutter.tokens(items[cut.batch(batch)]) for batch in range(len(cut))], axis=0)
+        if plan.admission.pieces is None and plan.admission.bundles is None:
+            composition = max(composition, _farthest(plan.groups.group_of(items[cut.members]), sizes[-1]))
+        if sum(map(len, measured)) >= _MEASURED:
+            break
+    batch_sizes = np.concatenate(sizes)
+    steps = np.concatenate(costs).reshape(-1, multiple)
     busy = steps[steps.mean(axis=1) > 0]
-    composition = 0.0
-    if plan.admission.pieces is None and plan.groups.group_count <= len(items):
-        groups = plan.groups.group_of(items)
-        share = np.bincount(groups, minlength=plan.groups.group_count) / items.size
-        for number in range(len(cut)):
-            held = np.bincount(groups[cut.batch(number)], minlength=share.size)
-            composition = max(composition, float(np.abs(held - share * held.sum()).max()))
-    sizes = np.diff(cut.offsets)
+    balance = busy.max(axis=1) / busy.mean(axis=1) if len(busy) else np.ones(1)
     return LengthSummary(
         multiple,
         layout.length,
         layout.windows,
-        (int(sizes.min()), int(sizes.max())),
+        len(measured),
+        (int(batch_sizes.min()), int(batch_sizes.max())),
         float(1 - tokens[0] / tokens[1]) if tokens[1] else 0.0,
-        cutter.at_least(items),
-        len(cut),
-        float((busy.max(axis=1) / busy.mean(axis=1)).mean()) if len(busy) else 1.0,
+        cutter.at_least(np.concatenate(measured)),
+        batch_sizes.size,
+        float(balance.mean()),
+        float(balance.max()),
         composition,
         plan.admission.too_long,
         plan.admission.too_long_count,
     )
+
+
+def _farthest(groups: np.ndarray, sizes: np.ndarray) -> float:
+    """How far the count of any group in a micro-batch is from its share of the window, in samples.
+
+    `groups` are those of the samples, micro-batch by micro-batch; memory is that of the samples, however many groups.
+    """
+    batch_of = np.repeat(np.arange(sizes.size), sizes)
+    distinct, group = np.unique(groups, return_inverse=True)
+    share = np.bincount(group) / groups.size
+    cells, held = np.unique(batch_of * distinct.size + group, return_counts=True)
+    batch, of = np.divmod(cells, distinct.size)
+    farthest = float(np.abs(held - share[of] * sizes[batch]).max())
+    whole = np.arange(sizes.size)  # micro-batches that hold all of the most common groups so far
+    for common in np.argsort(-share, kind="stable"):
+        holds = np.isin(whole * distinct.size + common, cells)
+        farthest = max(farthest, float((share[common] * sizes[whole[~holds]]).max(initial=0)))
+        whole = whole[holds]
+        if not whole.size:
+            break
+    return farthest

@@ -22,6 +22,7 @@ from .refit import Remainder, decoded, encoded
 from .windows import Layout, Window, in_layers, in_stretches, spread_of_whole, whole
 
 if TYPE_CHECKING:
+    from ..audit import Audit
     from ..groups import Groups
     from ..sampler import BatchSampler, Fetch
     from .length_summary import LengthSummary
@@ -68,7 +69,8 @@ class LengthPlan:
         if window != "epoch" and window < 1:
             raise Infeasible(f"window is {window} micro-batches", 'pass 1 or more, or "epoch"')
         items = admission.items(np.arange(epoch_samples)) if epoch_samples is not None else None
-        self.layers = None if items is None or not cutter.monotone else Layers.of(items, cutter.ranks, seed)
+        layered = items is not None and cutter.over_layers(items[:1], 1) is not None
+        self.layers = Layers.of(items, cutter.alike, seed) if items is not None and layered else None
         self._same_samples = epoch_samples is not None
         self._layouts: dict[int, Layout] = {}
         self.layout(1)  # what cannot be delivered at all is refused now
@@ -113,15 +115,17 @@ class LengthPlan:
             items = self.admission.items(self.source.order.take(first, first + count))
             return len(self.cutter.cut(items, 0, multiple)) if items.size else 0
 
+        settled = self._same_samples and self.cutter.settled
         found: Layout | None = None
         if self.window != "epoch":
             if self.layers is not None:
                 found = in_layers(self.layers, self.cutter, window=self.window, multiple=multiple)
             else:
                 found = in_stretches(needed, epoch_samples=self.epoch_samples, window=self.window, multiple=multiple)
+        if found is None and self.layers is not None and not settled:
+            found = in_layers(self.layers, self.cutter, window="epoch", multiple=multiple)
         if found is not None:
             return found
-        settled = self._same_samples and self.cutter.settled
         room = 0.0 if settled else spread_of_whole(needed, self.epoch_samples)
         items = self.admission.items(self.source.order.take(0, self.epoch_samples)).size
         return whole(self.epoch_samples, items, needed(0, self.epoch_samples), room, multiple)
@@ -195,10 +199,16 @@ class LengthPlan:
         return self.source.weights(indices, epoch=epoch)
 
     def summary(self, multiple: int = 1) -> LengthSummary:
-        """What the first window of the plan does, measured: cost, padding, balance, composition, the proven bound."""
+        """What the plan does, measured on its first epoch: cost, padding, balance, composition, the proven bound."""
         from .length_summary import summarise
 
         return summarise(self, multiple)
+
+    def audit(self, *, multiple: int = 1, epochs: int = 1, first: int = 0) -> Audit:
+        """Measure guarantees G1, G4, G8, balance and padding on what the plan yields; see `audit.audit_lengths`."""
+        from ..audit import audit_lengths
+
+        return audit_lengths(self, multiple=multiple, epochs=epochs, first=first)
 
     def sampler(
         self,
@@ -263,37 +273,42 @@ class Windows(Sequence[Integers]):
         if window not in self._ready:
             if len(self._ready) == _WINDOWS_KEPT:
                 self._ready.popitem(last=False)
-            self._ready[window] = self._window(window)
+            plan, layout = self._plan, self._layout
+            items, cut = self._fitted(window)
+            if layout.multiple > 1:
+                cut = plan.cutter.levelled(items, cut, layout.multiple)
+            self._ready[window] = items, arranged(cut, layout.multiple, plan.key(self._epoch, window))
         return self._ready[window]
 
-    def _window(self, window: int) -> tuple[Integers, Cut]:
+    def _fitted(self, window: int) -> tuple[Integers, Cut]:
+        """The items of a window and as many micro-batches as it has; the last takes over what others cannot hold."""
         plan, layout = self._plan, self._layout
         items, cut = plan.planned(self._epoch, window, layout)
-        wanted = layout.batches
+        if layout.firsts is not None:  # no window of layers needs more than it has
+            return items, cut
         if window < layout.windows - 1:
             self._over[window] = []
-            if len(cut) > wanted:
+            if len(cut) > layout.batches:
                 mixed = keyed_order(len(cut), np.uint64(plan.key(self._epoch, window)))
-                over = cut.chosen(mixed[wanted:])
+                over = cut.chosen(mixed[layout.batches :])
                 self._over[window] = [items[over.batch(number)] for number in range(len(over))]
-                cut = cut.chosen(np.sort(mixed[:wanted]))
-        else:
-            over_all = [batch for earlier in range(window) for batch in self._left_over(earlier)]
-            wanted = layout.last_batches
-            if over_all:
-                items = np.concatenate([items, *over_all])
-                cut = plan.cutter.cut(items, wanted, layout.multiple)
-            if len(cut) > wanted:
-                raise Infeasible(
-                    f"epoch {self._epoch} needs {len(cut) - wanted} micro-batches more than the {len(self)} "
-                    "every epoch has: its samples cost far more than those the plan was laid out with",
-                    'pass a larger window, or "epoch"',
-                )
-        return items, arranged(cut, layout.multiple, plan.key(self._epoch, window))
+                cut = cut.chosen(np.sort(mixed[: layout.batches]))
+            return items, cut
+        over_all = [batch for earlier in range(window) for batch in self._left_over(earlier)]
+        if over_all:
+            items = np.concatenate([items, *over_all])
+            cut = plan.cutter.cut(items, layout.last_batches, layout.multiple)
+        if len(cut) > layout.last_batches:
+            raise Infeasible(
+                f"epoch {self._epoch} needs {len(cut) - layout.last_batches} micro-batches more than the {len(self)} "
+                "every epoch has: its samples cost far more than those the plan was laid out with",
+                'pass a larger window, or "epoch"',
+            )
+        return items, cut
 
     def _left_over(self, window: int) -> list[Integers]:
         if window not in self._over:
-            self._window(window)
+            self._fitted(window)
         return self._over[window]
 
 

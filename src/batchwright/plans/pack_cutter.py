@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,9 @@ from ..kernels.packing import best_fit_decreasing, best_fit_vectors
 from ..kernels.partition import longest_first
 from ..lengths.bounds import packs_at_least
 from ..lengths.packing import Packing, Solver, pack
-from .cut import Cut, Integers, falling_ranks, split_to
+from ..lengths.partition import partition
+from .cut import Cut, Integers, by_steps, falling_ranks, like_ranks, mixed_places, split_to
+from .level import dealt_anew
 
 __all__ = ["PackCutter"]
 
@@ -50,9 +52,14 @@ class PackCutter:
         return self.capacities.size == 1
 
     @property
-    def monotone(self) -> bool:
+    def alike(self) -> Integers:
         """See `Cutter`."""
-        return self.capacities.size == 1
+        return self.ranks if self.settled else like_ranks(self.lengths)
+
+    def over_layers(self, falling: Integers, windows: int) -> PackCutter:
+        """See `Cutter`."""
+        longest = np.maximum.reduceat(self.lengths[falling], np.arange(0, falling.size, windows), axis=0)
+        return replace(self, lengths=longest, costs=longest[:, 0].astype(np.float64))
 
     def cut(self, samples: Integers, batches: int, multiple: int) -> Cut:
         """See `Cutter`: packs are filled less where there may be more of them."""
@@ -70,6 +77,27 @@ class PackCutter:
         totals = np.bincount(batch_of, weights=costs, minlength=wanted).astype(np.float64)
         return split_to(Cut(members, offsets, totals), batches, samples, self)
 
+    def levelled(self, samples: Integers, cut: Cut, multiple: int) -> Cut:
+        """See `Cutter`: the samples of a step are dealt to packs of like length, the packs to micro-batches of like cost."""
+        if self.capacities.size > 1:
+            return by_steps(cut)
+        return dealt_anew(cut, multiple, lambda members: self._dealt(samples[members], members, multiple))
+
+    def _dealt(self, samples: Integers, members: Integers, multiple: int) -> tuple[list[Integers], Floats] | None:
+        """One step dealt anew; None where a limit is in the way."""
+        split = partition(self.lengths[samples, 0], multiple * self.packs)
+        packs = [part for part in split.parts if part.size]
+        if split.costs.max() > self.capacities[0] or max(part.size for part in packs) > self.max_per_pack:
+            return None
+        costs = np.array([self.costs[samples[part]].sum() for part in packs])
+        falling = np.argsort(-costs, kind="stable")
+        batch_of = longest_first(costs[falling], multiple, self.packs)
+        dealt = [[packs[pack] for pack in falling[batch_of == batch]] for batch in range(multiple)]
+        if not all(dealt):
+            return None
+        totals = np.bincount(batch_of, weights=costs[falling], minlength=multiple).astype(np.float64)
+        return [members[np.concatenate(parts)] for parts in dealt], totals
+
     def cost(self, samples: Integers) -> float:
         """See `Cutter`: the sum."""
         return float(self.costs[samples].sum())
@@ -78,6 +106,11 @@ class PackCutter:
         """See `Cutter`: what pads is what the packs leave empty."""
         packs = self.pack_offsets(samples).size - 1
         return float(self.lengths[samples, 0].sum()), float(packs * self.capacities[0])
+
+    def excess(self, samples: Integers) -> float:
+        """See `Cutter`: packs too many, where each takes what fits, or the largest share over a capacity."""
+        alone = float((self.lengths[samples] / self.capacities).max()) - 1
+        return max(0.0, alone, float(self.pack_offsets(samples).size - 1 - self.packs))
 
     def at_least(self, samples: Integers) -> int:
         """See `Cutter`."""
@@ -114,8 +147,7 @@ class PackCutter:
         """The samples in packs; where `allowed` is more than needed, filled as little as that allows."""
         lengths = self.lengths[samples]
         if self.capacities.size > 1:
-            shares = (lengths / self.capacities).max(axis=1, initial=0)
-            falling = np.argsort(-shares, kind="stable")
+            falling = mixed_places(self.ranks[samples])
             pack_of, held = best_fit_vectors(
                 lengths[falling].astype(np.float64), self.capacities.astype(np.float64), self.max_per_pack
             )

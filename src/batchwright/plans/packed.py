@@ -40,13 +40,7 @@ class PackedPlan(LengthPlan):
             [[0, 2], [1, 3, 4]]
         """
         samples = np.asarray(batch, np.int64)
-        items, first = samples, np.arange(samples.size + 1)
-        if self.admission.bundles is not None:
-            offsets, members = self.admission.bundles
-            of_sample = np.empty(members.size, np.int64)
-            of_sample[members] = np.repeat(np.arange(offsets.size - 1), np.diff(offsets))
-            begins = np.flatnonzero(np.diff(of_sample[samples], prepend=-1))
-            items, first = of_sample[samples[begins]], np.append(begins, samples.size)
+        items, first = self.admission.taken(samples)
         assert isinstance(self.cutter, PackCutter)
         return np.split(samples, first[self.cutter.pack_offsets(items)[1:-1]])
 

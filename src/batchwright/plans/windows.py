@@ -81,20 +81,22 @@ def whole(places: int, items: int, needed: int, room: float, multiple: int) -> L
     return Layout(1, batches, batches, multiple, places, places)
 
 
-def in_layers(layers: Layers, cutter: Cutter, *, window: int, multiple: int) -> Layout | None:
+def in_layers(layers: Layers, cutter: Cutter, *, window: Window, multiple: int) -> Layout | None:
     """Windows made of layers, about `window` micro-batches each; None where an epoch is hardly two.
 
-    The number of micro-batches is that of the firsts of all layers, so no window needs more. Windows may be half as long
+    The number of micro-batches is that of the dearest of all layers, so no window needs more. Windows may be half as long
     again, where that makes the epoch shorter.
     """
     items = layers.falling.size
     total = len(cutter.cut(layers.falling, 0, multiple))
-    asked = total / _whole_steps(window, multiple)
+    asked = 1.0 if window == "epoch" else total / _whole_steps(window, multiple)
     best: Layout | None = None
     for windows in sorted({math.floor(asked / (1 + step / _TRIED)) for step in range(_TRIED // 2 + 1)}, reverse=True):
-        if windows < 2:
+        if windows < 1 or (windows == 1) != (window == "epoch"):
             continue
-        cut = cutter.cut(layers.firsts(windows), 0, multiple)
+        dearest = cutter.over_layers(layers.falling, windows)
+        assert dearest is not None  # else there were no layers
+        cut = dearest.cut(np.arange(-(-items // windows)), 0, multiple)
         batches = _whole_steps(len(cut), multiple)
         if items // windows >= batches and (best is None or windows * batches < best.length):
             best = Layout(windows, batches, batches, multiple, 0, 0, firsts=cut)

@@ -1,0 +1,69 @@
+"""Bring the padded costs of a step's micro-batches together without a micro-batch more."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .compile import kernel
+
+__all__ = ["raise_to_dearest"]
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+_LOOKED_AT = 64  # samples of fitting cost that may all be taken already before a micro-batch is left as it is
+
+
+@kernel("float64[:](float64[:], int64[:], int64[:], int64[:], int64, float64, float64)")
+def raise_to_dearest(
+    costs: Floats, members: Integers, offsets: Integers, falling: Integers, multiple: int, budget: float, enough: float
+) -> Floats:
+    """Swap a dearer sample into every micro-batch that costs less than `enough` of the dearest of its step.
+
+    A micro-batch costs its dearest sample times its count. `falling` are the places of `members` by falling `costs`; both
+    arrays are rewritten in place. The sample swapped in comes from a micro-batch that has a dearer one and so costs what
+    it did; the one swapped out is the micro-batch's former dearest. Nothing gets dearer than the dearest of its step.
+    Returns what each micro-batch then costs.
+    """
+    batches = offsets.size - 1
+    at_first = costs[falling]
+    batch_of = np.empty(members.size, np.int64)
+    taken = np.zeros(members.size, np.bool_)  # decides what a micro-batch costs, or has moved
+    dearest_at = np.empty(batches, np.int64)
+    total = np.empty(batches)
+    for batch in range(batches):
+        place = offsets[batch]
+        for other in range(offsets[batch], offsets[batch + 1]):
+            batch_of[other] = batch
+            if costs[other] > costs[place]:
+                place = other
+        dearest_at[batch] = place
+        taken[place] = True
+        total[batch] = costs[place] * (offsets[batch + 1] - offsets[batch])
+    for first in range(0, batches - multiple + 1, multiple):
+        limit = min(total[first : first + multiple].max(), budget)
+        for batch in range(first, first + multiple):
+            count = offsets[batch + 1] - offsets[batch]
+            if total[batch] >= enough * limit:
+                continue
+            low, high = 0, falling.size
+            while low < high:
+                middle = (low + high) // 2
+                if at_first[middle] * count <= limit:
+                    high = middle
+                else:
+                    low = middle + 1
+            for rank in range(low, min(low + _LOOKED_AT, falling.size)):
+                place = falling[rank]
+                if at_first[rank] * count <= total[batch]:
+                    break
+                if taken[place] or batch_of[place] == batch:
+                    continue
+                own = dearest_at[batch]
+                members[own], members[place] = members[place], members[own]
+                costs[own], costs[place] = costs[place], costs[own]
+                taken[place] = True
+                total[batch] = costs[own] * count
+                break
+    return total

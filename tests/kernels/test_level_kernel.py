@@ -1,0 +1,61 @@
+"""Raising cheap micro-batches against slow obvious lines, and the laws of it."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchwright.kernels.level import raise_to_dearest
+
+
+@st.composite
+def cuts(draw):
+    multiple = draw(st.integers(1, 4))
+    sizes = draw(st.lists(st.integers(1, 6), min_size=multiple, max_size=24))
+    sizes = sizes[: len(sizes) // multiple * multiple]
+    costs = draw(st.lists(st.integers(0, 30), min_size=sum(sizes), max_size=sum(sizes)))
+    return multiple, np.concatenate([[0], np.cumsum(sizes)]), np.array(costs, float)
+
+
+def oracle(costs, offsets, multiple, budget, enough):
+    """The members of every micro-batch; lists, and a look at every sample."""
+    spans = [range(a, b) for a, b in pairwise(offsets.tolist())]
+    at, cost = list(range(len(costs))), dict(enumerate(costs))
+    heads = [max(span, key=lambda place: (costs[place], -place)) for span in spans]
+    taken = set(heads)
+    total = [costs[head] * len(span) for head, span in zip(heads, spans, strict=True)]
+    falling = sorted(range(len(costs)), key=lambda place: (-costs[place], place))
+    for batch, span in enumerate(spans):
+        step = batch // multiple * multiple
+        limit = min(max(total[step : step + multiple]), budget)
+        if total[batch] >= enough * limit:
+            continue
+        fits = [p for p in falling if total[batch] < costs[p] * len(span) <= limit]
+        for place in fits:
+            if place not in taken and place not in span:
+                own = heads[batch]
+                at[own], at[place] = at[place], at[own]
+                taken.add(place)
+                total[batch] = cost[place] * len(span)
+                break
+    return at, total
+
+
+@settings(max_examples=200)
+@given(cuts(), st.integers(20, 200), st.sampled_from([0.9, 0.9995, 1.0]))
+def test_matches_the_oracle(cut, budget, enough):
+    multiple, offsets, costs = cut
+    members, moved = np.arange(costs.size), costs.copy()
+    falling = np.lexsort((np.arange(costs.size), -costs))
+    total = raise_to_dearest(moved, members, offsets, falling, multiple, float(budget), enough)
+    at, expected = oracle(costs.tolist(), offsets, multiple, budget, enough)
+    assert members.tolist() == at
+    assert total.tolist() == expected
+    assert np.array_equal(moved, costs[members])
+    assert np.array_equal(np.maximum.reduceat(moved, offsets[:-1]) * np.diff(offsets), total)
+    before = np.maximum.reduceat(costs, offsets[:-1]) * np.diff(offsets)
+    assert (total >= before).all()
+    assert (total <= np.repeat(before.reshape(-1, multiple).max(axis=1), multiple)).all()
