@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 PIP = $(1)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo test test-long test-trainers test-versions check docs bench clean
+.SECONDARY:
 
 # torch comes first and alone, so that its pinned build is what everything after it finds installed
 define environment
@@ -51,15 +52,19 @@ check: $(VENV)/.test
 test-versions:
 	sh tests/versions.sh
 
-.venv-bench/.bench: pyproject.toml constraints.txt benchmarks/requirements.txt
-	$(call environment,.venv-bench)
-	$(call PIP,.venv-bench) --editable '.[cli]' --requirement benchmarks/requirements.txt
-	$(call PIP,.venv-bench) --no-deps --requirement benchmarks/requirements-alone.txt
+# one environment a benchmark, for peers that cannot live together; NAME=lengths ARGS=histogram.json for another
+bench: NAME := $(or $(NAME),balance)
+bench:
+	test -f .venv-bench-$(NAME)/.bench || $(MAKE) --no-print-directory .venv-bench-$(NAME)/.bench
+	.venv-bench-$(NAME)/bin/python benchmarks/$(NAME).py $(ARGS)
+
+.venv-bench-%/.bench: benchmarks/peers/%.txt
+	$(call environment,.venv-bench-$*)
+	$(call PIP,.venv-bench-$*) --editable '.[cli]' --requirement $<
+	if [ -f benchmarks/peers/$*-alone.txt ]; then \
+	    $(call PIP,.venv-bench-$*) --no-deps --requirement benchmarks/peers/$*-alone.txt; fi
 	@touch $@
 
-bench: .venv-bench/.bench
-	.venv-bench/bin/python benchmarks/balance.py
-
 clean:
-	rm -rf .venv .venv-bench .venv-versions-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-bench-* .venv-versions-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src -name '*.nb[ci]' -delete

@@ -217,7 +217,11 @@ def test_a_summary_tells_what_is_repeated_left_out_and_rounded():
     assert summary.groups[0].quota == pytest.approx(7)
     assert summary.groups[2].passes == pytest.approx(18)
     notes = " / ".join(summary.notes)
-    for told in ("an epoch draws 60 samples", "19 of 72 samples are in no group", "2 samples are in 1 groups without a share",
-                 "1 groups are smaller than a micro-batch's quota"):  # fmt: skip
+    for told in (
+        "an epoch draws 60 samples",
+        "19 of 72 samples are in no group",
+        "2 samples are in 1 groups without a share",
+        "1 groups are smaller than a micro-batch's quota",
+    ):
         assert told in notes
     assert "note:" in str(summary)

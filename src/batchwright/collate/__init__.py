@@ -8,10 +8,10 @@ from .collate import Collate
 from .fields import aside, opaque, ragged, scalar, stack
 from .identity import identified
 from .layout import Layout
-from .media import media
+from .media_field import media
 from .padding import Padding
 from .representations import Ragged
-from .resized import resized
+from .resized_field import resized
 from .sparse import block_diagonal
 from .values import Fill
 
