@@ -61,8 +61,8 @@ def test_a_plan_deals_the_recipe():
     assert counts.mean(axis=0) == pytest.approx(
         [20, 180 / 7, 10 + 1.1 * 30 / 7, 100 - 20 - 180 / 7 - 10 - 33 / 7], abs=0.01
     )
-    assert "25.7" not in plan.order.shares.identity
-    assert "0.257142857" in plan.order.shares.identity
+    assert "25.7" not in plan.order.shares.shown
+    assert "0.257142857" in plan.order.shares.shown
 
 
 @pytest.mark.parametrize(

@@ -215,13 +215,15 @@ class BatchSampler(torch.utils.data.BatchSampler):
             if self.plan is not plan:  # the shares were set: nothing of the old plan beyond here is used
                 plan = self.plan
                 micro_batches = plan.epoch_at(start).lists(consumed + rank, world_size)
-            fetched = list(islice(micro_batches, self.fetch))
-            if not fetched:
+            fetched = next(micro_batches, None)
+            if fetched is None:
                 return
+            if self.fetch > 1:
+                fetched = [*fetched, *chain.from_iterable(islice(micro_batches, self.fetch - 1))]
             consumed += world_size * self.fetch
             self._next = following
-            self._reached = start._replace(consumed=consumed)
-            yield fetched[0] if self.fetch == 1 else list(chain.from_iterable(fetched))
+            self._reached = Position(start.epoch, consumed, start.multiple, start.origin)
+            yield fetched
 
     @property
     def _stride(self) -> int:

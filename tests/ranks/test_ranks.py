@@ -50,7 +50,7 @@ def test_every_global_batch_is_balanced(world, accumulate):
     [
         ("seed", 2, "seed of the plan is 1 on process 0 and 2 on process 1"),
         ("batch_size", 5, "batch_size of the plan is 4 on process 0 and 5 on process 1"),
-        ("target", "natural", "of the plan is uniform() on process 0 and natural() on process 1"),
+        ("target", "natural", " as natural() on process 1"),
         ("labels", [0] * 59 + [1] * 41, "of the plan is "),
         ("accumulate", 2, "accumulate is 1 on process 0 and 2 on process 1"),
         ("fetch", 2, "fetch is 1 on process 0 and 2 on process 1"),

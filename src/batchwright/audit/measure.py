@@ -22,6 +22,7 @@ DRIFT_BOUND = 6
 WINDOW_BOUND = 3
 WINDOW_BOUND_ACROSS = 6
 _CHUNK_BATCHES = 256
+_MOST_SAMPLES = 1 << 28
 _WHOLE = 1e-6  # shares are kept to 2^-32 of a ticket; a quota this close to a whole number is one
 
 
@@ -30,9 +31,9 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
 
     - G1 size: how far a micro-batch's size is from batch_size.
     - G2 quota: how far a group's count lies outside floor..ceil of its quota, in tickets of `per_class` samples.
-    - G3 drift: the largest difference between what a group was given since micro-batch 0 and the sum of its quotas, in
-      tickets. The bound is 6 over the first million micro-batches and 1 more for every factor of ten beyond, for each
-      stretch of constant shares.
+    - G3 drift: the largest difference between what a group was given since the shares last changed (since micro-batch 0
+      where they never do) and the sum of its quotas, in tickets. The bound is 6 over the first million micro-batches
+      and 1 more for every factor of ten beyond.
     - G4 coverage: how far a sample's count lies outside floor..ceil of an even share of its group's draws; for an audit
       that begins inside a pass it may be one more. Of a source with an order of its own: how far from it.
     - G5 distinct: repeats within a micro-batch beyond those that a group smaller than its quota must make; a source with
@@ -57,6 +58,11 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
         return levels.audit(plan, batches=batches, first=first)
     if batches < 1 or first < 0:
         raise Infeasible(f"{batches} micro-batches from {first} on", "pass 1 or more, from 0 or later on")
+    if plan.groups.sample_count > _MOST_SAMPLES:
+        raise Infeasible(
+            f"an audit counts every sample, and there are {plan.groups.sample_count}, more than {_MOST_SAMPLES}",
+            "audit the same plan of fewer samples",
+        )
     sizes = plan.groups.sizes
     tickets, per_ticket, names = plan.order.tickets, plan.order.per_ticket, plan.groups.names
     size, quota, drift, coverage, distinct = (Worst() for _ in range(5))
@@ -68,11 +74,12 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
     drawn = np.zeros(plan.groups.group_count, np.int64)
     composed = list(plan.order.children)
     set_by_deck = dealt if plan.order.shares.limits is not None else None  # shares may differ from deck to deck
-    wanted = np.zeros(plan.groups.group_count)
-    if first:
-        wanted = set_by_deck.due(first) if set_by_deck else plan.prior_between(0, first) * first * tickets
-    deviation = before / per_ticket - wanted
-    last_round, last_epoch, per_batch, stretches = (-1, -1), -1, wanted, 1
+    wanted = np.zeros(plan.groups.group_count) if dealt is None else _due(plan, first)
+    deviation = since_change = before / per_ticket - wanted
+    if dealt is not None:
+        begun = dealt.stretch_of(first)
+        since_change = dealt.drawn(begun) / per_ticket - _due(plan, begun)
+    last_round, last_epoch, per_batch = (-1, -1), -1, wanted
     for chunk in range(first, first + batches, _CHUNK_BATCHES):
         drawn_samples = plan.order.batches(chunk, 1, min(_CHUNK_BATCHES, first + batches - chunk))
         for number, samples in enumerate(drawn_samples, chunk):
@@ -86,7 +93,7 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
             if here[0] != last_round[0]:
                 windows.restart(deviation)
                 per_batch = set_by_deck.quotas(number) if set_by_deck else per_batch
-                stretches = here[0] + 1
+                since_change = deviation if last_round[0] >= 0 else since_change
             elif here != last_round:
                 windows.turn()
             last_round = here
@@ -97,14 +104,14 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
             drawn += counts
             wanted = wanted + per_batch
             deviation = (before + drawn) / per_ticket - wanted
-            drift.offer_groups(np.abs(deviation), number, names)
+            drift.offer_groups(np.abs(deviation - since_change), number, names)
             windows.see(deviation, number)
             repeats = np.bincount(
                 plan.groups.group_of(_repeated(samples)), minlength=plan.groups.group_count
             ) - np.maximum(counts - sizes, 0)
             repeats[composed] = 0
             distinct.offer_groups(np.maximum(repeats, 0), number, names)
-            seen += np.bincount(samples, minlength=seen.size)
+            np.add.at(seen, samples, 1)
         if dealt is not None:
             group, excess = _uneven(plan, seen, drawn)
             coverage.offer(
@@ -121,13 +128,22 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
         beyond = max(0.0, math.log10((first + batches) / 1e6))
         findings += [
             Finding("G2 quota", 0, quota.value, quota.where),
-            Finding("G3 drift", stretches * (DRIFT_BOUND + beyond), drift.value, drift.where),
+            Finding("G3 drift", DRIFT_BOUND + beyond, drift.value, drift.where),
             Finding("G4 coverage", int(mid_pass), coverage.value, coverage.where),
             Finding("G5 distinct", 0, distinct.value, distinct.where),
             Finding("G6 window", WINDOW_BOUND, within.value, within.where),
             Finding("G6 across", WINDOW_BOUND_ACROSS, across.value, across.where),
         ]
     return Audit(first, batches, tuple(findings))
+
+
+def _due(plan: FixedPlan, batch: int) -> np.ndarray:
+    """The sum of every group's quotas before a micro-batch, in tickets."""
+    if not batch:
+        return np.zeros(plan.groups.group_count)
+    if plan.order.shares.limits is not None and plan.order.dealt is not None:  # shares that were set, deck by deck
+        return plan.order.dealt.due(batch)
+    return plan.prior_between(0, batch) * batch * plan.order.tickets
 
 
 class _Windows:

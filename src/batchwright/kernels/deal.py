@@ -303,8 +303,11 @@ def deal(
             for i in range(slots):
                 samples[row, places[i]] = drawn[i]
         else:
-            for i in range(slots):
-                samples[row, places[i // per_ticket] * per_ticket + i % per_ticket] = drawn[i]
+            done = 0
+            for i in range(tickets):
+                for at in range(places[i] * per_ticket, (places[i] + 1) * per_ticket):
+                    samples[row, at] = drawn[done]
+                    done += 1
 
 
 @kernel("void(int64, int64, uint64, uint64, int64[::1], int64[::1], int64[:, ::1], int64[::1], int64[::1])")

@@ -261,6 +261,10 @@ class Dealt:
         drawn = np.array(segment.drawn, np.int64)
         return Deck(segment.first, edges, drawn, self.seed, segment.number, self.tickets)
 
+    def stretch_of(self, batch: int) -> int:
+        """The first micro-batch of the stretch of constant shares that a micro-batch belongs to."""
+        return self._deck_at(batch)[0].first
+
     def round_of(self, batch: int) -> tuple[int, int]:
         """The deck and the round in it that a micro-batch belongs to."""
         deck, _ = self._deck_at(batch)

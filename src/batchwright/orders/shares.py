@@ -16,10 +16,12 @@ from ..kernels import apportion
 from ..targets import Target
 from ..targets.moving import moved
 
-__all__ = ["Shares", "TargetShares", "WeightShares", "group_rates"]
+__all__ = ["AS_WRITTEN", "Shares", "TargetShares", "WeightShares", "group_rates"]
 
+AS_WRITTEN = " as "  # in a value of an identity: what follows is for people
 _CHUNK = 1 << 20
 _EPOCHS_TOLD_APART = 4
+_LONGEST_SHOWN = 60
 _TRIAL_BITS = 28  # a sum of 2^34 weights of at most 2^28 still fits
 
 
@@ -87,7 +89,7 @@ class TargetShares:
             exact = self.exact(epoch)
             common = math.gcd(*exact)
             hasher.update(repr([weight // common for weight in exact]).encode())
-        return hasher.hexdigest()
+        return f"{hasher.hexdigest()}{AS_WRITTEN}{self.shown[:_LONGEST_SHOWN]}"
 
     @property
     def shown(self) -> str:
