@@ -312,7 +312,8 @@ def _schedule(
         way = fraction(rounded(float(shape(float(way)))))
         require(0 <= way <= 1, f"the shape gives {float(way):g} at epoch {epoch}", "give values from 0 to 1")
     first, last = start.exact(counts, epoch, names=names), end.exact(counts, epoch, names=names)
-    to_first, to_last = (1 - way) * sum(last), way * sum(first)
+    # in whole numbers: what both would be divided by is the same for every group
+    to_first, to_last = (way.denominator - way.numerator) * sum(last), way.numerator * sum(first)
     return [to_first * a + to_last * b for a, b in zip(first, last, strict=True)]
 
 
