@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+import datasets
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -98,6 +99,14 @@ def test_labels_are_found(source, values):
 def test_labels_that_are_numbers_are_found(source):
     found = columns.labels(NUMBERS_ONLY[source](VALUES)).tolist()
     assert found == (list(range(6)) if source == "range" else VALUES)
+
+
+def test_hugging_face_columns_and_datasets():
+    dataset = datasets.Dataset.from_dict({"text": WORDS, "label": VALUES})
+    assert columns.labels(dataset["label"]).tolist() == VALUES
+    assert columns.labels(dataset["text"]).tolist() == WORDS
+    assert columns.labels(dataset).tolist() == VALUES
+    assert columns.labels(Subset(dataset, [1, 3])).tolist() == [1, 1]
 
 
 def test_nothing_is_imported_to_find_labels():

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 import batchwright as bw
@@ -119,3 +122,56 @@ def test_a_refusal_in_a_worker_reaches_the_user_as_itself():
     refusal = bw.Infeasible("one", "two")
     copy = pickle.loads(pickle.dumps(refusal))
     assert (copy.fact, copy.way_out, str(copy)) == ("one", "two", "one; two.")
+
+
+NUMBERS = st.lists(st.floats(0.01, 10), min_size=1, max_size=40)
+
+
+@given(
+    labels=st.lists(st.sampled_from("abc"), min_size=1, max_size=30),
+    batch_size=st.integers(-5, 0) | st.floats() | st.just("8"),
+    seed=st.integers(max_value=-1) | st.integers(min_value=2**64) | st.none(),
+)
+def test_no_plan_is_made_of_a_batch_size_or_seed_that_cannot_be(labels, batch_size, seed):
+    for arguments in ({"batch_size": batch_size}, {"batch_size": 2, "seed": seed}):
+        with pytest.raises(bw.Infeasible) as caught:
+            bw.balanced(labels, **arguments)
+        assert caught.value.way_out
+
+
+@given(weights=NUMBERS, data=st.data(), bad=st.sampled_from([float("nan"), float("inf"), -1.0]))
+def test_no_plan_is_made_of_a_weight_that_cannot_be(weights, data, bad):
+    place = data.draw(st.integers(0, len(weights) - 1))
+    weights[place] = bad
+    with pytest.raises(bw.Infeasible, match=f"sample {place} "):
+        bw.weighted(weights, 4)
+
+
+@given(shares=st.dictionaries(st.sampled_from("abc"), st.floats(0, 1), min_size=1), labels=st.just(list("aabbc")))
+def test_no_plan_is_made_of_shares_that_cannot_be(shares, labels):
+    possible = set(shares) == set("abc") and abs(sum(shares.values()) - 1) <= 1e-6
+    if possible:
+        bw.balanced(labels, 2, target=shares)
+    else:
+        with pytest.raises(bw.Infeasible):
+            bw.balanced(labels, 2, target=shares)
+
+
+@given(
+    labels=st.lists(st.integers(0, 4), min_size=4, max_size=60),
+    weights=NUMBERS,
+    batch_size=st.integers(1, 4),
+    target=st.sampled_from(["uniform", "natural", "sqrt"]),
+)
+def test_what_is_passed_in_is_left_as_it_was_and_not_kept(labels, weights, batch_size, target):
+    column, heavy = np.array(labels), np.array(weights)
+    before, heavy_before = column.copy(), heavy.copy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", bw.PoorWarning)
+        plans = [bw.balanced(column, batch_size, target=target), bw.weighted(heavy, batch_size)]
+        plans += [bw.weighted(heavy, batch_size, draw="random")]
+    expected = [plan[3].tolist() for plan in plans]
+    assert np.array_equal(column, before)
+    assert np.array_equal(heavy, heavy_before)
+    column[:], heavy[:] = 0, 0
+    assert [plan[3].tolist() for plan in plans] == expected
