@@ -42,3 +42,8 @@ def test_docstring_examples_run(name):
     module = importlib.import_module(name)
     failed, _ = doctest.testmod(module, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     assert failed == 0
+
+
+def test_no_page_has_a_gap_left_to_fill():
+    for page in PAGES:
+        assert "@@" not in page.read_text(), page
