@@ -151,9 +151,8 @@ class FixedPlan:
             return position._replace(multiple=multiple)
         length = self.epoch_length(multiple)
         left = -(-(self.epoch_length(position.multiple) - position.consumed) // multiple) * multiple
-        consumed = length - min(
-            left, length
-        )  # a shorter epoch may end before what was left: the next one goes on there
+        # where epochs are shorter now, this one may end before what was left does: the next goes on right there
+        consumed = length - min(left, length)
         return Position(position.epoch, consumed, multiple, position.origin + position.consumed - consumed)
 
     def shares(self, epoch: int = 0) -> np.ndarray:

@@ -236,8 +236,9 @@ class TaskPlan:
         here = standing.after(taken, run, self.turns)
         if part:
             here = here.broken_off(part, self.turns)
+        length = self.epoch_length(multiple)
         left = -(-(self.epoch_length(position.multiple) - position.consumed) // multiple) * multiple
-        consumed = self.epoch_length(multiple) - left
+        consumed = length - min(left, length)  # as in `FixedPlan.refitted`
         there = here.after(-consumed // self._run(multiple), self._run(multiple), self.turns)
         return Position(position.epoch, consumed, multiple, self._origin(there, multiple))
 
