@@ -88,7 +88,7 @@ def samples_at(order: Order, places: np.ndarray) -> np.ndarray:
     """The samples at any places of the sequence; no window is made twice, and none that holds no place asked for."""
     windows, within = np.divmod(places, order.window)
     needed, row = np.unique(windows, return_inverse=True)
-    found: np.ndarray = order.windows(needed)[row, within]
+    found: np.ndarray = order.windows(needed)[row.reshape(within.shape), within]  # numpy 1 gives the inverse flat
     return found
 
 
