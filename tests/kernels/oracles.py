@@ -147,3 +147,16 @@ class Deck:
         if (g, trip) not in self.passes:
             self.passes[g, trip] = whole_pass(self.sizes[g], self.wide[g], self.pass_keys[g], trip)
         return self.firsts[g] + self.passes[g, trip][place]
+
+
+def independent(weights, sizes, batch, tickets, per_ticket, seed):
+    """A micro-batch of independent draws: every ticket its group, every slot its sample, by the hash of its address."""
+    edges = line(weights, 1 << 12)
+    firsts = [sum(sizes[:g]) for g in range(len(sizes))]
+    samples = []
+    for address in range(batch * tickets, (batch + 1) * tickets):
+        position = stream(child(seed, RANDOM_GROUP), address) >> 20
+        g = next(g for g in range(len(sizes)) if edges[g] <= position < edges[g + 1])
+        for slot in range(address * per_ticket, (address + 1) * per_ticket):
+            samples.append(firsts[g] + stream(child(seed, RANDOM_SAMPLE), slot) % sizes[g])
+    return samples
