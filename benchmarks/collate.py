@@ -76,19 +76,19 @@ def default_collate_undeclared() -> Case:
 
 def pad_sequence_many() -> Case:
     samples = [{"ids": torch.arange(length)} for length in lengths(512)]
-    peer = lambda rows: pad_sequence([row["ids"] for row in rows], batch_first=True)  # noqa: E731
+    peer = lambda rows: pad_sequence([row["ids"] for row in rows], batch_first=True)
     return Case("pad_sequence: 512 sequences", 1 / 1.1, samples, peer, bw.Collate(ids=bw.ragged(pad=0)))
 
 
 def pad_sequence_few() -> Case:
     samples = [{"ids": torch.arange(length)} for length in lengths(32)]
-    peer = lambda rows: pad_sequence([row["ids"] for row in rows], batch_first=True)  # noqa: E731
+    peer = lambda rows: pad_sequence([row["ids"] for row in rows], batch_first=True)
     return Case("pad_sequence: 32 sequences", 1 / 1.1, samples, peer, bw.Collate(ids=bw.ragged(pad=0)))
 
 
 def pad_sequence_wide() -> Case:
     samples = [{"frames": torch.rand(length, 80)} for length in lengths(64)]
-    peer = lambda rows: pad_sequence([row["frames"] for row in rows], batch_first=True)  # noqa: E731
+    peer = lambda rows: pad_sequence([row["frames"] for row in rows], batch_first=True)
     return Case("pad_sequence: 64 x 80 features", 1 / 1.1, samples, peer, bw.Collate(frames=bw.ragged(pad=0.0)))
 
 
@@ -101,7 +101,7 @@ def hugging_face_padding(as_lists: bool) -> Case:
     kind = list if as_lists else torch.tensor
     samples = [{"input_ids": kind(range(length))} for length in lengths(512)]
     collate = bw.Collate(input_ids=bw.ragged(pad=0, multiple=8, also={"attention_mask": "mask"}))
-    ours = lambda rows: dict(**collate(rows))  # noqa: E731  # the mask is made when it is asked for
+    ours = lambda rows: dict(**collate(rows))  # the mask is made when it is asked for
     name = f"transformers DataCollatorWithPadding: 512 {'lists' if as_lists else 'tensors'}"
     peer = DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8)
     return Case(name, 3.0, samples, peer, ours)
@@ -114,7 +114,7 @@ def hugging_face_flattening(as_lists: bool) -> Case:
     samples = [{"input_ids": kind(range(n)), "labels": kind(range(n))} for n in lengths(512)]
     declared = bw.Collate(input_ids=bw.ragged(), labels=bw.ragged(pad=-100))
     collate = declared.packs(seams=["labels"], also=bw.attention.HUGGING_FACE)
-    ours = lambda rows: dict(**collate(rows))  # noqa: E731
+    ours = lambda rows: dict(**collate(rows))
     name = f"transformers DataCollatorWithFlattening: 512 {'lists' if as_lists else 'tensors'}"
     return Case(name, 3.0, samples, DataCollatorWithFlattening(return_flash_attn_kwargs=True), ours)
 
@@ -148,7 +148,7 @@ def geometric_graphs() -> Case:
         face=bw.ragged(dim=-1, shift_by="x"),
         **{name: bw.ragged() for name in ("edge_attr", "edge_type", "pos", "z", "charge", "y", "energy")},
     )
-    ours = lambda rows: dict(**collate(rows))  # noqa: E731
+    ours = lambda rows: dict(**collate(rows))
     return Case("torch_geometric Batch.from_data_list: 256 graphs of 10 fields", 3.0, data, Batch.from_data_list, ours)
 
 

@@ -49,12 +49,12 @@ def budget(lengths: np.ndarray) -> None:
     for window in ("epoch", 1024, 100):
         plan = bw.budgeted(lengths, 16384, window=window)
         plan.epoch(0)[0]
-        batches, seconds = timed(lambda: plan.epoch(1)[:], rounds=5)  # noqa: B023
+        batches, seconds = timed(lambda: plan.epoch(1)[:], rounds=5)
         dearest = max(int(lengths[batch].max()) * len(batch) for batch in batches)
         print(f"{f'batchwright budgeted, window {window}':<44}{seconds / sort:>10.2f}"
               f"{padding(lengths, batches):>10.3%}{dearest:>10,}")  # fmt: skip
     for name, make in (("HF get_length_grouped_indices (batch 70)", hf_grouped), ("lhotse DynamicBucketing", lhotse)):
-        batches, seconds = timed(lambda: make(lengths))  # noqa: B023
+        batches, seconds = timed(lambda: make(lengths))
         dearest = max(int(lengths[batch].max()) * len(batch) for batch in batches)
         print(f"{name:<44}{seconds / sort:>10.2f}{padding(lengths, batches):>10.3%}{dearest:>10,}")
 
@@ -145,7 +145,7 @@ def level() -> None:
         ("its formula, window 512", dear, 512),
     ):
         plan = bw.grouped(costs, 512 // TOGETHER, window=window, level=True)
-        batches, ours = timed(lambda: plan.epoch(0, TOGETHER)[:], rounds=3)  # noqa: B023
+        batches, ours = timed(lambda: plan.epoch(0, TOGETHER)[:], rounds=3)
         assert {sum(map(len, batches[at : at + TOGETHER])) for at in range(0, len(batches), TOGETHER)} == {512}
         print(f"  {'batchwright, level by ' + name:<46}{over_mean(padded(lengths, batches)):>22}"
               f"{over_mean(padded(dear, batches)):>24}{over_mean(padded(dear, batches), RANKS):>24}"

@@ -25,8 +25,8 @@ def main() -> None:
     for items, parts, equal in ((1024, 64, True), (16384, 256, False)):
         costs = np.clip(np.random.default_rng(0).lognormal(6.5, 1, items), 16, 16384).astype(int)
         bw.partition(costs, parts, equal_size=equal)  # compiled or loaded before it is timed
-        split, seconds = timed(lambda: bw.partition(costs, parts, equal_size=equal), rounds=5)  # noqa: B023
-        theirs, their_seconds = timed(lambda: verl(costs.tolist(), parts, equal_size=equal), rounds=1)  # noqa: B023
+        split, seconds = timed(lambda: bw.partition(costs, parts, equal_size=equal), rounds=5)
+        theirs, their_seconds = timed(lambda: verl(costs.tolist(), parts, equal_size=equal), rounds=1)
         loads = np.array([costs[part].sum() for part in theirs])
         name = f"{items} -> {parts}, {'equal sizes' if equal else 'free sizes'}"
         print(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import operator
 from collections.abc import Hashable, Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import Infeasible
 from ..orders import SharedOrder
+from .micro_batches import MicroBatches
 from .position import Position, fingerprint_of
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _LONGEST_SHOWN = 100
 _SAMPLES_AT_ONCE = 4096  # enough to make a call's fixed cost small, few enough for the first batch to come at once
 
 
-class Stretch(Sequence[np.ndarray]):
+class Stretch(MicroBatches):
     """Consecutive micro-batches of an endless plan: an epoch of it."""
 
     def __init__(self, plan: FixedPlan, origin: int, length: int) -> None:
@@ -36,20 +37,8 @@ class Stretch(Sequence[np.ndarray]):
         self._origin = origin
         self._length = length
 
-    def __len__(self) -> int:
-        return self._length
-
-    @overload
-    def __getitem__(self, number: int) -> np.ndarray: ...
-    @overload
-    def __getitem__(self, number: slice) -> list[np.ndarray]: ...
-    def __getitem__(self, number: int | slice) -> np.ndarray | list[np.ndarray]:
-        if isinstance(number, slice):
-            return [self[i] for i in range(*number.indices(self._length))]
-        place = operator.index(number)
-        if not -self._length <= place < self._length:
-            raise IndexError(f"micro-batch {place} of an epoch of {self._length}")
-        return self._plan[self._origin + place % self._length]
+    def _micro_batch(self, number: int) -> np.ndarray:
+        return self._plan[self._origin + number]
 
     def lists(self, first: int, stride: int) -> Iterator[list[int]]:
         """Micro-batches first, first + stride, ... to the end, each a fresh list of Python integers."""

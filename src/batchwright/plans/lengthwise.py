@@ -6,7 +6,7 @@ import operator
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from .admission import Admission
 from .cut import Cut, Cutter, Integers, arranged, split_to
 from .fixed import FixedPlan
 from .layers import Layers
+from .micro_batches import MicroBatches
 from .position import Position, fingerprint_of
 from .refit import Remainder, decoded, encoded
 from .windows import Layout, Window, in_layers, in_stretches, spread_of_whole, whole
@@ -312,7 +313,7 @@ class Windows(Sequence[Integers]):
         return self._over[window]
 
 
-class LengthEpoch(Sequence[np.ndarray]):
+class LengthEpoch(MicroBatches):
     """The micro-batches of an epoch.
 
     Attributes:
@@ -325,23 +326,10 @@ class LengthEpoch(Sequence[np.ndarray]):
         self._plan, self._left, self._length = plan, left, length
         self.consumed = consumed
 
-    def __len__(self) -> int:
-        return self._length
-
-    @overload
-    def __getitem__(self, number: int) -> np.ndarray: ...
-    @overload
-    def __getitem__(self, number: slice) -> list[np.ndarray]: ...
-    def __getitem__(self, number: int | slice) -> np.ndarray | list[np.ndarray]:
-        if isinstance(number, slice):
-            return [self[i] for i in range(*number.indices(self._length))]
-        place = operator.index(number)
-        if not -self._length <= place < self._length:
-            raise IndexError(f"micro-batch {place} of an epoch of {self._length}")
-        place %= self._length
-        if place < self.consumed:
-            raise IndexError(f"micro-batch {place} came before the run went on with another multiple")
-        return self._plan.admission.emitted(self._left[place - self.consumed])
+    def _micro_batch(self, number: int) -> np.ndarray:
+        if number < self.consumed:
+            raise IndexError(f"micro-batch {number} came before the run went on with another multiple")
+        return self._plan.admission.emitted(self._left[number - self.consumed])
 
     def lists(self, first: int, stride: int) -> Iterator[list[int]]:
         """Micro-batches first, first + stride, ... to the end, each a fresh list of Python integers."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Hashable, Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from ..errors import Infeasible
 from ..groups import Groups
 from ..orders.turns import turns
 from .fixed import FixedPlan
+from .micro_batches import MicroBatches
 from .position import Plan, Position, fingerprint_of
 from .standing import Standing
 
@@ -27,7 +28,7 @@ Unit = Literal["batch", "step"]
 _AT_ONCE = 64
 
 
-class TaskEpoch(Sequence[np.ndarray]):
+class TaskEpoch(MicroBatches):
     """Consecutive micro-batches of a task plan: an epoch of it, for one multiple."""
 
     def __init__(self, plan: TaskPlan, standing: Standing, run: int, length: int) -> None:
@@ -49,20 +50,8 @@ class TaskEpoch(Sequence[np.ndarray]):
         name: Hashable = self._plan.names[self.task_at(number)[0]]
         return name
 
-    def __len__(self) -> int:
-        return self._length
-
-    @overload
-    def __getitem__(self, number: int) -> np.ndarray: ...
-    @overload
-    def __getitem__(self, number: slice) -> list[np.ndarray]: ...
-    def __getitem__(self, number: int | slice) -> np.ndarray | list[np.ndarray]:
-        if isinstance(number, slice):
-            return [self[i] for i in range(*number.indices(self._length))]
-        place = operator.index(number)
-        if not -self._length <= place < self._length:
-            raise IndexError(f"micro-batch {place} of an epoch of {self._length}")
-        ((task, batch),) = self._batches([place % self._length])
+    def _micro_batch(self, number: int) -> np.ndarray:
+        ((task, batch),) = self._batches([number])
         return batch + self._plan.starts[task]
 
     def lists(self, first: int, stride: int) -> Iterator[list[Any]]:
