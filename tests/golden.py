@@ -52,7 +52,7 @@ def plans():
     yield "drawn cohorts", bw.rotating(class_, 7, per_class=2, seed=23)
     tasks = {"a": bw.shuffled(500, 5, seed=24), "b": bw.balanced(grouped, 7, seed=25), "c": bw.shuffled(90, 3, seed=26)}
     yield "tasks", bw.alternating(tasks, target={"a": 0.5, "b": 0.3, "c": 0.2})
-    yield "tasks by halves", bw.alternating(tasks, target=bw.targets.temperature(3))
+    yield "tasks by blocks", bw.alternating(tasks, target=bw.targets.temperature(3))
     moving = bw.balanced(grouped, 64, target=bw.targets.moving("uniform"), seed=27)
     yield "moved", moving.with_segments([moving.segment_after(1000, moving.natural_prior)])
     yield "random", bw.balanced(grouped, 32, draw="random", seed=14)

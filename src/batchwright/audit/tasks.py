@@ -26,7 +26,8 @@ def audit(plan: TaskPlan, *, batches: int = 1000, first: int = 0) -> Audit:
     """
     if batches < 1 or first < 0:
         raise Infeasible(f"{batches} micro-batches from {first} on", "pass 1 or more, from 0 or later on")
-    shares, had = plan.shares(), np.array(plan.turns.counts(first), dtype=np.float64)
+    weights, had = plan.weights_of_tasks, plan.turns.counts(first)
+    total = sum(weights)
     strangers, drift, strayed = (0.0, "nowhere above 0"), (0.0, "nowhere above 0"), 0
     sizes = [child.groups.sample_count for child in plan.children]
     for number in range(first, first + batches):
@@ -34,11 +35,11 @@ def audit(plan: TaskPlan, *, batches: int = 1000, first: int = 0) -> Audit:
         samples = plan[number] - plan.starts[task]
         outside = float(np.count_nonzero((samples < 0) | (samples >= sizes[task])))
         strangers = max(strangers, (outside, f"micro-batch {number}, task {plan.names[task]!r}"))
-        epoch, place = divmod(int(had[task]), plan.children[task].epoch_length())
+        epoch, place = divmod(had[task], plan.children[task].epoch_length())
         strayed += not np.array_equal(samples, plan.children[task].epoch(epoch)[place])
         had[task] += 1
-        off = np.abs(had - shares * (number + 1))
-        drift = max(drift, (float(off.max()), f"micro-batch {number}, task {plan.names[int(off.argmax())]!r}"))
+        off = [abs(one * total - weight * (number + 1)) / total for one, weight in zip(had, weights, strict=True)]
+        drift = max(drift, (max(off), f"micro-batch {number}, task {plan.names[off.index(max(off))]!r}"))
     return Audit(
         first,
         batches,

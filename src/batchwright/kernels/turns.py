@@ -1,12 +1,12 @@
-"""Whose turn it is, for shares with a short period: the chairman assignment as a table."""
+"""Whose turn it is: the chairman assignment as a table, and the earliest deadline first over a stretch of turns."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from .compile import kernel
+from .compile import inner, kernel
 
-__all__ = ["chairman"]
+__all__ = ["chairman", "earliest_deadline"]
 
 
 @kernel("void(int64[::1], int64[::1], int64[::1])")
@@ -32,3 +32,88 @@ def chairman(weights, who, before):
                 best, earliest = i, deadline
         who[turn - 1], before[turn - 1] = best, had[best]
         had[best] += 1
+
+
+@inner
+def _sooner(one, other, keys):
+    return keys[one] < keys[other] or (keys[one] == keys[other] and one < other)
+
+
+@inner
+def _pushed(heap, size, item, keys):
+    """Put an item on a heap of items by key, then number; its size after."""
+    place = size
+    while place > 0 and _sooner(item, heap[(place - 1) >> 1], keys):
+        heap[place] = heap[(place - 1) >> 1]
+        place = (place - 1) >> 1
+    heap[place] = item
+    return size + 1
+
+
+@inner
+def _popped(heap, size, keys):
+    """Take the first item off a heap; its size after."""
+    size -= 1
+    item, place = heap[size], 0
+    while 2 * place + 1 < size:
+        below = 2 * place + 1
+        if below + 1 < size and _sooner(heap[below + 1], heap[below], keys):
+            below += 1
+        if not _sooner(heap[below], item, keys):
+            break
+        heap[place], place = heap[below], below
+    heap[place] = item
+    return size
+
+
+@kernel("void(int64[:,::1], int64, int64[::1], int32[::1], int32[::1], int64[::1])")
+def earliest_deadline(spacing, end, left, who, before, had):
+    """Give a stretch of slots to parties, each of whose jobs has a window of turns, the earliest deadline first.
+
+    A row of `spacing` is a sequence of evenly spaced moments: (quotient, remainder, step, step's remainder, divisor) stand
+    for (quotient + remainder / divisor) + k * (step + step's remainder / divisor), k = 0, 1, ... A job of a party may be
+    done from the turn after one of its moments on and until the turn that the next one falls into; a slot is the turn
+    after a moment of the last row. Turns are counted from the beginning of the stretch, 1 the first.
+
+    Args:
+        spacing: (parties + 1, 5): a row a party and that of the slots. Changed.
+        end: no deadline is later than this turn.
+        left: the most jobs of each party. Changed.
+        who, before: out; the party of each slot, and how many slots of the stretch it had before.
+        had: out; how many slots each party had in all.
+    """
+    parties = had.size
+    opens, due = np.empty(parties, np.int64), np.empty(parties, np.int64)
+    waiting, ready = np.empty(parties, np.int64), np.empty(parties, np.int64)
+    waiting_size = ready_size = 0
+    for i in range(parties):
+        had[i], opens[i] = 0, spacing[i, 0] + 1
+        if left[i] > 0:
+            waiting_size = _pushed(waiting, waiting_size, i, opens)
+    for slot in range(who.size):
+        turn = spacing[parties, 0] + 1
+        _advance(spacing, parties)
+        while waiting_size > 0 and opens[waiting[0]] <= turn:
+            i = waiting[0]
+            waiting_size = _popped(waiting, waiting_size, opens)
+            _advance(spacing, i)
+            due[i] = min(end, spacing[i, 0] + (spacing[i, 1] > 0))
+            ready_size = _pushed(ready, ready_size, i, due)
+        i = ready[0]
+        ready_size = _popped(ready, ready_size, due)
+        who[slot], before[slot] = i, had[i]
+        had[i] += 1
+        left[i] -= 1
+        opens[i] = spacing[i, 0] + 1
+        if left[i] > 0:
+            waiting_size = _pushed(waiting, waiting_size, i, opens)
+
+
+@inner
+def _advance(spacing, row):
+    """Go on to the next moment of a row."""
+    spacing[row, 0] += spacing[row, 2]
+    spacing[row, 1] += spacing[row, 3]
+    if spacing[row, 1] >= spacing[row, 4]:
+        spacing[row, 1] -= spacing[row, 4]
+        spacing[row, 0] += 1

@@ -1,30 +1,29 @@
 """Whose turn is it: an endless sequence of turns in given shares, any of which can be had at once.
 
-Shares with a short period are dealt out once, by Tijdeman's chairman assignment, and repeated: everybody is within
-1 - 1 / (2n - 2) of his share after every turn, for ever. Other shares (irrational ones, sizes of large datasets) are halved
-again and again: a tree in which each node gives `round(turns * left / (left + right))` of its turns to its left branch. A
-branch is never off by more than half a turn of what its node had, so nobody drifts; how far anybody can be is known from the
-tree (`bound`): 1 turn for up to three parties, and 1.68 for any number, since on the way from a leaf to the root of a tree
-that always joins the lightest two the weights grow like Fibonacci numbers, whose reciprocals sum to 3.36.
+Everybody is within one turn of his share after every turn, for ever, whatever the shares. Shares with a short period are
+dealt out once, by Tijdeman's chairman assignment, and repeated: everybody is then within 1 - 1 / (2n - 2). Others
+(irrational ones, sizes of large datasets) are laid out in blocks that do not depend on each other: see `lane`.
 """
 
 from __future__ import annotations
 
-import heapq
 import math
-from bisect import insort
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 
+from ..errors import Infeasible
 from ..kernels.turns import chairman
+from .lane import Lane
 
-__all__ = ["LONGEST_PERIOD", "Halved", "Periodic", "Turns", "turns"]
+__all__ = ["LONGEST_PERIOD", "Blocks", "Periodic", "Turns", "reduced", "turns"]
 
 LONGEST_PERIOD = 1 << 16
+_LONGEST_BLOCK = 1 << 22  # slots; a third of a second to make, 32 MB
+_FINEST = 1 << 59  # shares are kept to this part of a turn: one turn in 10^17
 
 
 class Turns(Protocol):
@@ -44,11 +43,49 @@ class Turns(Protocol):
         ...
 
 
-def turns(weights: Sequence[int]) -> Turns:
-    """Turns in proportion to whole-number weights of any size; who has weight 0 never comes."""
-    divisor = math.gcd(*weights)
-    reduced = [weight // divisor for weight in weights]
-    return Periodic(tuple(reduced)) if sum(reduced) <= LONGEST_PERIOD else Halved(tuple(reduced))
+def reduced(weights: Sequence[int]) -> tuple[int, ...]:
+    """Whole-number weights in the same proportion without a common divisor, their sum rounded to 2^59 where it is larger.
+
+    Nobody's share changes by more than 2^-59 then, which is a turn in 10^17; nobody's becomes 0.
+    """
+    divisor, total = math.gcd(*weights), sum(weights)
+    if total <= divisor * _FINEST:
+        return tuple(weight // divisor for weight in weights)
+    return tuple(weight and max(1, weight * _FINEST // total) for weight in weights)
+
+
+def turns(weights: Sequence[int], names: Sequence[Hashable] | None = None) -> Turns:
+    """Turns in proportion to `reduced` weights; who has weight 0 never comes.
+
+    Raises:
+        Infeasible: shares so small and so far apart that no table of turns is short enough, with the name of the smallest.
+    """
+    if sum(weights) <= LONGEST_PERIOD:
+        return Periodic(tuple(weights))
+    parties = sorted((i for i, weight in enumerate(weights) if weight), key=lambda i: -weights[i])
+    often, longest = _often([weights[i] for i in parties])
+    if longest > _LONGEST_BLOCK:
+        rarest = parties[-1] if names is None else names[parties[-1]]
+        raise Infeasible(
+            f"{rarest!r} has one turn in {sum(weights) // weights[parties[-1]]}, and others lie so far between that the "
+            f"shortest table of turns has {longest} entries, {_LONGEST_BLOCK} at most",
+            f"leave {rarest!r} out or give it more",
+        )
+    return Blocks(weights, parties[:often], parties[often:])
+
+
+def _often(weights: Sequence[int]) -> tuple[int, int]:
+    """How many of these parties, the heaviest first, share the first lane so that blocks are shortest; how long they are."""
+    total, rare = sum(weights), 0
+    best, longest = len(weights), total // weights[-1]
+    if longest <= LONGEST_PERIOD:
+        return best, longest
+    for often in range(len(weights) - 1, 0, -1):
+        rare += weights[often]
+        block = max(total // weights[often - 1], rare // weights[-1])
+        if block < longest:
+            best, longest = often, block
+    return best, longest
 
 
 @dataclass(frozen=True)
@@ -87,100 +124,37 @@ class Periodic:
         return {"weights": self.weights}
 
 
-@dataclass(frozen=True, order=True)
-class _Branch:
-    """A node of the tree; a leaf, which has no halves, is one party."""
+class Blocks:
+    """Turns laid out block by block: those who come often in one lane, those who come rarely in another.
 
-    weight: int
-    number: int
-    halves: tuple[_Branch, _Branch] | None = None
+    Args:
+        weights: whole numbers, 0 or more; their sum is at most 2^60.
+        often, rarely: who shares the first lane and who the second, where there is one; all of a weight above 0.
+    """
 
-
-@dataclass(frozen=True)
-class Halved:
-    """Turns split in two again and again, in whole numbers: exact for weights of any size and any turn."""
-
-    weights: tuple[int, ...]
-
-    @cached_property
-    def _root(self) -> _Branch:
-        """The better of two trees: branches of closest weight joined first, or the lightest two."""
-        return min((_closest(self.weights), _lightest(self.weights)), key=_bound)
+    def __init__(self, weights: Sequence[int], often: Sequence[int], rarely: Sequence[int] = ()) -> None:
+        self._count = len(weights)
+        self._parts = [part for part in (often, rarely) if part]
+        self._lanes = [
+            Lane([weights[i] for i in part], sum(weights), late=number > 0) for number, part in enumerate(self._parts)
+        ]
 
     @property
     def bound(self) -> float:
-        """Half a turn at each branching on the way, passed on in proportion; the worst over all parties."""
-        return _bound(self._root)
+        """One turn, which nobody is ever off by."""
+        return 1.0
 
     def at(self, turn: int) -> tuple[int, int]:
         """Whose turn it is, and how many he had before."""
-        branch = self._root
-        while branch.halves is not None:
-            left, right = branch.halves
-            to_left = _part(turn, left, branch)
-            if _part(turn + 1, left, branch) > to_left:
-                branch, turn = left, to_left
-            else:
-                branch, turn = right, turn - to_left
-        return branch.number, turn
+        rare = self._lanes[-1]
+        number = len(self._lanes) - 1 if rare.slots(turn + 1) > rare.slots(turn) else 0
+        place, before = self._lanes[number].at(turn)
+        return self._parts[number][place], before
 
     def counts(self, turn: int) -> list[int]:
         """How many of the turns before this one everybody had."""
-        counts = [0] * len(self.weights)
-        waiting = [(self._root, turn)]
-        while waiting:
-            branch, had = waiting.pop()
-            if branch.halves is None:
-                counts[branch.number] = had
-                continue
-            left, right = branch.halves
-            to_left = _part(had, left, branch)
-            waiting += [(left, to_left), (right, had - to_left)]
+        counts = [0] * self._count
+        for lane, parties in zip(self._lanes, self._parts, strict=True):
+            for party, had in zip(parties, lane.counts(turn), strict=True):
+                counts[party] = had
         return counts
-
-    def __getstate__(self) -> dict[str, tuple[int, ...]]:
-        return {"weights": self.weights}
-
-
-def _part(turns: int, of: _Branch, among: _Branch) -> int:
-    """A branch's share of its node's turns, rounded."""
-    return (2 * turns * of.weight + among.weight) // (2 * among.weight)
-
-
-def _leaves(weights: Sequence[int]) -> list[_Branch]:
-    return sorted(_Branch(weight, number) for number, weight in enumerate(weights) if weight)
-
-
-def _joined(one: _Branch, other: _Branch, number: int) -> _Branch:
-    return _Branch(one.weight + other.weight, number, (one, other))
-
-
-def _lightest(weights: Sequence[int]) -> _Branch:
-    heap = _leaves(weights)
-    for number in range(len(weights), len(weights) + len(heap) - 1):
-        heapq.heappush(heap, _joined(heapq.heappop(heap), heapq.heappop(heap), number))
-    return heap[0]
-
-
-def _closest(weights: Sequence[int]) -> _Branch:
-    row = _leaves(weights)
-    number = len(weights)
-    while len(row) > 1:
-        place = max(range(len(row) - 1), key=lambda i: row[i].weight / row[i + 1].weight)
-        one, other = row.pop(place), row.pop(place)
-        insort(row, _joined(one, other, number))
-        number += 1
-    return row[0]
-
-
-def _bound(root: _Branch) -> float:
-    worst = 0.0
-    waiting = [(half, 0.0) for half in root.halves or ()]
-    while waiting:
-        branch, inherited = waiting.pop()
-        if branch.halves is None:
-            worst = max(worst, 0.5 + branch.weight * inherited)
-        else:
-            passed_on = inherited + 0.5 / branch.weight
-            waiting += [(half, passed_on) for half in branch.halves]
-    return worst

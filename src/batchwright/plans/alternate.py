@@ -27,8 +27,8 @@ def alternating(
     """Micro-batches of one task each, in shares that hold at every moment; every task keeps its own plan and batch size.
 
     The k-th turn of a task is the k-th micro-batch of its plan. After any number of turns every task is within one turn of
-    its share where the shares repeat within 65,536 turns (Tijdeman 1980) or there are no more than three tasks, and within
-    `plan.bound`, 1.68 at most, for any others. Shares are of micro-batches.
+    its share, for ever and for any shares (the chairman assignment, Tijdeman 1980), and any turn is had at once. Shares are
+    of micro-batches.
 
     Args:
         tasks: a plan a task, by name.
@@ -42,7 +42,9 @@ def alternating(
         epoch: "natural" (as many micro-batches as the tasks' own epochs have in all) or a number of micro-batches.
 
     Raises:
-        Infeasible: no tasks, something that is no plan, a target that moves, or plans that cannot share a dataset.
+        Infeasible: no tasks, something that is no plan, a target that moves, shares that span too many orders of magnitude
+            to lay turns out (the smallest below a millionth of others that are below a millionth themselves), or plans that
+            cannot share a dataset.
 
     Example:
         >>> import batchwright as bw

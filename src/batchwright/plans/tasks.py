@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import Infeasible
 from ..groups import Groups
-from ..orders.turns import turns
+from ..orders.turns import reduced, turns
 from .fixed import FixedPlan
 from .micro_batches import MicroBatches
 from .position import Plan, Position, fingerprint_of
@@ -111,7 +111,7 @@ class TaskPlan:
         unit: "batch", or "step" where a task keeps a whole global batch.
         named: whether lists hold (task, number in the task's dataset) pairs.
         epoch_batches: micro-batches in an epoch, before it is rounded up to a multiple.
-        bound: how far, in turns, a task can be from its share after any number of them.
+        bound: how far, in turns, a task can be from its share after any number of them; 1 at most.
     """
 
     def __init__(
@@ -128,8 +128,8 @@ class TaskPlan:
     ) -> None:
         self.names = list(children)
         self.children = list(children.values())
-        self.weights_of_tasks = tuple(weights)
-        self.turns = turns(weights)
+        self.weights_of_tasks = reduced(weights)
+        self.turns = turns(self.weights_of_tasks, self.names)
         self.groups = groups
         self.starts = tuple(starts)
         self.unit = unit
