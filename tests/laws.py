@@ -19,6 +19,7 @@ import torch
 
 import batchwright as bw
 from batchwright.plans.lengthwise import LengthPlan
+from batchwright.targets import Active, Filler, Fixed
 
 LABELS = np.repeat(np.arange(12), [400, 250, 130, 90, 60, 41, 30, 17, 9, 5, 2, 1])
 LENGTHS = np.clip(np.random.default_rng(0).lognormal(4, 1, 900), 4, 512).astype(int)
@@ -85,6 +86,9 @@ EVERY_PLAN: dict[str, Callable[[int], Any]] = {
     "multilabel": lambda seed: bw.multilabel(np.stack([LABELS > 1, HALVES], axis=1), 24, target=0.5, seed=seed),
     "tasks": lambda seed: tasks(seed, unit="batch"),
     "tasks by step": lambda seed: tasks(seed, unit="step"),
+    "mixture of compositions": lambda seed: quietly(lambda: composed(seed)),
+    "mixture in tokens, packed": lambda seed: bw.packed(LENGTHS, 512, window=8, order=in_tokens(seed), seed=seed),
+    "tasks of many kinds": lambda seed: quietly(lambda: many_kinds(seed)),
     "one sample": lambda seed: bw.shuffled(1, 1, seed=seed),
 }
 STEPS_FOLLOW_THE_WORLD = {"tasks by step"}  # what a step holds depends on its size: `test_tasks.py` has its own law
@@ -105,6 +109,53 @@ def nested(seed: int) -> Any:
         target=bw.targets.schedule("natural", "uniform", epochs=2),
         epoch=40,
         seed=seed,
+    )
+
+
+def composed(seed: int) -> Any:
+    """A recipe of a hierarchy, a raked plan, drawn cohorts and samples with several labels, the last in a mixture itself."""
+    raked = {"class": LABELS > 1, "half": HALVES}, {"class": {False: 0.4, True: 0.6}, "half": "uniform"}
+    several = bw.multilabel(np.stack([LABELS > 1, HALVES], axis=1), 6, target=0.5, seed=seed)
+    lines = [
+        Fixed("hierarchy", 6),
+        Active("raked", 5, target_strength=3, strength=4),
+        Fixed("cohorts", 3),
+        Filler("inner"),
+    ]
+    return bw.mixed(
+        {
+            "hierarchy": bw.hierarchical([CATEGORIES, np.arange(800) % 40], per=[3, 2, 1], seed=seed),
+            "raked": bw.raked(*raked, 4, seed=seed),
+            "cohorts": bw.rotating(LABELS, 4, per_class=1, seed=seed),
+            "inner": bw.mixed({"several": several, "plain": 90}, 8, seed=seed),
+        },
+        20,
+        target=bw.targets.formula(lines, 20),
+        epoch=50,
+        seed=seed,
+    )
+
+
+def in_tokens(seed: int) -> Any:
+    """Three sources whose tokens are mixed as asked."""
+    shares = {"short": 0.5, "middle": 0.3, "long": 0.2}
+    return bw.mixed(
+        {"short": 500, "middle": 300, "long": 100}, 24, target=bw.targets.in_units(shares, LENGTHS), epoch=30, seed=seed
+    )
+
+
+def many_kinds(seed: int) -> Any:
+    """Tasks of sizes far apart: one cut by budget, one of tasks, one of cohorts given; turns with no short period."""
+    inner = bw.alternating({"a": bw.shuffled(60, 4, seed=seed), "b": bw.shuffled(40, 5, seed=seed)}, target="uniform")
+    return bw.alternating(
+        {
+            "budgeted": bw.budgeted(LENGTHS, 2048, window=8, seed=seed),
+            "tasks": inner,
+            "cohorts": bw.rotating(LABELS, [[0, 1], [2, 3, 4]], per_class=3, seed=seed),
+            "rare": bw.shuffled(70, 7, seed=seed),
+        },
+        target=bw.targets.temperature(1.3),
+        epoch=60,
     )
 
 
@@ -259,6 +310,17 @@ def resumes_in_another_world(make: Callable[[int], Any], seed: int, worlds: list
     together = min(len(known), len(union))
     assert Counter(map(tuple, union[:together])) == Counter(map(tuple, known[:together]))
     assert len(union) >= plan.epoch_length()
+
+
+def keeps_its_guarantees(make: Callable[[int], Any], seed: int, first: int) -> None:
+    """G1 to G6: an audit is kept from the beginning on and from anywhere."""
+    plan = make(seed)
+    for begin in (0, first):
+        if isinstance(plan, LengthPlan):  # it promises whole epochs
+            audit = plan.audit(multiple=1 + seed % 5, first=begin % 50)
+        else:
+            audit = plan.audit(batches=100, first=begin)
+        assert audit.kept, f"{plan!r}\n{audit}"
 
 
 def breaks_off_and_begins_anew(make: Callable[[int], Any], seed: int, after: int) -> None:

@@ -59,6 +59,13 @@ def test_resumes_in_another_world(kind, seed, worlds, cuts):
 
 
 @every_plan
+@settings(max_examples=5)
+@given(seed=SEEDS, first=st.integers(0, 2000))
+def test_keeps_its_guarantees(make, seed, first):
+    laws.keeps_its_guarantees(make, seed, first)
+
+
+@every_plan
 @few
 @given(seed=SEEDS, after=st.integers(1, 30))
 def test_breaks_off_and_begins_anew(make, seed, after):
