@@ -177,6 +177,13 @@ def test_what_is_observed_must_fit():
         feedback.observe([1, 2, 3], labels=["a", "b"])
     with pytest.raises(bw.Infeasible, match="labels or by numbers"):
         feedback.observe([1, 2])
+    with pytest.raises(bw.Infeasible, match="no group is called 'c'"):
+        feedback.observe([1, 2], labels=["a", "c"])
+    with pytest.raises(bw.Infeasible, match="sample 1 of 2 is nan"):
+        feedback.observe([1, float("nan")], labels=["a", "b"])
+    with pytest.raises(bw.Infeasible, match="sample 0 of 1 is inf"):
+        feedback.observe(torch.tensor([float("inf")]), samples=[3])
+    assert feedback.state_dict()["seen"] == [[0, 0], [0, 0]]
     feedback.rule = lambda signal, update: -signal
     feedback.observe([1.0], labels=["a"])
     with pytest.raises(bw.Infeasible, match="the rule gives"):

@@ -73,6 +73,10 @@ def test_a_plan_deals_the_recipe():
         ([Active("B", 50, 10, 30), Compensating("C", 1, -1), Filler("D")], "'C' comes out at -32"),
         ([Fixed("A", 20), Fixed("A", 20), Filler("D")], "'A' is given twice"),
         ([Fixed("A", 20)], "come to 20 of 100"),
+        ([Fixed("A", float("nan")), Filler("D")], "nan stands where a finite number is needed"),
+        ([Active("A", float("inf"), 1, 1), Filler("D")], "inf stands where"),
+        ([Compensating("A", 3, float("nan")), Filler("D")], "nan stands where"),
+        ([("A", 20), Filler("D")], r"a line is \('A', 20\)"),
     ],
 )
 def test_what_cannot_be_is_refused_with_the_line(lines, fact):
@@ -81,6 +85,8 @@ def test_what_cannot_be_is_refused_with_the_line(lines, fact):
 
 
 def test_lines_refuse_half_valid_values():
+    with pytest.raises(bw.Infeasible, match="nan stands where"):
+        Active("B", 30, 30, float("nan"))
     with pytest.raises(bw.Infeasible, match="strength 0"):
         Active("B", 30, 30, 0)
     with pytest.raises(bw.Infeasible, match=r"0\.9"):

@@ -161,3 +161,5 @@ def test_limits_that_leave_no_room_are_refused():
         bw.targets.moving("uniform", floor=0.5, ceiling=0.2)
     with pytest.raises(bw.Infeasible, match="moves by itself"):
         bw.targets.moving(bw.targets.schedule("natural", "uniform", epochs=2))
+    with pytest.raises(bw.Infeasible, match=r"'b' the share 0\.1 to begin with, the limits are 0\.2 to 0\.9"):
+        bw.balanced(["a"] * 9 + ["b"], 4, target=bw.targets.moving("natural", floor=0.2, ceiling=0.9))

@@ -101,7 +101,10 @@ def test_the_same_in_another_process():
     [
         ({"a": 0.5}, {}, "sum to 0.5"),
         ({"a": 1.5, "b": -0.5}, {}, "sum to 1"),
-        ({}, {}, "sum to 0"),
+        ({}, {}, "there are 0 fractions"),
+        ([0.5, 0.5], {}, "fractions is of type list"),
+        ({"a": float("nan"), "b": 0.5}, {}, "nan stands where"),
+        ({"a": 1.0}, {"seed": -1}, "seed is -1"),
         ({"a": 1.0}, {"together": [1, 2, 3]}, "3 samples, there are 4"),
     ],
 )

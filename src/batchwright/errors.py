@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Infeasible", "PoorWarning", "whole"]
+__all__ = ["Infeasible", "PoorWarning", "by_name", "whole"]
 
 
 class Infeasible(ValueError):
@@ -50,3 +51,20 @@ def whole(value: Any, called: str) -> int:
         return operator.index(value)
     except TypeError:
         raise Infeasible(f"{called} is {value!r}, not a whole number", f"pass {called} as an integer") from None
+
+
+def by_name(parts: Any, called: str) -> Mapping[Any, Any]:
+    """Parts by name, at least one.
+
+    Raises:
+        Infeasible: it is no mapping, or an empty one; the message has the argument's name.
+
+    Example:
+        >>> by_name({"web": 100}, "sources")
+        {'web': 100}
+    """
+    if not isinstance(parts, Mapping):
+        raise Infeasible(f"{called} is of type {type(parts).__name__}", f"pass {called} by name, as a dictionary")
+    if not parts:
+        raise Infeasible(f"there are 0 {called}", "pass one at least")
+    return parts

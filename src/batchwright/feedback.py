@@ -135,6 +135,9 @@ class Feedback:
             values: one number a sample: a tensor, an array, a list.
             labels: the group of each, by label.
             samples: or their numbers in the dataset.
+
+        Raises:
+            Infeasible: values that are not finite or not one a sample, or a label or sample that the plan does not know.
         """
         if (labels is None) == (samples is None):
             raise Infeasible("samples are told apart by labels or by numbers", "pass one of labels= and samples=")
@@ -142,10 +145,12 @@ class Feedback:
         if samples is not None:
             codes = np.asarray(self.groups.group_of(np.asarray(samples)))
         else:
-            names = labels.tolist() if hasattr(labels, "tolist") else list(labels)
-            codes = np.array([self.groups.number_of[name] for name in names], np.int64)
+            codes = self.groups.numbers_of(labels.tolist() if hasattr(labels, "tolist") else list(labels))
         if codes.size != signal.size:
             raise Infeasible(f"there are {signal.size} values for {codes.size} samples", "pass one a sample")
+        if not np.isfinite(signal).all():
+            bad = int(np.argmin(np.isfinite(signal)))
+            raise Infeasible(f"the signal of sample {bad} of {signal.size} is {signal[bad]}", "leave such samples out")
         self._seen[0] += np.bincount(codes, weights=signal, minlength=self.groups.group_count)
         self._seen[1] += np.bincount(codes, minlength=self.groups.group_count)
 

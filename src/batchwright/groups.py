@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -270,6 +270,17 @@ class Groups:
         ]
         return names, np.array(within, np.int64)
 
+    def numbers_of(self, labels: Iterable[Hashable]) -> np.ndarray:
+        """The numbers of the groups with these labels, int64.
+
+        Raises:
+            Infeasible: no group has one of the labels.
+        """
+        try:
+            return np.array([self.number_of[label] for label in labels], np.int64)
+        except KeyError as unknown:
+            raise self._unknown(unknown.args[0]) from None
+
     def samples(self, name: Hashable) -> np.ndarray:
         """The samples of the group with this label, ascending.
 
@@ -278,7 +289,7 @@ class Groups:
         """
         known = self.number_of if self.starts.size else self.names  # a range looks itself up
         if name not in known:
-            raise Infeasible(f"no group is called {name!r}, there are {self._some_names()}", "pass one of these labels")
+            raise self._unknown(name)
         if not self.starts.size:
             return np.array([name], np.int64)
         number = self.number_of[name]
@@ -300,6 +311,9 @@ class Groups:
 
     def __len__(self) -> int:
         return self.group_count
+
+    def _unknown(self, name: Hashable) -> Infeasible:
+        return Infeasible(f"no group is called {name!r}, there are {self._some_names()}", "pass one of these labels")
 
     def _some_names(self) -> str:
         shown = ", ".join(repr(name) for name in list(self.names[:8]))

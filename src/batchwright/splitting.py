@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import columns
-from .errors import Infeasible
+from .errors import Infeasible, by_name, whole
 from .groups import Groups
 from .targets.target import fraction
 
@@ -104,8 +104,10 @@ def split(
             f"{groups.sample_count - groups.grouped_count} of {groups.sample_count} samples are in no group",
             "split groups that hold every sample",
         )
-    exact = [fraction(part) for part in fractions.values()]
-    if not exact or min(exact) < 0 or abs(float(sum(exact)) - 1) > _SUM_TOLERANCE:
+    if not 0 <= whole(seed, "seed") < 1 << 64:
+        raise Infeasible(f"seed is {seed}", "pass a whole number from 0 to 2^64 - 1")
+    exact = [fraction(part) for part in by_name(fractions, "fractions").values()]
+    if min(exact) < 0 or abs(float(sum(exact)) - 1) > _SUM_TOLERANCE:
         raise Infeasible(
             f"the fractions are {dict(fractions)}, they sum to {float(sum(exact)):g}", "give fractions that sum to 1"
         )

@@ -93,6 +93,7 @@ def test_summary_and_prior_speak_of_the_innermost_groups():
     [
         ([2, 2], {}, "2 levels and 2 counts"),
         ([2, 0, 1], {}, r"\[2, 0, 1\]"),
+        ([2, 2.5, 1], {}, "per is 2.5"),
         ([4, 1, 1], {}, "'the dataset' has 3"),
         ([2, 3, 1], {}, "'a' has 2"),
         ([2, 2, 3], {"distinct": True}, "'a / 0' has 2 samples"),

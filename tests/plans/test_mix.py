@@ -118,7 +118,16 @@ def test_passes_through_exhausted_sources_are_in_the_summary():
 
 @pytest.mark.parametrize(
     ("sources", "fact"),
-    [({}, "a mixture of 0 sources"), ({"web": 3.5}, "'web'"), ({"web": object()}, "'web'"), ({"web": -1}, "'web'")],
+    [
+        ({}, "there are 0 sources"),
+        ([5, 6], "sources is of type list"),
+        ({"web": "a path"}, "'web' is of type str"),
+        ({"web": bw.alternating({"a": bw.shuffled(9, 3)})}, "'web' keeps each micro-batch to one task"),
+        ({"web": bw.budgeted([1, 2, 3] * 9, 8)}, "'web' is a plan whose micro-batches differ in size"),
+        ({"web": 3.5}, "'web'"),
+        ({"web": object()}, "'web'"),
+        ({"web": -1}, "'web'"),
+    ],
 )
 def test_what_is_no_source_is_refused_by_name(sources, fact):
     with pytest.raises(bw.Infeasible, match=fact):

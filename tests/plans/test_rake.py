@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
@@ -119,10 +120,18 @@ def test_tilting_is_the_nearest_distribution_a_general_solver_finds(seed):
 LISTS = [["cat"], ["cat", "dog"], [], ["bird"], ["cat", "bird"], ["dog"]] * 30
 
 
-@pytest.mark.parametrize("form", ["lists", "dense", "sparse"])
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
+@pytest.mark.parametrize("form", ["lists", "dense", "sparse", "torch", "torch sparse", "torch rows"])
 def test_every_form_of_labels_says_the_same(form):
     dense = np.array([[name in row for name in ("bird", "cat", "dog")] for row in LISTS], int)
-    labels = {"lists": LISTS, "dense": dense, "sparse": sparse.coo_matrix(dense)}[form]
+    labels = {
+        "lists": lambda: LISTS,
+        "dense": lambda: dense,
+        "sparse": lambda: sparse.coo_matrix(dense),
+        "torch": lambda: torch.tensor(dense),
+        "torch sparse": lambda: torch.tensor(dense).to_sparse(),
+        "torch rows": lambda: torch.tensor(dense, dtype=torch.float32).to_sparse_csr(),
+    }[form]()
     rates = bw.multilabel_weights(labels, target=0.5)
     assert rates.reached == pytest.approx(rates.wanted, abs=1e-8)
     assert rates.weights[:6] == pytest.approx(bw.multilabel_weights(LISTS, target=0.5).weights[:6])
@@ -161,6 +170,9 @@ def test_a_rate_of_zero_leaves_the_label_out():
         (["a", "b"], {}, "'a'"),
         ([], {}, "0 samples"),
         ([["a"]], {"max_repeats": 0.5}, "max_repeats is 0.5"),
+        ([["a"]], {"target": bw.targets.schedule("natural", "uniform", epochs=2)}, "moves"),
+        (np.array([[np.nan, 1], [0, 1]]), {}, "1 entries of the labels are nan"),
+        (torch.tensor([[np.nan, 1], [0, 1]]).to_sparse(), {}, "1 entries of the labels are nan"),
     ],
 )
 def test_labels_and_rates_that_make_no_sense_are_refused(labels, options, fact):

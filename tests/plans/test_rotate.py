@@ -74,10 +74,28 @@ def test_all_pairs_of_classes_meet_equally_often_over_time(classes, number):
 
 
 @pytest.mark.parametrize(
+    ("options", "fact"),
+    [
+        ({"per_class": 2.5}, "per_class is 2.5"),
+        ({"per_class": 0}, "batch_size is 0"),
+        ({"per_class": 2, "unit": "epoch"}, "unit is 'epoch'"),
+        ({"per_class": 2, "epoch": 0}, "epoch is 0 micro-batches"),
+        ({"per_class": 2, "epoch": "largest"}, "epoch is 'largest'"),
+    ],
+)
+def test_other_wrong_arguments_are_refused(options, fact):
+    with pytest.raises(bw.Infeasible, match=fact):
+        bw.rotating(LABELS, [[0, 1, 2], [3, 4, 5]], **options)
+
+
+@pytest.mark.parametrize(
     ("cohorts", "fact"),
     [
         ([], "the cohorts are"),
         ([[]], "the cohorts are"),
+        ([0, 1], "a cohort is 0"),
+        ("ab", "a cohort is 'a'"),
+        (2.5, "cohorts is 2.5"),
         ([[0, 9]], "no group is called 9"),
         ([[0, 0]], "names a class twice"),
         ([[0], [0]], "the same"),

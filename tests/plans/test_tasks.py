@@ -138,6 +138,12 @@ def test_a_task_may_be_a_plan_of_tasks():
     assert plan.locate(plan[1])[0] == ["z"] * 5
 
 
+def test_turns_count_from_0():
+    for ask in (build().task_of, build().__getitem__):
+        with pytest.raises(IndexError, match="-1"):
+            ask(-1)
+
+
 def test_summary_tells_passes_and_bound():
     summary = build(target="uniform").summary()
     assert [task.passes for task in summary.tasks] == [pytest.approx(24 / own, abs=0.2) for own in (30, 22, 20)]
@@ -148,6 +154,12 @@ def test_summary_tells_passes_and_bound():
     ("tasks", "options", "fact"),
     [
         ({}, {}, "0 tasks"),
+        ([bw.shuffled(5, 5)], {}, "tasks is of type list"),
+        (
+            {"a": bw.shuffled(10**15, 2), "b": bw.shuffled(10**8, 2), "c": bw.shuffled(9, 3)},
+            {},
+            "'c' has one turn in 166666683333334",
+        ),
         ({"a": 5}, {}, "'a' is of type int"),
         ({"a": bw.shuffled(5, 5)}, {"unit": "epoch"}, "'epoch'"),
         ({"a": bw.shuffled(5, 5)}, {"epoch": 0}, "0 micro-batches"),

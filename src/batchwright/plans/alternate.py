@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from ..errors import Infeasible
+from ..errors import Infeasible, by_name
 from ..groups import Groups
 from ..targets import resolve
+from .build import epoch_batches
 from .position import Plan
-from .tasks import TaskPlan, Unit
+from .tasks import TaskPlan, Unit, check_unit
 
 __all__ = ["alternating"]
 
@@ -52,16 +52,13 @@ def alternating(
         >>> [(plan.task_of(t), len(plan[t])) for t in range(3)]
         [('tag', 4), ('parse', 3), ('tag', 4)]
     """
-    if not tasks:
-        raise Infeasible("there are 0 tasks", "pass at least one plan by its task's name")
-    for name, plan in tasks.items():
+    for name, plan in by_name(tasks, "tasks").items():
         if not isinstance(plan, Plan):
             raise Infeasible(
                 f"task {name!r} is of type {type(plan).__name__}",
                 "pass a plan, such as balanced(labels, batch_size=...) or shuffled(n, batch_size=...)",
             )
-    if unit not in ("batch", "step"):
-        raise Infeasible(f"unit is {unit!r}", "pass 'batch' or 'step'")
+    check_unit(unit)
     lengths = [plan.epoch_length() for plan in tasks.values()]
     wanted = resolve(target)
     if wanted.settles_at != 0:
@@ -77,9 +74,7 @@ def alternating(
             raise Infeasible(f"the tasks' plans are of datasets of {sizes} samples", "pass plans over one dataset")
         groups = Groups.from_sizes({"all": max(sizes.values())})
         starts = [0] * len(sizes)
-    batches = sum(lengths) if epoch == "natural" else operator.index(epoch)
-    if batches < 1:
-        raise Infeasible(f"epoch is {batches} micro-batches", "pass 1 or more")
+    batches = epoch_batches(epoch, natural=sum(lengths))
     return TaskPlan(
         dict(tasks),
         weights,

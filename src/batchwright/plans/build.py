@@ -19,7 +19,7 @@ from ..orders.shares import Shares, TargetShares, WeightShares
 from ..targets import natural, resolve
 from .fixed import FixedPlan
 
-__all__ = ["balanced", "by_weight", "check_quotas", "checked", "epoch_length", "shuffled", "weighted"]
+__all__ = ["balanced", "by_weight", "check_quotas", "checked", "epoch_batches", "epoch_length", "shuffled", "weighted"]
 
 Draw = Literal["exact", "random"]
 _MOST_TICKETS = (1 << 30) // HANDS
@@ -241,13 +241,7 @@ def _warn_of_repeats(rows: list[tuple[Any, int, int]]) -> None:
 
 def epoch_length(groups: Groups, shares: Shares, batch_size: int, epoch: Any) -> int:
     """Micro-batches in an epoch."""
-    if isinstance(epoch, str):
-        if epoch == "natural":
-            return -(-groups.grouped_count // batch_size)
-        if epoch not in ("largest", "smallest"):
-            raise Infeasible(
-                f"epoch is {epoch!r}", "pass 'natural', 'largest', 'smallest' or a number of micro-batches"
-            )
+    if epoch in ("largest", "smallest"):
         if shares.settles_at != 0:
             raise Infeasible(
                 f"epoch={epoch!r} has no one length where the target moves",
@@ -257,6 +251,16 @@ def epoch_length(groups: Groups, shares: Shares, batch_size: int, epoch: Any) ->
         sizes = groups.sizes[drawn]
         group = drawn[sizes.argmax() if epoch == "largest" else sizes.argmin()]
         return math.ceil(round(float(groups.sizes[group] / (batch_size * shares.of(0)[group])), 9))
+    named = "'natural', 'largest', 'smallest'"
+    return epoch_batches(epoch, natural=-(-groups.grouped_count // batch_size), named=named)
+
+
+def epoch_batches(epoch: Any, *, natural: int, named: str = "'natural'") -> int:
+    """Micro-batches in an epoch that is "natural" or a number of them."""
+    if epoch == "natural":
+        return natural
+    if isinstance(epoch, str):
+        raise Infeasible(f"epoch is {epoch!r}", f"pass {named} or a number of micro-batches")
     length = whole(epoch, "epoch")
     if length < 1:
         raise Infeasible(f"epoch is {length} micro-batches", "pass 1 or more")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import warnings
 from collections.abc import Sequence
 from fractions import Fraction
@@ -10,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import Infeasible, PoorWarning
+from ..errors import Infeasible, PoorWarning, whole
 from ..groups import Groups
 from ..orders import Dealt, Hierarchical, Levels
 from ..orders.shares import TargetShares
@@ -59,7 +58,7 @@ def hierarchical(
         >>> len(plan[7]), len({category[i] for i in plan[7]}), len({(category[i], class_[i]) for i in plan[7]})
         (4, 2, 4)
     """
-    counts = [operator.index(count) for count in per]
+    counts = [whole(count, "per") for count in per]
     if not levels or len(counts) != len(levels) + 1:
         raise Infeasible(
             f"there are {len(levels)} levels and {len(counts)} counts",

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import Infeasible
+from ..errors import Infeasible, by_name
 from ..groups import Groups
 from ..orders import Dealt, Mixed, Order
 from ..orders.shares import TargetShares
@@ -16,6 +16,7 @@ from ..targets import natural, resolve
 from .build import check_quotas, checked, epoch_length
 from .fixed import FixedPlan
 from .position import Plan
+from .tasks import TaskPlan
 
 __all__ = ["mixed"]
 
@@ -63,11 +64,9 @@ def mixed(
         (4, 2)
     """
     batch_size, per_source, seed = checked(batch_size, per_source, seed)
-    if not sources:
-        raise Infeasible("a mixture of 0 sources", "pass at least one source")
     sizes: dict[Any, int] = {}
     children: dict[int, Order] = {}
-    for number, (name, source) in enumerate(sources.items()):
+    for number, (name, source) in enumerate(by_name(sources, "sources").items()):
         sizes[name], child = source_of(name, source)
         if child is not None:
             children[number] = child
@@ -89,12 +88,17 @@ def source_of(name: Any, source: Any) -> tuple[int, Order | None]:
         if source.grouped_count == source.sample_count:
             return source.sample_count, None
         return source.sample_count, _grouped_only(source)
+    if isinstance(source, TaskPlan):
+        raise Infeasible(
+            f"source {name!r} keeps each micro-batch to one task, which a mixture would break up",
+            "mix the plans of its tasks, or make the mixture one of the tasks",
+        )
     if isinstance(source, Plan):
         raise Infeasible(
             f"source {name!r} is a plan whose micro-batches differ in size, it has no endless order to draw from",
             "mix the orders, and cut the mixture: pass order=mixed(...) to the plan by lengths",
         )
-    if isinstance(source, Sized):
+    if isinstance(source, Sized) and not isinstance(source, (str, bytes)):
         return len(source), None
     try:
         return operator.index(source), None

@@ -51,8 +51,8 @@ def multilabel_weights(labels: Any, *, target: Any = "uniform", max_repeats: flo
     `max_repeats` times the mean. This is exponential tilting, or raking over label indicators.
 
     Args:
-        labels: the labels of every sample: a scipy sparse matrix or a two-dimensional array (samples x labels, not 0 where
-            the label holds), or a list of lists of labels.
+        labels: the labels of every sample: a sparse matrix of scipy or torch, a two-dimensional array (samples x labels,
+            not 0 where the label holds), or a list of lists of labels.
         target: the wanted rate of every label, as a mapping from label (column number for matrices) to the share of
             samples that carry it; or any other target, whose shares are taken of as many labels a sample as there are now.
         max_repeats: how often a sample may be drawn, on average, while as many samples are drawn as there are.
@@ -126,15 +126,23 @@ def multilabel(
 
 def _incidence(labels: Any) -> tuple[list[Hashable], np.ndarray, np.ndarray]:
     """Names, and sample by sample the numbers of its labels, ascending."""
+    if hasattr(labels, "to_sparse_coo") and str(labels.layout) != "torch.strided":
+        entries = labels.to_sparse_coo().coalesce().cpu()  # by row, then by column
+        holds = entries.values().numpy()
+        _check_numbers(holds)
+        rows, columns = entries.indices().numpy()[:, holds != 0]
+        return list(range(labels.shape[1])), _starts(rows, labels.shape[0]), columns.astype(np.int64)
     if hasattr(labels, "tocsr"):
         matrix = labels.tocsr(copy=True)
-        matrix.eliminate_zeros()
         matrix.sum_duplicates()
+        _check_numbers(matrix.data)
+        matrix.eliminate_zeros()
         return list(range(matrix.shape[1])), matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64)
     if getattr(labels, "ndim", 0) == 2:
-        rows, columns = np.nonzero(np.asarray(labels))
-        starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(labels)))])
-        return list(range(labels.shape[1])), starts.astype(np.int64), columns.astype(np.int64)
+        dense = np.asarray(labels)
+        _check_numbers(dense)
+        rows, columns = np.nonzero(dense)
+        return list(range(labels.shape[1])), _starts(rows, len(labels)), columns.astype(np.int64)
     lists = [_set(row) for row in labels]
     known = {name for row in lists for name in row}
     try:
@@ -144,6 +152,16 @@ def _incidence(labels: Any) -> tuple[list[Hashable], np.ndarray, np.ndarray]:
     number = {name: place for place, name in enumerate(names)}
     starts = np.concatenate([[0], np.cumsum([len(row) for row in lists], dtype=np.int64)]).astype(np.int64)
     return list(names), starts, np.array([place for row in lists for place in sorted(number[n] for n in row)], np.int64)
+
+
+def _starts(rows: np.ndarray, count: int) -> np.ndarray:
+    """Where the entries of each of `count` rows begin, and the end."""
+    return np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=count))]).astype(np.int64)
+
+
+def _check_numbers(values: np.ndarray) -> None:
+    if values.dtype.kind == "f" and np.isnan(values).any():
+        raise Infeasible(f"{int(np.isnan(values).sum())} entries of the labels are nan", "say 0 or 1 there")
 
 
 def _set(row: Any) -> set[Hashable]:
@@ -164,7 +182,10 @@ def _wanted(names: list[Hashable], counts: np.ndarray, samples: int, target: Any
             )
         wanted = np.array([float(target[name]) for name in names])
     else:
-        wanted = resolve(target).shares(counts, names=names) * counts.sum() / samples
+        chosen = resolve(target)
+        if chosen.settles_at != 0:
+            raise Infeasible(f"the target {chosen} moves", "pass one that stays; weights are found once")
+        wanted = chosen.shares(counts, names=names) * counts.sum() / samples
     for name, rate, count in zip(names, wanted.tolist(), counts.tolist(), strict=True):
         if not 0 <= rate <= 1:
             raise Infeasible(f"label {name!r} has a wanted rate of {rate:g}", "give rates from 0 to 1")

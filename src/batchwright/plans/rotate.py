@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import operator
 import warnings
 from collections.abc import Hashable, Sequence
 from typing import Any, Literal
 
-from ..errors import Infeasible, PoorWarning
+from ..errors import Infeasible, PoorWarning, whole
 from ..groups import Groups
 from ..targets import uniform
-from .build import balanced
+from .build import balanced, epoch_batches
 from .fixed import FixedPlan
 from .hierarchy import hierarchical
 from .position import Plan
-from .tasks import TaskPlan, Unit
+from .tasks import TaskPlan, Unit, check_unit
 
 __all__ = ["rotating"]
 
@@ -59,9 +58,11 @@ def rotating(
         [['a', 'a', 'b', 'b'], ['c', 'c', 'd', 'd']]
     """
     groups = labels if isinstance(labels, Groups) else Groups.from_labels(labels)
+    per_class = whole(per_class, "per_class")
+    check_unit(unit)
     if isinstance(cohorts, Sequence):
         return _given(groups, cohorts, per_class, unit, epoch, seed)
-    number = operator.index(cohorts)
+    number = whole(cohorts, "cohorts")
     if not 1 <= number <= groups.group_count:
         raise Infeasible(
             f"{groups.group_count} classes cannot be split into {number} cohorts", f"pass 1 to {groups.group_count}"
@@ -74,6 +75,9 @@ def rotating(
 def _given(
     groups: Groups, cohorts: Sequence[Sequence[Hashable]], per_class: int, unit: Unit, epoch: Any, seed: int
 ) -> TaskPlan:
+    for cohort in cohorts:
+        if not isinstance(cohort, Sequence) or isinstance(cohort, (str, bytes)):
+            raise Infeasible(f"a cohort is {cohort!r}", "pass lists of labels, or a number of cohorts to draw")
     names = [tuple(cohort) for cohort in cohorts]
     if not names or not all(names):
         raise Infeasible(f"the cohorts are {names}", "give at least one, each with a label at least")
@@ -91,7 +95,7 @@ def _given(
         own = Groups.from_indices({name: groups.samples(name) for name in cohort}, sample_count=groups.sample_count)
         children[cohort] = balanced(own, len(cohort) * per_class, per_class=per_class, seed=seed)
     samples = sum(len(cohort) for cohort in names) * per_class
-    length = -(-groups.grouped_count * len(names) // samples) if epoch == "natural" else operator.index(epoch)
+    length = epoch_batches(epoch, natural=-(-groups.grouped_count * len(names) // samples))
     return TaskPlan(
         children,
         [1] * len(names),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Hashable, Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -22,10 +22,16 @@ if TYPE_CHECKING:
     from ..sampler import BatchSampler, Fetch
     from .task_summary import TaskSummary
 
-__all__ = ["TaskEpoch", "TaskPlan"]
+__all__ = ["TaskEpoch", "TaskPlan", "Unit", "check_unit"]
 
 Unit = Literal["batch", "step"]
 _AT_ONCE = 64
+
+
+def check_unit(unit: Any) -> None:
+    """Refuse what is no unit."""
+    if unit not in get_args(Unit):
+        raise Infeasible(f"unit is {unit!r}", "pass 'batch' or 'step'")
 
 
 class TaskEpoch(MicroBatches):
@@ -97,6 +103,13 @@ def own_batches(plan: Plan, numbers: list[int]) -> list[np.ndarray]:
     return batches
 
 
+def _counted(batch: int) -> int:
+    number = operator.index(batch)
+    if number < 0:
+        raise IndexError(f"micro-batch {number}: an endless plan counts from 0")
+    return number
+
+
 class TaskPlan:
     """Micro-batches of one task each; made by `alternating` and `rotating`.
 
@@ -139,10 +152,7 @@ class TaskPlan:
 
     def __getitem__(self, batch: int) -> np.ndarray:
         """The samples of micro-batch `batch`, int64."""
-        number = operator.index(batch)
-        if number < 0:
-            raise IndexError(f"micro-batch {number}: an endless plan counts from 0")
-        task, own = self.turns.at(number)
+        task, own = self.turns.at(_counted(batch))
         return own_batches(self.children[task], [own])[0] + self.starts[task]
 
     __iter__ = None  # endless: ask for an epoch instead
@@ -156,7 +166,7 @@ class TaskPlan:
             >>> [plan.task_of(t) for t in range(8)]
             ['a', 'a', 'b', 'a', 'a', 'a', 'b', 'a']
         """
-        name: Hashable = self.names[self.turns.at(operator.index(batch))[0]]
+        name: Hashable = self.names[self.turns.at(_counted(batch))[0]]
         return name
 
     @property

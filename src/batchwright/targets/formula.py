@@ -129,6 +129,7 @@ def quantities(lines: Sequence[Line], size: Number) -> dict[Hashable, Fraction]:
         found[name] = quantity
 
     for line in lines:  # in the order given, so that shares are read as they were written
+        require(isinstance(line, Line), f"a line is {line!r}", "pass Fixed, Active, Compensating or Filler lines")
         if isinstance(line, Active):
             estimated = fraction(line.estimated)
             for lot, (part, strength) in line.lots.items():

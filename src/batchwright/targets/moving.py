@@ -11,6 +11,8 @@ from .target import Number, Target, require
 
 __all__ = ["moving"]
 
+_CLOSE = 1e-9
+
 
 def moving(start: Any, *, floor: float = 0.0, ceiling: float = 1.0) -> Target:
     """Shares that begin as `start` and may be set anew with `sampler.retarget`, within limits that are told beforehand.
@@ -24,7 +26,7 @@ def moving(start: Any, *, floor: float = 0.0, ceiling: float = 1.0) -> Target:
         ceiling: the most.
 
     Raises:
-        Infeasible: limits that leave no room, or a start that moves.
+        Infeasible: limits that leave no room, a start that moves, or (at the plan) one that lies outside the limits.
 
     Example:
         >>> moving("uniform", ceiling=0.5)
@@ -34,7 +36,8 @@ def moving(start: Any, *, floor: float = 0.0, ceiling: float = 1.0) -> Target:
     require(0 <= floor <= ceiling <= 1, f"floor is {floor} and ceiling {ceiling}", "pass 0 <= floor <= ceiling <= 1")
     require(first.settles_at == 0, f"{first} moves by itself", "pass a target that stays")
     shown = f"moving({first}, floor={floor}, ceiling={ceiling})"
-    return Target(_start, (first,), shown, limits=(float(floor), float(ceiling)))
+    limits = float(floor), float(ceiling)
+    return Target(_start, (first, limits), shown, limits=limits)
 
 
 def moved(target: Target, weights: Sequence[int]) -> Target:
@@ -42,8 +45,19 @@ def moved(target: Target, weights: Sequence[int]) -> Target:
     return replace(target, formula=_set, arguments=(tuple(weights),))
 
 
-def _start(counts: Sequence[Number], names: Sequence[Hashable], epoch: int, first: Target) -> Sequence[Number]:
-    return first.exact(counts, epoch, names=names)
+def _start(
+    counts: Sequence[Number], names: Sequence[Hashable], epoch: int, first: Target, limits: tuple[float, float]
+) -> Sequence[Number]:
+    weights = first.exact(counts, epoch, names=names)
+    total = sum(weights)
+    for name, weight in zip(names, weights, strict=True):
+        require(
+            limits[0] - _CLOSE <= weight / total <= limits[1] + _CLOSE,
+            f"{first} gives group {name!r} the share {weight / total:.6g} to begin with, the limits are {limits[0]:g} to "
+            f"{limits[1]:g}",
+            "begin within the limits, or widen them",
+        )
+    return weights
 
 
 def _set(counts: Sequence[Number], names: Sequence[Hashable], epoch: int, weights: tuple[int, ...]) -> Sequence[Number]:
