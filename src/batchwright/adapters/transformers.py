@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain, repeat
 from typing import Any
 
+import torch.utils.data
 from accelerate.data_loader import prepare_data_loader
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -41,7 +44,7 @@ class PlanTrainer(Trainer):
         prepared: DataLoader[Any] = prepare_data_loader(
             DataLoader(
                 loader.dataset,
-                batch_sampler=self.plan_sampler,
+                batch_sampler=_WithPlaceholders(self.plan_sampler),
                 collate_fn=loader.collate_fn,
                 num_workers=loader.num_workers,
                 prefetch_factor=loader.prefetch_factor,
@@ -71,9 +74,27 @@ class PlanTrainer(Trainer):
             if self.args.max_steps <= 0:
                 done = epoch * num_update_steps_per_epoch + step // self.args.gradient_accumulation_steps
                 self.state.max_steps = self.state.global_step + max_steps - done
-        self.plan_sampler.seek(0, epoch=epoch)  # `Trainer` draws and drops the steps before by itself
+        else:
+            self.plan_sampler.seek(0, epoch=epoch)
         self.plan_progress.epoch, self.plan_progress.step = epoch, step
         return epoch, step
+
+
+class _WithPlaceholders(torch.utils.data.BatchSampler):
+    """A sampler's lists behind as many empty ones as it leaves out: `Trainer` resumes by dropping those.
+
+    So the lists before are never drawn, which would take the longer the later a run is resumed; and in another world than
+    they were trained in there may be none.
+    """
+
+    def __init__(self, sampler: BatchSampler) -> None:
+        self.batch_sampler = self.sampler = sampler
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return chain(repeat([], self.sampler.step), iter(self.sampler))
 
 
 class PlanProgress(TrainerCallback, ExportableState):
