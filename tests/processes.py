@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import tempfile
+import time
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
@@ -17,6 +18,7 @@ from typing import Any
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _HEAVY = ["torch.distributed", "torch.utils.data", "torch._dynamo", "batchwright.sampler", "batchwright.plans"]
+_KILLED = "killed"
 
 
 def preload(*modules: str) -> None:
@@ -46,17 +48,31 @@ class Gang:
             self._processes.append(process)
 
     def results(self, timeout_seconds: float = 120) -> list[Any]:
-        """What each rank's program returned; an error if any of them failed."""
+        """What each rank's program returned; an error that says what every rank said if any of them failed."""
         try:
-            return [self._result(rank, timeout_seconds) for rank in range(len(self._processes))]
+            said = self._said(timeout_seconds)
         finally:
             self.kill()
+        failed = [f"rank {rank}: {error}" for rank, (_, error) in sorted(said.items()) if error]
+        if failed:
+            raise RuntimeError("\n".join(failed))
+        return [said[rank][0] for rank in range(len(self._processes))]
+
+    def kills_itself(self, timeout_seconds: float = 120) -> None:
+        """Wait for a program to kill its own process, which takes the others with it; an error if none does."""
+        try:
+            said = self._said(timeout_seconds)
+        finally:
+            self.kill()
+        if (None, _KILLED) not in said.values():
+            raise RuntimeError(f"no rank was killed: {said}")
 
     def kill(self) -> None:
         """SIGKILL, to all of them at once."""
         for process in self._processes:
             with contextlib.suppress(ProcessLookupError):  # its group: a loader's workers outlive it by some seconds
                 os.killpg(process.pid, signal.SIGKILL)
+            process.kill()  # if it has not come to be one
         for process in self._processes:
             process.join()
         self._folder.cleanup()
@@ -66,16 +82,31 @@ class Gang:
         """Whether all of them run."""
         return all(process.is_alive() for process in self._processes)
 
-    def _result(self, rank: int, timeout_seconds: float) -> Any:
-        if not wait([self._pipes[rank], self._processes[rank].sentinel], timeout_seconds):
-            raise TimeoutError(f"rank {rank} said nothing for {timeout_seconds} s")
-        try:
-            value, error = self._pipes[rank].recv() if self._pipes[rank].poll() else (None, "ended without a word")
-        except EOFError:
-            error = "ended without a word"
-        if error:
-            raise RuntimeError(f"rank {rank}: {error}")
-        return value
+    def _said(self, timeout_seconds: float) -> dict[int, tuple[Any, str]]:
+        """What each rank returned and its error; of those that ended before one was killed.
+
+        The others lose their connection to that one, and would say so: it is not theirs that is the cause.
+        """
+        said: dict[int, tuple[Any, str]] = {}
+        until = time.monotonic() + timeout_seconds
+        while len(said) < len(self._processes) and (None, _KILLED) not in said.values():
+            silent = [rank for rank in range(len(self._processes)) if rank not in said]
+            doors = {door: rank for rank in silent for door in (self._pipes[rank], self._processes[rank].sentinel)}
+            open_doors = wait(list(doors), until - time.monotonic())
+            if not open_doors:
+                raise TimeoutError(f"after {timeout_seconds} s ranks {silent} still run; the others: {said}")
+            for rank in {doors[door] for door in open_doors}:
+                said[rank] = self._last_words(rank)
+        return said
+
+    def _last_words(self, rank: int) -> tuple[Any, str]:
+        with contextlib.suppress(EOFError):
+            if self._pipes[rank].poll():
+                value, error = self._pipes[rank].recv()
+                return value, error
+        self._processes[rank].join()
+        code = self._processes[rank].exitcode
+        return None, _KILLED if code == -signal.SIGKILL else f"ended with code {code} and without a word"
 
 
 def run(program: Callable[..., Any], world_size: int, *arguments: Any, timeout_seconds: float = 120) -> list[Any]:

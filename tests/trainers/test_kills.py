@@ -27,7 +27,7 @@ def survive(trainer, world, kills, folder):
         gang = processes.Gang(programs.train, world, trainer, replace(life, number=number))
         reach = written(folder) + moments.randint(1, MOST_STEPS)
         while written(folder) < reach:
-            assert gang.alive
+            assert gang.alive, gang.results()  # which says what went wrong
             time.sleep(0.001)
         time.sleep(moments.random() * 0.02)
         gang.kill()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
@@ -42,20 +41,19 @@ class Watch(TrainerCallback):
     def on_train_begin(self, args, state, control, **others):
         self.recorder.begin(state.global_step)
 
+    def on_save(self, args, state, control, **others):
+        if torch.distributed.is_initialized():
+            torch.distributed.barrier()
+        Path(args.output_dir, f"checkpoint-{state.global_step}", "whole").touch()
+
     def on_step_begin(self, args, state, control, **others):
         self.recorder.end_of_step()  # of the one before, its checkpoint included
 
 
 def last_whole_checkpoint(folder: str) -> str | None:
-    """`trainer_state.json` is written last; a kill may have left it out, or torn."""
-    found = sorted(Path(folder).glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
-    for path in reversed(found):
-        try:
-            json.loads((path / "trainer_state.json").read_text())
-        except (OSError, ValueError):
-            continue
-        return str(path)
-    return None
+    """Of the checkpoints that every rank had written its files of; a kill leaves others in pieces."""
+    whole = [path.parent for path in Path(folder).glob("checkpoint-*/whole")]
+    return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
 
 
 def train(rank: int, world_size: int, life: Life) -> None:
