@@ -38,7 +38,7 @@ $(VENV)/.trainers: $(VENV)/.test
 
 # whole trainers, in real processes that are killed; LONG=--long for three hundred kills more
 test-trainers: $(VENV)/.trainers
-	$(BIN)/python -m pytest -q $(LONG) tests/trainers
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup $(LONG) tests/trainers
 
 docs: $(VENV)/.test
 	$(BIN)/python -m pytest -q tests/test_docs.py

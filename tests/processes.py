@@ -47,7 +47,7 @@ class Gang:
             self._pipes.append(ours)
             self._processes.append(process)
 
-    def results(self, timeout_seconds: float = 120) -> list[Any]:
+    def results(self, timeout_seconds: float = 300) -> list[Any]:
         """What each rank's program returned; an error that says what every rank said if any of them failed."""
         try:
             said = self._said(timeout_seconds)
@@ -58,7 +58,7 @@ class Gang:
             raise RuntimeError("\n".join(failed))
         return [said[rank][0] for rank in range(len(self._processes))]
 
-    def kills_itself(self, timeout_seconds: float = 120) -> None:
+    def kills_itself(self, timeout_seconds: float = 300) -> None:
         """Wait for a program to kill its own process, which takes the others with it; an error if none does."""
         try:
             said = self._said(timeout_seconds)
@@ -109,7 +109,7 @@ class Gang:
         return None, _KILLED if code == -signal.SIGKILL else f"ended with code {code} and without a word"
 
 
-def run(program: Callable[..., Any], world_size: int, *arguments: Any, timeout_seconds: float = 120) -> list[Any]:
+def run(program: Callable[..., Any], world_size: int, *arguments: Any, timeout_seconds: float = 300) -> list[Any]:
     """What `program(rank, world_size, *arguments)` returned on every rank."""
     return Gang(program, world_size, *arguments).results(timeout_seconds)
 

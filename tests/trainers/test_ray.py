@@ -1,4 +1,4 @@
-"""Ray Train on a local cluster."""
+"""Ray Train on a local cluster of two workers."""
 
 from __future__ import annotations
 
@@ -12,15 +12,20 @@ import ray
 from . import recorder
 from .recorder import Life
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # of Ray's own, on every import
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # of Ray's own, on every import
+    pytest.mark.xdist_group("ray"),  # one cluster
+]
 
 
 @pytest.fixture(scope="module")
 def cluster():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.05")  # how long each report waits for the controller
+        patch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "300")  # not 60: other tests want the machine too
+        patch.setenv("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
         patch.setenv("RAY_TRAIN_METRICS_ENABLED", "0")
-        ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, configure_logging=False)
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
         yield
         ray.shutdown()
 
@@ -94,11 +99,9 @@ def test_two_workers_killed_in_mid_epoch_are_started_again_and_go_on(cluster, tm
 
 
 def test_goes_on_in_another_world(cluster, tmp_path):
-    """One worker from one epoch into the next, two, four, one; other accumulation, other loader workers."""
+    """One worker from one epoch into the next, two, one; other accumulation, other loader workers."""
     start = None
-    for number, (world, accumulate, workers, until) in enumerate(
-        [(1, 1, 0, 27), (2, 2, 2, 30), (4, 1, 0, 33), (1, 1, 1, -1)]
-    ):
+    for number, (world, accumulate, workers, until) in enumerate([(1, 1, 0, 27), (2, 3, 2, 30), (1, 1, 1, -1)]):
         life = Life(str(tmp_path), number, epochs=3, accumulate=accumulate, workers=workers)
         start = live(world, life, until=until, start=start)
-    assert len(recorder.check(tmp_path)) == 4
+    assert len(recorder.check(tmp_path)) == 3
