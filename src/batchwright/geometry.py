@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .errors import Infeasible
 
 if TYPE_CHECKING:
-    from .plans.position import Plan
+    from .plans.plan import Plan
     from .sampler import BatchSampler
 
 __all__ = ["Geometry"]

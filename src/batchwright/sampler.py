@@ -14,7 +14,8 @@ import torch.utils.data
 from .errors import Infeasible, whole
 from .orders import Segment
 from .plans.fixed import FixedPlan
-from .plans.position import Plan, Position
+from .plans.plan import Plan
+from .plans.position import Position
 
 __all__ = ["BatchSampler", "Fetch"]
 
@@ -105,6 +106,11 @@ class BatchSampler(torch.utils.data.BatchSampler):
     def step(self) -> int:
         """How many of this rank's lists of that epoch it leaves out, since they came before."""
         return self._fitted(self._next).consumed // self._stride
+
+    @property
+    def epochs_given(self) -> float:
+        """How many epochs of the plan all ranks together were given so far, parts of one counted as such."""
+        return self.plan.epochs_at(self._fitted(self._reached))
 
     def __len__(self) -> int:
         """Lists an epoch gives this rank: the same for all ranks and epochs."""

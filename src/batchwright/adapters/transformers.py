@@ -13,7 +13,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.trainer_callback import ExportableState
 
 from ..composition import Composition, Log
-from ..plans.position import Plan
+from ..plans.plan import Plan
 from ..ranks import check_ranks
 from ..sampler import BatchSampler
 

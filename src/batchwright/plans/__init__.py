@@ -8,7 +8,8 @@ from .fixed import FixedPlan
 from .hierarchy import hierarchical
 from .mix import mixed
 from .multi import Rates, multilabel, multilabel_weights
-from .position import Epoch, Plan, Position
+from .plan import Plan
+from .position import Epoch, Position
 from .rake import raked
 from .rotate import rotating
 from .tasks import TaskPlan

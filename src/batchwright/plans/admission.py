@@ -8,7 +8,9 @@ from typing import Literal
 import numpy as np
 
 from ..errors import Infeasible
+from ..groups import Groups
 from .cut import Integers
+from .strata import Strata, Stratum
 
 __all__ = ["Admission", "TooLong", "check_policy"]
 
@@ -43,6 +45,40 @@ class Admission:
             return samples
         return _stretches(self.pieces, samples)
 
+    @property
+    def renumbers(self) -> bool:
+        """Whether what a sampler yields are other numbers than those of the order."""
+        return self.pieces is not None or self.bundles is not None
+
+    def origins(self, sample_count: int) -> Integers:
+        """The number in the order that each number a sampler may yield stands for, of an order over `sample_count`."""
+        if self.bundles is not None:
+            offsets, samples = self.bundles
+            bundle_of = np.empty(samples.size, np.int64)
+            bundle_of[samples] = np.repeat(np.arange(offsets.size - 1), np.diff(offsets))
+            return bundle_of
+        if self.pieces is not None:
+            return np.repeat(np.arange(sample_count), np.diff(self.pieces))
+        return np.arange(sample_count)
+
+    def groups(self, groups: Groups) -> Groups:
+        """The groups of the order by the numbers that a sampler yields."""
+        if not self.renumbers:
+            return groups
+        codes = groups.group_of(self.origins(groups.sample_count))
+        index = np.argsort(codes, kind="stable")
+        starts = np.searchsorted(codes[index], np.arange(groups.group_count + 1))
+        return Groups(groups.names, starts, index[: starts[-1]], codes.size)
+
+    def strata(self, drawn: Strata, sample_count: int) -> Strata:
+        """What a sampler yields where an order over `sample_count` samples draws `drawn`."""
+        if not (self.renumbers or self.skipped.size):
+            return drawn
+        rates = drawn.rates(np.arange(sample_count))
+        rates[self.skipped] = 0
+        shares = rates[self.origins(sample_count)]
+        return Strata([Stratum(Groups.singletons(shares.size), 0, shares / shares.sum())])
+
     def emitted(self, items: Integers) -> Integers:
         """What a sampler yields for these items."""
         if self.bundles is None:
@@ -55,9 +91,7 @@ class Admission:
         """The inverse of `emitted`: the items, and where in it each begins, with the end."""
         if self.bundles is None:
             return emitted, np.arange(emitted.size + 1)
-        offsets, samples = self.bundles
-        bundle_of = np.empty(samples.size, np.int64)
-        bundle_of[samples] = np.repeat(np.arange(offsets.size - 1), np.diff(offsets))
+        bundle_of = self.origins(0)
         begins = np.flatnonzero(np.diff(bundle_of[emitted], prepend=-1))
         return bundle_of[emitted[begins]], np.append(begins, emitted.size)
 

@@ -9,7 +9,7 @@ from ..errors import Infeasible, by_name
 from ..groups import Groups
 from ..targets import resolve
 from .build import epoch_batches
-from .position import Plan
+from .plan import Plan
 from .tasks import TaskPlan, Unit, check_unit
 
 __all__ = ["alternating"]

@@ -12,15 +12,14 @@ import numpy as np
 from ..errors import Infeasible
 from ..orders import SharedOrder
 from .micro_batches import MicroBatches
+from .plan import Plan
 from .position import Position, fingerprint_of
+from .strata import Strata, mean_shares, strata_of, windows_to_settle
 
 if TYPE_CHECKING:
-    from torch.nn import Module
-
     from ..audit import Audit
     from ..groups import Groups
     from ..orders import Segment
-    from ..sampler import BatchSampler, Fetch
     from .summary import Summary
 
 __all__ = ["FixedPlan", "Stretch"]
@@ -53,7 +52,7 @@ class Stretch(MicroBatches):
         return f"<{self._length} micro-batches of {self._plan.batch_size} from {self._origin} on>"
 
 
-class FixedPlan:
+class FixedPlan(Plan):
     """Micro-batches of `batch_size` samples each; `plan[t]` is micro-batch t, for ever.
 
     Made by `balanced`, `shuffled` and `weighted`.
@@ -173,72 +172,37 @@ class FixedPlan:
 
         return with_segments(self, segments)
 
-    @cached_property
-    def natural_prior(self) -> np.ndarray:
-        """The share of every group among all samples, float64 in the order of `groups.names`."""
-        prior: np.ndarray = self.groups.sizes / self.groups.grouped_count
-        return prior
+    @property
+    def settles_after(self) -> float | None:
+        """After how many epochs no share moves any more: 0 if none ever does, None if some may for ever."""
+        windows = windows_to_settle(self.order)
+        return None if windows is None else windows / self.epoch_batches
 
     @property
-    def moves(self) -> bool:
-        """Whether the target changes from epoch to epoch."""
-        return self.order.shares.settles_at != 0
+    def mean_batch_size(self) -> float:
+        """Samples in every micro-batch."""
+        return self.batch_size
 
-    @cached_property
-    def sampled_prior(self) -> np.ndarray:
-        """The share of every group in what is sampled, float64 in the order of `groups.names`.
+    def strata(self, start: float, stop: float) -> Strata:
+        """What is drawn from epoch `start` to epoch `stop`, either of which may lie within one."""
+        first = round(start * self.epoch_batches)
+        return strata_of(self.order, first, max(first + 1, round(stop * self.epoch_batches)))
 
-        For a target on schedule the mean over the epochs until it settles; `prior_between` gives it for any stretch.
-        """
-        settled = self.order.shares.settles_at
-        if settled is None:
-            raise Infeasible(
-                "this target may move for ever, it has no one prior",
-                "ask for prior_between(0, batches trained)",
-            )
-        return self.prior_between(0, max(1, settled) * self.epoch_batches)
+    def epochs_at(self, position: Position) -> float:
+        """How many epochs of the plan were drawn before a position."""
+        return (position.origin + position.consumed) / self.epoch_batches
 
-    def prior_between(self, start: int, stop: int) -> np.ndarray:
-        """The mean wanted share of every group over micro-batches start..stop-1."""
+    def prior_between(self, start: int, stop: int, groups: Groups | None = None) -> np.ndarray:
+        """The mean wanted share of every group (the plan's own, if left out) over micro-batches start..stop-1, float64."""
         if not 0 <= start < stop:
             raise Infeasible(f"no micro-batches from {start} to {stop}", "pass start < stop, 0 or more")
-        settled = self.order.shares.settles_at
-        if settled == 0:
-            return self.shares()
-        total = np.zeros(self.groups.group_count)
-        batch = start
-        while batch < stop:
-            epoch = batch // self.epoch_batches
-            end = stop if settled is not None and epoch >= settled else min(stop, (epoch + 1) * self.epoch_batches)
-            total += (end - batch) * self.shares(epoch)
-            batch = end
-        return total / (stop - start)
+        if groups is None or groups is self.groups:
+            return mean_shares(self.order, start, stop)
+        return strata_of(self.order, start, stop).prior(groups)
 
-    def weights(self, indices: Any, *, epoch: int = 0) -> np.ndarray:
-        """How much each of these samples stands for: natural over sampled inclusion rate, float64.
-
-        The mean of `weight * value` over the sampled stream estimates the mean of `value` over all samples without bias
-        (Horvitz and Thompson 1952); the weights themselves average to 1.
-
-        Raises:
-            Infeasible: a sample's group is never drawn, so nothing stands for it.
-
-        Example:
-            >>> import batchwright as bw
-            >>> bw.balanced(["cat", "cat", "cat", "dog"], batch_size=2).weights([0, 3]).tolist()
-            [1.5, 0.5]
-        """
-        samples = np.asarray(indices)
-        rates = self.order.rates(samples, epoch)
-        if rates.size and rates.min() <= 0:
-            never = int(samples.flat[rates.argmin()])
-            raise Infeasible(
-                f"sample {never} of group {self.groups.names[int(self.groups.group_of(never))]!r} is never drawn, no "
-                "weight makes up for that",
-                "ask for the weights of drawn samples",
-            )
-        found: np.ndarray = 1 / (self.groups.grouped_count * rates)
-        return found
+    def rates(self, indices: Any, *, epoch: int = 0) -> np.ndarray:
+        """The part of all that is drawn in an epoch that each of these samples is, in expectation, float64."""
+        return self.order.rates(np.asarray(indices), epoch)
 
     def locate(self, indices: Any) -> tuple[list[Hashable], np.ndarray]:
         """The group of each of these samples and its number within it; of a mixture the source and the number there.
@@ -262,25 +226,6 @@ class FixedPlan:
         from ..audit import audit
 
         return audit(self, batches=batches, first=first)
-
-    def check(self, model: Module, *, example: Any = None, world_size: int = 1) -> None:
-        """Refuse to feed a model whose BatchNorm layers these batches are too small for; see `batchwright.correct.check`."""
-        from ..correct import check
-
-        check(self, model, example=example, world_size=world_size)
-
-    def sampler(
-        self,
-        *,
-        rank: int | None = None,
-        world_size: int | None = None,
-        accumulate: int = 1,
-        fetch: Fetch = "micro",
-    ) -> BatchSampler:
-        """A batch sampler for `torch.utils.data.DataLoader(dataset, batch_sampler=...)`; see `batchwright.BatchSampler`."""
-        from ..sampler import BatchSampler
-
-        return BatchSampler(self, rank=rank, world_size=world_size, accumulate=accumulate, fetch=fetch)
 
     def __repr__(self) -> str:
         draw = "" if self.order.identity["draw"] == "exact" else ", draw='random'"

@@ -18,14 +18,15 @@ from .cut import Cut, Cutter, Integers, arranged, split_to
 from .fixed import FixedPlan
 from .layers import Layers
 from .micro_batches import MicroBatches
+from .plan import Plan
 from .position import Position, fingerprint_of
 from .refit import Remainder, decoded, encoded
+from .strata import Strata
 from .windows import Layout, Window, in_layers, in_stretches, spread_of_whole, whole
 
 if TYPE_CHECKING:
     from ..audit import Audit
     from ..groups import Groups
-    from ..sampler import BatchSampler, Fetch
     from .length_summary import LengthSummary
 
 __all__ = ["LengthEpoch", "LengthPlan"]
@@ -33,7 +34,7 @@ __all__ = ["LengthEpoch", "LengthPlan"]
 _WINDOWS_KEPT = 2
 
 
-class LengthPlan:
+class LengthPlan(Plan):
     """Micro-batches of like cost, cut from an order window by window.
 
     Made by `budgeted`, `grouped`, `bucketed` and `packed`. An epoch is a stretch of the order and a list of
@@ -41,7 +42,7 @@ class LengthPlan:
 
     Attributes:
         source: the plan whose order is cut.
-        groups: who is in which group, as the source has it.
+        groups: who is in which group, as the source has it, by the numbers that a sampler yields.
         epoch_samples: places of the order in an epoch.
         window: micro-batches that are planned together, or "epoch".
         cutter: how samples become micro-batches.
@@ -61,7 +62,7 @@ class LengthPlan:
         epoch_samples: int | None = None,
     ) -> None:
         self.source = source
-        self.groups: Groups = source.groups
+        self.groups = admission.groups(source.groups)
         self.epoch_samples = source.epoch_batches * source.batch_size if epoch_samples is None else epoch_samples
         self.window = window
         self.cutter = cutter
@@ -181,23 +182,42 @@ class LengthPlan:
         return Position(position.epoch, self.epoch_length(multiple) - left, multiple, encoded(refits))
 
     @property
-    def natural_prior(self) -> np.ndarray:
-        """The share of every group among all samples, float64 in the order of `groups.names`."""
-        return self.source.natural_prior
+    def settles_after(self) -> float | None:
+        """After how many epochs no share moves any more; see `Plan`. An epoch is one of the source."""
+        return self.source.settles_after
 
-    @property
-    def moves(self) -> bool:
-        """Whether the target changes from epoch to epoch."""
-        return self.source.moves
+    @cached_property
+    def mean_batch_size(self) -> float:
+        """Samples in a micro-batch, on average."""
+        drawn = self.source.strata(0, 1).rates(np.arange(self.source.groups.sample_count))
+        drawn[self.admission.skipped] = 0
+        return float(self.epoch_samples * drawn[self.admission.origins(drawn.size)].sum() / self.epoch_length())
 
-    @property
-    def sampled_prior(self) -> np.ndarray:
-        """The share of every group in what is sampled, float64 in the order of `groups.names`."""
-        return self.source.sampled_prior
+    def strata(self, start: float, stop: float) -> Strata:
+        """What is drawn from epoch `start` to epoch `stop`; see `Plan.strata`."""
+        return self.admission.strata(self.source.strata(start, stop), self.source.groups.sample_count)
 
-    def weights(self, indices: Any, *, epoch: int = 0) -> np.ndarray:
-        """How much each of these samples stands for; see `FixedPlan.weights`."""
-        return self.source.weights(indices, epoch=epoch)
+    def epochs_at(self, position: Position) -> float:
+        """How many epochs of the plan were drawn before a position."""
+        return position.epoch + max(0, position.consumed) / self.epoch_length(position.multiple)
+
+    def prior_between(self, start: int, stop: int, groups: Groups | None = None) -> np.ndarray:
+        """The mean wanted share of every group (the plan's own, if left out) over micro-batches start..stop-1, float64."""
+        if not 0 <= start < stop:
+            raise Infeasible(f"no micro-batches from {start} to {stop}", "pass start < stop, 0 or more")
+        length = self.epoch_length()
+        return self.strata(start / length, stop / length).prior(self.groups if groups is None else groups)
+
+    def shares(self, epoch: int = 0) -> np.ndarray:
+        """The expected share of every group in an epoch, float64 in the order of `groups.names`, summing to 1."""
+        return self.strata(epoch, epoch + 1).prior(self.groups)
+
+    def rates(self, indices: Any, *, epoch: int = 0) -> np.ndarray:
+        """The part of all that is drawn in an epoch that each of these samples is, in expectation, float64."""
+        samples = np.asarray(indices)
+        if not (self.admission.renumbers or self.admission.skipped.size):
+            return self.source.rates(samples, epoch=epoch)
+        return self.strata(epoch, epoch + 1).rates(samples)
 
     def summary(self, multiple: int = 1) -> LengthSummary:
         """What the plan does, measured on its first epoch: cost, padding, balance, composition, the proven bound."""
@@ -210,19 +230,6 @@ class LengthPlan:
         from ..audit import audit_lengths
 
         return audit_lengths(self, multiple=multiple, epochs=epochs, first=first)
-
-    def sampler(
-        self,
-        *,
-        rank: int | None = None,
-        world_size: int | None = None,
-        accumulate: int = 1,
-        fetch: Fetch = "micro",
-    ) -> BatchSampler:
-        """A batch sampler for `torch.utils.data.DataLoader(dataset, batch_sampler=...)`; see `BatchSampler`."""
-        from ..sampler import BatchSampler
-
-        return BatchSampler(self, rank=rank, world_size=world_size, accumulate=accumulate, fetch=fetch)
 
     def planned(self, epoch: int, window: int, layout: Layout) -> tuple[Integers, Cut]:
         """The items of a window of an epoch and how they are cut, before anything is taken over or arranged."""

@@ -15,7 +15,7 @@ from ..orders.shares import TargetShares
 from ..targets import natural, resolve
 from .build import check_quotas, checked, epoch_length
 from .fixed import FixedPlan
-from .position import Plan
+from .plan import Plan
 from .tasks import TaskPlan
 
 __all__ = ["mixed"]

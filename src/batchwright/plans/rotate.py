@@ -12,7 +12,7 @@ from ..targets import uniform
 from .build import balanced, epoch_batches
 from .fixed import FixedPlan
 from .hierarchy import hierarchical
-from .position import Plan
+from .plan import Plan
 from .tasks import TaskPlan, Unit, check_unit
 
 __all__ = ["rotating"]

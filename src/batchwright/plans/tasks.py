@@ -14,12 +14,13 @@ from ..groups import Groups
 from ..orders.turns import reduced, turns
 from .fixed import FixedPlan
 from .micro_batches import MicroBatches
-from .position import Plan, Position, fingerprint_of
+from .plan import Plan
+from .position import Position, fingerprint_of
 from .standing import Standing
+from .strata import Strata, Stratum
 
 if TYPE_CHECKING:
     from ..audit import Audit
-    from ..sampler import BatchSampler, Fetch
     from .task_summary import TaskSummary
 
 __all__ = ["TaskEpoch", "TaskPlan", "Unit", "check_unit"]
@@ -110,7 +111,7 @@ def _counted(batch: int) -> int:
     return number
 
 
-class TaskPlan:
+class TaskPlan(Plan):
     """Micro-batches of one task each; made by `alternating` and `rotating`.
 
     `plan[t]` and `plan.task_of(t)` are those of a run whose multiple is 1; with `unit="step"` the tasks of a run on several
@@ -262,6 +263,56 @@ class TaskPlan:
         total = sum(self.weights_of_tasks)
         return np.array([weight / total for weight in self.weights_of_tasks])
 
+    @property
+    def settles_after(self) -> float | None:
+        """After how many epochs no share moves any more: 0 if none ever does, None if some may for ever."""
+        after = 0.0
+        for epochs, child in zip(self._own_epochs(), self.children, strict=True):
+            if child.settles_after is None:
+                return None
+            after = max(after, child.settles_after / epochs)
+        return after
+
+    @property
+    def mean_batch_size(self) -> float:
+        """Samples in a micro-batch, on average over all turns."""
+        return float(self.shares() @ [child.mean_batch_size for child in self.children])
+
+    def strata(self, start: float, stop: float) -> Strata:
+        """What is drawn from epoch `start` to epoch `stop`, either of which may lie within one.
+
+        A task has its share of the micro-batches, and so of the samples as many as these hold.
+        """
+        found: list[Stratum] = []
+        parts = self.shares() * [child.mean_batch_size for child in self.children] / self.mean_batch_size
+        for part, epochs, child, begins in zip(
+            parts.tolist(), self._own_epochs(), self.children, self.starts, strict=True
+        ):
+            found += child.strata(start * epochs, stop * epochs).within(part, begins)
+        return Strata(found)
+
+    def _own_epochs(self) -> list[float]:
+        """How many epochs of its own every task goes through in one of this plan."""
+        return [
+            share * self.epoch_batches / child.epoch_length()
+            for share, child in zip(self.shares().tolist(), self.children, strict=True)
+        ]
+
+    def epochs_at(self, position: Position) -> float:
+        """How many epochs of the plan were drawn before a position."""
+        return (sum(self._standing(position).had) + position.consumed) / self.epoch_batches
+
+    def prior_between(self, start: int, stop: int, groups: Groups | None = None) -> np.ndarray:
+        """The mean wanted share of every group (the plan's own, if left out) over micro-batches start..stop-1, float64."""
+        if not 0 <= start < stop:
+            raise Infeasible(f"no micro-batches from {start} to {stop}", "pass start < stop, 0 or more")
+        length = self.epoch_length()
+        return self.strata(start / length, stop / length).prior(self.groups if groups is None else groups)
+
+    def rates(self, indices: Any, *, epoch: int = 0) -> np.ndarray:
+        """The part of all that is drawn in an epoch that each of these samples is, in expectation, float64."""
+        return self.strata(epoch, epoch + 1).rates(np.asarray(indices))
+
     def locate(self, indices: Any) -> tuple[list[Hashable], np.ndarray]:
         """The task of each of these samples and its number in the task's own dataset; see `FixedPlan.locate`."""
         return self.groups.locate(indices)
@@ -277,19 +328,6 @@ class TaskPlan:
         from ..audit.tasks import audit
 
         return audit(self, batches=batches, first=first)
-
-    def sampler(
-        self,
-        *,
-        rank: int | None = None,
-        world_size: int | None = None,
-        accumulate: int = 1,
-        fetch: Fetch = "micro",
-    ) -> BatchSampler:
-        """A batch sampler for `torch.utils.data.DataLoader(dataset, batch_sampler=...)`; see `batchwright.BatchSampler`."""
-        from ..sampler import BatchSampler
-
-        return BatchSampler(self, rank=rank, world_size=world_size, accumulate=accumulate, fetch=fetch)
 
     def __repr__(self) -> str:
         turn = f"one of {len(self.names)} tasks a {self.unit}"

@@ -17,7 +17,7 @@ from .synchronised import GlobalBatchNorm
 
 if TYPE_CHECKING:
     from ...groups import Groups
-    from ...plans.position import Plan
+    from ...plans.plan import Plan
 
 __all__ = ["check"]
 

@@ -1,0 +1,179 @@
+"""What every plan is: micro-batches for a sampler, what they are made of for whoever corrects for it."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import Infeasible
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+    from ..groups import Groups
+    from ..sampler import BatchSampler, Fetch
+    from .position import Epoch, Position
+    from .strata import Strata
+
+__all__ = ["Plan"]
+
+
+class Plan(ABC):
+    """A pure rule that says what is in every micro-batch of every epoch, and so how often each sample comes.
+
+    Everything depends on the plan's arguments alone: not on the process, the rank, or what was asked before.
+
+    Attributes:
+        groups: who is in which group, by the numbers that the plan yields.
+    """
+
+    groups: Groups
+
+    @property
+    @abstractmethod
+    def identity(self) -> dict[str, str]:
+        """Every argument that decides the plan, by name, as short text."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that two plans share exactly if their `identity` is the same."""
+
+    @abstractmethod
+    def epoch_length(self, multiple: int = 1) -> int:
+        """Micro-batches in an epoch, rounded up to a multiple."""
+
+    @abstractmethod
+    def epoch(self, epoch: int, multiple: int = 1) -> Epoch:
+        """The micro-batches of an epoch of a run that always had this multiple."""
+
+    @abstractmethod
+    def epoch_at(self, position: Position) -> Epoch:
+        """The whole epoch that a position lies in."""
+
+    @abstractmethod
+    def started(self, epoch: int, multiple: int) -> Position:
+        """The beginning of an epoch in a run that always had this multiple."""
+
+    @abstractmethod
+    def moved(self, position: Position, epoch: int) -> Position:
+        """The beginning of another epoch of the run that stands at `position`."""
+
+    @abstractmethod
+    def refitted(self, position: Position, multiple: int) -> Position:
+        """The same place for a run that goes on with another multiple: nothing lost, nothing repeated."""
+
+    @property
+    @abstractmethod
+    def settles_after(self) -> float | None:
+        """After how many epochs no share moves any more: 0 if none ever does, None if some may for ever."""
+
+    @property
+    @abstractmethod
+    def mean_batch_size(self) -> float:
+        """Samples in a micro-batch, on average."""
+
+    @abstractmethod
+    def strata(self, start: float, stop: float) -> Strata:
+        """What is drawn from epoch `start` to epoch `stop`, either of which may lie within one."""
+
+    @abstractmethod
+    def epochs_at(self, position: Position) -> float:
+        """How many epochs of the plan were drawn before a position."""
+
+    @abstractmethod
+    def prior_between(self, start: int, stop: int, groups: Groups | None = None) -> np.ndarray:
+        """The mean wanted share of every group (the plan's own, if left out) over micro-batches start..stop-1, float64.
+
+        Micro-batches are counted through all epochs of one process.
+        """
+
+    @abstractmethod
+    def rates(self, indices: Any, *, epoch: int = 0) -> np.ndarray:
+        """The part of all that is drawn in an epoch that each of these samples is, in expectation, float64."""
+
+    @cached_property
+    def natural_prior(self) -> np.ndarray:
+        """The share of every group among all samples, float64 in the order of `groups.names`."""
+        prior: np.ndarray = self.groups.sizes / self.groups.grouped_count
+        return prior
+
+    @property
+    def moves(self) -> bool:
+        """Whether a share changes from epoch to epoch, or may be set while a run is under way."""
+        return self.settles_after != 0
+
+    def horizon(self) -> int:
+        """The micro-batches that `sampled_prior` is the mean over: until all shares have settled, one epoch at least.
+
+        Raises:
+            Infeasible: shares may move for ever, so that there is no one prior.
+        """
+        if self.settles_after is None:
+            raise Infeasible(
+                "the shares of this plan may move for ever, so it has no one prior",
+                "say how long that was with batches=, or ask the sampler: LogitAdjustment.from_sampler(sampler)",
+            )
+        return math.ceil((self.settles_after or 1) * self.epoch_length())
+
+    @cached_property
+    def sampled_prior(self) -> np.ndarray:
+        """The share of every group in what is sampled, float64 in the order of `groups.names`.
+
+        Where shares move the mean over the epochs until they settle; `prior_between` gives it for any stretch.
+
+        Raises:
+            Infeasible: shares may move for ever, so that there is no one prior.
+        """
+        return self.prior_between(0, self.horizon())
+
+    def weights(self, indices: Any, *, epoch: int = 0) -> np.ndarray:
+        """How much each of these samples stands for: natural over sampled inclusion rate, float64.
+
+        The mean of `weight * value` over the sampled stream estimates the mean of `value` over all samples without bias
+        (Horvitz and Thompson 1952); the weights themselves average to 1. Where shares were set while a run was under way,
+        they are the weights of what comes now.
+
+        Raises:
+            Infeasible: a sample is never drawn, so nothing stands for it.
+
+        Example:
+            >>> import batchwright as bw
+            >>> bw.balanced(["cat", "cat", "cat", "dog"], batch_size=2).weights([0, 3]).tolist()
+            [1.5, 0.5]
+        """
+        samples = np.asarray(indices)
+        rates = self.rates(samples, epoch=epoch)
+        if rates.size and rates.min() <= 0:
+            never = int(samples.flat[rates.argmin()])
+            number = int(self.groups.group_of(never))
+            whose = f"of group {self.groups.names[number]!r}" if number < self.groups.group_count else "of no group"
+            raise Infeasible(
+                f"sample {never} {whose} is never drawn, no weight makes up for that",
+                "ask for the weights of drawn samples",
+            )
+        found: np.ndarray = 1 / (self.groups.grouped_count * rates)
+        return found
+
+    def check(self, model: Module, *, example: Any = None, classes: Any = None, world_size: int = 1) -> None:
+        """Refuse to feed a model whose BatchNorm layers these batches are too small for; see `batchwright.correct.check`."""
+        from ..correct import check
+
+        check(self, model, example=example, classes=classes, world_size=world_size)
+
+    def sampler(
+        self,
+        *,
+        rank: int | None = None,
+        world_size: int | None = None,
+        accumulate: int = 1,
+        fetch: Fetch = "micro",
+    ) -> BatchSampler:
+        """A batch sampler for `torch.utils.data.DataLoader(dataset, batch_sampler=...)`; see `batchwright.BatchSampler`."""
+        from ..sampler import BatchSampler
+
+        return BatchSampler(self, rank=rank, world_size=world_size, accumulate=accumulate, fetch=fetch)

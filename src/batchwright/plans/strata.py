@@ -1,0 +1,132 @@
+"""What a stretch of a plan draws, in expectation: strata of samples that come equally often."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from ..groups import Groups
+from ..orders import Order, SharedOrder
+
+__all__ = ["Strata", "Stratum", "mean_shares", "strata_of", "windows_to_settle"]
+
+
+class Stratum(NamedTuple):
+    """Groups within each of which every sample comes as often as any other.
+
+    Attributes:
+        groups: who is in which group.
+        start: what is added to their sample numbers.
+        shares: the part of all that is drawn that each group is, float64.
+    """
+
+    groups: Groups
+    start: int
+    shares: np.ndarray
+
+    def members(self) -> tuple[np.ndarray, np.ndarray]:
+        """Every sample that is in a group, and the part of all that is drawn that it is."""
+        groups = self.groups
+        if not groups.starts.size:
+            return self.start + np.arange(groups.sample_count), self.shares
+        numbers = np.arange(groups.grouped_count) if groups.index is None else groups.index.astype(np.int64)
+        each = np.divide(self.shares, groups.sizes, out=np.zeros(groups.group_count), where=groups.sizes > 0)
+        return self.start + numbers, np.repeat(each, groups.sizes)
+
+
+class Strata(tuple[Stratum, ...]):
+    """Strata that make up all that is drawn; a sample may be in several, its parts then add up."""
+
+    def within(self, share: float, start: int) -> Iterator[Stratum]:
+        """The same as a part of something else, of that share, its samples numbered from `start` on."""
+        return (stratum._replace(start=stratum.start + start, shares=stratum.shares * share) for stratum in self)
+
+    def prior(self, groups: Groups) -> np.ndarray:
+        """The share of each of these groups in what is drawn, float64; 1 in all if every sample drawn is in one."""
+        found = np.zeros(groups.group_count)
+        for stratum in self:
+            if stratum.groups is groups and stratum.start == 0:
+                found += stratum.shares
+                continue
+            samples, rates = stratum.members()
+            codes = groups.group_of(samples)
+            found += np.bincount(codes, weights=rates, minlength=groups.group_count)[: groups.group_count]
+        return found
+
+    def rates(self, samples: np.ndarray) -> np.ndarray:
+        """The part of all that is drawn that each of these samples is, float64."""
+        samples = np.asarray(samples)
+        found = np.zeros(samples.shape)
+        for groups, start, shares in self:
+            here = (samples >= start) & (samples < start + groups.sample_count)
+            codes = np.asarray(groups.group_of(samples[here] - start))
+            grouped = codes < groups.group_count
+            here[here] = grouped
+            found[here] += shares[codes[grouped]] / groups.sizes[codes[grouped]]
+        return found
+
+
+def strata_of(order: Order, start: int, stop: int) -> Strata:
+    """What windows start..stop-1 of an order hold."""
+    if not isinstance(order, SharedOrder):  # somebody's own, which answers for single samples
+        everyone = Groups.singletons(order.groups.sample_count)
+        return Strata([Stratum(everyone, 0, order.rates(np.arange(everyone.sample_count)))])
+    shares = mean_shares(order, start, stop)
+    own = shares.copy()
+    own[list(order.children)] = 0
+    found = [Stratum(order.groups, 0, own)]
+    for number, child in order.children.items():
+        if shares[number]:
+            within = strata_of(child, *_windows_of_child(order, number, child, start, stop))
+            found += within.within(float(shares[number]), int(order.groups.starts[number]))
+    return Strata(found)
+
+
+def mean_shares(order: SharedOrder, start: int, stop: int) -> np.ndarray:
+    """The mean wanted share of every group over windows start..stop-1, float64.
+
+    Where shares were set while a run was under way and the earliest are forgotten, what was drawn by then stands for them.
+    """
+    dealt, settled = order.dealt, order.shares.settles_at
+    if dealt is not None and dealt.segments:
+        due = dealt.due(stop) - (dealt.due(start) if start else 0)
+        mean: np.ndarray = due / due.sum()
+        return mean
+    if settled == 0:
+        return order.shares.of(0)
+    total = np.zeros(order.groups.group_count)
+    window = start
+    while window < stop:
+        epoch = window // order.epoch_batches
+        last = settled is not None and epoch >= settled
+        end = stop if last else min(stop, (epoch + 1) * order.epoch_batches)
+        total += (end - window) * order.shares.of(epoch)
+        window = end
+    return total / (stop - start)
+
+
+def windows_to_settle(order: Order) -> int | None:
+    """After how many windows no share in an order moves any more: 0 if none ever does, None if some may for ever."""
+    if not isinstance(order, SharedOrder):
+        return 0
+    settled = order.shares.settles_at
+    if settled is None or order.shares.limits is not None:
+        return None
+    own = settled * order.epoch_batches
+    after = own
+    for number, child in order.children.items():
+        windows, share = windows_to_settle(child), float(order.shares.of(settled)[number])
+        if windows is None:
+            return None
+        if windows and share:
+            after = max(after, own + int(np.ceil(windows * child.window / (share * order.window))))
+    return after
+
+
+def _windows_of_child(order: SharedOrder, number: int, child: Order, start: int, stop: int) -> tuple[int, int]:
+    if windows_to_settle(child) == 0 or order.dealt is None:
+        return 0, 1
+    first, last = (int(order.dealt.drawn(window)[number]) for window in (start, stop))
+    return first // child.window, max(first // child.window + 1, -(-last // child.window))
