@@ -131,6 +131,25 @@ def test_tasks_of_one_dataset_share_its_indices():
     assert max(plan[t].max() for t in range(40)) < 50
 
 
+def test_tasks_of_one_dataset_keep_the_groups_of_their_plans_where_these_agree():
+    labels = ["cat"] * 30 + ["dog"] * 20
+    cats = bw.Groups.from_indices({"cat": range(30)}, sample_count=50)
+    dogs = bw.Groups.from_indices({"dog": range(30, 50)}, sample_count=50)
+    mixed_up = bw.Groups.from_indices({"cat": range(20)}, sample_count=50)
+    cases = [
+        ([bw.Groups.from_labels(labels)] * 2, ["cat", "dog"]),
+        ([cats, dogs], ["cat", "dog"]),
+        ([cats, mixed_up], ["all"]),
+        ([cats, bw.Groups.from_labels(["any"] * 50)], ["all"]),
+        ([cats, bw.Groups.singletons(50)], ["all"]),
+    ]
+    for parts, names in cases:
+        plans = {number: bw.balanced(groups, 2) for number, groups in enumerate(parts)}
+        plan = bw.alternating(plans, same_dataset=True)
+        assert list(plan.groups.names) == names
+        assert plan.groups.sample_count == 50
+
+
 def test_a_task_may_be_a_plan_of_tasks():
     inner = bw.alternating({"x": bw.shuffled(20, 2), "y": bw.shuffled(30, 3)})
     plan = bw.alternating({"both": inner, "z": bw.shuffled(10, 5)}, target="uniform")

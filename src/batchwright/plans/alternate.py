@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Literal
+
+import numpy as np
 
 from ..errors import Infeasible, by_name
 from ..groups import Groups
@@ -36,7 +38,8 @@ def alternating(
             robin, a mapping is explicit, `targets.temperature(T)` lies between.
         unit: "batch": every micro-batch has its task; "step": every global batch, so that all ranks and accumulated
             micro-batches of an optimizer step are of one task.
-        same_dataset: all plans number the samples of one dataset. Otherwise indices address the concatenation of the tasks'
+        same_dataset: all plans number the samples of one dataset; `plan.groups` are then theirs, where no label means
+            different samples in two of them. Otherwise indices address the concatenation of the tasks'
             datasets in the order given, and `plan.locate(indices)` tells them apart.
         named: samplers yield (task, number in the task's dataset) pairs in place of indices.
         epoch: "natural" (as many micro-batches as the tasks' own epochs have in all) or a number of micro-batches.
@@ -72,7 +75,7 @@ def alternating(
     if same_dataset:
         if len(set(sizes.values())) > 1:
             raise Infeasible(f"the tasks' plans are of datasets of {sizes} samples", "pass plans over one dataset")
-        groups = Groups.from_sizes({"all": max(sizes.values())})
+        groups = _in_common([plan.groups for plan in tasks.values()])
         starts = [0] * len(sizes)
     batches = epoch_batches(epoch, natural=sum(lengths))
     return TaskPlan(
@@ -85,3 +88,23 @@ def alternating(
         epoch_batches=batches,
         target=wanted.shown,
     )
+
+
+def _in_common(parts: Sequence[Groups]) -> Groups:
+    """The groups of all parts by their names; one of everybody where they contradict each other."""
+    first = parts[0]
+    if all(part.digest == first.digest and list(part.names) == list(first.names) for part in parts):
+        return first
+    everybody = Groups.from_sizes({"all": first.sample_count})
+    found: dict[Hashable, np.ndarray] = {}
+    for part in parts:
+        if not part.starts.size:  # every sample its own
+            return everybody
+        for name in part.names:
+            samples = part.samples(name)
+            if not np.array_equal(found.setdefault(name, samples), samples):
+                return everybody
+    members = np.concatenate(list(found.values()))
+    if members.size > np.unique(members).size:
+        return everybody
+    return Groups.from_indices(found, sample_count=first.sample_count)
