@@ -56,3 +56,19 @@ def test_it_follows_a_run_into_another_world(plan):
 def test_a_report_every_no_steps_is_refused(plan):
     with pytest.raises(bw.Infeasible, match="every is 0"):
         bw.Composition(plan.sampler(), every=0)
+
+
+def test_every_kind_of_plan_has_shares_of_samples_to_be_held_against():
+    lengths = np.arange(93) % 5 + 1
+    plans = {
+        "rotating": bw.rotating(LABELS, [["cat", "dog"], ["fox"]], per_class=2),
+        "tasks": bw.alternating({"a": bw.shuffled(90, 9), "b": bw.shuffled(30, 3)}, target="uniform"),
+        "by lengths": bw.budgeted(lengths, 10, order=bw.balanced(LABELS, 6, epoch=50)),
+    }
+    expected = {"rotating": [1 / 3] * 3, "tasks": [0.75, 0.25], "by lengths": [1 / 3] * 3}
+    for kind, plan in plans.items():
+        sampler = plan.sampler()
+        measured = bw.Composition(sampler).measured(0, len(sampler) // 2 * 2, epoch=0)
+        targets = [measured[f"target/{name}"] for name in plan.groups.names]
+        assert targets == pytest.approx(expected[kind])
+        assert measured["deviation"] < 0.03

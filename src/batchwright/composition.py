@@ -9,6 +9,7 @@ import numpy as np
 
 from .columns import numbers
 from .errors import Infeasible
+from .plans import FixedPlan
 from .sampler import BatchSampler
 
 __all__ = ["Composition", "Log"]
@@ -27,8 +28,7 @@ class Log(Protocol):
 class Composition:
     """Every so often, the composition of the global batches since the last time, over all ranks, without asking them.
 
-    - `share/<group>` and `target/<group>`: the share that each group had and should have, where the plan has groups (of more
-      than 32 the 32 largest).
+    - `share/<group>` and `target/<group>`: the share that each group had and should have (of more than 32 the 32 largest).
     - `deviation`: the largest difference between the two over all groups.
     - `repeated`: samples of a global batch that are in it more than once, a mean.
     - `padding`: the fraction of a padded micro-batch that is padding, where lengths are given.
@@ -89,10 +89,12 @@ class Composition:
         return found
 
     def _shares(self, samples: np.ndarray, epoch: int) -> dict[str, float]:
-        groups = getattr(self.sampler.plan, "groups", None)
-        if groups is None:
-            return {}
-        target = self.sampler.plan.shares(epoch)  # type: ignore[attr-defined]  # a plan with groups has it
+        plan = self.sampler.plan
+        groups, length = plan.groups, plan.epoch_length()
+        if isinstance(plan, FixedPlan):  # its shares may have been set since
+            target = plan.shares(epoch)
+        else:
+            target = plan.prior_between(epoch * length, (epoch + 1) * length)
         share = np.bincount(groups.group_of(samples), minlength=target.size) / samples.size
         found = {"deviation": float(np.abs(share - target).max())}
         for group in np.argsort(-groups.sizes, kind="stable")[:_MOST_GROUPS].tolist():
