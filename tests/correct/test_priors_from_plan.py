@@ -90,8 +90,81 @@ def test_binary_models_take_one_log_odds() -> None:
     assert adjust.offset.item() == pytest.approx(math.log(0.02 / 0.98), rel=1e-6)
 
 
+CLASSES = np.array(["cat", "dog", "owl"])[np.arange(1000) % 3]
+
+
+@pytest.mark.parametrize(
+    ("plan", "trained"),
+    [
+        (lambda: bw.shuffled(1000, 30), [334, 333, 333]),
+        (lambda: bw.weighted(1.0 + (CLASSES == "owl"), 30), [334, 333, 666]),
+        (lambda: bw.mixed({"a": 400, "b": bw.balanced(CLASSES[400:], 6)}, 30, target="uniform"), None),
+        (lambda: bw.alternating({"a": bw.balanced(CLASSES, 6), "b": bw.shuffled(1000, 9)}, same_dataset=True), None),
+        (lambda: bw.budgeted([5] * 1000, 60, order=bw.balanced(LABELS, 30)), None),
+    ],
+)
+def test_classes_may_be_other_than_the_plans_groups(plan: object, trained: list[float] | None) -> None:
+    made = plan()
+    adjust = LogitAdjustment.from_plan(made, classes=CLASSES)
+    assert adjust.classes == ["cat", "dog", "owl"]
+    rates = made.rates(np.arange(1000))
+    by_sample = np.array([rates[name == CLASSES].sum() for name in adjust.classes])
+    if trained is not None:
+        assert by_sample == pytest.approx(np.array(trained) / sum(trained))
+    assert adjust.offset.tolist() == pytest.approx(np.log([0.334, 0.333, 0.333] / by_sample).tolist(), abs=1e-6)
+    by_group = bw.Groups.from_labels(CLASSES)
+    assert torch.equal(LogitAdjustment.from_plan(made, classes=by_group).offset, adjust.offset)
+
+
+def test_menon_needs_a_shuffled_plan_and_the_classes() -> None:
+    adjust = LogitAdjustment.from_plan(bw.shuffled(1000, 30), classes=LABELS, deploy="uniform", mode="loss")
+    assert adjust.offset.tolist() == offsets(NATURAL * 3)
+
+
+def test_a_sampler_knows_how_long_a_schedule_was_trained_on() -> None:
+    target = bw.targets.schedule("natural", "uniform", epochs=4)
+    plan = bw.balanced(LABELS, batch_size=30, target=target, epoch=10)
+    sampler = plan.sampler(rank=0, world_size=3)
+    with pytest.raises(bw.Infeasible, match="given out 0 batches"):
+        LogitAdjustment.from_sampler(sampler)
+    for epoch in range(1, 4):  # of 12 micro-batches
+        list(sampler)
+        adjust = LogitAdjustment.from_sampler(sampler, deploy="uniform")
+        assert torch.equal(adjust.offset, LogitAdjustment.from_plan(plan, batches=12 * epoch, deploy="uniform").offset)
+    elsewhere = plan.sampler(rank=1, world_size=2)
+    elsewhere.load_state_dict(sampler.state_dict())
+    assert torch.equal(LogitAdjustment.from_sampler(elsewhere, deploy="uniform").offset, adjust.offset)
+
+
+@pytest.mark.parametrize("times", [1, 3, 12])  # a sampler remembers eight
+def test_shares_set_while_training_count_for_as_long_as_they_held(times: int) -> None:
+    target = bw.targets.moving("natural", ceiling=0.9)
+    plan = bw.balanced(LABELS, batch_size=30, target=target, epoch=100)
+    sampler = plan.sampler()
+    generator = np.random.default_rng(times)
+    drawn = np.zeros(3)
+    for _ in range(times):
+        sampler.retarget(generator.dirichlet([5, 5, 5]))
+        for batch in sampler:
+            drawn += np.bincount(plan.groups.group_of(batch), minlength=3)
+    trained = drawn / drawn.sum()
+    adjust = LogitAdjustment.from_sampler(sampler, deploy="uniform")
+    assert adjust.offset.tolist() == pytest.approx(np.log(1 / 3 / trained).tolist(), abs=20 / drawn.sum())
+    with pytest.raises(bw.Infeasible, match=r"may move for ever.*LogitAdjustment.from_sampler"):
+        LogitAdjustment.from_plan(plan)
+    resumed = plan.sampler()
+    resumed.load_state_dict(sampler.state_dict())
+    assert torch.equal(LogitAdjustment.from_sampler(resumed, deploy="uniform").offset, adjust.offset)
+
+
 def test_refusals() -> None:
     plan = bw.balanced(LABELS, batch_size=30)
+    with pytest.raises(bw.Infeasible, match="batches is 0"):
+        LogitAdjustment.from_plan(plan, batches=0)
+    with pytest.raises(bw.Infeasible, match="classes are given for 3 samples, the plan draws from 1000"):
+        LogitAdjustment.from_plan(plan, classes=[1, 2, 3])
+    with pytest.raises(bw.Infeasible, match=r"are of 1 classes: 'all'; name the class of every logit .* classes="):
+        LogitAdjustment.from_plan(bw.shuffled(9, 3))(torch.zeros(4, 3))
     with pytest.raises(bw.Infeasible, match=r"order names 2 classes, the plan has \['owl'\] besides"):
         LogitAdjustment.from_plan(plan, order=["cat", "dog"])
     with pytest.raises(bw.Infeasible, match=r"names \['yak'\] that the plan does not know and lacks \['owl'\]"):

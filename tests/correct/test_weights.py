@@ -92,6 +92,37 @@ def test_a_moving_target_has_weights_by_epoch() -> None:
     assert [group.sampled for group in told] == pytest.approx(plan.prior_between(0, 20).tolist())
 
 
+def test_on_schedule_the_report_is_the_mean_of_what_epochs_cost() -> None:
+    target = bw.targets.schedule("natural", "uniform", epochs=2)
+    plan = bw.balanced(GROUPS, batch_size=4, target=target, epoch=10)
+    weights, means = Weights(plan, clip=1.3), {"cat": 1.0, "dog": 5.0, "owl": -20.0}
+    values = np.array(list(means.values()))
+    shares = np.array([plan.shares(epoch) for epoch in (0, 0, 1, 1, 2)])  # in fives of micro-batches
+    estimated = (shares * np.minimum(plan.natural_prior / shares, 1.3)).mean(0)
+    told = weights.report(batches=25)
+    assert told.bias(means) == pytest.approx(float((estimated - plan.natural_prior) @ values))
+    assert told.lost == pytest.approx(1 - estimated.sum())
+    whole = weights.report().bias(means)
+    assert whole == pytest.approx(weights.report(batches=20).bias(means))
+    with pytest.raises(bw.Infeasible, match="may move for ever"):
+        Weights(bw.balanced(GROUPS, 4, target=bw.targets.moving("natural"))).report()
+
+
+def test_samples_of_a_group_that_come_unequally_are_clipped_one_by_one() -> None:
+    plan = bw.mixed({"a": 6, "b": bw.balanced(GROUPS, 6)}, 8, target={"a": 0.25, "b": 0.75})
+    drawn = np.concatenate([plan[t] for t in range(24)])
+    classes = ["a"] * 6 + ["cat"] * 16 + ["dog"] * 8 + ["owl"] * 4
+    values = np.repeat([1.0, 2.0, 3.0, 4.0], [6, 16, 8, 4])
+    weights = Weights(plan, clip=1.2)
+    told = weights.report(classes=classes)
+    off = float(np.mean(weights(drawn) * values[drawn]) - values.mean())
+    assert told.bias({"a": 1.0, "cat": 2.0, "dog": 3.0, "owl": 4.0}) == pytest.approx(off, abs=1e-9)
+    assert weights.report().lost == pytest.approx(told.lost, abs=1e-9)
+    assert told.lost == pytest.approx(1 - np.mean(weights(drawn)), abs=1e-9)
+    squares = np.mean(weights(drawn) ** 2)
+    assert told.efficiency == pytest.approx(np.mean(weights(drawn)) ** 2 / squares)
+
+
 class Pair(NamedTuple):
     x: float
     y: int

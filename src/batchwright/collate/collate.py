@@ -27,7 +27,7 @@ from .structure import Structure, Tree, structure_of
 from .values import Extension, Opaque, Stacked, Value
 
 if TYPE_CHECKING:
-    from ..correct.class_priors import SampledPlan
+    from ..plans.plan import Plan
     from .pack_collate import PackCollate
 
 __all__ = ["Collate"]
@@ -137,7 +137,7 @@ class Collate:
         knowing.known = {**self.known, **known}
         return knowing
 
-    def with_plan(self, plan: SampledPlan, *, clip: float | None = None) -> Collate:
+    def with_plan(self, plan: Plan, *, clip: float | None = None) -> Collate:
         """The same, with each sample's group and loss weight, as the plan knows them, in the side channel of each batch.
 
         `batch.aside.groups` are the user's labels; `batch.aside.weights`, float32, are those of `bw.correct.Weights`:

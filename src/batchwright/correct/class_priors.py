@@ -4,50 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import Infeasible
+from ..groups import Groups
 
 if TYPE_CHECKING:
-    from ..groups import Groups
+    from ..plans.plan import Plan
 
-__all__ = ["ClassPriors", "SampledPlan", "class_priors"]
+__all__ = ["ClassPriors", "class_priors", "who_is_in"]
 
 Part = Callable[[Any], Hashable]
-
-
-class SampledPlan(Protocol):
-    """A plan that knows who is in which group and how often each group is drawn."""
-
-    @property
-    def groups(self) -> Groups:
-        """Who is in which group."""
-        ...
-
-    @property
-    def natural_prior(self) -> np.ndarray:
-        """The share of every group among all samples."""
-        ...
-
-    @property
-    def sampled_prior(self) -> np.ndarray:
-        """The share of every group in what is sampled."""
-        ...
-
-    @property
-    def moves(self) -> bool:
-        """Whether the target changes from epoch to epoch."""
-        ...
-
-    def prior_between(self, start: int, stop: int) -> np.ndarray:
-        """The mean share of every group over micro-batches start..stop-1."""
-        ...
-
-    def weights(self, indices: Any, *, epoch: int = 0) -> np.ndarray:
-        """Natural over sampled inclusion rate of these samples."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -68,24 +37,27 @@ class ClassPriors:
 
 
 def class_priors(
-    plan: SampledPlan,
+    plan: Plan,
     *,
     batches: int | None = None,
+    classes: Any = None,
     order: Sequence[Hashable] | None = None,
     class_of: Part | None = None,
     domain_of: Part | None = None,
 ) -> ClassPriors:
-    """The priors of the classes, summed over the plan's groups.
+    """The priors of the classes, summed over groups.
 
     Args:
         plan: what was sampled.
-        batches: micro-batches trained, all ranks together; None takes the plan's own `sampled_prior`.
-        order: the class of each logit; as the classes come in the plan's groups if left out.
+        batches: over how many micro-batches, all ranks together; None: over the epochs until its shares have settled.
+        classes: who is in which class, a column of labels or `Groups`, where the plan's groups are something else.
+        order: the class of each logit; as the classes come in the groups if left out.
         class_of: from a group's name to its class; the name itself if left out.
         domain_of: from a group's name to its domain, for a row a domain.
 
     Raises:
-        Infeasible: `order` lacks a class that the plan knows, or a domain is never sampled.
+        Infeasible: `order` lacks a class that was sampled, a domain is never sampled, `classes` is of other samples, or
+            `batches` is None and the plan's shares may move for ever.
 
     Example:
         >>> import batchwright as bw
@@ -95,32 +67,54 @@ def class_priors(
         >>> priors.classes, priors.domains, priors.trained.tolist()
         (['cat', 'dog'], ['day', 'night'], [[1.0, 0.0], [0.5, 0.5]])
     """
-    sampled = plan.sampled_prior if batches is None else plan.prior_between(0, batches)
-    groups = list(plan.groups.names)
-    of_class = groups if class_of is None else [class_of(name) for name in groups]
-    of_domain = [None] * len(groups) if domain_of is None else [domain_of(name) for name in groups]
+    groups = who_is_in(classes, plan)
+    sampled = plan.prior_between(0, plan.horizon() if batches is None else batches, groups)
+    names = list(groups.names)
+    of_class = names if class_of is None else [class_of(name) for name in names]
+    of_domain = [None] * len(names) if domain_of is None else [domain_of(name) for name in names]
 
-    classes = list(dict.fromkeys(of_class)) if order is None else list(order)
-    missing = [name for name in dict.fromkeys(of_class) if name not in set(classes)]
+    known = list(dict.fromkeys(of_class)) if order is None else list(order)
+    column = {name: number for number, name in enumerate(known)}
+    missing = [name for name in dict.fromkeys(of_class) if name not in column]
     if missing:
         raise Infeasible(
-            f"order names {len(classes)} classes, the plan has {missing[:3]} besides", "name the class of every logit"
+            f"order names {len(known)} classes, the plan has {missing[:3]} besides", "name the class of every logit"
         )
-    column = {name: number for number, name in enumerate(classes)}
     domains = list(dict.fromkeys(of_domain))
     row = {name: number for number, name in enumerate(domains)}
     cells = [row[domain] for domain in of_domain], [column[name] for name in of_class]
 
     def summed(prior: np.ndarray) -> np.ndarray:
-        table = np.zeros((len(domains), len(classes)))
+        table = np.zeros((len(domains), len(known)))
         np.add.at(table, cells, prior)
         totals = table.sum(1)
         if totals.min() <= 0:
+            whose = (
+                "the samples in classes have" if domain_of is None else f"domain {domains[int(totals.argmin())]!r} has"
+            )
             raise Infeasible(
-                f"domain {domains[int(totals.argmin())]!r} has share 0: nothing of it was sampled",
+                f"{whose} share 0: nothing of it was sampled",
                 "leave its samples out, or give it a share in the plan's target",
             )
         table /= totals[:, None]
         return table[0] if domain_of is None else table
 
-    return ClassPriors(classes, None if domain_of is None else domains, summed(sampled), summed(plan.natural_prior))
+    natural = groups.sizes / groups.grouped_count
+    return ClassPriors(known, None if domain_of is None else domains, summed(sampled), summed(natural))
+
+
+def who_is_in(classes: Any, plan: Plan) -> Groups:
+    """The groups that `classes` names, a column of labels or `Groups`; the plan's own for None.
+
+    Raises:
+        Infeasible: `classes` is not of as many samples as the plan draws from.
+    """
+    if classes is None:
+        return plan.groups
+    groups = classes if isinstance(classes, Groups) else Groups.from_labels(classes)
+    if groups.sample_count != plan.groups.sample_count:
+        raise Infeasible(
+            f"classes are given for {groups.sample_count} samples, the plan draws from {plan.groups.sample_count}",
+            "give one class a sample, by the numbers the plan yields",
+        )
+    return groups

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +17,12 @@ from .calibration import (
     classwise_calibration_error,
     recalls,
 )
-from .class_priors import SampledPlan
 from .modes import modes_kept
 from .priors import LogitAdjustment
 from .table import text_table
+
+if TYPE_CHECKING:
+    from ..plans.plan import Plan
 
 __all__ = ["Evaluation", "Metrics", "evaluate", "measure", "second_field"]
 
@@ -69,7 +71,7 @@ def second_field(batch: Any) -> Tensor:
 def evaluate(
     model: nn.Module,
     loader: Iterable[Any],
-    plan: SampledPlan | None = None,
+    plan: Plan | None = None,
     *,
     adjustment: LogitAdjustment | None = None,
     bins: int = 15,

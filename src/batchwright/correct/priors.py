@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import Infeasible, PoorWarning
-from .class_priors import Part, SampledPlan, class_priors
+from .class_priors import ClassPriors, Part, class_priors
+
+if TYPE_CHECKING:
+    from ..plans.plan import Plan
+    from ..sampler import BatchSampler
 
 __all__ = ["LogitAdjustment", "Mode"]
 
 Mode = Literal["post_hoc", "loss"]
 Priors = npt.ArrayLike
+Deploy = Literal["natural", "uniform"] | Mapping[Any, float] | Priors
 
 _NEVER = math.log(np.finfo(np.float32).tiny)
 _SUM_TOLERANCE = 1e-6
@@ -105,13 +110,14 @@ class LogitAdjustment(nn.Module):
     @classmethod
     def from_plan(
         cls,
-        plan: SampledPlan,
+        plan: Plan,
         *,
         mode: Mode = "post_hoc",
         tau: float = 1.0,
-        deploy: Literal["natural", "uniform"] | Mapping[Any, float] | Priors = "natural",
+        deploy: Deploy = "natural",
         binary: bool = False,
         batches: int | None = None,
+        classes: Any = None,
         order: Sequence[Hashable] | None = None,
         class_of: Part | None = None,
         domain_of: Part | None = None,
@@ -128,15 +134,18 @@ class LogitAdjustment(nn.Module):
             deploy: the prior that will be met: `"natural"` (of the plan's whole dataset), `"uniform"` over the classes
                 trained on, a mapping from class to share, or shares in the order of the logits.
             binary: as for the class.
-            batches: micro-batches trained, all ranks together: for a target on schedule the prior is the mean over
-                them. None takes `plan.sampled_prior`.
-            order: the class of each logit, also of such as the plan never saw; the plan's group names if left out.
+            batches: micro-batches trained, all ranks together: where shares move the prior is the mean over them. None:
+                over the plan's epochs until they have settled.
+            classes: who is in which class, a column of labels or `Groups`, where the plan's groups are something else,
+                as sources, tasks or single samples are.
+            order: the class of each logit, also of such as the plan never saw; the names of the groups if left out.
             class_of: from a group's name to its class, where groups are not classes themselves.
             domain_of: from a group's name to its domain: one row of priors for each, in the order in which domains
-                come in the plan's groups.
+                come in the groups.
 
         Raises:
-            Infeasible: as for the class; `order` or `deploy` lacks a class, or a domain is never sampled.
+            Infeasible: as for the class; `order` or `deploy` lacks a class, a domain is never sampled, `classes` are of
+                other samples, or `batches` is None and the plan's shares may move for ever.
 
         Example:
             >>> import batchwright as bw
@@ -144,7 +153,56 @@ class LogitAdjustment(nn.Module):
             >>> [round(share, 6) for share in LogitAdjustment.from_plan(plan)(torch.zeros(2)).softmax(-1).tolist()]
             [0.98, 0.02]
         """
-        priors = class_priors(plan, batches=batches, order=order, class_of=class_of, domain_of=domain_of)
+        if batches is not None and batches < 1:
+            raise Infeasible(f"batches is {batches}", "pass the micro-batches trained, 1 or more")
+        priors = class_priors(
+            plan, batches=batches, classes=classes, order=order, class_of=class_of, domain_of=domain_of
+        )
+        return cls._between(priors, deploy, mode=mode, tau=tau, binary=binary)
+
+    @classmethod
+    def from_sampler(
+        cls,
+        sampler: BatchSampler,
+        *,
+        mode: Mode = "post_hoc",
+        tau: float = 1.0,
+        deploy: Deploy = "natural",
+        binary: bool = False,
+        classes: Any = None,
+        order: Sequence[Hashable] | None = None,
+        class_of: Part | None = None,
+        domain_of: Part | None = None,
+    ) -> LogitAdjustment:
+        """The adjustment for a model trained on what `sampler` and its like on other ranks have given out so far.
+
+        Where shares were on schedule, or were set by `sampler.retarget`, the prior is the mean over all of it, also of
+        what came before a restart. Arguments as for `from_plan`.
+
+        Raises:
+            Infeasible: as for `from_plan`; or nothing was given out yet.
+
+        Example:
+            >>> import batchwright as bw
+            >>> plan = bw.balanced([0] * 90 + [1] * 10, 10, target=bw.targets.schedule("natural", "uniform", epochs=2))
+            >>> sampler = plan.sampler()
+            >>> for _ in range(4):  # epochs
+            ...     _ = list(sampler)
+            >>> adjust = LogitAdjustment.from_sampler(sampler)  # class 1 had .1, .3, .5 and .5 of them
+            >>> round(float(adjust(torch.zeros(2)).diff().exp()), 6) == round((0.1 / 0.9) / (0.35 / 0.65), 6)
+            True
+        """
+        epochs = sampler.epochs_given
+        if not epochs:
+            raise Infeasible("the sampler has given out 0 batches", "train first, or use from_plan")
+        batches = max(1, round(epochs * sampler.plan.epoch_length()))
+        priors = class_priors(
+            sampler.plan, batches=batches, classes=classes, order=order, class_of=class_of, domain_of=domain_of
+        )
+        return cls._between(priors, deploy, mode=mode, tau=tau, binary=binary)
+
+    @classmethod
+    def _between(cls, priors: ClassPriors, deploy: Deploy, *, mode: Mode, tau: float, binary: bool) -> LogitAdjustment:
         shares: Priors | Literal["uniform"]
         if isinstance(deploy, Mapping):
             shares = _by_class(deploy, priors.classes)
@@ -173,8 +231,10 @@ class LogitAdjustment(nn.Module):
             )
         if not self.binary and logits.shape[-1] != len(self.classes):
             raise Infeasible(
-                f"the model gives {logits.shape[-1]} logits, the priors are of {len(self.classes)} classes",
-                "pass one share for every logit, 0 for a class that never came",
+                f"the model gives {logits.shape[-1]} logits, the priors are of {len(self.classes)} classes: "
+                f"{', '.join(map(repr, self.classes[:3]))}{', ...' if len(self.classes) > 3 else ''}",
+                "name the class of every logit with order=, or everyone's class with classes= where a plan's groups are "
+                "something else",
             )
         offset = self.offset.to(logits)
         if domains is not None:

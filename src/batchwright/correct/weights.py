@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+import math
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import Infeasible
-from .class_priors import SampledPlan
+from .class_priors import who_is_in
 from .table import text_table
+
+if TYPE_CHECKING:
+    from ..groups import Groups
+    from ..plans.plan import Plan
+    from ..plans.strata import Strata
 
 __all__ = ["ClippedGroup", "ClippingReport", "Weighted", "Weights"]
 
@@ -35,7 +41,7 @@ class Weights:
         ([1.8, 0.2], [1.5, 0.2])
     """
 
-    def __init__(self, plan: SampledPlan, *, clip: float | None = None) -> None:
+    def __init__(self, plan: Plan, *, clip: float | None = None) -> None:
         if clip is not None and not clip > 0:
             raise Infeasible(f"clip is {clip}, it must be above 0", "pass the largest weight allowed, or None")
         self.plan = plan
@@ -45,7 +51,7 @@ class Weights:
         """The weights of these samples, float64, in an epoch of a target that moves.
 
         Raises:
-            Infeasible: a sample's group is never drawn.
+            Infeasible: a sample is never drawn.
         """
         weights = self.plan.weights(indices, epoch=epoch)
         return weights if self.clip is None else np.minimum(weights, self.clip)
@@ -54,7 +60,7 @@ class Weights:
         """These weights, once it is known that they hold in every epoch.
 
         Raises:
-            Infeasible: the plan's target moves, so that a sample has another weight in another epoch.
+            Infeasible: shares move, so that a sample has another weight in another epoch.
         """
         if self.plan.moves:
             raise Infeasible(
@@ -63,16 +69,48 @@ class Weights:
             )
         return self
 
-    def report(self, *, batches: int | None = None) -> ClippingReport:
-        """What clipping costs, group by group, over the first `batches` micro-batches (None: the plan's own prior)."""
-        plan = self.plan
-        sampled = plan.sampled_prior if batches is None else plan.prior_between(0, batches)
-        natural = plan.natural_prior
-        drawn = sampled > 0
-        full = np.divide(natural, sampled, out=np.zeros_like(natural), where=drawn)
-        kept = full if self.clip is None else np.minimum(full, self.clip)
-        rows = zip(plan.groups.names, natural, sampled, full, kept, strict=True)
-        return ClippingReport(tuple(ClippedGroup(name, *map(float, numbers)) for name, *numbers in rows))
+    def report(self, *, batches: int | None = None, classes: Any = None) -> ClippingReport:
+        """What clipping costs, group by group.
+
+        Args:
+            batches: over how many micro-batches, all ranks together; None: over the epochs until shares have settled.
+            classes: the groups to tell of, a column of labels or `Groups`; the plan's own if left out.
+
+        Raises:
+            Infeasible: `batches` is None and shares may move for ever, or `classes` is of other samples.
+        """
+        groups = who_is_in(classes, self.plan)
+        table = np.zeros((3, groups.group_count))
+        for share, strata in _stretches(self.plan, batches):
+            table += share * self._by_group(strata, groups)
+        natural = groups.sizes / self.plan.groups.grouped_count
+        rows = zip(groups.names, natural, *table[:2], strict=True)
+        found = tuple(ClippedGroup(name, *map(float, numbers)) for name, *numbers in rows)
+        return ClippingReport(found, float(table[1].sum() ** 2 / table[2].sum()))
+
+    def _by_group(self, strata: Strata, groups: Groups) -> np.ndarray:
+        """How much of what is drawn every group is, that much weighted, and weighted twice over: float64 (3, groups)."""
+        whole = len(strata) == 1 and strata[0].groups is groups  # one weight a group
+        rates = strata[0].shares if whole else strata.rates(np.arange(groups.sample_count))
+        sizes = groups.sizes if whole else np.ones(groups.sample_count)
+        full = np.divide(sizes, self.plan.groups.grouped_count * rates, out=np.zeros(rates.size), where=rates > 0)
+        weights = full if self.clip is None else np.minimum(full, self.clip)
+        found = np.stack([rates, rates * weights, rates * weights**2])
+        if whole:
+            return found
+        count = groups.group_count
+        return np.stack([np.bincount(groups.codes, weights=row, minlength=count + 1)[:count] for row in found])
+
+
+def _stretches(plan: Plan, batches: int | None) -> Iterator[tuple[float, Strata]]:
+    """Stretches in each of which a sample has one weight, and the part of the whole that each is."""
+    if not plan.moves:
+        yield 1.0, plan.strata(0, 1)
+        return
+    stop = (plan.horizon() if batches is None else batches) / plan.epoch_length()
+    for epoch in range(math.ceil(stop)):
+        end = min(epoch + 1, stop)
+        yield (end - epoch) / stop, plan.strata(epoch, end)
 
 
 @dataclass(frozen=True)
@@ -83,41 +121,46 @@ class ClippedGroup:
         name: the user's label.
         natural: its share of all samples.
         sampled: its share of the sampled stream.
-        full: the weight that makes up for the difference.
-        weight: the weight after clipping.
+        estimated: the share of the natural mean that the weighted stream gives it.
     """
 
     name: Hashable
     natural: float
     sampled: float
-    full: float
-    weight: float
+    estimated: float
 
     @property
-    def estimated(self) -> float:
-        """The share of the natural mean that the weighted stream gives the group."""
-        return self.sampled * self.weight
+    def full(self) -> float:
+        """The weight that makes up for the difference, a mean over what is sampled; 0 where nothing is."""
+        return self.natural / self.sampled if self.sampled else 0.0
+
+    @property
+    def weight(self) -> float:
+        """The weight after clipping, a mean over what is sampled."""
+        return self.estimated / self.sampled if self.sampled else 0.0
 
 
 @dataclass(frozen=True)
 class ClippingReport:
-    """What weights do to an estimate of the natural mean; prints as a table."""
+    """What weights do to an estimate of the natural mean; prints as a table.
+
+    Attributes:
+        groups: group by group.
+        efficiency: effective over real number of samples, (mean weight)^2 / mean squared weight (Kish 1965).
+    """
 
     groups: tuple[ClippedGroup, ...]
+    efficiency: float
 
     @property
     def lost(self) -> float:
         """The share of the natural stream that the weighted one does not stand for; 0 where nothing is clipped."""
         return sum(group.natural - group.estimated for group in self.groups)
 
-    @property
-    def efficiency(self) -> float:
-        """Effective over real number of samples, (mean weight)^2 / mean squared weight (Kish 1965)."""
-        mean = sum(group.estimated for group in self.groups)
-        return mean**2 / sum(group.estimated * group.weight for group in self.groups)
-
     def bias(self, means: Mapping[Any, float]) -> float:
         """Expectation of the weighted mean minus the natural mean, for a value with these means by group.
+
+        Exact where the samples of a group are drawn equally often; else for a value that does not depend on how often.
 
         Raises:
             Infeasible: a group has no mean.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -12,9 +12,11 @@ import torch.distributed as dist
 from torch import nn
 
 from ...errors import Infeasible, PoorWarning
-from ..class_priors import SampledPlan
 from .layers import tracking_layers
 from .population import Forward, Population, first_field, observe
+
+if TYPE_CHECKING:
+    from ...plans.plan import Plan
 
 __all__ = ["recalibrate"]
 
@@ -30,7 +32,7 @@ def recalibrate(
     *,
     batches: int | None = None,
     stream: Literal["sampled", "natural"] = "sampled",
-    plan: SampledPlan | None = None,
+    plan: Plan | None = None,
     resume: dict[str, Any] | None = None,
     forward: Forward = first_field,
     process_group: dist.ProcessGroup | None = None,
@@ -105,10 +107,10 @@ def recalibrate(
     return state
 
 
-def _check_stream(loader: Iterable[Any], plan: SampledPlan) -> None:
+def _check_stream(loader: Iterable[Any], plan: Plan) -> None:
     if not hasattr(loader, "batch_sampler"):  # not a DataLoader: nothing says what it draws
         return
-    drawn: SampledPlan | None = getattr(loader.batch_sampler, "plan", None)
+    drawn: Plan | None = getattr(loader.batch_sampler, "plan", None)
     if drawn is plan or (drawn is not None and np.allclose(drawn.sampled_prior, plan.sampled_prior)):
         return
     raise Infeasible(
