@@ -77,3 +77,48 @@ def test_a_plan_of_one_class_is_not_warned_of() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check(bw.shuffled(40, batch_size=4), dense())
+
+
+def test_plans_of_tasks_check_too_and_name_what_a_layer_sees_one_of() -> None:
+    cats, dogs = bw.balanced(["cat"] * 20, 4), bw.balanced(["dog"] * 20, 4)
+    with pytest.warns(
+        bw.PoorWarning, match=r"10 of 10 batches hold one task only, .* '1', '3' never hold what tells tasks"
+    ):
+        bw.alternating({"cats": cats, "dogs": dogs}).check(dense())
+    both = bw.alternating({"first": cats, "second": dogs})
+    labels = ["cat"] * 10 + ["dog"] * 10 + ["cat"] * 10 + ["dog"] * 10
+    both.check(dense(), classes=labels)  # every task has both classes
+    with pytest.warns(bw.PoorWarning, match="one class only"):
+        both.check(dense(), classes=["cat"] * 20 + ["dog"] * 20)
+    with pytest.raises(bw.Infeasible, match="classes are given for 2 samples, the plan draws from 40"):
+        both.check(dense(), classes=["cat", "dog"])
+    with pytest.raises(bw.Infeasible, match="'1' sees 1 value per channel"):
+        bw.alternating({"a": cats, "b": bw.shuffled(9, 1)}).check(dense())
+    with pytest.warns(bw.PoorWarning, match="one task only"):
+        bw.alternating({"cats": cats, "dogs": dogs}, unit="step").check(synchronised(dense()), world_size=2)
+    bw.alternating({"cats": cats, "dogs": dogs}, target="uniform").check(synchronised(dense()), world_size=2)
+
+
+def test_rotating_cohorts_of_one_class_are_named_and_larger_ones_are_not() -> None:
+    labels = ["cat"] * 20 + ["dog"] * 20 + ["owl"] * 20
+    with pytest.warns(bw.PoorWarning, match=r"64 of 64 batches hold one class only"):
+        bw.rotating(labels, [["cat"], ["dog"], ["owl"]], per_class=2, epoch=64).check(dense())
+    bw.rotating(labels, [["cat", "dog"], ["dog", "owl"]], per_class=2).check(dense())
+    with pytest.warns(bw.PoorWarning, match="one class only"):
+        bw.rotating(labels, 3, per_class=2).check(dense())
+
+
+def test_tasks_of_one_dataset_are_known_by_the_classes_of_their_plans() -> None:
+    cats = bw.Groups.from_indices({"cat": range(20)}, sample_count=40)
+    dogs = bw.Groups.from_indices({"dog": range(20, 40)}, sample_count=40)
+    plan = bw.alternating({"a": bw.balanced(cats, 4), "b": bw.balanced(dogs, 4)}, same_dataset=True)
+    with pytest.warns(bw.PoorWarning, match="one class only"):
+        plan.check(dense())
+
+
+def test_plans_by_lengths_check_the_smallest_batch() -> None:
+    lengths = [3] * 20 + [30]
+    bw.budgeted(lengths, 40).check(nn.Linear(3, 2))
+    with pytest.raises(bw.Infeasible, match="'1' sees 1 value per channel"):
+        bw.budgeted(lengths, 32).check(dense())
+    bw.packed([4] * 40, 40, order=bw.balanced(["cat"] * 20 + ["dog"] * 20, 4)).check(dense())

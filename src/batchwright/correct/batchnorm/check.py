@@ -10,18 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import Infeasible, PoorWarning
+from ..class_priors import who_is_in
 from ..modes import modes_kept
 from .layers import BatchNorm, named_layers
 from .population import Forward, first_field
 from .synchronised import GlobalBatchNorm
 
 if TYPE_CHECKING:
-    from ...groups import Groups
     from ...plans.plan import Plan
 
 __all__ = ["check"]
 
-_LOOKED_AT = 64  # micro-batches of the first epoch
+_LOOKED_AT = 64  # micro-batches of the first epoch, of every rank
+_SYNCHRONISED = (GlobalBatchNorm, nn.SyncBatchNorm)
 
 
 def check(
@@ -29,30 +30,32 @@ def check(
     model: nn.Module,
     *,
     example: Any = None,
-    classes: Groups | None = None,
+    classes: Any = None,
     world_size: int = 1,
     forward: Forward = first_field,
 ) -> None:
     """Refuse a plan whose batches are too small for a BatchNorm layer; warn of layers that see one class at a time.
 
-    Looks at the first 64 micro-batches. A layer needs two values per channel: two samples, or one sample with several
-    positions. Layers of `synchronised` count what all ranks hold.
+    Looks at the first 64 micro-batches of every rank. A layer needs two values per channel: two samples, or one sample
+    with several positions. Layers of `synchronised` count what all ranks hold.
 
     Args:
         plan: what the model will be trained on.
         model: any module; one without BatchNorm layers passes.
         example: one batch as `forward` takes it, to see how many positions a sample has at each layer. Without it
             BatchNorm1d layers are taken to have one; others cannot be judged and are warned of at one sample a batch.
-        classes: who is in which class, where the plan's groups are something else, such as tasks.
+        classes: who is in which class, a column of labels or `Groups`, where the plan's groups are something else, such
+            as tasks.
         world_size: how many ranks there will be.
         forward: how to run the model on the example.
 
     Raises:
-        Infeasible: a layer would see one value per channel.
+        Infeasible: a layer would see one value per channel, or `classes` is of other samples than the plan's.
 
     Warns:
-        PoorWarning: in half of the batches or more all samples are of one class although the plan has several, so that
-            a layer's statistics never hold what tells classes apart; or a layer may see one value per channel.
+        PoorWarning: in half of the batches or more all samples are of one class (of one task, where the plan's groups are
+            its tasks) although there are several, so that a layer's statistics never hold what tells them apart; or a
+            layer may see one value per channel.
 
     Example:
         >>> import batchwright as bw
@@ -62,6 +65,7 @@ def check(
         batchwright.errors.Infeasible: BatchNorm layer '1' sees 1 value per channel in a micro-batch of 1 samples, it \
 needs 2; pass larger batches, or synchronise the layers over ranks.
     """
+    groups = who_is_in(classes, plan)
     layers = named_layers(model)
     if not layers:
         return
@@ -71,11 +75,14 @@ needs 2; pass larger batches, or synchronise the layers over ranks.
     positions = {} if example is None else _positions(model, layers, example, forward)
 
     for name, layer in layers.items():
-        together = steps if isinstance(layer, (GlobalBatchNorm, nn.SyncBatchNorm)) else batches
+        together = steps if isinstance(layer, _SYNCHRONISED) else batches
         _check_size(name, layer, min(map(len, together)), positions.get(name))
-    groups: Groups | None = classes if classes is not None else getattr(plan, "groups", None)
-    if groups is not None:
-        _check_classes(layers, groups, batches, steps)
+    kind = "task" if groups is plan.groups and list(groups.names) == getattr(plan, "names", None) else "class"
+    codes = [np.asarray(groups.group_of(batch)) for batch in batches]
+    if len(np.unique(np.concatenate(codes))) > 1:
+        _check_mixed(kind, [name for name, layer in layers.items() if not isinstance(layer, _SYNCHRONISED)], codes)
+        of_steps = [np.concatenate(codes[first : first + world_size]) for first in range(0, len(codes), world_size)]
+        _check_mixed(kind, [name for name, layer in layers.items() if isinstance(layer, _SYNCHRONISED)], of_steps)
 
 
 def _check_size(name: str, layer: BatchNorm, samples: int, positions: int | None) -> None:
@@ -88,24 +95,15 @@ def _check_size(name: str, layer: BatchNorm, samples: int, positions: int | None
         )
 
 
-def _check_classes(
-    layers: dict[str, BatchNorm], groups: Groups, batches: list[np.ndarray], steps: list[np.ndarray]
-) -> None:
-    if len(np.unique(groups.group_of(np.concatenate(batches)))) < 2:
-        return
-    for synchronised, together in ((False, batches), (True, steps)):
-        single = sum(len(batch) > 1 and len(np.unique(groups.group_of(batch))) == 1 for batch in together)
-        names = [
-            name
-            for name, layer in layers.items()
-            if isinstance(layer, (GlobalBatchNorm, nn.SyncBatchNorm)) == synchronised
-        ]
-        if names and 2 * single >= len(together):
-            _warn(
-                f"{single} of {len(together)} batches hold one class only, so the statistics of BatchNorm layers "
-                f"{', '.join(map(repr, names))} never hold what tells classes apart; mix classes in a batch, synchronise "
-                "the layers over ranks, or keep statistics per group"
-            )
+def _check_mixed(kind: str, layers: list[str], batches: list[np.ndarray]) -> None:
+    single = sum(len(codes) > 1 and len(np.unique(codes)) == 1 for codes in batches)
+    if layers and 2 * single >= len(batches):
+        several = {"class": "classes", "task": "tasks"}[kind]
+        _warn(
+            f"{single} of {len(batches)} batches hold one {kind} only, so the statistics of BatchNorm layers "
+            f"{', '.join(map(repr, layers))} never hold what tells {several} apart; mix {several} in a batch, synchronise "
+            "the layers over ranks, or keep statistics per group"
+        )
 
 
 def _positions(model: nn.Module, layers: dict[str, BatchNorm], example: Any, forward: Forward) -> dict[str, int]:
