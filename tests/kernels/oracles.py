@@ -87,9 +87,14 @@ def line(weights, tickets):
     return edges
 
 
+def spread(number):
+    """The bytes of a round's number, each times 157, read backwards."""
+    return int.from_bytes(bytes(byte * 157 % 256 for byte in number.to_bytes(4, "little")), "big")
+
+
 def tickets_of_round(edges, start, number):
     """The group of every ticket of a round, along the line."""
-    u = UNIT - 1 - (start + number * 2654435769) % UNIT
+    u = UNIT - 1 - (start + spread(number)) % UNIT
     points = [i * UNIT + u for i in range(edges[-1] // UNIT)]
     groups, g = [], 0
     for point in points:

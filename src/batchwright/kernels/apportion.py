@@ -1,11 +1,15 @@
 """How many tickets a group gets in a round, and how many it got in all the rounds before: points on a line.
 
 The groups lie side by side on a line as long as a round has tickets; group g covers `edges[g]..edges[g + 1]` in fixed
-point, 2^-32 of a ticket. Round r puts a point at every `i + u_r` with `u_r` a golden-ratio sequence, and a group gets as
-many tickets as points fall on it: floor or ceil of its exact quota, and the sum is exact.
+point, 2^-32 of a ticket. Round r puts a point at every whole ticket less an offset, and a group gets as many tickets as
+points fall on it: floor or ceil of its exact quota, and the sum is exact.
 
-With `v = 2^32 - 1 - u` the number of points before an edge E is `(E + v) >> 32`. Over rounds 0..r-1 that is a sum of floors
-of a linear function of the round, which Euclid's algorithm gives in O(log r) steps (the floor sum).
+The offset is `start + spread(r)` modulo 2^32: `spread` turns the four bytes of r round, each times an odd number, so that
+the first byte decides where the point is to 1/256 of a ticket, the second to 1/65536, and so on (a radical inverse with
+permuted digits: van der Corput 1935, Faure 1992). Over a *period* of 256 rounds the offsets are evenly spaced, and an
+even spacing sums to a floor again, `sum of floor(x + k / 256) = floor(256 x)` (Hermite 1884): so what a group got in all
+earlier periods is the same question for a line 256 times as long, four times over at most, and what it got in the rounds
+of this period is one entry of a table.
 """
 
 from __future__ import annotations
@@ -17,15 +21,35 @@ import numpy as np
 
 from .compile import inner
 
-__all__ = ["FRACTION_BITS", "MOST_ROUNDS", "floor_sum", "line", "phase", "points_before", "tickets_before"]
+__all__ = [
+    "FRACTION_BITS",
+    "MOST_ROUNDS",
+    "PERIOD",
+    "cell",
+    "in_period",
+    "line",
+    "phase",
+    "points_before",
+    "step_of",
+    "tickets_before",
+]
 
 FRACTION_BITS = 32
-MOST_ROUNDS = 1 << 31  # the floor sum's products stay below 2^64
+PERIOD = 256
+MOST_ROUNDS = 1 << 32  # four bytes
 
-_STEP = np.uint64(2654435769)  # 2^32 / golden ratio, to the nearest odd number
-_MASK = np.uint64(0xFFFFFFFF)
-_UNIT = np.uint64(1 << 32)
-_ZERO, _ONE = np.uint64(0), np.uint64(1)
+_FACTOR = 157  # of the odd numbers below 256 the one whose multiples are spread as evenly as golden-ratio steps
+_MASK = (1 << FRACTION_BITS) - 1
+
+
+def _wrap_counts() -> np.ndarray:
+    """Entry [s, c]: of the steps of rounds 0..s-1 of a period, how many lift a cell c (0 to 256) to 256 or above."""
+    steps = np.arange(PERIOD) * _FACTOR % PERIOD
+    wraps = steps[:, None] + np.arange(PERIOD + 1)[None, :] >= PERIOD
+    return np.concatenate([np.zeros((1, PERIOD + 1), int), np.cumsum(wraps, axis=0)[:-1]]).astype(np.uint8)
+
+
+_WRAPS = _wrap_counts()
 
 
 def line(weights: Sequence[int] | np.ndarray, tickets: int) -> np.ndarray:
@@ -60,9 +84,25 @@ def line(weights: Sequence[int] | np.ndarray, tickets: int) -> np.ndarray:
 
 
 @inner
+def step_of(round_):
+    """By how much a round lifts the cells of its period, 0 to 255."""
+    return (round_ & 255) * _FACTOR & 255
+
+
+@inner
+def spread(round_):
+    """The offset of a round before any start, 0..2^32-1: its bytes in reverse, each times an odd number."""
+    turned = np.int64(0)
+    for _ in range(4):
+        turned = turned << 8 | step_of(round_)
+        round_ >>= 8
+    return turned
+
+
+@inner
 def phase(start, round_):
-    """The offset v of a round, 0..2^32-1, in a deck whose sequence begins at `start`."""
-    return np.int64((start + np.uint64(round_) * _STEP) & _MASK)
+    """The offset of a round, 0..2^32-1, in a deck whose sequence begins at `start`."""
+    return (start + spread(round_)) & _MASK
 
 
 @inner
@@ -72,30 +112,39 @@ def points_before(edge, offset):
 
 
 @inner
-def floor_sum(n, m, a, b):
-    """The sum of floor((a * i + b) / m) over i = 0..n-1, modulo 2^64; n below 2^31, m and a up to 2^32, b below 2^34."""
-    total = _ZERO
-    while n > _ZERO:
-        if a >= m:
-            total += ((n - _ONE) * n >> _ONE) * (a // m)
-            a = a % m
-        if b >= m:
-            total += n * (b // m)
-            b = b % m
-        last = a * n + b
-        if last < m:
-            break
-        n = last // m
-        b = last - n * m
-        m, a = a, m
+def cell(edge, start, period):
+    """Where an edge lies in a period, in 1/256 of a ticket: in its round r there are (cell + step_of(r)) >> 8 points before.
+
+    It is also how many points there are before the edge in the whole period. Both count from the deck's start, not from
+    the line's: only differences between edges mean anything.
+    """
+    edge += start
+    return ((edge >> 32) << 8) + ((((edge & _MASK) << 8) + spread(period)) >> 32)
+
+
+@inner
+def in_period(low, high, beat):
+    """Tickets between two edges, given as cells, in rounds 0..beat-1 of their period."""
+    whole = beat * ((high >> 8) - (low >> 8))
+    return whole + np.int64(_WRAPS[beat, high & 255]) - np.int64(_WRAPS[beat, low & 255])
+
+
+@inner
+def _wraps_before(part, rounds):
+    """In how many of the rounds 0..rounds-1 the offset lifts this part of a ticket, 0..2^32-1, to a whole one."""
+    total = np.int64(0)
+    while rounds > 0:
+        beat = rounds & 255
+        rounds >>= 8
+        part <<= 8
+        total += rounds * (part >> 32) + np.int64(_WRAPS[beat, (part + spread(rounds)) >> 32])
+        part &= _MASK
     return total
 
 
 @inner
 def tickets_before(low, high, rounds, start):
     """How many tickets the group between the edges low and high got in rounds 0..rounds-1."""
-    n = np.uint64(rounds)
+    low, high = low + start, high + start
     whole = rounds * ((high >> 32) - (low >> 32))
-    upper = floor_sum(n, _UNIT, _STEP, start + (np.uint64(high) & _MASK))
-    lower = floor_sum(n, _UNIT, _STEP, start + (np.uint64(low) & _MASK))
-    return whole + np.int64(upper - lower)
+    return whole + _wraps_before(high & _MASK, rounds) - _wraps_before(low & _MASK, rounds)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .apportion import phase, points_before, tickets_before
+from .apportion import PERIOD, cell, in_period, phase, points_before, step_of, tickets_before
 from .compile import inner, kernel
 from .hashing import PURPOSE, below, child, stream
 from .passes import draw_run
@@ -28,11 +28,11 @@ __all__ = ["HANDS", "STRIDE", "WIDE", "deal", "drawn", "lots_of", "new_board"]
 HANDS = 89
 STRIDE = 55
 _INVERSE = 34  # 55 * 34 = 1 modulo 89
-_LEAP = 512  # from here on a floor sum (cost independent of the gap) is cheaper than adding up the rounds between
+_LEAP = 16  # periods; from here on counting from the beginning is cheaper than adding up the periods between
 
 # rows of a board, and entries of its header
-_TOTALS, _ORDER, _ROW, _BEFORE = 0, 1, 2, 3
-_ROUND, _OFFSET, _STEPS = 0, 1, 2
+_TOTALS, _LOW, _HIGH, _ORDER, _ROW, _BEFORE = 0, 1, 2, 3, 4, 5
+_ROUND, _OFFSET, _STEPS, _PERIOD = 0, 1, 2, 3
 _BEGIN, _SIZE, WIDE, _LEFT, _RIGHT = 0, 1, 2, 3, 4  # columns of `lots_of`
 
 _PASS, _GROUP_ORDER = np.uint64(PURPOSE.PASS), np.uint64(PURPOSE.GROUP_ORDER)
@@ -61,11 +61,11 @@ def lots_of(sizes: np.ndarray, starts: np.ndarray, wide: np.ndarray) -> np.ndarr
 
 
 def new_board(heavy_groups: int) -> tuple[np.ndarray, np.ndarray]:
-    """Scratch that remembers the last round laid out: a header (round, offset, steps of work) and a board.
+    """Scratch that remembers the last round laid out: a header (round, offset, steps of work, period) and a board.
 
     Its only effect is speed: `deal` gives the same with a new one.
     """
-    return np.array([-1, 0, 0], np.int64), np.zeros((4, heavy_groups + 1), np.int64)
+    return np.array([-1, 0, 0, -1], np.int64), np.zeros((6, heavy_groups + 1), np.int64)
 
 
 @inner
@@ -76,26 +76,36 @@ def _earlier(place, hand):
 
 
 @inner
-def _lay_out(round_, header, board, low, high, deck, start):
-    """Bring the board to a round: heavy totals before it, the shuffled row, heavy points along the line."""
+def _enter_period(period, header, board, low, high, start):
+    """Bring the board to a period of rounds: heavy totals before it, and where the edges lie in it."""
     heavy = low.size
-    since = header[_ROUND]
-    if since < 0 or round_ < since or round_ - since > _LEAP:
+    since = header[_PERIOD]
+    far = since < 0 or period < since or period - since > _LEAP
+    if far:
+        since = period - 1
         for h in range(heavy):
-            board[_TOTALS, h] = tickets_before(low[h], high[h], round_, start)
-        header[_STEPS] += heavy
-    else:
-        for passed in range(since, round_):
-            offset = phase(start, passed)
-            for h in range(heavy):
-                board[_TOTALS, h] += points_before(high[h], offset) - points_before(low[h], offset)
-        header[_STEPS] += heavy * (round_ - since)
-    offset = phase(start, round_)
-    header[_ROUND], header[_OFFSET] = round_, offset
+            board[_TOTALS, h] = tickets_before(low[h], high[h], period * PERIOD, start)
+    for at in range(since + 1, period + 1):
+        for h in range(heavy):
+            if not far:
+                board[_TOTALS, h] += board[_HIGH, h] - board[_LOW, h]
+            board[_LOW, h], board[_HIGH, h] = cell(low[h], start, at), cell(high[h], start, at)
+    header[_STEPS] += heavy * (period - since)
+    header[_PERIOD] = period
+
+
+@inner
+def _lay_out(round_, header, board, low, high, deck, start):
+    """Bring the board to a round: the shuffled row, heavy points along the line."""
+    heavy = low.size
+    if round_ // PERIOD != header[_PERIOD]:
+        _enter_period(round_ // PERIOD, header, board, low, high, start)
+    header[_ROUND], header[_OFFSET] = round_, phase(start, round_)
+    step = step_of(round_)
     key = child(child(deck, _GROUP_ORDER), np.uint64(round_))
     board[_BEFORE, 0] = 0
     for h in range(heavy):
-        count = points_before(high[h], offset) - points_before(low[h], offset)
+        count = ((board[_HIGH, h] + step) >> 8) - ((board[_LOW, h] + step) >> 8)
         board[_BEFORE, h + 1] = board[_BEFORE, h] + count
         board[_ORDER, h] = h
     for h in range(heavy - 1, 0, -1):
@@ -109,6 +119,13 @@ def _lay_out(round_, header, board, low, high, deck, start):
         place += board[_BEFORE, h + 1] - board[_BEFORE, h]
     board[_ROW, heavy] = place
     header[_STEPS] += heavy
+
+
+@inner
+def _drawn_before(h, beat, hand, board, place, stop):
+    """Tickets of a heavy group, whose places in the row are place..stop-1, before a hand of a round of the period."""
+    rounds = board[_TOTALS, h] + in_period(board[_LOW, h], board[_HIGH, h], beat)
+    return rounds + _earlier(stop, hand) - _earlier(place, hand)
 
 
 @inner
@@ -138,7 +155,7 @@ def _group_at(position, edges):
 
 
 @kernel(
-    "void(int64[::1], int64, int64, uint64, uint64, uint64, int64[::1], int64[::1], int64[:, ::1], int64[::1],"
+    "void(int64[::1], int64, int64, uint64, uint64, int64, int64[::1], int64[::1], int64[:, ::1], int64[::1],"
     " int64[:, ::1], int64, uint32[::1], int64[::1], int64[::1], int64[:, ::1], int64[:, ::1], int64[:, ::1])"
 )
 def deal(
@@ -221,7 +238,7 @@ def deal(
                 dealt += 1
                 card += HANDS
             run_group[runs] = heavy[h]
-            run_draw[runs] = board[_TOTALS, h] + _earlier(stop, hand) - _earlier(board[_ROW, x], hand)
+            run_draw[runs] = _drawn_before(h, round_ % PERIOD, hand, board, board[_ROW, x], stop)
             run_tickets[runs] = dealt - begun
             runs += 1
         header[_STEPS] += heavy.size
@@ -310,7 +327,7 @@ def deal(
                     done += 1
 
 
-@kernel("void(int64, int64, uint64, uint64, int64[::1], int64[::1], int64[:, ::1], int64[::1], int64[::1])")
+@kernel("void(int64, int64, uint64, int64, int64[::1], int64[::1], int64[:, ::1], int64[::1], int64[::1])")
 def drawn(batch, tickets, deck, start, edges, header, board, heavy, totals):
     """The tickets each group got in micro-batches 0..batch-1 of a deck, into `totals` (int64, groups)."""
     low, high = np.empty(heavy.size, np.int64), np.empty(heavy.size, np.int64)
@@ -322,7 +339,7 @@ def drawn(batch, tickets, deck, start, edges, header, board, heavy, totals):
         _lay_out(round_, header, board, low, high, deck, start)
     for x in range(heavy.size):
         h = board[_ORDER, x]
-        totals[heavy[h]] = board[_TOTALS, h] + _earlier(board[_ROW, x + 1], hand) - _earlier(board[_ROW, x], hand)
+        totals[heavy[h]] = _drawn_before(h, round_ % PERIOD, hand, board, board[_ROW, x], board[_ROW, x + 1])
     lights = np.uint64(HANDS * tickets - board[_BEFORE, heavy.size])
     left, right = radices(lights)
     order = child(child(deck, _LIGHT_ORDER), np.uint64(round_))

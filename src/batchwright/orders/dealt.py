@@ -60,14 +60,14 @@ class Deck:
     heavy: np.ndarray = field(init=False)
     root: np.uint64 = field(init=False)
     key: np.uint64 = field(init=False)
-    start: np.uint64 = field(init=False)
+    start: int = field(init=False)
     _boards: list[tuple[np.ndarray, np.ndarray]] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         self.heavy = np.flatnonzero(np.diff(self.edges) >= 1 << apportion.FRACTION_BITS)
         key = child_key(child_key(self.seed, PURPOSE.DECK), self.number)
         self.root, self.key = np.uint64(self.seed), np.uint64(key)
-        self.start = np.uint64(child_key(key, PURPOSE.PHASE) >> 32)
+        self.start = child_key(key, PURPOSE.PHASE) >> 32
 
     def deal(
         self,
