@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["FixedPlan", "Stretch"]
 
 _LONGEST_SHOWN = 100
-_SAMPLES_AT_ONCE = 4096  # enough to make a call's fixed cost small, few enough for the first batch to come at once
+_SAMPLES_AT_ONCE = 4096, 32_768  # few first, so that the first batch comes at once; then so many that a call costs nothing
 
 
 class Stretch(MicroBatches):
@@ -41,9 +41,10 @@ class Stretch(MicroBatches):
 
     def lists(self, first: int, stride: int) -> Iterator[list[int]]:
         """Micro-batches first, first + stride, ... to the end, each a fresh list of Python integers."""
-        at_once = max(1, _SAMPLES_AT_ONCE // self._plan.batch_size)
+        at_once, most = (max(1, samples // self._plan.batch_size) for samples in _SAMPLES_AT_ONCE)
         while first < self._length:
             count = min(at_once, -(-(self._length - first) // stride))
+            at_once = min(2 * at_once, most)
             for batch in self._plan.order.batches(self._origin + first, stride, count):
                 yield batch.tolist()
             first += count * stride
