@@ -127,7 +127,7 @@ def test_random_draws_hold_shares_on_average(weights_of, seed):
 @settings(max_examples=25)
 @given(position=st.integers(0, 10**11), groups=st.integers(1, 3000))
 def test_g9_the_work_of_going_on_does_not_depend_on_the_position(position, groups):
-    """Counted in steps over groups, not in seconds: one floor sum and one layout a group, wherever it is."""
+    """Counted in steps over groups, not in seconds: one look-up and one layout a group, wherever it is."""
     plan = bw.balanced(Groups.from_sizes(dict.fromkeys(range(groups), 64)), 64)
     deck = plan.order._known[0][0]
     deck._boards[:] = [new_board(deck.heavy.size)]
@@ -136,16 +136,15 @@ def test_g9_the_work_of_going_on_does_not_depend_on_the_position(position, group
     assert work <= 3 * deck.heavy.size + 64
 
 
-@given(world=st.sampled_from([128, 1024]), start=st.integers(0, 10**6))
+@given(world=st.sampled_from([128, 1024, 20_000]), start=st.integers(0, 10**6))
 def test_g8_a_rank_pays_for_its_own_batches(world, start):
-    """The work of one of its micro-batches is bounded by the groups and the rounds it jumps over, not by the world."""
+    """The work of one of its micro-batches is bounded by the groups, whatever the world that it jumps over."""
     plan = bw.balanced(Groups.from_sizes(dict.fromkeys(range(500), 3)), 64)
     deck = plan.order._known[0][0]
     deck._boards[:] = [new_board(deck.heavy.size)]
     plan.order.batches(start, world, 20)
     work = int(deck._boards[0][0][2])
-    rounds_between = -(-world // 89)
-    assert work <= 20 * (64 + deck.heavy.size * (2 + rounds_between)) + deck.heavy.size
+    assert work <= 20 * (64 + 3 * deck.heavy.size) + deck.heavy.size
 
 
 @settings(max_examples=30)

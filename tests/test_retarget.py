@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 import batchwright as bw
 from batchwright.kernels.deal import HANDS
 
+from .laws import quietly
+
 LABELS = np.repeat(np.arange(4), [300, 200, 60, 40])
 MOVES = [[0.4, 0.3, 0.2, 0.1], [0.1, 0.1, 0.3, 0.5], [0.25, 0.25, 0.25, 0.25], [0.05, 0.55, 0.2, 0.2]]
 
@@ -55,6 +57,34 @@ def test_guarantees_are_kept_across_moves(make, moves):
     audit = sampler.plan.audit(batches=700)
     assert audit.kept, str(audit)
     assert sampler.plan.fingerprint == made.fingerprint
+
+
+@settings(max_examples=15)
+@given(
+    epoch=st.sampled_from([1, 7, 30, 89, 150]),
+    epochs=st.integers(30, 120),
+    batch_size=st.integers(5, 40),
+    seed=st.integers(0, 2**64 - 1),
+)
+def test_drift_does_not_add_up_over_a_schedule(epoch, epochs, batch_size, seed):
+    """Every change of shares makes up for what the stretch before it left owing."""
+    target = bw.targets.schedule("natural", "uniform", epochs=epochs)
+    labels = np.arange(900) % 37 // (1 + np.arange(900) % 3)
+    made = quietly(lambda: bw.balanced(labels, batch_size, target=target, epoch=epoch, seed=seed))
+    for batch in range(epoch, (epochs + 1) * epoch, max(1, epoch // 2)):
+        wanted = made.prior_between(0, batch) * batch * batch_size
+        assert np.abs(made.order.drawn(batch) - wanted).max() <= 6
+
+
+def test_drift_does_not_add_up_however_often_shares_are_set():
+    sampler, generator = plan().sampler(), np.random.default_rng(0)
+    shares, begun, wanted = np.full(4, 0.25), 0, np.zeros(4)
+    for _ in range(200):
+        run(sampler, 95, {})
+        following = 0.25 + 0.4 * (generator.dirichlet([1, 1, 1, 1]) - 0.25)
+        first = sampler.retarget(following)
+        wanted, shares, begun = wanted + 20 * (first - begun) * shares, following, first
+        assert np.abs(sampler.plan.order.drawn(first) - wanted).max() <= 6
 
 
 def test_shares_move_at_the_next_round_and_not_before():

@@ -36,13 +36,36 @@ def test_weights_of_any_size_are_exact():
     assert apportion.line(huge, 4).tolist() == [0, 1 << 32, 3 << 32, 4 << 32]
 
 
-@given(weights=WEIGHTS, tickets=st.integers(1, 50), start=st.integers(0, 2**32 - 1), rounds=st.integers(0, 40))
+@given(
+    weights=WEIGHTS,
+    tickets=st.integers(1, 50),
+    start=st.integers(0, 2**32 - 1),
+    rounds=st.integers(0, 40) | st.integers(250, 520),
+)
 def test_totals_are_the_sums_of_rounds(weights, tickets, start, rounds):
     edges = oracles.line(weights, tickets)
     counted = np.zeros(len(weights), np.int64)
     for number in range(rounds):
         counted += np.bincount(oracles.tickets_of_round(edges, start, number), minlength=len(weights))
     assert totals(np.array(edges), rounds, start).tolist() == counted.tolist()
+
+
+@given(
+    weights=WEIGHTS,
+    tickets=st.integers(1, 50),
+    start=st.integers(0, 2**32 - 1),
+    first=st.sampled_from([2**16, 2**24, 2**31]) | st.integers(0, 2**32 - 300),
+    count=st.integers(1, 20),
+)
+def test_totals_grow_by_the_rounds_between(weights, tickets, start, first, count):
+    """Also where one byte of the round's number carries into the next."""
+    first = first - count // 2 if first >= 2**16 else first
+    edges = oracles.line(weights, tickets)
+    counted = np.zeros(len(weights), np.int64)
+    for number in range(first, first + count):
+        counted += np.bincount(oracles.tickets_of_round(edges, start, number), minlength=len(weights))
+    grown = totals(np.array(edges), first + count, start) - totals(np.array(edges), first, start)
+    assert grown.tolist() == counted.tolist()
 
 
 @given(

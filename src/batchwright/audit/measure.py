@@ -31,9 +31,8 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
 
     - G1 size: how far a micro-batch's size is from batch_size.
     - G2 quota: how far a group's count lies outside floor..ceil of its quota, in tickets of `per_class` samples.
-    - G3 drift: the largest difference between what a group was given since the shares last changed (since micro-batch 0
-      where they never do) and the sum of its quotas, in tickets. The bound is 6 over the first million micro-batches
-      and 1 more for every factor of ten beyond.
+    - G3 drift: the largest difference between what a group was given since micro-batch 0 and the sum of its quotas, in
+      tickets. The bound is 6 over the first million micro-batches and 1 more for every factor of ten beyond.
     - G4 coverage: how far a sample's count lies outside floor..ceil of an even share of its group's draws; for an audit
       that begins inside a pass it may be one more. Of a source with an order of its own: how far from it.
     - G5 distinct: repeats within a micro-batch beyond those that a group smaller than its quota must make; a source with
@@ -75,10 +74,7 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
     composed = list(plan.order.children)
     set_by_deck = dealt if plan.order.shares.limits is not None else None  # shares may differ from deck to deck
     wanted = np.zeros(plan.groups.group_count) if dealt is None else _due(plan, first)
-    deviation = since_change = before / per_ticket - wanted
-    if dealt is not None:
-        begun = dealt.stretch_of(first)
-        since_change = dealt.drawn(begun) / per_ticket - _due(plan, begun)
+    deviation = before / per_ticket - wanted
     last_round, last_epoch, per_batch = (-1, -1), -1, wanted
     for chunk in range(first, first + batches, _CHUNK_BATCHES):
         drawn_samples = plan.order.batches(chunk, 1, min(_CHUNK_BATCHES, first + batches - chunk))
@@ -93,7 +89,6 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
             if here[0] != last_round[0]:
                 windows.restart(deviation)
                 per_batch = set_by_deck.quotas(number) if set_by_deck else per_batch
-                since_change = deviation if last_round[0] >= 0 else since_change
             elif here != last_round:
                 windows.turn()
             last_round = here
@@ -104,7 +99,7 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
             drawn += counts
             wanted = wanted + per_batch
             deviation = (before + drawn) / per_ticket - wanted
-            drift.offer_groups(np.abs(deviation - since_change), number, names)
+            drift.offer_groups(np.abs(deviation), number, names)
             windows.see(deviation, number)
             repeats = np.bincount(
                 plan.groups.group_of(_repeated(samples)), minlength=plan.groups.group_count

@@ -15,19 +15,22 @@ class Segment(NamedTuple):
         number: how many segments the order had before.
         weights: the shares, as whole numbers in proportion.
         drawn: tickets every group had in all micro-batches before `first`.
+        owed: what every group lacked of its due by then, in 1 / `deck.TICKET`.
     """
 
     first: int
     number: int
     weights: tuple[int, ...]
     drawn: tuple[int, ...]
+    owed: tuple[int, ...]
 
     def as_list(self) -> list[Any]:
         """Itself in JSON types."""
-        return [self.first, self.number, list(self.weights), list(self.drawn)]
+        return [self.first, self.number, list(self.weights), list(self.drawn), list(self.owed)]
 
     @classmethod
     def from_list(cls, given: list[Any]) -> Segment:
         """The inverse of `as_list`."""
-        first, number, weights, drawn = given
-        return cls(int(first), int(number), tuple(map(int, weights)), tuple(map(int, drawn)))
+        first, number, *columns = given
+        weights, drawn, owed = (tuple(map(int, column)) for column in columns)
+        return cls(int(first), int(number), weights, drawn, owed)

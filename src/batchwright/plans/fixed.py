@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["FixedPlan", "Stretch"]
 
 _LONGEST_SHOWN = 100
-_SAMPLES_AT_ONCE = 4096, 32_768  # few first, so that the first batch comes at once; then so many that a call costs nothing
+_SAMPLES_AT_ONCE = (
+    4096,
+    32_768,
+)  # few first, so that the first batch comes at once; then so many that a call costs nothing
 
 
 class Stretch(MicroBatches):

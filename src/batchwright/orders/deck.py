@@ -1,0 +1,203 @@
+"""A stretch of the dealt order over which the shares stay the same, and what follows when they change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..kernels import apportion
+from ..kernels.deal import HANDS, deal, drawn, new_board
+from ..kernels.hashing import PURPOSE, child_key
+
+__all__ = ["NONE", "TICKET", "Dealing", "Deck", "changed"]
+
+NONE, _NARROW = np.empty(0, np.int64), np.empty(0, np.uint32)
+TICKET = HANDS << apportion.FRACTION_BITS
+"""A ticket in the unit of what is owed: so many 2^-32ths of a ticket, over HANDS micro-batches, are whole numbers."""
+
+_NEAR = TICKET >> 20  # shares that come as floats miss whole quotas by less than this
+_AT_ONCE = TICKET * 3 // 4  # made up for in a round: dealing alone strays by 2.04 in a run of it, and G6 allows 3
+_FRACTION = 20
+
+
+class Dealing(NamedTuple):
+    """Micro-batches in full, one a row.
+
+    Attributes:
+        samples: sample numbers, int64 (batches, window).
+        groups: the group of each ticket, int64 (batches, tickets).
+        draws: how many tickets the ticket's group had before it, as `groups`; no rows where nobody asked.
+    """
+
+    samples: np.ndarray
+    groups: np.ndarray
+    draws: np.ndarray
+
+
+@dataclass
+class Deck:
+    """A stretch of the order over which the shares stay the same, from micro-batch `first` on.
+
+    Args:
+        first: its first micro-batch, counted from the order's beginning.
+        wanted: the groups on the line of a round's tickets.
+        base: tickets each group had before it; empty for none.
+        owed: what each group lacked of its due before it, in 1 / TICKET; empty for nothing.
+        seed: of the order.
+        change: how many times the shares had changed by then.
+        tickets: tickets in a micro-batch.
+        edges: the line that is dealt; `wanted` unless what is owed is being made up for.
+        rounds: how many rounds the same shares had before it.
+    """
+
+    first: int
+    wanted: np.ndarray
+    base: np.ndarray
+    owed: np.ndarray
+    seed: int
+    change: int
+    tickets: int
+    edges: np.ndarray = field(default_factory=lambda: NONE)
+    rounds: int = 0
+    heavy: np.ndarray = field(init=False)
+    root: np.uint64 = field(init=False)
+    key: np.uint64 = field(init=False)
+    start: int = field(init=False)
+    _boards: list[tuple[np.ndarray, np.ndarray]] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        settles = self.edges.size > 0
+        self.edges = self.edges if settles else self.wanted
+        self.heavy = np.flatnonzero(np.diff(self.edges) >= 1 << apportion.FRACTION_BITS)
+        key = child_key(child_key(self.seed, PURPOSE.DECK), 2 * self.change - settles)
+        self.root, self.key = np.uint64(self.seed), np.uint64(key)
+        self.start = child_key(key, PURPOSE.PHASE) >> 32
+
+    def deal(
+        self,
+        batches: np.ndarray,
+        per_ticket: int,
+        lots: np.ndarray,
+        scratch: int,
+        index: np.ndarray | None,
+        *,
+        draws: bool,
+    ) -> Dealing:
+        """Some of its micro-batches, counted from its own first."""
+        count = batches.size
+        samples = np.empty((count, self.tickets * per_ticket), np.int64)
+        groups = np.empty((count, self.tickets), np.int64)
+        numbers = np.empty((count if draws else 0, self.tickets), np.int64)
+        self._check(int(batches.max(initial=0)))
+        header, board = self._borrow()
+        deal(
+            batches, self.tickets, per_ticket, self.root, self.key, self.start, self.edges,
+            header, board, self.heavy, lots, scratch, *_by_width(index), self.base, samples, groups, numbers,
+        )  # fmt: skip
+        self._boards.append((header, board))
+        return Dealing(samples, groups, numbers)
+
+    def drawn(self, batch: int) -> np.ndarray:
+        """Tickets every group had before micro-batch `batch` of this deck, those before the deck included."""
+        totals = np.empty(self.edges.size - 1, np.int64)
+        self._check(batch)
+        header, board = self._borrow()
+        drawn(batch, self.tickets, self.key, self.start, self.edges, header, board, self.heavy, totals)
+        self._boards.append((header, board))
+        return totals + self.base if self.base.size else totals
+
+    def quotas(self) -> np.ndarray:
+        """The tickets a micro-batch should have for every group, float64."""
+        found: np.ndarray = np.diff(self.wanted) / TICKET
+        return found
+
+    def owed_at(self, batch: int) -> np.ndarray:
+        """What every group lacked of its due before micro-batch `batch` of this deck, int64 in 1 / TICKET.
+
+        Dues run past 64 bits and what is owed does not: the arithmetic is modulo 2^64.
+        """
+        had = self.drawn(batch) - self.base if self.base.size else self.drawn(batch)
+        lacked = np.diff(self.wanted) * np.int64(batch) - had * np.int64(TICKET)
+        return lacked + self.owed if self.owed.size else lacked
+
+    def _borrow(self) -> tuple[np.ndarray, np.ndarray]:
+        """A board no other thread has: it remembers the last round, which is all that makes going on cheap."""
+        try:
+            return self._boards.pop()
+        except IndexError:
+            return new_board(self.heavy.size)
+
+    def _check(self, last: int) -> None:
+        if last // HANDS >= apportion.MOST_ROUNDS:
+            raise IndexError(f"micro-batch {last} is past the last, {apportion.MOST_ROUNDS * HANDS - 1}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_boards": []}
+
+
+def changed(
+    first: int,
+    wanted: np.ndarray,
+    drawn: np.ndarray,
+    owed: np.ndarray,
+    seed: int,
+    change: int,
+    tickets: int,
+    *,
+    stretch: int | None = None,
+) -> tuple[Deck, ...]:
+    """The decks from micro-batch `first` on, when the shares change there: one that makes up for what is owed, and the rest.
+
+    So what one stretch leaves over is not carried for ever, and drift does not add up however often shares change.
+
+    Args:
+        first: as of `Deck`, like those that follow.
+        wanted: the new line.
+        drawn: the new deck's base.
+        owed: what is to be made up for.
+        seed: of the order.
+        change: the number of this change.
+        tickets: tickets in a micro-batch.
+        stretch: after how many micro-batches the shares may change again; None where that cannot be known.
+    """
+    batches = HANDS * -(-int(np.abs(owed).max(initial=0)) // _AT_ONCE)
+    if stretch is not None and stretch < HANDS:  # what fits into it is what there is time for
+        batches = min(batches, stretch)
+    edges = _settling(wanted, owed, batches) if batches else wanted
+    if np.array_equal(edges, wanted):
+        return (Deck(first, wanted, drawn, owed, seed, change, tickets),)
+    settling = Deck(first, wanted, drawn, owed, seed, change, tickets, edges)
+    drawn, owed = settling.drawn(batches), settling.owed_at(batches)
+    rounds = -(-batches // HANDS)
+    return settling, Deck(first + batches, wanted, drawn, owed, seed, change, tickets, rounds=rounds)
+
+
+def _settling(wanted: np.ndarray, owed: np.ndarray, batches: int) -> np.ndarray:
+    """Edges that differ from the wanted ones by what is owed, to be dealt for so many micro-batches.
+
+    A group gets at most three quarters of a ticket more or less than it should in a round, and in every micro-batch still
+    floor or ceil of its quota (G2): one whose quota is whole cannot be made up to. Others give way, by part of the room
+    they have.
+    """
+    due = np.diff(wanted)
+    most = _AT_ONCE // min(batches, HANDS)
+    low = np.minimum(np.maximum((due + _NEAR) // TICKET * TICKET, due - most), due)
+    high = np.maximum(np.minimum(-((_NEAR - due) // TICKET) * TICKET, due + most), due)
+    given = np.clip(due + owed // batches, low, high)
+    over = int(given.sum()) - int(wanted[-1])
+    room = given - low if over > 0 else high - given
+    part = room * ((abs(over) << _FRACTION) // max(1, int(room.sum()))) >> _FRACTION
+    left = abs(over) - int(part.sum())
+    room = room - part
+    part = part + np.clip(left - (np.cumsum(room) - room), 0, room)
+    given = given - part if over > 0 else given + part
+    return np.concatenate([[0], np.cumsum(given)])
+
+
+def _by_width(index: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """An index as the two arguments of a kernel that takes either width."""
+    if index is None:
+        return _NARROW, NONE
+    return (index, NONE) if index.dtype == np.uint32 else (_NARROW, index)
