@@ -88,13 +88,18 @@ class _WithPlaceholders(torch.utils.data.BatchSampler):
     """
 
     def __init__(self, sampler: BatchSampler) -> None:
-        self.batch_sampler = self.sampler = sampler
+        self.batch_sampler = sampler
+
+    @property
+    def sampler(self) -> BatchSampler:  # type: ignore[override]  # the base class has an attribute; trainers only read it
+        """Where trainers forward `set_epoch` to."""
+        return self.batch_sampler
 
     def __len__(self) -> int:
-        return len(self.sampler)
+        return len(self.batch_sampler)
 
     def __iter__(self) -> Iterator[list[int]]:
-        return chain(repeat([], self.sampler.step), iter(self.sampler))
+        return chain(repeat([], self.batch_sampler.step), iter(self.batch_sampler))
 
 
 class PlanProgress(TrainerCallback, ExportableState):
