@@ -9,8 +9,12 @@ import argparse
 import contextlib
 import io
 import logging
+import sys
 import time
 import warnings
+from pathlib import Path
+
+sys.path.remove(str(Path(__file__).parent))  # `balance` is the published package, not the benchmark beside this one
 
 import numpy as np
 import pandas as pd
