@@ -168,7 +168,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
                 f"the state has version {state.get('version')}, this is version {_VERSION}",
                 "load it with its own version",
             )
-        missing = [name for name in ("fingerprint", *Position._fields) if name not in state]
+        missing = [name for name in ("fingerprint", "epoch", "consumed", "multiple", "origin") if name not in state]
         if missing:
             raise Infeasible(f"the state has no {missing[0]!r}", "load what state_dict() gave")
         if state["fingerprint"] != self.plan.fingerprint:
@@ -177,8 +177,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
                 "build the plan with the arguments, labels and seed it had",
             )
         self._put(tuple(Segment.from_list(given) for given in state.get("segments", [])))
-        position = Position(*(int(state[name]) for name in Position._fields))
-        self._next = self._reached = self._fitted(self._rolled(position))
+        self._next = self._reached = self._fitted(self._rolled(Position.of(state)))
 
     def retarget(self, shares: Any) -> int:
         """Give the groups other shares from the next round of micro-batches on; every rank must, at the same step.
@@ -215,7 +214,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
     def _yield_from(self, start: Position, rank: int, world_size: int) -> Iterator[list[int]]:
         plan = self.plan
         following = plan.moved(start, start.epoch + 1)
-        consumed = start.consumed
+        consumed, length = start.consumed, plan.epoch_length(start.multiple)
         micro_batches = plan.epoch_at(start).lists(consumed + rank, world_size)
         while True:
             if self.plan is not plan:  # the shares were set: nothing of the old plan beyond here is used
@@ -227,8 +226,8 @@ class BatchSampler(torch.utils.data.BatchSampler):
             if self.fetch > 1:
                 fetched = [*fetched, *chain.from_iterable(islice(micro_batches, self.fetch - 1))]
             consumed += world_size * self.fetch
-            self._next = following
-            self._reached = Position(start.epoch, consumed, start.multiple, start.origin)
+            self._reached = start._replace(consumed=consumed)
+            self._next = following if consumed < length else plan.moved(self._reached, start.epoch + 1)
             yield fetched
 
     @property
@@ -263,7 +262,8 @@ class BatchSampler(torch.utils.data.BatchSampler):
         return self.plan.refitted(position, self._multiple)
 
     def _state(self, position: Position) -> dict[str, Any]:
-        state = {"version": _VERSION, "fingerprint": self.plan.fingerprint, **self._rolled(position)._asdict()}
+        here = self.plan.located(self._rolled(position))
+        state = {"version": _VERSION, "fingerprint": self.plan.fingerprint, **here.as_state()}
         return {**state, "segments": [segment.as_list() for segment in self._segments]} if self._segments else state
 
     def _ranks(self) -> tuple[int, int]:

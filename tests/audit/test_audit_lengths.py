@@ -66,13 +66,19 @@ def test_a_broken_plan_is_found_out(kind, breaks, guarantee):
 
 def test_an_epoch_of_another_length_is_found_out():
     plan = laws.EVERY_PLAN["budgeted"](1)
-    whole = plan.epoch(0, 2)[:]
+    whole = plan.epoch(0, 2)
 
-    class Longer(type(plan)):
-        def epoch(self, epoch, multiple=1):
-            return [*whole, whole[0]]
+    class Longer(list):
+        sections = whole.sections
 
-    plan.__class__ = Longer
+    class Lengthened(type(plan)):
+        def epoch_at(self, position):
+            return Longer([*whole, whole[0]])
+
+        def moved(self, position, epoch):
+            return self.started(epoch, position.multiple)
+
+    plan.__class__ = Lengthened
     assert plan.audit(multiple=2)["G8"].worst == 2  # one too many, and no whole step
     assert not plan.audit(multiple=2)["G8"].kept
 

@@ -16,7 +16,7 @@ __all__ = ["audit_lengths"]
 
 
 def audit_lengths(plan: LengthPlan, *, multiple: int = 1, epochs: int = 1, first: int = 0) -> Audit:
-    """Measure `epochs` whole epochs from epoch `first` on, from the samples themselves.
+    """Measure `epochs` whole epochs of a run from epoch `first` on, from the samples themselves.
 
     - G1 budget: how far a micro-batch is over its limits (see the cutter's `excess`), but for samples that are too long
       and were let through alone.
@@ -41,13 +41,15 @@ def audit_lengths(plan: LengthPlan, *, multiple: int = 1, epochs: int = 1, first
     cutter, promised = plan.cutter, plan.epoch_length(multiple)
     excess, coverage, steps, balance = ((0.0, "nowhere above 0") for _ in range(4))
     useful = computed = 0.0
+    position = plan.started(first, multiple)
     for epoch in range(first, first + epochs):
-        batches = list(plan.epoch(epoch, multiple))
+        run = plan.epoch_at(position)
+        batches, stretch = list(run), run.sections[0].items
+        position = plan.moved(position._replace(consumed=promised), epoch + 1)
         off = abs(len(batches) - promised) + len(batches) % multiple
         steps = max(steps, (float(off), f"epoch {epoch}"))
         items = [plan.admission.taken(batch)[0] for batch in batches]
-        start = epoch * plan.epoch_samples
-        wanted = plan.admission.items(plan.source.order.take(start, start + plan.epoch_samples))
+        wanted = plan.between(stretch.begin(0), stretch.end())
         held = np.concatenate(items)
         size = int(max(held.max(initial=0), wanted.max(initial=0))) + 1
         apart = np.abs(np.bincount(held, minlength=size) - np.bincount(wanted, minlength=size))

@@ -77,8 +77,7 @@ class LossScale:
             yield batch.scaled(factor) if isinstance(batch, Batch) else batch, factor
 
     def _steps(self, state: dict[str, Any]) -> Steps:
-        position = Position(*(state[name] for name in Position._fields))
-        return Steps(self.sampler, position, self._counts)
+        return Steps(self.sampler, Position.of(state), self._counts)
 
 
 class Steps:

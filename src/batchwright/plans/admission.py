@@ -37,6 +37,11 @@ class Admission:
     too_long_count: int = 0
     truncate_to: int | None = None
 
+    @property
+    def admits_all(self) -> bool:
+        """Whether every sample of the order is one item."""
+        return self.pieces is None and not self.skipped.size
+
     def items(self, samples: Integers) -> Integers:
         """The items of these samples, in their order."""
         if self.skipped.size:
@@ -78,6 +83,11 @@ class Admission:
         rates[self.skipped] = 0
         shares = rates[self.origins(sample_count)]
         return Strata([Stratum(Groups.singletons(shares.size), 0, shares / shares.sum())])
+
+    def counts(self, samples: Integers) -> Integers:
+        """How many items each of these samples is."""
+        counts = np.ones(samples.size, np.int64) if self.pieces is None else np.diff(self.pieces)[samples]
+        return np.where(np.isin(samples, self.skipped), 0, counts) if self.skipped.size else counts
 
     def emitted(self, items: Integers) -> Integers:
         """What a sampler yields for these items."""

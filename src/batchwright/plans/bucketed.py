@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,11 @@ class BucketCutter:
     batch_size: int
 
     settled = True
+
+    @property
+    def least_steps(self) -> int:
+        """See `Cutter`: two for every bucket."""
+        return 2 * self.areas.size
 
     @property
     def ranks(self) -> Integers:
@@ -81,18 +86,15 @@ class BucketCutter:
             if large[-1].size < multiple:
                 small.append(large.pop())
         steps = [-(-places.size // (self.batch_size * multiple)) for places in large]
-        shared = self._shared(small, samples, multiple) if small else None
+        shared = self._shared(small, samples, 0, multiple) if small else None
         missing = batches // multiple - sum(steps) - (len(shared) // multiple if shared else 0)
         for _ in range(max(missing, 0)):
             room = [
                 places.size / (count + 1) if places.size >= (count + 1) * multiple else 0.0
                 for places, count in zip(large, steps, strict=True)
             ]
-            if not room or max(room) == 0.0:
-                raise Infeasible(
-                    f"{samples.size} samples cannot fill {batches} micro-batches",
-                    "pass fewer buckets or a larger window",
-                )
+            if not room or max(room) == 0.0:  # too few for steps of one bucket each: all of them are shared
+                return replace(self._shared(pieces, samples, batches, multiple), stepped=True)
             steps[int(np.argmax(room))] += 1
         members, sizes = [], []
         for places, count in zip(large, steps, strict=True):
@@ -106,12 +108,12 @@ class BucketCutter:
         costs = np.add.reduceat(self.areas[buckets[joined]], offsets[:-1])
         return Cut(joined, offsets, costs, stepped=True)
 
-    def _shared(self, small: list[Integers], samples: Integers, multiple: int) -> Cut:
-        """Steps of several buckets, each micro-batch of one."""
+    def _shared(self, small: list[Integers], samples: Integers, batches: int, multiple: int) -> Cut:
+        """Steps of several buckets, each micro-batch of one; `batches` micro-batches or more."""
         parts = [places[at : at + self.batch_size] for places in small for at in range(0, places.size, self.batch_size)]
         offsets = np.concatenate([[0], np.cumsum([part.size for part in parts])])
         costs = np.array([self.cost(samples[part]) for part in parts])
-        wanted = -(-len(parts) // multiple) * multiple
+        wanted = max(batches, -(-len(parts) // multiple) * multiple)
         return split_to(Cut(np.concatenate(parts), offsets, costs), wanted, samples, self)
 
     def cost(self, samples: Integers) -> float:
@@ -172,7 +174,7 @@ def bucketed(
         themselves, then each
             sample goes to the one of nearest proportions, of nearest size among those.
         order: the plan whose order is cut, such as `balanced(...)`; a plain shuffle if left out.
-        window: micro-batches planned together, or "epoch".
+        window: micro-batches planned together, two steps for every bucket at least, or "epoch".
         seed: of the plain shuffle and of the order of steps.
 
     Raises:

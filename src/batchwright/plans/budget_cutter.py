@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 from ..kernels.cuts import cut_longest, cut_several
 from ..kernels.level import raise_to_dearest
 from ..lengths.partition import partition
-from .cut import Cut, by_steps, falling_ranks, like_ranks, mixed_places, sorted_places, split_to, spread
+from .cut import (
+    Cut,
+    by_steps,
+    dearest_of_layers,
+    falling_ranks,
+    like_ranks,
+    mixed_places,
+    sorted_places,
+    split_to,
+    spread,
+)
 from .level import LEVEL, dealt_anew
 
 __all__ = ["BudgetCutter"]
@@ -51,6 +61,8 @@ class BudgetCutter:
         shares = (self.costs / self.budgets).max(axis=1)
         object.__setattr__(self, "ranks", falling_ranks(shares))
 
+    least_steps = 1
+
     @property
     def settled(self) -> bool:
         """See `Cutter`: with several budgets, samples of one rank may differ in what they cost."""
@@ -63,7 +75,7 @@ class BudgetCutter:
 
     def over_layers(self, falling: Integers, windows: int) -> BudgetCutter:
         """See `Cutter`."""
-        dearest = np.maximum.reduceat(self.costs[falling], np.arange(0, falling.size, windows), axis=0)
+        dearest = dearest_of_layers(self.costs, falling, windows)
         return replace(self, costs=dearest, lengths=dearest[:, 0])
 
     def cut(self, samples: Integers, batches: int, multiple: int) -> Cut:

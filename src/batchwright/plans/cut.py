@@ -20,6 +20,7 @@ __all__ = [
     "Cutter",
     "arranged",
     "by_steps",
+    "dearest_of_layers",
     "digest",
     "falling_ranks",
     "like_ranks",
@@ -81,6 +82,11 @@ class Cutter(Protocol):
     @property
     def settled(self) -> bool:
         """Whether how many micro-batches are needed depends on which samples there are, not on their order."""
+        ...
+
+    @property
+    def least_steps(self) -> int:
+        """How many steps a window should have at least."""
         ...
 
     @property
@@ -219,6 +225,14 @@ def by_steps(cut: Cut) -> Cut:
 def digest(column: np.ndarray) -> str:
     """A fingerprint of a column, 16 hexadecimal digits."""
     return hashlib.blake2b(np.ascontiguousarray(column).data, digest_size=8).hexdigest()
+
+
+def dearest_of_layers(table: np.ndarray, falling: Integers, windows: int) -> np.ndarray:
+    """The largest of every `windows` neighbours of `falling` in each column; of one column those are the first ones."""
+    if table.shape[1] == 1:
+        return table[falling[::windows]]
+    largest: np.ndarray = np.maximum.reduceat(table[falling], np.arange(0, falling.size, windows), axis=0)
+    return largest
 
 
 def falling_ranks(keys: np.ndarray) -> Integers:

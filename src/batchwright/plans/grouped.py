@@ -66,6 +66,7 @@ class GroupCutter:
         object.__setattr__(self, "ranks", falling_ranks(self.lengths))
 
     settled = True
+    least_steps = 1
 
     @property
     def alike(self) -> Integers:

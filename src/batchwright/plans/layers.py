@@ -42,6 +42,10 @@ class Layers:
         starts = np.flatnonzero(np.diff(ranks[falling], prepend=-1, append=np.iinfo(np.int64).max))
         return cls(falling, starts, seed)
 
+    def size(self, window: int, windows: int) -> int:
+        """How many items one of `windows` windows has."""
+        return (self.falling.size - window - 1) // windows + 1
+
     def window(self, epoch: int, window: int, windows: int) -> Integers:
         """The items of one of `windows` windows of an epoch, longest first."""
         key = child_key(child_key(self.seed, PURPOSE.LAYERS), 1 + epoch)

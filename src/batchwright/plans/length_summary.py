@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .lengthwise import Windows
+from .length_epoch import Windows
 
 if TYPE_CHECKING:
     from .lengthwise import LengthPlan

@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 import operator
-from collections import OrderedDict
-from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import Infeasible
-from ..kernels.cuts import keyed_order
 from ..kernels.hashing import PURPOSE, child_key
 from .admission import Admission
-from .cut import Cut, Cutter, Integers, arranged, split_to
+from .cut import Cut, Cutter, Integers, split_to
 from .fixed import FixedPlan
 from .layers import Layers
-from .micro_batches import MicroBatches
+from .length_epoch import LengthEpoch, Section, Windows
 from .plan import Plan
 from .position import Position, fingerprint_of
-from .refit import Remainder, decoded, encoded
+from .refit import Remainder, Trail, spare_for
 from .strata import Strata
-from .windows import Layout, Window, in_layers, in_stretches, spread_of_whole, whole
+from .stretches import stretch
+from .windows import Begin, Layout, Window, in_layers, in_stretches, room_of_whole, whole
 
 if TYPE_CHECKING:
     from ..audit import Audit
     from ..groups import Groups
     from .length_summary import LengthSummary
 
-__all__ = ["LengthEpoch", "LengthPlan"]
+__all__ = ["LengthPlan"]
 
-_WINDOWS_KEPT = 2
+_MOVES_FOR_EVER = 30  # epochs that are looked at where shares never settle
 
 
 class LengthPlan(Plan):
@@ -75,6 +74,7 @@ class LengthPlan(Plan):
         self.layers = Layers.of(items, cutter.alike, seed) if items is not None and layered else None
         self._same_samples = epoch_samples is not None
         self._layouts: dict[int, Layout] = {}
+        self._asked: tuple[Position, LengthEpoch] | None = None  # the epoch that a run asked for last
         self.layout(1)  # what cannot be delivered at all is refused now
 
     def __getitem__(self, batch: int) -> np.ndarray:
@@ -117,20 +117,41 @@ class LengthPlan(Plan):
             items = self.admission.items(self.source.order.take(first, first + count))
             return len(self.cutter.cut(items, 0, multiple)) if items.size else 0
 
+        items = self._items
         settled = self._same_samples and self.cutter.settled
         found: Layout | None = None
         if self.window != "epoch":
             if self.layers is not None:
                 found = in_layers(self.layers, self.cutter, window=self.window, multiple=multiple)
             else:
-                found = in_stretches(needed, epoch_samples=self.epoch_samples, window=self.window, multiple=multiple)
+                found = in_stretches(
+                    needed,
+                    items=items,
+                    epoch_samples=self.epoch_samples,
+                    window=self.window,
+                    multiple=multiple,
+                    least_steps=self.cutter.least_steps,
+                    moves_over=self._moves_over,
+                )
         if found is None and self.layers is not None and not settled:
             found = in_layers(self.layers, self.cutter, window="epoch", multiple=multiple)
         if found is not None:
             return found
-        room = 0.0 if settled else spread_of_whole(needed, self.epoch_samples)
-        items = self.admission.items(self.source.order.take(0, self.epoch_samples)).size
-        return whole(self.epoch_samples, items, needed(0, self.epoch_samples), room, multiple)
+        room = 0.0 if settled else room_of_whole(needed, self.epoch_samples, self._moves_over)
+        return whole(items, needed(0, self.epoch_samples), room, multiple)
+
+    @cached_property
+    def _items(self) -> int:
+        """Items in the first epoch, and about as many in every other."""
+        if self.admission.admits_all:
+            return self.epoch_samples
+        return int(self.admission.counts(self.source.order.take(0, self.epoch_samples)).sum())
+
+    @property
+    def _moves_over(self) -> int:
+        """Epochs over which the composition of the order moves; a guess where it may move for ever."""
+        settles_at = self.source.order.shares.settles_at
+        return _MOVES_FOR_EVER if settles_at is None else settles_at
 
     def epoch_length(self, multiple: int = 1) -> int:
         """Micro-batches in every epoch, a multiple of `multiple`."""
@@ -143,43 +164,105 @@ class LengthPlan(Plan):
             epoch: 0 or more.
             multiple: micro-batches in a step, world size x accumulate: they have like costs.
         """
-        return self.epoch_at(self.started(epoch, multiple))
+        begun = self.started(epoch, multiple)
+        return LengthEpoch(self, self.epoch_length(multiple), self._sections(begun))
 
     def epoch_at(self, position: Position) -> LengthEpoch:
         """The whole epoch that a position lies in."""
-        refits = decoded(position.origin)
-        steps = [multiple for multiple, _ in refits] + [position.multiple]
-        left: Sequence[Integers] = Windows(self, position.epoch, self.layout(steps[0]))
-        for (_, taken), multiple in zip(refits, steps[1:], strict=True):
-            left = Remainder(left, taken, multiple, self.cutter)
-        consumed = self.epoch_length(position.multiple) - len(left)
-        return LengthEpoch(self, left, consumed, self.epoch_length(position.multiple))
+        begun = position._replace(epoch=0, consumed=0)
+        if self._asked is None or self._asked[0] != begun:
+            self._asked = begun, LengthEpoch(self, self.epoch_length(position.multiple), self._sections(position))
+        return self._asked[1]
+
+    def _sections(self, position: Position) -> list[Section]:
+        """The plan's epochs that an epoch of a run is made of, first what is left of the one it stands in."""
+        layout, trail = self.layout(position.multiple), Trail.of(position.trail)
+        if trail is not None and trail.refits and position.origin < (trail.epoch + 1) * layout.length:
+            left = self._left(trail, position.multiple)
+            sections = [
+                Section(
+                    (trail.epoch + 1) * layout.length - len(left) - position.origin, trail.epoch, trail.refits, left
+                )
+            ]
+        else:
+            epoch, taken = divmod(position.origin, layout.length)
+            sections = [Section(-taken, epoch, (), self._windows(epoch, layout, trail))]
+        last = sections[0]
+        following = last.first + len(last.items)
+        if following < layout.length:
+            windows = self._windows(last.epoch + 1, layout, trail, after=last.items)
+            sections.append(Section(following, last.epoch + 1, (), windows))
+        return sections
+
+    def _windows(
+        self, epoch: int, layout: Layout, trail: Trail | None, *, after: Windows | Remainder | None = None
+    ) -> Windows:
+        """An epoch of the plan in a run that knows this of it, or went through the one before."""
+        if trail is not None and trail.epoch == epoch:
+            return Windows(self, epoch, layout, known=lambda: (trail.window, trail.begin))
+        return Windows(self, epoch, layout, known=None if after is None else lambda: (0, after.end()))
+
+    def _left(self, trail: Trail, multiple: int) -> Remainder:
+        """What is left of an epoch of the plan, after all its refits."""
+        layout = self.layout(trail.refits[0][0])
+        spare = spare_for(trail.refits, multiple, layout)
+        left: Windows | Remainder = Windows(
+            self, trail.epoch, layout, known=lambda: (trail.window, trail.begin), spare=spare
+        )
+        for (_, taken), (following, _) in pairwise([*trail.refits, (multiple, 0)]):
+            left = Remainder(left, taken, following, self.cutter)
+        assert isinstance(left, Remainder)
+        return left
 
     def started(self, epoch: int, multiple: int) -> Position:
-        """The beginning of an epoch; it is the same for every run."""
+        """The beginning of an epoch in a run that always had this multiple."""
         if epoch < 0:
             raise Infeasible(f"epoch is {epoch}", "epochs count from 0")
-        return Position(epoch, 0, multiple, 0)
+        return Position(epoch, 0, multiple, epoch * self.epoch_length(multiple))
 
     def moved(self, position: Position, epoch: int) -> Position:
-        """The beginning of another epoch of the run that stands at `position`."""
-        return self.started(epoch, position.multiple)
+        """The beginning of another epoch of the run that stands at `position`.
+
+        The epoch after one that was gone through goes on behind it; any other begins at its own place.
+        """
+        length = self.epoch_length(position.multiple)
+        if epoch != position.epoch + 1 or position.consumed < length:
+            return self.started(epoch, position.multiple)
+        trail, _ = self.epoch_at(position).standing(length)
+        return Position(epoch, 0, position.multiple, position.origin + length, self._told(trail))
+
+    def located(self, position: Position) -> Position:
+        """The same place, with where in the order its window begins."""
+        if not position.trail and self.layout(position.multiple).firsts is not None:
+            return position
+        trail, _ = self.epoch_at(position).standing(position.consumed)
+        return position._replace(trail=self._told(trail))
 
     def refitted(self, position: Position, multiple: int) -> Position:
         """The same place for a run that goes on with another multiple.
 
-        The micro-batches that are left stay as they were, but for the last few, split to make up the new multiple. `origin`
-        holds where that was.
+        The micro-batches that are left of the plan's epoch stay as they were, but for the last few, split to make up the
+        new multiple. The run's epoch ends with them; where an epoch of the new multiple is too short for that, those that
+        are too many come first in the next.
         """
         if position.multiple == multiple:
             return position
-        refits = decoded(position.origin)
-        if position.consumed == 0 and not refits:
-            return self.started(position.epoch, multiple)
-        epoch = self.epoch_at(position)
-        left = -(-(len(epoch) - position.consumed) // multiple) * multiple
-        refits.append((position.multiple, position.consumed - epoch.consumed))
-        return Position(position.epoch, self.epoch_length(multiple) - left, multiple, encoded(refits))
+        trail, taken = self.epoch_at(position).standing(position.consumed)
+        length = self.epoch_length(multiple)
+        following = (trail.epoch + 1) * length  # the micro-batch of the run that the plan's next epoch begins with
+        if taken:
+            trail = trail._replace(refits=(*trail.refits, (position.multiple, taken)))
+        here = following - (len(self._left(trail, multiple)) if trail.refits else length)
+        consumed = max(0, here - position.epoch * length)
+        return Position(position.epoch, consumed, multiple, here - consumed, self._told(trail))
+
+    def _told(self, trail: Trail) -> tuple[int, ...]:
+        """A trail as a position holds it, empty where it says nothing that is not so in every run."""
+        return trail.numbers if trail.refits or trail.begin != self.begin_of(trail.epoch) else ()
+
+    def begin_of(self, epoch: int) -> Begin:
+        """Where in the order an epoch begins that no other run over."""
+        return Begin(epoch * self.epoch_samples)
 
     @property
     def settles_after(self) -> float | None:
@@ -199,7 +282,7 @@ class LengthPlan(Plan):
 
     def epochs_at(self, position: Position) -> float:
         """How many epochs of the plan were drawn before a position."""
-        return position.epoch + max(0, position.consumed) / self.epoch_length(position.multiple)
+        return max(0, position.origin + position.consumed) / self.epoch_length(position.multiple)
 
     def prior_between(self, start: int, stop: int, groups: Groups | None = None) -> np.ndarray:
         """The mean wanted share of every group (the plan's own, if left out) over micro-batches start..stop-1, float64."""
@@ -231,117 +314,44 @@ class LengthPlan(Plan):
 
         return audit_lengths(self, multiple=multiple, epochs=epochs, first=first)
 
-    def planned(self, epoch: int, window: int, layout: Layout) -> tuple[Integers, Cut]:
-        """The items of a window of an epoch and how they are cut, before anything is taken over or arranged."""
-        wanted = layout.last_batches if window == layout.windows - 1 else layout.batches
-        if layout.firsts is not None and self.layers is not None:
-            items = self.layers.window(epoch, window, layout.windows)
-            cut = self.cutter.cut(items, wanted, layout.multiple)
-            if len(cut) > wanted:  # what holds the firsts holds these
-                cut = split_to(layout.firsts.below(items.size), wanted, items, self.cutter)
-            return items, cut
-        first, last = layout.places(window)
-        start = epoch * self.epoch_samples
-        items = self.admission.items(self.source.order.take(start + first, start + last))
-        return items, self.cutter.cut(items, wanted, layout.multiple)
+    def layered(self, epoch: int, window: int, layout: Layout) -> tuple[Integers, Cut]:
+        """The items of a window that is made of layers, and how they are cut."""
+        assert self.layers is not None
+        assert layout.firsts is not None
+        items = self.layers.window(epoch, window, layout.windows)
+        cut = self.cutter.cut(items, layout.batches, layout.multiple)
+        if len(cut) > layout.batches:  # what holds the firsts holds these
+            cut = split_to(layout.firsts.below(items.size), layout.batches, items, self.cutter)
+        return items, cut
 
-    def arranged_window(self, epoch: int, window: int, layout: Layout) -> tuple[Integers, Cut]:
-        """The items of a window of an epoch and its micro-batches as they come."""
-        return Windows(self, epoch, layout).window(window)
+    def stretch(self, epoch: int, window: int, layout: Layout, begin: Begin, spare: int) -> tuple[Integers, Cut, Begin]:
+        """The items of a window that is a stretch of the order from `begin` on, how they are cut, and where it ends."""
+        line = self.begin_of(epoch).place + layout.line(window, self.epoch_samples)
+        spare = spare if window == layout.windows - 1 else 0
+        wanted, multiple = layout.wanted(window), layout.multiple
+        return stretch(self.source.order, self.admission, self.cutter, begin, line, wanted, multiple, spare=spare)
+
+    def between(self, begin: Begin, end: Begin) -> Integers:
+        """The items of the order from `begin` to `end`."""
+        samples = self.source.order.take(begin.place, end.place + 1)
+        last = int(self.admission.counts(samples[-1:])[0])  # items of the sample that may be cut off within
+        items = self.admission.items(samples)
+        return items[begin.skipped : items.size - last + end.skipped]
+
+    def spare_of_last(self, layout: Layout) -> int:
+        """How many micro-batches more than it has the last window of layers could be split into."""
+        assert self.layers is not None
+        return self.layers.size(layout.windows - 1, layout.windows) - layout.last_batches
 
     def key(self, epoch: int, window: int) -> int:
         """What the shuffling of a window's steps is keyed by."""
         return child_key(child_key(child_key(self.seed, PURPOSE.STEPS), epoch), window)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_asked": None}
 
     def __repr__(self) -> str:
         kind = self.cutter.identity.get("cut", "cut")
         return (
             f"<plan: {self.epoch_length()} micro-batches an epoch, {kind}, window {self.window}, from {self.source!r}>"
         )
-
-
-class Windows(Sequence[Integers]):
-    """The items of every micro-batch of an epoch that began with this multiple."""
-
-    def __init__(self, plan: LengthPlan, epoch: int, layout: Layout) -> None:
-        self._plan, self._epoch, self._layout = plan, epoch, layout
-        self._ready: OrderedDict[int, tuple[Integers, Cut]] = OrderedDict()
-        self._over: dict[int, list[Integers]] = {}  # what windows could not hold
-
-    def __len__(self) -> int:
-        return self._layout.length
-
-    def __getitem__(self, number):  # type: ignore[no-untyped-def]
-        window, place = self._layout.window_of(number)
-        items, cut = self.window(window)
-        return items[cut.batch(place)]
-
-    def window(self, window: int) -> tuple[Integers, Cut]:
-        """The items of a window and its micro-batches as they come; the last windows asked for are kept."""
-        if window not in self._ready:
-            if len(self._ready) == _WINDOWS_KEPT:
-                self._ready.popitem(last=False)
-            plan, layout = self._plan, self._layout
-            items, cut = self._fitted(window)
-            if layout.multiple > 1:
-                cut = plan.cutter.levelled(items, cut, layout.multiple)
-            self._ready[window] = items, arranged(cut, layout.multiple, plan.key(self._epoch, window))
-        return self._ready[window]
-
-    def _fitted(self, window: int) -> tuple[Integers, Cut]:
-        """The items of a window and as many micro-batches as it has; the last takes over what others cannot hold."""
-        plan, layout = self._plan, self._layout
-        items, cut = plan.planned(self._epoch, window, layout)
-        if layout.firsts is not None:  # no window of layers needs more than it has
-            return items, cut
-        if window < layout.windows - 1:
-            self._over[window] = []
-            if len(cut) > layout.batches:
-                mixed = keyed_order(len(cut), np.uint64(plan.key(self._epoch, window)))
-                over = cut.chosen(mixed[layout.batches :])
-                self._over[window] = [items[over.batch(number)] for number in range(len(over))]
-                cut = cut.chosen(np.sort(mixed[: layout.batches]))
-            return items, cut
-        over_all = [batch for earlier in range(window) for batch in self._left_over(earlier)]
-        if over_all:
-            items = np.concatenate([items, *over_all])
-            cut = plan.cutter.cut(items, layout.last_batches, layout.multiple)
-        if len(cut) > layout.last_batches:
-            raise Infeasible(
-                f"epoch {self._epoch} needs {len(cut) - layout.last_batches} micro-batches more than the {len(self)} "
-                "every epoch has: its samples cost far more than those the plan was laid out with",
-                'pass a larger window, or "epoch"',
-            )
-        return items, cut
-
-    def _left_over(self, window: int) -> list[Integers]:
-        if window not in self._over:
-            self._fitted(window)
-        return self._over[window]
-
-
-class LengthEpoch(MicroBatches):
-    """The micro-batches of an epoch.
-
-    Attributes:
-        consumed: where it begins: micro-batches before it are gone, given out under another multiple. Below 0 where
-        more were
-            left than an epoch of this multiple has.
-    """
-
-    def __init__(self, plan: LengthPlan, left: Sequence[Integers], consumed: int, length: int) -> None:
-        self._plan, self._left, self._length = plan, left, length
-        self.consumed = consumed
-
-    def _micro_batch(self, number: int) -> np.ndarray:
-        if number < self.consumed:
-            raise IndexError(f"micro-batch {number} came before the run went on with another multiple")
-        return self._plan.admission.emitted(self._left[number - self.consumed])
-
-    def lists(self, first: int, stride: int) -> Iterator[list[int]]:
-        """Micro-batches first, first + stride, ... to the end, each a fresh list of Python integers."""
-        for place in range(first, self._length, stride):
-            yield self._plan.admission.emitted(self._left[place - self.consumed]).tolist()
-
-    def __repr__(self) -> str:
-        return f"<{self._length} micro-batches of {self._plan!r}>"

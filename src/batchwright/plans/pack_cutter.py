@@ -12,7 +12,7 @@ from ..kernels.partition import longest_first
 from ..lengths.bounds import packs_at_least
 from ..lengths.packing import Packing, Solver, pack
 from ..lengths.partition import partition
-from .cut import Cut, Integers, by_steps, falling_ranks, like_ranks, mixed_places, split_to
+from .cut import Cut, Integers, by_steps, dearest_of_layers, falling_ranks, like_ranks, mixed_places, split_to
 from .level import dealt_anew
 
 __all__ = ["PackCutter"]
@@ -46,6 +46,8 @@ class PackCutter:
     def __post_init__(self) -> None:
         object.__setattr__(self, "ranks", falling_ranks((self.lengths / self.capacities).max(axis=1)))
 
+    least_steps = 1
+
     @property
     def settled(self) -> bool:
         """See `Cutter`: one capacity is packed by the histogram."""
@@ -58,7 +60,7 @@ class PackCutter:
 
     def over_layers(self, falling: Integers, windows: int) -> PackCutter:
         """See `Cutter`."""
-        longest = np.maximum.reduceat(self.lengths[falling], np.arange(0, falling.size, windows), axis=0)
+        longest = dearest_of_layers(self.lengths, falling, windows)
         return replace(self, lengths=longest, costs=longest[:, 0].astype(np.float64))
 
     def cut(self, samples: Integers, batches: int, multiple: int) -> Cut:

@@ -67,6 +67,10 @@ class Plan(ABC):
     def refitted(self, position: Position, multiple: int) -> Position:
         """The same place for a run that goes on with another multiple: nothing lost, nothing repeated."""
 
+    def located(self, position: Position) -> Position:
+        """The same place, with what makes going on from it as cheap as can be: this is what a state holds."""
+        return position
+
     @property
     @abstractmethod
     def settles_after(self) -> float | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -13,19 +13,32 @@ __all__ = ["Epoch", "Position", "fingerprint_of"]
 
 
 class Position(NamedTuple):
-    """How far a run has come; four whole numbers, nothing of ranks.
+    """How far a run has come; whole numbers, nothing of ranks.
 
     Attributes:
         epoch: which epoch.
         consumed: micro-batches of the epoch that all ranks together have been given.
         multiple: what the epoch's length is a multiple of, world size x accumulate.
         origin: where in the plan's endless sequence of micro-batches the epoch began.
+        trail: how the run came here, for plans where that matters; what it says is theirs.
     """
 
     epoch: int
     consumed: int
     multiple: int
     origin: int
+    trail: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> Position:
+        """The position in a state of JSON types."""
+        epoch, consumed, multiple, origin = (int(state[name]) for name in cls._fields[:4])
+        return cls(epoch, consumed, multiple, origin, tuple(map(int, state.get("trail", ()))))
+
+    def as_state(self) -> dict[str, Any]:
+        """The position as a dict of JSON types, the inverse of `of`."""
+        state = self._asdict()
+        return {**state, "trail": list(self.trail)} if self.trail else {n: v for n, v in state.items() if n != "trail"}
 
 
 class Epoch(Protocol):

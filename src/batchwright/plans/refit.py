@@ -3,80 +3,126 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..errors import Infeasible
-from .cut import Cut, Cutter, split_to
+from .cut import Cut, Cutter, Integers, split_to
+from .windows import Begin, Layout
 
-__all__ = ["Remainder", "decoded", "encoded"]
+if TYPE_CHECKING:
+    from .length_epoch import Windows
 
-_CONSUMED_BITS = 48
-_MULTIPLE_BITS = 24
-_STEP_BITS = _CONSUMED_BITS + _MULTIPLE_BITS
+__all__ = ["Remainder", "Trail", "spare_for"]
 
 
-def encoded(refits: Sequence[tuple[int, int]]) -> int:
-    """The (multiple, micro-batches taken under it) of an epoch before each refit, as one whole number; 0 for none.
+class Trail(NamedTuple):
+    """What a position of a length plan says beside where it is.
 
-    Example:
-        >>> decoded(encoded([(8, 40), (2, 6)]))
-        [(8, 40), (2, 6)]
+    Attributes:
+        epoch: the plan's epoch that this is about; a run of many refits may have begun it in another epoch of its own.
+        window: a window of that epoch whose beginning is known.
+        begin: where in the order it begins.
+        refits: (multiple, micro-batches taken under it) of the epoch before each refit.
     """
-    number = 0
-    for multiple, consumed in reversed(refits):
-        number = (number << _STEP_BITS) | (multiple << _CONSUMED_BITS) | consumed
-    return number
+
+    epoch: int
+    window: int
+    begin: Begin
+    refits: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def of(cls, numbers: tuple[int, ...]) -> Trail | None:
+        """The inverse of `numbers`; None for none.
+
+        Example:
+            >>> Trail.of((3, 2, 500, 0, 8, 40)).refits
+            ((8, 40),)
+        """
+        if not numbers:
+            return None
+        epoch, window, place, skipped, *refits = numbers
+        pairs = tuple(zip(refits[::2], refits[1::2], strict=True))
+        return cls(epoch, window, Begin(place, skipped), pairs)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """All of it in whole numbers, as a position holds it."""
+        return (self.epoch, self.window, *self.begin, *(number for refit in self.refits for number in refit))
 
 
-def decoded(number: int) -> list[tuple[int, int]]:
-    """The inverse of `encoded`."""
-    refits = []
-    while number:
-        step = number & ((1 << _STEP_BITS) - 1)
-        refits.append((step >> _CONSUMED_BITS, step & ((1 << _CONSUMED_BITS) - 1)))
-        number >>= _STEP_BITS
-    return refits
+def spare_for(refits: Sequence[tuple[int, int]], multiple: int, layout: Layout) -> int:
+    """How many micro-batches the last window is to be split into more, by refits that came before it began."""
+    left, last, spare = layout.length, layout.last_batches, 0
+    for (_, taken), (following, _) in pairwise([*refits, (multiple, 0)]):
+        left -= taken
+        more = -left % following
+        spare += more if left >= last else 0
+        left, last = left + more, last + more
+    return spare
 
 
-class Remainder(Sequence[np.ndarray]):
-    """The micro-batches of an epoch from `consumed` on, their number rounded up to a multiple.
+class Remainder(Sequence[Integers]):
+    """The micro-batches of an epoch from `taken` on, their number rounded up to a multiple.
 
-    Nothing but the end is touched: as few of the last micro-batches as can be are split to make up the number.
+    All windows but the last stay as they were; of what is left of the last one, the dearest micro-batches are split to make
+    up the number.
+
+    Attributes:
+        kept: where the last window begins.
+        spare: how many micro-batches more the last window can be split into.
 
     Raises:
         Infeasible: fewer samples are left than a step needs.
     """
 
-    def __init__(self, epoch: Sequence[np.ndarray], consumed: int, multiple: int, cutter: Cutter) -> None:
-        self._epoch, self._consumed = epoch, consumed
-        left = len(epoch) - consumed
-        self._length = -(-left // multiple) * multiple
-        more = self._length - left
-        tail: list[np.ndarray] = []
-        spare = 0
-        while spare < more and len(tail) < left:
-            tail.append(epoch[len(epoch) - 1 - len(tail)])
-            spare += tail[-1].size - 1
-        if spare < more:
+    def __init__(self, epoch: Windows | Remainder, taken: int, multiple: int, cutter: Cutter) -> None:
+        self._epoch, self._taken, self._cutter = epoch, taken, cutter
+        self._left = len(epoch) - taken
+        self._more = -self._left % multiple
+        self.kept: int = max(0, epoch.kept - taken)
+        self._tail: list[Integers] = []
+        spare = epoch.spare if self.kept else sum(batch.size - 1 for batch in self._last())
+        self.spare: int = spare - self._more
+        if self.spare < 0:
             raise Infeasible(
-                f"{left} micro-batches of {left + spare} samples are left of the epoch, a step has {multiple}",
+                f"{self._left} micro-batches are left of the epoch, a step has {multiple}, and the last {spare} samples "
+                "that could be a micro-batch more do not make up the difference",
                 "go on with a smaller world_size or accumulate, or at the next epoch",
             )
-        self._kept = left - len(tail)
-        self._tail: list[np.ndarray] = []
-        if tail:
-            tail.reverse()
-            samples = np.concatenate(tail)
-            offsets = np.concatenate([[0], np.cumsum([batch.size for batch in tail])])
-            cut = Cut(np.arange(samples.size), offsets, np.array([cutter.cost(batch) for batch in tail]))
-            cut = split_to(cut, len(tail) + more, samples, cutter)
-            self._tail = [samples[cut.batch(number)] for number in range(len(cut))]
 
     def __len__(self) -> int:
-        return self._length
+        return self._left + self._more
 
     def __getitem__(self, number):  # type: ignore[no-untyped-def]
-        if number < self._kept:
-            return self._epoch[self._consumed + number]
-        return self._tail[number - self._kept]
+        if number < self.kept:
+            return self._epoch[self._taken + number]
+        if not self._tail:
+            self._tail = self._split()
+        return self._tail[number - self.kept]
+
+    def begin_before(self, number: int) -> tuple[int, Begin]:
+        """The window that is needed to go on from a micro-batch, and where in the order it begins."""
+        return self._epoch.begin_before(self._taken + min(number, self.kept))
+
+    def begin(self, window: int) -> Begin:
+        """Where a window of the epoch as it began begins."""
+        return self._epoch.begin(window)
+
+    def end(self) -> Begin:
+        """Where the epoch that follows begins."""
+        return self._epoch.end()
+
+    def _last(self) -> list[Integers]:
+        """What is left of the last window, as it was."""
+        return [self._epoch[self._taken + number] for number in range(self.kept, self._left)]
+
+    def _split(self) -> list[Integers]:
+        last = self._last()
+        samples = np.concatenate(last)
+        offsets = np.concatenate([[0], np.cumsum([batch.size for batch in last])])
+        cut = Cut(np.arange(samples.size), offsets, np.array([self._cutter.cost(batch) for batch in last]))
+        cut = split_to(cut, len(last) + self._more, samples, self._cutter)
+        return [samples[cut.batch(number)] for number in range(len(cut))]

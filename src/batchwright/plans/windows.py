@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -13,15 +13,28 @@ from ..errors import Infeasible
 from .cut import Cut, Cutter
 from .layers import Layers
 
-__all__ = ["Layout", "Window", "in_layers", "in_stretches", "spread_of_whole", "whole"]
+__all__ = ["Begin", "Layout", "Window", "in_layers", "in_stretches", "room_of_whole", "whole"]
 
 Window = int | Literal["epoch"]
-_PROBES = 16
-_TRIED = 16  # lengths of windows between that asked for and twice that
+_PROBES = (16, 64)  # the fewest and the most stretches that are looked at
+_TRIED = (0, -1, 1, -2, *range(2, 17))  # sixteenths by which windows are longer than asked for
+_NEAR = 1.005  # times the fewest micro-batches an epoch can have: near enough to take the window asked for
 _PROBED_SAMPLES = 4096
 _SIGMAS_MEAN = 3.0  # how sure the mean need of a window is
-_SIGMAS = 1.0  # room of a window; what a window lacks beyond it, the last one takes over
-_SIGMAS_LAST = 6.0  # room of the last window
+_SIGMAS = 6.0  # room of an epoch
+_ROOMY = 4  # times the room: the micro-batches at the end of an epoch that have it
+
+
+class Begin(NamedTuple):
+    """Where in the order a window begins.
+
+    Attributes:
+        place: of the order.
+        skipped: items of the sample there that earlier windows took.
+    """
+
+    place: int
+    skipped: int = 0
 
 
 @dataclass(frozen=True)
@@ -35,8 +48,9 @@ class Layout:
         batches: micro-batches in a window but the last.
         last_batches: micro-batches in the last window.
         multiple: what all numbers of micro-batches are a multiple of.
-        samples: places of the order in a window but the last.
-        last_samples: places of the order in the last window.
+        steady: windows that are to take `places` of the order each, where windows are stretches of it; the others share the
+            rest of an epoch and have room for what chance leaves to them.
+        places: see `steady`.
         firsts: how the longest items of all layers are cut, where windows are made of layers: any window may be cut so.
     """
 
@@ -44,8 +58,8 @@ class Layout:
     batches: int
     last_batches: int
     multiple: int
-    samples: int
-    last_samples: int
+    steady: int = 0
+    places: int = 0
     firsts: Cut | None = field(default=None, repr=False)
 
     @property
@@ -58,14 +72,21 @@ class Layout:
         window = min(batch // self.batches, self.windows - 1)
         return window, batch - window * self.batches
 
-    def places(self, window: int) -> tuple[int, int]:
-        """The places of the epoch that a window takes, first and one past the last."""
-        first = window * self.samples
-        return first, first + (self.last_samples if window == self.windows - 1 else self.samples)
+    def wanted(self, window: int) -> int:
+        """Micro-batches in a window."""
+        return self.last_batches if window == self.windows - 1 else self.batches
+
+    def line(self, window: int, epoch_samples: int) -> int:
+        """The place of an epoch of so many, up to which a window that is a stretch of the order takes what it holds."""
+        if window < self.steady:
+            return (window + 1) * self.places
+        begun, ended = self.steady * self.batches, window * self.batches + self.wanted(window)
+        rest = epoch_samples - self.steady * self.places
+        return self.steady * self.places + rest * (ended - begun) // (self.length - begun)
 
 
-def whole(places: int, items: int, needed: int, room: float, multiple: int) -> Layout:
-    """One window for all places of an epoch, with room for more micro-batches than the first epoch's items need.
+def whole(items: int, needed: int, room: float, multiple: int) -> Layout:
+    """One window for all of an epoch, with room for more micro-batches than the first epoch's items need.
 
     Raises:
         Infeasible: an epoch has too few samples for one step.
@@ -78,63 +99,93 @@ def whole(places: int, items: int, needed: int, room: float, multiple: int) -> L
             f"{items} samples cannot fill {batches} micro-batches, the next multiple of {multiple}",
             "pass a smaller world_size or accumulate",
         )
-    return Layout(1, batches, batches, multiple, places, places)
+    return Layout(1, batches, batches, multiple)
 
 
 def in_layers(layers: Layers, cutter: Cutter, *, window: Window, multiple: int) -> Layout | None:
     """Windows made of layers, about `window` micro-batches each; None where an epoch is hardly two.
 
-    The number of micro-batches is that of the dearest of all layers, so no window needs more. Windows may be half as long
-    again, where that makes the epoch shorter.
+    The number of micro-batches is that of the dearest of all layers, so no window needs more. Windows may be up to twice as
+    long where that makes the epoch shorter.
     """
     items = layers.falling.size
     total = len(cutter.cut(layers.falling, 0, multiple))
     asked = 1.0 if window == "epoch" else total / _whole_steps(window, multiple)
-    best: Layout | None = None
-    for windows in sorted({math.floor(asked / (1 + step / _TRIED)) for step in range(_TRIED // 2 + 1)}, reverse=True):
-        if windows < 1 or (windows == 1) != (window == "epoch"):
+    found: list[Layout] = []
+    for step in _TRIED:
+        windows = math.floor(asked / (1 + step / 16))
+        if windows < 1 or (windows == 1) != (window == "epoch") or windows in {layout.windows for layout in found}:
             continue
         dearest = cutter.over_layers(layers.falling, windows)
         assert dearest is not None  # else there were no layers
         cut = dearest.cut(np.arange(-(-items // windows)), 0, multiple)
         batches = _whole_steps(len(cut), multiple)
-        if items // windows >= batches and (best is None or windows * batches < best.length):
-            best = Layout(windows, batches, batches, multiple, 0, 0, firsts=cut)
-    return best
+        if items // windows >= batches:
+            found.append(Layout(windows, batches, batches, multiple, firsts=cut))
+    shortest = min((layout.length for layout in found), default=0)
+    return next((layout for layout in found if layout.length <= _NEAR * shortest), None)
 
 
-def in_stretches(needed: Callable[[int, int], int], *, epoch_samples: int, window: int, multiple: int) -> Layout | None:
+def in_stretches(
+    needed: Callable[[int, int], int],
+    *,
+    items: int,
+    epoch_samples: int,
+    window: int,
+    multiple: int,
+    least_steps: int,
+    moves_over: int,
+) -> Layout | None:
     """Windows that are stretches of an order, about `window` micro-batches each; None where an epoch is hardly two.
 
-    What windows need is estimated from the beginning of the order: `needed(first, count)`. A window has room for most;
-    the last window takes over what others cannot hold.
+    A window takes what it holds, up to what it is to take on average; the last ones have room for what chance then leaves to
+    them. What windows need is estimated from stretches of the order.
+
+    Args:
+        needed: micro-batches for so many places of the order from one on.
+        items: how many an epoch has, about.
+        epoch_samples: places of the order in an epoch.
+        window: micro-batches in a window.
+        multiple: micro-batches in a step.
+        least_steps: of a window.
+        moves_over: epochs over which the composition of the order moves, 0 where it does not: there is room for the dearest
+            that was seen.
     """
-    batches = _whole_steps(window, multiple)
+    batches = max(_whole_steps(window, multiple), least_steps * multiple)
     probed = min(epoch_samples, _PROBED_SAMPLES)
     rate = max(needed(0, probed), 1) / probed
     for _ in range(2):  # a second look at windows of the size the first suggested
         probed = max(1, min(math.floor(batches / rate), epoch_samples // 2))
-        needs = np.array([needed(probe * probed, probed) for probe in range(_PROBES)], float)
-        deviation = float(needs.std(ddof=1))
-        rate = (float(needs.mean()) + _SIGMAS_MEAN * deviation / math.sqrt(_PROBES)) / probed
-    spread = deviation * math.sqrt(batches / (rate * probed))
-    samples = math.floor((batches - _SIGMAS * spread) / rate)
-    if samples < batches or epoch_samples // samples < 2:
+        needs = _probed(needed, probed, epoch_samples, moves_over)
+        spread = float(needs.std(ddof=1))
+        most = float(needs.max() if moves_over else needs.mean() + _SIGMAS_MEAN * spread / math.sqrt(needs.size))
+        rate = most / probed
+    places = math.floor(batches / rate)
+    if places < 1 or epoch_samples // places < 2:
         return None
-    windows = epoch_samples // samples
-    last_samples = epoch_samples - (windows - 1) * samples
-    # A normal variable exceeds one sigma by .0833 sigma in the mean; the second moment of that is .0754 sigma^2.
-    taken_over = (windows - 1) * 0.0833 * spread
-    unsure = spread * math.sqrt(last_samples / samples + (windows - 1) * 0.0754)
-    last = _whole_steps(rate * last_samples + taken_over + _SIGMAS_LAST * unsure + 1, multiple)
-    return Layout(windows, batches, last, multiple, samples, last_samples) if last <= last_samples else None
+    room = least_steps * multiple / 2 + (0.0 if moves_over else _SIGMAS * spread * math.sqrt(epoch_samples / probed))
+    length = _whole_steps(rate * epoch_samples + room, multiple)
+    if length > items:
+        return None
+    windows = length // batches
+    last = length - (windows - 1) * batches
+    roomy = min(windows - 1, math.ceil(_ROOMY * room / batches))
+    return Layout(windows, batches, last, multiple, min(windows - 1 - roomy, epoch_samples // places), places)
 
 
-def spread_of_whole(needed: Callable[[int, int], int], epoch_samples: int) -> float:
-    """Room for what the need of a whole epoch may be above that of the first."""
-    probed = min(epoch_samples, _PROBED_SAMPLES)
-    needs = [needed(probe * probed, probed) for probe in range(_PROBES)]
-    return 1 + _SIGMAS_LAST * float(np.std(needs, ddof=1)) * math.sqrt(epoch_samples / probed)
+def room_of_whole(needed: Callable[[int, int], int], epoch_samples: int, moves_over: int) -> float:
+    """Room for what the need of a whole epoch may be above that of the first; see `in_stretches`."""
+    needs = _probed(needed, min(epoch_samples, _PROBED_SAMPLES), epoch_samples, moves_over)
+    if moves_over:
+        return 1 + float(needs.max() / max(needs[0], 1) - 1) * needed(0, epoch_samples)
+    return 1 + _SIGMAS * float(needs.std(ddof=1)) * math.sqrt(epoch_samples / min(epoch_samples, _PROBED_SAMPLES))
+
+
+def _probed(needed: Callable[[int, int], int], probed: int, epoch_samples: int, moves_over: int) -> np.ndarray:
+    """The need of stretches of `probed` places from all over an epoch, or all epochs over which the order moves."""
+    probes = min(max(epoch_samples // probed, _PROBES[0]), _PROBES[1])
+    apart = max(probed, max(1, moves_over) * epoch_samples // (probes - 1))
+    return np.array([needed(probe * apart, probed) for probe in range(probes)], float)
 
 
 def _whole_steps(batches: float, multiple: int) -> int:
