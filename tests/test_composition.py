@@ -53,6 +53,19 @@ def test_it_follows_a_run_into_another_world(plan):
     assert sampler.all_ranks(begun, epoch=0)[0].tolist() == mine == plan[9].tolist()
 
 
+def test_after_a_restart_only_what_came_since_is_counted(plan):
+    """In a world of five the epoch would have begun before the plan does: list 0 of it never was."""
+    sampler = plan.sampler(rank=0, world_size=5)
+    sampler.load_state_dict(plan.sampler(rank=0, world_size=1).state_at(4, epoch=0))
+    composition = bw.Composition(sampler, every=2)
+    logged = []
+    for step, _ in enumerate(sampler, sampler.step + 1):
+        composition.after(step, lambda values, at: logged.append((at, values["share/fox"])), epoch=0)
+    first_five = np.concatenate([plan[4 + i] for i in range(5)])
+    assert logged[0] == (2, np.mean(LABELS[first_five] == "fox"))
+    assert [at for at, _ in logged] == [2, 4]
+
+
 def test_a_report_every_no_steps_is_refused(plan):
     with pytest.raises(bw.Infeasible, match="every is 0"):
         bw.Composition(plan.sampler(), every=0)

@@ -70,8 +70,9 @@ class Composition:
             at: the step to log them at; if left out, counted in lists over all epochs.
         """
         if step % self.every == 0:
+            begun = self.sampler.begun_at(epoch)  # before it came another run's lists, maybe of another world
             log(
-                self.measured(step - self.every, step, epoch=epoch),
+                self.measured(max(step - self.every, begun), step, epoch=epoch),
                 epoch * len(self.sampler) + step if at is None else at,
             )
 

@@ -81,6 +81,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
         self._given = None if rank is None or world_size is None else (rank, world_size)
         self._next = plan.started(0, 1)  # where the next `iter` begins
         self._reached = self._next  # what has been handed out; at the end of an epoch still in that epoch
+        self._begun = self._next  # where the `iter` that handed it out began
 
     @property
     def rank(self) -> int:
@@ -147,6 +148,10 @@ class BatchSampler(torch.utils.data.BatchSampler):
         first = self._at(step, self._reached.epoch if epoch is None else epoch)
         micro_batches = self.plan.epoch_at(first)
         return [micro_batches[first.consumed + i] for i in range(self._stride)]
+
+    def begun_at(self, epoch: int) -> int:
+        """The first of this rank's lists of an epoch that it was handed: 0, but in the epoch that it was resumed in."""
+        return self._fitted(self._begun).consumed // self._stride if epoch == self._begun.epoch else 0
 
     def state_dict(self) -> dict[str, Any]:
         """Where the run is, after the last list that was handed out: a fresh dict of JSON types.
@@ -226,6 +231,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
             if self.fetch > 1:
                 fetched = [*fetched, *chain.from_iterable(islice(micro_batches, self.fetch - 1))]
             consumed += world_size * self.fetch
+            self._begun = start
             self._reached = start._replace(consumed=consumed)
             self._next = following if consumed < length else plan.moved(self._reached, start.epoch + 1)
             yield fetched
