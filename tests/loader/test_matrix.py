@@ -28,6 +28,7 @@ SETTINGS = {
     "an epoch ahead": {"num_workers": 2, "prefetch_factor": 16},
     "ahead and staying": {"num_workers": 2, "prefetch_factor": 16, "persistent_workers": True},
     "seeded and timed": {"num_workers": 2, "worker_init_fn": seed_worker, "timeout": 60},
+    "forked": {"num_workers": 2, "multiprocessing_context": "fork"},
     "spawned": {"num_workers": 2, "multiprocessing_context": "spawn", "persistent_workers": True},
     "forkserver": {"num_workers": 1, "multiprocessing_context": "forkserver", "persistent_workers": True},
 }
@@ -68,11 +69,15 @@ def test_a_dataset_that_takes_lists_may_change_them(workers):
     assert [batches(loader) for _ in range(EPOCHS)] == [[[-i for i in b] for b in epoch] for epoch in EXPECTED]
 
 
-@pytest.mark.skipif(torch.accelerator.is_available(), reason="where there is one, pinning is tested for real below")
-def test_pinning_without_an_accelerator_is_torchs_warning_and_changes_nothing():
-    loader = DataLoader(Numbers(COUNT), batch_sampler=PLAN.sampler(), pin_memory=True)
-    with pytest.warns(UserWarning, match="no accelerator is found"):
-        assert batches(loader) == EXPECTED[0]
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.filterwarnings("ignore:'pin_memory' argument is set as true but no accelerator is found:UserWarning")
+def test_pinning_changes_nothing(workers):
+    """Without an accelerator torch warns and pins nothing."""
+    loader = DataLoader(Numbers(COUNT), batch_sampler=PLAN.sampler(), pin_memory=True, num_workers=workers)
+    for expected in EXPECTED:
+        pinned = list(loader)
+        assert [batch.tolist() for batch in pinned] == expected
+        assert {batch.is_pinned() for batch in pinned} == {torch.accelerator.is_available()}
 
 
 @pytest.mark.parametrize("settings", [{}, {"num_workers": 2}, {"num_workers": 2, "persistent_workers": True}])
