@@ -19,15 +19,20 @@ def expected(count=25):
     return [recorder.plan()[i].tolist() for i in range(count)]
 
 
-def test_lightning_validates_and_predicts_on_the_plan():
-    validated, predicted = processes.run(habits.lightning_validates_and_predicts, 1)[0]
-    assert validated == expected()
-    assert predicted == expected()
+@pytest.mark.parametrize(("world", "batches"), [(1, 25), (2, 26)])
+def test_lightning_validates_and_predicts_every_rank_on_its_share(world, batches):
+    for ranks in zip(*processes.run(habits.lightning_validates_and_predicts, world), strict=True):
+        assert [batch for step in zip(*ranks, strict=True) for batch in step] == expected(batches)
 
 
-def test_lightning_validates_every_rank_on_its_share():
-    ranks = [validated for validated, _ in processes.run(habits.lightning_validates_and_predicts, 2)]
+def test_lightning_may_give_a_loader_from_a_hook_its_own_ranks():
+    ranks = processes.run(habits.lightning_distributes, 2, True)
     assert [batch for step in zip(*ranks, strict=True) for batch in step] == expected(26)
+
+
+def test_lightning_refuses_to_where_it_was_given_the_loader():
+    for said in processes.run(habits.lightning_distributes, 2, False):
+        assert "set `Trainer(use_distributed_sampler=False)`" in said
 
 
 def test_lightnings_callback_refuses_another_loaders_sampler():

@@ -23,7 +23,7 @@ def lightning_validates_and_predicts(rank: int, world_size: int) -> tuple[list[l
     from .lightning import trainer
 
     warnings.filterwarnings("ignore", module="lightning")
-    seen: list[list[int]] = []
+    validated: list[list[int]] = []
 
     class Module(LightningModule):
         def __init__(self) -> None:
@@ -31,17 +31,49 @@ def lightning_validates_and_predicts(rank: int, world_size: int) -> tuple[list[l
             self.network = model()
 
         def validation_step(self, batch, batch_idx):
-            seen.append(batch.tolist())
+            validated.append(batch.tolist())
 
         def predict_step(self, batch, batch_idx):
             return batch
 
     life = Life("", epochs=1)
     trainer(life, world_size, []).validate(Module(), _loader(), verbose=False)
-    if world_size > 1:
-        return seen, []  # prediction gathers nothing over ranks
-    predicted = trainer(life, world_size, []).predict(Module(), _loader())
-    return seen, [batch.tolist() for batch in predicted]
+    predicted = trainer(life, world_size, []).predict(Module(), _loader())  # what this rank predicted
+    return validated, [batch.tolist() for batch in predicted]
+
+
+def lightning_distributes(rank: int, world_size: int, from_a_hook: bool) -> list[list[int]] | str:
+    """A trainer with `use_distributed_sampler` as it is by default; what Lightning itself says if it cannot."""
+    from lightning.pytorch import LightningModule
+
+    from .lightning import trainer
+
+    warnings.filterwarnings("ignore", module="lightning")
+    seen: list[list[int]] = []
+
+    class Module(LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = model()
+
+        def training_step(self, batch, batch_idx):
+            seen.append(batch.tolist())
+            return self.network(batch[:, None].float()).mean()
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), lr=1e-9)
+
+    class WithHook(Module):
+        def train_dataloader(self):
+            return _loader()
+
+    options = {"use_distributed_sampler": True, "enable_checkpointing": False}
+    distributing = trainer(Life("", epochs=1), world_size, [], **options)
+    try:
+        distributing.fit(WithHook()) if from_a_hook else distributing.fit(Module(), _loader())
+    except TypeError as error:
+        return str(error)
+    return seen
 
 
 def lightning_with_the_wrong_sampler(rank: int, world_size: int) -> str:

@@ -77,7 +77,7 @@ def trainer(life: Life, world_size: int, callbacks: list[Callback], **options) -
             def set_world_size(self, size):
                 pass
 
-        options |= {"strategy": "ddp", "plugins": [Started()], "use_distributed_sampler": False}
+        options = {"strategy": "ddp", "plugins": [Started()], "use_distributed_sampler": False} | options
     return Trainer(
         accelerator="cpu",
         devices=world_size,
