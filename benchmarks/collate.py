@@ -63,27 +63,36 @@ def default_collate_images() -> Case:
     return Case("default_collate: 64 images", 1 / 1.1, samples, default_collate, bw.Collate(image=bw.stack()))
 
 
-def default_collate_rows() -> Case:
-    samples = [{"x": torch.rand(32), "y": torch.rand(8), "label": n, "weight": 0.5} for n in range(512)]
-    collate = bw.Collate(x=bw.stack(), y=bw.stack(), label=bw.scalar(), weight=bw.scalar())
-    return Case("default_collate: 512 small samples of 4 fields", 1 / 1.1, samples, default_collate, collate)
+def default_collate_rows(count: int, *, declared: bool) -> Case:
+    samples = [{"x": torch.rand(32), "y": torch.rand(8), "label": n, "weight": 0.5} for n in range(count)]
+    fields = {"x": bw.stack(), "y": bw.stack(), "label": bw.scalar(), "weight": bw.scalar()} if declared else {}
+    name = f"default_collate: {count} small samples of 4 fields{'' if declared else ', not declared'}"
+    return Case(name, 1 / 1.1, samples, default_collate, bw.Collate(fields))
 
 
-def default_collate_undeclared() -> Case:
-    samples = [{"x": torch.rand(32), "y": torch.rand(8), "label": n, "weight": 0.5} for n in range(512)]
-    return Case("default_collate: the same, nothing declared", 1 / 1.1, samples, default_collate, bw.Collate())
+def default_collate_tuples(count: int) -> Case:
+    samples = [(torch.rand(32), n) for n in range(count)]
+    ours = bw.Collate([bw.stack(), bw.scalar()])
+    return Case(f"default_collate: {count} tuples of a vector and a label", 1 / 1.1, samples, default_collate, ours)
 
 
-def pad_sequence_many() -> Case:
-    samples = [{"ids": torch.arange(length)} for length in lengths(512)]
+def pad_sequence_alone(count: int) -> Case:
+    samples = [{"ids": torch.arange(length)} for length in lengths(count)]
     peer = lambda rows: pad_sequence([row["ids"] for row in rows], batch_first=True)
-    return Case("pad_sequence: 512 sequences", 1 / 1.1, samples, peer, bw.Collate(ids=bw.ragged(pad=0)))
+    return Case(f"pad_sequence: {count} sequences", 1 / 1.1, samples, peer, bw.Collate(ids=bw.ragged(pad=0)))
 
 
-def pad_sequence_few() -> Case:
-    samples = [{"ids": torch.arange(length)} for length in lengths(32)]
-    peer = lambda rows: pad_sequence([row["ids"] for row in rows], batch_first=True)
-    return Case("pad_sequence: 32 sequences", 1 / 1.1, samples, peer, bw.Collate(ids=bw.ragged(pad=0)))
+def pad_sequence_and_lengths(count: int) -> Case:
+    """The lengths, without which what is padded is of no use, are part of every batch of ours."""
+    samples = [{"ids": torch.arange(length)} for length in lengths(count)]
+
+    def peer(rows: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        ids = [row["ids"] for row in rows]
+        return {"ids": pad_sequence(ids, batch_first=True), "lengths": torch.tensor([len(each) for each in ids])}
+
+    collate = bw.Collate(ids=bw.ragged(pad=0, also={"lengths": "lengths"}))
+    ours = lambda rows: dict(**collate(rows))
+    return Case(f"pad_sequence and lengths: {count} sequences", 1 / 1.1, samples, peer, ours)
 
 
 def pad_sequence_wide() -> Case:
@@ -156,10 +165,11 @@ def main() -> int:
     torch.set_num_threads(1)
     cases = [
         default_collate_images(),
-        default_collate_rows(),
-        default_collate_undeclared(),
-        pad_sequence_many(),
-        pad_sequence_few(),
+        *(default_collate_rows(count, declared=True) for count in (8, 32, 128, 512)),
+        *(default_collate_rows(count, declared=False) for count in (8, 32, 128, 512)),
+        *(default_collate_tuples(count) for count in (8, 32, 128)),
+        *(pad_sequence_alone(count) for count in (32, 512)),
+        *(pad_sequence_and_lengths(count) for count in (8, 32, 128)),
         pad_sequence_wide(),
         hugging_face_padding(as_lists=True),
         hugging_face_padding(as_lists=False),

@@ -92,12 +92,12 @@ class Batch(Mapping[str, Any]):
         loss_scale: float = 1.0,
     ) -> None:
         self._root = root if isinstance(root, Tree) else _plain(root)
-        self._also = dict(also or {})
+        self._also = also or {}
         self._asides = asides
-        self._labels = dict(labels or {})
+        self._labels = labels or {}
         self._order = order
         self._loss_scale = loss_scale
-        self._names = (*(name for name in self._root.children if name not in asides), *self._also)
+        self._names = tuple([name for name in (*self._root.children, *self._also) if name not in asides])
         self._shown: dict[str, Any] = {}
 
     # ------------------------------------------------------------------ the mapping

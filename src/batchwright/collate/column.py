@@ -26,7 +26,7 @@ _ARRAY_CODES = {torch.int64: "q", torch.float64: "d"}
 _DTYPE_OF, _SHAPE_OF = attrgetter("dtype"), attrgetter("shape")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)  # not frozen, which would triple the time of making one: there is one a field a batch
 class Column:
     """What a field holds in each sample.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, get_args
 
 import torch
@@ -12,10 +12,11 @@ from torch import Tensor
 from typing_extensions import override
 
 from ..errors import Infeasible
+from . import memory
 from .axes import normal_dims
 from .column import Column, shared
 from .layout import Layout
-from .memory import destination, settle
+from .memory import settle
 from .padding import Padding, Side
 from .representations import Form, Ragged
 from .values import Opaque, Scalars, Stacked, Value
@@ -24,18 +25,19 @@ __all__ = ["Aside", "Context", "Field", "OpaqueField", "RaggedField", "ScalarFie
 __all__ += ["aside", "opaque", "ragged", "scalar", "stack"]
 
 
-@dataclass
 class Context:
     """What the fields of one batch share: the layouts already seen, and the fields already collated, by full name."""
 
-    layouts: dict[tuple[int, ...], Layout] = field(default_factory=dict)
-    done: dict[str, Value] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.layouts: dict[tuple[int, ...], Layout] = {}
+        self.done: dict[str, Value] = {}
 
     def layout(self, counts: tuple[int, ...]) -> Layout:
         """One layout for equal lengths, so that their jagged tensors share offsets and can be combined."""
-        if counts not in self.layouts:
-            self.layouts[counts] = Layout(counts)
-        return self.layouts[counts]
+        layout = self.layouts.get(counts)
+        if layout is None:
+            layout = self.layouts[counts] = Layout(counts)
+        return layout
 
     def beside(self, name: str, target: str) -> Value:
         """The field `target` beside the field `name`, or the one of that full name."""
@@ -73,7 +75,7 @@ class StackField(Field):
     def gather(self, column: Column, context: Context) -> Stacked:
         tensors = column.tensors()
         try:
-            return Stacked(torch.stack(tensors, out=destination(tensors, [len(tensors), *tensors[0].shape])))
+            return Stacked(memory.stack(tensors))
         except RuntimeError:
             sizes = column.sizes(tensors)
             dims = [dim for dim, lengths in enumerate(sizes) if shared(lengths) is None]
@@ -147,7 +149,7 @@ class RaggedField(Field):
         gathered = Ragged(held, source, axes=axes, dims=dims, form=self.form, padding=self.padding, shift=shift)
         if shift:
             _points_inside(column, gathered, shift, self.shift_by)
-        return gathered.settled()
+        return gathered.settle()
 
     def _pieces(
         self, column: Column, context: Context

@@ -19,6 +19,7 @@ __all__ = ["Layout"]
 Numbers = npt.NDArray[np.int64]
 
 _INT32_MOST = 2**31 - 1
+_CPU = torch.device("cpu")
 
 
 class Layout:
@@ -38,13 +39,12 @@ class Layout:
         (tensor([0, 0, 2, 2, 2]), tensor([0, 1, 0, 1, 2]))
     """
 
-    def __init__(self, counts: Iterable[int], device: torch.device | str = "cpu") -> None:
+    def __init__(self, counts: Iterable[int], device: torch.device | str = _CPU) -> None:
         self.counts = tuple(counts)
-        self.device = torch.device(device)
+        self.device = device if isinstance(device, torch.device) else torch.device(device)
         self.max_length = max(self.counts, default=0)
         self.min_length = min(self.counts, default=0)
         self.total = sum(self.counts)
-        self._elsewhere: dict[torch.device, Layout] = {}
         if self.min_length < 0:
             raise Infeasible(f"a length is {self.min_length}, the least is 0", "pass lengths of 0 or more")
 
@@ -55,6 +55,10 @@ class Layout:
         if device not in self._elsewhere:
             self._elsewhere[device] = Layout(self.counts, device)
         return self._elsewhere[device]
+
+    @cached_property
+    def _elsewhere(self) -> dict[torch.device, Layout]:
+        return {}
 
     @cached_property
     def starts(self) -> tuple[int, ...]:

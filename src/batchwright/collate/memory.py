@@ -1,38 +1,56 @@
-"""Where a collated tensor is written: in a DataLoader's worker straight into shared memory, once."""
+"""Where a collated tensor is written: in a DataLoader's worker straight into shared memory, once; else in large pages."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-__all__ = ["destination", "settle"]
+__all__ = ["cat", "destination", "settle", "stack"]
+
+_LARGE = 1 << 22
+"""Bytes from which numpy asks the system for huge pages; torch does not, and most of its time goes into page faults."""
+
+
+def stack(pieces: Sequence[Tensor]) -> Tensor:
+    """`torch.stack` into the best memory."""
+    if get_worker_info() is None and len(pieces) * pieces[0].nbytes < _LARGE:
+        return torch.stack(pieces)  # type: ignore[arg-type]  # any sequence will do
+    return torch.stack(pieces, out=destination(pieces, [len(pieces), *pieces[0].shape]))  # type: ignore[arg-type]
+
+
+def cat(pieces: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """`torch.cat`, in a worker into shared memory; elsewhere to add up its size first would cost more than it gains."""
+    if get_worker_info() is None:
+        return torch.cat(pieces, dim)  # type: ignore[arg-type]  # any sequence will do
+    shape = list(pieces[0].shape)
+    shape[dim] = sum(piece.shape[dim] for piece in pieces)
+    return torch.cat(pieces, dim, out=destination(pieces, shape))  # type: ignore[arg-type]
 
 
 def destination(pieces: Sequence[Tensor], shape: Sequence[int]) -> Tensor | None:
-    """An empty tensor in shared memory for the result of joining `pieces`, or None where torch should allocate it.
+    """An empty tensor for what is made of `pieces`: shared in a worker, else in huge pages; None if torch must allocate it.
 
-    Outside a worker, off the CPU, and where a gradient must flow, torch allocates.
+    Torch allocates off the CPU, where a gradient must flow, and what is small.
     """
-    if get_worker_info() is None:
-        return None
     first = pieces[0]
-    if first.device.type != "cpu" or any(piece.requires_grad for piece in pieces):
+    if not first.is_cpu or any(piece.requires_grad for piece in pieces):
         return None
-    return _shared(shape, first.dtype)
+    byte_count = math.prod(shape) * first.dtype.itemsize
+    if get_worker_info() is not None:
+        return _shared(shape, first.dtype)
+    if byte_count < _LARGE:
+        return None
+    return torch.from_numpy(np.empty(byte_count, np.uint8)).view(first.dtype).view(*shape)
 
 
 def settle(tensor: Tensor) -> Tensor:
     """`tensor` itself, or in a worker its copy in shared memory: for what was not made by joining."""
-    if (
-        get_worker_info() is None
-        or tensor.untyped_storage().is_shared()
-        or tensor.device.type != "cpu"
-        or tensor.requires_grad
-    ):
+    if get_worker_info() is None or tensor.untyped_storage().is_shared() or not tensor.is_cpu or tensor.requires_grad:
         return tensor
     return _shared(tensor.shape, tensor.dtype).copy_(tensor)
 

@@ -12,9 +12,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from ..errors import Infeasible
-from . import attention
+from . import attention, memory
 from .layout import Layout
-from .memory import destination
 from .padding import fill_value
 from .representations import Ragged
 from .values import Fill, Transfer, Value
@@ -231,7 +230,7 @@ def _filled(pieces: Sequence[Tensor], plot: Plot, pad: float | complex | bool) -
     filler = pieces[0].new_full([sum(gaps), *pieces[0].shape[1:]], pad).split_with_sizes(gaps)
     homes = dict(zip(plot.homes, pieces, strict=True))
     parts = chain.from_iterable((homes[n], gap) if n in homes else (gap,) for n, gap in enumerate(filler))
-    return torch.cat(list(parts), out=destination(pieces, [plot.segments.total, *pieces[0].shape[1:]]))
+    return memory.cat(list(parts))
 
 
 def _seams(plot: Plot) -> Tensor:

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import Infeasible
+from . import memory
 from .layout import Layout
-from .memory import destination, settle
 
 __all__ = ["Padding", "Side", "fill_value", "pad", "pad_grid", "unpad", "unpad_grid"]
 
 Side = Literal["right", "left"]
 
-_NUMPY_DTYPES = frozenset(
-    {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
-    | {torch.float16, torch.float32, torch.float64}
-)
+_INTEGERS = (torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.int8, torch.int16, torch.int32, torch.int64)
+_FLOATS = (torch.float16, torch.float32, torch.float64, torch.complex64, torch.complex128)
+_NUMPY_DTYPES = {dtype: np.dtype(str(dtype).removeprefix("torch.")) for dtype in (torch.bool, *_INTEGERS, *_FLOATS)}
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Padding:
 
     def extents(self, longest: Sequence[int]) -> tuple[int, ...]:
         """The padded length of each ragged axis, given the longest sample along each."""
-        wanted = tuple(-(-length // self.multiple) * self.multiple for length in longest)
+        wanted = tuple([-(-length // self.multiple) * self.multiple for length in longest])
         if not self.menu:
             return wanted
         shapes = [entry if isinstance(entry, tuple) else (entry,) for entry in self.menu]
@@ -105,48 +104,51 @@ def pad(
 ) -> Tensor:
     """N pieces, ragged along `dim` by `layout` and alike elsewhere, as one N x ... x `length` x ... tensor.
 
-    In general pieces and stretches of padding are concatenated in turn: one call, whatever N is. Where numpy can write
-    the rows, which asks for no gradient, that is several times as fast.
+    Where numpy can write it, which asks for no gradient, sample by sample; in general pieces and stretches of padding are
+    concatenated in turn, in one call whatever N is.
     """
     first = pieces[0]
     value = fill_value(value, first.dtype)
-    if dim == 0 and first.dtype in _NUMPY_DTYPES and first.device.type == "cpu":
-        with suppress(RuntimeError):  # numpy refuses tensors with a gradient
-            return _rows_written(pieces, layout, length, value, side)
+    if first.dtype in _NUMPY_DTYPES and first.is_cpu and layout.total:  # an empty array's strides are not torch's
+        try:
+            return _written(pieces, layout, dim, length, value, side)
+        except RuntimeError:  # numpy refuses tensors with a gradient
+            pass
     gaps = [length - count for count in layout.counts]
     shape = list(first.shape)
     shape[dim] = sum(gaps)
     filler = first.new_full(shape, value).split_with_sizes(gaps, dim)
     pairs = zip(pieces, filler, strict=True) if side == "right" else zip(filler, pieces, strict=True)
-    shape[dim] = len(pieces) * length
-    flat = torch.cat(list(chain.from_iterable(pairs)), dim, out=None if dim else destination(pieces, shape))
+    joined = list(chain.from_iterable(pairs))
+    if dim == 0:
+        return memory.cat(joined).view(len(pieces), length, *shape[1:])
+    flat = torch.cat(joined, dim)
     rows = flat.reshape(*shape[:dim], len(pieces), length, *shape[dim + 1 :])
-    return settle(rows.movedim(dim, 0).contiguous()) if dim else rows
+    return memory.settle(rows.movedim(dim, 0).contiguous())
 
 
-def _rows_written(
-    pieces: Sequence[Tensor], layout: Layout, length: int, value: float | complex | bool, side: Side
+def _written(
+    pieces: Sequence[Tensor], layout: Layout, dim: int, length: int, value: float | complex | bool, side: Side
 ) -> Tensor:
-    """`pad` along dim 0, sample by sample."""
+    """`pad`, sample by sample: every element is written once."""
     first = pieces[0]
-    shape = [len(pieces), length, *first.shape[1:]]
-    padded = destination(pieces, shape)
-    padded = first.new_empty(shape) if padded is None else padded
-    rows = padded.view(len(pieces) * length, *shape[2:]).numpy()
-    begins = [number * length for number in range(len(pieces))]
-    if side == "left":
-        begins = [begin + length - count for begin, count in zip(begins, layout.counts, strict=True)]
-    if first.ndim == 1:  # short pieces: one concatenation costs less than a numpy array of each
-        padded.fill_(value)
-        packed = torch.cat(tuple(pieces)).numpy()
-        for begin, start, end in zip(begins, layout.starts, layout.starts[1:], strict=False):
-            rows[begin : begin + end - start] = packed[start:end]
-    else:  # long ones: every element is written once
-        for number, (begin, count, piece) in enumerate(zip(begins, layout.counts, pieces, strict=True)):
-            rows[begin : begin + count] = piece.numpy()
-            rows[number * length : begin].fill(value)
-            rows[begin + count : (number + 1) * length].fill(value)
-    return padded
+    shape = [len(pieces), *first.shape]
+    shape[dim + 1] = length
+    shared = memory.destination(pieces, shape)
+    padded = np.empty(shape, _NUMPY_DTYPES[first.dtype]) if shared is None else shared.numpy()
+    if first.ndim == 1 and side == "right":  # most common, and quicker from one concatenation than from an array each
+        padded.fill(value)
+        packed, start = torch.cat(pieces).numpy(), 0  # type: ignore[arg-type]  # any sequence will do
+        for row, count in zip(padded, layout.counts, strict=True):
+            row[:count] = packed[start : start + count]
+            start += count
+    else:
+        before = (slice(None),) * dim
+        for row, piece, count in zip(padded, pieces, layout.counts, strict=True):
+            begin, end = (0, count) if side == "right" else (length - count, length)
+            row[(*before, slice(begin, end))] = piece.numpy()
+            row[(*before, slice(end, None) if side == "right" else slice(begin))].fill(value)
+    return torch.from_numpy(padded) if shared is None else shared
 
 
 def unpad(padded: Tensor, counts: Sequence[int], *, dim: int, side: Side = "right") -> Sequence[Tensor]:
@@ -178,7 +180,7 @@ def pad_grid(
             last_first = 2 * (piece.ndim - 1 - dim)  # torch counts the amounts from the last dimension on
             amounts[last_first + (side == "right")] = extent - piece.shape[dim]
         padded.append(torch.constant_pad_nd(piece, amounts, value))
-    return torch.stack(padded, out=destination(pieces, [len(pieces), *padded[0].shape]))
+    return memory.stack(padded)
 
 
 def unpad_grid(

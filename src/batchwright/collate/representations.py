@@ -11,9 +11,9 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 from typing_extensions import override
 
 from ..errors import Infeasible
+from . import memory
 from .axes import Lengths, elements, layouts, measured, normal_dims
 from .layout import Layout
-from .memory import destination
 from .padding import Padding, pad, pad_grid, unpad, unpad_grid
 from .values import Fill, Transfer, Value
 
@@ -179,9 +179,7 @@ class Ragged(Value):
             first, end = self.dims[0], self.dims[0] + len(self.dims)
             together = range(first, end)
             pieces = tuple(piece.movedim(self.dims, tuple(together)).flatten(first, end - 1) for piece in pieces)
-        shape = list(pieces[0].shape)
-        shape[self.dims[0]] = self._layout.total
-        return torch.cat(pieces, self.dims[0], out=destination(pieces, shape))
+        return memory.cat(pieces, self.dims[0])
 
     def _make_packed(self) -> Tensor:
         if not self._shift:
@@ -218,7 +216,7 @@ class Ragged(Value):
         extents = self.padding.extents([axis.max_length for axis in self._axes])
         value, side = self.padding.value, self.padding.side
         if len(self.dims) == 1:
-            return pad(self.list, self.layout, dim=self.dims[0], length=extents[0], value=value, side=side)
+            return pad(self.list, self._layout, dim=self.dims[0], length=extents[0], value=value, side=side)
         return pad_grid(self.list, dims=self.dims, extents=extents, value=value, side=side)
 
     def _make_jagged(self) -> Tensor:
@@ -353,13 +351,14 @@ class Ragged(Value):
         pieces = tuple(self.list[number] for number in numbers)
         shift = tuple(Layout(target.counts[number] for number in numbers) for target in self._shift)
         chosen = Ragged("list", pieces, axes=axes, dims=self.dims, form=self.form, padding=self.padding, shift=shift)
-        return chosen.settled()
+        return chosen.settle()
 
-    def settled(self) -> Ragged:
-        """The same field holding the form that the model sees, and nothing else."""
-        held = {"list": "list", "padded": "padded", "packed": "packed", "jagged": "local"}[self.form]
-        source = self._local() if held == "local" else getattr(self, held)
-        return self._with(held, source)
+    def settle(self) -> Ragged:
+        """Hold the form that the model sees, and nothing else; for a field just made, which nobody has looked at yet."""
+        source = self._local() if self.form == "jagged" else self.model
+        self._held = "local" if self.form == "jagged" else self.form
+        self._known = {self._held: source}
+        return self
 
     def _with(self, held: str, source: Any) -> Ragged:
         return Ragged(

@@ -12,9 +12,9 @@ from torch.nn.functional import interpolate
 from typing_extensions import override
 
 from ..errors import Infeasible
+from . import memory
 from .column import Column
 from .fields import Context, Field
-from .memory import destination
 from .padding import pad_grid
 from .values import Fill, Transfer, Value
 
@@ -115,9 +115,7 @@ class ResizedField(Field):
             self._fits(column, images, extents)
             dims = (images[0].ndim - 2, images[0].ndim - 1)
             return Grid(pad_grid(images, dims=dims, extents=extents, value=self.pad), sizes, self.how)
-        scaled = [self._scaled(column, image, extents) for image in images]
-        shape = [len(scaled), *leading, *extents]
-        return Grid(torch.stack(scaled, out=destination(scaled, shape)), sizes, self.how)
+        return Grid(memory.stack([self._scaled(column, image, extents) for image in images]), sizes, self.how)
 
     def _extents(self, sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
         if self.size == "largest":

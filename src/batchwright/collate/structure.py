@@ -6,7 +6,7 @@ import copy
 import dataclasses
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from typing_extensions import override
@@ -17,9 +17,11 @@ from .values import Transfer, Value
 __all__ = ["Structure", "Tree", "structure_of"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Structure:
     """The type of a container and the names of its parts, in order.
+
+    Containers of one type with equal keys have one and the same structure, unless they ask for a template.
 
     Args:
         kind: the container's type.
@@ -72,30 +74,48 @@ class Structure:
         return self.kind(keyed)
 
 
-def structure_of(sample: Any) -> Structure | None:
-    """How to take `sample` apart, or None where it is no container."""
-    kind: Any = type(sample)
-    if kind is dict:
-        return Structure(kind, tuple(sample))
-    if isinstance(sample, tuple):
-        if hasattr(sample, "_fields"):
-            return Structure(kind, sample._fields, "attribute")
-        return Structure(kind, tuple(range(len(sample))))
-    if isinstance(sample, list):
-        return Structure(kind, tuple(range(len(sample))))
-    if dataclasses.is_dataclass(sample):
-        return Structure(kind, tuple(part.name for part in dataclasses.fields(sample)), "attribute")
-    if isinstance(sample, Mapping):
-        template = copy.copy(sample) if isinstance(sample, MutableMapping) else None
-        if template is not None:
-            template.clear()
-        return Structure(kind, tuple(sample), template=template)
-    if callable(getattr(sample, "keys", None)) and hasattr(sample, "__getitem__"):
-        return Structure(kind, tuple(sample.keys()))
+@lru_cache(maxsize=256)
+def _structure(kind: Any, keys: tuple[Any, ...], reads: str = "item") -> Structure:
+    return Structure(kind, keys, reads)
+
+
+@lru_cache(maxsize=256)
+def _numbered(kind: Any, length: int) -> Structure:
+    return Structure(kind, tuple(range(length)))
+
+
+@lru_cache(maxsize=256)
+def _record(kind: type) -> Structure | None:
+    """The structure of every instance of this type, if the type fixes it."""
+    if issubclass(kind, tuple) and hasattr(kind, "_fields"):
+        return _structure(kind, kind._fields, "attribute")
+    if dataclasses.is_dataclass(kind):
+        return _structure(kind, tuple(part.name for part in dataclasses.fields(kind)), "attribute")
     return None
 
 
-@dataclass(frozen=True)
+def structure_of(sample: Any) -> Structure | None:
+    """How to take `sample` apart, or None where it is no container."""
+    kind: type = type(sample)
+    if kind is dict:
+        return _structure(kind, tuple(sample))
+    record = _record(kind)
+    if record is not None:
+        return record
+    if isinstance(sample, (tuple, list)):
+        return _numbered(kind, len(sample))
+    if isinstance(sample, Mapping):
+        if not isinstance(sample, MutableMapping):
+            return _structure(kind, tuple(sample))
+        template = copy.copy(sample)
+        template.clear()
+        return Structure(kind, tuple(sample), template=template)
+    if callable(getattr(sample, "keys", None)) and hasattr(sample, "__getitem__"):
+        return _structure(kind, tuple(sample.keys()))
+    return None
+
+
+@dataclass(slots=True, eq=False)
 class Tree(Value):
     """A container of collated fields, of the type that the samples had."""
 

@@ -1,0 +1,238 @@
+"""The collating of one batch: samples are taken apart part by part, and the fields that index others come last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+from torch.utils.data import default_collate
+from torch.utils.data._utils.collate import (
+    collate_float_fn,
+    collate_int_fn,
+    collate_numpy_array_fn,
+    collate_tensor_fn,
+    default_collate_fn_map,
+)
+
+from ..errors import Infeasible
+from .column import Column
+from .fields import Context, Field, ScalarField, StackField
+from .memory import settle
+from .structure import Structure, Tree, structure_of
+from .values import Extension, Opaque, Stacked, Value
+
+__all__ = ["Frames", "Run", "Spec", "by_name"]
+
+Spec = Field | Mapping[str, Any] | Sequence[Any]
+
+# What default_collate does with these, done without casting or dropping anything.
+_INSTEAD_OF: dict[Any, Field] = {
+    collate_tensor_fn: StackField(),
+    collate_numpy_array_fn: StackField(),
+    collate_int_fn: ScalarField(),
+    collate_float_fn: ScalarField(),
+}
+_MISSING = (KeyError, IndexError, AttributeError, TypeError)
+_MOST_FRAMES = 256
+
+
+def by_name(fields: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
+    """Declarations by the names of the parts that they are for; those of a sequence are for its parts 0, 1, ..."""
+    if isinstance(fields, Mapping):
+        return dict(fields)
+    return {str(number): field for number, field in enumerate(fields) if field is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a container: what finds it, its name, its name with those on the way to it, how it is collated."""
+
+    key: Any
+    name: str
+    full: str
+    field: Field | None
+    inner: Mapping[str, Any] | None
+    waits: bool
+
+    @classmethod
+    def of(cls, key: Any, name: str, prefix: str, declared: Spec | None) -> Part:
+        """The part under `key`, declared as a field, as a container of fields, or not at all."""
+        field = declared if isinstance(declared, Field) else None
+        inner = None if declared is None or isinstance(declared, Field) else by_name(declared)
+        return cls(key, name, prefix + name, field, inner, field is not None and bool(field.after))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """How containers of one structure are taken apart, in the order of their parts."""
+
+    structure: Structure
+    prefix: str
+    parts: tuple[Part, ...]
+    absent: tuple[str, ...]
+    """Declared parts that the structure does not have."""
+
+
+class Frames:
+    """The frames of the containers that one collate function has met: most batches are made as the one before was."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[Structure, str], Frame] = {}
+
+    def of(self, structure: Structure, spec: Mapping[str, Any], prefix: str) -> Frame:
+        """The frame of containers of this structure, found under `prefix` and declared by `spec`."""
+        frame = self._made.get((structure, prefix))
+        if frame is None:
+            names = structure.names
+            parts = (
+                Part.of(key, name, prefix, spec.get(name)) for key, name in zip(structure.keys, names, strict=True)
+            )
+            frame = Frame(structure, prefix, tuple(parts), tuple(name for name in spec if name not in names))
+            if len(self._made) >= _MOST_FRAMES:
+                self._made.clear()
+            self._made[structure, prefix] = frame
+        return frame
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Frames, ()
+
+
+class Run:
+    """The collating of one batch: what its fields share, and which of them wait for others."""
+
+    def __init__(self, frames: Frames, ids: Value | None) -> None:
+        self.frames = frames
+        self.ids = ids
+        self.context = Context()
+        self.waiting: list[tuple[dict[str, Value], str, Field, Column]] = []
+
+    def name_by(self, samples: Sequence[Any], structure: Structure, key: str) -> None:
+        """Let messages call samples by the id that they carry as their part `key`."""
+        if self.ids is None and key in structure.keys:
+            with suppress(*_MISSING):  # `container` says what is missing
+                self.ids = Opaque(structure.column(samples, key))
+
+    def called(self, number: int) -> str:
+        """What sample `number` is called in a message."""
+        if self.ids is None:
+            return f"sample {number} of the batch"
+        return f"sample {self.ids.sample(number)!r} (number {number} of the batch)"
+
+    def container(self, samples: Sequence[Any], structure: Structure, spec: Mapping[str, Any], prefix: str) -> Tree:
+        """Collate containers part by part, in the order of their parts."""
+        frame = self.frames.of(structure, spec, prefix)
+        samples = structure.opened(samples)
+        self._alike(samples, frame)
+        called, done = self.called, self.context.done
+        children: dict[str, Value] = {}
+        for part in frame.parts:
+            try:
+                column = Column(part.full, structure.column(samples, part.key), called)
+            except _MISSING:
+                raise self._missing(samples, structure, part.key, part.full) from None
+            field = part.field
+            if field is None:
+                done[part.full] = children[part.name] = self._undeclared(column, part)
+            elif part.waits:
+                children[part.name] = _PLACE
+                self.waiting.append((children, part.name, field, column))
+            else:
+                done[part.full] = children[part.name] = field.gather(column, self.context)
+        return Tree(structure, children)
+
+    def finish(self) -> None:
+        """Collate the fields that index others, now that those are there."""
+        for children, name, field, column in self.waiting:
+            self.context.done[column.name] = children[name] = field.gather(column, self.context)
+        self.waiting.clear()  # columns know this run by its `called`: leave no cycle that would keep their tensors
+
+    def _undeclared(self, column: Column, part: Part) -> Value:
+        first = column.values[0]
+        registered = _registered(first)
+        if part.inner is None and registered in _INSTEAD_OF:
+            return _INSTEAD_OF[registered].gather(column, self.context)
+        structure = structure_of(first) if registered is None else None
+        if structure is not None:
+            return self.container(column.values, structure, part.inner or {}, f"{part.full}.")
+        if part.inner is not None:
+            raise Infeasible(
+                f"field {part.full!r} of {self.called(0)} is a {type(first).__name__}, declared as a container",
+                f"declare one field: {part.full} = bw.stack()",
+            )
+        return _joined_by_torch(column)
+
+    def _missing(self, samples: Sequence[Any], structure: Structure, key: Any, full: str) -> Infeasible:
+        number = next(n for n, sample in enumerate(samples) if not _has(structure, sample, key))
+        return Infeasible(
+            f"field {full!r} is missing in {self.called(number)} (a {type(samples[number]).__name__}); "
+            f"{self.called(0)} has {', '.join(structure.names)}",
+            "give every sample the same fields",
+        )
+
+    def _alike(self, samples: Sequence[Any], frame: Frame) -> None:
+        """Refuse containers without parts, or with other parts than the first's or the declaration's."""
+        structure, prefix = frame.structure, frame.prefix
+        if not structure.keys:
+            raise Infeasible(
+                f"{self.called(0)} has no fields{f' in {prefix[:-1]!r}' if prefix else ''}",
+                "leave empty samples out",
+            )
+        if frame.absent:
+            raise Infeasible(
+                f"field {prefix + frame.absent[0]!r} is missing in {self.called(0)}, "
+                f"which has {', '.join(structure.names)}",
+                "give every sample the declared fields, or do not declare it",
+            )
+        if structure.reads == "attribute":
+            return
+        try:
+            if sum(map(len, samples)) == len(samples) * len(structure.keys):  # that none lacks a part, _parts finds out
+                return
+            number = next(n for n, sample in enumerate(samples) if len(sample) != len(samples[0]))
+        except TypeError:
+            number = next(n for n, sample in enumerate(samples) if not hasattr(sample, "__len__"))
+        other = structure_of(samples[number])
+        found = type(samples[number]).__name__ if other is None else (", ".join(other.names) or "none")
+        raise Infeasible(
+            f"{self.called(number)} has the fields {found}{f' in {prefix[:-1]!r}' if prefix else ''}, "
+            f"{self.called(0)} has {', '.join(structure.names)}",
+            f"declare it: {prefix[:-1].rpartition('.')[2]} = bw.ragged()"
+            if structure.kind is list
+            else "give every sample the same fields",
+        )
+
+
+_PLACE = Opaque([])
+"""Keeps the place of a field among its container's, until `finish` has it."""
+
+
+def _has(structure: Structure, sample: Any, key: Any) -> bool:
+    try:
+        structure.column([sample], key)
+    except _MISSING:
+        return False
+    return True
+
+
+def _registered(value: Any) -> Any:
+    """The function of `default_collate`'s extension table for this value, found as torch finds it; None if it has none."""
+    if type(value) in default_collate_fn_map:
+        return default_collate_fn_map[type(value)]
+    return next((function for kind, function in default_collate_fn_map.items() if isinstance(value, kind)), None)
+
+
+def _joined_by_torch(column: Column) -> Value:
+    try:
+        joined = default_collate(list(column.values))
+    except (TypeError, RuntimeError) as error:
+        raise Infeasible(
+            f"field {column.name!r} of {column.called(0)} is a {type(column.values[0]).__name__}, which "
+            f"default_collate refuses ({str(error).splitlines()[0]})",
+            f"declare it: {column.name} = bw.opaque()",
+        ) from None
+    if isinstance(joined, Tensor):
+        return Stacked(settle(joined))
+    return Opaque(joined) if isinstance(joined, list) else Extension(joined)
