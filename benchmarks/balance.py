@@ -1,6 +1,7 @@
 """Balanced batches beside the samplers people use: N = 10^6, 1,000 long-tailed classes, batch 256, Python lists out.
 
-Prints ratios measured in one process; the times beside them are of this machine, now. Run by `make bench`.
+Prints ratios measured in one process, and the limits they must keep; the times beside them are of this machine, now. Run
+by `make bench`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
+from limits import Limits
 from pytorch_metric_learning.samplers import MPerClassSampler
 from torch.utils.data import BatchSampler, RandomSampler, WeightedRandomSampler
 
@@ -28,20 +30,22 @@ from torchsampler import ImbalancedDatasetSampler  # noqa: E402
 
 SAMPLES, CLASSES, BATCH = 10**6, 1000, 256
 ROUNDS = 7
+NOISE = 0.02  # of the least of many runs, on a machine that others use
 
 
 def main() -> None:
     torch.set_num_threads(1)
     labels = long_tailed_labels()
     plan = bw.balanced(labels, BATCH)
-    ours = nanoseconds_an_index(lambda: plan.sampler())
     print(
         f"N = {SAMPLES:,}, {CLASSES:,} long-tailed classes, batch {BATCH}, Python lists out, warm, epochs from iter() on\n"
     )
     print(f"{'':<46}{'ns an index':>12}{'batchwright / it':>18}")
+    ours = nanoseconds_an_index(lambda: plan.sampler())
     row("batchwright balanced", ours, ours)
+    uniform = nanoseconds_an_index(lambda: batched(RandomSampler(range(SAMPLES))))
+    row("torch RandomSampler (uniform, no balance)", uniform, ours)
     peers: dict[str, Callable[[], Iterable[list[int]]]] = {
-        "torch RandomSampler (uniform, no balance)": lambda: batched(RandomSampler(range(SAMPLES))),
         "torch WeightedRandomSampler": lambda: batched(weighted_of_torch(labels)),
         "torchsampler ImbalancedDatasetSampler": lambda: batched(imbalanced(labels)),
     }
@@ -52,27 +56,37 @@ def main() -> None:
     of_m = nanoseconds_an_index(lambda: batched(m_per_class(labels)), rounds=2)
     row("pytorch-metric-learning MPerClassSampler, m=4", of_m, in_fours)
     row("batchwright shuffled", nanoseconds_an_index(lambda: bw.shuffled(SAMPLES, BATCH).sampler()), ours)
-    row("batchwright, as rank 0 of 128", of_a_rank(plan, 128), ours)
-    row("batchwright, as rank 0 of 1,024", of_a_rank(plan, 1024), ours)
-    row("batchwright, as rank 0 of 8,192", of_a_rank(plan, 8192), ours)
-    of_128, of_1024 = of_a_rank(plan, 128), of_a_rank(plan, 1024)
-    print(
-        f"\nan index of a rank of 1,024 / of one process: {of_1024 / ours:.2f}; / of a rank of 128: {of_1024 / of_128:.2f}"
-    )
+    ranks = of_ranks(plan, (128, 1024, 8192, 100_000))
+    for world_size, value in ranks.items():
+        row(f"batchwright, as rank 0 of {world_size:,}", value, ours)
 
-    print("\nbuilding, seeking, starting")
+    print("\nratios and their limits")
+    limits = Limits()
+    limits.at_most("an index: balanced / torch's uniform RandomSampler", ours / uniform, 0.6)
+    limits.at_least("an index: MPerClassSampler / ours of 64 classes x 4", of_m / in_fours, 100)
+    limits.at_most("an index: rank of 1,024 / one process", ranks[1024] / ours, 8)
+    limits.at_most("an index: rank of 1,024 / rank of 128", ranks[1024] / ranks[128], 1 + NOISE)
     groups = best(lambda: bw.Groups.from_labels(labels))
-    print(f"Groups.from_labels / numpy stable argsort: {groups / best(lambda: np.argsort(labels, kind='stable')):.2f}")
+    limits.at_most(
+        "Groups.from_labels / numpy's stable argsort", groups / best(lambda: np.argsort(labels, kind="stable")), 1.5
+    )
     built = bw.Groups.from_labels(labels)
-    first = best(lambda: bw.balanced(built, BATCH)[0])
-    print(f"first batch of a warm process, groups built: {1e3 * first:.2f} ms")
-    before_first = best(lambda: next(iter(batched(weighted_of_torch(labels)))), rounds=2)
-    print(f"  with the groups still to be built, batchwright / torch WeightedRandomSampler: "
-          f"{best(lambda: bw.balanced(labels, BATCH)[0]) / before_first:.3f}")  # fmt: skip
-    print(f"plan[10**9]: {1e3 * best(lambda: bw.balanced(built, BATCH)[10**9]):.2f} ms, the plan built too")
-    for weights in (2**24 + 1, 10**8):
-        weighted(weights)
-    start_up()
+    limits.at_most("ms to the first batch, warm, groups built", 1e3 * best(lambda: bw.balanced(built, BATCH)[0]), 20)
+    limits.at_most("ms of plan[10**9], the plan built too", 1e3 * best(lambda: bw.balanced(built, BATCH)[10**9]), 5)
+    peer = best(lambda: next(iter(batched(weighted_of_torch(labels)))), rounds=2)
+    limits.at_most(
+        "first batch from labels / torch WeightedRandomSampler's",
+        best(lambda: bw.balanced(labels, BATCH)[0]) / peer,
+        1,
+    )
+    for samples in (2**24 + 1, 10**8):  # torch refuses more than 2^24
+        value, first = weighted(samples)
+        limits.at_most(f"ns an index, weighted, {samples:,} samples", value, 2000)
+        print(f"  its first batch after {first:.1f} s")
+    cold, warm, bare = start_up()
+    print(f"s to the first batch of a cold machine: {cold:.2f}, of the next process: {warm:.2f}")
+    limits.at_most("s of import batchwright", bare, 0.3)
+    limits.end()
 
 
 def row(name: str, value: float, ours: float) -> None:
@@ -103,13 +117,16 @@ def nanoseconds_an_index(make: Callable[[], Iterable[list[int]]], *, rounds: int
     return 1e9 * min(times)
 
 
-def of_a_rank(plan: FixedPlan, world_size: int) -> float:
-    """A rank's own micro-batches, one after the other through many epochs."""
+def of_ranks(plan: FixedPlan, world_sizes: Iterable[int]) -> dict[int, float]:
+    """A rank's own micro-batches, one after the other through many epochs; the worlds in turn, so that all meet the same."""
     length = plan.epoch_length()
-    far = FixedPlan(
-        plan.order, epoch_batches=length * world_size
-    )  # an epoch that gives one rank as many as one process
-    return nanoseconds_an_index(lambda: far.sampler(rank=0, world_size=world_size), most=300 * BATCH)
+    found = dict.fromkeys(world_sizes, float("inf"))
+    for _ in range(3 * ROUNDS):
+        for world_size in found:  # an epoch that gives one rank as many as one process
+            far = FixedPlan(plan.order, epoch_batches=length * world_size)
+            now = nanoseconds_an_index(lambda: far.sampler(rank=0, world_size=world_size), rounds=1, most=300 * BATCH)
+            found[world_size] = min(found[world_size], now)
+    return found
 
 
 def long_tailed_labels() -> np.ndarray:
@@ -135,19 +152,18 @@ def m_per_class(labels: np.ndarray) -> MPerClassSampler:
     return MPerClassSampler(labels, m=4, batch_size=BATCH, length_before_new_iter=BATCH * 400)
 
 
-def weighted(samples: int) -> None:
+def weighted(samples: int) -> tuple[float, float]:
+    """Nanoseconds an index, and seconds to the first batch."""
     weights = np.random.default_rng(0).random(samples, np.float32) + np.float32(0.001)
     began = time.perf_counter()
     plan = bw.weighted(weights, BATCH)
     plan[0]
-    built = time.perf_counter() - began
-    value = nanoseconds_an_index(lambda: plan.sampler(), most=300_000)
-    print(f"weighted, {samples:,} samples: {value:.0f} ns an index, first batch after {built:.1f} s"
-          f" (torch refuses more than {2**24:,})")  # fmt: skip
+    first = time.perf_counter() - began
+    return nanoseconds_an_index(lambda: plan.sampler(), most=300_000), first
 
 
-def start_up() -> None:
-    """A first process without any compiled cache, then a second one that finds it."""
+def start_up() -> tuple[float, float, float]:
+    """Seconds of a first process without any compiled cache, of a second one that finds it, and of the import alone."""
     timed = "import time; t = time.perf_counter(); import batchwright as bw; {} print(time.perf_counter() - t)"
     code, bare = timed.format("bw.balanced([0, 1], 2)[0];"), timed.format("")
     with tempfile.TemporaryDirectory() as cache:
@@ -156,9 +172,7 @@ def start_up() -> None:
         def run(source: str) -> float:
             return float(subprocess.check_output([sys.executable, "-c", source], env=environment, text=True))
 
-        cold, warm, bare_import = run(code), min(run(code) for _ in range(3)), min(run(bare) for _ in range(3))
-        print(f"first batch of a cold machine: {cold:.2f} s, of the next process: {warm:.2f} s")
-        print(f"import batchwright alone: {bare_import:.3f} s")
+        return run(code), min(run(code) for _ in range(3)), min(run(bare) for _ in range(3))
 
 
 if __name__ == "__main__":
