@@ -70,6 +70,68 @@ def test_a_source_is_followed_in_its_own_order():
         assert sorted(pets.tolist()) == sorted(own[batch].tolist())  # its quota is its own batch size
 
 
+ORDERS = {
+    "balanced": lambda seed: bw.balanced(np.arange(240) % 6, 12, seed=seed),
+    "natural": lambda seed: bw.balanced(np.arange(400) % 3, 9, target="natural", seed=seed),
+    "per class": lambda seed: bw.balanced(np.arange(300) % 5, 12, per_class=4, seed=seed),
+    "small groups": lambda seed: bw.balanced(np.repeat(np.arange(4), [3, 7, 30, 200]), 8, seed=seed),
+    "schedule": lambda seed: bw.balanced(
+        np.repeat([0, 1], [300, 60]), 10, target=bw.targets.schedule("natural", "uniform", epochs=3), seed=seed
+    ),
+    "moving": lambda seed: bw.balanced(
+        np.arange(600) % 4, 8, target=bw.targets.moving("uniform", ceiling=0.5), seed=seed
+    ),
+    "shuffled": lambda seed: bw.shuffled(150, 7, seed=seed),
+    "hierarchical": lambda seed: bw.hierarchical([np.arange(720) % 3, np.arange(720) % 12], per=[2, 2, 2], seed=seed),
+    "hierarchical by shares": lambda seed: bw.hierarchical(
+        [np.repeat([0, 1], [500, 300]), np.arange(800) % 8], per=[1, 3, 2], target="natural", seed=seed
+    ),
+    "drawn cohorts": lambda seed: bw.rotating(np.arange(210) % 7, 2, per_class=3, seed=seed),
+    "mixture": lambda seed: bw.mixed({"a": 300, "b": bw.balanced(np.arange(200) % 2, 6, seed=seed)}, 10, seed=seed),
+}
+
+
+@pytest.mark.parametrize("kind", ORDERS)
+@settings(max_examples=12)
+@given(seed=SEEDS, places=st.integers(1, 60), first=st.integers(0, 10**5))
+def test_an_order_keeps_samples_apart_over_as_many_places_as_it_is_asked_to_span(kind, seed, places, first):
+    plan = ORDERS[kind](seed)
+    order = plan.order.spanning(places)
+    drawn = order.take(first, first + 600)
+    named = [
+        row.name[1] if isinstance(row.name, tuple) and kind == "mixture" else row.name for row in order.scarce(places)
+    ]
+    lately: dict[int, int] = {}
+    for place, sample in enumerate(drawn.tolist()):
+        if place - lately.get(sample, -places) < places:
+            assert plan.groups.names[int(plan.groups.group_of(sample))] in named
+        lately[sample] = place
+    assert type(plan)(order, epoch_batches=plan.epoch_batches).audit(batches=60, first=first // order.window).kept
+
+
+@settings(max_examples=25)
+@given(quota=st.floats(0.5, 11), seed=SEEDS, first=st.integers(0, 10**6))
+def test_a_batch_that_takes_from_several_of_a_sources_micro_batches_holds_no_sample_twice(quota, seed, first):
+    pets = bw.balanced(["cat"] * 190 + ["dog"] * 40, 6, seed=seed)
+    plan = bw.mixed({"web": 900, "pets": pets}, 24, target={"web": 1 - quota / 24, "pets": quota / 24}, distinct=True)
+    for batch in plan.order.batches(first, 1, 300):
+        assert np.unique(batch).size == 24
+
+
+def test_a_source_with_groups_too_small_for_what_a_batch_takes_is_told_or_refused():
+    pets = bw.balanced(["cat"] * 190 + ["dog"] * 7, 6)
+    target = {"web": 0.75, "pets": 0.25}
+    with pytest.warns(bw.PoorWarning, match=r"source 'pets' .* 'dog' has 7 samples, up to 9 draws of it may meet"):
+        bw.mixed({"web": 900, "pets": pets}, 32, target=target)
+    with pytest.raises(bw.Infeasible, match="distinct samples were asked for; give the source its quota"):
+        bw.mixed({"web": 900, "pets": pets}, 32, target=target, distinct=True)
+    with pytest.raises(bw.Infeasible, match="'dice' may repeat"):
+        bw.mixed({"web": 900, "dice": bw.balanced([0, 1] * 500, 8, draw="random")}, 32, target="uniform", distinct=True)
+    eight = bw.balanced(["cat"] * 190 + ["dog"] * 7, 8)  # its quota: a batch takes one of its own
+    plan = bw.mixed({"web": 900, "pets": eight}, 32, target=target, distinct=True)
+    assert all(np.unique(batch).size == 32 for batch in plan.order.batches(0, 1, 500))
+
+
 def test_locate_names_the_source_and_the_number_within_it():
     first, second = TensorDataset(np_tensor(30)), TensorDataset(np_tensor(12))
     plan = bw.mixed({"first": first, "second": second}, 6)
@@ -94,7 +156,7 @@ def test_what_is_left_out_of_the_groups_of_a_source_is_never_drawn():
 
 
 def test_weights_make_up_for_every_level():
-    inner = bw.balanced(["cat"] * 90 + ["dog"] * 10, 8)
+    inner = bw.balanced(["cat"] * 90 + ["dog"] * 10, 12)
     plan = bw.mixed({"web": 300, "pets": inner}, 16, target={"web": 0.25, "pets": 0.75})
     drawn = np.concatenate([plan[i] for i in range(400)])
     weights = plan.weights(drawn)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import Infeasible
-from ..orders import Hierarchical
+from ..orders import Hierarchical, Mixed
 from . import levels
 from .report import Audit, Finding
 from .worst import Worst
@@ -36,7 +36,7 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
     - G4 coverage: how far a sample's count lies outside floor..ceil of an even share of its group's draws; for an audit
       that begins inside a pass it may be one more. Of a source with an order of its own: how far from it.
     - G5 distinct: repeats within a micro-batch beyond those that a group smaller than its quota must make; a source with
-      an order of its own keeps this in its own micro-batches, and is left out.
+      an order of its own is left out where it has groups smaller than what a micro-batch may take of them.
     - G6 window: the largest deviation from quota of any run of consecutive micro-batches within a round, and of any that
       crosses into the next.
 
@@ -71,7 +71,7 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
     dealt = plan.order.dealt
     before = np.zeros(plan.groups.group_count, np.int64) if dealt is None else dealt.drawn(first)
     drawn = np.zeros(plan.groups.group_count, np.int64)
-    composed = list(plan.order.children)
+    excused = list(plan.order.scarce_sources()) if isinstance(plan.order, Mixed) else []
     set_by_deck = dealt if plan.order.shares.limits is not None else None  # shares may differ from deck to deck
     wanted = np.zeros(plan.groups.group_count) if dealt is None else _due(plan, first)
     deviation = before / per_ticket - wanted
@@ -104,7 +104,7 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
             repeats = np.bincount(
                 plan.groups.group_of(_repeated(samples)), minlength=plan.groups.group_count
             ) - np.maximum(counts - sizes, 0)
-            repeats[composed] = 0
+            repeats[excused] = 0
             distinct.offer_groups(np.maximum(repeats, 0), number, names)
             np.add.at(seen, samples, 1)
         if dealt is not None:

@@ -22,8 +22,8 @@ def _common(one, other):
     return one
 
 
-@kernel("void(int64[:, ::1], int64[:, ::1], int64, int64[::1], int64[::1], int64[::1], uint64, int64[:, ::1])")
-def descend(nodes, visits, level, per, firsts, offsets, root, slots):
+@kernel("void(int64[:, ::1], int64[:, ::1], int64, int64[::1], int64[::1], int64[::1], uint64, int64, int64[:, ::1])")
+def descend(nodes, visits, level, per, firsts, offsets, root, apart, slots):
     """Fill each row of `slots` with the leaves under the nodes of that row.
 
     A node that is visited for the v-th time takes draws v * per .. v * per + per - 1 from its branches, pass after pass.
@@ -37,9 +37,10 @@ def descend(nodes, visits, level, per, firsts, offsets, root, slots):
         firsts: level by level the first branch of every node, as numbered in the level below, and the end of the last.
         offsets: where each level begins in `firsts`.
         root: the key.
+        apart: how many consecutive leaves of a node are distinct, where it has as many; those of a visit at least.
         slots: out; int64 (batches, nodes a batch * product of per from `level` on).
     """
-    scratch = TABLE_LIMIT
+    scratch = max(TABLE_LIMIT, 2 * apart)
     for taken in per:
         scratch = max(scratch, 2 * taken)
     head, repeats = np.empty(scratch, np.int64), np.empty(scratch, np.uint8)
@@ -59,7 +60,9 @@ def descend(nodes, visits, level, per, firsts, offsets, root, slots):
                 branches = firsts[node + 1] - firsts[node]
                 draw, wide = came[i] * taken, taken - 1
                 own, begin = child(key, np.uint64(here[i])), draw
-                if branches % taken == 0 or 3 * wide > branches:
+                if depth == per.size - 1 and apart > taken:
+                    wide = apart - 1 if 3 * (apart - 1) <= branches else branches  # few have one order for ever
+                elif branches % taken == 0 or 3 * wide > branches:
                     # few branches: one order for as many passes as end with a visit, then another; no seam within a visit
                     cycle = branches * taken // _common(branches, taken)
                     own, begin = child(own, np.uint64(draw // cycle)), draw % cycle

@@ -13,11 +13,13 @@ from ..kernels import apportion
 from ..kernels.deal import HANDS, WIDE, lots_of
 from ..kernels.permute import TABLE_LIMIT
 from .deck import NONE, TICKET, Dealing, Deck, changed
-from .protocol import Order, take_from_batches
+from .protocol import Order, Scarce, scarce_groups, take_from_batches
 from .segment import Segment
 from .shares import Shares, group_rates
 
 __all__ = ["Dealt"]
+
+_RUN_BOUND = 6  # a run of micro-batches has so many tickets of a group above its quotas at most (G6)
 
 
 class Dealt:
@@ -32,6 +34,8 @@ class Dealt:
         epoch_batches: after how many micro-batches a target that moves is asked again.
         segments: stretches whose shares were given later; where the first is not number 1, what came before it is forgotten.
         begun: the shares before the first segment; `shares` if left out.
+        distinct_over: how many consecutive samples are distinct, as far as groups are large enough; those of a micro-batch
+            if left out.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class Dealt:
         epoch_batches: int = 1,
         segments: tuple[Segment, ...] = (),
         begun: Shares | None = None,
+        distinct_over: int | None = None,
     ) -> None:
         self.groups = groups
         self.shares = shares
@@ -54,6 +59,7 @@ class Dealt:
         self.per_ticket = per_ticket
         self.seed = seed
         self.epoch_batches = epoch_batches
+        self.distinct_over = distinct_over
         self.tickets = window // per_ticket
         decks = [Deck(0, self.begun.edges(HANDS * self.tickets, 0), NONE, NONE, seed, 0, self.tickets)]
         for segment in segments:
@@ -75,6 +81,7 @@ class Dealt:
             "per_class": str(self.per_ticket),
             "seed": str(self.seed),
             "epoch": str(self.epoch_batches) if self.shares.settles_at != 0 else "any",
+            **({} if self.distinct_over is None else {"distinct over": str(self.distinct_over)}),
         }
 
     def batches(self, first: int, stride: int, count: int) -> np.ndarray:
@@ -130,16 +137,8 @@ class Dealt:
 
     def with_segments(self, segments: Sequence[Segment]) -> Dealt:
         """The same order with these stretches of other shares; its `shares` are those of the last."""
-        return Dealt(
-            self.groups,
-            self.begun.moved(segments[-1].weights) if segments else self.begun,
-            window=self.window,
-            per_ticket=self.per_ticket,
-            seed=self.seed,
-            epoch_batches=self.epoch_batches,
-            segments=tuple(segments),
-            begun=self.begun,
-        )
+        shares = self.begun.moved(segments[-1].weights) if segments else self.begun
+        return self._again(shares, segments, self.distinct_over)
 
     def quotas(self, batch: int) -> np.ndarray:
         """The tickets a micro-batch should have for every group, float64."""
@@ -198,22 +197,70 @@ class Dealt:
                 )
         return tuple(decks), max(epochs, asked)
 
+    def most_drawn(self, places: int | None = None) -> np.ndarray:
+        """The most draws of each group in the windows that `places` consecutive samples can touch: int64 (groups,).
+
+        Within a window draws are shuffled, so that those few samples may hold any of them. One window if left out.
+        """
+        most, quotas = self._largest_quotas()
+        if places is None:
+            return most * self.per_ticket
+        touched = (places + 2 * self.window - 2) // self.window
+        tickets = touched * most
+        if self.shares.settles_at == 0:
+            np.minimum(tickets, np.ceil(touched * quotas).astype(np.int64) + _RUN_BOUND, out=tickets)
+        return tickets * self.per_ticket
+
+    def whole_quotas(self) -> list[bool]:
+        """Which groups have exactly the same number of tickets, above 0, in every micro-batch for ever."""
+        tickets = np.diff(self._known[0][0].wanted)
+        steady = self.shares.settles_at == 0 and self.shares.limits is None
+        return [steady and count > 0 and count % TICKET == 0 for count in tickets.tolist()]
+
+    def spanning(self, places: int) -> Dealt:
+        """The same order, any `places` consecutive samples distinct as far as groups are large enough."""
+        if places == self.distinct_over:
+            return self
+        return self._again(self.shares, self.segments, places)
+
+    def scarce(self, places: int | None = None) -> list[Scarce]:
+        """The groups too small to keep samples apart; see `SharedOrder`."""
+        most = self.most_drawn(places)
+        if not self.groups.starts.size:  # every sample a group of its own
+            often = int(most.argmax())
+            return [Scarce(often, 1, int(most[often]))] if most[often] > 1 else []
+        return scarce_groups(self.groups, most)
+
+    def _again(self, shares: Shares, segments: Sequence[Segment], places: int | None) -> Dealt:
+        return Dealt(
+            self.groups,
+            shares,
+            window=self.window,
+            per_ticket=self.per_ticket,
+            seed=self.seed,
+            epoch_batches=self.epoch_batches,
+            segments=tuple(segments),
+            begun=self.begun,
+            distinct_over=places,
+        )
+
     def _lot_table(self) -> np.ndarray:
         """What the kernel needs of each group; no rows where every sample is its own."""
         groups = self.groups
         if not groups.starts.size:
             return np.empty((0, 5), np.int64)
-        return lots_of(groups.sizes, groups.starts[:-1], self._widest())
+        return lots_of(groups.sizes, groups.starts[:-1], np.maximum(self.most_drawn(self.distinct_over) - 1, 0))
 
-    def _widest(self) -> np.ndarray:
-        """One less than the most draws a micro-batch can take from each group, over all epochs."""
+    def _largest_quotas(self) -> tuple[np.ndarray, np.ndarray]:
+        """The most tickets a micro-batch can have of each group over all epochs, int64, and on average, float64."""
+        count = self.groups.group_count
         if self.shares.limits is not None:
-            most_tickets = math.ceil(round(self.shares.limits[1] * self.tickets, 9))
-            return np.full(self.groups.group_count, most_tickets * self.per_ticket - 1, np.int64)
+            quota = round(self.shares.limits[1] * self.tickets, 9)
+            return np.full(count, math.ceil(quota), np.int64), np.full(count, quota)
         if self.shares.settles_at is None:
-            return np.full(self.groups.group_count, self.window - 1, np.int64)
-        most = np.zeros(self.groups.group_count, np.int64)
+            return np.full(count, self.tickets, np.int64), np.full(count, float(self.tickets))
+        widest = np.zeros(count, np.int64)
         for epoch in range(self.shares.settles_at + 1):
             edges = self._known[0][0].wanted if epoch == 0 else self.shares.edges(HANDS * self.tickets, epoch)
-            np.maximum(most, -(-np.diff(edges) // TICKET), out=most)
-        return np.maximum(most * self.per_ticket - 1, 0)
+            np.maximum(widest, np.diff(edges), out=widest)
+        return -(-widest // TICKET), widest / TICKET

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..groups import Groups
 from ..kernels import independent
-from .protocol import Order, take_from_batches
+from .protocol import Order, Scarce, take_from_batches
 from .shares import Shares, group_rates
 
 __all__ = ["Independent"]
@@ -84,6 +84,15 @@ class Independent:
     def children(self) -> Mapping[int, Order]:
         """Every group is drawn from by itself."""
         return {}
+
+    def spanning(self, places: int) -> Independent:
+        """Itself: independent draws keep no samples apart."""
+        return self
+
+    def scarce(self, places: int | None = None) -> list[Scarce]:
+        """One group, since any sample may come again at once."""
+        group = int(self.shares.of(0).argmax())
+        return [Scarce(self.groups.names[group], int(self.groups.sizes[group]), places or self.window)]
 
     @property
     def dealt(self) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from ..groups import Groups
 from ..kernels.levels import descend
 from .dealt import Dealt
-from .protocol import Order, fingerprint_of, take_from_batches
+from .protocol import Order, Scarce, fingerprint_of, scarce_groups, take_from_batches
 from .shares import Shares, group_rates
 
 __all__ = ["Hierarchical", "Levels"]
@@ -78,20 +78,33 @@ class Hierarchical:
         shares: what that makes the shares of the innermost groups.
         outermost: deals the outermost groups where their shares are not even; None where they pass in turn too.
         seed: 0 to 2^64 - 1.
+        distinct_over: how many consecutive samples are distinct, as far as groups are large enough; those of a micro-batch
+            if left out.
     """
 
     epoch_batches = 1  # its shares never move
 
-    def __init__(self, levels: Levels, per: Sequence[int], shares: Shares, outermost: Dealt | None, seed: int) -> None:
+    def __init__(
+        self,
+        levels: Levels,
+        per: Sequence[int],
+        shares: Shares,
+        outermost: Dealt | None,
+        seed: int,
+        *,
+        distinct_over: int | None = None,
+    ) -> None:
         self.levels = levels
         self.per = tuple(per)
         self.shares = shares
         self.outermost = outermost
         self.seed = seed
+        self.distinct_over = distinct_over
         self.groups = levels.groups
         self.window = math.prod(per)
         self.per_ticket = self.per[-1]
         self.tickets = self.window // self.per_ticket
+        self._apart = self.per_ticket if distinct_over is None else int(self._most_drawn(distinct_over).max())
 
     @property
     def identity(self) -> dict[str, str]:
@@ -101,6 +114,7 @@ class Hierarchical:
             "draw": "exact", "order": "hierarchical", "groups": self.groups.digest, "per": str(self.per),
             "levels": fingerprint_of({"firsts": str(self.levels.firsts.tolist())}),
             "outermost": outermost, "seed": str(self.seed),
+            **({} if self.distinct_over is None else {"distinct over": str(self.distinct_over)}),
         }  # fmt: skip
 
     def batches(self, first: int, stride: int, count: int) -> np.ndarray:
@@ -123,6 +137,7 @@ class Hierarchical:
             self.levels.firsts,
             self.levels.offsets,
             np.uint64(self.seed),
+            self._apart,
             slots,
         )
         return slots if self.groups.index is None else self.groups.index[slots].astype(np.int64)
@@ -134,6 +149,27 @@ class Hierarchical:
     def rates(self, samples: np.ndarray, epoch: int = 0) -> np.ndarray:
         """The expected share of the sequence that each of these samples is, float64."""
         return group_rates(self.groups, self.shares, samples, epoch)
+
+    def spanning(self, places: int) -> Hierarchical:
+        """The same order, any `places` consecutive samples distinct as far as groups are large enough."""
+        return Hierarchical(self.levels, self.per, self.shares, self.outermost, self.seed, distinct_over=places)
+
+    def scarce(self, places: int | None = None) -> list[Scarce]:
+        """The groups too small to keep samples apart; see `SharedOrder`."""
+        return scarce_groups(self.groups, self._most_drawn(places))
+
+    def _most_drawn(self, places: int | None) -> np.ndarray:
+        """The most draws of each innermost group in the windows that `places` consecutive samples can touch, or in one."""
+        touched = 1 if places is None else (places + 2 * self.window - 2) // self.window
+        visits = np.array([touched])
+        for level, taken in enumerate(self.per[:-1]):
+            branches = self.levels.branches(level)
+            often = -(-visits * taken // branches) + 1  # floor or ceil of an even share at both ends of a stretch
+            if level == 0 and self.outermost is not None:
+                often = visits
+            visits = np.repeat(np.minimum(often, touched), branches)  # a batch has a group once at most
+        most: np.ndarray = visits * self.per_ticket
+        return most
 
     @property
     def children(self) -> Mapping[int, Order]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from .dealt import Dealt
-from .protocol import Order, fingerprint_of, samples_at, take_from_batches
+from .protocol import Order, Scarce, SharedOrder, fingerprint_of, samples_at, take_from_batches
 from .segment import Segment
 
 __all__ = ["Mixed"]
@@ -18,15 +18,25 @@ class Mixed:
 
     Indices count through the sources one after the other, as in the concatenation of their datasets.
 
+    A window of the mixture may take from several windows of a source. The source then joins its passes so that samples are
+    distinct there too (`SharedOrder.spanning`); otherwise it is followed exactly as it is.
+
     Args:
         dealt: deals the slots; its groups are the sources, one behind the other.
         children: the order of a source by its number. The others are plainly shuffled, which `dealt` does by itself: a
             thousand such sources cost no more than a thousand classes.
+        distinct_over: how many consecutive samples are distinct, as far as groups are large enough; those of a window if
+            left out.
     """
 
-    def __init__(self, dealt: Dealt, children: Mapping[int, Order]) -> None:
+    def __init__(self, dealt: Dealt, children: Mapping[int, Order], *, distinct_over: int | None = None) -> None:
         self.dealt = dealt
-        self.children: Mapping[int, Order] = dict(children)
+        self.distinct_over = distinct_over
+        self._runs = self._runs_of(children, distinct_over)
+        self.children: Mapping[int, Order] = {
+            number: child.spanning(run) if run is not None and isinstance(child, SharedOrder) else child
+            for (number, child), run in zip(children.items(), self._runs.values(), strict=True)
+        }
         self.groups = dealt.groups
         self.shares = dealt.shares
         self.window = dealt.window
@@ -64,7 +74,40 @@ class Mixed:
 
     def with_segments(self, segments: Sequence[Segment]) -> Mixed:
         """The same order with stretches of other shares of its sources."""
-        return Mixed(self.dealt.with_segments(segments), self.children)
+        return Mixed(self.dealt.with_segments(segments), self.children, distinct_over=self.distinct_over)
+
+    def spanning(self, places: int) -> Mixed:
+        """The same order, any `places` consecutive samples distinct as far as groups are large enough."""
+        return Mixed(self.dealt.spanning(places), self.children, distinct_over=places)
+
+    def scarce(self, places: int | None = None) -> list[Scarce]:
+        """The groups too small to keep samples apart; see `SharedOrder`. Those of sources are named (source, group)."""
+        names = self.groups.names
+        own = {names[number] for number in self.children}
+        rows = [row for row in self.dealt.scarce(places) if row.name not in own]
+        for number, found in self.scarce_sources(places).items():
+            rows += [Scarce((names[number], row.name), row.size, row.most) for row in found]
+        return rows
+
+    def scarce_sources(self, places: int | None = None) -> dict[int, list[Scarce]]:
+        """By number of a source with an order of its own, its groups too small to keep samples apart; without others."""
+        runs = self._runs if places is None else self._runs_of(self.children, places)
+        rows = {
+            number: child.scarce(runs[number])
+            if isinstance(child, SharedOrder)
+            else [Scarce(self.groups.names[number], child.groups.sample_count, runs[number] or child.window)]
+            for number, child in self.children.items()
+        }
+        return {number: found for number, found in rows.items() if found}
+
+    def _runs_of(self, children: Mapping[int, Order], places: int | None) -> dict[int, int | None]:
+        """How many places of each source those of the mixture take in a row; None where one window of the source has all."""
+        most = self.dealt.most_drawn(places)
+        whole = self.dealt.whole_quotas() if places is None else [False] * most.size
+        return {
+            number: None if whole[number] and child.window % most[number] == 0 else int(most[number])
+            for number, child in children.items()
+        }
 
     def rates(self, samples: np.ndarray, epoch: int = 0) -> np.ndarray:
         """The expected share of the sequence that each of these samples is; every source is in its own epoch by then."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from collections.abc import Hashable, Mapping
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -14,7 +14,21 @@ from .shares import AS_WRITTEN, Shares
 if TYPE_CHECKING:
     from .dealt import Dealt
 
-__all__ = ["Order", "SharedOrder", "fingerprint_of", "samples_at", "take_from_batches"]
+__all__ = ["Order", "Scarce", "SharedOrder", "fingerprint_of", "samples_at", "scarce_groups", "take_from_batches"]
+
+
+class Scarce(NamedTuple):
+    """A group whose samples may repeat.
+
+    Attributes:
+        name: its label.
+        size: samples in it.
+        most: how many draws of it there may be.
+    """
+
+    name: Hashable
+    size: int
+    most: int
 
 
 @runtime_checkable
@@ -75,6 +89,26 @@ class SharedOrder(Order, Protocol):
     def dealt(self) -> Dealt | None:
         """The dealt order behind exact shares."""
         ...
+
+    def spanning(self, places: int) -> SharedOrder:
+        """The same order, its passes joined so that any `places` consecutive samples are distinct, but for `scarce` ones.
+
+        By itself an order keeps that within each window.
+        """
+        ...
+
+    def scarce(self, places: int | None = None) -> list[Scarce]:
+        """The groups too small to keep samples apart in any `places` consecutive ones (which it spans), or in any window.
+
+        Where every sample is a group of its own, or draws are independent, one of them stands for all.
+        """
+        ...
+
+
+def scarce_groups(groups: Groups, most: np.ndarray) -> list[Scarce]:
+    """The groups smaller than the `most` draws there may be of them, int64 (groups,)."""
+    short = np.flatnonzero((most > groups.sizes) & (groups.sizes > 0)).tolist()
+    return [Scarce(groups.names[group], int(groups.sizes[group]), int(most[group])) for group in short]
 
 
 def take_from_batches(order: Order, start: int, stop: int) -> np.ndarray:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import operator
+import warnings
 from collections.abc import Mapping, Sized
 from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import Infeasible, by_name
+from ..errors import Infeasible, PoorWarning, by_name
 from ..groups import Groups
 from ..orders import Dealt, Mixed, Order
 from ..orders.shares import TargetShares
@@ -41,20 +42,23 @@ def mixed(
         sources: by name: a number of samples, or anything that has a length (a dataset, a column of labels) or `Groups`, to
             be shuffled; or a plan of fixed-size micro-batches, or an order, that is followed as it is. Shares inside such a
             source are exact over its own micro-batches: give it its quota as batch size to have them exact in every batch.
+            Where a batch takes from several of its micro-batches, its passes are joined anew so that samples stay distinct.
         batch_size: samples in every micro-batch.
         target: the wanted shares of the sources, as for `balanced`: "natural" is proportional to their sizes,
             `targets.temperature(T)` flattens that, `targets.capped(passes)` bounds repetition, a mapping is explicit.
         per_source: samples of a source come in runs of this many consecutive draws.
         epoch: "natural" (as many samples as all sources have), "largest" / "smallest" (until the largest / smallest source
             has been seen once), or a number of micro-batches.
-        distinct: refuse a plan in which a source is smaller than what a micro-batch takes of it.
+        distinct: refuse a plan in which a sample may come twice in a micro-batch: because a source is smaller than its
+            quota, or a group of a source with an order of its own smaller than what a micro-batch may take of it.
         seed: 0 to 2^64 - 1; a source that is a plan keeps its own.
 
     Raises:
         Infeasible: no sources, a source that is nothing of the above, or a target that cannot be met.
 
     Warns:
-        PoorWarning: a source is smaller than its quota, so its samples repeat within a micro-batch.
+        PoorWarning: a source, or a group of a source with an order of its own, is so small that samples repeat within a
+            micro-batch.
 
     Example:
         >>> import batchwright as bw
@@ -75,7 +79,26 @@ def mixed(
     check_quotas(groups, shares, batch_size, per_source, "exact", distinct)
     length = epoch_length(groups, shares, batch_size, epoch)
     dealt = Dealt(groups, shares, window=batch_size, per_ticket=per_source, seed=seed, epoch_batches=length)
-    return FixedPlan(Mixed(dealt, children) if children else dealt, epoch_batches=length)
+    if not children:
+        return FixedPlan(dealt, epoch_batches=length)
+    order = Mixed(dealt, children)
+    _check_sources(order, distinct)
+    return FixedPlan(order, epoch_batches=length)
+
+
+def _check_sources(order: Mixed, distinct: bool) -> None:
+    """Refuse, or warn of, sources with an order of their own whose samples may repeat within a micro-batch."""
+    for number, rows in order.scarce_sources().items():
+        source, row = order.groups.names[number], rows[0]
+        fact = (
+            f"samples of source {source!r} may repeat within a micro-batch: its group {row.name!r} has {row.size} samples, "
+            f"up to {row.most} draws of it may meet ({len(rows)} such groups)"
+        )
+        way_out = "give the source its quota, or a multiple of it, as batch size"
+        if distinct:
+            raise Infeasible(f"{fact}, and distinct samples were asked for", f"{way_out}, or pass distinct=False")
+        if order.children[number].identity["draw"] != "random":  # who draws at random knows that samples repeat
+            warnings.warn(f"{fact}; {way_out}", PoorWarning, stacklevel=3)
 
 
 def source_of(name: Any, source: Any) -> tuple[int, Order | None]:
