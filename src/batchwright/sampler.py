@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from itertools import chain, islice
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch.distributed
@@ -16,6 +16,9 @@ from .orders import Segment
 from .plans.fixed import FixedPlan
 from .plans.plan import Plan
 from .plans.position import Position
+
+if TYPE_CHECKING:
+    from .audit import Audit
 
 __all__ = ["BatchSampler", "Fetch"]
 
@@ -183,6 +186,12 @@ class BatchSampler(torch.utils.data.BatchSampler):
             )
         self._put(tuple(Segment.from_list(given) for given in state.get("segments", [])))
         self._next = self._reached = self._fitted(self._rolled(Position.of(state)))
+
+    def audit(self, *, epochs: int = 1, first: int = 0) -> Audit:
+        """Measure what this rank is handed, without asking the others; see `batchwright.audit.audit_rank`."""
+        from .audit import audit_rank
+
+        return audit_rank(self, epochs=epochs, first=first)
 
     def retarget(self, shares: Any) -> int:
         """Give the groups other shares from the next round of micro-batches on; every rank must, at the same step.

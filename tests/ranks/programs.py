@@ -20,6 +20,7 @@ def train(rank: int, world_size: int, kind: str, accumulate: int, epochs: int, w
     sampler = plan.sampler(accumulate=accumulate)
     loader = DataLoader(Numbers(10_000), batch_sampler=sampler, num_workers=workers)
     bw.check_ranks(loader)
+    assert sampler.audit(epochs=epochs).kept
     model = DistributedDataParallel(torch.nn.Linear(1, 1))
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-9)
     seen: list[list[list[int]]] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .lengths import audit_lengths
 from .measure import audit
+from .rank import audit_rank
 from .report import Audit, Finding
 
-__all__ = ["Audit", "Finding", "audit", "audit_lengths"]
+__all__ = ["Audit", "Finding", "audit", "audit_lengths", "audit_rank"]

@@ -1,0 +1,72 @@
+"""A rank's audit of itself keeps what is kept, for every plan, and finds a rank that is handed something else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import batchwright as bw
+from batchwright.orders import Dealt
+from batchwright.plans import FixedPlan
+
+from .. import laws
+
+
+@pytest.mark.parametrize(("rank", "world", "accumulate", "fetch"), [(0, 1, 1, 1), (1, 2, 3, 2), (3, 4, 2, "step")])
+@pytest.mark.parametrize("kind", laws.EVERY_PLAN)
+def test_every_plan_is_kept(kind, rank, world, accumulate, fetch):
+    sampler = laws.EVERY_PLAN[kind](7).sampler(rank=rank, world_size=world, accumulate=accumulate, fetch=fetch)
+    audit = sampler.audit(epochs=2, first=1)
+    assert audit.kept, str(audit)
+    assert [finding.guarantee for finding in audit.findings] == ["G8 share", "G8 steps", "composition"]
+
+
+def test_lists_of_pairs_are_kept():
+    plan = bw.alternating({"a": bw.shuffled(9, 3), "b": bw.shuffled(4, 2)}, named=True)
+    assert plan.sampler(rank=1, world_size=2).audit().kept
+
+
+def test_one_rank_of_one_is_composed_as_the_plan_and_the_position_is_left_alone():
+    sampler = laws.EVERY_PLAN["balanced"](7).sampler()
+    sampler.seek(5, epoch=3)
+    before = sampler.state_dict()
+    assert sampler.audit(epochs=3)["composition"].worst < 0.01
+    assert sampler.state_dict() == before
+
+
+class AsItLikes(Dealt):
+    """An order that hands out one thing when asked for much, another when asked for a micro-batch alone."""
+
+    def dealing(self, numbers, *, draws=False):
+        dealt = super().dealing(numbers, draws=draws)
+        return dealt._replace(samples=dealt.samples[::-1]) if len(numbers) > 2 else dealt
+
+
+class Short(FixedPlan):
+    """A plan whose epochs lack their end where they are walked through from the beginning."""
+
+    def epoch_at(self, position):
+        whole = super().epoch_at(position)
+        lists = whole.lists
+        whole.lists = lambda first, stride: list(lists(first, stride))[: -1 if stride < len(whole) else None].__iter__()
+        return whole
+
+
+def test_a_rank_that_is_handed_something_else_is_found_out():
+    plan = bw.balanced(np.repeat([0, 1], [60, 40]), 4)
+    broken = AsItLikes(plan.order.groups, plan.order.shares, window=4, seed=0)
+    audit = FixedPlan(broken, epoch_batches=25).sampler(rank=0, world_size=2).audit()
+    assert not audit["G8"].kept
+    assert "epoch 0, step" in str(audit)
+
+
+def test_a_rank_that_is_handed_too_little_is_found_out():
+    order = bw.balanced(np.repeat([0, 1], [60, 40]), 4).order
+    audit = Short(order, epoch_batches=25).sampler(rank=1, world_size=2).audit()
+    assert audit.findings[0].kept
+    assert audit.findings[1].worst == 1
+
+
+def test_no_epochs_are_refused():
+    with pytest.raises(bw.Infeasible, match="0 epochs from 0 on"):
+        bw.shuffled(6, 2).sampler().audit(epochs=0)
