@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from itertools import chain
 
@@ -17,6 +18,7 @@ import batchwright as bw
 from batchwright.correct import LossScale, Weights, loss_scale
 from batchwright.plans import FixedPlan
 
+from .. import laws
 from .ranks import Ranks
 
 SAMPLES = 60
@@ -155,12 +157,89 @@ def test_it_goes_on_with_another_world_size() -> None:
         assert pairs[first][1] == pairs[first + 1][1] == 1 / total
 
 
+KINDS = sorted(laws.EVERY_PLAN)
+
+
+def counted(kind: str, world: int, accumulate: int, state: dict, counts: object) -> list[list[tuple[list, float]]]:
+    """What `over` gives every rank for what is left of the epoch that a state is in."""
+    plan = laws.EVERY_PLAN[kind](5)
+    samplers = [plan.sampler(rank=rank, world_size=world, accumulate=accumulate) for rank in range(world)]
+    for sampler in samplers:
+        sampler.load_state_dict(state)
+    return [list(LossScale(sampler, counts).over(iter(sampler))) for sampler in samplers]
+
+
+def assert_factors_are_of_whole_steps(ranks: list, accumulate: int, amount: Callable[[list], float]) -> None:
+    assert len({len(rank) for rank in ranks}) == 1
+    assert len(ranks[0]) % accumulate == 0  # the last step of an epoch is whole, too
+    for first in range(0, len(ranks[0]), accumulate):
+        step = [pair for rank in ranks for pair in rank[first : first + accumulate]]
+        total = sum(amount(batch) for batch, _ in step)
+        assert [factor for _, factor in step] == pytest.approx([len(ranks) / total] * len(step), rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(deadline=None, max_examples=4)
+@given(
+    worlds=st.lists(st.tuples(st.integers(1, 6), st.integers(1, 3)), min_size=2, max_size=2),
+    taken=st.integers(1, 9),
+    by_tokens=st.booleans(),
+)
+def test_of_every_plan_also_gone_on_with_in_another_world(
+    kind: str, worlds: list[tuple[int, int]], taken: int, by_tokens: bool
+) -> None:
+    plan = laws.EVERY_PLAN[kind](5)
+    tokens = np.arange(plan.groups.sample_count) * 7 % 11 + 1
+    counts, amount = (tokens, lambda batch: tokens[batch].sum()) if by_tokens else (None, len)
+    (world, accumulate), (other_world, other_accumulate) = worlds
+    assert_factors_are_of_whole_steps(counted(kind, world, accumulate, {}, counts), accumulate, amount)
+    sampler = plan.sampler(rank=0, world_size=world, accumulate=accumulate)
+    for _ in zip(range(taken * accumulate), sampler, strict=False):
+        pass
+    with laws.few_left_may_be_refused():
+        ranks = counted(kind, other_world, other_accumulate, sampler.state_dict(), counts)
+        assert_factors_are_of_whole_steps(ranks, other_accumulate, amount)
+
+
+@pytest.mark.parametrize("fetch", [1, 2, 4, "step"])
+def test_lists_of_several_micro_batches(fetch: int | str) -> None:
+    plan = ragged_plan()
+    ranks = []
+    for rank in range(2):
+        sampler = plan.sampler(rank=rank, world_size=2, accumulate=4, fetch=fetch)
+        ranks.append(list(LossScale(sampler, LENGTHS).over(iter(sampler))))
+        assert [LossScale(sampler, LENGTHS).at(step, epoch=0) for step in range(len(sampler))] == [
+            f for _, f in ranks[-1]
+        ]
+    lists_a_step = 4 if fetch == 1 else 4 // (4 if fetch == "step" else fetch)
+    assert_factors_are_of_whole_steps(ranks, lists_a_step, lambda batch: LENGTHS[batch].sum())
+    with pytest.raises(bw.Infeasible, match="holds 3 micro-batches, an optimizer step 2"):
+        LossScale(plan.sampler(accumulate=2, fetch=3))
+
+
+def test_shares_set_during_an_epoch_change_what_is_counted() -> None:
+    lengths = np.repeat([1, 100], [500, 100])
+    plan = bw.balanced([0] * 500 + [1] * 100, 10, target=bw.targets.moving("natural"), epoch=300)
+    sampler = plan.sampler(rank=0, world_size=1, accumulate=2)
+    pairs = []
+    for pair in LossScale(sampler, lengths).over(iter(sampler)):
+        pairs.append(pair)
+        if len(pairs) == 10:
+            sampler.retarget([0.1, 0.9])
+    assert_factors_are_of_whole_steps([pairs], 2, lambda batch: lengths[batch].sum())
+
+
 def test_refusals() -> None:
+    schedule = bw.balanced([0] * 30 + [1] * 30, 4, target=bw.targets.schedule("natural", {0: 0.7, 1: 0.3}, epochs=2))
+    with pytest.raises(bw.Infeasible, match="another weight in another epoch"):
+        LossScale(schedule.sampler(), Weights(schedule))
+    with pytest.raises(bw.Infeasible, match="counts has 2 amounts, the plan yields 60 numbers"):
+        LossScale(schedule.sampler(), [1, 2])
     sampler = ragged_plan().sampler(rank=0, world_size=2)
     with pytest.raises(bw.Infeasible, match="step 10 of an epoch of 10 steps"):
         LossScale(sampler).at(10)
     with pytest.raises(bw.Infeasible, match="counts at sample 1 is -1"):
-        LossScale(sampler, [1, -1])
+        LossScale(sampler, [1, -1, *range(58)])
     with pytest.raises(bw.Infeasible, match="one value a sample is needed"):
         LossScale(sampler, [[1, 2], [3, 4]])
     with pytest.raises(bw.Infeasible, match="sum to -1"):

@@ -13,7 +13,9 @@ from torch import Tensor
 from .. import columns
 from ..collate.batch import Batch
 from ..errors import Infeasible
+from ..plans.fixed import FixedPlan
 from ..plans.position import Position
+from .weights import Weights
 
 if TYPE_CHECKING:
     from ..sampler import BatchSampler
@@ -28,16 +30,18 @@ class LossScale:
 
     With micro-batches of different counts the mean of means is not the mean: a token of a short batch weighs more. Here
     the scale is world_size / (all that is counted in the step's world_size x accumulate micro-batches), which every rank
-    knows from the plan alone: nothing is communicated. Where only the data knows the counts, `loss_scale` asks the
-    ranks once a step.
+    knows from the plan alone: nothing is communicated, and a step costs as much as drawing the numbers of all ranks, where
+    batches or counts differ. Where only the data knows the counts, `loss_scale` asks the ranks once a step.
 
     Args:
         sampler: what yields this rank's micro-batches.
-        counts: what the mean is over: None for samples; a column of one amount a sample, such as its tokens; or a
-            function from sample indices to their amounts, such as `Weights(plan)`, for a self-normalised weighted mean.
+        counts: what the mean is over: None for samples; a column of one amount for each number the plan yields, such as
+            its tokens; or a function from these numbers to their amounts, such as `Weights(plan)`, for a self-normalised
+            weighted mean.
 
     Raises:
-        Infeasible: `counts` is no column of finite numbers of 0 or more.
+        Infeasible: `counts` is no column of finite numbers of 0 or more, one for each number the plan yields; `Weights`
+            of a plan whose target moves; a sampler whose lists are of several optimizer steps (`fetch`).
 
     Example:
         >>> import batchwright as bw
@@ -47,11 +51,19 @@ class LossScale:
     """
 
     def __init__(self, sampler: BatchSampler, counts: Any | Counts | None = None) -> None:
+        if sampler.accumulate % sampler.fetch:
+            raise Infeasible(
+                f"a list of the sampler holds {sampler.fetch} micro-batches, an optimizer step {sampler.accumulate}: no one "
+                "factor is right for it",
+                "pass fetch='micro', 'step', or a number that divides accumulate",
+            )
         self.sampler = sampler
-        self._counts = counts if counts is None or callable(counts) else _amounts(counts)
+        if isinstance(counts, Weights):
+            counts = counts.lasting()
+        self._counts = counts if counts is None or callable(counts) else _amounts(counts, sampler)
 
     def at(self, step: int, *, epoch: int | None = None) -> float:
-        """The factor for this rank's micro-batch number `step` of an epoch (the one that comes next if left out).
+        """The factor for this rank's list number `step` of an epoch (the one that comes next if left out).
 
         Raises:
             Infeasible: the epoch has fewer steps.
@@ -71,7 +83,7 @@ class LossScale:
         if state["epoch"] != self.sampler.epoch:  # the epoch before was broken off, the next one begins
             state = self.sampler.state_at(0, epoch=self.sampler.epoch)
         steps = self._steps(state)
-        first = state["consumed"] // self.sampler.world_size
+        first = state["consumed"] // (self.sampler.world_size * self.sampler.fetch)
         for step, batch in enumerate(loader, first):
             factor = steps.factor(step)
             yield batch.scaled(factor) if isinstance(batch, Batch) else batch, factor
@@ -84,21 +96,31 @@ class Steps:
     """The optimizer steps of one epoch, whose totals are counted when first asked for."""
 
     def __init__(self, sampler: BatchSampler, position: Position, counts: Any | Counts | None) -> None:
+        self._sampler = sampler
+        self._position = position
+        self._plan = sampler.plan
         self._batches = sampler.plan.epoch_at(position)
-        self._world_size, self._accumulate = sampler.world_size, sampler.accumulate
+        self._world_size, self._accumulate, self._fetch = sampler.world_size, sampler.accumulate, sampler.fetch
         self._counts = counts
-        self._counted: tuple[int, float] = -1, 0.0  # the optimizer step counted last, and its factor
+        self._counted: tuple[int | None, float] = None, 0.0  # the optimizer step counted last, and its factor
 
     def factor(self, step: int) -> float:
-        """The factor for a rank's micro-batch number `step` of the epoch; 0 where the whole optimizer step is empty."""
-        number = step // self._accumulate
+        """The factor for a rank's list number `step` of the epoch; 0 where the whole optimizer step is empty."""
+        if self._plan is not self._sampler.plan:  # shares were set: what comes is of another plan than what came
+            self._plan = self._sampler.plan
+            self._batches = self._plan.epoch_at(self._position)
+        number = step * self._fetch // self._accumulate
         if self._counted[0] != number:
             multiple = self._world_size * self._accumulate
-            batches = (self._batches[index] for index in range(number * multiple, (number + 1) * multiple))
-            self._counted = number, _factor(self._world_size, sum(map(self._total, batches)))
+            totals = map(self._total, range(number * multiple, (number + 1) * multiple))
+            self._counted = number, _factor(self._world_size, sum(totals))
         return self._counted[1]
 
-    def _total(self, batch: np.ndarray) -> float:
+    def _total(self, number: int) -> float:
+        if self._counts is None and isinstance(self._plan, FixedPlan):
+            return self._plan.batch_size
+        # where another world left more of an epoch than this world's has, it begins below 0
+        batch = self._batches[number] if number >= 0 else np.array(next(self._batches.lists(number, 1)))
         if self._counts is None:
             return len(batch)
         return float(np.sum(self._counts(batch) if callable(self._counts) else self._counts[batch]))
@@ -141,8 +163,13 @@ def _device_of(process_group: dist.ProcessGroup | None) -> torch.device:
     return torch.device("cuda", torch.cuda.current_device()) if backend == "nccl" else torch.device("cpu")
 
 
-def _amounts(counts: Any) -> np.ndarray:
+def _amounts(counts: Any, sampler: BatchSampler) -> np.ndarray:
     amounts = columns.numbers(counts, called="counts")
+    if amounts.size != sampler.plan.groups.sample_count:
+        raise Infeasible(
+            f"counts has {amounts.size} amounts, the plan yields {sampler.plan.groups.sample_count} numbers",
+            "pass one amount for each",
+        )
     if amounts.size and amounts.min() < 0:
         worst = int(amounts.argmin())
         raise Infeasible(f"counts at sample {worst} is {amounts[worst]}", "pass amounts of 0 or more")
