@@ -121,6 +121,8 @@ def test_refusals() -> None:
         model(batch, groups=torch.tensor([0, 0, 1]))
     with pytest.raises(Infeasible, match="ids from 0 to 3, the model knows 0 to 2"):
         model(batch, groups=torch.tensor([0, 0, 3]))
+    with pytest.raises(Infeasible, match=r"groups has shape \(3,\) and dtype float32"):
+        model(batch, groups=torch.zeros(3))
     with pytest.raises(Infeasible, match="3 samples and 2 group ids"):
         model(batch, groups=torch.tensor([0, 0]))
     with pytest.raises(Infeasible, match="3 samples and 0 group ids"):

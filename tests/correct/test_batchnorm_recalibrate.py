@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import io
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
@@ -195,6 +196,47 @@ def test_a_loader_of_another_stream_than_the_plans_is_refused() -> None:
     recalibrate(model, DataLoader(dataset, batch_sampler=bw.balanced(labels, 4, seed=1).sampler()), plan=balanced)
     recalibrate(model, [STREAM], plan=balanced)
     assert state["batches"] == 10
+
+
+def test_streams_are_told_apart_by_what_they_draw() -> None:
+    dataset, labels = [(row,) for row in STREAM], [0] * 30 + [1] * 10
+    moving = bw.balanced(labels, 4, target=bw.targets.moving("uniform"))
+    sampler = moving.sampler()
+    next(iter(sampler))
+    sampler.retarget([0.7, 0.3])
+    model = nn.BatchNorm1d(3)
+    recalibrate(model, DataLoader(dataset, batch_sampler=sampler), plan=moving)
+    tasks = bw.alternating({"a": bw.balanced(labels, 4), "b": bw.shuffled(40, 4)}, same_dataset=True)
+    recalibrate(model, DataLoader(dataset, batch_sampler=tasks.sampler()), plan=tasks)
+    others = [bw.balanced(np.arange(40) % 4, 4), bw.balanced(labels, 4, target=lambda counts, epoch: [0.5, 0.5]), tasks]
+    for other in others:
+        with pytest.raises(Infeasible, match="the model was trained on <plan"):
+            recalibrate(model, DataLoader(dataset, batch_sampler=other.sampler()), plan=moving)
+
+
+def test_a_state_of_another_model_is_refused() -> None:
+    state = recalibrate(nn.Sequential(nn.BatchNorm1d(3)), [STREAM])
+    with pytest.raises(Infeasible, match=r"BatchNorm layer '0' of 3 channels, this one has one of 2"):
+        recalibrate(nn.Sequential(nn.BatchNorm1d(2)), [STREAM[:, :2]], resume=state)
+    with pytest.raises(Infeasible, match=r"layer '0' of 3 channels, this one has none of that name"):
+        recalibrate(nn.BatchNorm1d(3), [STREAM], resume=state)
+    with pytest.raises(Infeasible, match="the state has no 'batches'"):
+        recalibrate(nn.BatchNorm1d(3), [STREAM], resume={"epoch": 1})
+
+
+def test_values_that_are_not_finite_are_refused_and_change_nothing() -> None:
+    model = nn.Sequential(nn.BatchNorm1d(3))
+    with pytest.raises(Infeasible, match="BatchNorm layer '0' met values that are not finite"):
+        recalibrate(model, [STREAM, STREAM * float("nan")])
+    assert model[0].running_mean.tolist() == [0, 0, 0]
+
+
+def test_batches_that_are_no_tensors_need_a_forward() -> None:
+    with pytest.raises(Infeasible, match=r"a dict, no tensor; say how to run it: forward="):
+        recalibrate(nn.BatchNorm1d(3), [{"input": STREAM}])
+    model = nn.BatchNorm1d(3)
+    recalibrate(model, [{"input": STREAM}], forward=lambda model, batch: model(**batch))
+    assert model.num_batches_tracked == 1
 
 
 def test_no_batch_and_no_layer_are_refused() -> None:

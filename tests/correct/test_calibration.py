@@ -126,6 +126,36 @@ def test_the_plan_gives_the_correction_for_two_logits_and_for_one(shape: tuple[i
     assert found.corrected.recall == expected.recall
 
 
+def test_a_row_of_priors_for_each_domain_takes_the_domains_from_the_batch() -> None:
+    logits, targets = predictions(4, 30, 2)
+    ids = torch.arange(30) % 2
+    adjustment = LogitAdjustment([[0.5, 0.5], [0.2, 0.8]], [[0.9, 0.1], [0.5, 0.5]])
+    batches = [(logits[low : low + 10], targets[low : low + 10], ids[low : low + 10]) for low in (0, 10, 20)]
+    found = evaluate(nn.Identity(), batches, adjustment=adjustment, domains=lambda batch: batch[2])
+    assert found.corrected == measure(adjustment(logits, domains=ids), targets, [0, 1])
+    with pytest.raises(Infeasible, match="have 2 rows of domains"):
+        evaluate(nn.Identity(), batches, adjustment=adjustment)
+
+
+def test_what_cannot_be_measured_is_refused() -> None:
+    logits, targets = predictions(5, 20, 2)
+    plan = bw.balanced([0] * 90 + [1] * 10, 10)
+
+    def refused(batch: object, match: str) -> None:
+        with pytest.raises(Infeasible, match=match):
+            evaluate(nn.Identity(), [batch], plan)
+
+    refused((logits, targets[:7]), r"logits have shape \(20, 2\), targets \(7,\)")
+    refused((logits, nn.functional.one_hot(targets)), r"targets \(20, 2\)")
+    refused((logits.view(2, 10, 2), targets.view(2, 10)), r"shape \(2, 10, 2\)")
+    refused((logits * float("nan"), targets), "the logits of 20 of 20 samples hold NaN")
+    refused((logits, targets + 0.5), "not whole")
+    refused((logits, targets.tolist()), "a list, no tensor")
+    refused({"x": logits}, "a dict, no tensor")
+    as_floats = evaluate(nn.Identity(), [(logits[:, 1] - logits[:, 0], targets.float().unsqueeze(1))], plan)
+    assert as_floats.as_trained.recall == evaluate(nn.Identity(), [(logits, targets)], plan).as_trained.recall
+
+
 def test_nothing_to_measure_is_refused() -> None:
     adjustment = LogitAdjustment([0.5, 0.5], [0.5, 0.5])
     with pytest.raises(Infeasible, match="0 batches"):

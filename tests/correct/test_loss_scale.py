@@ -236,6 +236,11 @@ def test_refusals() -> None:
     with pytest.raises(bw.Infeasible, match="counts has 2 amounts, the plan yields 60 numbers"):
         LossScale(schedule.sampler(), [1, 2])
     sampler = ragged_plan().sampler(rank=0, world_size=2)
+    for loader in (DataLoader(range(60), batch_size=3), DataLoader(range(60), batch_sampler=ragged_plan().sampler())):
+        with pytest.raises(bw.Infeasible, match=r"the loader draws from .*, the loss scale is of <rank 0 of 2"):
+            next(LossScale(sampler).over(loader))
+    with pytest.raises(bw.Infeasible, match="a sampler is needed, this is a FixedPlan"):
+        LossScale(ragged_plan())  # type: ignore[arg-type]
     with pytest.raises(bw.Infeasible, match="step 10 of an epoch of 10 steps"):
         LossScale(sampler).at(10)
     with pytest.raises(bw.Infeasible, match="counts at sample 1 is -1"):

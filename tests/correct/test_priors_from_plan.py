@@ -159,6 +159,10 @@ def test_shares_set_while_training_count_for_as_long_as_they_held(times: int) ->
 
 def test_refusals() -> None:
     plan = bw.balanced(LABELS, batch_size=30)
+    with pytest.raises(bw.Infeasible, match=r"this is a BatchSampler; call LogitAdjustment.from_sampler"):
+        LogitAdjustment.from_plan(plan.sampler())
+    with pytest.raises(bw.Infeasible, match="a plan is needed, this is a list"):
+        LogitAdjustment.from_plan(LABELS)
     with pytest.raises(bw.Infeasible, match="batches is 0"):
         LogitAdjustment.from_plan(plan, batches=0)
     with pytest.raises(bw.Infeasible, match="classes are given for 3 samples, the plan draws from 1000"):

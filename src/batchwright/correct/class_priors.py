@@ -14,7 +14,7 @@ from ..groups import Groups
 if TYPE_CHECKING:
     from ..plans.plan import Plan
 
-__all__ = ["ClassPriors", "class_priors", "who_is_in"]
+__all__ = ["ClassPriors", "checked", "class_priors", "who_is_in"]
 
 Part = Callable[[Any], Hashable]
 
@@ -67,7 +67,7 @@ def class_priors(
         >>> priors.classes, priors.domains, priors.trained.tolist()
         (['cat', 'dog'], ['day', 'night'], [[1.0, 0.0], [0.5, 0.5]])
     """
-    groups = who_is_in(classes, plan)
+    groups = who_is_in(classes, checked(plan))
     sampled = plan.prior_between(0, plan.horizon() if batches is None else batches, groups)
     names = list(groups.names)
     of_class = names if class_of is None else [class_of(name) for name in names]
@@ -101,6 +101,19 @@ def class_priors(
 
     natural = groups.sizes / groups.grouped_count
     return ClassPriors(known, None if domain_of is None else domains, summed(sampled), summed(natural))
+
+
+def checked(plan: Any) -> Plan:
+    """The plan, or a refusal of something else."""
+    from ..plans.plan import Plan
+
+    if isinstance(plan, Plan):
+        return plan
+    from_sampler = "call LogitAdjustment.from_sampler(sampler), or pass sampler.plan"
+    raise Infeasible(
+        f"a plan is needed, this is a {type(plan).__name__}",
+        from_sampler if hasattr(plan, "plan") else "pass what balanced(...) or another of batchwright's functions made",
+    )
 
 
 def who_is_in(classes: Any, plan: Plan) -> Groups:

@@ -77,6 +77,7 @@ def evaluate(
     bins: int = 15,
     forward: Forward = first_field,
     targets: Callable[[Any], Tensor] = second_field,
+    domains: Callable[[Any], Tensor] | None = None,
 ) -> Evaluation:
     """Calibration and accuracy of `model` on `loader`, before and after correcting for what `plan` sampled.
 
@@ -91,11 +92,13 @@ def evaluate(
         bins: of the calibration errors.
         forward: how to run the model on a batch; the default passes its first field.
         targets: where a batch has its classes; the default is its second field.
+        domains: where a batch has its domains, for an adjustment with a row of priors for each.
 
     Raises:
-        Infeasible: the loader has no sample, a class lies outside the plan's, or there is neither plan nor adjustment.
+        Infeasible: the loader has no sample, a class lies outside the plan's, logits and targets do not fit each other,
+            a logit is NaN, or there is neither plan nor adjustment.
     """
-    logits, truth = _predictions(model, loader, forward, targets)
+    logits, truth, of_domain = _predictions(model, loader, forward, targets, domains)
     if adjustment is not None:
         correct = adjustment
     elif plan is not None:
@@ -103,7 +106,7 @@ def evaluate(
     else:
         raise Infeasible("plan and adjustment are both None, one is needed", "pass the plan the model was trained on")
     names = correct.classes
-    adjusted = correct(logits)
+    adjusted = correct(logits, domains=of_domain)
     return Evaluation(measure(logits, truth, names, bins=bins), measure(adjusted, truth, names, bins=bins))
 
 
@@ -111,14 +114,24 @@ def measure(logits: Tensor, targets: Tensor, names: list[Hashable], *, bins: int
     """The metrics of logits (N, C), or of log-odds (N,) or (N, 1), against the classes (N,) they should give.
 
     Raises:
-        Infeasible: no sample, or a class outside 0..C-1.
+        Infeasible: no sample, a class outside 0..C-1, shapes that do not fit, or a NaN among the logits.
     """
+    if logits.dim() > 2 or len(logits) != len(targets) or targets.dim() != 1:
+        raise Infeasible(
+            f"logits have shape {tuple(logits.shape)}, targets {tuple(targets.shape)}",
+            "give logits (N, C), or log-odds (N,) or (N, 1), and classes (N,): see forward= and targets=",
+        )
+    if len(targets) == 0:
+        raise Infeasible("the loader gave 0 samples, at least 1 is needed", "pass a loader that is not empty")
+    unknown = int(logits.isnan().reshape(len(logits), -1).any(-1).sum())
+    if unknown:
+        raise Infeasible(
+            f"the logits of {unknown} of {len(logits)} samples hold NaN", "look at the model and its inputs"
+        )
     if logits.dim() == 1 or logits.shape[-1] == 1:
         log_odds = logits.reshape(-1)
         logits = torch.stack([torch.zeros_like(log_odds), log_odds], -1)
     classes = logits.shape[-1]
-    if len(targets) == 0:
-        raise Infeasible("the loader gave 0 samples, at least 1 is needed", "pass a loader that is not empty")
     if int(targets.min()) < 0 or int(targets.max()) >= classes:
         low, high = int(targets.min()), int(targets.max())
         raise Infeasible(
@@ -139,15 +152,35 @@ def measure(logits: Tensor, targets: Tensor, names: list[Hashable], *, bins: int
 
 
 def _predictions(
-    model: nn.Module, loader: Iterable[Any], forward: Forward, targets: Callable[[Any], Tensor]
-) -> tuple[Tensor, Tensor]:
+    model: nn.Module,
+    loader: Iterable[Any],
+    forward: Forward,
+    targets: Callable[[Any], Tensor],
+    domains: Callable[[Any], Tensor] | None,
+) -> tuple[Tensor, Tensor, Tensor | None]:
     logits: list[Tensor] = []
     truth: list[Tensor] = []
+    of_domain: list[Tensor] = []
     with modes_kept(model), torch.no_grad():
         model.eval()
         for batch in loader:
             logits.append(forward(model, batch))
-            truth.append(targets(batch).to(logits[-1].device).long().reshape(-1))
+            truth.append(_whole(targets(batch)).to(logits[-1].device))
+            if domains is not None:
+                of_domain.append(torch.as_tensor(domains(batch)).to(logits[-1].device))
     if not logits:
         raise Infeasible("the loader gave 0 batches, at least 1 is needed", "pass a loader that is not empty")
-    return torch.cat(logits), torch.cat(truth)
+    return torch.cat(logits), torch.cat(truth), torch.cat(of_domain) if of_domain else None
+
+
+def _whole(targets: Any) -> Tensor:
+    """Targets (N,) or (N, 1) as int64 (N,)."""
+    if not isinstance(targets, Tensor):
+        raise Infeasible(
+            f"the targets of a batch are a {type(targets).__name__}, no tensor",
+            "say where they are: targets=lambda batch: ...",
+        )
+    whole = targets.long()
+    if not torch.equal(whole.to(targets.dtype), targets):
+        raise Infeasible("targets hold numbers that are not whole", "pass classes, 0 to C-1")
+    return whole.squeeze(-1) if whole.dim() == 2 and whole.shape[-1] == 1 else whole

@@ -51,6 +51,11 @@ class LossScale:
     """
 
     def __init__(self, sampler: BatchSampler, counts: Any | Counts | None = None) -> None:
+        if not hasattr(sampler, "accumulate"):
+            raise Infeasible(
+                f"a sampler is needed, this is a {type(sampler).__name__}",
+                "pass what plan.sampler(...) gives your loader",
+            )
         if sampler.accumulate % sampler.fetch:
             raise Infeasible(
                 f"a list of the sampler holds {sampler.fetch} micro-batches, an optimizer step {sampler.accumulate}: no one "
@@ -78,7 +83,16 @@ class LossScale:
         """One `iter` of a loader that draws from the sampler: every batch with its factor, from wherever it goes on.
 
         A `batchwright.Batch` has its factor as `batch.aside.loss_scale` too.
+
+        Raises:
+            Infeasible: the loader draws from another sampler.
         """
+        drawn = getattr(loader, "batch_sampler", self.sampler)
+        if drawn is not self.sampler and type(drawn) in (type(self.sampler), torch.utils.data.BatchSampler):
+            raise Infeasible(
+                f"the loader draws from {drawn!r}, the loss scale is of {self.sampler!r}",
+                "pass a loader with batch_sampler=sampler, the one the loss scale was made with",
+            )
         state = self.sampler.state_dict()
         if state["epoch"] != self.sampler.epoch:  # the epoch before was broken off, the next one begins
             state = self.sampler.state_at(0, epoch=self.sampler.epoch)

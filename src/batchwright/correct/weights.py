@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import Infeasible
-from .class_priors import who_is_in
+from .class_priors import checked, who_is_in
 from .table import text_table
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Weights:
         clip: the largest weight, above 0; None clips nothing.
 
     Raises:
-        Infeasible: `clip` is not above 0.
+        Infeasible: `clip` is not above 0, or `plan` is no plan.
 
     Example:
         >>> import batchwright as bw
@@ -44,7 +44,7 @@ class Weights:
     def __init__(self, plan: Plan, *, clip: float | None = None) -> None:
         if clip is not None and not clip > 0:
             raise Infeasible(f"clip is {clip}, it must be above 0", "pass the largest weight allowed, or None")
-        self.plan = plan
+        self.plan = checked(plan)
         self.clip = clip
 
     def __call__(self, indices: Any, *, epoch: int = 0) -> np.ndarray:
@@ -188,7 +188,8 @@ class Weighted:
         weights: the weights; of a plan whose target does not move.
 
     Raises:
-        Infeasible: the plan's target moves, so that a sample has another weight in another epoch.
+        Infeasible: the plan's target moves, so that a sample has another weight in another epoch, or the dataset has
+            another number of samples.
 
     Example:
         >>> import batchwright as bw
@@ -198,6 +199,12 @@ class Weighted:
     """
 
     def __init__(self, dataset: Any, weights: Weights) -> None:
+        samples = weights.plan.groups.sample_count
+        if hasattr(dataset, "__len__") and len(dataset) != samples:
+            raise Infeasible(
+                f"the dataset has {len(dataset)} samples, the plan of the weights yields {samples} numbers",
+                "pass the dataset that the plan is of",
+            )
         self.dataset = dataset
         self.weights = weights.lasting()
 

@@ -112,13 +112,13 @@ def _positions(model: nn.Module, layers: dict[str, BatchNorm], example: Any, for
     handles = []
 
     def look_as(name: str) -> Any:
-        def look(_layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            found[name] = inputs[0][0, 0].numel()
+        def look(_layer: nn.Module, inputs: tuple[Tensor, ...], keywords: dict[str, Tensor]) -> None:
+            found[name] = (inputs[0] if inputs else keywords["input"])[0, 0].numel()
 
         return look
 
     try:
-        handles = [layer.register_forward_pre_hook(look_as(name)) for name, layer in layers.items()]
+        handles = [layer.register_forward_pre_hook(look_as(name), with_kwargs=True) for name, layer in layers.items()]
         with modes_kept(model), torch.no_grad():
             model.eval()
             forward(model, example)

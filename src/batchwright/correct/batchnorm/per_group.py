@@ -59,7 +59,7 @@ class PerGroup(nn.Module):
         """Run the model on `inputs`, whose samples are of `groups`, an integer tensor (N,) of group ids.
 
         Raises:
-            Infeasible: an id is outside 0..G-1.
+            Infeasible: an id is outside 0..G-1, or they are no whole numbers.
         """
         self.routing.open(groups)
         try:
@@ -77,6 +77,12 @@ class _Routing:
         self.samples: list[int] = []
 
     def open(self, ids: Tensor) -> None:
+        ids = torch.as_tensor(ids)
+        if ids.dim() != 1 or ids.is_floating_point() or ids.dtype is torch.bool:
+            raise Infeasible(
+                f"groups has shape {tuple(ids.shape)} and dtype {str(ids.dtype).removeprefix('torch.')}",
+                "pass one whole id a sample",
+            )
         low, high = (int(ids.min()), int(ids.max())) if len(ids) else (0, 0)
         if low < 0 or high >= len(self.names):
             raise Infeasible(

@@ -24,8 +24,17 @@ Forward = Callable[[nn.Module, Any], Any]
 
 
 def first_field(model: nn.Module, batch: Any) -> Any:
-    """Run `model` on the batch, or on its first field if a tuple or list, moved to the model's device."""
-    inputs = batch[0] if isinstance(batch, (tuple, list)) else batch
+    """Run `model` on the batch, or on its first field if a tuple or list, moved to the model's device.
+
+    Raises:
+        Infeasible: that is no tensor.
+    """
+    inputs = batch[0] if isinstance(batch, (tuple, list)) and len(batch) else batch
+    if not isinstance(inputs, Tensor):
+        raise Infeasible(
+            f"what would go into the model is a {type(inputs).__name__}, no tensor",
+            "say how to run it: forward=lambda model, batch: model(**batch)",
+        )
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     return model(inputs.to(device))
 
@@ -37,6 +46,11 @@ class Population:
         self.batches = 0
         self.moments: dict[str, Moments] = {}
         if state:
+            missing = {"batches", "layers"} - set(state)
+            if missing:
+                raise Infeasible(
+                    f"the state has no {min(missing)!r}", "pass what an earlier call of recalibrate returned"
+                )
             self.batches = state["batches"]
             self.moments = {name: Moments(*tensors) for name, tensors in state["layers"].items()}
 
@@ -45,6 +59,17 @@ class Population:
         double = Moments(*(tensor.cpu().double() for tensor in moments.tensors))
         before = self.moments.get(name)
         self.moments[name] = double if before is None else before.merged(double)
+
+    def check(self, layers: dict[str, BatchNorm]) -> None:
+        """Refuse layers that are not those of the population."""
+        for name, moments in self.moments.items():
+            width, given = moments.mean.shape[-1], layers[name].num_features if name in layers else None
+            if width != given:
+                has = "none of that name" if given is None else f"one of {given}"
+                raise Infeasible(
+                    f"the state is of a model with a BatchNorm layer {name!r} of {width} channels, this one has {has}",
+                    "resume with the state of this model",
+                )
 
     def state(self) -> dict[str, Any]:
         """`batches` and, by layer, [count, mean, squares]: plain tensors that `Population` takes back."""
@@ -79,9 +104,11 @@ def observe(
     raised.
 
     Raises:
-        Infeasible: no layer keeps running statistics, or `loader` has no batch.
+        Infeasible: no layer keeps running statistics, `loader` has no batch, a layer met a value that is not finite, or
+            `population` is of another model.
     """
     layers = tracking_layers(model)
+    population.check(layers)
     before = population.batches
 
     with _buffers_kept(layers), modes_kept(model), _hooks(layers, population), torch.no_grad():
@@ -95,6 +122,11 @@ def observe(
     seen = population.batches - before
     if seen == 0:
         raise Infeasible("the loader gave 0 batches, at least 1 is needed", "pass a loader that is not exhausted")
+    for name, moments in population.moments.items():
+        if not all(tensor.isfinite().all() for tensor in moments.tensors):
+            raise Infeasible(
+                f"BatchNorm layer {name!r} met values that are not finite", "look at the inputs and the model before it"
+            )
     if batches is not None and seen < batches:
         _warn(f"the loader gave {seen} batches, {batches} were asked for: the estimate is of the fewer")
     return population
@@ -104,15 +136,15 @@ def observe(
 def _hooks(layers: dict[str, BatchNorm], population: Population) -> Iterator[None]:
     names = {layer: name for name, layer in layers.items()}
 
-    def look(layer: BatchNorm, inputs: tuple[Tensor, ...]) -> None:
-        values = inputs[0].detach()
+    def look(layer: BatchNorm, inputs: tuple[Tensor, ...], keywords: dict[str, Tensor]) -> None:
+        values = (inputs[0] if inputs else keywords["input"]).detach()
         values = values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
         if isinstance(layer, GroupBatchNorm):
             population.add(names[layer], layer.group_moments(values))
         else:
             population.add(names[layer], Moments.of(values))
 
-    handles = [layer.register_forward_pre_hook(look) for layer in layers.values()]
+    handles = [layer.register_forward_pre_hook(look, with_kwargs=True) for layer in layers.values()]
     try:
         yield
     finally:

@@ -53,7 +53,8 @@ def recalibrate(
         stream: `"natural"` says that `loader` is not the stream trained on but the natural one, and is warned
         of.
         plan: what the model was trained on; a `DataLoader` that does not draw from it, or from one of the same shares,
-            is then refused as the sampled stream.
+            is then refused as the sampled stream. Where shares moved, go on with the sampler that trained: one that is
+            new begins with the first shares.
         resume: what an earlier call returned, to go on from: the two together equal one call over both parts.
         forward: how to run the model on a batch; the default passes its first field.
         process_group: ranks whose streams are to be pooled, so that all get the same statistics; None means
@@ -64,7 +65,8 @@ def recalibrate(
         The state to resume from: the batches seen and, by layer, count, mean and sum of squares per channel.
 
     Raises:
-        Infeasible: no layer keeps running statistics, `loader` has no batch, or it does not draw as `plan` does.
+        Infeasible: no layer keeps running statistics, `loader` has no batch or does not draw as `plan` does, a layer
+            meets a value that is not finite, or `resume` is of another model.
 
     Example:
         >>> model = nn.Sequential(nn.BatchNorm1d(1), nn.Linear(1, 2))
@@ -111,7 +113,7 @@ def _check_stream(loader: Iterable[Any], plan: Plan) -> None:
     if not hasattr(loader, "batch_sampler"):  # not a DataLoader: nothing says what it draws
         return
     drawn: Plan | None = getattr(loader.batch_sampler, "plan", None)
-    if drawn is plan or (drawn is not None and np.allclose(drawn.sampled_prior, plan.sampled_prior)):
+    if drawn is not None and _draw_alike(drawn, plan):
         return
     raise Infeasible(
         f"the loader draws from {drawn!r}, the model was trained on {plan!r}"
@@ -119,3 +121,11 @@ def _check_stream(loader: Iterable[Any], plan: Plan) -> None:
         else f"the loader draws from no plan, the model was trained on {plan!r}",
         "pass a loader with batch_sampler=plan.sampler(), or stream='natural' and accept what it costs",
     )
+
+
+def _draw_alike(one: Plan, other: Plan) -> bool:
+    if one.fingerprint == other.fingerprint:  # shares that were set while it ran are not in it
+        return True
+    if one.groups.digest != other.groups.digest or one.settles_after is None or other.settles_after is None:
+        return False
+    return np.allclose(one.sampled_prior, other.sampled_prior)
