@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -79,10 +80,19 @@ def test_model_takes_it_as_keywords_and_never_sees_the_side_channel():
     assert batch.aside.columns["split"] == ["train", "train"]
     assert batch[-1]["name"] == "sample 5"
     assert batch[1]["split"] == "train"
-    with pytest.raises(IndexError):
-        batch[2]
-    with pytest.raises(KeyError):
+    assert batch[np.int64(1)]["name"] == batch[torch.tensor(-1)]["name"] == "sample 5"
+    for number in (2, -3):
+        with pytest.raises(IndexError, match=f"sample {number} of a batch of 2"):
+            batch[number]
+        with pytest.raises(IndexError):
+            batch.select([number])
+    with pytest.raises(KeyError, match="'split' is none of the batch's keys ids, "):
         batch["split"]
+    for wrong in (slice(0, 2), None, 1.5):
+        with pytest.raises(bw.Infeasible):
+            batch[wrong]
+    with pytest.raises(bw.Infeasible, match="0 samples are selected"):
+        batch.select([])
 
 
 def test_side_channel_knows_ids_groups_repeats_positions_and_scale():
@@ -257,8 +267,25 @@ def test_restore_refuses_what_lost_samples():
     batch = COLLATE([sample(0), sample(1)])
     with pytest.raises(bw.Infeasible, match="left out or repeated"):
         batch.select([0]).select([0, 0]).restore()
-    with pytest.raises(bw.Infeasible, match="has no lengths"):
+    with pytest.raises(bw.Infeasible, match="has no lengths; sort by one of the ragged fields: ids, edges, frames"):
         batch.sorted_by("image")
+    with pytest.raises(bw.Infeasible, match="'nope' is no field of this batch"):
+        batch.sorted_by("nope")
+
+
+def test_looking_for_a_key_computes_nothing():
+    batch = COLLATE([sample(0), sample(1)])
+    assert "attention_mask" in batch
+    assert "split" not in batch
+    assert batch.get("labels") is None
+    assert batch.fields["ids"]._known.keys() == {"padded"}
+
+
+@pytest.mark.parametrize("one", [int, np.int64, torch.tensor, str])
+def test_repeats_are_found_by_ids_of_any_kind(one):
+    collate = bw.Collate(sample_id=bw.aside())
+    batch = collate([{"sample_id": one(n), "x": 1.0} for n in (3, 7, 3)])
+    assert batch.aside.repeats.tolist() == [False, False, True]
 
 
 def test_descriptions_show_shapes():

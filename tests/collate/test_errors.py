@@ -130,10 +130,82 @@ def test_empty_batches_and_samples_are_refused():
     assert "is a Tensor, which has no fields" in refused(bw.Collate(), torch.ones(3))
 
 
+def test_no_value_in_some_samples_shows_the_lines_to_add():
+    samples = [{"x": torch.ones(2)}, {"x": None}]
+    assert refused(bw.Collate(), *samples).endswith(
+        "'x' of sample 1 of the batch is None (no value), not a tensor, an array or a "
+        "list of numbers; declare it: x = bw.media() or bw.opaque()."
+    )
+    assert bw.Collate(x=bw.media())(samples).unbatch()[1] == {"x": None}
+
+
 @pytest.mark.parametrize("value", [None, object(), np.array(["a", "b"])])
 def test_what_default_collate_refuses_shows_the_line_to_add(value):
     assert refused(bw.Collate(), {"x": value}).endswith("declare it: x = bw.opaque().")
     assert bw.Collate(x=bw.opaque())([{"x": value}])["x"] == [value]
+
+
+@pytest.mark.parametrize("values", [(np.float32(1), np.int64(2)), (np.float32(1), 2.5), (torch.ones(()), 1.0)])
+def test_numbers_of_other_dtypes_are_refused_and_never_cast(values):
+    for collate in (bw.Collate(), bw.Collate(x=bw.scalar())):
+        message = refused(collate, *({"x": value} for value in values))
+        assert "sample 1 of the batch has shape ()" in message
+        assert "one dtype" in message
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        (None, (1, 2**70)),
+        (None, ([1], [2**70])),
+        (bw.scalar(), (1, 2**70)),
+        (bw.ragged(), ([1], [2**70])),
+        (bw.ragged(), ([[1]], [[1], [2, 3]])),
+    ],
+)
+def test_numbers_and_lists_that_make_no_tensor_are_refused(field, values):
+    message = refused(bw.Collate({"x": field} if field else {}), *({"x": value} for value in values))
+    assert "of sample 1 of the batch is a" in message
+    assert "makes no tensor" in message
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int16])
+def test_index_that_would_overflow_its_dtype_is_refused_and_the_last_that_fits_is_not(dtype):
+    most = torch.iinfo(dtype).max
+    collate = bw.Collate(verts=bw.ragged(), faces=bw.ragged(shift_by="verts"))
+    first = {"verts": torch.ones(most), "faces": torch.tensor([0], dtype=dtype)}
+    for count, fits in ((1, True), (2, False)):
+        samples = [first, {"verts": torch.ones(count), "faces": torch.tensor([count - 1], dtype=dtype)}]
+        if fits:
+            assert collate(samples)["faces"].tolist() == [0, most]
+        else:
+            assert f"largest index is {most}, and the batch has {most + count} of 'verts'" in refused(collate, *samples)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "line"),
+    [
+        (torch.eye(2).to_sparse(), "bw.block_diagonal()"),
+        (torch.nested.as_nested_tensor([torch.ones(2), torch.ones(3)], layout=torch.jagged), "bw.opaque()"),
+    ],
+)
+@pytest.mark.parametrize("field", [None, bw.stack(), bw.ragged(), bw.ragged(pad=0.0)])
+def test_tensors_that_are_not_dense_show_the_line_to_add(tensor, line, field):
+    message = refused(bw.Collate({"x": field} if field else {}), {"x": tensor}, {"x": tensor})
+    assert message.endswith(f"declare it: x = {line}.")
+
+
+@pytest.mark.parametrize("field", [bw.stack(), bw.ragged(), bw.ragged(pad=0.0)])
+def test_tensors_of_several_devices_are_refused(field):
+    message = refused(bw.Collate(x=field), {"x": torch.ones(2)}, {"x": torch.ones(2, device="meta")})
+    assert "sample 1 of the batch has shape (2,) and dtype float32 on meta" in message
+
+
+@pytest.mark.parametrize("samples", [3, {"x": 1}, iter([{"x": 1}]), torch.ones(3)])
+def test_what_is_no_list_of_samples_is_refused(samples):
+    for collate in (bw.Collate(), bw.Collate(x=bw.ragged()).packs()):
+        with pytest.raises(bw.Infeasible, match=r"not of a list of .*; let the DataLoader make batches"):
+            collate(samples)
 
 
 @pytest.mark.parametrize("values", [([1, 2.0],), ([1, "a"],), ([1], [2.0]), ([[1], [2.5]],)])
@@ -161,6 +233,21 @@ def test_declarations_validate_themselves():
         lambda: bw.Collate(x=3),
         lambda: bw.Collate(x=bw.ragged(also={"m": "mask"}), y=bw.ragged(also={"m": "mask"})),
         lambda: bw.Collate(inner={"x": bw.aside()}),
+        lambda: bw.Collate({"x": bw.stack()}, x=bw.ragged()),
+        lambda: bw.Collate(x=bw.ragged(also={"m": "masks"})),
+        lambda: bw.Collate(x=bw.resized(also={"m": "lengths"})),
+        lambda: bw.Collate(x=bw.media(also={"m": "sizes"})),
+        lambda: bw.ragged(pad="0"),
+        lambda: bw.ragged(dim=1.5),
+        lambda: bw.ragged(menu=[2.5]),
+        lambda: bw.resized(224),
+        lambda: bw.resized("big"),
+        lambda: bw.resized(None),
+        lambda: bw.resized((2.5, 3)),
+        lambda: bw.Layout([2.5, 1]),
+        lambda: bw.Layout([-1, 1]),
+        lambda: bw.Ragged.from_list([[1, 2], [3]]),
+        lambda: bw.Collate(x=bw.ragged()).packs(seams=["x"]),
     ):
         with pytest.raises(bw.Infeasible):
             wrong()

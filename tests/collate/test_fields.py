@@ -18,6 +18,15 @@ from torch.utils.data._utils.collate import default_collate_fn_map
 import batchwright as bw
 
 
+@dataclasses.dataclass(frozen=True)
+class Computed:
+    ids: Tensor
+    count: int = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "count", len(self.ids))
+
+
 class Pair(NamedTuple):
     left: Tensor
     right: int
@@ -66,6 +75,24 @@ def test_undeclared_fields_follow_default_collate():
         assert equal(batch[name], expected[name]), name
 
 
+def test_numbers_come_back_as_what_they_were():
+    samples = [{"python": n, "numpy": np.float32(n), "tensor": torch.tensor(n, dtype=torch.int16)} for n in range(3)]
+    for fields in ({}, dict.fromkeys(samples[0], bw.scalar())):
+        batch = bw.Collate(fields)(samples)
+        assert [batch[name].dtype for name in batch] == [torch.int64, torch.float32, torch.int16]
+        back = batch.unbatch()[2]
+        assert (type(back["python"]), back["python"]) == (int, 2)
+        assert equal(back["numpy"], torch.tensor(2.0))
+        assert equal(back["tensor"], torch.tensor(2, dtype=torch.int16))
+
+
+def test_counts_of_any_kind_of_whole_number_shift():
+    for one in (int, np.int64, torch.tensor):
+        collate = bw.Collate(edges=bw.ragged(dim=1, shift_by="count"))
+        batch = collate([{"count": one(3), "edges": torch.tensor([[0], [2]])}] * 2)
+        assert batch["edges"].tolist() == [[0, 3], [2, 5]]
+
+
 def test_extension_table_of_default_collate_is_followed():
     class Point:
         def __init__(self, x: int) -> None:
@@ -110,6 +137,8 @@ def test_tuples_named_tuples_and_dataclasses_are_samples():
     assert equal(batch.unbatch(), pairs)
     records = [Record(torch.arange(n), pairs[0]) for n in (1, 2)]
     assert equal(bw.Collate(ids=bw.ragged())(records).unbatch(), records)
+    computed = [Computed(torch.arange(n)) for n in (3, 1)]
+    assert equal(bw.Collate(ids=bw.ragged())(computed).unbatch(), computed)
 
 
 @settings(deadline=None)

@@ -33,6 +33,11 @@ def measured(pieces: Sequence[Tensor], dim: int | tuple[int, ...]) -> tuple[tupl
     """The ragged dimensions of tensors that are alike in all else, and one layout for each."""
     if not pieces:
         raise Infeasible("there are 0 pieces, the least is 1", "pass at least one tensor")
+    odd = next((piece for piece in pieces if not isinstance(piece, Tensor)), None)
+    if odd is not None:
+        raise Infeasible(
+            f"a piece is a {type(odd).__name__}", "pass tensors, or let bw.Collate take what the dataset has"
+        )
     first = pieces[0]
     dims = normal_dims(dim, first.ndim)
     for piece in pieces:

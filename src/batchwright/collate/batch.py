@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import Infeasible
+from ..errors import Infeasible, whole
 from .representations import Ragged
 from .structure import Structure, Tree
 from .values import Extension, Fill, Stacked, Transfer, Value
@@ -104,11 +104,11 @@ class Batch(Mapping[str, Any]):
 
     def __getitem__(self, key: str | int) -> Any:
         """A field as the model sees it, by name; or a sample, by number."""
-        if isinstance(key, int):
-            return self._sample(key)
+        if not isinstance(key, str):
+            return self._root.sample(self._places([key])[0])
         if key not in self._shown:
             if key not in self._names:
-                raise KeyError(key)
+                raise KeyError(f"{key!r} is none of the batch's keys {', '.join(self._names)}")
             self._shown[key] = self._show(key)
         return self._shown[key]
 
@@ -117,6 +117,9 @@ class Batch(Mapping[str, Any]):
             field, what = self._also[name]
             return self.fields[field].also(what)
         return self._root.children[name].model
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._names
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -156,10 +159,19 @@ class Batch(Mapping[str, Any]):
         """The same batch with another loss scale in its side channel."""
         return self._with(self._root, loss_scale=loss_scale)
 
-    def _sample(self, number: int) -> Any:
-        if not -self.sample_count <= number < self.sample_count:
-            raise IndexError(f"sample {number} of a batch of {self.sample_count}")
-        return self._root.sample(number % self.sample_count)
+    def _places(self, numbers: Sequence[Any]) -> list[int]:
+        """Samples' numbers counted from the front; IndexError if there is no such sample."""
+        count, places = self.sample_count, []
+        for given in numbers:
+            if isinstance(given, slice):
+                raise Infeasible(
+                    f"{given} is no sample's number", f"batch.select(range({count})[start:stop]) gives a batch of some"
+                )
+            number = whole(given, "a sample's number")
+            if not -count <= number < count:
+                raise IndexError(f"sample {number} of a batch of {count}")
+            places.append(number % count)
+        return places
 
     def unbatch(self) -> list[Any]:
         """The samples, in the order of the batch, of the type that they had, index fields counted from 0 again."""
@@ -169,16 +181,21 @@ class Batch(Mapping[str, Any]):
 
     def sorted_by(self, name: str, *, descending: bool = True) -> Batch:
         """The samples by their length in the ragged field `name` (equal lengths keep their order); see `restore`."""
-        value = self.fields[name]
+        value = self.fields.get(name)
         if not isinstance(value, Ragged):
+            kind = "no field of this batch" if value is None else f"{type(value).__name__}, which has no lengths"
+            ragged = [other for other, field in self.fields.items() if isinstance(field, Ragged)]
             raise Infeasible(
-                f"field {name!r} is {type(value).__name__}, which has no lengths", "sort by a ragged field"
+                f"field {name!r} is {kind}", f"sort by one of the ragged fields: {', '.join(ragged) or 'none'}"
             )
         counts = value.layout.counts
         return self.select(sorted(range(len(counts)), key=lambda n: -counts[n] if descending else counts[n]))
 
     def select(self, numbers: Sequence[int]) -> Batch:
-        """The samples `numbers`, in that order."""
+        """The samples `numbers`, at least one, in that order; some may be left out or repeated."""
+        if not len(numbers):
+            raise Infeasible("0 samples are selected", "select one or more")
+        numbers = self._places(numbers)
         before = self._order or tuple(range(self.sample_count))
         labels = {name: label.select(numbers) for name, label in self._labels.items()}
         return self._with(self._root.select(numbers), labels=labels, order=tuple(before[n] for n in numbers))

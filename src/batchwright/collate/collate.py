@@ -49,12 +49,21 @@ class Collate:
     """
 
     def __init__(self, fields: Mapping[str, Any] | Sequence[Any] | None = None, /, **named: Any) -> None:
-        self.fields = {**by_name(fields or {}), **named}
+        declared = by_name(fields or {})
+        twice = [name for name in named if name in declared]
+        if twice:
+            raise Infeasible(f"field {twice[0]!r} is declared twice", "declare it once, in the mapping or by keyword")
+        self.fields = declared | named
         self._leaves = dict(_declared(self.fields, ""))
         self.also: dict[str, tuple[str, str]] = {}
         for name, field in self._leaves.items():
             self._check(name, field)
             for key, what in field.also:
+                if what not in field.offers:
+                    raise Infeasible(
+                        f"field {name!r} has no {what!r} to show as {key!r}",
+                        f"ask for one of {', '.join(field.offers)}",
+                    )
                 if key in self.also or key in self.fields:
                     raise Infeasible(f"the batch would have two keys {key!r}", f"rename it in `also` of {name!r}")
                 self.also[key] = (name, what)
@@ -81,6 +90,11 @@ class Collate:
 
     def gathered(self, samples: Sequence[Any]) -> tuple[Tree, dict[str, Value], Callable[[int], str]]:
         """The collated fields, the labels that came beside the samples, and what to call sample i in a message."""
+        if not isinstance(samples, (list, tuple)):
+            raise Infeasible(
+                f"collating was asked of a {type(samples).__name__}, not of a list of samples",
+                "let the DataLoader make batches: pass batch_size=... or batch_sampler=...",
+            )
         if not len(samples):
             raise Infeasible("there are 0 samples in the batch", "leave empty batches out of the batch sampler")
         samples, labels = Identity.separated(samples, self.known)

@@ -75,7 +75,7 @@ class Column:
         try:
             for value in self.values:
                 joined.fromlist(value)
-        except TypeError:  # something else further on in a list, which `tensors` will name
+        except (TypeError, OverflowError):  # something else further on in a list, which `tensors` will name
             return None
         return torch.frombuffer(joined, dtype=dtype), [len(value) for value in self.values]
 
@@ -83,7 +83,10 @@ class Column:
         """The values as one vector of Python's numbers: bool, int64, float64 or complex128."""
         width = _WIDTHS.get(shared(list(map(type, self.values))))
         if width is not None:
-            return torch.from_numpy(np.fromiter(self.values, width, len(self.values)))
+            try:
+                return torch.from_numpy(np.fromiter(self.values, width, len(self.values)))
+            except OverflowError:
+                pass  # which `tensors` will name
         tensors = self.tensors()
         odd = next((number for number, tensor in enumerate(tensors) if tensor.ndim), None)
         if odd is not None:
@@ -92,6 +95,18 @@ class Column:
                 f"declare it: {self.name} = bw.stack() or bw.ragged()",
             )
         return torch.stack(tensors)
+
+    def refuse_unlike(self, tensors: Sequence[Tensor]) -> None:
+        """Refuse tensors that no dense field can be made of: sparse or nested ones, and those of several devices."""
+        for number, tensor in enumerate(tensors):
+            if tensor.layout is not torch.strided:
+                way_out = "bw.block_diagonal()" if tensor.layout is torch.sparse_coo else "bw.opaque()"
+                raise Infeasible(
+                    f"field {self.name!r} of {self.called(number)} has {_described(tensor)}, and a dense one is needed",
+                    f"declare it: {self.name} = {way_out}",
+                )
+            if tensor.device != tensors[0].device:
+                raise self.mismatch(tensors, number, "one device", "leave samples on the CPU and call batch.to(device)")
 
     def mismatch(self, tensors: Sequence[Tensor], odd: int, wanted: str, way_out: str) -> Infeasible:
         """The refusal of sample number `odd`, beside the first sample that it disagrees with."""
@@ -109,14 +124,22 @@ class Column:
             return torch.from_numpy(plain)
         if isinstance(value, np.generic) and value.dtype.kind in "biufc":
             return torch.as_tensor(value)
-        if type(value) in _DTYPES:
-            return torch.tensor(value, dtype=_DTYPES[type(value)])
-        if isinstance(value, (list, tuple)):
-            return self._listed(number, value)
+        try:
+            if type(value) in _DTYPES:
+                return torch.tensor(value, dtype=_DTYPES[type(value)])
+            if isinstance(value, (list, tuple)):
+                return self._listed(number, value)
+        except Infeasible:
+            raise
+        except (OverflowError, RuntimeError, ValueError) as error:  # numbers past 64 bits, lists of unequal lists
+            raise Infeasible(
+                f"field {self.name!r} of {self.called(number)} is a {type(value).__name__} that makes no tensor ({error})",
+                f"make it one in the dataset, or declare it: {self.name} = bw.opaque()",
+            ) from None
+        kind = "None (no value)" if value is None else f"a {type(value).__name__}"
         raise Infeasible(
-            f"field {self.name!r} of {self.called(number)} is a {type(value).__name__}, not a tensor, an array or a "
-            "list of numbers",
-            f"declare it: {self.name} = bw.opaque()",
+            f"field {self.name!r} of {self.called(number)} is {kind}, not a tensor, an array or a list of numbers",
+            f"declare it: {self.name} = {'bw.media() or ' if value is None else ''}bw.opaque()",
         )
 
     def _listed(self, number: int, value: Sequence[Any]) -> Tensor:
@@ -145,4 +168,7 @@ def shared(traits: Sequence[Any]) -> Any:
 
 
 def _described(tensor: Tensor) -> str:
-    return f"shape {tuple(tensor.shape)} and dtype {str(tensor.dtype).removeprefix('torch.')}"
+    described = f"shape {tuple(tensor.shape)} and dtype {str(tensor.dtype).removeprefix('torch.')}"
+    if tensor.layout is not torch.strided:
+        described += f" and layout {str(tensor.layout).removeprefix('torch.')}"
+    return described if tensor.is_cpu else f"{described} on {tensor.device}"

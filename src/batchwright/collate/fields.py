@@ -7,18 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 from typing_extensions import override
 
-from ..errors import Infeasible
+from ..errors import Infeasible, whole
 from . import memory
 from .axes import normal_dims
 from .column import Column, shared
 from .layout import Layout
 from .memory import settle
 from .padding import Padding, Side
-from .representations import Form, Ragged
+from .representations import DESCRIPTIONS, Form, Ragged
 from .values import Opaque, Scalars, Stacked, Value
 
 __all__ = ["Aside", "Context", "Field", "OpaqueField", "RaggedField", "ScalarField", "StackField"]
@@ -58,6 +59,11 @@ class Field(ABC):
     """Further keys of the batch, and what of this field each holds."""
 
     @property
+    def offers(self) -> tuple[str, ...]:
+        """What `also` may ask for."""
+        return ()
+
+    @property
     def after(self) -> tuple[str, ...]:
         """The fields that must be collated before this one."""
         return ()
@@ -74,13 +80,13 @@ class StackField(Field):
     @override
     def gather(self, column: Column, context: Context) -> Stacked:
         tensors = column.tensors()
-        try:
-            return Stacked(memory.stack(tensors))
-        except RuntimeError:
-            sizes = column.sizes(tensors)
-            dims = [dim for dim, lengths in enumerate(sizes) if shared(lengths) is None]
-            if not dims:
-                raise
+        if tensors[0].layout is torch.strided:
+            try:
+                return Stacked(memory.stack(tensors))
+            except RuntimeError:
+                pass  # it is told below in words of samples and fields
+        column.refuse_unlike(tensors)
+        dims = [dim for dim, lengths in enumerate(column.sizes(tensors)) if shared(lengths) is None]
         named = "" if dims == [0] else f"dim={dims[0]}" if len(dims) == 1 else f"dim={tuple(dims)}"
         odd = next(number for number, tensor in enumerate(tensors) if tensor.shape != tensors[0].shape)
         way_out = f"declare it: {column.name.rpartition('.')[2]} = bw.ragged({named})"
@@ -92,8 +98,12 @@ class ScalarField(Field):
     """See `scalar`."""
 
     @override
-    def gather(self, column: Column, context: Context) -> Scalars:
-        return Scalars(settle(column.numbers()))
+    def gather(self, column: Column, context: Context) -> Value:
+        numbers = settle(column.numbers())
+        return Scalars(numbers) if isinstance(column.values[0], (bool, int, float, complex)) else Stacked(numbers)
+
+
+_SCALAR = ScalarField()
 
 
 @dataclass(frozen=True)
@@ -111,9 +121,13 @@ class Aside(Field):
 
     @override
     def gather(self, column: Column, context: Context) -> Value:
-        if all(isinstance(value, (bool, int, float)) for value in column.values):
-            return Scalars(settle(column.numbers()))
+        if all(isinstance(value, (bool, int, float, np.number)) or _is_number(value) for value in column.values):
+            return _SCALAR.gather(column, context)
         return Opaque(list(column.values))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (Tensor, np.ndarray)) and not value.ndim
 
 
 @dataclass(frozen=True)
@@ -125,12 +139,19 @@ class RaggedField(Field):
     padding: Padding
     shift_by: tuple[str, ...] = ()
     also: tuple[tuple[str, str], ...] = ()
+    pads: bool = True
+    """Whether a pad value was given."""
 
     def __post_init__(self) -> None:
         if self.form not in get_args(Form):
             raise Infeasible(f"form is {self.form!r}", f"pass one of {', '.join(map(repr, get_args(Form)))}")
         if self.shift_by and not isinstance(self.dim, int):
             raise Infeasible(f"an index field is ragged along one dimension, dim is {self.dim}", "pass dim=0 or dim=-1")
+
+    @property
+    @override
+    def offers(self) -> tuple[str, ...]:
+        return DESCRIPTIONS
 
     @property
     @override
@@ -147,15 +168,21 @@ class RaggedField(Field):
         else:
             held, source, dims, axes = "local", settle(flat[0]), (0,), (context.layout(tuple(flat[1])),)
         gathered = Ragged(held, source, axes=axes, dims=dims, form=self.form, padding=self.padding, shift=shift)
-        if shift:
-            _points_inside(column, gathered, shift, self.shift_by)
-        return gathered.settle()
+        try:
+            if shift:
+                _points_inside(column, gathered, shift, self.shift_by)
+            return gathered.settle()
+        except (RuntimeError, TypeError):
+            column.refuse_unlike(column.tensors())
+            raise
 
     def _pieces(
         self, column: Column, context: Context
     ) -> tuple[tuple[Tensor, ...], tuple[int, ...], tuple[Layout, ...]]:
         """The samples' tensors, alike but for their lengths; the dimensions that those are along; and the lengths."""
         tensors = column.tensors()
+        if tensors[0].layout is not torch.strided:
+            column.refuse_unlike(tensors)
         sizes = column.sizes(tensors)
         if not sizes:
             raise Infeasible(
@@ -179,7 +206,7 @@ def _rows(column: Column, target: str, context: Context) -> Layout:
     value = context.beside(column.name, target)
     if isinstance(value, Ragged):
         return value.axes[0]
-    if isinstance(value, Scalars) and value.tensor.dtype is torch.int64:
+    if isinstance(value, (Scalars, Stacked)) and value.tensor.dtype is torch.int64 and value.tensor.ndim == 1:
         return context.layout(tuple(value.tensor.tolist()))
     raise Infeasible(
         f"field {column.name!r} is shifted by {target!r}, which is a {type(value).__name__} field",
@@ -189,12 +216,17 @@ def _rows(column: Column, target: str, context: Context) -> Layout:
 
 def _points_inside(column: Column, indices: Ragged, shift: tuple[Layout, ...], targets: tuple[str, ...]) -> None:
     """Refuse indices outside their own sample; read on the packed form, which collating makes anyway."""
+    dtype = indices.dtype
+    if dtype.is_floating_point or dtype.is_complex or dtype is torch.bool:
+        raise Infeasible(f"field {column.name!r} holds {dtype}, an index holds integers", "convert it in the dataset")
+    for target, name in zip(shift, targets, strict=True):
+        if target.total - 1 > torch.iinfo(dtype).max:
+            raise Infeasible(
+                f"field {column.name!r} holds {dtype}, whose largest index is {torch.iinfo(dtype).max}, and the batch has "
+                f"{target.total} of {name!r}",
+                "convert it to a wider integer in the dataset",
+            )
     packed = indices.packed
-    if packed.is_floating_point() or packed.is_complex() or packed.dtype is torch.bool:
-        raise Infeasible(
-            f"field {column.name!r} holds {packed.dtype}, an index holds integers",
-            "convert it in the dataset",
-        )
     if not indices.layout.total:
         return
     if len(shift) > 1 and (indices.dims[0] != 1 or packed.shape[0] != len(shift)):
@@ -278,21 +310,26 @@ def ragged(
                 [ True, False, False]])
     """
     return RaggedField(
-        dim=dim if isinstance(dim, int) else tuple(dim),
+        dim=_whole_numbers(dim, "dim"),
         form=form or ("packed" if pad is None else "padded"),
         padding=Padding(
             value=0 if pad is None else pad,
             side=side,
             multiple=multiple,
-            menu=tuple(entry if isinstance(entry, int) else tuple(entry) for entry in menu),  # type: ignore[arg-type]
+            menu=tuple(_whole_numbers(entry, "a length of menu") for entry in menu),  # type: ignore[arg-type]
         ),
         shift_by=(shift_by,) if isinstance(shift_by, str) else tuple(shift_by),
         also=tuple((also or {}).items()),
+        pads=pad is not None,
     )
 
 
+def _whole_numbers(value: Any, called: str) -> int | tuple[int, ...]:
+    return tuple(whole(each, called) for each in value) if isinstance(value, Sequence) else whole(value, called)
+
+
 def scalar() -> ScalarField:
-    """One number a sample, as one vector: bool, int64, float64 or complex128, as Python's numbers are.
+    """One number a sample, as one vector: of Python's numbers bool, int64, float64 or complex128, of others their dtype.
 
     Example:
         >>> import batchwright as bw

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..errors import Infeasible
+from ..errors import Infeasible, whole
 
 __all__ = ["Layout"]
 
@@ -42,9 +42,12 @@ class Layout:
     def __init__(self, counts: Iterable[int], device: torch.device | str = _CPU) -> None:
         self.counts = tuple(counts)
         self.device = device if isinstance(device, torch.device) else torch.device(device)
+        self.total = sum(self.counts)
+        if type(self.total) is not int:  # numbers of numpy or torch among them
+            self.counts = tuple([whole(count, "a length") for count in self.counts])
+            self.total = sum(self.counts)
         self.max_length = max(self.counts, default=0)
         self.min_length = min(self.counts, default=0)
-        self.total = sum(self.counts)
         if self.min_length < 0:
             raise Infeasible(f"a length is {self.min_length}, the least is 0", "pass lengths of 0 or more")
 

@@ -19,6 +19,9 @@ from .values import Fill, Transfer, Value
 __all__ = ["Media", "MediaField", "media"]
 
 
+_COUNTED = {"counts": "lengths", "offsets": "offsets", "segments": "segments"}
+
+
 @dataclass(frozen=True)
 class Media(Value):
     """The items of all samples end to end, and how many each sample has.
@@ -60,7 +63,8 @@ class Media(Value):
 
     @override
     def select(self, numbers: Sequence[int]) -> Media:
-        wanted = [n for number in numbers for n in range(*self.counts.starts[number : number + 2])]
+        starts = self.counts.starts
+        wanted = [n for number in numbers for n in range(starts[number], starts[number + 1])]
         items = self.items.select(wanted) if self.items is not None and wanted else None
         counts = Layout(self.counts.counts[number] for number in numbers)
         return Media(items, counts, tuple(self.kinds[number] for number in numbers))
@@ -70,16 +74,9 @@ class Media(Value):
         layout = self.counts
         if isinstance(self.model, Tensor):
             layout = layout.on(self.model.device)
-        match what:
-            case "counts":
-                return layout.lengths
-            case "offsets":
-                return layout.offsets
-            case "segments":
-                return layout.segments
-        if self.items is None:
-            return None
-        return self.items.also(what)
+        if what in _COUNTED:
+            return getattr(layout, _COUNTED[what])
+        return None if self.items is None else self.items.also(what)
 
     @property
     @override
@@ -93,6 +90,11 @@ class MediaField(Field):
 
     item: Field
     also: tuple[tuple[str, str], ...] = ()
+
+    @property
+    @override
+    def offers(self) -> tuple[str, ...]:
+        return (*_COUNTED, *self.item.offers)
 
     @override
     def gather(self, column: Column, context: Context) -> Media:

@@ -46,6 +46,12 @@ class PackCollate:
                 f"asked for {stray or list(self._along)}",
                 "declare them as bw.ragged()",
             )
+        maskless = [name for name in rules.seams if not declared[name].pads]
+        if maskless:
+            raise Infeasible(
+                f"field {maskless[0]!r} is masked at the seams and was given no pad value to mask it with",
+                f"declare it: {maskless[0]} = bw.ragged(pad=-100)",
+            )
         self._rules = rules
         self._also = {key: (self._along[0], what) for key, what in also.items()}
         form = "list" if rules.fills else "packed"  # pieces go straight into their packs
@@ -60,6 +66,11 @@ class PackCollate:
 
     def __call__(self, packs: Sequence[Any]) -> Batch:
         """Collate packs, lists of samples; a plain list of samples is one pack."""
+        if not isinstance(packs, (list, tuple)):
+            raise Infeasible(
+                f"collating was asked of a {type(packs).__name__}, not of a list of packs or of samples",
+                "let the DataLoader make batches: pass batch_size=... or batch_sampler=...",
+            )
         if not len(packs):
             raise Infeasible("there are 0 packs in the batch", "leave empty batches out of the batch sampler")
         two_level = isinstance(packs[0], list)

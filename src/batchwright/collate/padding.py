@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
+from numbers import Number
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import Infeasible
+from ..errors import Infeasible, whole
 from . import memory
 from .layout import Layout
 
@@ -45,8 +46,10 @@ class Padding:
     def __post_init__(self) -> None:
         if self.side not in ("right", "left"):
             raise Infeasible(f"side is {self.side!r}", "pass side='right' or side='left'")
-        if self.multiple < 1:
+        if whole(self.multiple, "multiple") < 1:
             raise Infeasible(f"multiple is {self.multiple}, the least is 1", "pass multiple=1 or more")
+        if not isinstance(self.value, Number):
+            raise Infeasible(f"the pad value is {self.value!r}", "pass a number")
 
     def extents(self, longest: Sequence[int]) -> tuple[int, ...]:
         """The padded length of each ragged axis, given the longest sample along each."""

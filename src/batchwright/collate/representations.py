@@ -17,12 +17,12 @@ from .layout import Layout
 from .padding import Padding, pad, pad_grid, unpad, unpad_grid
 from .values import Fill, Transfer, Value
 
-__all__ = ["Form", "Ragged"]
+__all__ = ["DESCRIPTIONS", "Form", "Ragged"]
 
 Form = Literal["list", "padded", "packed", "jagged"]
 Result = TypeVar("Result")
 
-_DESCRIPTIONS = ("lengths", "first", "offsets", "cu_seqlens", "max_length", "segments", "positions", "mask")
+DESCRIPTIONS = ("lengths", "first", "offsets", "cu_seqlens", "max_length", "segments", "positions", "mask")
 
 
 class Ragged(Value):
@@ -235,6 +235,11 @@ class Ragged(Value):
         return self._tensor.device
 
     @property
+    def dtype(self) -> torch.dtype:
+        """Of every form."""
+        return self._tensor.dtype
+
+    @property
     def layout(self) -> Layout:
         """How the packed dimension splits among the samples."""
         return self._layout.on(self.device)
@@ -317,8 +322,8 @@ class Ragged(Value):
 
     @override
     def also(self, what: str) -> Any:
-        if what not in _DESCRIPTIONS:
-            raise Infeasible(f"a ragged field has no {what!r}", f"ask for one of {', '.join(_DESCRIPTIONS)}")
+        if what not in DESCRIPTIONS:
+            raise Infeasible(f"a ragged field has no {what!r}", f"ask for one of {', '.join(DESCRIPTIONS)}")
         return getattr(self, what)
 
     @property

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from typing_extensions import override
 
-from ..errors import Infeasible
+from ..errors import Infeasible, whole
 from . import memory
 from .column import Column
 from .fields import Context, Field
@@ -100,6 +100,11 @@ class ResizedField(Field):
         if self.multiple < 1:
             raise Infeasible(f"multiple is {self.multiple}, the least is 1", "pass multiple=1 or more")
 
+    @property
+    @override
+    def offers(self) -> tuple[str, ...]:
+        return ("sizes", "mask")
+
     @override
     def gather(self, column: Column, context: Context) -> Grid:
         images = column.tensors()
@@ -107,7 +112,10 @@ class ResizedField(Field):
         for number, image in enumerate(images):
             if image.ndim < 2 or image.shape[:-2] != leading or 0 in image.shape:
                 raise column.mismatch(
-                    images, number, "equal sizes but for height and width, none of them 0", "check this sample's image"
+                    images,
+                    number,
+                    "equal sizes but for height and width (its last two), none of them 0",
+                    "give every image as ... x height x width",
                 )
         sizes = tuple((image.shape[-2], image.shape[-1]) for image in images)
         extents = self._extents(sizes)
@@ -188,7 +196,9 @@ def resized(
         >>> batch["image"].shape, batch["image_sizes"].tolist()
         (torch.Size([2, 3, 16, 16]), [[10, 6], [7, 9]])
     """
-    chosen: Any = size if size == "largest" else tuple(size)
+    if isinstance(size, int) or size is None or (isinstance(size, str) and size != "largest"):
+        raise Infeasible(f"size is {size!r}", "pass size=(height, width), or size='largest'")
+    chosen: Any = size if isinstance(size, str) else tuple(whole(extent, "a height or width") for extent in size)
     return ResizedField(
         size=chosen,
         multiple=multiple,

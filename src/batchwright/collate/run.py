@@ -13,6 +13,7 @@ from torch.utils.data._utils.collate import (
     collate_float_fn,
     collate_int_fn,
     collate_numpy_array_fn,
+    collate_numpy_scalar_fn,
     collate_tensor_fn,
     default_collate_fn_map,
 )
@@ -32,6 +33,7 @@ Spec = Field | Mapping[str, Any] | Sequence[Any]
 _INSTEAD_OF: dict[Any, Field] = {
     collate_tensor_fn: StackField(),
     collate_numpy_array_fn: StackField(),
+    collate_numpy_scalar_fn: StackField(),
     collate_int_fn: ScalarField(),
     collate_float_fn: ScalarField(),
 }

@@ -64,7 +64,7 @@ class Structure:
         if self.kind is dict:
             return keyed
         if self.reads == "attribute":
-            return self.kind(**keyed)
+            return _record_of(self.kind, keyed)
         if issubclass(self.kind, MutableMapping):
             built = copy.copy(self.template)
             built.update(keyed)
@@ -72,6 +72,14 @@ class Structure:
         if hasattr(self.kind, "from_dict"):  # a graph of PyTorch Geometric
             return self.kind.from_dict(keyed)
         return self.kind(keyed)
+
+
+def _record_of(kind: Any, parts: Mapping[str, Any]) -> Any:
+    computed = {part.name for part in dataclasses.fields(kind) if not part.init} if not hasattr(kind, "_fields") else ()
+    record = kind(**{name: value for name, value in parts.items() if name not in computed})
+    for name in computed:
+        object.__setattr__(record, name, parts[name])  # the record may be frozen
+    return record
 
 
 @lru_cache(maxsize=256)
