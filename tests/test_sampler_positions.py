@@ -12,6 +12,8 @@ from torch.utils.data import DataLoader, DistributedSampler
 
 import batchwright as bw
 
+from . import laws
+
 PLAN = bw.shuffled(103, batch_size=4, seed=3)  # 26 micro-batches an epoch
 
 
@@ -94,6 +96,18 @@ def test_a_state_is_small_json():
     sampler = PLAN.sampler(rank=0, world_size=64, accumulate=8)
     sampler.seek(3, epoch=10**9)
     assert len(json.dumps(sampler.state_dict())) < 400
+
+
+@pytest.mark.parametrize("kind", sorted(set(laws.EVERY_PLAN) - {"moved"}))  # whose state holds the shares that were set
+def test_a_state_of_any_plan_is_small_after_any_worlds(kind):
+    plan = laws.EVERY_PLAN[kind](7)
+    state = {}
+    for world, accumulate in [(1, 1), (2, 2), (4, 1), (1, 1), (3, 2), (1, 3)]:
+        sampler = plan.sampler(rank=0, world_size=world, accumulate=accumulate)
+        sampler.load_state_dict(state)
+        next(iter(sampler))
+        state = sampler.state_dict()
+        assert len(json.dumps(state)) < 400
 
 
 def test_a_half_read_sampler_can_be_pickled_and_goes_on_from_where_it_was():
