@@ -1,12 +1,16 @@
-"""The examples of `docs/trainers.md` run where the trainers are."""
+"""The examples of `docs/trainers.md` run where the trainers are, and its table names tests that exist."""
 
 from __future__ import annotations
 
+import re
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
+
+from . import test_runs
 
 PAGE = Path(__file__).parents[2] / "docs" / "trainers.md"
 
@@ -18,3 +22,27 @@ def test_the_page_runs(tmp_path, monkeypatch):
     assert len(examples) > 10
     for example in examples:
         example.evaluate()
+
+
+def test_every_cell_of_the_table_names_tests_that_exist():
+    rows = [line.split("|")[2:-1] for line in PAGE.read_text().splitlines() if line.startswith("|")]
+    header, _, *trainers = rows
+    assert len(trainers) == 7
+    for cells in trainers:
+        assert len(cells) == len(header)
+        for cell in cells:
+            assert re.findall(r"`(.+?)`", cell)
+    named = {name for cells in trainers for cell in cells for name in re.findall(r"`(.+?)`", cell)}
+    tests = Path(__file__).parent
+    for name in named:
+        assert (tests / f"{name}.py").exists() or (tests.parent / f"{name}.py").exists(), name
+    columns = PAGE.read_text().split("The columns are these tests")[1].split("`test_kills`")[0]
+    for name in set(re.findall(r"`(test_\w+)`", columns)) - {"test_runs"}:
+        assert callable(getattr(test_runs, name)), name
+
+
+def test_the_versions_on_the_page_are_those_that_are_installed():
+    stated = PAGE.read_text().split("Versions: ")[1].split(".\n\n")[0]
+    for package in re.split(r",\s+", stated):
+        name, number = package.split()
+        assert version(name).split("+")[0] == number

@@ -110,13 +110,16 @@ def test_transformers(tmp_path):
     trainer = PlanTrainer(
         Model(),
         TrainingArguments(
-            str(tmp_path), num_train_epochs=1, use_cpu=True, report_to=[], disable_tqdm=True, save_strategy="no"
+            str(tmp_path),
+            num_train_epochs=1,
+            use_cpu=True,
+            report_to=["tensorboard"],
+            disable_tqdm=True,
+            save_strategy="no",
         ),
         train_dataset=[{"x": torch.tensor([float(i)])} for i in range(99)],
         plan=recorder.plan(),
         log_composition_every=10,
     )
     trainer.train()
-    logged = [entry for entry in trainer.state.log_history if "deviation" in entry]
-    assert [entry["step"] for entry in logged] == STEPS
-    assert [entry["deviation"] for entry in logged] == pytest.approx(expected())
+    assert written(tmp_path, "train/deviation") == (STEPS, pytest.approx(expected()))
