@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
@@ -70,6 +71,24 @@ def test_accelerate_refuses_a_sampler_of_another_world():
         prepare(Accelerator(cpu=True), loader)
 
 
+class Seeing(torch.nn.Module):
+    """A model that writes down what went through it."""
+
+    def __init__(self):
+        super().__init__()
+        self.network = recorder.model()
+        self.generation_config = None
+        self.seen = []
+
+    def forward(self, x):
+        self.seen.append(x.flatten().long().tolist())
+        return {"loss": self.network(x).mean()}
+
+
+ROWS = [{"x": torch.tensor([float(i)])} for i in range(99)]
+QUIETLY = {"use_cpu": True, "report_to": [], "disable_tqdm": True, "logging_strategy": "no"}
+
+
 def test_other_transformers_trainers_take_a_plan_too(tmp_path):
     from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments
 
@@ -78,24 +97,37 @@ def test_other_transformers_trainers_take_a_plan_too(tmp_path):
     class Mine(PlanTrainer, Seq2SeqTrainer):
         pass
 
-    seen = []
+    model = Seeing()
+    arguments = Seq2SeqTrainingArguments(str(tmp_path), num_train_epochs=1, save_strategy="no", **QUIETLY)
+    Mine(model, arguments, train_dataset=ROWS, plan=recorder.plan()).train()
+    assert model.seen == expected()
 
-    class Model(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.network = recorder.model()
-            self.generation_config = None
 
-        def forward(self, x):
-            seen.append(x.flatten().long().tolist())
-            return {"loss": self.network(x).mean()}
+@pytest.mark.parametrize("kind", ["budgeted", "tasks"])
+def test_transformers_goes_on_in_mid_epoch_of_other_plans_too(kind, tmp_path):
+    """Stopped in the second epoch, after ten steps of two micro-batches; gone on with from the seventh, in the first."""
+    from transformers import TrainerCallback, TrainingArguments
 
-    arguments = Seq2SeqTrainingArguments(
-        str(tmp_path), num_train_epochs=1, use_cpu=True, report_to=[], disable_tqdm=True, save_strategy="no"
+    from batchwright.adapters.transformers import PlanTrainer
+
+    def plan():
+        if kind == "budgeted":
+            return bw.budgeted(np.arange(99) % 12 + 1, max_tokens=48, seed=3)
+        return bw.alternating({"a": bw.shuffled(60, 5), "b": bw.shuffled(39, 13)})
+
+    class Stop(TrainerCallback):
+        def on_step_end(self, args, state, control, **others):
+            control.should_training_stop = state.global_step == 10
+
+    whole, model, again = plan(), Seeing(), Seeing()
+    arguments = TrainingArguments(
+        str(tmp_path), num_train_epochs=2, gradient_accumulation_steps=2, save_steps=7, **QUIETLY
     )
-    rows = [{"x": torch.tensor([float(i)])} for i in range(99)]
-    Mine(Model(), arguments, train_dataset=rows, plan=recorder.plan()).train()
-    assert seen == expected()
+    PlanTrainer(model, arguments, train_dataset=ROWS, plan=plan(), callbacks=[Stop()]).train()
+    PlanTrainer(again, arguments, train_dataset=ROWS, plan=plan()).train(resume_from_checkpoint=True)
+    every = [batch.tolist() for epoch in range(2) for batch in whole.epoch(epoch, 2)]
+    assert model.seen == every[:20]
+    assert again.seen == every[14:]
 
 
 def test_a_stateful_loaders_state_that_is_older_than_the_loader_is_refused():
