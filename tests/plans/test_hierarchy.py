@@ -86,6 +86,7 @@ def test_summary_and_prior_speak_of_the_innermost_groups():
     assert plan.shares().tolist() == [0.25, 0.25, 0.5]
     assert {line.name for line in plan.summary().groups} == {("a", "x"), ("a", "y"), ("b", "z")}
     assert "random" not in repr(plan)
+    assert "hierarchical(per=[2, 1, 1], uniform())" in repr(plan)
 
 
 @pytest.mark.parametrize(

@@ -178,6 +178,12 @@ def test_passes_through_exhausted_sources_are_in_the_summary():
     assert {line.name: line.passes for line in summary.groups} == {"web": 500 / 960, "books": 12.5}
 
 
+def test_passes_through_the_groups_of_a_source_are_in_the_summary_too():
+    pets = bw.balanced(["cat"] * 90 + ["dog"] * 10, 6)
+    summary = bw.mixed({"web": 900, "pets": pets}, 24, target={"web": 0.75, "pets": 0.25}, epoch=100).summary()
+    assert any("'pets' has an order of its own: an epoch makes 3.33 to 30 passes" in note for note in summary.notes)
+
+
 @pytest.mark.parametrize(
     ("sources", "fact"),
     [

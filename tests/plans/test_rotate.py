@@ -69,8 +69,8 @@ def test_all_pairs_of_classes_meet_equally_often_over_time(classes, number):
             met[one, other] += 1
     met = met[np.triu_indices(classes, 1)]
     assert met.size == classes * (classes - 1) // 2
-    # meetings of a pair are at worst as variable as independent draws kept for a few cycles
-    assert np.abs(met - met.mean()).max() < 5 * np.sqrt(met.mean() * 5)
+    # pairs are alike by symmetry, and their meetings are about as variable as independent draws
+    assert np.abs(met - met.mean()).max() < 5 * np.sqrt(met.mean() * 1.4)
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,14 @@ def test_a_task_may_be_a_plan_of_tasks():
     assert plan.locate(plan[1])[0] == ["z"] * 5
 
 
+def test_lists_are_the_epochs_micro_batches_however_many_are_made_at_once():
+    plan = build(epoch=4000)
+    epoch = plan.epoch(1, 4)
+    lists = list(epoch.lists(3, 4))
+    assert len(lists) == 1000
+    assert all(lists[k] == epoch[3 + 4 * k].tolist() for k in [0, 1, 64, 65, 192, 193, 500, 999])
+
+
 def test_turns_count_from_0():
     for ask in (build().task_of, build().__getitem__):
         with pytest.raises(IndexError, match="-1"):

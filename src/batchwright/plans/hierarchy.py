@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -84,7 +85,8 @@ def hierarchical(
                 f"pass a share of at most {1 / counts[0]:g}, or take fewer at once",
             )
         outermost = Dealt(categories, outer, window=counts[0], seed=seed)
-    shares = TargetShares(_leaf_shares(tree, outer), tree.groups)
+    leaves = replace(_leaf_shares(tree, outer), shown=f"hierarchical(per={counts}, {wanted})")
+    shares = TargetShares(leaves, tree.groups)
     order = Hierarchical(tree, counts, shares, outermost, seed)
     return FixedPlan(order, epoch_batches=epoch_length(tree.groups, shares, batch_size, epoch))
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..orders import SharedOrder
+
 if TYPE_CHECKING:
     from .fixed import FixedPlan
 
@@ -115,6 +117,14 @@ def _notes(plan: FixedPlan, shares: np.ndarray) -> list[str]:
     short = int(np.count_nonzero(quotas > groups.sizes))
     if short:
         notes.append(f"{short} groups are smaller than a micro-batch's quota: their samples repeat within it")
+    for number, child in plan.order.children.items():
+        if isinstance(child, SharedOrder):
+            own, sizes = child.shares.of(0), child.groups.sizes
+            passes = shares[number] * drawn * own[own > 0] / sizes[own > 0]
+            notes.append(
+                f"source {groups.names[number]!r} has an order of its own: an epoch makes {passes.min():.3g} to "
+                f"{passes.max():.3g} passes through its groups"
+            )
     if plan.order.shares.settles_at != 0:
         notes.append("the target moves; shares and passes are those of epoch 0")
     return [*notes, *plan.order.shares.notes]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["TaskEpoch", "TaskPlan", "Unit", "check_unit"]
 
 Unit = Literal["batch", "step"]
-_AT_ONCE = 64
+_AT_ONCE = 64, 1024  # micro-batches after the first, then so many that a call of each task's plan costs nothing
 
 
 def check_unit(unit: Any) -> None:
@@ -73,19 +73,16 @@ class TaskEpoch(MicroBatches):
                 else:
                     yield (batch + starts[task]).tolist()
             first += count * stride
-            at_once = _AT_ONCE
+            at_once = min(max(_AT_ONCE[0], 2 * at_once), _AT_ONCE[1])
 
     def _batches(self, numbers: list[int]) -> list[tuple[int, np.ndarray]]:
         """The task of each of these micro-batches, and its samples as the task's own plan numbers them."""
         wanted = [self.task_at(number) for number in numbers]
-        found: list[tuple[int, np.ndarray]] = [(task, np.empty(0, np.int64)) for task, _ in wanted]
-        for task, child in enumerate(self._plan.children):
-            rows = [row for row, (its_task, _) in enumerate(wanted) if its_task == task]
-            if rows:
-                own = own_batches(child, [wanted[row][1] for row in rows])
-                for row, batch in zip(rows, own, strict=True):
-                    found[row] = task, batch
-        return found
+        by_task: dict[int, list[int]] = {}
+        for task, own in wanted:
+            by_task.setdefault(task, []).append(own)
+        found = {task: iter(own_batches(self._plan.children[task], own)) for task, own in by_task.items()}
+        return [(task, next(found[task])) for task, _ in wanted]
 
     def __repr__(self) -> str:
         return f"<{self._length} micro-batches of {self._plan!r}>"
