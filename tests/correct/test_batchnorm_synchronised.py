@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.modules._functions import SyncBatchNorm as SyncBatchNormFunction
 from torch.nn.parallel import DistributedDataParallel
 
 from batchwright.correct import synchronised
@@ -78,6 +79,85 @@ def test_ranks_equal_one_process_on_the_global_batch(ranks: Ranks, dims: int, op
     for name, buffer in layer.named_buffers():
         for part in parts:
             torch.testing.assert_close(part[f"0.{name}"], buffer)
+
+
+def per_channel(values: Tensor, like: Tensor) -> Tensor:
+    return values.view(1, -1, *(1,) * (like.dim() - 2))
+
+
+def other_dims(values: Tensor) -> list[int]:
+    return [dim for dim in range(values.dim()) if dim != 1]
+
+
+def stats(values: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    variance, mean = torch.var_mean(values, other_dims(values), correction=0)
+    return mean, torch.rsqrt(variance + eps)
+
+
+def gathered(
+    _: Tensor, mean: Tensor, invstd: Tensor, running_mean: Tensor, running_var: Tensor, momentum: float, eps: float,
+    counts: Tensor,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    weights = counts.view(-1, 1) / counts.sum()
+    pooled = (weights * mean).sum(0)
+    variance = (weights * (invstd**-2 - eps + (mean - pooled).square())).sum(0)
+    running_mean.lerp_(pooled, momentum)
+    running_var.lerp_(variance * counts.sum() / (counts.sum() - 1), momentum)
+    return pooled, torch.rsqrt(variance + eps)
+
+
+def normalised(values: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, invstd: Tensor, _: float) -> Tensor:
+    return (values - per_channel(mean, values)) * per_channel(invstd * weight, values) + per_channel(bias, values)
+
+
+def reduced(
+    gradient: Tensor, values: Tensor, mean: Tensor, invstd: Tensor, *_: object
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    sum_dy = gradient.sum(other_dims(values))
+    sum_dy_xmu = (gradient * (values - per_channel(mean, values))).sum(other_dims(values))
+    return sum_dy, sum_dy_xmu, sum_dy_xmu * invstd, sum_dy.clone()
+
+
+def propagated(
+    gradient: Tensor, values: Tensor, mean: Tensor, invstd: Tensor, weight: Tensor, sum_dy: Tensor, sum_dy_xmu: Tensor,
+    counts: Tensor,
+) -> Tensor:  # fmt: skip
+    count = counts.sum()
+    centred = values - per_channel(mean, values)
+    along = per_channel(invstd.square() * sum_dy_xmu / count, values)
+    return (gradient - per_channel(sum_dy / count, values) - centred * along) * per_channel(invstd * weight, values)
+
+
+def torchs_own(rank: int, group: dist.ProcessGroup, dims: int, world: int) -> dict[str, Tensor]:
+    """`one_rank` through torch's SyncBatchNorm, its accelerator kernels given to the CPU by their formulas."""
+    library = torch.library.Library("aten", "IMPL", "CPU")
+    for name, kernel in {
+        "batch_norm_stats": stats,
+        "batch_norm_gather_stats_with_counts": gathered,
+        "batch_norm_elemt": normalised,
+        "batch_norm_backward_reduce": reduced,
+        "batch_norm_backward_elemt": propagated,
+    }.items():
+        library.impl(name, kernel)
+    layer, batch = layer_and_batch(dims)
+    low, high = CUTS[world][rank : rank + 2]
+    part = batch[low:high].requires_grad_()
+    buffers = layer.running_mean, layer.running_var
+    for _ in range(2):
+        output = SyncBatchNormFunction.apply(part, layer.weight, layer.bias, *buffers, layer.eps, 0.1, group, world)
+    loss_of(output, low).backward()
+    gradients = {f"0.{name} gradient": parameter.grad for name, parameter in layer.named_parameters()}
+    running = {"0.running_mean": layer.running_mean, "0.running_var": layer.running_var}
+    return {"output": output.detach(), "input gradient": part.grad, **gradients, **running}
+
+
+@pytest.mark.parametrize("world", [2, 4])
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_every_rank_gets_what_torchs_synchronised_layer_gives_it(ranks: Ranks, dims: int, world: int) -> None:
+    ours, torchs = ranks.run(one_rank, dims, world, {}, world=world), ranks.run(torchs_own, dims, world, world=world)
+    for here, there in zip(ours, torchs, strict=True):
+        for name, value in there.items():
+            torch.testing.assert_close(here[name], torch.zeros_like(here[name]) if value is None else value)
 
 
 def under_ddp(rank: int, group: dist.ProcessGroup) -> list[Tensor]:
