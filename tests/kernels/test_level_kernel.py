@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchwright.kernels.level import raise_to_dearest
+from batchwright.kernels.level import level_in_all, raise_to_dearest
 
 
 @st.composite
@@ -59,3 +59,30 @@ def test_matches_the_oracle(cut, budget, enough):
     before = np.maximum.reduceat(costs, offsets[:-1]) * np.diff(offsets)
     assert (total >= before).all()
     assert (total <= np.repeat(before.reshape(-1, multiple).max(axis=1), multiple)).all()
+
+
+def smallest_of_largest(costs, parts, most_items):
+    """Each item to the first part, of those with room, whose largest share of a kind's mean is the smallest with it."""
+    kinds = [kind for kind in range(costs.shape[1]) if costs[:, kind].sum() > 0]
+    weight = {kind: parts / costs[:, kind].sum() for kind in kinds}
+    load, held, part_of = np.zeros((parts, costs.shape[1])), [0] * parts, []
+    for item in costs:
+        part = min(
+            (p for p in range(parts) if held[p] < most_items),
+            key=lambda p: max([(load[p, kind] + item[kind]) * weight[kind] for kind in kinds], default=0.0),
+        )
+        load[part] += item
+        held[part] += 1
+        part_of.append(part)
+    return part_of
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 9), st.just(0)), min_size=1, max_size=40),
+    st.integers(1, 6),
+    st.integers(0, 3),
+)
+def test_parts_are_level_in_all_kinds_as_the_obvious_search_has_them(rows, parts, spare):
+    costs = np.array(rows, float)
+    most = -(-len(rows) // parts) + spare
+    assert level_in_all(costs, parts, most).tolist() == smallest_of_largest(costs, parts, most)

@@ -175,6 +175,54 @@ def test_the_ranks_of_every_step_carry_near_equal_cost(plan, most):
     assert plan.audit(multiple=32).kept
 
 
+OTHER_COLUMN = np.where(DRAW.random(60_000) < 0.4, 0, np.clip(DRAW.lognormal(5.5, 0.7, 60_000), 64, 2048)).astype(int)
+SUPERVISED = (LEVEL_COLUMN * DRAW.beta(2, 2, 60_000)).astype(int)
+TWO_COLUMNS, TWO_LIMITS = {"text": LEVEL_COLUMN, "vision": OTHER_COLUMN}, {"text": 16_384, "vision": 24_000}
+
+
+@pytest.mark.parametrize("window", [100, 1024])
+@pytest.mark.parametrize(
+    ("make", "columns"),
+    [
+        (
+            lambda window: bw.budgeted(TWO_COLUMNS, TWO_LIMITS, padded=False, window=window),
+            [LEVEL_COLUMN, OTHER_COLUMN],
+        ),
+        (lambda window: bw.packed(TWO_COLUMNS, TWO_LIMITS, window=window), [LEVEL_COLUMN, OTHER_COLUMN]),
+        (
+            lambda window: bw.budgeted(LEVEL_COLUMN, 16_384, padded=False, balance=SUPERVISED, window=window),
+            [LEVEL_COLUMN, SUPERVISED],
+        ),
+        (lambda window: bw.packed(LEVEL_COLUMN, 4096, packs=4, balance=SUPERVISED, window=window), [SUPERVISED]),
+        (
+            lambda window: bw.packed(LEVEL_COLUMN, 4096, packs=4, cost=lambda n: n + n**2 / 1024, window=window),
+            [LEVEL_COLUMN + LEVEL_COLUMN**2 / 1024],
+        ),
+    ],
+)
+def test_the_ranks_of_every_step_carry_near_equal_parts_of_every_kind(make, columns, window):
+    plan = make(window)
+    batches = plan.epoch(0, 32)[:]
+    for column in columns:
+        steps = np.array([column[batch].sum() for batch in batches]).reshape(-1, 32)
+        assert (steps.max(1) / steps.mean(1)).max() <= 1.006
+    assert plan.audit(multiple=32).kept
+    assert plan.summary(32).worst_step <= 1.006
+
+
+def test_a_step_is_level_in_what_belongs_together_and_in_padded_batches_by_their_balance():
+    pairs = np.arange(60_000) // 2
+    plan = bw.packed(LEVEL_COLUMN, 4096, packs=4, balance=SUPERVISED, together=pairs, window=100)
+    costs = np.array([SUPERVISED[batch].sum() for batch in plan.epoch(0, 32)]).reshape(-1, 32)
+    assert (costs.max(1) / costs.mean(1)).max() <= 1.006
+    padded = bw.budgeted(LEVEL_COLUMN, 16_384, balance=SUPERVISED, window=1024)
+    assert padded.cutter.cost(padded[3]) == SUPERVISED[padded[3]].sum()
+    assert padded.fingerprint != bw.budgeted(LEVEL_COLUMN, 16_384, window=1024).fingerprint
+    assert (
+        padded.summary(32).step_balance < bw.budgeted(LEVEL_COLUMN, 16_384, window=100).summary(32).step_balance + 0.02
+    )
+
+
 def test_padding_falls_as_the_window_grows():
     padding = [bw.budgeted(LENGTHS, 8192, window=window).summary().padding for window in (8, 32, 128, "epoch")]
     assert padding == sorted(padding, reverse=True)
@@ -389,6 +437,9 @@ def test_the_summary_is_of_the_whole_first_epoch():
         (lambda: bw.packed([5, 0], 100), ["sample 1", "0"]),
         (lambda: bw.packed([60, 50], 100, together=["x", "x"]), ["samples 0, 1", "110", "100"]),
         (lambda: bw.packed([5], 9, packs=0), ["packs is 0"]),
+        (lambda: bw.packed([5, 6], 9, balance=[1]), ["1 numbers", "2 lengths"]),
+        (lambda: bw.packed([5], 9, balance=[1], cost=lambda n: n), ["balance", "cost"]),
+        (lambda: bw.budgeted([5, 6], 9, balance=[3, -1]), ["sample 1", "-1"]),
         (lambda: bw.packed([5], 9, too_long="alone"), ["'alone'"]),
         (lambda: bw.grouped([5], 0), ["batch_size is 0"]),
         (lambda: bw.bucketed([(1, 0)], 2), ["not above 0"]),

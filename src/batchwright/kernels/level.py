@@ -1,4 +1,4 @@
-"""Bring the padded costs of a step's micro-batches together without a micro-batch more."""
+"""Bring the costs of a step's micro-batches together without a micro-batch more."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from .compile import kernel
 
-__all__ = ["raise_to_dearest"]
+__all__ = ["level_in_all", "raise_to_dearest"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -67,3 +67,38 @@ def raise_to_dearest(
                 total[batch] = costs[own] * count
                 break
     return total
+
+
+@kernel("int64[:](float64[:, :], int64, int64)")
+def level_in_all(costs: Floats, parts: int, most_items: int) -> Integers:
+    """The part of each item, in the order given: the one whose largest load, over all kinds, stays smallest.
+
+    `costs` are (items, kinds); a load is a share of the kind's mean over the parts, and kinds of which there is nothing
+    do not count. Of equal parts the first is taken; one with `most_items` takes no more. Graham's rule (1969) for vectors.
+    """
+    items, kinds = costs.shape
+    weight = np.zeros(kinds)
+    for kind in range(kinds):
+        total = costs[:, kind].sum()
+        if total > 0.0:
+            weight[kind] = parts / total
+    load = np.zeros((parts, kinds))
+    held = np.zeros(parts, np.int64)
+    part_of = np.empty(items, np.int64)
+    for item in range(items):
+        chosen = 0
+        smallest = np.inf
+        for part in range(parts):
+            if held[part] == most_items:
+                continue
+            largest = 0.0
+            for kind in range(kinds):
+                largest = max(largest, (load[part, kind] + costs[item, kind]) * weight[kind])
+            if largest < smallest:
+                smallest = largest
+                chosen = part
+        part_of[item] = chosen
+        held[chosen] += 1
+        for kind in range(kinds):
+            load[chosen, kind] += costs[item, kind]
+    return part_of

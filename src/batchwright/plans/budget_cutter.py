@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from ..kernels.cuts import cut_longest, cut_several
 from ..kernels.level import raise_to_dearest
-from ..lengths.partition import partition
 from .cut import (
     Cut,
     by_steps,
@@ -22,7 +21,7 @@ from .cut import (
     split_to,
     spread,
 )
-from .level import LEVEL, dealt_anew
+from .level import LEVEL, Dealt, dealt_anew, level_parts, spread_over_steps
 
 __all__ = ["BudgetCutter"]
 
@@ -45,6 +44,8 @@ class BudgetCutter:
         rounded: whether shapes are to be few, and so stay as they were cut.
         lengths: float64 (samples,), what is padded, for reports.
         identity: see `Cutter`.
+        balance: float64 (samples,), what the micro-batches of a step are to be equal in; None for what the budget counts,
+            or the sum of the shares of several.
     """
 
     costs: Floats
@@ -55,6 +56,7 @@ class BudgetCutter:
     rounded: bool
     lengths: Floats
     identity: dict[str, str]
+    balance: Floats | None = None
     ranks: Integers = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -76,7 +78,7 @@ class BudgetCutter:
     def over_layers(self, falling: Integers, windows: int) -> BudgetCutter:
         """See `Cutter`."""
         dearest = dearest_of_layers(self.costs, falling, windows)
-        return replace(self, costs=dearest, lengths=dearest[:, 0])
+        return replace(self, costs=dearest, lengths=dearest[:, 0], balance=None)
 
     def cut(self, samples: Integers, batches: int, multiple: int) -> Cut:
         """See `Cutter`: the budget is lowered until `batches` micro-batches are needed, then the dearest are split."""
@@ -89,20 +91,28 @@ class BudgetCutter:
             begin = int(offsets[long])
             shared = begin + spread(batches - long, lambda first, share: cut_at(begin + first, share))
             offsets = np.concatenate([offsets[:long], shared])
-        cut = Cut(places, offsets, self._costs(costs, offsets))
+        cut = Cut(places, offsets, self._costs(samples[places], offsets))
         return split_to(cut, batches, samples, self)
 
     def levelled(self, samples: Integers, cut: Cut, multiple: int) -> Cut:
         """See `Cutter`.
 
         Where padding counts, a micro-batch cheaper than the dearest of its step swaps in one longer sample: what it then
-        pads is less than what its rank would have waited. Where sums count, the samples of a step are dealt anew.
-        Micro-batches of rounded shapes stay, and so do those of several budgets.
+        pads is less than what its rank would have waited. Where sums count, the samples of a step are dealt anew, level in
+        every kind. Micro-batches of rounded shapes stay, and so do those of several budgets of which one is padded.
         """
-        if not self.settled or self.rounded:
+        if self.rounded:
             return by_steps(cut)
-        if not self.padded[0]:
-            return dealt_anew(cut, multiple, lambda members: self._dealt(samples, members, multiple))
+        if not self.padded.any():
+            several = self.budgets.size > 1 or self.balance is not None
+            return dealt_anew(
+                spread_over_steps(cut, multiple) if several else cut,
+                multiple,
+                lambda steps: np.add.reduceat(self._kinds(samples[steps.members]), steps.offsets[:-1]),
+                lambda members: self._dealt(samples[members], multiple),
+            )
+        if not self.settled or self.balance is not None:
+            return by_steps(cut)
         # Where even the longest sample would not lift a micro-batch to the dearest, it is for steps of its own.
         stuck = np.diff(cut.offsets) * self.costs[samples, 0].max() < LEVEL * cut.costs.max()
         steps = cut.chosen(np.lexsort((-cut.costs, stuck)))
@@ -112,17 +122,24 @@ class BudgetCutter:
         costs = raise_to_dearest(column, members, steps.offsets, falling, multiple, float(self.budgets[0]), LEVEL)
         return Cut(members, steps.offsets, costs, stepped=True)
 
-    def _dealt(self, samples: Integers, members: Integers, multiple: int) -> tuple[list[Integers], Floats] | None:
+    def _kinds(self, samples: Integers) -> Floats:
+        """What micro-batches of sums are to be level in, (samples, kinds): every budget, and the balance."""
+        return self.costs[samples] if self.balance is None else np.column_stack([self.costs, self.balance])[samples]
+
+    def _dealt(self, samples: Integers, multiple: int) -> Dealt | None:
         """One step whose sums count, dealt anew; None where a limit is in the way."""
-        split = partition(self.costs[samples[members], 0], multiple)
-        sizes = [part.size for part in split.parts]
-        if split.costs.max() > self.budgets[0] or min(sizes) == 0 or max(sizes) > self.most_samples:
+        kinds = self._kinds(samples)
+        parts = level_parts(kinds, multiple, self.most_samples)
+        loads = np.array([kinds[part].sum(axis=0) for part in parts])
+        sizes = [part.size for part in parts]
+        if np.any(loads[:, : self.budgets.size] > self.budgets) or min(sizes) == 0 or max(sizes) > self.most_samples:
             return None
-        return [members[part] for part in split.parts], split.costs
+        offsets = np.concatenate([[0], np.cumsum(sizes)])
+        return Dealt(parts, loads, self._costs(samples[np.concatenate(parts)], offsets))
 
     def cost(self, samples: Integers) -> float:
-        """See `Cutter`: the first budget's."""
-        return float(self._costs(self.costs[samples], np.array([0, samples.size]))[0])
+        """See `Cutter`: what the budget counts, the sum of the shares of several, or the balance."""
+        return float(self._costs(samples, np.array([0, samples.size]))[0])
 
     def tokens(self, samples: Integers) -> tuple[float, float]:
         """See `Cutter`."""
@@ -172,8 +189,16 @@ class BudgetCutter:
             costs[first:], self.budgets * share, self.padded, self.most_samples, self.count_multiple
         )
 
-    def _costs(self, costs: Floats, offsets: Integers) -> Floats:
-        column = np.ascontiguousarray(costs[:, 0])
-        if self.padded[0]:
-            return np.maximum.reduceat(column, offsets[:-1]) * np.diff(offsets)
-        return np.add.reduceat(column, offsets[:-1])
+    def _costs(self, samples: Integers, offsets: Integers) -> Floats:
+        """What micro-batches cost: see `cost`."""
+        if self.balance is not None:
+            return np.add.reduceat(self.balance[samples], offsets[:-1])
+        total = np.zeros(offsets.size - 1)
+        for kind, budget in enumerate(self.budgets):
+            column = self.costs[samples, kind]
+            if self.padded[kind]:
+                used = np.maximum.reduceat(column, offsets[:-1]) * np.diff(offsets)
+            else:
+                used = np.add.reduceat(column, offsets[:-1])
+            total += used if self.settled else used / budget
+        return total

@@ -18,7 +18,7 @@ from .lengthwise import LengthPlan
 from .source import source_of
 from .windows import Window
 
-__all__ = ["budgeted"]
+__all__ = ["balance_of", "budgeted"]
 
 _ONLY = "tokens"  # the name of a budget that was given without one
 
@@ -32,6 +32,7 @@ def budgeted(
     window: Window = 1024,
     padded: bool | Mapping[str, bool] = True,
     cost: Callable[[Floats], ArrayLike] | None = None,
+    balance: Any = None,
     round_length: int | Sequence[int] = 1,
     round_count: int = 1,
     too_long: TooLong = "refuse",
@@ -51,6 +52,8 @@ def budgeted(
         padded: whether a micro-batch costs its longest sample times its count, or the sum; `{name: bool}` for several.
         cost: a function from an array of lengths to an array of costs, such as `lambda n: n + n**2 / 4096`; the
             budget then is in its unit.
+        balance: a column of one number a sample, such as its supervised tokens, that the micro-batches of a step are to be
+            equal in; left out, they are to be in what the budget counts, or in the sum of the shares of several budgets.
         round_length: lengths count as the next multiple of this, or the next of a menu of lengths: few shapes.
         round_count: micro-batches of this many samples and more have a multiple of it, but for those split to fit an epoch.
         too_long: what to do with a sample that alone is over the budget: "refuse" the plan; "alone": it is a micro-batch by
@@ -106,6 +109,9 @@ def budgeted(
         "max_samples": str(max_samples),
         "round_count": str(round_count),
     }
+    column = None if balance is None else balance_of(balance, over.size)
+    if column is not None:
+        identity["balance"] = digest(column)
     shown = first if truncate_to is None else np.minimum(first, truncate_to)
     cutter = BudgetCutter(
         table,
@@ -116,6 +122,7 @@ def budgeted(
         round_count > 1 or not (isinstance(menu, int) and menu == 1),
         shown,
         identity,
+        column,
     )
     skipped = np.flatnonzero(over) if too_long == "skip" else np.empty(0, np.int64)
     return LengthPlan(
@@ -126,6 +133,17 @@ def budgeted(
         admission=Admission(skipped, too_long=too_long, too_long_count=int(over.sum()), truncate_to=truncate_to),
         epoch_samples=epoch_samples,
     )
+
+
+def balance_of(balance: Any, sample_count: int) -> Floats:
+    """A column that ranks are to be equal in, checked."""
+    column: Floats = columns.numbers(balance, called="balance").astype(np.float64)
+    if column.size != sample_count:
+        raise Infeasible(f"balance has {column.size} numbers for {sample_count} lengths", "pass one a sample")
+    if column.size and column.min() < 0:
+        sample = int(column.argmin())
+        raise Infeasible(f"the balance of sample {sample} is {column[sample]:g}", "pass numbers of 0 or more")
+    return column
 
 
 def _refuse(name: str, values: Floats, too_many: np.ndarray, budget: float, menu: int | Integers, cost: Any) -> None:

@@ -11,13 +11,14 @@ from ..kernels.packing import best_fit_decreasing, best_fit_vectors
 from ..kernels.partition import longest_first
 from ..lengths.bounds import packs_at_least
 from ..lengths.packing import Packing, Solver, pack
-from ..lengths.partition import partition
-from .cut import Cut, Integers, by_steps, dearest_of_layers, falling_ranks, like_ranks, mixed_places, split_to
-from .level import dealt_anew
+from .cut import Cut, Integers, dearest_of_layers, falling_ranks, like_ranks, mixed_places, split_to
+from .level import Dealt, dealt_anew, level_parts, spread_over_steps
 
 __all__ = ["PackCutter"]
 
 Floats = NDArray[np.float64]
+
+_HALVINGS = 8  # of the share of the capacities: to a few thousandths
 
 
 @dataclass(frozen=True)
@@ -80,16 +81,26 @@ class PackCutter:
         return split_to(Cut(members, offsets, totals), batches, samples, self)
 
     def levelled(self, samples: Integers, cut: Cut, multiple: int) -> Cut:
-        """See `Cutter`: the samples of a step are dealt to packs of like length, the packs to micro-batches of like cost."""
-        if self.capacities.size > 1:
-            return by_steps(cut)
-        return dealt_anew(cut, multiple, lambda members: self._dealt(samples[members], members, multiple))
+        """See `Cutter`: the samples of a step are dealt to packs of like lengths and cost, the packs to micro-batches."""
+        several = self._kinds(samples).shape[1] > 1
+        return dealt_anew(
+            spread_over_steps(cut, multiple) if several else cut,
+            multiple,
+            lambda steps: steps.costs[:, None],
+            lambda members: self._dealt(samples[members], multiple),
+        )
 
-    def _dealt(self, samples: Integers, members: Integers, multiple: int) -> tuple[list[Integers], Floats] | None:
+    def _kinds(self, samples: Integers) -> Floats:
+        """What the packs of a step are to be level in, (samples, kinds): every capacity, and a cost that is another."""
+        lengths, costs = self.lengths[samples].astype(np.float64), self.costs[samples]
+        return lengths if np.array_equal(costs, lengths[:, 0]) else np.column_stack([lengths, costs])
+
+    def _dealt(self, samples: Integers, multiple: int) -> Dealt | None:
         """One step dealt anew; None where a limit is in the way."""
-        split = partition(self.lengths[samples, 0], multiple * self.packs)
-        packs = [part for part in split.parts if part.size]
-        if split.costs.max() > self.capacities[0] or max(part.size for part in packs) > self.max_per_pack:
+        kinds = self._kinds(samples)
+        packs = [part for part in level_parts(kinds, multiple * self.packs, self.max_per_pack) if part.size]
+        loads = np.array([self.lengths[samples[part]].sum(axis=0) for part in packs])
+        if np.any(loads > self.capacities) or max(part.size for part in packs) > self.max_per_pack:
             return None
         costs = np.array([self.costs[samples[part]].sum() for part in packs])
         falling = np.argsort(-costs, kind="stable")
@@ -98,7 +109,7 @@ class PackCutter:
         if not all(dealt):
             return None
         totals = np.bincount(batch_of, weights=costs[falling], minlength=multiple).astype(np.float64)
-        return [members[np.concatenate(parts)] for parts in dealt], totals
+        return Dealt([np.concatenate(parts) for parts in dealt], totals[:, None], totals)
 
     def cost(self, samples: Integers) -> float:
         """See `Cutter`: the sum."""
@@ -150,9 +161,7 @@ class PackCutter:
         lengths = self.lengths[samples]
         if self.capacities.size > 1:
             falling = mixed_places(self.ranks[samples])
-            pack_of, held = best_fit_vectors(
-                lengths[falling].astype(np.float64), self.capacities.astype(np.float64), self.max_per_pack
-            )
+            pack_of, held = self._fit_vectors(lengths[falling].astype(np.float64), allowed)
             offsets = np.concatenate([[0], held.cumsum()])
             return Packing(falling[np.argsort(pack_of, kind="stable")], offsets, 0)
         column, capacity = np.ascontiguousarray(lengths[:, 0]), int(self.capacities[0])
@@ -170,6 +179,20 @@ class PackCutter:
             np.concatenate([np.arange(alone.size), alone.size + rest.offsets]),
             0,
         )
+
+    def _fit_vectors(self, lengths: Floats, allowed: int) -> tuple[Integers, Integers]:
+        """The pack of each item and how many each holds, at about the least share of the capacities that allows."""
+        capacities = self.capacities.astype(np.float64)
+        low, high = float((lengths / capacities).max(initial=0.0)), 1.0
+        best = best_fit_vectors(lengths, capacities, self.max_per_pack)
+        for _ in range(_HALVINGS if best[1].size < allowed else 0):
+            middle = (low + high) / 2
+            tried = best_fit_vectors(lengths, capacities * middle, self.max_per_pack)
+            if tried[1].size <= allowed:
+                best, high = tried, middle
+            else:
+                low = middle
+        return best
 
     def _fill(self, column: Integers, capacity: int, allowed: int) -> int:
         """The least fill at which `allowed` packs hold everything; the capacity where they do not."""

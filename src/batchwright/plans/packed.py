@@ -13,6 +13,7 @@ from .. import columns
 from ..errors import Infeasible
 from ..lengths.packing import Solver
 from .admission import Admission, TooLong, check_policy
+from .budgeted import balance_of
 from .cut import Integers, digest
 from .fixed import FixedPlan
 from .lengthwise import LengthPlan
@@ -91,6 +92,7 @@ def packed(
     window: Window = 1024,
     together: Any = None,
     cost: Callable[[np.ndarray], ArrayLike] | None = None,
+    balance: Any = None,
     solver: Solver = "fast",
     too_long: TooLong = "refuse",
     seed: int = 0,
@@ -109,8 +111,9 @@ def packed(
         window: micro-batches planned together, or "epoch". A larger one packs tighter and mixes less.
         together: a column of keys: samples of one key stay in one pack (preference pairs). The order is then over the
             keys, in sorted order.
-        cost: a function from an array of lengths to an array of costs, which micro-batches are balanced by; tokens if
-            left out.
+        cost: a function from an array of lengths to an array of costs, such as `lambda n: n + n**2 / 4096`, that the
+            micro-batches of a step are to be equal in; tokens if left out, and the sum of the shares of several capacities.
+        balance: the same as a column of one number a sample, such as its supervised tokens.
         solver: "fast" or "exact"; see `batchwright.lengths.packing.pack`.
         too_long: what to do with a sample longer than the capacity: "refuse" the plan; "truncate": it counts as long as
             the capacity, and `plan.admission.truncate_to` tells the collate layer; "skip" it; "split" it: the plan then
@@ -137,8 +140,12 @@ def packed(
         raise Infeasible(
             f"too_long={too_long!r} needs one capacity and no `together`", "pass too_long='skip' or 'refuse'"
         )
+    if balance is not None and (cost is not None or too_long == "split"):
+        raise Infeasible("balance with cost, or with pieces of samples, has no one meaning", "pass cost alone")
+    carried = None if balance is None else balance_of(balance, table.shape[0])
     bundles = None if together is None else _bundles(together, table.shape[0])
     if bundles is not None:
+        carried = carried if carried is None else np.add.reduceat(carried[bundles[1]], bundles[0][:-1])
         table = np.add.reduceat(table[bundles[1]], bundles[0][:-1], axis=0)
     over: np.ndarray = np.any(table > capacities, axis=1)
     if over.any() and too_long == "refuse":
@@ -156,11 +163,7 @@ def packed(
         column = np.full(pieces[-1], limit)
         column[pieces[1:] - 1] = table[:, 0] - (count - 1) * limit
         table = column[:, None]
-    costs = table[:, 0].astype(np.float64)
-    if cost is not None:
-        costs = np.asarray(cost(costs.copy()), np.float64)
-        if costs.shape != table[:, 0].shape or not (np.isfinite(costs) & (costs >= 0)).all():
-            raise Infeasible("cost gave other than one finite cost a length", "pass a function over arrays")
+    costs = carried if carried is not None else _costs(table, capacities, cost)
     identity = {
         "cut": "packed",
         "lengths": digest(table),
@@ -212,6 +215,20 @@ def _by_name(lengths: Any, capacity: Any) -> tuple[Integers, Integers, list[str]
             f"columns of different length: {[column.size for column in table]}", "pass one value a sample in each"
         )
     return np.column_stack(table), np.array([int(capacity[name]) for name in lengths], np.int64), list(lengths)
+
+
+def _costs(table: Integers, capacities: Integers, cost: Callable[[np.ndarray], ArrayLike] | None) -> np.ndarray:
+    """What micro-batches are to be equal in, one number an item."""
+    if cost is None and capacities.size > 1:
+        shares: np.ndarray = (table / capacities).sum(axis=1)
+        return shares
+    lengths = table[:, 0].astype(np.float64)
+    if cost is None:
+        return lengths
+    costs = np.asarray(cost(lengths.copy()), np.float64)
+    if costs.shape != lengths.shape or not (np.isfinite(costs) & (costs >= 0)).all():
+        raise Infeasible("cost gave other than one finite cost of 0 or more a length", "pass a function over arrays")
+    return costs
 
 
 def _bundles(together: Any, sample_count: int) -> tuple[Integers, Integers]:
