@@ -130,7 +130,7 @@ def test_g9_the_work_of_going_on_does_not_depend_on_the_position(position, group
     """Counted in steps over groups, not in seconds: one look-up and one layout a group, wherever it is."""
     plan = bw.balanced(Groups.from_sizes(dict.fromkeys(range(groups), 64)), 64)
     deck = plan.order._known[0][0]
-    deck._boards[:] = [new_board(deck.heavy.size)]
+    deck._boards[:] = [new_board(deck.heavy)]
     plan[position]
     work = int(deck._boards[0][0][2])
     assert work <= 3 * deck.heavy.size + 64
@@ -141,7 +141,7 @@ def test_g8_a_rank_pays_for_its_own_batches(world, start):
     """The work of one of its micro-batches is bounded by the groups, whatever the world that it jumps over."""
     plan = bw.balanced(Groups.from_sizes(dict.fromkeys(range(500), 3)), 64)
     deck = plan.order._known[0][0]
-    deck._boards[:] = [new_board(deck.heavy.size)]
+    deck._boards[:] = [new_board(deck.heavy)]
     plan.order.batches(start, world, 20)
     work = int(deck._boards[0][0][2])
     assert work <= 20 * (64 + 3 * deck.heavy.size) + deck.heavy.size

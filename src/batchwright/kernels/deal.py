@@ -30,8 +30,9 @@ STRIDE = 55
 _INVERSE = 34  # 55 * 34 = 1 modulo 89
 _LEAP = 16  # periods; from here on counting from the beginning is cheaper than adding up the periods between
 
-# rows of a board, and entries of its header
-_TOTALS, _LOW, _HIGH, _ORDER, _ROW, _BEFORE = 0, 1, 2, 3, 4, 5
+# columns of the heavy groups, rows of a board, and entries of its header
+_TOTAL, _LOW, _HIGH, _GROUP = 0, 1, 2, 3
+_ORDER, _ROW, _BEFORE = 0, 1, 2
 _ROUND, _OFFSET, _STEPS, _PERIOD = 0, 1, 2, 3
 _BEGIN, _SIZE, WIDE, _LEFT, _RIGHT = 0, 1, 2, 3, 4  # columns of `lots_of`
 
@@ -60,23 +61,26 @@ def lots_of(sizes: np.ndarray, starts: np.ndarray, wide: np.ndarray) -> np.ndarr
     return np.stack([starts, sizes, wide, left, -(-sizes // left)], axis=1).astype(np.int64)
 
 
-def new_board(heavy_groups: int) -> tuple[np.ndarray, np.ndarray]:
-    """Scratch that remembers the last round laid out: a header (round, offset, steps of work, period) and a board.
+def new_board(heavy: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scratch that remembers the last round laid out: a header (round, offset, steps of work, period), a board, and cells.
 
-    Its only effect is speed: `deal` gives the same with a new one.
+    A row of the cells is a heavy group: its tickets before the period, its edges there, its number. The only effect is
+    speed: `deal` gives the same with new ones.
     """
-    return np.array([-1, 0, 0, -1], np.int64), np.zeros((6, heavy_groups + 1), np.int64)
+    cells = np.zeros((heavy.size, 4), np.int64)
+    cells[:, _GROUP] = heavy
+    return np.array([-1, 0, 0, -1], np.int64), np.zeros((3, heavy.size + 1), np.int64), cells
 
 
 @inner
 def _earlier(place, hand):
     """How many tickets at the places before this one went to the hands before this one."""
-    lap = place // HANDS
-    return lap * hand + np.int64(_EARLIER[hand, place - lap * HANDS])
+    lap = np.uint64(place) // np.uint64(HANDS)  # unsigned division takes a third of the time
+    return np.int64(lap) * hand + np.int64(_EARLIER[np.uint64(hand), np.uint64(place) - lap * np.uint64(HANDS)])
 
 
 @inner
-def _enter_period(period, header, board, low, high, start):
+def _enter_period(period, header, cells, low, high, start):
     """Bring the board to a period of rounds: heavy totals before it, and where the edges lie in it."""
     heavy = low.size
     since = header[_PERIOD]
@@ -84,28 +88,28 @@ def _enter_period(period, header, board, low, high, start):
     if far:
         since = period - 1
         for h in range(heavy):
-            board[_TOTALS, h] = tickets_before(low[h], high[h], period * PERIOD, start)
+            cells[h, _TOTAL] = tickets_before(low[h], high[h], period * PERIOD, start)
     for at in range(since + 1, period + 1):
         for h in range(heavy):
             if not far:
-                board[_TOTALS, h] += board[_HIGH, h] - board[_LOW, h]
-            board[_LOW, h], board[_HIGH, h] = cell(low[h], start, at), cell(high[h], start, at)
+                cells[h, _TOTAL] += cells[h, _HIGH] - cells[h, _LOW]
+            cells[h, _LOW], cells[h, _HIGH] = cell(low[h], start, at), cell(high[h], start, at)
     header[_STEPS] += heavy * (period - since)
     header[_PERIOD] = period
 
 
 @inner
-def _lay_out(round_, header, board, low, high, deck, start):
+def _lay_out(round_, header, board, cells, low, high, deck, start):
     """Bring the board to a round: the shuffled row, heavy points along the line."""
     heavy = low.size
     if round_ // PERIOD != header[_PERIOD]:
-        _enter_period(round_ // PERIOD, header, board, low, high, start)
+        _enter_period(round_ // PERIOD, header, cells, low, high, start)
     header[_ROUND], header[_OFFSET] = round_, phase(start, round_)
     step = step_of(round_)
     key = child(child(deck, _GROUP_ORDER), np.uint64(round_))
     board[_BEFORE, 0] = 0
     for h in range(heavy):
-        count = ((board[_HIGH, h] + step) >> 8) - ((board[_LOW, h] + step) >> 8)
+        count = ((cells[h, _HIGH] + step) >> 8) - ((cells[h, _LOW] + step) >> 8)
         board[_BEFORE, h + 1] = board[_BEFORE, h] + count
         board[_ORDER, h] = h
     for h in range(heavy - 1, 0, -1):
@@ -122,9 +126,9 @@ def _lay_out(round_, header, board, low, high, deck, start):
 
 
 @inner
-def _drawn_before(h, beat, hand, board, place, stop):
+def _drawn_before(h, beat, hand, cells, place, stop):
     """Tickets of a heavy group, whose places in the row are place..stop-1, before a hand of a round of the period."""
-    rounds = board[_TOTALS, h] + in_period(board[_LOW, h], board[_HIGH, h], beat)
+    rounds = cells[h, _TOTAL] + in_period(cells[h, _LOW], cells[h, _HIGH], beat)
     return rounds + _earlier(stop, hand) - _earlier(place, hand)
 
 
@@ -155,8 +159,8 @@ def _group_at(position, edges):
 
 
 @kernel(
-    "void(int64[::1], int64, int64, uint64, uint64, int64, int64[::1], int64[::1], int64[:, ::1], int64[::1],"
-    " int64[:, ::1], int64, uint32[::1], int64[::1], int64[::1], int64[:, ::1], int64[:, ::1], int64[:, ::1])"
+    "void(int64[::1], int64, int64, uint64, uint64, int64, int64[::1], int64[::1], int64[:, ::1], int64[:, ::1],"
+    " int64[::1], int64[:, ::1], int64, uint32[::1], int64[::1], int64[::1], int64[:, ::1], int64[:, ::1], int64[:, ::1])"
 )
 def deal(
     batches,
@@ -168,6 +172,7 @@ def deal(
     edges,
     header,
     board,
+    cells,
     heavy,
     lots,
     scratch,
@@ -185,15 +190,15 @@ def deal(
         tickets, per_ticket: tickets in a micro-batch, and draws from one group that a ticket stands for.
         root, deck, start: the key of the samples' passes, the key of this deck's shuffles, its phase (below 2^32).
         edges: from `line`, of HANDS * tickets tickets.
-        header, board: from `new_board`, kept from call to call of one deck.
+        header, board, cells: from `new_board`, kept from call to call of one deck.
         heavy: the groups with at least one ticket in every round, ascending.
         lots: from `lots_of`, or without rows where every group is one sample.
         scratch: the longest head of a pass that may have to be mended, at least TABLE_LIMIT.
         index, wide_index: the samples group by group, in one of the two; both empty where they lie that way.
         base: tickets each group had before the deck began, or empty for none.
         samples: out; int64 (batches, tickets * per_ticket).
-        groups: out; the group of each ticket, int64 (batches, tickets).
-        draws: out; how many tickets the group had before each ticket; as `groups`, or no rows where nobody asks.
+        groups: out; the group of each ticket, int64 (batches, tickets), or no rows where nobody asks.
+        draws: out; how many tickets the group had before each ticket, as `groups`.
     """
     low, high = np.empty(heavy.size, np.int64), np.empty(heavy.size, np.int64)
     for h in range(heavy.size):
@@ -208,7 +213,7 @@ def deal(
     run_group, run_draw = np.empty(tickets, np.int64), np.empty(tickets, np.int64)
     run_tickets = np.empty(tickets, np.int64)
     alone = lots.shape[0] == 0
-    numbered = not alone or draws.shape[0] > 0
+    asked = groups.shape[0] > 0
     passes = child(root, _PASS)
 
     for row in range(samples.shape[0]):
@@ -216,7 +221,7 @@ def deal(
         round_ = batch // HANDS
         hand = batch - round_ * HANDS
         if round_ != header[_ROUND]:
-            _lay_out(round_, header, board, low, high, deck, start)
+            _lay_out(round_, header, board, cells, low, high, deck, start)
         shuffle = child(child(deck, _WITHIN_BATCH), np.uint64(batch))
         for i in range(tickets):
             places[i] = i
@@ -237,8 +242,8 @@ def deal(
             while card < stop:
                 dealt += 1
                 card += HANDS
-            run_group[runs] = heavy[h]
-            run_draw[runs] = _drawn_before(h, round_ % PERIOD, hand, board, board[_ROW, x], stop)
+            run_group[runs] = cells[h, _GROUP]
+            run_draw[runs] = _drawn_before(h, round_ % PERIOD, hand, cells, board[_ROW, x], stop)
             run_tickets[runs] = dealt - begun
             runs += 1
         header[_STEPS] += heavy.size
@@ -257,7 +262,7 @@ def deal(
                 point = _light_point(number, header, board, low)
                 g = _group_at(((point + 1) << 32) - header[_OFFSET], edges)
                 run_group[runs] = g
-                run_draw[runs] = tickets_before(edges[g], edges[g + 1], round_, start) if numbered else 0
+                run_draw[runs] = tickets_before(edges[g], edges[g + 1], round_, start) if asked or not alone else 0
                 run_tickets[runs] = 1
                 runs += 1
                 dealt += 1
@@ -309,13 +314,13 @@ def deal(
         elif wide_index.size > 0:
             for i in range(slots):
                 drawn[i] = wide_index[drawn[i]]
-        ticket = 0
-        for number in range(runs):
-            for i in range(run_tickets[number]):
-                groups[row, places[ticket]] = run_group[number]
-                if draws.shape[0] > 0:
+        if asked:
+            ticket = 0
+            for number in range(runs):
+                for i in range(run_tickets[number]):
+                    groups[row, places[ticket]] = run_group[number]
                     draws[row, places[ticket]] = run_draw[number] + i
-                ticket += 1
+                    ticket += 1
         if per_ticket == 1:
             for i in range(slots):
                 samples[row, places[i]] = drawn[i]
@@ -327,8 +332,10 @@ def deal(
                     done += 1
 
 
-@kernel("void(int64, int64, uint64, int64, int64[::1], int64[::1], int64[:, ::1], int64[::1], int64[::1])")
-def drawn(batch, tickets, deck, start, edges, header, board, heavy, totals):
+@kernel(
+    "void(int64, int64, uint64, int64, int64[::1], int64[::1], int64[:, ::1], int64[:, ::1], int64[::1], int64[::1])"
+)
+def drawn(batch, tickets, deck, start, edges, header, board, cells, heavy, totals):
     """The tickets each group got in micro-batches 0..batch-1 of a deck, into `totals` (int64, groups)."""
     low, high = np.empty(heavy.size, np.int64), np.empty(heavy.size, np.int64)
     for h in range(heavy.size):
@@ -336,10 +343,10 @@ def drawn(batch, tickets, deck, start, edges, header, board, heavy, totals):
     round_ = batch // HANDS
     hand = batch - round_ * HANDS
     if round_ != header[_ROUND]:
-        _lay_out(round_, header, board, low, high, deck, start)
+        _lay_out(round_, header, board, cells, low, high, deck, start)
     for x in range(heavy.size):
         h = board[_ORDER, x]
-        totals[heavy[h]] = _drawn_before(h, round_ % PERIOD, hand, board, board[_ROW, x], board[_ROW, x + 1])
+        totals[heavy[h]] = _drawn_before(h, round_ % PERIOD, hand, cells, board[_ROW, x], board[_ROW, x + 1])
     lights = np.uint64(HANDS * tickets - board[_BEFORE, heavy.size])
     left, right = radices(lights)
     order = child(child(deck, _LIGHT_ORDER), np.uint64(round_))

@@ -93,7 +93,7 @@ class Dealt:
         return self.dealing(numbers).samples
 
     def dealing(self, numbers: np.ndarray, *, draws: bool = False) -> Dealing:
-        """As `windows`, and the group of each ticket; with `draws` also how often its group came before."""
+        """As `windows`; with `draws` also the group of each ticket and how often its group came before."""
         parts: list[Dealing] = []
         done = 0
         while done < numbers.size or not parts:

@@ -27,8 +27,8 @@ class Dealing(NamedTuple):
 
     Attributes:
         samples: sample numbers, int64 (batches, window).
-        groups: the group of each ticket, int64 (batches, tickets).
-        draws: how many tickets the ticket's group had before it, as `groups`; no rows where nobody asked.
+        groups: the group of each ticket, int64 (batches, tickets); no rows where nobody asked.
+        draws: how many tickets the ticket's group had before it, as `groups`.
     """
 
     samples: np.ndarray
@@ -65,7 +65,7 @@ class Deck:
     root: np.uint64 = field(init=False)
     key: np.uint64 = field(init=False)
     start: int = field(init=False)
-    _boards: list[tuple[np.ndarray, np.ndarray]] = field(init=False, default_factory=list)
+    _boards: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         settles = self.edges.size > 0
@@ -88,24 +88,23 @@ class Deck:
         """Some of its micro-batches, counted from its own first."""
         count = batches.size
         samples = np.empty((count, self.tickets * per_ticket), np.int64)
-        groups = np.empty((count, self.tickets), np.int64)
-        numbers = np.empty((count if draws else 0, self.tickets), np.int64)
+        groups, numbers = np.empty((2, count if draws else 0, self.tickets), np.int64)
         self._check(int(batches.max(initial=0)))
-        header, board = self._borrow()
+        board = self._borrow()
         deal(
             batches, self.tickets, per_ticket, self.root, self.key, self.start, self.edges,
-            header, board, self.heavy, lots, scratch, *_by_width(index), self.base, samples, groups, numbers,
+            *board, self.heavy, lots, scratch, *_by_width(index), self.base, samples, groups, numbers,
         )  # fmt: skip
-        self._boards.append((header, board))
+        self._boards.append(board)
         return Dealing(samples, groups, numbers)
 
     def drawn(self, batch: int) -> np.ndarray:
         """Tickets every group had before micro-batch `batch` of this deck, those before the deck included."""
         totals = np.empty(self.edges.size - 1, np.int64)
         self._check(batch)
-        header, board = self._borrow()
-        drawn(batch, self.tickets, self.key, self.start, self.edges, header, board, self.heavy, totals)
-        self._boards.append((header, board))
+        board = self._borrow()
+        drawn(batch, self.tickets, self.key, self.start, self.edges, *board, self.heavy, totals)
+        self._boards.append(board)
         return totals + self.base if self.base.size else totals
 
     def quotas(self) -> np.ndarray:
@@ -122,12 +121,12 @@ class Deck:
         lacked = np.diff(self.wanted) * np.int64(batch) - had * np.int64(TICKET)
         return lacked + self.owed if self.owed.size else lacked
 
-    def _borrow(self) -> tuple[np.ndarray, np.ndarray]:
+    def _borrow(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """A board no other thread has: it remembers the last round, which is all that makes going on cheap."""
         try:
             return self._boards.pop()
         except IndexError:
-            return new_board(self.heavy.size)
+            return new_board(self.heavy)
 
     def _check(self, last: int) -> None:
         if last // HANDS >= apportion.MOST_ROUNDS:
