@@ -185,4 +185,7 @@ def test_refusals() -> None:
     without_owls = bw.balanced(GROUPS, batch_size=4, target={"cat": 0.5, "dog": 0.5, "owl": 0})
     with pytest.raises(bw.Infeasible, match="'owl' is never drawn"):
         Weights(without_owls)([27])
+    only_cats = bw.balanced(bw.Groups.from_indices({"cat": range(16)}, sample_count=28), 4)
+    with pytest.raises(bw.Infeasible, match="sample 27 of no group is never drawn"):
+        Weights(only_cats)([0, 27])
     assert Weights(without_owls).report().lost == pytest.approx(4 / 28)

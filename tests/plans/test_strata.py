@@ -132,3 +132,17 @@ def test_a_sampler_counts_the_epochs_it_has_given(kind: str) -> None:
     elsewhere = laws.EVERY_PLAN[kind](3).sampler(rank=0, world_size=3, accumulate=2)
     elsewhere.load_state_dict(sampler.state_dict())
     assert elsewhere.epochs_given == pytest.approx(sampler.epochs_given)
+
+
+def test_shares_that_are_forgotten_are_asked_for_in_vain() -> None:
+    plan = balanced(4, target=bw.targets.moving("uniform"), epoch=100)
+    sampler = plan.sampler()
+    for number in range(10):  # of which eight are kept
+        sampler.retarget([0.2 + 0.05 * number, 0.3, 0.5 - 0.05 * number])
+        list(sampler)
+    first = sampler.plan.segments[0].first
+    for start, stop in ((0, first - 1), (5, first + 10)):
+        with pytest.raises(bw.Infeasible, match=f"before micro-batch {first} is forgotten"):
+            sampler.plan.prior_between(start, stop)
+    counted = sum(np.bincount(GROUPS.group_of(sampler.plan[t]), minlength=3) for t in range(first, first + 89))
+    assert sampler.plan.prior_between(first, first + 89) == pytest.approx(counted / counted.sum(), abs=6 / 356)

@@ -205,7 +205,10 @@ def _whole_numbers(weights: np.ndarray, limit: int) -> np.ndarray:
 
 
 def group_rates(groups: Groups, shares: Shares, samples: np.ndarray, epoch: int) -> np.ndarray:
-    """The expected share of every slot that each of these samples is, where the samples of a group are alike."""
-    number = groups.group_of(samples)
-    rates: np.ndarray = shares.of(epoch, number) / groups.sizes[number]
+    """The expected share of every slot that each of these samples is, where the samples of a group are alike; 0 in none."""
+    number = np.asarray(groups.group_of(samples))
+    grouped = number < groups.group_count
+    rates = np.zeros(number.shape)
+    number = number[grouped]
+    rates[grouped] = shares.of(epoch, number) / groups.sizes[number]
     return rates

@@ -293,14 +293,14 @@ class LengthPlan(Plan):
 
     def shares(self, epoch: int = 0) -> np.ndarray:
         """The expected share of every group in an epoch, float64 in the order of `groups.names`, summing to 1."""
-        return self.strata(epoch, epoch + 1).prior(self.groups)
+        return self.drawn_in(epoch).prior(self.groups)
 
     def rates(self, indices: Any, *, epoch: int = 0) -> np.ndarray:
         """The part of all that is drawn in an epoch that each of these samples is, in expectation, float64."""
         samples = np.asarray(indices)
         if not (self.admission.renumbers or self.admission.skipped.size):
             return self.source.rates(samples, epoch=epoch)
-        return self.strata(epoch, epoch + 1).rates(samples)
+        return self.drawn_in(epoch).rates(samples)
 
     def summary(self, multiple: int = 1) -> LengthSummary:
         """What the plan does, measured on its first epoch: cost, padding, balance, composition, the proven bound."""

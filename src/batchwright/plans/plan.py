@@ -32,6 +32,7 @@ class Plan(ABC):
     """
 
     groups: Groups
+    _drawn: tuple[int, Strata] | None = None
 
     @property
     @abstractmethod
@@ -84,6 +85,13 @@ class Plan(ABC):
     @abstractmethod
     def strata(self, start: float, stop: float) -> Strata:
         """What is drawn from epoch `start` to epoch `stop`, either of which may lie within one."""
+
+    def drawn_in(self, epoch: int) -> Strata:
+        """What is drawn in an epoch; the one asked for last is kept."""
+        number, kept = epoch if self.moves else 0, self._drawn
+        if kept is None or kept[0] != number:
+            kept = self._drawn = number, self.strata(number, number + 1)
+        return kept[1]
 
     @abstractmethod
     def epochs_at(self, position: Position) -> float:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..errors import Infeasible
 from ..groups import Groups
 from ..orders import Order, SharedOrder
 
@@ -88,9 +89,18 @@ def mean_shares(order: SharedOrder, start: int, stop: int) -> np.ndarray:
     """The mean wanted share of every group over windows start..stop-1, float64.
 
     Where shares were set while a run was under way and the earliest are forgotten, what was drawn by then stands for them.
+
+    Raises:
+        Infeasible: a stretch that begins or ends among those forgotten.
     """
     dealt, settled = order.dealt, order.shares.settles_at
     if dealt is not None and dealt.segments:
+        known = dealt.segments[0]
+        if known.number > 1 and min(start or known.first, stop) < known.first:
+            raise Infeasible(
+                f"which shares held before micro-batch {known.first} is forgotten, only those set last are kept",
+                f"ask from 0 on or from {known.first} on, up to {known.first} or later",
+            )
         due = dealt.due(stop) - (dealt.due(start) if start else 0)
         mean: np.ndarray = due / due.sum()
         return mean

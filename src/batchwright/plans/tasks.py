@@ -308,7 +308,7 @@ class TaskPlan(Plan):
 
     def rates(self, indices: Any, *, epoch: int = 0) -> np.ndarray:
         """The part of all that is drawn in an epoch that each of these samples is, in expectation, float64."""
-        return self.strata(epoch, epoch + 1).rates(np.asarray(indices))
+        return self.drawn_in(epoch).rates(np.asarray(indices))
 
     def locate(self, indices: Any) -> tuple[list[Hashable], np.ndarray]:
         """The task of each of these samples and its number in the task's own dataset; see `FixedPlan.locate`."""
