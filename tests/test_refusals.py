@@ -176,3 +176,11 @@ def test_what_is_passed_in_is_left_as_it_was_and_not_kept(labels, weights, batch
     assert np.array_equal(heavy, heavy_before)
     column[:], heavy[:] = 0, 0
     assert [plan[3].tolist() for plan in plans] == expected
+
+
+def test_looping_over_a_plan_says_what_to_loop_over():
+    lengths = [3] * 8
+    plans = [bw.shuffled(8, 2), bw.budgeted(lengths, 6), bw.alternating({"a": bw.shuffled(8, 2)})]
+    for plan in plans:
+        with pytest.raises(TypeError, match=r"give plan.sampler\(\) to a DataLoader, loop over plan.epoch\(0\)"):
+            list(plan)

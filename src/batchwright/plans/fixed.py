@@ -88,8 +88,6 @@ class FixedPlan(Plan):
         samples: np.ndarray = self.order.batches(number, 1, 1)[0]
         return samples
 
-    __iter__ = None  # endless: ask for an epoch instead
-
     @cached_property
     def identity(self) -> dict[str, str]:
         """Every argument that decides the plan, by name, as short text."""

@@ -85,8 +85,6 @@ class LengthPlan(Plan):
         epoch, place = divmod(number, self.epoch_length())
         return self.epoch(epoch)[place]
 
-    __iter__ = None  # endless: ask for an epoch instead
-
     @cached_property
     def identity(self) -> dict[str, str]:
         """Every argument that decides the plan, by name, as short text."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -85,6 +85,14 @@ class Plan(ABC):
     @abstractmethod
     def strata(self, start: float, stop: float) -> Strata:
         """What is drawn from epoch `start` to epoch `stop`, either of which may lie within one."""
+
+    def __iter__(self) -> NoReturn:
+        """A plan is endless; whoever loops over it forgot to ask for an epoch or a sampler.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError("a plan is endless: give plan.sampler() to a DataLoader, loop over plan.epoch(0)")
 
     def drawn_in(self, epoch: int) -> Strata:
         """What is drawn in an epoch; the one asked for last is kept."""

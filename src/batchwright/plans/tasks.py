@@ -153,8 +153,6 @@ class TaskPlan(Plan):
         task, own = self.turns.at(_counted(batch))
         return own_batches(self.children[task], [own])[0] + self.starts[task]
 
-    __iter__ = None  # endless: ask for an epoch instead
-
     def task_of(self, batch: int) -> Hashable:
         """The name of the task that micro-batch `batch` is of.
 
