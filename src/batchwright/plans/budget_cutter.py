@@ -91,7 +91,7 @@ class BudgetCutter:
             begin = int(offsets[long])
             shared = begin + spread(batches - long, lambda first, share: cut_at(begin + first, share))
             offsets = np.concatenate([offsets[:long], shared])
-        cut = Cut(places, offsets, self._costs(samples[places], offsets))
+        cut = Cut(places, offsets, self._costs(samples[places], offsets, costs))
         return split_to(cut, batches, samples, self)
 
     def levelled(self, samples: Integers, cut: Cut, multiple: int) -> Cut:
@@ -189,13 +189,14 @@ class BudgetCutter:
             costs[first:], self.budgets * share, self.padded, self.most_samples, self.count_multiple
         )
 
-    def _costs(self, samples: Integers, offsets: Integers) -> Floats:
-        """What micro-batches cost: see `cost`."""
+    def _costs(self, samples: Integers, offsets: Integers, costs: Floats | None = None) -> Floats:
+        """What micro-batches cost: see `cost`. `costs` are those of the samples, where they are at hand."""
         if self.balance is not None:
             return np.add.reduceat(self.balance[samples], offsets[:-1])
+        costs = self.costs[samples] if costs is None else costs
         total = np.zeros(offsets.size - 1)
         for kind, budget in enumerate(self.budgets):
-            column = self.costs[samples, kind]
+            column = costs[:, kind]
             if self.padded[kind]:
                 used = np.maximum.reduceat(column, offsets[:-1]) * np.diff(offsets)
             else:

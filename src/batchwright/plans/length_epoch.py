@@ -139,7 +139,7 @@ class LengthEpoch(MicroBatches):
 
     Attributes:
         consumed: where it begins: micro-batches before it are gone, given out under another multiple.
-        sections: what it is made of.
+        sections: what it is made of, one or two.
     """
 
     def __init__(self, plan: LengthPlan, length: int, sections: Sequence[Section]) -> None:
@@ -147,7 +147,8 @@ class LengthEpoch(MicroBatches):
         self.consumed = max(0, sections[0].first)
 
     def _section(self, number: int) -> Section:
-        return next(section for section in reversed(self.sections) if section.first <= number)
+        last = self.sections[-1]
+        return last if last.first <= number else self.sections[0]
 
     def _micro_batch(self, number: int) -> np.ndarray:
         if number < self.consumed:

@@ -29,6 +29,11 @@ def stretch(
     beyond the line.
     """
     least = wanted + spare
+    if admission.admits_all:  # places are items: nothing to count
+        count = max(line - begin.place, least)
+        items = order.take(begin.place, begin.place + count)
+        items, cut = _fitting(items, cutter, wanted, multiple)
+        return items, cut, Begin(begin.place + items.size)
     stop = max(line, begin.place + 1)
     samples = order.take(begin.place, stop)
     ends = admission.counts(samples).cumsum() - begin.skipped  # items taken by the end of each place
@@ -37,12 +42,17 @@ def stretch(
         samples, stop = np.concatenate([samples, further]), stop + least
         ends = admission.counts(samples).cumsum() - begin.skipped
     reached = int(ends[line - begin.place - 1]) if line > begin.place else 0
-    count = max(reached, least)
     items = admission.items(samples)[begin.skipped :]
-    cut = cutter.cut(items[:count], wanted, multiple)
-    while len(cut) > wanted:
-        count = max(wanted, min(count * wanted // len(cut), count - 1))
-        cut = cutter.cut(items[:count], wanted, multiple)
-    whole = int(np.searchsorted(ends, count, side="right"))  # places of which every item is taken
+    items, cut = _fitting(items[: max(reached, least)], cutter, wanted, multiple)
+    whole = int(np.searchsorted(ends, items.size, side="right"))  # places of which every item is taken
     before = int(ends[whole - 1]) if whole else -begin.skipped
-    return items[:count], cut, Begin(begin.place + whole, count - before)
+    return items, cut, Begin(begin.place + whole, items.size - before)
+
+
+def _fitting(items: Integers, cutter: Cutter, wanted: int, multiple: int) -> tuple[Integers, Cut]:
+    """As many of the first items as `wanted` micro-batches hold, and how they are cut."""
+    cut = cutter.cut(items, wanted, multiple)
+    while len(cut) > wanted:
+        items = items[: max(wanted, min(items.size * wanted // len(cut), items.size - 1))]
+        cut = cutter.cut(items, wanted, multiple)
+    return items, cut
