@@ -209,8 +209,10 @@ def arranged(cut: Cut, multiple: int, key: int) -> Cut:
     A run is a step: where the micro-batches stood step by step its ranks carry near-equal cost, and steps of any cost come
     at any time.
     """
-    runs = np.arange(len(cut) // multiple * multiple).reshape(-1, multiple)
     word = np.uint64(key)
+    if multiple == 1:  # nothing to shuffle within
+        return cut.chosen(keyed_order(len(cut), word))
+    runs = np.arange(len(cut) // multiple * multiple).reshape(-1, multiple)
     within = np.stack([run[keyed_order(multiple, word + np.uint64(1 + place))] for place, run in enumerate(runs)])
     return cut.chosen(within[keyed_order(len(runs), word)].reshape(-1))
 
