@@ -2,7 +2,8 @@
 
     python benchmarks/lengths.py wikipedia_bert512_hist.json
 
-Lengths are logN(5, 1) clipped to 16..1024, or drawn from the histogram given by path. Run by `make bench`.
+Lengths are logN(5, 1) clipped to 16..1024, or drawn from the histogram given by path. Prints figures and the limits they
+must keep, and fails where one is missed. Run by `make bench`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from limits import Limits
 from packing import histogram
 
 import batchwright as bw
@@ -26,11 +28,13 @@ TOGETHER = RANKS * ACCUMULATE
 
 def main() -> None:
     torch.set_num_threads(1)
-    budget(lognormal(10**6))
+    limits = Limits()
+    budget(lognormal(10**6), limits)
     if len(sys.argv) > 1:
-        group(histogram(Path(sys.argv[1])))
-    balance()
-    level()
+        group(histogram(Path(sys.argv[1])), limits)
+    balance(limits)
+    level(limits)
+    limits.end()
 
 
 def lognormal(count: int) -> np.ndarray:
@@ -41,22 +45,28 @@ def padding(lengths: np.ndarray, batches: Any) -> float:
     return float(1 - sum(lengths[b].sum() for b in batches) / sum(lengths[b].max() * len(b) for b in batches))
 
 
-def budget(lengths: np.ndarray) -> None:
+def budget(lengths: np.ndarray, limits: Limits) -> None:
     """10^6 lengths under a padded budget of 16,384."""
     _, sort = timed(lambda: np.argsort(lengths), rounds=5)
     print(f"{lengths.size:,} lengths, padded budget 16,384; np.argsort of them takes {1e3 * sort:.0f} ms")
     print(f"{'':<44}{'x argsort':>10}{'padding':>10}{'dearest':>10}")
+    found = {}
     for window in ("epoch", 1024, 100):
         plan = bw.budgeted(lengths, 16384, window=window)
         plan.epoch(0)[0]
         batches, seconds = timed(lambda: plan.epoch(1)[:], rounds=5)
         dearest = max(int(lengths[batch].max()) * len(batch) for batch in batches)
+        found[window] = seconds / sort, padding(lengths, batches), dearest
         print(f"{f'batchwright budgeted, window {window}':<44}{seconds / sort:>10.2f}"
               f"{padding(lengths, batches):>10.3%}{dearest:>10,}")  # fmt: skip
     for name, make in (("HF get_length_grouped_indices (batch 70)", hf_grouped), ("lhotse DynamicBucketing", lhotse)):
         batches, seconds = timed(lambda: make(lengths))
         dearest = max(int(lengths[batch].max()) * len(batch) for batch in batches)
         print(f"{name:<44}{seconds / sort:>10.2f}{padding(lengths, batches):>10.3%}{dearest:>10,}")
+    limits.at_most("a whole epoch planned / np.argsort", found["epoch"][0], 3)
+    limits.at_most("% padding, window 'epoch'", 100 * found["epoch"][1], 0.1)
+    limits.at_most("% padding, windows of 100", 100 * found[100][1], 3)
+    limits.at_most("the dearest micro-batch", max(dearest for _, _, dearest in found.values()), 16_384)
 
 
 def hf_grouped(lengths: np.ndarray, batch_size: int = 70) -> Batches:
@@ -91,13 +101,13 @@ def lhotse(lengths: np.ndarray) -> Batches:
     return [[example.number for example in batch] for batch in sampler]
 
 
-def group(counts: np.ndarray) -> None:
+def group(counts: np.ndarray, limits: Limits) -> None:
     """10^6 lengths of the histogram, micro-batches of 32, windows as large as Hugging Face's (50 micro-batches)."""
     lengths = np.random.default_rng(0).choice(counts.size, 10**6, p=counts / counts.sum())
     print(f"\n{lengths.size:,} lengths of {Path(sys.argv[1]).name}, micro-batches of 32: padding")
     plan = bw.grouped(lengths, 32, window=50)
     for ranks in (1, 8):
-        print(f"  batchwright grouped, {ranks} ranks: {padding(lengths, plan.epoch(0, ranks)):.3%}")
+        limits.at_most(f"% padding, grouped, {ranks} ranks", 100 * padding(lengths, plan.epoch(0, ranks)), 1.84)
     print(f"  HF get_length_grouped_indices: {padding(lengths, hf_grouped(lengths, 32)):.3%}")
     from transformers.trainer_pt_utils import DistributedLengthGroupedSampler
 
@@ -108,22 +118,28 @@ def group(counts: np.ndarray) -> None:
     print(f"  HF DistributedLengthGroupedSampler, 8 ranks: {padding(lengths, batches):.3%}")
 
 
-def balance() -> None:
+def balance(limits: Limits) -> None:
     """The dearest micro-batch of a step over the mean of its step, over 100 steps of 8 ranks x 4."""
     print(f"\nmax/mean cost of the {TOGETHER} micro-batches of a step, mean over {STEPS} steps (worst)")
-    for name, plan in (
-        ("budgeted 16,384", bw.budgeted(lognormal(240_000), 16384)),
-        ("packed 16,384", bw.packed(lognormal(240_000), 16384)),
-        ("packed 4 x 4,096", bw.packed(lognormal(240_000), 4096, packs=4)),
-        ("budgeted, window 100", bw.budgeted(lognormal(240_000), 16384, window=100)),
-        ("budgeted, whole epoch", bw.budgeted(lognormal(240_000), 16384, window="epoch")),
-        ("budgeted, sums", bw.budgeted(lognormal(240_000), 16384, padded=False)),
+    both = {"text": lognormal(240_000), "vision": lognormal(240_000)[::-1].copy()}
+    for name, plan, most in (
+        ("budgeted 16,384", bw.budgeted(lognormal(240_000), 16384), 1.005),
+        ("packed 16,384", bw.packed(lognormal(240_000), 16384), 1.001),
+        ("packed 4 x 4,096", bw.packed(lognormal(240_000), 4096, packs=4), 1.001),
+        ("budgeted, window 100", bw.budgeted(lognormal(240_000), 16384, window=100), 1.005),
+        ("budgeted, whole epoch", bw.budgeted(lognormal(240_000), 16384, window="epoch"), 1.005),
+        ("budgeted, sums", bw.budgeted(lognormal(240_000), 16384, padded=False), 1.005),
+        ("two budgets, sums", bw.budgeted(both, {"text": 16384, "vision": 20000}, padded=False), 1.005),
+        ("two budgets, padded", bw.budgeted(both, {"text": 16384, "vision": 20000}), None),
+        ("two capacities", bw.packed(both, {"text": 16384, "vision": 20000}), 1.005),
     ):
         costs = [plan.cutter.cost(batch) for batch in plan.epoch(0, TOGETHER)[: STEPS * TOGETHER]]
         print(f"  batchwright {name:<24}{over_mean(costs)}")
+        if most is not None:
+            limits.at_most(f"    its worst step of {STEPS}", over_means(costs).max(), most)
 
 
-def level() -> None:
+def level(limits: Limits) -> None:
     """Steps of exactly 512 samples, micro-batches of like padded cost."""
     from transformers.trainer_pt_utils import BatchRebalanceSampler
 
@@ -144,6 +160,7 @@ def level() -> None:
         ("its formula, whole epoch", dear, "epoch"),
         ("its formula, window 512", dear, 512),
     ):
+        kept = over_means(padded(dear, theirs), RANKS).mean()  # what it levels: its own formula, rank by rank
         plan = bw.grouped(costs, 512 // TOGETHER, window=window, level=True)
         batches, ours = timed(lambda: plan.epoch(0, TOGETHER)[:], rounds=3)
         assert {sum(map(len, batches[at : at + TOGETHER])) for at in range(0, len(batches), TOGETHER)} == {512}
@@ -151,15 +168,24 @@ def level() -> None:
               f"{over_mean(padded(dear, batches)):>24}{over_mean(padded(dear, batches), RANKS):>24}"
               f"{padding(lengths, batches):>10.3%}"
               f"   HF takes {seconds / ours:.0f} times as long, for one rank of 8")  # fmt: skip
+        limits.at_least("    HF's time / ours", seconds / ours, 10)
+        if costs is lengths:
+            limits.at_most("    its padded cost over the mean", over_means(padded(lengths, batches)).mean(), kept)
 
 
 def padded(lengths: np.ndarray, batches: Any) -> list[float]:
     return [float(lengths[batch].max()) * len(batch) for batch in batches]
 
 
-def over_mean(costs: Any, together: int = TOGETHER) -> str:
+def over_means(costs: Any, together: int = TOGETHER) -> np.ndarray:
+    """The dearest micro-batch of every step over the mean of its step."""
     steps = np.array(costs, float).reshape(-1, together)
-    ratio = steps.max(1) / steps.mean(1)
+    ratios: np.ndarray = steps.max(1) / steps.mean(1)
+    return ratios
+
+
+def over_mean(costs: Any, together: int = TOGETHER) -> str:
+    ratio = over_means(costs, together)
     return f"{ratio.mean():.5f} ({ratio.max():.5f})"
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from limits import Limits
 
 from batchwright.kernels.packing import best_fit_decreasing
 from batchwright.lengths.bounds import packs_at_least
@@ -26,37 +27,45 @@ ITEMS = 10**6
 
 def main() -> None:
     wikipedia, squad = (histogram(Path(path)) for path in sys.argv[1:3])
-    whole_corpus(wikipedia)
-    exact("SQuAD-384", squad)
+    limits = Limits()
+    whole_corpus(wikipedia, limits)
+    packs, seconds = exact("SQuAD-384", squad)
+    limits.at_most("packs of SQuAD-384, exact-minded", packs, 40_250)
+    limits.at_most("s for them", seconds, 60)
     exact("Wikipedia-512", wikipedia)
-    beside_peers(wikipedia)
+    beside_peers(wikipedia, limits)
+    limits.end()
 
 
-def whole_corpus(counts: np.ndarray) -> None:
+def whole_corpus(counts: np.ndarray, limits: Limits) -> None:
     """Strategy on the histogram, then every sample named."""
     capacity = counts.size - 1
     best_fit_decreasing(counts, capacity, UNLIMITED)
-    table, seconds = timed(lambda: best_fit_decreasing(counts, capacity, UNLIMITED))
-    print(f"Wikipedia-512, {counts.sum():,} sequences: {table[:, 2].sum():,} packs in {1e3 * seconds:.2f} ms, "
+    table, strategy = timed(lambda: best_fit_decreasing(counts, capacity, UNLIMITED))
+    print(f"Wikipedia-512, {counts.sum():,} sequences: {table[:, 2].sum():,} packs in {1e3 * strategy:.2f} ms, "
           f"bound {packs_at_least(counts, capacity):,}")  # fmt: skip
     lengths = np.random.default_rng(0).permutation(np.repeat(np.arange(capacity + 1), counts))
     pack(lengths[:1000], capacity)  # compiled or loaded before it is timed
     packing, seconds = timed(lambda: pack(lengths, capacity), rounds=3)
     density = lengths.sum() / capacity / len(packing)
     print(f"  every sample assigned: {len(packing):,} packs, density {density:.4%}, {seconds:.2f} s")
+    limits.at_most("packs of Wikipedia-512", len(packing), 8_138_483)
+    limits.at_most("s for the strategy", strategy, 0.2)
+    limits.at_most("s with every sample assigned", seconds, 3)
 
 
-def exact(name: str, counts: np.ndarray) -> None:
-    """Column generation, rounded."""
+def exact(name: str, counts: np.ndarray) -> tuple[int, float]:
+    """Column generation, rounded: how many packs, and the seconds for them."""
     capacity = counts.size - 1
     lengths = np.repeat(np.arange(capacity + 1), counts)
     fast = pack(lengths, capacity)
     packing, seconds = timed(lambda: pack(lengths, capacity, solver="exact"))
     print(f"{name}: exact-minded {len(packing):,} packs in {seconds:.1f} s, bound {packing.at_least:,}, "
           f"gap {packing.gap:.4%}; best fit {len(fast):,}")  # fmt: skip
+    return len(packing), seconds
 
 
-def beside_peers(counts: np.ndarray) -> None:
+def beside_peers(counts: np.ndarray, limits: Limits) -> None:
     """10^6 lengths drawn from the histogram."""
     capacity = counts.size - 1
     lengths = np.random.default_rng(0).choice(capacity + 1, ITEMS, p=counts / counts.sum())
@@ -67,6 +76,8 @@ def beside_peers(counts: np.ndarray) -> None:
     for peer in (trl_bfd, axolotl_multipack):
         packs, seconds = peer(lengths, capacity)
         print(f"  {peer.__name__:<20} density {total / packs:.4%}, {seconds:.1f} s, {seconds / ours:.0f} times as long")
+        limits.at_least(f"{peer.__name__}'s time / ours", seconds / ours, 30)
+        limits.at_most("our packs / its", len(packing) / packs, 1)
 
 
 def trl_bfd(lengths: np.ndarray, capacity: int) -> tuple[int, float]:
