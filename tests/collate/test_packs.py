@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from itertools import islice
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn.attention.varlen import varlen_attn
 from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 from transformers import DataCollatorWithFlattening, LlamaConfig, LlamaForCausalLM
 
@@ -92,6 +94,35 @@ def jagged(batch: bw.Batch):
     return attend
 
 
+def flash_attn_varlen_func(
+    q, k, v, cu_seqlens_q, cu_seqlens_k, max_seqlen_q, max_seqlen_k, dropout_p=0.0, softmax_scale=None, causal=False
+):
+    """What flash-attention documents of the function of this name, segment by segment: its kernels need a GPU."""
+    outputs = []
+    bounds = zip(
+        *(offsets.tolist()[place:] for offsets in (cu_seqlens_q, cu_seqlens_k) for place in (0, 1)), strict=False
+    )
+    for start_q, end_q, start_k, end_k in bounds:
+        assert end_q - start_q <= max_seqlen_q
+        assert end_k - start_k <= max_seqlen_k
+        heads = (part.transpose(0, 1) for part in (q[start_q:end_q], k[start_k:end_k], v[start_k:end_k]))
+        attended = scaled_dot_product_attention(*heads, dropout_p=dropout_p, scale=softmax_scale, is_causal=causal)
+        outputs.append(attended.transpose(0, 1))
+    return torch.cat(outputs)
+
+
+def varlen(causal: bool):
+    def of(batch: bw.Batch):
+        keywords = attention.keywords(batch.fields["input_ids"].layout)
+
+        def attend(query, key, value):
+            return flash_attn_varlen_func(query[0], key[0], value[0], causal=causal, **keywords)[None]
+
+        return attend
+
+    return of
+
+
 ONE_ROW = ({}, [4])
 ALIGNED = ({"align": 4}, [4])
 DUMMY = ({"capacity": 24, "room": "dummy"}, [4])
@@ -100,6 +131,8 @@ TWO_PACKS = ({"capacity": 12, "room": "dummy", "shape": "packs"}, [2, 2])
 CASES = [
     *(pytest.param(dense, True, *rules) for rules in (ONE_ROW, ALIGNED, DUMMY, EXTENDED, TWO_PACKS)),
     *(pytest.param(dense, False, *rules) for rules in (ONE_ROW, DUMMY, TWO_PACKS)),  # padding within a segment is seen
+    *(pytest.param(varlen(True), True, *rules) for rules in (ONE_ROW, ALIGNED, DUMMY, EXTENDED)),
+    *(pytest.param(varlen(False), False, *rules) for rules in (ONE_ROW, DUMMY)),
     *(pytest.param(jagged, False, *rules) for rules in (ONE_ROW, DUMMY)),  # torch's CPU kernel has no causal jagged one
 ]
 
@@ -193,11 +226,33 @@ def test_hugging_face_keywords_are_those_of_its_own_collator():
         assert isinstance(value, int) or batch[name].dtype is value.dtype
 
 
-def test_flash_attention_keywords_are_int32_offsets_and_a_python_integer():
-    keywords = attention.flash_attention(bw.Layout(LENGTHS))
-    assert keywords["cu_seqlens_q"].equal(torch.tensor([0, 5, 6, 15, 18], dtype=torch.int32))
-    assert keywords["cu_seqlens_k"] is keywords["cu_seqlens_q"]
-    assert (keywords["max_seqlen_q"], type(keywords["max_seqlen_k"])) == (9, int)
+# flash_attn.flash_attn_interface, versions 2.1 to 2.8, without the options
+FLASH_ATTENTION_TAKES = ["q", "k", "v", "cu_seqlens_q", "cu_seqlens_k", "max_seqlen_q", "max_seqlen_k"]
+FLASH_ATTENTION_QKV_TAKES = ["qkv", "cu_seqlens", "max_seqlen"]
+
+
+@pytest.mark.parametrize(
+    ("names", "takes"),
+    [
+        (attention.FLASH_ATTENTION, FLASH_ATTENTION_TAKES),
+        (attention.FLASH_ATTENTION_QKV, FLASH_ATTENTION_QKV_TAKES),
+        (attention.TORCH_VARLEN, list(inspect.signature(varlen_attn).parameters)[:7]),
+    ],
+)
+def test_keywords_are_those_of_the_function_int32_offsets_and_a_python_integer(names, takes):
+    keywords = attention.keywords(bw.Layout(LENGTHS), names)
+    assert list(keywords) == takes[-len(keywords) :]
+    assert len(takes) - len(keywords) in (1, 3)  # queries, keys and values, or all three in one tensor
+    for name, value in keywords.items():
+        if name.startswith("cu_"):
+            assert value.equal(torch.tensor([0, 5, 6, 15, 18], dtype=torch.int32))
+            assert value.dtype is torch.int32
+        else:
+            assert (value, type(value)) == (9, int)
+    packs = bw.Collate(ids=bw.ragged()).packs(also=names)([{"ids": torch.ones(n)} for n in LENGTHS])
+    assert {name: packs[name] for name in keywords if name.startswith("max_")} == {
+        name: 9 for name in keywords if name.startswith("max_")
+    }
 
 
 packs_of_lengths = st.lists(st.lists(st.integers(0, 6), min_size=1, max_size=4), min_size=1, max_size=4)

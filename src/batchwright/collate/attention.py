@@ -1,12 +1,18 @@
 """What each kind of attention must be told so that samples packed into one sequence do not see each other.
 
-Keys of a batch, to be passed as `also=`: `FLASH_ATTENTION` for the variable-length functions of flash-attention (and
-`torch.nn.attention.varlen`-like kernels), `HUGGING_FACE` for the padding-free inputs of Hugging Face models. Functions of a
-`Layout` for the rest: jagged tensors, flex attention, dense masks.
+Sets of keywords, to be passed as `also=` or made of a `Layout` by `keywords`:
+
+- `FLASH_ATTENTION`: flash-attention's `flash_attn_varlen_func` and `flash_attn_varlen_kvpacked_func`;
+- `FLASH_ATTENTION_QKV`: its `flash_attn_varlen_qkvpacked_func`;
+- `TORCH_VARLEN`: `torch.nn.attention.varlen.varlen_attn`;
+- `HUGGING_FACE`: the padding-free inputs of Hugging Face models.
+
+Functions of a `Layout` or of segment numbers for the rest: jagged tensors, flex attention, dense masks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -15,7 +21,8 @@ from torch import Tensor
 
 from .layout import Layout
 
-__all__ = ["FLASH_ATTENTION", "HUGGING_FACE", "block_mask", "flash_attention", "jagged", "mask", "values"]
+__all__ = ["FLASH_ATTENTION", "FLASH_ATTENTION_QKV", "HUGGING_FACE", "TORCH_VARLEN"]
+__all__ += ["block_mask", "jagged", "keywords", "mask", "values"]
 
 FLASH_ATTENTION = MappingProxyType(
     {
@@ -23,6 +30,15 @@ FLASH_ATTENTION = MappingProxyType(
         "cu_seqlens_k": "cu_seqlens",
         "max_seqlen_q": "max_length",
         "max_seqlen_k": "max_length",
+    }
+)
+FLASH_ATTENTION_QKV = MappingProxyType({"cu_seqlens": "cu_seqlens", "max_seqlen": "max_length"})
+TORCH_VARLEN = MappingProxyType(
+    {
+        "cu_seq_q": "cu_seqlens",
+        "cu_seq_k": "cu_seqlens",
+        "max_q": "max_length",
+        "max_k": "max_length",
     }
 )
 HUGGING_FACE = MappingProxyType(
@@ -36,14 +52,14 @@ HUGGING_FACE = MappingProxyType(
 )
 
 
-def flash_attention(layout: Layout) -> dict[str, Any]:
-    """The keywords of `flash_attn_varlen_func` for self-attention: int32 offsets, and the longest as a Python integer.
+def keywords(layout: Layout, names: Mapping[str, str] = FLASH_ATTENTION) -> dict[str, Any]:
+    """One of the sets above for self-attention: int32 offsets, and the longest stretch as a Python integer.
 
     Example:
-        >>> sorted(flash_attention(Layout([2, 3])).items())[0]
-        ('cu_seqlens_k', tensor([0, 2, 5], dtype=torch.int32))
+        >>> keywords(Layout([2, 3]), FLASH_ATTENTION_QKV)
+        {'cu_seqlens': tensor([0, 2, 5], dtype=torch.int32), 'max_seqlen': 3}
     """
-    return {key: getattr(layout, what) for key, what in FLASH_ATTENTION.items()}
+    return {key: getattr(layout, what) for key, what in names.items()}
 
 
 def jagged(layout: Layout, *projections: Tensor) -> tuple[Tensor, ...]:
