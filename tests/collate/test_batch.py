@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import pickle
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch._dynamo.testing import CompileCounter
 from torch.utils.data import DataLoader, Dataset
 
 import batchwright as bw
@@ -28,8 +30,8 @@ COLLATE = bw.Collate(
 )
 
 
-def sample(number: int) -> dict:
-    length = number % 4 + 1
+def sample(number: int, length: int | None = None) -> dict:
+    length = length or number % 4 + 1
     return {
         "ids": torch.arange(length) + number,
         "edges": torch.tensor([[0], [length - 1]]),
@@ -226,15 +228,36 @@ def test_pin_memory_pins_every_tensor_where_there_is_an_accelerator_and_says_so_
     assert same(pinned.to("cuda", non_blocking=True).to("cpu"), batch)
 
 
-def test_compiled_functions_take_a_batch_without_a_graph_break():
-    @torch.compile(fullgraph=True, backend="eager")
-    def step(batch: bw.Batch) -> torch.Tensor:
-        return (batch["ids"] * batch["attention_mask"]).sum() + batch["image"].sum()
+STEPS = {
+    "keys": lambda batch: (batch["ids"] * batch["attention_mask"]).sum() + batch["image"].sum(),
+    "indices": lambda batch: torch.zeros(batch.sample_count, 2).index_add(
+        0, batch.fields["frames"].segments, batch.fields["frames"].packed
+    ),
+    "positions": lambda batch: batch.fields["frames"].positions + batch.fields["frames"].first[0],
+    "padded": lambda batch: batch.fields["frames"].padded.sum(1),
+    "jagged": lambda batch: batch.fields["frames"].jagged.sin().values(),
+    "longest": lambda batch: batch["ids"] * batch.fields["ids"].max_length,
+}
 
-    for numbers in ((0, 3), (1, 2)):
-        batch = COLLATE([sample(n) for n in numbers])
-        expected = (batch["ids"] * batch["attention_mask"]).sum() + batch["image"].sum()
-        assert step(batch).equal(expected)
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors is in prototype stage:UserWarning")
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+def test_compiled_functions_take_batches_whole_and_are_soon_compiled_for_all_lengths(step):
+    """Nothing is computed beforehand: forms, masks and indices are made within the one graph."""
+    torch._dynamo.reset()
+    counter = CompileCounter()
+    compiled = torch.compile(step, fullgraph=True, backend=counter)
+
+    def same_as_eager(lengths: tuple[int, ...]) -> None:
+        batches = [COLLATE([sample(n, length) for n, length in enumerate(lengths)]) for _ in range(2)]
+        torch.testing.assert_close(compiled(batches[0]), step(batches[1]))
+
+    for lengths in (*itertools.permutations((2, 3, 4)), (3, 2, 2), (4, 4, 3), (2, 5, 2)):
+        same_as_eager(lengths)
+    compiled_until_now = counter.frame_count
+    for lengths in ((9, 3, 7), (5, 12, 2), (6, 6, 6), (31, 2, 17), (4, 40, 3), (3, 3, 99)):
+        same_as_eager(lengths)
+    assert counter.frame_count == compiled_until_now
 
 
 def test_compiled_models_take_it_as_keywords():

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import cached_property
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from itertools import accumulate
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -16,7 +14,7 @@ from ..errors import Infeasible, whole
 
 __all__ = ["Layout"]
 
-Numbers = npt.NDArray[np.int64]
+Kept = TypeVar("Kept")
 
 _INT32_MOST = 2**31 - 1
 _CPU = torch.device("cpu")
@@ -42,6 +40,7 @@ class Layout:
     def __init__(self, counts: Iterable[int], device: torch.device | str = _CPU) -> None:
         self.counts = tuple(counts)
         self.device = device if isinstance(device, torch.device) else torch.device(device)
+        self._kept: dict[Hashable, Any] = {}
         self.total = sum(self.counts)
         if type(self.total) is not int:  # numbers of numpy or torch among them
             self.counts = tuple([whole(count, "a length") for count in self.counts])
@@ -55,35 +54,29 @@ class Layout:
         """The same layout with its tensors on `device`; asked twice, it is the same object and shares its tensors."""
         if device == self.device:
             return self
-        if device not in self._elsewhere:
-            self._elsewhere[device] = Layout(self.counts, device)
-        return self._elsewhere[device]
+        return self._once(str(device), lambda: Layout(self.counts, device))
 
-    @cached_property
-    def _elsewhere(self) -> dict[torch.device, Layout]:
-        return {}
-
-    @cached_property
+    @property
     def starts(self) -> tuple[int, ...]:
         """N + 1 Python integers: where each stretch begins, and at last where all end."""
-        return tuple(accumulate(self.counts, initial=0))
+        return self._once("starts", lambda: tuple(accumulate(self.counts, initial=0)))
 
-    @cached_property
+    @property
     def lengths(self) -> Tensor:
         """int64, N: the length of each stretch."""
-        return self._tensor(self._lengths)
+        return self._once("lengths", lambda: self._tensor(self.counts))
 
-    @cached_property
+    @property
     def offsets(self) -> Tensor:
         """int64, N + 1: `starts` as a tensor."""
-        return self._tensor(np.array(self.starts, dtype=np.int64))
+        return self._once("offsets", lambda: self._tensor(self.starts))
 
     @property
     def first(self) -> Tensor:
         """int64, N: the packed index at which each stretch begins."""
         return self.offsets[:-1]
 
-    @cached_property
+    @property
     def cu_seqlens(self) -> Tensor:
         """int32, N + 1: `offsets` in the width that variable-length attention kernels read."""
         if self.total > _INT32_MOST:
@@ -91,42 +84,41 @@ class Layout:
                 f"{self.total} packed elements do not fit 32-bit offsets, which end at {_INT32_MOST}",
                 "use `offsets`, or pack fewer samples",
             )
-        return self.offsets.to(torch.int32)
+        return self._once("cu_seqlens", lambda: self.offsets.to(torch.int32))
 
-    @cached_property
+    @property
     def segments(self) -> Tensor:
         """int64, total: which stretch each packed element belongs to."""
-        return self._repeated(np.arange(len(self.counts)))
+        return self._once("segments", lambda: self.repeated(range(len(self.counts))))
 
-    @cached_property
+    @property
     def positions(self) -> Tensor:
         """int64, total: the place of each packed element within its own stretch."""
-        return self._numbered(-self._starts)
+        return self._once("positions", lambda: self._numbered([-start for start in self.starts[:-1]]))
 
     def repeated(self, values: Sequence[int]) -> Tensor:
         """int64, total: the value of each stretch at each of its elements."""
-        return self._repeated(np.asarray(values, dtype=np.int64))
-
-    def _repeated(self, values: Numbers) -> Tensor:
-        if self.device.type == "cpu":  # where numpy is several times as fast as torch
-            return torch.from_numpy(values.repeat(self._lengths))
+        if self.device.type == "cpu" and not torch.compiler.is_compiling():  # numpy is several times as fast there
+            lengths = self._once("numpy", lambda: np.array(self.counts, dtype=np.int64))
+            return torch.from_numpy(np.asarray(values, dtype=np.int64).repeat(lengths))
         return torch.repeat_interleave(self._tensor(values), self.lengths, output_size=self.total)
 
-    def _numbered(self, values: Numbers) -> Tensor:
+    def _numbered(self, values: Sequence[int]) -> Tensor:
         """The value of each stretch at each of its elements, raised by the element's place in the packed dimension."""
-        repeated = self._repeated(values)
+        repeated = self.repeated(values)
         return repeated.add_(torch.arange(self.total, device=self.device))
 
-    def _tensor(self, numbers: Numbers) -> Tensor:
-        return torch.from_numpy(numbers).to(self.device, non_blocking=True)
+    def _tensor(self, numbers: Sequence[int]) -> Tensor:
+        if torch.compiler.is_compiling():
+            return torch.tensor(numbers, dtype=torch.int64, device=self.device)
+        return torch.from_numpy(np.array(numbers, dtype=np.int64)).to(self.device, non_blocking=True)
 
-    @cached_property
-    def _lengths(self) -> Numbers:
-        return np.array(self.counts, dtype=np.int64)
-
-    @cached_property
-    def _starts(self) -> Numbers:
-        return self._lengths.cumsum() - self._lengths
+    def _once(self, name: Hashable, make: Callable[[], Kept]) -> Kept:
+        """What `make` gave when `name` was first asked for; without `cached_property`, whose lock ends a compiled graph."""
+        kept: Kept | None = self._kept.get(name)
+        if kept is None:
+            kept = self._kept[name] = make()
+        return kept
 
     def mask(self, length: int, side: str = "right") -> Tensor:
         """bool, N x length: True where a padded array of that length holds a real element."""
@@ -137,9 +129,9 @@ class Layout:
 
     def packed_to_padded(self, length: int, side: str = "right") -> Tensor:
         """int64, total: the place of each packed element in the flattened N x length padded array."""
-        moves = np.arange(len(self.counts)) * length - self._starts
+        moves = [number * length - start for number, start in enumerate(self.starts[:-1])]
         if side == "left":
-            moves += length - self._lengths
+            moves = [move + length - count for move, count in zip(moves, self.counts, strict=True)]
         return self._numbered(moves)
 
     def padded_to_packed(self, length: int, side: str = "right") -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import chain
 from numbers import Number
 from typing import Literal
@@ -23,6 +22,7 @@ Side = Literal["right", "left"]
 
 _INTEGERS = (torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.int8, torch.int16, torch.int32, torch.int64)
 _FLOATS = (torch.float16, torch.float32, torch.float64, torch.complex64, torch.complex128)
+_BOUNDS = {dtype: (torch.iinfo(dtype).min, torch.iinfo(dtype).max) for dtype in _INTEGERS}
 _NUMPY_DTYPES = {dtype: np.dtype(str(dtype).removeprefix("torch.")) for dtype in (torch.bool, *_INTEGERS, *_FLOATS)}
 
 
@@ -77,7 +77,6 @@ def _volume(shape: Sequence[int]) -> int:
     return product
 
 
-@lru_cache
 def fill_value(value: float | complex | bool, dtype: torch.dtype) -> float | complex | bool:
     """`value`, once it is known that `dtype` holds it exactly or, for floating dtypes, as near as that dtype can."""
     if dtype.is_complex:
@@ -89,8 +88,8 @@ def fill_value(value: float | complex | bool, dtype: torch.dtype) -> float | com
     elif dtype is torch.bool:
         exact = value in (0, 1)
     else:
-        limits = torch.iinfo(dtype)
-        exact = value == value // 1 and limits.min <= value <= limits.max
+        least, most = _BOUNDS[dtype]
+        exact = value == value // 1 and least <= value <= most
     if not exact:
         raise Infeasible(f"the pad value {value} does not exist in {dtype}", "pass a pad value of the field's dtype")
     return value
@@ -112,7 +111,10 @@ def pad(
     """
     first = pieces[0]
     value = fill_value(value, first.dtype)
-    if first.dtype in _NUMPY_DTYPES and first.is_cpu and layout.total:  # an empty array's strides are not torch's
+    numpy_can = (
+        first.dtype in _NUMPY_DTYPES and first.is_cpu and layout.total
+    )  # an empty array's strides are not torch's
+    if numpy_can and not torch.compiler.is_compiling():
         try:
             return _written(pieces, layout, dim, length, value, side)
         except RuntimeError:  # numpy refuses tensors with a gradient
