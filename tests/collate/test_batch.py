@@ -64,6 +64,62 @@ class Reported:
         return batch, {name: batch[name].is_shared() for name in names}
 
 
+class EveryTensor:
+    """Collates in every way there is, and tells of every tensor that travels whether it was shared in the worker."""
+
+    def __init__(self) -> None:
+        forms = {form: bw.ragged(form=form) for form in ("padded", "packed", "jagged", "list")}
+        sides = {
+            f"dim{dim} {side}": bw.ragged(dim=dim, pad=0.0, side=side) for dim in (0, 1) for side in ("left", "right")
+        }
+        rest = {
+            "both": bw.ragged(dim=(0, 1), pad=0.0),
+            "flat": bw.ragged(pad=0),
+            "index": bw.ragged(shift_by="packed"),
+            "matrix": bw.block_diagonal(),
+            "media": bw.media(),
+            "grown": bw.resized((5, 5)),
+            "pad": bw.resized(how="pad"),
+            "nearest": bw.resized((5, 5), mode="nearest"),
+            "number": bw.scalar(),
+            "stack": bw.stack(),
+            "aside": bw.aside(),
+        }
+        self.collate = bw.Collate({**forms, **sides, **rest})
+        self.packs = bw.Collate(ids=bw.ragged(pad=-1)).packs(capacity=16, align=2, room="dummy", seams=["ids"])
+
+    def sample(self, number: int) -> dict:
+        rows, columns = torch.ones(number + 1, 3), torch.ones(3, number + 1)
+        square = torch.ones(number + 1, number + 1)
+        ragged = {name: columns if name.startswith("dim1") else rows for name in self.collate.fields}
+        return (
+            ragged
+            | dict.fromkeys(("both", "grown", "pad", "nearest"), square)
+            | {
+                "flat": torch.arange(number),
+                "index": torch.tensor([number]),
+                "matrix": square.to_sparse(),
+                "media": [torch.ones(2)] * number,
+                "number": number,
+                "stack": torch.ones(3),
+                "aside": number,
+                "undeclared": 0.5,
+            }
+        )
+
+    def __call__(self, numbers: list[int]) -> dict[str, list[bool]]:
+        batch = self.collate([self.sample(number) for number in numbers])
+        packed = self.packs([[{"ids": torch.arange(number)} for number in numbers]])
+        values = batch.fields | {"packs": packed.fields["ids"]} | {f"label {n}": v for n, v in packed._labels.items()}
+        values.pop("list")  # holds the samples' own tensors
+        shared: dict[str, list[bool]] = {}
+        for name, value in values.items():
+            value.transferred(
+                lambda tensor, name=name: shared.setdefault(name, []).append(tensor.is_shared()) or tensor
+            )
+        return shared
+
+
 def same(left: bw.Batch, right: bw.Batch) -> bool:
     return set(left) == set(right) and all(
         value.equal(right[name]) if isinstance(value, torch.Tensor) else value == right[name]
@@ -179,6 +235,13 @@ def test_workers_write_into_shared_memory_once_and_send_the_whole_batch(method):
         assert same(batch, COLLATE(rows))
         assert [row["name"] for row in batch.unbatch()] == [row["name"] for row in rows]
         assert batch[3]["edges"].equal(rows[3]["edges"])
+
+
+def test_every_tensor_that_travels_is_made_in_shared_memory():
+    every = EveryTensor()
+    (shared,) = DataLoader([1, 2, 3], batch_size=3, num_workers=1, collate_fn=every)
+    assert set(shared) == {*every.collate.fields, "undeclared", "packs", "label pack"} - {"list"}
+    assert {name for name, tensors in shared.items() if not all(tensors)} == set()
 
 
 def test_packs_travel_from_workers():

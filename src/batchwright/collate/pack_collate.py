@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from ..errors import Infeasible
 from .batch import Batch
 from .fields import RaggedField
+from .layout import Layout
+from .memory import settle
 from .packs import PackRules, laid_out
 from .representations import Ragged
 from .values import Scalars, Value
@@ -95,4 +95,4 @@ class PackCollate:
 
 def _numbers(sizes: Sequence[int]) -> Scalars:
     """The pack of each sample."""
-    return Scalars(torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes)))
+    return Scalars(settle(Layout(sizes).segments))

@@ -143,7 +143,7 @@ class Packed(Value):
         if not masked:
             return cls(tensor, plot, rules.shape)
         starts = _seams(plot)
-        kept = tensor[starts]
+        kept = memory.settle(tensor[starts])
         masked_tensor = (
             tensor.index_fill(0, starts, pad) if tensor.requires_grad else tensor.index_fill_(0, starts, pad)
         )

@@ -10,6 +10,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from ..errors import Infeasible
+from . import memory
 from .column import Column
 from .fields import Context, Field
 from .layout import Layout
@@ -61,8 +62,8 @@ def joined(matrices: Sequence[Tensor]) -> BlockDiagonal:
     rows, columns = Layout(m.shape[0] for m in matrices), Layout(m.shape[1] for m in matrices)
     entries = Layout(m.values().shape[0] for m in matrices)
     corners = torch.stack([rows.first, columns.first]).to(matrices[0].device)
-    indices = torch.cat([m.indices() for m in matrices], 1) + corners[:, entries.segments]
-    values = torch.cat([m.values() for m in matrices])
+    indices = memory.cat([m.indices() for m in matrices], 1).add_(corners[:, entries.segments])
+    values = memory.cat([m.values() for m in matrices])
     return BlockDiagonal(_sparse(indices, values, (rows.total, columns.total)), rows, columns, entries)
 
 
