@@ -276,6 +276,7 @@ def test_to_moves_tensors_and_their_indices():
     batch = COLLATE([sample(n) for n in range(3)]).to("meta", non_blocking=True)
     ragged = batch.fields["frames"]
     assert {ragged.packed.device.type, ragged.lengths.device.type, ragged.segments.device.type} == {"meta"}
+    assert ragged.layout.select([1]).lengths.device.type == "meta"
     assert batch["image"].device.type == "meta"
     assert ragged.max_length == 3
 

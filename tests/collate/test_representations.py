@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -191,8 +193,18 @@ def test_wrong_lengths_are_refused():
         bw.Ragged.from_list([])
 
 
-def test_fields_of_equal_lengths_share_offsets_so_their_jagged_forms_combine():
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda batch: batch,
+        lambda batch: batch.to("cpu"),
+        lambda batch: pickle.loads(pickle.dumps(batch)),
+        lambda batch: batch.select([2, 0, 1]),
+        lambda batch: batch.sorted_by("tokens").restore(),
+    ],
+)
+def test_fields_of_equal_lengths_share_offsets_so_their_jagged_forms_combine(changed):
     collate = bw.Collate(tokens=bw.ragged(form="jagged"), weights=bw.ragged(form="jagged"))
     samples = [{"tokens": torch.ones(n, 2), "weights": torch.full((n, 2), 3.0)} for n in (2, 0, 3)]
-    batch = collate(samples)
+    batch = changed(collate(samples))
     assert (batch["tokens"] * batch["weights"]).values().equal(torch.full((5, 2), 3.0))

@@ -56,6 +56,11 @@ class Layout:
             return self
         return self._once(str(device), lambda: Layout(self.counts, device))
 
+    def select(self, numbers: Sequence[int]) -> Layout:
+        """The stretches `numbers`, in that order; asked twice, it is the same object, so that fields go on sharing it."""
+        chosen = tuple(numbers)
+        return self._once(chosen, lambda: Layout([self.counts[number] for number in chosen], self.device))
+
     @property
     def starts(self) -> tuple[int, ...]:
         """N + 1 Python integers: where each stretch begins, and at last where all end."""

@@ -66,8 +66,7 @@ class Media(Value):
         starts = self.counts.starts
         wanted = [n for number in numbers for n in range(starts[number], starts[number + 1])]
         items = self.items.select(wanted) if self.items is not None and wanted else None
-        counts = Layout(self.counts.counts[number] for number in numbers)
-        return Media(items, counts, tuple(self.kinds[number] for number in numbers))
+        return Media(items, self.counts.select(numbers), tuple(self.kinds[number] for number in numbers))
 
     @override
     def also(self, what: str) -> Any:

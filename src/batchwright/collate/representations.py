@@ -352,9 +352,9 @@ class Ragged(Value):
 
     @override
     def select(self, numbers: Sequence[int]) -> Ragged:
-        axes = tuple(Layout(axis.counts[number] for number in numbers) for axis in self._axes)
+        axes = tuple(axis.select(numbers) for axis in self._axes)
         pieces = tuple(self.list[number] for number in numbers)
-        shift = tuple(Layout(target.counts[number] for number in numbers) for target in self._shift)
+        shift = tuple(target.select(numbers) for target in self._shift)
         chosen = Ragged("list", pieces, axes=axes, dims=self.dims, form=self.form, padding=self.padding, shift=shift)
         return chosen.settle()
 
