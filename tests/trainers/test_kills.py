@@ -16,13 +16,16 @@ from .recorder import Life
 TRAINERS = ["plain", "stateful", "accelerate", "transformers", "lightning"]
 KILLS = 10  # for each trainer and world size, 100 in all
 MOST_STEPS = 15
+FOR_EVER = 10**6  # epochs
 
 
 def survive(trainer, world, kills, folder):
-    """Kill a run `kills` times, then let it end; a life is killed some steps after it began, wherever it is in one."""
+    """Kill a run `kills` times, then let it end; a life is killed some steps after it began, wherever it is in one.
+
+    The lives that are killed would go on for ever: however late the kill comes, there is somebody to kill.
+    """
     moments = random.Random(f"{trainer} {world} {kills}")
-    micro_batches = world * MOST_STEPS * (kills + 1)
-    life = Life(str(folder), epochs=-(-micro_batches // 25), workers=2, checkpoint_every=2)
+    life = Life(str(folder), epochs=FOR_EVER, workers=2, checkpoint_every=2)
     for number in range(kills):
         gang = processes.Gang(programs.train, world, trainer, replace(life, number=number))
         reach = written(folder) + moments.randint(1, MOST_STEPS)
@@ -31,7 +34,9 @@ def survive(trainer, world, kills, folder):
             time.sleep(0.001)
         time.sleep(moments.random() * 0.02)
         gang.kill()
-    processes.run(programs.train, world, trainer, replace(life, number=kills))
+    reached = max(header["from"] + len(steps) for header, steps in recorder.lives(folder, 0).values())
+    ends = reached * world // recorder.plan().epoch_length() + 2
+    processes.run(programs.train, world, trainer, replace(life, number=kills, epochs=ends))
 
 
 def written(folder):
