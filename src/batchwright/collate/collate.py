@@ -49,6 +49,11 @@ class Collate:
     """
 
     def __init__(self, fields: Mapping[str, Any] | Sequence[Any] | None = None, /, **named: Any) -> None:
+        if not isinstance(fields, (Mapping, list, tuple, type(None))):
+            raise Infeasible(
+                f"the fields are declared as {fields!r}, neither a mapping nor a sequence",
+                "name them: bw.Collate(image=bw.stack()), or for samples that are tuples: bw.Collate([bw.stack(), ...])",
+            )
         declared = by_name(fields or {})
         twice = [name for name in named if name in declared]
         if twice:
@@ -208,6 +213,8 @@ class Collate:
 def _declared(fields: Mapping[str, Any], prefix: str) -> list[tuple[str, Field]]:
     found: list[tuple[str, Field]] = []
     for name, field in fields.items():
+        if not isinstance(name, str):
+            raise Infeasible(f"a field's name is {name!r}, which is no string", f"name it {str(name)!r}")
         if isinstance(field, Field):
             found.append((prefix + name, field))
         elif isinstance(field, (Mapping, list, tuple)):
