@@ -11,7 +11,7 @@ class Limits:
     Example:
         >>> limits = Limits()
         >>> limits.at_most("ours / theirs", 0.5, 0.6)
-        ours / theirs                                                       0.5  at most 0.6   kept
+        ours / theirs                                                       0.5  at most 0.6      kept
         >>> limits.end()
     """
 
@@ -32,6 +32,6 @@ class Limits:
             sys.exit(f"missed: {'; '.join(self._missed)}")
 
     def _say(self, what: str, value: float, limit: str, kept: bool) -> None:
-        print(f"{what:<60} {value:>10.4g}  {limit:<14}{'kept' if kept else 'MISSED'}", flush=True)
+        print(f"{what:<60} {value:>10.6g}  {limit:<16} {'kept' if kept else 'MISSED'}", flush=True)
         if not kept:
-            self._missed.append(f"{what} is {value:.4g}, {limit}")
+            self._missed.append(f"{what} is {value:.6g}, {limit}")
