@@ -22,8 +22,11 @@ from batchwright import online
 BATCH = 64
 
 
+FIRST = 1000  # Python keeps integers up to 256 ready-made: a small one would be no object of its own, as samples are
+
+
 class Integers(IterableDataset):
-    """`count` integers below `groups`, evenly mixed by a linear congruence (Numerical Recipes' ranqd1)."""
+    """`count` integers, as many values as `groups`, evenly mixed by a linear congruence (Numerical Recipes' ranqd1)."""
 
     def __init__(self, count: int, groups: int, *, labelled: bool = False) -> None:
         self.count = count
@@ -34,7 +37,7 @@ class Integers(IterableDataset):
         word = 1
         for _ in range(self.count):
             word = (1664525 * word + 1013904223) & 0xFFFFFFFF
-            group = (word >> 8) % self.groups
+            group = FIRST + (word >> 8) % self.groups
             yield (group, group) if self.labelled else group
 
 
@@ -51,7 +54,7 @@ def bare(count: int, groups: int) -> float:
 
 def queues(count: int, groups: int, depth: int) -> float:
     """The least any buffer does: each sample into its group's queue. What is left above it is the memory's own cost."""
-    table = {group: deque(maxlen=depth) for group in range(groups)}
+    table = {group: deque(maxlen=depth) for group in range(FIRST, FIRST + groups)}
     start = time.thread_time()
     for group in Integers(count, groups):
         table[group].append(group)
@@ -66,7 +69,7 @@ def balanced(count: int, groups: int, when_short: str, buffer: int) -> tuple[flo
 
 
 def pytorch_resample(sampler: type, count: int, groups: int) -> tuple[float, float]:
-    shares = dict.fromkeys(range(groups), 1 / groups)
+    shares = dict.fromkeys(range(FIRST, FIRST + groups), 1 / groups)
     delivered = 0
     start = time.thread_time()
     for _ in sampler(Integers(count, groups, labelled=True), shares, seed=0):
@@ -81,7 +84,7 @@ def worst_miss(samples: Iterable, groups: int, batches: int) -> float:
     worst = 0.0
     for _ in range(batches):
         counts = Counter(islice(iterator, BATCH))
-        worst = max(worst, *(abs(counts[group] - BATCH / groups) for group in range(groups)))
+        worst = max(worst, *(abs(counts[group] - BATCH / groups) for group in range(FIRST, FIRST + groups)))
     return worst
 
 
@@ -127,7 +130,10 @@ def print_groups(name: str, few: float, few_in_as_much: float, many: float) -> N
 def composition() -> None:
     stream = online.balanced(Integers(400_000, 10), key=int, batch_size=BATCH, batches=False)
     resampled = (
-        x for x, _ in UnderSampler(Integers(400_000, 10, labelled=True), dict.fromkeys(range(10), 0.1), seed=0)
+        x
+        for x, _ in UnderSampler(
+            Integers(400_000, 10, labelled=True), dict.fromkeys(range(FIRST, FIRST + 10), 0.1), seed=0
+        )
     )
     print(f"10 groups, quota {BATCH / 10}: the worst miss of a group in a batch, over 1,000 batches")
     print(
