@@ -168,6 +168,8 @@ def test_what_cannot_be_is_refused_with_ordinal_and_source():
         list(online.balanced([*good, (50, 0)], key=lambda s: 1 // (50 - s[0]), batch_size=4, buffer=100, name="train"))
     with pytest.raises(Infeasible, match="sample 50 of source 'train': key gives nan"):
         list(online.balanced([*good, (50, math.nan)], key=1, batch_size=4, buffer=100, name="train"))
+    with pytest.raises(Infeasible, match="sample 50 of source 'train': key raised StopIteration"):
+        list(online.balanced([*good, ()], key=lambda s: next(iter(s)) % 2, batch_size=4, buffer=100, name="train"))
     with pytest.raises(Infeasible, match="sample 50 of source 'train': key raised TypeError: unhashable"):
         list(online.balanced([*good, (50, [])], key=1, batch_size=4, buffer=100, name="train"))
     with pytest.raises(Infeasible, match="sample 50 of source 'train': group 7 is not among the 2 groups"):
@@ -190,6 +192,10 @@ def test_broken_samples_are_skipped_and_counted():
     stream = online.balanced(samples, key=1, batch_size=6, buffer=200, on_error="skip")
     seen = {sample[0] for batch in stream for sample in batch}
     assert seen.isdisjoint(broken)
+    assert stream.report().skipped == 3
+    texts = ["a", "", "", "b", "a", ""]
+    stream = online.balanced(texts, key=lambda text: next(iter(text)), batch_size=1, buffer=20, on_error="skip")
+    assert sorted(text for batch in stream for text in batch) == ["a", "b"]
     assert stream.report().skipped == 3
 
 
@@ -295,7 +301,7 @@ def test_5000_groups_take_no_more_work_a_sample_than_50(mode):
             sys.setprofile(None)
         return counter / (stream.report().read - before)
 
-    assert calls(5000) < 1.5 * calls(50)  # shortages differ a little; work that grew with groups would be 100-fold
+    assert calls(5000) < calls(50) + 1  # shortages differ a little; work that grew with groups would be thousands
 
 
 def test_memory_is_flat_however_long_the_stream():

@@ -1,4 +1,4 @@
-"""Memory bounded in bytes: what a sample weighs, and which sample goes when the limit is passed."""
+"""Memory bounded in bytes: what a sample weighs, and how much is to be kept."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import Infeasible
-from .buffer import Group
 from .feed import Feed, measure_of
 
-__all__ = ["ByteLimit", "Weigher"]
+__all__ = ["Weigher"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,63 +59,3 @@ class Weigher:
         if not 0 <= size <= self.limit:
             return f"its size is {size} and {self.title} is {self.limit}"
         return None
-
-
-class ByteLimit:
-    """Keeps the samples of all queues together at the weigher's limit or below it.
-
-    The oldest sample goes from the group that has just grown, if it holds more than an even part; else from the next group,
-    in turn, that does. (Where the limit is passed there is one.)
-    """
-
-    def __init__(self, weigher: Weigher, groups: list[Group]) -> None:
-        self.held = 0
-        self._weigher = weigher
-        self._groups = groups
-        self._hand = 0
-
-    def append(self, group: Group, item: Any) -> None:
-        """Put a sample at the end of its queue, and drop what there is no room for."""
-        queue = group.queue
-        if not queue.maxlen:
-            return
-        if len(queue) == queue.maxlen:
-            self.popleft(group)
-        size = self._weigher.size(item)
-        queue.append(item)
-        group.bytes += size
-        self.held += size
-        while self.held > self._weigher.limit:
-            self.popleft(group if self._is_large(group) else self._next_large())
-
-    def popleft(self, group: Group) -> Any:
-        """Take the oldest sample of a queue."""
-        item = group.queue.popleft()
-        size = self._weigher.size(item)
-        group.bytes -= size
-        self.held -= size
-        return item
-
-    def recount(self) -> None:
-        """Weigh everything again, after queues were cut."""
-        for group in self._groups:
-            group.bytes = sum(map(self._weigher.size, group.queue))
-        self.held = sum(group.bytes for group in self._groups)
-
-    def _is_large(self, group: Group) -> bool:
-        return group.bytes * len(self._groups) > self._weigher.limit
-
-    def _next_large(self) -> Group:
-        while True:
-            self._hand = (self._hand + 1) % len(self._groups)
-            if self._is_large(self._groups[self._hand]):
-                return self._groups[self._hand]
-
-    def state_dict(self) -> dict[str, int]:
-        """Whose turn it is to lose a sample; the rest is in the queues."""
-        return {"hand": self._hand}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on from `state`, over queues that were restored before."""
-        self._hand = state["hand"]
-        self.recount()

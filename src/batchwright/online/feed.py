@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from operator import itemgetter
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ from ..errors import Infeasible
 from .replicas import Replica
 from .sources import Source
 
-__all__ = ["Feed", "measure_of"]
+__all__ = ["Feed", "Refused", "measure_of"]
 
 OnError = Literal["raise", "skip"]
 
@@ -25,6 +26,10 @@ def measure_of(what: Any, *, argument: str) -> Callable[[Any], Any]:
         f"{argument} is a {type(what).__name__}",
         f"pass {argument} as a function of a sample, or as the name of an entry",
     )
+
+
+class Refused(Exception):
+    """What a measure or its lookup raises to say why a sample cannot be taken."""
 
 
 class Feed:
@@ -46,15 +51,18 @@ class Feed:
         holds: bool = True,
     ) -> None:
         self.name = source.name
+        self.measure = measure
+        self.lookup: Callable[[Any], Any] | None = None  # what its value is looked up in
         self.taken = 0  # samples of this turn
         self.earlier = 0  # samples of the turns before
         self.skipped = 0
         self.ended = False
-        self.pairs: Iterator[tuple[Any, Any]] = iter(())
+        self.pairs: Iterator[tuple[Any, Any]] = iter(())  # the measures and items of the samples to come
+        self._iterator: Iterator[Any] = iter(())
+        self._failure: Exception | None = None  # what the source raised last, if nothing came since
         self._source = source
         self._replica = replica
         self._epoch = epoch
-        self._measure = measure
         self._argument = argument
         self._skips = on_error == "skip"
         self._holds = holds
@@ -72,8 +80,9 @@ class Feed:
         return self.earlier + self.taken
 
     def start(self) -> None:
-        """Let `pairs` give (measure, sample) of every sample from the start on."""
-        self.pairs = self._pairs(self.reader.open(None))
+        """Begin at the start of the source."""
+        self._iterator = self.reader.open(None)
+        self.pairs = self._one_by_one()
 
     def restart(self) -> None:
         """Begin the source's next epoch."""
@@ -93,54 +102,108 @@ class Feed:
         }
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Let `pairs` go on from `state`."""
+        """Go on from `state`."""
         self._turn_to(state["turn"])
         self.taken, self.earlier, self.skipped, self.ended = (
             state[entry] for entry in ("taken", "earlier", "skipped", "ended")
         )
         if self.by_reference or not self.ended:  # to fetch, a reader must know where it stood
-            self.pairs = self._pairs(self.reader.open(state["position"]))
+            self._iterator = self.reader.open(state["position"])
+        self.pairs = self._one_by_one()
 
-    def _pairs(self, iterator: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
-        measure, wraps = self._measure, self.by_reference
-        broken: Exception | None = None
+    def _one_by_one(self) -> Iterator[tuple[Any, Any]]:
+        measure, lookup, wraps = self.measure, self.lookup, self.by_reference
         while not self.ended:
             try:
-                for sample in iterator:
+                for sample in self._iterator:
                     self.taken += 1
-                    broken = None
+                    self._failure = None
                     try:
                         value = measure(sample)
-                        hash(value)
+                        if lookup is not None:
+                            value = lookup(value)
                     except Exception as error:
-                        self.reject(f"{self._argument} raised {type(error).__name__}: {error}", error)
+                        self._reject_measure(self.taken - 1, error)
                         continue
                     yield value, ((self.taken - 1, sample) if wraps else sample)
-                self.ended = True
+                self._end()
             except Infeasible:
                 raise
             except Exception as error:
-                error.add_note(f"while reading sample {self.taken:,} of source {self.name!r}{self._part}")
-                if not self._skips or broken is not None:
-                    raise
-                broken = error
-                self.skipped += 1
-        if broken is not None:  # a generator that raised only pretends to have ended
-            raise broken
+                self._fail(error)
 
-    def reject(self, why: str, error: Exception | None = None) -> None:
-        """Skip the sample read last and count it, or refuse it by its ordinal and source.
+    def take(self, count: int) -> tuple[list[Any], list[Any]]:
+        """The measures and items of the next `count` samples, or of fewer at the end, read in one go."""
+        samples: list[Any] = []
+        while len(samples) < count and not self.ended:
+            before = len(samples)
+            try:
+                samples.extend(islice(self._iterator, count - before))  # what came before an error stays
+            except Infeasible:
+                raise
+            except Exception as error:
+                self._count(len(samples) - before)
+                self._fail(error)
+            else:
+                self._count(len(samples) - before)
+                if len(samples) < count:
+                    self._end()
+        ordinals = range(self.taken - len(samples), self.taken)
+        values: list[Any] = []
+        broken: set[int] = set()
+        rest = iter(samples)
+        while len(values) + len(broken) < len(samples):
+            failure: Exception = StopIteration()  # which a measure may raise too, and which ends `map` without a word
+            try:
+                measures = map(self.measure, rest)
+                values.extend(measures if self.lookup is None else map(self.lookup, measures))
+            except Exception as error:
+                failure = error
+            at = len(values) + len(broken)
+            if at < len(samples):
+                broken.add(at)
+                self._reject_measure(ordinals[at], failure)
+        items = list(zip(ordinals, samples, strict=True)) if self.by_reference else samples
+        return values, [item for at, item in enumerate(items) if at not in broken] if broken else items
+
+    def _count(self, samples: int) -> None:
+        self.taken += samples
+        if samples:
+            self._failure = None
+
+    def _end(self) -> None:
+        self.ended = True
+        if self._failure is not None:  # a generator that raised only pretends to have ended
+            raise self._failure
+
+    def _fail(self, error: Exception) -> None:
+        """The source raised: try once more if broken samples are to be skipped."""
+        if error is not self._failure:
+            error.add_note(f"while reading sample {self.taken:,} of source {self.name!r}{self._part}")
+        if not self._skips or self._failure is not None:
+            raise error
+        self._failure = error
+        self.skipped += 1
+
+    def _reject_measure(self, ordinal: int, error: Exception) -> None:
+        if isinstance(error, Infeasible):
+            raise error
+        why = str(error) if isinstance(error, Refused) else f"{self._argument} raised {type(error).__name__}: {error}"
+        self.reject(why, ordinal, None if isinstance(error, Refused) else error)
+
+    def reject(self, why: str, ordinal: int | None = None, error: Exception | None = None) -> None:
+        """Skip a sample (that read last, if none is named) and count it, or refuse it by its ordinal and source.
 
         Raises:
             Infeasible: unless `on_error="skip"`.
         """
         if not self._skips:
             raise Infeasible(
-                f"sample {self.taken - 1:,} of source {self.name!r}{self._part}: {why}",
+                f"sample {self.taken - 1 if ordinal is None else ordinal:,} of source {self.name!r}{self._part}: {why}",
                 'mend the sample, or pass on_error="skip" to leave such samples out and count them',
             ) from error
         self.skipped += 1
 
     def unwrap(self, items: list[Any]) -> list[Any]:
-        """The samples of items as `measured` gave them."""
+        """The samples of such items."""
         return [sample for _, sample in items] if self.by_reference else items

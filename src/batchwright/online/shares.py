@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..targets import explicit, resolve
-from .buffer import Group
 
 __all__ = ["Shares"]
 
@@ -42,10 +41,10 @@ class Shares:
             return f"group {label!r} is not among the {len(self._named)} groups that were given shares"
         return None
 
-    def of(self, groups: Sequence[Group]) -> NDArray[np.float64]:
-        """The shares of these groups; one not seen yet counts as seen once."""
+    def of(self, labels: Sequence[Hashable], seen: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The shares of these groups, of which so many samples were seen; one not seen yet counts as seen once."""
         if self._natural is None or self._target.formula is _EXPLICIT:
-            counts = [max(1, group.seen) for group in groups]
+            counts = np.maximum(seen, 1).tolist()
         else:
-            counts = [round(self._natural[group.label] * _PARTS) for group in groups]
-        return self._target.shares(counts, self._epoch, names=[group.label for group in groups])
+            counts = [round(self._natural[label] * _PARTS) for label in labels]
+        return self._target.shares(counts, self._epoch, names=labels)

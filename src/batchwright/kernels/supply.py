@@ -1,0 +1,326 @@
+"""What a balanced stream holds and owes: samples arrive in their groups' queues, and the slots of a batch are served.
+
+A group is a row of `groups`, all of it that one sample touches side by side, so that thousands of groups stay in a
+processor's near cache. A sample is a *place*; a queue is a chain of places through `link`. Places without a sample
+lie on the stack `free`; place 0 never holds one and stands for "not kept".
+
+Accounts: the balances sum to zero, none below `-MOST_OWED`. A slot goes from the group it was planned for to the one that
+has had least beyond its plan, in batches of its own; a group that has had more than its plan gives its next slots to those
+that are owed, as soon as these have samples.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .compile import inner, kernel
+from .hashing import below, child
+
+__all__ = ["COUNTERS", "FIELDS", "arrive", "serve", "trim"]
+
+Integers = NDArray[np.int64]
+Short = NDArray[np.int32]
+Floats = NDArray[np.float64]
+
+# fields of a group, those that every sample touches first
+HEAD, TAIL, COUNT, ROOM, BALANCE, SEEN, POOL, POOL_ROOM = range(8)
+# BYTES in the queue; LARGEST seen; GIVEN_UP: what SEEN was when waiting ended; PAID slots back in batch PAID_IN
+LISTED, OWED, BYTES, LARGEST, GIVEN_UP, PAID_IN, PAID = range(8, 15)
+FIELDS = 16
+
+# FREE places; the LEAST there were; FRESH groups with samples and not in the heap yet; groups in the HEAP; QUEUED for slots
+# they are owed, from FIRST on; slots FORGIVEN; random words DRAWN; bytes HELD of at most LIMIT (below 0: any); the HAND that
+# looks for large groups; MOST_OWED; REMEMBERS or not
+FREE, LEAST, FRESH, HEAP, FIRST, QUEUED, FORGIVEN, DRAWN, HELD, LIMIT, HAND, MOST_OWED, REMEMBERS = range(13)
+# the batch being served: its NUMBER, the slot it is AT, the group PENDING there, whether reading for it was TRIED; slots
+# given AWAY and REPEATS in it; and of the stream: whether it WAITS for who is due
+NUMBER, AT, PENDING, TRIED, AWAY, REPEATS, WAITS = range(13, 20)
+COUNTERS = 20
+
+DONE, SHORT, STARVED, OVER = range(4)  # what `serve` returns
+_LOOK = 4  # owed groups looked at for each slot that could pay one: bounds the work a slot costs, not the debt
+
+
+@inner
+def _take(groups: Integers, group: int, link: Short, free: Short, sizes: Integers, counters: Integers) -> int:
+    """Take the oldest sample of a group off its queue; its place."""
+    place: int = groups[group, HEAD]
+    groups[group, HEAD] = link[place]
+    groups[group, COUNT] -= 1
+    free[counters[FREE]] = place
+    counters[FREE] += 1
+    if counters[LIMIT] >= 0:
+        groups[group, BYTES] -= sizes[place]
+        counters[HELD] -= sizes[place]
+    return place
+
+
+@inner
+def _is_large(groups: Integers, group: int, count: int, limit: int) -> bool:
+    """Whether a group holds more than an even part of the bytes; where the limit is passed one does."""
+    return bool(groups[group, BYTES] * count > limit)
+
+
+@kernel("void(int64[:, ::1], int64, int32[::1], int32[::1], int64[::1], int64[::1])")
+def trim(groups: Integers, count: int, link: Short, free: Short, sizes: Integers, counters: Integers) -> None:
+    """Drop the oldest samples of every queue that is longer than its room."""
+    for group in range(count):
+        while groups[group, COUNT] > groups[group, ROOM]:
+            _take(groups, group, link, free, sizes, counters)
+
+
+@kernel(
+    "void(int64[:, ::1], int64, int32[::1], int32[::1], int64[::1], int32[::1], int64[::1], uint64, "
+    "int64[::1], int64[::1], int64[:, ::1])"
+)
+def arrive(
+    groups: Integers,
+    count: int,
+    link: Short,
+    free: Short,
+    sizes: Integers,
+    fresh: Short,
+    counters: Integers,
+    key: np.uint64,
+    numbers: Integers,
+    weights: Integers,
+    kept: Integers,
+) -> None:
+    """Put a run of samples, given by their groups' `numbers`, at the end of their queues; a full one drops its oldest.
+
+    `kept[:, i]` becomes the place of sample i and where it goes among what its group remembers, or -1. What is
+    remembered is uniform over all that was seen (algorithm R; Vitter 1985).
+
+    Where bytes are limited sample i weighs `weights[i]`. When they are passed, the oldest sample goes from the group that
+    has just grown, if it holds more than an even part; else from the next group, in turn, that does.
+    """
+    for i in range(numbers.size):
+        group = numbers[i]
+        groups[group, SEEN] += 1
+        kept[0, i] = 0
+        kept[1, i] = -1
+        if counters[REMEMBERS]:
+            entry = groups[group, POOL]
+            if entry < groups[group, POOL_ROOM]:
+                groups[group, POOL] += 1
+            else:
+                word = child(key, np.uint64(counters[DRAWN]))
+                entry = np.int64(below(word, np.uint64(groups[group, SEEN])))
+                counters[DRAWN] += 1
+            if entry < groups[group, POOL_ROOM]:
+                kept[1, i] = entry
+        if groups[group, ROOM] == 0:
+            continue
+        if groups[group, COUNT] == 0 and not groups[group, LISTED]:
+            groups[group, LISTED] = 1
+            fresh[counters[FRESH]] = group
+            counters[FRESH] += 1
+        if groups[group, COUNT] >= groups[group, ROOM]:
+            _take(groups, group, link, free, sizes, counters)
+        counters[FREE] -= 1
+        counters[LEAST] = min(counters[LEAST], counters[FREE])
+        place = free[counters[FREE]]
+        kept[0, i] = place
+        if groups[group, COUNT] == 0:
+            groups[group, HEAD] = place
+        else:
+            link[groups[group, TAIL]] = place
+        groups[group, TAIL] = place
+        groups[group, COUNT] += 1
+        if counters[LIMIT] < 0:
+            continue
+        sizes[place] = weights[i]
+        groups[group, BYTES] += weights[i]
+        counters[HELD] += weights[i]
+        while counters[HELD] > counters[LIMIT]:
+            large = group
+            if not _is_large(groups, group, count, counters[LIMIT]):
+                large = counters[HAND]
+                while True:
+                    large = (large + 1) % count
+                    if _is_large(groups, large, count, counters[LIMIT]):
+                        break
+                counters[HAND] = large
+            _take(groups, large, link, free, sizes, counters)
+
+
+@inner
+def _before(priority: float, group: int, other_priority: float, other: int) -> bool:
+    """The order of the heap: by priority, then by group."""
+    if priority != other_priority:
+        return priority < other_priority
+    return group < other
+
+
+@inner
+def _raise(heap: Short, priorities: Floats, at: int) -> None:
+    """Let the last group of the heap rise to its place."""
+    group, priority = heap[at], priorities[at]
+    while at > 0:
+        above = (at - 1) // 2
+        if not _before(priority, group, priorities[above], heap[above]):
+            break
+        heap[at], priorities[at] = heap[above], priorities[above]
+        at = above
+    heap[at], priorities[at] = group, priority
+
+
+@inner
+def _sink(heap: Short, priorities: Floats, size: int) -> None:
+    """Let the group at the root of the heap sink to its place."""
+    at = 0
+    group, priority = heap[0], priorities[0]
+    while True:
+        under = 2 * at + 1
+        if under >= size:
+            break
+        if under + 1 < size and _before(priorities[under + 1], heap[under + 1], priorities[under], heap[under]):
+            under += 1
+        if not _before(priorities[under], heap[under], priority, group):
+            break
+        heap[at], priorities[at] = heap[under], priorities[under]
+        at = under
+    heap[at], priorities[at] = group, priority
+
+
+@inner
+def _stand_in(groups: Integers, fresh: Short, heap: Short, priorities: Floats, pace: Floats, counters: Integers) -> int:
+    """The group with samples that has had least beyond its plan, in batches of its own; -1 if none has samples.
+
+    The heap has one entry a listed group, renewed when it comes to the top and is found to have grown since.
+    """
+    for i in range(counters[FRESH]):
+        size = counters[HEAP]
+        heap[size] = fresh[i]
+        priorities[size] = groups[fresh[i], BALANCE] * pace[fresh[i]]
+        _raise(heap, priorities, size)
+        counters[HEAP] += 1
+    counters[FRESH] = 0
+    while counters[HEAP] > 0:
+        group: int = heap[0]
+        if groups[group, COUNT] == 0:
+            groups[group, LISTED] = 0
+            counters[HEAP] -= 1
+            heap[0], priorities[0] = heap[counters[HEAP]], priorities[counters[HEAP]]
+        else:
+            priority = groups[group, BALANCE] * pace[group]
+            if priorities[0] >= priority:
+                return group
+            priorities[0] = priority
+        _sink(heap, priorities, counters[HEAP])
+    return -1
+
+
+@inner
+def _charge(groups: Integers, owed: Short, counters: Integers, short: int, stand_in: int) -> None:
+    """A slot of `short` went to `stand_in`."""
+    if groups[short, BALANCE] <= -counters[MOST_OWED]:
+        counters[FORGIVEN] += 1
+        return
+    groups[short, BALANCE] -= 1
+    groups[stand_in, BALANCE] += 1
+    if not groups[short, OWED]:
+        groups[short, OWED] = 1
+        owed[(counters[FIRST] + counters[QUEUED]) % owed.size] = short
+        counters[QUEUED] += 1
+
+
+@inner
+def _payee(groups: Integers, owed: Short, pace: Floats, counters: Integers, payer: int) -> int:
+    """Who has the slot planned for `payer`, that has had too many: a group that is owed and has samples, or `payer`.
+
+    At most as many slots as a group's plan has in a batch (one at least) are paid back to it in a batch.
+    """
+    for _ in range(min(_LOOK, counters[QUEUED])):
+        group: int = owed[counters[FIRST]]
+        counters[FIRST] = (counters[FIRST] + 1) % owed.size
+        if groups[group, BALANCE] >= 0:  # paid back meanwhile
+            groups[group, OWED] = 0
+            counters[QUEUED] -= 1
+            continue
+        owed[(counters[FIRST] + counters[QUEUED] - 1) % owed.size] = group
+        if groups[group, COUNT] == 0:
+            continue
+        paid = groups[group, PAID] if groups[group, PAID_IN] == counters[NUMBER] else 0
+        if paid > 0 and (paid + 1) * pace[group] > 1:
+            continue
+        groups[group, PAID_IN] = counters[NUMBER]
+        groups[group, PAID] = paid + 1
+        groups[payer, BALANCE] -= 1
+        groups[group, BALANCE] += 1
+        return group
+    return payer
+
+
+@kernel(
+    "int64(int64[:, ::1], int32[::1], int32[::1], int64[::1], int32[::1], int32[::1], float64[::1], int32[::1], "
+    "float64[::1], int64[::1], uint64, int64[::1], int64[:, ::1], "
+    "boolean, boolean, boolean)"
+)
+def serve(
+    groups: Integers,
+    link: Short,
+    free: Short,
+    sizes: Integers,
+    fresh: Short,
+    heap: Short,
+    priorities: Floats,
+    owed: Short,
+    pace: Floats,
+    counters: Integers,
+    key: np.uint64,
+    hand: Integers,
+    served: Integers,
+    begins: bool,
+    may_read: bool,
+    ended: bool,
+) -> int:
+    """Serve the slots of a batch, planned for the groups in `hand`: a batch that `begins`, or the rest, from slot AT on.
+
+    `served[:, i]` becomes: the group that has slot i; its sample's place, or -1 - e for entry e of what it remembers; and
+    the group whose slot it was, or -1. `pace[g]` is the batches that a slot is worth to group g.
+
+    Returns DONE; SHORT if group PENDING has run dry and may be read for; STARVED if no group has samples; OVER if the source
+    has ended and the slot cannot be filled. After SHORT and STARVED call again; after SHORT with TRIED set.
+    """
+    if begins:
+        counters[NUMBER] += 1
+        counters[AT], counters[PENDING], counters[TRIED], counters[AWAY], counters[REPEATS] = 0, -1, 0, 0, 0
+    for at in range(counters[AT], hand.size):
+        group, tried = counters[PENDING], counters[TRIED]
+        if group < 0:
+            group, tried = hand[at], 0
+            if groups[group, BALANCE] > 0 and counters[QUEUED] > 0:
+                group = _payee(groups, owed, pace, counters, group)
+        counters[AT], counters[PENDING], counters[TRIED] = at, group, 0
+        short = -1
+        if groups[group, COUNT] == 0:
+            awaited = groups[group, GIVEN_UP] != groups[group, SEEN]
+            if not tried and may_read and (awaited or not counters[WAITS]):
+                return SHORT
+            if groups[group, POOL] > 0:
+                word = child(key, np.uint64(counters[DRAWN]))
+                counters[DRAWN] += 1
+                counters[REPEATS] += 1
+                served[0, at] = group
+                served[1, at] = -1 - np.int64(below(word, np.uint64(groups[group, POOL])))
+                served[2, at] = -1
+                counters[PENDING] = -1
+                continue
+            stand_in = -1
+            if not (counters[WAITS] and ended and awaited):
+                stand_in = _stand_in(groups, fresh, heap, priorities, pace, counters)
+            if stand_in < 0:
+                counters[TRIED] = 1
+                return OVER if ended else STARVED
+            if stand_in != group:
+                short, group = group, stand_in
+                _charge(groups, owed, counters, short, group)
+                counters[AWAY] += 1
+        served[0, at] = group
+        served[1, at] = _take(groups, group, link, free, sizes, counters)
+        served[2, at] = short
+        counters[PENDING] = -1
+    counters[AT] = hand.size
+    return DONE
