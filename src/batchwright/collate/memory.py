@@ -18,14 +18,17 @@ _LARGE = 1 << 22
 
 def stack(pieces: Sequence[Tensor]) -> Tensor:
     """`torch.stack` into the best memory."""
-    if not _in_worker() and len(pieces) * pieces[0].nbytes < _LARGE:
+    if get_worker_info() is None and len(pieces) * pieces[0].nbytes < _LARGE:
         return torch.stack(pieces)  # type: ignore[arg-type]  # any sequence will do
     return torch.stack(pieces, out=destination(pieces, [len(pieces), *pieces[0].shape]))  # type: ignore[arg-type]
 
 
 def cat(pieces: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """`torch.cat`, in a worker into shared memory; elsewhere to add up its size first would cost more than it gains."""
-    if not _in_worker():
+    """`torch.cat`, in a worker into shared memory; elsewhere to add up its size first would cost more than it gains.
+
+    Compiled functions may call it.
+    """
+    if torch.compiler.is_compiling() or get_worker_info() is None:
         return torch.cat(pieces, dim)  # type: ignore[arg-type]  # any sequence will do
     shape = list(pieces[0].shape)
     shape[dim] = sum(piece.shape[dim] for piece in pieces)
@@ -41,20 +44,16 @@ def destination(pieces: Sequence[Tensor], shape: Sequence[int]) -> Tensor | None
     if not first.is_cpu or any(piece.requires_grad for piece in pieces):
         return None
     byte_count = math.prod(shape) * first.dtype.itemsize
-    if _in_worker():
+    if get_worker_info() is not None:
         return _shared(shape, first.dtype)
     if byte_count < _LARGE:
         return None
     return torch.from_numpy(np.empty(byte_count, np.uint8)).view(first.dtype).view(*shape)
 
 
-def _in_worker() -> bool:
-    return not torch.compiler.is_compiling() and get_worker_info() is not None
-
-
 def settle(tensor: Tensor) -> Tensor:
     """`tensor` itself, or in a worker its copy in shared memory: for what was not made by joining."""
-    if not _in_worker() or tensor.untyped_storage().is_shared() or not tensor.is_cpu or tensor.requires_grad:
+    if get_worker_info() is None or tensor.untyped_storage().is_shared() or not tensor.is_cpu or tensor.requires_grad:
         return tensor
     return _shared(tensor.shape, tensor.dtype).copy_(tensor)
 

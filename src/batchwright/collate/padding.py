@@ -185,7 +185,7 @@ def pad_grid(
             last_first = 2 * (piece.ndim - 1 - dim)  # torch counts the amounts from the last dimension on
             amounts[last_first + (side == "right")] = extent - piece.shape[dim]
         padded.append(torch.constant_pad_nd(piece, amounts, value))
-    return memory.stack(padded)
+    return torch.stack(padded) if torch.compiler.is_compiling() else memory.stack(padded)
 
 
 def unpad_grid(
