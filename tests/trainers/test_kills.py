@@ -28,12 +28,14 @@ def survive(trainer, world, kills, folder):
     life = Life(str(folder), epochs=FOR_EVER, workers=2, checkpoint_every=2)
     for number in range(kills):
         gang = processes.Gang(programs.train, world, trainer, replace(life, number=number))
-        reach = written(folder) + moments.randint(1, MOST_STEPS)
-        while written(folder) < reach:
-            assert gang.alive, gang.results()  # which says what went wrong
-            time.sleep(0.001)
-        time.sleep(moments.random() * 0.02)
-        gang.kill()
+        try:
+            reach = written(folder) + moments.randint(1, MOST_STEPS)
+            while written(folder) < reach:
+                assert gang.alive, gang.results()  # which says what went wrong
+                time.sleep(0.001)
+            time.sleep(moments.random() * 0.02)
+        finally:
+            gang.kill()  # also where the test is interrupted: it would not end by itself
     reached = max(header["from"] + len(steps) for header, steps in recorder.lives(folder, 0).values())
     ends = reached * world // recorder.plan().epoch_length() + 2
     processes.run(programs.train, world, trainer, replace(life, number=kills, epochs=ends))
