@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from itertools import islice
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import batchwright as bw
-from batchwright.plans.lengthwise import LengthPlan
-from batchwright.plans.refit import Trail
-from batchwright.plans.windows import Begin
 
 few = settings(max_examples=25)
 COLUMNS = st.lists(st.integers(1, 40), min_size=40, max_size=400)
@@ -23,7 +16,6 @@ MULTIPLES = st.integers(1, 6)
 DRAW = np.random.default_rng(0)
 LENGTHS = np.clip(DRAW.lognormal(5, 1, 20_000), 16, 1024).astype(int)
 LABELS = np.repeat([0, 1], [18_000, 2_000])
-WORLDS = (1, 3, 4, 5)
 
 
 def whole_epochs(plan, count, multiple):
@@ -272,131 +264,6 @@ def test_balanced_and_ragged_at_once():
     summary = plan.summary(4)
     assert summary.composition > 0
     assert "share of the window" in str(summary)
-
-
-@few
-@given(*[st.integers(0, 2**40)] * 4, st.lists(st.tuples(st.integers(1, 2**20), st.integers(0, 2**40)), max_size=4))
-def test_a_trail_goes_through_its_numbers(epoch, window, place, skipped, refits):
-    trail = Trail(epoch, window, Begin(place, skipped), tuple(refits))
-    assert Trail.of(trail.numbers) == trail
-    assert Trail.of(()) is None
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: bw.budgeted(LENGTHS, 4096, window=16),
-        lambda: bw.budgeted(LENGTHS, 4096, window=16, padded=False),
-        lambda: bw.budgeted(LENGTHS, 4096, window=16, round_count=8),
-        lambda: bw.budgeted({"a": LENGTHS, "b": LENGTHS[::-1]}, {"a": 4096, "b": 8000}, window=16),
-        lambda: bw.grouped(LENGTHS, 32, window=16),
-        lambda: bw.packed(LENGTHS, 4096, window=16, max_per_pack=60),
-        lambda: bw.packed({"a": LENGTHS, "b": LENGTHS[::-1]}, {"a": 4096, "b": 8000}, window=16),
-        lambda: bw.bucketed(np.stack([LENGTHS % 3 + 1, LENGTHS % 2 + 1], axis=1), 32, window=16, buckets=3),
-        lambda: bw.budgeted(LENGTHS, 4096, window=16, order=bw.balanced(LABELS, 64)),
-        lambda: bw.packed(LENGTHS, 900, window=16, order=bw.balanced(LABELS, 64), too_long="split"),
-        lambda: bw.packed(LENGTHS, 900, window=16, order=bw.weighted(LENGTHS, 64, draw="random"), too_long="skip"),
-    ],
-)
-def test_resuming_anywhere_costs_one_window(make, monkeypatch):
-    plan = make()
-    layout = plan.layout(8)
-    assert layout.windows > 10
-    planned = []
-    for name in ("layered", "stretch"):
-        method = getattr(LengthPlan, name)
-        monkeypatch.setattr(LengthPlan, name, lambda *at, method=method: planned.append(at[2]) or method(*at))
-    for step in (0, layout.length // 16, layout.length // 8 - 1):
-        state = plan.sampler(rank=0, world_size=8).state_at(step)
-        assert len(json.dumps(state)) < 400
-        fresh = make().sampler(rank=0, world_size=8)
-        fresh.load_state_dict(state)
-        planned.clear()
-        next(iter(fresh))
-        assert planned == [layout.window_of(state["consumed"])[0]]
-
-
-def in_turn(plan, world, epochs, state=None):
-    """What all ranks are given, in order, by a trainer that stops at `len`; and the state at the end."""
-    samplers = [plan.sampler(rank=rank, world_size=world) for rank in range(world)]
-    given_out = []
-    for sampler in samplers:
-        sampler.load_state_dict(state or {})
-    for _ in range(epochs):
-        steps = len(samplers[0]) - samplers[0].step
-        rows = [list(islice(sampler, steps)) for sampler in samplers]
-        given_out += [batch for step in zip(*rows, strict=True) for batch in step]
-    return given_out, samplers[0].state_dict()
-
-
-def dear_every_other_epoch():
-    """A plan whose odd epochs cost far more than all that is looked at when it is laid out."""
-    order = bw.balanced(LABELS, 50, target=lambda counts, epoch: [0.2, 0.8] if epoch % 2 else [0.95, 0.05], epoch=60)
-    return bw.budgeted(np.where(LABELS, 500, 50), 4000, order=order, window=8)
-
-
-def test_an_epoch_that_costs_more_than_any_that_was_looked_at_is_gone_through_whole_and_nothing_is_refused():
-    plan = dear_every_other_epoch()
-    given_out, end = in_turn(plan, 3, 6)
-    assert len(given_out) == 6 * plan.epoch_length(3)
-    drawn = np.concatenate(given_out)
-    assert (
-        drawn.size < 6 * plan.epoch_samples
-    )  # epochs have the steps they are to have: the order is not gone through so far
-    assert Counter(drawn.tolist()) == Counter(plan.source.order.take(0, drawn.size).tolist())
-    costs = np.where(LABELS, 500, 50)
-    assert max(costs[batch].max() * len(batch) for batch in given_out) <= 4000
-    further, _ = in_turn(plan, 3, 7)
-    assert in_turn(dear_every_other_epoch(), 3, 1, end)[0] == further[len(given_out) :]
-    assert len(json.dumps(end)) < 400
-    assert plan.audit(multiple=3, epochs=4).kept
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: bw.budgeted(LENGTHS[:6000], 4096, window=16),
-        lambda: bw.grouped(LENGTHS[:6000], 16, window=16),
-        lambda: bw.packed(LENGTHS[:6000], 2048, window=16),
-        lambda: bw.budgeted(LENGTHS[:6000], 4096, window=16, order=bw.shuffled(6000, 1)),
-    ],
-)
-def test_more_left_than_an_epoch_of_the_new_world_has_comes_first_in_the_next(make):
-    plan = make()
-    shortest, longest = min(WORLDS, key=plan.epoch_length), max(WORLDS, key=plan.epoch_length)
-    before = [batch.tolist() for batch in plan.epoch(0, longest)[:longest]]
-    assert plan.epoch_length(longest) - longest > plan.epoch_length(shortest)
-    state = plan.sampler(rank=0, world_size=longest).state_at(1, epoch=0)
-    given_out, end = in_turn(plan, shortest, 2, state)
-    assert len(given_out) == 2 * plan.epoch_length(shortest)
-    drawn = [sample for batch in before + given_out for sample in batch]
-    assert sorted(drawn[:6_000]) == list(range(6_000))
-    assert len(set(drawn[6_000:])) == len(drawn) - 6_000
-    further, _ = in_turn(plan, shortest, 3, state)
-    assert in_turn(make(), shortest, 1, end)[0] == further[len(given_out) :]
-    once_more, _ = in_turn(make(), 1, 3, end)  # and in yet another world, while it lags
-    drawn += [sample for batch in once_more for sample in batch]
-    assert all(sorted(drawn[epoch : epoch + 6_000]) == list(range(6_000)) for epoch in (0, 6_000, 12_000))
-
-
-@few
-@given(
-    st.lists(st.tuples(st.integers(0, 40), st.integers(1, 60)), min_size=60, max_size=300),
-    st.integers(1, 5),
-    st.lists(st.integers(0, 10**6), min_size=1, max_size=4),
-    st.booleans(),
-)
-def test_no_epoch_needs_more_than_the_layout_has(rows, multiple, epochs, padded):
-    table = {"a": np.array(rows)[:, 0], "b": np.array(rows)[:, 1]}
-    plans = [
-        bw.budgeted(table, {"a": 90, "b": 130}, padded=padded, window=5),
-        bw.budgeted(table["b"], 130, padded=padded, round_count=3, window=5),
-        bw.packed(table, {"a": 90, "b": 130}, packs=2, window=5),
-    ]
-    for plan in plans:
-        for epoch in epochs:
-            audit = plan.audit(multiple=multiple, first=epoch)
-            assert audit.kept, str(audit)
 
 
 def test_the_summary_is_of_the_whole_first_epoch():
