@@ -64,6 +64,8 @@ LABELS = ["cat"] * 6 + ["dog"] * 4
         (lambda: bw.balanced(LABELS, 4).sampler(rank=0, world_size=0), "rank 0 is outside a world of 0"),
         (lambda: bw.balanced(LABELS, 4).sampler(rank=0), "rank is 0 and world_size None"),
         (lambda: bw.balanced(LABELS, 4).sampler(accumulate=0), "accumulate is 0"),
+        (lambda: bw.balanced(LABELS, 4).sampler().load_state_dict("{}"), "a state of type str"),
+        (lambda: bw.balanced(LABELS, 4).sampler().load_state_dict(None), "a state of type NoneType"),
         (lambda: bw.balanced(LABELS, 4).sampler().seek(4), "step 4 of an epoch of 3 steps"),
     ],
 )

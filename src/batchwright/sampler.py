@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -163,12 +163,14 @@ class BatchSampler(torch.utils.data.BatchSampler):
         """
         return self._state(self._fitted(self._reached))
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Let the next `iter` go on from a state; {} changes nothing.
 
         Raises:
             Infeasible: the state is of another plan, or of a newer version.
         """
+        if not isinstance(state, Mapping):
+            raise Infeasible(f"a state of type {type(state).__name__}", "load what state_dict() gave")
         if not state:
             return
         if state.get("version") != _VERSION:
