@@ -41,13 +41,14 @@ def destination(pieces: Sequence[Tensor], shape: Sequence[int]) -> Tensor | None
     Torch allocates off the CPU, where a gradient must flow, and what is small.
     """
     first = pieces[0]
+    byte_count = math.prod(shape) * first.dtype.itemsize
+    in_worker = get_worker_info() is not None
+    if not in_worker and byte_count < _LARGE:
+        return None
     if not first.is_cpu or any(piece.requires_grad for piece in pieces):
         return None
-    byte_count = math.prod(shape) * first.dtype.itemsize
-    if get_worker_info() is not None:
+    if in_worker:
         return _shared(shape, first.dtype)
-    if byte_count < _LARGE:
-        return None
     return torch.from_numpy(np.empty(byte_count, np.uint8)).view(first.dtype).view(*shape)
 
 

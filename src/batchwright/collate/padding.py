@@ -141,12 +141,15 @@ def _written(
     shape[dim + 1] = length
     shared = memory.destination(pieces, shape)
     padded = np.empty(shape, _NUMPY_DTYPES[first.dtype]) if shared is None else shared.numpy()
-    if first.ndim == 1 and side == "right":  # most common, and quicker from one concatenation than from an array each
+    if first.ndim == 1 and side == "right":  # most common, and quickest as bytes that move from one concatenation
         padded.fill(value)
-        packed, start = torch.cat(pieces).numpy(), 0  # type: ignore[arg-type]  # any sequence will do
-        for row, count in zip(padded, layout.counts, strict=True):
-            row[:count] = packed[start : start + count]
-            start += count
+        packed = torch.cat(pieces).numpy()  # type: ignore[arg-type]  # any sequence will do
+        source, target = packed.view(np.uint8).data, padded.reshape(-1).view(np.uint8).data
+        row, start = length * packed.itemsize, 0
+        for place, count in zip(range(0, len(target), row), layout.counts, strict=True):
+            stretch = count * packed.itemsize
+            target[place : place + stretch] = source[start : start + stretch]
+            start += stretch
     else:
         before = (slice(None),) * dim
         for row, piece, count in zip(padded, pieces, layout.counts, strict=True):
