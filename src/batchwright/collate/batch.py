@@ -97,7 +97,9 @@ class Batch(Mapping[str, Any]):
         self._labels = labels or {}
         self._order = order
         self._loss_scale = loss_scale
-        self._names = tuple([name for name in (*self._root.children, *self._also) if name not in asides])
+        names = (*self._root.children, *self._also)
+        self._names = tuple([name for name in names if name not in asides]) if asides else names
+        self._fields: dict[str, Value] | None = None
         self._shown: dict[str, Any] = {}
 
     # ------------------------------------------------------------------ the mapping
@@ -133,9 +135,11 @@ class Batch(Mapping[str, Any]):
     # ------------------------------------------------------------------ fields and samples
 
     @property
-    def fields(self) -> dict[str, Value]:
+    def fields(self) -> Mapping[str, Value]:
         """Every field with all its representations, nested ones by their names joined by dots."""
-        return self._root.leaves()
+        if self._fields is None:
+            self._fields = self._root.leaves()
+        return self._fields
 
     @property
     def data(self) -> Any:
@@ -247,7 +251,7 @@ class Batch(Mapping[str, Any]):
         return type(self)(root, **(kept | changed))
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_shown": {}}
+        return self.__dict__ | {"_fields": None, "_shown": {}}
 
     def __repr__(self) -> str:
         described = ", ".join(f"{name}: {_described(self[name])}" for name in self)

@@ -113,7 +113,7 @@ class Collate:
         if "sample_id" in self.asides:
             run.name_by(samples, structure, "sample_id")
         root = run.container(samples, structure, self.fields, "")
-        run.finish()
+        run.finish(root)
         return root, labels, run.called
 
     def knowing(self, **known: Known) -> Collate:

@@ -128,7 +128,7 @@ class Run:
         frame = self.frames.of(structure, spec, prefix)
         samples = structure.opened(samples)
         self._alike(samples, frame)
-        called, done = self.called, self.context.done
+        called = self.called
         children: dict[str, Value] = {}
         for part in frame.parts:
             try:
@@ -137,18 +137,21 @@ class Run:
                 raise self._missing(samples, structure, part.key, part.full) from None
             field = part.field
             if field is None:
-                done[part.full] = children[part.name] = self._undeclared(column, part)
+                children[part.name] = self._undeclared(column, part)
             elif part.waits:
                 children[part.name] = _PLACE
                 self.waiting.append((children, part.name, field, column))
             else:
-                done[part.full] = children[part.name] = field.gather(column, self.context)
+                children[part.name] = field.gather(column, self.context)
         return Tree(structure, children)
 
-    def finish(self) -> None:
+    def finish(self, root: Tree) -> None:
         """Collate the fields that index others, now that those are there."""
+        if not self.waiting:
+            return
+        self.context.done = {name: value for name, value in root.leaves().items() if value is not _PLACE}
         for children, name, field, column in self.waiting:
-            self.context.done[column.name] = children[name] = field.gather(column, self.context)
+            children[name] = field.gather(column, self.context)
         self.waiting.clear()  # columns know this run by its `called`: leave no cycle that would keep their tensors
 
     def _undeclared(self, column: Column, part: Part) -> Value:

@@ -42,11 +42,14 @@ class Structure:
 
     def opened(self, samples: Sequence[Any]) -> Sequence[Any]:
         """The samples as what is quickest to read: graphs of PyTorch Geometric as the dicts that they wrap."""
-        if self.kind is dict or not (hasattr(self.kind, "to_dict") and hasattr(self.kind, "from_dict")):
-            return samples
-        if issubclass(self.kind, Mapping) or any(type(sample) is not self.kind for sample in samples):
+        if not self._wraps or any(type(sample) is not self.kind for sample in samples):
             return samples
         return [sample.to_dict() for sample in samples]
+
+    @cached_property
+    def _wraps(self) -> bool:
+        """Whether containers of this type wrap a dict that they can hand out."""
+        return hasattr(self.kind, "to_dict") and hasattr(self.kind, "from_dict") and not issubclass(self.kind, Mapping)
 
     def column(self, samples: Sequence[Any], key: Any) -> list[Any]:
         """Part `key` of every sample; KeyError, IndexError or AttributeError where a sample has none."""
