@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ..kernels.hashing import GOLDEN, mix
 
-__all__ = ["PURPOSE", "Chances", "child", "fractions", "root", "words"]
+__all__ = ["PURPOSE", "Chances", "child", "fractions", "orders", "root", "words"]
 
 _mix = mix.py_func  # type: ignore[attr-defined]  # the same lines, run by numpy over arrays instead of compiled
 _ONE = np.uint64(1)
@@ -50,6 +50,20 @@ def words(key: int, start: int, count: int) -> NDArray[np.uint64]:
 def fractions(key: int, start: int, count: int) -> NDArray[np.float64]:
     """The same words as numbers in [0, 1), 53 bits each."""
     return (words(key, start, count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def orders(key: int, rows: int, length: int) -> NDArray[np.int64]:
+    """In each row the numbers 0 .. length - 1 in an order of its own, an array (rows, length).
+
+    The words are sorted with their positions in the lowest bits: several times faster than sorting positions by words.
+    """
+    low = np.uint64((1 << (length - 1).bit_length()) - 1)
+    drawn = words(key, 0, rows * length).reshape(rows, length)
+    drawn &= ~low
+    drawn |= np.arange(length, dtype=np.uint64)
+    drawn.sort(axis=1)
+    drawn &= low
+    return drawn.view(np.int64)
 
 
 class Chances:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .chance import PURPOSE, child, fractions, words
+from .chance import PURPOSE, child, fractions, orders
 
 __all__ = ["Quotas", "round_length"]
 
@@ -42,15 +42,15 @@ class Quotas:
         `shares` sum to 1; `batches` is one of the lengths that `round_length` gives.
         """
         counts = self._apportion(shares, batches)
-        order = np.argsort(words(self._own(PURPOSE.ROW), 0, len(counts)), kind="stable")
+        order = orders(self._own(PURPOSE.ROW), 1, len(counts))[0]
         row = np.repeat(order, counts[order])
         hands = row.reshape(self.batch_size, batches).T
         position = _FIBONACCI.index(batches)
         stride = _FIBONACCI[position - 1] if position else 1
         hands = hands[np.arange(batches) * stride % batches]
-        shuffled = np.argsort(words(self._own(PURPOSE.SLOT), 0, row.size).reshape(hands.shape), axis=1, kind="stable")
+        slots = orders(self._own(PURPOSE.SLOT), *hands.shape)
         self.rounds += 1
-        return np.take_along_axis(hands, shuffled, axis=1)
+        return np.take_along_axis(hands, slots, axis=1)
 
     def take_back(self, hands: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
         """These batches of the last round, dealt at `shares`, will not be used: undo what they counted for."""
