@@ -80,6 +80,7 @@ class Buffer:
         self._link = np.zeros(1, np.int32)
         self._free = np.zeros(0, np.int32)
         self._sizes = np.zeros(1, np.int64)
+        self._names = np.zeros(0, object)  # the labels, to fetch many at once
         self._groups = np.zeros((0, supply.FIELDS), np.int64)
         self._pace = np.zeros(0)
         self._fresh, self._heap, self._owed = (np.zeros(0, np.int32) for _ in range(3))
@@ -112,12 +113,15 @@ class Buffer:
         self.pools.append([])
         if number == len(self._groups):
             self._make_room_for_groups(2 * number + 16)
+        self._names[number] = label
         self._groups[number, supply.GIVEN_UP] = -1
         if number >= self._divided_for:
             self.divide(None)
         else:
             room = 1 + (self.for_queues - self._divided_for) // self._divided_for
-            self._give(slice(number, number + 1), np.array([room]))
+            self._groups[number, supply.ROOM] = room
+            if self._remembers:
+                self._groups[number, supply.POOL_ROOM] = room
         return number
 
     def _make_room_for_groups(self, capacity: int) -> None:
@@ -126,6 +130,7 @@ class Buffer:
 
         owed = np.roll(self._owed, -self.counters[supply.FIRST])  # in a ring that starts at its first entry again
         self.counters[supply.FIRST] = 0
+        self._names = longer(self._names)
         self._groups, self._pace, self._fresh = longer(self._groups), longer(self._pace), longer(self._fresh)
         self._heap, self._priorities, self._owed = longer(self._heap), longer(self._priorities), longer(owed)
 
@@ -152,19 +157,19 @@ class Buffer:
         else:
             self._shares = shares
         places = np.where(shares > 0, 1 + np.floor(spare * shares * (count / self._divided_for)), 0)
-        self._give(slice(0, count), places.astype(np.int64))
+        self._give(places.astype(np.int64))
 
-    def _give(self, which: slice, rooms: NDArray[np.int64]) -> None:
-        groups = self._groups[which]
+    def _give(self, rooms: NDArray[np.int64]) -> None:
+        groups = self._groups[: len(rooms)]
         groups[:, supply.ROOM] = rooms
         if (groups[:, supply.COUNT] > rooms).any():
             self._begin()
-            supply.trim(self._groups, len(self.labels), self._link, self._free, self._sizes, self.counters)
+            supply.trim(self._groups, len(rooms), self._link, self._free, self._sizes, self.counters)
             self._forget_freed()
         if self._remembers:
             pool_rooms = groups[:, supply.POOL_ROOM]
             pool_rooms[:] = np.where(groups[:, supply.SEEN] == 0, rooms, np.minimum(rooms, pool_rooms))
-            self._fit_pools(which)
+            self._fit_pools(slice(0, len(rooms)))
 
     def _fit_pools(self, which: slice) -> None:
         """Forget what no longer fits, uniformly; a pool never grows again, or it would not be uniform.
@@ -295,7 +300,8 @@ class Buffer:
 
     def owners(self) -> list[Hashable]:
         """The group of each sample of the batch that was served."""
-        return list(map(self.labels.__getitem__, self._served[0].tolist()))
+        owners: list[Hashable] = self._names[self._served[0]].tolist()
+        return owners
 
     def repeats(self) -> list[int]:
         """Which of the samples served were given before."""
@@ -349,6 +355,7 @@ class Buffer:
         self.labels = list(state["labels"])
         self.numbers.update(zip(self.labels, range(count), strict=True))
         self._make_room_for_groups(count + 16)
+        self._names[:count] = self.labels
         self._groups[:count] = np.array(state["groups"], np.int64).reshape(count, supply.FIELDS)
         self._pace[:count] = state["pace"]
         for array, saved in (
