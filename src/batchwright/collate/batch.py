@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, KeysView, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from ..errors import Infeasible, whole
 from .representations import Ragged
@@ -97,8 +98,9 @@ class Batch(Mapping[str, Any]):
         self._labels = labels or {}
         self._order = order
         self._loss_scale = loss_scale
-        names = (*self._root.children, *self._also)
-        self._names = tuple([name for name in names if name not in asides]) if asides else names
+        self._names = dict.fromkeys((*self._root.children, *self._also))
+        for name in asides:
+            self._names.pop(name, None)
         self._fields: dict[str, Value] | None = None
         self._shown: dict[str, Any] = {}
 
@@ -119,6 +121,11 @@ class Batch(Mapping[str, Any]):
             field, what = self._also[name]
             return self.fields[field].also(what)
         return self._root.children[name].model
+
+    @override
+    def keys(self) -> KeysView[str]:
+        """The names of what the model sees, of a dict: `model(**batch)` asks for them in every step."""
+        return self._names.keys()
 
     def __contains__(self, key: object) -> bool:
         return key in self._names

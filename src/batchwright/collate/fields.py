@@ -160,7 +160,7 @@ class RaggedField(Field):
 
     @override
     def gather(self, column: Column, context: Context) -> Ragged:
-        shift = tuple(_rows(column, target, context) for target in self.shift_by)
+        shift = tuple([_rows(column, target, context) for target in self.shift_by])
         flat = column.flat_numbers() if self.dim in (0, -1) else None
         source: Any
         if flat is None:
@@ -198,7 +198,7 @@ class RaggedField(Field):
                     f"equal sizes except along dim {dims[0] if len(dims) == 1 else dims}",
                     f"name every ragged dimension: {column.name} = bw.ragged(dim=(...))",
                 )
-        return tuple(tensors), dims, tuple(context.layout(sizes[dim]) for dim in dims)
+        return tuple(tensors), dims, tuple([context.layout(sizes[dim]) for dim in dims])
 
 
 def _rows(column: Column, target: str, context: Context) -> Layout:

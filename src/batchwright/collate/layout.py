@@ -45,8 +45,8 @@ class Layout:
         if type(self.total) is not int:  # numbers of numpy or torch among them
             self.counts = tuple([whole(count, "a length") for count in self.counts])
             self.total = sum(self.counts)
-        self.max_length = max(self.counts, default=0)
-        self.min_length = min(self.counts, default=0)
+        self.max_length = max(self.counts) if self.counts else 0
+        self.min_length = min(self.counts) if self.counts else 0
         if self.min_length < 0:
             raise Infeasible(f"a length is {self.min_length}, the least is 0", "pass lengths of 0 or more")
 
@@ -116,7 +116,8 @@ class Layout:
     def _tensor(self, numbers: Sequence[int]) -> Tensor:
         if torch.compiler.is_compiling():
             return torch.tensor(numbers, dtype=torch.int64, device=self.device)
-        return torch.from_numpy(np.array(numbers, dtype=np.int64)).to(self.device, non_blocking=True)
+        tensor = torch.from_numpy(np.fromiter(numbers, np.int64, len(numbers)))
+        return tensor if self.device.type == "cpu" else tensor.to(self.device, non_blocking=True)
 
     def _once(self, name: Hashable, make: Callable[[], Kept]) -> Kept:
         """What `make` gave when `name` was first asked for; without `cached_property`, whose lock ends a compiled graph."""

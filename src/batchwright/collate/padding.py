@@ -111,10 +111,8 @@ def pad(
     """
     first = pieces[0]
     value = fill_value(value, first.dtype)
-    numpy_can = (
-        first.dtype in _NUMPY_DTYPES and first.is_cpu and layout.total
-    )  # an empty array's strides are not torch's
-    if numpy_can and not torch.compiler.is_compiling():
+    numpy_can = first.dtype in _NUMPY_DTYPES and first.is_cpu and not torch.compiler.is_compiling()
+    if numpy_can and layout.total:  # an empty array's strides are not torch's
         try:
             return _written(pieces, layout, dim, length, value, side)
         except RuntimeError:  # numpy refuses tensors with a gradient
@@ -145,10 +143,11 @@ def _written(
         padded.fill(value)
         packed = torch.cat(pieces).numpy()  # type: ignore[arg-type]  # any sequence will do
         source, target = packed.view(np.uint8).data, padded.reshape(-1).view(np.uint8).data
-        row, start = length * packed.itemsize, 0
-        for place, count in zip(range(0, len(target), row), layout.counts, strict=True):
-            stretch = count * packed.itemsize
-            target[place : place + stretch] = source[start : start + stretch]
+        width, row, start = packed.itemsize, 0, 0
+        for count in layout.counts:
+            stretch = count * width
+            target[row : row + stretch] = source[start : start + stretch]
+            row += length * width
             start += stretch
     else:
         before = (slice(None),) * dim

@@ -360,9 +360,10 @@ class Ragged(Value):
 
     def settle(self) -> Ragged:
         """Hold the form that the model sees, and nothing else; for a field just made, which nobody has looked at yet."""
-        source = self._local() if self.form == "jagged" else self.model
-        self._held = "local" if self.form == "jagged" else self.form
-        self._known = {self._held: source}
+        held = "local" if self.form == "jagged" else self.form
+        known = self._known.get(held)
+        source = getattr(self, f"_make_{held}")() if known is None else known
+        self._held, self._known = held, {held: source}
         return self
 
     def _with(self, held: str, source: Any) -> Ragged:

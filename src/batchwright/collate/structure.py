@@ -153,11 +153,12 @@ class Tree(Value):
     def select(self, numbers: Sequence[int]) -> Tree:
         return Tree(self.structure, {name: child.select(numbers) for name, child in self.children.items()})
 
-    def leaves(self, prefix: str = "") -> dict[str, Value]:
-        """Every field that is no container, by its full name: the names on the way joined by dots."""
+    @override
+    def leaves(self, name: str = "") -> dict[str, Value]:
+        prefix = f"{name}." if name else ""
         found: dict[str, Value] = {}
-        for name, child in self.children.items():
-            found |= child.leaves(f"{prefix}{name}.") if isinstance(child, Tree) else {prefix + name: child}
+        for part, child in self.children.items():
+            found |= child.leaves(prefix + part)
         return found
 
     @override

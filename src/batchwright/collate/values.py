@@ -53,6 +53,10 @@ class Value(ABC):
     def select(self, numbers: Sequence[int]) -> Value:
         """The field of the samples `numbers`, in that order."""
 
+    def leaves(self, name: str) -> dict[str, Value]:
+        """The fields under `name` that are no containers, by full name: the names on the way joined by dots."""
+        return {name: self}
+
     def also(self, what: str) -> Any:
         """A further tensor that indexes or describes this field, by name."""
         raise Infeasible(f"a {type(self).__name__} field has no {what!r}", "declare the field as bw.ragged()")
