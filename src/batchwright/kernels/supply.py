@@ -278,8 +278,9 @@ def serve(
 ) -> int:
     """Serve the slots of a batch, planned for the groups in `hand`: a batch that `begins`, or the rest, from slot AT on.
 
-    `served[:, i]` becomes: the group that has slot i; its sample's place, or -1 - e for entry e of what it remembers; and
-    the group whose slot it was, or -1. `pace[g]` is the batches that a slot is worth to group g.
+    `served[:2, i]` becomes the group that has slot i and its sample's place, 0 where it is a repeat. `served[2, :AWAY]` are
+    the groups whose slots went to others; `served[3:, :REPEATS]` the slots with a repeat, and which entry of what its group
+    remembers. `pace[g]` is the batches that a slot is worth to group g.
 
     Returns DONE; SHORT if group PENDING has run dry and may be read for; STARVED if no group has samples; OVER if the source
     has ended and the slot cannot be filled. After SHORT and STARVED call again; after SHORT with TRIED set.
@@ -294,7 +295,6 @@ def serve(
             if groups[group, BALANCE] > 0 and counters[QUEUED] > 0:
                 group = _payee(groups, owed, pace, counters, group)
         counters[AT], counters[PENDING], counters[TRIED] = at, group, 0
-        short = -1
         if groups[group, COUNT] == 0:
             awaited = groups[group, GIVEN_UP] != groups[group, SEEN]
             if not tried and may_read and (awaited or not counters[WAITS]):
@@ -302,10 +302,11 @@ def serve(
             if groups[group, POOL] > 0:
                 word = child(key, np.uint64(counters[DRAWN]))
                 counters[DRAWN] += 1
-                counters[REPEATS] += 1
                 served[0, at] = group
-                served[1, at] = -1 - np.int64(below(word, np.uint64(groups[group, POOL])))
-                served[2, at] = -1
+                served[1, at] = 0
+                served[3, counters[REPEATS]] = at
+                served[4, counters[REPEATS]] = np.int64(below(word, np.uint64(groups[group, POOL])))
+                counters[REPEATS] += 1
                 counters[PENDING] = -1
                 continue
             stand_in = -1
@@ -315,12 +316,12 @@ def serve(
                 counters[TRIED] = 1
                 return OVER if ended else STARVED
             if stand_in != group:
-                short, group = group, stand_in
-                _charge(groups, owed, counters, short, group)
+                _charge(groups, owed, counters, group, stand_in)
+                served[2, counters[AWAY]] = group
                 counters[AWAY] += 1
+                group = stand_in
         served[0, at] = group
         served[1, at] = _take(groups, group, link, free, sizes, counters)
-        served[2, at] = short
         counters[PENDING] = -1
     counters[AT] = hand.size
     return DONE

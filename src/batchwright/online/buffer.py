@@ -86,7 +86,7 @@ class Buffer:
         self._fresh, self._heap, self._owed = (np.zeros(0, np.int32) for _ in range(3))
         self._priorities = np.zeros(0)
         self._kept = np.zeros((2, 0), np.int64)
-        self._served = np.zeros((3, 0), np.int64)
+        self._served = np.zeros((5, 0), np.int64)
         self.counters = np.zeros(supply.COUNTERS, np.int64)
         self.counters[supply.LIMIT] = -1 if weigher is None else weigher.limit
         self.counters[supply.MOST_OWED] = min(most_owed, 2**62)
@@ -256,7 +256,8 @@ class Buffer:
         """Add to `items` the samples of a batch as far as they can be had; arguments and outcome as of `kernels.supply`."""
         counters = self.counters
         if self._served.shape[1] != len(hand):
-            self._served = np.zeros((3, len(hand)), np.int64)
+            self._served = np.zeros((5, len(hand)), np.int64)
+        known = 0 if begins else int(counters[supply.REPEATS])
         outcome: int = supply.serve(
             self._groups,
             self._link,
@@ -275,18 +276,15 @@ class Buffer:
             may_read,
             ended,
         )
-        numbers, places, _ = self._served[:, len(items) : counters[supply.AT]]
-        if not counters[supply.REPEATS]:
-            items.extend(self._items[places].tolist())
-        else:
-            of_queues = np.maximum(places, 0)
-            part = self._items[of_queues].tolist()
-            again = np.flatnonzero(places < 0)
-            for at, number, entry in zip(again.tolist(), numbers[again].tolist(), places[again].tolist(), strict=True):
-                part[at] = self.pools[number][-1 - entry]
-            items.extend(part)
-            places = of_queues
+        places = self._served[1, len(items) : counters[supply.AT]]
+        items.extend(self._items[places].tolist())
         self._items[places] = None  # they are free
+        if counters[supply.REPEATS] > known:
+            slots, entries = self._served[3:, known : counters[supply.REPEATS]]
+            for at, number, entry in zip(
+                slots.tolist(), self._served[0, slots].tolist(), entries.tolist(), strict=True
+            ):
+                items[at] = self.pools[number][entry]
         return outcome
 
     def has(self, number: int) -> bool:
@@ -305,13 +303,14 @@ class Buffer:
 
     def repeats(self) -> list[int]:
         """Which of the samples served were given before."""
-        return np.flatnonzero(self._served[1, : self.counters[supply.AT]] < 0).tolist()
+        repeats: list[int] = self._served[3, : self.counters[supply.REPEATS]].tolist()
+        return repeats
 
     def given_away(self) -> dict[Hashable, int]:
         """Of each group that had to give slots of the batch to others, how many."""
         given: dict[Hashable, int] = {}
-        for number in self._served[2][self._served[2] >= 0].tolist():
-            given[self.labels[number]] = given.get(self.labels[number], 0) + 1
+        for label in self._names[self._served[2, : self.counters[supply.AWAY]]].tolist():
+            given[label] = given.get(label, 0) + 1
         return given
 
     def new_shares(self, shares: NDArray[np.float64], batch_size: int) -> None:

@@ -121,7 +121,7 @@ class BalancedComposer:
             self._repeated += len(batch.repeats)
         if counters[supply.AWAY]:
             batch.given_away = self._buffer.given_away()
-            self._given += sum(batch.given_away.values())
+            self._given += int(counters[supply.AWAY])
         self._delivered += len(items)
         if self._feed.taken >= self._judge_from:
             self._judge_waiting()
