@@ -11,17 +11,19 @@ import argparse
 import resource
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
+import numpy as np
+from limits import Limits
 from pytorch_resample import OverSampler, UnderSampler
 from torch.utils.data import IterableDataset
 
 from batchwright import online
 
 BATCH = 64
-
-
+MODES = ("wait", "repeat", "redistribute")
+_TIMES = 6  # rounds, of which the fastest counts
 FIRST = 1000  # Python keeps integers up to 256 ready-made: a small one would be no object of its own, as samples are
 
 
@@ -52,13 +54,44 @@ def bare(count: int, groups: int) -> float:
     return count / seconds(Integers(count, groups))
 
 
-def queues(count: int, groups: int, depth: int) -> float:
-    """The least any buffer does: each sample into its group's queue. What is left above it is the memory's own cost."""
-    table = {group: deque(maxlen=depth) for group in range(FIRST, FIRST + groups)}
+def keyed(count: int, groups: int) -> float:
+    """Seconds to read runs of samples and look up the number of each one's group, and nothing else."""
+    numbers = {label: number for number, label in enumerate(range(FIRST, FIRST + groups))}
+    iterator = iter(Integers(count, groups))
     start = time.thread_time()
-    for group in Integers(count, groups):
-        table[group].append(group)
-    return count / (time.thread_time() - start)
+    while run := list(islice(iterator, BATCH)):
+        list(map(numbers.__getitem__, map(int, run)))
+    return time.thread_time() - start
+
+
+def floor(count: int, groups: int, buffer: int) -> float:
+    """Seconds of the least that balancing through a buffer can take: no policy, no accounts, no lists of who is short.
+
+    Where each sample goes (a ring of places for each group) and which one is given next (a sample of each group in turn) are
+    worked out before the clock starts. What is left is to look up the group, put the sample there, and fetch another.
+    """
+    depth = buffer // groups
+    group = np.fromiter(Integers(count, groups), np.int64, count) - FIRST
+    by_group = np.argsort(group, kind="stable")
+    nth = np.empty(count, np.int64)  # of its group
+    nth[by_group] = np.arange(count) - np.searchsorted(group[by_group], np.arange(groups))[group[by_group]]
+    arrivals = group * depth + nth % depth
+    turn = np.arange(count)
+    departures = np.random.default_rng(0).permutation(groups)[turn % groups] * depth + turn // groups % depth
+
+    items = np.full(groups * depth, None, object)
+    numbers = {label: number for number, label in enumerate(range(FIRST, FIRST + groups))}
+    iterator = iter(Integers(count, groups))
+    start = time.thread_time()
+    for at in range(0, count, BATCH):
+        run = list(islice(iterator, BATCH))
+        list(map(numbers.__getitem__, map(int, run)))
+        items[arrivals[at : at + BATCH]] = np.fromiter(run, object, len(run))
+        if at >= buffer // 2:
+            leaving = departures[at - buffer // 2 :][: len(run)]
+            items[leaving].tolist()
+            items[leaving] = None
+    return time.thread_time() - start
 
 
 def balanced(count: int, groups: int, when_short: str, buffer: int) -> tuple[float, float, online.Report]:
@@ -88,17 +121,18 @@ def worst_miss(samples: Iterable, groups: int, batches: int) -> float:
     return worst
 
 
-def speed(count: int) -> None:
+def speed(count: int, limits: Limits) -> None:
     print(f"100 groups, batches of {BATCH}, {count:,} integers")
     base = bare(count, 100)
     print(f"  {'bare source':34} {base:12,.0f} read/s")
-    for mode in ("wait", "repeat", "redistribute"):
+    for mode in MODES:
         read, delivered, report = balanced(count, 100, mode, 10_000)
         print(
             f"  {'online.balanced ' + mode:34} {read:12,.0f} read/s  {delivered:12,.0f} given/s"
             f"  1/{base / read:.1f} of bare; dropped {report.dropped / report.read:.1%},"
             f" repeated {report.repeated / report.delivered:.2%}, given away {report.given_away / report.delivered:.2%}"
         )
+        limits.at_least(f"{mode}: samples read a second", read, 300_000)
     few = count // 10  # it looks at every group for each sample
     for sampler in (UnderSampler, OverSampler):
         read, delivered = pytorch_resample(sampler, few, 100)
@@ -106,25 +140,40 @@ def speed(count: int) -> None:
         print(f"  {name:34} {read:12,.0f} read/s  {delivered:12,.0f} given/s  1/{base / read:.1f} of bare")
 
 
-def groups_make_little_difference(count: int) -> None:
-    """What grows is the memory that is touched in random order, as the queues show, which do no work but to hold."""
-    print(f"50 and 5,000 groups, {count:,} integers; 20 places for each group, and 100,000 places for both")
-    plain = [queues(count, groups, depth) for groups, depth in ((50, 20), (50, 2000), (5000, 20))]
-    print_groups("a bare dict of queues", *plain)
-    for mode in ("wait", "repeat", "redistribute"):
-        sizes = ((50, 1000), (50, 100_000), (5000, 100_000))
-        print_groups(f"online.balanced {mode}", *(balanced(count, groups, mode, buffer)[0] for groups, buffer in sizes))
-    few, many = (pytorch_resample(UnderSampler, n, g)[0] for n, g in ((count // 10, 50), (count // 400, 5000)))
-    print(
-        f"  {'pytorch_resample.UnderSampler':30} {few:12,.0f} and {many:12,.0f} read/s: {few / many:.2f} times slower"
-    )
+def many_groups(count: int, limits: Limits) -> None:
+    """5,000 groups against 50: in as many places for each group, so that these run dry as often, and in as many in all.
 
-
-def print_groups(name: str, few: float, few_in_as_much: float, many: float) -> None:
+    What is measured against is the floor, since samples and labels that lie scattered in memory cost any buffer.
+    """
+    sizes = ((50, 1000), (50, 100_000), (5000, 100_000))
+    print(f"{count:,} integers, ns a sample read: 50 groups in 1,000 places, in 100,000; 5,000 groups in 100,000")
+    lines: dict[str, Callable[[int, int], float]] = {
+        "bare source": lambda groups, buffer: seconds(Integers(count, groups)),
+        "bare source, key looked up": lambda groups, buffer: keyed(count, groups),
+        "floor: look up, put, fetch": lambda groups, buffer: floor(count, groups, buffer),
+    }
+    for mode in MODES:
+        lines[f"online.balanced {mode}"] = lambda groups, buffer, mode=mode: (
+            count / balanced(count, groups, mode, buffer)[0]
+        )
+    rounds = [
+        {name: [line(*size) * 1e9 / count for size in sizes] for name, line in lines.items()} for _ in range(_TIMES)
+    ]
+    took = {name: np.min([times[name] for times in rounds], axis=0) for name in lines}
+    for name, (few, equal, many) in took.items():
+        print(
+            f"  {name:34} {few:6.0f} {equal:6.0f} {many:6.0f}"
+            f"   5,000 groups take {many / few:.2f} as long, {many / equal:.2f} in equal buffers"
+        )
+    few, many = (1e9 / pytorch_resample(UnderSampler, n, g)[0] for n, g in ((count // 10, 50), (count // 400, 5000)))
     print(
-        f"  {name:30} {few:12,.0f} and {many:12,.0f} read/s: {few / many:.2f} times slower, {few_in_as_much / many:.2f} in "
-        f"equal buffers, {1e9 / many - 1e9 / few:,.0f} ns a sample"
+        f"  {'pytorch_resample.UnderSampler':34} {few:6.0f} {many:13.0f}   5,000 groups take {many / few:.1f} as long"
     )
+    least = took["floor: look up, put, fetch"]
+    for mode in MODES:  # how many times the floor's time it takes: at 5,000 groups, relative to that at 50
+        few, equal, many = took[f"online.balanced {mode}"] / least
+        limits.at_most(f"{mode} / floor, 5,000 groups to 50, {1000 // 50} places each", many / few, 1.5)
+        limits.at_most(f"{mode} / floor, 5,000 groups to 50, 100,000 places", many / equal, 1.5)
 
 
 def composition() -> None:
@@ -141,7 +190,7 @@ def composition() -> None:
     )
 
 
-def memory(count: int) -> None:
+def memory(count: int, limits: Limits) -> None:
     stream = online.balanced(Integers(count, 100), key=int, batch_size=BATCH, buffer=10_000)
     peaks = []
     for number, _ in enumerate(stream, 1):
@@ -151,6 +200,7 @@ def memory(count: int) -> None:
     print(
         f"memory: peak {peaks[0] / 1024:,.1f} MiB after {count // 10:,} samples, {peaks[-1] / 1024:,.1f} MiB after {count:,}"
     )
+    limits.at_most("memory: peak of all / peak of the first tenth", peaks[-1] / peaks[0], 1.01)
 
 
 def main() -> None:
@@ -158,10 +208,12 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=2_000_000)
     parser.add_argument("--memory-samples", type=int, default=10_000_000)
     arguments = parser.parse_args()
-    memory(arguments.memory_samples)
-    speed(arguments.samples)
-    groups_make_little_difference(arguments.samples)
+    limits = Limits()
+    memory(arguments.memory_samples, limits)
+    speed(arguments.samples, limits)
+    many_groups(arguments.samples // 2, limits)
     composition()
+    limits.end()
 
 
 if __name__ == "__main__":
