@@ -172,8 +172,8 @@ def many_groups(count: int, limits: Limits) -> None:
     least = took["floor: look up, put, fetch"]
     for mode in MODES:  # how many times the floor's time it takes: at 5,000 groups, relative to that at 50
         few, equal, many = took[f"online.balanced {mode}"] / least
-        limits.at_most(f"{mode} / floor, 5,000 groups to 50, {1000 // 50} places each", many / few, 1.5)
-        limits.at_most(f"{mode} / floor, 5,000 groups to 50, 100,000 places", many / equal, 1.5)
+        limits.at_most(f"{mode} / floor, 5,000 groups to 50, 20 places each", many / few, 1.1)
+        limits.at_most(f"{mode} / floor, 5,000 groups to 50, 100,000 places", many / equal, 1.1)
 
 
 def composition() -> None:
