@@ -116,7 +116,7 @@ class Layout:
     def _tensor(self, numbers: Sequence[int]) -> Tensor:
         if torch.compiler.is_compiling():
             return torch.tensor(numbers, dtype=torch.int64, device=self.device)
-        tensor = torch.from_numpy(np.fromiter(numbers, np.int64, len(numbers)))
+        tensor = torch.from_numpy(np.array(numbers, np.int64))
         return tensor if self.device.type == "cpu" else tensor.to(self.device, non_blocking=True)
 
     def _once(self, name: Hashable, make: Callable[[], Kept]) -> Kept:

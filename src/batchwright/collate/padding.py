@@ -139,16 +139,15 @@ def _written(
     shape[dim + 1] = length
     shared = memory.destination(pieces, shape)
     padded = np.empty(shape, _NUMPY_DTYPES[first.dtype]) if shared is None else shared.numpy()
-    if first.ndim == 1 and side == "right":  # most common, and quickest as bytes that move from one concatenation
+    if first.ndim == 1 and side == "right":  # most common, and quickest as memory that moves from one concatenation
         padded.fill(value)
-        packed = torch.cat(pieces).numpy()  # type: ignore[arg-type]  # any sequence will do
-        source, target = packed.view(np.uint8).data, padded.reshape(-1).view(np.uint8).data
-        width, row, start = packed.itemsize, 0, 0
+        source, target = torch.cat(pieces).numpy().data, padded.reshape(-1).data  # type: ignore[arg-type]  # any sequence
+        row = start = 0
         for count in layout.counts:
-            stretch = count * width
-            target[row : row + stretch] = source[start : start + stretch]
-            row += length * width
-            start += stretch
+            stop = start + count
+            target[row : row + count] = source[start:stop]
+            row += length
+            start = stop
     else:
         before = (slice(None),) * dim
         for row, piece, count in zip(padded, pieces, layout.counts, strict=True):
