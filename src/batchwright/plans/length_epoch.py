@@ -21,7 +21,7 @@ __all__ = ["LengthEpoch", "Section", "Windows"]
 _WINDOWS_KEPT = 2
 
 
-class Windows(Sequence[Integers]):
+class Windows:
     """The items of every micro-batch of an epoch, as a run has them that began it with this multiple.
 
     Where windows are stretches of an order, each begins where the one before it ended; the beginnings that were found are
@@ -55,7 +55,7 @@ class Windows(Sequence[Integers]):
     def __len__(self) -> int:
         return self.layout.length
 
-    def __getitem__(self, number):  # type: ignore[no-untyped-def]
+    def __getitem__(self, number: int) -> Integers:
         window, place = self.layout.window_of(number)
         items, cut = self.window(window)
         return items[cut.batch(place)]

@@ -64,7 +64,7 @@ def spare_for(refits: Sequence[tuple[int, int]], multiple: int, layout: Layout) 
     return spare
 
 
-class Remainder(Sequence[Integers]):
+class Remainder:
     """The micro-batches of an epoch from `taken` on, their number rounded up to a multiple.
 
     All windows but the last stay as they were; of what is left of the last one, the dearest micro-batches are split to make
@@ -96,7 +96,7 @@ class Remainder(Sequence[Integers]):
     def __len__(self) -> int:
         return self._left + self._more
 
-    def __getitem__(self, number):  # type: ignore[no-untyped-def]
+    def __getitem__(self, number: int) -> Integers:
         if number < self.kept:
             return self._epoch[self._taken + number]
         if not self._tail:
