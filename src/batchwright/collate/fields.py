@@ -316,7 +316,7 @@ def ragged(
             value=0 if pad is None else pad,
             side=side,
             multiple=multiple,
-            menu=tuple(_whole_numbers(entry, "a length of menu") for entry in menu),  # type: ignore[arg-type]
+            menu=tuple(_whole_numbers(entry, "a length of menu") for entry in menu),
         ),
         shift_by=(shift_by,) if isinstance(shift_by, str) else tuple(shift_by),
         also=tuple((also or {}).items()),

@@ -10,32 +10,34 @@ import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-__all__ = ["cat", "destination", "settle", "stack"]
+__all__ = ["Pieces", "cat", "destination", "settle", "stack"]
+
+Pieces = list[Tensor] | tuple[Tensor, ...]
 
 _LARGE = 1 << 22
 """Bytes from which numpy asks the system for huge pages; torch does not, and most of its time goes into page faults."""
 
 
-def stack(pieces: Sequence[Tensor]) -> Tensor:
+def stack(pieces: Pieces) -> Tensor:
     """`torch.stack` into the best memory."""
     if get_worker_info() is None and len(pieces) * pieces[0].nbytes < _LARGE:
-        return torch.stack(pieces)  # type: ignore[arg-type]  # any sequence will do
-    return torch.stack(pieces, out=destination(pieces, [len(pieces), *pieces[0].shape]))  # type: ignore[arg-type]
+        return torch.stack(pieces)
+    return torch.stack(pieces, out=destination(pieces, [len(pieces), *pieces[0].shape]))
 
 
-def cat(pieces: Sequence[Tensor], dim: int = 0) -> Tensor:
+def cat(pieces: Pieces, dim: int = 0) -> Tensor:
     """`torch.cat`, in a worker into shared memory; elsewhere to add up its size first would cost more than it gains.
 
     Compiled functions may call it.
     """
     if torch.compiler.is_compiling() or get_worker_info() is None:
-        return torch.cat(pieces, dim)  # type: ignore[arg-type]  # any sequence will do
+        return torch.cat(pieces, dim)
     shape = list(pieces[0].shape)
     shape[dim] = sum(piece.shape[dim] for piece in pieces)
-    return torch.cat(pieces, dim, out=destination(pieces, shape))  # type: ignore[arg-type]
+    return torch.cat(pieces, dim, out=destination(pieces, shape))
 
 
-def destination(pieces: Sequence[Tensor], shape: Sequence[int]) -> Tensor | None:
+def destination(pieces: Pieces, shape: Sequence[int]) -> Tensor | None:
     """An empty tensor for what is made of `pieces`: shared in a worker, else in huge pages; None if torch must allocate it.
 
     Torch allocates off the CPU, where a gradient must flow, and what is small.

@@ -41,7 +41,7 @@ class Padding:
     value: float | complex | bool = 0
     side: Side = "right"
     multiple: int = 1
-    menu: tuple[int, ...] | tuple[tuple[int, ...], ...] = ()
+    menu: tuple[int | tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
         if self.side not in ("right", "left"):
@@ -96,7 +96,7 @@ def fill_value(value: float | complex | bool, dtype: torch.dtype) -> float | com
 
 
 def pad(
-    pieces: Sequence[Tensor],
+    pieces: memory.Pieces,
     layout: Layout,
     *,
     dim: int,
@@ -131,7 +131,7 @@ def pad(
 
 
 def _written(
-    pieces: Sequence[Tensor], layout: Layout, dim: int, length: int, value: float | complex | bool, side: Side
+    pieces: memory.Pieces, layout: Layout, dim: int, length: int, value: float | complex | bool, side: Side
 ) -> Tensor:
     """`pad`, sample by sample: every element is written once."""
     first = pieces[0]
@@ -141,7 +141,7 @@ def _written(
     padded = np.empty(shape, _NUMPY_DTYPES[first.dtype]) if shared is None else shared.numpy()
     if first.ndim == 1 and side == "right":  # most common, and quickest as memory that moves from one concatenation
         padded.fill(value)
-        source, target = torch.cat(pieces).numpy().data, padded.reshape(-1).data  # type: ignore[arg-type]  # any sequence
+        source, target = torch.cat(pieces).numpy().data, padded.reshape(-1).data
         row = start = 0
         for count in layout.counts:
             stop = start + count
