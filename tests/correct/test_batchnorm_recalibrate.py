@@ -180,7 +180,7 @@ def test_the_natural_stream_is_taken_only_on_request_and_warned_of() -> None:
     with pytest.warns(PoorWarning, match="the weights fit the sampled one"):
         recalibrate(nn.BatchNorm1d(3), [STREAM], stream="natural")
     with pytest.raises(Infeasible, match="stream is 'balanced'"):
-        recalibrate(nn.BatchNorm1d(3), [STREAM], stream="balanced")  # type: ignore[arg-type]
+        recalibrate(nn.BatchNorm1d(3), [STREAM], stream="balanced")
 
 
 def test_a_loader_of_another_stream_than_the_plans_is_refused() -> None:

@@ -240,7 +240,7 @@ def test_refusals() -> None:
         with pytest.raises(bw.Infeasible, match=r"the loader draws from .*, the loss scale is of <rank 0 of 2"):
             next(LossScale(sampler).over(loader))
     with pytest.raises(bw.Infeasible, match="a sampler is needed, this is a FixedPlan"):
-        LossScale(ragged_plan())  # type: ignore[arg-type]
+        LossScale(ragged_plan())
     with pytest.raises(bw.Infeasible, match="step 10 of an epoch of 10 steps"):
         LossScale(sampler).at(10)
     with pytest.raises(bw.Infeasible, match="counts at sample 1 is -1"):
