@@ -17,6 +17,24 @@ def _loader(**options: Any) -> DataLoader:
     return DataLoader(range(len(LABELS)), batch_sampler=plan().sampler(**options))
 
 
+def _trained(base: type, seen: list[list[int]]) -> type:
+    """A LightningModule, lightning's or pytorch_lightning's, that notes what it is trained on."""
+
+    class Module(base):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = model()
+
+        def training_step(self, batch, batch_idx):
+            seen.append(batch.tolist())
+            return self.network(batch[:, None].float()).mean()
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), lr=1e-9)
+
+    return Module
+
+
 def lightning_validates_and_predicts(rank: int, world_size: int) -> tuple[list[list[int]], list[list[int]]]:
     from lightning.pytorch import LightningModule
 
@@ -51,17 +69,7 @@ def lightning_distributes(rank: int, world_size: int, from_a_hook: bool) -> list
     warnings.filterwarnings("ignore", module="lightning")
     seen: list[list[int]] = []
 
-    class Module(LightningModule):
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = model()
-
-        def training_step(self, batch, batch_idx):
-            seen.append(batch.tolist())
-            return self.network(batch[:, None].float()).mean()
-
-        def configure_optimizers(self):
-            return torch.optim.SGD(self.parameters(), lr=1e-9)
+    Module = _trained(LightningModule, seen)
 
     class WithHook(Module):
         def train_dataloader(self):
@@ -83,22 +91,11 @@ def lightning_with_the_wrong_sampler(rank: int, world_size: int) -> str:
 
     warnings.filterwarnings("ignore", module="lightning")
 
-    class Module(LightningModule):
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = model()
-
-        def training_step(self, batch, batch_idx):
-            return self.network(batch[:, None].float()).mean()
-
-        def configure_optimizers(self):
-            return torch.optim.SGD(self.parameters(), lr=1e-9)
-
     callback = PlanCallback(plan().sampler())
     options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     trainer = Trainer(accelerator="cpu", max_epochs=1, callbacks=[callback], **options)
     try:
-        trainer.fit(Module(), _loader())
+        trainer.fit(_trained(LightningModule, [])(), _loader())
     except bw.Infeasible as infeasible:
         return str(infeasible)
     return ""
@@ -112,23 +109,11 @@ def older_lightning(rank: int, world_size: int) -> list[list[int]]:
 
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     seen: list[list[int]] = []
-
-    class Module(pytorch_lightning.LightningModule):
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = model()
-
-        def training_step(self, batch, batch_idx):
-            seen.append(batch.tolist())
-            return self.network(batch[:, None].float()).mean()
-
-        def configure_optimizers(self):
-            return torch.optim.SGD(self.parameters(), lr=1e-9)
-
+    module = _trained(pytorch_lightning.LightningModule, seen)()
     loader = _loader()
     callback = PlanCallback(loader.batch_sampler)
     options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    pytorch_lightning.Trainer(accelerator="cpu", max_epochs=1, callbacks=[callback], **options).fit(Module(), loader)
+    pytorch_lightning.Trainer(accelerator="cpu", max_epochs=1, callbacks=[callback], **options).fit(module, loader)
     return seen
 
 
