@@ -98,9 +98,9 @@ class Batch(Mapping[str, Any]):
         self._labels = labels or {}
         self._order = order
         self._loss_scale = loss_scale
-        self._names = dict.fromkeys((*self._root.children, *self._also))
+        self._keys: dict[str, Value | tuple[str, str]] = {**self._root.children, **self._also}
         for name in asides:
-            self._names.pop(name, None)
+            self._keys.pop(name, None)
         self._fields: dict[str, Value] | None = None
         self._shown: dict[str, Any] = {}
 
@@ -111,30 +111,32 @@ class Batch(Mapping[str, Any]):
         if not isinstance(key, str):
             return self._root.sample(self._places([key])[0])
         if key not in self._shown:
-            if key not in self._names:
-                raise KeyError(f"{key!r} is none of the batch's keys {', '.join(self._names)}")
             self._shown[key] = self._show(key)
         return self._shown[key]
 
-    def _show(self, name: str) -> Any:
-        if name in self._also:
-            field, what = self._also[name]
-            return self.fields[field].also(what)
-        return self._root.children[name].model
+    def _show(self, key: str) -> Any:
+        found = self._keys.get(key)
+        if found is None:
+            raise KeyError(f"{key!r} is none of the batch's keys {', '.join(self._keys)}")
+        if isinstance(found, Value):
+            return found.model
+        field, what = found
+        children = self._root.children
+        return (children[field] if field in children else self.fields[field]).also(what)
 
     @override
     def keys(self) -> KeysView[str]:
         """The names of what the model sees, of a dict: `model(**batch)` asks for them in every step."""
-        return self._names.keys()
+        return self._keys.keys()
 
     def __contains__(self, key: object) -> bool:
-        return key in self._names
+        return key in self._keys
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
+        return iter(self._keys)
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._keys)
 
     __eq__ = object.__eq__  # comparing tensors gives no truth value
     __hash__ = object.__hash__

@@ -102,7 +102,9 @@ class Collate:
             )
         if not len(samples):
             raise Infeasible("there are 0 samples in the batch", "leave empty batches out of the batch sampler")
-        samples, labels = Identity.separated(samples, self.known)
+        labels: dict[str, Value] = {}
+        if self.known or isinstance(samples[0], Identity):
+            samples, labels = Identity.separated(samples, self.known)
         run = Run(self._frames, labels.get("sample_id"))
         structure = structure_of(samples[0])
         if structure is None:

@@ -33,12 +33,10 @@ class Identity:
         """The samples without their labels, and as columns the labels and what is `known` of samples with these ids."""
         first = samples[0]
         if not isinstance(first, Identity):
-            if known:
-                raise Infeasible(
-                    f"{', '.join(known)} of each sample is looked up by its id, and these samples have none",
-                    "wrap the dataset in bw.identified(dataset)",
-                )
-            return samples, {}
+            raise Infeasible(
+                f"{', '.join(known)} of each sample is looked up by its id, and these samples have none",
+                "wrap the dataset in bw.identified(dataset)",
+            )
         twice = [name for name in known if name in first.labels]
         if twice:
             raise Infeasible(

@@ -10,9 +10,20 @@ import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-__all__ = ["Pieces", "cat", "destination", "settle", "stack"]
+__all__ = ["NUMPY_DTYPES", "Pieces", "cat", "filled", "settle", "stack"]
 
 Pieces = list[Tensor] | tuple[Tensor, ...]
+
+_REALS = (torch.float16, torch.float32, torch.float64)
+_INTEGERS = (torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.int8, torch.int16, torch.int32, torch.int64)
+NUMPY_DTYPES = {
+    dtype: np.dtype(str(dtype).removeprefix("torch."))
+    for dtype in (torch.bool, *_INTEGERS, *_REALS, torch.complex64, torch.complex128)
+}
+"""Those that numpy has too."""
+
+_ZEROS = ("0", "0.0", "False")
+"""Numbers whose bits are all 0 in every dtype; that of -0.0 is not."""
 
 _LARGE = 1 << 22
 """Bytes from which numpy asks the system for huge pages; torch does not, and most of its time goes into page faults."""
@@ -22,7 +33,7 @@ def stack(pieces: Pieces) -> Tensor:
     """`torch.stack` into the best memory."""
     if get_worker_info() is None and len(pieces) * pieces[0].nbytes < _LARGE:
         return torch.stack(pieces)
-    return torch.stack(pieces, out=destination(pieces, [len(pieces), *pieces[0].shape]))
+    return torch.stack(pieces, out=_destination(pieces, [len(pieces), *pieces[0].shape]))
 
 
 def cat(pieces: Pieces, dim: int = 0) -> Tensor:
@@ -34,10 +45,25 @@ def cat(pieces: Pieces, dim: int = 0) -> Tensor:
         return torch.cat(pieces, dim)
     shape = list(pieces[0].shape)
     shape[dim] = sum(piece.shape[dim] for piece in pieces)
-    return torch.cat(pieces, dim, out=destination(pieces, shape))
+    return torch.cat(pieces, dim, out=_destination(pieces, shape))
 
 
-def destination(pieces: Pieces, shape: Sequence[int]) -> Tensor | None:
+def filled(shape: Sequence[int], dtype: torch.dtype, value: float | complex | bool) -> tuple[np.ndarray, Tensor]:
+    """Memory of one of `NUMPY_DTYPES` that holds `value` everywhere, as an array and as the tensor that a batch keeps."""
+    if get_worker_info() is not None:
+        tensor = _shared(shape, dtype)
+        array = tensor.numpy()
+    elif repr(value) in _ZEROS:  # fresh memory of zeros is quicker than any filling
+        array = np.zeros(shape, NUMPY_DTYPES[dtype])
+        return array, torch.from_numpy(array)
+    else:
+        array = np.empty(shape, NUMPY_DTYPES[dtype])
+        tensor = torch.from_numpy(array)
+    array.fill(value)
+    return array, tensor
+
+
+def _destination(pieces: Pieces, shape: Sequence[int]) -> Tensor | None:
     """An empty tensor for what is made of `pieces`: shared in a worker, else in huge pages; None if torch must allocate it.
 
     Torch allocates off the CPU, where a gradient must flow, and what is small.

@@ -8,7 +8,6 @@ from itertools import chain
 from numbers import Number
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,9 +20,7 @@ __all__ = ["Padding", "Side", "fill_value", "pad", "pad_grid", "unpad", "unpad_g
 Side = Literal["right", "left"]
 
 _INTEGERS = (torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.int8, torch.int16, torch.int32, torch.int64)
-_FLOATS = (torch.float16, torch.float32, torch.float64, torch.complex64, torch.complex128)
 _BOUNDS = {dtype: (torch.iinfo(dtype).min, torch.iinfo(dtype).max) for dtype in _INTEGERS}
-_NUMPY_DTYPES = {dtype: np.dtype(str(dtype).removeprefix("torch.")) for dtype in (torch.bool, *_INTEGERS, *_FLOATS)}
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,9 @@ class Padding:
 
     def extents(self, longest: Sequence[int]) -> tuple[int, ...]:
         """The padded length of each ragged axis, given the longest sample along each."""
-        wanted = tuple([-(-length // self.multiple) * self.multiple for length in longest])
+        wanted = tuple(longest)
+        if self.multiple > 1:
+            wanted = tuple([-(-length // self.multiple) * self.multiple for length in wanted])
         if not self.menu:
             return wanted
         shapes = [entry if isinstance(entry, tuple) else (entry,) for entry in self.menu]
@@ -111,7 +110,7 @@ def pad(
     """
     first = pieces[0]
     value = fill_value(value, first.dtype)
-    numpy_can = first.dtype in _NUMPY_DTYPES and first.is_cpu and not torch.compiler.is_compiling()
+    numpy_can = first.dtype in memory.NUMPY_DTYPES and first.is_cpu and not torch.compiler.is_compiling()
     if numpy_can and layout.total:  # an empty array's strides are not torch's
         try:
             return _written(pieces, layout, dim, length, value, side)
@@ -133,14 +132,12 @@ def pad(
 def _written(
     pieces: memory.Pieces, layout: Layout, dim: int, length: int, value: float | complex | bool, side: Side
 ) -> Tensor:
-    """`pad`, sample by sample: every element is written once."""
+    """`pad`, sample by sample, into memory that holds the padding."""
     first = pieces[0]
     shape = [len(pieces), *first.shape]
     shape[dim + 1] = length
-    shared = memory.destination(pieces, shape)
-    padded = np.empty(shape, _NUMPY_DTYPES[first.dtype]) if shared is None else shared.numpy()
+    padded, tensor = memory.filled(shape, first.dtype, value)
     if first.ndim == 1 and side == "right":  # most common, and quickest as memory that moves from one concatenation
-        padded.fill(value)
         source, target = torch.cat(pieces).numpy().data, padded.reshape(-1).data
         row = start = 0
         for count in layout.counts:
@@ -151,10 +148,9 @@ def _written(
     else:
         before = (slice(None),) * dim
         for row, piece, count in zip(padded, pieces, layout.counts, strict=True):
-            begin, end = (0, count) if side == "right" else (length - count, length)
-            row[(*before, slice(begin, end))] = piece.numpy()
-            row[(*before, slice(end, None) if side == "right" else slice(begin))].fill(value)
-    return torch.from_numpy(padded) if shared is None else shared
+            place = slice(count) if side == "right" else slice(length - count, length)
+            row[(*before, place)] = piece.numpy()
+    return tensor
 
 
 def unpad(padded: Tensor, counts: Sequence[int], *, dim: int, side: Side = "right") -> Sequence[Tensor]:

@@ -102,13 +102,13 @@ class Frames:
         return Frames, ()
 
 
-class Run:
-    """The collating of one batch: what its fields share, and which of them wait for others."""
+class Run(Context):
+    """The collating of one batch: the context that its fields are gathered in, and which of them wait for others."""
 
     def __init__(self, frames: Frames, ids: Value | None) -> None:
+        super().__init__()
         self.frames = frames
         self.ids = ids
-        self.context = Context()
         self.waiting: list[tuple[dict[str, Value], str, Field, Column]] = []
 
     def name_by(self, samples: Sequence[Any], structure: Structure, key: str) -> None:
@@ -142,23 +142,24 @@ class Run:
                 children[part.name] = _PLACE
                 self.waiting.append((children, part.name, field, column))
             else:
-                children[part.name] = field.gather(column, self.context)
+                children[part.name] = field.gather(column, self)
         return Tree(structure, children)
 
     def finish(self, root: Tree) -> None:
         """Collate the fields that index others, now that those are there."""
         if not self.waiting:
             return
-        self.context.done = {name: value for name, value in root.leaves().items() if value is not _PLACE}
+        self.done = {name: value for name, value in root.leaves().items() if value is not _PLACE}
         for children, name, field, column in self.waiting:
-            children[name] = field.gather(column, self.context)
+            children[name] = field.gather(column, self)
         self.waiting.clear()  # columns know this run by its `called`: leave no cycle that would keep their tensors
 
     def _undeclared(self, column: Column, part: Part) -> Value:
         first = column.values[0]
-        registered = _registered(first)
-        if part.inner is None and registered in _INSTEAD_OF:
-            return _INSTEAD_OF[registered].gather(column, self.context)
+        registered = default_collate_fn_map.get(type(first)) or _registered(first)
+        instead = _INSTEAD_OF.get(registered)
+        if instead is not None and part.inner is None:
+            return instead.gather(column, self)
         structure = structure_of(first) if registered is None else None
         if structure is not None:
             return self.container(column.values, structure, part.inner or {}, f"{part.full}.")
@@ -223,9 +224,7 @@ def _has(structure: Structure, sample: Any, key: Any) -> bool:
 
 
 def _registered(value: Any) -> Any:
-    """The function of `default_collate`'s extension table for this value, found as torch finds it; None if it has none."""
-    if type(value) in default_collate_fn_map:
-        return default_collate_fn_map[type(value)]
+    """The function of `default_collate`'s extension table for a base of this value's type, as torch finds it, or None."""
     return next((function for kind, function in default_collate_fn_map.items() if isinstance(value, kind)), None)
 
 
