@@ -32,25 +32,22 @@ _SUM_TOLERANCE = 1e-6
 class LogitAdjustment(nn.Module):
     """Adds `tau * log(deploy / trained)` to the logits, so that a model fits the prior it will meet.
 
-    `mode="post_hoc"` adds it to a trained model's logits: by Bayes' rule the posterior under `trained`
-    becomes the one under `deploy` at tau = 1. `mode="loss"` adds its negative to the logits *inside the
-    loss*, so that the bare logits learn the posterior under `deploy`. What is known by other names:
+    `mode="post_hoc"` adds it to a trained model's logits: by Bayes' rule the posterior under `trained` becomes the one
+    under `deploy` at tau = 1. `mode="loss"` adds its negative to the logits *inside the loss*, so that the bare logits
+    learn the posterior under `deploy`. What is known by other names:
 
-    - trained sampled, deploy natural, post hoc: prior correction (Elkan 2001; Saerens et al. 2002; for one
-    logit
-      King & Zeng 2001);
-    - trained natural, deploy uniform: logit adjustment, either mode, any tau (Menon et al. 2021); in the loss
-    at
-      tau = 1 it is balanced softmax (Ren et al. 2020);
+    - trained sampled, deploy natural, post hoc: prior correction (Elkan 2001; Saerens et al. 2002; for one logit King &
+      Zeng 2001);
+    - trained natural, deploy uniform: logit adjustment, either mode, any tau (Menon et al. 2021); in the loss at tau = 1 it
+      is balanced softmax (Ren et al. 2020);
     - trained uniform, deploy uniform: nothing to do, and nothing is done.
 
-    A class that will never be met (deploy 0) gets about -87 post hoc: finite, and its probability vanishes. A
-    class that was never sampled but will be met keeps its logit as it is, with a warning.
+    A class that will never be met (deploy 0) gets about -87 post hoc: finite, and its probability vanishes. A class that
+    was never sampled but will be met keeps its logit as it is, with a warning.
 
     Args:
-        trained: shares (C,) of the classes in what the model was trained on, in the order of the logits; or
-        (D, C),
-            a row for each domain.
+        trained: shares (C,) of the classes in what the model was trained on, in the order of the logits; or (D, C), a row
+            for each domain.
         deploy: the shares it will meet, of the same shape, or `"uniform"` over the classes trained on.
         mode: `"post_hoc"` or `"loss"`.
         tau: strength; 1 is Bayes' rule, 0 does nothing.
@@ -218,8 +215,7 @@ class LogitAdjustment(nn.Module):
 
         Args:
             logits: what the model gives.
-            domains: the domain of each sample, integers (N,); wanted if and only if the priors have a row
-            each.
+            domains: the domain of each sample, integers (N,); wanted if and only if the priors have a row each.
 
         Raises:
             Infeasible: another number of classes than the priors have; `domains` missing or not wanted.

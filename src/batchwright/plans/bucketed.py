@@ -170,9 +170,8 @@ def bucketed(
     Args:
         shapes: one row a sample, (samples, sides): height and width, or any sizes above 0.
         batch_size: samples in a micro-batch.
-        buckets: how many, then each has the same number of samples and the median shape of them; or the shapes
-        themselves, then each
-            sample goes to the one of nearest proportions, of nearest size among those.
+        buckets: how many, then each has the same number of samples and the median shape of them; or the shapes themselves,
+            then each sample goes to the one of nearest proportions, of nearest size among those.
         order: the plan whose order is cut, such as `balanced(...)`; a plain shuffle if left out.
         window: micro-batches planned together, two steps for every bucket at least, or "epoch".
         seed: of the plain shuffle and of the order of steps.

@@ -105,9 +105,8 @@ class GroupBatchNorm(BatchNorm):
         routing: whose the samples of the present batch are.
 
     Raises:
-        Infeasible: in training, when a group of the batch has one value per channel, or the batch size
-        differs
-            from the number of ids.
+        Infeasible: in training, when a group of the batch has one value per channel, or the batch size differs from the
+            number of ids.
     """
 
     def __init__(self, like: BatchNorm, routing: _Routing) -> None:

@@ -50,16 +50,14 @@ def recalibrate(
         model: the trained model.
         loader: batches of the stream it was trained on, which is the stream its weights fit.
         batches: how many to use; None means all of `loader`.
-        stream: `"natural"` says that `loader` is not the stream trained on but the natural one, and is warned
-        of.
+        stream: `"natural"` says that `loader` is not the stream trained on but the natural one, and is warned of.
         plan: what the model was trained on; a `DataLoader` that does not draw from it, or from one of the same shares,
             is then refused as the sampled stream. Where shares moved, go on with the sampler that trained: one that is
             new begins with the first shares.
         resume: what an earlier call returned, to go on from: the two together equal one call over both parts.
         forward: how to run the model on a batch; the default passes its first field.
-        process_group: ranks whose streams are to be pooled, so that all get the same statistics; None means
-        this
-            process alone. The state returned is still of this process's own stream, to resume it with.
+        process_group: ranks whose streams are to be pooled, so that all get the same statistics; None means this process
+            alone. The state returned is still of this process's own stream, to resume it with.
 
     Returns:
         The state to resume from: the batches seen and, by layer, count, mean and sum of squares per channel.
