@@ -13,10 +13,12 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from limits import Limits
+from timing import timed
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import default_collate
 
@@ -45,22 +47,13 @@ def compared(case: Case) -> tuple[float, float, float]:
     A turn is several calls of the one, then of the other, as a worker makes them: nobody's cache is filled by the other. Of
     each turn the best counts; a ratio is of one turn, so that both have met the same machine and the same heap.
     """
-    turns: list[list[float]] = []
+    turns: list[tuple[float, float]] = []
     until = time.perf_counter() + SECONDS_A_CASE
     while time.perf_counter() < until:
-        turns.append([best_seconds(function, case.samples) for function in (case.peer, case.ours)])
-    peer, ours = (statistics.median(times) for times in zip(*turns, strict=True))
-    return peer, ours, statistics.median(ours / peer for peer, ours in turns)
-
-
-def best_seconds(function: Callable[[list[Any]], Any], samples: list[Any]) -> float:
-    """The least of the times of one turn."""
-    times = []
-    for _ in range(CALLS_A_TURN):
-        start = time.perf_counter()
-        function(samples)
-        times.append(time.perf_counter() - start)
-    return min(times)
+        peer, ours = (timed(partial(call, case.samples), rounds=CALLS_A_TURN) for call in (case.peer, case.ours))
+        turns.append((peer[1], ours[1]))
+    medians = [statistics.median(times) for times in zip(*turns, strict=True)]
+    return medians[0], medians[1], statistics.median(ours / peer for peer, ours in turns)
 
 
 def lengths(count: int, mean: float = 5.0, spread: float = 1.0, most: int = 1024) -> list[int]:

@@ -9,8 +9,6 @@ must keep, and fails where one is missed. Run by `make bench`.
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ import numpy as np
 import torch
 from limits import Limits
 from packing import histogram
+from timing import timed
 
 import batchwright as bw
 
@@ -190,16 +189,6 @@ def over_means(costs: Any, together: int = TOGETHER) -> np.ndarray:
 def over_mean(costs: Any, together: int = TOGETHER) -> str:
     ratio = over_means(costs, together)
     return f"{ratio.mean():.5f} ({ratio.max():.5f})"
-
-
-def timed(call: Callable[[], Any], *, rounds: int = 1) -> tuple[Any, float]:
-    """The result, and the least seconds of `rounds` calls."""
-    best = float("inf")
-    for _ in range(rounds):
-        start = time.perf_counter()
-        result = call()
-        best = min(best, time.perf_counter() - start)
-    return result, best
 
 
 if __name__ == "__main__":

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import json
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from limits import Limits
+from timing import timed
 
 from batchwright.kernels.packing import best_fit_decreasing
 from batchwright.lengths.bounds import packs_at_least
@@ -110,16 +108,6 @@ def histogram(path: Path) -> np.ndarray:
     """Counts by length, entry n for length n."""
     counts = next(value for value in json.loads(path.read_text()).values() if isinstance(value, list))
     return np.concatenate([[0], np.array(counts, np.int64)])
-
-
-def timed(call: Callable[[], Any], *, rounds: int = 1) -> tuple[Any, float]:
-    """The result, and the least seconds of `rounds` calls."""
-    best = float("inf")
-    for _ in range(rounds):
-        start = time.perf_counter()
-        result = call()
-        best = min(best, time.perf_counter() - start)
-    return result, best
 
 
 if __name__ == "__main__":

@@ -9,13 +9,13 @@ import ast
 import copy
 import heapq
 import importlib.util
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from limits import Limits
+from timing import timed
 
 import batchwright as bw
 
@@ -51,16 +51,6 @@ def verl_karmarkar_karp() -> Callable[..., list[list[int]]]:
     exec(compile(tree, "seqlen_balancing.py", "exec"), names)  # the peer's own code, as installed
     found: Callable[..., list[list[int]]] = names["karmarkar_karp"]
     return found
-
-
-def timed(call: Callable[[], Any], *, rounds: int) -> tuple[Any, float]:
-    """The result, and the least seconds of `rounds` calls."""
-    best = float("inf")
-    for _ in range(rounds):
-        start = time.perf_counter()
-        result = call()
-        best = min(best, time.perf_counter() - start)
-    return result, best
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ class SharedList(Sequence[Item], Generic[Item]):
             ends.append(len(block))
         tensors = torch.frombuffer(block or bytearray(1), dtype=torch.uint8), torch.tensor(ends)
         for tensor in tensors:
-            tensor.share_memory_()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            tensor.share_memory_()  # torch leaves it untyped
         self.__setstate__(tensors)
 
     def __getstate__(self) -> tuple[torch.Tensor, torch.Tensor]:

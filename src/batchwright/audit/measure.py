@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -144,7 +145,7 @@ def _due(plan: FixedPlan, batch: int) -> np.ndarray:
 class _Windows:
     """The worst run of consecutive micro-batches: the spread of the running deviation over its ends."""
 
-    def __init__(self, within: Worst, across: Worst, names: object) -> None:
+    def __init__(self, within: Worst, across: Worst, names: Sequence[Hashable]) -> None:
         self._within, self._across, self._names = within, across, names
         self.restart(np.zeros(0))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
+
 import numpy as np
 
 __all__ = ["Worst"]
@@ -19,8 +21,8 @@ class Worst:
         if value > self.value:
             self.value, self.where = float(value), where
 
-    def offer_groups(self, values: np.ndarray, batch: int, names: object) -> None:
+    def offer_groups(self, values: np.ndarray, batch: int, names: Sequence[Hashable]) -> None:
         """Keep the worst of a value a group."""
         group = int(values.argmax())
         if values[group] > self.value:
-            self.offer(values[group], f"micro-batch {batch}, group {names[group]!r}")  # type: ignore[index]
+            self.offer(values[group], f"micro-batch {batch}, group {names[group]!r}")

@@ -89,5 +89,5 @@ def settle(tensor: Tensor) -> Tensor:
 
 def _shared(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     byte_count = math.prod(shape) * dtype.itemsize
-    storage: torch.UntypedStorage = torch.UntypedStorage._new_shared(byte_count)  # type: ignore[no-untyped-call]
+    storage: torch.UntypedStorage = torch.UntypedStorage._new_shared(byte_count)
     return torch.empty(0, dtype=dtype).set_(storage).view(*shape)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import Infeasible
 from .batch import Batch
@@ -80,7 +80,7 @@ class PackCollate:
             raise Infeasible(f"pack {sizes.index(0)} has 0 samples", "leave empty packs out of the plan")
         samples = [sample for row in rows for sample in row]
         root, labels, called = self._collate.gathered(samples)
-        ragged: dict[str, Ragged] = {name: root.children[name] for name in self._along}  # type: ignore[misc]
+        ragged: dict[str, Ragged] = {name: cast(Ragged, root.children[name]) for name in self._along}
         children: dict[str, Value] = {**root.children, **laid_out(ragged, sizes, self._rules, called)}
         return Batch(
             replace(root, children=children),

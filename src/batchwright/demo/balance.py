@@ -167,7 +167,7 @@ def train_once(
     for _ in range(epochs):
         for images, labels in loader:
             optimizer.zero_grad()
-            nn.functional.cross_entropy(model(images), labels).backward()  # type: ignore[no-untyped-call]
+            nn.functional.cross_entropy(model(images), labels).backward()
             optimizer.step()
         after_epoch()
     images, truth = test.tensors

@@ -169,7 +169,7 @@ def _trained(digits: Digits, plan: FixedPlan, seed: int, epochs: int) -> nn.Modu
         images, classes = digits.drawn(plan[number])
         optimizer.zero_grad()
         loss = nn.functional.cross_entropy(model(images), classes)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
     return model
 

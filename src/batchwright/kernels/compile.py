@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 
@@ -47,15 +47,14 @@ def kernel(signature: str) -> Callable[[Function], Function]:
             return compiled()(*arguments)
 
         DECLARED[f"{function.__module__}.{function.__qualname__}"] = compiled
-        return call  # type: ignore[return-value]
+        return cast(Function, call)
 
     return declare
 
 
 def inner(function: Function) -> Function:
     """Compile a function that only kernels call: types follow from the caller, LLVM inlines it."""
-    compiled: Any = _njit(**_INNER)(function)
-    return compiled  # type: ignore[no-any-return]
+    return cast(Function, _njit(**_INNER)(function))
 
 
 def _forget_stale() -> None:

@@ -26,7 +26,8 @@ class PURPOSE:
 
 
 def _children(key: NDArray[np.uint64], numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    return _mix(_mix(key + GOLDEN) ^ (numbers * GOLDEN + _ONE))  # type: ignore[no-any-return]
+    words: NDArray[np.uint64] = _mix(_mix(key + GOLDEN) ^ (numbers * GOLDEN + _ONE))
+    return words
 
 
 def root(seed: int, *address: int) -> int:

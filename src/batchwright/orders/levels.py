@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -39,7 +40,7 @@ class Levels:
     def of(cls, parts: Sequence[Groups]) -> Levels:
         """The tree of several groupings of one dataset, the outermost first."""
         groups = Groups.combine(*parts) if len(parts) > 1 else parts[0]
-        below: list[Path] = [name if len(parts) > 1 else (name,) for name in groups.names]  # type: ignore[misc]
+        below = [cast(Path, name) if len(parts) > 1 else (name,) for name in groups.names]
         by_level, names = [groups.starts], [below]
         for depth in range(len(parts) - 1, -1, -1):
             counts: dict[Path, int] = {}

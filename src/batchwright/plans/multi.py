@@ -146,7 +146,7 @@ def _incidence(labels: Any) -> tuple[list[Hashable], np.ndarray, np.ndarray]:
     lists = [_set(row) for row in labels]
     known = {name for row in lists for name in row}
     try:
-        names = sorted(known)  # type: ignore[type-var]
+        names = sorted(known)  # type: ignore[type-var]  # those that do not compare raise
     except TypeError:
         names = list(dict.fromkeys(name for row in lists for name in row))
     number = {name: place for place, name in enumerate(names)}

@@ -62,8 +62,9 @@ class Active:
     def lots(self) -> dict[Hashable, tuple[Fraction, Fraction]]:
         """By lot its part of the line and its strength."""
         if not isinstance(self.name, Mapping):
-            require(not isinstance(self.strength, Mapping), f"line {self.name!r} is no lots", "pass one strength")
-            return {self.name: (Fraction(1), fraction(self.strength))}  # type: ignore[arg-type]
+            if isinstance(self.strength, Mapping):
+                raise Infeasible(f"line {self.name!r} is no lots", "pass one strength")
+            return {self.name: (Fraction(1), fraction(self.strength))}
         strengths = self.strength if isinstance(self.strength, Mapping) else dict.fromkeys(self.name, self.strength)
         require(set(strengths) == set(self.name), f"lots {list(self.name)} have strengths for {list(strengths)}", _EACH)
         return {lot: (fraction(part), fraction(strengths[lot])) for lot, part in self.name.items()}

@@ -118,8 +118,9 @@ def fraction(value: Number) -> Fraction:
 
 def whole(weights: Sequence[Number]) -> list[int]:
     """Whole numbers in exactly the proportion of the weights."""
-    if all(isinstance(weight, int) for weight in weights):
-        return list(weights)  # type: ignore[arg-type]
+    integers = [weight for weight in weights if isinstance(weight, int)]
+    if len(integers) == len(weights):
+        return integers
     fractions = [fraction(weight) for weight in weights]
     common = math.lcm(*{part.denominator for part in fractions})
     return [part.numerator * (common // part.denominator) for part in fractions]
