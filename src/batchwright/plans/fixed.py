@@ -196,11 +196,9 @@ class FixedPlan(Plan):
 
     def prior_between(self, start: int, stop: int, groups: Groups | None = None) -> np.ndarray:
         """The mean wanted share of every group (the plan's own, if left out) over micro-batches start..stop-1, float64."""
-        if not 0 <= start < stop:
-            raise Infeasible(f"no micro-batches from {start} to {stop}", "pass start < stop, 0 or more")
-        if groups is None or groups is self.groups:
+        if 0 <= start < stop and (groups is None or groups is self.groups):
             return mean_shares(self.order, start, stop)
-        return strata_of(self.order, start, stop).prior(groups)
+        return super().prior_between(start, stop, groups)
 
     def rates(self, indices: Any, *, epoch: int = 0) -> np.ndarray:
         """The part of all that is drawn in an epoch that each of these samples is, in expectation, float64."""

@@ -25,7 +25,6 @@ from .windows import Begin, Layout, Window, in_layers, in_stretches, room_of_who
 
 if TYPE_CHECKING:
     from ..audit import Audit
-    from ..groups import Groups
     from .length_summary import LengthSummary
 
 __all__ = ["LengthPlan"]
@@ -282,23 +281,15 @@ class LengthPlan(Plan):
         """How many epochs of the plan were drawn before a position."""
         return max(0, position.origin + position.consumed) / self.epoch_length(position.multiple)
 
-    def prior_between(self, start: int, stop: int, groups: Groups | None = None) -> np.ndarray:
-        """The mean wanted share of every group (the plan's own, if left out) over micro-batches start..stop-1, float64."""
-        if not 0 <= start < stop:
-            raise Infeasible(f"no micro-batches from {start} to {stop}", "pass start < stop, 0 or more")
-        length = self.epoch_length()
-        return self.strata(start / length, stop / length).prior(self.groups if groups is None else groups)
-
     def shares(self, epoch: int = 0) -> np.ndarray:
         """The expected share of every group in an epoch, float64 in the order of `groups.names`, summing to 1."""
         return self.drawn_in(epoch).prior(self.groups)
 
     def rates(self, indices: Any, *, epoch: int = 0) -> np.ndarray:
         """The part of all that is drawn in an epoch that each of these samples is, in expectation, float64."""
-        samples = np.asarray(indices)
         if not (self.admission.renumbers or self.admission.skipped.size):
-            return self.source.rates(samples, epoch=epoch)
-        return self.drawn_in(epoch).rates(samples)
+            return self.source.rates(indices, epoch=epoch)
+        return super().rates(indices, epoch=epoch)
 
     def summary(self, multiple: int = 1) -> LengthSummary:
         """What the plan does, measured on its first epoch: cost, padding, balance, composition, the proven bound."""

@@ -105,16 +105,19 @@ class Plan(ABC):
     def epochs_at(self, position: Position) -> float:
         """How many epochs of the plan were drawn before a position."""
 
-    @abstractmethod
     def prior_between(self, start: int, stop: int, groups: Groups | None = None) -> np.ndarray:
         """The mean wanted share of every group (the plan's own, if left out) over micro-batches start..stop-1, float64.
 
         Micro-batches are counted through all epochs of one process.
         """
+        if not 0 <= start < stop:
+            raise Infeasible(f"no micro-batches from {start} to {stop}", "pass start < stop, 0 or more")
+        length = self.epoch_length()
+        return self.strata(start / length, stop / length).prior(self.groups if groups is None else groups)
 
-    @abstractmethod
     def rates(self, indices: Any, *, epoch: int = 0) -> np.ndarray:
         """The part of all that is drawn in an epoch that each of these samples is, in expectation, float64."""
+        return self.drawn_in(epoch).rates(np.asarray(indices))
 
     @cached_property
     def natural_prior(self) -> np.ndarray:

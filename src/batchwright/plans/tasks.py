@@ -297,17 +297,6 @@ class TaskPlan(Plan):
         """How many epochs of the plan were drawn before a position."""
         return (sum(self._standing(position).had) + position.consumed) / self.epoch_batches
 
-    def prior_between(self, start: int, stop: int, groups: Groups | None = None) -> np.ndarray:
-        """The mean wanted share of every group (the plan's own, if left out) over micro-batches start..stop-1, float64."""
-        if not 0 <= start < stop:
-            raise Infeasible(f"no micro-batches from {start} to {stop}", "pass start < stop, 0 or more")
-        length = self.epoch_length()
-        return self.strata(start / length, stop / length).prior(self.groups if groups is None else groups)
-
-    def rates(self, indices: Any, *, epoch: int = 0) -> np.ndarray:
-        """The part of all that is drawn in an epoch that each of these samples is, in expectation, float64."""
-        return self.drawn_in(epoch).rates(np.asarray(indices))
-
     def locate(self, indices: Any) -> tuple[list[Hashable], np.ndarray]:
         """The task of each of these samples and its number in the task's own dataset; see `FixedPlan.locate`."""
         return self.groups.locate(indices)
