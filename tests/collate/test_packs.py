@@ -345,3 +345,63 @@ def test_packs_that_do_not_fit_are_refused():
         collate.packs()([pack, []])
     with pytest.raises(bw.Infeasible, match="0 packs"):
         collate.packs()([])
+
+
+@given(
+    packs=st.lists(st.lists(st.integers(1, 6), min_size=1, max_size=4), min_size=1, max_size=4),
+    align=st.integers(1, 4),
+    room=st.sampled_from(["nothing", "dummy", "extend"]),
+    shape=st.sampled_from(["flat", "row", "packs"]),
+    form=st.sampled_from(["packed", "padded", "list"]),
+)
+def test_indices_point_to_where_the_elements_lie_in_the_packs(packs, align, room, shape, form):
+    if shape == "packs" and room == "nothing":
+        packs = packs[:1]
+    capacity = 32 + -32 % align
+    given_packs = [
+        [
+            {
+                "ids": torch.arange(length) + 10 * n,
+                "span": torch.tensor([length - 1, 0]),
+                "edges": torch.tensor([[0], [length - 1]]),
+                "deep": {"span": torch.tensor([length - 1])},
+                "beside": {"ids": torch.ones(length + 1), "span": torch.tensor([length])},
+            }
+            for n, length in enumerate(pack)
+        ]
+        for pack in packs
+    ]
+    index = bw.ragged(shift_by="ids", form=form)
+    collate = bw.Collate(
+        ids=bw.ragged(),
+        span=index,
+        edges=bw.ragged(dim=-1, shift_by=("ids", "ids")),
+        deep={"span": index},
+        beside={"ids": bw.ragged(), "span": index},
+    ).packs(capacity=capacity, align=align, room=room, shape=shape)
+    batch = collate(given_packs)
+    samples = [sample for pack in given_packs for sample in pack]
+    ids = batch["ids"].reshape(-1)
+    for name in ("span", "deep.span"):
+        own = bw.Collate(x=bw.ragged())(
+            [
+                {"x": sample["ids"][sample["deep"]["span"] if name == "deep.span" else sample["span"]]}
+                for sample in samples
+            ]
+        )["x"]
+        assert ids[batch.fields[name].packed].equal(own)
+    ends = torch.stack([sample["ids"][[0, -1]] for sample in samples], 1)
+    assert ids[batch["edges"]].equal(ends)
+    assert batch.fields["beside.span"].packed.equal(batch.fields["beside.ids"].offsets[1:] - 1)
+    for after, before in zip(batch.unbatch(), samples, strict=True):
+        assert after["span"].equal(before["span"])
+        assert after["edges"].equal(before["edges"])
+        assert after["deep"]["span"].equal(before["deep"]["span"])
+
+
+def test_indices_that_fit_the_samples_and_not_the_packs_are_refused():
+    samples = [{"ids": torch.zeros(60), "span": torch.tensor([59], dtype=torch.uint8)}] * 4
+    collate = bw.Collate(ids=bw.ragged(), span=bw.ragged(shift_by="ids"))
+    assert collate.packs()(samples)["span"].tolist() == [59, 119, 179, 239]
+    with pytest.raises(bw.Infeasible, match=r"'span' holds torch.uint8, whose largest index is 255, .* 512 elements"):
+        collate.packs(align=128)(samples)

@@ -180,7 +180,8 @@ class Collate:
     ) -> PackCollate:
         """A collate function for packs: lists of samples, as packed plans yield them; a plain list is one pack.
 
-        Fields ragged along dim 0 are laid end to end; every other field is collated over all samples of all packs.
+        Fields ragged along dim 0 are laid end to end; every other field is collated over all samples of all packs. Indices
+        into a packed field (`shift_by`) point into all its packs, flattened.
 
         Args:
             capacity: what a pack may hold at most.

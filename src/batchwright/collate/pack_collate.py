@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import Infeasible
 from .batch import Batch
-from .fields import RaggedField
+from .fields import Field, RaggedField
 from .layout import Layout
 from .memory import settle
-from .packs import PackRules, laid_out
+from .packs import Packed, PackRules, laid_out, pointed_into
 from .representations import Ragged
-from .values import Scalars, Value
+from .run import by_name
+from .structure import Tree
+from .values import Scalars
 
 if TYPE_CHECKING:
     from .collate import Collate
@@ -63,6 +65,11 @@ class PackCollate:
                     "name the further keys once: collate.packs(also=...)",
                 )
         self._collate = type(collate)({**declared, **fields}).knowing(**collate.known)
+        self._indices = [
+            (path, targets)
+            for path, targets in _index_fields(declared, ())
+            if rules.fills and not set(self._along).isdisjoint(targets)
+        ]
 
     def __call__(self, packs: Sequence[Any]) -> Batch:
         """Collate packs, lists of samples; a plain list of samples is one pack."""
@@ -81,9 +88,11 @@ class PackCollate:
         samples = [sample for row in rows for sample in row]
         root, labels, called = self._collate.gathered(samples)
         ragged: dict[str, Ragged] = {name: cast(Ragged, root.children[name]) for name in self._along}
-        children: dict[str, Value] = {**root.children, **laid_out(ragged, sizes, self._rules, called)}
+        packed = laid_out(ragged, sizes, self._rules, called)
+        for path, targets in self._indices:
+            _point(root, path, targets, packed)
         return Batch(
-            replace(root, children=children),
+            replace(root, children={**root.children, **packed}),
             also={**self._collate.also, **self._also},
             asides=self._collate.asides,
             labels={**labels, "pack": _numbers(sizes)},
@@ -91,6 +100,28 @@ class PackCollate:
 
     def __repr__(self) -> str:
         return f"{self._collate!r}.packs(along={self._along}, {self._rules!r})"
+
+
+def _index_fields(fields: Mapping[str, Any], path: tuple[str, ...]) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Where the declared index fields are, and what they index."""
+    found = []
+    for name, field in fields.items():
+        if isinstance(field, RaggedField) and field.shift_by:
+            found.append(((*path, name), field.shift_by))
+        elif not isinstance(field, Field):
+            found += _index_fields(by_name(field), (*path, name))
+    return found
+
+
+def _point(root: Tree, path: tuple[str, ...], targets: tuple[str, ...], packed: Mapping[str, Packed]) -> None:
+    """Let an index field of a batch just collated point to where the packed fields lie; others beside it come first."""
+    container = root
+    for part in path[:-1]:
+        container = cast(Tree, container.children[part])
+    nearer = container.leaves() if len(path) > 1 else {}
+    places = [packed[name].plot.places if name in packed and name not in nearer else None for name in targets]
+    indices = cast(Ragged, container.children[path[-1]])
+    container.children[path[-1]] = pointed_into(indices, places, ".".join(path))
 
 
 def _numbers(sizes: Sequence[int]) -> Scalars:

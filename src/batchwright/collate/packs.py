@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from functools import cached_property
+from itertools import chain, pairwise
 from typing import Any, Literal, get_args
 
 import torch
@@ -18,7 +19,7 @@ from .padding import fill_value
 from .representations import Ragged
 from .values import Fill, Transfer, Value
 
-__all__ = ["PackRules", "Packed", "Plot", "Room", "Shape", "laid_out"]
+__all__ = ["PackRules", "Packed", "Plot", "Room", "Shape", "laid_out", "pointed_into"]
 
 Room = Literal["nothing", "dummy", "extend"]
 Shape = Literal["flat", "row", "packs"]
@@ -108,6 +109,12 @@ class Plot:
                 "pass capacity=... and room='dummy' or room='extend'",
             )
         return cls(Layout(lengths), Layout(segments), Layout(packs), tuple(segment_counts), tuple(homes))
+
+    @cached_property
+    def places(self) -> Layout:
+        """A stretch for each sample from its first element to the next sample's, over whatever padding lies between."""
+        starts = [self.segments.starts[home] for home in self.homes]
+        return Layout([end - start for start, end in pairwise([*starts, self.segments.total])])
 
     @property
     def gaps(self) -> list[int]:
@@ -256,3 +263,24 @@ def laid_out(
                 "give the fields of a pack equal lengths, or name those that run along each other in `along`",
             )
     return {name: Packed.laid(ragged, plot, rules, masked=name in rules.seams) for name, ragged in fields.items()}
+
+
+def pointed_into(indices: Ragged, places: Sequence[Layout | None], name: str) -> Ragged:
+    """The field `name`, whose indices point into fields that now lie elsewhere; None where a field has not moved."""
+    shift = tuple(there or before for there, before in zip(places, indices.shift, strict=True))
+    most = torch.iinfo(indices.dtype).max
+    total = max(target.total for target in shift)
+    if total - 1 > most:
+        raise Infeasible(
+            f"field {name!r} holds {indices.dtype}, whose largest index is {most}, and the packs have {total} elements",
+            "convert it to a wider integer in the dataset",
+        )
+    return Ragged(
+        "list",
+        indices.list,
+        axes=indices.axes,
+        dims=indices.dims,
+        form=indices.form,
+        padding=indices.padding,
+        shift=shift,
+    ).settle()

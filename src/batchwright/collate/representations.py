@@ -60,7 +60,7 @@ class Ragged(Value):
         self._held = held
         self._known: dict[str, Any] = {held: source}
         self._axes = axes
-        self._shift = shift
+        self.shift = shift
         self._layout = layout or elements(axes)
         self.dims = dims
         self.form = form
@@ -173,7 +173,7 @@ class Ragged(Value):
     def _make_local(self) -> Tensor:
         if self._held == "packed":
             packed: Tensor = self._known["packed"]
-            return packed - self.addend() if self._shift else packed
+            return packed - self.addend() if self.shift else packed
         pieces = self.list
         if len(self.dims) > 1:
             first, end = self.dims[0], self.dims[0] + len(self.dims)
@@ -182,7 +182,7 @@ class Ragged(Value):
         return memory.cat(pieces, self.dims[0])
 
     def _make_packed(self) -> Tensor:
-        if not self._shift:
+        if not self.shift:
             return self._local()
         if self._held == "list" and "local" not in self._known:
             return self._make_local().add_(self.addend())  # fresh memory, and indices have no gradient
@@ -190,7 +190,7 @@ class Ragged(Value):
 
     def addend(self) -> Tensor:
         """What the packed form adds to each element: how many elements of the other field the earlier samples hold."""
-        repeated = [self.layout.repeated(target.starts[:-1]) for target in self._shift]
+        repeated = [self.layout.repeated(target.starts[:-1]) for target in self.shift]
         addend = repeated[0] if len(repeated) == 1 else torch.stack(repeated)
         trailing = self._tensor_ndim() - 1 - self.dims[0]
         return addend.reshape(*addend.shape, *[1] * trailing).to(self._tensor.dtype)
@@ -354,7 +354,7 @@ class Ragged(Value):
     def select(self, numbers: Sequence[int]) -> Ragged:
         axes = tuple(axis.select(numbers) for axis in self._axes)
         pieces = tuple(self.list[number] for number in numbers)
-        shift = tuple(target.select(numbers) for target in self._shift)
+        shift = tuple(target.select(numbers) for target in self.shift)
         chosen = Ragged("list", pieces, axes=axes, dims=self.dims, form=self.form, padding=self.padding, shift=shift)
         return chosen.settle()
 
@@ -374,7 +374,7 @@ class Ragged(Value):
             dims=self.dims,
             form=self.form,
             padding=self.padding,
-            shift=self._shift,
+            shift=self.shift,
             layout=self._layout,
         )
 
