@@ -17,6 +17,10 @@ import batchwright as bw
 LABELS = ["cat"] * 6 + ["dog"] * 4
 
 
+def adjusted(**arguments):
+    return bw.correct.LogitAdjustment.from_plan(bw.balanced(LABELS, 4), **arguments)
+
+
 @pytest.mark.parametrize(
     ("build", "said"),
     [
@@ -39,6 +43,18 @@ LABELS = ["cat"] * 6 + ["dog"] * 4
             lambda: bw.balanced(bw.Groups.from_sizes({"a": 3, "b": 0}), 4, target={"a": 0.5, "b": 0.5}),
             "gives group 'b' the share 0.5 but it has 0 samples",
         ),
+        (lambda: bw.balanced(LABELS, True), "batch_size is True, not a whole number"),
+        (lambda: bw.balanced(LABELS, 4, distinct="yes"), "distinct is 'yes', neither True nor False"),
+        (lambda: bw.mixed({"a": 8}, 4, distinct="no"), "distinct is 'no'"),
+        (lambda: bw.hierarchical([LABELS], [2, 2], distinct=1), "distinct is 1, neither"),
+        (lambda: bw.raked({"a": LABELS}, {"a": "uniform"}, 4, closest=0), "closest is 0"),
+        (lambda: bw.raked([LABELS], ["uniform"], 4), "attributes is of type list; pass attributes by name"),
+        (lambda: bw.split(LABELS, {"all": 1}, stratify="no"), "stratify is 'no'"),
+        (lambda: bw.partition([1, 2], 2, equal_size="no"), "equal_size is 'no'"),
+        (lambda: bw.alternating({"a": bw.shuffled(8, 4)}, named="no"), "named is 'no'"),
+        (lambda: bw.alternating({"a": bw.shuffled(8, 4)}, same_dataset="no"), "same_dataset is 'no'"),
+        (lambda: bw.correct.LogitAdjustment([0.5, 0.5], [0.5, 0.5], binary="no"), "binary is 'no'"),
+        (lambda: adjusted(order=["dog", "cat", "cat"]), "order names class 'cat' twice"),
         (lambda: bw.balanced(LABELS, 4, per_class=3), "per_class=3 does not divide batch_size=4"),
         (lambda: bw.balanced(LABELS, 4, per_class=0), "per_class is 0"),
         (lambda: bw.balanced(LABELS, 12, per_class=4), "asks for 3 classes a batch, there are 2"),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Infeasible", "PoorWarning", "by_name", "whole"]
+__all__ = ["Infeasible", "PoorWarning", "by_name", "real", "whole", "yes_or_no"]
 
 
 class Infeasible(ValueError):
@@ -37,20 +38,59 @@ class PoorWarning(UserWarning):
     """What was asked is delivered but costs something; the message says what it costs."""
 
 
-def whole(value: Any, called: str) -> int:
-    """A whole number as a plain Python integer, from any integer type.
+def whole(value: Any, called: str, *, least: int | None = None) -> int:
+    """A whole number as a plain Python integer, from any integer type but truth values.
 
     Raises:
-        Infeasible: it is not a whole number; the message has the argument's name.
+        Infeasible: it is not a whole number, or below the least; the message has the argument's name.
 
     Example:
-        >>> whole(True, "seed")
-        1
+        >>> whole(3, "seed", least=0)
+        3
     """
     try:
-        return operator.index(value)
+        if isinstance(value, bool):  # an integer to Python: batch_size=True would be 1
+            raise TypeError
+        number = operator.index(value)
     except TypeError:
         raise Infeasible(f"{called} is {value!r}, not a whole number", f"pass {called} as an integer") from None
+    if least is not None and number < least:
+        raise Infeasible(f"{called} is {number}, the least is {least}", f"pass {called}={least} or more")
+    return number
+
+
+def real(value: Any, called: str) -> Any:
+    """A finite number as it was written; the plain number that a tensor or an array of one value holds.
+
+    Raises:
+        Infeasible: it is something else; the message has the argument's name.
+
+    Example:
+        >>> real(0.3, "share"), real(2, "share")
+        (0.3, 2)
+    """
+    try:
+        number = value.item() if hasattr(value, "item") else value
+        if not isinstance(number, bool) and math.isfinite(number):
+            return number
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # text, None, many values, no values on a meta device
+        pass
+    raise Infeasible(f"{called} is {value!r}, not a finite number", f"pass {called} as a number")
+
+
+def yes_or_no(value: Any, called: str) -> bool:
+    """A truth value, and nothing that Python would merely take for one.
+
+    Raises:
+        Infeasible: it is something else; the message has the argument's name.
+
+    Example:
+        >>> yes_or_no(True, "distinct")
+        True
+    """
+    if type(value).__name__ not in ("bool", "bool_"):
+        raise Infeasible(f"{called} is {value!r}, neither True nor False", f"pass {called}=True or {called}=False")
+    return bool(value)
 
 
 def by_name(parts: Any, called: str) -> Mapping[Any, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import columns
-from .errors import Infeasible, by_name, whole
+from .errors import Infeasible, by_name, whole, yes_or_no
 from .groups import Groups
 from .targets.target import fraction
 
@@ -112,7 +112,7 @@ def split(
             f"the fractions are {dict(fractions)}, they sum to {float(sum(exact)):g}", "give fractions that sum to 1"
         )
     exact = [part / sum(exact) for part in exact]
-    if not stratify:
+    if not yes_or_no(stratify, "stratify"):
         groups = Groups.from_sizes({"all": groups.sample_count})
     place = _by_sample(groups, exact, seed) if together is None else _by_unit(groups, exact, together, seed)
     parts = {name: np.flatnonzero(place == number) for number, name in enumerate(fractions)}

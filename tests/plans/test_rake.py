@@ -183,8 +183,9 @@ def test_labels_and_rates_that_make_no_sense_are_refused(labels, options, fact):
 @pytest.mark.parametrize(
     ("columns", "margins", "fact"),
     [
-        ({"a": [0, 1]}, {}, "'a' has no margin"),
-        ({}, {"a": "uniform"}, "'a' has no column"),
+        ({"a": [0, 1]}, {}, "there are 0 margins"),
+        ({"a": [0, 1], "b": [0, 1]}, {"a": "uniform"}, "'b' has no margin"),
+        ({"b": [0, 1]}, {"a": "uniform", "b": "uniform"}, "'a' has no column"),
         ({}, {}, "0 attributes"),
         ({"a": [0, 1]}, {"a": bw.targets.schedule("natural", "uniform", epochs=2)}, "'a' moves"),
         ({"a": [0, 1], "b": [0, 1, 1]}, {"a": "uniform", "b": "uniform"}, "cannot be combined"),

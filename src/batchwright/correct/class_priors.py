@@ -75,6 +75,9 @@ def class_priors(
 
     known = list(dict.fromkeys(of_class)) if order is None else list(order)
     column = {name: number for number, name in enumerate(known)}
+    if len(column) < len(known):
+        twice = next(name for place, name in enumerate(known) if column[name] != place)
+        raise Infeasible(f"order names class {twice!r} twice", "name each class once, the class of every logit")
     missing = [name for name in dict.fromkeys(of_class) if name not in column]
     if missing:
         raise Infeasible(

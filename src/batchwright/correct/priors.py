@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from ..errors import Infeasible, PoorWarning
+from ..errors import Infeasible, PoorWarning, yes_or_no
 from .class_priors import ClassPriors, Part, class_priors
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class LogitAdjustment(nn.Module):
             raise Infeasible(
                 f"names has {len(classes)} entries for {before.shape[-1]} classes", "pass one name a class"
             )
-        if binary and len(classes) != 2:
+        if yes_or_no(binary, "binary") and len(classes) != 2:
             raise Infeasible(f"binary=True with {len(classes)} classes, it takes 2", "pass binary=False")
         offset = tau * _log_ratio(before, after, mode, classes)
         if binary:

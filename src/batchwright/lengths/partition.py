@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import Infeasible
+from ..errors import Infeasible, yes_or_no
 
 __all__ = ["Partition", "partition"]
 
@@ -111,7 +111,7 @@ def _checked(costs: ArrayLike, parts: int, equal_size: bool, max_cost: float | N
         raise Infeasible(f"the cost of item {bad[0]} is {cost[bad[0]]}", "pass finite costs of 0 or more")
     if parts < 1:
         raise Infeasible(f"parts is {parts}, the least is 1", "pass parts=1 or more")
-    if equal_size and cost.size % parts:
+    if yes_or_no(equal_size, "equal_size") and cost.size % parts:
         raise Infeasible(
             f"{cost.size} items do not divide into {parts} parts of equal size",
             f"pass {cost.size // parts * parts} items, or equal_size=False",

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import Infeasible, by_name
+from ..errors import Infeasible, by_name, yes_or_no
 from ..groups import Groups
 from ..targets import resolve
 from .build import epoch_batches
@@ -72,7 +72,7 @@ def alternating(
     sizes = {name: plan.groups.sample_count for name, plan in tasks.items()}
     groups = Groups.from_sizes(sizes)
     starts = groups.starts[:-1].tolist()
-    if same_dataset:
+    if yes_or_no(same_dataset, "same_dataset"):
         if len(set(sizes.values())) > 1:
             raise Infeasible(f"the tasks' plans are of datasets of {sizes} samples", "pass plans over one dataset")
         groups = _in_common([plan.groups for plan in tasks.values()])
@@ -84,7 +84,7 @@ def alternating(
         groups=groups,
         starts=starts,
         unit=unit,
-        named=named,
+        named=yes_or_no(named, "named"),
         epoch_batches=batches,
         target=wanted.shown,
     )

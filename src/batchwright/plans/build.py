@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import columns
-from ..errors import Infeasible, PoorWarning, whole
+from ..errors import Infeasible, PoorWarning, whole, yes_or_no
 from ..groups import Groups
 from ..kernels.deal import HANDS
 from ..kernels.independent import LINE
@@ -199,6 +199,7 @@ def check_quotas(
     groups: Groups, shares: TargetShares, batch_size: int, per_class: int, draw: str, distinct: bool
 ) -> None:
     """Refuse, or warn of, groups that are smaller than what a micro-batch takes of them."""
+    distinct = yes_or_no(distinct, "distinct")
     tickets = batch_size // per_class
     repeated: dict[int, int] = {}
     for epoch in range((shares.settles_at or 0) + 1):

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import Infeasible, PoorWarning, whole
+from ..errors import Infeasible, PoorWarning, whole, yes_or_no
 from ..groups import Groups
 from ..orders import Dealt, Hierarchical, Levels
 from ..orders.shares import TargetShares
@@ -70,7 +70,7 @@ def hierarchical(
     batch_size, _, seed = checked(int(np.prod(counts)), 1, seed)
     parts = [level if isinstance(level, Groups) else Groups.from_labels(level) for level in levels]
     tree = Levels.of(parts)
-    _check_branches(tree, counts, distinct)
+    _check_branches(tree, counts, yes_or_no(distinct, "distinct"))
     wanted, sizes = resolve(target), _sizes(tree)
     categories = Groups.from_sizes(sizes)
     outer = TargetShares(wanted, categories)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import Infeasible
+from ..errors import Infeasible, by_name, yes_or_no
 from ..groups import Groups
 from ..orders.shares import TargetShares
 from ..targets import explicit, resolve
@@ -59,12 +59,11 @@ def raked(
         >>> sorted((sex[i], site[i]) for i in plan[0])[::2]  # a quarter of the men at a, as of the women
         [('f', 'a'), ('f', 'b'), ('m', 'a'), ('m', 'b')]
     """
-    for name in [*attributes, *margins]:
+    closest = yes_or_no(closest, "closest")
+    for name in [*by_name(attributes, "attributes"), *by_name(margins, "margins")]:
         if name not in attributes or name not in margins:
             lacks = "no margin" if name in attributes else "no column"
             raise Infeasible(f"attribute {name!r} has {lacks}", "give every attribute a column and a margin")
-    if not attributes:
-        raise Infeasible("there are 0 attributes", "pass one column at least")
     if max_repeats is not None and not max_repeats >= 1:
         raise Infeasible(f"max_repeats is {max_repeats}", "pass 1 or more")
     parts = {
