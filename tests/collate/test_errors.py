@@ -17,6 +17,12 @@ def refused(collate: bw.Collate, *samples: object) -> str:
     return str(caught.value)
 
 
+def said(message: str) -> bw.Collate:
+    """The collate function that a refusal says to write: its words are under test."""
+    words = message.rpartition("declare it: ")[2].removesuffix(".")
+    return eval(words if words.startswith("bw.Collate(") else f"bw.Collate({words})")
+
+
 def named(*samples: dict) -> list:
     """The samples with ids 40, 41, ... beside them."""
     dataset = bw.identified({40 + number: sample for number, sample in enumerate(samples)})
@@ -44,6 +50,65 @@ def test_the_line_to_add_works_when_added(shapes, line):
     assert message.endswith(f"declare it: field = {line}.")
     batch = bw.Collate(field=eval(line))(samples)  # the message itself is under test
     assert all(after["field"].equal(before["field"]) for after, before in zip(batch.unbatch(), samples, strict=True))
+
+
+@dataclasses.dataclass
+class Text:
+    ids: object
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        lambda value: {"ids": value},
+        lambda value: {"text": {"ids": value}},
+        lambda value: {"text": {"two": {"ids": value}, "three": 3}},
+        lambda value: {"text": {"two": (3, value)}},
+        lambda value: {"text": Text(value)},
+        lambda value: (value, 1),
+        lambda value: (1, 2, (3, value)),
+        lambda value: {"input-ids": value},
+        lambda value: {"input.ids": value},
+        lambda value: {"text": {"input.ids": value}},
+        lambda value: {"class": value},
+        lambda value: {12: value},
+        lambda value: {"a": 1, 1: {"b": value}},
+        lambda value: Text(value),
+    ],
+)
+@pytest.mark.parametrize(
+    "values",
+    [
+        (torch.ones(3), torch.ones(5)),
+        (torch.ones(2, 3), torch.ones(2, 4)),
+        ([1, 2], [3]),
+        ([], [3]),
+        ([torch.ones(2), torch.ones(2)], [torch.ones(2)]),
+        (["a", "b"], ["c"]),
+        (torch.ones(2), None),
+        (object(), object()),
+        (torch.eye(2).to_sparse(), torch.eye(3).to_sparse()),
+    ],
+)
+def test_the_words_that_declare_a_field_are_right_wherever_it_stands(sample, values):
+    samples = [sample(value) for value in values]
+    assert said(refused(bw.Collate(), *samples))(samples).sample_count == 2
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        (bw.ragged(), (torch.ones(3, 2), torch.ones(5, 4))),
+        (bw.ragged(), (torch.tensor(1.0), torch.tensor(2.0))),
+        (bw.scalar(), (torch.ones(2), torch.ones(2))),
+        ({"ids": bw.stack()}, (torch.ones(2), torch.ones(2))),
+    ],
+)
+@pytest.mark.parametrize("nest", [lambda inner: {"a-b": inner}, lambda inner: {"text": {"ids": inner}}])
+def test_the_words_that_declare_a_field_otherwise_are_right(field, values, nest):
+    samples = [nest(value) for value in values]
+    collate = said(refused(bw.Collate(nest(field)), *samples))
+    assert collate(samples).sample_count == 2
 
 
 def test_ragged_list_without_declaration_shows_the_line_to_add():

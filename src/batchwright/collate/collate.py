@@ -14,6 +14,7 @@ from .packs import PackRules, Room, Shape
 from .run import Frames, Run, by_name
 from .structure import Tree, structure_of
 from .values import Value
+from .wording import declaration
 
 if TYPE_CHECKING:
     from ..plans.plan import Plan
@@ -59,7 +60,7 @@ class Collate:
         if twice:
             raise Infeasible(f"field {twice[0]!r} is declared twice", "declare it once, in the mapping or by keyword")
         self.fields = declared | named
-        self._leaves = dict(_declared(self.fields, ""))
+        self._leaves = dict(_declared(self.fields, ()))
         self.also: dict[str, tuple[str, str]] = {}
         for name, field in self._leaves.items():
             self._check(name, field)
@@ -114,7 +115,7 @@ class Collate:
             )
         if "sample_id" in self.asides:
             run.name_by(samples, structure, "sample_id")
-        root = run.container(samples, structure, self.fields, "")
+        root = run.container(samples, structure, self.fields)
         run.finish(root)
         return root, labels, run.called
 
@@ -213,18 +214,19 @@ class Collate:
         return f"Collate({', '.join(f'{name}={field!r}' for name, field in self.fields.items())})"
 
 
-def _declared(fields: Mapping[str, Any], prefix: str) -> list[tuple[str, Field]]:
+def _declared(fields: Mapping[str, Any], path: tuple[str, ...]) -> list[tuple[str, Field]]:
     found: list[tuple[str, Field]] = []
     for name, field in fields.items():
+        own = (*path, name)
         if not isinstance(name, str):
             raise Infeasible(f"a field's name is {name!r}, which is no string", f"name it {str(name)!r}")
         if isinstance(field, Field):
-            found.append((prefix + name, field))
+            found.append((".".join(own), field))
         elif isinstance(field, (Mapping, list, tuple)):
-            found += _declared(by_name(field), f"{prefix}{name}.")
+            found += _declared(by_name(field), own)
         else:
             raise Infeasible(
-                f"{prefix + name} is declared as {field!r}, which is no field",
-                f"declare it: {name} = bw.stack()",
+                f"{'.'.join(own)} is declared as {field!r}, which is no field",
+                declaration(own, "bw.stack()"),
             )
     return found

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import Infeasible
+from .wording import declaration
 
 __all__ = ["Column", "shared"]
 
@@ -31,14 +32,23 @@ class Column:
     """What a field holds in each sample.
 
     Args:
-        name: the field's name; of a nested field, the names on the way joined by dots.
+        path: the names on the way to the field, its own last.
         values: one a sample.
         called: how sample number i is called in a message.
     """
 
-    name: str
+    path: tuple[str, ...]
     values: list[Any]
     called: Callable[[int], str]
+
+    @property
+    def name(self) -> str:
+        """The field's name; of a nested field, the names on the way joined by dots."""
+        return ".".join(self.path)
+
+    def declared(self, field: str) -> str:
+        """The words that declare this field as `field`."""
+        return declaration(self.path, field)
 
     def tensors(self) -> list[Tensor]:
         """The values as tensors of one dtype; numpy arrays and lists of numbers become tensors unchanged."""
@@ -92,7 +102,7 @@ class Column:
         if odd is not None:
             raise Infeasible(
                 f"field {self.name!r} of {self.called(odd)} has shape {tuple(tensors[odd].shape)}, a scalar has ()",
-                f"declare it: {self.name} = bw.stack() or bw.ragged()",
+                self.declared("bw.stack() or bw.ragged()"),
             )
         return torch.stack(tensors)
 
@@ -103,7 +113,7 @@ class Column:
                 way_out = "bw.block_diagonal()" if tensor.layout is torch.sparse_coo else "bw.opaque()"
                 raise Infeasible(
                     f"field {self.name!r} of {self.called(number)} has {_described(tensor)}, and a dense one is needed",
-                    f"declare it: {self.name} = {way_out}",
+                    self.declared(way_out),
                 )
             if tensor.device != tensors[0].device:
                 raise self.mismatch(tensors, number, "one device", "leave samples on the CPU and call batch.to(device)")
@@ -134,12 +144,12 @@ class Column:
         except (OverflowError, RuntimeError, ValueError) as error:  # numbers past 64 bits, lists of unequal lists
             raise Infeasible(
                 f"field {self.name!r} of {self.called(number)} is a {type(value).__name__} that makes no tensor ({error})",
-                f"make it one in the dataset, or declare it: {self.name} = bw.opaque()",
+                f"make it one in the dataset, or {self.declared('bw.opaque()')}",
             ) from None
         kind = "None (no value)" if value is None else f"a {type(value).__name__}"
         raise Infeasible(
             f"field {self.name!r} of {self.called(number)} is {kind}, not a tensor, an array or a list of numbers",
-            f"declare it: {self.name} = {'bw.media() or ' if value is None else ''}bw.opaque()",
+            self.declared("bw.media() or bw.opaque()" if value is None else "bw.opaque()"),
         )
 
     def _listed(self, number: int, value: Sequence[Any]) -> Tensor:
@@ -152,7 +162,7 @@ class Column:
             names = ", ".join(sorted(kind.__name__ for kind in kinds))
             raise Infeasible(
                 f"field {self.name!r} of {self.called(number)} is a list that holds {names}, not numbers of one type",
-                f"make it a tensor in the dataset, or declare it: {self.name} = bw.opaque()",
+                f"make it a tensor in the dataset, or {self.declared('bw.opaque()')}",
             )
         if not kinds:  # an empty list has no type of its own: it takes that of the others
             dtype = next(

@@ -89,7 +89,7 @@ class StackField(Field):
         dims = [dim for dim, lengths in enumerate(column.sizes(tensors)) if shared(lengths) is None]
         named = "" if dims == [0] else f"dim={dims[0]}" if len(dims) == 1 else f"dim={tuple(dims)}"
         odd = next(number for number, tensor in enumerate(tensors) if tensor.shape != tensors[0].shape)
-        way_out = f"declare it: {column.name.rpartition('.')[2]} = bw.ragged({named})"
+        way_out = column.declared(f"bw.ragged({named})")
         raise column.mismatch(tensors, odd, "equal shapes unless it is declared ragged", way_out)
 
 
@@ -187,16 +187,17 @@ class RaggedField(Field):
         if not sizes:
             raise Infeasible(
                 f"field {column.name!r} of {column.called(0)} has shape (), with no dimension to be ragged along",
-                f"declare it: {column.name} = bw.scalar()",
+                column.declared("bw.scalar()"),
             )
         dims = normal_dims(self.dim, len(sizes))
         for dim, lengths in enumerate(sizes):
             if dim not in dims and shared(lengths) is None:
+                ragged = tuple(d for d, lengths in enumerate(sizes) if d in dims or shared(lengths) is None)
                 raise column.mismatch(
                     tensors,
                     next(number for number, length in enumerate(lengths) if length != lengths[0]),
                     f"equal sizes except along dim {dims[0] if len(dims) == 1 else dims}",
-                    f"name every ragged dimension: {column.name} = bw.ragged(dim=(...))",
+                    column.declared(f"bw.ragged(dim={ragged})"),
                 )
         return tuple(tensors), dims, tuple([context.layout(sizes[dim]) for dim in dims])
 
@@ -210,7 +211,7 @@ def _rows(column: Column, target: str, context: Context) -> Layout:
         return context.layout(tuple(value.tensor.tolist()))
     raise Infeasible(
         f"field {column.name!r} is shifted by {target!r}, which is a {type(value).__name__} field",
-        f"shift by a field of whole numbers, or declare it: {target} = bw.ragged()",
+        f"shift by a field of whole numbers, or declare {target!r} as bw.ragged()",
     )
 
 

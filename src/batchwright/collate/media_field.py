@@ -104,7 +104,7 @@ class MediaField(Field):
             per_sample.append([] if value is None else list(value) if many else [value])
         counts = context.layout(tuple(map(len, per_sample)))
         owners = [number for number, items in enumerate(per_sample) for _ in items]
-        joined = Column(column.name, list(chain.from_iterable(per_sample)), lambda n: column.called(owners[n]))
+        joined = Column(column.path, list(chain.from_iterable(per_sample)), lambda n: column.called(owners[n]))
         items = self.item.gather(joined, context) if owners else None
         return Media(items, counts, tuple(kinds))
 

@@ -16,6 +16,7 @@ from .representations import Ragged
 from .run import by_name
 from .structure import Tree
 from .values import Scalars
+from .wording import declaration
 
 if TYPE_CHECKING:
     from .collate import Collate
@@ -52,7 +53,7 @@ class PackCollate:
         if maskless:
             raise Infeasible(
                 f"field {maskless[0]!r} is masked at the seams and was given no pad value to mask it with",
-                f"declare it: {maskless[0]} = bw.ragged(pad=-100)",
+                declaration([maskless[0]], "bw.ragged(pad=-100)"),
             )
         self._rules = rules
         self._also = {key: (self._along[0], what) for key, what in also.items()}

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 from torch.utils.data import default_collate
 from torch.utils.data._utils.collate import (
@@ -24,6 +26,7 @@ from .fields import Context, Field, ScalarField, StackField
 from .memory import settle
 from .structure import Structure, Tree, structure_of
 from .values import Extension, Opaque, Stacked, Value
+from .wording import declaration
 
 __all__ = ["Frames", "Run", "Spec", "by_name"]
 
@@ -50,21 +53,21 @@ def by_name(fields: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of a container: what finds it, its name, its name with those on the way to it, how it is collated."""
+    """One part of a container: what finds it, its name, the names on the way to it, how it is collated."""
 
     key: Any
     name: str
-    full: str
+    path: tuple[str, ...]
     field: Field | None
     inner: Mapping[str, Any] | None
     waits: bool
 
     @classmethod
-    def of(cls, key: Any, name: str, prefix: str, declared: Spec | None) -> Part:
+    def of(cls, key: Any, name: str, path: tuple[str, ...], declared: Spec | None) -> Part:
         """The part under `key`, declared as a field, as a container of fields, or not at all."""
         field = declared if isinstance(declared, Field) else None
         inner = None if declared is None or isinstance(declared, Field) else by_name(declared)
-        return cls(key, name, prefix + name, field, inner, field is not None and bool(field.after))
+        return cls(key, name, (*path, name), field, inner, field is not None and bool(field.after))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,30 +75,33 @@ class Frame:
     """How containers of one structure are taken apart, in the order of their parts."""
 
     structure: Structure
-    prefix: str
+    path: tuple[str, ...]
     parts: tuple[Part, ...]
     absent: tuple[str, ...]
     """Declared parts that the structure does not have."""
+
+    @property
+    def place(self) -> str:
+        """Where in a sample these containers stand, for a message about one."""
+        return f" in {'.'.join(self.path)!r}" if self.path else ""
 
 
 class Frames:
     """The frames of the containers that one collate function has met: most batches are made as the one before was."""
 
     def __init__(self) -> None:
-        self._made: dict[tuple[Structure, str], Frame] = {}
+        self._made: dict[tuple[Structure, tuple[str, ...]], Frame] = {}
 
-    def of(self, structure: Structure, spec: Mapping[str, Any], prefix: str) -> Frame:
-        """The frame of containers of this structure, found under `prefix` and declared by `spec`."""
-        frame = self._made.get((structure, prefix))
+    def of(self, structure: Structure, spec: Mapping[str, Any], path: tuple[str, ...]) -> Frame:
+        """The frame of containers of this structure, found under `path` and declared by `spec`."""
+        frame = self._made.get((structure, path))
         if frame is None:
             names = structure.names
-            parts = (
-                Part.of(key, name, prefix, spec.get(name)) for key, name in zip(structure.keys, names, strict=True)
-            )
-            frame = Frame(structure, prefix, tuple(parts), tuple(name for name in spec if name not in names))
+            parts = (Part.of(key, name, path, spec.get(name)) for key, name in zip(structure.keys, names, strict=True))
+            frame = Frame(structure, path, tuple(parts), tuple(name for name in spec if name not in names))
             if len(self._made) >= _MOST_FRAMES:
                 self._made.clear()
-            self._made[structure, prefix] = frame
+            self._made[structure, path] = frame
         return frame
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -123,18 +129,20 @@ class Run(Context):
             return f"sample {number} of the batch"
         return f"sample {self.ids.sample(number)!r} (number {number} of the batch)"
 
-    def container(self, samples: Sequence[Any], structure: Structure, spec: Mapping[str, Any], prefix: str) -> Tree:
+    def container(
+        self, samples: Sequence[Any], structure: Structure, spec: Mapping[str, Any], path: tuple[str, ...] = ()
+    ) -> Tree:
         """Collate containers part by part, in the order of their parts."""
-        frame = self.frames.of(structure, spec, prefix)
+        frame = self.frames.of(structure, spec, path)
         samples = structure.opened(samples)
         self._alike(samples, frame)
         called = self.called
         children: dict[str, Value] = {}
         for part in frame.parts:
             try:
-                column = Column(part.full, structure.column(samples, part.key), called)
+                column = Column(part.path, structure.column(samples, part.key), called)
             except _MISSING:
-                raise self._missing(samples, structure, part.key, part.full) from None
+                raise self._missing(samples, structure, part) from None
             field = part.field
             if field is None:
                 children[part.name] = self._undeclared(column, part)
@@ -162,33 +170,33 @@ class Run(Context):
             return instead.gather(column, self)
         structure = structure_of(first) if registered is None else None
         if structure is not None:
-            return self.container(column.values, structure, part.inner or {}, f"{part.full}.")
+            return self.container(column.values, structure, part.inner or {}, part.path)
         if part.inner is not None:
             raise Infeasible(
-                f"field {part.full!r} of {self.called(0)} is a {type(first).__name__}, declared as a container",
-                f"declare one field: {part.full} = bw.stack()",
+                f"field {column.name!r} of {self.called(0)} is a {type(first).__name__}, declared as a container",
+                column.declared("bw.stack()"),
             )
         return _joined_by_torch(column)
 
-    def _missing(self, samples: Sequence[Any], structure: Structure, key: Any, full: str) -> Infeasible:
-        number = next(n for n, sample in enumerate(samples) if not _has(structure, sample, key))
+    def _missing(self, samples: Sequence[Any], structure: Structure, part: Part) -> Infeasible:
+        number = next(n for n, sample in enumerate(samples) if not _has(structure, sample, part.key))
         return Infeasible(
-            f"field {full!r} is missing in {self.called(number)} (a {type(samples[number]).__name__}); "
+            f"field {'.'.join(part.path)!r} is missing in {self.called(number)} (a {type(samples[number]).__name__}); "
             f"{self.called(0)} has {', '.join(structure.names)}",
             "give every sample the same fields",
         )
 
     def _alike(self, samples: Sequence[Any], frame: Frame) -> None:
         """Refuse containers without parts, or with other parts than the first's or the declaration's."""
-        structure, prefix = frame.structure, frame.prefix
+        structure = frame.structure
         if not structure.keys:
             raise Infeasible(
-                f"{self.called(0)} has no fields{f' in {prefix[:-1]!r}' if prefix else ''}",
-                "leave empty samples out",
+                f"{self.called(0)} has no fields{frame.place}",
+                _of_any_length(samples, frame) or "leave empty samples out",
             )
         if frame.absent:
             raise Infeasible(
-                f"field {prefix + frame.absent[0]!r} is missing in {self.called(0)}, "
+                f"field {'.'.join((*frame.path, frame.absent[0]))!r} is missing in {self.called(0)}, "
                 f"which has {', '.join(structure.names)}",
                 "give every sample the declared fields, or do not declare it",
             )
@@ -203,16 +211,23 @@ class Run(Context):
         other = structure_of(samples[number])
         found = type(samples[number]).__name__ if other is None else (", ".join(other.names) or "none")
         raise Infeasible(
-            f"{self.called(number)} has the fields {found}{f' in {prefix[:-1]!r}' if prefix else ''}, "
-            f"{self.called(0)} has {', '.join(structure.names)}",
-            f"declare it: {prefix[:-1].rpartition('.')[2]} = bw.ragged()"
-            if structure.kind is list
-            else "give every sample the same fields",
+            f"{self.called(number)} has the fields {found}{frame.place}, {self.called(0)} has {', '.join(structure.names)}",
+            _of_any_length(samples, frame) or "give every sample the same fields",
         )
 
 
 _PLACE = Opaque([])
 """Keeps the place of a field among its container's, until `finish` has it."""
+
+
+def _of_any_length(samples: Sequence[Any], frame: Frame) -> str | None:
+    """The words that declare lists whose lengths differ, by what they hold; None where these are no such lists."""
+    if frame.structure.kind is not list or not frame.path:
+        return None
+    item = next(chain.from_iterable(sample for sample in samples if isinstance(sample, list)), 0)
+    if isinstance(item, (bool, int, float, complex, list)):
+        return declaration(frame.path, "bw.ragged()")
+    return declaration(frame.path, "bw.media()" if isinstance(item, (Tensor, np.ndarray)) else "bw.opaque()")
 
 
 def _has(structure: Structure, sample: Any, key: Any) -> bool:
@@ -235,7 +250,7 @@ def _joined_by_torch(column: Column) -> Value:
         raise Infeasible(
             f"field {column.name!r} of {column.called(0)} is a {type(column.values[0]).__name__}, which "
             f"default_collate refuses ({str(error).splitlines()[0]})",
-            f"declare it: {column.name} = bw.opaque()",
+            column.declared("bw.opaque()"),
         ) from None
     if isinstance(joined, Tensor):
         return Stacked(settle(joined))

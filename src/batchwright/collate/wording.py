@@ -1,0 +1,38 @@
+"""The words that declare a field, wherever it stands in a sample: what a refusal tells its reader to write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from keyword import iskeyword
+
+__all__ = ["declaration"]
+
+_PLACES = tuple("0123456789")
+
+
+def declaration(path: Sequence[str], field: str) -> str:
+    """What to write so that the part of a sample under `path` is declared as `field`.
+
+    Args:
+        path: the names on the way to the part, its own last.
+        field: the declaration in Python.
+
+    Example:
+        >>> for path in (["ids"], ["text", "ids"], ["1"], ["input-ids"]):
+        ...     print(declaration(path, "bw.ragged()"))
+        declare it: ids = bw.ragged()
+        declare it: text = {'ids': bw.ragged()}
+        declare it: bw.Collate([None, bw.ragged()])
+        declare it: bw.Collate({'input-ids': bw.ragged()})
+    """
+    for name in reversed(path[1:]):
+        field = _inside(name, field)
+    if path[0].isidentifier() and not iskeyword(path[0]):
+        return f"declare it: {path[0]} = {field}"
+    return f"declare it: bw.Collate({_inside(path[0], field)})"
+
+
+def _inside(name: str, field: str) -> str:
+    if name in _PLACES:
+        return f"[{'None, ' * int(name)}{field}]"
+    return f"{{{name!r}: {field}}}"
