@@ -118,7 +118,7 @@ def _run(
     pipe: Connection, folder: str, program: Callable[..., Any], rank: int, world_size: int, arguments: tuple[Any, ...]
 ) -> None:
     os.setpgid(0, 0)  # so that a kill takes a loader's workers too
-    multiprocessing.set_start_method("fork", force=True)  # theirs, as it is for a user; not a second server
+    multiprocessing.set_start_method("fork", force=True)  # of their workers, unless a test names another
     import torch
 
     torch.set_num_threads(1)

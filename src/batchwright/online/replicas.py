@@ -39,21 +39,20 @@ class Replica:
         return self.world_size * self.workers
 
     @classmethod
-    def here(cls, rank: int | None, world_size: int | None) -> Replica:
-        """This process: the rank as passed, else of the process group, and the worker of torch's loader."""
-        rank, world_size = ranks(rank, world_size)
+    def here(cls, rank: int, world_size: int) -> Replica:
+        """This process of that rank: the worker of torch's loader, or all there is."""
         info = torch.utils.data.get_worker_info()
         if info is None:
             return cls(rank, world_size)
         return cls(rank, world_size, info.id, info.num_workers)
 
 
-def ranks(rank: int | None, world_size: int | None) -> tuple[int, int]:
-    """The rank and world size as passed, else those of the process group, else 0 of 1."""
+def ranks(rank: int | None, world_size: int | None, *, otherwise: tuple[int, int] = (0, 1)) -> tuple[int, int]:
+    """The rank and world size as passed, else those of the process group, else `otherwise`."""
     if (rank is None) != (world_size is None):
         raise Infeasible(f"rank is {rank} and world_size is {world_size}", "pass both or neither")
     if rank is not None and world_size is not None:
         return rank, world_size
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    return 0, 1
+    return otherwise

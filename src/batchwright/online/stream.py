@@ -6,6 +6,7 @@ import hashlib
 import pickle
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from multiprocessing.context import get_spawning_popen
 from typing import Any, Protocol
 
 import torch.utils.data
@@ -212,12 +213,21 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         self._batches = batches
         self._steps = steps
         self._rank, self._world_size = rank, world_size
+        self._spawned_by = (0, 1)  # rank and world size of the process that spawned this one and sent it the stream
         self._state_bytes = state_bytes
         self._epoch = 0
         self._loaded: dict[str, Any] | None = None
         self._run: _Run | None = None
         if rank is not None or world_size is not None:
-            Replica(*ranks(rank, world_size))
+            Replica(*self._ranks())
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy begins where `iter` would begin here; spawned workers, which join no process group, are told the rank."""
+        sent = {"_spawned_by": self._ranks()} if get_spawning_popen() is not None else {}
+        return {**self.__dict__, "_run": None, **sent}
+
+    def _ranks(self) -> tuple[int, int]:
+        return ranks(self._rank, self._world_size, otherwise=self._spawned_by)
 
     def set_epoch(self, epoch: int) -> None:
         """Let the next pass be that of `epoch`; a state loaded for another epoch is dropped."""
@@ -231,7 +241,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         return self._steps
 
     def __iter__(self) -> Iterator[Any]:
-        replica = Replica.here(self._rank, self._world_size)
+        replica = Replica.here(*self._ranks())
         loaded = self._loaded
         if loaded is not None and loaded["replica"] != [replica.index, replica.count]:
             index, count = loaded["replica"]
