@@ -13,7 +13,7 @@ from ..errors import Infeasible
 from ..kernels import supply
 from .bytes import Weigher
 from .chance import Chances
-from .feed import Refused
+from .labels import Numbers
 
 __all__ = ["Buffer"]
 
@@ -30,21 +30,6 @@ _LASTING = [
     supply.HAND,
     supply.NUMBER,
 ]
-
-
-class _Numbers(dict[Hashable, int]):
-    """The number of each group by its label; one that is asked for the first time is admitted."""
-
-    def __init__(self, admit: Callable[[Hashable], int], refusal: Callable[[Hashable], str | None]) -> None:
-        super().__init__()
-        self._admit = admit
-        self._refusal = refusal
-
-    def __missing__(self, label: Hashable) -> int:
-        if (why := self._refusal(label)) is not None:
-            raise Refused(why)
-        number = self[label] = self._admit(label)
-        return number
 
 
 class Buffer:
@@ -68,7 +53,7 @@ class Buffer:
     ) -> None:
         self.places = places
         self.labels: list[Hashable] = []
-        self.numbers = _Numbers(self._admit, refusal)
+        self.numbers = Numbers(self._admit, refusal)
         self.pools: list[list[Any]] = []  # what each group remembers
         self._weigher = weigher
         self._remembers = remembers

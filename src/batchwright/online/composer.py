@@ -72,7 +72,7 @@ class BalancedComposer:
         )
         self._run = max(1, min(_RUN, self._buffer.for_queues // 8))
         if weigher is None:
-            feed.lookup = self._buffer.numbers.__getitem__
+            feed.lookup, feed.careful = self._buffer.numbers.__getitem__, self._buffer.numbers.of
         else:
             feed.measure = partial(self._weigh, feed.measure, weigher)
         self._quotas = Quotas(batch_size=rules.batch_size, key=key)
@@ -186,7 +186,7 @@ class BalancedComposer:
 
     def _weigh(self, key_of: Callable[[Any], Hashable], weigher: Weigher, sample: Any) -> int:
         """The number of a sample's group; its weight is noted beside."""
-        number = self._buffer.numbers[key_of(sample)]
+        number = self._buffer.numbers.of(key_of(sample))
         if (why := weigher.refusal(sample)) is not None:
             raise Refused(why)
         self._weights.append(size := weigher.size(sample))

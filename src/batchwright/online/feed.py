@@ -53,6 +53,7 @@ class Feed:
         self.name = source.name
         self.measure = measure
         self.lookup: Callable[[Any], Any] | None = None  # what its value is looked up in
+        self.careful: Callable[[Any], Any] | None = None  # and from then on in what, once a value could not be hashed
         self.taken = 0  # samples of this turn
         self.earlier = 0  # samples of the turns before
         self.skipped = 0
@@ -158,6 +159,10 @@ class Feed:
                 measures = map(self.measure, rest)
                 values.extend(measures if self.lookup is None else map(self.lookup, measures))
             except Exception as error:
+                if isinstance(error, TypeError) and self.careful is not None:
+                    self.lookup, self.careful = self.careful, None
+                    rest = iter(samples[len(values) + len(broken) :])
+                    continue
                 failure = error
             at = len(values) + len(broken)
             if at < len(samples):

@@ -1,0 +1,63 @@
+"""The labels that keys give, as values that are equal where they look equal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import numpy as np
+
+from .feed import Refused
+
+__all__ = ["Numbers"]
+
+_VALUES = "biufcSU"  # the kinds of numpy scalars that are numbers or text, and equal to Python's
+
+
+def _plain(label: Any) -> Hashable:
+    """A label as it is; a tensor or array without dimensions, also in a tuple, as the Python value it holds.
+
+    Raises:
+        Refused: no group is named by it.
+    """
+    if isinstance(label, np.generic):
+        return label.item() if label.dtype.kind in _VALUES else label
+    if type(label) is tuple:
+        return tuple(map(_plain, label))
+    shape = getattr(label, "shape", None)
+    if shape is not None and hasattr(label, "item"):
+        if len(shape):
+            raise Refused(
+                f"key gives a {type(label).__name__} of shape {tuple(shape)}, and a group is named by one value"
+            )
+        return label.item()  # type: ignore[no-any-return]  # of any type
+    try:
+        hash(label)
+    except TypeError:
+        raise Refused(f"key gives a {type(label).__name__}, which cannot be hashed and so names no group") from None
+    return label  # type: ignore[no-any-return]  # it was hashed
+
+
+class Numbers(dict[Hashable, int]):
+    """The number of each group by its label; one that is asked for the first time is admitted."""
+
+    def __init__(self, admit: Callable[[Hashable], int], refusal: Callable[[Hashable], str | None]) -> None:
+        super().__init__()
+        self._admit = admit
+        self._refusal = refusal
+
+    def __missing__(self, label: Hashable) -> int:
+        """Tensors come here every time, since no two of them are the same key."""
+        plain = _plain(label)
+        if (number := self.get(plain)) is None:
+            if (why := self._refusal(plain)) is not None:
+                raise Refused(why)
+            number = self[plain] = self._admit(plain)
+        return number
+
+    def of(self, label: Any) -> int:
+        """The same for anything: of labels that cannot be hashed too."""
+        try:
+            return self[label]
+        except TypeError:
+            return self[_plain(label)]

@@ -1,0 +1,76 @@
+"""What keys give: values of any library name the same groups as Python's own."""
+
+from __future__ import annotations
+
+import datasets
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.data import TensorDataset
+
+from batchwright import Infeasible, online
+
+MAKERS = {
+    "numpy scalar": np.int16,
+    "numpy text": lambda label: np.str_(label),
+    "array without dimensions": lambda label: np.array(label, np.uint8),
+    "tensor": torch.tensor,
+    "tensors in a tuple": lambda label: (torch.tensor(label), "same"),
+}
+
+
+@given(
+    st.sampled_from(sorted(MAKERS)),
+    st.lists(st.integers(0, 4), min_size=1, max_size=300),
+    st.booleans(),
+    st.integers(1, 9),
+)
+def test_labels_of_any_kind_group_as_plain_ones(kind, labels, weighed, batch_size):
+    def batches(make):
+        arguments = {"buffer_bytes": 10_000, "size": lambda sample: 8} if weighed else {}
+        samples = [(number, make(label)) for number, label in enumerate(labels)]
+        stream = online.balanced(
+            samples, key=1, batch_size=batch_size, buffer=200, when_short="redistribute", **arguments
+        )
+        return [[number for number, _ in batch] for batch in stream], stream.report()
+
+    (composed, report), (plain, plain_report) = batches(MAKERS[kind]), batches(int)
+    assert composed == plain
+    assert list(report.seen.values()) == list(plain_report.seen.values())
+    assert all(type(label) in (int, str, tuple) for label in report.seen)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        TensorDataset(torch.arange(600.0), torch.arange(600) % 3),
+        datasets.Dataset.from_dict({"label": [n % 3 for n in range(600)]}).with_format("torch"),
+        datasets.Dataset.from_dict({"label": [n % 3 for n in range(600)]}).with_format("numpy").to_iterable_dataset(),
+    ],
+    ids=["TensorDataset", "datasets", "streaming datasets"],
+)
+def test_datasets_of_tensors_are_balanced(source):
+    key = 1 if isinstance(source, TensorDataset) else "label"
+    batches = list(online.balanced(source, key=key, batch_size=6))
+    assert len(batches) == 100
+    assert all(sorted(batch.groups) == [0, 0, 1, 1, 2, 2] for batch in batches)
+
+
+@pytest.mark.parametrize(
+    ("label", "said"),
+    [
+        (torch.tensor([1, 2]), r"key gives a Tensor of shape \(2,\), and a group is named by one value"),
+        (np.zeros((2, 3)), r"key gives a ndarray of shape \(2, 3\)"),
+        (torch.tensor(float("nan")), "key gives nan, which is not equal to itself"),
+        ([1], "key gives a list, which cannot be hashed and so names no group"),
+    ],
+)
+def test_what_names_no_group_is_refused_or_skipped(label, said):
+    samples = [0, 1, label, 0, 1]
+    with pytest.raises(Infeasible, match=rf"sample 2 of source 'source': {said}"):
+        list(online.balanced(samples, key=lambda sample: sample, batch_size=2))
+    stream = online.balanced(samples, key=lambda sample: sample, batch_size=2, on_error="skip")
+    assert len(list(stream)) == 2
+    assert stream.report().skipped == 1
