@@ -117,12 +117,15 @@ class _Run:
         self._anchor_held = 0  # samples in it: after so many more were read it is taken anew
         self._since = 0
         self._over = False  # a composer that gave None is not asked again
-        if state is None:
+        self._torn = False  # the composer was stopped between two batches, by an error or an interrupt
+        if state is None or state["anchor"] is None:
             self.composer.start()
+        else:
+            self._anchor = state["anchor"]
+            self._start_from(pickle.loads(state["anchor"]))
+            self._anchor_taken = self._taken()
+        if state is None:
             return
-        self._anchor, self._since = state["anchor"], 0
-        self._start_from(pickle.loads(state["anchor"]))
-        self._anchor_taken = self._taken()
         for _ in range(state["batches"]):
             self.advance()
         if state["over"]:
@@ -133,7 +136,9 @@ class _Run:
         return sum(feed.read for feed in self.composer.feeds)
 
     def advance(self) -> bool:
+        self._torn = True
         batch = None if self._over else self.composer.compose()
+        self._torn = False
         if batch is None:
             self._over = True
             return False
@@ -143,15 +148,18 @@ class _Run:
         return True
 
     def state(self) -> dict[str, Any]:
-        if self._anchor is None or self._taken() - self._anchor_taken > self._anchor_held:
-            self._anchor = self._weigh_anchor()
-            self._anchor_taken, self._since = self._taken(), 0
-            self.batch, self.used = self.batch[self.used :], 0
+        """The batches since the anchor, or since the start; where a batch was begun and not given, it does not count."""
+        if self._torn:
+            for feed in self.composer.feeds if self._anchor is None else ():
+                feed.state()  # refuses where the source cannot be read again
+        elif self._anchor is None or self._taken() - self._anchor_taken > self._anchor_held:
+            taken, rest, held = self._taken(), self.batch[self.used :], self.composer.held()
+            self._anchor = self._weigh_anchor(held)
+            self._anchor_taken, self._anchor_held, self._since = taken, sum(map(len, held)), 0
+            self.batch, self.used = rest, 0
         return {"anchor": self._anchor, "batches": self._since, "used": self.used, "over": self._over}
 
-    def _weigh_anchor(self) -> bytes:
-        held = self.composer.held()
-        self._anchor_held = sum(map(len, held))
+    def _weigh_anchor(self, held: list[list[Any]]) -> bytes:
         feeds = [
             {**feed.state(), "items": [ordinal for ordinal, _ in items] if feed.by_reference else items}
             for feed, items in zip(self.composer.feeds, held, strict=True)
