@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from array import array
+import marshal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -23,7 +23,12 @@ _DTYPES: dict[Any, torch.dtype] = {bool: torch.bool, int: torch.int64, float: to
 _WIDTHS: dict[Any, np.dtype[Any]] = {
     kind: np.dtype(str(dtype).removeprefix("torch.")) for kind, dtype in _DTYPES.items()
 }
-_ARRAY_CODES = {torch.int64: "q", torch.float64: "d"}
+# What marshal writes of a list in its version 2: these bytes first, then of each number a code and its value.
+_HEAD = 5
+_RECORDS: dict[Any, tuple[int, np.dtype[Any]]] = {
+    int: (ord("i"), np.dtype([("code", "u1"), ("value", "<i4")])),
+    float: (ord("g"), np.dtype([("code", "u1"), ("value", "<f8")])),
+}
 _DTYPE_OF, _SHAPE_OF = attrgetter("dtype"), attrgetter("shape")
 
 
@@ -58,7 +63,12 @@ class Column:
             dtype = None
         if isinstance(dtype, torch.dtype):
             return self.values  # only tensors have one
-        tensors = [self._tensor(number, value) for number, value in enumerate(self.values)]
+        made = [self._tensor(number, value) for number, value in enumerate(self.values)]
+        dtype = next((tensor.dtype for tensor in made if tensor is not None), torch.int64)
+        tensors = [
+            torch.tensor(value, dtype=dtype) if tensor is None else tensor
+            for value, tensor in zip(self.values, made, strict=True)
+        ]
         odd = next((number for number, tensor in enumerate(tensors) if tensor.dtype is not tensors[0].dtype), None)
         if odd is not None:
             raise self.mismatch(tensors, odd, "one dtype", "convert them in the dataset: nothing is cast here")
@@ -74,20 +84,27 @@ class Column:
         raise self.mismatch(tensors, odd, "one rank", "give every sample the same number of dimensions")
 
     def flat_numbers(self) -> tuple[Tensor, list[int]] | None:
-        """Where every value is a flat list of Python ints, or of floats: all of them end to end, and how many each has."""
+        """Where every value is a flat list of Python ints, or of floats: all of them end to end, and how many each has.
+
+        None too where an int has more than 32 bits. Marshal goes over the numbers once and tells their types apart.
+        """
         if type(self.values[0]) is not list or shared(list(map(type, self.values))) is None:
             return None
-        kinds = {type(value[0]) for value in self.values if value}
-        dtype = _DTYPES.get(kinds.pop()) if len(kinds) == 1 else None
-        if dtype not in _ARRAY_CODES:
+        kind = next((type(value[0]) for value in self.values if value), None)
+        if kind not in _RECORDS:
             return None
-        joined = array(_ARRAY_CODES[dtype])
+        joined = list(chain.from_iterable(self.values))
+        code, record = _RECORDS[kind]
         try:
-            for value in self.values:
-                joined.fromlist(value)
-        except (TypeError, OverflowError):  # something else further on in a list, which `tensors` will name
+            written = marshal.dumps(joined, 2)
+        except ValueError:  # it holds what is no number, which `tensors` will name
             return None
-        return torch.frombuffer(joined, dtype=dtype), [len(value) for value in self.values]
+        if len(written) != _HEAD + len(joined) * record.itemsize:
+            return None
+        records = np.frombuffer(written, record, offset=_HEAD)
+        if (records["code"] != code).any():
+            return None
+        return torch.from_numpy(records["value"].astype(_WIDTHS[kind])), list(map(len, self.values))
 
     def numbers(self) -> Tensor:
         """The values as one vector of Python's numbers: bool, int64, float64 or complex128."""
@@ -126,22 +143,25 @@ class Column:
             way_out,
         )
 
-    def _tensor(self, number: int, value: Any) -> Tensor:
+    def _tensor(self, number: int, value: Any) -> Tensor | None:
+        """The value as a tensor; None for a list without numbers, whose dtype will be that of the others."""
         if isinstance(value, Tensor):
             return value
-        if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
-            plain = value if value.flags.writeable and min(value.strides, default=0) >= 0 else value.copy()
-            return torch.from_numpy(plain)
-        if isinstance(value, np.generic) and value.dtype.kind in "biufc":
-            return torch.as_tensor(value)
+        if isinstance(value, np.ma.MaskedArray):
+            raise Infeasible(
+                f"field {self.name!r} of {self.called(number)} is a masked array, and a tensor has no mask",
+                "make it two fields in the dataset: array.filled(0) and np.ma.getmaskarray(array)",
+            )
         try:
+            if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biufc":
+                return _from_numpy(np.asarray(value))
             if type(value) in _DTYPES:
                 return torch.tensor(value, dtype=_DTYPES[type(value)])
             if isinstance(value, (list, tuple)):
                 return self._listed(number, value)
         except Infeasible:
             raise
-        except (OverflowError, RuntimeError, ValueError) as error:  # numbers past 64 bits, lists of unequal lists
+        except (OverflowError, RuntimeError, TypeError, ValueError) as error:  # past 64 bits, lists of unequal lists
             raise Infeasible(
                 f"field {self.name!r} of {self.called(number)} is a {type(value).__name__} that makes no tensor ({error})",
                 f"make it one in the dataset, or {self.declared('bw.opaque()')}",
@@ -152,24 +172,31 @@ class Column:
             self.declared("bw.media() or bw.opaque()" if value is None else "bw.opaque()"),
         )
 
-    def _listed(self, number: int, value: Sequence[Any]) -> Tensor:
+    def _listed(self, number: int, value: Sequence[Any]) -> Tensor | None:
         leaves: list[Any] = list(value)
-        while leaves and isinstance(leaves[0], (list, tuple)):
+        while leaves and all(isinstance(leaf, (list, tuple)) for leaf in leaves):
             leaves = list(chain.from_iterable(leaves))
+        if not leaves:
+            return None
         kinds = set(map(type, leaves))
         dtype = _DTYPES.get(next(iter(kinds))) if len(kinds) == 1 else None
-        if kinds and dtype is None:
+        if dtype is None:
             names = ", ".join(sorted(kind.__name__ for kind in kinds))
             raise Infeasible(
                 f"field {self.name!r} of {self.called(number)} is a list that holds {names}, not numbers of one type",
                 f"make it a tensor in the dataset, or {self.declared('bw.opaque()')}",
             )
-        if not kinds:  # an empty list has no type of its own: it takes that of the others
-            dtype = next(
-                (self._listed(n, other).dtype for n, other in enumerate(self.values) if len(other)),
-                torch.int64,
-            )
         return torch.tensor(value, dtype=dtype)
+
+
+def _from_numpy(array: np.ndarray) -> Tensor:
+    """The array's own memory where torch can have it, else a copy."""
+    if array.flags.writeable and min(array.strides, default=0) >= 0:
+        try:
+            return torch.from_numpy(array)
+        except ValueError:  # another byte order, or elements that lie apart by no multiple of their size
+            pass
+    return torch.from_numpy(np.array(array, array.dtype.newbyteorder("="), order="C"))
 
 
 def shared(traits: Sequence[Any]) -> Any:
