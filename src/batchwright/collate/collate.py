@@ -103,6 +103,16 @@ class Collate:
             )
         if not len(samples):
             raise Infeasible("there are 0 samples in the batch", "leave empty batches out of the batch sampler")
+        try:
+            return self._gathered(samples)
+        except StopIteration as error:
+            raise Infeasible(
+                "a sample, or a function that collating called, raised StopIteration, which a DataLoader takes for the "
+                "end of the epoch",
+                "let it raise another error, or give next() a default",
+            ) from error
+
+    def _gathered(self, samples: Sequence[Any]) -> tuple[Tree, dict[str, Value], Callable[[int], str]]:
         labels: dict[str, Value] = {}
         if self.known or isinstance(samples[0], Identity):
             samples, labels = Identity.separated(samples, self.known)

@@ -80,17 +80,24 @@ class StackField(Field):
     @override
     def gather(self, column: Column, context: Context) -> Stacked:
         tensors = column.tensors()
-        if tensors[0].layout is torch.strided:
-            try:
-                return Stacked(memory.stack(tensors))
-            except RuntimeError:
-                pass  # it is told below in words of samples and fields
-        column.refuse_unlike(tensors)
-        dims = [dim for dim, lengths in enumerate(column.sizes(tensors)) if shared(lengths) is None]
-        named = "" if dims == [0] else f"dim={dims[0]}" if len(dims) == 1 else f"dim={tuple(dims)}"
-        odd = next(number for number, tensor in enumerate(tensors) if tensor.shape != tensors[0].shape)
-        way_out = column.declared(f"bw.ragged({named})")
-        raise column.mismatch(tensors, odd, "equal shapes unless it is declared ragged", way_out)
+        if tensors[0].layout is not torch.strided:
+            column.refuse_unlike(tensors)
+        try:
+            return Stacked(memory.stack(tensors))
+        except RuntimeError:
+            column.refuse_unlike(tensors)
+            _refuse_unequal(column, tensors)
+            raise
+
+
+def _refuse_unequal(column: Column, tensors: Sequence[Tensor]) -> None:
+    """Refuse tensors of several shapes."""
+    dims = [dim for dim, lengths in enumerate(column.sizes(tensors)) if shared(lengths) is None]
+    for number, tensor in enumerate(tensors):
+        if tensor.shape != tensors[0].shape:
+            named = "" if dims == [0] else f"dim={dims[0]}" if len(dims) == 1 else f"dim={tuple(dims)}"
+            way_out = column.declared(f"bw.ragged({named})")
+            raise column.mismatch(tensors, number, "equal shapes unless it is declared ragged", way_out)
 
 
 @dataclass(frozen=True)

@@ -141,8 +141,8 @@ class Run(Context):
         for part in frame.parts:
             try:
                 column = Column(part.path, structure.column(samples, part.key), called)
-            except _MISSING:
-                raise self._missing(samples, structure, part) from None
+            except _MISSING as error:
+                raise self._missing(samples, structure, part) from error
             field = part.field
             if field is None:
                 children[part.name] = self._undeclared(column, part)
@@ -179,7 +179,7 @@ class Run(Context):
         return _joined_by_torch(column)
 
     def _missing(self, samples: Sequence[Any], structure: Structure, part: Part) -> Infeasible:
-        number = next(n for n, sample in enumerate(samples) if not _has(structure, sample, part.key))
+        number = next((n for n, sample in enumerate(samples) if not _has(structure, sample, part.key)), 0)
         return Infeasible(
             f"field {'.'.join(part.path)!r} is missing in {self.called(number)} (a {type(samples[number]).__name__}); "
             f"{self.called(0)} has {', '.join(structure.names)}",
@@ -202,15 +202,25 @@ class Run(Context):
             )
         if structure.reads == "attribute":
             return
-        try:
-            if sum(map(len, samples)) == len(samples) * len(structure.keys):  # that none lacks a part, _parts finds out
+        with suppress(TypeError):  # of a sample that has no length
+            if sum(map(len, samples)) == len(samples) * len(structure.keys):  # that none lacks a part, is found later
                 return
-            number = next(n for n, sample in enumerate(samples) if len(sample) != len(samples[0]))
-        except TypeError:
-            number = next(n for n, sample in enumerate(samples) if not hasattr(sample, "__len__"))
+        raise self._unlike(samples, frame)
+
+    def _unlike(self, samples: Sequence[Any], frame: Frame) -> Infeasible:
+        structure = frame.structure
+        number = next((n for n, sample in enumerate(samples) if not _counts(sample, len(structure.keys))), 0)
         other = structure_of(samples[number])
+        if number == 0:
+            return Infeasible(
+                f"{self.called(0)} is a {structure.kind.__name__} that holds other parts than the keys it names: "
+                f"{', '.join(structure.names)}",
+                "let the dataset return {key: part for key, part in sample.to_dict().items() if part}"
+                if hasattr(structure.kind, "to_dict")
+                else "let the dataset return a dict",
+            )
         found = type(samples[number]).__name__ if other is None else (", ".join(other.names) or "none")
-        raise Infeasible(
+        return Infeasible(
             f"{self.called(number)} has the fields {found}{frame.place}, {self.called(0)} has {', '.join(structure.names)}",
             _of_any_length(samples, frame) or "give every sample the same fields",
         )
@@ -228,6 +238,11 @@ def _of_any_length(samples: Sequence[Any], frame: Frame) -> str | None:
     if isinstance(item, (bool, int, float, complex, list)):
         return declaration(frame.path, "bw.ragged()")
     return declaration(frame.path, "bw.media()" if isinstance(item, (Tensor, np.ndarray)) else "bw.opaque()")
+
+
+def _counts(sample: Any, count: int) -> bool:
+    """Whether the sample has so many parts."""
+    return hasattr(sample, "__len__") and len(sample) == count
 
 
 def _has(structure: Structure, sample: Any, key: Any) -> bool:
