@@ -130,11 +130,50 @@ def test_nothing_is_imported_to_find_labels():
         ("aab", "no labels found in str"),
         (object(), "no labels found in object"),
         (np.array(3), "labels has shape a single value"),
+        (3, "labels has shape a single value"),
+        (torch.zeros(3, device="meta"), "labels is a tensor on the meta device"),
+        (torch.tensor([0, 1]).to_sparse(), "labels is a tensor of layout torch.sparse_coo; pass its to_dense"),
+        ([[1], [1, 2]], "labels holds 2 values of type list that make no array"),
+        (np.ma.array([0, 1, 2], mask=[0, 1, 0]), r"labels has no value at sample 1 \(masked\)"),
+        (TensorDataset(torch.zeros(4, 2), torch.rand(4)), "are 4 different numbers for 4 samples"),
+        (Subset(pd.DataFrame({"target": [0.1, 0.2, 0.7]}), [0]), "found in DataFrame are 3 different numbers"),
+        (Subset(Labelled(targets=[1, 2]), ["a"]), "the Subset's indices holds values of type"),
     ],
 )
 def test_what_has_no_labels_is_refused(source, said):
     with pytest.raises(bw.Infeasible, match=said):
         columns.labels(source)
+
+
+def test_numbers_in_the_place_of_labels_are_labels_where_samples_share_them():
+    shared = TensorDataset(torch.zeros(6, 2), torch.tensor([0.5, 1.5, 0.5, 1.5, 0.5, 1.5]))
+    whole = TensorDataset(torch.zeros(3, 2), torch.tensor([0.0, 1.0, 2.0]))
+    assert bw.Groups.from_labels(shared).sizes.tolist() == [3, 3]
+    assert bw.Groups.from_labels(whole).sizes.tolist() == [1, 1, 1]
+    assert bw.Groups.from_labels(torch.tensor([0.1, 0.2])).group_count == 2  # a column is what somebody pointed at
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float8_e4m3fn])
+def test_types_that_numpy_lacks_are_read_exactly(kind):
+    values = torch.tensor([1, 0.5, 2]).to(kind)
+    assert columns.column(values).tolist() == [1, 0.5, 2]
+    assert bw.weighted(values, 7).shares().tolist() == [2 / 7, 1 / 7, 4 / 7]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ((weight for weight in [1, 2]), "weights is of type generator, one value a sample is needed; pass a list, an"),
+        ({0: 1}, "weights is of type dict"),
+        (np.array([1j, 1]), "weights holds values of type complex128, numbers are needed"),
+        ([[1], [1, 2]], "weights holds 2 values of type list that make no array"),
+        (np.ma.array([1.0, 2.0], mask=[1, 0]), "weights has no value at sample 0"),
+        (torch.ones(3, device="meta"), "weights is a tensor on the meta device"),
+    ],
+)
+def test_what_is_no_column_of_numbers_is_refused_by_its_own_name(values, said):
+    with pytest.raises(bw.Infeasible, match=said):
+        bw.weighted(values, 2)
 
 
 def test_labels_of_another_length_than_the_dataset_are_refused():

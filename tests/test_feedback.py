@@ -165,6 +165,17 @@ def test_numbers_out_of_range_are_refused(options, fact):
         Feedback(made.sampler(), by_signal(), **options)
 
 
+def test_signals_may_be_tensors_of_any_kind_and_only_what_holds_values():
+    made = bw.balanced(list("aabb"), 4, target=bw.targets.moving("uniform"))
+    feedback = Feedback(made.sampler(), by_signal())
+    feedback.observe(torch.ones(2, requires_grad=True).bfloat16(), samples=[0, 1])
+    feedback.observe(0.5, samples=2)
+    with pytest.raises(bw.Infeasible, match="values is a tensor on the meta device"):
+        feedback.observe(torch.ones(1, device="meta"), samples=[0])
+    with pytest.raises(bw.Infeasible, match="values holds values of type"):
+        feedback.observe(["a"], samples=[0])
+
+
 def test_a_plan_whose_shares_cannot_be_set_is_refused():
     with pytest.raises(bw.Infeasible, match="cannot be set"):
         Feedback(bw.balanced(list("aabb"), 4).sampler(), by_signal())

@@ -13,10 +13,11 @@ import numpy as np
 
 from .errors import Infeasible
 
-__all__ = ["column", "labels", "numbers"]
+__all__ = ["as_array", "as_numbers", "column", "labels", "numbers", "sample_numbers"]
 
 LABEL_NAMES = ("targets", "labels", "label", "target", "y")
 LABEL_COLUMNS = ("label", "labels", "target", "targets", "class", "y")
+_MOST_MEASURED = 0.5  # more different numbers for a sample than this are measurements, not labels
 
 
 def column(values: Any, *, called: str = "column") -> np.ndarray:
@@ -31,13 +32,13 @@ def column(values: Any, *, called: str = "column") -> np.ndarray:
         An array of shape (samples,). Never written to by batchwright.
 
     Raises:
-        Infeasible: the values are not one-dimensional, or a value is missing (None, NaN, NaT, NA).
+        Infeasible: the values are not one-dimensional, or a value is missing (None, NaN, NaT, NA, masked).
 
     Example:
         >>> column(["cat", "dog", "cat"]).tolist()
         ['cat', 'dog', 'cat']
     """
-    array = _as_array(values)
+    array = as_array(values, called=called)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
@@ -52,7 +53,7 @@ def column(values: Any, *, called: str = "column") -> np.ndarray:
             f"{called} has no value at sample {missing} ({array[missing]!r})",
             "give every sample a value, or leave such samples out with torch.utils.data.Subset",
         )
-    return array
+    return array.data if isinstance(array, np.ma.MaskedArray) else array
 
 
 def numbers(values: Any, *, called: str) -> np.ndarray:
@@ -65,15 +66,7 @@ def numbers(values: Any, *, called: str) -> np.ndarray:
         >>> numbers([1, 2.5], called="weights").tolist()
         [1.0, 2.5]
     """
-    array = column(values, called=called)
-    if array.dtype.kind not in "biuf":
-        try:
-            array = array.astype(np.float64)
-        except (TypeError, ValueError):
-            raise Infeasible(
-                f"{called} holds values of type {array.dtype}, numbers are needed",
-                f"pass {called} as numbers",
-            ) from None
+    array = as_numbers(column(values, called=called), called=called)
     if array.dtype.kind == "f" and not np.isfinite(array.sum()):
         bad = np.flatnonzero(~np.isfinite(array))
         if bad.size:
@@ -83,18 +76,65 @@ def numbers(values: Any, *, called: str) -> np.ndarray:
     return array
 
 
+def as_numbers(values: Any, *, called: str) -> np.ndarray:
+    """Values of any shape as an array of real numbers, finite or not.
+
+    Raises:
+        Infeasible: as `as_array`, and for values that are no numbers.
+
+    Example:
+        >>> as_numbers([[1, 2]], called="costs").tolist()
+        [[1, 2]]
+    """
+    array = as_array(values, called=called)
+    if array.dtype.kind in "biuf":
+        return array
+    try:
+        if array.dtype.kind == "c":  # of which NumPy would drop a part
+            raise TypeError
+        return array.astype(np.float64)
+    except (TypeError, ValueError):
+        raise Infeasible(
+            f"{called} holds values of type {array.dtype}, numbers are needed",
+            f"pass {called} as numbers",
+        ) from None
+
+
+def sample_numbers(values: Any) -> np.ndarray:
+    """Numbers of samples of any shape, as integers.
+
+    Raises:
+        Infeasible: they are no whole numbers, such as a mask.
+
+    Example:
+        >>> sample_numbers([3, 1]).tolist()
+        [3, 1]
+    """
+    numbers = as_array(values, called="samples")
+    if numbers.dtype.kind in "iu":
+        return numbers
+    if not numbers.size:
+        return numbers.astype(np.int64)
+    raise Infeasible(
+        f"samples are asked for by values of type {numbers.dtype}",
+        "pass their numbers, which are whole; for a mask np.flatnonzero(mask)",
+    )
+
+
 def labels(source: Any) -> np.ndarray:
     """The label of every sample, from a column or from a dataset that knows its labels.
 
     Datasets are looked through: `Subset` (nested too) and `ConcatDataset` of anything below, `.targets` / `.labels` as
     torchvision's datasets have them, the last tensor of a `TensorDataset`, a column named label (labels, target, ...) of
-    a Hugging Face dataset, a data frame or a mapping of columns.
+    a Hugging Face dataset, a data frame or a mapping of columns. Where there are several the first counts, in the order of
+    `LABEL_NAMES` and `LABEL_COLUMNS`.
 
     Returns:
         An array of shape (samples,), of any dtype.
 
     Raises:
-        Infeasible: no labels can be found; the message says what was looked for.
+        Infeasible: no labels can be found, and the message says what was looked for; or what a dataset has in their place
+            are floating-point numbers of which nearly all differ, such as weights or what a regression is to predict.
 
     Example:
         >>> labels({"text": ["a", "b"], "label": [1, 0]}).tolist()
@@ -105,33 +145,67 @@ def labels(source: Any) -> np.ndarray:
         return column(source, called="labels")
     found = finder(source)
     _same_length(source, found)
+    _not_measured(source, found)
     return found
 
 
-def _as_array(values: Any) -> np.ndarray:
-    if isinstance(values, np.ndarray):
-        return values
-    if hasattr(values, "detach"):  # a tensor that may require gradients or live on an accelerator
-        return np.asarray(values.detach().cpu())
+def as_array(values: Any, *, called: str) -> np.ndarray:
+    """Values of any shape as an array; see `column` for what is understood.
+
+    Raises:
+        Infeasible: values that are no array: rows of different lengths, a tensor that is sparse or holds no data.
+
+    Example:
+        >>> as_array([[1, 0], [0, 1]], called="labels").shape
+        (2, 2)
+    """
+    if isinstance(values, (np.ndarray, int, float)):
+        return np.asanyarray(values)
+    if hasattr(values, "detach"):
+        return _from_tensor(values.detach(), called)
     if hasattr(values, "to_numpy"):
         converted = values.to_numpy(zero_copy_only=False) if hasattr(values, "type") else values.to_numpy()
         return np.asarray(converted)
     if hasattr(values, "to_pylist"):
-        return _from_sequence(values.to_pylist())
+        return _from_sequence(values.to_pylist(), called)
     if hasattr(values, "__array__"):
         return np.asarray(values)
     if isinstance(values, (str, bytes)) or not isinstance(values, Sequence):
-        raise _no_labels(values)
-    return _from_sequence(values[:])
+        if called == "labels":
+            raise _no_labels(values)
+        raise Infeasible(
+            f"{called} is of type {type(values).__name__}, one value a sample is needed",
+            "pass a list, an array or a tensor",
+        )
+    return _from_sequence(values[:], called)
 
 
-def _from_sequence(values: Any) -> np.ndarray:
+def _from_tensor(tensor: Any, called: str) -> np.ndarray:
+    """A tensor that may live on an accelerator, of a type that NumPy may lack."""
+    try:
+        return np.asarray(tensor.cpu())
+    except (TypeError, NotImplementedError):
+        pass
+    if tensor.device.type == "meta":
+        raise Infeasible(f"{called} is a tensor on the meta device, it holds no values", "pass it with its values")
+    if str(tensor.layout) != "torch.strided":
+        raise Infeasible(f"{called} is a tensor of layout {tensor.layout}", "pass its to_dense()")
+    return np.asarray(tensor.cpu().float())  # bfloat16 and the 8-bit kinds, which float32 holds exactly
+
+
+def _from_sequence(values: Any, called: str) -> np.ndarray:
     values = list(values)
     if isinstance(next(iter(values), 0), (str, bytes, tuple, type(None))) or _mixed(values):
         array = np.empty(len(values), object)
         array[:] = values
         return array
-    return np.asarray(values)
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError, RuntimeError):  # ragged rows; tensors that are no single values NumPy knows
+        raise Infeasible(
+            f"{called} holds {len(values)} values of type {type(values[0]).__name__} that make no array",
+            f"pass {called} as one plain value a sample",
+        ) from None
 
 
 def _mixed(values: list[Any]) -> bool:
@@ -141,6 +215,8 @@ def _mixed(values: list[Any]) -> bool:
 
 
 def _first_missing(array: np.ndarray) -> int | None:
+    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+        return int(np.ma.getmaskarray(array).argmax())
     if array.dtype.kind in "fcmM":
         missing = np.isnan(array) if array.dtype.kind in "fc" else np.isnat(array)
         return int(missing.argmax()) if missing.any() else None
@@ -193,7 +269,8 @@ def _is_column(value: Any) -> bool:
 
 
 def _of_subset(subset: Any) -> np.ndarray:
-    found: np.ndarray = labels(subset.dataset)[np.asarray(subset.indices, dtype=np.int64)]
+    indices = numbers(subset.indices, called="the Subset's indices")
+    found: np.ndarray = labels(subset.dataset)[indices.astype(np.int64)]
     return found
 
 
@@ -211,6 +288,20 @@ def _same_length(source: Any, found: np.ndarray) -> None:
         raise Infeasible(
             f"{type(source).__name__} has {len(source)} samples but {found.size} labels",
             "pass one label a sample, in the order of the dataset",
+        )
+
+
+def _not_measured(source: Any, found: np.ndarray) -> None:
+    """Refuse what is no label: numbers that hardly any two samples share."""
+    if found.dtype.kind != "f" or (found == np.round(found)).all():
+        return
+    distinct = np.unique(found).size
+    if distinct > _MOST_MEASURED * found.size:
+        raise Infeasible(
+            f"the labels found in {type(source).__name__} are {distinct} different numbers for {found.size} samples, such "
+            f"as {found[0]:g}: most of them would be a group of their own",
+            "pass the labels themselves, one a sample, in place of the dataset: for a TensorDataset(x, y, weights) its "
+            ".tensors[1]",
         )
 
 

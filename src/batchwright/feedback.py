@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .columns import as_numbers
 from .errors import Infeasible
 from .sampler import BatchSampler
 
@@ -141,9 +142,9 @@ class Feedback:
         """
         if (labels is None) == (samples is None):
             raise Infeasible("samples are told apart by labels or by numbers", "pass one of labels= and samples=")
-        signal = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values, np.float64).reshape(-1)
+        signal = np.asarray(as_numbers(values, called="values"), np.float64).reshape(-1)
         if samples is not None:
-            codes = np.asarray(self.groups.group_of(np.asarray(samples)))
+            codes = np.atleast_1d(self.groups.group_of(samples))
         else:
             codes = self.groups.numbers_of(labels.tolist() if hasattr(labels, "tolist") else list(labels))
         if codes.size != signal.size:

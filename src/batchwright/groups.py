@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from . import columns
-from .errors import Infeasible
+from .errors import Infeasible, by_name
 
 __all__ = ["Groups"]
 
@@ -72,8 +72,8 @@ class Groups:
             >>> Groups.from_sizes({"web": 3, "books": 2}).samples("books").tolist()
             [3, 4]
         """
-        for name, size in sizes.items():
-            if size != int(size) or size < 0:
+        for name, size in by_name(sizes, "sizes").items():
+            if not _is_size(size):
                 raise Infeasible(f"group {name!r} has size {size!r}", "pass whole numbers of samples, 0 or more")
         starts = np.concatenate([[0], np.cumsum([int(size) for size in sizes.values()], dtype=np.int64)]).astype(
             np.int64
@@ -135,18 +135,22 @@ class Groups:
         return cls(range(sample_count), np.empty(0, np.int64), None, sample_count)
 
     @classmethod
-    def combine(cls, *parts: Groups) -> Groups:
-        """The cells of several groupings of one dataset: samples that agree in all of them; named by tuples of labels.
+    def combine(cls, *columns_or_groups: Any) -> Groups:
+        """The cells of several attributes of one dataset: samples that agree in all of them; named by tuples of labels.
 
         Cells without a sample do not exist.
+
+        Args:
+            columns_or_groups: for each attribute a column of labels, or `Groups`.
 
         Raises:
             Infeasible: the groupings are of datasets of different sizes, or leave a sample ungrouped.
 
         Example:
-            >>> Groups.combine(Groups.from_labels(list("aab")), Groups.from_labels([0, 1, 1])).names
+            >>> Groups.combine(list("aab"), [0, 1, 1]).names
             [('a', 0), ('a', 1), ('b', 1)]
         """
+        parts = [part if isinstance(part, Groups) else cls.from_labels(part) for part in columns_or_groups]
         counts = {part.sample_count for part in parts}
         if len(counts) != 1:
             raise Infeasible(f"groupings of {sorted(counts)} samples cannot be combined", "group the same dataset")
@@ -228,7 +232,7 @@ class Groups:
             >>> Groups.from_labels(["b", "a"]).group_of([0, 1, 0]).tolist()
             [1, 0, 1]
         """
-        wanted = np.asarray(indices)
+        wanted = columns.sample_numbers(indices)
         if wanted.size and (wanted.min() < 0 or wanted.max() >= self.sample_count):
             raise Infeasible(
                 f"samples {wanted.min()} to {wanted.max()} asked for, the dataset has {self.sample_count}",
@@ -254,7 +258,7 @@ class Groups:
             >>> names, numbers.tolist()
             (['books', 'web'], [1, 0])
         """
-        wanted = np.atleast_1d(np.asarray(indices))
+        wanted = np.atleast_1d(columns.sample_numbers(indices))
         codes = np.asarray(self.group_of(wanted))
         if codes.size and codes.max() >= self.group_count:
             raise Infeasible(f"sample {wanted[codes.argmax()]} is in no group", "ask for samples that a group holds")
@@ -329,6 +333,13 @@ class Groups:
         return f"Groups({groups} of {self.grouped_count} samples: {shown})"
 
 
+def _is_size(size: Any) -> bool:
+    try:
+        return bool(size == int(size) and size >= 0)
+    except (TypeError, ValueError, OverflowError):  # text, None, NaN, infinity
+        return False
+
+
 def _sample_numbers(part: Any, name: Any) -> np.ndarray:
     numbers = np.asarray(columns.column(part, called=f"the list of group {name!r}"))
     if numbers.size == 0:
@@ -350,7 +361,14 @@ def _coding(values: np.ndarray) -> tuple[Sequence[Hashable], Any, int]:
         if high - low < 4 * values.size + 65_536 and high < 1 << 63:
             return range(low, high + 1), lambda chunk: chunk.astype(np.int64) - low, high - low + 1
     if values.dtype.kind == "O":
-        number = {name: code for code, name in enumerate(_sorted_if_possible(dict.fromkeys(values.tolist())))}
+        try:
+            names = dict.fromkeys(values.tolist())
+        except TypeError as unhashable:
+            raise Infeasible(
+                f"some of the {values.size} labels are no labels: {unhashable}",
+                "pass numbers, strings or tuples, one a sample",
+            ) from None
+        number = {name: code for code, name in enumerate(_sorted_if_possible(names))}
         return (
             list(number),
             lambda chunk: np.fromiter(map(number.__getitem__, chunk), np.int64, chunk.size),

@@ -4,6 +4,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -70,6 +71,11 @@ def test_the_figures_of_a_post_training_batch():
         ({"costs": [1, -2], "parts": 2}, ["item 1", "-2"]),
         ({"costs": [1, float("nan")], "parts": 2}, ["item 1", "nan"]),
         ({"costs": [1], "parts": 0}, ["parts is 0"]),
+        ({"costs": [1], "parts": 2.0}, ["parts is 2.0", "not a whole number"]),
+        ({"costs": ["a"], "parts": 1}, ["costs holds values of type"]),
+        ({"costs": (cost for cost in [1, 2]), "parts": 1}, ["costs is of type generator"]),
+        ({"costs": torch.zeros(2, device="meta"), "parts": 1}, ["costs is a tensor on the meta device"]),
+        ({"costs": [1], "parts": 1, "max_cost": "a"}, ["max_cost is 'a'"]),
         ({"costs": [9, 1], "parts": 2, "max_cost": 8}, ["item 0", "9", "8"]),
         ({"costs": [5, 5, 5], "parts": 2, "max_cost": 7}, ["15", "14"]),
         ({"costs": [5, 5, 5], "parts": 2, "max_cost": 8}, ["10", "8"]),
@@ -81,6 +87,12 @@ def test_what_no_partition_can_deliver_is_refused(arguments, numbers):
         partition(arguments.pop("costs"), arguments.pop("parts"), **arguments)
     assert all(number in refusal.value.fact for number in numbers)
     assert refusal.value.way_out.startswith("pass ")
+
+
+def test_costs_may_be_tensors_of_any_kind():
+    costs = torch.tensor([7.0, 5, 4, 3, 2, 1], requires_grad=True)
+    for given_as in (costs, costs.detach().bfloat16()):
+        assert partition(given_as, 2).costs.tolist() == [11, 11]
 
 
 def test_parts_beyond_the_items_stay_empty():

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import Infeasible, yes_or_no
+from ..columns import as_numbers
+from ..errors import Infeasible, real, whole, yes_or_no
 
 __all__ = ["Partition", "partition"]
 
@@ -103,14 +104,13 @@ def partition(costs: ArrayLike, parts: int, *, equal_size: bool = False, max_cos
 
 def _checked(costs: ArrayLike, parts: int, equal_size: bool, max_cost: float | None) -> NDArray[np.float64]:
     """The costs as an array, or the refusal of what no partition can deliver."""
-    cost = np.asarray(costs, np.float64)
+    cost = np.asarray(as_numbers(costs, called="costs"), np.float64)
     if cost.ndim != 1:
         raise Infeasible(f"costs have {cost.ndim} dimensions, one is needed", "pass one number an item")
     bad = np.flatnonzero(~(np.isfinite(cost) & (cost >= 0)))
     if bad.size:
         raise Infeasible(f"the cost of item {bad[0]} is {cost[bad[0]]}", "pass finite costs of 0 or more")
-    if parts < 1:
-        raise Infeasible(f"parts is {parts}, the least is 1", "pass parts=1 or more")
+    whole(parts, "parts", least=1)
     if yes_or_no(equal_size, "equal_size") and cost.size % parts:
         raise Infeasible(
             f"{cost.size} items do not divide into {parts} parts of equal size",
@@ -118,6 +118,7 @@ def _checked(costs: ArrayLike, parts: int, equal_size: bool, max_cost: float | N
         )
     if max_cost is None or cost.size == 0:
         return cost
+    real(max_cost, "max_cost")
     if cost.max() > max_cost:
         item = int(cost.argmax())
         raise Infeasible(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..columns import sample_numbers
 from ..errors import Infeasible
 from ..orders import SharedOrder
 from .micro_batches import MicroBatches
@@ -202,7 +203,7 @@ class FixedPlan(Plan):
 
     def rates(self, indices: Any, *, epoch: int = 0) -> np.ndarray:
         """The part of all that is drawn in an epoch that each of these samples is, in expectation, float64."""
-        return self.order.rates(np.asarray(indices), epoch)
+        return self.order.rates(sample_numbers(indices), epoch)
 
     def locate(self, indices: Any) -> tuple[list[Hashable], np.ndarray]:
         """The group of each of these samples and its number within it; of a mixture the source and the number there.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from ..columns import sample_numbers
 from ..errors import Infeasible
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class Plan(ABC):
 
     def rates(self, indices: Any, *, epoch: int = 0) -> np.ndarray:
         """The part of all that is drawn in an epoch that each of these samples is, in expectation, float64."""
-        return self.drawn_in(epoch).rates(np.asarray(indices))
+        return self.drawn_in(epoch).rates(sample_numbers(indices))
 
     @cached_property
     def natural_prior(self) -> np.ndarray:
@@ -169,7 +170,7 @@ class Plan(ABC):
             >>> bw.balanced(["cat", "cat", "cat", "dog"], batch_size=2).weights([0, 3]).tolist()
             [1.5, 0.5]
         """
-        samples = np.asarray(indices)
+        samples = sample_numbers(indices)
         rates = self.rates(samples, epoch=epoch)
         if rates.size and rates.min() <= 0:
             never = int(samples.flat[rates.argmin()])
