@@ -204,7 +204,7 @@ class Feedback:
         """The shares in proportion to what is wanted that keep floor, ceiling and the limit of change, and sum to 1."""
         low = np.maximum(self._limits[0], self.shares - self.most_change)
         high = np.minimum(self._limits[1], self.shares + self.most_change)
-        wanted = np.maximum(wanted, wanted.max() * 1e-9 if wanted.max() > 0 else 1.0)
+        wanted = np.maximum(wanted / wanted.max(), 1e-9) if wanted.max() > 0 else np.ones(wanted.size)
         least, most = 0.0, float((high / wanted).max())
         for _ in range(_HALVINGS):
             middle = (least + most) / 2
