@@ -90,21 +90,6 @@ def test_what_belongs_together_stays_in_one_pack(lengths, packs, multiple):
 
 
 @few
-@given(st.lists(st.integers(1, 200), min_size=30, max_size=120), st.integers(1, 2), MULTIPLES)
-def test_pieces_of_split_samples_make_up_the_samples(lengths, packs, multiple):
-    plan = bw.packed(lengths, 50, packs=packs, too_long="split", window="epoch")
-    dataset = [[(sample, place) for place in range(length)] for sample, length in enumerate(lengths)]
-    pieces = plan.pieces(dataset)
-    tokens = []
-    for batch in plan.epoch(0, multiple):
-        for part in plan.packs(batch):
-            inside = [token for item in part for token in pieces[item]]
-            assert len(inside) <= 50
-            tokens += inside
-    assert sorted(tokens) == [token for sample in dataset for token in sample]
-
-
-@few
 @given(COLUMNS, st.integers(2, 9), WINDOWS, MULTIPLES, st.booleans())
 def test_grouped_micro_batches_have_their_size(lengths, size, window, multiple, level):
     plan = bw.grouped(lengths, size, window=window, level=level)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -27,7 +28,7 @@ class Admission:
         bundles: (offsets, samples): order number i stands for `samples[offsets[i]:offsets[i + 1]]`; None for itself.
         too_long: the policy.
         too_long_count: samples it was applied to.
-        truncate_to: the length that longer samples are cut down to by the collate layer, or None.
+        truncate_to: the length that longer samples are cut down to when they are collated, or None.
     """
 
     skipped: Integers
@@ -58,13 +59,19 @@ class Admission:
     def origins(self, sample_count: int) -> Integers:
         """The number in the order that each number a sampler may yield stands for, of an order over `sample_count`."""
         if self.bundles is not None:
-            offsets, samples = self.bundles
-            bundle_of = np.empty(samples.size, np.int64)
-            bundle_of[samples] = np.repeat(np.arange(offsets.size - 1), np.diff(offsets))
-            return bundle_of
+            return self._bundle_of
         if self.pieces is not None:
             return np.repeat(np.arange(sample_count), np.diff(self.pieces))
         return np.arange(sample_count)
+
+    @cached_property
+    def _bundle_of(self) -> Integers:
+        """The bundle of each sample, where there are any; looked up once a micro-batch by what cuts it into packs."""
+        assert self.bundles is not None
+        offsets, samples = self.bundles
+        bundle_of = np.empty(samples.size, np.int64)
+        bundle_of[samples] = np.repeat(np.arange(offsets.size - 1), np.diff(offsets))
+        return bundle_of
 
     def groups(self, groups: Groups) -> Groups:
         """The groups of the order by the numbers that a sampler yields."""
@@ -101,9 +108,9 @@ class Admission:
         """The inverse of `emitted`: the items, and where in it each begins, with the end."""
         if self.bundles is None:
             return emitted, np.arange(emitted.size + 1)
-        bundle_of = self.origins(0)
-        begins = np.flatnonzero(np.diff(bundle_of[emitted], prepend=-1))
-        return bundle_of[emitted[begins]], np.append(begins, emitted.size)
+        bundles = self._bundle_of[emitted]
+        begins = np.flatnonzero(np.diff(bundles, prepend=-1))
+        return bundles[begins], np.append(begins, emitted.size)
 
 
 def _stretches(offsets: Integers, numbers: Integers) -> Integers:

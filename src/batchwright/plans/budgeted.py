@@ -57,8 +57,8 @@ def budgeted(
         round_length: lengths count as the next multiple of this, or the next of a menu of lengths: few shapes.
         round_count: micro-batches of this many samples and more have a multiple of it, but for those split to fit an epoch.
         too_long: what to do with a sample that alone is over the budget: "refuse" the plan; "alone": it is a micro-batch by
-            itself, over the budget; "truncate": it counts as long as the budget, and `plan.truncate_to` tells the collate
-            layer; "skip" it.
+            itself, over the budget; "truncate": it counts as long as the budget, and
+            `bw.ragged(truncate_to=plan.truncate_to)` cuts it; "skip" it.
         seed: of the plain shuffle and of the order of steps.
 
     Raises:

@@ -84,6 +84,11 @@ class LengthPlan(Plan):
         epoch, place = divmod(number, self.epoch_length())
         return self.epoch(epoch)[place]
 
+    @property
+    def truncate_to(self) -> int | None:
+        """What longer samples are to be cut down to, as `bw.ragged(truncate_to=...)` does; None where nothing is cut."""
+        return self.admission.truncate_to
+
     @cached_property
     def identity(self) -> dict[str, str]:
         """Every argument that decides the plan, by name, as short text."""

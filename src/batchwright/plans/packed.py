@@ -18,10 +18,11 @@ from .cut import Integers, digest
 from .fixed import FixedPlan
 from .lengthwise import LengthPlan
 from .pack_cutter import PackCutter
+from .pieces import CutBy, Pieces
 from .source import source_of
 from .windows import Window
 
-__all__ = ["PackedPlan", "Pieces", "packed"]
+__all__ = ["PackBounds", "PackedPlan", "packed"]
 
 _ONLY = "tokens"
 
@@ -41,45 +42,73 @@ class PackedPlan(LengthPlan):
             [[0, 2], [1, 3, 4]]
         """
         samples = np.asarray(batch, np.int64)
-        items, first = self.admission.taken(samples)
+        return np.split(samples, self.bounds(samples)[1:-1])
+
+    @property
+    def bounds(self) -> PackBounds:
+        """Where the packs of any micro-batch begin, for processes that need nothing else of the plan."""
         assert isinstance(self.cutter, PackCutter)
-        return np.split(samples, first[self.cutter.pack_offsets(items)[1:-1]])
+        return PackBounds(self.cutter, self.admission)
 
-    def pieces(self, dataset: Any) -> Pieces:
-        """The dataset whose item i is what the plan means by i: a stretch of a sample where too long ones are split."""
-        return Pieces(dataset, self.admission.pieces, self._piece_length)
+    def pieces(self, dataset: Any, *, cut: CutBy | None = None) -> Pieces:
+        """The dataset whose item i is what the plan means by i: a stretch of a sample where too long ones are split or cut.
 
-    _piece_length: int = 0
+        Args:
+            dataset: map-style, of the samples that the plan was made for.
+            cut: the names or numbers of the parts of a sample that are cut (the others come whole with every piece), or a
+                function (sample, slice) -> sample. Left out, samples are sequences themselves: tensors, arrays, lists,
+                strings.
+
+        Raises:
+            Infeasible: the dataset is of another size; when a sample is asked for, if it cannot be cut like this.
+
+        Example:
+            >>> import batchwright as bw
+            >>> plan = bw.packed([3, 5], 4, too_long="split")
+            >>> dataset = [{"ids": [1, 2, 3], "page": 7}, {"ids": [4, 5, 6, 7, 8], "page": 9}]
+            >>> [piece for piece in plan.pieces(dataset, cut=["ids"])]
+            [{'ids': [1, 2, 3], 'page': 7}, {'ids': [4, 5, 6, 7], 'page': 9}, {'ids': [8], 'page': 9}]
+        """
+        offsets = self.admission.pieces
+        samples = self.bounds.sample_count if offsets is None else offsets.size - 1
+        if hasattr(dataset, "__len__") and len(dataset) != samples:
+            raise Infeasible(
+                f"the dataset has {len(dataset)} samples, the plan was made for {samples}",
+                "pass the dataset of its lengths",
+            )
+        length = self.truncate_to if offsets is None else self.bounds.capacity
+        return Pieces(dataset, offsets, length, cut)
 
 
 @dataclass(frozen=True)
-class Pieces:
-    """A map-style dataset of stretches of the samples of another; made by `PackedPlan.pieces`.
+class PackBounds:
+    """From the samples of a micro-batch to the places at which its packs begin; see `PackedPlan.packs`."""
 
-    Attributes:
-        dataset: what is split; its samples can be sliced.
-        offsets: where the items of each sample begin, int64 (samples + 1), or None where nothing is split.
-        length: of every piece but the last of a sample.
-    """
+    cutter: PackCutter
+    admission: Admission
 
-    dataset: Any
-    offsets: Integers | None
-    length: int
+    @property
+    def capacity(self) -> int | None:
+        """Of a pack; None where there are several."""
+        return int(self.cutter.capacities[0]) if self.cutter.capacities.size == 1 else None
 
-    def __len__(self) -> int:
-        return len(self.dataset) if self.offsets is None else int(self.offsets[-1])
+    @property
+    def sample_count(self) -> int:
+        """The numbers that a sampler may yield."""
+        bundles = self.admission.bundles
+        return self.cutter.lengths.shape[0] if bundles is None else bundles[1].size
 
-    def stretch(self, item: int) -> tuple[int, int, int]:
-        """The sample of an item, and where in it the item begins and may end."""
-        if self.offsets is None:
-            return item, 0, self.length
-        sample = int(np.searchsorted(self.offsets, item, side="right")) - 1
-        place = item - int(self.offsets[sample])
-        return sample, place * self.length, (place + 1) * self.length
-
-    def __getitem__(self, item: int) -> Any:
-        sample, begin, end = self.stretch(item)
-        return self.dataset[sample][begin:end]
+    def __call__(self, samples: Integers) -> Integers:
+        """int64 (packs + 1): where each pack begins, and where the last ends."""
+        most = self.sample_count
+        if samples.size and not 0 <= samples.min() <= samples.max() < most:
+            raise Infeasible(
+                f"samples from {samples.min()} to {samples.max()} are to be found in a plan over {most}",
+                "pass micro-batches of this plan, of the dataset that it was made for",
+            )
+        items, first = self.admission.taken(samples)
+        offsets: Integers = first[self.cutter.pack_offsets(items)]
+        return offsets
 
 
 def packed(
@@ -116,7 +145,7 @@ def packed(
         balance: the same as a column of one number a sample, such as its supervised tokens.
         solver: "fast" or "exact"; see `batchwright.lengths.packing.pack`.
         too_long: what to do with a sample longer than the capacity: "refuse" the plan; "truncate": it counts as long as
-            the capacity, and `plan.admission.truncate_to` tells the collate layer; "skip" it; "split" it: the plan then
+            the capacity, and `bw.ragged(truncate_to=plan.truncate_to)` cuts it; "skip" it; "split" it: the plan then
             yields items of `plan.pieces(dataset)`.
         seed: of the plain shuffle and of the order of steps.
 
@@ -184,9 +213,7 @@ def packed(
         too_long_count=int(over.sum()),
         truncate_to=limit if too_long == "truncate" and over.any() else None,
     )
-    plan = PackedPlan(source, cutter, window=window, seed=seed, admission=admission, epoch_samples=epoch_samples)
-    plan._piece_length = limit
-    return plan
+    return PackedPlan(source, cutter, window=window, seed=seed, admission=admission, epoch_samples=epoch_samples)
 
 
 def _by_name(lengths: Any, capacity: Any) -> tuple[Integers, Integers, list[str]]:
