@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import numpy as np
@@ -148,12 +148,20 @@ class RaggedField(Field):
     also: tuple[tuple[str, str], ...] = ()
     pads: bool = True
     """Whether a pad value was given."""
+    truncate_to: int | None = None
 
     def __post_init__(self) -> None:
         if self.form not in get_args(Form):
             raise Infeasible(f"form is {self.form!r}", f"pass one of {', '.join(map(repr, get_args(Form)))}")
         if self.shift_by and not isinstance(self.dim, int):
             raise Infeasible(f"an index field is ragged along one dimension, dim is {self.dim}", "pass dim=0 or dim=-1")
+        if self.truncate_to is None:
+            return
+        if not isinstance(self.dim, int):
+            raise Infeasible(
+                f"truncate_to cuts along one dimension, dim is {self.dim}", "cut the samples in the dataset instead"
+            )
+        whole(self.truncate_to, "truncate_to", least=1)
 
     @property
     @override
@@ -167,6 +175,8 @@ class RaggedField(Field):
 
     @override
     def gather(self, column: Column, context: Context) -> Ragged:
+        if self.truncate_to is not None and isinstance(self.dim, int):
+            column = self._truncated(column, self.dim, self.truncate_to)
         shift = tuple([_rows(column, target, context) for target in self.shift_by])
         flat = column.flat_numbers() if self.dim in (0, -1) else None
         source: Any
@@ -182,6 +192,18 @@ class RaggedField(Field):
         except (RuntimeError, TypeError):
             column.refuse_unlike(column.tensors())
             raise
+
+    def _truncated(self, column: Column, dim: int, most: int) -> Column:
+        """The column with the first `most` elements of every sample; what has no such dimension is refused later on."""
+        if dim in (0, -1) and column.flat_numbers() is not None:
+            return replace(column, values=[value[:most] for value in column.values])
+        cut = [
+            tensor.narrow(dim, 0, most)
+            if -tensor.ndim <= dim < tensor.ndim and tensor.shape[dim] > most and tensor.layout is torch.strided
+            else tensor
+            for tensor in column.tensors()
+        ]
+        return replace(column, values=cut)
 
     def _pieces(
         self, column: Column, context: Context
@@ -285,6 +307,7 @@ def ragged(
     multiple: int = 1,
     menu: Sequence[int] | Sequence[Sequence[int]] = (),
     shift_by: str | Sequence[str] = (),
+    truncate_to: int | None = None,
     also: Mapping[str, str] | None = None,
 ) -> RaggedField:
     """Samples that differ in length along `dim`, one dimension of a sample or several.
@@ -299,6 +322,8 @@ def ragged(
         menu: the only padded lengths that may occur; the smallest that fits is taken.
         shift_by: the field that this one's values index. In the packed form each sample's indices are moved on by the
             elements of earlier samples, and back again on `unbatch`. Several names: one for each row of dim 0.
+        truncate_to: longer samples are cut to their first elements, so many along `dim`; `unbatch` gives them as cut. None
+            cuts nothing, and `plan.truncate_to` is what a plan by lengths counts on.
         also: further keys of the batch and what they hold: `"mask"`, `"lengths"`, `"first"`, `"offsets"`,
             `"cu_seqlens"`, `"max_length"`, `"segments"` or `"positions"`.
 
@@ -329,6 +354,7 @@ def ragged(
         shift_by=(shift_by,) if isinstance(shift_by, str) else tuple(shift_by),
         also=tuple((also or {}).items()),
         pads=pad is not None,
+        truncate_to=truncate_to,
     )
 
 
