@@ -17,6 +17,7 @@ from .values import Value
 from .wording import declaration
 
 if TYPE_CHECKING:
+    from ..plans.packed import PackedPlan
     from ..plans.plan import Plan
     from .pack_collate import PackCollate
 
@@ -182,6 +183,7 @@ class Collate:
         self,
         *,
         capacity: int | None = None,
+        packs: int | PackedPlan = 1,
         align: int = 1,
         room: Room = "nothing",
         seams: Sequence[str] = (),
@@ -189,13 +191,19 @@ class Collate:
         along: Sequence[str] | None = None,
         also: Mapping[str, str] | None = None,
     ) -> PackCollate:
-        """A collate function for packs: lists of samples, as packed plans yield them; a plain list is one pack.
+        """A collate function for packs of samples.
+
+        What it is given is a list of samples, as loaders make of the micro-batches of `bw.packed`, or a batch of
+        `bw.online.packed`, which says itself how it is packed, or a list of packs: lists of samples.
 
         Fields ragged along dim 0 are laid end to end; every other field is collated over all samples of all packs. Indices
         into a packed field (`shift_by`) point into all its packs, flattened.
 
         Args:
-            capacity: what a pack may hold at most.
+            capacity: what a pack may hold at most; left out, that of the plan where there is one.
+            packs: how a list of samples is cut into packs. A number: into so many at most, each taking what fits of the
+                capacity, as `bw.packed` means it. The plan of `bw.packed` itself, if its dataset is wrapped in
+                `bw.identified`: as `plan.packs` says, whatever else limits the plan's packs.
             align: each sample is filled up to a multiple of this.
             room: what becomes of the room left in a pack: `"nothing"`, `"dummy"` (filled, as one segment of its own),
                 `"extend"` (filled, as part of the last sample's segment).
@@ -215,10 +223,19 @@ class Collate:
             >>> batch["input_ids"], batch["labels"], batch["position_ids"]
             (tensor([[5, 6, 7, 8, 9]]), tensor([[-100,    6,    7, -100,    9]]), tensor([[0, 1, 2, 0, 1]]))
         """
+        from ..plans.packed import PackedPlan
         from .pack_collate import PackCollate
 
-        rules = PackRules(capacity=capacity, align=align, room=room, seams=tuple(seams), shape=shape)
-        return PackCollate(self, rules, along=along, also=also or {})
+        bounds = packs.bounds if isinstance(packs, PackedPlan) else None
+        rules = PackRules(
+            capacity=bounds.capacity if bounds is not None and capacity is None else capacity,
+            packs=1 if isinstance(packs, PackedPlan) else packs,
+            align=align,
+            room=room,
+            seams=tuple(seams),
+            shape=shape,
+        )
+        return PackCollate(self, rules, bounds=bounds, along=along, also=also or {})
 
     def __repr__(self) -> str:
         return f"Collate({', '.join(f'{name}={field!r}' for name, field in self.fields.items())})"

@@ -79,7 +79,7 @@ class Identified(Dataset[Any]):
         return len(self._dataset)
 
     def __getitem__(self, index: Any) -> Any:
-        """One sample by its index, or by a list of indices a pack of them."""
+        """One sample by its index, or by a list of indices a list of them."""
         if isinstance(index, (list, tuple)):
             return [self[each] for each in index]
         labels = {"sample_id": index} | {name: column[index] for name, column in self._columns.items()}
@@ -90,7 +90,7 @@ def identified(dataset: Any, **columns: Any) -> Identified:
     """The dataset with each sample's index beside it, so that batches know their `sample_ids` and errors name them.
 
     Args:
-        dataset: any map-style dataset. Indexed with a list, as packed plans do, it returns a list of samples.
+        dataset: any map-style dataset. Indexed with a list, it returns a list of samples.
         columns: what else is to travel in the side channel, indexed as the dataset is: `group=labels, task=tasks`.
 
     Example:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+
 from ..errors import Infeasible
 from .batch import Batch
 from .fields import Field, RaggedField
+from .identity import Known
 from .layout import Layout
 from .memory import settle
 from .packs import Packed, PackRules, laid_out, pointed_into
 from .representations import Ragged
 from .run import by_name
 from .structure import Tree
-from .values import Scalars
+from .values import Scalars, Value
 from .wording import declaration
 
 if TYPE_CHECKING:
+    from ..plans.packed import PackBounds
+    from ..plans.plan import Plan
     from .collate import Collate
 
 __all__ = ["PackCollate"]
@@ -32,6 +38,7 @@ class PackCollate:
         collate: Collate,
         rules: PackRules,
         *,
+        bounds: PackBounds | None,
         along: Sequence[str] | None,
         also: Mapping[str, str],
     ) -> None:
@@ -56,6 +63,7 @@ class PackCollate:
                 declaration([maskless[0]], "bw.ragged(pad=-100)"),
             )
         self._rules = rules
+        self._bounds = bounds
         self._also = {key: (self._along[0], what) for key, what in also.items()}
         form = "list" if rules.fills else "packed"  # pieces go straight into their packs
         fields = {name: replace(declared[name], form=form, also=()) for name in self._along}
@@ -73,7 +81,7 @@ class PackCollate:
         ]
 
     def __call__(self, packs: Sequence[Any]) -> Batch:
-        """Collate packs, lists of samples; a plain list of samples is one pack."""
+        """Collate packs, lists of samples; a plain list of samples is cut into packs."""
         if not isinstance(packs, (list, tuple)):
             raise Infeasible(
                 f"collating was asked of a {type(packs).__name__}, not of a list of packs or of samples",
@@ -81,14 +89,12 @@ class PackCollate:
             )
         if not len(packs):
             raise Infeasible("there are 0 packs in the batch", "leave empty batches out of the batch sampler")
-        two_level = isinstance(packs[0], list)
-        rows = list(packs) if two_level else [packs]
-        sizes = [len(row) for row in rows]
-        if not all(sizes):
-            raise Infeasible(f"pack {sizes.index(0)} has 0 samples", "leave empty packs out of the plan")
-        samples = [sample for row in rows for sample in row]
+        samples, sizes = _taken_apart(packs)
         root, labels, called = self._collate.gathered(samples)
         ragged: dict[str, Ragged] = {name: cast(Ragged, root.children[name]) for name in self._along}
+        if sizes is None:
+            lengths = ragged[self._along[0]].layout.counts
+            sizes = self._rules.cut(lengths) if self._bounds is None else _planned(self._bounds, labels)
         packed = laid_out(ragged, sizes, self._rules, called)
         for path, targets in self._indices:
             _point(root, path, targets, packed)
@@ -99,8 +105,56 @@ class PackCollate:
             labels={**labels, "pack": _numbers(sizes)},
         )
 
+    def knowing(self, **known: Known) -> PackCollate:
+        """See `Collate.knowing`."""
+        return self._of(self._collate.knowing(**known))
+
+    def with_plan(self, plan: Plan, *, clip: float | None = None) -> PackCollate:
+        """See `Collate.with_plan`."""
+        return self._of(self._collate.with_plan(plan, clip=clip))
+
+    def _of(self, collate: Collate) -> PackCollate:
+        packs = copy.copy(self)
+        packs._collate = collate
+        return packs
+
     def __repr__(self) -> str:
         return f"{self._collate!r}.packs(along={self._along}, {self._rules!r})"
+
+
+def _taken_apart(packs: Sequence[Any]) -> tuple[Sequence[Any], list[int] | None]:
+    """The samples of all packs, and how many each pack holds, or None where the batch does not say."""
+    told = getattr(packs, "packs", ())  # the batches of streams know
+    if told:
+        if sum(told) != len(packs):
+            raise Infeasible(
+                f"the batch has {len(packs)} samples, and by its own account its packs hold {sum(told)}",
+                "leave the lists of a stream as they are, or pass packs as lists of samples",
+            )
+        return packs, list(told)
+    if not isinstance(packs[0], list):
+        return packs, None
+    odd = next((number for number, pack in enumerate(packs) if not isinstance(pack, list)), None)
+    if odd is not None:
+        raise Infeasible(
+            f"pack 0 is a list and pack {odd} is a {type(packs[odd]).__name__}", "pass all packs as lists of samples"
+        )
+    sizes = [len(pack) for pack in packs]
+    if not all(sizes):
+        raise Infeasible(f"pack {sizes.index(0)} has 0 samples", "leave empty packs out of the plan")
+    return [sample for pack in packs for sample in pack], sizes
+
+
+def _planned(bounds: PackBounds, labels: Mapping[str, Value]) -> list[int]:
+    """How many samples each pack of the plan holds."""
+    ids = labels.get("sample_id")
+    if not isinstance(ids, Scalars):
+        raise Infeasible(
+            "a plan knows packs by the numbers of their samples, and these samples have none",
+            "wrap the dataset in bw.identified(dataset), or pass packs as a number and the capacity",
+        )
+    sizes: list[int] = np.diff(bounds(ids.tensor.numpy())).tolist()
+    return sizes
 
 
 def _index_fields(fields: Mapping[str, Any], path: tuple[str, ...]) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from ..errors import Infeasible
+from ..errors import Infeasible, whole
 from . import attention, memory
 from .layout import Layout
 from .padding import fill_value
@@ -33,6 +33,7 @@ class PackRules:
     """How samples are laid into packs: see `Collate.packs`."""
 
     capacity: int | None = None
+    packs: int = 1
     align: int = 1
     room: Room = "nothing"
     seams: tuple[str, ...] = ()
@@ -44,8 +45,11 @@ class PackRules:
                 f"room is {self.room!r} and shape is {self.shape!r}",
                 f"pass room from {get_args(Room)} and shape from {get_args(Shape)}",
             )
-        if self.align < 1:
-            raise Infeasible(f"align is {self.align}, the least is 1", "pass align=1 or more")
+        for called in ("packs", "align", "capacity"):
+            if getattr(self, called) is not None:
+                whole(getattr(self, called), called, least=1)
+        if self.packs > 1 and self.capacity is None:
+            raise Infeasible(f"packs={self.packs} are filled up to a capacity, and none is given", "pass capacity=...")
         if self.room != "nothing" and self.capacity is None:
             raise Infeasible(f"room={self.room!r} fills packs up to a capacity, and none is given", "pass capacity=...")
         if self.capacity is not None and self.capacity % self.align:
@@ -57,6 +61,30 @@ class PackRules:
     def fills(self) -> bool:
         """Whether packs hold anything but the samples' own elements."""
         return self.align > 1 or self.room != "nothing"
+
+    def aligned(self, length: int) -> int:
+        """What a sample of this length takes of a pack."""
+        return -(-length // self.align) * self.align
+
+    def cut(self, lengths: Sequence[int]) -> list[int]:
+        """How many of these samples each pack holds, if each takes what fits of the sequence."""
+        if self.capacity is None:
+            return [len(lengths)]
+        sizes = [0]
+        room = self.capacity
+        for length in map(self.aligned, lengths):
+            if length > room and sizes[-1]:
+                sizes.append(0)
+                room = self.capacity
+            sizes[-1] += 1
+            room -= length
+        if len(sizes) > self.packs:
+            raise Infeasible(
+                f"{len(lengths)} samples of {sum(map(self.aligned, lengths))} elements fill {len(sizes)} packs of "
+                f"{self.capacity}, packs is {self.packs}",
+                f"pass packs={len(sizes)} or more, or packs=plan, the one that bw.packed made",
+            )
+        return sizes
 
 
 @dataclass(frozen=True)
@@ -86,7 +114,7 @@ class Plot:
         segment_counts: list[int] = []
         start = 0
         for number, size in enumerate(pack_sizes):
-            own = [-(-length // rules.align) * rules.align for length in lengths[start : start + size]]
+            own = [rules.aligned(length) for length in lengths[start : start + size]]
             start += size
             homes += range(len(segments), len(segments) + size)
             held = sum(own)
@@ -94,7 +122,7 @@ class Plot:
             if left < 0:
                 raise Infeasible(
                     f"pack {number} of {size} samples holds {held} elements, its capacity is {rules.capacity}",
-                    "pass the capacity (and align) that the plan packed for",
+                    "plan for this capacity and for lengths as aligned, or cut samples: bw.ragged(truncate_to=...)",
                 )
             if left and rules.room == "dummy":
                 own.append(left)
