@@ -231,10 +231,10 @@ _PLACE = Opaque([])
 
 
 def _of_any_length(samples: Sequence[Any], frame: Frame) -> str | None:
-    """The words that declare lists whose lengths differ, by what they hold; None where these are no such lists."""
-    if frame.structure.kind is not list or not frame.path:
+    """The words that declare lists or tuples whose lengths differ, by what they hold; None where these are no such lists."""
+    if frame.structure.kind not in (list, tuple) or not frame.path:
         return None
-    item = next(chain.from_iterable(sample for sample in samples if isinstance(sample, list)), 0)
+    item = next(chain.from_iterable(sample for sample in samples if isinstance(sample, (list, tuple))), 0)
     if isinstance(item, (bool, int, float, complex, list)):
         return declaration(frame.path, "bw.ragged()")
     return declaration(frame.path, "bw.media()" if isinstance(item, (Tensor, np.ndarray)) else "bw.opaque()")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections import UserDict, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -27,7 +28,7 @@ class Structure:
         kind: the container's type.
         keys: what finds each part in the container.
         reads: `"item"` where parts are found by `container[key]`, `"attribute"` where by name.
-        template: an empty or shallow copy that new containers of this type start from, where the type asks for one.
+        template: a container of this type without parts, which new ones start from, where the type asks for one.
     """
 
     kind: Any
@@ -58,27 +59,42 @@ class Structure:
         return [getattr(sample, key) for sample in samples]
 
     def build(self, parts: Mapping[str, Any]) -> Any:
-        """A container of this type with these parts."""
-        if issubclass(self.kind, tuple):
-            return self.kind(*parts.values()) if hasattr(self.kind, "_fields") else tuple(parts.values())
+        """A container of this type with these parts.
+
+        Raises:
+            Infeasible: the type's constructor asks for something else than the parts.
+        """
+        if self.kind is dict:
+            return dict(zip(self.keys, parts.values(), strict=True))
+        if issubclass(self.kind, tuple) and not hasattr(self.kind, "_fields"):
+            return tuple(parts.values())
         if issubclass(self.kind, list):
             return list(parts.values())
-        keyed = dict(zip(self.keys, parts.values(), strict=True))
-        if self.kind is dict:
-            return keyed
+        try:
+            return self._built(dict(zip(self.keys, parts.values(), strict=True)))
+        except Exception as error:
+            raise Infeasible(
+                f"a {self.kind.__name__} cannot be made anew of its parts {', '.join(self.names)} "
+                f"({type(error).__name__}: {error})",
+                "let the dataset return a dict of them",
+            ) from error
+
+    def _built(self, keyed: dict[Any, Any]) -> Any:
+        if hasattr(self.kind, "_fields"):
+            return self.kind(*keyed.values())
         if self.reads == "attribute":
             return _record_of(self.kind, keyed)
-        if issubclass(self.kind, MutableMapping):
+        if self.template is not None:
             built = copy.copy(self.template)
             built.update(keyed)
             return built
-        if hasattr(self.kind, "from_dict"):  # a graph of PyTorch Geometric
+        if self._wraps:
             return self.kind.from_dict(keyed)
         return self.kind(keyed)
 
 
 def _record_of(kind: Any, parts: Mapping[str, Any]) -> Any:
-    computed = {part.name for part in dataclasses.fields(kind) if not part.init} if not hasattr(kind, "_fields") else ()
+    computed = {part.name for part in dataclasses.fields(kind) if not part.init}
     record = kind(**{name: value for name, value in parts.items() if name not in computed})
     for name in computed:
         object.__setattr__(record, name, parts[name])  # the record may be frozen
@@ -105,6 +121,28 @@ def _record(kind: type) -> Structure | None:
     return None
 
 
+def _emptied(sample: Mapping[Any, Any]) -> Any:
+    """A container of the sample's type and attributes, without its parts; None where the constructor must make one.
+
+    Nothing is removed from a copy of the sample: copies of containers that keep their parts elsewhere share them with it.
+    """
+    kind, attributes = type(sample), getattr(sample, "__dict__", {})
+    if isinstance(sample, dict):
+        if attributes is sample:  # parts that are attributes too, which only the constructor can set up
+            return None
+        template: Any = kind.__new__(kind)
+        if attributes:
+            vars(template).update(attributes)
+        if isinstance(sample, defaultdict):
+            template.default_factory = sample.default_factory
+        return template
+    if isinstance(sample, UserDict) and attributes.get("data", {}).keys() == sample.keys():
+        template = kind.__new__(kind)
+        vars(template).update(attributes, data={})
+        return template
+    return None
+
+
 def structure_of(sample: Any) -> Structure | None:
     """How to take `sample` apart, or None where it is no container."""
     kind: type = type(sample)
@@ -116,10 +154,9 @@ def structure_of(sample: Any) -> Structure | None:
     if isinstance(sample, (tuple, list)):
         return _numbered(kind, len(sample))
     if isinstance(sample, Mapping):
-        if not isinstance(sample, MutableMapping):
+        template = _emptied(sample)
+        if template is None:
             return _structure(kind, tuple(sample))
-        template = copy.copy(sample)
-        template.clear()
         return Structure(kind, tuple(sample), template=template)
     if callable(getattr(sample, "keys", None)) and hasattr(sample, "__getitem__"):
         return _structure(kind, tuple(sample.keys()))
