@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchdata.stateful_dataloader import StatefulDataLoader
 
-from batchwright import Infeasible, online
+from batchwright import Infeasible, online, targets
 
 from .adversaries import ADVERSARIES, shuffled
 
@@ -118,6 +118,32 @@ def test_a_state_of_another_stream_or_another_reader_is_refused():
     other.load_state_dict(state)
     with pytest.raises(Infeasible, match="the state is of reader 0 of 1 and this is reader 0 of 2"):
         iter(other)
+
+
+def square_roots(counts):
+    return counts**0.5 / (counts**0.5).sum()
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        lambda: square_roots,
+        lambda: lambda counts: square_roots(counts),
+        lambda: targets.schedule("natural", square_roots, epochs=3),
+    ],
+)
+def test_a_function_as_target_is_the_same_in_another_process(target):
+    """There it has another address, and here every call makes another function."""
+
+    def stream():
+        return online.balanced(shuffled(500, 3, 0), key=1, batch_size=4, buffer=100, target=target())
+
+    first = stream()
+    iterator = iter(first)
+    next(iterator)
+    second = stream()
+    second.load_state_dict(first.state_dict())
+    assert list(second) == list(iterator)
 
 
 def test_epochs_advance_by_themselves_and_obey_set_epoch():

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import Infeasible
+from ..targets import resolve
 from .adopt import as_source
 from .bytes import Weigher
 from .chance import root
@@ -146,4 +147,4 @@ class _Recipe:
         rules = self.rules
         bytes_limit = None if rules.weigher is None else rules.weigher.limit
         numbers = (rules.batch_size, rules.buffer, rules.when_short, rules.patience, rules.max_debt, bytes_limit)
-        return f"balanced {numbers} {self.target!r} {self.natural} seed={self.seed}"
+        return f"balanced {numbers} {resolve(self.target)} {self.natural} seed={self.seed}"
