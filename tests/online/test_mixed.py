@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright import Infeasible, online
+from batchwright import Infeasible, online, targets
 
 weights = st.lists(st.integers(1, 40), min_size=1, max_size=12)
 
@@ -67,6 +67,21 @@ def test_what_happens_at_the_end_of_one():
     seen = Counter(sample for batch in again for sample in batch)
     assert {seen["short", n] for n in range(6)} <= {16, 17}
     assert {seen["long", n] for n in range(30)} <= {3, 4}
+
+
+@pytest.mark.parametrize("unit", [None, abs])
+@pytest.mark.parametrize("at_end", ["stop", "continue"])
+def test_a_source_without_a_share_is_not_read(unit, at_end):
+    """Not before a schedule gives it one, either."""
+    sources = {"a": range(1, 7), "b": range(100, 106)}
+    only = online.mixed(sources, target={"a": 1, "b": 0}, batch_size=4, unit=unit, at_end=at_end)
+    assert list(only) == [[1, 2, 3, 4], [5, 6]]
+    later = targets.schedule({"a": 1, "b": 0}, {"a": 0, "b": 1}, epochs=2)
+    stream = online.mixed(sources, target=later, batch_size=4, unit=unit, at_end=at_end)
+    first, second, third = list(stream), list(stream), list(stream)
+    assert first == [[1, 2, 3, 4], [5, 6]]
+    assert {name for batch in second for name in batch.groups} == {"a", "b"}
+    assert third == [[100, 101, 102, 103], [104, 105]]
 
 
 def test_a_source_that_has_nothing_to_restart_is_refused():

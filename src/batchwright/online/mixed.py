@@ -122,21 +122,26 @@ class _Recipe:
             )
             for name, source in self.sources.items()
         }
-        turns = (ByUnit if self.unit else ByCount)(self.weights(epoch))
-        return _Mixed(feeds, turns, batch_size=self.batch_size, at_end=self.at_end)
+        weights = self.weights(epoch)
+        turns = (ByUnit if self.unit else ByCount)(weights)
+        live = sum(weight > 0 for weight in weights)
+        return _Mixed(feeds, turns, live=live, batch_size=self.batch_size, at_end=self.at_end)
 
     def describe(self) -> str:
-        return f"mixed {list(self.sources)} {self.target!r} {self.batch_size} {self.at_end} {self.unit is not None}"
+        target = resolve(self.target)
+        return f"mixed {list(self.sources)} {target} {self.batch_size} {self.at_end} {self.unit is not None}"
 
 
 class _Mixed:
-    def __init__(self, feeds: Mapping[Hashable, Feed], turns: Turns, *, batch_size: int, at_end: AtEnd) -> None:
+    def __init__(
+        self, feeds: Mapping[Hashable, Feed], turns: Turns, *, live: int, batch_size: int, at_end: AtEnd
+    ) -> None:
         self.feeds = list(feeds.values())
         self._names = list(feeds)
         self._turns = turns
         self._batch_size = batch_size
         self._at_end = at_end
-        self._live = len(feeds)
+        self._live = live  # sources that have a share and have not ended
         self._delivered = 0
 
     def start(self) -> None:
