@@ -70,7 +70,8 @@ def test_a_batch_holds_floor_or_ceil_of_its_quotas_while_the_buffer_allows(case,
     samples, arguments = case
     total = sum(weights)
     shares = {group: weight / total for group, weight in enumerate(weights)}
-    samples = [(number, group % len(weights)) for number, group in samples]
+    labels = [*shares, *(group % len(weights) for _, group in samples)]  # a group that never came would be refused
+    samples = list(enumerate(labels))
     arguments |= {"target": shares, "buffer": arguments["buffer"] + 60}
     stream = online.balanced(samples, key=1, **arguments)
     quota = {group: arguments["batch_size"] * share for group, share in shares.items()}
@@ -124,6 +125,36 @@ def test_waiting_that_costs_most_of_the_stream_says_what_it_costs():
         delivered = sum(map(len, stream))
     assert len(caught) == 1
     assert 0.9 * rarest * 50 < delivered < len(samples) / 10
+
+
+@pytest.mark.parametrize(
+    ("samples", "arguments", "said"),
+    [
+        ([0, 1] + [0] * 9000, {}, r"waiting gave 0 of the 9,002 .* group 1 fills 50.00% of every batch and was 1 of these"),
+        ([0, 1] * 100, {"rank": 0, "world_size": 2, "target": {0: 0.5, 1: 0.5}},
+         r"waiting gave 0 of the 100 samples read from source 'source' for reader 0 of 2: group 1 .* was 0 of these"),
+        ([0, 1, 0], {}, "source 'source' ended after 3 samples and gave no batch of 8; pass a smaller batch_size"),
+        ([0, 1, 0], {"when_short": "redistribute"}, "ended after 3 samples and gave no batch of 8"),
+        ([0] * 100, {"when_short": "redistribute", "target": {0: 0, 1: 1}}, "ended after 100 samples and gave no batch"),
+    ],
+)  # fmt: skip
+def test_a_pass_that_gives_nothing_says_why(samples, arguments, said):
+    stream = online.balanced(samples, key=int, batch_size=8, **arguments)
+    with pytest.warns(PoorWarning, match=said) as caught:
+        assert list(stream) == []
+    assert len(caught) == 1
+
+
+def test_a_group_that_has_a_share_and_never_comes_is_refused_if_nothing_was_given():
+    target = {"cat": 0.4, "dog": 0.4, "Bird": 0.2}
+    stream = online.balanced(["cat", "dog"] * 2000, key=str, batch_size=8, target=target)
+    with pytest.raises(
+        Infeasible, match=r"group 'Bird' was given 20.00% .* after 4,000 samples .* came are \['cat', 'dog'\]"
+    ):
+        list(stream)
+    way_out = online.balanced(["cat", "dog"] * 2000, key=str, batch_size=8, target=target, when_short="redistribute")
+    assert len(list(way_out)) == 500
+    assert list(online.balanced([], key=str, batch_size=8, target=target)) == []
 
 
 def test_repeats_are_uniform_over_what_was_seen():

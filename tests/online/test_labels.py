@@ -23,7 +23,7 @@ MAKERS = {
 
 @given(
     st.sampled_from(sorted(MAKERS)),
-    st.lists(st.integers(0, 4), min_size=1, max_size=300),
+    st.lists(st.integers(0, 4), min_size=9, max_size=300),
     st.booleans(),
     st.integers(1, 9),
 )

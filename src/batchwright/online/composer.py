@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import sys
 import warnings
 from collections.abc import Callable, Hashable
@@ -12,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import PoorWarning
+from ..errors import Infeasible, PoorWarning
 from ..kernels import supply
 from .buffer import Buffer
 from .bytes import Weigher
@@ -94,7 +95,20 @@ class BalancedComposer:
         self._read(self._buffer.for_queues // 2)
 
     def compose(self) -> Batch | None:
-        """The next batch."""
+        """The next batch.
+
+        Raises:
+            Infeasible: the source has ended without a batch, for want of a group that shares were given to.
+        """
+        batch = self._composed()
+        if batch is None:
+            self._judge_the_end()
+        elif self._feed.taken >= self._judge_from:
+            self._judge_from = 2 * self._feed.taken
+            self._judge_waiting()
+        return batch
+
+    def _composed(self) -> Batch | None:
         news = len(self._buffer.labels) != len(self._shares) and self._feed.taken >= self._news_from
         if news or self._dealt == len(self._hands):
             if not self._buffer.labels:
@@ -123,8 +137,6 @@ class BalancedComposer:
             batch.given_away = self._buffer.given_away()
             self._given += int(counters[supply.AWAY])
         self._delivered += len(items)
-        if self._feed.taken >= self._judge_from:
-            self._judge_waiting()
         return batch
 
     def _serve(self, hand: NDArray[np.int64], items: list[Any]) -> bool:
@@ -193,21 +205,51 @@ class BalancedComposer:
         self._buffer.weigh(number, size)
         return number
 
+    def _judge_the_end(self) -> None:
+        """Say so if the pass gave nothing, or next to nothing, for what it read."""
+        feed, buffer = self._feed, self._buffer
+        sound = feed.taken - feed.skipped
+        if sound == 0:
+            return
+        if self._delivered == 0 and (sound < self._rules.batch_size or not self._waits):
+            warnings.warn(
+                f"source {feed.name!r} ended after {sound:,} samples{feed.part} and gave no batch of "
+                f"{self._rules.batch_size:,}; pass a smaller batch_size, shares for the groups that come, or more "
+                "samples for each worker and rank",
+                PoorWarning,
+                stacklevel=2,
+            )
+            return
+        if not self._waits:
+            return
+        missing = [label for label in self._targets.labels if self._never_came(buffer.numbers[label])]
+        if self._delivered == 0 and missing and not feed.part:
+            came = [label for label in buffer.labels if label not in missing]
+            raise Infeasible(
+                f"group {missing[0]!r} was given {self._shares[buffer.numbers[missing[0]]]:.2%} of every batch, source "
+                f"{feed.name!r} ended after {sound:,} samples without one of it, and no batch was given; the groups that "
+                f"came are {reprlib.repr(came)}",
+                "give shares to the labels of the data, or pass when_short='redistribute'",
+            )
+        self._judge_waiting()
+
+    def _never_came(self, number: int) -> bool:
+        return bool(self._shares[number] > 0 and self._buffer.column(supply.SEEN)[number] == 0)
+
     def _judge_waiting(self) -> None:
-        """Warn once if most of what is read is read for the sake of a rare group, and falls out of the buffer."""
+        """Warn once if most of what is read is read for the sake of a rare group."""
         taken = self._feed.taken
-        self._judge_from = 2 * taken
-        if self._rules.when_short != "wait" or self._delivered * _POOR > taken:
+        if not self._waits or self._delivered * _POOR > taken or self._judge_from == sys.maxsize:
             return
         seen = self._buffer.column(supply.SEEN)[: len(self._shares)]
         pace = seen / np.maximum(self._shares, 1e-300)
         number = int(np.argmin(np.where(self._shares > 0, pace, np.inf)))
         label = self._buffer.labels[number]
         warnings.warn(
-            f"waiting gave {self._delivered:,} of the {taken:,} samples read from source {self._feed.name!r}: group "
-            f"{label!r} fills {self._shares[number]:.2%} of every batch and was {seen[number]:,} of these samples, so "
-            f"that exact shares without repeats allow for {int(pace[number]):,}; pass when_short='repeat' or "
-            "'redistribute', a smaller patience, or a target nearer to the natural shares",
+            f"waiting gave {self._delivered:,} of the {taken:,} samples read from source {self._feed.name!r}"
+            f"{self._feed.part}: group {label!r} fills {self._shares[number]:.2%} of every batch and was "
+            f"{seen[number]:,} of these samples, so that exact shares without repeats allow for {int(pace[number]):,}; "
+            "pass when_short='repeat' or 'redistribute', a smaller patience, or a target nearer to the natural shares",
             PoorWarning,
             stacklevel=2,
         )

@@ -67,7 +67,7 @@ class Feed:
         self._argument = argument
         self._skips = on_error == "skip"
         self._holds = holds
-        self._part = "" if replica.count == 1 else f" for reader {replica.index} of {replica.count}"
+        self.part = "" if replica.count == 1 else f" for reader {replica.index} of {replica.count}"
         self._turn_to(0)
 
     def _turn_to(self, turn: int) -> None:
@@ -184,7 +184,7 @@ class Feed:
     def _fail(self, error: Exception) -> None:
         """The source raised: try once more if broken samples are to be skipped."""
         if error is not self._failure:
-            error.add_note(f"while reading sample {self.taken:,} of source {self.name!r}{self._part}")
+            error.add_note(f"while reading sample {self.taken:,} of source {self.name!r}{self.part}")
         if not self._skips or self._failure is not None:
             raise error
         self._failure = error
@@ -204,7 +204,7 @@ class Feed:
         """
         if not self._skips:
             raise Infeasible(
-                f"sample {self.taken - 1 if ordinal is None else ordinal:,} of source {self.name!r}{self._part}: {why}",
+                f"sample {self.taken - 1 if ordinal is None else ordinal:,} of source {self.name!r}{self.part}: {why}",
                 'mend the sample, or pass on_error="skip" to leave such samples out and count them',
             ) from error
         self.skipped += 1
