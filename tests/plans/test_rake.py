@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 import torch
 from hypothesis import given, settings
@@ -148,7 +150,8 @@ def test_labels_come_at_their_rates_and_samples_in_turn():
 
 
 def test_rates_that_cannot_be_reached_are_approached_and_told():
-    rates = bw.multilabel_weights([["a"], ["b"], ["a", "b"], []], target={"a": 0.9, "b": 0.9}, max_repeats=1.5)
+    with pytest.warns(bw.PoorWarning, match="2 of 2 labels miss their rate"):
+        rates = bw.multilabel_weights([["a"], ["b"], ["a", "b"], []], target={"a": 0.9, "b": 0.9}, max_repeats=1.5)
     assert rates.weights.max() <= 1.5 + 1e-6
     assert rates.reached[0] == pytest.approx(rates.reached[1])
     assert 0.5 < rates.reached[0] < 0.8
@@ -168,6 +171,15 @@ def test_a_rate_of_zero_leaves_the_label_out():
         ([["a"]], {"target": {"a": 0.5, "c": 0.1}}, "'c' has a rate but no sample"),
         ([["a"]], {"target": {"a": 1.5}}, "1.5"),
         (["a", "b"], {}, "'a'"),
+        (7, {}, "the labels are of type int"),
+        ([[{}], [1]], {}, "unhashable type: 'dict'"),
+        ([[1, 0], [1, 1], [0, 0]], {}, r"each of them 0 or 1: these are no names, .*; pass np.array\(labels\)"),
+        ([[True, False], [False, True]], {}, "these are no names"),
+        (torch.zeros(4, 2, device="meta"), {}, "labels is a tensor on the meta device"),
+        (np.array([["a", "b"]]), {}, "labels holds values of type"),
+        ([["a"]], {"target": {"a": "x"}}, "the rate of label 'a' is 'x', not a finite number"),
+        ([["a"]], {"max_repeats": "a"}, "max_repeats is 'a'"),
+        ([["a"]], {"target": bw.targets.moving("uniform")}, "moves"),
         ([], {}, "0 samples"),
         ([["a"]], {"max_repeats": 0.5}, "max_repeats is 0.5"),
         ([["a"]], {"target": bw.targets.schedule("natural", "uniform", epochs=2)}, "moves"),
@@ -178,6 +190,27 @@ def test_a_rate_of_zero_leaves_the_label_out():
 def test_labels_and_rates_that_make_no_sense_are_refused(labels, options, fact):
     with pytest.raises(bw.Infeasible, match=fact):
         bw.multilabel_weights(labels, **options)
+
+
+def test_indicators_are_read_alike_from_whatever_holds_them():
+    rows = [[1, 0], [1, 1], [1, 0], [0, 0]] * 50
+    names = [[name for name, holds in zip(["sky", "sea"], row, strict=True) if holds] for row in rows]
+    wanted = bw.multilabel_weights(names, target={"sky": 0.75, "sea": 0.5})
+    frames = [pd.DataFrame(rows, columns=["sky", "sea"]), pl.DataFrame(rows, schema=["sky", "sea"], orient="row")]
+    for frame in frames:
+        found = bw.multilabel_weights(frame, target={"sky": 0.75, "sea": 0.5})
+        assert found.names == ["sky", "sea"]
+        assert found.weights == pytest.approx(wanted.weights)
+    matrices = [np.array(rows), torch.tensor(rows).bfloat16(), torch.tensor(rows).bfloat16().to_sparse()]
+    numbers = [torch.tensor([number for number, holds in enumerate(row) if holds]) for row in rows]
+    for matrix in [*matrices, numbers]:
+        found = bw.multilabel_weights(matrix, target={0: 0.75, 1: 0.5})
+        assert found.weights == pytest.approx(wanted.weights)
+
+
+def test_a_rate_that_cannot_be_reached_is_told():
+    with pytest.warns(bw.PoorWarning, match=r"2 of 2 labels miss their rate, label 'b' the most: it reaches 1 of 0\.1"):
+        bw.multilabel([["a", "b"]] * 2, 1, target={"a": 0.9, "b": 0.1})
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+import warnings
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import Infeasible
+from ..columns import as_numbers
+from ..errors import Infeasible, PoorWarning, real
 from ..kernels.hashing import child_key
 from ..targets import resolve
-from ..targets.tilting import tilted
+from ..targets.tilting import REACHED, tilted
 from .build import by_weight, checked
 from .fixed import FixedPlan
 
@@ -52,13 +54,16 @@ def multilabel_weights(labels: Any, *, target: Any = "uniform", max_repeats: flo
 
     Args:
         labels: the labels of every sample: a sparse matrix of scipy or torch, a two-dimensional array (samples x labels,
-            not 0 where the label holds), or a list of lists of labels.
+            not 0 where the label holds), a data frame of such columns, named by label, or a list of lists of labels.
         target: the wanted rate of every label, as a mapping from label (column number for matrices) to the share of
             samples that carry it; or any other target, whose shares are taken of as many labels a sample as there are now.
         max_repeats: how often a sample may be drawn, on average, while as many samples are drawn as there are.
 
     Raises:
         Infeasible: no labels at all, a rate outside 0 to 1, or a label that no sample carries.
+
+    Warns:
+        PoorWarning: a label's rate cannot be reached.
 
     Example:
         >>> rates = multilabel_weights([["cat"], ["cat", "dog"], ["cat"], []], target={"cat": 0.75, "dog": 0.5})
@@ -70,7 +75,7 @@ def multilabel_weights(labels: Any, *, target: Any = "uniform", max_repeats: flo
     counts = np.bincount(attributes, minlength=len(names))
     if not samples or not len(names):
         raise Infeasible(f"there are {samples} samples with {len(names)} labels", "pass one of each at least")
-    if not max_repeats >= 1:
+    if not real(max_repeats, "max_repeats") >= 1:
         raise Infeasible(f"max_repeats is {max_repeats}", "pass 1 or more")
     wanted = _wanted(names, counts, samples, target)
     cell, first, sizes = _cells(starts, attributes)
@@ -82,6 +87,7 @@ def multilabel_weights(labels: Any, *, target: Any = "uniform", max_repeats: flo
         natural, natural * max_repeats, cell_starts, attributes[np.repeat(starts[first], spans) + within], wanted
     )
     weights = np.array([float(f"{weight:.12g}") for weight in (found.shares / natural).tolist()])[cell]
+    _warn_of_gaps(names, wanted, found.reached)
     return Rates(weights, names, counts / samples, wanted, found.reached)
 
 
@@ -124,11 +130,24 @@ def multilabel(
     return by_weight(rates.weights, batch_size, draw="exact", epoch=epoch, seed=seed, notes=notes)
 
 
+def _warn_of_gaps(names: list[Hashable], wanted: np.ndarray, reached: np.ndarray) -> None:
+    gaps = np.abs(reached - wanted)
+    worst = int(gaps.argmax())
+    if gaps[worst] > REACHED:
+        warnings.warn(
+            f"{np.count_nonzero(gaps > REACHED)} of {len(names)} labels miss their rate, label {names[worst]!r} the most: "
+            f"it reaches {reached[worst]:.4g} of {wanted[worst]:.4g}; print(multilabel_weights(...)) shows all, other rates or "
+            "more max_repeats may be reached",
+            PoorWarning,
+            stacklevel=3,
+        )
+
+
 def _incidence(labels: Any) -> tuple[list[Hashable], np.ndarray, np.ndarray]:
     """Names, and sample by sample the numbers of its labels, ascending."""
     if hasattr(labels, "to_sparse_coo") and str(labels.layout) != "torch.strided":
         entries = labels.to_sparse_coo().coalesce().cpu()  # by row, then by column
-        holds = entries.values().numpy()
+        holds = as_numbers(entries.values(), called="labels")
         _check_numbers(holds)
         rows, columns = entries.indices().numpy()[:, holds != 0]
         return list(range(labels.shape[1])), _starts(rows, labels.shape[0]), columns.astype(np.int64)
@@ -138,15 +157,16 @@ def _incidence(labels: Any) -> tuple[list[Hashable], np.ndarray, np.ndarray]:
         _check_numbers(matrix.data)
         matrix.eliminate_zeros()
         return list(range(matrix.shape[1])), matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64)
-    if getattr(labels, "ndim", 0) == 2:
-        dense = np.asarray(labels)
+    if len(getattr(labels, "shape", ())) == 2:
+        dense = as_numbers(labels, called="labels")
         _check_numbers(dense)
         rows, columns = np.nonzero(dense)
-        return list(range(labels.shape[1])), _starts(rows, len(labels)), columns.astype(np.int64)
-    lists = [_set(row) for row in labels]
+        names = list(getattr(labels, "columns", range(dense.shape[1])))
+        return names, _starts(rows, len(dense)), columns.astype(np.int64)
+    lists = _sets(labels)
     known = {name for row in lists for name in row}
     try:
-        names = sorted(known)  # type: ignore[type-var]  # those that do not compare raise
+        names = sorted(known)
     except TypeError:
         names = list(dict.fromkeys(name for row in lists for name in row))
     number = {name: place for place, name in enumerate(names)}
@@ -164,10 +184,32 @@ def _check_numbers(values: np.ndarray) -> None:
         raise Infeasible(f"{int(np.isnan(values).sum())} entries of the labels are nan", "say 0 or 1 there")
 
 
-def _set(row: Any) -> set[Hashable]:
-    if isinstance(row, (str, bytes)) or not isinstance(row, Iterable):
-        raise Infeasible(f"a sample's labels are {row!r}", "pass a list of labels for each sample")
-    return set(row)
+def _sets(labels: Any) -> list[set[Hashable]]:
+    """The names of every sample's labels, each once."""
+    if isinstance(labels, (str, bytes)) or not isinstance(labels, Iterable):
+        raise Infeasible(f"the labels are of type {type(labels).__name__}", "pass a list of labels for each sample")
+    rows = [row.tolist() if hasattr(row, "tolist") else row for row in labels]
+    for row in rows:
+        if isinstance(row, (str, bytes)) or not isinstance(row, Iterable):
+            raise Infeasible(f"a sample's labels are {row!r}", "pass a list of labels for each sample")
+    try:
+        found = [set(row) for row in rows]
+    except TypeError as unhashable:
+        raise Infeasible(
+            f"a sample's labels are no names: {unhashable}", "pass numbers, strings or tuples, a list for each sample"
+        ) from None
+    ordered = [row for row in rows if isinstance(row, Sequence)]
+    if (
+        len({len(row) for row in ordered}) == 1
+        and set().union(*found) <= {0, 1}
+        and any(list(row) != sorted(names) for row, names in zip(rows, found, strict=True))
+    ):
+        raise Infeasible(
+            f"all {len(rows)} samples have {len(ordered[0])} labels, each of them 0 or 1: these are no names, they tell "
+            "which labels hold",
+            "pass np.array(labels)",
+        )
+    return found
 
 
 def _wanted(names: list[Hashable], counts: np.ndarray, samples: int, target: Any) -> np.ndarray:
@@ -180,10 +222,10 @@ def _wanted(names: list[Hashable], counts: np.ndarray, samples: int, target: Any
                 f"label {name!r} has {'a rate but no sample' if unknown else 'no wanted rate'}",
                 "give every label of the data a rate",
             )
-        wanted = np.array([float(target[name]) for name in names])
+        wanted = np.array([float(real(target[name], f"the rate of label {name!r}")) for name in names])
     else:
         chosen = resolve(target)
-        if chosen.settles_at != 0:
+        if not chosen.stays:
             raise Infeasible(f"the target {chosen} moves", "pass one that stays; weights are found once")
         wanted = chosen.shares(counts, names=names) * counts.sum() / samples
     for name, rate, count in zip(names, wanted.tolist(), counts.tolist(), strict=True):

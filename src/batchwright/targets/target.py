@@ -98,6 +98,11 @@ class Target:
         )
         return replace(self, arguments=bound)
 
+    @property
+    def stays(self) -> bool:
+        """Whether its shares are the same in every epoch and nobody can set them."""
+        return self.settles_at == 0 and self.limits is None
+
     def __repr__(self) -> str:
         return self.shown
 
