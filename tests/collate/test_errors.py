@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
+from collections import Counter, defaultdict, namedtuple
 
 import numpy as np
 import pytest
 import torch
 
 import batchwright as bw
+
+Two, Three = namedtuple("Two", "x y"), namedtuple("Three", "x y z")
 
 
 def refused(collate: bw.Collate, *samples: object) -> str:
@@ -187,6 +191,49 @@ def test_missing_and_extra_fields_are_refused():
     assert "sample 1 of the batch" in refused(bw.Collate(), {"x": x}, 3)
 
 
+@dataclasses.dataclass
+class Longer(Text):
+    more: int = 0
+
+
+@pytest.mark.parametrize("nest", [lambda inner: inner, lambda inner: {"inner": inner}])
+@pytest.mark.parametrize(
+    ("first", "other", "said"),
+    [
+        (Text(1), Longer(2), "is a Longer with the fields ids, more"),
+        (Longer(2), Text(1), "is a Text with the fields ids"),
+        (Text(1), {"ids": 1}, "is a dict with the fields ids"),
+        (Two(1, 2), Three(1, 2, 3), "is a Three with the fields x, y, z"),
+        (Two(1, 2), (1, 2), "is a tuple with the fields 0, 1"),
+        (Two(1, 2), None, "is a NoneType"),
+    ],
+)
+def test_records_of_another_type_are_refused_and_no_field_is_dropped(first, other, said, nest):
+    message = refused(bw.Collate(), nest(first), nest(first), nest(other))
+    assert f"sample 2 of the batch {said}" in message
+    assert f"sample 0 of the batch is a {type(first).__name__} with the fields" in message
+
+
+@pytest.mark.parametrize("kind", [lambda **parts: defaultdict(int, parts), Counter])
+def test_parts_that_a_mapping_would_make_up_are_missing(kind):
+    samples = [kind(x=1, y=2), kind(x=1, z=2)]
+    assert "field 'y' is missing in sample 1" in refused(bw.Collate(), *samples)
+    assert [dict(sample) for sample in samples] == [{"x": 1, "y": 2}, {"x": 1, "z": 2}]
+
+
+def test_keys_of_one_name_are_refused():
+    assert "keys 1 and '1' of the samples have one name, '1'" in refused(bw.Collate(), {1: 1.0, "1": 2.0})
+    assert "of the samples in 'a' have" in refused(bw.Collate(), {"a": {1: 1.0, "1": 2.0}})
+
+
+def test_a_field_of_the_samples_is_not_hidden_by_a_further_key_of_another_field():
+    collate = bw.Collate(tokens=bw.ragged(pad=0, also={"label": "lengths"}))
+    for each in (collate, pickle.loads(pickle.dumps(collate))):
+        message = refused(each, {"tokens": [1, 2], "label": 7})
+        assert "two keys 'label', a field of the samples and 'lengths' of field 'tokens'" in message
+        assert each([{"tokens": [1, 2], "inner": {"label": 7}}])["label"].tolist() == [2]
+
+
 def test_empty_batches_and_samples_are_refused():
     assert "0 samples" in refused(bw.Collate())
     assert "sample 0 of the batch has no fields" in refused(bw.Collate(), {})
@@ -295,6 +342,7 @@ def test_declarations_validate_themselves():
         lambda: bw.resized((0, 4)),
         lambda: bw.resized(multiple=0),
         lambda: bw.media(bw.ragged(shift_by="x")),
+        lambda: bw.media(bw.ragged(also={"m": "lengths"})),
         lambda: bw.Collate(x=3),
         lambda: bw.Collate(bw.stack()),
         lambda: bw.Collate(bw.stack),

@@ -76,7 +76,7 @@ class Collate:
                 self.also[key] = (name, what)
         self.asides = frozenset(name for name, field in self._leaves.items() if isinstance(field, Aside))
         self.known: dict[str, Known] = {}
-        self._frames = Frames()
+        self._frames = Frames(self.also)
 
     def _check(self, name: str, field: Field) -> None:
         parent = name.rpartition(".")[0]

@@ -132,4 +132,9 @@ def media(item: Field | None = None, *, also: dict[str, str] | None = None) -> M
         raise Infeasible(
             f"items of a media field are declared as {item!r}", "declare items as bw.stack() or bw.resized(...)"
         )
+    if item.also:
+        raise Infeasible(
+            f"the items of a media field have also={dict(item.also)} of their own",
+            f"ask the media field for it: bw.media(..., also={dict(item.also)})",
+        )
     return MediaField(item, tuple((also or {}).items()))

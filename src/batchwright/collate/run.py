@@ -83,13 +83,14 @@ class Frame:
     @property
     def place(self) -> str:
         """Where in a sample these containers stand, for a message about one."""
-        return f" in {'.'.join(self.path)!r}" if self.path else ""
+        return _place(self.path)
 
 
 class Frames:
     """The frames of the containers that one collate function has met: most batches are made as the one before was."""
 
-    def __init__(self) -> None:
+    def __init__(self, also: Mapping[str, tuple[str, str]]) -> None:
+        self._also = also
         self._made: dict[tuple[Structure, tuple[str, ...]], Frame] = {}
 
     def of(self, structure: Structure, spec: Mapping[str, Any], path: tuple[str, ...]) -> Frame:
@@ -97,6 +98,7 @@ class Frames:
         frame = self._made.get((structure, path))
         if frame is None:
             names = structure.names
+            self._refuse_two_of_one_name(structure, path)
             parts = (Part.of(key, name, path, spec.get(name)) for key, name in zip(structure.keys, names, strict=True))
             frame = Frame(structure, path, tuple(parts), tuple(name for name in spec if name not in names))
             if len(self._made) >= _MOST_FRAMES:
@@ -104,8 +106,24 @@ class Frames:
             self._made[structure, path] = frame
         return frame
 
+    def _refuse_two_of_one_name(self, structure: Structure, path: tuple[str, ...]) -> None:
+        names = structure.names
+        if len(set(names)) < len(names):
+            twice = max(names, key=names.count)
+            keys = [repr(key) for key, name in zip(structure.keys, names, strict=True) if name == twice]
+            raise Infeasible(
+                f"the keys {' and '.join(keys)} of the samples{_place(path)} have one name, {twice!r}", "rename one"
+            )
+        for name in () if path else names:
+            if name in self._also:
+                field, what = self._also[name]
+                raise Infeasible(
+                    f"the batch would have two keys {name!r}, a field of the samples and {what!r} of field {field!r}",
+                    f"rename it in `also` of {field!r}",
+                )
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return Frames, ()
+        return Frames, (self._also,)
 
 
 class Run(Context):
@@ -201,11 +219,27 @@ class Run(Context):
                 "give every sample the declared fields, or do not declare it",
             )
         if structure.reads == "attribute":
+            for number, sample in enumerate(samples):
+                if type(sample) is not structure.kind:  # what it holds beyond the first's fields would be lost
+                    raise self._of_another_type(number, sample, frame)
             return
+        if structure.fills:
+            for part in frame.parts:
+                if not all(part.key in sample for sample in samples):
+                    raise self._missing(samples, structure, part)
         with suppress(TypeError):  # of a sample that has no length
             if sum(map(len, samples)) == len(samples) * len(structure.keys):  # that none lacks a part, is found later
                 return
         raise self._unlike(samples, frame)
+
+    def _of_another_type(self, number: int, sample: Any, frame: Frame) -> Infeasible:
+        other = structure_of(sample)
+        fields = f" with the fields {', '.join(other.names)}" if other else ""
+        return Infeasible(
+            f"{self.called(number)} is a {type(sample).__name__}{fields}{frame.place}, {self.called(0)} is a "
+            f"{frame.structure.kind.__name__} with the fields {', '.join(frame.structure.names)}",
+            "give every sample the same type",
+        )
 
     def _unlike(self, samples: Sequence[Any], frame: Frame) -> Infeasible:
         structure = frame.structure
@@ -240,12 +274,18 @@ def _of_any_length(samples: Sequence[Any], frame: Frame) -> str | None:
     return declaration(frame.path, "bw.media()" if isinstance(item, (Tensor, np.ndarray)) else "bw.opaque()")
 
 
+def _place(path: tuple[str, ...]) -> str:
+    return f" in {'.'.join(path)!r}" if path else ""
+
+
 def _counts(sample: Any, count: int) -> bool:
     """Whether the sample has so many parts."""
     return hasattr(sample, "__len__") and len(sample) == count
 
 
 def _has(structure: Structure, sample: Any, key: Any) -> bool:
+    if structure.fills:
+        return key in sample
     try:
         structure.column([sample], key)
     except _MISSING:

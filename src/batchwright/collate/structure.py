@@ -52,6 +52,11 @@ class Structure:
         """Whether containers of this type wrap a dict that they can hand out."""
         return hasattr(self.kind, "to_dict") and hasattr(self.kind, "from_dict") and not issubclass(self.kind, Mapping)
 
+    @cached_property
+    def fills(self) -> bool:
+        """Whether containers of this type make up a part that they lack, as a `defaultdict` does."""
+        return hasattr(self.kind, "__missing__")
+
     def column(self, samples: Sequence[Any], key: Any) -> list[Any]:
         """Part `key` of every sample; KeyError, IndexError or AttributeError where a sample has none."""
         if self.reads == "item":
