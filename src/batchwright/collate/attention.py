@@ -5,7 +5,8 @@ Sets of keywords, to be passed as `also=` or made of a `Layout` by `keywords`:
 - `FLASH_ATTENTION`: flash-attention's `flash_attn_varlen_func` and `flash_attn_varlen_kvpacked_func`;
 - `FLASH_ATTENTION_QKV`: its `flash_attn_varlen_qkvpacked_func`;
 - `TORCH_VARLEN`: `torch.nn.attention.varlen.varlen_attn`;
-- `HUGGING_FACE`: the padding-free inputs of Hugging Face models.
+- `HUGGING_FACE`: the padding-free inputs of Hugging Face models. With the attention implementations "sdpa" and "eager" these
+  keep samples apart only where the model is called with `use_cache=False`; in its default samples see each other.
 
 Functions of a `Layout` or of segment numbers for the rest: jagged tensors, flex attention, dense masks.
 """
@@ -19,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..errors import Infeasible
 from .layout import Layout
 
 __all__ = ["FLASH_ATTENTION", "FLASH_ATTENTION_QKV", "HUGGING_FACE", "TORCH_VARLEN"]
@@ -109,6 +111,8 @@ def block_mask(segments: Tensor, *, causal: bool = True) -> Any:
     from torch.nn.attention.flex_attention import create_block_mask
 
     rows = segments if segments.ndim == 2 else segments[None]
+    if not rows.numel():
+        raise Infeasible("a block mask is asked for of 0 elements", "leave batches out that hold empty samples alone")
 
     def together(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         same = rows[batch, query] == rows[batch, key]

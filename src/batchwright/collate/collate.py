@@ -213,7 +213,8 @@ class Collate:
             along: the fields that are packed; by default every one declared `bw.ragged()` along dim 0.
             also: further keys of the batch: `"positions"`, `"segments"`, `"cu_seqlens"`, `"offsets"`, `"lengths"`,
                 `"max_length"`, `"mask"` (True at real elements), `"causal_mask"`, `"full_mask"` (dense, of attention),
-                `"causal_blocks"`, `"full_blocks"` (flex attention's). `bw.attention` has sets ready for use.
+                `"causal_blocks"`, `"full_blocks"` (flex attention's). `bw.attention` has sets ready for use; with that for
+                Hugging Face, models need `use_cache=False`.
 
         Example:
             >>> import torch, batchwright as bw
@@ -235,7 +236,7 @@ class Collate:
             seams=tuple(seams),
             shape=shape,
         )
-        return PackCollate(self, rules, bounds=bounds, along=along, also=also or {})
+        return PackCollate(self, rules, bounds=bounds, along=along, also=also)
 
     def __repr__(self) -> str:
         return f"Collate({', '.join(f'{name}={field!r}' for name, field in self.fields.items())})"

@@ -15,7 +15,7 @@ from .fields import Field, RaggedField
 from .identity import Known
 from .layout import Layout
 from .memory import settle
-from .packs import Packed, PackRules, laid_out, pointed_into
+from .packs import OFFERS, Packed, PackRules, laid_out, pointed_into
 from .representations import Ragged
 from .run import by_name
 from .structure import Tree
@@ -40,7 +40,7 @@ class PackCollate:
         *,
         bounds: PackBounds | None,
         along: Sequence[str] | None,
-        also: Mapping[str, str],
+        also: Mapping[str, str] | None,
     ) -> None:
         declared = collate.fields
         fitting = [
@@ -56,6 +56,12 @@ class PackCollate:
                 f"asked for {stray or list(self._along)}",
                 "declare them as bw.ragged()",
             )
+        apart = [name for name in rules.seams if name not in self._along]
+        if apart:
+            raise Infeasible(
+                f"field {apart[0]!r} is masked at the seams and is none of the packed fields {list(self._along)}",
+                "name it in along too, or leave it out of seams",
+            )
         maskless = [name for name in rules.seams if not declared[name].pads]
         if maskless:
             raise Infeasible(
@@ -64,7 +70,6 @@ class PackCollate:
             )
         self._rules = rules
         self._bounds = bounds
-        self._also = {key: (self._along[0], what) for key, what in also.items()}
         form = "list" if rules.fills else "packed"  # pieces go straight into their packs
         fields = {name: replace(declared[name], form=form, also=()) for name in self._along}
         for name in self._along:
@@ -74,6 +79,7 @@ class PackCollate:
                     "name the further keys once: collate.packs(also=...)",
                 )
         self._collate = type(collate)({**declared, **fields}).knowing(**collate.known)
+        self._collate.also = {**self._collate.also, **_described(self._along[0], also or {}, self._collate)}
         self._indices = [
             (path, targets)
             for path, targets in _index_fields(declared, ())
@@ -100,7 +106,7 @@ class PackCollate:
             _point(root, path, targets, packed)
         return Batch(
             replace(root, children={**root.children, **packed}),
-            also={**self._collate.also, **self._also},
+            also=self._collate.also,
             asides=self._collate.asides,
             labels={**labels, "pack": _numbers(sizes)},
         )
@@ -120,6 +126,21 @@ class PackCollate:
 
     def __repr__(self) -> str:
         return f"{self._collate!r}.packs(along={self._along}, {self._rules!r})"
+
+
+def _described(lead: str, also: Mapping[str, str], collate: Collate) -> dict[str, tuple[str, str]]:
+    """The further keys of the batch, and what of the field `lead` each holds."""
+    if not isinstance(also, Mapping):
+        raise Infeasible(f"also is {also!r}", 'pass what each further key holds: also={"position_ids": "positions"}')
+    for key, what in also.items():
+        if what not in OFFERS:
+            raise Infeasible(f"packs have no {what!r} to show as {key!r}", f"ask for one of {', '.join(OFFERS)}")
+        if key in collate.fields or key in collate.also:
+            raise Infeasible(
+                f"the batch would have two keys {key!r}, of a declared field and of collate.packs(also=...)",
+                "rename the one in also, or take the field out of the samples and their declaration",
+            )
+    return {key: (lead, what) for key, what in also.items()}
 
 
 def _taken_apart(packs: Sequence[Any]) -> tuple[Sequence[Any], list[int] | None]:

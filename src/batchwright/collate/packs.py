@@ -19,13 +19,15 @@ from .padding import fill_value
 from .representations import Ragged
 from .values import Fill, Transfer, Value
 
-__all__ = ["PackRules", "Packed", "Plot", "Room", "Shape", "laid_out", "pointed_into"]
+__all__ = ["OFFERS", "PackRules", "Packed", "Plot", "Room", "Shape", "laid_out", "pointed_into"]
 
 Room = Literal["nothing", "dummy", "extend"]
 Shape = Literal["flat", "row", "packs"]
 
 _DESCRIPTIONS = ("positions", "segments", "cu_seqlens", "offsets", "lengths", "max_length", "mask")
 _MASKS = ("causal_mask", "full_mask", "causal_blocks", "full_blocks")
+OFFERS = _DESCRIPTIONS + _MASKS
+_BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 @dataclass(frozen=True)
@@ -179,10 +181,7 @@ class Packed(Value):
             return cls(tensor, plot, rules.shape)
         starts = _seams(plot)
         kept = memory.settle(tensor[starts])
-        masked_tensor = (
-            tensor.index_fill(0, starts, pad) if tensor.requires_grad else tensor.index_fill_(0, starts, pad)
-        )
-        return cls(masked_tensor, plot, rules.shape, kept)
+        return cls(_overwritten(tensor, starts, pad), plot, rules.shape, kept)
 
     @property
     @override
@@ -233,7 +232,7 @@ class Packed(Value):
             made = make(rows, causal=kind == "causal")
             return made.unsqueeze(1) if form == "mask" and self.shape != "flat" else made  # room for the heads
         if what not in _DESCRIPTIONS:
-            raise Infeasible(f"a packed field has no {what!r}", f"ask for one of {', '.join(_DESCRIPTIONS + _MASKS)}")
+            raise Infeasible(f"a packed field has no {what!r}", f"ask for one of {', '.join(OFFERS)}")
         if what == "mask":
             return self._shaped(self._real())
         if what == "segments":
@@ -266,6 +265,18 @@ def _filled(pieces: Sequence[Tensor], plot: Plot, pad: float | complex | bool) -
     homes = dict(zip(plot.homes, pieces, strict=True))
     parts = chain.from_iterable((homes[n], gap) if n in homes else (gap,) for n, gap in enumerate(filler))
     return memory.cat(list(parts))
+
+
+def _overwritten(tensor: Tensor, places: Tensor, value: float | complex | bool) -> Tensor:
+    """The tensor, which nobody else holds, with another value at these places of dim 0."""
+    if tensor.requires_grad:
+        return tensor.index_fill(0, places, value)
+    try:
+        return tensor.index_fill_(0, places, value)
+    except NotImplementedError:  # of unsigned and 8-bit floating types torch only moves the bits
+        bits = _BITS[tensor.dtype.itemsize]
+        tensor.view(bits).index_fill_(0, places, tensor.new_full((1,), value).view(bits).item())
+        return tensor
 
 
 def _seams(plot: Plot) -> Tensor:
