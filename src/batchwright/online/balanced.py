@@ -12,7 +12,7 @@ from .adopt import as_source
 from .bytes import Weigher
 from .chance import root
 from .composer import BalancedComposer, Rules, WhenShort
-from .feed import Feed, OnError, measure_of
+from .feed import Feed, OnError, measure_of, valid
 from .replicas import Replica
 from .shares import Shares
 from .sources import Source
@@ -111,7 +111,7 @@ def balanced(
         rules=rules,
         target=target,
         natural=natural,
-        on_error=on_error,
+        on_error=valid(on_error),
         seed=seed,
     )
     return Stream(

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ..errors import Infeasible
-from .feed import Feed, measure_of
+from .feed import Feed, Refused, measure_of, number
 
 __all__ = ["Weigher"]
+
+
+def _size(measure: Callable[[Any], Any], sample: Any) -> Any:
+    return number("size", measure(sample))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ class Weigher:
             return None
         if buffer_bytes is None or size is None:
             raise Infeasible("only one of buffer_bytes and size is given", "pass both or neither")
-        return cls(measure_of(size, argument="size"), buffer_bytes)
+        return cls(partial(_size, measure_of(size, argument="size")), buffer_bytes)
 
     def half(self) -> Weigher:
         """The same for half of the bytes."""
@@ -54,6 +59,8 @@ class Weigher:
         """Why a sample cannot be kept, or None."""
         try:
             size = self.size(item)
+        except Refused as refused:
+            return str(refused)
         except Exception as error:
             return f"size raised {type(error).__name__}: {error}"
         if not 0 <= size <= self.limit:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Iterator
 from itertools import islice
+from numbers import Real
 from operator import itemgetter
 from typing import Any, Literal, cast
 
@@ -11,7 +13,7 @@ from ..errors import Infeasible
 from .replicas import Replica
 from .sources import Source
 
-__all__ = ["Feed", "Refused", "measure_of"]
+__all__ = ["Feed", "Refused", "measure_of", "number", "valid"]
 
 OnError = Literal["raise", "skip"]
 
@@ -28,8 +30,34 @@ def measure_of(what: Any, *, argument: str) -> Callable[[Any], Any]:
     )
 
 
+def valid(on_error: OnError) -> OnError:
+    """The argument, if it is one of the two that are known.
+
+    Raises:
+        Infeasible: it is neither.
+    """
+    if on_error not in ("raise", "skip"):
+        raise Infeasible(f"on_error is {on_error!r}", 'pass "raise" or "skip"')
+    return on_error
+
+
 class Refused(Exception):
     """What a measure or its lookup raises to say why a sample cannot be taken."""
+
+
+def number(called: str, value: Any) -> Any:
+    """What was measured as a Python number: sums and products of narrow numpy types overflow.
+
+    Raises:
+        Refused: it is no number.
+    """
+    if type(value) is int or type(value) is float:
+        return value
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, Real):
+        return value
+    raise Refused(f"its {called} is {reprlib.repr(value)}, not a number")
 
 
 class Feed:

@@ -10,7 +10,7 @@ from ..errors import Infeasible
 from .adopt import as_source
 from .bytes import Weigher
 from .chance import root
-from .feed import Feed, OnError, measure_of
+from .feed import Feed, OnError, measure_of, valid
 from .replicas import Replica
 from .sources import Source
 from .stream import Composer, Stream
@@ -74,7 +74,7 @@ def budgeted(
         title="max_tokens",
         buffer=buffer,
         weigher=Weigher.asked_for(buffer_bytes, size),
-        on_error=on_error,
+        on_error=valid(on_error),
         seed=seed,
     )
     return Stream(
@@ -143,7 +143,7 @@ def packed(
         title="capacity",
         buffer=buffer,
         weigher=Weigher.asked_for(buffer_bytes, size),
-        on_error=on_error,
+        on_error=valid(on_error),
         seed=seed,
     )
     return Stream(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from ..errors import Infeasible
 from ..targets import resolve
 from .adopt import as_source
-from .feed import Feed, OnError, measure_of
+from .feed import Feed, OnError, measure_of, number, valid
 from .replicas import Replica
 from .sources import Source
 from .stream import Batch, Composer, Report, Stream
@@ -74,7 +75,7 @@ def mixed(
         unit=None if unit is None else measure_of(unit, argument="unit"),
         batch_size=_CHUNK if batch_size is None else batch_size,
         at_end=at_end,
-        on_error=on_error,
+        on_error=valid(on_error),
     )
     recipe.weights(epoch=0)
     return Stream(
@@ -122,6 +123,9 @@ class _Recipe:
             )
             for name, source in self.sources.items()
         }
+        if self.unit is not None:
+            for feed in feeds.values():
+                feed.lookup = partial(number, "unit")
         weights = self.weights(epoch)
         turns = (ByUnit if self.unit else ByCount)(weights)
         live = sum(weight > 0 for weight in weights)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from .bytes import Weigher
 from .chance import PURPOSE, child, words
-from .feed import Feed
+from .feed import Feed, number
 from .stream import Batch, Report
 
 __all__ = ["Cut", "WindowComposer", "cut_by_budget", "pack"]
@@ -86,6 +87,7 @@ class WindowComposer:
     ) -> None:
         self.feeds = [feed]
         self._feed = feed
+        feed.lookup = partial(number, "length")
         self._rule = rule
         self._buffer = buffer
         self._weigher = None if weigher is None else weigher.of_items(feed)
