@@ -85,7 +85,7 @@ class BalancedComposer:
         self._judge_from = 4 * rules.buffer  # samples read, from which on it is looked whether waiting costs too much
         self._gauge_from = 0  # samples read, from which on it is looked again how full the buffer is
         self._pace = 0  # samples read for each batch given, where nobody waits
-        self._unread = self._delivered = self._repeated = self._given = self._left = 0
+        self._unread = self._delivered = self._repeated = self._given = self._forgiven = self._left = 0
 
     def start(self) -> None:
         """Get to know the groups: fill half of the buffer, so that even groups lose nothing yet."""
@@ -136,6 +136,7 @@ class BalancedComposer:
         if counters[supply.AWAY]:
             batch.given_away = self._buffer.given_away()
             self._given += int(counters[supply.AWAY])
+            self._forgiven = int(counters[supply.FORGIVEN])
         self._delivered += len(items)
         return batch
 
@@ -208,7 +209,7 @@ class BalancedComposer:
     def _judge_the_end(self) -> None:
         """Say so if the pass gave nothing, or next to nothing, for what it read."""
         feed, buffer = self._feed, self._buffer
-        sound = feed.taken - feed.skipped
+        sound = feed.tried - feed.skipped
         if sound == 0:
             return
         if self._delivered == 0 and (sound < self._rules.batch_size or not self._waits):
@@ -285,13 +286,13 @@ class BalancedComposer:
         held = buffer.held()
         balances = buffer.column(supply.BALANCE).tolist()
         return Report(
-            read=self._feed.taken,
+            read=self._feed.tried,
             delivered=self._delivered,
             repeated=self._repeated,
-            dropped=self._feed.taken - self._feed.skipped - drawn - held,
+            dropped=self._feed.tried - self._feed.skipped - drawn - held,
             skipped=self._feed.skipped,
             given_away=self._given,
-            forgiven=int(buffer.counters[supply.FORGIVEN]),
+            forgiven=self._forgiven,
             held=held + self._left,
             owed={label: -balance for label, balance in zip(buffer.labels, balances, strict=True) if balance},
             seen=dict(zip(buffer.labels, buffer.column(supply.SEEN).tolist(), strict=True)),
@@ -308,5 +309,6 @@ _COUNTERS = (
     "_delivered",
     "_repeated",
     "_given",
+    "_forgiven",
     "_left",
 )

@@ -85,6 +85,7 @@ class Feed:
         self.taken = 0  # samples of this turn
         self.earlier = 0  # samples of the turns before
         self.skipped = 0
+        self.failed = 0  # of those, readings that the source failed at, which took no sample
         self.ended = False
         self.pairs: Iterator[tuple[Any, Any]] = iter(())  # the measures and items of the samples to come
         self._iterator: Iterator[Any] = iter(())
@@ -108,6 +109,11 @@ class Feed:
         """Samples read in all."""
         return self.earlier + self.taken
 
+    @property
+    def tried(self) -> int:
+        """Samples read in all, and readings that failed and were skipped."""
+        return self.read + self.failed
+
     def start(self) -> None:
         """Begin at the start of the source."""
         self._iterator = self.reader.open(None)
@@ -127,14 +133,15 @@ class Feed:
             "taken": self.taken,
             "earlier": self.earlier,
             "skipped": self.skipped,
+            "failed": self.failed,
             "ended": self.ended,
         }
 
     def resume(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
         self._turn_to(state["turn"])
-        self.taken, self.earlier, self.skipped, self.ended = (
-            state[entry] for entry in ("taken", "earlier", "skipped", "ended")
+        self.taken, self.earlier, self.skipped, self.failed, self.ended = (
+            state[entry] for entry in ("taken", "earlier", "skipped", "failed", "ended")
         )
         if self.by_reference or not self.ended:  # to fetch, a reader must know where it stood
             self._iterator = self.reader.open(state["position"])
@@ -217,6 +224,7 @@ class Feed:
             raise error
         self._failure = error
         self.skipped += 1
+        self.failed += 1
 
     def _reject_measure(self, ordinal: int, error: Exception) -> None:
         if isinstance(error, Infeasible):

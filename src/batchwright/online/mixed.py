@@ -198,7 +198,7 @@ class _Mixed:
 
     def report(self) -> Report:
         return Report(
-            read=sum(feed.read for feed in self.feeds),
+            read=sum(feed.tried for feed in self.feeds),
             delivered=self._delivered,
             skipped=sum(feed.skipped for feed in self.feeds),
             seen={name: feed.read for name, feed in zip(self._names, self.feeds, strict=True)},

@@ -25,7 +25,8 @@ class Batch(list[Any]):
 
     Attributes:
         groups: the group of each sample; empty where a stream has none.
-        repeats: the positions that hold a sample given before.
+        repeats: the positions that hold a sample drawn again from what was seen of its group: one given before or, rarely,
+            one that fell out of a full buffer.
         given_away: for each group that had to give slots to others in this batch, how many.
         packs: where samples were packed, how many each pack holds, in order.
     """
@@ -41,11 +42,11 @@ class Report:
     """What one replica's run did so far: nothing is dropped, repeated or given away in silence.
 
     Attributes:
-        read: samples taken from the source(s).
+        read: samples taken from the source(s), and readings that failed and were skipped.
         delivered: samples given in batches, repeats counted each time.
-        repeated: of those, given before.
+        repeated: of those, drawn again.
         dropped: samples that fell out of a full buffer unused.
-        skipped: broken samples left out (`on_error="skip"`).
+        skipped: broken samples and failed readings left out (`on_error="skip"`).
         given_away: slots that went to another group because theirs had run dry.
         forgiven: of those, beyond `max_debt`: they will not be paid back.
         held: samples in memory now; when the stream has ended, left over.
@@ -340,9 +341,17 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         return hashlib.sha256(described.encode()).hexdigest()[:16]
 
     def report(self) -> Report:
-        """What the pass under way (or just ended) in this process did."""
+        """What the pass under way (or just ended) in this process did.
+
+        Raises:
+            Infeasible: nothing was read here; the workers of a loader count for themselves.
+        """
         if self._run is None:
-            return Report(read=0, delivered=0)
+            raise Infeasible(
+                f"nothing of source {self.name!r} was read in this process",
+                "ask after the first batch; where a loader's workers read it, let collate_fn ask there, and return "
+                "torch.utils.data.get_worker_info().dataset.report() beside the batch",
+            )
         return self._run.composer.report()
 
     def reader(self, replica: Replica, epoch: int) -> _StreamReader:

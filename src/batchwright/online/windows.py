@@ -184,8 +184,8 @@ class WindowComposer:
         """What was done so far."""
         feed = self._feed
         return Report(
-            read=feed.read,
+            read=feed.tried,
             delivered=self._delivered,
             skipped=feed.skipped,
-            held=feed.read - feed.skipped - self._delivered,
+            held=feed.tried - feed.skipped - self._delivered,
         )
