@@ -143,6 +143,10 @@ class Column:
             way_out,
         )
 
+    def of(self, number: int, error: Infeasible) -> Infeasible:
+        """The refusal of what does not know of fields and samples, as one of sample `number`."""
+        return Infeasible(f"field {self.name!r} of {self.called(number)}: {error.fact}", error.way_out)
+
     def _tensor(self, number: int, value: Any) -> Tensor | None:
         """The value as a tensor; None for a list without numbers, whose dtype will be that of the others."""
         if isinstance(value, Tensor):

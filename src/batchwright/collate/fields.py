@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
@@ -155,6 +155,12 @@ class RaggedField(Field):
             raise Infeasible(f"form is {self.form!r}", f"pass one of {', '.join(map(repr, get_args(Form)))}")
         if self.shift_by and not isinstance(self.dim, int):
             raise Infeasible(f"an index field is ragged along one dimension, dim is {self.dim}", "pass dim=0 or dim=-1")
+        axes = 1 if isinstance(self.dim, int) else len(self.dim)
+        for entry in self.padding.menu:
+            if (len(entry) if isinstance(entry, tuple) else 1) != axes:
+                raise Infeasible(
+                    f"menu has {entry} and dim is {self.dim}", "give each entry of menu one length a ragged dimension"
+                )
         if self.truncate_to is None:
             return
         if not isinstance(self.dim, int):
@@ -188,7 +194,7 @@ class RaggedField(Field):
         try:
             if shift:
                 _points_inside(column, gathered, shift, self.shift_by)
-            return gathered.settle()
+            return _settled(column, gathered)
         except (RuntimeError, TypeError):
             column.refuse_unlike(column.tensors())
             raise
@@ -218,7 +224,10 @@ class RaggedField(Field):
                 f"field {column.name!r} of {column.called(0)} has shape (), with no dimension to be ragged along",
                 column.declared("bw.scalar()"),
             )
-        dims = normal_dims(self.dim, len(sizes))
+        try:
+            dims = normal_dims(self.dim, len(sizes))
+        except Infeasible as error:
+            raise column.of(0, error) from None
         for dim, lengths in enumerate(sizes):
             if dim not in dims and shared(lengths) is None:
                 ragged = tuple(d for d, lengths in enumerate(sizes) if d in dims or shared(lengths) is None)
@@ -229,6 +238,14 @@ class RaggedField(Field):
                     column.declared(f"bw.ragged(dim={ragged})"),
                 )
         return tuple(tensors), dims, tuple([context.layout(sizes[dim]) for dim in dims])
+
+
+def _settled(column: Column, gathered: Ragged) -> Ragged:
+    """The field in the form that the model sees; what its padding refuses is told of the longest sample."""
+    try:
+        return gathered.settle()
+    except Infeasible as error:
+        raise column.of(gathered.layout.counts.index(gathered.max_length), error) from None
 
 
 def _rows(column: Column, target: str, context: Context) -> Layout:
@@ -314,12 +331,13 @@ def ragged(
 
     Args:
         dim: the ragged dimension(s) of a sample.
-        pad: what padding holds. Given, the model sees the padded form unless `form` says otherwise.
+        pad: what padding holds, a number that the field's dtype has (a floating dtype: that it has one near). Given, the
+            model sees the padded form unless `form` says otherwise.
         form: what the batch, as a mapping, shows: `"packed"` (the default without `pad`), `"padded"`, `"jagged"` or
             `"list"`. Every form stays available as `batch.fields[name].packed` and so on.
         side: the side that is padded, `"right"` or `"left"`.
-        multiple: padded lengths are rounded up to a multiple of this.
-        menu: the only padded lengths that may occur; the smallest that fits is taken.
+        multiple: padded lengths are rounded up to a multiple of this; those of a menu must be multiples of it.
+        menu: the only padded lengths that may occur (for several dimensions: tuples); the smallest that fits is taken.
         shift_by: the field that this one's values index. In the packed form each sample's indices are moved on by the
             elements of earlier samples, and back again on `unbatch`. Several names: one for each row of dim 0.
         truncate_to: longer samples are cut to their first elements, so many along `dim`; `unbatch` gives them as cut. None
@@ -349,13 +367,19 @@ def ragged(
             value=0 if pad is None else pad,
             side=side,
             multiple=multiple,
-            menu=tuple(_whole_numbers(entry, "a length of menu") for entry in menu),
+            menu=_lengths(menu),
         ),
         shift_by=(shift_by,) if isinstance(shift_by, str) else tuple(shift_by),
         also=tuple((also or {}).items()),
         pads=pad is not None,
         truncate_to=truncate_to,
     )
+
+
+def _lengths(menu: Any) -> tuple[int | tuple[int, ...], ...]:
+    if not isinstance(menu, Iterable):
+        raise Infeasible(f"menu is {menu!r}", "pass a list of lengths")
+    return tuple(_whole_numbers(entry, "a length of menu") for entry in menu)
 
 
 def _whole_numbers(value: Any, called: str) -> int | tuple[int, ...]:

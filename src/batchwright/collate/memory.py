@@ -22,7 +22,7 @@ NUMPY_DTYPES = {
 }
 """Those that numpy has too."""
 
-_ZEROS = ("0", "0.0", "False")
+_ZEROS = ("0", "0.0", "0j", "False")
 """Numbers whose bits are all 0 in every dtype; that of -0.0 is not."""
 
 _LARGE = 1 << 22

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -28,9 +29,10 @@ class Padding:
     """How a ragged field is padded when its padded form is asked for.
 
     Args:
-        value: what the padding holds; must be exact in the field's dtype.
+        value: what the padding holds. A floating dtype takes the nearest number that it has, finite if this one is; any
+            other dtype must have it exactly.
         side: the side of each sample that is padded.
-        multiple: the padded length is rounded up to a multiple of this.
+        multiple: the padded length is rounded up to a multiple of this; every length of a menu must be one.
         menu: the padded lengths that may occur (for several ragged axes: tuples of lengths); the smallest that fits is
             taken. A short menu keeps compiled models and CUDA graphs to few shapes.
     """
@@ -43,19 +45,25 @@ class Padding:
     def __post_init__(self) -> None:
         if self.side not in ("right", "left"):
             raise Infeasible(f"side is {self.side!r}", "pass side='right' or side='left'")
-        if whole(self.multiple, "multiple") < 1:
-            raise Infeasible(f"multiple is {self.multiple}, the least is 1", "pass multiple=1 or more")
+        multiple = whole(self.multiple, "multiple", least=1)
+        for entry in self.menu:
+            for length in _shape(entry):
+                if whole(length, "a length of menu", least=0) % multiple:
+                    raise Infeasible(
+                        f"menu has the length {length} and multiple is {multiple}",
+                        "leave multiple out, or give a menu of its multiples",
+                    )
         if not isinstance(self.value, Number):
             raise Infeasible(f"the pad value is {self.value!r}", "pass a number")
 
     def extents(self, longest: Sequence[int]) -> tuple[int, ...]:
         """The padded length of each ragged axis, given the longest sample along each."""
         wanted = tuple(longest)
-        if self.multiple > 1:
-            wanted = tuple([-(-length // self.multiple) * self.multiple for length in wanted])
         if not self.menu:
-            return wanted
-        shapes = [entry if isinstance(entry, tuple) else (entry,) for entry in self.menu]
+            if self.multiple == 1:
+                return wanted
+            return tuple([-(-length // self.multiple) * self.multiple for length in wanted])
+        shapes = [_shape(entry) for entry in self.menu]
         fitting = [
             shape
             for shape in shapes
@@ -69,6 +77,10 @@ class Padding:
         return min(fitting, key=lambda shape: (_volume(shape), shape))
 
 
+def _shape(entry: int | tuple[int, ...]) -> tuple[int, ...]:
+    return entry if isinstance(entry, tuple) else (entry,)
+
+
 def _volume(shape: Sequence[int]) -> int:
     product = 1
     for size in shape:
@@ -77,21 +89,32 @@ def _volume(shape: Sequence[int]) -> int:
 
 
 def fill_value(value: float | complex | bool, dtype: torch.dtype) -> float | complex | bool:
-    """`value`, once it is known that `dtype` holds it exactly or, for floating dtypes, as near as that dtype can."""
-    if dtype.is_complex:
-        return value
-    if isinstance(value, complex):
-        exact = False
-    elif dtype.is_floating_point:
-        exact = True
-    elif dtype is torch.bool:
-        exact = value in (0, 1)
-    else:
-        least, most = _BOUNDS[dtype]
-        exact = value == value // 1 and least <= value <= most
-    if not exact:
+    """`value`, once it is known that `dtype` has it: exactly, or for floating dtypes a number near it."""
+    if not _has(dtype, value):
         raise Infeasible(f"the pad value {value} does not exist in {dtype}", "pass a pad value of the field's dtype")
-    return value
+    if dtype.is_complex:
+        return complex(value)
+    return float(value.real) if dtype.is_floating_point else value
+
+
+def _has(dtype: torch.dtype, value: float | complex | bool) -> bool:
+    if dtype.is_complex:
+        return _near(value.real, dtype) and _near(value.imag, dtype)
+    if isinstance(value, complex):
+        return False
+    if dtype.is_floating_point:
+        return _near(value, dtype)
+    if dtype is torch.bool:
+        return value in (0, 1)
+    least, most = _BOUNDS[dtype]
+    return value == value // 1 and least <= value <= most
+
+
+def _near(value: float, dtype: torch.dtype) -> bool:
+    """Whether the dtype has a number near `value`: a finite one, or the infinity or the not-a-number that it is."""
+    if abs(value) == math.inf:
+        return dtype.itemsize > 1 or dtype is torch.float8_e5m2  # the other eight-bit floats have none
+    return abs(value) <= torch.finfo(dtype).max or value != value
 
 
 def pad(
@@ -114,8 +137,9 @@ def pad(
     if numpy_can and layout.total:  # an empty array's strides are not torch's
         try:
             return _written(pieces, layout, dim, length, value, side)
-        except RuntimeError:  # numpy refuses tensors with a gradient
-            pass
+        except RuntimeError:  # numpy refuses gradients, and what torch has yet to conjugate or negate
+            if not any(piece.requires_grad or piece.is_conj() or piece.is_neg() for piece in pieces):
+                raise
     gaps = [length - count for count in layout.counts]
     shape = list(first.shape)
     shape[dim] = sum(gaps)
@@ -137,7 +161,9 @@ def _written(
     shape = [len(pieces), *first.shape]
     shape[dim + 1] = length
     padded, tensor = memory.filled(shape, first.dtype, value)
-    if first.ndim == 1 and side == "right":  # most common, and quickest as memory that moves from one concatenation
+    if (
+        first.ndim == 1 and side == "right" and not first.is_complex()
+    ):  # most common, quickest as memory moved in one piece
         source, target = torch.cat(pieces).numpy().data, padded.reshape(-1).data
         row = start = 0
         for count in layout.counts:
