@@ -16,6 +16,7 @@ from ..errors import Infeasible, whole
 from . import memory
 from .axes import normal_dims
 from .column import Column, shared
+from .indices import elements_of, refuse_outside
 from .layout import Layout
 from .memory import settle
 from .padding import Padding, Side
@@ -183,7 +184,8 @@ class RaggedField(Field):
     def gather(self, column: Column, context: Context) -> Ragged:
         if self.truncate_to is not None and isinstance(self.dim, int):
             column = self._truncated(column, self.dim, self.truncate_to)
-        shift = tuple([_rows(column, target, context) for target in self.shift_by])
+        targets = [(name, context.beside(column.name, name)) for name in self.shift_by]
+        shift = tuple([elements_of(column, name, target, context.layout) for name, target in targets])
         flat = column.flat_numbers() if self.dim in (0, -1) else None
         source: Any
         if flat is None:
@@ -193,7 +195,7 @@ class RaggedField(Field):
         gathered = Ragged(held, source, axes=axes, dims=dims, form=self.form, padding=self.padding, shift=shift)
         try:
             if shift:
-                _points_inside(column, gathered, shift, self.shift_by)
+                refuse_outside(column, gathered, shift, self.shift_by)
             return _settled(column, gathered)
         except (RuntimeError, TypeError):
             column.refuse_unlike(column.tensors())
@@ -246,62 +248,6 @@ def _settled(column: Column, gathered: Ragged) -> Ragged:
         return gathered.settle()
     except Infeasible as error:
         raise column.of(gathered.layout.counts.index(gathered.max_length), error) from None
-
-
-def _rows(column: Column, target: str, context: Context) -> Layout:
-    """How many elements of the field `target` each sample holds."""
-    value = context.beside(column.name, target)
-    if isinstance(value, Ragged):
-        return value.axes[0]
-    if isinstance(value, (Scalars, Stacked)) and value.tensor.dtype is torch.int64 and value.tensor.ndim == 1:
-        return context.layout(tuple(value.tensor.tolist()))
-    raise Infeasible(
-        f"field {column.name!r} is shifted by {target!r}, which is a {type(value).__name__} field",
-        f"shift by a field of whole numbers, or declare {target!r} as bw.ragged()",
-    )
-
-
-def _points_inside(column: Column, indices: Ragged, shift: tuple[Layout, ...], targets: tuple[str, ...]) -> None:
-    """Refuse indices outside their own sample; read on the packed form, which collating makes anyway."""
-    dtype = indices.dtype
-    if dtype.is_floating_point or dtype.is_complex or dtype is torch.bool:
-        raise Infeasible(f"field {column.name!r} holds {dtype}, an index holds integers", "convert it in the dataset")
-    for target, name in zip(shift, targets, strict=True):
-        if target.total - 1 > torch.iinfo(dtype).max:
-            raise Infeasible(
-                f"field {column.name!r} holds {dtype}, whose largest index is {torch.iinfo(dtype).max}, and the batch has "
-                f"{target.total} of {name!r}",
-                "convert it to a wider integer in the dataset",
-            )
-    packed = indices.packed
-    if not indices.layout.total:
-        return
-    if len(shift) > 1 and (indices.dims[0] != 1 or packed.shape[0] != len(shift)):
-        raise Infeasible(
-            f"field {column.name!r} is shifted by {len(shift)} fields and has packed shape {tuple(packed.shape)}",
-            "give one field for each row of dim 0, and let dim 1 be the ragged one",
-        )
-    low = indices.addend()
-    counts = [indices.layout.repeated(target.counts) for target in shift]
-    high = low + (counts[0] if len(shift) == 1 else torch.stack(counts)).reshape(low.shape)
-    outside = (packed < low) | (packed >= high)
-    if not outside.any():
-        return
-    number = next(n for n in range(len(indices)) if _outside(indices, shift, n))
-    piece, held_counts = indices.sample(number), [target.counts[number] for target in shift]
-    held = " and ".join(f"{count} of {target!r}" for count, target in zip(held_counts, targets, strict=True))
-    raise Infeasible(
-        f"field {column.name!r} of {column.called(number)} (shape {tuple(piece.shape)}) holds indices from "
-        f"{piece.min().item()} to {piece.max().item()}, and that sample has {held}",
-        "index within the sample, from 0",
-    )
-
-
-def _outside(indices: Ragged, shift: tuple[Layout, ...], number: int) -> bool:
-    rows = indices.sample(number).unsqueeze(0) if len(shift) == 1 else indices.sample(number)
-    return any(
-        bool(((row < 0) | (row >= target.counts[number])).any()) for row, target in zip(rows, shift, strict=True)
-    )
 
 
 def stack() -> StackField:

@@ -1,0 +1,90 @@
+"""Fields whose values index another field: by what they are shifted, and that none points outside its own sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from ..errors import Infeasible
+from .column import Column
+from .layout import Layout
+from .representations import Ragged
+from .values import Scalars, Stacked, Value
+
+__all__ = ["elements_of", "refuse_outside"]
+
+_ADDED = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+_NAMES = ", ".join(str(dtype).removeprefix("torch.") for dtype in _ADDED)
+
+
+def elements_of(column: Column, name: str, target: Value, layout: Callable[[tuple[int, ...]], Layout]) -> Layout:
+    """How many elements each sample holds of the field `target`, which is called `name` and which `column` indexes."""
+    if isinstance(target, Ragged):
+        if len(target.axes) > 1:
+            raise Infeasible(
+                f"field {column.name!r} is shifted by {name!r}, which is ragged along the dimensions {target.dims}",
+                "shift by a field that is ragged along one, or by a field of whole numbers",
+            )
+        return target.axes[0]
+    if not (isinstance(target, (Scalars, Stacked)) and target.tensor.dtype in _ADDED and target.tensor.ndim == 1):
+        raise Infeasible(
+            f"field {column.name!r} is shifted by {name!r}, which is a {type(target).__name__} field",
+            f"shift by a field of whole numbers, or declare {name!r} as bw.ragged()",
+        )
+    counts = tuple(target.tensor.tolist())
+    least = min(counts)
+    if least < 0:
+        raise Infeasible(
+            f"field {name!r} of {column.called(counts.index(least))} is {least}, and {column.name!r} is shifted by it",
+            "give counts of 0 or more",
+        )
+    return layout(counts)
+
+
+def refuse_outside(column: Column, indices: Ragged, shift: tuple[Layout, ...], targets: tuple[str, ...]) -> None:
+    """Refuse indices outside their own sample; read on the packed form, which collating makes anyway."""
+    dtype = indices.dtype
+    if dtype not in _ADDED:
+        raise Infeasible(
+            f"field {column.name!r} of {column.called(0)} holds {dtype}, an index holds integers that torch can add: "
+            f"{_NAMES}",
+            "convert it in the dataset",
+        )
+    if len(shift) > 1 and (indices.dims != (1,) or indices.sample(0).shape[0] != len(shift)):
+        raise Infeasible(
+            f"field {column.name!r} of {column.called(0)} has shape {tuple(indices.sample(0).shape)} and is ragged along "
+            f"dim {indices.dims[0]}, and it is shifted by {len(shift)} fields",
+            "give one field for each row of dim 0, and let dim 1 be the ragged one",
+        )
+    for target, name in zip(shift, targets, strict=True):
+        if target.total - 1 > torch.iinfo(dtype).max:
+            raise Infeasible(
+                f"field {column.name!r} holds {dtype}, whose largest index is {torch.iinfo(dtype).max}, and the batch has "
+                f"{target.total} of {name!r}",
+                "convert it to a wider integer in the dataset",
+            )
+    packed = indices.packed
+    if not indices.layout.total:
+        return
+    low = indices.addend()
+    counts = [indices.layout.repeated(target.counts) for target in shift]
+    high = low + (counts[0] if len(shift) == 1 else torch.stack(counts)).reshape(low.shape)
+    outside = (packed < low) | (packed >= high)
+    if not outside.any():
+        return
+    number = next(n for n in range(len(indices)) if _outside(indices, shift, n))
+    piece, held_counts = indices.sample(number), [target.counts[number] for target in shift]
+    held = " and ".join(f"{count} of {target!r}" for count, target in zip(held_counts, targets, strict=True))
+    raise Infeasible(
+        f"field {column.name!r} of {column.called(number)} (shape {tuple(piece.shape)}) holds indices from "
+        f"{piece.min().item()} to {piece.max().item()}, and that sample has {held}",
+        "index within the sample, from 0",
+    )
+
+
+def _outside(indices: Ragged, shift: tuple[Layout, ...], number: int) -> bool:
+    rows = indices.sample(number).unsqueeze(0) if len(shift) == 1 else indices.sample(number)
+    return any(
+        bool(((row < 0) | (row >= target.counts[number])).any()) for row, target in zip(rows, shift, strict=True)
+    )
