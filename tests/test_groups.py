@@ -110,7 +110,7 @@ def test_pickles_without_what_can_be_made_again():
         (lambda: Groups.from_indices([[5]], sample_count=3), "sample 5 is named but the dataset has 3"),
         (lambda: Groups.from_indices([[], []]), "no group has a sample"),
         (lambda: Groups.singletons(0), "the dataset is empty"),
-        (lambda: Groups.combine(Groups.from_labels([0, 1]), Groups.from_labels([0])), r"groupings of \[1, 2\] samples"),
+        (lambda: Groups.combine(Groups.from_labels([0, 1]), Groups.from_labels([0])), r"groupings of \[2, 1\] samples"),
         (lambda: Groups.from_labels(["a", ""]).samples("x"), "no group is called 'x'"),
         (lambda: Groups.from_labels([0, 1]).group_of([2]), "asked for, the dataset has 2"),
     ],

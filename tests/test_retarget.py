@@ -170,6 +170,14 @@ def test_what_was_forgotten_is_not_made_up():
         sampler.plan[0]
 
 
+def test_shares_may_be_set_by_the_name_of_a_target():
+    plan = bw.balanced(["a"] * 6 + ["b"] * 2, 4, target=bw.targets.moving("uniform"))
+    for named, shares in [("natural", [0.75, 0.25]), (bw.targets.blend(0.5), [0.625, 0.375])]:
+        sampler, by_hand = plan.sampler(), plan.sampler()
+        sampler.retarget(named), by_hand.retarget(shares)
+        assert sampler.state_dict() == by_hand.state_dict()
+
+
 @pytest.mark.parametrize(
     ("build", "shares", "fact"),
     [
@@ -177,6 +185,9 @@ def test_what_was_forgotten_is_not_made_up():
         (lambda: bw.alternating({"a": bw.shuffled(9, 3)}), [1.0], "cannot be set"),
         (plan, [0.7, 0.1, 0.1, 0.1], "share 0.7, the plan is laid out for 0.05 to 0.55"),
         (plan, [0.5, 0.5], "the 2 new shares"),
+        (plan, ["a", 1, 2, 3], "the new shares holds values of type"),
+        (plan, "unifrom", "no target is called 'unifrom'"),
+        (plan, bw.targets.schedule("natural", "uniform", epochs=2), "moves"),
         (plan, {0: 0.5, 1: 0.5, 2: 0.0, "x": 0.0}, "differ in"),
         (plan, [0.3, 0.3, 0.3, 0.3], "sum to 1.2"),
     ],

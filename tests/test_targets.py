@@ -6,10 +6,13 @@ import math
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import batchwright as bw
 from batchwright import Infeasible, targets
 
 COUNTS = st.lists(st.integers(1, 10**6), min_size=1, max_size=50)
@@ -123,7 +126,29 @@ def test_a_third_three_times_is_a_third():
     ("build", "said"),
     [
         (lambda: targets.resolve("unifrom"), "no target is called 'unifrom'"),
-        (lambda: targets.resolve([0.5, 0.5]), "a target of type list is not understood"),
+        (lambda: targets.resolve(object()), "a target of type object is not understood"),
+        (lambda: targets.resolve([0.5, 0.6]), "the shares sum to 1.1"),
+        (lambda: targets.resolve(["a", "b"]), "the target holds values of type object"),
+        (lambda: targets.resolve([0.5, 0.5]).shares([1, 1, 1]), "gave 2 shares for 3 groups"),
+        (lambda: targets.resolve(targets.temperature), "the target is targets.temperature itself; call it"),
+        (lambda: targets.resolve(targets.uniform), "the target is targets.uniform itself; call it"),
+        (lambda: targets.resolve(True), "alpha is True, not a finite number"),
+        (lambda: targets.temperature("2"), "the temperature is '2', not a finite number"),
+        (lambda: targets.temperature(math.inf), "the temperature is inf, not a finite number"),
+        (lambda: targets.capped("a"), "max_passes is 'a'"),
+        (lambda: targets.capped(2, budget=1.5), "budget is 1.5, not a whole number"),
+        (lambda: targets.moving("uniform", floor="a"), "floor is 'a', not a finite number"),
+        (lambda: targets.moving(targets.moving("uniform")), "moves by itself"),
+        (lambda: targets.schedule("natural", "uniform", epochs="3"), "epochs is '3', not a whole number"),
+        (lambda: targets.schedule("natural", "uniform", epochs=1.5), "epochs is 1.5, not a whole number"),
+        (lambda: targets.schedule(targets.moving("uniform"), "natural", epochs=2), "cannot be scheduled"),
+        (lambda: targets.in_units(targets.moving("uniform"), [1, 2]), r"pass moving\(in_units"),
+        (lambda: targets.explicit([0.5, 0.5]), "shares is of type list; pass shares by name"),
+        (lambda: targets.explicit({"a": "x", "b": 1}), "the share of 'a' is 'x', not a finite number"),
+        (
+            lambda: targets.resolve(lambda counts: None).shares([1]),
+            "the target function gives at epoch 0 is of type None",
+        ),
         (lambda: targets.blend(1.5), "alpha is 1.5"),
         (lambda: targets.power(-1), "q is -1"),
         (lambda: targets.effective_number(1.0), "beta is 1.0"),
@@ -131,9 +156,9 @@ def test_a_third_three_times_is_a_third():
         (lambda: targets.capped(0), "max_passes is 0"),
         (lambda: targets.capped(0.5).shares([10]), "0.5 passes through 10 samples give 5, the budget is 10"),
         (lambda: targets.explicit({"a": 0.5, "b": 0.4}), "the shares sum to 0.9, not to 1"),
-        (lambda: targets.explicit({"a": float("nan")}), "'a' has share nan"),
+        (lambda: targets.explicit({"a": float("nan")}), "the share of 'a' is nan"),
         (lambda: targets.explicit({"a": 1.5, "b": -0.5}), "'b' has share -0.5"),
-        (lambda: targets.explicit({}), "no shares are given"),
+        (lambda: targets.explicit({}), "there are 0 shares"),
         (lambda: targets.explicit({"x": 1}).shares([1], names=["a"]), "a share is given to 'x' but the labels are 'a'"),
         (lambda: targets.explicit({"a": 1}).shares([1, 1], names="ab"), "1 of 2 groups have no share, 'b' the first"),
         (
@@ -143,7 +168,7 @@ def test_a_third_three_times_is_a_third():
         (lambda: targets.schedule("natural", "uniform", epochs=0), "epochs is 0"),
         (lambda: targets.schedule("natural", "uniform", epochs=1, shape="square"), "no shape is called 'square'"),
         (lambda: targets.schedule(lambda c, e: c, "uniform", epochs=1), "never settles"),
-        (lambda: targets.resolve(lambda counts: [0.5] * 2).shares([1, 1, 1]), "gave 2 shares for 3 groups"),
+        (lambda: targets.resolve(lambda counts: [0.5] * 2).shares([1, 1, 1]), "gives 2 shares for 3 groups"),
         (lambda: targets.resolve(lambda counts: [0.5, 0.6]).shares([1, 1]), "sum to 1.1 at epoch 0"),
         (lambda: targets.resolve(lambda counts: [math.nan, 1]).shares([1, 1]), "gives group 0 the share nan"),
         (lambda: targets.uniform().shares([0, 0]), "gives all 2 groups no share"),
@@ -152,3 +177,21 @@ def test_a_third_three_times_is_a_third():
 def test_refusals(build, said):
     with pytest.raises(Infeasible, match=said):
         build()
+
+
+def test_shares_are_read_alike_from_whatever_holds_them():
+    given = {"a": 0.3, "b": 0.7}
+    in_order = [[0.3, 0.7], (0.3, 0.7), np.array([0.3, 0.7]), torch.tensor([0.3, 0.7], dtype=torch.float64)]
+    by_label = [pd.Series(given), {name: torch.tensor(share, dtype=torch.float64) for name, share in given.items()}]
+    for target in [*in_order, *by_label]:
+        assert targets.resolve(target).exact([5, 5], names=["a", "b"]) == [3, 7]
+
+
+def test_where_turns_go_on_for_ever_no_target_that_is_set_later_is_taken():
+    moving = targets.moving("uniform")
+    with pytest.raises(Infeasible, match="moves"):
+        bw.alternating({"a": bw.shuffled(4, 2)}, target=moving)
+    with pytest.raises(Infeasible, match="moves"):
+        bw.hierarchical([list("aabb")], [1, 1], target=moving)
+    with pytest.raises(Infeasible, match="moves"):
+        bw.raked({"x": list("aabb")}, {"x": moving}, 2)

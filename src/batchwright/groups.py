@@ -151,9 +151,9 @@ class Groups:
             [('a', 0), ('a', 1), ('b', 1)]
         """
         parts = [part if isinstance(part, Groups) else cls.from_labels(part) for part in columns_or_groups]
-        counts = {part.sample_count for part in parts}
-        if len(counts) != 1:
-            raise Infeasible(f"groupings of {sorted(counts)} samples cannot be combined", "group the same dataset")
+        counts = [part.sample_count for part in parts]
+        if len(set(counts)) != 1:
+            raise Infeasible(f"groupings of {counts} samples cannot be combined", "pass one label a sample in each")
         cells = np.zeros(parts[0].sample_count, np.int64)
         for part in parts:
             if part.grouped_count != part.sample_count:

@@ -203,7 +203,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
         them.
 
         Args:
-            shares: by label, or in the order of `plan.groups.names`; summing to 1.
+            shares: by label, by the name of a target ("uniform", ...), or in the order of `plan.groups.names`; summing to 1.
 
         Returns:
             The first micro-batch, counted over all epochs and ranks, that has them.

@@ -64,10 +64,8 @@ def alternating(
     check_unit(unit)
     lengths = [plan.epoch_length() for plan in tasks.values()]
     wanted = resolve(target)
-    if wanted.settles_at != 0:
-        raise Infeasible(
-            f"the target {wanted} moves with the epoch", "pass one whose shares stay, turns go on for ever"
-        )
+    if not wanted.stays:
+        raise Infeasible(f"the target {wanted} moves", "pass one whose shares stay, turns go on for ever")
     weights = wanted.exact(lengths, names=list(tasks))
     sizes = {name: plan.groups.sample_count for name, plan in tasks.items()}
     groups = Groups.from_sizes(sizes)

@@ -160,7 +160,7 @@ class FixedPlan(Plan):
 
         Args:
             batch: a micro-batch of the endless plan.
-            shares: by label, or in the order of `groups.names`; summing to 1.
+            shares: by label, by the name of a target ("uniform", ...), or in the order of `groups.names`; summing to 1.
 
         Raises:
             Infeasible: the plan's target is not `targets.moving`, or a share is outside its limits.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any, Literal
@@ -59,8 +59,13 @@ def hierarchical(
         >>> len(plan[7]), len({category[i] for i in plan[7]}), len({(category[i], class_[i]) for i in plan[7]})
         (4, 2, 4)
     """
+    if not isinstance(per, Iterable) or not isinstance(levels, Sized) or isinstance(levels, Mapping):
+        raise Infeasible(
+            f"levels is of type {type(levels).__name__} and per of type {type(per).__name__}",
+            "pass a list of columns, and a list of counts: [category, class_], [P, Q, M]",
+        )
     counts = [whole(count, "per") for count in per]
-    if not levels or len(counts) != len(levels) + 1:
+    if not len(levels) or len(counts) != len(levels) + 1:
         raise Infeasible(
             f"there are {len(levels)} levels and {len(counts)} counts",
             "pass one count a level, and one for the samples",
@@ -76,7 +81,7 @@ def hierarchical(
     outer = TargetShares(wanted, categories)
     outermost = None
     if wanted.shown != "uniform()":
-        if outer.settles_at != 0:
+        if not wanted.stays:
             raise Infeasible(f"the target {wanted} moves", "pass one that stays; levels pass in turn for ever")
         if outer.of(0).max() * counts[0] > 1 + 1e-9:
             most = int(outer.of(0).argmax())

@@ -136,8 +136,8 @@ def _warn_of_gaps(names: list[Hashable], wanted: np.ndarray, reached: np.ndarray
     if gaps[worst] > REACHED:
         warnings.warn(
             f"{np.count_nonzero(gaps > REACHED)} of {len(names)} labels miss their rate, label {names[worst]!r} the most: "
-            f"it reaches {reached[worst]:.4g} of {wanted[worst]:.4g}; print(multilabel_weights(...)) shows all, other rates or "
-            "more max_repeats may be reached",
+            f"it reaches {reached[worst]:.4g} of {wanted[worst]:.4g}; print(multilabel_weights(...)) shows all, other rates "
+            "or more max_repeats may be reached",
             PoorWarning,
             stacklevel=3,
         )

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import Infeasible, by_name, yes_or_no
+from ..errors import Infeasible, by_name, real, yes_or_no
 from ..groups import Groups
 from ..orders.shares import TargetShares
 from ..targets import explicit, resolve
@@ -64,16 +64,19 @@ def raked(
         if name not in attributes or name not in margins:
             lacks = "no margin" if name in attributes else "no column"
             raise Infeasible(f"attribute {name!r} has {lacks}", "give every attribute a column and a margin")
-    if max_repeats is not None and not max_repeats >= 1:
+    if max_repeats is not None and not real(max_repeats, "max_repeats") >= 1:
         raise Infeasible(f"max_repeats is {max_repeats}", "pass 1 or more")
     parts = {
         name: column if isinstance(column, Groups) else Groups.from_labels(column)
         for name, column in attributes.items()
     }
+    counts = {name: part.sample_count for name, part in parts.items()}
+    if len(set(counts.values())) > 1:
+        raise Infeasible(f"the columns are of different lengths: {counts}", "pass one value a sample in each")
     cells = Groups.combine(*parts.values())
     wanted = {name: TargetShares(resolve(margins[name]), part) for name, part in parts.items()}
     for name, shares in wanted.items():
-        if shares.settles_at != 0:
+        if not shares.target.stays:
             raise Infeasible(f"the margin of {name!r} moves", "pass margins that stay")
     representatives = np.array([cells.samples(cell)[0] for cell in cells.names])
     numbers = np.stack([np.asarray(part.group_of(representatives), np.int64) for part in parts.values()], axis=1)

@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import Infeasible
+from ..columns import as_numbers
+from ..errors import Infeasible, real
 from ..orders import Dealt, Mixed, Segment
+from ..orders.shares import TargetShares
+from ..targets import Target, resolve
 from .fixed import FixedPlan
 
 __all__ = ["segment_after", "with_segments"]
@@ -26,12 +29,19 @@ def segment_after(plan: FixedPlan, batch: int, shares: Any) -> Segment:
             "build the plan with target=targets.moving(...), which tells how far shares may go",
         )
     names = plan.groups.names
+    if isinstance(shares, (str, Target)):
+        target = resolve(shares)
+        if not target.stays:
+            raise Infeasible(
+                f"the target {target} moves", "set shares that stay, and set them again when they are to change"
+            )
+        shares = TargetShares(target, plan.groups).of(0)
     if isinstance(shares, Mapping):
         if set(shares) != set(names):
             odd = next(iter(set(shares) ^ set(names)))
             raise Infeasible(f"the new shares and the groups differ in {odd!r}", "give every group a share")
-        shares = [shares[name] for name in names]
-    wanted = np.asarray(shares, np.float64)
+        shares = [real(shares[name], f"the share of {name!r}") for name in names]
+    wanted = np.asarray(as_numbers(shares, called="the new shares"), np.float64)
     if wanted.shape != (len(names),) or not np.isfinite(wanted).all() or abs(float(wanted.sum()) - 1) > _TOLERANCE:
         raise Infeasible(
             f"the {wanted.size} new shares sum to {float(wanted.sum()):g}", f"give {len(names)} that sum to 1"

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import Infeasible
+from ..columns import as_numbers
+from ..errors import Infeasible, by_name, real, whole
 from .target import Number, Target, fraction, require, rounded
 
 __all__ = [
@@ -35,7 +36,8 @@ def resolve(target: Any) -> Target:
     """A `Target` from what a user may pass: one, a name, a number, a mapping, or a function.
 
     A name is "natural", "uniform" or "sqrt"; a number from 0 (natural) to 1 (uniform) is `blend`; a mapping from label to
-    share is `explicit`; a function is called as `function(counts, epoch)`, or `function(counts)` if it takes one argument.
+    share (a pandas Series too) is `explicit`; a list or array has the shares in the order of the groups' names; a function
+    is called as `function(counts, epoch)`, or `function(counts)` if it takes one argument.
 
     Example:
         >>> resolve("uniform"), resolve(0.5), resolve({"a": 0.9, "b": 0.1})
@@ -50,8 +52,14 @@ def resolve(target: Any) -> Target:
         return known[target]
     if isinstance(target, Mapping):
         return explicit(target)
+    if hasattr(target, "to_dict") and hasattr(target, "index"):  # a pandas Series
+        return explicit(target.to_dict())
+    if isinstance(target, Sequence) or getattr(target, "ndim", 0) == 1:
+        return _listed(as_numbers(target, called="the target").tolist())
     if isinstance(target, (int, float, Fraction, np.integer, np.floating)):
         return blend(target if isinstance(target, (int, float, Fraction)) else target.item())
+    if callable(target) and getattr(target, "__module__", None) == __name__:
+        raise Infeasible(f"the target is targets.{target.__name__} itself", "call it, and pass what it gives")
     if callable(target):
         takes = sum(
             parameter.default is parameter.empty and parameter.kind in _POSITIONAL
@@ -65,7 +73,8 @@ def resolve(target: Any) -> Target:
         return Target(_called, (target, takes), shown, settles_at=0 if takes == 1 else None)
     raise Infeasible(
         f"a target of type {type(target).__name__} is not understood",
-        "pass a name, a number from 0 to 1, a mapping from label to share, a function, or one of batchwright.targets",
+        "pass a name, a number from 0 to 1, a mapping from label to share, the shares in the order of the groups' names, a "
+        "function, or one of batchwright.targets",
     )
 
 
@@ -96,6 +105,7 @@ def blend(alpha: Number) -> Target:
         >>> blend(0.5).shares([3, 1]).tolist()
         [0.625, 0.375]
     """
+    alpha = real(alpha, "alpha")
     require(0 <= alpha <= 1, f"alpha is {alpha}", "pass a number from 0 (natural) to 1 (uniform)")
     return Target(_blend, (fraction(alpha),), f"blend({alpha})")
 
@@ -110,6 +120,7 @@ def power(q: Number) -> Target:
         >>> power(0.5).shares([9, 1]).tolist()
         [0.75, 0.25]
     """
+    q = real(q, "q")
     require(0 <= q <= 1, f"q is {q}", "pass a number from 0 (class-balanced) to 1 (instance-balanced)")
     return Target(_power, (q,), f"power({q})")
 
@@ -123,6 +134,7 @@ def temperature(degree: Number) -> Target:
         >>> temperature(2).shares([9, 1]).tolist()
         [0.75, 0.25]
     """
+    degree = real(degree, "the temperature")
     require(degree >= 1, f"the temperature is {degree}", "pass 1 (natural) or more")
     return Target(_power, (float(1 / fraction(degree)),), f"temperature({degree})")
 
@@ -137,6 +149,7 @@ def effective_number(beta: float) -> Target:
         >>> effective_number(0.5).shares([2, 1]).round(4).tolist()
         [0.5714, 0.4286]
     """
+    beta = real(beta, "beta")
     require(0 <= beta < 1, f"beta is {beta}", "pass a number from 0 up to, not including, 1, such as 0.999")
     return Target(_effective_number, (beta,), f"effective_number({beta})")
 
@@ -150,6 +163,7 @@ def repeat_factor(threshold: float) -> Target:
         >>> repeat_factor(0.25).shares([15, 1]).round(4).tolist()
         [0.8824, 0.1176]
     """
+    threshold = real(threshold, "threshold")
     require(0 <= threshold <= 1, f"threshold is {threshold}", "pass a natural share, from 0 to 1, such as 0.001")
     return Target(_repeat_factor, (threshold,), f"repeat_factor({threshold})")
 
@@ -168,8 +182,9 @@ def capped(max_passes: Number, *, budget: int | None = None) -> Target:
         >>> capped(2).shares([90, 10]).tolist()
         [0.8, 0.2]
     """
+    max_passes = real(max_passes, "max_passes")
     require(max_passes > 0, f"max_passes is {max_passes}", "pass a number above 0")
-    require(budget is None or budget >= 1, f"budget is {budget}", "pass a number of samples, 1 or more")
+    budget = budget if budget is None else whole(budget, "budget", least=1)
     shown = f"capped({max_passes})" if budget is None else f"capped({max_passes}, budget={budget})"
     return Target(_capped, (fraction(max_passes), budget), shown)
 
@@ -186,16 +201,23 @@ def explicit(shares: Mapping[Any, Number]) -> Target:
         >>> explicit({"cat": 0.3, "dog": 0.7}).shares([5, 5], names=["cat", "dog"]).tolist()
         [0.3, 0.7]
     """
-    total = math.fsum(shares.values())
-    require(bool(shares), "no shares are given", "give every group a share")
+    given = {name: real(share, f"the share of {name!r}") for name, share in by_name(shares, "shares").items()}
+    _check_sum(given)
+    return Target(_explicit, (tuple(given.items()),), f"explicit({given})")
+
+
+def _listed(shares: list[Number]) -> Target:
+    """Shares in the order of the groups' names."""
+    given = {place: real(share, f"the share of group number {place}") for place, share in enumerate(shares)}
+    _check_sum(given)
+    return Target(_in_order, (tuple(given.values()),), f"{shares}")
+
+
+def _check_sum(shares: Mapping[Any, Number]) -> None:
     for name, share in shares.items():
-        require(math.isfinite(share) and share >= 0, f"{name!r} has share {share}", "give shares of 0 or more")
-    require(
-        abs(total - 1) <= _SUM_TOLERANCE,
-        f"the shares sum to {total:g}, not to 1",
-        "divide each by their sum",
-    )
-    return Target(_explicit, (tuple(shares.items()),), f"explicit({dict(shares)})")
+        require(share >= 0, f"{name!r} has share {share}", "give shares of 0 or more")
+    total = math.fsum(shares.values())
+    require(abs(total - 1) <= _SUM_TOLERANCE, f"the shares sum to {total:g}, not to 1", "divide each by their sum")
 
 
 def schedule(start: Any, end: Any, *, epochs: int, shape: str | Callable[[float], float] = "linear") -> Target:
@@ -214,7 +236,7 @@ def schedule(start: Any, end: Any, *, epochs: int, shape: str | Callable[[float]
         >>> schedule("natural", "uniform", epochs=2).shares([3, 1], epoch=1).tolist()
         [0.625, 0.375]
     """
-    require(epochs >= 1, f"epochs is {epochs}", "pass 1 or more")
+    epochs = whole(epochs, "epochs", least=1)
     require(
         callable(shape) or shape in ("linear", "cosine"),
         f"no shape is called {shape!r}",
@@ -226,6 +248,12 @@ def schedule(start: Any, end: Any, *, epochs: int, shape: str | Callable[[float]
         "a schedule between functions of the epoch never settles",
         "write one function(counts, epoch) for the whole way",
     )
+    for target in (first, last):
+        require(
+            target.limits is None,
+            f"{target} is set while training runs and cannot be scheduled",
+            "pass what it begins as, or moving(...) alone and set its shares with sampler.retarget",
+        )
     settles_at = max(epochs, first.settles_at or 0, last.settles_at or 0)
     named = "" if shape == "linear" else f", shape={shape!r}" if isinstance(shape, str) else ", shape=function"
     return Target(
@@ -296,6 +324,12 @@ def _explicit(
     return [given[name] for name in names]
 
 
+def _in_order(
+    counts: Sequence[int], names: Sequence[Hashable], epoch: int, shares: tuple[Number, ...]
+) -> Sequence[Number]:
+    return shares
+
+
 def _schedule(
     counts: Sequence[int],
     names: Sequence[Hashable],
@@ -309,7 +343,7 @@ def _schedule(
     if shape == "cosine":
         way = fraction(rounded(0.5 - 0.5 * math.cos(math.pi * way)))
     elif callable(shape):
-        way = fraction(rounded(float(shape(float(way)))))
+        way = fraction(rounded(real(shape(float(way)), f"the shape at epoch {epoch}")))
         require(0 <= way <= 1, f"the shape gives {float(way):g} at epoch {epoch}", "give values from 0 to 1")
     first, last = start.exact(counts, epoch, names=names), end.exact(counts, epoch, names=names)
     # in whole numbers: what both would be divided by is the same for every group
@@ -321,7 +355,12 @@ def _called(
     counts: Sequence[int], names: Any, epoch: int, function: Callable[..., Any], takes: int
 ) -> Sequence[Number]:
     given = function(np.array(counts)) if takes == 1 else function(np.array(counts), epoch)
-    shares = [float(share) for share in given]
+    shares: list[float] = as_numbers(given, called=f"what the target function gives at epoch {epoch}").ravel().tolist()
+    require(
+        len(shares) == len(counts),
+        f"the target function gives {len(shares)} shares for {len(counts)} groups",
+        "give one share a group, in the order of the counts",
+    )
     total = sum(shares)
     require(
         not math.isfinite(total) or abs(total - 1) <= _SUM_TOLERANCE,

@@ -77,6 +77,10 @@ def in_units(target: Any, lengths: Any) -> Target:
         bad = int((values < 0).argmax())
         raise Infeasible(f"the length of sample {bad} is {values[bad]}", "pass lengths of 0 or more")
     inner = resolve(target)
+    if inner.limits is not None:
+        raise Infeasible(
+            f"{inner} is set while training runs, in shares of samples", "pass moving(in_units(...)) instead"
+        )
     digest = hashlib.blake2b(np.ascontiguousarray(values).data, digest_size=8).hexdigest()
     return Target(_in_units, (inner, Measure(values)), f"in_units({inner}, lengths {digest})", inner.settles_at)
 
