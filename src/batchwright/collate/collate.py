@@ -106,6 +106,9 @@ class Collate:
             raise Infeasible("there are 0 samples in the batch", "leave empty batches out of the batch sampler")
         try:
             return self._gathered(samples)
+        except Infeasible:
+            Identity.refuse_mixed(samples)
+            raise
         except StopIteration as error:
             raise Infeasible(
                 "a sample, or a function that collating called, raised StopIteration, which a DataLoader takes for the "
@@ -134,8 +137,9 @@ class Collate:
         """The same, with what is known of samples by their ids put into the side channel of each batch.
 
         Args:
-            known: functions from sample ids (int64, N) to N values, an array or a list; `batch.aside.columns` has the
-                values by the functions' names. They run in the workers, where they are sent once.
+            known: functions from sample ids (int64, N) to N values, an array, a tensor or a list; `batch.aside.columns`
+                has them by the functions' names, numbers as a tensor and all else in a list. The functions run in the
+                workers, where they are sent once.
 
         Raises:
             Infeasible: when collating, if samples have no ids: wrap their dataset in `bw.identified`.
@@ -147,6 +151,12 @@ class Collate:
             >>> collate([dataset[2], dataset[1]]).aside.columns["half"]
             tensor([1, 0])
         """
+        for name, of in known.items():
+            if not callable(of):
+                raise Infeasible(
+                    f"{name!r} is looked up in a {type(of).__name__}, which is no function of sample ids",
+                    f"pass a function: knowing({name}=lambda ids: [{name}[i] for i in ids.tolist()])",
+                )
         knowing = copy.copy(self)
         knowing.known = {**self.known, **known}
         return knowing

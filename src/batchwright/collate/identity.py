@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,15 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
+from torch.utils.data._utils.collate import default_collate_fn_map
 
-from ..errors import Infeasible
+from ..errors import Infeasible, whole
 from .memory import settle
 from .values import Opaque, Scalars, Value
 
 __all__ = ["Identified", "Identity", "Known", "identified"]
 
 Known = Callable[[np.ndarray], Any]
-"""From sample ids, int64 N, to what is known of those samples: N values, an array or a list."""
+"""From sample ids, int64 N, to what is known of those samples: N values, an array, a tensor or a list."""
 
 
 @dataclass(frozen=True)
@@ -43,45 +44,109 @@ class Identity:
                 f"{twice[0]!r} comes with the dataset and is also looked up by sample id",
                 f"leave {twice[0]}=... out of bw.identified",
             )
+        Identity.refuse_mixed(samples)
         columns: dict[str, Any] = {name: [sample.labels[name] for sample in samples] for name in first.labels}
         if known:
-            ids = np.array(columns["sample_id"], dtype=np.int64)
+            ids = np.array([whole(sample_id, "a sample's id") for sample_id in columns["sample_id"]], dtype=np.int64)
             columns |= {name: _looked_up(name, of, ids) for name, of in known.items()}
-        return [sample.sample for sample in samples], {name: _label_column(column) for name, column in columns.items()}
+        labels = {name: _label_column(name, column) for name, column in columns.items()}
+        return [sample.sample for sample in samples], labels
+
+    @staticmethod
+    def refuse_mixed(samples: Sequence[Any]) -> None:
+        """Refuse samples of which some come with other labels than the first, or some with labels and some without."""
+        names = _names(samples[0])
+        for number, sample in enumerate(samples):
+            if _names(sample) != names:
+                raise Infeasible(
+                    f"sample {number} of the batch comes with {', '.join(_names(sample)) or 'no id'}, "
+                    f"sample 0 with {', '.join(names) or 'no id'}",
+                    "wrap the whole dataset, not its parts: bw.identified(ConcatDataset([...]))",
+                )
+
+
+def _names(sample: Any) -> Collection[str]:
+    return sample.labels.keys() if isinstance(sample, Identity) else ()
+
+
+def _refuse_default_collate(batch: Any, *, collate_fn_map: Any = None) -> Any:
+    raise Infeasible(
+        "samples of bw.identified were given to torch's default_collate, which knows no sample ids",
+        "pass DataLoader(..., collate_fn=bw.Collate())",
+    )
+
+
+default_collate_fn_map[Identity] = _refuse_default_collate
 
 
 def _looked_up(name: str, of: Known, ids: np.ndarray) -> Any:
     values = of(ids)
+    if not hasattr(values, "__len__") or (isinstance(values, (np.ndarray, Tensor)) and not values.ndim):
+        raise Infeasible(f"{name!r} gives a {type(values).__name__} for {len(ids)} samples", "give one value a sample")
     if len(values) != len(ids):
         raise Infeasible(f"{name!r} gives {len(values)} values for {len(ids)} samples", "give one value a sample")
     return values
 
 
-def _label_column(values: Any) -> Value:
-    if isinstance(values, np.ndarray):
-        return Scalars(settle(torch.from_numpy(values)))
-    if all(type(value) is int for value in values):
-        return Scalars(settle(torch.tensor(values)))
-    return Opaque(values)
+def _label_column(name: str, values: Any) -> Value:
+    """One label of each sample: numbers as a tensor, weights float32, all else as a list."""
+    if not isinstance(values, Tensor) and hasattr(values, "__array__"):
+        values = np.asarray(values)
+        exact = values.dtype.kind in "biufc" and values.dtype.itemsize <= 16 and values.dtype != np.longdouble
+        values = torch.from_numpy(values.astype(values.dtype.newbyteorder("="), "C")) if exact else values.tolist()
+    column = values if isinstance(values, Tensor) else _numbers(values)
+    if column is None:
+        return Opaque(list(values))
+    return Scalars(settle(column.to(torch.float32) if name == "weight" else column))
+
+
+def _numbers(values: Sequence[Any]) -> Tensor | None:
+    """Numbers as int64, as float64 if one of them is a float, or as bool if all are; None if there is something else."""
+    plain = [
+        value.item() if isinstance(value, (np.number, np.bool)) or _is_scalar(value) else value for value in values
+    ]
+    kinds = set(map(type, plain))
+    if not kinds <= {bool, int, float}:
+        return None
+    dtype = torch.float64 if float in kinds else torch.int64 if int in kinds else torch.bool
+    try:
+        return torch.tensor(plain, dtype=dtype)
+    except (OverflowError, RuntimeError, ValueError):  # whole numbers past 64 bits
+        return None
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, Tensor) and not value.ndim
 
 
 class Identified(Dataset[Any]):
     """See `identified`."""
 
     def __init__(self, dataset: Any, columns: Mapping[str, Any]) -> None:
+        for name, column in columns.items():
+            if len(column) != len(dataset):
+                raise Infeasible(
+                    f"{name!r} has {len(column)} values, the dataset has {len(dataset)} samples",
+                    "give one value a sample",
+                )
         self._dataset = dataset
         self._columns = {
-            name: column.tolist() if isinstance(column, (np.ndarray, Tensor)) else column
-            for name, column in columns.items()
+            name: column.tolist() if hasattr(column, "tolist") else column for name, column in columns.items()
         }
 
     def __len__(self) -> int:
         return len(self._dataset)
 
     def __getitem__(self, index: Any) -> Any:
-        """One sample by its index, or by a list of indices a list of them."""
+        """One sample by its index, -1 being the last; or by a list of indices a list of them."""
+        if isinstance(index, (Tensor, np.ndarray, np.generic)):
+            index = index.tolist()
         if isinstance(index, (list, tuple)):
             return [self[each] for each in index]
+        if isinstance(index, slice):
+            raise Infeasible(f"{index} is no sample's index", "index with a list: dataset[list(range(start, stop))]")
+        if isinstance(index, int) and -len(self) <= index < 0:
+            index += len(self)
         labels = {"sample_id": index} | {name: column[index] for name, column in self._columns.items()}
         return Identity(self._dataset[index], labels)
 
@@ -91,7 +156,11 @@ def identified(dataset: Any, **columns: Any) -> Identified:
 
     Args:
         dataset: any map-style dataset. Indexed with a list, it returns a list of samples.
-        columns: what else is to travel in the side channel, indexed as the dataset is: `group=labels, task=tasks`.
+        columns: what else is to travel in the side channel, indexed as the dataset is: `group=labels, task=tasks`. In
+            `batch.aside` numbers are tensors (weights float32), all else is in lists.
+
+    Raises:
+        Infeasible: a column is not as long as the dataset.
 
     Example:
         >>> import batchwright as bw
