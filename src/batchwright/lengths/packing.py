@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from ..errors import Infeasible
+from .. import columns
+from ..errors import Infeasible, whole
 from .bounds import packs_at_least
 
 __all__ = ["Packing", "Solver", "pack"]
@@ -41,9 +42,7 @@ class Packing:
         return loads
 
 
-def pack(
-    lengths: NDArray[np.int64], capacity: int, *, max_per_pack: int | None = None, solver: Solver = "fast"
-) -> Packing:
+def pack(lengths: ArrayLike, capacity: int, *, max_per_pack: int | None = None, solver: Solver = "fast") -> Packing:
     """Pack samples of whole lengths 1..capacity so that no pack holds more than `capacity`.
 
     `"fast"` is best-fit decreasing on the histogram: its time is that of two passes over the lengths.
@@ -51,40 +50,51 @@ def pack(
     mostly optimal; it needs scipy. Samples of equal length are taken in the order given.
 
     Raises:
-        Infeasible: a length is below 1 or above the capacity, or the solver is unknown.
+        Infeasible: a length is not whole, below 1 or above the capacity, or an argument is out of range.
 
     Example:
-        >>> packing = pack(np.array([4, 6, 5, 3, 2]), 10)
+        >>> packing = pack([4, 6, 5, 3, 2], 10)
         >>> [packing.members[a:b].tolist() for a, b in zip(packing.offsets, packing.offsets[1:])]
         [[1, 0], [2, 3, 4]]
         >>> packing.at_least, packing.gap
         (2, 0.0)
     """
-    check_lengths(lengths, capacity)
-    histogram = np.bincount(lengths, minlength=capacity + 1)
+    check_solver(solver)
+    capacity = whole(capacity, "capacity", least=1)
+    if max_per_pack is not None:
+        max_per_pack = whole(max_per_pack, "max_per_pack", least=1)
+    column = checked_lengths(lengths, capacity)
+    histogram = np.bincount(column, minlength=capacity + 1)
     from ..kernels.packing import best_fit_decreasing, fill_packs, group_by_length
 
-    places, begin = group_by_length(lengths, capacity)
+    places, begin = group_by_length(column, capacity)
     if solver == "exact":
         from .exact import pack_histogram
 
         kinds, copies, at_least = pack_histogram(histogram, capacity, max_per_pack)
         table = _as_stacks(kinds, copies)
-    elif solver == "fast":
+    else:
         table = best_fit_decreasing(histogram, capacity, max_per_pack or _UNLIMITED)
         at_least = packs_at_least(histogram, capacity, max_per_pack)
-    else:
-        raise Infeasible(f"solver is {solver!r}", 'pass solver="fast" or solver="exact"')
     members, offsets = fill_packs(table, places, begin)
     return Packing(members, offsets, at_least)
 
 
-def check_lengths(lengths: NDArray[np.int64], capacity: int) -> None:
-    """Refuse what no pack can hold."""
-    if capacity < 1:
-        raise Infeasible(f"capacity is {capacity}, the least is 1", "pass capacity=1 or more")
+def check_solver(solver: Solver) -> None:
+    """Refuse a solver that there is not."""
+    if solver not in get_args(Solver):
+        raise Infeasible(f"solver is {solver!r}", 'pass solver="fast" or solver="exact"')
+
+
+def checked_lengths(values: ArrayLike, capacity: int) -> NDArray[np.int64]:
+    """The lengths as an array; what no pack can hold is refused."""
+    column = columns.numbers(values, called="lengths")
+    lengths = column.astype(np.int64, copy=False)
     if lengths.size == 0:
-        return
+        return lengths
+    if column.dtype.kind == "f" and (lengths != column).any():
+        sample = int((lengths != column).argmax())
+        raise Infeasible(f"sample {sample} has length {column[sample]:g}", "pass whole lengths of 1 or more")
     if lengths.min() < 1:
         sample = int(lengths.argmin())
         raise Infeasible(f"sample {sample} has length {lengths[sample]}, the least is 1", "pass lengths of 1 or more")
@@ -92,8 +102,9 @@ def check_lengths(lengths: NDArray[np.int64], capacity: int) -> None:
         sample = int(lengths.argmax())
         raise Infeasible(
             f"sample {sample} has length {lengths[sample]}, the capacity is {capacity}",
-            f"pass capacity={lengths[sample]} or more, or a too_long policy",
+            f"pass capacity={lengths[sample]} or more, or leave longer samples out",
         )
+    return lengths
 
 
 def _as_stacks(kinds: NDArray[np.int64], copies: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import Infeasible
+from ..errors import Infeasible, whole
 from .admission import Admission
 from .cut import Cut, Integers, by_steps, digest, split_to
 from .fixed import FixedPlan
@@ -185,18 +185,23 @@ def bucketed(
         >>> sorted(sorted(batch.tolist()) for batch in plan.epoch(0))
         [[0, 2], [1, 3]]
     """
-    table = np.asarray(shapes, np.float64)
+    table = _rows(shapes, "shapes")
+    if not table.size:
+        raise Infeasible("the dataset is empty: 0 shapes", "pass at least one sample")
     if table.ndim != 2 or not (np.isfinite(table) & (table > 0)).all():
         raise Infeasible(f"shapes have {table.ndim} dimensions or a side that is not above 0", "pass rows of sizes")
-    if batch_size < 1:
-        raise Infeasible(f"batch_size is {batch_size}, the least is 1", "pass batch_size=1 or more")
+    batch_size = whole(batch_size, "batch_size", least=1)
     source, epoch_samples = source_of(order, len(table), seed)
-    if isinstance(buckets, int):
-        shapes_of, bucket_of = _of_equal_mass(table, buckets)
+    if not hasattr(buckets, "__len__") or isinstance(buckets, str):
+        shapes_of, bucket_of = _of_equal_mass(table, whole(buckets, "buckets", least=1))
     else:
-        shapes_of = np.asarray(buckets, np.float64)
-        if shapes_of.ndim != 2 or shapes_of.shape[1] != table.shape[1] or not (shapes_of > 0).all():
-            raise Infeasible(f"buckets have shape {shapes_of.shape}", f"pass rows of {table.shape[1]} sizes above 0")
+        shapes_of = _rows(buckets, "buckets")
+        alike = shapes_of.ndim == 2 and shapes_of.shape[0] > 0 and shapes_of.shape[1] == table.shape[1]
+        if not alike or not (np.isfinite(shapes_of) & (shapes_of > 0)).all():
+            raise Infeasible(
+                f"buckets have shape {shapes_of.shape} or a side that is not above 0",
+                f"pass rows of {table.shape[1]} sizes above 0",
+            )
         bucket_of = _nearest(table, shapes_of)
     cutter = BucketCutter(bucket_of, shapes_of.prod(axis=1), batch_size)
     plan = BucketedPlan(
@@ -209,6 +214,13 @@ def bucketed(
     )
     plan.buckets = shapes_of
     return plan
+
+
+def _rows(values: Any, called: str) -> np.ndarray:
+    try:
+        return np.asarray(values, np.float64)
+    except (TypeError, ValueError, RuntimeError):  # the last of tensors that need a gradient
+        raise Infeasible(f"{called} make no table of numbers", "pass rows of as many sizes each") from None
 
 
 def _proportions(shapes: np.ndarray) -> np.ndarray:
@@ -229,8 +241,6 @@ def _nearest(table: np.ndarray, buckets: np.ndarray) -> Integers:
 
 def _of_equal_mass(table: np.ndarray, buckets: int) -> tuple[np.ndarray, Integers]:
     """Buckets of equal mass along the proportions, first side against the others; equal shapes stay together."""
-    if buckets < 1:
-        raise Infeasible(f"buckets is {buckets}, the least is 1", "pass 1 or more, or a list of shapes")
     keys = np.log(table).sum(axis=1) if table.shape[1] == 1 else _proportions(table)[:, 0].round(9)
     _, place = np.unique(keys, return_inverse=True)
     middle = np.bincount(place).cumsum() - np.bincount(place) / 2

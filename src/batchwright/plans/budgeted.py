@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import columns
-from ..errors import Infeasible
+from ..errors import Infeasible, real, whole, yes_or_no
 from .admission import Admission, TooLong, check_policy
 from .budget_cutter import BudgetCutter, Floats, Integers
 from .cut import digest
@@ -18,7 +19,7 @@ from .lengthwise import LengthPlan
 from .source import source_of
 from .windows import Window
 
-__all__ = ["balance_of", "budgeted"]
+__all__ = ["balance_of", "budgeted", "costs_of"]
 
 _ONLY = "tokens"  # the name of a budget that was given without one
 
@@ -74,10 +75,10 @@ def budgeted(
     named, budgets = _by_name(lengths, max_tokens)
     if too_long == "truncate" and (cost is not None or len(named) > 1):
         raise Infeasible("too_long='truncate' needs one budget in tokens", "pass too_long='skip' or 'alone'")
-    if max_samples is not None and max_samples < 1:
-        raise Infeasible(f"max_samples is {max_samples}, the least is 1", "pass 1 or more, or leave it out")
-    if round_count < 1:
-        raise Infeasible(f"round_count is {round_count}, the least is 1", "pass 1 or more")
+    if max_samples is not None:
+        max_samples = whole(max_samples, "max_samples", least=1)
+    round_count = whole(round_count, "round_count", least=1)
+    pads = _pads(padded, named)
     menu = _menu(round_length)
     first = next(iter(named.values()))
     over = np.zeros(first.size, bool)
@@ -86,21 +87,20 @@ def budgeted(
     for name, values in named.items():
         budget = budgets[name]
         rounded = _rounded(values, menu)
-        too_many = (rounded if cost is None else _costs_of(cost, rounded)) > budget
+        too_many = (rounded if cost is None else costs_of(cost, rounded)) > budget
         if isinstance(menu, np.ndarray):
             too_many |= values > menu[-1]
         if too_many.any() and too_long == "refuse":
-            _refuse(name, values, too_many, budget, menu, cost)
+            _refuse(name, values, too_many, budget, menu, cost, several=len(named) > 1)
         if too_many.any() and too_long == "truncate":
             truncate_to = _longest_within(menu, budget)
             rounded = np.minimum(rounded, truncate_to)
         over |= too_many
-        costs.append(rounded if cost is None else _costs_of(cost, rounded))
+        costs.append(rounded if cost is None else costs_of(cost, rounded))
     if over.all() and too_long == "skip" and over.size:
         raise Infeasible(f"all {over.size} samples are too long and would be skipped", "pass a larger max_tokens")
     source, epoch_samples = source_of(order, over.size, seed)
     table = np.column_stack(costs)
-    pads = [padded[name] if isinstance(padded, Mapping) else padded for name in named]
     identity = {
         "cut": "budgeted",
         "costs": digest(table),
@@ -146,7 +146,9 @@ def balance_of(balance: Any, sample_count: int) -> Floats:
     return column
 
 
-def _refuse(name: str, values: Floats, too_many: np.ndarray, budget: float, menu: int | Integers, cost: Any) -> None:
+def _refuse(
+    name: str, values: Floats, too_many: np.ndarray, budget: float, menu: int | Integers, cost: Any, *, several: bool
+) -> None:
     """Refuse a budget that some samples exceed alone."""
     sample = int(too_many.argmax())
     limit = f"max_tokens is {budget:g}" if name == _ONLY else f"max_tokens[{name!r}] is {budget:g}"
@@ -157,7 +159,7 @@ def _refuse(name: str, values: Floats, too_many: np.ndarray, budget: float, menu
     raise Infeasible(
         f"sample {sample} has {'length' if name == _ONLY else name} {values[sample]:g}{priced}, {limit}"
         + (f" ({others} more are too long)" if others else ""),
-        "pass a larger one, or too_long='alone', 'truncate' or 'skip'",
+        "pass a larger one, or too_long='alone'" + (" or 'skip'" if several or cost else ", 'truncate' or 'skip'"),
     )
 
 
@@ -182,20 +184,36 @@ def _by_name(lengths: Any, max_tokens: Any) -> tuple[dict[str, Floats], dict[str
     for name, values in named.items():
         if values.size and values.min() < 0:
             raise Infeasible(f"sample {int(values.argmin())} has {name} {values.min():g}", "pass lengths of 0 or more")
-        if max_tokens[name] <= 0:
-            raise Infeasible(f"the budget of {name} is {max_tokens[name]}", "pass a budget above 0")
-    return named, {name: float(max_tokens[name]) for name in named}
+    return named, {name: _budget(name, max_tokens[name]) for name in named}
+
+
+def _budget(name: str, given: Any) -> float:
+    """A budget above 0; an infinite one bounds nothing."""
+    called = "max_tokens" if name == _ONLY else f"max_tokens[{name!r}]"
+    budget = math.inf if given == math.inf else float(real(given, called))
+    if budget <= 0:
+        raise Infeasible(f"{called} is {budget:g}", "pass a budget above 0")
+    return budget
+
+
+def _pads(padded: Any, names: Collection[str]) -> list[bool]:
+    """For each budget whether its micro-batches are padded."""
+    if not isinstance(padded, Mapping):
+        return [yes_or_no(padded, "padded")] * len(names)
+    if set(padded) != set(names):
+        raise Infeasible(
+            f"padded is by the names {', '.join(map(repr, padded))}, budgets are {', '.join(map(repr, names))}",
+            "pass padded by the names of the budgets, or True or False for all",
+        )
+    return [yes_or_no(padded[name], f"padded[{name!r}]") for name in names]
 
 
 def _menu(round_length: int | Sequence[int]) -> int | Integers:
-    if isinstance(round_length, Sequence):
-        menu = np.unique(np.asarray(round_length, np.int64))
-        if menu.size == 0 or menu[0] < 1:
-            raise Infeasible(f"round_length is {list(round_length)}", "pass lengths of 1 or more")
-        return menu
-    if round_length < 1:
-        raise Infeasible(f"round_length is {round_length}, the least is 1", "pass 1 or more, or a menu of lengths")
-    return round_length
+    if not isinstance(round_length, (list, tuple, range, np.ndarray)):
+        return whole(round_length, "round_length", least=1)
+    if not len(round_length):
+        raise Infeasible("round_length is a menu of 0 lengths", "pass one length or more")
+    return np.unique([whole(length, "a length of round_length", least=1) for length in round_length])
 
 
 def _rounded(values: Floats, menu: int | Integers) -> Floats:
@@ -213,8 +231,11 @@ def _longest_within(menu: int | Integers, budget: float) -> int:
     return longest
 
 
-def _costs_of(cost: Callable[[Floats], ArrayLike], lengths: Floats) -> Floats:
-    costs = np.asarray(cost(lengths.copy()), np.float64)
+def costs_of(cost: Callable[[Floats], ArrayLike], lengths: Floats) -> Floats:
+    """What samples of these lengths cost, checked."""
+    if not callable(cost):
+        raise Infeasible(f"cost is {cost!r}, no function", "pass a function from an array of lengths to as many costs")
+    costs = columns.as_numbers(cost(lengths.copy()), called="what cost gives").astype(np.float64)
     if costs.shape != lengths.shape or not np.isfinite(costs).all() or (costs < 0).any():
         raise Infeasible(
             f"cost gave an array of shape {costs.shape} for {lengths.size} lengths, or a value that is not 0 or more",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import columns
-from ..errors import Infeasible
+from ..errors import Infeasible, whole, yes_or_no
 from ..kernels.cuts import cut_longest
 from .admission import Admission
 from .cut import Cut, Integers, by_steps, digest, falling_ranks, sorted_places, spread
@@ -164,7 +164,7 @@ def grouped(
         seed: of the plain shuffle and of the order of steps.
 
     Raises:
-        Infeasible: a batch size below 1, no samples, or an order over other samples.
+        Infeasible: a batch size below 1, a length below 0, no samples, or an order over other samples.
 
     Example:
         >>> import batchwright as bw
@@ -172,12 +172,14 @@ def grouped(
         [[0, 2], [1, 3], [4, 5]]
     """
     column = columns.numbers(lengths, called="lengths").astype(np.float64)
-    if batch_size < 1:
-        raise Infeasible(f"batch_size is {batch_size}, the least is 1", "pass batch_size=1 or more")
+    if column.size and column.min() < 0:
+        sample = int(column.argmin())
+        raise Infeasible(f"sample {sample} has length {column[sample]:g}", "pass lengths of 0 or more")
+    batch_size = whole(batch_size, "batch_size", least=1)
     source, epoch_samples = source_of(order, column.size, seed)
     return LengthPlan(
         source,
-        GroupCutter(column, batch_size, level),
+        GroupCutter(column, batch_size, yes_or_no(level, "level")),
         window=window,
         seed=seed,
         admission=Admission(np.empty(0, np.int64)),

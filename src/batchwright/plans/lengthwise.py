@@ -62,12 +62,10 @@ class LengthPlan(Plan):
         self.source = source
         self.groups = admission.groups(source.groups)
         self.epoch_samples = source.epoch_batches * source.batch_size if epoch_samples is None else epoch_samples
-        self.window = window
+        self.window = window if window == "epoch" else _micro_batches(window)
         self.cutter = cutter
         self.admission = admission
         self.seed = seed
-        if window != "epoch" and window < 1:
-            raise Infeasible(f"window is {window} micro-batches", 'pass 1 or more, or "epoch"')
         items = admission.items(np.arange(epoch_samples)) if epoch_samples is not None else None
         layered = items is not None and cutter.over_layers(items[:1], 1) is not None
         self.layers = Layers.of(items, cutter.alike, seed) if items is not None and layered else None
@@ -349,3 +347,10 @@ class LengthPlan(Plan):
         return (
             f"<plan: {self.epoch_length()} micro-batches an epoch, {kind}, window {self.window}, from {self.source!r}>"
         )
+
+
+def _micro_batches(window: int) -> int:
+    """A window as a number of micro-batches."""
+    if isinstance(window, bool) or not isinstance(window, (int, np.integer)) or window < 1:
+        raise Infeasible(f"window is {window!r} micro-batches", 'pass a whole number of 1 or more, or "epoch"')
+    return int(window)

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import columns
-from ..errors import Infeasible
-from ..lengths.packing import Solver
+from ..errors import Infeasible, real, whole
+from ..lengths.packing import Solver, check_solver
 from .admission import Admission, TooLong, check_policy
-from .budgeted import balance_of
+from .budgeted import balance_of, costs_of
 from .cut import Integers, digest
 from .fixed import FixedPlan
 from .lengthwise import LengthPlan
@@ -25,6 +25,7 @@ from .windows import Window
 __all__ = ["PackBounds", "PackedPlan", "packed"]
 
 _ONLY = "tokens"
+_SHOWN = 4  # samples that a refusal names
 
 
 class PackedPlan(LengthPlan):
@@ -160,9 +161,10 @@ def packed(
     """
     check_policy(too_long, allowed=("refuse", "truncate", "skip", "split"))
     table, capacities, names = _by_name(lengths, capacity)
-    for name, value in (("packs", packs), ("max_per_pack", max_per_pack or 1)):
-        if value < 1:
-            raise Infeasible(f"{name} is {value}, the least is 1", f"pass {name}=1 or more")
+    packs = whole(packs, "packs", least=1)
+    if max_per_pack is not None:
+        max_per_pack = whole(max_per_pack, "max_per_pack", least=1)
+    check_solver(solver)
     if solver == "exact" and capacities.size > 1:
         raise Infeasible(f"solver='exact' packs one capacity, there are {capacities.size}", 'pass solver="fast"')
     if too_long in ("truncate", "split") and (capacities.size > 1 or together is not None):
@@ -234,8 +236,10 @@ def _by_name(lengths: Any, capacity: Any) -> tuple[Integers, Integers, list[str]
         bad = np.flatnonzero((column < least) | (column != np.floor(column)))
         if bad.size:
             raise Infeasible(f"sample {bad[0]} has length {column[bad[0]]:g}", f"pass whole lengths of {least} or more")
-        if capacity[name] < 1 or int(capacity[name]) != capacity[name]:
-            raise Infeasible(f"capacity is {capacity[name]}", "pass a whole capacity of 1 or more")
+        called = "capacity" if name == _ONLY else f"capacity[{name!r}]"
+        limit = real(capacity[name], called)
+        if limit < 1 or int(limit) != limit:
+            raise Infeasible(f"{called} is {limit}", "pass a whole capacity of 1 or more")
         table.append(column.astype(np.int64))
     if len({column.size for column in table}) > 1:
         raise Infeasible(
@@ -250,12 +254,7 @@ def _costs(table: Integers, capacities: Integers, cost: Callable[[np.ndarray], A
         shares: np.ndarray = (table / capacities).sum(axis=1)
         return shares
     lengths = table[:, 0].astype(np.float64)
-    if cost is None:
-        return lengths
-    costs = np.asarray(cost(lengths.copy()), np.float64)
-    if costs.shape != lengths.shape or not (np.isfinite(costs) & (costs >= 0)).all():
-        raise Infeasible("cost gave other than one finite cost of 0 or more a length", "pass a function over arrays")
-    return costs
+    return lengths if cost is None else costs_of(cost, lengths)
 
 
 def _bundles(together: Any, sample_count: int) -> tuple[Integers, Integers]:
@@ -270,15 +269,18 @@ def _refuse(table: Integers, over: np.ndarray, capacities: Integers, names: list
     """Refuse capacities that some samples exceed alone."""
     item = int(over.argmax())
     kind = int((table[item] > capacities).argmax())
+    called = "length" if names[kind] == _ONLY else names[kind]
     if bundles is None:
-        who = f"sample {item} has {'length' if names[kind] == _ONLY else names[kind]} {table[item, kind]}"
+        who = f"sample {item} has {called} {table[item, kind]}"
     else:
         offsets, members = bundles
-        inside = ", ".join(map(str, members[offsets[item] : offsets[item + 1]].tolist()))
-        who = f"samples {inside} stay together and have {names[kind]} {table[item, kind]}"
+        inside = members[offsets[item] : offsets[item + 1]].tolist()
+        shown = ", ".join(map(str, inside[:_SHOWN])) + (f" and {len(inside) - _SHOWN} more" if inside[_SHOWN:] else "")
+        who = f"samples {shown} stay together and have {called} {table[item, kind]}"
     limit = "capacity" if names[kind] == _ONLY else f"capacity[{names[kind]!r}]"
     others = int(over.sum()) - 1
     raise Infeasible(
         f"{who}, {limit} is {capacities[kind]}" + (f" ({others} more are too long)" if others else ""),
-        "pass a larger one, or too_long='truncate', 'split' or 'skip'",
+        "pass a larger one, or too_long="
+        + ("'truncate', 'split' or 'skip'" if bundles is None and len(names) == 1 else "'skip'"),
     )
