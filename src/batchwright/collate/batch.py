@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, KeysView, Mapping, Sequence
+from collections.abc import Iterable, Iterator, KeysView, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from typing_extensions import override
@@ -172,13 +173,22 @@ class Batch(Mapping[str, Any]):
         """The same batch with another loss scale in its side channel."""
         return self._with(self._root, loss_scale=loss_scale)
 
-    def _places(self, numbers: Sequence[Any]) -> list[int]:
+    def _places(self, numbers: Iterable[Any]) -> list[int]:
         """Samples' numbers counted from the front; IndexError if there is no such sample."""
         count, places = self.sample_count, []
+        try:
+            numbers = list(numbers)
+        except TypeError:
+            raise Infeasible(f"{numbers!r} is no list of samples' numbers", "select [2, 0], say") from None
         for given in numbers:
             if isinstance(given, slice):
                 raise Infeasible(
                     f"{given} is no sample's number", f"batch.select(range({count})[start:stop]) gives a batch of some"
+                )
+            if isinstance(given, (bool, np.bool_)) or (isinstance(given, Tensor) and given.dtype is torch.bool):
+                raise Infeasible(
+                    f"{given} is no sample's number",
+                    "of a mask, batch.select([n for n, chosen in enumerate(mask) if chosen]) gives the batch",
                 )
             number = whole(given, "a sample's number")
             if not -count <= number < count:
@@ -204,11 +214,11 @@ class Batch(Mapping[str, Any]):
         counts = value.layout.counts
         return self.select(sorted(range(len(counts)), key=lambda n: -counts[n] if descending else counts[n]))
 
-    def select(self, numbers: Sequence[int]) -> Batch:
+    def select(self, numbers: Iterable[int]) -> Batch:
         """The samples `numbers`, at least one, in that order; some may be left out or repeated."""
-        if not len(numbers):
-            raise Infeasible("0 samples are selected", "select one or more")
         numbers = self._places(numbers)
+        if not numbers:
+            raise Infeasible("0 samples are selected", "select one or more")
         before = self._order or tuple(range(self.sample_count))
         labels = {name: label.select(numbers) for name, label in self._labels.items()}
         return self._with(self._root.select(numbers), labels=labels, order=tuple(before[n] for n in numbers))
@@ -224,6 +234,16 @@ class Batch(Mapping[str, Any]):
             raise Infeasible(
                 f"samples were left out or repeated: the order is {self.order.tolist()}",
                 "restore before selecting",
+            )
+        if outputs is not None and (not isinstance(outputs, Tensor) or outputs.shape[:1] != (self.sample_count,)):
+            found = (
+                f"have shape {tuple(outputs.shape)}"
+                if isinstance(outputs, Tensor)
+                else f"are a {type(outputs).__name__}"
+            )
+            raise Infeasible(
+                f"outputs {found}, and the batch has {self.sample_count} samples",
+                "pass a tensor whose dimension 0 is this batch's samples",
             )
         back = torch.argsort(self.order)
         return self.select(back.tolist()) if outputs is None else outputs[back.to(outputs.device)]
