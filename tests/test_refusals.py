@@ -6,6 +6,7 @@ import pickle
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
@@ -15,6 +16,34 @@ from torch.utils.data import DataLoader
 import batchwright as bw
 
 LABELS = ["cat"] * 6 + ["dog"] * 4
+
+
+COUNTED = {  # what has a length that counts no samples
+    "loader": DataLoader(range(8), batch_size=2),
+    "sampler": bw.shuffled(8, 2).sampler(),
+    "splits": {"train": range(8), "test": range(2)},
+    "columns": {"x": [1] * 8},
+    "text": "12345",
+    "set": {1, 2},
+    "fraction": 1.5,
+    "truth": True,
+    "nothing": None,
+    "negative": -1,
+}
+
+
+@pytest.mark.parametrize("kind", COUNTED)
+def test_a_length_that_counts_no_samples_is_no_number_of_samples(kind):
+    for build in (lambda counted: bw.shuffled(counted, 2), lambda counted: bw.mixed({"a": counted, "b": 5}, 2)):
+        with pytest.raises(bw.Infeasible, match=r"samples is|source 'a' is"):
+            build(COUNTED[kind])
+
+
+def test_what_has_samples_is_counted():
+    frame = pd.DataFrame({"x": [1, 2, 3], "y": [1, 2, 3]})
+    for samples in (3, np.int64(3), torch.tensor(3), [1, 2, 3], torch.zeros(3, 2), frame, range(3)):
+        assert bw.shuffled(samples, 1).groups.sample_count == 3
+        assert bw.mixed({"a": samples}, 1).groups.sample_count == 3
 
 
 def adjusted(**arguments):
@@ -59,9 +88,13 @@ def adjusted(**arguments):
         (lambda: bw.hierarchical([LABELS], 4), "levels is of type list and per of type int"),
         (lambda: bw.hierarchical(None, [4]), "levels is of type NoneType"),
         (lambda: bw.raked({"a": LABELS}, {"a": "uniform"}, 4, max_repeats="a"), "max_repeats is 'a'"),
+        (
+            lambda: bw.mixed({"a": 8}, 4, per_source=3),
+            "per_source=3 does not divide batch_size=4; .* or another per_source",
+        ),
         (lambda: bw.balanced(LABELS, 4, per_class=3), "per_class=3 does not divide batch_size=4"),
         (lambda: bw.balanced(LABELS, 4, per_class=0), "per_class is 0"),
-        (lambda: bw.balanced(LABELS, 12, per_class=4), "asks for 3 classes a batch, there are 2"),
+        (lambda: bw.balanced(LABELS, 12, per_class=4), "asks for 3 groups a batch, there are 2"),
         (lambda: bw.balanced(LABELS, 10, per_class=5, distinct=True), "group 'dog' has 4 samples but a batch takes 5"),
         (lambda: bw.balanced(LABELS, 4, draw="exactly"), "draw is 'exactly'"),
         (lambda: bw.balanced(LABELS, 4, epoch="smaller"), "epoch is 'smaller'"),

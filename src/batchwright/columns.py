@@ -6,14 +6,14 @@ one of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from typing import Any
 
 import numpy as np
 
-from .errors import Infeasible
+from .errors import Infeasible, whole
 
-__all__ = ["as_array", "as_numbers", "column", "labels", "numbers", "sample_numbers"]
+__all__ = ["as_array", "as_numbers", "column", "labels", "numbers", "sample_count", "sample_numbers"]
 
 LABEL_NAMES = ("targets", "labels", "label", "target", "y")
 LABEL_COLUMNS = ("label", "labels", "target", "targets", "class", "y")
@@ -98,6 +98,32 @@ def as_numbers(values: Any, *, called: str) -> np.ndarray:
             f"{called} holds values of type {array.dtype}, numbers are needed",
             f"pass {called} as numbers",
         ) from None
+
+
+def sample_count(source: Any, *, called: str) -> int:
+    """How many samples there are: a number, or the length of something whose items are samples, not parts of another kind.
+
+    Raises:
+        Infeasible: it is neither; or its length is that of a loader, a sampler, a mapping or a text, which count batches,
+            splits, columns and letters.
+
+    Example:
+        >>> sample_count(7, called="samples"), sample_count(["a", "b"], called="samples")
+        (7, 2)
+    """
+    kind = type(source).__name__
+    way_out = "pass a dataset, or the number of its samples"
+    if not isinstance(source, Sized) or getattr(source, "ndim", 1) == 0:
+        return whole(source, called, least=0)
+    if isinstance(source, (str, bytes)):
+        raise Infeasible(f"{called} is the text {source!r}", way_out)
+    if hasattr(source, "keys") and not hasattr(source, "columns"):
+        raise Infeasible(f"{called} is of type {kind}, its {len(source)} entries are no samples", way_out)
+    if not hasattr(source, "__getitem__"):
+        raise Infeasible(
+            f"{called} is of type {kind}, which has no sample 0: a length alone may count anything", way_out
+        )
+    return len(source)
 
 
 def sample_numbers(values: Any) -> np.ndarray:

@@ -189,7 +189,7 @@ def test_passes_through_the_groups_of_a_source_are_in_the_summary_too():
     [
         ({}, "there are 0 sources"),
         ([5, 6], "sources is of type list"),
-        ({"web": "a path"}, "'web' is of type str"),
+        ({"web": "a path"}, "'web' is the text 'a path'"),
         ({"web": bw.alternating({"a": bw.shuffled(9, 3)})}, "'web' keeps each micro-batch to one task"),
         ({"web": bw.budgeted([1, 2, 3] * 9, 8)}, "'web' is a plan whose micro-batches differ in size"),
         ({"web": 3.5}, "'web'"),

@@ -101,7 +101,7 @@ def shuffled(
         [0, 1, 2, 3]
     """
     batch_size, _, seed = checked(batch_size, 1, seed)
-    count = len(samples) if isinstance(samples, Sized) else whole(samples, "samples")
+    count = columns.sample_count(samples, called="samples")
     if count > _MOST_SAMPLES:
         raise Infeasible(f"samples is {count}, the most is {_MOST_SAMPLES}", "pass fewer samples")
     groups = Groups.from_sizes({"all": count})
@@ -172,18 +172,14 @@ def _plan(
     )
 
 
-def checked(batch_size: int, per_class: int, seed: int) -> tuple[int, int, int]:
-    """Batch size, samples a ticket and seed as plain integers that fit each other."""
-    batch_size, per_class = whole(batch_size, "batch_size"), whole(per_class, "per_class")
+def checked(batch_size: int, per_class: int, seed: int, *, called: str = "per_class") -> tuple[int, int, int]:
+    """Batch size, samples a ticket (by the argument's name) and seed as plain integers that fit each other."""
+    batch_size, per_class = whole(batch_size, "batch_size", least=1), whole(per_class, called, least=1)
     seed = whole(seed, "seed")
-    if batch_size < 1:
-        raise Infeasible(f"batch_size is {batch_size}, the least is 1", "pass batch_size=1 or more")
-    if per_class < 1:
-        raise Infeasible(f"per_class is {per_class}, the least is 1", "pass per_class=1 or more")
     if batch_size % per_class:
         raise Infeasible(
-            f"per_class={per_class} does not divide batch_size={batch_size}",
-            f"pass batch_size={batch_size - batch_size % per_class or per_class} or another per_class",
+            f"{called}={per_class} does not divide batch_size={batch_size}",
+            f"pass batch_size={batch_size - batch_size % per_class or per_class} or another {called}",
         )
     if batch_size // per_class > _MOST_TICKETS:
         raise Infeasible(
@@ -196,7 +192,14 @@ def checked(batch_size: int, per_class: int, seed: int) -> tuple[int, int, int]:
 
 
 def check_quotas(
-    groups: Groups, shares: TargetShares, batch_size: int, per_class: int, draw: str, distinct: bool
+    groups: Groups,
+    shares: TargetShares,
+    batch_size: int,
+    per_class: int,
+    draw: str,
+    distinct: bool,
+    *,
+    called: str = "per_class",
 ) -> None:
     """Refuse, or warn of, groups that are smaller than what a micro-batch takes of them."""
     distinct = yes_or_no(distinct, "distinct")
@@ -207,8 +210,8 @@ def check_quotas(
         drawn = int(np.count_nonzero(wanted))
         if per_class > 1 and tickets > drawn:
             raise Infeasible(
-                f"batch_size={batch_size} with per_class={per_class} asks for {tickets} classes a batch, there are {drawn}",
-                f"pass batch_size={drawn * per_class} or a larger per_class",
+                f"batch_size={batch_size} with {called}={per_class} asks for {tickets} groups a batch, there are {drawn}",
+                f"pass batch_size={drawn * per_class} or a larger {called}",
             )
         most = np.ceil(np.round(wanted * tickets, 9)).astype(np.int64) * per_class
         for group in np.flatnonzero((most > groups.sizes) & (wanted > 0)).tolist():
@@ -225,7 +228,7 @@ def check_quotas(
         name, size, most_drawn = rows[0]
         raise Infeasible(
             f"group {name!r} has {size} samples but a batch takes {most_drawn}, and distinct samples were asked for",
-            "pass a smaller batch_size, per_class or share, or distinct=False",
+            f"pass a smaller batch_size, {called} or share, or distinct=False",
         )
     _warn_of_repeats(rows)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import operator
 import warnings
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
 
+from .. import columns
 from ..errors import Infeasible, PoorWarning, by_name
 from ..groups import Groups
 from ..orders import Dealt, Mixed, Order
@@ -67,7 +67,7 @@ def mixed(
         >>> int((plan[7] >= 1000).sum()), int((plan[7] >= 1090).sum())  # rare ones, and dogs among them
         (4, 2)
     """
-    batch_size, per_source, seed = checked(batch_size, per_source, seed)
+    batch_size, per_source, seed = checked(batch_size, per_source, seed, called="per_source")
     sizes: dict[Any, int] = {}
     children: dict[int, Order] = {}
     for number, (name, source) in enumerate(by_name(sources, "sources").items()):
@@ -76,7 +76,7 @@ def mixed(
             children[number] = child
     groups = Groups.from_sizes(sizes)
     shares = TargetShares(resolve(target), groups)
-    check_quotas(groups, shares, batch_size, per_source, "exact", distinct)
+    check_quotas(groups, shares, batch_size, per_source, "exact", distinct, called="per_source")
     length = epoch_length(groups, shares, batch_size, epoch)
     dealt = Dealt(groups, shares, window=batch_size, per_ticket=per_source, seed=seed, epoch_batches=length)
     if not children:
@@ -121,15 +121,7 @@ def source_of(name: Any, source: Any) -> tuple[int, Order | None]:
             f"source {name!r} is a plan whose micro-batches differ in size, it has no endless order to draw from",
             "mix the orders, and cut the mixture: pass order=mixed(...) to the plan by lengths",
         )
-    if isinstance(source, Sized) and not isinstance(source, (str, bytes)):
-        return len(source), None
-    try:
-        return operator.index(source), None
-    except TypeError:
-        raise Infeasible(
-            f"source {name!r} is of type {type(source).__name__}",
-            "pass a number of samples, something that has a length, Groups, a plan or an order",
-        ) from None
+    return columns.sample_count(source, called=f"source {name!r}"), None
 
 
 def _grouped_only(groups: Groups) -> Order:
