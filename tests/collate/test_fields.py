@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import enum
 from typing import NamedTuple
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -242,3 +244,44 @@ def test_gradients_flow_through_stacks_grids_and_media():
     batch = bw.Collate(fields)([{"a": leaf, "b": leaf, "c": leaf, "d": [leaf, leaf]}])
     sum(batch[name].sum() for name in batch).backward()
     torch.testing.assert_close(leaf.grad.sum(), torch.tensor(16.0 * 4 + 4))  # shrinking to 2 x 2 keeps 4 of the weight
+
+
+class Colour(enum.IntEnum):
+    RED = 3
+
+
+class Count(int):
+    """A whole number of a type of its own."""
+
+
+@pytest.mark.parametrize("value", [Colour.RED, Count(3), type("Real", (float,), {})(0.5)])
+def test_numbers_of_derived_types_follow_default_collate(value):
+    samples = [{"x": value}, {"x": value}]
+    for collate in (bw.Collate(), bw.Collate(x=bw.scalar())):
+        batch = collate(samples)
+        assert equal(batch["x"], default_collate(samples)["x"])
+        assert batch[1]["x"] == value
+
+
+class Point:
+    """A type that default_collate's extension table knows."""
+
+
+@pytest.mark.parametrize(
+    "joined",
+    [{"v": torch.ones(2)}, {"v": 1, "w": 2}, object(), torch.tensor(3.0), torch.ones(5), ["a"], "ab" * 3],
+    ids=repr,
+)
+def test_what_the_extension_table_joins_as_it_likes_leaves_the_number_of_samples_alone(joined):
+    default_collate_fn_map[Point] = lambda points, *, collate_fn_map: joined
+    try:
+        batch = bw.Collate()([{"point": Point(), "x": n} for n in range(2)])
+    finally:
+        del default_collate_fn_map[Point]
+    assert batch.sample_count == len(batch.fields["point"]) == 2
+    assert repr(batch).startswith("Batch(2 samples; point: ")
+    assert batch["point"] is joined
+    assert batch.to("cpu")["x"].tolist() == [0, 1]
+    for take in (lambda: batch[1], lambda: batch.select([1]), batch.unbatch):
+        with pytest.raises(bw.Infeasible, match="holds all 2 samples of a field together; declare the field"):
+            take()

@@ -14,7 +14,7 @@ from typing_extensions import override
 from ..errors import Infeasible, whole
 from .representations import Ragged
 from .structure import Structure, Tree
-from .values import Extension, Fill, Stacked, Transfer, Value
+from .values import Common, Extension, Fill, Stacked, Transfer, Value
 
 __all__ = ["Batch", "SideChannel"]
 
@@ -80,7 +80,8 @@ class Batch(Mapping[str, Any]):
     representation of a field; `batch.data` is the whole in the container type of a sample (`x, y = batch.data`);
     `batch.aside` is the side channel.
 
-    A plain mapping of tensors makes a Batch too, which is how trainers rebuild one.
+    A plain mapping makes a Batch too, which is how trainers rebuild one: it has as many samples as its first tensor or list
+    is long, and single numbers are every sample's.
     """
 
     def __init__(
@@ -288,11 +289,23 @@ class Batch(Mapping[str, Any]):
 
 
 def _plain(mapping: Mapping[str, Any]) -> Tree:
-    children: dict[str, Value] = {
-        name: Stacked(value) if isinstance(value, Tensor) and value.ndim else Extension(value)
-        for name, value in mapping.items()
-    }
-    return Tree(Structure(dict, tuple(mapping)), children)
+    lengths = (len(value) for value in mapping.values() if _has_length(value))
+    count = next(lengths, 0)
+    return Tree(Structure(dict, tuple(mapping)), {name: _plain_value(mapping[name], count) for name in mapping}, count)
+
+
+def _has_length(value: Any) -> bool:
+    return bool(value.ndim) if isinstance(value, Tensor) else isinstance(value, (list, tuple))
+
+
+def _plain_value(value: Any, count: int) -> Value:
+    if isinstance(value, Tensor) and value.shape[:1] == (count,):
+        return Stacked(value)
+    if isinstance(value, (str, bytes, bool, int, float, complex, type(None))) or (
+        isinstance(value, Tensor) and not value.ndim
+    ):
+        return Common(value, count)
+    return Extension(value, count)
 
 
 def _described(value: Any) -> str:

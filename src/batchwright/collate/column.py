@@ -159,8 +159,9 @@ class Column:
         try:
             if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biufc":
                 return _from_numpy(np.asarray(value))
-            if type(value) in _DTYPES:
-                return torch.tensor(value, dtype=_DTYPES[type(value)])
+            for kind, dtype in _DTYPES.items():
+                if isinstance(value, kind):
+                    return torch.tensor(value, dtype=dtype)
             if isinstance(value, (list, tuple)):
                 return self._listed(number, value)
         except Infeasible:

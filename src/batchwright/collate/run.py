@@ -169,7 +169,7 @@ class Run(Context):
                 self.waiting.append((children, part.name, field, column))
             else:
                 children[part.name] = field.gather(column, self)
-        return Tree(structure, children)
+        return Tree(structure, children, len(samples))
 
     def finish(self, root: Tree) -> None:
         """Collate the fields that index others, now that those are there."""
@@ -307,6 +307,7 @@ def _joined_by_torch(column: Column) -> Value:
             f"default_collate refuses ({str(error).splitlines()[0]})",
             column.declared("bw.opaque()"),
         ) from None
-    if isinstance(joined, Tensor):
+    count = len(column.values)
+    if isinstance(joined, Tensor) and joined.shape[:1] == (count,):
         return Stacked(settle(joined))
-    return Opaque(joined) if isinstance(joined, list) else Extension(joined)
+    return Opaque(joined) if isinstance(joined, list) and len(joined) == count else Extension(joined, count)

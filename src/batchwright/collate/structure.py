@@ -174,6 +174,8 @@ class Tree(Value):
 
     structure: Structure
     children: dict[str, Value]
+    count: int
+    """The number of samples."""
 
     @property
     @override
@@ -181,7 +183,7 @@ class Tree(Value):
         return self.structure.build({name: child.model for name, child in self.children.items()})
 
     def __len__(self) -> int:
-        return len(next(iter(self.children.values())))
+        return self.count
 
     @override
     def sample(self, number: int) -> Any:
@@ -189,11 +191,13 @@ class Tree(Value):
 
     @override
     def transferred(self, transfer: Transfer) -> Tree:
-        return Tree(self.structure, {name: child.transferred(transfer) for name, child in self.children.items()})
+        children = {name: child.transferred(transfer) for name, child in self.children.items()}
+        return Tree(self.structure, children, self.count)
 
     @override
     def select(self, numbers: Sequence[int]) -> Tree:
-        return Tree(self.structure, {name: child.select(numbers) for name, child in self.children.items()})
+        children = {name: child.select(numbers) for name, child in self.children.items()}
+        return Tree(self.structure, children, len(numbers))
 
     @override
     def leaves(self, name: str = "") -> dict[str, Value]:

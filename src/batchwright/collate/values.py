@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from typing_extensions import override
 
 from ..errors import Infeasible
 
-__all__ = ["Extension", "Fill", "Opaque", "Scalars", "Stacked", "Transfer", "Value"]
+__all__ = ["Common", "Extension", "Fill", "Opaque", "Scalars", "Stacked", "Transfer", "Value"]
 
 Transfer = Callable[[Tensor], Tensor]
 
@@ -150,9 +151,13 @@ class Opaque(Value):
 
 @dataclass(frozen=True)
 class Extension(Value):
-    """What a type registered with torch's `default_collate_fn_map` was collated to: torch's business, passed on."""
+    """What a type registered with torch's `default_collate_fn_map` was collated to: torch's business, passed on.
+
+    Samples are taken of it by number where it has one entry for each.
+    """
 
     joined: Any
+    count: int
 
     @property
     @override
@@ -160,16 +165,51 @@ class Extension(Value):
         return self.joined
 
     def __len__(self) -> int:
-        return len(self.joined)
+        return self.count
 
     @override
     def sample(self, number: int) -> Any:
-        return self.joined[number]
+        with suppress(TypeError):  # of what has no length
+            if len(self.joined) == self.count and not isinstance(self.joined, Mapping):
+                return self.joined[number]
+        raise Infeasible(
+            f"a {type(self.joined).__name__} holds all {self.count} samples of a field together",
+            "declare the field: bw.opaque() gives each sample back",
+        )
 
     @override
     def transferred(self, transfer: Transfer) -> Extension:
-        return Extension(tree_map(lambda leaf: transfer(leaf) if isinstance(leaf, Tensor) else leaf, self.joined))
+        joined = tree_map(lambda leaf: transfer(leaf) if isinstance(leaf, Tensor) else leaf, self.joined)
+        return Extension(joined, self.count)
 
     @override
     def select(self, numbers: Sequence[int]) -> Opaque:
-        return Opaque([self.joined[number] for number in numbers])
+        return Opaque([self.sample(number) for number in numbers])
+
+
+@dataclass(frozen=True)
+class Common(Value):
+    """A number, a word or nothing, which all samples have in common: a loss in a mapping that a trainer rebuilt."""
+
+    value: Any
+    count: int
+
+    @property
+    @override
+    def model(self) -> Any:
+        return self.value
+
+    def __len__(self) -> int:
+        return self.count
+
+    @override
+    def sample(self, number: int) -> Any:
+        return self.value
+
+    @override
+    def transferred(self, transfer: Transfer) -> Common:
+        return Common(transfer(self.value) if isinstance(self.value, Tensor) else self.value, self.count)
+
+    @override
+    def select(self, numbers: Sequence[int]) -> Common:
+        return Common(self.value, len(numbers))
