@@ -355,7 +355,7 @@ def opaque() -> OpaqueField:
 
 
 def aside() -> Aside:
-    """A field for the side channel: found in `batch.aside`, never among what the model gets.
+    """A field for the side channel: found in `batch.aside`, never among the batch's keys (`batch.data`, the whole, has it).
 
     Example:
         >>> import batchwright as bw

@@ -111,6 +111,10 @@ class Scalars(Value):
 
     @override
     def sample(self, number: int) -> bool | int | float | complex:
+        if self.tensor.is_meta:
+            raise Infeasible(
+                "a batch on the meta device holds no numbers", "take samples of it before it is moved there"
+            )
         return self.tensor[number].item()
 
     @override
