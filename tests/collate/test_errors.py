@@ -106,6 +106,9 @@ def test_the_words_that_declare_a_field_are_right_wherever_it_stands(sample, val
         (bw.ragged(), (torch.tensor(1.0), torch.tensor(2.0))),
         (bw.scalar(), (torch.ones(2), torch.ones(2))),
         ({"ids": bw.stack()}, (torch.ones(2), torch.ones(2))),
+        (bw.media(), ([torch.ones(2)], [torch.ones(3), torch.ones(2)])),
+        (bw.media(), ([torch.ones(2), None], None)),
+        (bw.media(bw.scalar()), ([object()], [object()])),
     ],
 )
 @pytest.mark.parametrize("nest", [lambda inner: {"a-b": inner}, lambda inner: {"text": {"ids": inner}}])

@@ -263,6 +263,12 @@ def test_numbers_of_derived_types_follow_default_collate(value):
         assert batch[1]["x"] == value
 
 
+def test_numbers_of_a_batch_without_memory_are_refused():
+    batch = bw.Collate()([{"x": 1}]).to("meta")
+    with pytest.raises(bw.Infeasible, match="meta device holds no numbers"):
+        batch.unbatch()
+
+
 class Point:
     """A type that default_collate's extension table knows."""
 

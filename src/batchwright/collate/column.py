@@ -40,11 +40,13 @@ class Column:
         path: the names on the way to the field, its own last.
         values: one a sample.
         called: how sample number i is called in a message.
+        within: the declaration that these values are declared in, `{}` standing for theirs.
     """
 
     path: tuple[str, ...]
     values: list[Any]
     called: Callable[[int], str]
+    within: str = "{}"
 
     @property
     def name(self) -> str:
@@ -53,7 +55,7 @@ class Column:
 
     def declared(self, field: str) -> str:
         """The words that declare this field as `field`."""
-        return declaration(self.path, field)
+        return declaration(self.path, self.within.format(field))
 
     def tensors(self) -> list[Tensor]:
         """The values as tensors of one dtype; numpy arrays and lists of numbers become tensors unchanged."""
@@ -174,7 +176,7 @@ class Column:
         kind = "None (no value)" if value is None else f"a {type(value).__name__}"
         raise Infeasible(
             f"field {self.name!r} of {self.called(number)} is {kind}, not a tensor, an array or a list of numbers",
-            self.declared("bw.media() or bw.opaque()" if value is None else "bw.opaque()"),
+            self.declared("bw.media() or bw.opaque()" if value is None and self.within == "{}" else "bw.opaque()"),
         )
 
     def _listed(self, number: int, value: Sequence[Any]) -> Tensor | None:

@@ -104,7 +104,8 @@ class MediaField(Field):
             per_sample.append([] if value is None else list(value) if many else [value])
         counts = context.layout(tuple(map(len, per_sample)))
         owners = [number for number, items in enumerate(per_sample) for _ in items]
-        joined = Column(column.path, list(chain.from_iterable(per_sample)), lambda n: column.called(owners[n]))
+        together = list(chain.from_iterable(per_sample))
+        joined = Column(column.path, together, lambda n: column.called(owners[n]), within="bw.media({})")
         items = self.item.gather(joined, context) if owners else None
         return Media(items, counts, tuple(kinds))
 
