@@ -141,3 +141,12 @@ def test_indices_that_fit_the_samples_and_not_the_packs_are_refused():
     assert collate.packs()(samples)["span"].tolist() == [59, 119, 179, 239]
     with pytest.raises(bw.Infeasible, match=r"'span' holds torch.uint8, whose largest index is 255, .* 512 elements"):
         collate.packs(align=128)(samples)
+
+
+def test_keys_and_labels_that_the_samples_have_already_are_refused():
+    collate = bw.Collate(ids=bw.ragged()).packs(also=bw.attention.HUGGING_FACE)
+    with pytest.raises(bw.Infeasible, match=r"two keys 'position_ids', a field of the samples .* rename the key"):
+        collate([{"ids": torch.ones(3), "position_ids": torch.ones(3)}])
+    dataset = bw.identified([{"ids": torch.ones(3)}], pack=["a"])
+    with pytest.raises(bw.Infeasible, match="'pack' comes with the dataset"):
+        collate([dataset[0]])

@@ -79,7 +79,7 @@ class PackCollate:
                     "name the further keys once: collate.packs(also=...)",
                 )
         self._collate = type(collate)({**declared, **fields}).knowing(**collate.known)
-        self._collate.also = {**self._collate.also, **_described(self._along[0], also or {}, self._collate)}
+        self._collate.also.update(_described(self._along[0], also or {}, self._collate))  # its frames know them too
         self._indices = [
             (path, targets)
             for path, targets in _index_fields(declared, ())
@@ -101,6 +101,11 @@ class PackCollate:
         if sizes is None:
             lengths = ragged[self._along[0]].layout.counts
             sizes = self._rules.cut(lengths) if self._bounds is None else _planned(self._bounds, labels)
+        if "pack" in labels:
+            raise Infeasible(
+                "'pack' comes with the dataset and is also the number of each sample's pack",
+                "give it another name in bw.identified",
+            )
         packed = laid_out(ragged, sizes, self._rules, called)
         for path, targets in self._indices:
             _point(root, path, targets, packed)

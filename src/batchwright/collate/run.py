@@ -119,7 +119,7 @@ class Frames:
                 field, what = self._also[name]
                 raise Infeasible(
                     f"the batch would have two keys {name!r}, a field of the samples and {what!r} of field {field!r}",
-                    f"rename it in `also` of {field!r}",
+                    "rename the key in the `also` that declares it",
                 )
 
     def __reduce__(self) -> tuple[Any, ...]:
