@@ -71,7 +71,7 @@ def test_what_is_sorted_together_may_be_bounded_in_bytes(kind, values, limit, bu
     if state is not None:
         second = stream()
         second.load_state_dict(state)
-        assert list(second) == rest
+        assert list(second) == (rest or list(first))  # the next epoch begins where a state leaves nothing of one
 
 
 def test_a_sample_larger_than_the_buffer_is_refused():
@@ -111,7 +111,8 @@ def test_going_on_from_a_state_is_never_having_stopped(kind, values, stop, buffe
     if head:
         second = stream()
         second.load_state_dict(state)
-        assert head + list(second) == head + list(iterator)
+        rest = list(iterator) or list(first)
+        assert list(second) == rest
         assert second.report() == first.report()
 
 

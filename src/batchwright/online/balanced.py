@@ -15,7 +15,7 @@ from .composer import BalancedComposer, Rules, WhenShort
 from .feed import Feed, OnError, measure_of, valid
 from .replicas import Replica
 from .shares import Shares
-from .sources import Source
+from .sources import Source, described
 from .stream import Composer, Stream
 
 __all__ = ["balanced"]
@@ -147,4 +147,4 @@ class _Recipe:
         rules = self.rules
         bytes_limit = None if rules.weigher is None else rules.weigher.limit
         numbers = (rules.batch_size, rules.buffer, rules.when_short, rules.patience, rules.max_debt, bytes_limit)
-        return f"balanced {numbers} {resolve(self.target)} {self.natural} seed={self.seed}"
+        return f"balanced {numbers} {resolve(self.target)} {self.natural} seed={self.seed}{described(self.source)}"

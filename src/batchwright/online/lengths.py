@@ -12,7 +12,7 @@ from .bytes import Weigher
 from .chance import root
 from .feed import Feed, OnError, measure_of, valid
 from .replicas import Replica
-from .sources import Source
+from .sources import Source, described
 from .stream import Composer, Stream
 from .windows import Cut, WindowComposer, cut_by_budget, pack
 
@@ -205,4 +205,4 @@ class _Recipe:
 
     def describe(self) -> str:
         limit = None if self.weigher is None else self.weigher.limit
-        return f"{self.rule} buffer={self.buffer} buffer_bytes={limit} seed={self.seed}"
+        return f"{self.rule} buffer={self.buffer} buffer_bytes={limit} seed={self.seed}{described(self.source)}"

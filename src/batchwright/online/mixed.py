@@ -12,7 +12,7 @@ from ..targets import resolve
 from .adopt import as_source
 from .feed import Feed, OnError, measure_of, number, valid
 from .replicas import Replica
-from .sources import Source
+from .sources import Source, described
 from .stream import Batch, Composer, Report, Stream
 from .turns import ByCount, ByUnit, Turns
 
@@ -133,7 +133,8 @@ class _Recipe:
 
     def describe(self) -> str:
         target = resolve(self.target)
-        return f"mixed {list(self.sources)} {target} {self.batch_size} {self.at_end} {self.unit is not None}"
+        sources = [f"{name!r}{described(source)}" for name, source in self.sources.items()]
+        return f"mixed {sources} {target} {self.batch_size} {self.at_end} {self.unit is not None}"
 
 
 class _Mixed:

@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import Infeasible
 from .chance import PURPOSE, root, words
 from .replicas import Replica
-from .sources import Reader, Source, skip
+from .sources import Reader, Source, described, skip
 
 __all__ = ["Chain", "Shards"]
 
@@ -56,6 +56,10 @@ class Shards:
         self.name = name
         if not self.shards:
             raise Infeasible(f"source {name!r} has 0 shards", "pass at least one; is the file pattern right?")
+
+    def describe(self) -> str:
+        """What the order of the samples depends on."""
+        return f"shards shuffle={self.shuffle} seed={self.seed}"
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
         """The shards of one replica."""
@@ -141,6 +145,10 @@ class Chain:
 
         self.name = name
         self.sources: list[Source] = [as_source(it, name=f"{name}[{i}]") for i, it in enumerate(sources)]
+
+    def describe(self) -> str:
+        """What the order of the samples depends on."""
+        return f"chain{list(map(described, self.sources))}"
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
         """One replica's part of each source."""

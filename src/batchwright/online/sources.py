@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 from ..errors import Infeasible
 from .replicas import Replica
 
-__all__ = ["Indexed", "OneReader", "PlainReader", "Reader", "SelfSplit", "Source", "Strided", "skip"]
+__all__ = ["Indexed", "OneReader", "PlainReader", "Reader", "SelfSplit", "Source", "Strided", "described", "skip"]
 
 
 class Reader(Protocol):
@@ -36,6 +36,12 @@ class Source(Protocol):
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
         """The part of epoch `epoch` that `replica` reads: the parts are disjoint and are together the whole."""
+
+
+def described(source: Source) -> str:
+    """What a source says of the order of its samples; nothing, where it is the user's own."""
+    describe = getattr(source, "describe", None)
+    return "" if describe is None else f" of ({describe()})"
 
 
 def skip(iterator: Iterator[Any], count: int) -> Iterator[Any]:

@@ -6,12 +6,13 @@ import hashlib
 import pickle
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from multiprocessing.context import get_spawning_popen
 from typing import Any, Protocol
 
 import torch.utils.data
 
-from ..errors import Infeasible
+from ..errors import Infeasible, whole
 from .feed import Feed
 from .replicas import Replica, ranks
 
@@ -99,7 +100,7 @@ class Recipe(Protocol):
         """A composer that has not started."""
 
     def describe(self) -> str:
-        """All that the sequence of batches depends on, but for the source and the epoch."""
+        """All that the sequence of batches depends on, but for what the user brings along and the epoch."""
 
 
 class _Run:
@@ -211,7 +212,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         state_bytes: int,
     ) -> None:
         super().__init__()
-        if steps is not None and steps < 1:
+        if steps is not None and whole(steps, "steps") < 1:
             raise Infeasible(f"steps is {steps}, the least is 1", "pass the batches an epoch of one rank has, or None")
         if steps is not None and not batches:
             raise Infeasible(
@@ -262,9 +263,21 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         return self._pass(replica, self._epoch, None if loaded is None else loaded["run"])
 
     def _pass(self, replica: Replica, epoch: int, state: Any) -> Iterator[Any]:
-        """One pass; nothing is read before its first sample is asked for, since loaders call `iter` more than once."""
+        """One pass; nothing is read before its first sample is asked for, since loaders call `iter` more than once.
+
+        Where a state leaves nothing of its epoch, the next begins, unless other readers may still have some of it.
+        """
+        given = self._rest(replica, epoch, state)
+        if state is not None and (replica.count == 1 or (self._steps is not None and replica.workers == 1)):
+            first = list(islice(given, 1))
+            if not first:
+                given = self._rest(replica, self._epoch, None)
+            yield from first
+        yield from given
+
+    def _rest(self, replica: Replica, epoch: int, state: Any) -> Iterator[Any]:
         run = self._run = _Run(self._recipe, replica, epoch, state, self._state_bytes)
-        yield from self._steps_of(run) if self._batches else self._samples_of(run)
+        return self._steps_of(run) if self._batches else self._samples_of(run)
 
     def _limit(self, replica: Replica) -> int | None:
         if self._steps is None:
@@ -336,9 +349,12 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         self._epoch = state["epoch"]
         self._loaded = dict(state) if state["run"] is not None else None
 
+    def describe(self) -> str:
+        """All that the sequence of batches depends on, but for what the user brings along and the epoch."""
+        return f"{self._recipe.describe()}, batches={self._batches}, steps={self._steps}"
+
     def _fingerprint(self) -> str:
-        described = f"{self._recipe.describe()}, batches={self._batches}, steps={self._steps}"
-        return hashlib.sha256(described.encode()).hexdigest()[:16]
+        return hashlib.sha256(self.describe().encode()).hexdigest()[:16]
 
     def report(self) -> Report:
         """What the pass under way (or just ended) in this process did.
