@@ -28,7 +28,7 @@ def cases(draw):
     samples = adversary(draw(st.integers(50, 1500)), groups, draw(st.integers(0, 99)))
     arguments = {
         "batch_size": draw(st.integers(1, 24)),
-        "buffer": draw(st.integers(8 * groups, 300)),
+        "buffer": draw(st.integers(max(48, 8 * groups), 300)),  # two of the largest batches, as repeating needs
         "when_short": draw(st.sampled_from(MODES)),
         "max_debt": draw(st.integers(0, 9)),
         "target": draw(st.sampled_from(["uniform", "natural", 0.5])),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import Infeasible
+from ..errors import Infeasible, whole
 from ..targets import resolve
 from .adopt import as_source
 from .bytes import Weigher
@@ -53,8 +53,8 @@ def balanced(
         key: the group of a sample: a function, or the name of an entry.
         batch_size: samples in a batch.
         target: as for a balanced plan: a name, a number from 0 (natural) to 1 (uniform), a mapping, a function.
-        buffer: the most samples kept in memory. It is divided among the groups by share; the oldest sample of a group falls
-            out of its full part (`report().dropped`).
+        buffer: the most samples kept in memory, a batch at least (two with "repeat"). It is divided among the groups by
+            share; the oldest sample of a group falls out of its full part (`report().dropped`).
         buffer_bytes: the most bytes kept in memory, beside `buffer`; the largest groups lose samples first. Repeating keeps
             half of them for what can be repeated, of each group as many samples as fit were all as large as its largest.
         size: bytes of a sample, for `buffer_bytes`: a function, or the name of an entry.
@@ -90,10 +90,16 @@ def balanced(
         ("patience", patience, 0),
         ("max_debt", max_debt, 0),
     ):
-        if value is not None and value < least:
+        if value is not None and whole(value, argument) < least:
             raise Infeasible(f"{argument} is {value}, the least is {least}", f"pass {argument}={least} or more")
     if when_short not in ("wait", "repeat", "redistribute"):
         raise Infeasible(f"when_short is {when_short!r}", 'pass "wait", "repeat" or "redistribute"')
+    needed = 2 * batch_size if when_short == "repeat" else batch_size
+    if buffer < needed:
+        raise Infeasible(
+            f"buffer is {buffer:,} and batch_size is {batch_size:,}: when_short={when_short!r} needs {needed:,} places",
+            f"pass buffer={needed} or more",
+        )
     if patience is None:
         patience = buffer if when_short == "wait" else 0
     Shares(target, natural, epoch=0)  # refuses here what it cannot make shares of
@@ -112,7 +118,7 @@ def balanced(
         target=target,
         natural=natural,
         on_error=valid(on_error),
-        seed=seed,
+        seed=whole(seed, "seed"),
     )
     return Stream(
         recipe,

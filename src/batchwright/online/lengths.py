@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import Infeasible
+from ..errors import Infeasible, whole
 from .adopt import as_source
 from .bytes import Weigher
 from .chance import root
@@ -64,8 +64,9 @@ def budgeted(
     """
     if max_tokens is None and max_samples is None:
         raise Infeasible("neither max_tokens nor max_samples is given", "pass one of them, or both")
-    for argument, value in (("max_tokens", max_tokens), ("max_samples", max_samples), ("buffer", buffer)):
-        _at_least_one(argument, value)
+    _at_least_one("max_tokens", max_tokens)
+    for argument, count in (("max_samples", max_samples), ("buffer", buffer)):
+        _at_least_one(argument, None if count is None else whole(count, argument))
     recipe = _Recipe(
         source=as_source(source, name=name),
         length=measure_of(length, argument="length"),
@@ -75,7 +76,7 @@ def budgeted(
         buffer=buffer,
         weigher=Weigher.asked_for(buffer_bytes, size),
         on_error=valid(on_error),
-        seed=seed,
+        seed=whole(seed, "seed"),
     )
     return Stream(
         recipe,
@@ -133,8 +134,9 @@ def packed(
         >>> [sum(batch) for batch in packed([6, 3, 4, 5, 7, 5], length=int, capacity=10)]
         [10, 10, 10]
     """
-    for argument, value in (("capacity", capacity), ("packs", packs), ("buffer", buffer)):
-        _at_least_one(argument, value)
+    _at_least_one("capacity", capacity)
+    for argument, count in (("packs", packs), ("buffer", buffer)):
+        _at_least_one(argument, whole(count, argument))
     recipe = _Recipe(
         source=as_source(source, name=name),
         length=measure_of(length, argument="length"),
@@ -144,7 +146,7 @@ def packed(
         buffer=buffer,
         weigher=Weigher.asked_for(buffer_bytes, size),
         on_error=valid(on_error),
-        seed=seed,
+        seed=whole(seed, "seed"),
     )
     return Stream(
         recipe,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from ..errors import Infeasible
+from ..errors import Infeasible, by_name, whole
 from ..targets import resolve
 from .adopt import as_source
 from .feed import Feed, OnError, measure_of, number, valid
@@ -61,11 +61,10 @@ def mixed(
         >>> [sum(n < 0 for n in batch) for batch in both][:3]
         [2, 2, 2]
     """
-    if not sources:
-        raise Infeasible("there are 0 sources to mix", "pass at least one")
+    by_name(sources, "sources")
     if at_end not in ("stop", "continue", "restart"):
         raise Infeasible(f"at_end is {at_end!r}", 'pass "stop", "continue" or "restart"')
-    if batch_size is not None and batch_size < 1:
+    if batch_size is not None and whole(batch_size, "batch_size") < 1:
         raise Infeasible(
             f"batch_size is {batch_size}, the least is 1", "pass batch_size=1 or more, or None for samples"
         )
