@@ -205,7 +205,7 @@ def test_what_cannot_be_is_refused_with_ordinal_and_source():
         list(online.balanced([*good, (50, [])], key=1, batch_size=4, buffer=100, name="train"))
     with pytest.raises(Infeasible, match="sample 50 of source 'train': group 7 is not among the 2 groups"):
         list(online.balanced([*good, (50, 7)], key=1, batch_size=4, target={0: 0.5, 1: 0.5}, buffer=100, name="train"))
-    with pytest.raises(Infeasible, match=r"'a' has share nan"):
+    with pytest.raises(Infeasible, match="the share of 'a' is nan, not a finite number"):
         online.balanced(good, key=1, batch_size=4, target={"a": math.nan, "b": 1})
     with pytest.raises(
         Infeasible, match=r"82 groups were seen and a buffer of 100 samples has room for 79; pass buffer=656"
