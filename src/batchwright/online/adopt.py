@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch.utils.data
@@ -28,6 +28,13 @@ def as_source(value: Any, *, name: str) -> Source:
         return _HuggingFace(value, name=name)
     if isinstance(value, torch.utils.data.ChainDataset):
         return Chain(value.datasets, name=name)
+    if isinstance(value, torch.utils.data.IterableDataset):  # it has a __getitem__, of its base class, that raises
+        return OneReader(value, name=name)
+    if isinstance(value, Mapping):
+        raise Infeasible(
+            f"source {name!r} is a {type(value).__name__} with {len(value)} entries",
+            "pass one of its values, or list(source.values())",
+        )
     if isinstance(value, Sequence) or (
         hasattr(value, "__getitem__") and hasattr(value, "__len__") and not isinstance(value, Iterator)
     ):

@@ -13,6 +13,7 @@ from ..errors import Infeasible
 from .chance import PURPOSE, root, words
 from .replicas import Replica
 from .sources import Reader, Source, described, skip
+from .untold import Call, call_of, stepped
 
 __all__ = ["Chain", "Shards"]
 
@@ -69,19 +70,23 @@ class Shards:
             order = np.argsort(keys, kind="stable").tolist()
         shards = [self.shards[number] for number in order]
         if replica.count <= len(shards):
-            return _ShardReader(shards[replica.index :: replica.count], self.read, 0, 1)
+            return _ShardReader(shards[replica.index :: replica.count], self.read, 0, 1, call_of(replica))
         sharing = range(replica.index % len(shards), replica.count, len(shards))
-        return _ShardReader([shards[sharing[0]]], self.read, sharing.index(replica.index), len(sharing))
+        shard, first = shards[sharing[0]], sharing.index(replica.index)
+        return _ShardReader([shard], self.read, first, len(sharing), call_of(replica))
 
 
 class _ShardReader:
     can_fetch = True
 
-    def __init__(self, shards: list[Any], read: Callable[[Any], Iterable[Any]], first: int, step: int) -> None:
+    def __init__(
+        self, shards: list[Any], read: Callable[[Any], Iterable[Any]], first: int, step: int, call: Call
+    ) -> None:
         self._shards = shards
         self._read = read
         self._first = first
         self._step = step
+        self._call = call
         self._starts: list[int] = []  # the ordinal each shard opened so far began with
         self._taken = 0
 
@@ -101,11 +106,11 @@ class _ShardReader:
             self._starts.append(taken)
 
     def _part(self, shard: int, offset: int) -> Iterator[Any]:
-        samples = self._read(self._shards[shard])
+        samples = self._call(self._read, self._shards[shard])
         start = self._first + offset * self._step
         if isinstance(samples, Sequence):
             return map(samples.__getitem__, range(start, len(samples), self._step))
-        iterator = skip(iter(samples), start)
+        iterator = skip(stepped(self._call(iter, samples), self._call), start)
         return iterator if self._step == 1 else islice(iterator, 0, None, self._step)
 
     def position(self, taken: int) -> Any:

@@ -7,8 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Protocol, runtime_checkable
 
+from torch.utils.data import IterableDataset
+
 from ..errors import Infeasible
 from .replicas import Replica
+from .untold import Call, call_of, stepped, told
 
 __all__ = ["Indexed", "OneReader", "PlainReader", "Reader", "SelfSplit", "Source", "Strided", "described", "skip"]
 
@@ -54,14 +57,20 @@ def _has_state(value: Any) -> bool:
     return hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
 
 
+def _once_only(iterable: Iterable[Any]) -> bool:
+    """Whether it is an iterator. A torch dataset may be its own: loaders call `iter` for each epoch, and it begins anew."""
+    return isinstance(iterable, Iterator) and not isinstance(iterable, IterableDataset)
+
+
 class PlainReader:
     """Reads an iterable as it is. One with a state goes on from it; any other is read again up to its position."""
 
     can_fetch = False
 
-    def __init__(self, iterable: Iterable[Any], name: str) -> None:
+    def __init__(self, iterable: Iterable[Any], name: str, call: Call = told) -> None:
         self._iterable = iterable
         self._name = name
+        self._call = call
         self._stateful: Any = None
 
     def open(self, position: Any) -> Iterator[Any]:
@@ -69,23 +78,21 @@ class PlainReader:
         saved = None if position is None else position.get("state")
         if saved is not None and _has_state(self._iterable):
             self._load(self._iterable, saved)
-        iterator = iter(self._iterable)
+        iterator = self._call(iter, self._iterable)
         self._stateful = next((it for it in (self._iterable, iterator) if _has_state(it)), None)
-        if saved is None:
-            return iterator if position is None else skip(iterator, position["taken"])
-        if self._stateful is iterator:
+        if saved is not None and self._stateful is iterator:
             self._load(iterator, saved)
-        return iterator
+        samples = stepped(iterator, self._call)
+        return skip(samples, position["taken"]) if position is not None and saved is None else samples
 
-    @staticmethod
-    def _load(stateful: Any, saved: Any) -> None:
-        stateful.load_state_dict(copy.deepcopy(saved))  # what is loaded may be changed by its new owner
+    def _load(self, stateful: Any, saved: Any) -> None:
+        self._call(stateful.load_state_dict, copy.deepcopy(saved))  # which may be changed by its new owner
 
     def position(self, taken: int) -> Any:
         """Where the reading stands."""
         if self._stateful is not None:
             return {"state": copy.deepcopy(self._stateful.state_dict())}
-        if isinstance(self._iterable, Iterator):
+        if _once_only(self._iterable):
             raise Infeasible(
                 f"source {self._name!r} is an iterator: it can be read once and has no state_dict",
                 "pass what makes the iterator (a list, a dataset, online.Shards), "
@@ -122,7 +129,7 @@ class OneReader(_Turned):
                 "pass online.Shards(shards, read), online.Strided(source) if it can be read many times over in the same "
                 "order, or online.SelfSplit(source) if it looks up rank and worker itself",
             )
-        return PlainReader(self.turned(epoch) if replica.worker == 0 else (), self.name)
+        return PlainReader(self.turned(epoch) if replica.worker == 0 else (), self.name, call_of(replica))
 
 
 class SelfSplit(_Turned):
@@ -156,12 +163,13 @@ class Strided(_Turned):
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
         """Samples index, index + count, ... of the whole."""
-        if isinstance(self.iterable, Iterator):
+        if _once_only(self.iterable):
             raise Infeasible(
                 f"source {self.name!r} is an iterator: it can be read once, not by {replica.count} replicas",
                 "pass what makes the iterator, or online.Shards",
             )
-        return _StridedReader(PlainReader(self.turned(epoch), self.name), replica.index, replica.count)
+        whole = PlainReader(self.turned(epoch), self.name, call_of(replica))
+        return _StridedReader(whole, replica.index, replica.count)
 
 
 class _StridedReader:
