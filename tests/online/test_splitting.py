@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import multiprocessing
 from itertools import chain
 
 import pytest
-import torch.distributed as dist
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import ChainDataset, DataLoader, IterableDataset
@@ -110,41 +108,6 @@ def test_steps_make_every_rank_the_same_length_whatever_the_workers():
         list(stream)
     with pytest.raises(TypeError, match="pass steps="):
         len(online.balanced([1], key=int, batch_size=1))
-
-
-def rank_main(rank, store, results):
-    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
-    try:
-        shards = [
-            range(10),
-            range(10, 17),
-            range(17, 29),
-            range(29, 70),
-        ]  # rank 0 has 22 samples, rank 1 has 48
-        stream = online.budgeted(
-            online.Shards(shards, lambda shard: shard), length=lambda n: 1, max_samples=1, buffer=4
-        )
-        loader = online.equal_stop(DataLoader(stream, batch_size=None, collate_fn=list))
-        for _ in range(2):
-            steps = list(loader)
-            results.put((rank, len(steps), sorted(chain.from_iterable(steps)), loader.left))
-    finally:
-        dist.destroy_process_group()
-
-
-def test_ranks_stop_together_and_none_hangs(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    results = context.Queue()
-    processes = [context.Process(target=rank_main, args=(rank, tmp_path / "store", results)) for rank in (0, 1)]
-    for process in processes:
-        process.start()
-    found = [results.get(timeout=100) for _ in range(4)]
-    for process in processes:
-        process.join(60)
-        assert process.exitcode == 0
-    assert sorted((rank, steps, left) for rank, steps, _, left in found) == [(0, 22, 0)] * 2 + [(1, 22, 1)] * 2
-    by_rank = {rank: samples for rank, _, samples, _ in found}
-    assert set(by_rank[0]).isdisjoint(by_rank[1])
 
 
 def test_without_a_process_group_equal_stop_changes_nothing():

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Generic, TypeVar
 
 import torch
 import torch.distributed as dist
+
+from .untold import stepped
 
 __all__ = ["equal_stop"]
 
@@ -17,7 +20,7 @@ def equal_stop(loader: Iterable[B], *, group: dist.ProcessGroup | None = None) -
     """The loader's batches, until the first rank has no more: all ranks take the same number of steps, and none hangs.
 
     Each rank fetches one batch ahead and all agree by one flag a step whether to go on. The batch a rank had fetched when
-    another ended is dropped, and its source read no further; `left` says so.
+    another ended is dropped, and its source read no further; `left` says so. All ranks begin the next epoch together.
 
     Args:
         loader: of this rank.
@@ -40,9 +43,9 @@ class EqualStop(Generic[B]):
 
     def __iter__(self) -> Iterator[B]:
         self.left = 0
-        iterator = iter(self._loader)
+        iterator = stepped(iter(self._loader))
         while True:
-            ahead = list(_first(iterator))
+            ahead = list(islice(iterator, 1))
             if not self._all_have(ahead):
                 self.left = len(ahead)
                 return
@@ -55,9 +58,3 @@ class EqualStop(Generic[B]):
         flag = torch.tensor(len(ahead), device=device)
         dist.all_reduce(flag, op=dist.ReduceOp.MIN, group=self._group)
         return bool(flag.item())
-
-
-def _first(iterator: Iterator[B]) -> Iterator[B]:
-    for value in iterator:
-        yield value
-        return

@@ -277,6 +277,8 @@ class Stream(torch.utils.data.IterableDataset[Any]):
 
     def _rest(self, replica: Replica, epoch: int, state: Any) -> Iterator[Any]:
         run = self._run = _Run(self._recipe, replica, epoch, state, self._state_bytes)
+        if self._epoch == epoch:  # the next pass is another epoch's, however far this one is read: ranks may stop early
+            self._epoch += 1
         return self._steps_of(run) if self._batches else self._samples_of(run)
 
     def _limit(self, replica: Replica) -> int | None:
@@ -298,7 +300,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
             self._loaded = None
             run.used = len(run.batch)
             yield run.batch
-        self._finish(run)
+        self._loaded = None
 
     def _samples_of(self, run: _Run) -> Iterator[Any]:
         while True:
@@ -309,12 +311,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
                 yield sample
             if not run.advance():
                 break
-        self._finish(run)
-
-    def _finish(self, run: _Run) -> None:
         self._loaded = None
-        if self._epoch == run.epoch:
-            self._epoch += 1
 
     def state_dict(self) -> dict[str, Any]:
         """Where the pass under way in this process stands.
