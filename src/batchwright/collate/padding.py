@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from numbers import Number
 from typing import Literal
@@ -97,6 +98,7 @@ def fill_value(value: float | complex | bool, dtype: torch.dtype) -> float | com
     return float(value.real) if dtype.is_floating_point else value
 
 
+@lru_cache(maxsize=256)
 def _has(dtype: torch.dtype, value: float | complex | bool) -> bool:
     if dtype.is_complex:
         return _near(value.real, dtype) and _near(value.imag, dtype)
