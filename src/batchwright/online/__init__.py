@@ -4,9 +4,10 @@ from .agree import equal_stop
 from .balanced import balanced
 from .lengths import budgeted, packed
 from .mixed import mixed
+from .results import Batch, Report
 from .shards import Chain, Shards
 from .sources import SelfSplit, Strided
-from .stream import Batch, Report, Stream
+from .stream import Stream
 
 __all__ = [
     "Batch",

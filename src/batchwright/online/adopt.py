@@ -56,11 +56,21 @@ class _HuggingFace:
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
         dataset = self.dataset
+        if replica.world_size > 1 and getattr(dataset, "_distributed", None) is not None:
+            raise Infeasible(
+                f"source {self.name!r} was split over nodes already, and {replica.world_size} ranks would split it again",
+                "pass the dataset as it was before split_dataset_by_node, or rank=0 and world_size=1 to the stream",
+            )
         if replica.world_size > 1:
             from datasets.distributed import split_dataset_by_node
 
             dataset = split_dataset_by_node(dataset, rank=replica.rank, world_size=replica.world_size)
         else:
             dataset = copy.copy(dataset)  # its position belongs to one reading
+        if replica.all_read and dataset.num_shards < replica.workers:
+            raise Infeasible(
+                f"source {self.name!r} has {dataset.num_shards} shards here and each of {replica.workers} workers needs one",
+                f"pass num_workers={dataset.num_shards} to the loader, or make the dataset with more shards",
+            )
         dataset.set_epoch(epoch)
         return PlainReader(dataset, self.name)

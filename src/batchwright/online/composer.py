@@ -20,8 +20,8 @@ from .bytes import Weigher
 from .chance import PURPOSE, child
 from .feed import Feed, Refused
 from .quotas import Quotas, round_length
+from .results import Batch, Report
 from .shares import Shares
-from .stream import Batch, Report
 
 __all__ = ["BalancedComposer", "Rules", "WhenShort"]
 

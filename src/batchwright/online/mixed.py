@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -12,8 +12,9 @@ from ..targets import resolve
 from .adopt import as_source
 from .feed import Feed, OnError, measure_of, number, valid
 from .replicas import Replica
+from .results import Batch, Report
 from .sources import Source, described
-from .stream import Batch, Composer, Report, Stream
+from .stream import Composer, Stream
 from .turns import ByCount, ByUnit, Turns
 
 __all__ = ["mixed"]
@@ -110,6 +111,8 @@ class _Recipe:
         return resolve(self.target).exact([1] * len(self.sources), epoch, names=list(self.sources))
 
     def composer(self, replica: Replica, epoch: int) -> Composer:
+        if len(self.sources) > 1:
+            replica = replace(replica, all_read=True)
         feeds = {
             name: Feed(
                 source,

@@ -14,12 +14,16 @@ __all__ = ["Replica"]
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """One of `world_size * workers` processes that share a source, numbered rank by rank."""
+    """One of `world_size * workers` processes that share a source, numbered rank by rank.
+
+    Where `all_read` is set, one of them without a part of the source could not do what it is there for.
+    """
 
     rank: int = 0
     world_size: int = 1
     worker: int = 0
     workers: int = 1
+    all_read: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.rank < self.world_size:

@@ -12,10 +12,12 @@ import numpy as np
 from ..errors import Infeasible
 from .chance import PURPOSE, root, words
 from .replicas import Replica
-from .sources import Reader, Source, described, skip
+from .sources import Reader, Source, described, shorter, skip
 from .untold import Call, call_of, stepped
 
 __all__ = ["Chain", "Shards"]
+
+_END = object()
 
 
 class Shards:
@@ -70,20 +72,19 @@ class Shards:
             order = np.argsort(keys, kind="stable").tolist()
         shards = [self.shards[number] for number in order]
         if replica.count <= len(shards):
-            return _ShardReader(shards[replica.index :: replica.count], self.read, 0, 1, call_of(replica))
+            return _ShardReader(self, shards[replica.index :: replica.count], 0, 1, call_of(replica))
         sharing = range(replica.index % len(shards), replica.count, len(shards))
         shard, first = shards[sharing[0]], sharing.index(replica.index)
-        return _ShardReader([shard], self.read, first, len(sharing), call_of(replica))
+        return _ShardReader(self, [shard], first, len(sharing), call_of(replica))
 
 
 class _ShardReader:
     can_fetch = True
 
-    def __init__(
-        self, shards: list[Any], read: Callable[[Any], Iterable[Any]], first: int, step: int, call: Call
-    ) -> None:
+    def __init__(self, source: Shards, shards: list[Any], first: int, step: int, call: Call) -> None:
         self._shards = shards
-        self._read = read
+        self._read = source.read
+        self._name = source.name
         self._first = first
         self._step = step
         self._call = call
@@ -92,6 +93,12 @@ class _ShardReader:
 
     def open(self, position: Any) -> Iterator[Any]:
         self._starts = [] if position is None else list(position["starts"])
+        if len(self._starts) > len(self._shards):
+            raise Infeasible(
+                f"the state is in shard {len(self._starts)} of this reader's and source {self._name!r} has "
+                f"{len(self._shards)} for it",
+                "resume with the source that the stream was stopped with, or begin anew",
+            )
         return self._samples(0 if position is None else position["taken"])
 
     def _samples(self, taken: int) -> Iterator[Any]:
@@ -108,10 +115,13 @@ class _ShardReader:
     def _part(self, shard: int, offset: int) -> Iterator[Any]:
         samples = self._call(self._read, self._shards[shard])
         start = self._first + offset * self._step
+        read = start - self._step + 1 if offset else 0  # samples of the shard up to the last one taken
         if isinstance(samples, Sequence):
+            if read > len(samples):
+                raise shorter(self._name, read)
             return map(samples.__getitem__, range(start, len(samples), self._step))
-        iterator = skip(stepped(self._call(iter, samples), self._call), start)
-        return iterator if self._step == 1 else islice(iterator, 0, None, self._step)
+        iterator = skip(stepped(self._call(iter, samples), self._call), read, name=self._name)
+        return iterator if self._step == 1 else islice(iterator, start - read, None, self._step)
 
     def position(self, taken: int) -> Any:
         return {"starts": list(self._starts), "taken": taken}
@@ -127,7 +137,10 @@ class _ShardReader:
             del wanted[: len(here)]
             iterator, offset = self._part(shard, here[0] - start), here[0]
             for ordinal in here:
-                found[ordinal] = next(skip(iterator, ordinal - offset))
+                rest = islice(iterator, ordinal - offset, None)
+                found[ordinal] = next(rest, _END)
+                if found[ordinal] is _END:
+                    raise shorter(self._name, ordinal + 1 - start)
                 offset = ordinal + 1
         return [found[ordinal] for ordinal in ordinals]
 
@@ -138,6 +151,9 @@ class Chain:
     Args:
         sources: what `online.balanced` takes as a source.
         name: how the chain is called in errors.
+
+    Raises:
+        Infeasible: there are no sources, or one that cannot be read.
 
     Example:
         >>> both = Chain([[1, 2, 3], [4, 5]])
@@ -150,6 +166,8 @@ class Chain:
 
         self.name = name
         self.sources: list[Source] = [as_source(it, name=f"{name}[{i}]") for i, it in enumerate(sources)]
+        if not self.sources:
+            raise Infeasible(f"chain {name!r} has 0 sources", "pass at least one")
 
     def describe(self) -> str:
         """What the order of the samples depends on."""

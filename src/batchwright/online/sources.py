@@ -16,6 +16,13 @@ from .untold import Call, call_of, stepped, told
 __all__ = ["Indexed", "OneReader", "PlainReader", "Reader", "SelfSplit", "Source", "Strided", "described", "skip"]
 
 
+_SPLIT = (
+    "online.Shards(shards, read), online.Strided(source) if it can be read many times over in the same order, "
+    "or online.SelfSplit(source) if it looks up rank and worker itself"
+)
+_END = object()
+
+
 class Reader(Protocol):
     """One replica's reading of a source, from a position on."""
 
@@ -47,9 +54,22 @@ def described(source: Source) -> str:
     return "" if describe is None else f" of ({describe()})"
 
 
-def skip(iterator: Iterator[Any], count: int) -> Iterator[Any]:
-    """The same iterator, `count` samples further."""
-    next(islice(iterator, count, count), None)
+def shorter(name: str, count: int) -> Infeasible:
+    """The refusal of a state that a source of fewer samples cannot be at."""
+    return Infeasible(
+        f"the state has read {count:,} samples where source {name!r} has fewer now",
+        "resume with the source that the stream was stopped with, or begin anew",
+    )
+
+
+def skip(iterator: Iterator[Any], count: int, *, name: str) -> Iterator[Any]:
+    """The same iterator, `count` samples further.
+
+    Raises:
+        Infeasible: it ends before.
+    """
+    if count and next(islice(iterator, count - 1, None), _END) is _END:
+        raise shorter(name, count)
     return iterator
 
 
@@ -67,10 +87,11 @@ class PlainReader:
 
     can_fetch = False
 
-    def __init__(self, iterable: Iterable[Any], name: str, call: Call = told) -> None:
+    def __init__(self, iterable: Iterable[Any], name: str, *, call: Call = told, again: bool = False) -> None:
         self._iterable = iterable
         self._name = name
         self._call = call
+        self._again = again
         self._stateful: Any = None
 
     def open(self, position: Any) -> Iterator[Any]:
@@ -83,7 +104,9 @@ class PlainReader:
         if saved is not None and self._stateful is iterator:
             self._load(iterator, saved)
         samples = stepped(iterator, self._call)
-        return skip(samples, position["taken"]) if position is not None and saved is None else samples
+        if self._again and _once_only(self._iterable) and position is None:
+            samples = _Rest(samples, self._name)
+        return skip(samples, position["taken"], name=self._name) if position is not None and saved is None else samples
 
     def _load(self, stateful: Any, saved: Any) -> None:
         self._call(stateful.load_state_dict, copy.deepcopy(saved))  # which may be changed by its new owner
@@ -105,17 +128,43 @@ class PlainReader:
         raise NotImplementedError
 
 
+class _Rest:
+    """What an iterator has left for one more reading; nothing is refused."""
+
+    def __init__(self, iterator: Iterator[Any], name: str) -> None:
+        self._iterator = iterator
+        self._name = name
+        self._gave = False
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        sample = next(self._iterator, _END)
+        if sample is not _END:
+            self._gave = True
+            return sample
+        if self._gave:
+            raise StopIteration
+        raise Infeasible(
+            f"source {self._name!r} is an iterator, which an earlier epoch read to its end",
+            "pass what can be read again: a list, an object whose __iter__ makes the iterator, online.Shards",
+        )
+
+
 class _Turned:
     """A plain iterable that knows its epoch."""
 
     def __init__(self, iterable: Iterable[Any], *, name: str) -> None:
         self.iterable = iterable
         self.name = name
+        self._again = False
 
-    def turned(self, epoch: int) -> Iterable[Any]:
+    def turned(self, epoch: int, call: Call = told) -> PlainReader:
         if hasattr(self.iterable, "set_epoch"):
             self.iterable.set_epoch(epoch)
-        return self.iterable
+        again, self._again = self._again, True
+        return PlainReader(self.iterable, self.name, call=call, again=again)
 
 
 class OneReader(_Turned):
@@ -125,11 +174,14 @@ class OneReader(_Turned):
         """All of it, or none of it."""
         if replica.world_size > 1:
             raise Infeasible(
-                f"source {self.name!r} cannot be split and {replica.world_size} ranks want to read it",
-                "pass online.Shards(shards, read), online.Strided(source) if it can be read many times over in the same "
-                "order, or online.SelfSplit(source) if it looks up rank and worker itself",
+                f"source {self.name!r} cannot be split and {replica.world_size} ranks want to read it", f"pass {_SPLIT}"
             )
-        return PlainReader(self.turned(epoch) if replica.worker == 0 else (), self.name, call_of(replica))
+        if replica.all_read and replica.workers > 1:
+            raise Infeasible(
+                f"source {self.name!r} cannot be split and each of {replica.workers} workers must have a part of it",
+                f"pass num_workers=1 to the loader, or {_SPLIT}",
+            )
+        return self.turned(epoch, call_of(replica)) if replica.worker == 0 else PlainReader((), self.name)
 
 
 class SelfSplit(_Turned):
@@ -145,7 +197,7 @@ class SelfSplit(_Turned):
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
         """Whatever the source yields here."""
-        return PlainReader(self.turned(epoch), self.name)
+        return self.turned(epoch)
 
 
 class Strided(_Turned):
@@ -168,8 +220,7 @@ class Strided(_Turned):
                 f"source {self.name!r} is an iterator: it can be read once, not by {replica.count} replicas",
                 "pass what makes the iterator, or online.Shards",
             )
-        whole = PlainReader(self.turned(epoch), self.name, call_of(replica))
-        return _StridedReader(whole, replica.index, replica.count)
+        return _StridedReader(self.turned(epoch, call_of(replica)), replica.index, replica.count)
 
 
 class _StridedReader:
@@ -203,18 +254,22 @@ class Indexed:
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
         """Every `count`-th sample."""
-        return _IndexedReader(self.samples, range(replica.index, len(self.samples), replica.count))
+        return _IndexedReader(self.samples, range(replica.index, len(self.samples), replica.count), self.name)
 
 
 class _IndexedReader:
     can_fetch = True
 
-    def __init__(self, samples: Any, numbers: range) -> None:
+    def __init__(self, samples: Any, numbers: range, name: str) -> None:
         self._samples = samples
         self._numbers = numbers
+        self._name = name
 
     def open(self, position: Any) -> Iterator[Any]:
-        return map(self._samples.__getitem__, self._numbers[0 if position is None else position["taken"] :])
+        taken = 0 if position is None else position["taken"]
+        if taken > len(self._numbers):
+            raise shorter(self._name, taken)
+        return map(self._samples.__getitem__, self._numbers[taken:])
 
     def position(self, taken: int) -> Any:
         return {"taken": taken}

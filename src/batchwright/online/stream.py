@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from multiprocessing.context import get_spawning_popen
 from typing import Any, Protocol
@@ -15,56 +15,11 @@ import torch.utils.data
 from ..errors import Infeasible, whole
 from .feed import Feed
 from .replicas import Replica, ranks
+from .results import Batch, Report
 
-__all__ = ["Batch", "Composer", "Recipe", "Report", "Stream"]
+__all__ = ["Composer", "Recipe", "Stream"]
 
 _VERSION = 1
-
-
-class Batch(list[Any]):
-    """A list of samples that knows how it came about.
-
-    Attributes:
-        groups: the group of each sample; empty where a stream has none.
-        repeats: the positions that hold a sample drawn again from what was seen of its group: one given before or, rarely,
-            one that fell out of a full buffer.
-        given_away: for each group that had to give slots to others in this batch, how many.
-        packs: where samples were packed, how many each pack holds, in order.
-    """
-
-    groups: Sequence[Hashable] = ()
-    repeats: Sequence[int] = ()
-    given_away: Mapping[Hashable, int] = {}  # never written to: batches with any get their own
-    packs: Sequence[int] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What one replica's run did so far: nothing is dropped, repeated or given away in silence.
-
-    Attributes:
-        read: samples taken from the source(s), and readings that failed and were skipped.
-        delivered: samples given in batches, repeats counted each time.
-        repeated: of those, drawn again.
-        dropped: samples that fell out of a full buffer unused.
-        skipped: broken samples and failed readings left out (`on_error="skip"`).
-        given_away: slots that went to another group because theirs had run dry.
-        forgiven: of those, beyond `max_debt`: they will not be paid back.
-        held: samples in memory now; when the stream has ended, left over.
-        owed: the slots each group is owed now (below zero: has had beyond its plan), where not zero.
-        seen: the samples read of each group.
-    """
-
-    read: int
-    delivered: int
-    repeated: int = 0
-    dropped: int = 0
-    skipped: int = 0
-    given_away: int = 0
-    forgiven: int = 0
-    held: int = 0
-    owed: Mapping[Hashable, int] = field(default_factory=dict)
-    seen: Mapping[Hashable, int] = field(default_factory=dict)
 
 
 class Composer(Protocol):
@@ -260,6 +215,8 @@ class Stream(torch.utils.data.IterableDataset[Any]):
                 "resume a stream with the ranks and workers it was stopped with",
             )
         self._run = None
+        if self._steps is not None:
+            replica = replace(replica, all_read=True)
         return self._pass(replica, self._epoch, None if loaded is None else loaded["run"])
 
     def _pass(self, replica: Replica, epoch: int, state: Any) -> Iterator[Any]:
@@ -331,13 +288,18 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Let the next pass go on from `state`.
+        """Let the next pass go on from `state`; {} changes nothing.
 
         Raises:
-            Infeasible: the state is another stream's.
+            Infeasible: the state is another stream's, or none.
         """
+        if not isinstance(state, Mapping):
+            raise Infeasible(f"a state of type {type(state).__name__}", "load what state_dict() gave")
         if not state:
             return
+        missing = [entry for entry in ("version", "fingerprint", "epoch", "replica", "run") if entry not in state]
+        if missing:
+            raise Infeasible(f"the state has no {', '.join(missing)}", "load what state_dict() gave")
         if state["version"] != _VERSION or state["fingerprint"] != self._fingerprint():
             raise Infeasible(
                 f"the state is of a stream with fingerprint {state['fingerprint']} and this one's is {self._fingerprint()}",
@@ -371,6 +333,11 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         """One replica's samples, for a stream that reads this one."""
         if self._batches:
             raise Infeasible(f"stream {self.name!r} gives batches", "pass batches=False to read samples from it")
+        if self._rank is not None:
+            raise Infeasible(
+                f"stream {self.name!r} is rank {self._rank} of {self._world_size} and another stream reads it",
+                "pass rank and world_size to the outermost stream alone, which tells those that it reads",
+            )
         return _StreamReader(self, replica, epoch)
 
 

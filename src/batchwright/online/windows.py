@@ -14,7 +14,7 @@ import numpy as np
 from .bytes import Weigher
 from .chance import PURPOSE, child, words
 from .feed import Feed, number
-from .stream import Batch, Report
+from .results import Batch, Report
 
 __all__ = ["Cut", "WindowComposer", "cut_by_budget", "pack"]
 

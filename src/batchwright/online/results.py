@@ -1,0 +1,55 @@
+"""What a stream gives: batches that know how they came about, and a report of the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Batch", "Report"]
+
+
+class Batch(list[Any]):
+    """A list of samples that knows how it came about.
+
+    Attributes:
+        groups: the group of each sample; empty where a stream has none.
+        repeats: the positions that hold a sample drawn again from what was seen of its group: one given before or, rarely,
+            one that fell out of a full buffer.
+        given_away: for each group that had to give slots to others in this batch, how many.
+        packs: where samples were packed, how many each pack holds, in order.
+    """
+
+    groups: Sequence[Hashable] = ()
+    repeats: Sequence[int] = ()
+    given_away: Mapping[Hashable, int] = {}  # never written to: batches with any get their own
+    packs: Sequence[int] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one replica's run did so far: nothing is dropped, repeated or given away in silence.
+
+    Attributes:
+        read: samples taken from the source(s), and readings that failed and were skipped.
+        delivered: samples given in batches, repeats counted each time.
+        repeated: of those, drawn again.
+        dropped: samples that fell out of a full buffer unused.
+        skipped: broken samples and failed readings left out (`on_error="skip"`).
+        given_away: slots that went to another group because theirs had run dry.
+        forgiven: of those, beyond `max_debt`: they will not be paid back.
+        held: samples in memory now; when the stream has ended, left over.
+        owed: the slots each group is owed now (below zero: has had beyond its plan), where not zero.
+        seen: the samples read of each group.
+    """
+
+    read: int
+    delivered: int
+    repeated: int = 0
+    dropped: int = 0
+    skipped: int = 0
+    given_away: int = 0
+    forgiven: int = 0
+    held: int = 0
+    owed: Mapping[Hashable, int] = field(default_factory=dict)
+    seen: Mapping[Hashable, int] = field(default_factory=dict)
