@@ -114,11 +114,16 @@ def adjusted(**arguments):
         (lambda: bw.balanced(LABELS, 4).weights([10]), "asked for, the dataset has 10"),
         (lambda: bw.balanced(LABELS, 4, target=lambda c, e: [0.5, 0.5]).sampled_prior, "may move for ever"),
         (lambda: bw.balanced(LABELS, 4).sampler(rank=2, world_size=2), "rank 2 is outside a world of 2"),
-        (lambda: bw.balanced(LABELS, 4).sampler(rank=0, world_size=0), "rank 0 is outside a world of 0"),
+        (
+            lambda: bw.balanced(LABELS, 4).sampler(rank=0, world_size=0),
+            "world_size is 0, the least is 1; pass how many processes",
+        ),
         (lambda: bw.balanced(LABELS, 4).sampler(rank=0), "rank is 0 and world_size None"),
         (lambda: bw.balanced(LABELS, 4).sampler(accumulate=0), "accumulate is 0"),
         (lambda: bw.balanced(LABELS, 4).sampler().load_state_dict("{}"), "a state of type str"),
         (lambda: bw.balanced(LABELS, 4).sampler().load_state_dict(None), "a state of type NoneType"),
+        (lambda: bw.balanced(LABELS, 4).sampler().state_at(1, epoch="a"), "epoch is 'a', not a whole number"),
+        (lambda: bw.balanced(LABELS, 4).sampler().seek(1, epoch=-1), "epoch is -1, the least is 0"),
         (lambda: bw.balanced(LABELS, 4).sampler().seek(4), "step 4 of an epoch of 3 steps"),
     ],
 )
@@ -137,6 +142,31 @@ def test_a_state_of_another_plan_is_refused():
             other.sampler().load_state_dict(state)
     with pytest.raises(bw.Infeasible, match="the state has version 99, this is version 1"):
         bw.balanced(LABELS, 4).sampler().load_state_dict({**state, "version": 99})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("consumed", "3", "the state's consumed is '3', not a whole number"),
+        ("consumed", 2.5, "the state's consumed is 2.5"),
+        ("consumed", 10**9, "the state has consumed 1000000000 micro-batches of an epoch of 3"),
+        ("consumed", -1, "the state's epoch, consumed and multiple are 0, -1 and 1"),
+        ("epoch", -1, "are -1, 0 and 1"),
+        ("epoch", None, "the state's epoch is None"),
+        ("multiple", 0, "are 0, 0 and 0"),
+        ("origin", -5, "consumed 0 micro-batches of an epoch of 3 from -5 on"),
+        ("segments", [[1, 2]], r"the state's segments are \[\[1, 2\]\]"),
+        ("trail", ["a"], "the state's trail is 'a'"),
+    ],
+)
+def test_a_state_that_holds_what_no_state_holds_is_refused_and_changes_nothing(name, value, said):
+    sampler = bw.balanced(LABELS, 4).sampler()
+    before = sampler.state_dict()
+    with pytest.raises(bw.Infeasible, match=said):
+        sampler.load_state_dict({**before, name: value})
+    with pytest.raises(bw.Infeasible, match="the state has no 'origin'"):
+        sampler.load_state_dict({key: value for key, value in before.items() if key != "origin"})
+    assert sampler.state_dict() == before
 
 
 def test_positions_outside_are_index_errors():

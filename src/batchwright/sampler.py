@@ -68,15 +68,15 @@ class BatchSampler(torch.utils.data.BatchSampler):
             rank, world_size = sampler.rank, sampler.num_replicas
         rank = rank if rank is None else whole(rank, "rank")
         world_size = world_size if world_size is None else whole(world_size, "world_size")
-        accumulate = whole(accumulate, "accumulate")
+        accumulate = whole(accumulate, "accumulate", least=1)
         if (rank is None) != (world_size is None):
             raise Infeasible(f"rank is {rank} and world_size {world_size}", "pass both or neither")
+        if world_size is not None and world_size < 1:
+            raise Infeasible(f"world_size is {world_size}, the least is 1", "pass how many processes there are")
         if world_size is not None and rank is not None and not 0 <= rank < world_size:
             raise Infeasible(
                 f"rank {rank} is outside a world of {world_size}", f"pass a rank from 0 to {world_size - 1}"
             )
-        if accumulate < 1:
-            raise Infeasible(f"accumulate is {accumulate}", "pass 1 or more")
         self.plan = plan
         self.accumulate = accumulate
         self._segments: tuple[Segment, ...] = plan.segments if isinstance(plan, FixedPlan) else ()
@@ -167,7 +167,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
         """Let the next `iter` go on from a state; {} changes nothing.
 
         Raises:
-            Infeasible: the state is of another plan, or of a newer version.
+            Infeasible: the state is of another plan, of a newer version, or holds what no state holds.
         """
         if not isinstance(state, Mapping):
             raise Infeasible(f"a state of type {type(state).__name__}", "load what state_dict() gave")
@@ -178,16 +178,24 @@ class BatchSampler(torch.utils.data.BatchSampler):
                 f"the state has version {state.get('version')}, this is version {_VERSION}",
                 "load it with its own version",
             )
-        missing = [name for name in ("fingerprint", "epoch", "consumed", "multiple", "origin") if name not in state]
-        if missing:
-            raise Infeasible(f"the state has no {missing[0]!r}", "load what state_dict() gave")
+        if "fingerprint" not in state:
+            raise Infeasible("the state has no 'fingerprint'", "load what state_dict() gave")
         if state["fingerprint"] != self.plan.fingerprint:
             raise Infeasible(
                 f"the state is of plan {state['fingerprint']}, this is plan {self.plan.fingerprint}",
                 "build the plan with the arguments, labels and seed it had",
             )
-        self._put(tuple(Segment.from_list(given) for given in state.get("segments", [])))
-        self._next = self._reached = self._fitted(self._rolled(Position.of(state)))
+        position, length = Position.of(state), self.plan.epoch_length(int(state["multiple"]))
+        # an epoch that a larger world began may have its origin below 0, but nothing of what is left of it
+        before = isinstance(self.plan, FixedPlan) and position.origin + position.consumed < 0
+        if position.consumed > length or before:
+            raise Infeasible(
+                f"the state has consumed {position.consumed} micro-batches of an epoch of {length} from {position.origin} "
+                "on",
+                "load what state_dict() gave, as it was",
+            )
+        self._put(_segments_of(state))
+        self._next = self._reached = self._fitted(self._rolled(position))
 
     def audit(self, *, epochs: int = 1, first: int = 0) -> Audit:
         """Measure what this rank is handed, without asking the others; see `batchwright.audit.audit_rank`."""
@@ -264,7 +272,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
         return self.plan.moved(position, position.epoch + 1)
 
     def _at(self, step: int, epoch: int) -> Position:
-        step = whole(step, "step")
+        step, epoch = whole(step, "step"), whole(epoch, "epoch", least=0)
         if not 0 <= step <= len(self):
             raise Infeasible(f"step {step} of an epoch of {len(self)} steps", f"pass 0 to {len(self)}")
         here = self._fitted(self._reached)
@@ -295,12 +303,21 @@ class BatchSampler(torch.utils.data.BatchSampler):
         return f"<rank {rank} of {world_size} of {self.plan!r}>"
 
 
+def _segments_of(state: Mapping[str, Any]) -> tuple[Segment, ...]:
+    try:
+        return tuple(Segment.from_list(given) for given in state.get("segments", []))
+    except (TypeError, ValueError):
+        raise Infeasible(
+            f"the state's segments are {state['segments']!r}", "load what state_dict() gave, as it was"
+        ) from None
+
+
 def _micro_batches(fetch: Fetch, accumulate: int) -> int:
     match fetch:
         case "micro":
             return 1
         case "step":
             return accumulate
-        case int() if fetch >= 1:
+        case int() if fetch >= 1 and fetch is not True:
             return fetch
     raise Infeasible(f"fetch is {fetch!r}", 'pass "micro", "step", or a number of micro-batches, 1 or more')

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from ..errors import Infeasible, whole
 from ..orders.protocol import fingerprint_of
 
 __all__ = ["Epoch", "Position", "fingerprint_of"]
@@ -31,9 +32,22 @@ class Position(NamedTuple):
 
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> Position:
-        """The position in a state of JSON types."""
-        epoch, consumed, multiple, origin = (int(state[name]) for name in cls._fields[:4])
-        return cls(epoch, consumed, multiple, origin, tuple(map(int, state.get("trail", ()))))
+        """The position in a state of JSON types.
+
+        Raises:
+            Infeasible: a number that is missing, not whole or too small.
+        """
+        missing = [name for name in cls._fields[:4] if name not in state]
+        if missing:
+            raise Infeasible(f"the state has no {missing[0]!r}", "load what state_dict() gave")
+        epoch, consumed, multiple, origin = (whole(state[name], f"the state's {name}") for name in cls._fields[:4])
+        if epoch < 0 or consumed < 0 or multiple < 1:
+            raise Infeasible(
+                f"the state's epoch, consumed and multiple are {epoch}, {consumed} and {multiple}",
+                "load what state_dict() gave, as it was",
+            )
+        trail = tuple(whole(number, "the state's trail") for number in state.get("trail", ()))
+        return cls(epoch, consumed, multiple, origin, trail)
 
     def as_state(self) -> dict[str, Any]:
         """The position as a dict of JSON types, the inverse of `of`."""
