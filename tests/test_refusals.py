@@ -46,6 +46,15 @@ def test_what_has_samples_is_counted():
         assert bw.mixed({"a": samples}, 1).groups.sample_count == 3
 
 
+MOVING = bw.balanced(LABELS, 4, target=bw.targets.moving("uniform"))
+
+
+def feedback(rule):
+    found = bw.feedback.Feedback(MOVING.sampler(), rule)
+    found.observe([1.0, 2.0], samples=[0, 9])
+    return found
+
+
 def adjusted(**arguments):
     return bw.correct.LogitAdjustment.from_plan(bw.balanced(LABELS, 4), **arguments)
 
@@ -108,7 +117,38 @@ def adjusted(**arguments):
         ),
         (lambda: bw.balanced(LABELS, 4).epoch(-1), "epoch is -1"),
         (lambda: bw.balanced(LABELS, 4).epoch(0, 0), "multiple is 0"),
-        (lambda: bw.balanced(LABELS, 4).audit(batches=0), "0 micro-batches from 0 on"),
+        (lambda: bw.balanced(LABELS, 4).audit(batches=0), "batches is 0, the least is 1"),
+        (lambda: bw.balanced(LABELS, 4).audit(batches="a"), "batches is 'a', not a whole number"),
+        (lambda: bw.balanced(LABELS, 4).audit(first=-1), "first is -1, the least is 0"),
+        (lambda: bw.balanced(LABELS, 4).audit(batches=4)["G99"], "no finding is called 'G99'; pass one of 'G1 size'"),
+        (lambda: bw.split(LABELS, {"train": 1})["val"], "no part is called 'val'; pass one of 'train'"),
+        (lambda: bw.split(LABELS, {"train": 1}).labels("val"), "no part is called 'val'"),
+        (lambda: bw.Geometry(micro_batch="a"), "micro_batch is 'a', not a whole number"),
+        (lambda: bw.Composition(bw.balanced(LABELS, 4)), "a sampler is needed, this is a FixedPlan"),
+        (
+            lambda: bw.Composition(bw.balanced(LABELS, 4).sampler(), lengths=[1]),
+            "there are 1 lengths, the plan yields 10",
+        ),
+        (
+            lambda: bw.Composition(bw.balanced(LABELS, 4).sampler()).after(0, print, epoch=0),
+            "step is 0, the least is 1",
+        ),
+        (lambda: feedback(None), "the rule is None; pass a rule that is made"),
+        (lambda: feedback(bw.feedback.by_signal), "such as by_signal"),
+        (lambda: bw.feedback.Feedback(MOVING, bw.feedback.by_signal()), "a sampler is needed, this is a FixedPlan"),
+        (lambda: feedback(lambda signal, update: [1.0]).update(), "the rule gives 1 shares for 2 groups"),
+        (lambda: feedback(lambda signal, update: "ab").update(), "what the rule gives is of type str"),
+        (lambda: MOVING.weights([0]), "shares move, .*; pass epoch="),
+        (lambda: bw.correct.Weights(MOVING)([0]), "shares move, .*; pass epoch="),
+        (lambda: bw.correct.Weights(MOVING, clip="a"), "clip is 'a'"),
+        (lambda: bw.correct.Weights(MOVING.sampler()), "a plan is needed, this is a BatchSampler; pass sampler.plan"),
+        (lambda: bw.Collate().with_plan(MOVING.sampler()), "a plan is needed, .*; pass sampler.plan"),
+        (lambda: bw.correct.Weighted(range(10), MOVING), r"weights is of type FixedPlan; pass Weights\(plan\)"),
+        (lambda: bw.correct.LogitAdjustment.from_sampler(MOVING), "a sampler is needed, this is a FixedPlan"),
+        (lambda: adjusted(tau="a"), "tau is 'a'"),
+        (lambda: adjusted(batches="a"), "batches is 'a'"),
+        (lambda: adjusted(class_of=5), "class_of or domain_of is 5"),
+        (lambda: bw.balanced(LABELS, 4).check(None), "the model is of type NoneType"),
         (lambda: bw.balanced(LABELS, 4).prior_between(3, 3), "no micro-batches from 3 to 3"),
         (lambda: bw.balanced(LABELS, 4, target={"cat": 1, "dog": 0}).weights([9]), "group 'dog' is never drawn"),
         (lambda: bw.balanced(LABELS, 4).weights([10]), "asked for, the dataset has 10"),

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from .columns import numbers
-from .errors import Infeasible
+from .errors import Infeasible, whole
 from .plans import FixedPlan
 from .sampler import BatchSampler
 
@@ -42,7 +42,7 @@ class Composition:
         costs: a column of the samples' costs, in any unit.
 
     Raises:
-        Infeasible: `every` is below 1.
+        Infeasible: `every` is below 1, `sampler` is none, or a column is not one value for each number the plan yields.
 
     Example:
         >>> import batchwright as bw
@@ -53,12 +53,20 @@ class Composition:
     """
 
     def __init__(self, sampler: BatchSampler, *, every: int = 50, lengths: Any = None, costs: Any = None) -> None:
-        if every < 1:
-            raise Infeasible(f"every is {every}", "pass 1 or more")
+        if not isinstance(sampler, BatchSampler):
+            raise Infeasible(f"a sampler is needed, this is a {type(sampler).__name__}", "pass plan.sampler(...)")
         self.sampler = sampler
-        self.every = every
-        self.lengths = None if lengths is None else numbers(lengths, called="lengths")
-        self.costs = None if costs is None else numbers(costs, called="costs")
+        self.every = whole(every, "every", least=1)
+        self.lengths = None if lengths is None else self._of_samples(lengths, "lengths")
+        self.costs = None if costs is None else self._of_samples(costs, "costs")
+
+    def _of_samples(self, values: Any, called: str) -> np.ndarray:
+        column, count = numbers(values, called=called), self.sampler.plan.groups.sample_count
+        if column.size != count:
+            raise Infeasible(
+                f"there are {column.size} {called}, the plan yields {count} numbers", "pass one for each of them"
+            )
+        return column
 
     def after(self, step: int, log: Log, *, epoch: int, at: int | None = None) -> None:
         """Call after each of this rank's lists; once in `every` of them it calls `log`.
@@ -69,7 +77,7 @@ class Composition:
             epoch: which epoch they are of.
             at: the step to log them at; if left out, counted in lists over all epochs.
         """
-        if step % self.every == 0:
+        if whole(step, "step", least=1) % self.every == 0:
             begun = self.sampler.begun_at(epoch)  # before it came another run's lists, maybe of another world
             log(
                 self.measured(max(step - self.every, begun), step, epoch=epoch),

@@ -109,6 +109,10 @@ class Feedback:
                 f"smoothing is {smoothing} and most_change {most_change}",
                 "pass 0 <= smoothing < 1, 0 < most_change <= 1",
             )
+        if not isinstance(sampler, BatchSampler):
+            raise Infeasible(f"a sampler is needed, this is a {type(sampler).__name__}", "pass plan.sampler(...)")
+        if not callable(rule) or isinstance(rule, type):
+            raise Infeasible(f"the rule is {rule!r}", "pass a rule that is made, such as by_signal()")
         plan: Any = sampler.plan
         limits = plan.order.shares.limits if hasattr(plan, "order") else None
         if limits is None:
@@ -175,7 +179,10 @@ class Feedback:
         if np.isnan(self._signal).all():
             return self.shares
         signal = np.where(np.isnan(self._signal), np.nanmean(self._signal), self._signal)
-        wanted = np.array([float(f"{value:.{_DIGITS}g}") for value in self.rule(signal, self._updates).tolist()])
+        given = as_numbers(self.rule(signal, self._updates), called="what the rule gives").ravel()
+        if given.size != signal.size:
+            raise Infeasible(f"the rule gives {given.size} shares for {signal.size} groups", "give one a group")
+        wanted = np.array([float(f"{value:.{_DIGITS}g}") for value in given.tolist()])
         if not np.isfinite(wanted).all() or wanted.min() < 0:
             raise Infeasible(f"the rule gives {wanted.tolist()}", "give finite numbers of 0 or more")
         self.shares = self._limited(wanted)

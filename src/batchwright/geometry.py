@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
-from .errors import Infeasible
+from .errors import Infeasible, whole
 
 if TYPE_CHECKING:
     from .plans.plan import Plan
@@ -41,8 +41,7 @@ class Geometry:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            if getattr(self, field.name) < 1:
-                raise Infeasible(f"{field.name} is {getattr(self, field.name)}", "pass 1 or more")
+            whole(getattr(self, field.name), field.name, least=1)
 
     @property
     def step_samples(self) -> int:

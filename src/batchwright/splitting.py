@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import columns
-from .errors import Infeasible, by_name, whole, yes_or_no
+from .errors import Infeasible, by_name, real, whole, yes_or_no
 from .groups import Groups
 from .targets.target import fraction
 
@@ -41,7 +41,13 @@ class Split:
     counts: np.ndarray
 
     def __getitem__(self, part: Hashable) -> np.ndarray:
-        """The sample numbers of a part."""
+        """The sample numbers of a part.
+
+        Raises:
+            Infeasible: there is no such part.
+        """
+        if part not in self.parts:
+            raise Infeasible(f"no part is called {part!r}", f"pass one of {', '.join(map(repr, self.parts))}")
         return self.parts[part]
 
     @cached_property
@@ -54,11 +60,11 @@ class Split:
         """A `torch.utils.data.Subset` of a dataset: plans find the parent's labels through it."""
         from torch.utils.data import Subset
 
-        return Subset(dataset, self.parts[part].tolist())
+        return Subset(dataset, self[part].tolist())
 
     def labels(self, part: Hashable) -> list[Hashable]:
         """The label of every sample of a part, in its order: what `balanced` takes for a plan over the part."""
-        codes = np.asarray(self.groups.group_of(self.parts[part]))
+        codes = np.asarray(self.groups.group_of(self[part]))
         return [self.groups.names[code] for code in codes.tolist()]
 
     def __str__(self) -> str:
@@ -106,7 +112,8 @@ def split(
         )
     if not 0 <= whole(seed, "seed") < 1 << 64:
         raise Infeasible(f"seed is {seed}", "pass a whole number from 0 to 2^64 - 1")
-    exact = [fraction(part) for part in by_name(fractions, "fractions").values()]
+    given = by_name(fractions, "fractions").items()
+    exact = [fraction(real(part, f"the fraction of {name!r}")) for name, part in given]
     if min(exact) < 0 or abs(float(sum(exact)) - 1) > _SUM_TOLERANCE:
         raise Infeasible(
             f"the fractions are {dict(fractions)}, they sum to {float(sum(exact)):g}", "give fractions that sum to 1"

@@ -72,3 +72,9 @@ def test_drift_alone_is_found_out(audited):
     assert audit["G2"].kept
     assert not audit["G3"].kept
     assert not audit["G6"].kept
+
+
+def test_a_number_of_several_findings_names_the_one_nearest_to_its_bound():
+    audit = bw.balanced(["a"] * 90 + ["b"] * 10, 7).audit(batches=200)
+    both = [audit["G6 window"], audit["G6 across"]]
+    assert audit["G6"] == max(both, key=lambda finding: finding.worst - finding.bound)

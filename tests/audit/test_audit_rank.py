@@ -68,5 +68,5 @@ def test_a_rank_that_is_handed_too_little_is_found_out():
 
 
 def test_no_epochs_are_refused():
-    with pytest.raises(bw.Infeasible, match="0 epochs from 0 on"):
+    with pytest.raises(bw.Infeasible, match="epochs is 0, the least is 1"):
         bw.shuffled(6, 2).sampler().audit(epochs=0)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import Infeasible
+from ..errors import whole
 from .report import Audit, Finding
 
 if TYPE_CHECKING:
@@ -36,8 +36,7 @@ def audit_lengths(plan: LengthPlan, *, multiple: int = 1, epochs: int = 1, first
         >>> bw.budgeted([5, 3, 8, 2, 7, 1, 6, 4], max_tokens=16).audit(epochs=3).kept
         True
     """
-    if epochs < 1 or first < 0:
-        raise Infeasible(f"{epochs} epochs from {first} on", "pass 1 or more, from 0 or later on")
+    epochs, first = whole(epochs, "epochs", least=1), whole(first, "first", least=0)
     cutter, promised = plan.cutter, plan.epoch_length(multiple)
     excess, coverage, steps, balance = ((0.0, "nowhere above 0") for _ in range(4))
     useful = computed = 0.0

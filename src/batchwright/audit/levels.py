@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import Infeasible
+from ..errors import whole
 from ..orders import Hierarchical
 from .report import Audit, Finding
 from .worst import Worst
@@ -29,8 +29,7 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
     """
     order = plan.order
     assert isinstance(order, Hierarchical)
-    if batches < 1 or first < 0:
-        raise Infeasible(f"{batches} micro-batches from {first} on", "pass 1 or more, from 0 or later on")
+    batches, first = whole(batches, "batches", least=1), whole(first, "first", least=0)
     levels, per = order.levels, order.per
     size, exact, presence, coverage, distinct = (Worst() for _ in range(5))
     came = [np.zeros(len(names), np.int64) for names in levels.names]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import Infeasible
+from ..errors import Infeasible, whole
 from ..orders import Hierarchical, Mixed
 from . import levels
 from .report import Audit, Finding
@@ -56,8 +56,7 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
     """
     if isinstance(plan.order, Hierarchical):
         return levels.audit(plan, batches=batches, first=first)
-    if batches < 1 or first < 0:
-        raise Infeasible(f"{batches} micro-batches from {first} on", "pass 1 or more, from 0 or later on")
+    batches, first = whole(batches, "batches", least=1), whole(first, "first", least=0)
     if plan.groups.sample_count > _MOST_SAMPLES:
         raise Infeasible(
             f"an audit counts every sample, and there are {plan.groups.sample_count}, more than {_MOST_SAMPLES}",
@@ -94,8 +93,8 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
                 windows.turn()
             last_round = here
             counts = np.bincount(plan.groups.group_of(samples), minlength=plan.groups.group_count)
-            whole, part = np.divmod(counts, per_ticket)
-            outside = np.maximum(np.floor(per_batch + _WHOLE) - whole, whole - np.ceil(per_batch - _WHOLE))
+            full, part = np.divmod(counts, per_ticket)
+            outside = np.maximum(np.floor(per_batch + _WHOLE) - full, full - np.ceil(per_batch - _WHOLE))
             quota.offer_groups(np.maximum(outside, 0) + part, number, names)
             drawn += counts
             wanted = wanted + per_batch

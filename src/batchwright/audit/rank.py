@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import Infeasible
+from ..errors import whole
 from .report import Audit, Finding
 from .worst import Worst
 
@@ -37,8 +37,7 @@ def audit_rank(sampler: BatchSampler, *, epochs: int = 1, first: int = 0) -> Aud
         >>> bw.balanced(["cat"] * 90 + ["dog"] * 10, batch_size=8).sampler(rank=1, world_size=4).audit(epochs=3).kept
         True
     """
-    if epochs < 1 or first < 0:
-        raise Infeasible(f"{epochs} epochs from {first} on", "pass 1 or more, from 0 or later on")
+    epochs, first = whole(epochs, "epochs", least=1), whole(first, "first", least=0)
     plan, rank, world_size = sampler.plan, sampler.rank, sampler.world_size
     walked = plan.sampler(rank=rank, world_size=world_size, accumulate=sampler.accumulate, fetch=sampler.fetch)
     multiple = world_size * math.lcm(walked.accumulate, walked.fetch)
@@ -49,11 +48,11 @@ def audit_rank(sampler: BatchSampler, *, epochs: int = 1, first: int = 0) -> Aud
         walked.seek(0, epoch=epoch)
         lists = list(walked)
         steps.offer(abs(len(lists) - len(walked)), f"epoch {epoch}")
-        whole, own = plan.epoch(epoch, multiple), range(rank, length, world_size)
+        entire, own = plan.epoch(epoch, multiple), range(rank, length, world_size)
         for step, samples in enumerate(lists[: len(walked)]):
-            asked_alone = [next(whole.lists(number, length)) for number in own[step * walked.fetch :][: walked.fetch]]
+            asked_alone = [next(entire.lists(number, length)) for number in own[step * walked.fetch :][: walked.fetch]]
             share.offer(float(samples != [*chain.from_iterable(asked_alone)]), f"epoch {epoch}, step {step}")
-        handed += np.bincount(plan.groups.group_of(np.concatenate([whole[n] for n in own])), minlength=handed.size)
+        handed += np.bincount(plan.groups.group_of(np.concatenate([entire[n] for n in own])), minlength=handed.size)
     planned = plan.prior_between(first * plan.epoch_length(), (first + epochs) * plan.epoch_length())
     apart = np.abs(handed / handed.sum() - planned)
     worst = int(apart.argmax())

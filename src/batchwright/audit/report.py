@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..errors import Infeasible
+
 __all__ = ["Audit", "Finding"]
 
 
@@ -49,8 +51,18 @@ class Audit:
         return all(finding.kept for finding in self.findings)
 
     def __getitem__(self, guarantee: str) -> Finding:
-        """The finding of a guarantee, by its number: `audit["G2"]`."""
-        return next(finding for finding in self.findings if finding.guarantee.split()[0] == guarantee)
+        """The finding of a guarantee, by its name or number: `audit["G6 across"]`, `audit["G2"]`.
+
+        Where a number has several findings, the one that comes nearest to its bound, or furthest beyond.
+
+        Raises:
+            Infeasible: nothing of this name was measured.
+        """
+        found = [finding for finding in self.findings if guarantee in (finding.guarantee, finding.guarantee.split()[0])]
+        if not found:
+            names = ", ".join(repr(finding.guarantee) for finding in self.findings)
+            raise Infeasible(f"no finding is called {guarantee!r}", f"pass one of {names}")
+        return max(found, key=lambda finding: finding.worst - finding.bound)
 
     def __str__(self) -> str:
         lines = [f"micro-batches {self.first} to {self.first + self.batches - 1}"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import Infeasible
+from ..errors import whole
 from .report import Audit, Finding
 
 if TYPE_CHECKING:
@@ -24,8 +24,7 @@ def audit(plan: TaskPlan, *, batches: int = 1000, first: int = 0) -> Audit:
 
     What the micro-batches of a task promise is its own plan's to keep: audit `plan.children`.
     """
-    if batches < 1 or first < 0:
-        raise Infeasible(f"{batches} micro-batches from {first} on", "pass 1 or more, from 0 or later on")
+    batches, first = whole(batches, "batches", least=1), whole(first, "first", least=0)
     weights, had = plan.weights_of_tasks, plan.turns.counts(first)
     total = sum(weights)
     strangers, drift, strayed = (0.0, "nowhere above 0"), (0.0, "nowhere above 0"), 0

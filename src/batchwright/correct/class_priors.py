@@ -67,8 +67,12 @@ def class_priors(
         >>> priors.classes, priors.domains, priors.trained.tolist()
         (['cat', 'dog'], ['day', 'night'], [[1.0, 0.0], [0.5, 0.5]])
     """
-    groups = who_is_in(classes, checked(plan))
+    plan = checked(plan, of_sampler="call LogitAdjustment.from_sampler(sampler), or pass sampler.plan")
+    groups = who_is_in(classes, plan)
     sampled = plan.prior_between(0, plan.horizon() if batches is None else batches, groups)
+    for part in (class_of, domain_of):
+        if part is not None and not callable(part):
+            raise Infeasible(f"class_of or domain_of is {part!r}", "pass a function of a group's name")
     names = list(groups.names)
     of_class = names if class_of is None else [class_of(name) for name in names]
     of_domain = [None] * len(names) if domain_of is None else [domain_of(name) for name in names]
@@ -106,16 +110,15 @@ def class_priors(
     return ClassPriors(known, None if domain_of is None else domains, summed(sampled), summed(natural))
 
 
-def checked(plan: Any) -> Plan:
-    """The plan, or a refusal of something else."""
+def checked(plan: Any, *, of_sampler: str = "pass sampler.plan") -> Plan:
+    """The plan, or a refusal of something else, with the way out for somebody who has a sampler."""
     from ..plans.plan import Plan
 
     if isinstance(plan, Plan):
         return plan
-    from_sampler = "call LogitAdjustment.from_sampler(sampler), or pass sampler.plan"
     raise Infeasible(
         f"a plan is needed, this is a {type(plan).__name__}",
-        from_sampler if hasattr(plan, "plan") else "pass what balanced(...) or another of batchwright's functions made",
+        of_sampler if hasattr(plan, "plan") else "pass what balanced(...) or another of batchwright's functions made",
     )
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from ..errors import Infeasible, PoorWarning, yes_or_no
+from ..errors import Infeasible, PoorWarning, real, whole, yes_or_no
 from .class_priors import ClassPriors, Part, class_priors
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class LogitAdjustment(nn.Module):
         super().__init__()
         if mode not in ("post_hoc", "loss"):
             raise Infeasible(f"mode is {mode!r}", "pass 'post_hoc' or 'loss'")
-        if not (math.isfinite(tau) and tau >= 0):
+        if not real(tau, "tau") >= 0:
             raise Infeasible(f"tau is {tau}, the least is 0", "pass a finite tau, 1 for Bayes' rule")
         before = _shares("trained", trained)
         after = _uniform(before) if isinstance(deploy, str) else _shares("deploy", deploy)
@@ -150,8 +150,8 @@ class LogitAdjustment(nn.Module):
             >>> [round(share, 6) for share in LogitAdjustment.from_plan(plan)(torch.zeros(2)).softmax(-1).tolist()]
             [0.98, 0.02]
         """
-        if batches is not None and batches < 1:
-            raise Infeasible(f"batches is {batches}", "pass the micro-batches trained, 1 or more")
+        if batches is not None:
+            whole(batches, "batches", least=1)
         priors = class_priors(
             plan, batches=batches, classes=classes, order=order, class_of=class_of, domain_of=domain_of
         )
@@ -189,6 +189,11 @@ class LogitAdjustment(nn.Module):
             >>> round(float(adjust(torch.zeros(2)).diff().exp()), 6) == round((0.1 / 0.9) / (0.35 / 0.65), 6)
             True
         """
+        if not hasattr(sampler, "epochs_given"):
+            raise Infeasible(
+                f"a sampler is needed, this is a {type(sampler).__name__}",
+                "pass the sampler that was trained with, or call LogitAdjustment.from_plan(plan)",
+            )
         epochs = sampler.epochs_given
         if not epochs:
             raise Infeasible("the sampler has given out 0 batches", "train first, or use from_plan")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import Infeasible
+from ..errors import Infeasible, real
 from .class_priors import checked, who_is_in
 from .table import text_table
 
@@ -42,16 +42,16 @@ class Weights:
     """
 
     def __init__(self, plan: Plan, *, clip: float | None = None) -> None:
-        if clip is not None and not clip > 0:
+        if clip is not None and not real(clip, "clip") > 0:
             raise Infeasible(f"clip is {clip}, it must be above 0", "pass the largest weight allowed, or None")
         self.plan = checked(plan)
         self.clip = clip
 
-    def __call__(self, indices: Any, *, epoch: int = 0) -> np.ndarray:
+    def __call__(self, indices: Any, *, epoch: int | None = None) -> np.ndarray:
         """The weights of these samples, float64, in an epoch of a target that moves.
 
         Raises:
-            Infeasible: a sample is never drawn.
+            Infeasible: a sample is never drawn, or the target moves and no epoch is given.
         """
         weights = self.plan.weights(indices, epoch=epoch)
         return weights if self.clip is None else np.minimum(weights, self.clip)
@@ -199,6 +199,8 @@ class Weighted:
     """
 
     def __init__(self, dataset: Any, weights: Weights) -> None:
+        if not isinstance(weights, Weights):
+            raise Infeasible(f"weights is of type {type(weights).__name__}", "pass Weights(plan)")
         samples = weights.plan.groups.sample_count
         if hasattr(dataset, "__len__") and len(dataset) != samples:
             raise Infeasible(

@@ -155,23 +155,32 @@ class Plan(ABC):
         """
         return self.prior_between(0, self.horizon())
 
-    def weights(self, indices: Any, *, epoch: int = 0) -> np.ndarray:
+    def weights(self, indices: Any, *, epoch: int | None = None) -> np.ndarray:
         """How much each of these samples stands for: natural over sampled inclusion rate, float64.
 
         The mean of `weight * value` over the sampled stream estimates the mean of `value` over all samples without bias
         (Horvitz and Thompson 1952); the weights themselves average to 1. Where shares were set while a run was under way,
         they are the weights of what comes now.
 
+        Args:
+            indices: numbers of samples.
+            epoch: which epoch they are drawn in; needed where shares move.
+
         Raises:
-            Infeasible: a sample is never drawn, so nothing stands for it.
+            Infeasible: a sample is never drawn, so nothing stands for it; or shares move and no epoch is given.
 
         Example:
             >>> import batchwright as bw
             >>> bw.balanced(["cat", "cat", "cat", "dog"], batch_size=2).weights([0, 3]).tolist()
             [1.5, 0.5]
         """
+        if epoch is None and self.moves:
+            raise Infeasible(
+                "the plan's shares move, a sample has another weight in another epoch",
+                "pass epoch=..., the epoch that the samples are drawn in",
+            )
         samples = sample_numbers(indices)
-        rates = self.rates(samples, epoch=epoch)
+        rates = self.rates(samples, epoch=epoch or 0)
         if rates.size and rates.min() <= 0:
             never = int(samples.flat[rates.argmin()])
             number = int(self.groups.group_of(never))

@@ -65,6 +65,10 @@ def check(
         batchwright.errors.Infeasible: BatchNorm layer '1' sees 1 value per channel in a micro-batch of 1 samples, it \
 needs 2; pass larger batches, or synchronise the layers over ranks.
     """
+    if not isinstance(model, nn.Module):
+        raise Infeasible(
+            f"the model is of type {type(model).__name__}", "pass the torch.nn.Module that will be trained"
+        )
     groups = who_is_in(classes, plan)
     layers = named_layers(model)
     if not layers:
