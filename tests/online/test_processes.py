@@ -92,3 +92,12 @@ def test_a_copy_begins_where_iter_would():
         assert list(copied) == whole
     first.load_state_dict(state)
     assert head + list(copy.deepcopy(first)) == whole
+
+
+def as_it_is(batch):
+    return batch
+
+
+def test_what_a_batch_knows_comes_through_workers():
+    loader = DataLoader(stream(), batch_size=None, num_workers=1, collate_fn=as_it_is)
+    assert all(sum(batch.packs) == len(batch) for batch in loader)
