@@ -213,8 +213,10 @@ def test_positions_outside_are_index_errors():
     plan = bw.balanced(LABELS, 4)
     with pytest.raises(IndexError, match="counts from 0"):
         plan[-1]
-    with pytest.raises(IndexError, match="past the last"):
-        plan[2**40]
+    for number in (89 * 2**32, 2**40, 2**63, 2**70):
+        with pytest.raises(bw.Infeasible, match="past the last, 382252089343; ask for 0 to 382252089343"):
+            plan[number]
+    assert plan[89 * 2**32 - 1].size == 4
     with pytest.raises(IndexError, match="micro-batch 3 of an epoch of 3"):
         plan.epoch(0)[3]
     with pytest.raises(TypeError):

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .groups import Groups
     from .lengths.partition import partition
     from .plans import (
+        Plan,
         alternating,
         balanced,
         hierarchical,
@@ -66,6 +67,7 @@ _HOME = {
     "Infeasible": "errors",
     "Layout": "collate",
     "Padding": "collate",
+    "Plan": "plans",
     "PoorWarning": "errors",
     "Ragged": "collate",
     "SharedList": "shared",
@@ -113,6 +115,7 @@ __all__ = [
     "Infeasible",
     "Layout",
     "Padding",
+    "Plan",
     "PoorWarning",
     "Ragged",
     "SharedList",

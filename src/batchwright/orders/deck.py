@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..errors import Infeasible
 from ..kernels import apportion
 from ..kernels.deal import HANDS, deal, drawn, new_board
 from ..kernels.hashing import PURPOSE, child_key
@@ -130,7 +131,8 @@ class Deck:
 
     def _check(self, last: int) -> None:
         if last // HANDS >= apportion.MOST_ROUNDS:
-            raise IndexError(f"micro-batch {last} is past the last, {apportion.MOST_ROUNDS * HANDS - 1}")
+            last_dealt = apportion.MOST_ROUNDS * HANDS - 1
+            raise Infeasible(f"micro-batch {last} is past the last, {last_dealt}", f"ask for 0 to {last_dealt}")
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_boards": []}

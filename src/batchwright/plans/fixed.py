@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Hashable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ import numpy as np
 from ..columns import sample_numbers
 from ..errors import Infeasible
 from ..orders import SharedOrder
-from .micro_batches import MicroBatches
+from .micro_batches import MicroBatches, counted
 from .plan import Plan
 from .position import Position, fingerprint_of
 from .strata import Strata, mean_shares, strata_of, windows_to_settle
@@ -58,7 +57,7 @@ class Stretch(MicroBatches):
 
 
 class FixedPlan(Plan):
-    """Micro-batches of `batch_size` samples each; `plan[t]` is micro-batch t, for ever.
+    """Micro-batches of `batch_size` samples each; `plan[t]` is micro-batch t, for t below 89 x 2^32.
 
     Made by `balanced`, `shuffled` and `weighted`.
 
@@ -83,10 +82,7 @@ class FixedPlan(Plan):
 
     def __getitem__(self, batch: int) -> np.ndarray:
         """The samples of micro-batch `batch`, int64 (batch_size,)."""
-        number = operator.index(batch)
-        if number < 0:
-            raise IndexError(f"micro-batch {number}: an endless plan counts from 0")
-        samples: np.ndarray = self.order.batches(number, 1, 1)[0]
+        samples: np.ndarray = self.order.batches(counted(batch), 1, 1)[0]
         return samples
 
     @cached_property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from .cut import Cut, Cutter, Integers, split_to
 from .fixed import FixedPlan
 from .layers import Layers
 from .length_epoch import LengthEpoch, Section, Windows
+from .micro_batches import counted
 from .plan import Plan
 from .position import Position, fingerprint_of
 from .refit import Remainder, Trail, spare_for
@@ -76,10 +76,7 @@ class LengthPlan(Plan):
 
     def __getitem__(self, batch: int) -> np.ndarray:
         """The samples of micro-batch `batch`, counted through all epochs of one process, int64."""
-        number = operator.index(batch)
-        if number < 0:
-            raise IndexError(f"micro-batch {number}: an endless plan counts from 0")
-        epoch, place = divmod(number, self.epoch_length())
+        epoch, place = divmod(counted(batch), self.epoch_length())
         return self.epoch(epoch)[place]
 
     @property

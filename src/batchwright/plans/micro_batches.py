@@ -9,7 +9,28 @@ from typing import overload
 
 import numpy as np
 
-__all__ = ["MicroBatches"]
+from ..errors import Infeasible
+from ..kernels.apportion import MOST_ROUNDS
+from ..kernels.deal import HANDS
+
+__all__ = ["MicroBatches", "counted"]
+
+_LAST = MOST_ROUNDS * HANDS - 1
+
+
+def counted(batch: int) -> int:
+    """The number of a micro-batch of an endless plan.
+
+    Raises:
+        IndexError: it is negative.
+        Infeasible: it is past the last that can be dealt.
+    """
+    number = operator.index(batch)
+    if number < 0:
+        raise IndexError(f"micro-batch {number}: an endless plan counts from 0")
+    if number > _LAST:
+        raise Infeasible(f"micro-batch {number} is past the last, {_LAST}", f"ask for 0 to {_LAST}")
+    return number
 
 
 class MicroBatches(Sequence[np.ndarray]):

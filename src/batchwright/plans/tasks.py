@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Hashable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -13,7 +12,7 @@ from ..errors import Infeasible
 from ..groups import Groups
 from ..orders.turns import reduced, turns
 from .fixed import FixedPlan
-from .micro_batches import MicroBatches
+from .micro_batches import MicroBatches, counted
 from .plan import Plan
 from .position import Position, fingerprint_of
 from .standing import Standing
@@ -101,13 +100,6 @@ def own_batches(plan: Plan, numbers: list[int]) -> list[np.ndarray]:
     return batches
 
 
-def _counted(batch: int) -> int:
-    number = operator.index(batch)
-    if number < 0:
-        raise IndexError(f"micro-batch {number}: an endless plan counts from 0")
-    return number
-
-
 class TaskPlan(Plan):
     """Micro-batches of one task each; made by `alternating` and `rotating`.
 
@@ -150,7 +142,7 @@ class TaskPlan(Plan):
 
     def __getitem__(self, batch: int) -> np.ndarray:
         """The samples of micro-batch `batch`, int64."""
-        task, own = self.turns.at(_counted(batch))
+        task, own = self.turns.at(counted(batch))
         return own_batches(self.children[task], [own])[0] + self.starts[task]
 
     def task_of(self, batch: int) -> Hashable:
@@ -162,7 +154,7 @@ class TaskPlan(Plan):
             >>> [plan.task_of(t) for t in range(8)]
             ['a', 'a', 'b', 'a', 'a', 'a', 'b', 'a']
         """
-        name: Hashable = self.names[self.turns.at(_counted(batch))[0]]
+        name: Hashable = self.names[self.turns.at(counted(batch))[0]]
         return name
 
     @property
