@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from ..errors import Infeasible
 from .layout import Layout
 
-__all__ = ["Lengths", "elements", "layouts", "measured", "normal_dims"]
+__all__ = ["Lengths", "elements", "layouts", "matched", "measured", "normal_dims"]
 
 Lengths = Layout | Tensor | Sequence[int]
 
@@ -63,9 +64,30 @@ def elements(axes: tuple[Layout, ...]) -> Layout:
 
 def layouts(lengths: Lengths | tuple[Lengths, ...]) -> tuple[Layout, ...]:
     """One layout for each ragged axis, from the lengths along the only one or a tuple of them."""
-    if isinstance(lengths, tuple) and not all(isinstance(length, int) for length in lengths):
-        return tuple(_one(axis) for axis in lengths)
-    return (_one(lengths),)
+    if isinstance(lengths, tuple) and any(_is_axis(axis) for axis in lengths):
+        axes = tuple(_one(axis) for axis in lengths)
+    else:
+        axes = (_one(lengths),)
+    if any(len(axis) != len(axes[0]) for axis in axes):
+        raise Infeasible(
+            f"there are lengths of {' and '.join(str(len(axis)) for axis in axes)} samples",
+            "pass one length for each sample along each ragged dimension",
+        )
+    return axes
+
+
+def matched(dims: tuple[int, ...], axes: tuple[Layout, ...]) -> tuple[int, ...]:
+    """The dimensions, once it is known that there are lengths along each."""
+    if len(dims) != len(axes):
+        raise Infeasible(
+            f"dim names {len(dims)} ragged dimensions, and there are lengths along {len(axes)}",
+            "pass dim=(...) and a tuple with the lengths along each",
+        )
+    return dims
+
+
+def _is_axis(lengths: Any) -> bool:
+    return isinstance(lengths, (Layout, Sequence, np.ndarray)) or (isinstance(lengths, Tensor) and lengths.ndim > 0)
 
 
 def _one(lengths: Any) -> Layout:

@@ -112,9 +112,12 @@ class Batch(Mapping[str, Any]):
         """A field as the model sees it, by name; or a sample, by number."""
         if not isinstance(key, str):
             return self._root.sample(self._places([key])[0])
-        if key not in self._shown:
-            self._shown[key] = self._show(key)
-        return self._shown[key]
+        if key in self._shown:
+            return self._shown[key]
+        shown = self._show(key)
+        if torch.is_grad_enabled():  # what may have been made without its graph is not kept
+            self._shown[key] = shown
+        return shown
 
     def _show(self, key: str) -> Any:
         found = self._keys.get(key)

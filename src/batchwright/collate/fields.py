@@ -184,8 +184,7 @@ class RaggedField(Field):
     def gather(self, column: Column, context: Context) -> Ragged:
         if self.truncate_to is not None and isinstance(self.dim, int):
             column = self._truncated(column, self.dim, self.truncate_to)
-        targets = [(name, context.beside(column.name, name)) for name in self.shift_by]
-        shift = tuple([elements_of(column, name, target, context.layout) for name, target in targets])
+        shift = self._shift(column, context) if self.shift_by else ()
         flat = column.flat_numbers() if self.dim in (0, -1) else None
         source: Any
         if flat is None:
@@ -200,6 +199,10 @@ class RaggedField(Field):
         except (RuntimeError, TypeError):
             column.refuse_unlike(column.tensors())
             raise
+
+    def _shift(self, column: Column, context: Context) -> tuple[Layout, ...]:
+        targets = [(name, context.beside(column.name, name)) for name in self.shift_by]
+        return tuple([elements_of(column, name, target, context.layout) for name, target in targets])
 
     def _truncated(self, column: Column, dim: int, most: int) -> Column:
         """The column with the first `most` elements of every sample; what has no such dimension is refused later on."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import Infeasible, whole
+from .memory import lasting
 
 __all__ = ["Layout"]
 
@@ -38,10 +39,13 @@ class Layout:
     """
 
     def __init__(self, counts: Iterable[int], device: torch.device | str = _CPU) -> None:
-        self.counts = tuple(counts)
+        try:
+            self.counts = tuple(counts)
+            self.total = sum(self.counts)
+        except TypeError:
+            raise Infeasible(f"lengths are {counts!r}", "pass a list of whole numbers, one a sample") from None
         self.device = device if isinstance(device, torch.device) else torch.device(device)
         self._kept: dict[Hashable, Any] = {}
-        self.total = sum(self.counts)
         if type(self.total) is not int:  # numbers of numpy or torch among them
             self.counts = tuple([whole(count, "a length") for count in self.counts])
             self.total = sum(self.counts)
@@ -71,7 +75,7 @@ class Layout:
         """int64, N: the length of each stretch."""
         lengths = self._kept.get("lengths")  # as `_once`, in less time: most batches ask for it
         if lengths is None:
-            lengths = self._kept["lengths"] = self._tensor(self.counts)
+            lengths = self._kept["lengths"] = lasting(self._tensor_of_counts)
         return lengths
 
     @property
@@ -116,6 +120,9 @@ class Layout:
         repeated = self.repeated(values)
         return repeated.add_(torch.arange(self.total, device=self.device))
 
+    def _tensor_of_counts(self) -> Tensor:
+        return self._tensor(self.counts)
+
     def _tensor(self, numbers: Sequence[int]) -> Tensor:
         if torch.compiler.is_compiling():
             return torch.tensor(numbers, dtype=torch.int64, device=self.device)
@@ -126,7 +133,7 @@ class Layout:
         """What `make` gave when `name` was first asked for; without `cached_property`, whose lock ends a compiled graph."""
         kept: Kept | None = self._kept.get(name)
         if kept is None:
-            kept = self._kept[name] = make()
+            kept = self._kept[name] = lasting(make)
         return kept
 
     def mask(self, length: int, side: str = "right") -> Tensor:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-__all__ = ["NUMPY_DTYPES", "Pieces", "cat", "filled", "settle", "stack"]
+__all__ = ["NUMPY_DTYPES", "Pieces", "cat", "filled", "lasting", "settle", "stack"]
 
+Made = TypeVar("Made")
 Pieces = list[Tensor] | tuple[Tensor, ...]
 
 _REALS = (torch.float16, torch.float32, torch.float64)
@@ -78,6 +80,14 @@ def _destination(pieces: Pieces, shape: Sequence[int]) -> Tensor | None:
     if in_worker:
         return _shared(shape, first.dtype)
     return torch.from_numpy(np.empty(byte_count, np.uint8)).view(first.dtype).view(*shape)
+
+
+def lasting(make: Callable[[], Made]) -> Made:
+    """What `make` gives, fit to be kept: tensors that are made in inference mode can never be trained on."""
+    if torch.compiler.is_compiling() or not torch.is_inference_mode_enabled():
+        return make()
+    with torch.inference_mode(False):
+        return make()
 
 
 def settle(tensor: Tensor) -> Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import chain
 from numbers import Number
 from typing import Literal
@@ -22,7 +21,7 @@ __all__ = ["Padding", "Side", "fill_value", "pad", "pad_grid", "unpad", "unpad_g
 Side = Literal["right", "left"]
 
 _INTEGERS = (torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.int8, torch.int16, torch.int32, torch.int64)
-_BOUNDS = {dtype: (torch.iinfo(dtype).min, torch.iinfo(dtype).max) for dtype in _INTEGERS}
+_BOUNDS = {dtype: (torch.iinfo(dtype).min, torch.iinfo(dtype).max) for dtype in _INTEGERS} | {torch.bool: (0, 1)}
 
 
 @dataclass(frozen=True)
@@ -91,25 +90,16 @@ def _volume(shape: Sequence[int]) -> int:
 
 def fill_value(value: float | complex | bool, dtype: torch.dtype) -> float | complex | bool:
     """`value`, once it is known that `dtype` has it: exactly, or for floating dtypes a number near it."""
-    if not _has(dtype, value):
-        raise Infeasible(f"the pad value {value} does not exist in {dtype}", "pass a pad value of the field's dtype")
-    if dtype.is_complex:
-        return complex(value)
-    return float(value.real) if dtype.is_floating_point else value
-
-
-@lru_cache(maxsize=256)
-def _has(dtype: torch.dtype, value: float | complex | bool) -> bool:
-    if dtype.is_complex:
-        return _near(value.real, dtype) and _near(value.imag, dtype)
-    if isinstance(value, complex):
-        return False
-    if dtype.is_floating_point:
-        return _near(value, dtype)
-    if dtype is torch.bool:
-        return value in (0, 1)
-    least, most = _BOUNDS[dtype]
-    return value == value // 1 and least <= value <= most
+    bounds = _BOUNDS.get(dtype)
+    if bounds is not None:
+        if not isinstance(value, complex) and value == value // 1 and bounds[0] <= value <= bounds[1]:
+            return value
+    elif dtype.is_complex:
+        if _near(value.real, dtype) and _near(value.imag, dtype):
+            return complex(value)
+    elif not isinstance(value, complex) and _near(value, dtype):
+        return float(value)
+    raise Infeasible(f"the pad value {value} does not exist in {dtype}", "pass a pad value of the field's dtype")
 
 
 def _near(value: float, dtype: torch.dtype) -> bool:

@@ -12,8 +12,9 @@ from typing_extensions import override
 
 from ..errors import Infeasible
 from . import memory
-from .axes import Lengths, elements, layouts, measured, normal_dims
+from .axes import Lengths, elements, layouts, matched, measured, normal_dims
 from .layout import Layout
+from .packing import nest, pack, unnest, unpack
 from .padding import Padding, pad, pad_grid, unpad, unpad_grid
 from .values import Fill, Transfer, Value
 
@@ -85,14 +86,8 @@ class Ragged(Value):
     ) -> Ragged:
         """From samples that lie end to end along the first of `dim`; for several ragged axes a tuple of lengths each."""
         axes = layouts(lengths)
-        dims = normal_dims(dim, values.ndim + len(axes) - 1)
-        ragged = cls("local", values, axes=axes, dims=dims, padding=padding)
-        if values.shape[dims[0]] != ragged._layout.total:
-            raise Infeasible(
-                f"the packed dimension holds {values.shape[dims[0]]} elements, the lengths sum to {ragged._layout.total}",
-                "pass the lengths that belong to these values",
-            )
-        return ragged
+        dims = matched(normal_dims(dim, values.ndim + len(axes) - 1), axes)
+        return cls("local", values, axes=axes, dims=dims, padding=padding)._filled(values)
 
     @classmethod
     def from_padded(
@@ -105,7 +100,7 @@ class Ragged(Value):
     ) -> Ragged:
         """From an N x ... tensor and the true lengths of its samples; `padding.side` says where the padding is."""
         axes = layouts(lengths)
-        dims = normal_dims(dim, values.ndim - 1)
+        dims = matched(normal_dims(dim, values.ndim - 1), axes)
         for d, axis in zip(dims, axes, strict=True):
             if len(axis) != len(values) or axis.max_length > values.shape[d + 1]:
                 raise Infeasible(
@@ -116,14 +111,35 @@ class Ragged(Value):
 
     @classmethod
     def from_jagged(
-        cls, nested: Tensor, lengths: tuple[Lengths, ...] = (), *, dim: int | tuple[int, ...] = 0
+        cls,
+        nested: Tensor,
+        lengths: tuple[Lengths, ...] | None = None,
+        *,
+        dim: int | tuple[int, ...] | None = None,
     ) -> Ragged:
-        """From a `torch.nested` tensor of jagged layout; for several ragged axes with the lengths along each."""
-        offsets: Tensor = nested.offsets()  # type: ignore[attr-defined]  # of jagged tensors alone
-        axes = layouts(lengths) if lengths else (Layout(offsets.diff().tolist()),)
-        dims = normal_dims(dim, nested.ndim + len(axes) - 2)
-        values = nested.values()
-        return cls("local", values, axes=axes, dims=dims, form="jagged")
+        """From a `torch.nested` tensor of jagged layout, ragged along the dimension that it is itself.
+
+        For several ragged axes, flattened into that one: `dim` names them, and `lengths` holds those along each.
+        """
+        values, own, place = unnest(nested)
+        axes = (own,) if lengths is None else layouts(lengths)
+        dims = matched(normal_dims(place if dim is None else dim, values.ndim + len(axes) - 1), axes)
+        if dims[0] != place or elements(axes) != own:
+            raise Infeasible(
+                f"the nested tensor is ragged along dim {place} as {own}, asked for is dim {dims[0]} as {elements(axes)}",
+                f"leave dim and lengths out, or name several dimensions of which {place} is the first",
+            )
+        return cls("local", values, axes=axes, dims=dims, form="jagged")._filled(values)
+
+    def _filled(self, values: Tensor) -> Ragged:
+        """This field, once its lengths are known to be those of the packed `values`."""
+        held = values.shape[self.dims[0]]
+        if held != self._layout.total:
+            raise Infeasible(
+                f"the packed dimension holds {held} elements, the lengths sum to {self._layout.total}",
+                "pass the lengths that belong to these values",
+            )
+        return self
 
     @property
     def list(self) -> tuple[Tensor, ...]:
@@ -161,10 +177,14 @@ class Ragged(Value):
         known: Result | None = self._known.get(name)
         if known is not None:
             return known
-        made = make()
-        if torch.is_grad_enabled() or not self._tensor.requires_grad:  # a form made without its graph is not kept
+        made = memory.lasting(make)
+        if torch.is_grad_enabled() or not self._requires_grad():  # a form made without its graph is not kept
             self._known[name] = made
         return made
+
+    def _requires_grad(self) -> bool:
+        source = self._known[self._held]
+        return any(piece.requires_grad for piece in (source if self._held == "list" else (source,)))
 
     def _local(self) -> Tensor:
         """The packed form before any shift."""
@@ -174,12 +194,7 @@ class Ragged(Value):
         if self._held == "packed":
             packed: Tensor = self._known["packed"]
             return packed - self.addend() if self.shift else packed
-        pieces = self.list
-        if len(self.dims) > 1:
-            first, end = self.dims[0], self.dims[0] + len(self.dims)
-            together = range(first, end)
-            pieces = tuple(piece.movedim(self.dims, tuple(together)).flatten(first, end - 1) for piece in pieces)
-        return memory.cat(pieces, self.dims[0])
+        return pack(self.list, self.dims)
 
     def _make_packed(self) -> Tensor:
         if not self.shift:
@@ -202,15 +217,7 @@ class Ragged(Value):
                 pieces = unpad(self._known["padded"], counts[0], dim=self.dims[0], side=self.padding.side)
                 return tuple(pieces)
             return unpad_grid(self._known["padded"], counts, dims=self.dims, side=self.padding.side)
-        first = self.dims[0]
-        pieces = tuple(self._local().split_with_sizes(self._layout.counts, first))
-        if len(self.dims) == 1:
-            return pieces
-        together = tuple(range(first, first + len(self.dims)))
-        return tuple(
-            piece.reshape(*piece.shape[:first], *shape, *piece.shape[first + 1 :]).movedim(together, self.dims)
-            for piece, shape in zip(pieces, zip(*counts, strict=True), strict=True)
-        )
+        return unpack(self._local(), self._layout, counts, self.dims)
 
     def _make_padded(self) -> Tensor:
         extents = self.padding.extents([axis.max_length for axis in self._axes])
@@ -220,14 +227,7 @@ class Ragged(Value):
         return pad_grid(self.list, dims=self.dims, extents=extents, value=value, side=side)
 
     def _make_jagged(self) -> Tensor:
-        layout = self.layout
-        return torch.nested.nested_tensor_from_jagged(
-            self._local(),
-            layout.offsets,
-            jagged_dim=self.dims[0] + 1,
-            min_seqlen=layout.min_length,
-            max_seqlen=layout.max_length,
-        )
+        return nest(self._local(), self.layout, self.dims[0])
 
     @property
     def device(self) -> torch.device:

@@ -1,0 +1,63 @@
+"""From pieces to one tensor in which they lie end to end, to torch's nested tensor over it, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import Infeasible
+from . import memory
+from .layout import Layout
+
+__all__ = ["nest", "pack", "unnest", "unpack"]
+
+
+def pack(pieces: memory.Pieces, dims: tuple[int, ...]) -> Tensor:
+    """The pieces end to end along the first of `dims`, into which the others are flattened."""
+    first, end = dims[0], dims[0] + len(dims)
+    if len(dims) > 1:
+        together = tuple(range(first, end))
+        pieces = [piece.movedim(dims, together).flatten(first, end - 1) for piece in pieces]
+    return memory.cat(pieces, first)
+
+
+def unpack(
+    packed: Tensor, layout: Layout, counts: Sequence[Sequence[int]], dims: tuple[int, ...]
+) -> tuple[Tensor, ...]:
+    """The pieces as views: the inverse of `pack`. `counts` holds the lengths along each of `dims`."""
+    first = dims[0]
+    pieces = tuple(packed.split_with_sizes(layout.counts, first))
+    if len(dims) == 1:
+        return pieces
+    together = tuple(range(first, first + len(dims)))
+    return tuple(
+        piece.reshape(*piece.shape[:first], *shape, *piece.shape[first + 1 :]).movedim(together, dims)
+        for piece, shape in zip(pieces, zip(*counts, strict=True), strict=True)
+    )
+
+
+def nest(packed: Tensor, layout: Layout, dim: int) -> Tensor:
+    """A `torch.nested` tensor over the packed memory, ragged along `dim` of a sample."""
+    return torch.nested.nested_tensor_from_jagged(
+        packed,
+        layout.offsets,
+        jagged_dim=dim + 1,
+        min_seqlen=layout.min_length,
+        max_seqlen=layout.max_length,
+    )
+
+
+def unnest(nested: Tensor) -> tuple[Tensor, Layout, int]:
+    """The packed form of a jagged tensor, its layout, and the dimension of a sample that is ragged."""
+    if not (isinstance(nested, Tensor) and nested.is_nested and nested.layout is torch.jagged):
+        kind = f"a tensor of layout {nested.layout}" if isinstance(nested, Tensor) else f"a {type(nested).__name__}"
+        raise Infeasible(f"{kind} is no nested tensor of layout torch.jagged", "use Ragged.from_list(nested.unbind())")
+    jagged: Any = nested
+    dim: int = jagged._ragged_idx - 1
+    if jagged.lengths() is None:
+        return nested.values(), Layout(jagged.offsets().diff().tolist()), dim
+    pieces = nested.unbind()  # its memory has holes between the samples
+    return torch.cat(pieces, dim), Layout(piece.shape[dim] for piece in pieces), dim
