@@ -145,6 +145,7 @@ def adjusted(**arguments):
         (lambda: bw.Collate().with_plan(MOVING.sampler()), "a plan is needed, .*; pass sampler.plan"),
         (lambda: bw.correct.Weighted(range(10), MOVING), r"weights is of type FixedPlan; pass Weights\(plan\)"),
         (lambda: bw.correct.LogitAdjustment.from_sampler(MOVING), "a sampler is needed, this is a FixedPlan"),
+        (lambda: bw.correct.LossScale(MOVING.sampler()).at(1.5), "step is 1.5, not a whole number"),
         (lambda: adjusted(tau="a"), "tau is 'a'"),
         (lambda: adjusted(batches="a"), "batches is 'a'"),
         (lambda: adjusted(class_of=5), "class_of or domain_of is 5"),

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .. import columns
 from ..collate.batch import Batch
-from ..errors import Infeasible
+from ..errors import Infeasible, whole
 from ..plans.fixed import FixedPlan
 from ..plans.position import Position
 from .weights import Weights
@@ -75,7 +75,7 @@ class LossScale:
         """
         sampler = self.sampler
         epoch = sampler.epoch if epoch is None else epoch
-        if not 0 <= step < len(sampler):
+        if not 0 <= whole(step, "step") < len(sampler):
             raise Infeasible(f"step {step} of an epoch of {len(sampler)} steps", f"pass 0 to {len(sampler) - 1}")
         return self._steps(sampler.state_at(0, epoch=epoch)).factor(step)
 
