@@ -75,7 +75,7 @@ class Layout:
         """int64, N: the length of each stretch."""
         lengths = self._kept.get("lengths")  # as `_once`, in less time: most batches ask for it
         if lengths is None:
-            lengths = self._kept["lengths"] = lasting(self._tensor_of_counts)
+            lengths = self._kept["lengths"] = self._tensor(self.counts)
         return lengths
 
     @property
@@ -120,12 +120,11 @@ class Layout:
         repeated = self.repeated(values)
         return repeated.add_(torch.arange(self.total, device=self.device))
 
-    def _tensor_of_counts(self) -> Tensor:
-        return self._tensor(self.counts)
-
     def _tensor(self, numbers: Sequence[int]) -> Tensor:
         if torch.compiler.is_compiling():
             return torch.tensor(numbers, dtype=torch.int64, device=self.device)
+        if torch.is_inference_mode_enabled():
+            return lasting(lambda: self._tensor(numbers))
         tensor = torch.from_numpy(np.array(numbers, np.int64))
         return tensor if self.device.type == "cpu" else tensor.to(self.device, non_blocking=True)
 
