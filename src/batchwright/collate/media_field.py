@@ -129,7 +129,7 @@ def media(item: Field | None = None, *, also: dict[str, str] | None = None) -> M
         (torch.Size([3, 3, 4, 4]), tensor([2, 0, 1]))
     """
     item = item or StackField()
-    if item.after or isinstance(item, MediaField):
+    if not isinstance(item, Field) or item.after or isinstance(item, MediaField):
         raise Infeasible(
             f"items of a media field are declared as {item!r}", "declare items as bw.stack() or bw.resized(...)"
         )

@@ -15,7 +15,7 @@ from ..errors import Infeasible, whole
 from . import memory
 from .column import Column
 from .fields import Context, Field
-from .padding import pad_grid
+from .padding import Padding, pad_grid
 from .values import Fill, Transfer, Value
 
 __all__ = ["Grid", "ResizedField", "resized"]
@@ -97,8 +97,7 @@ class ResizedField(Field):
             )
         if self.size != "largest" and (len(self.size) != 2 or min(self.size) < 1):
             raise Infeasible(f"size is {self.size}", "pass size=(height, width), each 1 or more, or size='largest'")
-        if self.multiple < 1:
-            raise Infeasible(f"multiple is {self.multiple}, the least is 1", "pass multiple=1 or more")
+        Padding(value=self.pad, multiple=self.multiple)  # refuses what is no number
 
     @property
     @override
@@ -108,13 +107,20 @@ class ResizedField(Field):
     @override
     def gather(self, column: Column, context: Context) -> Grid:
         images = column.tensors()
-        leading = images[0].shape[:-2]
         for number, image in enumerate(images):
-            if image.ndim < 2 or image.shape[:-2] != leading or 0 in image.shape:
+            if image.layout is not torch.strided or image.device != images[0].device:
+                column.refuse_unlike(images)
+            if image.ndim < 2 or 0 in image.shape:
+                raise Infeasible(
+                    f"field {column.name!r} of {column.called(number)} has shape {tuple(image.shape)}, and an image has a "
+                    "height and a width of 1 or more as its last two sizes",
+                    "give every image as ... x height x width",
+                )
+            if image.shape[:-2] != images[0].shape[:-2]:
                 raise column.mismatch(
                     images,
                     number,
-                    "equal sizes but for height and width (its last two), none of them 0",
+                    "equal sizes but for height and width (its last two)",
                     "give every image as ... x height x width",
                 )
         sizes = tuple((image.shape[-2], image.shape[-1]) for image in images)
@@ -122,8 +128,12 @@ class ResizedField(Field):
         if self.how == "pad":
             self._fits(column, images, extents)
             dims = (images[0].ndim - 2, images[0].ndim - 1)
-            return Grid(pad_grid(images, dims=dims, extents=extents, value=self.pad), sizes, self.how)
-        return Grid(memory.stack([self._scaled(column, image, extents) for image in images]), sizes, self.how)
+            try:
+                return Grid(pad_grid(images, dims=dims, extents=extents, value=self.pad), sizes, self.how)
+            except Infeasible as error:
+                raise column.of(0, error) from None
+        scaled = [self._scaled(column, number, image, extents) for number, image in enumerate(images)]
+        return Grid(memory.stack(scaled), sizes, self.how)
 
     def _extents(self, sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
         if self.size == "largest":
@@ -142,18 +152,26 @@ class ResizedField(Field):
                     "pass size='largest' or how='resize'",
                 )
 
-    def _scaled(self, column: Column, image: Tensor, extents: tuple[int, int]) -> Tensor:
+    def _scaled(self, column: Column, number: int, image: Tensor, extents: tuple[int, int]) -> Tensor:
         if tuple(image.shape[-2:]) == extents:
             return image
         if self.mode == "nearest":
             return _nearest(image, extents)
         if not (image.is_floating_point() or image.dtype is torch.uint8):
             raise Infeasible(
-                f"field {column.name!r} holds {image.dtype}, which has no {self.mode} values in between",
+                f"field {column.name!r} of {column.called(number)} holds {image.dtype}, which has no {self.mode} values in "
+                "between",
                 "pass mode='nearest' (masks, labels), or convert the image in the dataset",
             )
         planes = image.reshape(1, -1, *image.shape[-2:])
-        grown = interpolate(planes, size=extents, mode=self.mode, antialias=self.antialias, align_corners=False)
+        try:
+            grown = interpolate(planes, size=extents, mode=self.mode, antialias=self.antialias, align_corners=False)
+        except NotImplementedError:  # floats of 16 and 8 bits on the CPU
+            raise Infeasible(
+                f"field {column.name!r} of {column.called(number)} holds {image.dtype}, for which torch has no {self.mode} "
+                f"with antialias={self.antialias} on {image.device.type}",
+                "convert the image to float32 in the dataset, or pass mode='nearest'",
+            ) from None
         return grown.reshape(*image.shape[:-2], *extents)
 
 
