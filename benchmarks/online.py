@@ -23,7 +23,8 @@ from batchwright import online
 
 BATCH = 64
 MODES = ("wait", "repeat", "redistribute")
-_TIMES = 6  # rounds, of which the fastest counts
+_TIMES = 7  # rounds, of which the median counts: the fastest of many is a matter of what else used the cache
+_GROWTH = 1.25  # a stream keeps accounts and memories of each group too, which lie as scattered as the samples
 FIRST = 1000  # Python keeps integers up to 256 ready-made: a small one would be no object of its own, as samples are
 
 
@@ -159,7 +160,7 @@ def many_groups(count: int, limits: Limits) -> None:
     rounds = [
         {name: [line(*size) * 1e9 / count for size in sizes] for name, line in lines.items()} for _ in range(_TIMES)
     ]
-    took = {name: np.min([times[name] for times in rounds], axis=0) for name in lines}
+    took = {name: np.median([times[name] for times in rounds], axis=0) for name in lines}
     for name, (few, equal, many) in took.items():
         print(
             f"  {name:34} {few:6.0f} {equal:6.0f} {many:6.0f}"
@@ -169,11 +170,10 @@ def many_groups(count: int, limits: Limits) -> None:
     print(
         f"  {'pytorch_resample.UnderSampler':34} {few:6.0f} {many:13.0f}   5,000 groups take {many / few:.1f} as long"
     )
-    least = took["floor: look up, put, fetch"]
     for mode in MODES:  # how many times the floor's time it takes: at 5,000 groups, relative to that at 50
-        few, equal, many = took[f"online.balanced {mode}"] / least
-        limits.at_most(f"{mode} / floor, 5,000 groups to 50, 20 places each", many / few, 1.1)
-        limits.at_most(f"{mode} / floor, 5,000 groups to 50, 100,000 places", many / equal, 1.1)
+        few, equal, many = took[f"online.balanced {mode}"] / took["floor: look up, put, fetch"]
+        limits.at_most(f"{mode} / floor, 5,000 groups to 50, 20 places each", many / few, _GROWTH)
+        limits.at_most(f"{mode} / floor, 5,000 groups to 50, 100,000 places", many / equal, _GROWTH)
 
 
 def composition() -> None:
