@@ -137,3 +137,10 @@ def test_what_cannot_be_known_is_refused(build, said):
 def test_a_whole_dataset_is_wrapped_as_the_words_say():
     dataset = bw.identified(ConcatDataset([SAMPLES, SAMPLES]))
     assert collated(dataset).aside.sample_ids.tolist() == [0, 4]
+
+
+def test_numbers_are_known_by_names_that_the_oldest_numpy_has(monkeypatch):
+    for name in ("bool", "long", "ulong"):  # numpy 2 brought them
+        monkeypatch.delattr(np, name, raising=False)
+    dataset = bw.identified(SAMPLES, task=[np.int64(1), np.True_, 2, 3])
+    assert bw.Collate()([dataset[0], dataset[1]]).aside.tasks.tolist() == [1, 1]

@@ -103,7 +103,7 @@ def _label_column(name: str, values: Any) -> Value:
 def _numbers(values: Sequence[Any]) -> Tensor | None:
     """Numbers as int64, as float64 if one of them is a float, or as bool if all are; None if there is something else."""
     plain = [
-        value.item() if isinstance(value, (np.number, np.bool)) or _is_scalar(value) else value for value in values
+        value.item() if isinstance(value, (np.number, np.bool_)) or _is_scalar(value) else value for value in values
     ]
     kinds = set(map(type, plain))
     if not kinds <= {bool, int, float}:
