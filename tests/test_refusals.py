@@ -41,7 +41,7 @@ def test_a_length_that_counts_no_samples_is_no_number_of_samples(kind):
 
 def test_what_has_samples_is_counted():
     frame = pd.DataFrame({"x": [1, 2, 3], "y": [1, 2, 3]})
-    for samples in (3, np.int64(3), torch.tensor(3), [1, 2, 3], torch.zeros(3, 2), frame, range(3)):
+    for samples in (3, np.int64(3), torch.tensor(3), [1, 2, 3], torch.zeros(3, 2), frame, frame["x"], range(3)):
         assert bw.shuffled(samples, 1).groups.sample_count == 3
         assert bw.mixed({"a": samples}, 1).groups.sample_count == 3
 

@@ -195,3 +195,16 @@ def test_where_turns_go_on_for_ever_no_target_that_is_set_later_is_taken():
         bw.hierarchical([list("aabb")], [1, 1], target=moving)
     with pytest.raises(Infeasible, match="moves"):
         bw.raked({"x": list("aabb")}, {"x": moving}, 2)
+
+
+@pytest.mark.parametrize("kind", [dict, pd.Series])
+def test_a_series_is_read_by_label_wherever_shares_are_given(kind):
+    labels, given = ["a"] * 90 + ["b"] * 30, kind({"b": 0.9, "a": 0.1})
+    assert bw.balanced(labels, 10, target=given).shares().tolist() == [0.1, 0.9]
+    sampler = bw.balanced(labels, 10, target=targets.moving("uniform")).sampler(rank=0, world_size=1)
+    sampler.retarget(given)
+    assert sampler.plan.prior_between(0, 10).round(6).tolist() == [0.1, 0.9]
+    rates = bw.multilabel_weights([["a"], ["a", "b"], ["b"], []], target=kind({"b": 0.75, "a": 0.5}))
+    assert rates.wanted.tolist() == [0.5, 0.75]
+    adjusted = bw.correct.LogitAdjustment.from_plan(bw.balanced(labels, 10), deploy=given, mode="post_hoc")
+    assert adjusted.offset.argmax() == 1

@@ -6,14 +6,14 @@ one of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
 
 from .errors import Infeasible, whole
 
-__all__ = ["as_array", "as_numbers", "column", "labels", "numbers", "sample_count", "sample_numbers"]
+__all__ = ["as_array", "as_numbers", "by_label", "column", "labels", "numbers", "sample_count", "sample_numbers"]
 
 LABEL_NAMES = ("targets", "labels", "label", "target", "y")
 LABEL_COLUMNS = ("label", "labels", "target", "targets", "class", "y")
@@ -100,6 +100,18 @@ def as_numbers(values: Any, *, called: str) -> np.ndarray:
         ) from None
 
 
+def by_label(values: Any) -> Any:
+    """A pandas Series as a dictionary from its index, so that it is read by label everywhere; all else as it is.
+
+    Example:
+        >>> by_label([0.5, 0.5]), by_label({"a": 1})
+        ([0.5, 0.5], {'a': 1})
+    """
+    if isinstance(values, (Sequence, Mapping)) or not (hasattr(values, "to_dict") and hasattr(values, "index")):
+        return values
+    return values.to_dict()
+
+
 def sample_count(source: Any, *, called: str) -> int:
     """How many samples there are: a number, or the length of something whose items are samples, not parts of another kind.
 
@@ -117,7 +129,7 @@ def sample_count(source: Any, *, called: str) -> int:
         return whole(source, called, least=0)
     if isinstance(source, (str, bytes)):
         raise Infeasible(f"{called} is the text {source!r}", way_out)
-    if hasattr(source, "keys") and not hasattr(source, "columns"):
+    if isinstance(source, Mapping):
         raise Infeasible(f"{called} is of type {kind}, its {len(source)} entries are no samples", way_out)
     if not hasattr(source, "__getitem__"):
         raise Infeasible(

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from ..columns import by_label
 from ..errors import Infeasible, PoorWarning, real, whole, yes_or_no
 from .class_priors import ClassPriors, Part, class_priors
 
@@ -206,6 +207,7 @@ class LogitAdjustment(nn.Module):
     @classmethod
     def _between(cls, priors: ClassPriors, deploy: Deploy, *, mode: Mode, tau: float, binary: bool) -> LogitAdjustment:
         shares: Priors | Literal["uniform"]
+        deploy = by_label(deploy)
         if isinstance(deploy, Mapping):
             shares = _by_class(deploy, priors.classes)
             shares = shares if priors.domains is None else np.tile(shares, (len(priors.domains), 1))

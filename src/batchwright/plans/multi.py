@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..columns import as_numbers
+from ..columns import as_numbers, by_label
 from ..errors import Infeasible, PoorWarning, real
 from ..kernels.hashing import child_key
 from ..targets import resolve
@@ -213,6 +213,7 @@ def _sets(labels: Any) -> list[set[Hashable]]:
 
 
 def _wanted(names: list[Hashable], counts: np.ndarray, samples: int, target: Any) -> np.ndarray:
+    target = by_label(target)
     if isinstance(target, Mapping):
         unknown = [name for name in target if name not in set(names)]
         missing = [name for name in names if name not in target]

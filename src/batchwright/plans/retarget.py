@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..columns import as_numbers
+from ..columns import as_numbers, by_label
 from ..errors import Infeasible, real
 from ..orders import Dealt, Mixed, Segment
 from ..orders.shares import TargetShares
@@ -28,7 +28,7 @@ def segment_after(plan: FixedPlan, batch: int, shares: Any) -> Segment:
             f"the shares of {plan!r} cannot be set",
             "build the plan with target=targets.moving(...), which tells how far shares may go",
         )
-    names = plan.groups.names
+    names, shares = plan.groups.names, by_label(shares)
     if isinstance(shares, (str, Target)):
         target = resolve(shares)
         if not target.stays:

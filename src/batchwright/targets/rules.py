@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..columns import as_numbers
+from ..columns import as_numbers, by_label
 from ..errors import Infeasible, by_name, real, whole
 from .target import Number, Target, fraction, require, rounded
 
@@ -45,6 +45,7 @@ def resolve(target: Any) -> Target:
     """
     if isinstance(target, Target):
         return target
+    target = by_label(target)
     if isinstance(target, str):
         known: dict[str, Target] = {"natural": natural(), "uniform": uniform(), "sqrt": power(0.5)}
         if target not in known:
@@ -52,8 +53,6 @@ def resolve(target: Any) -> Target:
         return known[target]
     if isinstance(target, Mapping):
         return explicit(target)
-    if hasattr(target, "to_dict") and hasattr(target, "index"):  # a pandas Series
-        return explicit(target.to_dict())
     if isinstance(target, Sequence) or getattr(target, "ndim", 0) == 1:
         return _listed(as_numbers(target, called="the target").tolist())
     if isinstance(target, (int, float, Fraction, np.integer, np.floating)):
