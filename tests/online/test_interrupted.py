@@ -130,3 +130,55 @@ def test_a_source_that_cannot_be_read_again_is_refused_after_an_error_too():
         list(stream)
     with pytest.raises(Infeasible, match="is an iterator: it can be read once and has no state_dict"):
         stream.state_dict()
+
+
+class Failing(Breaking):
+    """The same numbers; once, after so many readings as are `left`, a reading fails."""
+
+    left = None
+
+    def read(self, number):
+        if self.left is not None:
+            self.left -= 1
+            if self.left < 0:
+                self.left = None
+                raise self.error("stopped")
+        return number
+
+    def __iter__(self):
+        return map(self.read, range(COUNT))
+
+
+@given(
+    st.sampled_from(sorted(STREAMS)),
+    st.booleans(),
+    st.integers(1, 12),
+    st.integers(0, COUNT),
+)
+@example("budgeted", True, 3, 25)
+@settings(max_examples=100)
+def test_a_resumed_pass_that_fails_before_its_first_batch_is_tried_again(kind, shards, stop, left):
+    source = Failing()
+
+    def in_part(start):
+        return map(source.read, range(start, start + 100))
+
+    def stream():
+        return STREAMS[kind](online.Shards(range(0, COUNT, 100), in_part, shuffle=True) if shards else source)
+
+    whole = list(stream())
+    first = stream()
+    iterator = iter(first)
+    head = [next(iterator) for _ in range(stop)]
+    resumed = stream()
+    resumed.load_state_dict(first.state_dict())
+    source.left = left
+    rest = []
+    try:
+        rest.extend(resumed)
+    except ConnectionError:
+        if rest:  # that pass gave batches: it is over, and a state says where
+            assert head + rest == whole[: stop + len(rest)]
+            return
+        rest.extend(resumed)
+    assert head + rest == whole

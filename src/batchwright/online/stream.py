@@ -217,7 +217,9 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         self._run = None
         if self._steps is not None:
             replica = replace(replica, all_read=True)
-        return self._pass(replica, self._epoch, None if loaded is None else loaded["run"])
+        if loaded is None:
+            return self._pass(replica, self._epoch, None)
+        return self._pass(replica, loaded["epoch"], loaded["run"])  # again, where a pass failed before its first batch
 
     def _pass(self, replica: Replica, epoch: int, state: Any) -> Iterator[Any]:
         """One pass; nothing is read before its first sample is asked for, since loaders call `iter` more than once.
