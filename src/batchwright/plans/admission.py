@@ -108,8 +108,9 @@ class Admission:
         """The inverse of `emitted`: the items, and where in it each begins, with the end."""
         if self.bundles is None:
             return emitted, np.arange(emitted.size + 1)
+        offsets, samples = self.bundles
         bundles = self._bundle_of[emitted]
-        begins = np.flatnonzero(np.diff(bundles, prepend=-1))
+        begins = np.flatnonzero(emitted == samples[offsets[bundles]])  # one bundle may come twice in a row
         return bundles[begins], np.append(begins, emitted.size)
 
 

@@ -108,6 +108,11 @@ class PackBounds:
                 "pass micro-batches of this plan, of the dataset that it was made for",
             )
         items, first = self.admission.taken(samples)
+        if not np.array_equal(self.admission.emitted(items), samples):
+            raise Infeasible(
+                f"a micro-batch of {samples.size} samples holds parts of what `together` keeps in one pack",
+                "pass whole micro-batches of this plan, in their order",
+            )
         offsets: Integers = first[self.cutter.pack_offsets(items)]
         return offsets
 
