@@ -14,7 +14,7 @@ from ..lengths.packing import Packing, Solver, pack
 from .cut import Cut, Integers, dearest_of_layers, falling_ranks, like_ranks, mixed_places, split_to
 from .level import Dealt, dealt_anew, level_parts, spread_over_steps
 
-__all__ = ["PackCutter"]
+__all__ = ["PackCutter", "pack_offsets"]
 
 Floats = NDArray[np.float64]
 
@@ -141,20 +141,8 @@ class PackCutter:
         return np.sort(falling[half == 0]), np.sort(falling[half == 1])
 
     def pack_offsets(self, samples: Integers) -> Integers:
-        """Where the packs of a micro-batch begin.
-
-        Each pack takes what fits, in the order of the samples: of all ways to cut a sequence into packs none needs fewer.
-        """
-        offsets = [0]
-        used = np.zeros(self.capacities.size, np.int64)
-        for place, length in enumerate(self.lengths[samples]):
-            if place > offsets[-1] and (
-                (used + length > self.capacities).any() or place - offsets[-1] == self.max_per_pack
-            ):
-                offsets.append(place)
-                used[:] = 0
-            used += length
-        return np.array([*offsets, samples.size] if samples.size else [0])
+        """Where the packs of a micro-batch begin; see `pack_offsets`."""
+        return pack_offsets(self.lengths[samples], self.capacities, self.max_per_pack)
 
     def _packed(self, samples: Integers, allowed: int) -> Packing:
         """The samples in packs; where `allowed` is more than needed, filled as little as that allows."""
@@ -212,3 +200,22 @@ class PackCutter:
             else:
                 low = middle
         return high
+
+
+def pack_offsets(lengths: Integers, capacities: Integers, max_per_pack: int) -> Integers:
+    """Where the packs of a sequence of items begin, and where the last ends; lengths are (items, capacities).
+
+    Each pack takes what fits, in the order of the items: of all ways to cut a sequence into packs none needs fewer.
+    """
+    count = lengths.shape[0]
+    held = np.zeros((capacities.size, count + 1), np.int64)
+    np.cumsum(lengths.T, axis=1, out=held[:, 1:])
+    offsets = [0]
+    while offsets[-1] < count:
+        begin = offsets[-1]
+        ends = [
+            int(np.searchsorted(sums, sums[begin] + capacity, side="right")) - 1
+            for sums, capacity in zip(held, capacities, strict=True)
+        ]
+        offsets.append(min(max(min(ends), begin + 1), begin + max_per_pack, count))
+    return np.array(offsets)
