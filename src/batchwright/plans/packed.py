@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from .budgeted import balance_of, costs_of
 from .cut import Integers, digest
 from .fixed import FixedPlan
 from .lengthwise import LengthPlan
-from .pack_cutter import PackCutter
+from .pack_cutter import PackCutter, pack_offsets
 from .pieces import CutBy, Pieces
 from .source import source_of
 from .windows import Window
@@ -45,11 +46,12 @@ class PackedPlan(LengthPlan):
         samples = np.asarray(batch, np.int64)
         return np.split(samples, self.bounds(samples)[1:-1])
 
-    @property
+    @cached_property
     def bounds(self) -> PackBounds:
         """Where the packs of any micro-batch begin, for processes that need nothing else of the plan."""
         assert isinstance(self.cutter, PackCutter)
-        return PackBounds(self.cutter, self.admission)
+        bundles = Admission(np.empty(0, np.int64), bundles=self.admission.bundles)
+        return PackBounds(self.cutter.lengths, self.cutter.capacities, self.cutter.max_per_pack, bundles)
 
     def pieces(self, dataset: Any, *, cut: CutBy | None = None) -> Pieces:
         """The dataset whose item i is what the plan means by i: a stretch of a sample where too long ones are split or cut.
@@ -85,19 +87,21 @@ class PackedPlan(LengthPlan):
 class PackBounds:
     """From the samples of a micro-batch to the places at which its packs begin; see `PackedPlan.packs`."""
 
-    cutter: PackCutter
+    lengths: Integers
+    capacities: Integers
+    max_per_pack: int
     admission: Admission
 
     @property
     def capacity(self) -> int | None:
         """Of a pack; None where there are several."""
-        return int(self.cutter.capacities[0]) if self.cutter.capacities.size == 1 else None
+        return int(self.capacities[0]) if self.capacities.size == 1 else None
 
     @property
     def sample_count(self) -> int:
         """The numbers that a sampler may yield."""
         bundles = self.admission.bundles
-        return self.cutter.lengths.shape[0] if bundles is None else bundles[1].size
+        return self.lengths.shape[0] if bundles is None else bundles[1].size
 
     def __call__(self, samples: Integers) -> Integers:
         """int64 (packs + 1): where each pack begins, and where the last ends."""
@@ -113,7 +117,7 @@ class PackBounds:
                 f"a micro-batch of {samples.size} samples holds parts of what `together` keeps in one pack",
                 "pass whole micro-batches of this plan, in their order",
             )
-        offsets: Integers = first[self.cutter.pack_offsets(items)]
+        offsets: Integers = first[pack_offsets(self.lengths[items], self.capacities, self.max_per_pack)]
         return offsets
 
 
