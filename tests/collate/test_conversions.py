@@ -120,3 +120,14 @@ def test_what_was_first_seen_in_inference_mode_may_be_trained_on(form, dims):
     for index in also:
         assert not getattr(ragged, index).is_inference()
     assert weight.grad == sum(part.numel() for part in parts)
+
+
+def test_keys_that_describe_a_field_are_kept_without_gradients_too():
+    batch = bw.Collate(x=bw.ragged(pad=0, also={"mask": "mask"}))([{"x": torch.ones(2)}, {"x": torch.ones(1)}])
+    with torch.inference_mode():
+        assert batch["mask"].is_inference()
+    with torch.no_grad():
+        mask = batch["mask"]
+        assert batch["mask"] is mask
+    assert batch["mask"] is mask
+    assert not mask.is_inference()

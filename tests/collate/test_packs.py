@@ -322,3 +322,12 @@ def test_packing_never_writes_into_the_samples():
     rows = samples()
     bw.Collate(input_ids=bw.ragged(), labels=bw.ragged(pad=-100)).packs(seams=["labels"])(rows[:1])
     assert rows[0]["labels"].equal(samples()[0]["labels"])
+
+
+def test_the_numbers_of_packs_are_not_replaced():
+    for collate in (
+        bw.Collate(ids=bw.ragged(), pack=bw.aside()),
+        bw.Collate(ids=bw.ragged()).knowing(pack=lambda ids: ids),
+    ):
+        with pytest.raises(bw.Infeasible, match="'pack' is looked up or declared aside"):
+            collate.packs()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -100,3 +102,9 @@ def test_lengths_that_cannot_be_are_refused(options, said):
 def test_samples_without_the_dimension_are_refused_as_without_truncation(value):
     with pytest.raises(bw.Infeasible):
         bw.Collate(x=bw.ragged(dim=1, truncate_to=2))([{"x": value}])
+
+
+def test_cut_samples_of_a_list_leave_the_rest_of_their_memory_behind():
+    collate = bw.Collate(x=bw.ragged(form="list", truncate_to=3))
+    batch = collate([{"x": torch.zeros(10_000)}, {"x": torch.zeros(2)}])
+    assert len(pickle.dumps(batch)) < 5_000

@@ -114,20 +114,19 @@ class Batch(Mapping[str, Any]):
             return self._root.sample(self._places([key])[0])
         if key in self._shown:
             return self._shown[key]
-        shown = self._show(key)
-        if torch.is_grad_enabled():  # what may have been made without its graph is not kept
-            self._shown[key] = shown
-        return shown
-
-    def _show(self, key: str) -> Any:
         found = self._keys.get(key)
         if found is None:
             raise KeyError(f"{key!r} is none of the batch's keys {', '.join(self._keys)}")
         if isinstance(found, Value):
-            return found.model
-        field, what = found
-        children = self._root.children
-        return (children[field] if field in children else self.fields[field]).also(what)
+            shown, lasts = found.model, torch.is_grad_enabled()  # else it may have been made without its graph
+        else:
+            field, what = found
+            children = self._root.children
+            shown = (children[field] if field in children else self.fields[field]).also(what)
+            lasts = torch.is_grad_enabled() or not (torch.compiler.is_compiling() or torch.is_inference_mode_enabled())
+        if lasts:
+            self._shown[key] = shown
+        return shown
 
     @override
     def keys(self) -> KeysView[str]:

@@ -206,10 +206,12 @@ class RaggedField(Field):
 
     def _truncated(self, column: Column, dim: int, most: int) -> Column:
         """The column with the first `most` elements of every sample; what has no such dimension is refused later on."""
-        if dim in (0, -1) and column.flat_numbers() is not None:
+        if dim == 0 and all(type(value) is list for value in column.values):
+            if max(map(len, column.values)) <= most:
+                return column
             return replace(column, values=[value[:most] for value in column.values])
         cut = [
-            tensor.narrow(dim, 0, most)
+            _shortened(tensor, dim, most, alone=self.form == "list")
             if -tensor.ndim <= dim < tensor.ndim and tensor.shape[dim] > most and tensor.layout is torch.strided
             else tensor
             for tensor in column.tensors()
@@ -243,6 +245,12 @@ class RaggedField(Field):
                     column.declared(f"bw.ragged(dim={ragged})"),
                 )
         return tuple(tensors), dims, tuple([context.layout(sizes[dim]) for dim in dims])
+
+
+def _shortened(tensor: Tensor, dim: int, most: int, *, alone: bool) -> Tensor:
+    """The first `most` elements; of what travels alone, without the rest of its memory."""
+    short = tensor.narrow(dim, 0, most)
+    return short.clone() if alone else short
 
 
 def _settled(column: Column, gathered: Ragged) -> Ragged:

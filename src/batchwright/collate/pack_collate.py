@@ -78,6 +78,10 @@ class PackCollate:
                     f"field {name!r} is packed and has also={dict(declared[name].also)} of its own",
                     "name the further keys once: collate.packs(also=...)",
                 )
+        if "pack" in collate.asides or "pack" in collate.known:
+            raise Infeasible(
+                "'pack' is looked up or declared aside, and is the number of each sample's pack", "rename it"
+            )
         self._collate = type(collate)({**declared, **fields}).knowing(**collate.known)
         self._collate.also.update(_described(self._along[0], also or {}, self._collate))  # its frames know them too
         self._indices = [
