@@ -126,7 +126,7 @@ class Plan(ABC):
         prior: np.ndarray = self.groups.sizes / self.groups.grouped_count
         return prior
 
-    @property
+    @cached_property
     def moves(self) -> bool:
         """Whether a share changes from epoch to epoch, or may be set while a run is under way."""
         return self.settles_after != 0
