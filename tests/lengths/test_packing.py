@@ -96,3 +96,11 @@ def test_bounds_by_hand():
     assert all(
         packs_at_least(np.bincount([a, b]), 9) == 1 + (a + b > 9) for a, b in itertools.product(range(1, 10), repeat=2)
     )
+
+
+def test_lengths_that_cannot_be_written_to_or_lie_apart_are_packed_alike():
+    lengths = np.arange(1, 21)
+    frozen, apart = lengths.copy(), np.repeat(lengths, 2)[::2]
+    frozen.flags.writeable = False
+    for column in (frozen, apart):
+        assert np.array_equal(pack(column, 40).members, pack(lengths, 40).members)

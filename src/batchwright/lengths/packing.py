@@ -63,7 +63,7 @@ def pack(lengths: ArrayLike, capacity: int, *, max_per_pack: int | None = None, 
     capacity = whole(capacity, "capacity", least=1)
     if max_per_pack is not None:
         max_per_pack = whole(max_per_pack, "max_per_pack", least=1)
-    column = checked_lengths(lengths, capacity)
+    column = np.require(checked_lengths(lengths, capacity), requirements=["C", "W"])  # all that the kernels take
     histogram = np.bincount(column, minlength=capacity + 1)
     from ..kernels.packing import best_fit_decreasing, fill_packs, group_by_length
 
