@@ -312,3 +312,25 @@ def test_looping_over_a_plan_says_what_to_loop_over():
     for plan in plans:
         with pytest.raises(TypeError, match=r"give plan.sampler\(\) to a DataLoader, loop over plan.epoch\(0\)"):
             list(plan)
+
+
+@pytest.mark.parametrize("number", [np.uint8, np.int64, torch.tensor])
+def test_a_whole_number_counts_alike_in_every_integer_type(number):
+    assert len(bw.partition(np.ones(1000), number(4), equal_size=True)) == 4
+    assert bw.Geometry(micro_batch=number(200), accumulate=number(2)).rank_samples == 400
+    sampler = bw.shuffled(600, 2).sampler(rank=0, world_size=2, accumulate=number(2))
+    assert bw.correct.LossScale(sampler).at(number(140), epoch=number(1)) == 0.25
+    assert bw.shuffled(600, 2).sampler(fetch=number(2)).fetch == 2
+    assert bw.packed([1, 2, 3] * 10, 8, window=number(4)).window == 4
+
+
+def test_infinity_is_a_limit_that_limits_nothing():
+    labels, rates = [["c"], ["c", "d"], ["c"], []], {"c": 0.75, "d": 0.5}
+    assert bw.multilabel_weights(labels, target=rates, max_repeats=np.inf).reached.round(6).tolist() == [0.75, 0.5]
+    assert bw.partition([1, 2, 3], 2, max_cost=np.inf).costs.tolist() == [3, 3]
+    plan, free = bw.balanced(LABELS, 4), [0, 6]
+    assert bw.correct.Weights(plan, clip=np.inf)(free).tolist() == bw.correct.Weights(plan)(free).tolist()
+    margins = {"label": "uniform"}
+    assert bw.raked({"label": LABELS}, margins, 4, max_repeats=np.inf).shares().round(6).tolist() == [0.5, 0.5]
+    with pytest.raises(bw.Infeasible, match="clip is -inf"):
+        bw.correct.Weights(plan, clip=-np.inf)

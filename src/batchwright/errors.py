@@ -59,8 +59,13 @@ def whole(value: Any, called: str, *, least: int | None = None) -> int:
     return number
 
 
-def real(value: Any, called: str) -> Any:
+def real(value: Any, called: str, *, or_infinite: bool = False) -> Any:
     """A finite number as it was written; the plain number that a tensor or an array of one value holds.
+
+    Args:
+        value: what was passed.
+        called: the argument's name.
+        or_infinite: whether positive infinity is one too, as limits take it that limit nothing.
 
     Raises:
         Infeasible: it is something else; the message has the argument's name.
@@ -71,7 +76,7 @@ def real(value: Any, called: str) -> Any:
     """
     try:
         number = value.item() if hasattr(value, "item") else value
-        if not isinstance(number, bool) and math.isfinite(number):
+        if not isinstance(number, bool) and (math.isfinite(number) or (or_infinite and number == math.inf)):
             return number
     except (TypeError, ValueError, OverflowError, RuntimeError):  # text, None, many values, no values on a meta device
         pass

@@ -41,7 +41,7 @@ class Geometry:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            whole(getattr(self, field.name), field.name, least=1)
+            object.__setattr__(self, field.name, whole(getattr(self, field.name), field.name, least=1))
 
     @property
     def step_samples(self) -> int:

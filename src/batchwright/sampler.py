@@ -318,6 +318,9 @@ def _micro_batches(fetch: Fetch, accumulate: int) -> int:
             return 1
         case "step":
             return accumulate
-        case int() if fetch >= 1 and fetch is not True:
-            return fetch
-    raise Infeasible(f"fetch is {fetch!r}", 'pass "micro", "step", or a number of micro-batches, 1 or more')
+    try:
+        return whole(fetch, "fetch", least=1)
+    except Infeasible:
+        raise Infeasible(
+            f"fetch is {fetch!r}", 'pass "micro", "step", or a number of micro-batches, 1 or more'
+        ) from None

@@ -74,8 +74,8 @@ class LossScale:
             Infeasible: the epoch has fewer steps.
         """
         sampler = self.sampler
-        epoch = sampler.epoch if epoch is None else epoch
-        if not 0 <= whole(step, "step") < len(sampler):
+        step, epoch = whole(step, "step"), sampler.epoch if epoch is None else whole(epoch, "epoch", least=0)
+        if not 0 <= step < len(sampler):
             raise Infeasible(f"step {step} of an epoch of {len(sampler)} steps", f"pass 0 to {len(sampler) - 1}")
         return self._steps(sampler.state_at(0, epoch=epoch)).factor(step)
 

@@ -29,7 +29,7 @@ class Weights:
 
     Args:
         plan: what samples.
-        clip: the largest weight, above 0; None clips nothing.
+        clip: the largest weight, above 0; None or infinity clips nothing.
 
     Raises:
         Infeasible: `clip` is not above 0, or `plan` is no plan.
@@ -42,7 +42,8 @@ class Weights:
     """
 
     def __init__(self, plan: Plan, *, clip: float | None = None) -> None:
-        if clip is not None and not real(clip, "clip") > 0:
+        clip = clip if clip is None else real(clip, "clip", or_infinite=True)
+        if clip is not None and not clip > 0:
             raise Infeasible(f"clip is {clip}, it must be above 0", "pass the largest weight allowed, or None")
         self.plan = checked(plan)
         self.clip = clip

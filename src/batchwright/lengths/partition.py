@@ -57,7 +57,7 @@ def partition(costs: ArrayLike, parts: int, *, equal_size: bool = False, max_cos
         costs: one non-negative cost an item, in any unit.
         parts: how many parts.
         equal_size: every part gets exactly `len(costs) / parts` items.
-        max_cost: no part may cost more than this.
+        max_cost: no part may cost more than this; None or infinity limits nothing.
 
     Raises:
         Infeasible: a cost is negative or not finite, items do not divide, or a part exceeds `max_cost`.
@@ -67,6 +67,8 @@ def partition(costs: ArrayLike, parts: int, *, equal_size: bool = False, max_cos
         >>> [part.tolist() for part in split.parts], split.costs.tolist()
         ([[0, 3, 5], [1, 2, 4]], [11.0, 11.0])
     """
+    parts = whole(parts, "parts", least=1)
+    max_cost = max_cost if max_cost is None else real(max_cost, "max_cost", or_infinite=True)
     cost = _checked(costs, parts, equal_size, max_cost)
     count = cost.size
     if count == 0:
@@ -110,7 +112,6 @@ def _checked(costs: ArrayLike, parts: int, equal_size: bool, max_cost: float | N
     bad = np.flatnonzero(~(np.isfinite(cost) & (cost >= 0)))
     if bad.size:
         raise Infeasible(f"the cost of item {bad[0]} is {cost[bad[0]]}", "pass finite costs of 0 or more")
-    whole(parts, "parts", least=1)
     if yes_or_no(equal_size, "equal_size") and cost.size % parts:
         raise Infeasible(
             f"{cost.size} items do not divide into {parts} parts of equal size",
@@ -118,7 +119,6 @@ def _checked(costs: ArrayLike, parts: int, equal_size: bool, max_cost: float | N
         )
     if max_cost is None or cost.size == 0:
         return cost
-    real(max_cost, "max_cost")
     if cost.max() > max_cost:
         item = int(cost.argmax())
         raise Infeasible(

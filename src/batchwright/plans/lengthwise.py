@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import Infeasible
+from ..errors import whole as whole_number
 from ..kernels.hashing import PURPOSE, child_key
 from .admission import Admission
 from .cut import Cut, Cutter, Integers, split_to
@@ -348,6 +349,9 @@ class LengthPlan(Plan):
 
 def _micro_batches(window: int) -> int:
     """A window as a number of micro-batches."""
-    if isinstance(window, bool) or not isinstance(window, (int, np.integer)) or window < 1:
-        raise Infeasible(f"window is {window!r} micro-batches", 'pass a whole number of 1 or more, or "epoch"')
-    return int(window)
+    try:
+        return whole_number(window, "window", least=1)
+    except Infeasible:
+        raise Infeasible(
+            f"window is {window!r} micro-batches", 'pass a whole number of 1 or more, or "epoch"'
+        ) from None

@@ -57,7 +57,8 @@ def multilabel_weights(labels: Any, *, target: Any = "uniform", max_repeats: flo
             not 0 where the label holds), a data frame of such columns, named by label, or a list of lists of labels.
         target: the wanted rate of every label, as a mapping from label (column number for matrices) to the share of
             samples that carry it; or any other target, whose shares are taken of as many labels a sample as there are now.
-        max_repeats: how often a sample may be drawn, on average, while as many samples are drawn as there are.
+        max_repeats: how often a sample may be drawn, on average, while as many samples are drawn as there are;
+            infinity limits nothing.
 
     Raises:
         Infeasible: no labels at all, a rate outside 0 to 1, or a label that no sample carries.
@@ -75,7 +76,8 @@ def multilabel_weights(labels: Any, *, target: Any = "uniform", max_repeats: flo
     counts = np.bincount(attributes, minlength=len(names))
     if not samples or not len(names):
         raise Infeasible(f"there are {samples} samples with {len(names)} labels", "pass one of each at least")
-    if not real(max_repeats, "max_repeats") >= 1:
+    max_repeats = real(max_repeats, "max_repeats", or_infinite=True)
+    if not max_repeats >= 1:
         raise Infeasible(f"max_repeats is {max_repeats}", "pass 1 or more")
     wanted = _wanted(names, counts, samples, target)
     cell, first, sizes = _cells(starts, attributes)

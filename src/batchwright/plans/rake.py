@@ -64,7 +64,7 @@ def raked(
         if name not in attributes or name not in margins:
             lacks = "no margin" if name in attributes else "no column"
             raise Infeasible(f"attribute {name!r} has {lacks}", "give every attribute a column and a margin")
-    if max_repeats is not None and not real(max_repeats, "max_repeats") >= 1:
+    if max_repeats is not None and not real(max_repeats, "max_repeats", or_infinite=True) >= 1:
         raise Infeasible(f"max_repeats is {max_repeats}", "pass 1 or more")
     parts = {
         name: column if isinstance(column, Groups) else Groups.from_labels(column)
