@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,8 @@ from .stream import Composer, Stream
 
 __all__ = ["balanced"]
 
+_NO_LIMIT = 1 << 62
+
 
 def balanced(
     source: Any,
@@ -31,8 +34,8 @@ def balanced(
     buffer_bytes: int | None = None,
     size: Callable[[Any], int] | str | int | None = None,
     when_short: WhenShort = "wait",
-    patience: int | None = None,
-    max_debt: int | None = None,
+    patience: float | None = None,
+    max_debt: float | None = None,
     natural: Mapping[Hashable, float] | None = None,
     batches: bool = True,
     steps: int | None = None,
@@ -63,8 +66,9 @@ def balanced(
             "repeat": draw from a uniform sample of all that was seen of the group.
             "redistribute": others take the slot. A slot taken is owed, and paid back when the group comes.
         patience: samples to read on for a group that is due; `buffer` if waiting, else 0: a batch is read for each batch
-            given, and an eighth more while the buffer is less than half full.
-        max_debt: slots a group may be owed; what is beyond is forgiven (`report().forgiven`). `batch_size` if left out.
+            given, and an eighth more while the buffer is less than half full. `math.inf` is no limit.
+        max_debt: slots a group may be owed; what is beyond is forgiven (`report().forgiven`). `batch_size` if left out;
+            `math.inf` is no limit.
         natural: the groups' natural shares, where known; else they are estimated from what was seen.
         batches: give `Batch` lists; if False, their samples one by one.
         steps: batches of one rank an epoch; the stream stops there, and refuses to end earlier.
@@ -84,14 +88,8 @@ def balanced(
         >>> [sum(n < 10 for n in batch) for batch in stream][:4]
         [4, 4, 4, 4]
     """
-    for argument, value, least in (
-        ("batch_size", batch_size, 1),
-        ("buffer", buffer, 2),
-        ("patience", patience, 0),
-        ("max_debt", max_debt, 0),
-    ):
-        if value is not None and whole(value, argument) < least:
-            raise Infeasible(f"{argument} is {value}, the least is {least}", f"pass {argument}={least} or more")
+    batch_size = whole(batch_size, "batch_size", least=1)
+    buffer = whole(buffer, "buffer", least=2)
     if when_short not in ("wait", "repeat", "redistribute"):
         raise Infeasible(f"when_short is {when_short!r}", 'pass "wait", "repeat" or "redistribute"')
     needed = 2 * batch_size if when_short == "repeat" else batch_size
@@ -100,15 +98,13 @@ def balanced(
             f"buffer is {buffer:,} and batch_size is {batch_size:,}: when_short={when_short!r} needs {needed:,} places",
             f"pass buffer={needed} or more",
         )
-    if patience is None:
-        patience = buffer if when_short == "wait" else 0
     Shares(target, natural, epoch=0)  # refuses here what it cannot make shares of
     rules = Rules(
         batch_size=batch_size,
         buffer=buffer,
         when_short=when_short,
-        patience=patience,
-        max_debt=batch_size if max_debt is None else max_debt,
+        patience=_limit("patience", patience, otherwise=buffer if when_short == "wait" else 0),
+        max_debt=_limit("max_debt", max_debt, otherwise=batch_size),
         weigher=Weigher.asked_for(buffer_bytes, size),
     )
     recipe = _Recipe(
@@ -129,6 +125,12 @@ def balanced(
         world_size=world_size,
         state_bytes=state_bytes,
     )
+
+
+def _limit(argument: str, value: float | None, *, otherwise: int) -> int:
+    if value is None:
+        return otherwise
+    return _NO_LIMIT if isinstance(value, float) and value == math.inf else whole(value, argument, least=0)
 
 
 @dataclass(frozen=True)

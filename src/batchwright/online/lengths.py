@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import Infeasible, whole
+from ..errors import Infeasible, real, whole
 from .adopt import as_source
 from .bytes import Weigher
 from .chance import root
@@ -24,7 +25,7 @@ def budgeted(
     *,
     length: Callable[[Any], float] | str | int,
     max_tokens: float | None = None,
-    max_samples: int | None = None,
+    max_samples: float | None = None,
     buffer: int = 10_000,
     buffer_bytes: int | None = None,
     size: Callable[[Any], int] | str | int | None = None,
@@ -41,8 +42,8 @@ def budgeted(
     Args:
         source: an iterable dataset, a sequence, `Shards`, another stream of samples.
         length: of a sample, 1 or more: a function, or the name of an entry.
-        max_tokens: the most a batch may hold: its samples times its longest length.
-        max_samples: the most samples of a batch.
+        max_tokens: the most a batch may hold: its samples times its longest length; None or `math.inf` is no limit.
+        max_samples: the most samples of a batch; likewise.
         buffer: samples sorted together; more pad less and mix the order less far.
         buffer_bytes: the most bytes of samples sorted together, beside `buffer`; the next one waits in memory.
         size: bytes of a sample, for `buffer_bytes`: a function, or the name of an entry.
@@ -62,18 +63,18 @@ def budgeted(
         >>> sorted(budgeted(words, length=len, max_tokens=20))
         [['gooseberry', 'strawberry'], ['of', 'to', 'a', 'a']]
     """
-    if max_tokens is None and max_samples is None:
-        raise Infeasible("neither max_tokens nor max_samples is given", "pass one of them, or both")
-    _at_least_one("max_tokens", max_tokens)
-    for argument, count in (("max_samples", max_samples), ("buffer", buffer)):
-        _at_least_one(argument, None if count is None else whole(count, argument))
+    tokens = math.inf if max_tokens is None else _at_least_one("max_tokens", max_tokens)
+    unlimited = max_samples is None or (isinstance(max_samples, float) and max_samples == math.inf)
+    samples = None if unlimited else whole(max_samples, "max_samples", least=1)
+    if tokens == math.inf and samples is None:
+        raise Infeasible("neither max_tokens nor max_samples is a limit", "pass one of them, or both")
     recipe = _Recipe(
         source=as_source(source, name=name),
         length=measure_of(length, argument="length"),
-        rule=_Budget(max_tokens, max_samples),
-        limit=float("inf") if max_tokens is None else max_tokens,
+        rule=_Budget(None if tokens == math.inf else tokens, samples),
+        limit=tokens,
         title="max_tokens",
-        buffer=buffer,
+        buffer=whole(buffer, "buffer", least=1),
         weigher=Weigher.asked_for(buffer_bytes, size),
         on_error=valid(on_error),
         seed=whole(seed, "seed"),
@@ -134,16 +135,14 @@ def packed(
         >>> [sum(batch) for batch in packed([6, 3, 4, 5, 7, 5], length=int, capacity=10)]
         [10, 10, 10]
     """
-    _at_least_one("capacity", capacity)
-    for argument, count in (("packs", packs), ("buffer", buffer)):
-        _at_least_one(argument, whole(count, argument))
+    capacity = _at_least_one("capacity", capacity)
     recipe = _Recipe(
         source=as_source(source, name=name),
         length=measure_of(length, argument="length"),
-        rule=_Packs(capacity, packs),
+        rule=_Packs(capacity, whole(packs, "packs", least=1)),
         limit=capacity,
         title="capacity",
-        buffer=buffer,
+        buffer=whole(buffer, "buffer", least=1),
         weigher=Weigher.asked_for(buffer_bytes, size),
         on_error=valid(on_error),
         seed=whole(seed, "seed"),
@@ -159,9 +158,13 @@ def packed(
     )
 
 
-def _at_least_one(argument: str, value: float | None) -> None:
-    if value is not None and not value >= 1:
-        raise Infeasible(f"{argument} is {value}, the least is 1", f"pass {argument}=1 or more")
+def _at_least_one(argument: str, value: Any) -> float:
+    if isinstance(value, float) and value == math.inf:
+        return math.inf
+    number: float = real(value, argument)
+    if number < 1:
+        raise Infeasible(f"{argument} is {number}, the least is 1", f"pass {argument}=1 or more")
+    return number
 
 
 @dataclass(frozen=True)

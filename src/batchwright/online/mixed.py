@@ -65,15 +65,11 @@ def mixed(
     by_name(sources, "sources")
     if at_end not in ("stop", "continue", "restart"):
         raise Infeasible(f"at_end is {at_end!r}", 'pass "stop", "continue" or "restart"')
-    if batch_size is not None and whole(batch_size, "batch_size") < 1:
-        raise Infeasible(
-            f"batch_size is {batch_size}, the least is 1", "pass batch_size=1 or more, or None for samples"
-        )
     recipe = _Recipe(
         sources={key: as_source(value, name=str(key)) for key, value in sources.items()},
         target=target,
         unit=None if unit is None else measure_of(unit, argument="unit"),
-        batch_size=_CHUNK if batch_size is None else batch_size,
+        batch_size=_CHUNK if batch_size is None else whole(batch_size, "batch_size", least=1),
         at_end=at_end,
         on_error=valid(on_error),
     )

@@ -167,8 +167,8 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         state_bytes: int,
     ) -> None:
         super().__init__()
-        if steps is not None and whole(steps, "steps") < 1:
-            raise Infeasible(f"steps is {steps}, the least is 1", "pass the batches an epoch of one rank has, or None")
+        if steps is not None:
+            steps = whole(steps, "steps", least=1)
         if steps is not None and not batches:
             raise Infeasible(
                 f"steps is {steps} batches and the stream gives samples", "pass steps to the stream that reads this one"
