@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import shelve
+import weakref
 from collections.abc import Iterator, Mapping, MutableMapping
 from types import MappingProxyType
 from typing import Any
@@ -120,6 +121,20 @@ def test_mappings_keep_their_type_both_ways_and_are_not_touched(kind, nested):
     whole = whole["inner"] if nested else whole
     assert type(whole) is type(mappings[0])
     assert whole["label"].tolist() == [0, 1, 2]
+
+
+class Owned(dict):
+    """A dict with an attribute that costs memory."""
+
+
+def test_what_a_batch_was_made_of_is_forgotten_with_it():
+    collate, owned = bw.Collate(), Owned(x=1.0)
+    owned.whole = torch.zeros(3)
+    kept = weakref.ref(owned.whole)
+    batch = collate([owned, owned])
+    assert batch.data.whole is owned.whole
+    del owned, batch
+    assert kept() is None
 
 
 def test_attributes_that_are_parts_are_those_of_each_sample():

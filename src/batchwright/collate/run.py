@@ -94,7 +94,8 @@ class Frames:
         self._made: dict[tuple[Structure, tuple[str, ...]], Frame] = {}
 
     def of(self, structure: Structure, spec: Mapping[str, Any], path: tuple[str, ...]) -> Frame:
-        """The frame of containers of this structure, found under `path` and declared by `spec`."""
+        """The frame of containers of this structure, found under `path` and declared by `spec`; it keeps no template."""
+        structure = structure.bare
         frame = self._made.get((structure, path))
         if frame is None:
             names = structure.names
@@ -152,7 +153,7 @@ class Run(Context):
     ) -> Tree:
         """Collate containers part by part, in the order of their parts."""
         frame = self.frames.of(structure, spec, path)
-        samples = structure.opened(samples)
+        samples = frame.structure.opened(samples)
         self._alike(samples, frame)
         called = self.called
         children: dict[str, Value] = {}

@@ -37,6 +37,11 @@ class Structure:
     template: Any = None
 
     @cached_property
+    def bare(self) -> Structure:
+        """The one structure that all containers of this type with these keys have, whatever they ask for as a template."""
+        return self if self.template is None else _structure(self.kind, self.keys, self.reads)
+
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The parts' names as text, for declarations and messages."""
         return tuple(map(str, self.keys))
