@@ -80,6 +80,13 @@ class Cloned(collections.UserDict):
         return len(self._wrapped)
 
 
+class Fresh(dict):
+    """A dict that is not made of nothing."""
+
+    def __new__(cls, parts: Mapping) -> Fresh:
+        return super().__new__(cls, parts)
+
+
 def titled(parts: Mapping) -> Titled:
     made = Titled("a title")
     made.update(parts)
@@ -98,6 +105,7 @@ KINDS = {
     "Wrapper": Wrapper,
     "Attributes": Attributes,
     "Titled": titled,
+    "Fresh": Fresh,
     "Cloned": Cloned,
 }
 

@@ -140,7 +140,10 @@ def _emptied(sample: Mapping[Any, Any]) -> Any:
     if isinstance(sample, dict):
         if attributes is sample:  # parts that are attributes too, which only the constructor can set up
             return None
-        template: Any = kind.__new__(kind)
+        try:
+            template: Any = kind.__new__(kind)
+        except TypeError:  # it is not made of nothing
+            return None
         if attributes:
             vars(template).update(attributes)
         if isinstance(sample, defaultdict):
