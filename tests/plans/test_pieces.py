@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import UserDict
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.data import DataLoader
 
 import batchwright as bw
 
@@ -70,6 +74,28 @@ def test_pieces_keep_the_type_of_their_sample_and_what_is_not_cut(make, cut, ids
         pieces[len(pieces)]
 
 
+class Stored(MutableMapping):
+    """Keeps its parts in a store that copies of it share."""
+
+    def __init__(self, parts):
+        self.store = parts
+
+    def __getitem__(self, name):
+        return self.store[name]
+
+    def __setitem__(self, name, part):
+        self.store[name] = part
+
+    def __delitem__(self, name):
+        del self.store[name]
+
+    def __iter__(self):
+        return iter(self.store)
+
+    def __len__(self):
+        return len(self.store)
+
+
 @pytest.mark.parametrize(
     ("sample", "cut", "said"),
     [
@@ -84,6 +110,14 @@ def test_pieces_keep_the_type_of_their_sample_and_what_is_not_cut(make, cut, ids
         (Page(list(range(9)), 1), ["labels"], "a Page, has no parts"),
         ((list(range(9)), 1), [2], "a tuple, has no parts"),
         ({"ids": list(range(9))}, "ids", "cut is 'ids'; pass a list"),
+        ({"ids": list(range(9))}, [], r"cut is \[\]; pass a list"),
+        (torch.arange(9), [0], "sample 0 is a Tensor, not known to be copied .* leave cut out"),
+        (Stored({"ids": list(range(9))}), ["ids"], "sample 0 is a Stored, not known .* pass a function"),
+        ([list(range(9)), 1], None, "sample 0 has length 2, the plan has it as 6 to 10"),
+        (torch.zeros(3, 9), None, "sample 0 has length 3, the plan has it as 6 to 10"),
+        (torch.tensor(9), None, "sample 0 is a Tensor, and plan.pieces is not told"),
+        (list(range(11)), None, "sample 0 has length 11, the plan has it as 6 to 10"),
+        ({"ids": []}, ["ids"], "sample 0, part 'ids', has length 0, the plan has it as 6 to 10"),
     ],
 )
 def test_samples_that_cannot_be_cut_as_they_are_ask_what_to_cut(sample, cut, said):
@@ -98,3 +132,34 @@ def test_pieces_leave_alone_what_the_plan_does_not_cut():
     assert bw.packed([9, 3], 5, too_long="truncate").pieces(dataset, cut=[0])[0] == (list(range(5)), 1)
     with pytest.raises(bw.Infeasible, match="the dataset has 2 samples, the plan was made for 3"):
         bw.packed([9, 3, 1], 5, too_long="split").pieces(dataset)
+
+
+def test_pieces_of_an_identified_dataset_say_which_way_round():
+    dataset = bw.identified([{"ids": list(range(9))}])
+    with pytest.raises(bw.Infeasible, match=r"wrap the pieces: bw.identified\(plan.pieces\(dataset, cut=...\)\)"):
+        bw.packed([9], 5, too_long="split").pieces(dataset, cut=["ids"])[0]
+
+
+def test_a_truncated_sample_without_an_element_is_refused():
+    pieces = bw.packed([9, 3], 5, too_long="truncate").pieces([list(range(9)), []])
+    assert pieces[0] == list(range(5))
+    with pytest.raises(bw.Infeasible, match="sample 1 has length 0, the plan has it as 1 or more"):
+        pieces[1]
+
+
+class Together(list):
+    """Fetches whole batches."""
+
+    def __getitems__(self, numbers):
+        self.asked = numbers
+        return [self[number] for number in numbers]
+
+
+def test_batches_are_fetched_together_where_the_dataset_can():
+    samples = Together([list(range(9)), list(range(3))])
+    plan = bw.packed([9, 3], 5, too_long="split")
+    pieces = pickle.loads(pickle.dumps(plan.pieces(samples)))
+    loader = DataLoader(pieces, batch_size=3, collate_fn=list)
+    assert list(loader) == [[[0, 1, 2, 3, 4], [5, 6, 7, 8], [0, 1, 2]]]
+    assert pieces.dataset.asked == [0, 0, 1]
+    assert not hasattr(plan.pieces(list(samples)), "__getitems__")
