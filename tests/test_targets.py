@@ -136,6 +136,8 @@ def test_a_third_three_times_is_a_third():
         (lambda: targets.temperature("2"), "the temperature is '2', not a finite number"),
         (lambda: targets.temperature(math.inf), "the temperature is inf, not a finite number"),
         (lambda: targets.capped("a"), "max_passes is 'a'"),
+        (lambda: targets.resolve(targets.moving), "the target is targets.moving itself; call it"),
+        (lambda: targets.resolve(targets.in_units), "the target is targets.in_units itself; call it"),
         (lambda: targets.capped(2, budget=1.5), "budget is 1.5, not a whole number"),
         (lambda: targets.moving("uniform", floor="a"), "floor is 'a', not a finite number"),
         (lambda: targets.moving(targets.moving("uniform")), "moves by itself"),
@@ -208,3 +210,13 @@ def test_a_series_is_read_by_label_wherever_shares_are_given(kind):
     assert rates.wanted.tolist() == [0.5, 0.75]
     adjusted = bw.correct.LogitAdjustment.from_plan(bw.balanced(labels, 10), deploy=given, mode="post_hoc")
     assert adjusted.offset.argmax() == 1
+
+
+def test_a_function_may_give_its_shares_one_by_one():
+    whole = targets.resolve(lambda counts: counts / counts.sum()).shares([3, 1]).tolist()
+    assert targets.resolve(lambda counts: (n / counts.sum() for n in counts)).shares([3, 1]).tolist() == whole
+    assert targets.resolve(lambda counts: map(float, counts / counts.sum())).shares([3, 1]).tolist() == whole
+
+
+def test_a_whole_budget_may_be_written_as_a_float():
+    assert repr(targets.capped(2, budget=1e6)) == repr(targets.capped(2, budget=1_000_000))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -57,7 +57,7 @@ def resolve(target: Any) -> Target:
         return _listed(as_numbers(target, called="the target").tolist())
     if isinstance(target, (int, float, Fraction, np.integer, np.floating)):
         return blend(target if isinstance(target, (int, float, Fraction)) else target.item())
-    if callable(target) and getattr(target, "__module__", None) == __name__:
+    if callable(target) and str(getattr(target, "__module__", "")).startswith(f"{__package__}."):
         raise Infeasible(f"the target is targets.{target.__name__} itself", "call it, and pass what it gives")
     if callable(target):
         takes = sum(
@@ -167,7 +167,7 @@ def repeat_factor(threshold: float) -> Target:
     return Target(_repeat_factor, (threshold,), f"repeat_factor({threshold})")
 
 
-def capped(max_passes: Number, *, budget: int | None = None) -> Target:
+def capped(max_passes: Number, *, budget: float | None = None) -> Target:
     """As uniform as possible while no group is passed through more than `max_passes` times in `budget` samples.
 
     UniMax of Chung et al. 2023: from the smallest group up, each gets an even part of what is left of the budget, or its
@@ -183,6 +183,8 @@ def capped(max_passes: Number, *, budget: int | None = None) -> Target:
     """
     max_passes = real(max_passes, "max_passes")
     require(max_passes > 0, f"max_passes is {max_passes}", "pass a number above 0")
+    if isinstance(budget, float) and budget.is_integer():  # 1e6
+        budget = int(budget)
     budget = budget if budget is None else whole(budget, "budget", least=1)
     shown = f"capped({max_passes})" if budget is None else f"capped({max_passes}, budget={budget})"
     return Target(_capped, (fraction(max_passes), budget), shown)
@@ -354,6 +356,7 @@ def _called(
     counts: Sequence[int], names: Any, epoch: int, function: Callable[..., Any], takes: int
 ) -> Sequence[Number]:
     given = function(np.array(counts)) if takes == 1 else function(np.array(counts), epoch)
+    given = list(given) if isinstance(given, Iterator) else given
     shares: list[float] = as_numbers(given, called=f"what the target function gives at epoch {epoch}").ravel().tolist()
     require(
         len(shares) == len(counts),
