@@ -40,6 +40,7 @@ SHAPES = [(1, 2), (2, 1)]
         (lambda: bw.packed(iter(L), 40), "lengths is of type list_iterator"),
         (lambda: bw.budgeted(L, float("nan")), "max_tokens is nan, not a finite number"),
         (lambda: bw.budgeted(L, None), "max_tokens is None, not a finite number"),
+        (lambda: bw.budgeted(L, np.array([4, 5])), r"max_tokens is array\(\[4, 5\]\), not a finite number"),
         (lambda: bw.budgeted(L, 0), "max_tokens is 0; pass a budget above 0"),
         (lambda: bw.budgeted(PAIR, {"a": 8, "b": "8"}), r"max_tokens\['b'\] is '8'"),
         (lambda: bw.budgeted(L, 40, window="epochs"), "window is 'epochs' micro-batches; pass a whole number"),

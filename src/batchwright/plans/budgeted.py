@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -190,7 +189,7 @@ def _by_name(lengths: Any, max_tokens: Any) -> tuple[dict[str, Floats], dict[str
 def _budget(name: str, given: Any) -> float:
     """A budget above 0; an infinite one bounds nothing."""
     called = "max_tokens" if name == _ONLY else f"max_tokens[{name!r}]"
-    budget = math.inf if given == math.inf else float(real(given, called))
+    budget = float(real(given, called, or_infinite=True))
     if budget <= 0:
         raise Infeasible(f"{called} is {budget:g}", "pass a budget above 0")
     return budget
