@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Sequence
 
 import datasets
@@ -135,9 +136,10 @@ def test_nothing_is_imported_to_find_labels():
         (torch.tensor([0, 1]).to_sparse(), "labels is a tensor of layout torch.sparse_coo; pass its to_dense"),
         ([[1], [1, 2]], "labels holds 2 values of type list that make no array"),
         (np.ma.array([0, 1, 2], mask=[0, 1, 0]), r"labels has no value at sample 1 \(masked\)"),
-        (TensorDataset(torch.zeros(4, 2), torch.rand(4)), "are 4 different numbers for 4 samples"),
-        (Subset(pd.DataFrame({"target": [0.1, 0.2, 0.7]}), [0]), "found in DataFrame are 3 different numbers"),
-        (Subset(Labelled(targets=[1, 2]), ["a"]), "the Subset's indices holds values of type"),
+        (TensorDataset(torch.zeros(20, 2), torch.rand(20)), "are 20 different numbers for 20 samples"),
+        (Subset(pd.DataFrame({"target": np.arange(30) / 7}), [0]), "found in DataFrame are 30 different numbers"),
+        (Subset(Labelled(targets=[1, 2]), ["a"]), "the Subset's indices are given by values of type object"),
+        (Subset(Labelled(targets=[1, 2]), torch.tensor([True, False])), "the Subset's indices are given by .* bool"),
     ],
 )
 def test_what_has_no_labels_is_refused(source, said):
@@ -150,6 +152,8 @@ def test_numbers_in_the_place_of_labels_are_labels_where_samples_share_them():
     whole = TensorDataset(torch.zeros(3, 2), torch.tensor([0.0, 1.0, 2.0]))
     assert bw.Groups.from_labels(shared).sizes.tolist() == [3, 3]
     assert bw.Groups.from_labels(whole).sizes.tolist() == [1, 1, 1]
+    few = TensorDataset(torch.zeros(4, 2), torch.tensor([0.5, 1, 1.5, 2]))
+    assert bw.Groups.from_labels(few).sizes.tolist() == [1, 1, 1, 1]
     assert bw.Groups.from_labels(torch.tensor([0.1, 0.2])).group_count == 2  # a column is what somebody pointed at
 
 
@@ -202,3 +206,25 @@ def test_numbers_are_finite_numbers():
         columns.numbers([1.0, float("inf")], called="weights")
     with pytest.raises(bw.Infeasible, match="numbers are needed"):
         columns.numbers(["a", "b"], called="weights")
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [deque([0, 3]), np.array([0, 3], object), (0, 3), pd.Series([0, 3])],
+    ids=["deque", "objects", "tuple", "series"],
+)
+def test_samples_are_asked_for_by_whatever_holds_whole_numbers(numbers):
+    plan = bw.balanced([0] * 3 + [1], 2)
+    assert plan.weights(numbers).tolist() == [1.5, 0.5]
+    assert plan.weights([(0, 3), (3, 3)]).tolist() == [[1.5, 0.5], [0.5, 0.5]]
+
+
+@pytest.mark.parametrize("ragged", [[(0, 1), (2,)], ["a"], [True, False], [0.5]], ids=str)
+def test_samples_are_not_asked_for_by_what_is_no_whole_number(ragged):
+    with pytest.raises(bw.Infeasible, match="samples are given by values of type"):
+        bw.balanced([0] * 3 + [1], 2).weights(ragged)
+
+
+def test_a_data_frame_may_have_a_column_called_type():
+    rates = bw.multilabel_weights(pd.DataFrame({"type": [0, 1, 1], "b": [1, 0, 1]}))
+    assert rates.names == ["type", "b"]

@@ -7,6 +7,7 @@ one of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Sized
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ __all__ = ["as_array", "as_numbers", "by_label", "column", "labels", "numbers", 
 
 LABEL_NAMES = ("targets", "labels", "label", "target", "y")
 LABEL_COLUMNS = ("label", "labels", "target", "targets", "class", "y")
+_FEWEST_MEASURED = 20  # of fewer samples all may have labels of their own
 _MOST_MEASURED = 0.5  # more different numbers for a sample than this are measurements, not labels
 
 
@@ -138,7 +140,7 @@ def sample_count(source: Any, *, called: str) -> int:
     return len(source)
 
 
-def sample_numbers(values: Any) -> np.ndarray:
+def sample_numbers(values: Any, *, called: str = "samples") -> np.ndarray:
     """Numbers of samples of any shape, as integers.
 
     Raises:
@@ -148,13 +150,18 @@ def sample_numbers(values: Any) -> np.ndarray:
         >>> sample_numbers([3, 1]).tolist()
         [3, 1]
     """
-    numbers = as_array(values, called="samples")
+    numbers = as_array(values, called=called)
     if numbers.dtype.kind in "iu":
         return numbers
     if not numbers.size:
         return numbers.astype(np.int64)
+    if numbers.dtype.kind == "O":  # rows as tuples, numbers as objects
+        with suppress(ValueError):
+            plain = np.array(numbers.tolist())
+            if plain.dtype.kind in "iu":
+                return plain
     raise Infeasible(
-        f"samples are asked for by values of type {numbers.dtype}",
+        f"{called} are given by values of type {numbers.dtype}",
         "pass their numbers, which are whole; for a mask np.flatnonzero(mask)",
     )
 
@@ -202,7 +209,7 @@ def as_array(values: Any, *, called: str) -> np.ndarray:
     if hasattr(values, "detach"):
         return _from_tensor(values.detach(), called)
     if hasattr(values, "to_numpy"):
-        converted = values.to_numpy(zero_copy_only=False) if hasattr(values, "type") else values.to_numpy()
+        converted = values.to_numpy(zero_copy_only=False) if hasattr(type(values), "type") else values.to_numpy()
         return np.asarray(converted)
     if hasattr(values, "to_pylist"):
         return _from_sequence(values.to_pylist(), called)
@@ -215,7 +222,11 @@ def as_array(values: Any, *, called: str) -> np.ndarray:
             f"{called} is of type {type(values).__name__}, one value a sample is needed",
             "pass a list, an array or a tensor",
         )
-    return _from_sequence(values[:], called)
+    try:
+        items = values[:]
+    except TypeError:  # a deque
+        items = values
+    return _from_sequence(items, called)
 
 
 def _from_tensor(tensor: Any, called: str) -> np.ndarray:
@@ -307,8 +318,7 @@ def _is_column(value: Any) -> bool:
 
 
 def _of_subset(subset: Any) -> np.ndarray:
-    indices = numbers(subset.indices, called="the Subset's indices")
-    found: np.ndarray = labels(subset.dataset)[indices.astype(np.int64)]
+    found: np.ndarray = labels(subset.dataset)[sample_numbers(subset.indices, called="the Subset's indices")]
     return found
 
 
@@ -331,7 +341,7 @@ def _same_length(source: Any, found: np.ndarray) -> None:
 
 def _not_measured(source: Any, found: np.ndarray) -> None:
     """Refuse what is no label: numbers that hardly any two samples share."""
-    if found.dtype.kind != "f" or (found == np.round(found)).all():
+    if found.size < _FEWEST_MEASURED or found.dtype.kind != "f" or (found == np.round(found)).all():
         return
     distinct = np.unique(found).size
     if distinct > _MOST_MEASURED * found.size:
