@@ -151,6 +151,10 @@ def test_what_is_known_of_samples_may_be_asked_for_before_packing_or_after():
         (lambda: declared().packs(packs=bw.packed([10] * 4, 16)), r"these samples have none; wrap .* bw.identified"),
         (lambda: declared().packs(packs=2), "packs=2 are filled up to a capacity, and none is given"),
         (lambda: declared().packs(packs=0), "packs is 0, the least is 1"),
+        (
+            lambda: declared().packs(packs=bw.budgeted([10] * 4, 16)),
+            "packs is a LengthPlan, whose micro-batches are not made of packs; pass the plan of bw.packed",
+        ),
         (lambda: declared().packs(packs="4"), "packs is '4', not a whole number"),
         (lambda: declared().packs(capacity=8.0), "capacity is 8.0, not a whole number"),
         (lambda: declared().packs(align=1.5), "align is 1.5, not a whole number"),
@@ -172,3 +176,10 @@ def test_batches_of_another_plan_or_changed_since_are_refused():
         declared().packs()(batch)
     with pytest.raises(bw.Infeasible, match="pack 0 is a list and pack 1 is a dict"):
         declared().packs()([[Rows([3])[0]], Rows([3])[0]])
+
+
+def test_whole_samples_under_a_plan_of_their_pieces_are_told_to_load_pieces():
+    plan = bw.packed([10] * 4, 6, packs=2, too_long="split")
+    dataset = bw.identified(Rows([10] * 8))
+    with pytest.raises(bw.Infeasible, match=r"its capacity is 6; .* splits samples .* plan.pieces\(dataset, cut="):
+        declared().packs(packs=plan)([dataset[0]])

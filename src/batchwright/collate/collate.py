@@ -235,8 +235,14 @@ class Collate:
             (tensor([[5, 6, 7, 8, 9]]), tensor([[-100,    6,    7, -100,    9]]), tensor([[0, 1, 2, 0, 1]]))
         """
         from ..plans.packed import PackedPlan
+        from ..plans.plan import Plan
         from .pack_collate import PackCollate
 
+        if isinstance(packs, Plan) and not isinstance(packs, PackedPlan):
+            raise Infeasible(
+                f"packs is a {type(packs).__name__}, whose micro-batches are not made of packs",
+                "pass the plan of bw.packed(...), or a number of packs and their capacity",
+            )
         bounds = packs.bounds if isinstance(packs, PackedPlan) else None
         rules = PackRules(
             capacity=bounds.capacity if bounds is not None and capacity is None else capacity,

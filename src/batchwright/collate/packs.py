@@ -124,7 +124,8 @@ class Plot:
             if left < 0:
                 raise Infeasible(
                     f"pack {number} of {size} samples holds {held} elements, its capacity is {rules.capacity}",
-                    "plan for this capacity and for lengths as aligned, or cut samples: bw.ragged(truncate_to=...)",
+                    "plan for this capacity and for lengths as aligned; where the plan splits samples load its pieces, "
+                    "plan.pieces(dataset, cut=[...]), where it truncates them bw.ragged(truncate_to=plan.truncate_to)",
                 )
             if left and rules.room == "dummy":
                 own.append(left)
