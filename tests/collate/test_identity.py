@@ -144,3 +144,62 @@ def test_numbers_are_known_by_names_that_the_oldest_numpy_has(monkeypatch):
         monkeypatch.delattr(np, name, raising=False)
     dataset = bw.identified(SAMPLES, task=[np.int64(1), np.True_, 2, 3])
     assert bw.Collate()([dataset[0], dataset[1]]).aside.tasks.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("column", "dtype"),
+    [
+        ([1, 0.5, 2, True], torch.float64),
+        ([True, 2, False, True], torch.int64),
+        ([np.float32(1), 1, 2, np.True_], torch.float64),
+        ([1, 0.5, 2, None], None),
+        ([0, "a", 1, 2], None),
+        ([0, 2**70, 1, 2], None),
+        (np.array([0, None, 1, 2], object), None),
+    ],
+)
+def test_a_column_is_of_one_kind_in_every_batch(column, dtype):
+    dataset = bw.identified(SAMPLES, score=column)
+    for number, value in enumerate(column):
+        found = bw.Collate()([dataset[number]]).aside.columns["score"]
+        assert (found == [value]) if dtype is None else (found.dtype is dtype and found.tolist() == [value])
+
+
+@pytest.mark.parametrize(("names", "kind"), [([0, 0, "a", "a"], list), ([0, 0, 0.5, 0.5], torch.Tensor)])
+def test_groups_are_of_one_kind_in_every_batch(names, kind):
+    collate, dataset = bw.Collate().with_plan(bw.balanced(names, batch_size=2)), bw.identified(SAMPLES)
+    batches = [collate([dataset[number]]).aside.groups for number in range(4)]
+    assert {type(groups) for groups in batches} == {kind}
+    assert [list(groups) for groups in batches] == [[name] for name in names]
+
+
+class Together:
+    """A dataset that is read by the batch."""
+
+    def __init__(self, given: int) -> None:
+        self.given = given
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> Any:
+        raise AssertionError("read one by one")
+
+    def __getitems__(self, indices: list[int]) -> list[Any]:
+        assert all(type(index) is int for index in indices)
+        return [SAMPLES[index] for index in indices][: self.given]
+
+
+@pytest.mark.parametrize("numbers", [[2, 0, 3], [2, 0, -1], np.array([2, 0, 3]), torch.tensor([2, 0, 3])])
+def test_samples_are_read_together_where_the_dataset_can(numbers):
+    dataset = bw.identified(Together(4), task=[0, 1, 2, 3])
+    (batch,) = DataLoader(dataset, batch_sampler=[numbers], collate_fn=bw.Collate())
+    for found in (batch["x"], batch.aside.sample_ids, batch.aside.tasks):
+        assert found.tolist() == [2, 0, 3]
+
+
+def test_samples_that_are_not_all_read_are_refused():
+    with pytest.raises(
+        bw.Infeasible, match=r"Together\.__getitems__ gives 2 samples for 3 indices; let it return a list"
+    ):
+        bw.identified(Together(2))[[0, 1, 2]]

@@ -16,18 +16,22 @@ from ..errors import Infeasible, whole
 from .memory import settle
 from .values import Opaque, Scalars, Value
 
-__all__ = ["Identified", "Identity", "Known", "identified"]
+__all__ = ["Identified", "Identity", "Known", "identified", "numbers_of"]
+
+_PLAIN = {bool, int, float}
 
 Known = Callable[[np.ndarray], Any]
 """From sample ids, int64 N, to what is known of those samples: N values, an array, a tensor or a list."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Identity:
     """A sample and the labels that travel beside it."""
 
     sample: Any
     labels: Mapping[str, Any]
+    lists: frozenset[str] = frozenset()
+    """The labels that are in lists in every batch, since not all samples of the dataset have numbers."""
 
     @staticmethod
     def separated(samples: Sequence[Any], known: Mapping[str, Known]) -> tuple[Sequence[Any], dict[str, Value]]:
@@ -44,12 +48,21 @@ class Identity:
                 f"{twice[0]!r} comes with the dataset and is also looked up by sample id",
                 f"leave {twice[0]}=... out of bw.identified",
             )
-        Identity.refuse_mixed(samples)
-        columns: dict[str, Any] = {name: [sample.labels[name] for sample in samples] for name in first.labels}
+        try:
+            beside = [sample.labels for sample in samples]
+            columns: dict[str, Any] = {name: [labels[name] for labels in beside] for name in first.labels}
+            alike = sum(map(len, beside)) == len(beside) * len(first.labels) and {*map(type, samples)} == {Identity}
+        except (AttributeError, IndexError, KeyError, TypeError):
+            alike = False
+        if not alike:
+            Identity.refuse_mixed(samples)
         if known:
             ids = np.array([whole(sample_id, "a sample's id") for sample_id in columns["sample_id"]], dtype=np.int64)
             columns |= {name: _looked_up(name, of, ids) for name, of in known.items()}
-        labels = {name: _label_column(name, column) for name, column in columns.items()}
+        labels: dict[str, Value] = {
+            name: Opaque(column) if name in first.lists else _label_column(name, column)
+            for name, column in columns.items()
+        }
         return [sample.sample for sample in samples], labels
 
     @staticmethod
@@ -90,33 +103,35 @@ def _looked_up(name: str, of: Known, ids: np.ndarray) -> Any:
 
 def _label_column(name: str, values: Any) -> Value:
     """One label of each sample: numbers as a tensor, weights float32, all else as a list."""
+    if isinstance(values, Opaque):
+        return values
     if not isinstance(values, Tensor) and hasattr(values, "__array__"):
         values = np.asarray(values)
         exact = values.dtype.kind in "biufc" and values.dtype.itemsize <= 16 and values.dtype != np.longdouble
         values = torch.from_numpy(values.astype(values.dtype.newbyteorder("="), "C")) if exact else values.tolist()
-    column = values if isinstance(values, Tensor) else _numbers(values)
+    column = values if isinstance(values, Tensor) else numbers_of(values)
     if column is None:
         return Opaque(list(values))
     return Scalars(settle(column.to(torch.float32) if name == "weight" else column))
 
 
-def _numbers(values: Sequence[Any]) -> Tensor | None:
+def numbers_of(values: Sequence[Any]) -> Tensor | None:
     """Numbers as int64, as float64 if one of them is a float, or as bool if all are; None if there is something else."""
-    plain = [
-        value.item() if isinstance(value, (np.number, np.bool_)) or _is_scalar(value) else value for value in values
-    ]
-    kinds = set(map(type, plain))
-    if not kinds <= {bool, int, float}:
-        return None
+    kinds = set(map(type, values))
+    if not kinds <= _PLAIN:
+        if not all(issubclass(kind, (*_PLAIN, np.number, np.bool_, Tensor)) for kind in kinds):
+            return None
+        values = [
+            value.item() if isinstance(value, (np.generic, Tensor)) and not value.ndim else value for value in values
+        ]
+        kinds = set(map(type, values))
+        if not kinds <= _PLAIN:
+            return None
     dtype = torch.float64 if float in kinds else torch.int64 if int in kinds else torch.bool
     try:
-        return torch.tensor(plain, dtype=dtype)
+        return torch.tensor(values, dtype=dtype, device="cpu")
     except (OverflowError, RuntimeError, ValueError):  # whole numbers past 64 bits
         return None
-
-
-def _is_scalar(value: Any) -> bool:
-    return isinstance(value, Tensor) and not value.ndim
 
 
 class Identified(Dataset[Any]):
@@ -130,25 +145,56 @@ class Identified(Dataset[Any]):
                     "give one value a sample",
                 )
         self._dataset = dataset
-        self._columns = {
-            name: column.tolist() if hasattr(column, "tolist") else column for name, column in columns.items()
-        }
+        self._columns: dict[str, Any] = {}
+        lists = set()
+        for name, column in columns.items():
+            plain = column.tolist() if hasattr(column, "tolist") else column
+            if isinstance(plain, (list, tuple, range)):
+                numbers = numbers_of(plain)
+                if numbers is None:
+                    lists.add(name)
+                elif set(map(type, plain)) not in ({bool}, {int}, {float}):
+                    plain = numbers.tolist()
+            self._columns[name] = plain
+        self._lists = frozenset(lists)
 
     def __len__(self) -> int:
         return len(self._dataset)
 
     def __getitem__(self, index: Any) -> Any:
         """One sample by its index, -1 being the last; or by a list of indices a list of them."""
+        place = self._place(index)
+        if isinstance(place, (list, tuple)):
+            return self.__getitems__(place)
+        return self._identity(place, self._dataset[place])
+
+    def __getitems__(self, indices: Sequence[Any]) -> list[Any]:
+        """The samples of a batch, read together where the dataset can; a DataLoader asks for them so."""
+        places = [self._place(index) for index in indices]
+        together = getattr(self._dataset, "__getitems__", None)
+        if not callable(together) or any(isinstance(place, (list, tuple)) for place in places):
+            return [self[place] for place in places]
+        samples = together(places)
+        if len(samples) != len(places):
+            raise Infeasible(
+                f"{type(self._dataset).__name__}.__getitems__ gives {len(samples)} samples for {len(places)} indices",
+                "let it return a list with one sample for each index",
+            )
+        return list(map(self._identity, places, samples))
+
+    def _place(self, index: Any) -> Any:
+        """An index as the dataset takes it, counted from the front; a list of several as it is."""
         if isinstance(index, (Tensor, np.ndarray, np.generic)):
             index = index.tolist()
-        if isinstance(index, (list, tuple)):
-            return [self[each] for each in index]
         if isinstance(index, slice):
             raise Infeasible(f"{index} is no sample's index", "index with a list: dataset[list(range(start, stop))]")
-        if isinstance(index, int) and -len(self) <= index < 0:
-            index += len(self)
-        labels = {"sample_id": index} | {name: column[index] for name, column in self._columns.items()}
-        return Identity(self._dataset[index], labels)
+        return index + len(self) if isinstance(index, int) and -len(self) <= index < 0 else index
+
+    def _identity(self, place: Any, sample: Any) -> Identity:
+        labels = {"sample_id": place}
+        for name, column in self._columns.items():
+            labels[name] = column[place]
+        return Identity(sample, labels, self._lists)
 
 
 def identified(dataset: Any, **columns: Any) -> Identified:
@@ -157,7 +203,8 @@ def identified(dataset: Any, **columns: Any) -> Identified:
     Args:
         dataset: any map-style dataset. Indexed with a list, it returns a list of samples.
         columns: what else is to travel in the side channel, indexed as the dataset is: `group=labels, task=tasks`. In
-            `batch.aside` numbers are tensors (weights float32), all else is in lists.
+            `batch.aside` numbers are tensors (weights float32), all else is in lists. What a column of the dataset's is in
+            one batch, it is in all: a list, tuple or array of numbers and others is in lists.
 
     Raises:
         Infeasible: a column is not as long as the dataset.
