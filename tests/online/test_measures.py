@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 from batchwright import Infeasible, online
 
 NARROW = [np.uint8, np.int8, np.int16, np.uint16, np.float16, torch.tensor, lambda value: np.array(value, np.int8)]
+NARROW += [Decimal, Fraction, lambda value: np.array([value]), lambda value: torch.tensor([[value]])]
 
 
 def balanced(samples, **arguments):
@@ -22,7 +26,7 @@ STREAMS = {
         samples, length=measure, max_tokens=100_000, **arguments
     ),
     "packed": lambda samples, measure, **arguments: online.packed(
-        samples, length=measure, capacity=100_000, **arguments
+        samples, length=measure, capacity=100_000.0, **arguments
     ),
     "bytes of lengths": lambda samples, measure, **arguments: online.budgeted(
         samples, length=lambda sample: 1, max_samples=8, buffer_bytes=100_000, size=measure, **arguments

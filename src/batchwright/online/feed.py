@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from decimal import Decimal
+from functools import partial
 from itertools import islice
 from numbers import Real
 from operator import itemgetter
@@ -53,11 +56,17 @@ def number(called: str, value: Any) -> Any:
     """
     if type(value) is int or type(value) is float:
         return value
-    if getattr(value, "shape", None) == () and hasattr(value, "item"):
-        value = value.item()
+    if hasattr(value, "item"):
+        with suppress(ValueError, RuntimeError):  # which arrays and tensors of several values raise
+            value = value.item()
+    if isinstance(value, Decimal):  # which nothing can be added to but its own kind and integers
+        return float(value)
     if isinstance(value, Real):
         return value
     raise Refused(f"its {called} is {reprlib.repr(value)}, not a number")
+
+
+_PLAIN_NUMBERS = frozenset({int, float})
 
 
 class Feed:
@@ -81,6 +90,7 @@ class Feed:
         self.name = source.name
         self.measure = measure
         self.lookup: Callable[[Any], Any] | None = None  # what its value is looked up in
+        self.as_is: frozenset[type] = frozenset()  # types of values that need no looking up, read one by one
         self.careful: Callable[[Any], Any] | None = None  # and from then on in what, once a value could not be hashed
         self.taken = 0  # samples of this turn
         self.earlier = 0  # samples of the turns before
@@ -98,6 +108,10 @@ class Feed:
         self._holds = holds
         self.part = "" if replica.count == 1 else f" for reader {replica.index} of {replica.count}"
         self._turn_to(0)
+
+    def wants_numbers(self, called: str) -> None:
+        """Let the measures be plain numbers, or refuse their samples."""
+        self.lookup, self.as_is = partial(number, called), _PLAIN_NUMBERS
 
     def _turn_to(self, turn: int) -> None:
         self._turn = turn
@@ -148,7 +162,7 @@ class Feed:
         self.pairs = self._one_by_one()
 
     def _one_by_one(self) -> Iterator[tuple[Any, Any]]:
-        measure, lookup, wraps = self.measure, self.lookup, self.by_reference
+        measure, lookup, as_is, wraps = self.measure, self.lookup, self.as_is, self.by_reference
         while not self.ended:
             try:
                 for sample in self._iterator:
@@ -156,7 +170,7 @@ class Feed:
                     self._failure = None
                     try:
                         value = measure(sample)
-                        if lookup is not None:
+                        if lookup is not None and type(value) not in as_is:
                             value = lookup(value)
                     except Exception as error:
                         self._reject_measure(self.taken - 1, error)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Literal
 
 from ..errors import Infeasible, by_name, whole
 from ..targets import resolve
 from .adopt import as_source
-from .feed import Feed, OnError, measure_of, number, valid
+from .feed import Feed, OnError, measure_of, valid
 from .replicas import Replica
 from .results import Batch, Report
 from .sources import Source, described
@@ -123,7 +122,7 @@ class _Recipe:
         }
         if self.unit is not None:
             for feed in feeds.values():
-                feed.lookup = partial(number, "unit")
+                feed.wants_numbers("unit")
         weights = self.weights(epoch)
         turns = (ByUnit if self.unit else ByCount)(weights)
         live = sum(weight > 0 for weight in weights)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
@@ -13,7 +12,7 @@ import numpy as np
 
 from .bytes import Weigher
 from .chance import PURPOSE, child, words
-from .feed import Feed, number
+from .feed import Feed
 from .results import Batch, Report
 
 __all__ = ["Cut", "WindowComposer", "cut_by_budget", "pack"]
@@ -87,7 +86,7 @@ class WindowComposer:
     ) -> None:
         self.feeds = [feed]
         self._feed = feed
-        feed.lookup = partial(number, "length")
+        feed.wants_numbers("length")
         self._rule = rule
         self._buffer = buffer
         self._weigher = None if weigher is None else weigher.of_items(feed)
