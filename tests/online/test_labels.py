@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datasets
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
@@ -74,3 +75,32 @@ def test_what_names_no_group_is_refused_or_skipped(label, said):
     stream = online.balanced(samples, key=lambda sample: sample, batch_size=2, on_error="skip")
     assert len(list(stream)) == 2
     assert stream.report().skipped == 1
+
+
+@pytest.mark.parametrize("argument", ["target", "natural"])
+def test_shares_by_labels_of_any_library_are_those_of_the_plain_ones(argument):
+    shares = {0: 0.5, 1: 0.25, 2: 0.25}
+
+    def batches(shares):
+        source = [(number, number % 3) for number in range(300)]
+        target = shares if argument == "target" else "sqrt"
+        natural = shares if argument == "natural" else None
+        return list(online.balanced(source, key=1, batch_size=8, buffer=60, target=target, natural=natural))
+
+    for make in (torch.tensor, np.int8):
+        assert batches({make(label): share for label, share in shares.items()}) == batches(shares)
+    assert batches(pd.Series(shares)) == batches(shares)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"natural": [0.5, 0.25, 0.25]}, "natural is of type list; pass natural by name, as a dictionary"),
+        ({"natural": {0: 0.5}}, "the shares sum to 0.5, not to 1"),
+        ({"target": {torch.ones(2): 1}}, r"target names a Tensor of shape \(2,\), and a group is named by one value"),
+        ({"target": {float("nan"): 1}}, "target names nan, which is not equal to itself"),
+    ],
+)
+def test_shares_that_name_no_group_are_refused_when_the_stream_is_built(arguments, said):
+    with pytest.raises(Infeasible, match=said):
+        online.balanced([0, 1, 2], key=int, batch_size=2, **arguments)

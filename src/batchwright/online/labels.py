@@ -9,12 +9,12 @@ import numpy as np
 
 from .feed import Refused
 
-__all__ = ["Numbers"]
+__all__ = ["Numbers", "plain"]
 
 _VALUES = "biufcSU"  # the kinds of numpy scalars that are numbers or text, and equal to Python's
 
 
-def _plain(label: Any) -> Hashable:
+def plain(label: Any, said: str = "key gives") -> Hashable:
     """A label as it is; a tensor or array without dimensions, also in a tuple, as the Python value it holds.
 
     Raises:
@@ -23,18 +23,16 @@ def _plain(label: Any) -> Hashable:
     if isinstance(label, np.generic):
         return label.item() if label.dtype.kind in _VALUES else label
     if type(label) is tuple:
-        return tuple(map(_plain, label))
+        return tuple(plain(part, said) for part in label)
     shape = getattr(label, "shape", None)
     if shape is not None and hasattr(label, "item"):
         if len(shape):
-            raise Refused(
-                f"key gives a {type(label).__name__} of shape {tuple(shape)}, and a group is named by one value"
-            )
+            raise Refused(f"{said} a {type(label).__name__} of shape {tuple(shape)}, and a group is named by one value")
         return label.item()  # type: ignore[no-any-return]  # of any type
     try:
         hash(label)
     except TypeError:
-        raise Refused(f"key gives a {type(label).__name__}, which cannot be hashed and so names no group") from None
+        raise Refused(f"{said} a {type(label).__name__}, which cannot be hashed and so names no group") from None
     return label  # type: ignore[no-any-return]  # it was hashed
 
 
@@ -48,11 +46,11 @@ class Numbers(dict[Hashable, int]):
 
     def __missing__(self, label: Hashable) -> int:
         """Tensors come here every time, since no two of them are the same key."""
-        plain = _plain(label)
-        if (number := self.get(plain)) is None:
-            if (why := self._refusal(plain)) is not None:
+        value = plain(label)
+        if (number := self.get(value)) is None:
+            if (why := self._refusal(value)) is not None:
                 raise Refused(why)
-            number = self[plain] = self._admit(plain)
+            number = self[value] = self._admit(value)
         return number
 
     def of(self, label: Any) -> int:
@@ -60,4 +58,4 @@ class Numbers(dict[Hashable, int]):
         try:
             return self[label]
         except TypeError:
-            return self[_plain(label)]
+            return self[plain(label)]

@@ -8,12 +8,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..columns import by_label
+from ..errors import Infeasible, by_name
 from ..targets import explicit, resolve
+from .feed import Refused
+from .labels import plain
 
 __all__ = ["Shares"]
 
 _EXPLICIT = explicit({None: 1}).formula
 _PARTS = 1_000_000_000  # natural shares become counts out of so many
+
+
+def _by_group(shares: Mapping[Any, Any], argument: str) -> dict[Hashable, Any]:
+    """Shares that sum to 1 by labels as keys give them, which tensors are not."""
+    try:
+        named = {plain(label, f"{argument} names"): share for label, share in shares.items()}
+    except Refused as refused:
+        raise Infeasible(str(refused), f"pass {argument} by labels that key gives") from None
+    if any(label != label for label in named):
+        raise Infeasible(f"{argument} names nan, which is not equal to itself", f"pass {argument} by other labels")
+    return dict(explicit(named).arguments[0])
 
 
 class Shares:
@@ -24,13 +39,12 @@ class Shares:
 
     def __init__(self, target: Any, natural: Mapping[Hashable, float] | None, epoch: int) -> None:
         self._target = resolve(target)
-        self._natural = natural
+        self._natural = None if natural is None else _by_group(by_name(by_label(natural), "natural"), "natural")
         self._epoch = epoch
-        self._named: Mapping[Hashable, Any] | None = None
+        self._named = self._natural
         if self._target.formula is _EXPLICIT:
-            self._named = dict(self._target.arguments[0])
-        elif natural is not None:
-            self._named = dict(resolve(natural).arguments[0])
+            self._named = _by_group(dict(self._target.arguments[0]), "target")
+            self._target = explicit(self._named)
         self.labels: Sequence[Hashable] = [] if self._named is None else list(self._named)
 
     def refusal(self, label: Hashable) -> str | None:
