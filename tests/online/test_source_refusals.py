@@ -61,9 +61,7 @@ def test_a_worker_that_would_have_nothing_to_read_is_refused(case):
 def test_an_iterator_is_read_once_and_a_second_epoch_is_refused(wrap):
     stream = packed(wrap(number for number in range(100)))
     assert sum(map(len, stream)) == 100
-    with pytest.raises(
-        Infeasible, match="source 'train' is an iterator, which an earlier epoch read to its end; pass what"
-    ):
+    with pytest.raises(Infeasible, match="source 'train' is an iterator, which was read to its end before; pass what"):
         list(stream)
     assert not list(packed(iter(())))
 

@@ -147,7 +147,7 @@ class _Rest:
         if self._gave:
             raise StopIteration
         raise Infeasible(
-            f"source {self._name!r} is an iterator, which an earlier epoch read to its end",
+            f"source {self._name!r} is an iterator, which was read to its end before",
             "pass what can be read again: a list, an object whose __iter__ makes the iterator, online.Shards",
         )
 
