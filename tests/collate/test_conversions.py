@@ -131,3 +131,15 @@ def test_keys_that_describe_a_field_are_kept_without_gradients_too():
         assert batch["mask"] is mask
     assert batch["mask"] is mask
     assert not mask.is_inference()
+
+
+@given(before=st.integers(0, 2), sizes=st.lists(st.integers(0, 3), min_size=1, max_size=4), after=st.integers(0, 2))
+def test_a_nested_tensor_over_more_than_its_samples_gives_those_alone(before, sizes, after):
+    ends = np.cumsum([before, *sizes])
+    values = torch.arange(float(ends[-1]) + after)
+    nested = torch.nested.nested_tensor_from_jagged(values, torch.tensor(ends))
+    ragged = bw.Ragged.from_jagged(nested)
+    assert [piece.tolist() for piece in ragged.list] == [
+        piece.tolist() for piece in values[before:].split([*sizes, after])
+    ][:-1]
+    assert ragged.layout.counts == tuple(sizes)

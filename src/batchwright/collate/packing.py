@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import sub
 from typing import Any
 
 import torch
@@ -58,6 +59,10 @@ def unnest(nested: Tensor) -> tuple[Tensor, Layout, int]:
     jagged: Any = nested
     dim: int = jagged._ragged_idx - 1
     if jagged.lengths() is None:
-        return nested.values(), Layout(jagged.offsets().diff().tolist()), dim
+        starts = jagged.offsets().tolist()
+        shown = nested.values().narrow(
+            dim, starts[0], starts[-1] - starts[0]
+        )  # its memory may hold more than the samples
+        return shown, Layout(map(sub, starts[1:], starts)), dim
     pieces = nested.unbind()  # its memory has holes between the samples
     return torch.cat(pieces, dim), Layout(piece.shape[dim] for piece in pieces), dim
