@@ -143,3 +143,19 @@ def test_a_nested_tensor_over_more_than_its_samples_gives_those_alone(before, si
         piece.tolist() for piece in values[before:].split([*sizes, after])
     ][:-1]
     assert ragged.layout.counts == tuple(sizes)
+
+
+def test_numbers_of_samples_are_on_the_cpu_whatever_the_default_device():
+    dataset = bw.identified([{"ids": torch.arange(3 - n)} for n in range(2)], task=[5, 6])
+    with torch.device("meta"):
+        batch = bw.Collate(ids=bw.ragged())([dataset[1], dataset[0]]).sorted_by("ids")
+        aside = batch.aside
+        assert aside.sample_ids.tolist() == [0, 1]
+        assert aside.tasks.tolist() == [5, 6]
+        assert aside.repeats.tolist() == [False, False]
+        assert batch.order.tolist() == [1, 0]
+        assert batch.restore().aside.sample_ids.tolist() == [1, 0]
+        packed = bw.Collate(ids=bw.ragged()).packs()([dataset[0], dataset[1]])
+        assert packed.aside.columns["pack"].tolist() == [0, 0]
+        assert packed["ids"].tolist() == [[0, 1, 2, 0, 1]]
+        assert bw.Ragged.from_list([torch.zeros(2, device="cpu")]).sequence().batch_sizes.tolist() == [1, 1]

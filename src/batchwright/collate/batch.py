@@ -69,7 +69,7 @@ class SideChannel:
         for sample_id in ids.tolist() if isinstance(ids, Tensor) else ids:
             repeated.append(sample_id in seen)
             seen.add(sample_id)
-        return torch.tensor(repeated)
+        return torch.tensor(repeated, device="cpu")
 
 
 class Batch(Mapping[str, Any]):
@@ -229,7 +229,7 @@ class Batch(Mapping[str, Any]):
     @property
     def order(self) -> Tensor:
         """int64, N: the place that each sample had when it was collated."""
-        return torch.tensor(self._order if self._order is not None else range(self.sample_count))
+        return torch.tensor(self._order if self._order is not None else range(self.sample_count), device="cpu")
 
     def restore(self, outputs: Tensor | None = None) -> Any:
         """The batch in the order it was collated in; or `outputs`, whose dimension 0 is this batch's samples, in it."""

@@ -284,7 +284,7 @@ def _seams(plot: Plot) -> Tensor:
     """The place of the first element of every sample that has one."""
     starts = plot.segments.starts
     places = [starts[home] for home, length in zip(plot.homes, plot.own.counts, strict=True) if length]
-    return torch.tensor(places, dtype=torch.int64)
+    return torch.tensor(places, dtype=torch.int64, device="cpu")
 
 
 def laid_out(

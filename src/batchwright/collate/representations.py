@@ -170,7 +170,7 @@ class Ragged(Value):
                 "leave empty samples out",
             )
         right = self.padded if self.padding.side == "right" else Ragged.from_list(self.list).padded
-        lengths = torch.tensor(self._layout.counts)
+        lengths = torch.tensor(self._layout.counts, device="cpu")
         return pack_padded_sequence(right, lengths, batch_first=True, enforce_sorted=False)
 
     def _once(self, name: str, make: Callable[[], Result]) -> Result:
