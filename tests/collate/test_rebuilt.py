@@ -36,5 +36,5 @@ def test_a_packed_tensor_without_its_lengths_gives_no_samples():
     rebuilt = type(batch)(dict(batch))
     assert rebuilt["ids"].equal(batch["ids"])
     assert rebuilt.sample_count == 3
-    with pytest.raises(bw.Infeasible, match="a Tensor holds all 3 samples of a field together"):
+    with pytest.raises(bw.Infeasible, match="all 3 samples of a field together; take samples of the batch that"):
         rebuilt[0]

@@ -307,7 +307,7 @@ def _plain_value(value: Any, count: int) -> Value:
         isinstance(value, Tensor) and not value.ndim
     ):
         return Common(value, count)
-    return Extension(value, count)
+    return Extension(value, count, "take samples of the batch that bw.Collate made, not of one made of a mapping")
 
 
 def _described(value: Any) -> str:

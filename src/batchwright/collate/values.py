@@ -162,6 +162,8 @@ class Extension(Value):
 
     joined: Any
     count: int
+    way_out: str = "declare the field: bw.opaque() gives each sample back"
+    """What to do where it has no samples to take."""
 
     @property
     @override
@@ -178,13 +180,13 @@ class Extension(Value):
                 return self.joined[number]
         raise Infeasible(
             f"a {type(self.joined).__name__} holds all {self.count} samples of a field together",
-            "declare the field: bw.opaque() gives each sample back",
+            self.way_out,
         )
 
     @override
     def transferred(self, transfer: Transfer) -> Extension:
         joined = tree_map(lambda leaf: transfer(leaf) if isinstance(leaf, Tensor) else leaf, self.joined)
-        return Extension(joined, self.count)
+        return Extension(joined, self.count, self.way_out)
 
     @override
     def select(self, numbers: Sequence[int]) -> Opaque:
