@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-__all__ = ["NUMPY_DTYPES", "Pieces", "cat", "filled", "lasting", "settle", "stack"]
+__all__ = ["INTEGERS", "NUMPY_DTYPES", "Pieces", "cat", "filled", "lasting", "settle", "stack"]
 
 Made = TypeVar("Made")
 Pieces = list[Tensor] | tuple[Tensor, ...]
 
 _REALS = (torch.float16, torch.float32, torch.float64)
-_INTEGERS = (torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.int8, torch.int16, torch.int32, torch.int64)
+INTEGERS = (torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.int8, torch.int16, torch.int32, torch.int64)
 NUMPY_DTYPES = {
     dtype: np.dtype(str(dtype).removeprefix("torch."))
-    for dtype in (torch.bool, *_INTEGERS, *_REALS, torch.complex64, torch.complex128)
+    for dtype in (torch.bool, *INTEGERS, *_REALS, torch.complex64, torch.complex128)
 }
 """Those that numpy has too."""
 

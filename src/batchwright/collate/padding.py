@@ -20,8 +20,7 @@ __all__ = ["Padding", "Side", "fill_value", "pad", "pad_grid", "unpad", "unpad_g
 
 Side = Literal["right", "left"]
 
-_INTEGERS = (torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.int8, torch.int16, torch.int32, torch.int64)
-_BOUNDS = {dtype: (torch.iinfo(dtype).min, torch.iinfo(dtype).max) for dtype in _INTEGERS} | {torch.bool: (0, 1)}
+_BOUNDS = {dtype: (torch.iinfo(dtype).min, torch.iinfo(dtype).max) for dtype in memory.INTEGERS} | {torch.bool: (0, 1)}
 
 
 @dataclass(frozen=True)
