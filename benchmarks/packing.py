@@ -26,7 +26,7 @@ ITEMS = 10**6
 def main() -> None:
     if len(sys.argv) < 3:
         sys.exit(
-            f"{len(sys.argv) - 1} histograms are given, 2 are needed: make bench NAME=packing ARGS='wikipedia.json squad.json'"
+            f"{len(sys.argv) - 1} histograms given, 2 needed: make bench NAME=packing ARGS='wikipedia.json squad.json'"
         )
     wikipedia, squad = (histogram(Path(path)) for path in sys.argv[1:3])
     limits = Limits()
