@@ -231,15 +231,14 @@ def as_array(values: Any, *, called: str) -> np.ndarray:
 
 def _from_tensor(tensor: Any, called: str) -> np.ndarray:
     """A tensor that may live on an accelerator, of a type that NumPy may lack."""
-    try:
-        return np.asarray(tensor.cpu())
-    except (TypeError, NotImplementedError):
-        pass
     if tensor.device.type == "meta":
         raise Infeasible(f"{called} is a tensor on the meta device, it holds no values", "pass it with its values")
     if str(tensor.layout) != "torch.strided":
         raise Infeasible(f"{called} is a tensor of layout {tensor.layout}", "pass its to_dense()")
-    return np.asarray(tensor.cpu().float())  # bfloat16 and the 8-bit kinds, which float32 holds exactly
+    try:
+        return np.asarray(tensor.cpu())
+    except TypeError:  # bfloat16 and the 8-bit kinds, which NumPy lacks and float32 holds exactly
+        return np.asarray(tensor.cpu().float())
 
 
 def _from_sequence(values: Any, called: str) -> np.ndarray:

@@ -274,7 +274,9 @@ def _overwritten(tensor: Tensor, places: Tensor, value: float | complex | bool) 
         return tensor.index_fill(0, places, value)
     try:
         return tensor.index_fill_(0, places, value)
-    except NotImplementedError:  # of unsigned and 8-bit floating types torch only moves the bits
+    except (
+        NotImplementedError
+    ):  # torch has no index_fill of unsigned and 8-bit floating types, but their bits can be set
         bits = _BITS[tensor.dtype.itemsize]
         tensor.view(bits).index_fill_(0, places, tensor.new_full((1,), value).view(bits).item())
         return tensor

@@ -166,7 +166,7 @@ class ResizedField(Field):
         planes = image.reshape(1, -1, *image.shape[-2:])
         try:
             grown = interpolate(planes, size=extents, mode=self.mode, antialias=self.antialias, align_corners=False)
-        except NotImplementedError:  # floats of 16 and 8 bits on the CPU
+        except NotImplementedError:  # torch lacks it for floats of 16 and 8 bits on the CPU
             raise Infeasible(
                 f"field {column.name!r} of {column.called(number)} holds {image.dtype}, for which torch has no {self.mode} "
                 f"with antialias={self.antialias} on {image.device.type}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -28,12 +28,12 @@ def plain(label: Any, said: str = "key gives") -> Hashable:
     if shape is not None and hasattr(label, "item"):
         if len(shape):
             raise Refused(f"{said} a {type(label).__name__} of shape {tuple(shape)}, and a group is named by one value")
-        return label.item()  # type: ignore[no-any-return]  # of any type
+        return cast(Hashable, label.item())
     try:
         hash(label)
     except TypeError:
         raise Refused(f"{said} a {type(label).__name__}, which cannot be hashed and so names no group") from None
-    return label  # type: ignore[no-any-return]  # it was hashed
+    return cast(Hashable, label)
 
 
 class Numbers(dict[Hashable, int]):
