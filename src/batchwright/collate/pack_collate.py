@@ -43,41 +43,11 @@ class PackCollate:
         also: Mapping[str, str] | None,
     ) -> None:
         declared = collate.fields
-        fitting = [
-            name
-            for name, field in declared.items()
-            if isinstance(field, RaggedField) and field.dim == 0 and not field.shift_by
-        ]
-        self._along = tuple(fitting if along is None else along)
-        stray = [name for name in (*self._along, *rules.seams) if name not in fitting]
-        if stray or not self._along:
-            raise Infeasible(
-                f"packs are made of fields that are ragged along dim 0: {fitting or 'none is declared'}; "
-                f"asked for {stray or list(self._along)}",
-                "declare them as bw.ragged()",
-            )
-        apart = [name for name in rules.seams if name not in self._along]
-        if apart:
-            raise Infeasible(
-                f"field {apart[0]!r} is masked at the seams and is none of the packed fields {list(self._along)}",
-                "name it in along too, or leave it out of seams",
-            )
-        maskless = [name for name in rules.seams if not declared[name].pads]
-        if maskless:
-            raise Infeasible(
-                f"field {maskless[0]!r} is masked at the seams and was given no pad value to mask it with",
-                declaration([maskless[0]], "bw.ragged(pad=-100)"),
-            )
+        self._along = _packable(declared, rules, along)
         self._rules = rules
         self._bounds = bounds
         form = "list" if rules.fills else "packed"  # pieces go straight into their packs
-        fields = {name: replace(declared[name], form=form, also=()) for name in self._along}
-        for name in self._along:
-            if declared[name].also:
-                raise Infeasible(
-                    f"field {name!r} is packed and has also={dict(declared[name].also)} of its own",
-                    "name the further keys once: collate.packs(also=...)",
-                )
+        fields = {name: replace(declared[name], form=form) for name in self._along}
         if "pack" in collate.asides or "pack" in collate.known:
             raise Infeasible(
                 "'pack' is looked up or declared aside, and is the number of each sample's pack", "rename it"
@@ -135,6 +105,46 @@ class PackCollate:
 
     def __repr__(self) -> str:
         return f"{self._collate!r}.packs(along={self._along}, {self._rules!r})"
+
+
+def _packable(declared: Mapping[str, Any], rules: PackRules, along: Sequence[str] | None) -> tuple[str, ...]:
+    """The names of the fields that are packed: those named in `along`, or all that can be.
+
+    Raises:
+        Infeasible: there are none, one of them cannot be packed, or one that cannot be masked is to be at the seams.
+    """
+    fitting = [
+        name
+        for name, field in declared.items()
+        if isinstance(field, RaggedField) and field.dim == 0 and not field.shift_by
+    ]
+    names = tuple(fitting if along is None else along)
+    stray = [name for name in (*names, *rules.seams) if name not in fitting]
+    if stray or not names:
+        raise Infeasible(
+            f"packs are made of fields that are ragged along dim 0: {fitting or 'none is declared'}; "
+            f"asked for {stray or list(names)}",
+            "declare them as bw.ragged()",
+        )
+    apart = [name for name in rules.seams if name not in names]
+    if apart:
+        raise Infeasible(
+            f"field {apart[0]!r} is masked at the seams and is none of the packed fields {list(names)}",
+            "name it in along too, or leave it out of seams",
+        )
+    maskless = [name for name in rules.seams if not declared[name].pads]
+    if maskless:
+        raise Infeasible(
+            f"field {maskless[0]!r} is masked at the seams and was given no pad value to mask it with",
+            declaration([maskless[0]], "bw.ragged(pad=-100)"),
+        )
+    for name in names:
+        if declared[name].also:
+            raise Infeasible(
+                f"field {name!r} is packed and has also={dict(declared[name].also)} of its own",
+                "name the further keys once: collate.packs(also=...)",
+            )
+    return names
 
 
 def _described(lead: str, also: Mapping[str, str], collate: Collate) -> dict[str, tuple[str, str]]:
