@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from fractions import Fraction
 
 MASK = (1 << 64) - 1
 GOLDEN = 0x9E3779B97F4A7C15
 UNIT = 1 << 32
-HANDS, STRIDE = 89, 55
+HANDS, STRIDE, FEW = 89, 55, 2
 PASS, PHASE, GROUP_ORDER, HAND_OFFSET, LIGHT_ORDER, WITHIN_BATCH, RANDOM_GROUP, RANDOM_SAMPLE, DECK = range(1, 10)
+LIGHT_PHASE, LIGHT_TURN = 10, 11
 
 
 def mix(word):
@@ -70,13 +73,7 @@ def whole_pass(n, wide, key, number):
     if wide and n < 3 * wide:
         return permutation(n, stream(key, 0))
     order = permutation(n, stream(key, number))
-    if wide and number:
-        tail = set(permutation(n, stream(key, number - 1))[n - wide :])
-        repeats = [i for i in range(wide) if order[i] in tail]
-        free = [i for i in range(wide, n) if order[i] not in tail]
-        for i, j in zip(repeats, free, strict=False):
-            order[i], order[j] = order[j], order[i]
-    return order
+    return apart_from(order, permutation(n, stream(key, number - 1)), wide) if wide and number else order
 
 
 def line(weights, tickets):
@@ -104,11 +101,67 @@ def tickets_of_round(edges, start, number):
     return groups
 
 
+def ceil(number, divisor):
+    return -(-number // divisor)
+
+
+def apart_from(order, before, wide):
+    """An order with its first `wide` entries, where they end the order before too, in places of later ones."""
+    tail = set(before[len(before) - wide :])
+    repeats = [i for i in range(wide) if order[i] in tail]
+    free = [i for i in range(wide, len(order)) if order[i] not in tail]
+    order = list(order)
+    for i, j in zip(repeats, free, strict=False):
+        order[i], order[j] = order[j], order[i]
+    return order
+
+
+def even_draws(members, wide, tickets, order):
+    """Groups of equal shares, without end: whole passes; few groups in one order until a pass ends with a micro-batch."""
+    number, count = 0, len(members)
+    while True:
+        if 3 * wide <= count:
+            key, trip = order, number
+        else:
+            key, trip = child(order, number * count // math.lcm(count, tickets)), 0
+        for place in whole_pass(count, wide, key, trip):
+            yield members[place]
+        number += 1
+
+
+def uneven_draws(widths, heavies, most, epoch, start, order, turn):
+    """Groups of any shares, without end: `widths` is their stretch of the line by group, 0 for those that are not light."""
+    total = sum(widths)
+    draws = max(4 * most, int(Fraction(total * epoch, HANDS * UNIT) + Fraction(1, 2)))
+    error = -(-(heavies + 1) * draws * UNIT // total) + 1
+    grain = 1 << min(error.bit_length() + 1, 31)
+    edges = [0]
+    for edge in itertools.accumulate(widths):
+        edges.append((edge * draws * UNIT // total + grain // 2) // grain * grain)
+    parts = min(draws, max(-(-(high - low) // UNIT) for low, high in itertools.pairwise(edges)))
+    stride = max(1, round(parts * (math.sqrt(5) - 1) / 2))
+    while math.gcd(stride, parts) != 1:
+        stride += 1
+    wide = min(most - 1, draws // parts // 3)
+    number, before = 0, None
+    while True:
+        cycle, part = divmod(number, parts)
+        offset = (start + spread(cycle)) % UNIT
+        points = range((stride * part + below(stream(turn, cycle), parts)) % parts, draws, parts)
+        groups = []
+        for x in permutation(len(points), stream(order, number)):
+            position = (points[x] + 1) * UNIT - offset
+            groups.append(next(g for g in range(len(widths)) if edges[g] < position <= edges[g + 1]))
+        if before is not None and wide:
+            groups = apart_from(groups, before, wide)
+        yield from groups
+        number, before = number + 1, groups
+
+
 class Deck:
     """Deals every round from the first, ticket by ticket."""
 
-    def __init__(self, weights, sizes, tickets, per_ticket, wide, seed, number=0):
-        self.edges = line(weights, HANDS * tickets)
+    def __init__(self, weights, sizes, tickets, per_ticket, wide, seed, epoch, number=0):
         self.sizes, self.tickets, self.per_ticket, self.wide = sizes, tickets, per_ticket, wide
         self.key = child(child(seed, DECK), number)
         self.start = child(self.key, PHASE) >> 32
@@ -116,6 +169,40 @@ class Deck:
         self.firsts = [sum(sizes[:g]) for g in range(len(sizes))]
         self.drawn = [0] * len(sizes)
         self.passes = {}
+        self.epoch = epoch
+        edges = line(weights, HANDS * tickets)
+        self._divide([high - low for low, high in itertools.pairwise(edges)])
+
+    def _divide(self, widths):
+        """Which groups are heavy, the line they lie on, and where the other draws come from."""
+        order, turn = child(self.key, LIGHT_ORDER), child(self.key, LIGHT_TURN)
+        rare = [g for g, width in enumerate(widths) if 0 < width < HANDS * UNIT]
+        most = -(-sum(widths[g] for g in rare) // UNIT)
+        most = -(-most // HANDS)
+        equal = len(rare) > 1 and max(widths[g] for g in rare) - min(widths[g] for g in rare) <= 1
+        alone = sum(widths[g] for g in rare) == sum(widths)
+        if equal and (3 * (most - 1) <= len(rare) or alone):
+            light, self.lights = rare, even_draws(rare, most - 1, self.tickets, order)
+        else:
+            light = self._few_draws(widths)
+            most = -(-sum(widths[g] for g in light) // UNIT)
+            shares = [width if g in light else 0 for g, width in enumerate(widths)]
+            heavies = sum(width > 0 for width in widths) - len(light)
+            phase = child(self.key, LIGHT_PHASE) >> 32
+            self.lights = uneven_draws(shares, heavies, -(-most // HANDS), self.epoch, phase, order, turn)
+        self.heavy = [g for g, width in enumerate(widths) if width and g not in light]
+        self.edges = [sum(widths[g] for g in self.heavy[:h]) for h in range(len(self.heavy) + 1)] + [sum(widths)]
+
+    def _few_draws(self, widths):
+        """The light groups of an uneven order: less than one draw a round, or few an epoch where parts are long enough."""
+        limit = FEW * HANDS * UNIT // self.epoch + 1
+        few = [g for g, width in enumerate(widths) if 0 < width < limit]
+        taken = sum(widths[g] for g in few)
+        most = ceil(ceil(taken, UNIT), HANDS)
+        long_enough = taken * self.epoch >= 3 * (most - 1) * FEW * HANDS * UNIT
+        if self.epoch < FEW * HANDS and limit <= HANDS * UNIT and long_enough:
+            return few
+        return [g for g, width in enumerate(widths) if 0 < width < UNIT]
 
     def batches(self, count):
         found = []
@@ -128,21 +215,19 @@ class Deck:
             slots = [None] * self.tickets
             groups = [None] * self.tickets
             for card, g in enumerate(mine):
+                g = next(self.lights) if g is None else g
                 samples = [self._sample(g) for _ in range(self.per_ticket)]
                 slots[destination[card]], groups[destination[card]] = samples, g
             found.append(([sample for ticket in slots for sample in ticket], groups))
         return found
 
     def _row(self, number):
-        """From place to group, for a whole round."""
+        """From place to group, for a whole round; None where a light group comes."""
         along = tickets_of_round(self.edges, self.start, number)
-        lengths = [self.edges[g + 1] - self.edges[g] for g in range(len(self.sizes))]
-        heavy = [g for g, length in enumerate(lengths) if length >= UNIT]
         row = []
-        for g in fisher_yates(heavy, child(child(self.key, GROUP_ORDER), number)):
-            row += [g] * along.count(g)
-        light = [g for g in along if lengths[g] < UNIT]
-        row += [light[i] for i in permutation(len(light), child(child(self.key, LIGHT_ORDER), number))]
+        for h in fisher_yates(range(len(self.heavy)), child(child(self.key, GROUP_ORDER), number)):
+            row += [self.heavy[h]] * along.count(h)
+        row += [None] * along.count(len(self.heavy))
         first = HANDS - below(child(child(self.key, HAND_OFFSET), number), HANDS)
         return {first + i: g for i, g in enumerate(row)}
 

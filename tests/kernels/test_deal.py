@@ -20,13 +20,22 @@ def weights_of(counts, names, epoch, weights):
     return weights
 
 
+WEIGHTS = (
+    st.lists(st.integers(0, 50) | st.just(10**4), min_size=1, max_size=30)
+    | st.lists(st.sampled_from([0, 1, 1, 1]), min_size=2, max_size=40)  # equal shares
+    | st.integers(64, 300).map(lambda count: [1] * count)
+    | st.tuples(st.integers(64, 200), st.integers(1, 3)).map(lambda of: [3000, 0] + [of[1]] * of[0] + [2, 1] * 5)
+    | st.integers(64, 200).map(lambda count: [40] + [1] * count)  # equal shares beside a large one
+)
+
+
 @st.composite
 def decks(draw):
-    count = draw(st.integers(1, 30))
+    weights = draw(WEIGHTS.filter(any))
+    count = len(weights)
     sizes = draw(st.lists(st.integers(1, 120), min_size=count, max_size=count))
-    weights = draw(st.lists(st.integers(0, 50) | st.just(10**4), min_size=count, max_size=count).filter(any))
     tickets, per_ticket = draw(st.integers(1, 12)), draw(st.integers(1, 4))
-    seed = draw(st.integers(0, 2**64 - 1))
+    seed, epoch = draw(st.integers(0, 2**64 - 1)), draw(st.integers(1, 40) | st.integers(41, 1000))
     groups = Groups.from_sizes(dict(enumerate(sizes)))
     order = Dealt(
         groups,
@@ -34,10 +43,11 @@ def decks(draw):
         window=tickets * per_ticket,
         per_ticket=per_ticket,
         seed=seed,
+        epoch_batches=epoch,
     )
     total = sum(weights)
     wide = [max(0, -(-tickets * weight // total) * per_ticket - 1) for weight in weights]
-    return order, oracles.Deck(weights, sizes, tickets, per_ticket, wide, seed)
+    return order, oracles.Deck(weights, sizes, tickets, per_ticket, wide, seed, epoch)
 
 
 @settings(max_examples=60)

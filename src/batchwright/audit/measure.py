@@ -36,6 +36,8 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
       tickets. The bound is 6 over the first million micro-batches and 1 more for every factor of ten beyond.
     - G4 coverage: how far a sample's count lies outside floor..ceil of an even share of its group's draws; for an audit
       that begins inside a pass it may be one more. Of a source with an order of its own: how far from it.
+    - G4 rare: how far the tickets of a group, counted from micro-batch 0, lie outside floor..ceil of what is expected: of
+      groups of equal shares that come less than once a micro-batch, beside which all others take whole quotas.
     - G5 distinct: repeats within a micro-batch beyond those that a group smaller than its quota must make; a source with
       an order of its own is left out where it has groups smaller than what a micro-batch may take of them.
     - G6 window: the largest deviation from quota of any run of consecutive micro-batches within a round, and of any that
@@ -65,12 +67,14 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
     sizes = plan.groups.sizes
     tickets, per_ticket, names = plan.order.tickets, plan.order.per_ticket, plan.groups.names
     size, quota, drift, coverage, distinct = (Worst() for _ in range(5))
-    within, across = Worst(), Worst()
+    within, across, rare = Worst(), Worst(), Worst()
     seen = np.zeros(plan.groups.sample_count, np.int64)
     windows = _Windows(within, across, names)
     dealt = plan.order.dealt
     before = np.zeros(plan.groups.group_count, np.int64) if dealt is None else dealt.drawn(first)
     drawn = np.zeros(plan.groups.group_count, np.int64)
+    even = dealt.even_groups() if dealt is not None and plan.order.shares.limits is None else np.zeros(0, np.int64)
+    whole_beside = _beside_whole(plan, even)
     excused = list(plan.order.scarce_sources()) if isinstance(plan.order, Mixed) else []
     set_by_deck = dealt if plan.order.shares.limits is not None else None  # shares may differ from deck to deck
     wanted = np.zeros(plan.groups.group_count) if dealt is None else _due(plan, first)
@@ -100,6 +104,12 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
             wanted = wanted + per_batch
             deviation = (before + drawn) / per_ticket - wanted
             drift.offer_groups(np.abs(deviation), number, names)
+            if whole_beside:
+                had = ((before + drawn) / per_ticket)[even]
+                due = wanted[even]
+                beyond_due = np.maximum(np.floor(due + _WHOLE) - had, had - np.ceil(due - _WHOLE))
+                group = int(beyond_due.argmax())
+                rare.offer(beyond_due[group], f"micro-batch {number}, group {names[int(even[group])]!r}")
             windows.see(deviation, number)
             repeats = np.bincount(
                 plan.groups.group_of(_repeated(samples)), minlength=plan.groups.group_count
@@ -125,11 +135,18 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
             Finding("G2 quota", 0, quota.value, quota.where),
             Finding("G3 drift", DRIFT_BOUND + beyond, drift.value, drift.where),
             Finding("G4 coverage", int(mid_pass), coverage.value, coverage.where),
+            *([Finding("G4 rare", 0, rare.value, rare.where)] if whole_beside else []),
             Finding("G5 distinct", 0, distinct.value, distinct.where),
             Finding("G6 window", WINDOW_BOUND, within.value, within.where),
             Finding("G6 across", WINDOW_BOUND_ACROSS, across.value, across.where),
         ]
     return Audit(first, batches, tuple(findings))
+
+
+def _beside_whole(plan: FixedPlan, even: np.ndarray) -> bool:
+    """Whether groups of equal shares take the same number of tickets in every micro-batch together."""
+    tickets = plan.shares()[even].sum() * plan.order.tickets if even.size else 0.5
+    return abs(tickets - round(tickets)) < _WHOLE
 
 
 def _due(plan: FixedPlan, batch: int) -> np.ndarray:

@@ -1,10 +1,10 @@
 """Deal the tickets of a round into micro-batches, so that any hand can be found without dealing the others.
 
-A round is HANDS micro-batches of `tickets` tickets. Its tickets lie in a row: first the *heavy* groups (at least one
-ticket in every round), in an order freshly shuffled for the round, each group's tickets side by side; then the *light*
-ones (one ticket or none), shuffled as tickets. The row is dealt like cards: micro-batch i of the round takes every
-HANDS-th ticket from place `STRIDE * i mod HANDS` on. HANDS and STRIDE are neighbouring Fibonacci numbers, which spreads
-the extra tickets of every group evenly over every run of consecutive micro-batches.
+A round is HANDS micro-batches of `tickets` tickets. Its tickets lie in a row: first those of the *heavy* groups, in an
+order freshly shuffled for the round, each group's tickets side by side; then those of all *light* groups together, which
+come rarely and share an order of their own (see `light`). The row is dealt like cards: micro-batch i
+of the round takes every HANDS-th ticket from place `STRIDE * i mod HANDS` on. HANDS and STRIDE are neighbouring Fibonacci
+numbers, which spreads the extra tickets of every group evenly over every run of consecutive micro-batches.
 
 A group's draws are numbered in the order of time: those of a micro-batch are consecutive and follow those of all earlier
 ones, so a micro-batch touches a group's passes at one place only.
@@ -17,11 +17,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from .apportion import PERIOD, cell, in_period, phase, points_before, step_of, tickets_before
+from .apportion import PERIOD, cell, in_period, step_of, tickets_before
 from .compile import inner, kernel
 from .hashing import PURPOSE, below, child, stream
+from .light import light_before, light_drawn, light_run
 from .passes import draw_run
-from .permute import TABLE_LIMIT, fill_table, permute, permute_each, radices, split, unpermute
+from .permute import TABLE_LIMIT, permute_each, split
 
 __all__ = ["HANDS", "STRIDE", "WIDE", "deal", "drawn", "lots_of", "new_board"]
 
@@ -33,12 +34,12 @@ _LEAP = 16  # periods; from here on counting from the beginning is cheaper than 
 # columns of the heavy groups, rows of a board, and entries of its header
 _TOTAL, _LOW, _HIGH, _GROUP = 0, 1, 2, 3
 _ORDER, _ROW, _BEFORE = 0, 1, 2
-_ROUND, _OFFSET, _STEPS, _PERIOD = 0, 1, 2, 3
+_ROUND, _LIGHT, _STEPS, _PERIOD = 0, 1, 2, 3
 _BEGIN, _SIZE, WIDE, _LEFT, _RIGHT = 0, 1, 2, 3, 4  # columns of `lots_of`
 
 _PASS, _GROUP_ORDER = np.uint64(PURPOSE.PASS), np.uint64(PURPOSE.GROUP_ORDER)
-_HAND_OFFSET, _LIGHT_ORDER = np.uint64(PURPOSE.HAND_OFFSET), np.uint64(PURPOSE.LIGHT_ORDER)
-_WITHIN_BATCH = np.uint64(PURPOSE.WITHIN_BATCH)
+_HAND_OFFSET, _WITHIN_BATCH = np.uint64(PURPOSE.HAND_OFFSET), np.uint64(PURPOSE.WITHIN_BATCH)
+_LIGHT_ORDER, _LIGHT_TURN = np.uint64(PURPOSE.LIGHT_ORDER), np.uint64(PURPOSE.LIGHT_TURN)
 
 
 def _prefix_counts() -> np.ndarray:
@@ -62,7 +63,9 @@ def lots_of(sizes: np.ndarray, starts: np.ndarray, wide: np.ndarray) -> np.ndarr
 
 
 def new_board(heavy: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Scratch that remembers the last round laid out: a header (round, offset, steps of work, period), a board, and cells.
+    """Scratch that remembers the last round laid out: a header, a board, and cells.
+
+    The header is: the round, how many light tickets came before it, steps of work so far, the period.
 
     A row of the cells is a heavy group: its tickets before the period, its edges there, its number. The only effect is
     speed: `deal` gives the same with new ones.
@@ -99,12 +102,21 @@ def _enter_period(period, header, cells, low, high, start):
 
 
 @inner
-def _lay_out(round_, header, board, cells, low, high, deck, start):
-    """Bring the board to a round: the shuffled row, heavy points along the line."""
-    heavy = low.size
+def _widths(edges, heavy):
+    """The widths of the first 0, 1, 2, ... heavy groups together: int64 (heavy + 1,). They lie first on the line."""
+    taken = np.zeros(heavy.size + 1, np.int64)
+    for h in range(heavy.size):
+        taken[h + 1] = taken[h] + edges[heavy[h] + 1] - edges[heavy[h]]
+    return taken
+
+
+@inner
+def _lay_out(round_, header, board, cells, taken, end, deck, start):
+    """Bring the board to a round: the shuffled row, heavy tickets along the line, light ones behind them to its `end`."""
+    heavy = taken.size - 1
     if round_ // PERIOD != header[_PERIOD]:
-        _enter_period(round_ // PERIOD, header, cells, low, high, start)
-    header[_ROUND], header[_OFFSET] = round_, phase(start, round_)
+        _enter_period(round_ // PERIOD, header, cells, taken[:-1], taken[1:], start)
+    header[_ROUND], header[_LIGHT] = round_, tickets_before(taken[heavy], end, round_, start)
     step = step_of(round_)
     key = child(child(deck, _GROUP_ORDER), np.uint64(round_))
     board[_BEFORE, 0] = 0
@@ -132,35 +144,10 @@ def _drawn_before(h, beat, hand, cells, place, stop):
     return rounds + _earlier(stop, hand) - _earlier(place, hand)
 
 
-@inner
-def _light_point(number, header, board, low):
-    """The point on the line of the light ticket with this number, 0 for the leftmost: skip the heavy points."""
-    first, last = 0, low.size
-    while first < last:
-        middle = (first + last) >> 1
-        if points_before(low[middle], header[_OFFSET]) - board[_BEFORE, middle] <= number:
-            first = middle + 1
-        else:
-            last = middle
-    return number + board[_BEFORE, first]
-
-
-@inner
-def _group_at(position, edges):
-    """The group whose stretch of the line, open at its lower edge, holds this position."""
-    first, last = 0, edges.size
-    while first < last:
-        middle = (first + last) >> 1
-        if edges[middle] < position:
-            first = middle + 1
-        else:
-            last = middle
-    return first - 1
-
-
 @kernel(
     "void(int64[::1], int64, int64, uint64, uint64, int64, int64[::1], int64[::1], int64[:, ::1], int64[:, ::1],"
-    " int64[::1], int64[:, ::1], int64, uint32[::1], int64[::1], int64[::1], int64[:, ::1], int64[:, ::1], int64[:, ::1])"
+    " int64[::1], int64[::1], uint32[::1], int64[:, ::1], int64, uint32[::1], int64[::1], int64[::1], int64[:, ::1],"
+    " int64[:, ::1], int64[:, ::1])"
 )
 def deal(
     batches,
@@ -174,6 +161,8 @@ def deal(
     board,
     cells,
     heavy,
+    light,
+    members,
     lots,
     scratch,
     index,
@@ -191,7 +180,7 @@ def deal(
         root, deck, start: the key of the samples' passes, the key of this deck's shuffles, its phase (below 2^32).
         edges: from `line`, of HANDS * tickets tickets.
         header, board, cells: from `new_board`, kept from call to call of one deck.
-        heavy: the groups with at least one ticket in every round, ascending.
+        heavy, light, members: from `arranged`: the groups that are dealt out one by one, and how the others are.
         lots: from `lots_of`, or without rows where every group is one sample.
         scratch: the longest head of a pass that may have to be mended, at least TABLE_LIMIT.
         index, wide_index: the samples group by group, in one of the two; both empty where they lie that way.
@@ -200,28 +189,27 @@ def deal(
         groups: out; the group of each ticket, int64 (batches, tickets), or no rows where nobody asks.
         draws: out; how many tickets the group had before each ticket, as `groups`.
     """
-    low, high = np.empty(heavy.size, np.int64), np.empty(heavy.size, np.int64)
-    for h in range(heavy.size):
-        low[h], high[h] = edges[heavy[h]], edges[heavy[h] + 1]
-    head, repeats = np.empty(scratch, np.int64), np.empty(scratch, np.uint8)
+    taken, line_end = _widths(edges, heavy), edges[edges.size - 1]
     slots = tickets * per_ticket
+    head, behind, repeats = np.empty(scratch, np.int64), np.empty(scratch, np.int64), np.empty(scratch, np.uint8)
     run, drawn, answers = np.empty(slots, np.int64), np.empty(slots, np.int64), np.empty(slots, np.int64)
     points, sizes = np.empty(slots, np.int64), np.empty(slots, np.int64)
     lefts, rights, keys = np.empty(slots, np.uint64), np.empty(slots, np.uint64), np.empty(slots, np.uint64)
-    highs, lows = np.empty(slots, np.uint64), np.empty(slots, np.uint64)
+    highs, lows = np.empty(max(slots, scratch), np.uint64), np.empty(max(slots, scratch), np.uint64)
     places = np.empty(tickets, np.int64)
     run_group, run_draw = np.empty(tickets, np.int64), np.empty(tickets, np.int64)
     run_tickets = np.empty(tickets, np.int64)
     alone = lots.shape[0] == 0
     asked = groups.shape[0] > 0
     passes = child(root, _PASS)
+    order, turn = child(deck, _LIGHT_ORDER), child(deck, _LIGHT_TURN)
 
     for row in range(samples.shape[0]):
         batch = batches[row]
         round_ = batch // HANDS
         hand = batch - round_ * HANDS
         if round_ != header[_ROUND]:
-            _lay_out(round_, header, board, cells, low, high, deck, start)
+            _lay_out(round_, header, board, cells, taken, line_end, deck, start)
         shuffle = child(child(deck, _WITHIN_BATCH), np.uint64(batch))
         for i in range(tickets):
             places[i] = i
@@ -248,26 +236,22 @@ def deal(
             runs += 1
         header[_STEPS] += heavy.size
         if dealt < tickets:
-            lights = np.uint64(HANDS * tickets - board[_BEFORE, heavy.size])
-            left, right = radices(lights)
-            order = child(child(deck, _LIGHT_ORDER), np.uint64(round_))
-            small = lights < TABLE_LIMIT
-            if small:
-                fill_table(head, np.int64(lights), order)
-            while dealt < tickets:
-                if small:
-                    number = head[card - end]
-                else:
-                    number = np.int64(permute(np.uint64(card - end), lights, left, right, order))
-                point = _light_point(number, header, board, low)
-                g = _group_at(((point + 1) << 32) - header[_OFFSET], edges)
-                run_group[runs] = g
-                run_draw[runs] = tickets_before(edges[g], edges[g + 1], round_, start) if asked or not alone else 0
+            draw = (
+                header[_LIGHT]
+                + _earlier(end + HANDS * tickets - board[_BEFORE, heavy.size], hand)
+                - _earlier(end, hand)
+            )
+            light_run(
+                run_group[runs:], draw, tickets - dealt, light, members, order, turn, edges, heavy, taken,
+                head, behind, repeats, highs, lows,
+            )  # fmt: skip
+            asks = asked or not alone
+            for at in range(tickets - dealt):
+                g = run_group[runs]
+                run_draw[runs] = light_before(g, draw + at, light, turn, edges, heavy, taken) if asks else 0
                 run_tickets[runs] = 1
                 runs += 1
-                dealt += 1
-                card += HANDS
-                header[_STEPS] += 1
+            header[_STEPS] += tickets - dealt
 
         if base.size > 0:
             for number in range(runs):
@@ -299,7 +283,7 @@ def deal(
                     drawn[done + i] = begin
                     waiting += 1
             else:
-                draw_run(run, draw, count, n, wide, left, right, key, head, repeats)
+                draw_run(run, draw, count, n, wide, left, right, key, head, behind, repeats, highs, lows)
                 for i in range(count):
                     drawn[done + i] = begin + run[i]
             done += count
@@ -333,39 +317,26 @@ def deal(
 
 
 @kernel(
-    "void(int64, int64, uint64, int64, int64[::1], int64[::1], int64[:, ::1], int64[:, ::1], int64[::1], int64[::1])"
+    "void(int64, int64, uint64, int64, int64[::1], int64[::1], int64[:, ::1], int64[:, ::1], int64[::1], int64[::1],"
+    " uint32[::1], int64, int64[::1])"
 )
-def drawn(batch, tickets, deck, start, edges, header, board, cells, heavy, totals):
+def drawn(batch, tickets, deck, start, edges, header, board, cells, heavy, light, members, scratch, totals):
     """The tickets each group got in micro-batches 0..batch-1 of a deck, into `totals` (int64, groups)."""
-    low, high = np.empty(heavy.size, np.int64), np.empty(heavy.size, np.int64)
-    for h in range(heavy.size):
-        low[h], high[h] = edges[heavy[h]], edges[heavy[h] + 1]
+    taken = _widths(edges, heavy)
+    totals[:] = 0
     round_ = batch // HANDS
     hand = batch - round_ * HANDS
     if round_ != header[_ROUND]:
-        _lay_out(round_, header, board, cells, low, high, deck, start)
+        _lay_out(round_, header, board, cells, taken, edges[edges.size - 1], deck, start)
     for x in range(heavy.size):
         h = board[_ORDER, x]
         totals[heavy[h]] = _drawn_before(h, round_ % PERIOD, hand, cells, board[_ROW, x], board[_ROW, x + 1])
-    lights = np.uint64(HANDS * tickets - board[_BEFORE, heavy.size])
-    left, right = radices(lights)
-    order = child(child(deck, _LIGHT_ORDER), np.uint64(round_))
-    table, inverse = np.empty(TABLE_LIMIT, np.int64), np.empty(TABLE_LIMIT, np.int64)
-    if lights < TABLE_LIMIT:
-        fill_table(table, np.int64(lights), order)
-        for i in range(np.int64(lights)):
-            inverse[table[i]] = i
-    h = 0
-    for g in range(totals.size):
-        if h < heavy.size and heavy[h] == g:
-            h += 1
-            continue
-        totals[g] = tickets_before(edges[g], edges[g + 1], round_, start)
-        point = points_before(edges[g], header[_OFFSET])
-        if points_before(edges[g + 1], header[_OFFSET]) > point:
-            number = point - board[_BEFORE, h]
-            if lights < TABLE_LIMIT:
-                card = inverse[number]
-            else:
-                card = np.int64(unpermute(np.uint64(number), lights, left, right, order))
-            totals[g] += (board[_ROW, heavy.size] + card) * _INVERSE % HANDS < hand
+    if light[1] == 0:
+        return
+    begin = board[_ROW, heavy.size]
+    end = begin + HANDS * tickets - board[_BEFORE, heavy.size]
+    order, turn = child(deck, _LIGHT_ORDER), child(deck, _LIGHT_TURN)
+    head, behind, repeats = np.empty(scratch, np.int64), np.empty(scratch, np.int64), np.empty(scratch, np.uint8)
+    highs, lows = np.empty(max(scratch, light[1]), np.uint64), np.empty(max(scratch, light[1]), np.uint64)
+    draw = header[_LIGHT] + _earlier(end, hand) - _earlier(begin, hand)
+    light_drawn(draw, totals, light, members, order, turn, edges, heavy, taken, head, behind, repeats, highs, lows)

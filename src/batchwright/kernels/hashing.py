@@ -31,6 +31,8 @@ class PURPOSE:
     RANDOM_GROUP = 7
     RANDOM_SAMPLE = 8
     DECK = 9
+    LIGHT_PHASE = 10
+    LIGHT_TURN = 11
     STEPS = 20
     LAYERS = 21
     LEVEL = 40

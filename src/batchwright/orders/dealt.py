@@ -61,7 +61,9 @@ class Dealt:
         self.epoch_batches = epoch_batches
         self.distinct_over = distinct_over
         self.tickets = window // per_ticket
-        decks = [Deck(0, self.begun.edges(HANDS * self.tickets, 0), NONE, NONE, seed, 0, self.tickets)]
+        self._together = 1 if distinct_over is None else self._touched(distinct_over)
+        edges = self.begun.edges(HANDS * self.tickets, 0)
+        decks = [Deck(0, edges, NONE, NONE, seed, 0, self.tickets, epoch=epoch_batches, together=self._together)]
         for segment in segments:
             decks = self._with(decks, segment)
         if segments and segments[0].number > 1:  # what came before it is forgotten
@@ -80,7 +82,7 @@ class Dealt:
             "batch_size": str(self.window),
             "per_class": str(self.per_ticket),
             "seed": str(self.seed),
-            "epoch": str(self.epoch_batches) if self.shares.settles_at != 0 else "any",
+            "epoch": "any" if self._ignores_epoch() else str(self.epoch_batches),
             **({} if self.distinct_over is None else {"distinct over": str(self.distinct_over)}),
         }
 
@@ -122,6 +124,10 @@ class Dealt:
         """Itself: its shares are exact."""
         return self
 
+    def even_groups(self) -> np.ndarray:
+        """The groups that come in whole passes over all of them, for as long as shares stay: their numbers, ascending."""
+        return self._known[0][0].light.even_groups() if self.shares.settles_at == 0 else NONE
+
     def drawn(self, batch: int) -> np.ndarray:
         """How many samples of every group came in micro-batches 0..batch-1, int64 (groups,), without replay."""
         deck, _ = self._deck_at(batch)
@@ -157,7 +163,21 @@ class Dealt:
         wanted = apportion.line(segment.weights, HANDS * self.tickets)
         drawn, owed = np.array(segment.drawn, np.int64), np.array(segment.owed, np.int64)
         before = [deck for deck in decks if deck.first < segment.first]
-        return [*before, *changed(segment.first, wanted, drawn, owed, self.seed, segment.number, self.tickets)]
+        return [
+            *before,
+            *changed(
+                segment.first,
+                wanted,
+                drawn,
+                owed,
+                self.seed,
+                segment.number,
+                self.tickets,
+                epoch=self.epoch_batches,
+                may_change=False,
+                together=self._together,
+            ),
+        ]
 
     def round_of(self, batch: int) -> tuple[int, int]:
         """How often the shares had changed when a micro-batch was dealt, and which round since it belongs to."""
@@ -193,7 +213,16 @@ class Dealt:
                 last = decks[-1]
                 drawn, owed = last.drawn(first - last.first), last.owed_at(first - last.first)
                 decks += changed(
-                    first, wanted, drawn, owed, self.seed, last.change + 1, self.tickets, stretch=self.epoch_batches
+                    first,
+                    wanted,
+                    drawn,
+                    owed,
+                    self.seed,
+                    last.change + 1,
+                    self.tickets,
+                    epoch=self.epoch_batches,
+                    may_change=True,
+                    together=self._together,
                 )
         return tuple(decks), max(epochs, asked)
 
@@ -205,11 +234,19 @@ class Dealt:
         most, quotas = self._largest_quotas()
         if places is None:
             return most * self.per_ticket
-        touched = (places + 2 * self.window - 2) // self.window
+        touched = self._touched(places)
         tickets = touched * most
         if self.shares.settles_at == 0:
             np.minimum(tickets, np.ceil(touched * quotas).astype(np.int64) + _RUN_BOUND, out=tickets)
         return tickets * self.per_ticket
+
+    def _ignores_epoch(self) -> bool:
+        """Whether the sequence is the same whatever an epoch is."""
+        return self.shares.settles_at == 0 and self.shares.limits is None and self._known[0][0].light.even
+
+    def _touched(self, places: int) -> int:
+        """How many windows so many consecutive samples can touch."""
+        return (places + 2 * self.window - 2) // self.window
 
     def whole_quotas(self) -> list[bool]:
         """Which groups have exactly the same number of tickets, above 0, in every micro-batch for ever."""

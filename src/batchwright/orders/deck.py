@@ -11,6 +11,8 @@ from ..errors import Infeasible
 from ..kernels import apportion
 from ..kernels.deal import HANDS, deal, drawn, new_board
 from ..kernels.hashing import PURPOSE, child_key
+from ..kernels.light import APART, Light, arranged
+from ..kernels.permute import TABLE_LIMIT
 
 __all__ = ["NONE", "TICKET", "Dealing", "Deck", "changed"]
 
@@ -51,6 +53,8 @@ class Deck:
         tickets: tickets in a micro-batch.
         edges: the line that is dealt; `wanted` unless what is owed is being made up for.
         rounds: how many rounds the same shares had before it.
+        epoch: micro-batches in an epoch; where what is owed is being made up for, those after which another deck follows.
+        together: in how many consecutive micro-batches no light group may come twice, as far as that is possible.
     """
 
     first: int
@@ -62,19 +66,32 @@ class Deck:
     tickets: int
     edges: np.ndarray = field(default_factory=lambda: NONE)
     rounds: int = 0
-    heavy: np.ndarray = field(init=False)
+    epoch: int = 1
+    together: int = 1
+    light: Light = field(init=False)
     root: np.uint64 = field(init=False)
     key: np.uint64 = field(init=False)
     start: int = field(init=False)
+    _scratch: int = field(init=False)
     _boards: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         settles = self.edges.size > 0
         self.edges = self.edges if settles else self.wanted
-        self.heavy = np.flatnonzero(np.diff(self.edges) >= 1 << apportion.FRACTION_BITS)
         key = child_key(child_key(self.seed, PURPOSE.DECK), 2 * self.change - settles)
         self.root, self.key = np.uint64(self.seed), np.uint64(key)
         self.start = child_key(key, PURPOSE.PHASE) >> 32
+        light_start = child_key(key, PURPOSE.LIGHT_PHASE) >> 32
+        self.light = arranged(
+            self.edges,
+            light_start,
+            self.tickets,
+            batches=self.epoch,
+            settling=settles,
+            hands=HANDS,
+            together=self.together,
+        )
+        self._scratch = max(TABLE_LIMIT, 2 * int(self.light.layout[APART]))
 
     def deal(
         self,
@@ -94,7 +111,7 @@ class Deck:
         board = self._borrow()
         deal(
             batches, self.tickets, per_ticket, self.root, self.key, self.start, self.edges,
-            *board, self.heavy, lots, scratch, *_by_width(index), self.base, samples, groups, numbers,
+            *board, *self.light, lots, max(scratch, self._scratch), *_by_width(index), self.base, samples, groups, numbers,
         )  # fmt: skip
         self._boards.append(board)
         return Dealing(samples, groups, numbers)
@@ -104,7 +121,10 @@ class Deck:
         totals = np.empty(self.edges.size - 1, np.int64)
         self._check(batch)
         board = self._borrow()
-        drawn(batch, self.tickets, self.key, self.start, self.edges, *board, self.heavy, totals)
+        drawn(
+            batch, self.tickets, self.key, self.start, self.edges,
+            *board, *self.light, self._scratch, totals,
+        )  # fmt: skip
         self._boards.append(board)
         return totals + self.base if self.base.size else totals
 
@@ -127,7 +147,7 @@ class Deck:
         try:
             return self._boards.pop()
         except IndexError:
-            return new_board(self.heavy)
+            return new_board(self.light.heavy)
 
     def _check(self, last: int) -> None:
         if last // HANDS >= apportion.MOST_ROUNDS:
@@ -147,7 +167,9 @@ def changed(
     change: int,
     tickets: int,
     *,
-    stretch: int | None = None,
+    epoch: int,
+    may_change: bool,
+    together: int,
 ) -> tuple[Deck, ...]:
     """The decks from micro-batch `first` on, when the shares change there: one that makes up for what is owed, and the rest.
 
@@ -161,18 +183,23 @@ def changed(
         seed: of the order.
         change: the number of this change.
         tickets: tickets in a micro-batch.
-        stretch: after how many micro-batches the shares may change again; None where that cannot be known.
+        epoch: as of `Deck`.
+        may_change: whether the shares may change again after an epoch.
+        together: as of `Deck`.
     """
     batches = HANDS * -(-int(np.abs(owed).max(initial=0)) // _AT_ONCE)
-    if stretch is not None and stretch < HANDS:  # what fits into it is what there is time for
-        batches = min(batches, stretch)
+    if may_change and epoch < HANDS:  # what fits into it is what there is time for
+        batches = min(batches, epoch)
     edges = _settling(wanted, owed, batches) if batches else wanted
     if np.array_equal(edges, wanted):
-        return (Deck(first, wanted, drawn, owed, seed, change, tickets),)
-    settling = Deck(first, wanted, drawn, owed, seed, change, tickets, edges)
+        return (Deck(first, wanted, drawn, owed, seed, change, tickets, epoch=epoch, together=together),)
+    settling = Deck(first, wanted, drawn, owed, seed, change, tickets, edges, epoch=batches, together=together)
     drawn, owed = settling.drawn(batches), settling.owed_at(batches)
     rounds = -(-batches // HANDS)
-    return settling, Deck(first + batches, wanted, drawn, owed, seed, change, tickets, rounds=rounds)
+    rest = Deck(
+        first + batches, wanted, drawn, owed, seed, change, tickets, rounds=rounds, epoch=epoch, together=together
+    )
+    return settling, rest
 
 
 def _settling(wanted: np.ndarray, owed: np.ndarray, batches: int) -> np.ndarray:

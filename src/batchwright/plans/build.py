@@ -118,12 +118,18 @@ def weighted(
     epoch: int | Literal["natural"] = "natural",
     seed: int = 0,
 ) -> FixedPlan:
-    """Samples in proportion to a weight each: every one comes floor or ceil of its expectation, for any number of samples.
+    """Samples in proportion to a weight each, for any number of samples.
+
+    With equal weights (some may be 0) every sample comes once before any comes again, as in a shuffle. With others, a
+    sample that is expected at most twice an epoch, or less than once in 89 micro-batches, comes floor or ceil of its
+    expectation in every epoch of the plan; beside samples of larger weights, within 1 of that. Anywhere between it is
+    within 3 of its expectation, and a sample of a larger weight within 6.
 
     Args:
         weights: a column of finite numbers, 0 or more.
         batch_size: samples in every micro-batch.
-        draw: "exact" deals (systematic sampling); "random" draws with replacement, as torch's `WeightedRandomSampler`.
+        draw: "exact" deals (systematic sampling, Madow and Madow 1944); "random" draws with replacement, as torch's
+            `WeightedRandomSampler` does.
         epoch: "natural" or a number of micro-batches.
         seed: 0 to 2^64 - 1.
 
