@@ -223,3 +223,23 @@ def test_a_summary_tells_what_is_repeated_left_out_and_rounded():
     ):
         assert told in notes
     assert "note:" in str(summary)
+
+
+def two_groups_an_epoch(counts, epoch):
+    generator = np.random.default_rng(2_000_006 + epoch)
+    shares = np.zeros(len(counts))
+    shares[generator.choice(len(counts), 2, replace=False)] = generator.random(2) + 0.01
+    return shares / shares.sum()
+
+
+@pytest.mark.parametrize("batches", [3000, pytest.param(100_000, marks=pytest.mark.long)])
+def test_g3_drift_where_shares_go_to_nothing_and_back(batches):
+    """What a group lacks waits until it is on again, and is made up for by less than a ticket a round (G6)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", bw.PoorWarning)
+        plan = bw.balanced(
+            Groups.from_sizes(dict.fromkeys(range(100), 50)), 64, target=two_groups_an_epoch, epoch=44, seed=2
+        )
+    audit = plan.audit(batches=batches)
+    assert audit.kept, audit
+    assert audit["G3"].bound == 10

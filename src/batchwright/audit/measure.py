@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["DRIFT_BOUND", "WINDOW_BOUND", "WINDOW_BOUND_ACROSS", "audit"]
 
 DRIFT_BOUND = 6
+DRIFT_BOUND_SWITCHED = (
+    10  # measured, not proven: 8.75 in a million micro-batches, 100 groups of which two are on at a time
+)
 WINDOW_BOUND = 3
 WINDOW_BOUND_ACROSS = 6
 _CHUNK_BATCHES = 256
@@ -33,7 +36,8 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
     - G1 size: how far a micro-batch's size is from batch_size.
     - G2 quota: how far a group's count lies outside floor..ceil of its quota, in tickets of `per_class` samples.
     - G3 drift: the largest difference between what a group was given since micro-batch 0 and the sum of its quotas, in
-      tickets. The bound is 6 over the first million micro-batches and 1 more for every factor of ten beyond.
+      tickets. The bound is 6 over the first million micro-batches and 1 more for every factor of ten beyond. It is 10 instead
+      of 6 where a group's share goes to 0 and back: what such a group lacks waits until it has a share again.
     - G4 coverage: how far a sample's count lies outside floor..ceil of an even share of its group's draws; for an audit
       that begins inside a pass it may be one more. Of a source with an order of its own: how far from it.
     - G4 rare: how far the tickets of a group, counted from micro-batch 0, lie outside floor..ceil of what is expected: of
@@ -79,6 +83,7 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
     set_by_deck = dealt if plan.order.shares.limits is not None else None  # shares may differ from deck to deck
     wanted = np.zeros(plan.groups.group_count) if dealt is None else _due(plan, first)
     deviation = before / per_ticket - wanted
+    switched = False
     last_round, last_epoch, per_batch = (-1, -1), -1, wanted
     for chunk in range(first, first + batches, _CHUNK_BATCHES):
         drawn_samples = plan.order.batches(chunk, 1, min(_CHUNK_BATCHES, first + batches - chunk))
@@ -97,6 +102,7 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
                 windows.turn()
             last_round = here
             counts = np.bincount(plan.groups.group_of(samples), minlength=plan.groups.group_count)
+            switched = switched or bool(((wanted > 0) & (per_batch == 0)).any())
             full, part = np.divmod(counts, per_ticket)
             outside = np.maximum(np.floor(per_batch + _WHOLE) - full, full - np.ceil(per_batch - _WHOLE))
             quota.offer_groups(np.maximum(outside, 0) + part, number, names)
@@ -108,8 +114,8 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
                 had = ((before + drawn) / per_ticket)[even]
                 due = wanted[even]
                 beyond_due = np.maximum(np.floor(due + _WHOLE) - had, had - np.ceil(due - _WHOLE))
-                group = int(beyond_due.argmax())
-                rare.offer(beyond_due[group], f"micro-batch {number}, group {names[int(even[group])]!r}")
+                furthest = int(beyond_due.argmax())
+                rare.offer(beyond_due[furthest], f"micro-batch {number}, group {names[int(even[furthest])]!r}")
             windows.see(deviation, number)
             repeats = np.bincount(
                 plan.groups.group_of(_repeated(samples)), minlength=plan.groups.group_count
@@ -133,7 +139,7 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
         beyond = max(0.0, math.log10((first + batches) / 1e6))
         findings += [
             Finding("G2 quota", 0, quota.value, quota.where),
-            Finding("G3 drift", DRIFT_BOUND + beyond, drift.value, drift.where),
+            Finding("G3 drift", (DRIFT_BOUND_SWITCHED if switched else DRIFT_BOUND) + beyond, drift.value, drift.where),
             Finding("G4 coverage", int(mid_pass), coverage.value, coverage.where),
             *([Finding("G4 rare", 0, rare.value, rare.where)] if whole_beside else []),
             Finding("G5 distinct", 0, distinct.value, distinct.where),
@@ -146,7 +152,7 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
 def _beside_whole(plan: FixedPlan, even: np.ndarray) -> bool:
     """Whether groups of equal shares take the same number of tickets in every micro-batch together."""
     tickets = plan.shares()[even].sum() * plan.order.tickets if even.size else 0.5
-    return abs(tickets - round(tickets)) < _WHOLE
+    return bool(abs(tickets - round(tickets)) < _WHOLE)
 
 
 def _due(plan: FixedPlan, batch: int) -> np.ndarray:

@@ -218,9 +218,9 @@ def _group_of(point, offset, layout, edges, heavy, taken):
     bound = ((position + (1 << grain) - 1) >> grain << grain) - ((1 << grain) >> 1)
     slope = np.float64(total) / (np.float64(draws) * 4294967296.0)
     edge = np.int64(np.float64(bound) * slope)
-    edge = min(max(edge, 0), total)  # an estimate, off by a thousand or so, then by one or two
+    edge = min(max(edge, np.int64(0)), total)  # an estimate, off by a thousand or so, then by one or two
     edge += np.int64(np.float64(bound - _scaled(edge, total, draws)) * slope)
-    edge = min(max(edge, 0), total)
+    edge = min(max(edge, np.int64(0)), total)
     while edge > 0 and _scaled(edge - 1, total, draws) >= bound:
         edge -= 1
     while _scaled(edge, total, draws) < bound:
