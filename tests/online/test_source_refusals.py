@@ -92,12 +92,15 @@ def test_a_chain_of_nothing_is_refused():
 
 @pytest.mark.parametrize("state", [None, [], 5, "s"])
 def test_a_state_is_a_mapping(state):
-    with pytest.raises(Infeasible, match=f"a state of type {type(state).__name__}; load what state_dict"):
+    called = "None" if state is None else f"of type {type(state).__name__}"
+    with pytest.raises(Infeasible, match=f"the state is {called}; load what state_dict"):
         packed(range(10)).load_state_dict(state)
 
 
 def test_a_state_has_all_its_entries():
-    with pytest.raises(Infeasible, match="the state has no version, fingerprint, epoch, replica, run; load what"):
+    with pytest.raises(
+        Infeasible, match="the state has no version, fingerprint, epoch, replica, run, next, check; load what"
+    ):
         packed(range(10)).load_state_dict({"x": 1})
     packed(range(10)).load_state_dict({})
 

@@ -16,8 +16,9 @@ from .composer import BalancedComposer, Rules, WhenShort
 from .feed import Feed, OnError, measure_of, valid
 from .replicas import Replica
 from .shares import Shares
+from .run import Composer
 from .sources import Source, described
-from .stream import Composer, Stream
+from .stream import Stream
 
 __all__ = ["balanced"]
 

@@ -141,8 +141,9 @@ class Feed:
 
     def state(self) -> dict[str, Any]:
         """Where the reading stands."""
+        again = self.by_reference or not self.ended  # else nothing will be read from it again
         return {
-            "position": self.reader.position(self.taken),
+            "position": self.reader.position(self.taken) if again else None,
             "turn": self._turn,
             "taken": self.taken,
             "earlier": self.earlier,

@@ -13,8 +13,9 @@ from .bytes import Weigher
 from .chance import root
 from .feed import Feed, OnError, measure_of, valid
 from .replicas import Replica
+from .run import Composer
 from .sources import Source, described
-from .stream import Composer, Stream
+from .stream import Stream
 from .windows import Cut, WindowComposer, cut_by_budget, pack
 
 __all__ = ["budgeted", "packed"]

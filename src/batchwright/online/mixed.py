@@ -12,8 +12,9 @@ from .adopt import as_source
 from .feed import Feed, OnError, measure_of, valid
 from .replicas import Replica
 from .results import Batch, Report
+from .run import Composer
 from .sources import Source, described
-from .stream import Composer, Stream
+from .stream import Stream
 from .turns import ByCount, ByUnit, Turns
 
 __all__ = ["mixed"]
