@@ -37,7 +37,7 @@ def without(state, path):
 
 @st.composite
 def corrupted(draw, state):
-    """A copy of a state with one thing wrong: an entry lost, of another type or value, cut short, added, or a bit flipped."""
+    """A copy of a state with one thing wrong: an entry lost, added, of another type or value, or a bit flipped."""
     bad, inner, entry = without(state, draw(st.sampled_from(sorted(paths(state)))))
     value = inner[entry]
     what = draw(st.sampled_from(["lost", "other", "added", "cut", "flipped"]))

@@ -63,7 +63,11 @@ def test_an_iterator_is_read_once_and_a_second_epoch_is_refused(wrap):
     assert sum(map(len, stream)) == 100
     with pytest.raises(Infeasible, match="source 'train' is an iterator, which was read to its end before; pass what"):
         list(stream)
-    assert not list(packed(iter(())))
+    exhausted = iter(range(10))
+    list(exhausted)
+    for nothing in (exhausted, iter(())):
+        with pytest.raises(Infeasible, match="is an iterator, which has no sample left, or never had one; pass what"):
+            list(packed(wrap(nothing)))
 
 
 def test_an_iterator_that_has_more_goes_on():

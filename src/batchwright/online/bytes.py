@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import Infeasible
 from .feed import Feed, Refused, measure_of, number
+from .wording import said
 
 __all__ = ["Weigher"]
 
@@ -62,7 +63,7 @@ class Weigher:
         except Refused as refused:
             return str(refused)
         except Exception as error:
-            return f"size raised {type(error).__name__}: {error}"
+            return f"size raised {said(error)}"
         if not 0 <= size <= self.limit:
             return f"its size is {size} and {self.title} is {self.limit}"
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
 import sys
 import warnings
 from collections.abc import Callable, Hashable
@@ -22,6 +21,7 @@ from .feed import Feed, Refused
 from .quotas import Quotas, round_length
 from .results import Batch, Report
 from .shares import Shares
+from .wording import brief
 
 __all__ = ["BalancedComposer", "Rules", "WhenShort"]
 
@@ -227,9 +227,9 @@ class BalancedComposer:
         if self._delivered == 0 and missing and not feed.part:
             came = [label for label in buffer.labels if label not in missing]
             raise Infeasible(
-                f"group {missing[0]!r} was given {self._shares[buffer.numbers[missing[0]]]:.2%} of every batch, source "
+                f"group {brief(missing[0])} was given {self._shares[buffer.numbers[missing[0]]]:.2%} of every batch, source "
                 f"{feed.name!r} ended after {sound:,} samples without one of it, and no batch was given; the groups that "
-                f"came are {reprlib.repr(came)}",
+                f"came are {brief(came)}",
                 "give shares to the labels of the data, or pass when_short='redistribute'",
             )
         self._judge_waiting()
@@ -248,7 +248,7 @@ class BalancedComposer:
         label = self._buffer.labels[number]
         warnings.warn(
             f"waiting gave {self._delivered:,} of the {taken:,} samples read from source {self._feed.name!r}"
-            f"{self._feed.part}: group {label!r} fills {self._shares[number]:.2%} of every batch and was "
+            f"{self._feed.part}: group {brief(label)} fills {self._shares[number]:.2%} of every batch and was "
             f"{seen[number]:,} of these samples, so that exact shares without repeats allow for {int(pace[number]):,}; "
             "pass when_short='repeat' or 'redistribute', a smaller patience, or a target nearer to the natural shares",
             PoorWarning,

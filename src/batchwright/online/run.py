@@ -85,6 +85,7 @@ class Run:
         return sum(feed.read for feed in self.composer.feeds)
 
     def advance(self) -> bool:
+        """Compose the next batch; False at the end."""
         self._torn = True
         batch = None if self._over else self.composer.compose()
         self._torn = False
@@ -132,8 +133,7 @@ class Run:
         held = []
         for feed, saved in zip(self.composer.feeds, everything["feeds"], strict=True):
             feed.resume(saved)
-            items = saved["items"]
-            held.append(list(zip(items, feed.reader.fetch(items), strict=True)) if feed.by_reference else items)
+            held.append(feed.fetch(saved["items"]))
         self._anchor_held = sum(map(len, held))
         self.composer.resume(everything["memory"], held)
         self.batch, self.used = everything["rest"], 0

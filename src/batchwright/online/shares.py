@@ -13,6 +13,7 @@ from ..errors import Infeasible, by_name
 from ..targets import explicit, resolve
 from .feed import Refused
 from .labels import plain
+from .wording import brief
 
 __all__ = ["Shares"]
 
@@ -50,9 +51,9 @@ class Shares:
     def refusal(self, label: Hashable) -> str | None:
         """Why a group may not come up, or None."""
         if label != label:
-            return f"key gives {label!r}, which is not equal to itself and so names no group"
+            return f"key gives {brief(label)}, which is not equal to itself and so names no group"
         if self._named is not None and label not in self._named:
-            return f"group {label!r} is not among the {len(self._named)} groups that were given shares"
+            return f"group {brief(label)} is not among the {len(self._named)} groups that were given shares"
         return None
 
     def of(self, labels: Sequence[Hashable], seen: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import Infeasible
+from .wording import brief, said
 
 __all__ = ["kept", "opened", "remembered", "sealed"]
 
@@ -28,7 +29,7 @@ def kept(everything: Any) -> bytes:
         pickled = pickle.dumps(everything, protocol=pickle.HIGHEST_PROTOCOL)
     except Exception as error:
         raise Infeasible(
-            f"the samples in memory cannot be pickled into the state ({short(error)})",
+            f"the samples in memory cannot be pickled into the state ({said(error)})",
             "read samples that can be pickled, or pass a sequence or online.Shards: a state only names their samples",
         ) from error
     return _digest(pickled) + pickled
@@ -46,7 +47,7 @@ def remembered(anchor: bytes) -> Any:
         return pickle.loads(anchor[_DIGEST:])
     except Exception as error:
         raise Infeasible(
-            f"the samples in the state cannot be unpickled here ({short(error)})",
+            f"the samples in the state cannot be unpickled here ({said(error)})",
             "import or define here what their classes were defined by where the state was saved",
         ) from error
 
@@ -68,7 +69,7 @@ def opened(state: Any, fingerprint: str) -> dict[str, Any]:
         raise Infeasible(f"the state is {called}", "load what state_dict() gave")
     if "version" in state and not _is(state["version"], _VERSION):
         raise Infeasible(
-            f"the state is of version {state['version']!r:.40} and states are of version {_VERSION} now",
+            f"the state is of version {brief(state['version'])} and states are of version {_VERSION} now",
             "begin anew, or go on with the batchwright that saved it",
         )
     missing = [entry for entry in _ENTRIES if entry not in state]
@@ -76,21 +77,16 @@ def opened(state: Any, fingerprint: str) -> dict[str, Any]:
         raise Infeasible(f"the state has no {', '.join(missing)}", "load what state_dict() gave")
     if not _is(state["fingerprint"], fingerprint):
         raise Infeasible(
-            f"the state is of a stream with fingerprint {state['fingerprint']!s:.40} and this one's is {fingerprint}",
+            f"the state is of a stream with fingerprint {brief(state['fingerprint'])} and this one's is {fingerprint!r}",
             "make the stream with the arguments it was stopped with",
         )
     if not _is(state["check"], due := _check(state)):
         raise Infeasible(
-            f"the state is not as it was saved: its checksum is {state['check']!r:.40} and should be {due!r}", _ANEW
+            f"the state is not as it was saved: its checksum is {brief(state['check'])} and should be {due!r}", _ANEW
         )
     if state["run"] is not None and state["run"]["anchor"] is not None:
         remembered(state["run"]["anchor"])
     return copy.deepcopy(dict(state))
-
-
-def short(error: Exception) -> str:
-    """The type of an error and the beginning of its message, in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split()):.200}"
 
 
 def _is(found: Any, due: Any) -> bool:

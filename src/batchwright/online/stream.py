@@ -12,11 +12,12 @@ from typing import Any
 
 import torch.utils.data
 
-from ..errors import Infeasible, whole
+from ..errors import Infeasible, whole, yes_or_no
 from . import states
 from .replicas import Replica, ranks
 from .results import Report
 from .run import Recipe, Run
+from .wording import called
 
 __all__ = ["Stream"]
 
@@ -32,8 +33,9 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         self,
         recipe: Recipe,
         *,
-        name: str,
+        name: str | None,
         batches: bool,
+        for_samples: str,
         steps: int | None,
         rank: int | None,
         world_size: int | None,
@@ -46,9 +48,10 @@ class Stream(torch.utils.data.IterableDataset[Any]):
             raise Infeasible(
                 f"steps is {steps} batches and the stream gives samples", "pass steps to the stream that reads this one"
             )
-        self.name = name
+        self.name = "source" if name is None else called(name)
+        self._for_samples = for_samples
         self._recipe = recipe
-        self._batches = batches
+        self._batches = yes_or_no(batches, "batches")
         self._steps = steps
         self._rank, self._world_size = rank, world_size
         self._spawned_by = (0, 1)  # rank and world size of the process that spawned this one and sent it the stream
@@ -207,15 +210,22 @@ class Stream(torch.utils.data.IterableDataset[Any]):
             )
         return self._run.composer.report()
 
-    def reader(self, replica: Replica, epoch: int) -> _StreamReader:
-        """One replica's samples, for a stream that reads this one."""
+    def readable(self) -> None:
+        """See whether another stream can read this one.
+
+        Raises:
+            Infeasible: it gives batches, or was made for one rank.
+        """
         if self._batches:
-            raise Infeasible(f"stream {self.name!r} gives batches", "pass batches=False to read samples from it")
+            raise Infeasible(f"stream {self.name!r} gives batches", f"{self._for_samples} to read samples from it")
         if self._rank is not None:
             raise Infeasible(
                 f"stream {self.name!r} is rank {self._rank} of {self._world_size} and another stream reads it",
                 "pass rank and world_size to the outermost stream alone, which tells those that it reads",
             )
+
+    def reader(self, replica: Replica, epoch: int) -> _StreamReader:
+        """One replica's samples, for a stream that reads this one."""
         return _StreamReader(self, replica, epoch)
 
 
