@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader
 from batchwright import Infeasible, online
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:waiting gave:batchwright.PoorWarning", "ignore:.*gave no batch:batchwright.PoorWarning"
+    "ignore:waiting gave|group .* slots due to it:batchwright.PoorWarning",
+    "ignore:.*gave no batch:batchwright.PoorWarning",
 )
 
 

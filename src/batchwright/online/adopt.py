@@ -125,6 +125,13 @@ def _no_order(value: Any, article: str) -> tuple[str, str] | None:
     return None
 
 
+def _apart(dataset: Any) -> Any:
+    """The dataset with an epoch and a position of its own, which the copies that `copy` makes share with it."""
+    own = copy.copy(dataset)
+    own.__dict__ = {**vars(dataset), "_epoch": 0}
+    return own
+
+
 class _HuggingFace:
     """A Hugging Face IterableDataset: it splits itself over the workers, and is told to over the ranks."""
 
@@ -149,7 +156,7 @@ class _HuggingFace:
 
             dataset = split_dataset_by_node(dataset, rank=replica.rank, world_size=replica.world_size)
         else:
-            dataset = copy.copy(dataset)  # its position belongs to one reading
+            dataset = _apart(dataset)
         shards = dataset.num_shards
         way_out = f"pass num_workers={shards} to the loader, or make the dataset with more shards"
         if replica.all_read and shards < replica.workers:

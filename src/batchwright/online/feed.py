@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from decimal import Decimal
@@ -11,7 +12,7 @@ from numbers import Real
 from operator import itemgetter
 from typing import Any, Literal, cast
 
-from ..errors import Infeasible
+from ..errors import Infeasible, PoorWarning
 from .replicas import Replica
 from .sources import Source
 from .wording import brief, called, said
@@ -179,7 +180,7 @@ class Feed:
     def _noting(self, doing: str) -> Iterator[None]:
         try:
             yield
-        except Infeasible:
+        except (Infeasible, PoorWarning):
             raise
         except Exception as error:
             error.add_note(f"while {doing} source {self.name!r}{self.part}")
@@ -201,7 +202,7 @@ class Feed:
                         continue
                     yield value, ((self.taken - 1, sample) if wraps else sample)
                 self._end()
-            except Infeasible:
+            except (Infeasible, PoorWarning):
                 raise
             except Exception as error:
                 self._fail(error)
@@ -213,7 +214,7 @@ class Feed:
             before = len(samples)
             try:
                 samples.extend(islice(self._iterator, count - before))  # what came before an error stays
-            except Infeasible:
+            except (Infeasible, PoorWarning):
                 raise
             except Exception as error:
                 self._count(len(samples) - before)
@@ -251,6 +252,12 @@ class Feed:
 
     def _end(self) -> None:
         self.ended = True
+        if not self.tried and not self.part:
+            warnings.warn(
+                f"source {self.name!r} has 0 samples; see whether its path, filter or split is right",
+                PoorWarning,
+                stacklevel=2,
+            )
         if self._failure is not None:  # a generator that raised only pretends to have ended
             raise self._failure
 
