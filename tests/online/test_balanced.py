@@ -307,7 +307,7 @@ def test_a_sample_larger_than_the_buffer_is_refused():
     stream = online.balanced(samples, key=0, batch_size=2, buffer_bytes=50, size=1, on_error="skip")
     assert list(stream) in ([[(0, 10), (1, 10)]], [[(1, 10), (0, 10)]])
     assert stream.report().skipped == 1
-    with pytest.raises(Infeasible, match="only one of buffer_bytes and size"):
+    with pytest.raises(Infeasible, match="buffer_bytes is given and size is not; pass both or neither"):
         online.balanced(samples, key=0, batch_size=2, buffer_bytes=50)
 
 

@@ -107,7 +107,7 @@ def balanced(
         when_short=when_short,
         patience=_limit("patience", patience, otherwise=buffer if when_short == "wait" else 0),
         max_debt=_limit("max_debt", max_debt, otherwise=batch_size),
-        weigher=Weigher.asked_for(buffer_bytes, size),
+        weigher=Weigher.asked_for(buffer_bytes, size, least=2 if when_short == "repeat" else 1),
     )
     recipe = _Recipe(
         source=as_source(source, name="source" if name is None else name),

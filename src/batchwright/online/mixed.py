@@ -101,7 +101,8 @@ class _Recipe:
     on_error: OnError
 
     def weights(self, epoch: int) -> list[int]:
-        if self.target == "natural" or (isinstance(self.target, (int, float)) and self.target < 1):
+        natural = isinstance(self.target, str) and self.target == "natural"
+        if natural or (isinstance(self.target, (int, float)) and self.target < 1):
             raise Infeasible(
                 f"target is {brief(self.target)} and the sizes of streams are not known",
                 "pass a share for each source by name",

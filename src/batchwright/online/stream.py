@@ -55,7 +55,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         self._steps = steps
         self._rank, self._world_size = rank, world_size
         self._spawned_by = (0, 1)  # rank and world size of the process that spawned this one and sent it the stream
-        self._state_bytes = state_bytes
+        self._state_bytes = whole(state_bytes, "state_bytes", least=1)
         self._epoch = 0
         self._loaded: dict[str, Any] | None = None
         self._run: Run | None = None
