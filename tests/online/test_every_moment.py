@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch.utils.data import ChainDataset, IterableDataset
+from torchdata.stateful_dataloader import StatefulDataLoader
 
 from batchwright import Infeasible, online
 
@@ -281,3 +282,44 @@ def test_another_call_of_iter_leaves_the_pass_under_way_and_its_state_alone():
     next(going)
     again = loaded(stream_of_numbers, saved(stream))
     assert list(again) == list(going)
+
+
+def seventeen(shard):
+    return range(shard, shard + 17)
+
+
+def in_a_loader(workers, **more):
+    shards = online.Shards(range(0, 170, 17), seventeen, shuffle=True)
+    stream = balanced(shards, when_short="redistribute", **more)
+    return StatefulDataLoader(
+        stream, batch_size=None, collate_fn=list, num_workers=workers, persistent_workers=workers > 0
+    )
+
+
+@pytest.mark.filterwarnings("ignore:'set_vital' is deprecated:UserWarning")  # torchdata's own call
+@pytest.mark.parametrize("more", [{}, {"steps": 12}], ids=["", "steps"])
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_a_loader_saved_at_any_moment_skips_no_epoch(workers, more):
+    """torchdata asks workers whose epoch had ended for its end once more, and goes on with the next."""
+    whole = in_a_loader(workers, **more)
+    epochs = [list(whole) for _ in range(3)]
+    assert epochs[0] != epochs[1]
+    ended, begun, second = (in_a_loader(workers, **more) for _ in range(3))
+    list(ended)
+    state_at_the_end = ended.state_dict()
+    list(begun)
+    iter(begun)
+    list(second)
+    head = list(islice(iter(second), 3))
+    for state, expected in (
+        (in_a_loader(workers, **more).state_dict(), epochs[0]),
+        (state_at_the_end, epochs[1]),
+        (begun.state_dict(), epochs[1]),
+        (second.state_dict(), epochs[1][3:]),
+    ):
+        resumed = in_a_loader(workers, **more)
+        resumed.load_state_dict(state)
+        assert list(resumed) == expected
+        following = next(number for number, epoch in enumerate(epochs) if epoch[-len(expected) :] == expected) + 1
+        assert list(resumed) == epochs[following]
+    assert head == epochs[1][:3]

@@ -106,10 +106,14 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         return replica if self._steps is None else replace(replica, all_read=True)
 
     def _pass(self) -> Iterator[Any]:
-        """One pass. Where a state leaves nothing of its epoch, the next begins, unless others may still have some of it."""
+        """One pass. Where a state leaves nothing of its epoch, the next begins, unless others may still have some of it.
+
+        A worker never begins it: its loader may have seen the end, and then asks for that once more and throws it away.
+        """
         replica, loaded = self._replica(), self._loaded
         given = self._rest(replica, loaded)
-        if loaded is not None and (replica.count == 1 or (self._steps is not None and replica.workers == 1)):
+        in_worker = torch.utils.data.get_worker_info() is not None
+        if loaded is not None and not in_worker and (replica.count == 1 or self._steps is not None):
             first = list(islice(given, 1))
             if not first:
                 given = self._rest(replica, None)
