@@ -86,7 +86,7 @@ class BalancedComposer:
         self._judge_from = 4 * rules.buffer  # samples read, from which on it is looked whether waiting costs too much
         self._gauge_from = 0  # samples read, from which on it is looked again how full the buffer is
         self._pace = 0  # samples read for each batch given, where nobody waits
-        self._slots = np.zeros((2, 0), np.int64)  # of every group, how many were planned for it, and how many it had
+        self._planned = np.zeros(0, np.int64)  # slots of the rounds dealt so far, for each group
         self._unread = self._delivered = self._repeated = self._given = self._forgiven = self._left = 0
 
     def start(self) -> None:
@@ -126,6 +126,7 @@ class BalancedComposer:
         items: list[Any] = []
         if not self._serve(hand, items):
             self._left += len(items) - len(self._buffer.repeats())
+            self._undo(len(items))
             return None
         batch = Batch(self._feed.unwrap(items))
         batch.groups = self._buffer.owners()
@@ -133,6 +134,7 @@ class BalancedComposer:
         if counters[supply.REPEATS]:
             batch.repeats = self._buffer.repeats()
             if len(batch.repeats) == len(items) and self._feed.ended:
+                self._undo(len(items))
                 return None
             self._repeated += len(batch.repeats)
         if counters[supply.AWAY]:
@@ -140,15 +142,20 @@ class BalancedComposer:
             self._given += int(counters[supply.AWAY])
             self._forgiven = int(counters[supply.FORGIVEN])
         self._delivered += len(items)
-        self._count_slots(hand)
         return batch
 
-    def _count_slots(self, hand: NDArray[np.int64]) -> None:
-        missing = len(self._buffer.labels) - self._slots.shape[1]
-        if missing > 0:
-            self._slots = np.concatenate([self._slots, np.zeros((2, missing), np.int64)], axis=1)
-        np.add.at(self._slots[0], hand, 1)
-        np.add.at(self._slots[1], self._buffer.owner_numbers(), 1)
+    def _undo(self, served: int) -> None:
+        """The hand dealt last gives no batch, though slots of it were served."""
+        self._dealt -= 1
+        np.subtract.at(self._buffer.column(supply.HAD), self._buffer.owner_numbers()[:served], 1)
+
+    def _slots(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Of every group, how many slots of the batches given were planned for it, and how many it had."""
+        had = self._buffer.column(supply.HAD)
+        return self._planned_for(len(had)) - np.bincount(self._hands[self._dealt :].ravel(), minlength=len(had)), had
+
+    def _planned_for(self, groups: int) -> NDArray[np.int64]:
+        return np.concatenate([self._planned, np.zeros(groups - len(self._planned), np.int64)])
 
     def _serve(self, hand: NDArray[np.int64], items: list[Any]) -> bool:
         """Serve a batch's slots, reading on where a group is due and has run dry; False if the stream is over."""
@@ -186,6 +193,7 @@ class BalancedComposer:
         if count != len(self._shares) or taken >= self._estimate_from:
             if self._dealt < len(self._hands):
                 self._quotas.take_back(self._hands[self._dealt :], self._shares)
+                self._planned = self._slots()[0]
             self._shares = self._targets.of(buffer.labels, buffer.column(supply.SEEN))
             buffer.new_shares(self._shares, self._rules.batch_size)
             self._news_from = taken + 2 * count
@@ -198,6 +206,7 @@ class BalancedComposer:
         slots = max(_TURNS * count, min(taken // 8, _ROUND))
         batches = round_length(slots, self._rules.batch_size)
         self._hands, self._dealt = self._quotas.deal(self._shares, batches=batches), 0
+        self._planned = self._planned_for(count) + np.bincount(self._hands.ravel(), minlength=count)
 
     def _read(self, count: int) -> int:
         """Read `count` samples, or what is left; how many were read."""
@@ -255,7 +264,7 @@ class BalancedComposer:
             self._judge_shares()
 
     def _judge_shares(self) -> None:
-        due, had = self._slots
+        due, had = self._slots()
         short = np.flatnonzero((due - had > _DRIFT) & ((due - had) * _POOR > due))
         if not len(short):
             return
@@ -301,7 +310,7 @@ class BalancedComposer:
             "quotas": self._quotas.state_dict(),
             "hands": self._hands[self._dealt :].tolist(),
             "shares": self._shares.tolist(),
-            "slots": self._slots.tolist(),
+            "planned": self._planned.tolist(),
             "counters": [getattr(self, name) for name in _COUNTERS],
         }
 
@@ -311,7 +320,7 @@ class BalancedComposer:
         self._quotas.load_state_dict(memory["quotas"])
         self._hands = np.array(memory["hands"], np.int64).reshape(-1, self._rules.batch_size)
         self._shares = np.array(memory["shares"])
-        self._slots = np.array(memory["slots"], np.int64)
+        self._planned = np.array(memory["planned"], np.int64)
         for name, value in zip(_COUNTERS, memory["counters"], strict=True):
             setattr(self, name, value)
 
@@ -321,6 +330,7 @@ class BalancedComposer:
         drawn = self._delivered - self._repeated + self._left
         held = buffer.held()
         balances = buffer.column(supply.BALANCE).tolist()
+        due, had = self._slots()
         return Report(
             read=self._feed.tried,
             delivered=self._delivered,
@@ -332,8 +342,8 @@ class BalancedComposer:
             held=held + self._left,
             owed={label: -balance for label, balance in zip(buffer.labels, balances, strict=True) if balance},
             seen=dict(zip(buffer.labels, buffer.column(supply.SEEN).tolist(), strict=True)),
-            due=dict(zip(buffer.labels, self._slots[0].tolist(), strict=False)),
-            had=dict(zip(buffer.labels, self._slots[1].tolist(), strict=False)),
+            due=dict(zip(buffer.labels, due.tolist(), strict=True)),
+            had=dict(zip(buffer.labels, had.tolist(), strict=True)),
         )
 
 
