@@ -1,4 +1,4 @@
-"""Golden vectors: what plans yielded on the day they were written down, and must for ever.
+"""Golden vectors: what plans and streams yielded on the day they were written down, and must for ever.
 
 `python -m tests.golden` compares (with nothing but the package installed), `python -m tests.golden --write` writes anew.
 A change here is a change of every user's batches: raise the version of the state and say so in the changelog.
@@ -6,6 +6,7 @@ A change here is a change of every user's batches: raise the version of the stat
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import warnings
@@ -92,17 +93,131 @@ def by_epoch(plan):
     return found
 
 
+def _group(number):
+    return 0 if number % 17 else 1 + number % 3
+
+
+def _length(number):
+    return 1 + number * 7919 % 101
+
+
+def _shard(start):
+    return range(start, start + 90)
+
+
+def _lazily(start):
+    return iter(range(start, start + 90))
+
+
+class _Plain:
+    """An iterable that cannot go back."""
+
+    def __iter__(self):
+        return iter(range(1500))
+
+
+def streams():
+    online = bw.online
+    some = range(2000)
+
+    def balanced(source=some, **more):
+        return online.balanced(source, **{"key": _group, "batch_size": 12, "buffer": 200} | more)
+
+    def inner(source=some, **more):
+        return balanced(source, batches=False, when_short="repeat", **more)
+
+    four = {0: 0.4, 1: 0.3, 2: 0.2, 3: 0.1}
+    yield "stream, waiting", balanced()
+    yield "stream, waiting with patience", balanced(patience=30, target=four, seed=1)
+    yield "stream, repeating", balanced(when_short="repeat", target=four, seed=2)
+    yield "stream, redistributing", balanced(when_short="redistribute", max_debt=9, seed=3)
+    yield "stream, redistributing with patience", balanced(when_short="redistribute", patience=20, seed=4)
+    yield "stream, repeating in bytes", balanced(when_short="repeat", buffer_bytes=4000, size=_length, seed=5)
+    yield "stream, waiting in bytes", balanced(buffer_bytes=6000, size=_length, target="sqrt", seed=6)
+    yield "stream, natural", balanced(target="natural", when_short="redistribute", seed=7)
+    known = {0: 0.94, 1: 0.02, 2: 0.02, 3: 0.02}
+    yield "stream, natural shares given", balanced(target=0.5, natural=known, when_short="repeat", seed=8)
+    moving = bw.targets.schedule("natural", "uniform", epochs=3)
+    yield "stream, schedule", balanced(target=moving, when_short="repeat", seed=9)
+    yield "stream, many groups", balanced(key=lambda number: number % 90, batch_size=32, buffer=900, seed=10)
+    yield "stream, steps", balanced(when_short="repeat", steps=40, seed=11)
+    yield "stream, samples", inner(seed=12)
+    shards = online.Shards(range(0, 1800, 90), _lazily, shuffle=True, seed=13)
+    yield "stream of shards", balanced(shards, when_short="repeat", seed=14)
+    yield "stream of shards, rank 1 of 3", balanced(shards, when_short="repeat", rank=1, world_size=3, seed=15)
+    few = online.Shards([0, 90], _shard, shuffle=True, seed=16)
+    yield (
+        "stream of shared shards, rank 4 of 5",
+        balanced(few, when_short="redistribute", rank=4, world_size=5, seed=17),
+    )
+    chain = online.Chain([range(300), shards, _Plain()])
+    yield "stream of a chain", balanced(chain, when_short="redistribute", seed=18)
+    strided = online.Strided(_Plain())
+    yield "stream, strided, rank 2 of 3", balanced(strided, when_short="redistribute", rank=2, world_size=3, seed=19)
+    yield "stream, budgeted", online.budgeted(some, length=_length, max_tokens=900, buffer=300, seed=20)
+    yield "stream, budgeted by samples", online.budgeted(shards, length=_length, max_samples=9, buffer=250, seed=21)
+    yield (
+        "stream, budgeted in bytes",
+        online.budgeted(
+            some, length=_length, max_tokens=700, max_samples=20, buffer=300, buffer_bytes=5000, size=_length, seed=22
+        ),
+    )
+    yield "stream, packed", online.packed(some, length=_length, capacity=512, buffer=300, seed=23)
+    yield (
+        "stream, packed, three in one",
+        online.packed(chain, length=_length, capacity=256, packs=3, buffer=200, seed=24),
+    )
+    yield (
+        "stream, packed in bytes",
+        online.packed(some, length=_length, capacity=512, buffer=300, buffer_bytes=5000, size=_length, seed=25),
+    )
+    two = {"a": some, "b": range(10_000, 10_400)}
+    shares = {"a": 0.7, "b": 0.3}
+    yield "stream, mixed", online.mixed(two, target=shares, batch_size=10)
+    yield "stream, mixed, going on", online.mixed(two, target=shares, batch_size=10, at_end="continue")
+    yield "stream, mixed, anew", online.mixed(two, target=shares, batch_size=10, at_end="restart", steps=150)
+    yield "stream, mixed by units", online.mixed(two, target=shares, batch_size=10, unit=_length, at_end="continue")
+    yield "stream, mixed by a schedule", online.mixed(two, target=bw.targets.schedule(shares, "uniform", epochs=2))
+    nested = online.mixed({"even": inner(seed=26), "shards": shards, "few": few}, target="uniform", at_end="restart")
+    yield "stream of streams", online.packed(nested, length=_length, capacity=512, buffer=150, steps=90, seed=27)
+
+
+def told(item):
+    """A batch with all that it knows of itself."""
+    if not isinstance(item, bw.online.Batch):
+        return item
+    return [item, list(item.groups), list(item.packs), list(item.repeats), sorted(item.given_away.items())]
+
+
+def by_pass(stream):
+    """What a stream gives by "epoch/number", and of all that it gives in an epoch the count and a digest."""
+    found = {}
+    for epoch in (0, 1, 10**6):
+        stream.set_epoch(epoch)
+        items = list(stream)
+        digest = hashlib.sha256(json.dumps(list(map(told, items))).encode()).hexdigest()[:16]
+        found[f"{epoch}"] = [len(items), digest]
+        for number in (0, 1, len(items) // 2, len(items) - 1):
+            found[f"{epoch}/{number}"] = items[number]
+    return found
+
+
 def vectors():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", bw.PoorWarning)
         endless = {name: {str(t): plan[t].tolist() for t in POSITIONS} for name, plan in plans()}
-        return endless | {name: by_epoch(plan) for name, plan in epoch_plans()}
+        return endless | {name: by_epoch(plan) for name, plan in epoch_plans()} | given_by_streams()
+
+
+def given_by_streams():
+    return {name: by_pass(stream) for name, stream in streams()}
 
 
 def fingerprints():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", bw.PoorWarning)
-        return {name: plan.fingerprint for name, plan in [*plans(), *epoch_plans()]}
+        of_plans = {name: plan.fingerprint for name, plan in [*plans(), *epoch_plans()]}
+        return of_plans | {name: stream.state_dict()["fingerprint"] for name, stream in streams()}
 
 
 def main() -> int:

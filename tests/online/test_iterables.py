@@ -12,7 +12,10 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from batchwright import Infeasible, online
 
-pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # more workers than cores
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning"),  # more workers than cores
+    pytest.mark.filterwarnings("ignore:1 of . workers reads:batchwright.PoorWarning"),  # as it should
+]
 
 COUNT = 200
 

@@ -13,6 +13,8 @@ from torch.utils.data import TensorDataset
 
 from batchwright import Infeasible, online
 
+pytestmark = pytest.mark.filterwarnings("ignore:group .* slots due to it|.* gave no batch:batchwright.PoorWarning")
+
 MAKERS = {
     "numpy scalar": np.int16,
     "numpy text": lambda label: np.str_(label),

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from batchwright import Infeasible, online
 
+pytestmark = pytest.mark.filterwarnings("ignore:source .* has 0 samples:batchwright.PoorWarning")
+
 lengths = st.lists(st.integers(1, 60), max_size=300)
 
 

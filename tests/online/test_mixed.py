@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from batchwright import Infeasible, online, targets
 
+pytestmark = pytest.mark.filterwarnings("ignore:source .* has 0 samples:batchwright.PoorWarning")
+
 weights = st.lists(st.integers(1, 40), min_size=1, max_size=12)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import re
+import warnings
+from collections import Counter
 
 import pytest
 import torch.utils.data
@@ -10,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from batchwright import Infeasible, online
+from batchwright import Infeasible, PoorWarning, online
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:waiting gave:batchwright.PoorWarning", "ignore:.*gave no batch:batchwright.PoorWarning"
+    "ignore:waiting gave|group .* slots due to it:batchwright.PoorWarning",
+    "ignore:.*gave no batch:batchwright.PoorWarning",
 )
 
 
@@ -106,3 +110,92 @@ def test_workers_tell_their_own_reports():
     assert max(report.delivered for report in reports) in (480, 486, 492, 498)
     with pytest.raises(Infeasible, match="nothing of source 'source' was read in this process; ask after the first"):
         stream.report()
+
+
+ASKED = {"fraud": 0.5, "fine": 0.5}
+
+
+def rare(share, count=4000):
+    return [(n, "fraud" if n % round(1 / share) == 0 else "fine") for n in range(count)]
+
+
+def shares_of(source, **arguments):
+    return online.balanced(source, **{"key": 1, "batch_size": 16, "buffer": 400, "target": ASKED} | arguments)
+
+
+@pytest.mark.filterwarnings("default:group .* slots due to it:batchwright.PoorWarning")
+@pytest.mark.parametrize("share", [0.05, 0.02, 0.01])
+def test_groups_that_have_less_than_their_share_are_warned_of_with_figures(share):
+    """By redistributing, a rare group has what it naturally is, whatever was asked for it."""
+    stream = shares_of(rare(share), when_short="redistribute", name="clicks")
+    with pytest.warns(PoorWarning) as caught:
+        batches = list(stream)
+    assert len(caught) == 1
+    said = str(caught[0].message)
+    assert re.match(
+        r"group 'fraud' has [\d,]+ of the [\d,]+ slots due to it, \d\.\d\d% of what was given for 50.00%: ", said
+    )
+    assert (
+        "samples read from source 'clicks' were of it; pass when_short='repeat', or a target nearer to the nat" in said
+    )
+    report, had = stream.report(), Counter(group for batch in batches for group in batch.groups)
+    assert report.had == had
+    assert report.due == {"fraud": report.delivered / 2, "fine": report.delivered / 2}
+    assert had["fraud"] < 2.5 * share * report.delivered
+
+
+def test_the_ways_out_of_a_missed_share_work():
+    for stream in (
+        shares_of(rare(0.02), when_short="repeat"),
+        shares_of(rare(0.02), when_short="redistribute", target={"fraud": 0.02, "fine": 0.98}),
+        shares_of(rare(0.02), when_short="redistribute", target="natural"),
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            list(stream)
+        report = stream.report()
+        assert all(report.had[group] >= 0.9 * report.due[group] for group in ASKED)
+
+
+@pytest.mark.parametrize(
+    ("samples", "arguments", "said"),
+    [
+        (rare(0.02, 900), {"when_short": "wait", "patience": 20}, "group 'fraud' has"),  # given up after 20 samples
+        ([(n, n >= 3000) for n in range(3200)], {"when_short": "repeat", "target": {True: 0.5, False: 0.5}}, "group True"),
+        ([(n, n % 100) for n in range(9000)], {"when_short": "redistribute", "target": dict.fromkeys(range(101), 1 / 101)},
+         "group 100 has 0 of the "),
+        ([(n, 0) for n in range(3000)], {"when_short": "redistribute", "target": {0: 0.4, 1: 0.3, 2: 0.3}},
+         "; 2 groups in all have less than nine tenths of theirs; pass"),
+    ],
+)  # fmt: skip
+@pytest.mark.filterwarnings("default:group .* slots due to it:batchwright.PoorWarning")
+def test_a_missed_share_is_warned_of_in_every_mode(samples, arguments, said):
+    with pytest.warns(PoorWarning) as caught:
+        list(shares_of(samples, **arguments))
+    assert len(caught) == 1
+    assert said in str(caught[0].message)
+
+
+@given(
+    st.sampled_from(["wait", "repeat", "redistribute"]),
+    st.lists(st.integers(1, 20), min_size=2, max_size=5),
+    st.lists(st.integers(0, 4), min_size=60, max_size=400),
+    st.integers(1, 9),
+)
+@settings(max_examples=60)
+def test_what_was_due_and_what_was_had_are_what_the_batches_hold(when_short, weights, labels, batch_size):
+    target = {group: weight / sum(weights) for group, weight in enumerate(weights)}
+    labels = [*target, *(label % len(weights) for label in labels)]  # a group that never came would be refused
+    stream = online.balanced(
+        labels, key=int, batch_size=batch_size, buffer=50, target=target, when_short=when_short, max_debt=5
+    )
+    had, steps = Counter(), 0
+    for steps, batch in enumerate(stream, 1):
+        had.update(batch.groups)
+        report = stream.report()
+        assert {group: slots for group, slots in report.had.items() if slots} == had
+        assert sum(report.due.values()) == sum(report.had.values()) == report.delivered == steps * batch_size
+        for group, share in target.items():
+            assert abs(report.due[group] - steps * batch_size * share) < 4
+            if not report.forgiven:
+                assert report.due[group] - report.had[group] == report.owed.get(group, 0)

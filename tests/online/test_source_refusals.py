@@ -63,7 +63,11 @@ def test_an_iterator_is_read_once_and_a_second_epoch_is_refused(wrap):
     assert sum(map(len, stream)) == 100
     with pytest.raises(Infeasible, match="source 'train' is an iterator, which was read to its end before; pass what"):
         list(stream)
-    assert not list(packed(iter(())))
+    exhausted = iter(range(10))
+    list(exhausted)
+    for nothing in (exhausted, iter(())):
+        with pytest.raises(Infeasible, match="is an iterator, which has no sample left, or never had one; pass what"):
+            list(packed(wrap(nothing)))
 
 
 def test_an_iterator_that_has_more_goes_on():
@@ -92,12 +96,15 @@ def test_a_chain_of_nothing_is_refused():
 
 @pytest.mark.parametrize("state", [None, [], 5, "s"])
 def test_a_state_is_a_mapping(state):
-    with pytest.raises(Infeasible, match=f"a state of type {type(state).__name__}; load what state_dict"):
+    called = "None" if state is None else f"of type {type(state).__name__}"
+    with pytest.raises(Infeasible, match=f"the state is {called}; load what state_dict"):
         packed(range(10)).load_state_dict(state)
 
 
 def test_a_state_has_all_its_entries():
-    with pytest.raises(Infeasible, match="the state has no version, fingerprint, epoch, replica, run; load what"):
+    with pytest.raises(
+        Infeasible, match="the state has no version, fingerprint, epoch, replica, run, next, check; load what"
+    ):
         packed(range(10)).load_state_dict({"x": 1})
     packed(range(10)).load_state_dict({})
 

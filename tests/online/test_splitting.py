@@ -66,6 +66,7 @@ def test_loaders_of_two_ranks_read_everything_once(kind, workers):
     assert [batches(0), batches(1)] == parts
 
 
+@pytest.mark.filterwarnings("ignore:1 of 3 workers reads:batchwright.PoorWarning")
 def test_a_source_that_cannot_be_split_is_read_by_one_worker_or_refused():
     stream = online.budgeted(Counted(30), length=lambda n: 1, max_samples=7, buffer=30)
     loader = DataLoader(stream, batch_size=None, num_workers=3, collate_fn=list)

@@ -6,6 +6,8 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from torch.utils.data._utils.collate import default_collate_fn_map
+
 from ..errors import Infeasible
 from .batch import Batch
 from .fields import Aside, Field
@@ -121,6 +123,9 @@ class Collate:
         if self.known or isinstance(samples[0], Identity):
             samples, labels = Identity.separated(samples, self.known)
         run = Run(self._frames, labels.get("sample_id"))
+        registered = default_collate_fn_map.get(type(samples[0]))
+        if registered is not None and isinstance(samples[0], list):
+            registered(samples, collate_fn_map=default_collate_fn_map)  # a stream's batch refuses to be a sample
         structure = structure_of(samples[0])
         if structure is None:
             raise Infeasible(

@@ -25,8 +25,8 @@ Floats = NDArray[np.float64]
 
 # fields of a group, those that every sample touches first
 HEAD, TAIL, COUNT, ROOM, BALANCE, SEEN, POOL, POOL_ROOM = range(8)
-# BYTES in the queue; LARGEST seen; GIVEN_UP: what SEEN was when waiting ended; PAID slots back in batch PAID_IN
-LISTED, OWED, BYTES, LARGEST, GIVEN_UP, PAID_IN, PAID = range(8, 15)
+# BYTES in the queue; LARGEST seen; GIVEN_UP: what SEEN was when waiting ended; PAID slots back in batch PAID_IN; slots HAD
+LISTED, OWED, BYTES, LARGEST, GIVEN_UP, PAID_IN, PAID, HAD = range(8, 16)
 FIELDS = 16
 
 # FREE places; the LEAST there were; FRESH groups with samples and not in the heap yet; groups in the HEAP; QUEUED for slots
@@ -303,6 +303,7 @@ def serve(
                 word = child(key, np.uint64(counters[DRAWN]))
                 counters[DRAWN] += 1
                 served[0, at] = group
+                groups[group, HAD] += 1
                 served[1, at] = 0
                 served[3, counters[REPEATS]] = at
                 served[4, counters[REPEATS]] = np.int64(below(word, np.uint64(groups[group, POOL])))
@@ -321,6 +322,7 @@ def serve(
                 counters[AWAY] += 1
                 group = stand_in
         served[0, at] = group
+        groups[group, HAD] += 1
         served[1, at] = _take(groups, group, link, free, sizes, counters)
         counters[PENDING] = -1
     counters[AT] = hand.size

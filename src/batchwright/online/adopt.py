@@ -1,17 +1,22 @@
-"""What a user may pass as a source, taken by what it can do."""
+"""What a user may pass as a source, taken by what it can do; what only looks like samples is refused in words."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import io
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch.utils.data
 
 from ..errors import Infeasible
+from .agree import EqualStop
 from .replicas import Replica
 from .shards import Chain
-from .sources import Indexed, OneReader, PlainReader, Reader, Source
+from .sources import Idle, Indexed, OneReader, PlainReader, Reader, Source
+from .stream import Stream
+from .wording import brief, called
 
 __all__ = ["as_source"]
 
@@ -20,31 +25,111 @@ def as_source(value: Any, *, name: str) -> Source:
     """`value` as a source: one of this package's own, a stream, a sequence, a dataset of torch or Hugging Face, an iterable.
 
     Raises:
-        Infeasible: it cannot be iterated.
+        Infeasible: it is no collection of samples, though parts of it (letters, columns, batches) could be read from it.
     """
-    if isinstance(value, Source):
+    name = called(name)
+    if isinstance(value, Stream):
+        value.readable()
         return value
+    kind = type(value)
+    iterable = isinstance(value, Iterable) or hasattr(kind, "__getitem__")
+    if isinstance(value, Source) and not iterable and not isinstance(value, type):
+        return value
+    refused = _no_samples(value)
+    if refused is not None:
+        fact, way_out = refused
+        raise Infeasible(f"source {name!r} {fact}", way_out)
     if hasattr(value, "shard") and hasattr(value, "num_shards") and hasattr(value, "state_dict"):
         return _HuggingFace(value, name=name)
     if isinstance(value, torch.utils.data.ChainDataset):
         return Chain(value.datasets, name=name)
     if isinstance(value, torch.utils.data.IterableDataset):  # it has a __getitem__, of its base class, that raises
         return OneReader(value, name=name)
-    if isinstance(value, Mapping):
-        raise Infeasible(
-            f"source {name!r} is a {type(value).__name__} with {len(value)} entries",
-            "pass one of its values, or list(source.values())",
-        )
-    if isinstance(value, Sequence) or (
-        hasattr(value, "__getitem__") and hasattr(value, "__len__") and not isinstance(value, Iterator)
-    ):
+    if hasattr(value, "iloc"):
+        return Indexed(value.array, name=name)  # a pandas Series by position, where `series[number]` goes by its index
+    if hasattr(kind, "__getitem__") and hasattr(kind, "__len__") and not isinstance(value, Iterator):
         return Indexed(value, name=name)
-    if isinstance(value, Iterable):
-        return OneReader(value, name=name)
-    raise Infeasible(
-        f"source {name!r} is a {type(value).__name__}, which cannot be iterated",
-        "pass an iterable dataset, a sequence, or online.Shards(shards, read)",
+    return OneReader(value, name=name)
+
+
+def _no_samples(value: Any) -> tuple[str, str] | None:
+    """Why a value is not read as samples, and what to pass instead; None if it can be."""
+    if value is None:
+        return "is None", "pass an iterable dataset, a sequence, or online.Shards(shards, read)"
+    if isinstance(value, type):
+        return f"is the class {value.__name__}", "pass an object of that class"
+    article = f"is a {type(value).__name__}"
+    return (
+        _no_file(value, article)
+        or _no_batches(value, article)
+        or _no_table(value, article)
+        or _no_order(value, article)
     )
+
+
+def _no_file(value: Any, article: str) -> tuple[str, str] | None:
+    read = "pass online.Shards([path], read), where read(path) gives the samples of a file"
+    if isinstance(value, (str, bytes, bytearray, os.PathLike)):
+        return f"{article}, {brief(value)}", f"{read}, or a list of samples"
+    if isinstance(value, io.IOBase) or (hasattr(value, "read") and hasattr(value, "readline")):
+        return f"{article}: an open file gives its lines, and gives them once", read
+    return None
+
+
+def _no_batches(value: Any, article: str) -> tuple[str, str] | None:
+    loader = torch.utils.data.DataLoader
+    if isinstance(value, loader) and (
+        value.batch_sampler is not None or isinstance(value.sampler, torch.utils.data.BatchSampler)
+    ):
+        return f"{article}, which gives batches", "pass its samples: loader.dataset"
+    if isinstance(value, EqualStop):
+        return f"{article}, which gives the batches of a loader", "pass the dataset of that loader"
+    if isinstance(value, torch.utils.data.Sampler) or (hasattr(value, "sampler") and hasattr(value, "fingerprint")):
+        return f"{article}, which gives the numbers of samples", "pass the dataset that they are numbers of"
+    return None
+
+
+def _no_table(value: Any, article: str) -> tuple[str, str] | None:
+    if isinstance(value, Mapping):
+        entries = f"{article} with {len(value):,} entries"
+        return entries, "pass one of its values, or list(source.values())"
+    if hasattr(value, "iloc"):
+        return (f"{article} of columns", 'pass source.to_dict("records")') if hasattr(value, "columns") else None
+    if hasattr(value, "collect") and hasattr(value, "lazy"):
+        return f"{article} of columns, not computed yet", "pass source.collect().to_dicts()"
+    if hasattr(value, "to_dicts"):
+        return f"{article} of columns", "pass source.to_dicts()"
+    if hasattr(value, "to_pylist") and hasattr(value, "schema"):
+        return f"{article} of columns", "pass source.to_pylist()"
+    if hasattr(value, "read_all") and hasattr(value, "schema"):
+        return f"{article} of tables", "pass source.read_all().to_pylist()"
+    return None
+
+
+def _no_order(value: Any, article: str) -> tuple[str, str] | None:
+    if isinstance(value, (set, frozenset)):
+        return f"{article}, whose order is another in each process", "pass sorted(source), or a list of them"
+    if not isinstance(value, Iterable) and callable(value):
+        return f"{article}, which is to be called", "pass what it returns, or an object whose __iter__ returns that"
+    counted = hasattr(type(value), "__getitem__") and hasattr(type(value), "__len__")
+    if not isinstance(value, Iterable) and not counted:
+        return (
+            f"{article}, which cannot be iterated and has no __getitem__ with __len__",
+            "pass an iterable dataset, a sequence, or online.Shards(shards, read)",
+        )
+    if counted and not isinstance(value, torch.utils.data.IterableDataset):
+        try:
+            len(value)
+        except TypeError as error:  # arrays without dimensions, sparse matrices
+            return f"{article} without a length ({error})", "pass its samples as a list"
+    return None
+
+
+def _apart(dataset: Any) -> Any:
+    """The dataset with an epoch and a position of its own, which the copies that `copy` makes share with it."""
+    own = copy.copy(dataset)
+    own.__dict__ = {**vars(dataset), "_epoch": 0}
+    return own
 
 
 class _HuggingFace:
@@ -53,6 +138,11 @@ class _HuggingFace:
     def __init__(self, dataset: Any, *, name: str) -> None:
         self.dataset = dataset
         self.name = name
+        self._idle = Idle()
+
+    def describe(self) -> str:
+        """How it is read."""
+        return "HuggingFace"
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
         dataset = self.dataset
@@ -66,11 +156,14 @@ class _HuggingFace:
 
             dataset = split_dataset_by_node(dataset, rank=replica.rank, world_size=replica.world_size)
         else:
-            dataset = copy.copy(dataset)  # its position belongs to one reading
-        if replica.all_read and dataset.num_shards < replica.workers:
+            dataset = _apart(dataset)
+        shards = dataset.num_shards
+        way_out = f"pass num_workers={shards} to the loader, or make the dataset with more shards"
+        if replica.all_read and shards < replica.workers:
             raise Infeasible(
-                f"source {self.name!r} has {dataset.num_shards} shards here and each of {replica.workers} workers needs one",
-                f"pass num_workers={dataset.num_shards} to the loader, or make the dataset with more shards",
+                f"source {self.name!r} has {shards} shards here and each of {replica.workers} workers needs one",
+                way_out,
             )
+        self._idle.say(self.name, replica, shards, f"has {shards} shards here", way_out)
         dataset.set_epoch(epoch)
         return PlainReader(dataset, self.name)

@@ -15,9 +15,11 @@ from .chance import root
 from .composer import BalancedComposer, Rules, WhenShort
 from .feed import Feed, OnError, measure_of, valid
 from .replicas import Replica
+from .run import Composer
 from .shares import Shares
 from .sources import Source, described
-from .stream import Composer, Stream
+from .stream import Stream
+from .wording import brief
 
 __all__ = ["balanced"]
 
@@ -43,7 +45,7 @@ def balanced(
     rank: int | None = None,
     world_size: int | None = None,
     state_bytes: int = 64 << 20,
-    name: str = "source",
+    name: str | None = None,
     seed: int = 0,
 ) -> Stream:
     """Batches in which every group of a stream has its share, composed as samples come.
@@ -76,7 +78,7 @@ def balanced(
         rank: of this process; of the process group if left out.
         world_size: likewise.
         state_bytes: the most bytes a state may take.
-        name: how the source is called in errors.
+        name: how the source is called in errors; by its own name if left out.
         seed: of the order of groups within a batch and of repeats.
 
     Raises:
@@ -91,7 +93,7 @@ def balanced(
     batch_size = whole(batch_size, "batch_size", least=1)
     buffer = whole(buffer, "buffer", least=2)
     if when_short not in ("wait", "repeat", "redistribute"):
-        raise Infeasible(f"when_short is {when_short!r}", 'pass "wait", "repeat" or "redistribute"')
+        raise Infeasible(f"when_short is {brief(when_short)}", 'pass "wait", "repeat" or "redistribute"')
     needed = 2 * batch_size if when_short == "repeat" else batch_size
     if buffer < needed:
         raise Infeasible(
@@ -105,11 +107,12 @@ def balanced(
         when_short=when_short,
         patience=_limit("patience", patience, otherwise=buffer if when_short == "wait" else 0),
         max_debt=_limit("max_debt", max_debt, otherwise=batch_size),
-        weigher=Weigher.asked_for(buffer_bytes, size),
+        weigher=Weigher.asked_for(buffer_bytes, size, least=2 if when_short == "repeat" else 1),
     )
     recipe = _Recipe(
-        source=as_source(source, name=name),
+        source=as_source(source, name="source" if name is None else name),
         key=measure_of(key, argument="key"),
+        name=name,
         rules=rules,
         target=target,
         natural=natural,
@@ -120,6 +123,7 @@ def balanced(
         recipe,
         name=name,
         batches=batches,
+        for_samples="pass batches=False to it",
         steps=steps,
         rank=rank,
         world_size=world_size,
@@ -137,6 +141,7 @@ def _limit(argument: str, value: float | None, *, otherwise: int) -> int:
 class _Recipe:
     source: Source
     key: Callable[[Any], Hashable]
+    name: str | None
     rules: Rules
     target: Any
     natural: Mapping[Hashable, float] | None
@@ -145,7 +150,15 @@ class _Recipe:
 
     def composer(self, replica: Replica, epoch: int) -> Composer:
         return BalancedComposer(
-            Feed(self.source, replica, epoch, measure=self.key, argument="key", on_error=self.on_error),
+            Feed(
+                self.source,
+                replica,
+                epoch,
+                measure=self.key,
+                argument="key",
+                on_error=self.on_error,
+                name=self.name,
+            ),
             self.rules,
             Shares(self.target, self.natural, epoch),
             key=root(self.seed, epoch, replica.index),

@@ -281,6 +281,11 @@ class Buffer:
         if not self.has(number):
             self._groups[number, supply.GIVEN_UP] = self._groups[number, supply.SEEN]
 
+    def owner_numbers(self) -> NDArray[np.int64]:
+        """The number of the group of each sample of the batch that was served."""
+        numbers: NDArray[np.int64] = self._served[0]
+        return numbers
+
     def owners(self) -> list[Hashable]:
         """The group of each sample of the batch that was served."""
         owners: list[Hashable] = self._names[self._served[0]].tolist()

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..errors import Infeasible
+from ..errors import Infeasible, whole
 from .feed import Feed, Refused, measure_of, number
+from .wording import said
 
 __all__ = ["Weigher"]
 
@@ -19,32 +20,28 @@ def _size(measure: Callable[[Any], Any], sample: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Weigher:
-    """What a sample weighs, and how much is to be kept at most.
-
-    Raises:
-        Infeasible: the limit is below one byte.
-    """
+    """What a sample weighs, and how much is to be kept at most."""
 
     size: Callable[[Any], int]
     limit: int
     title: str = "buffer_bytes"
 
-    def __post_init__(self) -> None:
-        if self.limit < 1:
-            raise Infeasible(f"{self.title} is {self.limit}, the least is 1", f"pass {self.title}=1 or more")
-
     @classmethod
-    def asked_for(cls, buffer_bytes: int | None, size: Callable[[Any], int] | str | int | None) -> Weigher | None:
+    def asked_for(
+        cls, buffer_bytes: int | None, size: Callable[[Any], int] | str | int | None, *, least: int = 1
+    ) -> Weigher | None:
         """A weigher, if these arguments of a stream ask for one.
 
         Raises:
-            Infeasible: only one of them is given.
+            Infeasible: only one of them is given, or the bytes are fewer than the least that this stream needs.
         """
         if buffer_bytes is None and size is None:
             return None
         if buffer_bytes is None or size is None:
-            raise Infeasible("only one of buffer_bytes and size is given", "pass both or neither")
-        return cls(partial(_size, measure_of(size, argument="size")), buffer_bytes)
+            given, lacking = ("size", "buffer_bytes") if buffer_bytes is None else ("buffer_bytes", "size")
+            raise Infeasible(f"{given} is given and {lacking} is not", "pass both or neither")
+        limit = whole(buffer_bytes, "buffer_bytes", least=least)
+        return cls(partial(_size, measure_of(size, argument="size")), limit)
 
     def half(self) -> Weigher:
         """The same for half of the bytes."""
@@ -62,7 +59,7 @@ class Weigher:
         except Refused as refused:
             return str(refused)
         except Exception as error:
-            return f"size raised {type(error).__name__}: {error}"
+            return f"size raised {said(error)}"
         if not 0 <= size <= self.limit:
             return f"its size is {size} and {self.title} is {self.limit}"
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
 import sys
 import warnings
 from collections.abc import Callable, Hashable
@@ -22,6 +21,7 @@ from .feed import Feed, Refused
 from .quotas import Quotas, round_length
 from .results import Batch, Report
 from .shares import Shares
+from .wording import brief
 
 __all__ = ["BalancedComposer", "Rules", "WhenShort"]
 
@@ -30,6 +30,7 @@ _ROUND = 4096  # slots dealt in one go: what numpy costs a call is then nothing 
 _TURNS = 4  # slots in a round for each group at least: what planning costs a group is spread over so many
 _POOR = 10  # waiting that reads so many samples for each one it gives is worth a warning
 _RUN = 64  # samples read in one go, where that is little beside the buffer: what a call costs is then little a sample
+_DRIFT = 4  # slots that rounding may keep from a group at any time
 _GROWTH = 1.25  # shares are made anew when so many times more samples were seen
 
 
@@ -85,6 +86,7 @@ class BalancedComposer:
         self._judge_from = 4 * rules.buffer  # samples read, from which on it is looked whether waiting costs too much
         self._gauge_from = 0  # samples read, from which on it is looked again how full the buffer is
         self._pace = 0  # samples read for each batch given, where nobody waits
+        self._planned = np.zeros(0, np.int64)  # slots of the rounds dealt so far, for each group
         self._unread = self._delivered = self._repeated = self._given = self._forgiven = self._left = 0
 
     def start(self) -> None:
@@ -105,7 +107,7 @@ class BalancedComposer:
             self._judge_the_end()
         elif self._feed.taken >= self._judge_from:
             self._judge_from = 2 * self._feed.taken
-            self._judge_waiting()
+            self._judge()
         return batch
 
     def _composed(self) -> Batch | None:
@@ -124,6 +126,7 @@ class BalancedComposer:
         items: list[Any] = []
         if not self._serve(hand, items):
             self._left += len(items) - len(self._buffer.repeats())
+            self._undo(len(items))
             return None
         batch = Batch(self._feed.unwrap(items))
         batch.groups = self._buffer.owners()
@@ -131,6 +134,7 @@ class BalancedComposer:
         if counters[supply.REPEATS]:
             batch.repeats = self._buffer.repeats()
             if len(batch.repeats) == len(items) and self._feed.ended:
+                self._undo(len(items))
                 return None
             self._repeated += len(batch.repeats)
         if counters[supply.AWAY]:
@@ -139,6 +143,19 @@ class BalancedComposer:
             self._forgiven = int(counters[supply.FORGIVEN])
         self._delivered += len(items)
         return batch
+
+    def _undo(self, served: int) -> None:
+        """The hand dealt last gives no batch, though slots of it were served."""
+        self._dealt -= 1
+        np.subtract.at(self._buffer.column(supply.HAD), self._buffer.owner_numbers()[:served], 1)
+
+    def _slots(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Of every group, how many slots of the batches given were planned for it, and how many it had."""
+        had = self._buffer.column(supply.HAD)
+        return self._planned_for(len(had)) - np.bincount(self._hands[self._dealt :].ravel(), minlength=len(had)), had
+
+    def _planned_for(self, groups: int) -> NDArray[np.int64]:
+        return np.concatenate([self._planned, np.zeros(groups - len(self._planned), np.int64)])
 
     def _serve(self, hand: NDArray[np.int64], items: list[Any]) -> bool:
         """Serve a batch's slots, reading on where a group is due and has run dry; False if the stream is over."""
@@ -176,6 +193,7 @@ class BalancedComposer:
         if count != len(self._shares) or taken >= self._estimate_from:
             if self._dealt < len(self._hands):
                 self._quotas.take_back(self._hands[self._dealt :], self._shares)
+                self._planned = self._slots()[0]
             self._shares = self._targets.of(buffer.labels, buffer.column(supply.SEEN))
             buffer.new_shares(self._shares, self._rules.batch_size)
             self._news_from = taken + 2 * count
@@ -188,6 +206,7 @@ class BalancedComposer:
         slots = max(_TURNS * count, min(taken // 8, _ROUND))
         batches = round_length(slots, self._rules.batch_size)
         self._hands, self._dealt = self._quotas.deal(self._shares, batches=batches), 0
+        self._planned = self._planned_for(count) + np.bincount(self._hands.ravel(), minlength=count)
 
     def _read(self, count: int) -> int:
         """Read `count` samples, or what is left; how many were read."""
@@ -221,36 +240,60 @@ class BalancedComposer:
                 stacklevel=2,
             )
             return
-        if not self._waits:
-            return
         missing = [label for label in self._targets.labels if self._never_came(buffer.numbers[label])]
-        if self._delivered == 0 and missing and not feed.part:
+        if self._waits and self._delivered == 0 and missing and not feed.part:
             came = [label for label in buffer.labels if label not in missing]
             raise Infeasible(
-                f"group {missing[0]!r} was given {self._shares[buffer.numbers[missing[0]]]:.2%} of every batch, source "
+                f"group {brief(missing[0])} was given {self._shares[buffer.numbers[missing[0]]]:.2%} of every batch, source "
                 f"{feed.name!r} ended after {sound:,} samples without one of it, and no batch was given; the groups that "
-                f"came are {reprlib.repr(came)}",
+                f"came are {brief(came)}",
                 "give shares to the labels of the data, or pass when_short='redistribute'",
             )
-        self._judge_waiting()
+        self._judge()
 
     def _never_came(self, number: int) -> bool:
         return bool(self._shares[number] > 0 and self._buffer.column(supply.SEEN)[number] == 0)
 
-    def _judge_waiting(self) -> None:
-        """Warn once if most of what is read is read for the sake of a rare group."""
-        taken = self._feed.taken
-        if not self._waits or self._delivered * _POOR > taken or self._judge_from == sys.maxsize:
+    def _judge(self) -> None:
+        """Warn once if most of what is read is read for a rare group, or if groups have less than their shares."""
+        if self._judge_from == sys.maxsize:
             return
+        if self._waits and self._delivered * _POOR <= self._feed.taken:
+            self._warn_of_waiting()
+        else:
+            self._judge_shares()
+
+    def _judge_shares(self) -> None:
+        due, had = self._slots()
+        short = np.flatnonzero((due - had > _DRIFT) & ((due - had) * _POOR > due))
+        if not len(short):
+            return
+        worst = short[np.argmax((due - had)[short] / due[short])]
+        total, seen = int(had.sum()), self._buffer.column(supply.SEEN)[worst]
+        others = f"; {len(short):,} groups in all have less than nine tenths of theirs" if len(short) > 1 else ""
+        repeat = "" if self._rules.when_short == "repeat" else "when_short='repeat', or "
+        warnings.warn(
+            f"group {brief(self._buffer.labels[worst])} has {had[worst]:,} of the {due[worst]:,} slots due to it, "
+            f"{had[worst] / total:.2%} of what was given for {due[worst] / total:.2%}: {seen:,} of the "
+            f"{self._feed.tried:,} samples read from source {self._feed.name!r}{self._feed.part} were of it{others}; "
+            f"pass {repeat}a target nearer to the natural shares",
+            PoorWarning,
+            stacklevel=2,
+        )
+        self._judge_from = sys.maxsize
+
+    def _warn_of_waiting(self) -> None:
+        taken = self._feed.taken
         seen = self._buffer.column(supply.SEEN)[: len(self._shares)]
         pace = seen / np.maximum(self._shares, 1e-300)
         number = int(np.argmin(np.where(self._shares > 0, pace, np.inf)))
         label = self._buffer.labels[number]
         warnings.warn(
             f"waiting gave {self._delivered:,} of the {taken:,} samples read from source {self._feed.name!r}"
-            f"{self._feed.part}: group {label!r} fills {self._shares[number]:.2%} of every batch and was "
+            f"{self._feed.part}: group {brief(label)} fills {self._shares[number]:.2%} of every batch and was "
             f"{seen[number]:,} of these samples, so that exact shares without repeats allow for {int(pace[number]):,}; "
-            "pass when_short='repeat' or 'redistribute', a smaller patience, or a target nearer to the natural shares",
+            "pass when_short='repeat', or a target nearer to the natural shares; when_short='redistribute' and a smaller "
+            "patience give more samples, and fewer of this group among them",
             PoorWarning,
             stacklevel=2,
         )
@@ -267,6 +310,7 @@ class BalancedComposer:
             "quotas": self._quotas.state_dict(),
             "hands": self._hands[self._dealt :].tolist(),
             "shares": self._shares.tolist(),
+            "planned": self._planned.tolist(),
             "counters": [getattr(self, name) for name in _COUNTERS],
         }
 
@@ -276,6 +320,7 @@ class BalancedComposer:
         self._quotas.load_state_dict(memory["quotas"])
         self._hands = np.array(memory["hands"], np.int64).reshape(-1, self._rules.batch_size)
         self._shares = np.array(memory["shares"])
+        self._planned = np.array(memory["planned"], np.int64)
         for name, value in zip(_COUNTERS, memory["counters"], strict=True):
             setattr(self, name, value)
 
@@ -285,6 +330,7 @@ class BalancedComposer:
         drawn = self._delivered - self._repeated + self._left
         held = buffer.held()
         balances = buffer.column(supply.BALANCE).tolist()
+        due, had = self._slots()
         return Report(
             read=self._feed.tried,
             delivered=self._delivered,
@@ -296,6 +342,8 @@ class BalancedComposer:
             held=held + self._left,
             owed={label: -balance for label, balance in zip(buffer.labels, balances, strict=True) if balance},
             seen=dict(zip(buffer.labels, buffer.column(supply.SEEN).tolist(), strict=True)),
+            due=dict(zip(buffer.labels, due.tolist(), strict=True)),
+            had=dict(zip(buffer.labels, had.tolist(), strict=True)),
         )
 
 

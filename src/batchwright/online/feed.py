@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import reprlib
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from functools import partial
 from itertools import islice
@@ -12,9 +12,10 @@ from numbers import Real
 from operator import itemgetter
 from typing import Any, Literal, cast
 
-from ..errors import Infeasible
+from ..errors import Infeasible, PoorWarning
 from .replicas import Replica
 from .sources import Source
+from .wording import brief, called, said
 
 __all__ = ["Feed", "Refused", "measure_of", "number", "valid"]
 
@@ -25,10 +26,10 @@ def measure_of(what: Any, *, argument: str) -> Callable[[Any], Any]:
     """A function of a sample: as passed, or the entry of the sample that a name or number stands for."""
     if callable(what):
         return cast(Callable[[Any], Any], what)
-    if isinstance(what, (str, int)):
+    if isinstance(what, (str, int)) and not isinstance(what, bool):
         return itemgetter(what)
     raise Infeasible(
-        f"{argument} is a {type(what).__name__}",
+        f"{argument} is {brief(what)}",
         f"pass {argument} as a function of a sample, or as the name of an entry",
     )
 
@@ -40,7 +41,7 @@ def valid(on_error: OnError) -> OnError:
         Infeasible: it is neither.
     """
     if on_error not in ("raise", "skip"):
-        raise Infeasible(f"on_error is {on_error!r}", 'pass "raise" or "skip"')
+        raise Infeasible(f"on_error is {brief(on_error)}", 'pass "raise" or "skip"')
     return on_error
 
 
@@ -48,7 +49,7 @@ class Refused(Exception):
     """What a measure or its lookup raises to say why a sample cannot be taken."""
 
 
-def number(called: str, value: Any) -> Any:
+def number(measured: str, value: Any) -> Any:
     """What was measured as a Python number: sums and products of narrow numpy types overflow.
 
     Raises:
@@ -63,7 +64,7 @@ def number(called: str, value: Any) -> Any:
         return float(value)
     if isinstance(value, Real):
         return value
-    raise Refused(f"its {called} is {reprlib.repr(value)}, not a number")
+    raise Refused(f"its {measured} is {brief(value)}, not a number")
 
 
 _PLAIN_NUMBERS = frozenset({int, float})
@@ -85,9 +86,10 @@ class Feed:
         measure: Callable[[Any], Any],
         argument: str,
         on_error: OnError,
+        name: str | None = None,
         holds: bool = True,
     ) -> None:
-        self.name = source.name
+        self.name = source.name if name is None else called(name)
         self.measure = measure
         self.lookup: Callable[[Any], Any] | None = None  # what its value is looked up in
         self.as_is: frozenset[type] = frozenset()  # types of values that need no looking up, read one by one
@@ -107,11 +109,12 @@ class Feed:
         self._skips = on_error == "skip"
         self._holds = holds
         self.part = "" if replica.count == 1 else f" for reader {replica.index} of {replica.count}"
-        self._turn_to(0)
+        with self._noting("opening"):
+            self._turn_to(0)
 
-    def wants_numbers(self, called: str) -> None:
+    def wants_numbers(self, measured: str) -> None:
         """Let the measures be plain numbers, or refuse their samples."""
-        self.lookup, self.as_is = partial(number, called), _PLAIN_NUMBERS
+        self.lookup, self.as_is = partial(number, measured), _PLAIN_NUMBERS
 
     def _turn_to(self, turn: int) -> None:
         self._turn = turn
@@ -130,19 +133,22 @@ class Feed:
 
     def start(self) -> None:
         """Begin at the start of the source."""
-        self._iterator = self.reader.open(None)
+        with self._noting("opening"):
+            self._iterator = self.reader.open(None)
         self.pairs = self._one_by_one()
 
     def restart(self) -> None:
         """Begin the source's next epoch."""
         self.earlier, self.taken, self.ended = self.read, 0, False
-        self._turn_to(self._turn + 1)
+        with self._noting("opening"):
+            self._turn_to(self._turn + 1)
         self.start()
 
     def state(self) -> dict[str, Any]:
         """Where the reading stands."""
+        again = self.by_reference or not self.ended  # else nothing will be read from it again
         return {
-            "position": self.reader.position(self.taken),
+            "position": self.reader.position(self.taken) if again else None,
             "turn": self._turn,
             "taken": self.taken,
             "earlier": self.earlier,
@@ -153,13 +159,32 @@ class Feed:
 
     def resume(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
-        self._turn_to(state["turn"])
+        with self._noting("opening"):
+            self._turn_to(state["turn"])
         self.taken, self.earlier, self.skipped, self.failed, self.ended = (
             state[entry] for entry in ("taken", "earlier", "skipped", "failed", "ended")
         )
         if self.by_reference or not self.ended:  # to fetch, a reader must know where it stood
-            self._iterator = self.reader.open(state["position"])
+            with self._noting(f"going on from sample {self.taken:,} of"):
+                self._iterator = self.reader.open(state["position"])
         self.pairs = self._one_by_one()
+
+    def fetch(self, items: list[Any]) -> list[Any]:
+        """The items of a state as they were held: samples, or ordinals whose samples are read again."""
+        if not self.by_reference:
+            return items
+        with self._noting(f"reading {len(items):,} samples again, the first of them {min(items, default=0):,}, of"):
+            return list(zip(items, self.reader.fetch(items), strict=True))
+
+    @contextmanager
+    def _noting(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except (Infeasible, PoorWarning):
+            raise
+        except Exception as error:
+            error.add_note(f"while {doing} source {self.name!r}{self.part}")
+            raise
 
     def _one_by_one(self) -> Iterator[tuple[Any, Any]]:
         measure, lookup, as_is, wraps = self.measure, self.lookup, self.as_is, self.by_reference
@@ -177,7 +202,7 @@ class Feed:
                         continue
                     yield value, ((self.taken - 1, sample) if wraps else sample)
                 self._end()
-            except Infeasible:
+            except (Infeasible, PoorWarning):
                 raise
             except Exception as error:
                 self._fail(error)
@@ -189,7 +214,7 @@ class Feed:
             before = len(samples)
             try:
                 samples.extend(islice(self._iterator, count - before))  # what came before an error stays
-            except Infeasible:
+            except (Infeasible, PoorWarning):
                 raise
             except Exception as error:
                 self._count(len(samples) - before)
@@ -227,6 +252,12 @@ class Feed:
 
     def _end(self) -> None:
         self.ended = True
+        if not self.tried and not self.part:
+            warnings.warn(
+                f"source {self.name!r} has 0 samples; see whether its path, filter or split is right",
+                PoorWarning,
+                stacklevel=2,
+            )
         if self._failure is not None:  # a generator that raised only pretends to have ended
             raise self._failure
 
@@ -243,7 +274,7 @@ class Feed:
     def _reject_measure(self, ordinal: int, error: Exception) -> None:
         if isinstance(error, Infeasible):
             raise error
-        why = str(error) if isinstance(error, Refused) else f"{self._argument} raised {type(error).__name__}: {error}"
+        why = str(error) if isinstance(error, Refused) else f"{self._argument} raised {said(error)}"
         self.reject(why, ordinal, None if isinstance(error, Refused) else error)
 
     def reject(self, why: str, ordinal: int | None = None, error: Exception | None = None) -> None:

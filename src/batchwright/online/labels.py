@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 
 from .feed import Refused
+from .wording import brief
 
 __all__ = ["Numbers", "plain"]
 
@@ -20,19 +21,32 @@ def plain(label: Any, said: str = "key gives") -> Hashable:
     Raises:
         Refused: no group is named by it.
     """
+    if label is None:
+        raise Refused(f"{said} None, and a missing label names no group")
     if isinstance(label, np.generic):
-        return label.item() if label.dtype.kind in _VALUES else label
+        return _equal_to_itself(label.item() if label.dtype.kind in _VALUES else label, said)
     if type(label) is tuple:
-        return tuple(plain(part, said) for part in label)
+        return tuple(None if part is None else plain(part, said) for part in label)
     shape = getattr(label, "shape", None)
     if shape is not None and hasattr(label, "item"):
         if len(shape):
             raise Refused(f"{said} a {type(label).__name__} of shape {tuple(shape)}, and a group is named by one value")
-        return cast(Hashable, label.item())
+        return _equal_to_itself(label.item(), said)
     try:
         hash(label)
     except TypeError:
         raise Refused(f"{said} a {type(label).__name__}, which cannot be hashed and so names no group") from None
+    return _equal_to_itself(label, said)
+
+
+def _equal_to_itself(label: Any, said: str) -> Hashable:
+    """The label, if it is one: nan is equal to nothing, and of a missing value pandas cannot say what it is equal to."""
+    try:
+        equal = bool(label == label)
+    except (TypeError, ValueError, ArithmeticError):
+        equal = False
+    if not equal:
+        raise Refused(f"{said} {brief(label)}, which is not equal to itself and so names no group")
     return cast(Hashable, label)
 
 

@@ -13,8 +13,9 @@ from .bytes import Weigher
 from .chance import root
 from .feed import Feed, OnError, measure_of, valid
 from .replicas import Replica
+from .run import Composer
 from .sources import Source, described
-from .stream import Composer, Stream
+from .stream import Stream
 from .windows import Cut, WindowComposer, cut_by_budget, pack
 
 __all__ = ["budgeted", "packed"]
@@ -34,7 +35,7 @@ def budgeted(
     rank: int | None = None,
     world_size: int | None = None,
     state_bytes: int = 64 << 20,
-    name: str = "source",
+    name: str | None = None,
     seed: int = 0,
 ) -> Stream:
     """Batches of samples of like length, none above `max_tokens` when padded; every sample comes once.
@@ -52,7 +53,7 @@ def budgeted(
         rank: of this process; of the process group if left out.
         world_size: likewise.
         state_bytes: the most bytes a state may take.
-        name: how the source is called in errors.
+        name: how the source is called in errors; by its own name if left out.
         seed: of the order of batches within a buffer.
 
     Raises:
@@ -69,8 +70,9 @@ def budgeted(
     if tokens == math.inf and samples is None:
         raise Infeasible("neither max_tokens nor max_samples is a limit", "pass one of them, or both")
     recipe = _Recipe(
-        source=as_source(source, name=name),
+        source=as_source(source, name="source" if name is None else name),
         length=measure_of(length, argument="length"),
+        name=name,
         rule=_Budget(None if tokens == math.inf else tokens, samples),
         limit=tokens,
         title="max_tokens",
@@ -83,6 +85,7 @@ def budgeted(
         recipe,
         name=name,
         batches=True,
+        for_samples="pass its own source",
         steps=steps,
         rank=rank,
         world_size=world_size,
@@ -104,7 +107,7 @@ def packed(
     rank: int | None = None,
     world_size: int | None = None,
     state_bytes: int = 64 << 20,
-    name: str = "source",
+    name: str | None = None,
     seed: int = 0,
 ) -> Stream:
     """Packs of samples whose lengths sum to `capacity` at most, as full as best fit makes them; every sample comes once.
@@ -125,7 +128,7 @@ def packed(
         rank: of this process; of the process group if left out.
         world_size: likewise.
         state_bytes: the most bytes a state may take.
-        name: how the source is called in errors.
+        name: how the source is called in errors; by its own name if left out.
         seed: of the order of batches within a buffer.
 
     Raises:
@@ -137,8 +140,9 @@ def packed(
     """
     capacity = _at_least_one("capacity", capacity)
     recipe = _Recipe(
-        source=as_source(source, name=name),
+        source=as_source(source, name="source" if name is None else name),
         length=measure_of(length, argument="length"),
+        name=name,
         rule=_Packs(capacity, whole(packs, "packs", least=1)),
         limit=capacity,
         title="capacity",
@@ -151,6 +155,7 @@ def packed(
         recipe,
         name=name,
         batches=True,
+        for_samples="pass its own source",
         steps=steps,
         rank=rank,
         world_size=world_size,
@@ -189,6 +194,7 @@ class _Packs:
 class _Recipe:
     source: Source
     length: Callable[[Any], float]
+    name: str | None
     rule: _Budget | _Packs
     limit: float
     title: str
@@ -199,7 +205,15 @@ class _Recipe:
 
     def composer(self, replica: Replica, epoch: int) -> Composer:
         return WindowComposer(
-            Feed(self.source, replica, epoch, measure=self.length, argument="length", on_error=self.on_error),
+            Feed(
+                self.source,
+                replica,
+                epoch,
+                measure=self.length,
+                argument="length",
+                on_error=self.on_error,
+                name=self.name,
+            ),
             self.rule,
             buffer=self.buffer,
             weigher=self.weigher,

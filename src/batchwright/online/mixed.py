@@ -12,9 +12,11 @@ from .adopt import as_source
 from .feed import Feed, OnError, measure_of, valid
 from .replicas import Replica
 from .results import Batch, Report
+from .run import Composer
 from .sources import Source, described
-from .stream import Composer, Stream
+from .stream import Stream
 from .turns import ByCount, ByUnit, Turns
+from .wording import brief
 
 __all__ = ["mixed"]
 
@@ -63,7 +65,7 @@ def mixed(
     """
     by_name(sources, "sources")
     if at_end not in ("stop", "continue", "restart"):
-        raise Infeasible(f"at_end is {at_end!r}", 'pass "stop", "continue" or "restart"')
+        raise Infeasible(f"at_end is {brief(at_end)}", 'pass "stop", "continue" or "restart"')
     recipe = _Recipe(
         sources={key: as_source(value, name=str(key)) for key, value in sources.items()},
         target=target,
@@ -77,6 +79,7 @@ def mixed(
         recipe,
         name=name,
         batches=batch_size is not None,
+        for_samples="leave out its batch_size",
         steps=steps,
         rank=rank,
         world_size=world_size,
@@ -98,9 +101,10 @@ class _Recipe:
     on_error: OnError
 
     def weights(self, epoch: int) -> list[int]:
-        if self.target == "natural" or (isinstance(self.target, (int, float)) and self.target < 1):
+        natural = isinstance(self.target, str) and self.target == "natural"
+        if natural or (isinstance(self.target, (int, float)) and self.target < 1):
             raise Infeasible(
-                f"target is {self.target!r} and the sizes of streams are not known",
+                f"target is {brief(self.target)} and the sizes of streams are not known",
                 "pass a share for each source by name",
             )
         return resolve(self.target).exact([1] * len(self.sources), epoch, names=list(self.sources))
@@ -116,6 +120,7 @@ class _Recipe:
                 measure=self.unit or _one,
                 argument="unit",
                 on_error=self.on_error,
+                name=str(name),
                 holds=False,
             )
             for name, source in self.sources.items()

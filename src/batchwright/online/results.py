@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
+
+from torch.utils.data._utils.collate import default_collate_fn_map
+
+from ..errors import Infeasible
 
 __all__ = ["Batch", "Report"]
 
@@ -26,6 +30,17 @@ class Batch(list[Any]):
     packs: Sequence[int] = ()
 
 
+def _no_batch_of_batches(batch: Sequence[Any], *, collate_fn_map: Any = None) -> NoReturn:
+    raise Infeasible(
+        f"the loader makes a batch of {len(batch)} batches, the first with {len(batch[0])} samples: a stream of batches has "
+        "made them already",
+        "pass batch_size=None to the loader, or let the stream give samples (batches=False; of a mixture no batch_size)",
+    )
+
+
+default_collate_fn_map[Batch] = _no_batch_of_batches  # as torch has it for types that its own collate should know
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """What one replica's run did so far: nothing is dropped, repeated or given away in silence.
@@ -41,6 +56,8 @@ class Report:
         held: samples in memory now; when the stream has ended, left over.
         owed: the slots each group is owed now (below zero: has had beyond its plan), where not zero.
         seen: the samples read of each group.
+        due: the slots planned for each group in the batches given.
+        had: the slots it had; less than its due where it had run dry and others stood in.
     """
 
     read: int
@@ -53,3 +70,5 @@ class Report:
     held: int = 0
     owed: Mapping[Hashable, int] = field(default_factory=dict)
     seen: Mapping[Hashable, int] = field(default_factory=dict)
+    due: Mapping[Hashable, int] = field(default_factory=dict)
+    had: Mapping[Hashable, int] = field(default_factory=dict)

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import Infeasible
+from ..errors import Infeasible, whole
 from .chance import PURPOSE, root, words
 from .replicas import Replica
 from .sources import Reader, Source, described, shorter, skip
 from .untold import Call, call_of, stepped
+from .wording import called
 
 __all__ = ["Chain", "Shards"]
 
@@ -55,10 +56,10 @@ class Shards:
         self.shards = list(shards)
         self.read = read
         self.shuffle = shuffle
-        self.seed = seed
-        self.name = name
+        self.seed = whole(seed, "seed")
+        self.name = called(name)
         if not self.shards:
-            raise Infeasible(f"source {name!r} has 0 shards", "pass at least one; is the file pattern right?")
+            raise Infeasible(f"source {self.name!r} has 0 shards", "pass at least one; is the file pattern right?")
 
     def describe(self) -> str:
         """What the order of the samples depends on."""
@@ -164,10 +165,10 @@ class Chain:
     def __init__(self, sources: Iterable[Any], *, name: str = "chain") -> None:
         from .adopt import as_source
 
-        self.name = name
-        self.sources: list[Source] = [as_source(it, name=f"{name}[{i}]") for i, it in enumerate(sources)]
+        self.name = called(name)
+        self.sources: list[Source] = [as_source(it, name=f"{self.name}[{i}]") for i, it in enumerate(sources)]
         if not self.sources:
-            raise Infeasible(f"chain {name!r} has 0 sources", "pass at least one")
+            raise Infeasible(f"chain {self.name!r} has 0 sources", "pass at least one")
 
     def describe(self) -> str:
         """What the order of the samples depends on."""

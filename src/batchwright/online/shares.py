@@ -13,6 +13,7 @@ from ..errors import Infeasible, by_name
 from ..targets import explicit, resolve
 from .feed import Refused
 from .labels import plain
+from .wording import brief
 
 __all__ = ["Shares"]
 
@@ -26,8 +27,6 @@ def _by_group(shares: Mapping[Any, Any], argument: str) -> dict[Hashable, Any]:
         named = {plain(label, f"{argument} names"): share for label, share in shares.items()}
     except Refused as refused:
         raise Infeasible(str(refused), f"pass {argument} by labels that key gives") from None
-    if any(label != label for label in named):
-        raise Infeasible(f"{argument} names nan, which is not equal to itself", f"pass {argument} by other labels")
     return dict(explicit(named).arguments[0])
 
 
@@ -49,10 +48,8 @@ class Shares:
 
     def refusal(self, label: Hashable) -> str | None:
         """Why a group may not come up, or None."""
-        if label != label:
-            return f"key gives {label!r}, which is not equal to itself and so names no group"
         if self._named is not None and label not in self._named:
-            return f"group {label!r} is not among the {len(self._named)} groups that were given shares"
+            return f"group {brief(label)} is not among the {len(self._named)} groups that were given shares"
         return None
 
     def of(self, labels: Sequence[Hashable], seen: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import copy
+import mmap
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Protocol, runtime_checkable
 
 from torch.utils.data import IterableDataset
 
-from ..errors import Infeasible
+from ..errors import Infeasible, PoorWarning
 from .replicas import Replica
 from .untold import Call, call_of, stepped, told
+from .wording import called
 
-__all__ = ["Indexed", "OneReader", "PlainReader", "Reader", "SelfSplit", "Source", "Strided", "described", "skip"]
+__all__ = [
+    "Idle",
+    "Indexed",
+    "OneReader",
+    "PlainReader",
+    "Reader",
+    "SelfSplit",
+    "Source",
+    "Strided",
+    "described",
+    "skip",
+]
 
 
 _SPLIT = (
@@ -49,9 +63,34 @@ class Source(Protocol):
 
 
 def described(source: Source) -> str:
-    """What a source says of the order of its samples; nothing, where it is the user's own."""
+    """What a source says of how it is read; nothing, where its class is the user's own."""
     describe = getattr(source, "describe", None)
     return "" if describe is None else f" of ({describe()})"
+
+
+class Idle:
+    """Says once how many workers of a loader have nothing to read; also to copies in forked processes that it was said."""
+
+    def __init__(self) -> None:
+        self._said = mmap.mmap(-1, 1)  # shared with forked workers, of which each epoch starts new ones
+
+    def __getstate__(self) -> None:
+        """Memory cannot be sent to a spawned worker."""
+
+    def __setstate__(self, state: None) -> None:
+        self._said = mmap.mmap(-1, 1)
+
+    def say(self, name: str, replica: Replica, reading: int, why: str, way_out: str) -> None:
+        """Warn that only so many of the workers read, in the first of them."""
+        if replica.worker or replica.workers <= reading or self._said[0]:
+            return
+        self._said[0] = 1
+        warnings.warn(
+            f"{reading} of {replica.workers} workers read{'s' if reading == 1 else ''} source {name!r} and "
+            f"{replica.workers - reading} of them idle, since it {why}; {way_out}",
+            PoorWarning,
+            stacklevel=2,
+        )
 
 
 def shorter(name: str, count: int) -> Infeasible:
@@ -101,11 +140,16 @@ class PlainReader:
             self._load(self._iterable, saved)
         iterator = self._call(iter, self._iterable)
         self._stateful = next((it for it in (self._iterable, iterator) if _has_state(it)), None)
+        if saved is not None and self._stateful is None:
+            raise Infeasible(
+                f"the state holds a state that source {self._name!r} gave, and the source has no load_state_dict now",
+                "resume with the source that the stream was stopped with, or begin anew",
+            )
         if saved is not None and self._stateful is iterator:
             self._load(iterator, saved)
         samples = stepped(iterator, self._call)
-        if self._again and _once_only(self._iterable) and position is None:
-            samples = _Rest(samples, self._name)
+        if position is None and _once_only(self._iterable):
+            samples = _Rest(samples, self._name, again=self._again)
         return skip(samples, position["taken"], name=self._name) if position is not None and saved is None else samples
 
     def _load(self, stateful: Any, saved: Any) -> None:
@@ -129,11 +173,12 @@ class PlainReader:
 
 
 class _Rest:
-    """What an iterator has left for one more reading; nothing is refused."""
+    """What an iterator has left; nothing is refused."""
 
-    def __init__(self, iterator: Iterator[Any], name: str) -> None:
+    def __init__(self, iterator: Iterator[Any], name: str, *, again: bool) -> None:
         self._iterator = iterator
         self._name = name
+        self._again = again
         self._gave = False
 
     def __iter__(self) -> Iterator[Any]:
@@ -147,7 +192,8 @@ class _Rest:
         if self._gave:
             raise StopIteration
         raise Infeasible(
-            f"source {self._name!r} is an iterator, which was read to its end before",
+            f"source {self._name!r} is an iterator, which "
+            + ("was read to its end before" if self._again else "has no sample left, or never had one"),
             "pass what can be read again: a list, an object whose __iter__ makes the iterator, online.Shards",
         )
 
@@ -157,8 +203,12 @@ class _Turned:
 
     def __init__(self, iterable: Iterable[Any], *, name: str) -> None:
         self.iterable = iterable
-        self.name = name
+        self.name = called(name)
         self._again = False
+
+    def describe(self) -> str:
+        """How it is read."""
+        return type(self).__name__
 
     def turned(self, epoch: int, call: Call = told) -> PlainReader:
         if hasattr(self.iterable, "set_epoch"):
@@ -169,6 +219,10 @@ class _Turned:
 
 class OneReader(_Turned):
     """An iterable that nothing is known about: worker 0 of a world of one reads it, the other workers read nothing."""
+
+    def __init__(self, iterable: Iterable[Any], *, name: str) -> None:
+        super().__init__(iterable, name=name)
+        self._idle = Idle()
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
         """All of it, or none of it."""
@@ -181,6 +235,7 @@ class OneReader(_Turned):
                 f"source {self.name!r} cannot be split and each of {replica.workers} workers must have a part of it",
                 f"pass num_workers=1 to the loader, or {_SPLIT}",
             )
+        self._idle.say(self.name, replica, 1, "cannot be split", f"pass num_workers=1 to the loader, or {_SPLIT}")
         return self.turned(epoch, call_of(replica)) if replica.worker == 0 else PlainReader((), self.name)
 
 
@@ -250,7 +305,11 @@ class Indexed:
 
     def __init__(self, samples: Any, *, name: str) -> None:
         self.samples = samples
-        self.name = name
+        self.name = called(name)
+
+    def describe(self) -> str:
+        """How it is read."""
+        return "Indexed"
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
         """Every `count`-th sample."""

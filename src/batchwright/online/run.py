@@ -1,0 +1,140 @@
+"""One pass of one replica over its feeds, and the state of it: an anchor, and the batches given since."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from ..errors import Infeasible
+from .feed import Feed
+from .replicas import Replica
+from .results import Batch, Report
+from .states import kept, remembered
+
+__all__ = ["Composer", "Recipe", "Run"]
+
+
+class Composer(Protocol):
+    """Puts batches together from one replica's feeds; everything it remembers is in `memory` and `held`."""
+
+    @property
+    def feeds(self) -> Sequence[Feed]:
+        """What it reads."""
+
+    def start(self) -> None:
+        """Begin at the start of the feeds."""
+
+    def compose(self) -> Batch | None:
+        """The next batch; None at the end."""
+
+    def held(self) -> list[list[Any]]:
+        """For each feed the items in memory."""
+
+    def memory(self) -> Any:
+        """All else that is remembered: plain data."""
+
+    def resume(self, memory: Any, held: list[list[Any]]) -> None:
+        """Go on from there."""
+
+    def report(self) -> Report:
+        """What was done so far."""
+
+
+class Recipe(Protocol):
+    """The arguments of a stream: a frozen value that makes a composer for each replica and epoch."""
+
+    def composer(self, replica: Replica, epoch: int) -> Composer:
+        """A composer that has not started."""
+
+    def describe(self) -> str:
+        """All that the sequence of batches depends on, but for what the user brings along and the epoch."""
+
+
+class Run:
+    """One pass of one replica. A state is an anchor (everything in memory, rarely taken) and the batches since."""
+
+    def __init__(self, recipe: Recipe, replica: Replica, epoch: int, state: Any, state_bytes: int) -> None:
+        self.composer = recipe.composer(replica, epoch)
+        self.replica = replica
+        self.epoch = epoch
+        self.batch: Sequence[Any] = ()
+        self.used = 0  # samples of `batch` that were yielded, where samples are yielded
+        self.steps = 0
+        self._state_bytes = state_bytes
+        self._anchor: bytes | None = None
+        self._anchor_taken = 0  # samples read when it was taken
+        self._anchor_held = 0  # samples in it: after so many more were read it is taken anew
+        self._since = 0
+        self._over = False  # a composer that gave None is not asked again
+        self._torn = False  # the composer was stopped between two batches, by an error or an interrupt
+        if state is None or state["anchor"] is None:
+            self.composer.start()
+        else:
+            self._anchor = state["anchor"]
+            self._start_from(remembered(state["anchor"]))
+            self._anchor_taken = self._taken()
+        if state is None:
+            return
+        for _ in range(state["batches"]):
+            self.advance()
+        if state["over"]:
+            self.advance()
+        self.used = state["used"]
+
+    def _taken(self) -> int:
+        return sum(feed.read for feed in self.composer.feeds)
+
+    def advance(self) -> bool:
+        """Compose the next batch; False at the end."""
+        self._torn = True
+        batch = None if self._over else self.composer.compose()
+        self._torn = False
+        if batch is None:
+            self._over = True
+            return False
+        self.batch, self.used = batch, 0
+        self.steps += 1
+        self._since += 1
+        return True
+
+    def state(self) -> dict[str, Any]:
+        """The batches since the anchor, or since the start; where a batch was begun and not given, it does not count."""
+        if self._torn:
+            for feed in self.composer.feeds if self._anchor is None else ():
+                feed.reader.position(feed.taken)  # refuses where the source cannot be read again
+        elif self._anchor is None or self._taken() - self._anchor_taken > self._anchor_held:
+            taken, rest, held = self._taken(), self.batch[self.used :], self.composer.held()
+            self._anchor = self._weigh_anchor(held)
+            self._anchor_taken, self._anchor_held, self._since = taken, sum(map(len, held)), 0
+            self.batch, self.used = rest, 0
+        return {"anchor": self._anchor, "batches": self._since, "used": self.used, "over": self._over}
+
+    def _weigh_anchor(self, held: list[list[Any]]) -> bytes:
+        feeds = [
+            {**feed.state(), "items": [ordinal for ordinal, _ in items] if feed.by_reference else items}
+            for feed, items in zip(self.composer.feeds, held, strict=True)
+        ]
+        everything = {
+            "feeds": feeds,
+            "memory": self.composer.memory(),
+            "rest": list(self.batch[self.used :]),
+            "steps": self.steps,
+            "over": self._over,
+        }
+        anchor = kept(everything)
+        if len(anchor) > self._state_bytes:
+            raise Infeasible(
+                f"the state takes {len(anchor):,} bytes and state_bytes is {self._state_bytes:,}",
+                f"pass state_bytes={len(anchor) * 2}, a smaller buffer, or online.Shards: a state only names their samples",
+            )
+        return anchor
+
+    def _start_from(self, everything: Any) -> None:
+        held = []
+        for feed, saved in zip(self.composer.feeds, everything["feeds"], strict=True):
+            feed.resume(saved)
+            held.append(feed.fetch(saved["items"]))
+        self._anchor_held = sum(map(len, held))
+        self.composer.resume(everything["memory"], held)
+        self.batch, self.used = everything["rest"], 0
+        self.steps, self._over = everything["steps"], everything["over"]

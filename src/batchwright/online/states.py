@@ -1,0 +1,108 @@
+"""The state of a stream: whether what is loaded is what was saved, said before anything is changed."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import pickle
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import Infeasible
+from .wording import brief, said
+
+__all__ = ["kept", "opened", "remembered", "sealed"]
+
+_VERSION = 2
+_ENTRIES = ("version", "fingerprint", "epoch", "replica", "run", "next", "check")
+_DIGEST = 16  # bytes before what they are the digest of
+_ANEW = "load another copy of the state, or begin anew"
+
+
+def kept(everything: Any) -> bytes:
+    """What a pass has in memory, pickled, behind its own digest.
+
+    Raises:
+        Infeasible: a sample in it cannot be pickled.
+    """
+    try:
+        pickled = pickle.dumps(everything, protocol=pickle.HIGHEST_PROTOCOL)
+    except Exception as error:
+        raise Infeasible(
+            f"the samples in memory cannot be pickled into the state ({said(error)})",
+            "read samples that can be pickled, or pass a sequence or online.Shards: a state only names their samples",
+        ) from error
+    return _digest(pickled) + pickled
+
+
+def remembered(anchor: bytes) -> Any:
+    """What `kept` was given.
+
+    Raises:
+        Infeasible: these are other bytes, or a sample in it cannot be had here.
+    """
+    if _digest(anchor[_DIGEST:]) != anchor[:_DIGEST]:
+        raise Infeasible(f"the {len(anchor):,} bytes of memory in the state are not those that were saved", _ANEW)
+    try:
+        return pickle.loads(anchor[_DIGEST:])
+    except Exception as error:
+        raise Infeasible(
+            f"the samples in the state cannot be unpickled here ({said(error)})",
+            "import or define here what their classes were defined by where the state was saved",
+        ) from error
+
+
+def sealed(state: dict[str, Any]) -> dict[str, Any]:
+    """A state with its version and a checksum of all that is in it."""
+    state = {"version": _VERSION, **state}
+    return {**state, "check": _check(state)}
+
+
+def opened(state: Any, fingerprint: str) -> dict[str, Any]:
+    """A copy of a state that `sealed` gave, for a stream with this fingerprint.
+
+    Raises:
+        Infeasible: it is another stream's or another version's, not as it was saved, or no state at all.
+    """
+    if not isinstance(state, Mapping):
+        called = "None" if state is None else f"of type {type(state).__name__}"
+        raise Infeasible(f"the state is {called}", "load what state_dict() gave")
+    if "version" in state and not _is(state["version"], _VERSION):
+        raise Infeasible(
+            f"the state is of version {brief(state['version'])} and states are of version {_VERSION} now",
+            "begin anew, or go on with the batchwright that saved it",
+        )
+    missing = [entry for entry in _ENTRIES if entry not in state]
+    if missing:
+        raise Infeasible(f"the state has no {', '.join(missing)}", "load what state_dict() gave")
+    if not _is(state["fingerprint"], fingerprint):
+        raise Infeasible(
+            f"the state is of a stream with fingerprint {brief(state['fingerprint'])} and this one's is {fingerprint!r}",
+            "make the stream with the arguments it was stopped with",
+        )
+    if not _is(state["check"], due := _check(state)):
+        raise Infeasible(
+            f"the state is not as it was saved: its checksum is {brief(state['check'])} and should be {due!r}", _ANEW
+        )
+    if state["run"] is not None and state["run"]["anchor"] is not None:
+        remembered(state["run"]["anchor"])
+    return copy.deepcopy(dict(state))
+
+
+def _is(found: Any, due: Any) -> bool:
+    return type(found) is type(due) and found == due
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=_DIGEST).digest()
+
+
+def _check(state: Mapping[str, Any]) -> str:
+    """Of everything in a state; of what is in memory by its own digest, which is at hand."""
+    run = state["run"]
+    if type(run) is dict:
+        anchor = run.get("anchor")
+        run = {**run, "anchor": (len(anchor), anchor[:_DIGEST]) if type(anchor) is bytes else anchor}
+        run = sorted(run.items(), key=repr)
+    entries = sorted(((entry, state[entry]) for entry in state if entry not in ("run", "check")), key=repr)
+    return _digest(repr((entries, run)).encode(errors="replace")).hex()[:16]

@@ -1,0 +1,424 @@
+"""Every refusal of a stream: its fact, a message of bounded length, and its way out, which is followed here and works."""
+
+from __future__ import annotations
+
+import ast
+import pathlib
+import re
+import sys
+from itertools import count, islice
+
+import datasets
+import pytest
+from datasets.distributed import split_dataset_by_node
+from torch.utils.data import DataLoader
+
+import batchwright.online
+from batchwright import Infeasible, online
+from batchwright.online.adopt import as_source
+from batchwright.online.replicas import Replica
+
+pytestmark = pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")  # ways out that give nearly what was asked
+
+NUMBERS = list(range(60))
+TEXTS = [str(number) * 500 for number in NUMBERS]
+
+
+class Plain:
+    def __init__(self, samples=NUMBERS):
+        self.samples = samples
+
+    def __iter__(self):
+        return iter(self.samples)
+
+
+class Standing(Plain):
+    """With a state of its own."""
+
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state):
+        pass
+
+
+def hugging_face(shards=2):
+    return datasets.Dataset.from_dict({"n": NUMBERS}).to_iterable_dataset(num_shards=shards)
+
+
+def one(sample):
+    return 1
+
+
+def third(number):
+    return number % 3
+
+
+def pack(source=NUMBERS, **more):
+    return online.packed(source, **{"length": one, "capacity": 5, "buffer": 20} | more)
+
+
+def balance(source=NUMBERS, **more):
+    return online.balanced(source, **{"key": third, "batch_size": 6, "buffer": 30} | more)
+
+
+def mix(sources=None, **more):
+    return online.mixed({"a": NUMBERS, "b": NUMBERS} if sources is None else sources, **{"batch_size": 6} | more)
+
+
+def read(stream):
+    assert list(islice(stream, 40))
+
+
+def state_of(stream, batches=3):
+    iterator = iter(stream)
+    list(islice(iterator, batches))
+    return stream.state_dict()
+
+
+def resume(stream, state):
+    stream.load_state_dict(state)
+    read(stream)
+
+
+def resume_both(saved, stream):
+    resume(stream, state_of(saved))
+
+
+def of_worker(source, **replica):
+    return list(as_source(source, name="it").reader(Replica(**replica), 0).open(None))
+
+
+def shards(number):
+    return online.Shards(range(number), lambda shard: iter(range(10)))
+
+
+def following(call, number):
+    """What is given if a call is made again with the number that its refusal says to pass."""
+    try:
+        call()
+    except Infeasible as refusal:
+        return int(re.search(number, refusal.way_out)[1])
+    raise AssertionError("it was not refused")
+
+
+def damaged(**entries):
+    return {**state_of(pack()), **entries}
+
+
+def flipped():
+    state = state_of(pack())
+    anchor = bytearray(state["run"]["anchor"])
+    anchor[-1] ^= 1
+    return {**state, "run": {**state["run"], "anchor": bytes(anchor)}}
+
+
+class Unpicklable:
+    def __reduce__(self):
+        raise TypeError("cannot pickle a socket")
+
+
+class Gone:
+    def __reduce__(self):
+        return (gone, ())
+
+
+def gone():
+    raise ModuleNotFoundError("No module named 'gone'")
+
+
+CASES = {  # what is refused, what is said of it, and what its way out says to do
+    "path": (lambda: pack("a.tar"), "source 'source' is a str, 'a.tar'; pass online.Shards([path], read)",
+             lambda: read(pack(online.Shards(["a.tar"], lambda path: NUMBERS)))),
+    "split already": (
+        lambda: read(pack(split_dataset_by_node(hugging_face(), rank=0, world_size=2), rank=0, world_size=2)),
+        "source 'source' was split over nodes already, and 2 ranks would split it again; pass the dataset as it was",
+        lambda: read(pack(hugging_face(), rank=0, world_size=2))),
+    "few shards": (
+        lambda: of_worker(hugging_face(), workers=3, all_read=True),
+        "source 'it' has 2 shards here and each of 3 workers needs one; pass num_workers=2 to the loader",
+        lambda: of_worker(hugging_face(), workers=2, all_read=True)),
+    "when_short": (lambda: balance(when_short="x" * 9999), "when_short is 'xxxx", lambda: balance(when_short="wait")),
+    "buffer": (lambda: balance(buffer=5), "buffer is 5 and batch_size is 6: when_short='wait' needs 6 places; pass",
+               lambda: read(balance(buffer=6))),
+    "groups": (lambda: read(balance(range(9999), key=int)), "groups were seen and a buffer of 30 samples has room for 23",
+               lambda: read(balance(range(300), key=int, buffer=8 * 300))),
+    "a few more groups": (
+        lambda: read(balance(range(28), key=int, batch_size=28)), "27 groups were seen and a buffer of 30 samples has room",
+        lambda: read(balance(range(28), key=int, batch_size=28, buffer=following(
+            lambda: read(balance(range(28), key=int, batch_size=28)), r"=(\d+)")))),
+    "bytes without size": (lambda: pack(buffer_bytes=9), "buffer_bytes is given and size is not; pass both or neither",
+                           lambda: read(pack(buffer_bytes=9, size=one))),
+    "few bytes": (lambda: balance(buffer_bytes=1, size=one, when_short="repeat"),
+                  "buffer_bytes is 1, the least is 2; pass buffer_bytes=2 or more",
+                  lambda: read(balance([1], key=one, batch_size=1, buffer_bytes=2, size=one, when_short="repeat"))),
+    "a share for nobody": (
+        lambda: read(balance(target={0: 0.25, 1: 0.25, 2: 0.25, "x" * 9999: 0.25}, buffer=99)),
+        "was given 25.00% of every batch, source 'source' ended after 60 samples without one of it",
+        lambda: read(balance(target={0: 0.25, 1: 0.25, 2: 0.5, 7: 0}))),
+    "a share for nobody, others instead": (
+        lambda: read(balance(target={0: 0.25, 1: 0.25, 2: 0.25, 3: 0.25}, buffer=99)), "group 3 was given 25.00% of every",
+        lambda: read(balance(target={0: 0.25, 1: 0.25, 2: 0.25, 3: 0.25}, when_short="redistribute"))),
+    "key": (lambda: balance(key=None), "key is None; pass key as a function of a sample, or as the name of an entry",
+            lambda: (read(balance(key=third)), read(balance([(n, n % 3) for n in NUMBERS], key=1)))),
+    "key True": (lambda: balance(key=True), "key is True; pass key as a function", lambda: balance(key=third)),
+    "length": (lambda: pack(length=2.5), "length is 2.5; pass length as a function", lambda: pack(length=one)),
+    "on_error": (lambda: pack(on_error="ignore"), "on_error is 'ignore'; pass \"raise\" or \"skip\"",
+                 lambda: pack(on_error="skip")),
+    "broken sample": (
+        lambda: read(pack(length=lambda n: 1 / (n - 1234), source=range(1230, 1260), capacity=9)),
+        "sample 0 of source 'source': its length is -0.25, the least is 1; mend the sample, or pass on_error=\"skip\"",
+        lambda: read(pack([1, 2, 0, 3], length=int, on_error="skip"))),
+    "broken key": (
+        lambda: list(balance(range(9000), key=lambda n: 1 // (1234 - n) if n > 1230 else third(n))),
+        "sample 1,234 of source 'source': key raised ZeroDivisionError: ",
+        lambda: read(balance(key=lambda n: 1 // (5 - n), on_error="skip", when_short="redistribute"))),
+    "label None": (lambda: read(balance([(1, None)], key=1, batch_size=1)), "key gives None, and a missing label names no",
+                   lambda: read(balance([(1, None), (2, "a")], key=1, batch_size=1, on_error="skip"))),
+    "long error": (lambda: read(balance(key=lambda n: {}["x" * 99_999])), "sample 0 of source 'source': key raised KeyError",
+                   lambda: read(balance(key=third))),
+    "no limit": (lambda: online.budgeted(NUMBERS, length=one), "neither max_tokens nor max_samples is a limit; pass one",
+                 lambda: read(online.budgeted(NUMBERS, length=one, max_samples=3))),
+    "capacity": (lambda: pack(capacity=0.5), "capacity is 0.5, the least is 1; pass capacity=1 or more",
+                 lambda: read(pack(capacity=1))),
+    "at_end": (lambda: mix(at_end="go on"), "at_end is 'go on'; pass \"stop\", \"continue\" or \"restart\"",
+               lambda: read(mix(at_end="continue"))),
+    "sizes": (lambda: mix(target="natural"), "target is 'natural' and the sizes of streams are not known; pass a share",
+              lambda: read(mix(target={"a": 0.5, "b": 0.5}))),
+    "nothing to restart": (
+        lambda: read(mix({"a": NUMBERS, "b": []}, at_end="restart")),
+        "source 'b' has 0 samples for this reader and is to restart; pass at_end=\"continue\"",
+        lambda: read(mix({"a": NUMBERS, "b": []}, at_end="continue"))),
+    "rank beyond": (lambda: pack(rank=2, world_size=2), "rank is 2 of a world of 2; pass 0 <= rank < world_size",
+                    lambda: read(pack(rank=1, world_size=2))),
+    "rank alone": (lambda: pack(rank=1), "rank is 1 and world_size is None; pass both or neither",
+                   lambda: read(pack(rank=1, world_size=2))),
+    "large state": (
+        lambda: state_of(pack(Plain(), state_bytes=50)), "bytes and state_bytes is 50; pass state_bytes=",
+        lambda: state_of(pack(Plain(), state_bytes=following(
+            lambda: state_of(pack(Plain(), state_bytes=50)), r"state_bytes=(\d+)")))),
+    "large state, in shards": (
+        lambda: state_of(pack(Plain(TEXTS), state_bytes=2500)), "state_bytes is 2,500; pass state_bytes=",
+        lambda: state_of(pack(online.Shards(range(0, 60, 10), lambda at: TEXTS[at : at + 10]), state_bytes=2500))),
+    "no shards": (lambda: online.Shards([], iter), "source 'shards' has 0 shards; pass at least one",
+                  lambda: read(pack(shards(1)))),
+    "no sources": (lambda: online.Chain([]), "chain 'chain' has 0 sources; pass at least one",
+                   lambda: read(pack(online.Chain([NUMBERS])))),
+    "beyond the shards": (
+        lambda: resume_both(pack(shards(6)), pack(shards(1))),
+        "of this reader's and source 'shards' has 1 for it; resume with the source that the stream was stopped with",
+        lambda: resume_both(pack(shards(6)), pack(shards(6)))),
+    "shorter": (
+        lambda: resume_both(pack(), pack(NUMBERS[:9])), "the state has read 20 samples where source 'source' has fewer",
+        lambda: resume_both(pack(), pack())),
+    "target by what is no label": (
+        lambda: balance(target={None: 0.5, 1: 0.5}), "target names None, and a missing label names no group; pass target",
+        lambda: read(balance(target={0: 0.5, 1: 0.5, 2: 0}))),
+    "natural by nan": (
+        lambda: balance(target=0.5, natural={float("nan"): 0.5, 1: 0.5}), "natural names nan, which is not equal to",
+        lambda: read(balance(target=0.5, natural={0: 0.4, 1: 0.3, 2: 0.3}))),
+    "state of the source": (
+        lambda: resume_both(pack(Standing()), pack(Plain())),
+        "the state holds a state that source 'source' gave, and the source has no load_state_dict now; resume with",
+        lambda: resume_both(pack(Standing()), pack(Standing()))),
+    "iterator": (
+        lambda: state_of(pack(iter(NUMBERS))), "source 'source' is an iterator: it can be read once and has no state_dict",
+        lambda: state_of(pack(NUMBERS))),
+    "exhausted iterator": (lambda: list(pack(iter(()))), "source 'source' is an iterator, which has no sample left, or",
+                           lambda: read(pack(NUMBERS))),
+    "iterator again": (lambda: [list(it) for it in [pack(iter(NUMBERS))] * 2], "which was read to its end before; pass",
+                       lambda: [list(it) for it in [pack(Plain())] * 2]),
+    "no ranks": (lambda: read(pack(Plain(), rank=0, world_size=2)), "source 'source' cannot be split and 2 ranks want to",
+                 lambda: (read(pack(online.Strided(Plain()), rank=0, world_size=2)),
+                          read(pack(online.SelfSplit(Plain()), rank=0, world_size=2)))),
+    "no workers": (lambda: of_worker(Plain(), workers=2, all_read=True), "source 'it' cannot be split and each of 2",
+                   lambda: (of_worker(Plain(), workers=1, all_read=True), of_worker(shards(2), workers=2, all_read=True))),
+    "strided iterator": (lambda: read(pack(online.Strided(iter(NUMBERS)))), "it can be read once, not by 1 replicas; pass",
+                         lambda: read(pack(online.Strided(Plain())))),
+    "samples that cannot be pickled": (
+        lambda: state_of(pack(Plain([Unpicklable()] * 60))), "(TypeError: cannot pickle a socket); read samples that can",
+        lambda: state_of(pack([Unpicklable()] * 60))),
+    "damaged memory": (lambda: resume(pack(), flipped()), "bytes of memory in the state are not those that were saved; load",
+                       lambda: resume_both(pack(), pack())),
+    "samples that are gone": (
+        lambda: resume_both(pack(Plain([Gone()] * 60)), pack(Plain([Gone()] * 60))),
+        "cannot be unpickled here (ModuleNotFoundError: No module named 'gone'); import or define here",
+        lambda: resume_both(pack(Plain()), pack(Plain()))),
+    "no state": (lambda: pack().load_state_dict(None), "the state is None; load what state_dict() gave",
+                 lambda: resume_both(pack(), pack())),
+    "other version": (lambda: resume(pack(), damaged(version=1)), "the state is of version 1 and states are of version 2",
+                      lambda: read(pack())),
+    "no entries": (lambda: resume(pack(), {"version": 2}), "the state has no fingerprint, epoch, replica, run, next, check",
+                   lambda: resume_both(pack(), pack())),
+    "other arguments": (lambda: resume_both(pack(), pack(seed=1)), "the state is of a stream with fingerprint '",
+                        lambda: resume_both(pack(seed=1), pack(seed=1))),
+    "other kind of source": (
+        lambda: resume_both(pack(), pack(Plain())), "make the stream with the arguments it was stopped with",
+        lambda: resume_both(pack(Plain()), pack(Plain()))),
+    "damaged": (lambda: resume(pack(), damaged(epoch=5)), "the state is not as it was saved: its checksum is",
+                lambda: resume_both(pack(), pack())),
+    "steps of samples": (lambda: balance(batches=False, steps=3), "steps is 3 batches and the stream gives samples; pass",
+                         lambda: read(pack(balance(batches=False), steps=3))),
+    "another reader": (
+        lambda: resume_both(pack(), pack(rank=1, world_size=2)), "the state is of reader 0 of 1 and this is reader 1 of 2",
+        lambda: resume_both(pack(rank=1, world_size=2), pack(rank=1, world_size=2))),
+    "ended early": (
+        lambda: read(pack(steps=99)), "source 'source' ended after 12 of the 99 batches due from reader 0 of 1; pass fewer",
+        lambda: (read(pack(steps=12)), read(online.equal_stop(pack())))),
+    "report": (lambda: pack().report(), "nothing of source 'source' was read in this process; ask after the first batch",
+               lambda: first_and_report(pack())),
+    "batches": (lambda: pack(balance()), "stream 'source' gives batches; pass batches=False to it to read samples from it",
+                lambda: read(pack(balance(batches=False)))),
+    "inner rank": (lambda: pack(balance(batches=False, rank=0, world_size=2)),
+                   "stream 'source' is rank 0 of 2 and another stream reads it; pass rank and world_size to the outermost",
+                   lambda: read(pack(balance(batches=False), rank=0, world_size=2))),
+    "batches of batches": (
+        lambda: next(iter(DataLoader(pack(), batch_size=3))), "the loader makes a batch of 3 batches, the first with",
+        lambda: (next(iter(DataLoader(pack(), batch_size=None))),
+                 next(iter(DataLoader(balance(batches=False), batch_size=3))))),
+}  # fmt: skip
+
+
+def first_and_report(stream):
+    next(iter(stream))
+    assert stream.report().delivered == 5
+
+
+@pytest.mark.parametrize("case", sorted(CASES))
+def test_a_refusal_says_what_is_wrong_and_its_way_out_works(case):
+    refused, said, follow = CASES[case]
+    with pytest.raises(Infeasible) as refusal:
+        refused()
+    assert said in str(refusal.value)
+    assert len(str(refusal.value)) < 700
+    assert refusal.value.way_out
+    follow()
+
+
+def test_every_refusal_in_the_code_is_among_these(monkeypatch):
+    """Each place that makes an `Infeasible` is passed by one of the cases."""
+    folder = pathlib.Path(batchwright.online.__file__).parent
+    places = {
+        (file.name, line.lineno, line.end_lineno)
+        for file in folder.glob("*.py")
+        for line in ast.walk(ast.parse(file.read_text()))
+        if isinstance(line, ast.Call) and getattr(line.func, "id", None) == "Infeasible"
+    }
+    made = set()
+    original = Infeasible.__init__
+
+    def noting(self, *arguments):
+        frame = sys._getframe(1)
+        made.add((pathlib.Path(frame.f_code.co_filename).name, frame.f_lineno))
+        original(self, *arguments)
+
+    monkeypatch.setattr(Infeasible, "__init__", noting)
+    for refused, _, _ in CASES.values():
+        with pytest.raises(Infeasible):
+            refused()
+    missed = [
+        (name, first) for name, first, last in places if not any(f == name and first <= at <= last for f, at in made)
+    ]
+    assert len(places) > 40
+    assert missed == []
+
+
+NAME = "n" * 5000
+
+
+class Failing(Plain):
+    def __iter__(self):
+        yield from range(1500)
+        raise OSError("disk gone")
+
+
+class Closed(Plain):
+    def __iter__(self):
+        raise OSError("disk gone")
+
+
+class FailingAt(list):
+    def __getitem__(self, number):
+        if number == 1500:
+            raise OSError("disk gone")
+        return super().__getitem__(number)
+
+
+def endless(shard):
+    raise OSError("disk gone")
+
+
+FAILING = {
+    "iterable": (Failing, "while reading sample 1,500 of source 'train'"),
+    "sequence": (lambda: FailingAt(range(2000)), "while reading sample 1,500 of source 'train'"),
+    "strided": (lambda: online.Strided(Failing()), "while reading sample 1,500 of source 'train'"),
+    "chain": (lambda: online.Chain([[1, 2], Failing()]), "while reading sample 1,502 of source 'train'"),
+    "shards": (lambda: online.Shards([0], endless), "while reading sample 0 of source 'train'"),
+    "that does not open": (Closed, "while opening source 'train'"),
+}
+BUILD = {
+    "packed": lambda source: pack(source, name="train"),
+    "budgeted": lambda source: online.budgeted(source, length=one, max_samples=4, name="train"),
+    "balanced": lambda source: balance(source, name="train"),
+    "mixed": lambda source: mix({"train": source, "b": count()}, at_end="stop"),
+}
+
+
+@pytest.mark.parametrize("build", sorted(BUILD))
+@pytest.mark.parametrize("kind", sorted(FAILING))
+def test_errors_of_a_source_keep_their_type_and_name_sample_and_source(kind, build):
+    make, note = FAILING[kind]
+    with pytest.raises(OSError, match="disk gone") as error:
+        list(BUILD[build](make()))
+    assert note in error.value.__notes__
+
+
+def test_errors_of_a_source_that_is_read_again_say_so():
+    class Once(list):
+        broken = False
+
+        def __getitem__(self, number):
+            if self.broken:
+                raise OSError("disk gone")
+            return super().__getitem__(number)
+
+    stream = pack(Once(NUMBERS), name="train")
+    iterator = iter(stream)
+    list(islice(iterator, 3))
+    state = stream.state_dict()
+    source = Once(NUMBERS)
+    source.broken = True
+    again = pack(source, name="train")
+    again.load_state_dict(state)
+    with pytest.raises(OSError, match="disk gone") as error:
+        list(again)
+    assert error.value.__notes__ == ["while reading 5 samples again, the first of them 15, of source 'train'"]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: pack([0], length=int, name=NAME),
+        lambda: pack(online.Shards([0], lambda shard: [0], name=NAME), length=int),
+        lambda: pack(online.Chain([[0]], name=NAME), length=int),
+        lambda: pack(online.Strided([0], name=NAME), length=int),
+        lambda: mix({NAME: [0]}, unit=int),
+        lambda: balance([NAME], key=str, target={"a": 1}),
+        lambda: balance([NAME], key=lambda sample: [sample] * 99),
+        lambda: pack([NAME], length=lambda sample: [sample] * 99),
+        lambda: pack([0], length=lambda sample: {}[NAME]),
+    ],
+)
+def test_messages_are_short_however_long_names_labels_and_errors_are(make):
+    with pytest.raises(Infeasible) as refusal:
+        list(make())
+    assert len(str(refusal.value)) < 700
+
+
+@pytest.mark.parametrize("name", ["train", None])
+def test_a_source_is_called_by_the_streams_name_or_its_own(name):
+    for source, own in ((online.Shards([0], lambda shard: [0], name="tar"), "tar"), ([0], "source")):
+        with pytest.raises(Infeasible, match=f"sample 0 of source '{name or own}': its length is 0"):
+            list(pack(source, length=int, name=name))
+    with pytest.raises(Infeasible, match="sample 0 of source 'b': its unit is 0"):
+        list(mix({"a": NUMBERS[1:], "b": online.Shards([0], lambda shard: [0])}, unit=int))
