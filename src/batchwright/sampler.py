@@ -183,7 +183,8 @@ class BatchSampler(torch.utils.data.BatchSampler):
         """Let the next iterator go on from a state; {} changes nothing.
 
         Raises:
-            Infeasible: the state is of another plan, of a newer version, or holds what no state holds.
+            Infeasible: the state is of another plan or version, holds what no state holds, or its epoch cannot be gone on
+                with in this world, on any rank; the sampler is as it was then.
         """
         if not isinstance(state, Mapping):
             raise Infeasible(f"a state of type {type(state).__name__}", "load what state_dict() gave")
@@ -327,10 +328,15 @@ class BatchSampler(torch.utils.data.BatchSampler):
         if not 0 <= step <= len(self):
             raise Infeasible(f"step {step} of an epoch of {len(self)} steps", f"pass 0 to {len(self)}")
         here = self._fitted(self._at)
-        begun = here if epoch == here.epoch else self.plan.moved(here, epoch)
-        place = begun._replace(consumed=step * self._stride)
-        if begun != self.plan.started(epoch, begun.multiple):  # in another world some of the epoch may have come before
-            self.plan.check_position(place)
+        begun = here._replace(consumed=0) if epoch == here.epoch else self.plan.moved(here, epoch)
+        place, anew = begun._replace(consumed=step * self._stride), self.plan.started(epoch, begun.multiple)
+        if begun != anew:  # the run has changed its world: some of the epoch may have come in another
+            try:
+                self.plan.check_position(place)
+            except Infeasible:
+                if step:
+                    raise
+                return anew
         return place
 
     def _fitted(self, position: Position) -> Position:
