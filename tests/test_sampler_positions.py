@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pickle
 
@@ -42,11 +43,13 @@ def test_the_epoch_being_yielded_is_the_epoch_of_state_at_even_when_all_of_it_wa
     assert sampler.state_dict()["epoch"] == 1
 
 
-def test_iter_binds_its_place_and_changes_nothing():
+def test_an_iterator_that_nothing_was_drawn_from_has_had_no_epoch():
     sampler = PLAN.sampler()
-    first, second = iter(sampler), iter(sampler)
-    assert sampler.state_dict()["consumed"] == 0
-    assert next(first) == next(second)
+    for _ in range(3):
+        iter(sampler)
+    assert (sampler.epoch, sampler.state_dict()["consumed"]) == (0, 0)
+    assert next(iter(sampler)) == PLAN[0].tolist()
+    assert next(iter(sampler)) == PLAN.epoch(1)[0].tolist()
 
 
 def test_breaking_off_begins_the_next_epoch_and_set_epoch_begins_any():
@@ -152,3 +155,66 @@ def test_another_plans_state_is_refused():
         other.load_state_dict({"version": 2})
     with pytest.raises(bw.Infeasible, match="step 27 of an epoch of 26 steps"):
         PLAN.sampler().seek(27)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_look_at_the_first_batch_is_an_epoch_unless_the_epoch_is_set_again(workers):
+    sampler = PLAN.sampler()
+    loader = DataLoader(range(103), batch_sampler=sampler, collate_fn=list, num_workers=workers)
+    assert next(iter(loader)) == PLAN[0].tolist()
+    assert next(iter(loader)) == PLAN.epoch(1)[0].tolist()
+    sampler.set_epoch(0)
+    assert list(loader) == [batch.tolist() for batch in PLAN.epoch(0)]
+    assert list(loader) == [batch.tolist() for batch in PLAN.epoch(1)]
+
+
+@pytest.mark.parametrize(
+    "move",
+    [
+        lambda sampler: sampler.set_epoch(4),
+        lambda sampler: sampler.seek(7, epoch=0),
+        lambda sampler: sampler.load_state_dict(PLAN.sampler().state_at(3)),
+    ],
+)
+def test_a_place_that_a_running_iterator_would_pass_over_is_refused_and_a_new_iterator_begins_there(move):
+    """Workers draw when `iter` of their loader is called: what is set between that and the loop comes too late."""
+    sampler = PLAN.sampler()
+    loader = DataLoader(range(103), batch_sampler=sampler, collate_fn=list, num_workers=2)
+    batches = iter(loader)
+    move(sampler)
+    place = sampler.epoch, sampler.step
+    with pytest.raises(bw.Infeasible, match="before iter\\(loader\\)"):
+        list(batches)
+    assert (sampler.epoch, sampler.step) == place
+    assert list(loader) == [batch.tolist() for batch in PLAN.epoch(place[0])][place[1] :]
+
+
+def test_an_epoch_named_again_after_its_workers_have_begun_changes_nothing():
+    sampler = PLAN.sampler()
+    sampler.seek(7, epoch=2)
+    batches = iter(DataLoader(range(103), batch_sampler=sampler, collate_fn=list, num_workers=2))
+    sampler.set_epoch(2)
+    assert list(batches) == [batch.tolist() for batch in PLAN.epoch(2)][7:]
+    assert sampler.epoch == 3
+
+
+@pytest.mark.parametrize("kind", ["shuffled", "tasks", "tasks by step", "budgeted", "balanced and packed", "bucketed"])
+def test_an_epoch_that_was_begun_in_another_world_can_be_had_again_whole_and_not_from_where_it_never_was(kind):
+    plan = laws.EVERY_PLAN[kind](7)
+    sampler = plan.sampler()
+    for state in (plan.sampler(rank=0, world_size=4, accumulate=2).state_at(1, epoch=0), sampler.state_at(5, epoch=0)):
+        sampler = plan.sampler(rank=0, world_size=1, accumulate=3)
+        sampler.load_state_dict(state)
+        begun = sampler.step
+        rest = list(sampler)
+        assert len(rest) == len(sampler) - begun
+        for step in range(1, begun):
+            with contextlib.suppress(
+                bw.Infeasible
+            ):  # what came before in the other world; else it is a list of this one
+                sampler.seek(step, epoch=0)
+                assert len(list(sampler)) == len(sampler) - step
+        sampler.set_epoch(0)
+        assert (sampler.epoch, sampler.step) == (0, 0)
+        assert len(list(sampler)) == len(sampler)
+        assert sampler.epoch == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,10 +13,11 @@ import torch.distributed
 import torch.utils.data
 
 from .errors import Infeasible, whole
+from .lists import Lists
 from .orders import Segment
 from .plans.fixed import FixedPlan
 from .plans.plan import Plan
-from .plans.position import Position
+from .plans.position import AS_IT_WAS, Position, brief
 
 if TYPE_CHECKING:
     from .audit import Audit
@@ -25,15 +27,18 @@ __all__ = ["BatchSampler", "Fetch"]
 Fetch = Literal["micro", "step"] | int
 
 _VERSION = 1
+_NODE = ("torchdata.nodes.adapters", "SamplerWrapper.reset")
+_LONGEST_SHOWN = 32
 _SEGMENTS_KEPT = 8  # so far back may a loader's workers be ahead of what was trained on
 
 
 class BatchSampler(torch.utils.data.BatchSampler):
     """A batch sampler that takes every `world_size`-th micro-batch of a plan, and knows where it is.
 
-    Epochs advance by themselves: each `iter` that yields anything begins a new epoch, wherever the one before was broken
-    off; `set_epoch` is obeyed, `load_state_dict` and `seek` are gone on from. The base class's constructor is not called
-    and there are no attributes `batch_size` and `drop_last`: trainers that find them rebuild the sampler.
+    Epochs advance by themselves: an iterator begins at its first `next`, with the epoch after the one that was last drawn
+    from, wherever that was broken off. `set_epoch`, `seek` and `load_state_dict` say otherwise, up to that first `next`.
+    The base class's constructor is not called and there are no attributes `batch_size` and `drop_last`: trainers that find
+    them rebuild the sampler.
 
     Args:
         plan: what is in every micro-batch.
@@ -82,9 +87,11 @@ class BatchSampler(torch.utils.data.BatchSampler):
         self._segments: tuple[Segment, ...] = plan.segments if isinstance(plan, FixedPlan) else ()
         self.fetch = _micro_batches(fetch, accumulate)
         self._given = None if rank is None or world_size is None else (rank, world_size)
-        self._next = plan.started(0, 1)  # where the next `iter` begins
-        self._reached = self._next  # what has been handed out; at the end of an epoch still in that epoch
-        self._begun = self._next  # where the `iter` that handed it out began
+        self._at = plan.started(0, 1)  # after the last list that was handed out, or where a state said
+        self._drawn = False  # whether an iterator has drawn from the epoch of `_at`: then the epoch after is next
+        self._asked: tuple[int, int] | None = None  # the epoch and step that the next iterator is to begin at
+        self._ended = False  # whether an epoch was drawn to its end, and nothing else was asked for since
+        self._begun = self._at  # where the iterator began that handed out the last list
 
     @property
     def rank(self) -> int:
@@ -103,52 +110,60 @@ class BatchSampler(torch.utils.data.BatchSampler):
 
     @property
     def epoch(self) -> int:
-        """The epoch that the next `iter` yields from."""
-        return self._next.epoch
+        """The epoch that the next iterator yields from."""
+        if self._asked is None:
+            return self._at.epoch + self._drawn
+        epoch, step = self._asked
+        return epoch + (step == len(self))
 
     @property
     def step(self) -> int:
         """How many of this rank's lists of that epoch it leaves out, since they came before."""
-        return self._fitted(self._next).consumed // self._stride
+        return self._next().consumed // self._stride
 
     @property
     def epochs_given(self) -> float:
         """How many epochs of the plan all ranks together were given so far, parts of one counted as such."""
-        return self.plan.epochs_at(self._fitted(self._reached))
+        return self.plan.epochs_at(self._here())
 
     def __len__(self) -> int:
         """Lists an epoch gives this rank: the same for all ranks and epochs."""
         return self.plan.epoch_length(self._multiple) // self._stride
 
-    def __iter__(self) -> Iterator[list[int]]:
-        """This rank's micro-batches of the next epoch, or of what is left of one after `load_state_dict` or `seek`."""
-        rank, world_size = self._ranks()
-        return self._yield_from(self._fitted(self._next), rank, world_size)
+    def __iter__(self) -> Lists:
+        """This rank's lists of the next epoch, or of what is left of one after `load_state_dict` or `seek`.
+
+        Which epoch that is, is decided at the first `next`, as in torch's own batch samplers: trainers call `set_epoch` and
+        `load_state_dict` between.
+        """
+        return Lists(self._yield_lists, ended=self._ended and _for_a_node())
 
     def set_epoch(self, epoch: int) -> None:
-        """Let the next `iter` be this epoch's; the epoch that is next anyway keeps its position."""
-        epoch = whole(epoch, "epoch")
-        if epoch != self._next.epoch:
-            self._next = self.plan.moved(self._reached, epoch)
-        self._reached = self._next
+        """Let the next iterator begin this epoch; the epoch that is next anyway keeps its position."""
+        epoch = whole(epoch, "epoch", least=0)
+        if epoch != self.epoch or (self._drawn and self._asked is None):
+            self._asked = epoch, 0
+        self._ended = False
 
     def seek(self, step: int, *, epoch: int | None = None) -> None:
-        """Let the next `iter` begin after `step` of this rank's lists of an epoch (the next one if left out).
+        """Let the next iterator begin after `step` of this rank's lists of an epoch (the next one if left out).
 
         A trainer's own step count is the position: a loader with workers has drawn ahead of what was consumed.
 
         Raises:
             Infeasible: the epoch has fewer steps.
         """
-        self._next = self._reached = self._rolled(self._at(step, self._next.epoch if epoch is None else epoch))
+        step, epoch = whole(step, "step"), whole(self.epoch if epoch is None else epoch, "epoch", least=0)
+        self._place(step, epoch)
+        self._asked, self._ended = (epoch, step), False
 
     def state_at(self, step: int, *, epoch: int | None = None) -> dict[str, Any]:
         """The state after `step` of this rank's lists of an epoch (the one being yielded if left out)."""
-        return self._state(self._at(step, self._reached.epoch if epoch is None else epoch))
+        return self._state(self._place(step, self._here().epoch if epoch is None else epoch))
 
     def all_ranks(self, step: int, *, epoch: int | None = None) -> list[np.ndarray]:
         """What all ranks together take for their list number `step` of an epoch, from the plan: int64 arrays, in order."""
-        first = self._at(step, self._reached.epoch if epoch is None else epoch)
+        first = self._place(step, self._here().epoch if epoch is None else epoch)
         micro_batches = self.plan.epoch_at(first)
         return [micro_batches[first.consumed + i] for i in range(self._stride)]
 
@@ -161,41 +176,31 @@ class BatchSampler(torch.utils.data.BatchSampler):
 
         It says nothing of ranks: load it on every rank, of any number of them.
         """
-        return self._state(self._fitted(self._reached))
+        state = self._state(self._here())
+        return {**state, "ended": True} if self._ended else state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Let the next `iter` go on from a state; {} changes nothing.
+        """Let the next iterator go on from a state; {} changes nothing.
 
         Raises:
-            Infeasible: the state is of another plan, of a newer version, or holds what no state holds.
+            Infeasible: the state is of another plan or version, holds what no state holds, or its epoch cannot be gone on
+                with in this world, on any rank; the sampler is as it was then.
         """
         if not isinstance(state, Mapping):
             raise Infeasible(f"a state of type {type(state).__name__}", "load what state_dict() gave")
         if not state:
             return
-        if state.get("version") != _VERSION:
-            raise Infeasible(
-                f"the state has version {state.get('version')}, this is version {_VERSION}",
-                "load it with its own version",
-            )
-        if "fingerprint" not in state:
-            raise Infeasible("the state has no 'fingerprint'", "load what state_dict() gave")
-        if state["fingerprint"] != self.plan.fingerprint:
-            raise Infeasible(
-                f"the state is of plan {state['fingerprint']}, this is plan {self.plan.fingerprint}",
-                "build the plan with the arguments, labels and seed it had",
-            )
-        position, length = Position.of(state), self.plan.epoch_length(int(state["multiple"]))
-        # an epoch that a larger world began may have its origin below 0, but nothing of what is left of it
-        before = isinstance(self.plan, FixedPlan) and position.origin + position.consumed < 0
-        if position.consumed > length or before:
-            raise Infeasible(
-                f"the state has consumed {position.consumed} micro-batches of an epoch of {length} from {position.origin} "
-                "on",
-                "load what state_dict() gave, as it was",
-            )
-        self._put(_segments_of(state))
-        self._next = self._reached = self._fitted(self._rolled(position))
+        self._check_source(state)
+        position, segments, ended = Position.of(state), _segments_of(state), state.get("ended", False)
+        if not isinstance(ended, bool):
+            raise Infeasible(f"the state's ended is {brief(ended)}, neither True nor False", AS_IT_WAS)
+        plan = self._with(segments)
+        plan.check_position(position)
+        rolled = self._rolled(position)
+        plan.check_position(self._fitted(rolled))
+        # all of it was found right: only now does anything change
+        self.plan, self._segments = plan, segments
+        self._at, self._drawn, self._asked, self._ended = rolled, False, None, ended
 
     def audit(self, *, epochs: int = 1, first: int = 0) -> Audit:
         """Measure what this rank is handed, without asking the others; see `batchwright.audit.audit_rank`."""
@@ -223,22 +228,42 @@ class BatchSampler(torch.utils.data.BatchSampler):
             raise Infeasible(
                 f"the shares of {self.plan!r} cannot be set", "retarget a plan of fixed-size micro-batches"
             )
-        here = self._fitted(self._reached)
+        here = self._here()
         segment = self.plan.segment_after(here.origin + here.consumed, shares)
         kept = tuple(earlier for earlier in self._segments if earlier.first < segment.first)
-        self._put((*kept, segment)[-_SEGMENTS_KEPT:])
+        segments = (*kept, segment)[-_SEGMENTS_KEPT:]
+        self.plan, self._segments = self._with(segments), segments
         return segment.first
 
-    def _put(self, segments: tuple[Segment, ...]) -> None:
-        if segments != self._segments:
-            assert isinstance(self.plan, FixedPlan)
-            self._segments = segments
-            self.plan = self.plan.with_segments(segments)
+    def _with(self, segments: tuple[Segment, ...]) -> Plan:
+        """The plan with these stretches of shares that were set."""
+        if segments == self._segments:
+            return self.plan
+        if not isinstance(self.plan, FixedPlan):
+            raise Infeasible(f"the state has shares that were set, those of {self.plan!r} cannot be", AS_IT_WAS)
+        return self.plan.with_segments(segments)
 
-    def _yield_from(self, start: Position, rank: int, world_size: int) -> Iterator[list[int]]:
-        plan = self.plan
-        following = plan.moved(start, start.epoch + 1)
-        consumed, length = start.consumed, plan.epoch_length(start.multiple)
+    def _check_source(self, state: Mapping[str, Any]) -> None:
+        """Refuse a state of another version or plan."""
+        version, fingerprint = state.get("version"), state.get("fingerprint")
+        if type(version) is not int or version != _VERSION:
+            raise Infeasible(
+                f"the state has version {brief(version)}, this is version {_VERSION}", "load it with its own version"
+            )
+        if fingerprint is None:
+            raise Infeasible("the state has no 'fingerprint'", "load what state_dict() gave")
+        if not isinstance(fingerprint, str) or fingerprint != self.plan.fingerprint:
+            given = fingerprint[:_LONGEST_SHOWN] if isinstance(fingerprint, str) else brief(fingerprint)
+            raise Infeasible(
+                f"the state is of plan {given}, this is plan {self.plan.fingerprint}",
+                "build the plan with the arguments, labels and seed it had",
+            )
+
+    def _yield_lists(self, lists: Lists) -> Iterator[list[int]]:
+        plan, start = self.plan, self._next()
+        plan.check_position(start)  # before any rank has drawn: a world may have begun since the state was loaded
+        rank, world_size = self._ranks()
+        consumed, length, begun = start.consumed, plan.epoch_length(start.multiple), False
         micro_batches = plan.epoch_at(start).lists(consumed + rank, world_size)
         while True:
             if self.plan is not plan:  # the shares were set: nothing of the old plan beyond here is used
@@ -247,13 +272,27 @@ class BatchSampler(torch.utils.data.BatchSampler):
             fetched = next(micro_batches, None)
             if fetched is None:
                 return
+            if begun and (self._asked is not None or not self._drawn):
+                self._refuse_other_place(start.epoch, consumed)
+            begun = True
             if self.fetch > 1:
                 fetched = [*fetched, *chain.from_iterable(islice(micro_batches, self.fetch - 1))]
             consumed += world_size * self.fetch
             self._begun = start
-            self._reached = start._replace(consumed=consumed)
-            self._next = following if consumed < length else plan.moved(self._reached, start.epoch + 1)
+            self._at, self._drawn, self._asked = start._replace(consumed=consumed), True, None
+            self._ended = lists.ended = consumed >= length
             yield fetched
+
+    def _refuse_other_place(self, epoch: int, consumed: int) -> None:
+        """Refuse to go on with an iterator where another place was asked for and no iterator was begun since."""
+        there = self._next()
+        # trainers name the epoch again whose lists their workers have begun to draw
+        if (there.epoch, there.consumed) not in ((epoch, 0), (epoch, consumed)):
+            raise Infeasible(
+                f"list {there.consumed // self._stride} of epoch {there.epoch} was asked for, an iterator that had begun "
+                f"before goes on with list {consumed // self._stride} of epoch {epoch}",
+                "call set_epoch, seek or load_state_dict before iter(loader): workers draw as soon as that is called",
+            )
 
     @property
     def _stride(self) -> int:
@@ -271,13 +310,34 @@ class BatchSampler(torch.utils.data.BatchSampler):
             return position
         return self.plan.moved(position, position.epoch + 1)
 
-    def _at(self, step: int, epoch: int) -> Position:
+    def _here(self) -> Position:
+        """Where the run is: at what was asked for, else after the last list that was handed out."""
+        return self._fitted(self._at) if self._asked is None else self._next()
+
+    def _next(self) -> Position:
+        """Where the next iterator begins."""
+        if self._asked is not None:
+            epoch, step = self._asked
+            return self._rolled(self._place(step, epoch))
+        here = self._fitted(self._at)
+        return self.plan.moved(here, here.epoch + 1) if self._drawn else here
+
+    def _place(self, step: int, epoch: int) -> Position:
+        """After `step` of this rank's lists of an epoch of this run."""
         step, epoch = whole(step, "step"), whole(epoch, "epoch", least=0)
         if not 0 <= step <= len(self):
             raise Infeasible(f"step {step} of an epoch of {len(self)} steps", f"pass 0 to {len(self)}")
-        here = self._fitted(self._reached)
-        begun = here if epoch == here.epoch else self.plan.moved(here, epoch)
-        return begun._replace(consumed=step * self._stride)
+        here = self._fitted(self._at)
+        begun = here._replace(consumed=0) if epoch == here.epoch else self.plan.moved(here, epoch)
+        place, anew = begun._replace(consumed=step * self._stride), self.plan.started(epoch, begun.multiple)
+        if begun != anew:  # the run has changed its world: some of the epoch may have come in another
+            try:
+                self.plan.check_position(place)
+            except Infeasible:
+                if step:
+                    raise
+                return anew
+        return place
 
     def _fitted(self, position: Position) -> Position:
         """A position in the terms of the world as it is now."""
@@ -303,13 +363,25 @@ class BatchSampler(torch.utils.data.BatchSampler):
         return f"<rank {rank} of {world_size} of {self.plan!r}>"
 
 
+def _for_a_node() -> bool:
+    """Whether it is torchdata's `SamplerWrapper` that calls `iter`.
+
+    With a state of an ended epoch it looks for what is left of that, finds nothing, and calls `set_epoch` for the next one.
+    A plain loop goes on with the next epoch, by the very same calls: only the caller tells which of the two it is.
+    """
+    caller = sys._getframe(2)
+    return (caller.f_globals.get("__name__"), caller.f_code.co_qualname) == _NODE
+
+
 def _segments_of(state: Mapping[str, Any]) -> tuple[Segment, ...]:
+    given = state.get("segments", [])
     try:
-        return tuple(Segment.from_list(given) for given in state.get("segments", []))
+        segments = tuple(Segment.from_list(segment) for segment in given)
     except (TypeError, ValueError):
-        raise Infeasible(
-            f"the state's segments are {state['segments']!r}", "load what state_dict() gave, as it was"
-        ) from None
+        raise Infeasible(f"the state's segments are {brief(given)}", AS_IT_WAS) from None
+    if len(segments) > _SEGMENTS_KEPT:
+        raise Infeasible(f"the state has {len(segments)} segments, the most is {_SEGMENTS_KEPT}", AS_IT_WAS)
+    return segments
 
 
 def _micro_batches(fetch: Fetch, accumulate: int) -> int:
