@@ -56,15 +56,18 @@ def test_epochs_advance_by_themselves_and_obey_set_epoch(plan):
     assert list(sampler) == [batch.tolist() for batch in plan.epoch(2)]
 
 
-def test_iter_binds_when_it_is_called_and_changes_nothing_by_itself(plan):
+def test_iter_changes_nothing_and_the_first_next_decides_the_epoch(plan):
     sampler = plan.sampler()
-    early = iter(sampler)
+    early, late = iter(sampler), iter(sampler)
     before = sampler.state_dict()
     for _ in range(3):
         iter(sampler)
     assert sampler.state_dict() == before
     sampler.set_epoch(7)
-    assert next(early) == plan[0].tolist()  # bound to epoch 0 when it was made
+    assert next(early) == plan.epoch(7)[0].tolist()
+    sampler.load_state_dict(plan.sampler().state_at(3, epoch=2))
+    assert next(late) == plan.epoch(2)[3].tolist()
+    assert next(late) == plan.epoch(2)[4].tolist()
 
 
 def test_a_trainer_may_stop_at_len_and_never_exhaust_the_iterator(plan):

@@ -42,11 +42,13 @@ def test_the_epoch_being_yielded_is_the_epoch_of_state_at_even_when_all_of_it_wa
     assert sampler.state_dict()["epoch"] == 1
 
 
-def test_iter_binds_its_place_and_changes_nothing():
+def test_an_iterator_that_nothing_was_drawn_from_has_had_no_epoch():
     sampler = PLAN.sampler()
-    first, second = iter(sampler), iter(sampler)
-    assert sampler.state_dict()["consumed"] == 0
-    assert next(first) == next(second)
+    for _ in range(3):
+        iter(sampler)
+    assert (sampler.epoch, sampler.state_dict()["consumed"]) == (0, 0)
+    assert next(iter(sampler)) == PLAN[0].tolist()
+    assert next(iter(sampler)) == PLAN.epoch(1)[0].tolist()
 
 
 def test_breaking_off_begins_the_next_epoch_and_set_epoch_begins_any():

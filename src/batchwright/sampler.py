@@ -12,6 +12,7 @@ import torch.distributed
 import torch.utils.data
 
 from .errors import Infeasible, whole
+from .lists import Lists
 from .orders import Segment
 from .plans.fixed import FixedPlan
 from .plans.plan import Plan
@@ -31,9 +32,10 @@ _SEGMENTS_KEPT = 8  # so far back may a loader's workers be ahead of what was tr
 class BatchSampler(torch.utils.data.BatchSampler):
     """A batch sampler that takes every `world_size`-th micro-batch of a plan, and knows where it is.
 
-    Epochs advance by themselves: each `iter` that yields anything begins a new epoch, wherever the one before was broken
-    off; `set_epoch` is obeyed, `load_state_dict` and `seek` are gone on from. The base class's constructor is not called
-    and there are no attributes `batch_size` and `drop_last`: trainers that find them rebuild the sampler.
+    Epochs advance by themselves: an iterator begins at its first `next`, with the epoch after the one that was last drawn
+    from, wherever that was broken off. `set_epoch`, `seek` and `load_state_dict` say otherwise, up to that first `next`.
+    The base class's constructor is not called and there are no attributes `batch_size` and `drop_last`: trainers that find
+    them rebuild the sampler.
 
     Args:
         plan: what is in every micro-batch.
@@ -82,9 +84,10 @@ class BatchSampler(torch.utils.data.BatchSampler):
         self._segments: tuple[Segment, ...] = plan.segments if isinstance(plan, FixedPlan) else ()
         self.fetch = _micro_batches(fetch, accumulate)
         self._given = None if rank is None or world_size is None else (rank, world_size)
-        self._next = plan.started(0, 1)  # where the next `iter` begins
-        self._reached = self._next  # what has been handed out; at the end of an epoch still in that epoch
-        self._begun = self._next  # where the `iter` that handed it out began
+        self._at = plan.started(0, 1)  # after the last list that was handed out, or where a state said
+        self._drawn = False  # whether an iterator has drawn from the epoch of `_at`: then the epoch after is next
+        self._asked: tuple[int, int] | None = None  # the epoch and step that the next iterator is to begin at
+        self._begun = self._at  # where the iterator began that handed out the last list
 
     @property
     def rank(self) -> int:
@@ -103,52 +106,59 @@ class BatchSampler(torch.utils.data.BatchSampler):
 
     @property
     def epoch(self) -> int:
-        """The epoch that the next `iter` yields from."""
-        return self._next.epoch
+        """The epoch that the next iterator yields from."""
+        if self._asked is None:
+            return self._at.epoch + self._drawn
+        epoch, step = self._asked
+        return epoch + (step == len(self))
 
     @property
     def step(self) -> int:
         """How many of this rank's lists of that epoch it leaves out, since they came before."""
-        return self._fitted(self._next).consumed // self._stride
+        return self._next().consumed // self._stride
 
     @property
     def epochs_given(self) -> float:
         """How many epochs of the plan all ranks together were given so far, parts of one counted as such."""
-        return self.plan.epochs_at(self._fitted(self._reached))
+        return self.plan.epochs_at(self._here())
 
     def __len__(self) -> int:
         """Lists an epoch gives this rank: the same for all ranks and epochs."""
         return self.plan.epoch_length(self._multiple) // self._stride
 
-    def __iter__(self) -> Iterator[list[int]]:
-        """This rank's micro-batches of the next epoch, or of what is left of one after `load_state_dict` or `seek`."""
-        rank, world_size = self._ranks()
-        return self._yield_from(self._fitted(self._next), rank, world_size)
+    def __iter__(self) -> Lists:
+        """This rank's lists of the next epoch, or of what is left of one after `load_state_dict` or `seek`.
+
+        Which epoch that is, is decided at the first `next`, as in torch's own batch samplers: trainers call `set_epoch` and
+        `load_state_dict` between.
+        """
+        return Lists(self._yield_lists)
 
     def set_epoch(self, epoch: int) -> None:
-        """Let the next `iter` be this epoch's; the epoch that is next anyway keeps its position."""
-        epoch = whole(epoch, "epoch")
-        if epoch != self._next.epoch:
-            self._next = self.plan.moved(self._reached, epoch)
-        self._reached = self._next
+        """Let the next iterator begin this epoch; the epoch that is next anyway keeps its position."""
+        epoch = whole(epoch, "epoch", least=0)
+        if epoch != self.epoch or (self._drawn and self._asked is None):
+            self._asked = epoch, 0
 
     def seek(self, step: int, *, epoch: int | None = None) -> None:
-        """Let the next `iter` begin after `step` of this rank's lists of an epoch (the next one if left out).
+        """Let the next iterator begin after `step` of this rank's lists of an epoch (the next one if left out).
 
         A trainer's own step count is the position: a loader with workers has drawn ahead of what was consumed.
 
         Raises:
             Infeasible: the epoch has fewer steps.
         """
-        self._next = self._reached = self._rolled(self._at(step, self._next.epoch if epoch is None else epoch))
+        step, epoch = whole(step, "step"), whole(self.epoch if epoch is None else epoch, "epoch", least=0)
+        self._place(step, epoch)
+        self._asked = epoch, step
 
     def state_at(self, step: int, *, epoch: int | None = None) -> dict[str, Any]:
         """The state after `step` of this rank's lists of an epoch (the one being yielded if left out)."""
-        return self._state(self._at(step, self._reached.epoch if epoch is None else epoch))
+        return self._state(self._place(step, self._here().epoch if epoch is None else epoch))
 
     def all_ranks(self, step: int, *, epoch: int | None = None) -> list[np.ndarray]:
         """What all ranks together take for their list number `step` of an epoch, from the plan: int64 arrays, in order."""
-        first = self._at(step, self._reached.epoch if epoch is None else epoch)
+        first = self._place(step, self._here().epoch if epoch is None else epoch)
         micro_batches = self.plan.epoch_at(first)
         return [micro_batches[first.consumed + i] for i in range(self._stride)]
 
@@ -161,10 +171,10 @@ class BatchSampler(torch.utils.data.BatchSampler):
 
         It says nothing of ranks: load it on every rank, of any number of them.
         """
-        return self._state(self._fitted(self._reached))
+        return self._state(self._here())
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Let the next `iter` go on from a state; {} changes nothing.
+        """Let the next iterator go on from a state; {} changes nothing.
 
         Raises:
             Infeasible: the state is of another plan, of a newer version, or holds what no state holds.
@@ -195,7 +205,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
                 "load what state_dict() gave, as it was",
             )
         self._put(_segments_of(state))
-        self._next = self._reached = self._fitted(self._rolled(position))
+        self._at, self._drawn, self._asked = self._rolled(position), False, None
 
     def audit(self, *, epochs: int = 1, first: int = 0) -> Audit:
         """Measure what this rank is handed, without asking the others; see `batchwright.audit.audit_rank`."""
@@ -223,7 +233,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
             raise Infeasible(
                 f"the shares of {self.plan!r} cannot be set", "retarget a plan of fixed-size micro-batches"
             )
-        here = self._fitted(self._reached)
+        here = self._here()
         segment = self.plan.segment_after(here.origin + here.consumed, shares)
         kept = tuple(earlier for earlier in self._segments if earlier.first < segment.first)
         self._put((*kept, segment)[-_SEGMENTS_KEPT:])
@@ -235,9 +245,9 @@ class BatchSampler(torch.utils.data.BatchSampler):
             self._segments = segments
             self.plan = self.plan.with_segments(segments)
 
-    def _yield_from(self, start: Position, rank: int, world_size: int) -> Iterator[list[int]]:
-        plan = self.plan
-        following = plan.moved(start, start.epoch + 1)
+    def _yield_lists(self, lists: Lists) -> Iterator[list[int]]:
+        plan, start = self.plan, self._next()
+        rank, world_size = self._ranks()
         consumed, length = start.consumed, plan.epoch_length(start.multiple)
         micro_batches = plan.epoch_at(start).lists(consumed + rank, world_size)
         while True:
@@ -251,8 +261,8 @@ class BatchSampler(torch.utils.data.BatchSampler):
                 fetched = [*fetched, *chain.from_iterable(islice(micro_batches, self.fetch - 1))]
             consumed += world_size * self.fetch
             self._begun = start
-            self._reached = start._replace(consumed=consumed)
-            self._next = following if consumed < length else plan.moved(self._reached, start.epoch + 1)
+            self._at, self._drawn, self._asked = start._replace(consumed=consumed), True, None
+            lists.ended = consumed >= length
             yield fetched
 
     @property
@@ -271,11 +281,24 @@ class BatchSampler(torch.utils.data.BatchSampler):
             return position
         return self.plan.moved(position, position.epoch + 1)
 
-    def _at(self, step: int, epoch: int) -> Position:
+    def _here(self) -> Position:
+        """Where the run is: at what was asked for, else after the last list that was handed out."""
+        return self._fitted(self._at) if self._asked is None else self._next()
+
+    def _next(self) -> Position:
+        """Where the next iterator begins."""
+        if self._asked is not None:
+            epoch, step = self._asked
+            return self._rolled(self._place(step, epoch))
+        here = self._fitted(self._at)
+        return self.plan.moved(here, here.epoch + 1) if self._drawn else here
+
+    def _place(self, step: int, epoch: int) -> Position:
+        """After `step` of this rank's lists of an epoch of this run."""
         step, epoch = whole(step, "step"), whole(epoch, "epoch", least=0)
         if not 0 <= step <= len(self):
             raise Infeasible(f"step {step} of an epoch of {len(self)} steps", f"pass 0 to {len(self)}")
-        here = self._fitted(self._reached)
+        here = self._fitted(self._at)
         begun = here if epoch == here.epoch else self.plan.moved(here, epoch)
         return begun._replace(consumed=step * self._stride)
 

@@ -1,0 +1,55 @@
+"""What a sampler's `iter` returns: lists of samples that know, for loaders that ask, whether their epoch has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from .errors import Infeasible, yes_or_no
+
+__all__ = ["Lists"]
+
+
+class Lists(Iterator[list[int]]):
+    """A rank's lists of an epoch, or of what is left of one; which epoch that is, the first `next` decides.
+
+    torchdata's `StatefulDataLoader` keeps the state of the iterator beside that of the sampler. It goes on from a state by
+    a new iterator, and where an epoch had ended it draws from that one, finds that nothing is left, and makes another for
+    the next epoch. So an iterator that goes on where the epoch had ended yields nothing, and leaves the sampler as it is.
+
+    Attributes:
+        ended: whether the last list of the epoch has come.
+
+    Args:
+        begin: makes the iterator over the lists of the epoch that is next when it is called, and tells this object when
+            the last of them has come.
+    """
+
+    def __init__(self, begin: Callable[[Lists], Iterator[list[int]]]) -> None:
+        self._begin = begin
+        self._lists: Iterator[list[int]] | None = None
+        self.ended = False
+
+    def __next__(self) -> list[int]:
+        if self._lists is None:
+            self._lists = self._begin(self)
+        return next(self._lists)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Whether the epoch has ended; where it stands is in the sampler's state."""
+        return {"ended": self.ended}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state, beside the sampler's own; before the first `next`.
+
+        Raises:
+            Infeasible: it is no state of an iterator.
+        """
+        if not isinstance(state, Mapping) or "ended" not in state:
+            raise Infeasible(
+                "the state of the sampler's iterator does not say whether the epoch has ended",
+                "load what the loader's state_dict() gave, as it was",
+            )
+        self.ended = yes_or_no(state["ended"], "the state's ended")
+        if self.ended:
+            self._lists = iter(())
