@@ -5,11 +5,12 @@ The loader is an ordinary one, made with `batch_sampler=plan.sampler()`.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
 from ignite.engine import DeterministicEngine, Engine, Events
-from ignite.engine.deterministic import ReproducibleBatchSampler, update_dataloader
+from ignite.engine.deterministic import ReproducibleBatchSampler
 from torch.utils.data import DataLoader
 
 from ..errors import Infeasible
@@ -64,7 +65,7 @@ class PlanProgress:
         self._counted = self._done = state["iteration"]
 
     def _begin(self, engine: Engine) -> None:
-        self._check_loader(engine)
+        self._take_loader(engine)
         if self._lists_saved:
             self._restore_counts(engine)
         elif engine.state.iteration:  # the same run goes on
@@ -76,7 +77,7 @@ class PlanProgress:
         self._seek()
         check_ranks(self.sampler)
 
-    def _check_loader(self, engine: Engine) -> None:
+    def _take_loader(self, engine: Engine) -> None:
         loader = engine.state.dataloader
         if not isinstance(loader, DataLoader):
             return  # something made of one: what it draws from cannot be seen
@@ -86,13 +87,14 @@ class PlanProgress:
                 "PlanProgress was given",
                 "pass PlanProgress the batch sampler of the loader that the engine runs on",
             )
-        if isinstance(engine, DeterministicEngine):
-            if loader.batch_sampler is None:
-                raise Infeasible(
-                    "DeterministicEngine, when it resumes, drops batches of a loader with batch_size=None",
-                    "make the loader with batch_sampler=plan.sampler()",
-                )
-            engine.state.dataloader = update_dataloader(loader, _Placed(self.sampler))
+        if isinstance(engine, DeterministicEngine) and loader.batch_sampler is None:
+            raise Infeasible(
+                "DeterministicEngine, when it resumes, drops batches of a loader with batch_size=None",
+                "make the loader with batch_sampler=plan.sampler()",
+            )
+        engine.state.dataloader = copy.copy(loader)
+        inner = "sampler" if loader.batch_sampler is None else "batch_sampler"
+        vars(engine.state.dataloader).update({inner: _Placed(self), "_iterator": None})  # torch lets nobody set them
 
     def _restore_counts(self, engine: Engine) -> None:
         """The engine's count of iterations, in this world's terms: another has another number of them in an epoch."""
@@ -110,7 +112,6 @@ class PlanProgress:
         self._done = engine.state.iteration
 
     def _seek(self) -> None:
-        """Other engines may run on the same loader between two epochs, as evaluators do."""
         epoch, step = self._next_place()
         if (self.sampler.epoch, self.sampler.step) != (epoch, step):
             self.sampler.seek(step, epoch=epoch)
@@ -128,8 +129,16 @@ class PlanProgress:
 
 
 class _Placed(ReproducibleBatchSampler):
-    """A sampler that stands where the run goes on: `DeterministicEngine` would leave out what came before once more."""
+    """The sampler as the trainer's engine draws from it: from where training goes on, whoever drew from it meanwhile.
+
+    Evaluators often run on the loader of the trainer. `DeterministicEngine` sets `start_iteration` to leave out what came
+    before a resumed run, which has been left out already.
+    """
+
+    def __init__(self, progress: PlanProgress) -> None:
+        super().__init__(progress.sampler)
+        self.progress = progress
 
     def __iter__(self) -> Iterator[list[int]]:
-        self.start_iteration = None
-        return iter(self.batch_sampler)
+        self.progress._seek()
+        yield from self.batch_sampler
