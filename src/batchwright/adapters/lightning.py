@@ -134,7 +134,10 @@ class PlanCallback(Callback):
         if loop.is_resuming:
             if not self._loaded:
                 self._adopt_count(trainer)
-            _go_on_after(trainer, self._came_before(trainer))
+            came = self._came_before(trainer)
+            _go_on_after(trainer, came)
+            if not came and any(hasattr(loader, "load_state_dict") for loader in loop._combined_loader.flattened):
+                self._draw_anew(trainer)  # Lightning let it go on within the epoch that has ended
         epochs, batches = loop.epoch_progress.current, loop.epoch_loop.batch_progress.current
         within = epochs.processed < epochs.started
         self._started = epochs.started - within
@@ -200,6 +203,10 @@ class PlanCallback(Callback):
         if (self.sampler.epoch, self.sampler.step) != self._place[:2]:
             self.sampler.seek(self._place.step, epoch=self._place.epoch)
 
+    def _draw_anew(self, trainer: Trainer) -> None:
+        self._seek()
+        iter(trainer.fit_loop._data_fetcher)
+
     def _release(self) -> None:
         vars(self.sampler).pop("set_epoch", None)
 
@@ -222,8 +229,7 @@ class PlanCallback(Callback):
         within, over = epochs.processed < epochs.started, _is_over(trainer)
         epoch = epochs.processed + (within and over)
         self._place = _Place(epoch, batches.processed if within and not over else 0, epoch)
-        self._seek()
-        iter(loop._data_fetcher)  # workers have drawn already
+        self._draw_anew(trainer)  # workers have drawn already
 
     def _check_loaders(self, trainer: Trainer) -> None:
         combined = trainer.fit_loop._combined_loader
