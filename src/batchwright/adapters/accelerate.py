@@ -107,6 +107,11 @@ class PlanLoader:
         self.sampler.set_epoch(epoch)
         self._state = {}
 
+    def seek(self, step: int, *, epoch: int | None = None) -> None:
+        """As `BatchSampler.seek`, and in place of `skip_first_batches`; a checkpoint saved now goes on there."""
+        self.sampler.seek(step, epoch=epoch)
+        self._state = {}
+
     def state_dict(self) -> dict[str, Any]:
         """The position after the last batch that the training loop has taken."""
         return dict(self._state) or self.sampler.state_dict()
