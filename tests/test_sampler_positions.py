@@ -154,3 +154,44 @@ def test_another_plans_state_is_refused():
         other.load_state_dict({"version": 2})
     with pytest.raises(bw.Infeasible, match="step 27 of an epoch of 26 steps"):
         PLAN.sampler().seek(27)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_look_at_the_first_batch_is_an_epoch_unless_the_epoch_is_set_again(workers):
+    sampler = PLAN.sampler()
+    loader = DataLoader(range(103), batch_sampler=sampler, collate_fn=list, num_workers=workers)
+    assert next(iter(loader)) == PLAN[0].tolist()
+    assert next(iter(loader)) == PLAN.epoch(1)[0].tolist()
+    sampler.set_epoch(0)
+    assert list(loader) == [batch.tolist() for batch in PLAN.epoch(0)]
+    assert list(loader) == [batch.tolist() for batch in PLAN.epoch(1)]
+
+
+@pytest.mark.parametrize(
+    "move",
+    [
+        lambda sampler: sampler.set_epoch(4),
+        lambda sampler: sampler.seek(7, epoch=0),
+        lambda sampler: sampler.load_state_dict(PLAN.sampler().state_at(3)),
+    ],
+)
+def test_a_place_that_a_running_iterator_would_pass_over_is_refused_and_a_new_iterator_begins_there(move):
+    """Workers draw when `iter` of their loader is called: what is set between that and the loop comes too late."""
+    sampler = PLAN.sampler()
+    loader = DataLoader(range(103), batch_sampler=sampler, collate_fn=list, num_workers=2)
+    batches = iter(loader)
+    move(sampler)
+    place = sampler.epoch, sampler.step
+    with pytest.raises(bw.Infeasible, match="before iter\\(loader\\)"):
+        list(batches)
+    assert (sampler.epoch, sampler.step) == place
+    assert list(loader) == [batch.tolist() for batch in PLAN.epoch(place[0])][place[1] :]
+
+
+def test_an_epoch_named_again_after_its_workers_have_begun_changes_nothing():
+    sampler = PLAN.sampler()
+    sampler.seek(7, epoch=2)
+    batches = iter(DataLoader(range(103), batch_sampler=sampler, collate_fn=list, num_workers=2))
+    sampler.set_epoch(2)
+    assert list(batches) == [batch.tolist() for batch in PLAN.epoch(2)][7:]
+    assert sampler.epoch == 3

@@ -23,12 +23,13 @@ class Lists(Iterator[list[int]]):
     Args:
         begin: makes the iterator over the lists of the epoch that is next when it is called, and tells this object when
             the last of them has come.
+        ended: whether nothing is left from the start.
     """
 
-    def __init__(self, begin: Callable[[Lists], Iterator[list[int]]]) -> None:
+    def __init__(self, begin: Callable[[Lists], Iterator[list[int]]], *, ended: bool = False) -> None:
         self._begin = begin
-        self._lists: Iterator[list[int]] | None = None
-        self.ended = False
+        self._lists: Iterator[list[int]] | None = iter(()) if ended else None
+        self.ended = ended
 
     def __next__(self) -> list[int]:
         if self._lists is None:
@@ -51,5 +52,4 @@ class Lists(Iterator[list[int]]):
                 "load what the loader's state_dict() gave, as it was",
             )
         self.ended = yes_or_no(state["ended"], "the state's ended")
-        if self.ended:
-            self._lists = iter(())
+        self._lists = iter(()) if self.ended else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,7 +12,7 @@ import numpy as np
 import torch.distributed
 import torch.utils.data
 
-from .errors import Infeasible, whole
+from .errors import Infeasible, whole, yes_or_no
 from .lists import Lists
 from .orders import Segment
 from .plans.fixed import FixedPlan
@@ -26,6 +27,7 @@ __all__ = ["BatchSampler", "Fetch"]
 Fetch = Literal["micro", "step"] | int
 
 _VERSION = 1
+_NODE = ("torchdata.nodes.adapters", "SamplerWrapper.reset")
 _SEGMENTS_KEPT = 8  # so far back may a loader's workers be ahead of what was trained on
 
 
@@ -87,6 +89,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
         self._at = plan.started(0, 1)  # after the last list that was handed out, or where a state said
         self._drawn = False  # whether an iterator has drawn from the epoch of `_at`: then the epoch after is next
         self._asked: tuple[int, int] | None = None  # the epoch and step that the next iterator is to begin at
+        self._ended = False  # whether an epoch was drawn to its end, and nothing else was asked for since
         self._begun = self._at  # where the iterator began that handed out the last list
 
     @property
@@ -132,13 +135,14 @@ class BatchSampler(torch.utils.data.BatchSampler):
         Which epoch that is, is decided at the first `next`, as in torch's own batch samplers: trainers call `set_epoch` and
         `load_state_dict` between.
         """
-        return Lists(self._yield_lists)
+        return Lists(self._yield_lists, ended=self._ended and _for_a_node())
 
     def set_epoch(self, epoch: int) -> None:
         """Let the next iterator begin this epoch; the epoch that is next anyway keeps its position."""
         epoch = whole(epoch, "epoch", least=0)
         if epoch != self.epoch or (self._drawn and self._asked is None):
             self._asked = epoch, 0
+        self._ended = False
 
     def seek(self, step: int, *, epoch: int | None = None) -> None:
         """Let the next iterator begin after `step` of this rank's lists of an epoch (the next one if left out).
@@ -150,7 +154,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
         """
         step, epoch = whole(step, "step"), whole(self.epoch if epoch is None else epoch, "epoch", least=0)
         self._place(step, epoch)
-        self._asked = epoch, step
+        self._asked, self._ended = (epoch, step), False
 
     def state_at(self, step: int, *, epoch: int | None = None) -> dict[str, Any]:
         """The state after `step` of this rank's lists of an epoch (the one being yielded if left out)."""
@@ -171,7 +175,8 @@ class BatchSampler(torch.utils.data.BatchSampler):
 
         It says nothing of ranks: load it on every rank, of any number of them.
         """
-        return self._state(self._here())
+        state = self._state(self._here())
+        return {**state, "ended": True} if self._ended else state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Let the next iterator go on from a state; {} changes nothing.
@@ -195,6 +200,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
                 f"the state is of plan {state['fingerprint']}, this is plan {self.plan.fingerprint}",
                 "build the plan with the arguments, labels and seed it had",
             )
+        ended = yes_or_no(state.get("ended", False), "the state's ended")
         position, length = Position.of(state), self.plan.epoch_length(int(state["multiple"]))
         # an epoch that a larger world began may have its origin below 0, but nothing of what is left of it
         before = isinstance(self.plan, FixedPlan) and position.origin + position.consumed < 0
@@ -205,7 +211,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
                 "load what state_dict() gave, as it was",
             )
         self._put(_segments_of(state))
-        self._at, self._drawn, self._asked = self._rolled(position), False, None
+        self._at, self._drawn, self._asked, self._ended = self._rolled(position), False, None, ended
 
     def audit(self, *, epochs: int = 1, first: int = 0) -> Audit:
         """Measure what this rank is handed, without asking the others; see `batchwright.audit.audit_rank`."""
@@ -248,7 +254,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
     def _yield_lists(self, lists: Lists) -> Iterator[list[int]]:
         plan, start = self.plan, self._next()
         rank, world_size = self._ranks()
-        consumed, length = start.consumed, plan.epoch_length(start.multiple)
+        consumed, length, begun = start.consumed, plan.epoch_length(start.multiple), False
         micro_batches = plan.epoch_at(start).lists(consumed + rank, world_size)
         while True:
             if self.plan is not plan:  # the shares were set: nothing of the old plan beyond here is used
@@ -257,13 +263,28 @@ class BatchSampler(torch.utils.data.BatchSampler):
             fetched = next(micro_batches, None)
             if fetched is None:
                 return
+            if begun and (self._asked is not None or not self._drawn):
+                self._refuse_other_place(start.epoch, consumed)
+            begun = True
             if self.fetch > 1:
                 fetched = [*fetched, *chain.from_iterable(islice(micro_batches, self.fetch - 1))]
             consumed += world_size * self.fetch
             self._begun = start
             self._at, self._drawn, self._asked = start._replace(consumed=consumed), True, None
-            lists.ended = consumed >= length
+            self._ended = lists.ended = consumed >= length
             yield fetched
+
+    def _refuse_other_place(self, epoch: int, consumed: int) -> None:
+        """Refuse to go on with an iterator where another place was asked for and no iterator was begun since."""
+        if self._asked == (epoch, 0):  # trainers name the epoch again whose lists their workers have begun to draw
+            return
+        there = self._next()
+        if (there.epoch, there.consumed) != (epoch, consumed):
+            raise Infeasible(
+                f"list {there.consumed // self._stride} of epoch {there.epoch} was asked for, but an iterator that had begun "
+                f"goes on with list {consumed // self._stride} of epoch {epoch}",
+                "call set_epoch, seek or load_state_dict before iter(loader): workers draw as soon as that is called",
+            )
 
     @property
     def _stride(self) -> int:
@@ -324,6 +345,16 @@ class BatchSampler(torch.utils.data.BatchSampler):
     def __repr__(self) -> str:
         rank, world_size = self._ranks()
         return f"<rank {rank} of {world_size} of {self.plan!r}>"
+
+
+def _for_a_node() -> bool:
+    """Whether it is torchdata's `SamplerWrapper` that calls `iter`.
+
+    With a state of an ended epoch it looks for what is left of that, finds nothing, and calls `set_epoch` for the next one.
+    A plain loop goes on with the next epoch, by the very same calls: only the caller tells which of the two it is.
+    """
+    caller = sys._getframe(2)
+    return (caller.f_globals.get("__name__"), caller.f_code.co_qualname) == _NODE
 
 
 def _segments_of(state: Mapping[str, Any]) -> tuple[Segment, ...]:
