@@ -206,9 +206,18 @@ def test_without_the_callback_a_touched_loader_is_too(touch):
     assert fit([], train, max_epochs=2).seen == epochs((0, 0, 10), (1, 0, 10))
 
 
-def test_fitting_again_goes_on():
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_sampler_that_was_placed_within_the_first_epoch_is_trained_on_from_there(workers):
     sampler = plan().sampler()
-    train, module = loader(sampler), Module()
+    sampler.seek(3, epoch=0)
+    train = loader(sampler, num_workers=workers)
+    assert fit([PlanCallback(sampler)], train, max_epochs=2).seen == epochs((0, 3, 10), (1, 0, 10))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_fitting_again_goes_on(workers):
+    sampler = plan().sampler()
+    train, module = loader(sampler, num_workers=workers), Module()
     trainer = Trainer(**QUIET, max_epochs=1, callbacks=[PlanCallback(sampler)])
     trainer.fit(module, train)
     trainer.fit_loop.max_epochs = trainer.fit_loop.max_epochs + 1

@@ -142,8 +142,7 @@ class PlanCallback(Callback):
         within = epochs.processed < epochs.started
         self._started = epochs.started - within
         self._counted = batches.processed if within else 0
-        if within:  # Lightning is about to name the epoch by its own count, which may be another
-            vars(self.sampler)["set_epoch"] = lambda epoch: None
+        vars(self.sampler)["set_epoch"] = lambda epoch: None  # Lightning is about to name the epoch by its own count
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Before an epoch's first batch is drawn."""
@@ -152,7 +151,9 @@ class PlanCallback(Callback):
         self._place = _Place(epoch, step, epoch)
         self._counted = 0
         self._started = trainer.fit_loop.epoch_progress.current.started
-        self._seek()
+        begun = "set_epoch" in vars(self.sampler) and (trainer.current_epoch == 0 or trainer.fit_loop.is_resuming)
+        if not begun:  # else the iterator is there already, and its workers have drawn
+            self._seek()
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Once the first batch is drawn."""
