@@ -10,7 +10,7 @@ from .errors import Infeasible
 from .orders.shares import AS_WRITTEN
 from .sampler import BatchSampler
 
-__all__ = ["check_ranks"]
+__all__ = ["check_ranks", "sampler_of"]
 
 
 def check_ranks(loader: Any, *, group: torch.distributed.ProcessGroup | None = None) -> None:
@@ -49,19 +49,36 @@ def check_ranks(loader: Any, *, group: torch.distributed.ProcessGroup | None = N
     _refuse_wrong_shares([rank for rank, _ in gathered], sampler.world_size, sharded_by)
 
 
+def sampler_of(loader: Any) -> BatchSampler | None:
+    """The batchwright sampler that a loader draws from, wrapped by a trainer or not; None if there is none."""
+    inner = loader
+    while inner is not None and not isinstance(inner, BatchSampler):
+        inner = _inside(inner)
+    return inner
+
+
+def _inside(loader: Any) -> Any:
+    """What a loader or a batch sampler takes its lists from."""
+    inner = getattr(loader, "batch_sampler", None)
+    if inner is None and getattr(loader, "batch_size", 0) is None:  # the dataset is asked for whole lists
+        return getattr(loader, "sampler", None)
+    return inner
+
+
 def _found(loader: Any) -> tuple[BatchSampler, list[str]]:
     """The sampler inside a loader, and the wrappers around it that give a process only some of what it yields."""
+    sampler = sampler_of(loader)
+    if sampler is None:
+        raise Infeasible(
+            f"no batchwright sampler inside {type(loader).__name__}",
+            "pass a loader made with batch_sampler=plan.sampler()",
+        )
     inner, sharded_by = loader, []
-    while not isinstance(inner, BatchSampler):
+    while inner is not sampler:
         if getattr(inner, "num_processes", 1) > 1:  # accelerate's BatchSamplerShard
             sharded_by.append(type(inner).__name__)
-        if getattr(inner, "batch_sampler", None) is None:
-            raise Infeasible(
-                f"no batchwright sampler inside {type(loader).__name__}",
-                "pass a loader made with batch_sampler=plan.sampler()",
-            )
-        inner = inner.batch_sampler
-    return inner, sharded_by
+        inner = _inside(inner)
+    return sampler, sharded_by
 
 
 def _meant(value: str | None) -> str | None:

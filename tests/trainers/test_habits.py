@@ -130,6 +130,45 @@ def test_transformers_goes_on_in_mid_epoch_of_other_plans_too(kind, tmp_path):
     assert again.seen == every[14:]
 
 
+@pytest.mark.parametrize("save_strategy", ["steps", "epoch"])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_transformers_goes_on_with_the_epoch_that_max_steps_cut(save_strategy, accumulate, tmp_path):
+    """Seven steps, saved when they end; then eighteen in all."""
+    from transformers import TrainingArguments
+
+    from batchwright.adapters.transformers import PlanTrainer
+
+    options = {"save_steps": 7, "save_strategy": save_strategy, "gradient_accumulation_steps": accumulate, **QUIETLY}
+    seen = []
+    for steps in (7, 18):
+        model = Seeing()
+        arguments = TrainingArguments(str(tmp_path), max_steps=steps, **options)
+        trainer = PlanTrainer(model, arguments, train_dataset=ROWS, plan=recorder.plan())
+        trainer.train(resume_from_checkpoint=steps == 18)
+        seen += model.seen
+    every = [batch.tolist() for epoch in range(2) for batch in recorder.plan().epoch(epoch, accumulate)]
+    assert seen == every[: 18 * accumulate]
+
+
+def test_transformers_begins_the_next_epoch_after_one_that_a_callback_ended(tmp_path):
+    from transformers import TrainerCallback, TrainingArguments
+
+    from batchwright.adapters.transformers import PlanTrainer
+
+    class Ends(TrainerCallback):
+        def on_step_end(self, args, state, control, **others):
+            control.should_epoch_stop = state.global_step == 7
+
+    arguments = TrainingArguments(str(tmp_path), num_train_epochs=2, save_strategy="epoch", **QUIETLY)
+    model, again = Seeing(), Seeing()
+    PlanTrainer(model, arguments, train_dataset=ROWS, plan=recorder.plan(), callbacks=[Ends()]).train()
+    first, second = ([batch.tolist() for batch in recorder.plan().epoch(epoch)] for epoch in range(2))
+    assert model.seen == first[:7] + second
+    resumed = PlanTrainer(again, arguments, train_dataset=ROWS, plan=recorder.plan())
+    resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-7"))
+    assert again.seen[: len(second)] == second
+
+
 def test_a_stateful_loaders_state_that_is_older_than_the_loader_is_refused():
     from torchdata.stateful_dataloader import StatefulDataLoader
 

@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from accelerate.data_loader import prepare_data_loader
 from torch.utils.data import DataLoader
 
+from ..accumulation import check_accumulation
 from ..composition import Composition
 from ..errors import Infeasible
 from ..ranks import check_ranks
@@ -30,16 +31,22 @@ def prepare(accelerator: Accelerator, loader: DataLoader[Any], *, composition: C
         composition: what to tell `Accelerator.log` of the batches; nothing if left out.
 
     Raises:
-        Infeasible: the loader has no batchwright sampler, or the processes do not share one plan (see `check_ranks`).
+        Infeasible: the loader has no batchwright sampler, the processes do not share one plan (see `check_ranks`), or
+            `gradient_accumulation_steps` is not what the sampler accumulates.
     """
     check_ranks(loader)
     sampler = loader.batch_sampler
+    if sampler is None:  # Accelerate would forget the sampler and yield the samples one by one
+        raise Infeasible(
+            "Accelerate takes no loader with batch_size=None", "make the loader with batch_sampler=plan.sampler()"
+        )
     if not isinstance(sampler, BatchSampler) or sampler.world_size != accelerator.num_processes:
         raise Infeasible(
             f"accelerate runs {accelerator.num_processes} processes, the loader's batches are shared by {sampler!r}",
             "pass a loader made with batch_sampler=plan.sampler(rank=accelerator.process_index, "
             "world_size=accelerator.num_processes)",
         )
+    check_accumulation(sampler, accelerator.gradient_accumulation_steps, "Accelerator(gradient_accumulation_steps)")
     prepared = PlanLoader(
         accelerator,
         prepare_data_loader(
@@ -71,7 +78,9 @@ class PlanLoader:
         self.prepared = prepared
         self.sampler = sampler
         self.composition = composition
-        self._state = sampler.state_dict()
+        self._state: dict[
+            str, Any
+        ] = {}  # after the last batch that was taken; {} where none was since the sampler was placed
 
     def __len__(self) -> int:
         """Batches an epoch gives this process."""
@@ -94,14 +103,20 @@ class PlanLoader:
         return self.sampler.epoch
 
     def set_epoch(self, epoch: int) -> None:
-        """As `BatchSampler.set_epoch`."""
+        """As `BatchSampler.set_epoch`; a checkpoint saved now goes on there."""
         self.sampler.set_epoch(epoch)
+        self._state = {}
+
+    def seek(self, step: int, *, epoch: int | None = None) -> None:
+        """As `BatchSampler.seek`, and in place of `skip_first_batches`; a checkpoint saved now goes on there."""
+        self.sampler.seek(step, epoch=epoch)
+        self._state = {}
 
     def state_dict(self) -> dict[str, Any]:
         """The position after the last batch that the training loop has taken."""
-        return dict(self._state)
+        return dict(self._state) or self.sampler.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Let the next `iter` go on from there."""
         self.sampler.load_state_dict(state)
-        self._state = self.sampler.state_dict()
+        self._state = {}

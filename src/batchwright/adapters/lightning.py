@@ -5,84 +5,291 @@ The loader is an ordinary one, made with `batch_sampler=plan.sampler()`; the tra
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
+from ..accumulation import check_accumulation
 from ..composition import Composition
 from ..errors import Infeasible
-from ..ranks import check_ranks
+from ..ranks import check_ranks, sampler_of
 from ..sampler import BatchSampler
 
 try:
     from lightning.pytorch import Callback, LightningModule, Trainer
+    from lightning.pytorch.callbacks import GradientAccumulationScheduler
 except ModuleNotFoundError:  # the same under its older name
     from pytorch_lightning import Callback, LightningModule, Trainer
+    from pytorch_lightning.callbacks import GradientAccumulationScheduler
 
 __all__ = ["PlanCallback"]
+
+
+class _Place(NamedTuple):
+    """After `step` lists of an epoch of the plan, in an epoch of Lightning's that began with the plan's epoch `first`."""
+
+    epoch: int
+    step: int
+    first: int
 
 
 class PlanCallback(Callback):
     """Saves where training stands in the plan with every checkpoint, and goes on from there.
 
+    The training loader may stand alone, or in a list, a dict or a `CombinedLoader` of several; every plan has a callback.
+    An epoch that Lightning ends early (`limit_train_batches`, -1 from `on_train_batch_start`) is over: the next one begins
+    at its own beginning. An epoch that `max_steps` or `should_stop` cut is gone on with. With `overfit_batches` every epoch
+    has the same batches.
+
     Args:
         sampler: the batch sampler of the training loader.
         composition: what to tell the trainer's loggers of it; nothing if left out.
+        name: tells this callback's state from that of another callback whose plan is the same.
 
     Raises:
-        Infeasible: when training starts, if the ranks do not share one plan (see `batchwright.check_ranks`) or Lightning
-            has put another sampler into the loader.
+        Infeasible: when training starts, if the ranks do not share one plan (see `batchwright.check_ranks`), no training
+            loader has this sampler, or `accumulate_grad_batches` is not what it accumulates; when a checkpoint is loaded, if
+            its plan is another.
     """
 
-    def __init__(self, sampler: BatchSampler, *, composition: Composition | None = None) -> None:
+    def __init__(self, sampler: BatchSampler, *, composition: Composition | None = None, name: str = "") -> None:
         self.sampler = sampler
         self.composition = composition
-        self._state: dict[str, Any] = {}
-        self._resumed_step = -1
+        named = {"name": name} if name else {}
+        self._key: str = self._generate_state_key(plan=sampler.plan.fingerprint, **named)
+        self._trainer: Trainer | None = None  # while it fits
+        self._ignores_states = False  # while it validates a checkpoint, which does not move training
+        self._loaded = False
+        self._place = _Place(sampler.epoch, sampler.step, sampler.epoch)  # where counting begins
+        self._counted = 0  # batches that Lightning had counted at that place
+        self._started: int | None = None  # epochs that Lightning had started when the next was to begin there
+
+    @property
+    def state_key(self) -> str:
+        """What the state is called in a checkpoint."""
+        return self._key
 
     def state_dict(self) -> dict[str, Any]:
         """The position after the last batch that was trained on."""
-        return dict(self._state)
+        place = self._next_place()
+        return {**self.sampler.state_at(place.step, epoch=place.epoch), "first": place.first}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Let training go on from there."""
-        self.sampler.load_state_dict(state_dict)
-        self._state = dict(state_dict)
-        self._resumed_step = self.sampler.step
+        if self._ignores_states:
+            return
+        self.sampler.load_state_dict({name: value for name, value in state_dict.items() if name != "first"})
+        self._place = _Place(self.sampler.epoch, self.sampler.step, state_dict["first"])
+        self._loaded = True
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Before the states and Lightning's counts are loaded."""
+        if self._ignores_states:
+            return
+        held = {key for key in checkpoint["callbacks"] if str(key).startswith(type(self).__qualname__)}
+        unclaimed = held - {callback.state_key for callback in trainer.callbacks}
+        if self.state_key not in held and unclaimed:  # which would be left out in silence
+            raise Infeasible(
+                f"the checkpoint has the position of {min(unclaimed)}, and none of {self.state_key}",
+                "build the plan with the arguments, labels and seed it had, and give the callback the name it had",
+            )
+        state = checkpoint["callbacks"].get(self.state_key)
+        if state is not None and (state["epoch"], state["consumed"]) != (state["first"], 0):
+            _count_as_begun(checkpoint["loops"]["fit_loop"]["epoch_progress"])
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Before a checkpoint is loaded and before anything asks for a loader."""
+        self._ignores_states = stage != "fit"
+        if self._ignores_states:
+            return
+        place = self._next_place()  # of an earlier fit
+        self._release()
+        self._trainer, self._started, self._loaded = trainer, None, False
+        if trainer.fit_loop.epoch_progress.current.started:
+            self._place = place
+        else:  # other trainers, a dry run, or validation may have drawn from the sampler
+            self.sampler.set_epoch(0)
+            self._place = _Place(self.sampler.epoch, self.sampler.step, 0)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Before Lightning asks for the loader."""
+        self._seek()
         check_ranks(self.sampler)
+
+    def on_sanity_check_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Validation may have drawn from the same sampler."""
+        self._seek()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Once the loader is there and a checkpoint's counters are loaded."""
-        used = getattr(trainer.train_dataloader, "batch_sampler", None)
-        if used is not self.sampler:
-            raise Infeasible(
-                f"the training loader's batch sampler is {used!r}, not the one this callback was given",
-                "pass the loader's own sampler, and Trainer(use_distributed_sampler=False)",
+        self._check_loaders(trainer)
+        if pl_module.automatic_optimization:
+            schedules = [c.scheduling for c in trainer.callbacks if isinstance(c, GradientAccumulationScheduler)]
+            accumulates = [number for schedule in schedules for number in schedule.values()]
+            check_accumulation(
+                self.sampler,
+                math.lcm(*accumulates) if accumulates else trainer.accumulate_grad_batches,
+                "Trainer(accumulate_grad_batches)",
             )
-        if self._resumed_step >= 0:
-            _count_from(trainer, self._resumed_step)
-            self._resumed_step = -1
+        loop = trainer.fit_loop
+        if loop.is_resuming:
+            if not self._loaded:
+                self._adopt_count(trainer)
+            came = self._came_before(trainer)
+            _go_on_after(trainer, came)
+            if not came and any(hasattr(loader, "load_state_dict") for loader in loop._combined_loader.flattened):
+                self._draw_anew(trainer)  # Lightning let it go on within the epoch that has ended
+        epochs, batches = loop.epoch_progress.current, loop.epoch_loop.batch_progress.current
+        within = epochs.processed < epochs.started
+        self._started = epochs.started - within
+        self._counted = batches.processed if within else 0
+        vars(self.sampler)["set_epoch"] = lambda epoch: None  # Lightning is about to name the epoch by its own count
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Before an epoch's first batch is drawn."""
+        self._check_loaders(trainer)  # the hook may have made another
+        epoch, step, _ = self._next_place()
+        self._place = _Place(epoch, step, epoch)
+        self._counted = 0
+        self._started = trainer.fit_loop.epoch_progress.current.started
+        begun = "set_epoch" in vars(self.sampler) and (trainer.current_epoch == 0 or trainer.fit_loop.is_resuming)
+        if not begun:  # else the iterator is there already, and its workers have drawn
+            self._seek()
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Once the first batch is drawn."""
+        self._release()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """After each micro-batch; `ModelCheckpoint` always comes later."""
-        self._state = self.sampler.state_at(batch_idx + 1, epoch=trainer.current_epoch)
+        """After each micro-batch."""
         if self.composition is not None:
+            ended, before = divmod(self._place.step + self._taken() - 1, len(self.sampler))
+            epoch = self._place.epoch + ended
             for logger in trainer.loggers:
-                self.composition.after(
-                    batch_idx + 1, logger.log_metrics, epoch=trainer.current_epoch, at=trainer.global_step
-                )
+                self.composition.after(before + 1, logger.log_metrics, epoch=epoch, at=trainer.global_step)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """After training, where a checkpoint may still be saved."""
+        self._ignores_states = False
+        if stage == "fit":
+            self._place = self._next_place()
+            self._release()
+            self._trainer = self._started = None
+
+    def _taken(self) -> int:
+        """Lists trained on since counting began, by Lightning's count: right wherever this callback stands in the list."""
+        if self._trainer is None or self._started is None:
+            return 0
+        loop = self._trainer.fit_loop
+        if loop.epoch_progress.current.started == self._started:  # the batches counted are those of the epoch before
+            return 0
+        processed: int = loop.epoch_loop.batch_progress.current.processed
+        return processed - self._counted
+
+    def _next_place(self) -> _Place:
+        """Where training goes on from."""
+        taken, (epoch, step, first) = self._taken(), self._place
+        if not taken:
+            return self._place
+        assert self._trainer is not None
+        over = _is_over(self._trainer)
+        if self._trainer.overfit_batches:
+            return _Place(epoch, 0, epoch) if over else _Place(epoch, step + taken, first)
+        ended, step = divmod(step + taken, len(self.sampler))  # of several loaders a short one begins anew on the way
+        epoch += ended
+        return _Place(epoch, step, first) if not over else _Place(epoch + (step > 0), 0, epoch + (step > 0))
+
+    def _seek(self) -> None:
+        if (self.sampler.epoch, self.sampler.step) != self._place[:2]:
+            self.sampler.seek(self._place.step, epoch=self._place.epoch)
+
+    def _draw_anew(self, trainer: Trainer) -> None:
+        self._seek()
+        iter(trainer.fit_loop._data_fetcher)
+
+    def _release(self) -> None:
+        vars(self.sampler).pop("set_epoch", None)
+
+    def _came_before(self, trainer: Trainer) -> int:
+        """Batches of Lightning's epoch, as this world counts them, before the place that is gone on from; 0 between two."""
+        epoch, step, first = self._place
+        came = (epoch - first) * len(self.sampler) + step
+        if came < trainer.num_training_batches:
+            return came
+        self._place = _Place(
+            epoch + (step > 0), 0, epoch + (step > 0)
+        )  # in this world that is all of Lightning's epoch
+        self._seek()
+        return 0
+
+    def _adopt_count(self, trainer: Trainer) -> None:
+        """A checkpoint without this callback's state: Lightning's count says how far a plain loader was."""
+        loop = trainer.fit_loop
+        epochs, batches = loop.epoch_progress.current, loop.epoch_loop.batch_progress.current
+        within, over = epochs.processed < epochs.started, _is_over(trainer)
+        epoch = epochs.processed + (within and over)
+        self._place = _Place(epoch, batches.processed if within and not over else 0, epoch)
+        self._draw_anew(trainer)  # workers have drawn already
+
+    def _check_loaders(self, trainer: Trainer) -> None:
+        combined = trainer.fit_loop._combined_loader
+        assert combined is not None
+        samplers = [sampler_of(loader) for loader in combined.flattened]
+        own = sum(sampler is self.sampler for sampler in samplers)
+        if own == 0:
+            draws = (
+                f"the training loader's batch sampler is {samplers[0]!r}, not"
+                if len(samplers) == 1
+                else (f"the batch sampler of none of {len(samplers)} training loaders is")
+            )
+            raise Infeasible(
+                f"{draws} the one this callback was given",
+                "make the sampler once, outside of hooks, pass it to the loader and to the callback, and set "
+                "Trainer(use_distributed_sampler=False)",
+            )
+        if own > 1:
+            raise Infeasible(
+                f"{own} training loaders draw from one sampler", "give each of them a plan.sampler() and a callback"
+            )
+        batches = trainer.num_training_batches
+        if combined._mode == "max_size" and len(self.sampler) < batches:
+            raise Infeasible(
+                f"the sampler has {len(self.sampler)} lists for {batches} batches, and 'max_size' yields None after them",
+                "pass CombinedLoader(loaders, 'max_size_cycle') or 'min_size'",
+            )
 
 
-def _count_from(trainer: Trainer, step: int) -> None:
-    """Let Lightning's count of the batches of an epoch begin at a step: another world size makes another count."""
+def _is_over(trainer: Trainer) -> bool:
+    """Whether Lightning takes no more batches in the epoch that it counts, whether or not the loader has more."""
+    progress = trainer.fit_loop.epoch_loop.batch_progress
+    counts = progress.current
+    if counts.processed >= trainer.num_training_batches:
+        return True
+    return bool(progress.is_last_batch) and counts.processed == counts.ready
+
+
+def _count_as_begun(progress: dict[str, dict[str, int]]) -> None:
+    """Lightning's saved count of epochs with the last as begun, not done: it counts one that `max_steps` cut as done."""
+    if progress["current"]["processed"] == progress["current"]["started"]:
+        for counts in progress.values():
+            counts["processed"] = counts["completed"] = counts["started"] - 1
+
+
+def _go_on_after(trainer: Trainer, came: int) -> None:
+    """Let Lightning go on after some batches of an epoch, or between two if there are none.
+
+    It counts in the terms of the world that saved the checkpoint; and with `max_steps` it ends an epoch that was done again.
+    """
     loop = trainer.fit_loop
-    counts = loop.epoch_loop.batch_progress.current
-    ended = step == 0 and counts.ready > 0
-    change = (len(trainer.train_dataloader) if ended else step) - counts.ready
-    for name in ("ready", "started", "processed", "completed"):
-        setattr(counts, name, getattr(counts, name) + change)
-    if ended and loop.restarted_mid_epoch:
-        loop.reset_restart_stage()  # or it would not count the next epoch, and lose its place at the restart after this one
+    epochs, batches = loop.epoch_progress, loop.epoch_loop.batch_progress.current
+    if epochs.current.processed == epochs.current.started:
+        for counts in (epochs.total, epochs.current):
+            counts.completed = counts.processed
+        loop._restarting = loop.epoch_loop.restarting = False
+        loop.reset_restart_stage()
+        loop.epoch_loop.reset_restart_stage()
+    elif came or batches.processed:  # else the checkpoint is from right before the first batch
+        change = (came or trainer.num_training_batches) - batches.processed
+        for name in ("ready", "started", "processed", "completed"):
+            setattr(batches, name, getattr(batches, name) + change)

@@ -14,7 +14,7 @@ import ray.train.torch
 from torch.utils.data import DataLoader
 
 from ..errors import Infeasible
-from ..ranks import check_ranks
+from ..ranks import check_ranks, sampler_of
 from ..sampler import BatchSampler
 
 __all__ = ["load_position", "prepare", "save_position"]
@@ -33,9 +33,9 @@ def prepare(loader: DataLoader[Any]) -> DataLoader[Any]:
     """
     check_ranks(loader)
     context = ray.train.get_context()
-    sampler = loader.batch_sampler
+    sampler = sampler_of(loader)
     here = (context.get_world_rank(), context.get_world_size())
-    if not isinstance(sampler, BatchSampler) or (sampler.rank, sampler.world_size) != here:
+    if sampler is None or (sampler.rank, sampler.world_size) != here:
         raise Infeasible(
             f"this is worker {here[0]} of {here[1]}, the loader's batches are shared by {sampler!r}",
             "pass a loader made with batch_sampler=plan.sampler()",
@@ -44,9 +44,16 @@ def prepare(loader: DataLoader[Any]) -> DataLoader[Any]:
     return prepared
 
 
-def save_position(sampler: BatchSampler, folder: str | Path, *, step: int) -> None:
-    """Put the position after `step` batches of the epoch into a folder that becomes a `ray.train.Checkpoint`."""
-    Path(folder, _FILE).write_text(json.dumps(sampler.state_at(step)))
+def save_position(sampler: BatchSampler, folder: str | Path, *, step: int, epoch: int | None = None) -> None:
+    """Put the position after `step` batches of an epoch into a folder that becomes a `ray.train.Checkpoint`.
+
+    Args:
+        sampler: of the training loader.
+        folder: which becomes the checkpoint.
+        step: batches of the epoch that this worker has trained on.
+        epoch: which epoch; the one that was last drawn from if left out, which something else may have drawn from since.
+    """
+    Path(folder, _FILE).write_text(json.dumps(sampler.state_at(step, epoch=epoch)))
 
 
 def load_position(sampler: BatchSampler, checkpoint: ray.train.Checkpoint | None) -> None:

@@ -128,8 +128,9 @@ class PlanProgress(TrainerCallback, ExportableState):
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
     ) -> None:
-        """After the last of an epoch, before a checkpoint at its end."""
-        self.epoch, self.step = self.epoch + 1, 0
+        """After the last of an epoch, before a checkpoint at its end; one in which training stops is gone on with."""
+        if not control.should_training_stop:
+            self.epoch, self.step = self.epoch + 1, 0
 
     def _count(self, state: TrainerState) -> None:
         self.step += 1

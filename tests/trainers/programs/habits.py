@@ -84,6 +84,52 @@ def lightning_distributes(rank: int, world_size: int, from_a_hook: bool) -> list
     return seen
 
 
+def lightning_is_limited(rank: int, world_size: int, checkpoint: str, resume: bool) -> list[list[int]]:
+    """At most 8 batches an epoch, two epochs; saved after 6 of them, or gone on with from there."""
+    from lightning.pytorch import LightningModule
+    from lightning.pytorch.callbacks import Callback
+
+    from batchwright.adapters.lightning import PlanCallback
+
+    from ..places import loader
+    from ..places import plan as short_plan
+    from .lightning import trainer
+
+    warnings.filterwarnings("ignore", module="lightning")
+    seen: list[list[int]] = []
+
+    class Save(Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            if len(seen) == 6 and not resume:
+                trainer.save_checkpoint(checkpoint)
+
+    sampler = short_plan().sampler()
+    options = {"limit_train_batches": 8, "enable_checkpointing": False}
+    limited = trainer(Life("", epochs=2), world_size, [Save(), PlanCallback(sampler)], **options)
+    path = checkpoint if resume else None
+    limited.fit(_trained(LightningModule, seen)(), loader(sampler), ckpt_path=path, weights_only=False)
+    return seen
+
+
+def ignite_goes_on(rank: int, world_size: int, states: dict[str, Any]) -> tuple[list[tuple[int, int]], int]:
+    """Three epochs of an engine, from its state and the plan's on."""
+    from ignite.engine import Engine
+
+    from batchwright.adapters.ignite import PlanProgress
+
+    from ..places import loader, place
+    from ..places import plan as short_plan
+
+    seen: list[tuple[int, int]] = []
+    sampler = short_plan().sampler()
+    engine = Engine(lambda engine, batch: seen.append(place(batch)))
+    progress = PlanProgress(engine, sampler)
+    engine.load_state_dict(states["engine"])
+    progress.load_state_dict(states["plan"])
+    engine.run(loader(sampler), max_epochs=3)
+    return seen, engine.state.iteration
+
+
 def lightning_with_the_wrong_sampler(rank: int, world_size: int) -> str:
     from lightning.pytorch import LightningModule, Trainer
 

@@ -1,0 +1,38 @@
+"""A short plan, and the epoch and number of each of its micro-batches, by which laws of trainers are told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+import batchwright as bw
+
+LENGTH = 10  # micro-batches in an epoch
+SAMPLES = 40
+Place = tuple[int, int]
+
+
+def plan(seed: int = 5) -> Any:
+    return bw.shuffled(SAMPLES, 4, seed=seed)
+
+
+def loader(sampler: bw.BatchSampler, **options: Any) -> DataLoader:
+    return DataLoader(range(SAMPLES), batch_sampler=sampler, **options)
+
+
+_PLACES = {
+    seed: {tuple(batch.tolist()): (e, i) for e in range(40) for i, batch in enumerate(plan(seed).epoch(e))}
+    for seed in (5, 6)
+}
+
+
+def place(batch: torch.Tensor, seed: int = 5) -> Place:
+    """Of a micro-batch: its epoch, and which of the epoch it is."""
+    return _PLACES[seed][tuple(batch.flatten().long().tolist())]
+
+
+def epochs(*ranges: tuple[int, int, int]) -> list[Place]:
+    """Places first..last-1 of each epoch."""
+    return [(epoch, i) for epoch, first, last in ranges for i in range(first, last)]
