@@ -10,9 +10,10 @@ import numpy as np
 
 from ..errors import Infeasible, whole
 from .admission import Admission
-from .cut import Cut, Integers, by_steps, digest, split_to
+from .cut import Cut, Integers, by_steps, split_to
 from .fixed import FixedPlan
 from .grouped import even_offsets
+from .identity import fields_as_text
 from .lengthwise import LengthPlan
 from .source import source_of
 from .windows import Window
@@ -34,6 +35,7 @@ class BucketCutter:
     areas: np.ndarray
     batch_size: int
 
+    kind = "bucketed"
     settled = True
 
     @property
@@ -62,12 +64,7 @@ class BucketCutter:
     @property
     def identity(self) -> dict[str, str]:
         """See `Cutter`."""
-        return {
-            "cut": "bucketed",
-            "buckets": digest(self.bucket_of),
-            "areas": digest(self.areas),
-            "batch_size": str(self.batch_size),
-        }
+        return fields_as_text(self)
 
     def cut(self, samples: Integers, batches: int, multiple: int) -> Cut:
         """See `Cutter`. A bucket with fewer samples than a step has micro-batches shares a step with other such buckets."""

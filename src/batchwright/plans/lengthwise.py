@@ -14,6 +14,7 @@ from ..kernels.hashing import PURPOSE, child_key
 from .admission import Admission
 from .cut import Cut, Cutter, Integers, split_to
 from .fixed import FixedPlan
+from .identity import fields_as_text
 from .layers import Layers
 from .length_epoch import LengthEpoch, Section, Windows
 from .micro_batches import counted
@@ -87,11 +88,13 @@ class LengthPlan(Plan):
 
     @cached_property
     def identity(self) -> dict[str, str]:
-        """Every argument that decides the plan, by name, as short text."""
+        """Every argument that can change a micro-batch, by name, as short text; see `Plan`."""
         return {
             **{f"order.{name}": value for name, value in self.source.identity.items()},
+            "order": "none" if self._same_samples else "given",
+            "cut": self.cutter.kind,
             **self.cutter.identity,
-            "too_long": f"{self.admission.too_long} {self.admission.too_long_count}",
+            **fields_as_text(self.admission),
             "window": str(self.window),
             "epoch_samples": str(self.epoch_samples),
             "steps_seed": str(self.seed),
@@ -341,9 +344,9 @@ class LengthPlan(Plan):
         return {**vars(self), "_asked": None}
 
     def __repr__(self) -> str:
-        kind = self.cutter.identity.get("cut", "cut")
         return (
-            f"<plan: {self.epoch_length()} micro-batches an epoch, {kind}, window {self.window}, from {self.source!r}>"
+            f"<plan: {self.epoch_length()} micro-batches an epoch, {self.cutter.kind}, window {self.window}, "
+            f"from {self.source!r}>"
         )
 
 

@@ -12,6 +12,7 @@ from ..kernels.partition import longest_first
 from ..lengths.bounds import packs_at_least
 from ..lengths.packing import Packing, Solver, pack
 from .cut import Cut, Integers, dearest_of_layers, falling_ranks, like_ranks, mixed_places, split_to
+from .identity import fields_as_text
 from .level import Dealt, dealt_anew, level_parts, spread_over_steps
 
 __all__ = ["PackCutter", "pack_offsets"]
@@ -32,7 +33,6 @@ class PackCutter:
         max_per_pack: items in a pack, at most.
         costs: float64 (items,), what ranks are balanced by.
         solver: "fast" or "exact".
-        identity: see `Cutter`.
     """
 
     lengths: Integers
@@ -41,13 +41,18 @@ class PackCutter:
     max_per_pack: int
     costs: Floats
     solver: Solver
-    identity: dict[str, str]
     ranks: Integers = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ranks", falling_ranks((self.lengths / self.capacities).max(axis=1)))
 
+    kind = "packed"
     least_steps = 1
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """See `Cutter`."""
+        return fields_as_text(self)
 
     @property
     def settled(self) -> bool:

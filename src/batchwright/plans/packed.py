@@ -15,7 +15,7 @@ from ..errors import Infeasible, real, whole
 from ..lengths.packing import Solver, check_solver
 from .admission import Admission, TooLong, check_policy
 from .budgeted import balance_of, costs_of
-from .cut import Integers, digest
+from .cut import Integers
 from .fixed import FixedPlan
 from .lengthwise import LengthPlan
 from .pack_cutter import PackCutter, pack_offsets
@@ -204,17 +204,7 @@ def packed(
         column[pieces[1:] - 1] = table[:, 0] - (count - 1) * limit
         table = column[:, None]
     costs = carried if carried is not None else _costs(table, capacities, cost)
-    identity = {
-        "cut": "packed",
-        "lengths": digest(table),
-        "costs": digest(costs),
-        "capacities": repr(capacities.tolist()),
-        "packs": str(packs),
-        "max_per_pack": str(max_per_pack),
-        "together": "none" if bundles is None else digest(bundles[1]),
-        "solver": solver,
-    }
-    cutter = PackCutter(table, capacities, packs, max_per_pack or np.iinfo(np.int64).max, costs, solver, identity)
+    cutter = PackCutter(table, capacities, packs, max_per_pack or np.iinfo(np.int64).max, costs, solver)
     skipped = np.flatnonzero(over) if too_long == "skip" else np.empty(0, np.int64)
     admission = Admission(
         skipped,
