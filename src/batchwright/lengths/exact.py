@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["pack_histogram"]
+__all__ = ["pack_kinds"]
 
 Integers = NDArray[np.int64]
 _PAYS = 1e-7  # a pack must be worth this much more than its price to join the programme
@@ -21,15 +21,13 @@ _VARIATIONS = 30  # packs tried a round, each with the value of the lengths last
 _ROUNDS = 200
 
 
-def pack_histogram(
-    histogram: Integers, capacity: int, max_per_pack: int | None = None
+def pack_kinds(
+    lengths: Integers, wanted: Integers, capacity: int, max_per_pack: int | None = None
 ) -> tuple[Integers, Integers, int]:
-    """Packs for `histogram[n]` samples of length n: kinds of packs, copies of each, a proven lower bound.
+    """Packs for `wanted[i]` samples of `lengths[i]`: kinds of packs, copies of each, a proven lower bound.
 
-    Kind k takes `kinds[k, n]` samples of length n. Needs scipy (its HiGHS solver).
+    Kind k takes `kinds[k, i]` samples of `lengths[i]`, distinct and ascending. Needs scipy (its HiGHS solver).
     """
-    lengths = np.flatnonzero(histogram)
-    wanted = histogram[lengths].astype(np.int64)
     programme = _Programme(lengths, capacity, max_per_pack or 0)
     finish = programme.best_fit(wanted)
     programme.add(finish[0])
@@ -61,9 +59,7 @@ def pack_histogram(
             )
         if best[1].sum() <= bound:
             break
-    kinds_by_length = np.zeros((best[0].shape[0], capacity + 1), np.int64)
-    kinds_by_length[:, lengths] = best[0]
-    return kinds_by_length, best[1], bound
+    return *best, bound
 
 
 class _Programme:
@@ -89,11 +85,8 @@ class _Programme:
         """Best-fit decreasing over `wanted`: its kinds of packs and the copies of each."""
         from ..kernels.packing import best_fit_decreasing, stack_contents
 
-        histogram = np.zeros(self.capacity + 1, np.int64)
-        histogram[self.lengths] = wanted
-        table = best_fit_decreasing(histogram, self.capacity, self.max_per_pack or np.iinfo(np.int64).max)
-        contents, copies = stack_contents(table, self.capacity)
-        return contents[:, self.lengths], copies
+        table = best_fit_decreasing(self.lengths, wanted, self.capacity, self.max_per_pack or np.iinfo(np.int64).max)
+        return stack_contents(table, self.lengths.size)
 
     def solve(self, wanted: Integers) -> tuple[NDArray[np.float64], int]:
         """The optimum over all packs for `wanted`: the share of each column, the bound it proves."""
