@@ -23,6 +23,7 @@ _DIGEST = re.compile("[0-9a-f]{16}(?= as )")  # in a value of an identity: what 
 _CHUNK = 1 << 20
 _EPOCHS_TOLD_APART = 4
 _LONGEST_SHOWN = 60
+_DECIMAL_BITS = 14_000  # under 4,300 digits
 _TRIAL_BITS = 28  # a sum of 2^34 weights of at most 2^28 still fits
 
 
@@ -89,7 +90,7 @@ class TargetShares:
         for epoch in range(epochs):
             exact = self.exact(epoch)
             common = math.gcd(*exact)
-            hasher.update(repr([weight // common for weight in exact]).encode())
+            hasher.update(_text([weight // common for weight in exact]).encode())
         return f"{hasher.hexdigest()} as {self.shown[:_LONGEST_SHOWN]}"
 
     @property
@@ -194,6 +195,11 @@ def meant(value: str) -> str:
     """
     digest = _DIGEST.match(value)
     return value if digest is None else digest[0]
+
+
+def _text(weights: list[int]) -> str:
+    """Whole numbers as text; in hexadecimal where Python refuses to write them as decimals."""
+    return repr(weights) if max(weights).bit_length() < _DECIMAL_BITS else " ".join(map(hex, weights))
 
 
 def _whole_numbers(weights: np.ndarray, limit: int) -> np.ndarray:

@@ -20,6 +20,8 @@ __all__ = ["MOST_EPOCHS", "Bindable", "Number", "Target", "fraction", "require",
 MOST_EPOCHS = 1 << 17
 """So far a target that moves is followed: at a tenth of a millisecond an epoch and a microsecond a group."""
 
+_MOST_BITS = 4096  # of the common denominator of exact shares
+
 Number = int | float | Fraction
 Formula = Callable[..., Sequence[Number]]
 
@@ -125,14 +127,19 @@ def fraction(value: Number) -> Fraction:
 
 
 def whole(weights: Sequence[Number]) -> list[int]:
-    """Whole numbers in exactly the proportion of the weights."""
+    """Whole numbers in exactly the proportion of the weights, rounded where these would have over a thousand digits."""
     integers = [weight for weight in weights if isinstance(weight, int)]
     if len(integers) == len(weights):
         return integers
     if all(type(weight) is float for weight in weights):
         return _whole_of_decimals([repr(weight) for weight in weights])
     fractions = [fraction(weight) for weight in weights]
-    common = math.lcm(*{part.denominator for part in fractions})
+    common = 1
+    for part in fractions:
+        common = math.lcm(common, part.denominator)
+        if common.bit_length() > _MOST_BITS:  # of thousands of groups: what is exact would grow with their square
+            largest = max(fractions)
+            return [round((part / largest) * (1 << _MOST_BITS)) for part in fractions]
     return [part.numerator * (common // part.denominator) for part in fractions]
 
 
