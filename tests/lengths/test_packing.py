@@ -139,3 +139,29 @@ def test_lengths_that_cannot_be_written_to_or_lie_apart_are_packed_alike():
     frozen.flags.writeable = False
     for column in (frozen, apart):
         assert np.array_equal(pack(column, 40).members, pack(lengths, 40).members)
+
+
+def test_the_exact_solver_is_bounded_and_says_so():
+    apart = np.unique(np.random.default_rng(0).integers(1, 10**6, 300))
+    with pytest.raises(Infeasible, match=r"makes a table of .* cells, the most is 134217728") as refusal:
+        pack(apart, 10**6, solver="exact")
+    assert "solver='fast'" in refusal.value.way_out
+    assert len(pack(apart, 10**6)) > 0
+    coarse = -(-apart // 5000) * 5000
+    assert len(pack(coarse, 10**6, solver="exact")) <= len(pack(coarse, 10**6))
+    with pytest.raises(Infeasible, match="of 2048 lengths"):
+        pack(np.arange(1, 2051), 2100, solver="exact")
+    with pytest.raises(Infeasible, match="the most is"):
+        pack([1, 2], 10**30)
+
+
+def test_an_exact_packing_that_ran_out_of_steps_is_whole(monkeypatch):
+    from batchwright.lengths import exact
+
+    lengths = np.random.default_rng(0).integers(1, 400, 200)
+    for steps in (0, 10**5):
+        monkeypatch.setattr(exact, "_STEPS", steps)
+        packing = pack(lengths, 500, solver="exact")
+        assert sorted(packing.members) == list(range(200))
+        assert packing.loads(lengths).max() <= 500
+        assert 0 < packing.at_least <= len(packing) <= len(pack(lengths, 500))

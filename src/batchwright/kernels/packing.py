@@ -7,6 +7,8 @@ of its distinct lengths, however long they are.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,7 +27,7 @@ _LAST = _LEVELS  # column of the links: of a gap, the stack that was opened last
 
 
 @inner
-def _grown(table: Integers, rows: int) -> Integers:
+def _grown(table: NDArray[Any], rows: int) -> NDArray[Any]:
     """The table with room for one row more."""
     if rows < table.shape[0]:
         return table

@@ -13,9 +13,10 @@ from ..errors import Infeasible, whole
 from .bounds import packs_at_least
 from .kinds import Kinds
 
-__all__ = ["Packing", "Solver", "pack"]
+__all__ = ["MOST_CAPACITY", "Packing", "Solver", "pack"]
 
 Solver = Literal["fast", "exact"]
+MOST_CAPACITY = 1 << 61
 _UNLIMITED = int(np.iinfo(np.int64).max)
 
 
@@ -48,10 +49,12 @@ def pack(lengths: ArrayLike, capacity: int, *, max_per_pack: int | None = None, 
 
     `"fast"` is best-fit decreasing on the distinct lengths; time and memory do not depend on how long they are.
     `"exact"` is column generation rounded to a packing: seconds for some hundred distinct lengths, and
-    mostly optimal; it needs scipy. Samples of equal length are taken in the order given.
+    mostly optimal; it needs scipy. Its work is bounded: where that is not enough, the packs are those
+    found so far. Samples of equal length are taken in the order given.
 
     Raises:
-        Infeasible: a length is not whole, below 1 or above the capacity, or an argument is out of range.
+        Infeasible: a length is not whole, below 1 or above the capacity, an argument is out of range, or `"exact"` would
+            need too large a table.
 
     Example:
         >>> packing = pack([4, 6, 5, 3, 2], 10)
@@ -62,6 +65,8 @@ def pack(lengths: ArrayLike, capacity: int, *, max_per_pack: int | None = None, 
     """
     check_solver(solver)
     capacity = whole(capacity, "capacity", least=1)
+    if capacity > MOST_CAPACITY:
+        raise Infeasible(f"capacity is {capacity}, the most is {MOST_CAPACITY}", "pass a smaller one")
     if max_per_pack is not None:
         max_per_pack = whole(max_per_pack, "max_per_pack", least=1)
     column = np.require(checked_lengths(lengths, capacity), requirements=["C", "W"])  # all that the kernels take

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from .. import columns
 from ..errors import Infeasible, real, whole
-from ..lengths.packing import Solver, check_solver
+from ..lengths.packing import MOST_CAPACITY, Solver, check_solver
 from .admission import Admission, TooLong, check_policy
 from .budgeted import balance_of, costs_of
 from .cut import Integers
@@ -239,6 +239,8 @@ def _by_name(lengths: Any, capacity: Any) -> tuple[Integers, Integers, list[str]
         limit = real(capacity[name], called)
         if limit < 1 or int(limit) != limit:
             raise Infeasible(f"{called} is {limit}", "pass a whole capacity of 1 or more")
+        if limit > MOST_CAPACITY:
+            raise Infeasible(f"{called} is {int(limit)}, the most is {MOST_CAPACITY}", "pass a smaller one")
         table.append(column.astype(np.int64))
     if len({column.size for column in table}) > 1:
         raise Infeasible(
