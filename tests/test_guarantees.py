@@ -129,7 +129,7 @@ def test_random_draws_hold_shares_on_average(weights_of, seed):
 def test_g9_the_work_of_going_on_does_not_depend_on_the_position(position, groups):
     """Counted in steps over groups, not in seconds: one look-up and one layout a group, wherever it is."""
     plan = bw.balanced(Groups.from_sizes(dict.fromkeys(range(groups), 64)), 64)
-    deck = plan.order._known[0][0]
+    deck = plan.order._decks[0]
     deck._boards[:] = [new_board(deck.light.heavy)]
     plan[position]
     work = int(deck._boards[0][0][2])
@@ -140,7 +140,7 @@ def test_g9_the_work_of_going_on_does_not_depend_on_the_position(position, group
 def test_g8_a_rank_pays_for_its_own_batches(world, start):
     """The work of one of its micro-batches is bounded by the groups, whatever the world that it jumps over."""
     plan = bw.balanced(Groups.from_sizes(dict.fromkeys(range(500), 3)), 64)
-    deck = plan.order._known[0][0]
+    deck = plan.order._decks[0]
     deck._boards[:] = [new_board(deck.light.heavy)]
     plan.order.batches(start, world, 20)
     work = int(deck._boards[0][0][2])
@@ -175,8 +175,8 @@ def test_independent_weighted_draws_are_in_proportion_at_any_batch_size():
 def test_many_groups_cost_no_walk_over_them_all():
     """The kernel's own scan is over the heavy groups; what it needs of the light ones is looked up."""
     plan = bw.balanced(Groups.from_sizes(dict.fromkeys(range(200000), 2)), 64)
-    assert plan.order._known[0][0].light.heavy.size == 0
-    deck = plan.order._known[0][0]
+    assert plan.order._decks[0].light.heavy.size == 0
+    deck = plan.order._decks[0]
     plan.order.batches(0, 1, 100)
     assert int(deck._boards[0][0][2]) <= 100 * 64
 

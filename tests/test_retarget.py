@@ -204,3 +204,22 @@ def test_limits_that_leave_no_room_are_refused():
         bw.targets.moving(bw.targets.schedule("natural", "uniform", epochs=2))
     with pytest.raises(bw.Infeasible, match=r"'b' the share 0\.1 to begin with, the limits are 0\.2 to 0\.9"):
         bw.balanced(["a"] * 9 + ["b"], 4, target=bw.targets.moving("natural", floor=0.2, ceiling=0.9))
+
+
+@pytest.mark.parametrize(
+    ("plan", "why"),
+    [
+        (
+            lambda: bw.balanced([0] * 60 + [1] * 40, 10, target=bw.targets.moving("uniform"), draw="random"),
+            "independent",
+        ),
+        (lambda: bw.hierarchical([[0] * 60 + [1] * 40], [2, 3]), "its groups come in turn"),
+        (lambda: bw.weighted([1, 2, 3], 2), "they are weights of single samples"),
+    ],
+)
+def test_plans_whose_shares_cannot_be_set_say_why_and_the_way_out_works(plan, why):
+    with pytest.raises(bw.Infeasible, match=why) as refusal:
+        plan().sampler().retarget("uniform")
+    assert "balanced(" in refusal.value.way_out
+    way_out = bw.balanced([0] * 60 + [1] * 40, 10, target=bw.targets.moving("uniform"), draw="exact")
+    assert way_out.sampler().retarget([0.3, 0.7]) == 0

@@ -7,7 +7,7 @@ from typing import Any
 import torch.distributed
 
 from .errors import Infeasible
-from .orders.shares import AS_WRITTEN
+from .orders.shares import meant
 from .sampler import BatchSampler
 
 __all__ = ["check_ranks", "sampler_of"]
@@ -81,16 +81,11 @@ def _found(loader: Any) -> tuple[BatchSampler, list[str]]:
     return sampler, sharded_by
 
 
-def _meant(value: str | None) -> str | None:
-    """A value without how it was written: two ways to write the same shares are no difference."""
-    return value and value.split(AS_WRITTEN)[0]
-
-
 def _refuse_differences(described: list[dict[str, str]]) -> None:
     first = described[0]
     for process, other in enumerate(described):
         for name in first | other:
-            if _meant(first.get(name)) != _meant(other.get(name)):
+            if meant(first.get(name, "")) != meant(other.get(name, "")):
                 raise Infeasible(
                     f"{name} is {first.get(name)} on process 0 and {other.get(name)} on process {process}",
                     "build the plan and its sampler from the same arguments on every rank",

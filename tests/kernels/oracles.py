@@ -250,3 +250,27 @@ def independent(weights, sizes, batch, tickets, per_ticket, seed):
         for slot in range(address * per_ticket, (address + 1) * per_ticket):
             samples.append(firsts[g] + stream(child(seed, RANDOM_SAMPLE), slot) % sizes[g])
     return samples
+
+
+def stacks(histogram, capacity, most):
+    """Best-fit decreasing by gap: (parent, length, copies, gap, samples) of every stack, open gaps tried one by one."""
+    rows, open_at = [], {}
+    for length in sorted(histogram, reverse=True):
+        left = histogram[length]
+        while left:
+            gap = min((gap for gap in open_at if gap >= length), default=None)
+            stack = -1 if gap is None else open_at[gap][-1]
+            room, held = (capacity, 0) if gap is None else (gap, rows[stack][4])
+            copies = max(left // min(room // length, most - held), 1)
+            if gap is not None:
+                copies = min(copies, rows[stack][2])
+                rows[stack][2] -= copies
+                if not rows[stack][2]:
+                    open_at[gap].pop()
+                    if not open_at[gap]:
+                        del open_at[gap]
+            left -= copies
+            rows.append([stack, length, copies, room - length, held + 1])
+            if held + 1 < most and room > length:
+                open_at.setdefault(room - length, []).append(len(rows) - 1)
+    return rows

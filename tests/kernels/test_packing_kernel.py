@@ -14,6 +14,9 @@ from batchwright.kernels.packing import (
     group_by_length,
     stack_contents,
 )
+from batchwright.lengths.kinds import Kinds
+
+from . import oracles
 
 UNLIMITED = 10**9
 LENGTHS = st.lists(st.integers(1, 20), max_size=60)
@@ -31,28 +34,60 @@ def gaps_of_best_fit(lengths: list[int], capacity: int) -> list[int]:
     return sorted(gaps)
 
 
+def kinds_of(lengths):
+    distinct, counts = np.unique(np.array(lengths, np.int64), return_counts=True)
+    return distinct, counts
+
+
 @given(LENGTHS, st.integers(20, 45))
-def test_the_histogram_packs_as_best_fit_decreasing_item_by_item(lengths, capacity):
-    table = best_fit_decreasing(np.bincount(lengths, minlength=capacity + 1), capacity, UNLIMITED)
-    contents, copies = stack_contents(table, capacity)
-    gaps = np.repeat(capacity - contents @ np.arange(capacity + 1), copies)
+def test_distinct_lengths_pack_as_best_fit_decreasing_item_by_item(lengths, capacity):
+    distinct, counts = kinds_of(lengths)
+    contents, copies = stack_contents(best_fit_decreasing(distinct, counts, capacity, UNLIMITED), distinct.size)
+    gaps = np.repeat(capacity - contents @ distinct, copies)
     assert sorted(gaps.tolist()) == gaps_of_best_fit(lengths, capacity)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 300), st.integers(1, 40)), max_size=120),
+    st.integers(300, 900),
+    st.sampled_from([1, 10**6, 10**15]),
+    st.sampled_from([1, 3, 20, UNLIMITED]),
+)
+def test_the_stacks_are_those_of_trying_every_gap_at_any_scale(counted, capacity, scale, most):
+    histogram = {length * scale: count for length, count in counted}
+    distinct = np.array(sorted(histogram), np.int64)
+    counts = np.array([histogram[length] for length in distinct.tolist()], np.int64)
+    table = best_fit_decreasing(distinct, counts, capacity * scale, most)[:, :5]
+    found = [[row[0], int(distinct[row[1]]), *row[2:]] for row in table.tolist()]
+    assert found == oracles.stacks(histogram, capacity * scale, most)
 
 
 @given(LENGTHS, st.integers(20, 45), st.integers(1, 5))
 def test_named_packs_hold_every_sample_once_within_both_limits(lengths, capacity, most):
     lengths = np.array(lengths, np.int64)
-    table = best_fit_decreasing(np.bincount(lengths, minlength=capacity + 1), capacity, most)
-    members, offsets = fill_packs(table, *group_by_length(lengths, capacity))
+    kinds = Kinds.of(lengths)
+    table = best_fit_decreasing(kinds.lengths, kinds.counts, capacity, most)
+    members, offsets = fill_packs(table, kinds.places, kinds.begin)
     assert sorted(members) == list(range(lengths.size))
     for begin, end in pairwise(offsets):
         inside = lengths[members[begin:end]]
         assert 1 <= inside.size <= most
         assert inside.sum() <= capacity
         assert (np.diff(inside) <= 0).all()
-    contents, copies = stack_contents(table, capacity)
+    contents, copies = stack_contents(table, kinds.lengths.size)
     assert copies.sum() == offsets.size - 1
-    assert (copies @ contents).tolist() == np.bincount(lengths, minlength=capacity + 1).tolist()
+    assert (copies @ contents).tolist() == kinds.counts.tolist()
+
+
+@given(LENGTHS, st.sampled_from([1, 10**9]))
+def test_kinds_are_those_of_a_stable_sort(lengths, scale):
+    column = scale * np.array(lengths, np.int64)
+    kinds = Kinds.of(column)
+    distinct, counts = kinds_of(column)
+    assert kinds.lengths.tolist() == distinct.tolist()
+    assert kinds.counts.tolist() == counts.tolist()
+    assert kinds.places.tolist() == np.argsort(column, kind="stable").tolist()
+    assert kinds.begin.tolist() == [0, *counts.cumsum().tolist()]
 
 
 @given(LENGTHS)

@@ -1,6 +1,7 @@
 """Laws of packing: every sample once, never over capacity, never below the bound."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -51,7 +52,7 @@ def test_a_packing_is_whole_and_within_its_bounds(lengths, capacity, most, solve
 def test_the_bound_is_below_every_packing_and_exact_is_never_worse_than_fast(lengths, capacity, most):
     fewest = fewest_packs(lengths, capacity, most or 99)
     lengths = np.array(lengths, np.int64)
-    assert packs_at_least(np.bincount(lengths), capacity, most) <= fewest
+    assert packs_at_least(*np.unique(lengths, return_counts=True), capacity, most) <= fewest
     exact = pack(lengths, capacity, max_per_pack=most, solver="exact")
     assert exact.at_least <= fewest <= len(exact) <= len(pack(lengths, capacity, max_per_pack=most))
 
@@ -91,11 +92,45 @@ def test_an_empty_list_is_an_empty_packing():
 
 def test_bounds_by_hand():
     for lengths, capacity, least in [([6, 6, 5, 5], 10, 3), ([7, 4, 7, 4], 10, 3), ([1] * 25, 10, 3)]:
-        assert packs_at_least(np.bincount(lengths), capacity) == least
-        assert fewest_packs(lengths[:8], capacity, 99) >= packs_at_least(np.bincount(lengths[:8]), capacity)
+        assert packs_at_least(*np.unique(lengths, return_counts=True), capacity) == least
+        few = np.unique(lengths[:8], return_counts=True)
+        assert fewest_packs(lengths[:8], capacity, 99) >= packs_at_least(*few, capacity)
     assert all(
-        packs_at_least(np.bincount([a, b]), 9) == 1 + (a + b > 9) for a, b in itertools.product(range(1, 10), repeat=2)
+        packs_at_least(*np.unique([a, b], return_counts=True), 9) == 1 + (a + b > 9)
+        for a, b in itertools.product(range(1, 10), repeat=2)
     )
+
+
+def traced_peak(make):
+    make()  # compiled, and what is imported with it
+    tracemalloc.start()
+    try:
+        make()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("most", [None, 4])
+def test_memory_follows_the_samples_and_not_the_capacity(most):
+    lengths = np.random.default_rng(0).integers(1, 1000, 500)
+    small, large = (traced_peak(lambda c=capacity: pack(lengths, c, max_per_pack=most)) for capacity in (10**3, 10**15))
+    assert large < 2 * small < 10**6
+    scaled = pack(lengths * 10**9, 10**12, max_per_pack=most)
+    assert np.array_equal(scaled.members, pack(lengths, 10**3, max_per_pack=most).members)
+
+
+@given(LENGTHS, st.integers(12, 30), st.none() | st.integers(1, 5))
+def test_the_bound_is_that_of_trying_every_threshold(lengths, capacity, most):
+    counts = np.bincount(lengths, minlength=capacity + 1)
+    bounds = [-(-sum(lengths) // capacity), -(-len(lengths) // most) if most else 0]
+    for k in range(capacity // 2 + 1):
+        large = [n for n in lengths if n > capacity // 2]
+        gaps = sum(capacity - n for n in large if n <= capacity - k)
+        rest = sum(n for n in lengths if k <= n <= capacity // 2)
+        bounds.append(len(large) + max(0, -(-(rest - gaps) // capacity)))
+    kinds = np.flatnonzero(counts)
+    assert packs_at_least(kinds, counts[kinds], capacity, most) == max(bounds)
 
 
 def test_lengths_that_cannot_be_written_to_or_lie_apart_are_packed_alike():
@@ -104,3 +139,29 @@ def test_lengths_that_cannot_be_written_to_or_lie_apart_are_packed_alike():
     frozen.flags.writeable = False
     for column in (frozen, apart):
         assert np.array_equal(pack(column, 40).members, pack(lengths, 40).members)
+
+
+def test_the_exact_solver_is_bounded_and_says_so():
+    apart = np.unique(np.random.default_rng(0).integers(1, 10**6, 300))
+    with pytest.raises(Infeasible, match=r"makes a table of .* cells, the most is 134217728") as refusal:
+        pack(apart, 10**6, solver="exact")
+    assert "solver='fast'" in refusal.value.way_out
+    assert len(pack(apart, 10**6)) > 0
+    coarse = -(-apart // 5000) * 5000
+    assert len(pack(coarse, 10**6, solver="exact")) <= len(pack(coarse, 10**6))
+    with pytest.raises(Infeasible, match="of 2048 lengths"):
+        pack(np.arange(1, 2051), 2100, solver="exact")
+    with pytest.raises(Infeasible, match="the most is"):
+        pack([1, 2], 10**30)
+
+
+def test_an_exact_packing_that_ran_out_of_steps_is_whole(monkeypatch):
+    from batchwright.lengths import exact
+
+    lengths = np.random.default_rng(0).integers(1, 400, 200)
+    for steps in (0, 10**5):
+        monkeypatch.setattr(exact, "_STEPS", steps)
+        packing = pack(lengths, 500, solver="exact")
+        assert sorted(packing.members) == list(range(200))
+        assert packing.loads(lengths).max() <= 500
+        assert 0 < packing.at_least <= len(packing) <= len(pack(lengths, 500))

@@ -1,55 +1,110 @@
-"""Packing on the length histogram: packs of one composition are one row, whatever their number.
+"""Packing by distinct lengths: packs of one composition are one row, whatever their number.
 
 A *stack* is a number of packs that hold the same lengths; it knows the stack it was made from and the
 length that was added. Millions of samples make a few thousand stacks, so a whole corpus packs in the time
-of its histogram.
+of its distinct lengths, however long they are.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .compile import inner, kernel
 
-__all__ = ["best_fit_decreasing", "best_fit_vectors", "fill_packs", "group_by_length", "stack_contents"]
+__all__ = ["COPIES", "best_fit_decreasing", "best_fit_vectors", "fill_packs", "group_by_length", "stack_contents"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Links = NDArray[np.int32]
 
-PARENT, LENGTH, COPIES, GAP, SAMPLES, BELOW = range(6)  # columns of the table of stacks
+PARENT, KIND, COPIES, GAP, SAMPLES, BELOW = range(6)  # columns of the table of stacks
+
+_LEVELS = 9  # of the list of open gaps: one gap in four of a level is in the next, so that it serves 4^9 gaps
+_LAST = _LEVELS  # column of the links: of a gap, the stack that was opened last
 
 
 @inner
-def _grown(table: Integers, rows: int) -> Integers:
+def _grown(table: NDArray[Any], rows: int) -> NDArray[Any]:
     """The table with room for one row more."""
     if rows < table.shape[0]:
         return table
-    larger = np.empty((2 * table.shape[0], table.shape[1]), np.int64)
+    larger = np.empty((2 * table.shape[0], table.shape[1]), table.dtype)
     larger[:rows] = table
     return larger
 
 
-@kernel("int64[:, :](int64[:], int64, int64)")
-def best_fit_decreasing(histogram: Integers, capacity: int, most_samples: int) -> Integers:
-    """Pack `histogram[n]` samples of length n, longest first, each into the smallest gap that holds it.
+@inner
+def _least_gap(gap: int, table: Integers, links: Links, head: Links, before: Links) -> int:
+    """The row that stands for the least open gap of `gap` or more, -1 for none; `before` becomes those ahead of it.
 
-    Returns the table of stacks, one a row: parent row (or -1), length added, copies that ended there, gap
-    left, samples held, and a column of no further use. This is best-fit decreasing (Johnson 1973), all
-    samples of a length at once; Krell et al. (2021) pack histograms much like it. At most `most_samples`
-    share a pack.
+    Open gaps are a skip list (Pugh 1990): each is in the list of level 0, and in some of the levels above.
+    """
+    row = -1
+    following = -1
+    for level in range(_LEVELS - 1, -1, -1):
+        following = head[level] if row < 0 else links[row, level]
+        while following >= 0 and table[following, GAP] < gap:
+            row = following
+            following = links[row, level]
+        before[level] = row
+    return following
+
+
+@inner
+def _open(row: int, links: Links, head: Links, before: Links) -> None:
+    """Put a gap into the list, behind those of `before`."""
+    word = np.uint64(row) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(32)  # its levels: as good as random
+    links[row, _LAST] = row
+    for level in range(_LEVELS):
+        if before[level] < 0:
+            links[row, level] = head[level]
+            head[level] = row
+        else:
+            links[row, level] = links[before[level], level]
+            links[before[level], level] = row
+        if word & np.uint64(3):
+            break
+        word >>= np.uint64(2)
+
+
+@inner
+def _close(row: int, links: Links, head: Links, before: Links) -> None:
+    """Take a gap out of the list."""
+    for level in range(_LEVELS):
+        if before[level] < 0:
+            if head[level] != row:
+                break
+            head[level] = links[row, level]
+        else:
+            if links[before[level], level] != row:
+                break
+            links[before[level], level] = links[row, level]
+
+
+@kernel("int64[:, :](int64[:], int64[:], int64, int64)")
+def best_fit_decreasing(lengths: Integers, counts: Integers, capacity: int, most_samples: int) -> Integers:
+    """Pack `counts[kind]` samples of `lengths[kind]`, longest first, each into the smallest gap that holds it.
+
+    Lengths are distinct, ascending, and at most `capacity`. Returns the table of stacks, one a row: parent row
+    (or -1), the kind of length added, copies that ended there, gap left, samples held, and a column of no
+    further use. This is best-fit decreasing (Johnson 1973), all samples of a length at once; Krell et al.
+    (2021) pack histograms much like it. At most `most_samples` share a pack.
     """
     table = np.empty((1024, 6), np.int64)
+    links = np.empty((1024, _LEVELS + 1), np.int32)
+    head = np.full(_LEVELS, -1, np.int32)
+    before = np.empty(_LEVELS, np.int32)
     rows = 0
-    top = np.full(capacity + 1, -1)  # for each gap, the last open stack that leaves it
-    for length in range(min(histogram.size - 1, capacity), 0, -1):
-        left = histogram[length]
-        gap = length
+    for kind in range(lengths.size - 1, -1, -1):
+        length = lengths[kind]
+        left = counts[kind]
         while left > 0:
-            while gap <= capacity and top[gap] < 0:
-                gap += 1
-            stack = top[gap] if gap <= capacity else -1
-            room = gap if gap <= capacity else capacity
+            tightest = _least_gap(length, table, links, head, before)
+            stack = np.int64(links[tightest, _LAST]) if tightest >= 0 else -1
+            room = table[stack, GAP] if stack >= 0 else capacity
             samples = table[stack, SAMPLES] if stack >= 0 else 0
             # One sample at a time, a pack once chosen stays the tightest: it is filled with this length.
             each = min(room // length, most_samples - samples)
@@ -58,22 +113,27 @@ def best_fit_decreasing(histogram: Integers, capacity: int, most_samples: int) -
                 copies = min(copies, table[stack, COPIES])
                 table[stack, COPIES] -= copies
                 if table[stack, COPIES] == 0:
-                    top[gap] = table[stack, BELOW]
+                    links[tightest, _LAST] = table[stack, BELOW]
+                    if table[stack, BELOW] < 0:
+                        _close(tightest, links, head, before)
             samples += 1
             rest = room - length
             left -= copies
             table = _grown(table, rows)
+            links = _grown(links, rows)
             table[rows, PARENT] = stack
-            table[rows, LENGTH] = length
+            table[rows, KIND] = kind
             table[rows, COPIES] = copies
             table[rows, GAP] = rest
             table[rows, SAMPLES] = samples
             table[rows, BELOW] = -1
             if samples < most_samples and rest > 0:
-                table[rows, BELOW] = top[rest]
-                top[rest] = rows
-                if rest >= length:  # what was just made is now the tightest place for the next of this length
-                    gap = min(gap, rest)
+                same = _least_gap(rest, table, links, head, before)
+                if same >= 0 and table[same, GAP] == rest:
+                    table[rows, BELOW] = links[same, _LAST]
+                    links[same, _LAST] = rows
+                else:
+                    _open(rows, links, head, before)
             rows += 1
     return table[:rows].copy()
 
@@ -99,8 +159,8 @@ def group_by_length(lengths: Integers, longest: int) -> tuple[Integers, Integers
 def fill_packs(table: Integers, places: Integers, begin: Integers) -> tuple[Integers, Integers]:
     """Name the samples of the packs: pack p holds `members[offsets[p]:offsets[p + 1]]`, longest first.
 
-    `places` holds the samples sorted by length and `begin` where each length begins: a pack takes the next
-    of each.
+    `places` holds the samples sorted by length and `begin` where each kind of length begins: a pack takes the
+    next of each.
     """
     packs = 0
     total = 0
@@ -120,11 +180,11 @@ def fill_packs(table: Integers, places: Integers, begin: Integers) -> tuple[Inte
         samples = table[row, SAMPLES]
         stack = row
         for slot in range(samples - 1, -1, -1):
-            length = table[stack, LENGTH]
-            start = free[length]
+            kind = table[stack, KIND]
+            start = free[kind]
             for copy in range(copies):
                 members[at + copy * samples + slot] = places[start + copy]
-            free[length] = start + copies
+            free[kind] = start + copies
             stack = table[stack, PARENT]
         for _ in range(copies):
             offsets[pack + 1] = offsets[pack] + samples
@@ -134,12 +194,12 @@ def fill_packs(table: Integers, places: Integers, begin: Integers) -> tuple[Inte
 
 
 @kernel("Tuple((int64[:, :], int64[:]))(int64[:, :], int64)")
-def stack_contents(table: Integers, capacity: int) -> tuple[Integers, Integers]:
-    """What a pack of each stack that has any holds, as counts by length, and the number of such packs."""
+def stack_contents(table: Integers, kinds: int) -> tuple[Integers, Integers]:
+    """What a pack of each stack that has any holds, as counts by kind of length, and the number of such packs."""
     stacks = 0
     for row in range(table.shape[0]):
         stacks += table[row, COPIES] > 0
-    contents = np.zeros((stacks, capacity + 1), np.int64)
+    contents = np.zeros((stacks, kinds), np.int64)
     copies = np.empty(stacks, np.int64)
     at = 0
     for row in range(table.shape[0]):
@@ -147,7 +207,7 @@ def stack_contents(table: Integers, capacity: int) -> tuple[Integers, Integers]:
             continue
         stack = row
         while stack >= 0:
-            contents[at, table[stack, LENGTH]] += 1
+            contents[at, table[stack, KIND]] += 1
             stack = table[stack, PARENT]
         copies[at] = table[row, COPIES]
         at += 1

@@ -9,31 +9,6 @@ from .compile import inner, kernel
 __all__ = ["chairman", "earliest_deadline"]
 
 
-@kernel("void(int64[::1], int64[::1], int64[::1])")
-def chairman(weights, who, before):
-    """Fill one period: in turn t it is `who[t]`, who had `before[t]` turns since the period began.
-
-    Tijdeman 1980, "The chairman assignment problem": of those who are due (a fraction 1 / (2n - 2) of a turn behind, or
-    more) the one whose bound 1 - 1 / (2n - 2) is hit first. After every turn everybody is within that bound of his share.
-
-    Args:
-        weights: turns of each in a period, all above 0; their sum is the period, below 2^20.
-        who, before: out; one entry a turn.
-    """
-    period, parts = who.size, max(1, 2 * weights.size - 2)
-    had = np.zeros(weights.size, np.int64)
-    for turn in range(1, period + 1):
-        best, earliest = -1, np.int64(0)
-        for i in range(weights.size):
-            if turn * weights[i] * parts < period * (had[i] * parts + 1):
-                continue
-            deadline = ((had[i] + 1) * parts - 1) * period // (weights[i] * parts)
-            if best < 0 or deadline < earliest:
-                best, earliest = i, deadline
-        who[turn - 1], before[turn - 1] = best, had[best]
-        had[best] += 1
-
-
 @inner
 def _sooner(one, other, keys):
     return keys[one] < keys[other] or (keys[one] == keys[other] and one < other)
@@ -64,6 +39,44 @@ def _popped(heap, size, keys):
         heap[place], place = heap[below], below
     heap[place] = item
     return size
+
+
+@kernel("void(int64[::1], int64[::1], int64[::1])")
+def chairman(weights, who, before):
+    """Fill one period: in turn t it is `who[t]`, who had `before[t]` turns since the period began.
+
+    Tijdeman 1980, "The chairman assignment problem": of those who are due (a fraction 1 / (2n - 2) of a turn behind, or
+    more) the one whose bound 1 - 1 / (2n - 2) is hit first. After every turn everybody is within that bound of his share.
+
+    Args:
+        weights: turns of each in a period, all above 0; their sum is the period, below 2^20.
+        who, before: out; one entry a turn.
+    """
+    period, parts = who.size, max(1, 2 * weights.size - 2)
+    had, opens, due = np.zeros((3, weights.size), np.int64)
+    waiting, ready = np.empty((2, weights.size), np.int64)
+    waiting_size = ready_size = 0
+    for i in range(weights.size):
+        opens[i] = _due_from(0, weights[i], parts, period)
+        waiting_size = _pushed(waiting, waiting_size, i, opens)
+    for turn in range(1, period + 1):
+        while waiting_size > 0 and opens[waiting[0]] <= turn:
+            i = waiting[0]
+            waiting_size = _popped(waiting, waiting_size, opens)
+            due[i] = ((had[i] + 1) * parts - 1) * period // (weights[i] * parts)
+            ready_size = _pushed(ready, ready_size, i, due)
+        i = ready[0]
+        ready_size = _popped(ready, ready_size, due)
+        who[turn - 1], before[turn - 1] = i, had[i]
+        had[i] += 1
+        opens[i] = _due_from(had[i], weights[i], parts, period)
+        waiting_size = _pushed(waiting, waiting_size, i, opens)
+
+
+@inner
+def _due_from(had, weight, parts, period):
+    """The first turn at which somebody who had so many is 1 / parts of a turn behind."""
+    return -(-period * (had * parts + 1) // (weight * parts))
 
 
 @kernel("void(int64[:,::1], int64, int64[::1], int32[::1], int32[::1], int64[::1])")

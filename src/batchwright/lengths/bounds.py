@@ -8,30 +8,33 @@ from numpy.typing import NDArray
 __all__ = ["packs_at_least"]
 
 
-def packs_at_least(histogram: NDArray[np.int64], capacity: int, max_per_pack: int | None = None) -> int:
-    """The least number of packs that can hold `histogram[n]` samples of length n.
+def packs_at_least(
+    lengths: NDArray[np.int64], counts: NDArray[np.int64], capacity: int, max_per_pack: int | None = None
+) -> int:
+    """The least number of packs that can hold `counts[kind]` samples of `lengths[kind]`, distinct and ascending.
 
     The best of three: all tokens over the capacity; all samples over `max_per_pack`; and the bound L2 of
     Martello and Toth (1990): a sample longer than half a pack needs its own, one longer than `capacity - k`
     shares with none of length k or more, and what has length k or more beyond the gaps of the others needs
-    packs again. In O(capacity).
+    packs again. Of all k only the lengths themselves count: between two of them a larger k never lowers the bound.
 
     Example:
-        >>> packs_at_least(np.bincount([6, 6, 6]), 10)
+        >>> packs_at_least(np.array([6]), np.array([3]), 10)
         3
-        >>> packs_at_least(np.bincount([2, 2, 2, 2]), 10, max_per_pack=2)
+        >>> packs_at_least(np.array([2]), np.array([4]), 10, max_per_pack=2)
         2
     """
-    count = np.zeros(capacity + 1, np.int64)
-    count[: histogram.size] = histogram[: capacity + 1]
-    tokens = count * np.arange(capacity + 1)
-    counted, summed = np.concatenate([[0], count.cumsum()]), np.concatenate([[0], tokens.cumsum()])
+    tokens = lengths * counts
+    capacity = min(capacity, max(int(tokens.sum()), 1))  # no pack holds more than everything
+    counted, summed = np.concatenate([[0], counts.cumsum()]), np.concatenate([[0], tokens.cumsum()])
     half = capacity // 2
-    least = np.arange(half + 1)  # k, one bound each
-    alone = counted[-1] - counted[capacity - least + 1]
-    own = counted[capacity - least + 1] - counted[half + 1]
-    gaps = own * capacity - (summed[capacity - least + 1] - summed[half + 1])
-    others = summed[half + 1] - summed[least]
+    short = np.searchsorted(lengths, half, side="right")
+    least = np.concatenate([[0], lengths[:short]])  # k, one bound each
+    within = np.searchsorted(lengths, capacity - least, side="right")
+    alone = counted[-1] - counted[within]
+    own = counted[within] - counted[short]
+    gaps = own * capacity - (summed[within] - summed[short])
+    others = summed[short] - summed[np.searchsorted(lengths, least)]
     bounds = alone + own + np.maximum(-((gaps - others) // capacity), 0)
-    by_count = -(-int(count.sum()) // max_per_pack) if max_per_pack else 0
-    return max(int(bounds.max()), -(-int(tokens.sum()) // capacity), by_count)
+    by_count = -(-int(counted[-1]) // max_per_pack) if max_per_pack else 0
+    return max(int(bounds.max()), -(-int(summed[-1]) // capacity), by_count)

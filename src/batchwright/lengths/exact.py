@@ -13,23 +13,41 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["pack_histogram"]
+from ..errors import Infeasible
+from .bounds import packs_at_least
+
+__all__ = ["pack_kinds"]
 
 Integers = NDArray[np.int64]
 _PAYS = 1e-7  # a pack must be worth this much more than its price to join the programme
 _VARIATIONS = 30  # packs tried a round, each with the value of the lengths last taken cut down
 _ROUNDS = 200
+_MOST_KINDS = 2048  # distinct lengths: the programme has a row for each
+_MOST_CELLS = 1 << 27  # of the table of one knapsack, two bytes each
+_STEPS = 1 << 29  # of all knapsacks of a packing: some seconds, counted, so that every machine makes the same packs
 
 
-def pack_histogram(
-    histogram: Integers, capacity: int, max_per_pack: int | None = None
+def pack_kinds(
+    lengths: Integers, wanted: Integers, capacity: int, max_per_pack: int | None = None
 ) -> tuple[Integers, Integers, int]:
-    """Packs for `histogram[n]` samples of length n: kinds of packs, copies of each, a proven lower bound.
+    """Packs for `wanted[i]` samples of `lengths[i]`: kinds of packs, copies of each, a proven lower bound.
 
-    Kind k takes `kinds[k, n]` samples of length n. Needs scipy (its HiGHS solver).
+    Kind k takes `kinds[k, i]` samples of `lengths[i]`, distinct and ascending. Needs scipy (its HiGHS solver).
+
+    Raises:
+        Infeasible: one knapsack would take too long, or too much memory.
     """
-    lengths = np.flatnonzero(histogram)
-    wanted = histogram[lengths].astype(np.int64)
+    unit = int(np.gcd.reduce(lengths)) or 1  # what all lengths are multiples of
+    lengths, capacity = lengths // unit, capacity // unit
+    capacity = min(capacity, int(lengths @ wanted))
+    cells = lengths.size * (capacity + 1) * ((max_per_pack or 0) + 1)
+    if lengths.size > _MOST_KINDS or cells > _MOST_CELLS:
+        raise Infeasible(
+            f"solver='exact' with {lengths.size} distinct lengths, a capacity of {capacity * unit} and "
+            f"max_per_pack={max_per_pack} makes a table of {cells} cells, the most is {_MOST_CELLS}, "
+            f"of {_MOST_KINDS} lengths",
+            "pass solver='fast', or lengths rounded up to multiples of more",
+        )
     programme = _Programme(lengths, capacity, max_per_pack or 0)
     finish = programme.best_fit(wanted)
     programme.add(finish[0])
@@ -61,9 +79,8 @@ def pack_histogram(
             )
         if best[1].sum() <= bound:
             break
-    kinds_by_length = np.zeros((best[0].shape[0], capacity + 1), np.int64)
-    kinds_by_length[:, lengths] = best[0]
-    return kinds_by_length, best[1], bound
+    bound = max(bound, packs_at_least(lengths, wanted, capacity, max_per_pack))
+    return *best, bound
 
 
 class _Programme:
@@ -73,6 +90,7 @@ class _Programme:
         self.lengths, self.capacity, self.max_per_pack = lengths, capacity, max_per_pack
         self.columns: list[Integers] = []
         self._known: set[bytes] = set()
+        self._steps = _STEPS
         most = max_per_pack or capacity
         self.add(np.diag(np.minimum(capacity // lengths, most)))
 
@@ -89,35 +107,41 @@ class _Programme:
         """Best-fit decreasing over `wanted`: its kinds of packs and the copies of each."""
         from ..kernels.packing import best_fit_decreasing, stack_contents
 
-        histogram = np.zeros(self.capacity + 1, np.int64)
-        histogram[self.lengths] = wanted
-        table = best_fit_decreasing(histogram, self.capacity, self.max_per_pack or np.iinfo(np.int64).max)
-        contents, copies = stack_contents(table, self.capacity)
-        return contents[:, self.lengths], copies
+        table = best_fit_decreasing(self.lengths, wanted, self.capacity, self.max_per_pack or np.iinfo(np.int64).max)
+        return stack_contents(table, self.lengths.size)
 
     def solve(self, wanted: Integers) -> tuple[NDArray[np.float64], int]:
         """The optimum over all packs for `wanted`: the share of each column, the bound it proves."""
-        from ..kernels.knapsack import most_valuable_pack
-
         bound = 0
         for _ in range(_ROUNDS):
             shares, values, packs = self._optimum(wanted)
-            worth, pack = most_valuable_pack(self.lengths, values, wanted, self.capacity, self.max_per_pack)
+            if self._steps <= 0:  # what was found so far is packed
+                break
+            worth, pack = self._priced(values, wanted)
             # Values scaled so that no pack is worth more than 1 are feasible in the dual (Farley 1990).
             bound = max(bound, int(np.ceil(packs / max(worth, 1.0) - 1e-6)))
             if worth < 1 + _PAYS or not self.add(self._variations(values, wanted, pack)):
                 break
         return shares, bound
 
-    def _variations(self, values: NDArray[np.float64], wanted: Integers, pack: Integers) -> Integers:
-        """The most valuable pack and others like it that pay too."""
+    def _priced(self, values: NDArray[np.float64], wanted: Integers) -> tuple[float, Integers]:
+        """The most valuable pack and its value; its steps are counted."""
         from ..kernels.knapsack import most_valuable_pack
 
+        each = (self.capacity + 1 - self.lengths) * np.minimum(wanted, self.capacity // self.lengths)
+        self._steps -= int(each[values > 0].sum()) * (self.max_per_pack + 1)
+        worth, pack = most_valuable_pack(self.lengths, values, wanted, self.capacity, self.max_per_pack)
+        return worth, pack
+
+    def _variations(self, values: NDArray[np.float64], wanted: Integers, pack: Integers) -> Integers:
+        """The most valuable pack and others like it that pay too."""
         found = [pack]
         lowered = values.copy()
         for _ in range(_VARIATIONS):
+            if self._steps <= 0:
+                break
             lowered[pack > 0] *= 0.9
-            _, pack = most_valuable_pack(self.lengths, lowered, wanted, self.capacity, self.max_per_pack)
+            _, pack = self._priced(lowered, wanted)
             if pack @ values > 1 + _PAYS:
                 found.append(pack)
         return np.array(found)

@@ -11,10 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from .. import columns
 from ..errors import Infeasible, whole
 from .bounds import packs_at_least
+from .kinds import Kinds
 
-__all__ = ["Packing", "Solver", "pack"]
+__all__ = ["MOST_CAPACITY", "Packing", "Solver", "pack"]
 
 Solver = Literal["fast", "exact"]
+MOST_CAPACITY = 1 << 61
 _UNLIMITED = int(np.iinfo(np.int64).max)
 
 
@@ -45,12 +47,14 @@ class Packing:
 def pack(lengths: ArrayLike, capacity: int, *, max_per_pack: int | None = None, solver: Solver = "fast") -> Packing:
     """Pack samples of whole lengths 1..capacity so that no pack holds more than `capacity`.
 
-    `"fast"` is best-fit decreasing on the histogram: its time is that of two passes over the lengths.
+    `"fast"` is best-fit decreasing on the distinct lengths; time and memory do not depend on how long they are.
     `"exact"` is column generation rounded to a packing: seconds for some hundred distinct lengths, and
-    mostly optimal; it needs scipy. Samples of equal length are taken in the order given.
+    mostly optimal; it needs scipy. Its work is bounded: where that is not enough, the packs are those
+    found so far. Samples of equal length are taken in the order given.
 
     Raises:
-        Infeasible: a length is not whole, below 1 or above the capacity, or an argument is out of range.
+        Infeasible: a length is not whole, below 1 or above the capacity, an argument is out of range, or `"exact"` would
+            need too large a table.
 
     Example:
         >>> packing = pack([4, 6, 5, 3, 2], 10)
@@ -61,22 +65,23 @@ def pack(lengths: ArrayLike, capacity: int, *, max_per_pack: int | None = None, 
     """
     check_solver(solver)
     capacity = whole(capacity, "capacity", least=1)
+    if capacity > MOST_CAPACITY:
+        raise Infeasible(f"capacity is {capacity}, the most is {MOST_CAPACITY}", "pass a smaller one")
     if max_per_pack is not None:
         max_per_pack = whole(max_per_pack, "max_per_pack", least=1)
     column = np.require(checked_lengths(lengths, capacity), requirements=["C", "W"])  # all that the kernels take
-    histogram = np.bincount(column, minlength=capacity + 1)
-    from ..kernels.packing import best_fit_decreasing, fill_packs, group_by_length
+    kinds = Kinds.of(column)
+    from ..kernels.packing import best_fit_decreasing, fill_packs
 
-    places, begin = group_by_length(column, capacity)
     if solver == "exact":
-        from .exact import pack_histogram
+        from .exact import pack_kinds
 
-        kinds, copies, at_least = pack_histogram(histogram, capacity, max_per_pack)
-        table = _as_stacks(kinds, copies)
+        made, copies, at_least = pack_kinds(kinds.lengths, kinds.counts, capacity, max_per_pack)
+        table = _as_stacks(made, copies)
     else:
-        table = best_fit_decreasing(histogram, capacity, max_per_pack or _UNLIMITED)
-        at_least = packs_at_least(histogram, capacity, max_per_pack)
-    members, offsets = fill_packs(table, places, begin)
+        table = best_fit_decreasing(kinds.lengths, kinds.counts, capacity, max_per_pack or _UNLIMITED)
+        at_least = packs_at_least(kinds.lengths, kinds.counts, capacity, max_per_pack)
+    members, offsets = fill_packs(table, kinds.places, kinds.begin)
     return Packing(members, offsets, at_least)
 
 

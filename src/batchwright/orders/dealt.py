@@ -16,6 +16,7 @@ from .deck import NONE, TICKET, Dealing, Deck, changed
 from .protocol import Order, Scarce, scarce_groups, take_from_batches
 from .segment import Segment
 from .shares import Shares, group_rates
+from .walk import Walk
 
 __all__ = ["Dealt"]
 
@@ -68,7 +69,10 @@ class Dealt:
             decks = self._with(decks, segment)
         if segments and segments[0].number > 1:  # what came before it is forgotten
             decks = [deck for deck in decks if deck.first >= segments[0].first]
-        self._known: tuple[tuple[Deck, ...], int] = (tuple(decks), 1)  # decks so far, and the epochs they cover
+        self._decks = tuple(decks)
+        self._walk: Walk | None = None
+        if shares.settles_at != 0:
+            self._walk = Walk(decks[0], self._line, epoch_batches=epoch_batches, settles_at=shares.settles_at)
         self._lots = self._lot_table()
         self._scratch = max(TABLE_LIMIT, 2 * int(self._lots[:, WIDE].max(initial=0)))
 
@@ -126,7 +130,7 @@ class Dealt:
 
     def even_groups(self) -> np.ndarray:
         """The groups that come in whole passes over all of them, for as long as shares stay: their numbers, ascending."""
-        return self._known[0][0].light.even_groups() if self.shares.settles_at == 0 else NONE
+        return self._decks[0].light.even_groups() if self.shares.settles_at == 0 else NONE
 
     def drawn(self, batch: int) -> np.ndarray:
         """How many samples of every group came in micro-batches 0..batch-1, int64 (groups,), without replay."""
@@ -135,7 +139,7 @@ class Dealt:
 
     def segment_after(self, batch: int, weights: Sequence[int]) -> Segment:
         """The segment these weights make at the first round that begins at micro-batch `batch` or later."""
-        decks = [deck for deck in self._known[0] if deck.first < batch] or list(self._known[0][:1])
+        decks = [deck for deck in self._decks if deck.first < batch] or self._decks[:1]
         deck = decks[-1]
         until = -(-(batch - deck.first) // HANDS) * HANDS
         drawn, owed = deck.drawn(until), deck.owed_at(until)
@@ -186,45 +190,16 @@ class Dealt:
 
     def _deck_at(self, batch: int) -> tuple[Deck, int | None]:
         """The deck that holds a micro-batch, and up to which micro-batch it is known to last (None: for ever)."""
-        decks, asked = self._known
-        settled = self.shares.settles_at
-        needed = batch // self.epoch_batches + 2 if settled != 0 else 1
-        if settled is not None:
-            needed = min(needed, settled + 1)
-        if asked < needed:
-            decks, asked = self._known = self._covering(needed)
-        number = bisect_right(decks, batch, key=lambda deck: deck.first) - 1
+        if self._walk is not None:
+            return self._walk.at(batch)
+        number = bisect_right(self._decks, batch, key=lambda deck: deck.first) - 1
         if number < 0:
-            raise IndexError(f"micro-batch {batch} came before the shares of micro-batch {decks[0].first} were set")
-        ends = [decks[number + 1].first] if number + 1 < len(decks) else []
-        if settled is None or asked <= settled:
-            ends.append(asked * self.epoch_batches)
-        return decks[number], min(ends, default=None)
+            raise IndexError(f"micro-batch {batch} came before the shares of {self._decks[0].first} were set")
+        return self._decks[number], self._decks[number + 1].first if number + 1 < len(self._decks) else None
 
-    def _covering(self, epochs: int) -> tuple[tuple[Deck, ...], int]:
-        """The decks of that many epochs: a new one wherever the shares change. Threads that race make the same."""
-        found, asked = self._known
-        decks = list(found)
-        for epoch in range(asked, epochs):
-            wanted = self.shares.edges(HANDS * self.tickets, epoch)
-            if not np.array_equal(wanted, decks[-1].wanted):
-                first = epoch * self.epoch_batches
-                decks = [deck for deck in decks if deck.first < first]
-                last = decks[-1]
-                drawn, owed = last.drawn(first - last.first), last.owed_at(first - last.first)
-                decks += changed(
-                    first,
-                    wanted,
-                    drawn,
-                    owed,
-                    self.seed,
-                    last.change + 1,
-                    self.tickets,
-                    epoch=self.epoch_batches,
-                    may_change=True,
-                    together=self._together,
-                )
-        return tuple(decks), max(epochs, asked)
+    def _line(self, epoch: int) -> np.ndarray:
+        """The groups on the line of a round's tickets, in an epoch."""
+        return self.shares.edges(HANDS * self.tickets, epoch)
 
     def most_drawn(self, places: int | None = None) -> np.ndarray:
         """The most draws of each group in the windows that `places` consecutive samples can touch: int64 (groups,).
@@ -242,7 +217,7 @@ class Dealt:
 
     def _ignores_epoch(self) -> bool:
         """Whether the sequence is the same whatever an epoch is."""
-        return self.shares.settles_at == 0 and self.shares.limits is None and self._known[0][0].light.even
+        return self.shares.settles_at == 0 and self.shares.limits is None and self._decks[0].light.even
 
     def _touched(self, places: int) -> int:
         """How many windows so many consecutive samples can touch."""
@@ -250,7 +225,7 @@ class Dealt:
 
     def whole_quotas(self) -> list[bool]:
         """Which groups have exactly the same number of tickets, above 0, in every micro-batch for ever."""
-        tickets = np.diff(self._known[0][0].wanted)
+        tickets = np.diff(self._decks[0].wanted)
         steady = self.shares.settles_at == 0 and self.shares.limits is None
         return [steady and count > 0 and count % TICKET == 0 for count in tickets.tolist()]
 
@@ -298,6 +273,6 @@ class Dealt:
             return np.full(count, self.tickets, np.int64), np.full(count, float(self.tickets))
         widest = np.zeros(count, np.int64)
         for epoch in range(self.shares.settles_at + 1):
-            edges = self._known[0][0].wanted if epoch == 0 else self.shares.edges(HANDS * self.tickets, epoch)
+            edges = self._decks[0].wanted if epoch == 0 else self._line(epoch)
             np.maximum(widest, np.diff(edges), out=widest)
         return -(-widest // TICKET), widest / TICKET

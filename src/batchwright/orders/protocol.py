@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from ..groups import Groups
-from .shares import AS_WRITTEN, Shares
+from .shares import Shares, meant
 
 if TYPE_CHECKING:
     from .dealt import Dealt
@@ -127,6 +127,6 @@ def samples_at(order: Order, places: np.ndarray) -> np.ndarray:
 
 
 def fingerprint_of(identity: dict[str, str]) -> str:
-    """16 hexadecimal digits of an identity; what a value says after AS_WRITTEN is for people, and left out."""
-    text = "\n".join(f"{name}={value.split(AS_WRITTEN)[0]}" for name, value in sorted(identity.items()))
+    """16 hexadecimal digits of an identity; how a target was written is left out."""
+    text = "\n".join(f"{name}={meant(value)}" for name, value in sorted(identity.items()))
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

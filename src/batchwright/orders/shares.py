@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Protocol
@@ -16,12 +17,13 @@ from ..kernels import apportion
 from ..targets import Target
 from ..targets.moving import moved
 
-__all__ = ["AS_WRITTEN", "Shares", "TargetShares", "WeightShares", "group_rates"]
+__all__ = ["Shares", "TargetShares", "WeightShares", "group_rates", "meant"]
 
-AS_WRITTEN = " as "  # in a value of an identity: what follows is for people
+_DIGEST = re.compile("[0-9a-f]{16}(?= as )")  # in a value of an identity: what follows is for people
 _CHUNK = 1 << 20
 _EPOCHS_TOLD_APART = 4
 _LONGEST_SHOWN = 60
+_DECIMAL_BITS = 14_000  # under 4,300 digits
 _TRIAL_BITS = 28  # a sum of 2^34 weights of at most 2^28 still fits
 
 
@@ -88,8 +90,8 @@ class TargetShares:
         for epoch in range(epochs):
             exact = self.exact(epoch)
             common = math.gcd(*exact)
-            hasher.update(repr([weight // common for weight in exact]).encode())
-        return f"{hasher.hexdigest()}{AS_WRITTEN}{self.shown[:_LONGEST_SHOWN]}"
+            hasher.update(_text([weight // common for weight in exact]).encode())
+        return f"{hasher.hexdigest()} as {self.shown[:_LONGEST_SHOWN]}"
 
     @property
     def shown(self) -> str:
@@ -182,6 +184,22 @@ class WeightShares:
             groups = np.arange(self._edges.size - 1)
         shares: np.ndarray = (self._edges[groups + 1] - self._edges[groups]) / self._edges[-1]
         return shares
+
+
+def meant(value: str) -> str:
+    """A value of an identity without how its target was written: two ways to write the same shares are no difference.
+
+    Example:
+        >>> meant("0123456789abcdef as sqrt"), meant("['read as a book']")
+        ('0123456789abcdef', "['read as a book']")
+    """
+    digest = _DIGEST.match(value)
+    return value if digest is None else digest[0]
+
+
+def _text(weights: list[int]) -> str:
+    """Whole numbers as text; in hexadecimal where Python refuses to write them as decimals."""
+    return repr(weights) if max(weights).bit_length() < _DECIMAL_BITS else " ".join(map(hex, weights))
 
 
 def _whole_numbers(weights: np.ndarray, limit: int) -> np.ndarray:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from heapq import heapify, heappop, heapreplace
 from typing import Any
 
 import numpy as np
 
 from ..errors import Infeasible, whole
 from .admission import Admission
-from .cut import Cut, Integers, by_steps, digest, split_to
+from .cut import Cut, Integers, by_steps, split_to
 from .fixed import FixedPlan
 from .grouped import even_offsets
+from .identity import fields_as_text
 from .lengthwise import LengthPlan
 from .source import source_of
 from .windows import Window
 
 __all__ = ["BucketCutter", "BucketedPlan", "bucketed"]
+
+_MOST_BUCKETS = 4096
+_AT_ONCE = 1 << 22  # pairs of a shape and a bucket that are compared at once
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,7 @@ class BucketCutter:
     areas: np.ndarray
     batch_size: int
 
+    kind = "bucketed"
     settled = True
 
     @property
@@ -62,12 +68,7 @@ class BucketCutter:
     @property
     def identity(self) -> dict[str, str]:
         """See `Cutter`."""
-        return {
-            "cut": "bucketed",
-            "buckets": digest(self.bucket_of),
-            "areas": digest(self.areas),
-            "batch_size": str(self.batch_size),
-        }
+        return fields_as_text(self)
 
     def cut(self, samples: Integers, batches: int, multiple: int) -> Cut:
         """See `Cutter`. A bucket with fewer samples than a step has micro-batches shares a step with other such buckets."""
@@ -88,14 +89,22 @@ class BucketCutter:
         steps = [-(-places.size // (self.batch_size * multiple)) for places in large]
         shared = self._shared(small, samples, 0, multiple) if small else None
         missing = batches // multiple - sum(steps) - (len(shared) // multiple if shared else 0)
+        room = [
+            (-places.size / (count + 1), number)
+            for number, (places, count) in enumerate(zip(large, steps, strict=True))
+        ]
+        room = [(share, number) for share, number in room if large[number].size >= (steps[number] + 1) * multiple]
+        heapify(room)
         for _ in range(max(missing, 0)):
-            room = [
-                places.size / (count + 1) if places.size >= (count + 1) * multiple else 0.0
-                for places, count in zip(large, steps, strict=True)
-            ]
-            if not room or max(room) == 0.0:  # too few for steps of one bucket each: all of them are shared
+            if not room:  # too few for steps of one bucket each: all of them are shared
                 return replace(self._shared(pieces, samples, batches, multiple), stepped=True)
-            steps[int(np.argmax(room))] += 1
+            _, number = room[0]
+            steps[number] += 1
+            size, count = large[number].size, steps[number]
+            if size >= (count + 1) * multiple:
+                heapreplace(room, (-size / (count + 1), number))
+            else:
+                heappop(room)
         members, sizes = [], []
         for places, count in zip(large, steps, strict=True):
             members.append(places)
@@ -171,7 +180,8 @@ def bucketed(
         shapes: one row a sample, (samples, sides): height and width, or any sizes above 0.
         batch_size: samples in a micro-batch.
         buckets: how many, then each has the same number of samples and the median shape of them; or the shapes themselves,
-            then each sample goes to the one of nearest proportions, of nearest size among those.
+            then each sample goes to the one of nearest proportions, of nearest size among those, which takes time by
+            distinct shapes times buckets. 4,096 at most.
         order: the plan whose order is cut, such as `balanced(...)`; a plain shuffle if left out.
         window: micro-batches planned together, two steps for every bucket at least, or "epoch".
         seed: of the plain shuffle and of the order of steps.
@@ -202,7 +212,9 @@ def bucketed(
                 f"buckets have shape {shapes_of.shape} or a side that is not above 0",
                 f"pass rows of {table.shape[1]} sizes above 0",
             )
-        bucket_of = _nearest(table, shapes_of)
+        bucket_of = _nearest(table, shapes_of[: _MOST_BUCKETS + 1])
+    if len(shapes_of) > _MOST_BUCKETS:
+        raise Infeasible(f"there are {len(shapes_of)} buckets, the most is {_MOST_BUCKETS}", "pass fewer")
     cutter = BucketCutter(bucket_of, shapes_of.prod(axis=1), batch_size)
     plan = BucketedPlan(
         source,
@@ -233,10 +245,14 @@ def _proportions(shapes: np.ndarray) -> np.ndarray:
 def _nearest(table: np.ndarray, buckets: np.ndarray) -> Integers:
     """The bucket of nearest proportions for every sample; among equally near ones that of nearest size."""
     distinct, row_of = np.unique(table, axis=0, return_inverse=True)
-    apart = np.abs(_proportions(distinct)[:, None] - _proportions(buckets)[None]).max(axis=2)
-    size_apart = np.abs(np.log(distinct).mean(axis=1)[:, None] - np.log(buckets).mean(axis=1)[None])
-    nearest = np.lexsort((size_apart, apart.round(9)), axis=1)[:, 0]
-    return np.asarray(nearest[row_of.reshape(-1)], np.int64)
+    proportions, sizes = _proportions(buckets), np.log(buckets).mean(axis=1)
+    nearest = []
+    for rows in np.array_split(distinct, -(-distinct.shape[0] * len(buckets) // _AT_ONCE)):
+        apart = np.abs(_proportions(rows)[:, None] - proportions[None]).max(axis=2).round(9)
+        size_apart = np.abs(np.log(rows).mean(axis=1)[:, None] - sizes[None])
+        size_apart[apart > apart.min(axis=1, keepdims=True)] = np.inf
+        nearest.append(size_apart.argmin(axis=1))
+    return np.concatenate(nearest)[row_of.reshape(-1)].astype(np.int64)
 
 
 def _of_equal_mass(table: np.ndarray, buckets: int) -> tuple[np.ndarray, Integers]:
@@ -246,5 +262,6 @@ def _of_equal_mass(table: np.ndarray, buckets: int) -> tuple[np.ndarray, Integer
     middle = np.bincount(place).cumsum() - np.bincount(place) / 2
     bucket = np.minimum((middle * buckets / keys.size).astype(np.int64), buckets - 1)
     _, bucket_of = np.unique(bucket[place], return_inverse=True)
-    medians = [np.median(table[bucket_of == number], axis=0) for number in range(bucket_of.max() + 1)]
+    by_bucket = table[np.argsort(bucket_of, kind="stable")]
+    medians = [np.median(rows, axis=0) for rows in np.split(by_bucket, np.bincount(bucket_of).cumsum()[:-1])]
     return np.array(medians), bucket_of.astype(np.int64)

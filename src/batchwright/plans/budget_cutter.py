@@ -21,6 +21,7 @@ from .cut import (
     split_to,
     spread,
 )
+from .identity import fields_as_text
 from .level import LEVEL, Dealt, dealt_anew, level_parts, spread_over_steps
 
 __all__ = ["BudgetCutter"]
@@ -43,7 +44,6 @@ class BudgetCutter:
         count_multiple: counts of this and more are a multiple of it.
         rounded: whether shapes are to be few, and so stay as they were cut.
         lengths: float64 (samples,), what is padded, for reports.
-        identity: see `Cutter`.
         balance: float64 (samples,), what the micro-batches of a step are to be equal in; None for what the budget counts,
             or the sum of the shares of several.
     """
@@ -55,7 +55,6 @@ class BudgetCutter:
     count_multiple: int
     rounded: bool
     lengths: Floats
-    identity: dict[str, str]
     balance: Floats | None = None
     ranks: Integers = field(init=False, repr=False)
 
@@ -63,7 +62,13 @@ class BudgetCutter:
         shares = (self.costs / self.budgets).max(axis=1)
         object.__setattr__(self, "ranks", falling_ranks(shares))
 
+    kind = "budgeted"
     least_steps = 1
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """See `Cutter`."""
+        return fields_as_text(self)
 
     @property
     def settled(self) -> bool:

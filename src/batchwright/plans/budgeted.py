@@ -12,7 +12,6 @@ from .. import columns
 from ..errors import Infeasible, real, whole, yes_or_no
 from .admission import Admission, TooLong, check_policy
 from .budget_cutter import BudgetCutter, Floats, Integers
-from .cut import digest
 from .fixed import FixedPlan
 from .lengthwise import LengthPlan
 from .source import source_of
@@ -100,17 +99,7 @@ def budgeted(
         raise Infeasible(f"all {over.size} samples are too long and would be skipped", "pass a larger max_tokens")
     source, epoch_samples = source_of(order, over.size, seed)
     table = np.column_stack(costs)
-    identity = {
-        "cut": "budgeted",
-        "costs": digest(table),
-        "budgets": repr(budgets),
-        "padded": repr(pads),
-        "max_samples": str(max_samples),
-        "round_count": str(round_count),
-    }
     column = None if balance is None else balance_of(balance, over.size)
-    if column is not None:
-        identity["balance"] = digest(column)
     shown = first if truncate_to is None else np.minimum(first, truncate_to)
     cutter = BudgetCutter(
         table,
@@ -120,7 +109,6 @@ def budgeted(
         round_count,
         round_count > 1 or not (isinstance(menu, int) and menu == 1),
         shown,
-        identity,
         column,
     )
     skipped = np.flatnonzero(over) if too_long == "skip" else np.empty(0, np.int64)

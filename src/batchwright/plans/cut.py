@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,7 +20,6 @@ __all__ = [
     "arranged",
     "by_steps",
     "dearest_of_layers",
-    "digest",
     "falling_ranks",
     "like_ranks",
     "mixed_places",
@@ -75,6 +73,11 @@ class Cutter(Protocol):
     """One way to turn samples into micro-batches within a limit."""
 
     @property
+    def kind(self) -> str:
+        """The name of the function that makes such plans."""
+        ...
+
+    @property
     def ranks(self) -> Integers:
         """The place of every sample when the longest come first, int64; equal ones share one."""
         ...
@@ -96,7 +99,7 @@ class Cutter(Protocol):
 
     @property
     def identity(self) -> dict[str, str]:
-        """Every argument that decides the cuts, by name, as short text."""
+        """Everything that decides the cuts, by name, as short text."""
         ...
 
     def cut(self, samples: Integers, batches: int, multiple: int) -> Cut:
@@ -222,11 +225,6 @@ def by_steps(cut: Cut) -> Cut:
     if cut.stepped:
         return cut
     return replace(cut.chosen(np.argsort(-cut.costs, kind="stable")), stepped=True)
-
-
-def digest(column: np.ndarray) -> str:
-    """A fingerprint of a column, 16 hexadecimal digits."""
-    return hashlib.blake2b(np.ascontiguousarray(column).data, digest_size=8).hexdigest()
 
 
 def dearest_of_layers(table: np.ndarray, falling: Integers, windows: int) -> np.ndarray:

@@ -87,7 +87,7 @@ class FixedPlan(Plan):
 
     @cached_property
     def identity(self) -> dict[str, str]:
-        """Every argument that decides the plan, by name, as short text."""
+        """Every argument that can change a micro-batch, by name, as short text; see `Plan`."""
         return {**self.order.identity, "epoch_batches": str(self.epoch_batches)}
 
     @cached_property

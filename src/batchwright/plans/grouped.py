@@ -12,8 +12,9 @@ from .. import columns
 from ..errors import Infeasible, whole, yes_or_no
 from ..kernels.cuts import cut_longest
 from .admission import Admission
-from .cut import Cut, Integers, by_steps, digest, falling_ranks, sorted_places, spread
+from .cut import Cut, Integers, by_steps, falling_ranks, sorted_places, spread
 from .fixed import FixedPlan
+from .identity import fields_as_text
 from .lengthwise import LengthPlan
 from .source import source_of
 from .windows import Window
@@ -65,6 +66,7 @@ class GroupCutter:
     def __post_init__(self) -> None:
         object.__setattr__(self, "ranks", falling_ranks(self.lengths))
 
+    kind = "grouped"
     settled = True
     least_steps = 1
 
@@ -84,12 +86,7 @@ class GroupCutter:
     @property
     def identity(self) -> dict[str, str]:
         """See `Cutter`."""
-        return {
-            "cut": "grouped",
-            "lengths": digest(self.lengths),
-            "batch_size": str(self.batch_size),
-            "level": str(self.level),
-        }
+        return fields_as_text(self)
 
     def cut(self, samples: Integers, batches: int, multiple: int) -> Cut:
         """See `Cutter`: the shortest samples make up the smaller micro-batches."""

@@ -107,7 +107,8 @@ def _sizes(tree: Levels) -> dict[Any, int]:
 def _leaf_shares(tree: Levels, outer: TargetShares) -> Any:
     """What even turns below the outermost level make of its shares: one part of the node's share a branch."""
     exact = outer.exact(0)
-    parts = [Fraction(share, sum(exact)) for share in exact]
+    total = sum(exact)
+    parts = [Fraction(share, total) for share in exact]
     for level in range(1, len(tree.names)):
         branches = tree.branches(level).tolist()
         parts = [part / count for part, count in zip(parts, branches, strict=True) for _ in range(count)]

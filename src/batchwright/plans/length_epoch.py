@@ -35,7 +35,7 @@ class Windows:
         epoch: which.
         layout: its windows.
         known: a window, and where it begins; the first one, at the epoch's own place, if left out.
-        spare: so many items more than micro-batches the last window is to have.
+        spare: so many items more than micro-batches the last window is to have, where the order goes on behind it.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Windows:
         self._plan, self._epoch, self.layout = plan, epoch, layout
         self._known = known
         self._ready: dict[int, tuple[Integers, Cut]] = {}
-        self.spare = spare if layout.firsts is None else plan.spare_of_last(layout)
+        self.spare = plan.spare_of_last(layout) if plan.same_samples else spare
 
     def __len__(self) -> int:
         return self.layout.length

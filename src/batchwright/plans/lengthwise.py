@@ -14,6 +14,7 @@ from ..kernels.hashing import PURPOSE, child_key
 from .admission import Admission
 from .cut import Cut, Cutter, Integers, split_to
 from .fixed import FixedPlan
+from .identity import fields_as_text
 from .layers import Layers
 from .length_epoch import LengthEpoch, Section, Windows
 from .micro_batches import LAST, check_stretch, counted
@@ -47,6 +48,7 @@ class LengthPlan(Plan):
         cutter: how samples become micro-batches.
         admission: which samples take part.
         seed: of the shuffled steps.
+        same_samples: whether nobody asked for another order, so that every epoch has the same samples.
         layers: what windows are made of where nobody asked for another order, else None.
     """
 
@@ -70,7 +72,7 @@ class LengthPlan(Plan):
         items = admission.items(np.arange(epoch_samples)) if epoch_samples is not None else None
         layered = items is not None and cutter.over_layers(items[:1], 1) is not None
         self.layers = Layers.of(items, cutter.alike, seed) if items is not None and layered else None
-        self._same_samples = epoch_samples is not None
+        self.same_samples = epoch_samples is not None
         self._layouts: dict[int, Layout] = {}
         self._asked: tuple[Position, LengthEpoch] | None = None  # the epoch that a run asked for last
         self.layout(1)  # what cannot be delivered at all is refused now
@@ -87,11 +89,13 @@ class LengthPlan(Plan):
 
     @cached_property
     def identity(self) -> dict[str, str]:
-        """Every argument that decides the plan, by name, as short text."""
+        """Every argument that can change a micro-batch, by name, as short text; see `Plan`."""
         return {
             **{f"order.{name}": value for name, value in self.source.identity.items()},
+            "order": "none" if self.same_samples else "given",
+            "cut": self.cutter.kind,
             **self.cutter.identity,
-            "too_long": f"{self.admission.too_long} {self.admission.too_long_count}",
+            **fields_as_text(self.admission),
             "window": str(self.window),
             "epoch_samples": str(self.epoch_samples),
             "steps_seed": str(self.seed),
@@ -116,7 +120,7 @@ class LengthPlan(Plan):
             return len(self.cutter.cut(items, 0, multiple)) if items.size else 0
 
         items = self._items
-        settled = self._same_samples and self.cutter.settled
+        settled = self.same_samples and self.cutter.settled
         found: Layout | None = None
         if self.window != "epoch":
             if self.layers is not None:
@@ -345,7 +349,8 @@ class LengthPlan(Plan):
     def stretch(self, epoch: int, window: int, layout: Layout, begin: Begin, spare: int) -> tuple[Integers, Cut, Begin]:
         """The items of a window that is a stretch of the order from `begin` on, how they are cut, and where it ends."""
         line = self.begin_of(epoch).place + layout.line(window, self.epoch_samples)
-        spare = spare if window == layout.windows - 1 else 0
+        # every epoch has the same samples where no order was given: its last window ends where they do
+        spare = spare if window == layout.windows - 1 and not self.same_samples else 0
         wanted, multiple = layout.wanted(window), layout.multiple
         return stretch(self.source.order, self.admission, self.cutter, begin, line, wanted, multiple, spare=spare)
 
@@ -357,9 +362,12 @@ class LengthPlan(Plan):
         return items[begin.skipped : items.size - last + end.skipped]
 
     def spare_of_last(self, layout: Layout) -> int:
-        """How many micro-batches more than it has the last window of layers could be split into."""
-        assert self.layers is not None
-        return self.layers.size(layout.windows - 1, layout.windows) - layout.last_batches
+        """How many micro-batches more than it has the last window could surely be split into, of an epoch's own samples."""
+        if layout.firsts is not None:
+            assert self.layers is not None
+            return self.layers.size(layout.windows - 1, layout.windows) - layout.last_batches
+        begun = layout.line(layout.windows - 2, self.epoch_samples) if layout.windows > 1 else 0
+        return self._items - begun - layout.last_batches
 
     def key(self, epoch: int, window: int) -> int:
         """What the shuffling of a window's steps is keyed by."""
@@ -369,9 +377,9 @@ class LengthPlan(Plan):
         return {**vars(self), "_asked": None}
 
     def __repr__(self) -> str:
-        kind = self.cutter.identity.get("cut", "cut")
         return (
-            f"<plan: {self.epoch_length()} micro-batches an epoch, {kind}, window {self.window}, from {self.source!r}>"
+            f"<plan: {self.epoch_length()} micro-batches an epoch, {self.cutter.kind}, window {self.window}, "
+            f"from {self.source!r}>"
         )
 
 

@@ -13,7 +13,7 @@ from ..columns import as_numbers, by_label
 from ..errors import Infeasible, PoorWarning, real
 from ..kernels.hashing import child_key
 from ..targets import resolve
-from ..targets.tilting import REACHED, tilted
+from ..targets.tilting import MOST_SUMS, REACHED, tilted
 from .build import by_weight, checked
 from .fixed import FixedPlan
 
@@ -55,6 +55,7 @@ def multilabel_weights(labels: Any, *, target: Any = "uniform", max_repeats: flo
     Args:
         labels: the labels of every sample: a sparse matrix of scipy or torch, a two-dimensional array (samples x labels,
             not 0 where the label holds), a data frame of such columns, named by label, or a list of lists of labels.
+            4,096 labels at most.
         target: the wanted rate of every label, as a mapping from label (column number for matrices) to the share of
             samples that carry it; or any other target, whose shares are taken of as many labels a sample as there are now.
         max_repeats: how often a sample may be drawn, on average, while as many samples are drawn as there are;
@@ -76,6 +77,11 @@ def multilabel_weights(labels: Any, *, target: Any = "uniform", max_repeats: flo
     counts = np.bincount(attributes, minlength=len(names))
     if not samples or not len(names):
         raise Infeasible(f"there are {samples} samples with {len(names)} labels", "pass one of each at least")
+    if len(names) > MOST_SUMS:
+        raise Infeasible(
+            f"there are {len(names)} labels, the most is {MOST_SUMS}: time grows with their cube",
+            "leave rare labels out, or join them",
+        )
     max_repeats = real(max_repeats, "max_repeats", or_infinite=True)
     if not max_repeats >= 1:
         raise Infeasible(f"max_repeats is {max_repeats}", "pass 1 or more")

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.packing import best_fit_decreasing, best_fit_vectors
+from ..kernels.packing import COPIES, best_fit_decreasing, best_fit_vectors
 from ..kernels.partition import longest_first
 from ..lengths.bounds import packs_at_least
+from ..lengths.kinds import Kinds
 from ..lengths.packing import Packing, Solver, pack
 from .cut import Cut, Integers, dearest_of_layers, falling_ranks, like_ranks, mixed_places, split_to
+from .identity import fields_as_text
 from .level import Dealt, dealt_anew, level_parts, spread_over_steps
 
 __all__ = ["PackCutter", "pack_offsets"]
@@ -32,7 +34,6 @@ class PackCutter:
         max_per_pack: items in a pack, at most.
         costs: float64 (items,), what ranks are balanced by.
         solver: "fast" or "exact".
-        identity: see `Cutter`.
     """
 
     lengths: Integers
@@ -41,13 +42,18 @@ class PackCutter:
     max_per_pack: int
     costs: Floats
     solver: Solver
-    identity: dict[str, str]
     ranks: Integers = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ranks", falling_ranks((self.lengths / self.capacities).max(axis=1)))
 
+    kind = "packed"
     least_steps = 1
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """See `Cutter`."""
+        return fields_as_text(self)
 
     @property
     def settled(self) -> bool:
@@ -128,10 +134,10 @@ class PackCutter:
     def at_least(self, samples: Integers) -> int:
         """See `Cutter`."""
         most = min(self.max_per_pack, samples.size)
-        bounds = [
-            packs_at_least(np.bincount(self.lengths[samples, kind], minlength=1), int(capacity), most or None)
-            for kind, capacity in enumerate(self.capacities)
-        ]
+        bounds = []
+        for column, capacity in zip(self.lengths[samples].T, self.capacities.tolist(), strict=True):
+            kinds = Kinds.of(np.ascontiguousarray(column))
+            bounds.append(packs_at_least(kinds.lengths, kinds.counts, capacity, most or None))
         return -(-max(bounds) // self.packs)
 
     def part(self, samples: Integers) -> tuple[Integers, Integers]:
@@ -184,18 +190,23 @@ class PackCutter:
 
     def _fill(self, column: Integers, capacity: int, allowed: int) -> int:
         """The least fill at which `allowed` packs hold everything; the capacity where they do not."""
-        histogram = np.bincount(column, minlength=capacity + 1)
+        kinds = Kinds.of(column)
+        tokens = np.concatenate([[0], (kinds.lengths * kinds.counts).cumsum()])
 
-        def packs_at(fill: int) -> int:
-            table = best_fit_decreasing(histogram[: fill + 1], fill, self.max_per_pack)
-            return int(table[:, 2].sum() + histogram[fill + 1 :].sum())
+        def suffices(fill: int) -> bool:
+            fitting = kinds.up_to(fill)
+            packs = allowed - (column.size - int(kinds.begin[fitting]))  # without those of one sample that is longer
+            if tokens[fitting] > packs * fill:  # told without packing
+                return False
+            table = best_fit_decreasing(kinds.lengths[:fitting], kinds.counts[:fitting], fill, self.max_per_pack)
+            return int(table[:, COPIES].sum()) <= packs
 
         low, high = 0, capacity
-        if not allowed or packs_at(capacity) > allowed:
+        if not allowed or not suffices(capacity):
             return capacity
         while high - low > 1:
             middle = (low + high) // 2
-            if packs_at(middle) <= allowed:
+            if suffices(middle):
                 high = middle
             else:
                 low = middle

@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike
 
 from .. import columns
 from ..errors import Infeasible, real, whole
-from ..lengths.packing import Solver, check_solver
+from ..lengths.packing import MOST_CAPACITY, Solver, check_solver
 from .admission import Admission, TooLong, check_policy
 from .budgeted import balance_of, costs_of
-from .cut import Integers, digest
+from .cut import Integers
 from .fixed import FixedPlan
 from .lengthwise import LengthPlan
 from .pack_cutter import PackCutter, pack_offsets
@@ -204,17 +204,7 @@ def packed(
         column[pieces[1:] - 1] = table[:, 0] - (count - 1) * limit
         table = column[:, None]
     costs = carried if carried is not None else _costs(table, capacities, cost)
-    identity = {
-        "cut": "packed",
-        "lengths": digest(table),
-        "costs": digest(costs),
-        "capacities": repr(capacities.tolist()),
-        "packs": str(packs),
-        "max_per_pack": str(max_per_pack),
-        "together": "none" if bundles is None else digest(bundles[1]),
-        "solver": solver,
-    }
-    cutter = PackCutter(table, capacities, packs, max_per_pack or np.iinfo(np.int64).max, costs, solver, identity)
+    cutter = PackCutter(table, capacities, packs, max_per_pack or np.iinfo(np.int64).max, costs, solver)
     skipped = np.flatnonzero(over) if too_long == "skip" else np.empty(0, np.int64)
     admission = Admission(
         skipped,
@@ -249,6 +239,8 @@ def _by_name(lengths: Any, capacity: Any) -> tuple[Integers, Integers, list[str]
         limit = real(capacity[name], called)
         if limit < 1 or int(limit) != limit:
             raise Infeasible(f"{called} is {limit}", "pass a whole capacity of 1 or more")
+        if limit > MOST_CAPACITY:
+            raise Infeasible(f"{called} is {int(limit)}, the most is {MOST_CAPACITY}", "pass a smaller one")
         table.append(column.astype(np.int64))
     if len({column.size for column in table}) > 1:
         raise Infeasible(

@@ -38,7 +38,10 @@ class Plan(ABC):
     @property
     @abstractmethod
     def identity(self) -> dict[str, str]:
-        """Every argument that decides the plan, by name, as short text."""
+        """Every argument that can change a micro-batch, by name, as short text.
+
+        A target that is a function of the epoch is held by its shares in the first 4 epochs.
+        """
 
     @property
     @abstractmethod

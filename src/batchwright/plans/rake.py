@@ -13,7 +13,7 @@ from ..groups import Groups
 from ..orders.shares import TargetShares
 from ..targets import explicit, resolve
 from ..targets.target import rounded
-from ..targets.tilting import REACHED, tilted
+from ..targets.tilting import MOST_SUMS, REACHED, tilted
 from .build import balanced
 from .fixed import FixedPlan
 
@@ -38,7 +38,7 @@ def raked(
     far the count of a level can be from its margin in one micro-batch.
 
     Args:
-        attributes: a column of labels (or `Groups`) by the attribute's name.
+        attributes: a column of labels (or `Groups`) by the attribute's name; 4,096 levels in all at most.
         margins: by attribute the wanted shares of its levels, anything a target may be: a mapping, "uniform", "natural", ...
         batch_size: samples in every micro-batch.
         max_repeats: the most often a sample may be drawn, on average, while as many samples are drawn as there are.
@@ -74,6 +74,12 @@ def raked(
     if len(set(counts.values())) > 1:
         raise Infeasible(f"the columns are of different lengths: {counts}", "pass one value a sample in each")
     cells = Groups.combine(*parts.values())
+    levels = sum(part.group_count for part in parts.values())
+    if levels > MOST_SUMS:
+        raise Infeasible(
+            f"the {len(parts)} attributes have {levels} levels in all, the most is {MOST_SUMS}: time grows with their cube",
+            "join rare levels, or balance the largest attribute by itself",
+        )
     wanted = {name: TargetShares(resolve(margins[name]), part) for name, part in parts.items()}
     for name, shares in wanted.items():
         if not shares.target.stays:

@@ -10,9 +10,9 @@ import numpy as np
 
 from ..columns import as_numbers, by_label
 from ..errors import Infeasible, real
-from ..orders import Dealt, Mixed, Segment
+from ..orders import Dealt, Independent, Mixed, Segment
 from ..orders.deck import TICKET
-from ..orders.shares import TargetShares
+from ..orders.shares import TargetShares, WeightShares
 from ..targets import Target, resolve
 from .fixed import FixedPlan
 from .micro_batches import LAST
@@ -28,7 +28,18 @@ _MOST_OWED = 64 * TICKET  # ten times what any group can lack of its due
 def segment_after(plan: FixedPlan, batch: int, shares: Any) -> Segment:
     """See `FixedPlan.segment_after`."""
     limits, order = plan.order.shares.limits, plan.order
-    if limits is None or not isinstance(order, Dealt | Mixed):
+    if not isinstance(order, Dealt | Mixed):
+        why = "its draws are independent" if isinstance(order, Independent) else "its groups come in turn"
+        raise Infeasible(
+            f"the shares of {plan!r} cannot be set: {why}",
+            "build it with balanced(..., target=targets.moving(...), draw='exact')",
+        )
+    if limits is None and isinstance(order.shares, WeightShares):
+        raise Infeasible(
+            f"the shares of {plan!r} cannot be set: they are weights of single samples",
+            "group the samples, and build the plan with balanced(groups, ..., target=targets.moving(...))",
+        )
+    if limits is None:
         raise Infeasible(
             f"the shares of {plan!r} cannot be set",
             "build the plan with target=targets.moving(...), which tells how far shares may go",

@@ -164,9 +164,11 @@ class TaskPlan(Plan):
 
     @cached_property
     def identity(self) -> dict[str, str]:
-        """Every argument that decides the plan, by name, as short text."""
+        """Every argument that can change a micro-batch, by name, as short text; see `Plan`."""
         tasks = {f"task {number}": child.fingerprint for number, child in enumerate(self.children)}
         shares = ",".join(map(str, self.weights_of_tasks))
+        if self.named:  # they are in what a sampler yields
+            tasks["tasks"] = repr(self.names)
         return {
             "order": "tasks", "target": shares, "unit": self.unit, "named": str(self.named),
             "starts": ",".join(map(str, self.starts)), "epoch_batches": str(self.epoch_batches), **tasks,

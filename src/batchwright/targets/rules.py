@@ -12,7 +12,7 @@ import numpy as np
 
 from ..columns import as_numbers, by_label
 from ..errors import Infeasible, by_name, real, whole
-from .target import Number, Target, fraction, require, rounded
+from .target import MOST_EPOCHS, Number, Target, fraction, require, rounded
 
 __all__ = [
     "blend",
@@ -230,7 +230,7 @@ def schedule(start: Any, end: Any, *, epochs: int, shape: str | Callable[[float]
     Args:
         start: the target of epoch 0, anything that `resolve` takes.
         end: the target of epoch `epochs` and all after it.
-        epochs: how many epochs the way takes.
+        epochs: how many epochs the way takes, up to 131,072. The plan looks at each: a microsecond a group.
         shape: "linear", "cosine" (slow, fast, slow), or a function from [0, 1] to [0, 1].
 
     Example:
@@ -238,6 +238,11 @@ def schedule(start: Any, end: Any, *, epochs: int, shape: str | Callable[[float]
         [0.625, 0.375]
     """
     epochs = whole(epochs, "epochs", least=1)
+    require(
+        epochs <= MOST_EPOCHS,
+        f"the schedule takes {epochs} epochs, the most is {MOST_EPOCHS}",
+        "pass fewer, and a plan with a longer epoch",
+    )
     require(
         callable(shape) or shape in ("linear", "cosine"),
         f"no shape is called {shape!r}",

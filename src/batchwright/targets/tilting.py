@@ -7,7 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["REACHED", "Tilted", "tilted"]
+__all__ = ["MOST_SUMS", "REACHED", "Tilted", "tilted"]
+
+MOST_SUMS = 4096
+"""Sums that can be wanted at once: a step of Newton's method takes their cube, some seconds for so many."""
 
 REACHED = 1e-7  # a sum this close to what was wanted is met
 

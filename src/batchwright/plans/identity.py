@@ -1,0 +1,36 @@
+"""What a value is, as short text: the identity of a plan is made of it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+__all__ = ["fields_as_text"]
+
+_SHOWN = 8  # numbers that are written out; of more there is a digest
+
+
+def fields_as_text(value: Any) -> dict[str, str]:
+    """Every argument of a dataclass, by name: two values share these texts only if all their arguments are equal.
+
+    All fields are taken, so that one that is added later is never left out.
+    """
+    return {field.name: _text(getattr(value, field.name)) for field in fields(value) if field.init}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return str(value.tolist()) if value.size <= _SHOWN else _digest(value)
+    if isinstance(value, tuple):
+        return " ".join(map(_text, value))
+    return str(value)
+
+
+def _digest(array: np.ndarray) -> str:
+    """16 hexadecimal digits of an array, its shape and the kind of its numbers."""
+    hasher = hashlib.blake2b(f"{array.shape} {array.dtype.kind}".encode(), digest_size=8)
+    hasher.update(np.ascontiguousarray(array).data)
+    return hasher.hexdigest()

@@ -1,0 +1,50 @@
+"""A fingerprint tells plans apart: what differs in a micro-batch differs in it, what is built the same shares it."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import subprocess
+import sys
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+from . import differing
+
+
+def batches(plan):
+    """All that samplers yield in the first epochs, alone and in steps of three micro-batches."""
+    return [
+        list(plan.epoch(epoch, multiple).lists(0, 1))
+        for multiple in differing.MULTIPLES
+        for epoch in range(differing.EPOCHS)
+    ]
+
+
+def test_every_builder_and_every_argument_is_tried():
+    assert set(differing.CALLS) == set(differing.builders())
+    for name, builder in differing.builders().items():
+        assert set(differing.CALLS[name].other) == set(inspect.signature(builder).parameters), name
+
+
+@pytest.mark.parametrize("builder", differing.CALLS)
+def test_plans_that_differ_in_a_micro_batch_differ_in_the_fingerprint(builder):
+    found = [(number, argument, plan.fingerprint, batches(plan)) for number, argument, plan in differing.plans(builder)]
+    for (*one, print_of_one, of_one), (*other, print_of_other, of_other) in combinations(found, 2):
+        assert print_of_one != print_of_other or of_one == of_other, (one, other)
+    begun = {number: given for number, argument, _, given in found if not argument}
+    tell = {argument for number, argument, _, given in found if argument and given != begun.get(number)}
+    assert tell >= set(differing.CALLS[builder].other) - differing.CHANGES_NO_BATCH  # else the values try nothing
+
+
+def test_plans_built_again_in_another_process_have_the_same_fingerprints():
+    root = Path(__file__).parents[2]
+    environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": os.pathsep.join(sys.path)}
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.plans.differing"],
+        cwd=root, env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert json.loads(ran.stdout) == differing.fingerprints()
