@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import columns
-from .errors import Infeasible, by_name, real, whole, yes_or_no
+from .errors import Infeasible, by_name, real, seed_number, yes_or_no
 from .groups import Groups
 from .targets.target import fraction
 
@@ -110,8 +110,7 @@ def split(
             f"{groups.sample_count - groups.grouped_count} of {groups.sample_count} samples are in no group",
             "split groups that hold every sample",
         )
-    if not 0 <= whole(seed, "seed") < 1 << 64:
-        raise Infeasible(f"seed is {seed}", "pass a whole number from 0 to 2^64 - 1")
+    seed = seed_number(seed)
     given = by_name(fractions, "fractions").items()
     exact = [fraction(real(part, f"the fraction of {name!r}")) for name, part in given]
     if min(exact) < 0 or abs(float(sum(exact)) - 1) > _SUM_TOLERANCE:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import Infeasible
+from ..errors import Infeasible, seed_number
 from .chance import PURPOSE, root, words
 from .replicas import Replica
 from .sources import Reader, Source, described, shorter, skip
@@ -55,7 +55,7 @@ class Shards:
         self.shards = list(shards)
         self.read = read
         self.shuffle = shuffle
-        self.seed = seed
+        self.seed = seed_number(seed)
         self.name = name
         if not self.shards:
             raise Infeasible(f"source {name!r} has 0 shards", "pass at least one; is the file pattern right?")

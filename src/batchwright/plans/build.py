@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import columns
-from ..errors import Infeasible, PoorWarning, whole, yes_or_no
+from ..errors import Infeasible, PoorWarning, seed_number, whole, yes_or_no
 from ..groups import Groups
 from ..kernels.deal import HANDS
 from ..kernels.independent import LINE
@@ -175,7 +175,7 @@ def _plan(
 def checked(batch_size: int, per_class: int, seed: int, *, called: str = "per_class") -> tuple[int, int, int]:
     """Batch size, samples a ticket (by the argument's name) and seed as plain integers that fit each other."""
     batch_size, per_class = whole(batch_size, "batch_size", least=1), whole(per_class, called, least=1)
-    seed = whole(seed, "seed")
+    seed = seed_number(seed)
     if batch_size % per_class:
         raise Infeasible(
             f"{called}={per_class} does not divide batch_size={batch_size}",
@@ -186,8 +186,6 @@ def checked(batch_size: int, per_class: int, seed: int, *, called: str = "per_cl
             f"batch_size is {batch_size}, the most is {_MOST_TICKETS * per_class}",
             "pass a smaller batch_size",
         )
-    if not 0 <= seed < 1 << 64:
-        raise Infeasible(f"seed is {seed}", "pass a whole number from 0 to 2^64 - 1")
     return batch_size, per_class, seed
 
 
