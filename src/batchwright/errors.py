@@ -8,9 +8,22 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["Infeasible", "PoorWarning", "by_name", "kind", "noted", "real", "seed_number", "shown", "whole", "yes_or_no"]
+__all__ = [
+    "Infeasible",
+    "PoorWarning",
+    "by_name",
+    "exactly",
+    "kind",
+    "noted",
+    "real",
+    "seed_number",
+    "shown",
+    "whole",
+    "yes_or_no",
+]
 
 _LONGEST = 600  # characters of a fact, of a way out and of a warning: about seven lines of a terminal
+_MOST = 1 << 62  # what is counted stays within 64 bits, one more added to it too
 _LONGEST_VALUE = 120  # characters of one value that a message shows
 
 
@@ -70,6 +83,17 @@ def shown(value: Any) -> str:
     return _cut(" ".join(text.split()) if "\n" in text else text, _LONGEST_VALUE)
 
 
+def exactly(number: Any) -> str:
+    """A number with all its digits: a whole one as an integer, any other as the shortest text that reads back as it.
+
+    Example:
+        >>> exactly(1234567.0), exactly(0.1), exactly(float("inf"))
+        ('1234567', '0.1', 'inf')
+    """
+    plain = float(number) if not isinstance(number, int) else number
+    return str(int(plain)) if math.isfinite(plain) and plain == int(plain) and abs(plain) < 1e16 else repr(plain)
+
+
 def kind(value: Any) -> str:
     """What a value is, for messages: "None", or "of type" and its type.
 
@@ -99,11 +123,11 @@ def noted(note: str) -> Iterator[None]:
         raise
 
 
-def whole(value: Any, called: str, *, least: int | None = None) -> int:
+def whole(value: Any, called: str, *, least: int | None = None, most: int | None = _MOST) -> int:
     """A whole number as a plain Python integer, from any integer type but truth values.
 
     Raises:
-        Infeasible: it is not a whole number, or below the least; the message has the argument's name.
+        Infeasible: it is not a whole number, below the least or above the most; the message has the argument's name.
 
     Example:
         >>> whole(3, "seed", least=0)
@@ -117,6 +141,8 @@ def whole(value: Any, called: str, *, least: int | None = None) -> int:
         raise Infeasible(f"{called} is {shown(value)}, not a whole number", f"pass {called} as an integer") from None
     if least is not None and number < least:
         raise Infeasible(f"{called} is {shown(number)}, the least is {least}", f"pass {called}={least} or more")
+    if most is not None and number > most:
+        raise Infeasible(f"{called} is {shown(number)}, the most is {most}", f"pass a smaller {called}")
     return number
 
 
@@ -134,10 +160,7 @@ def seed_number(seed: Any) -> int:
         >>> seed_number(7)
         7
     """
-    number = whole(seed, "seed")
-    if not 0 <= number < 1 << 64:
-        raise Infeasible(f"seed is {shown(number)}", "pass a whole number from 0 to 2^64 - 1, such as seed=0")
-    return number
+    return whole(seed, "seed", least=0, most=(1 << 64) - 1)
 
 
 def real(value: Any, called: str, *, or_infinite: bool = False) -> Any:

@@ -46,7 +46,7 @@ class Position(NamedTuple):
                 f"the state's epoch, consumed and multiple are {epoch}, {consumed} and {multiple}",
                 "load what state_dict() gave, as it was",
             )
-        trail = tuple(whole(number, "the state's trail") for number in state.get("trail", ()))
+        trail = tuple(whole(number, "the state's trail", most=None) for number in state.get("trail", ()))
         return cls(epoch, consumed, multiple, origin, trail)
 
     def as_state(self) -> dict[str, Any]:
