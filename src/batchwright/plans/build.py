@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import columns
 from ..errors import Infeasible, PoorWarning, seed_number, whole, yes_or_no
+from ..group_parts import MOST_SAMPLES
 from ..groups import Groups
 from ..kernels.deal import HANDS
 from ..kernels.independent import LINE
@@ -23,7 +24,6 @@ __all__ = ["balanced", "by_weight", "check_quotas", "checked", "epoch_batches", 
 
 Draw = Literal["exact", "random"]
 _MOST_TICKETS = (1 << 30) // HANDS
-_MOST_SAMPLES = 1 << 61
 _SHOWN = 3
 
 
@@ -102,8 +102,8 @@ def shuffled(
     """
     batch_size, _, seed = checked(batch_size, 1, seed)
     count = columns.sample_count(samples, called="samples")
-    if count > _MOST_SAMPLES:
-        raise Infeasible(f"samples is {count}, the most is {_MOST_SAMPLES}", "pass fewer samples")
+    if count > MOST_SAMPLES:
+        raise Infeasible(f"samples is {count}, the most is {MOST_SAMPLES}", "pass fewer samples")
     groups = Groups.from_sizes({"all": count})
     if batch_size > count:
         _warn_of_repeats([("all", count, batch_size)])
