@@ -50,7 +50,7 @@ BAD += [torch.tensor(True), torch.tensor(2.0), torch.tensor([1, 2]), torch.tenso
 @pytest.mark.parametrize("builder", BUILDERS)
 def test_what_is_no_seed_is_refused(builder):
     for seed in BAD:
-        with pytest.raises(bw.Infeasible, match="^seed is ") as caught:
+        with pytest.raises(bw.Infeasible, match=r"^seed is ") as caught:
             BUILDERS[builder](seed)
         assert len(str(caught.value)) < 300
 
