@@ -40,7 +40,9 @@ class Position(NamedTuple):
         missing = [name for name in cls._fields[:4] if name not in state]
         if missing:
             raise Infeasible(f"the state has no {missing[0]!r}", "load what state_dict() gave")
-        epoch, consumed, multiple, origin = (whole(state[name], f"the state's {name}") for name in cls._fields[:4])
+        epoch, consumed, multiple, origin = (
+            whole(state[name], f"the state's {name}", most=None) for name in cls._fields[:4]
+        )
         if epoch < 0 or consumed < 0 or multiple < 1:
             raise Infeasible(
                 f"the state's epoch, consumed and multiple are {epoch}, {consumed} and {multiple}",
