@@ -18,6 +18,7 @@ from torch.utils.data import ConcatDataset, Subset, TensorDataset
 
 import batchwright as bw
 from batchwright import columns
+from batchwright.labels import labels
 
 VALUES = [3, 1, 2, 1, 3, 3]
 WORDS = ["cat", "ant", "bee", "ant", "cat", "cat"]
@@ -90,7 +91,7 @@ class Own(Sequence):
 @pytest.mark.parametrize("values", [VALUES, WORDS], ids=["numbers", "words"])
 def test_labels_are_found(source, values):
     wanted = [9 if value == 9 else value for value in values]
-    assert columns.labels(SOURCES[source](values)).tolist() == wanted
+    assert labels(SOURCES[source](values)).tolist() == wanted
     groups = bw.Groups.from_labels(SOURCES[source](values))
     assert groups.names == sorted(set(wanted))
     assert groups.samples(wanted[0]).tolist() == [0, 4, 5]
@@ -98,21 +99,21 @@ def test_labels_are_found(source, values):
 
 @pytest.mark.parametrize("source", NUMBERS_ONLY)
 def test_labels_that_are_numbers_are_found(source):
-    found = columns.labels(NUMBERS_ONLY[source](VALUES)).tolist()
+    found = labels(NUMBERS_ONLY[source](VALUES)).tolist()
     assert found == (list(range(6)) if source == "range" else VALUES)
 
 
 def test_hugging_face_columns_and_datasets():
     dataset = datasets.Dataset.from_dict({"text": WORDS, "label": VALUES})
-    assert columns.labels(dataset["label"]).tolist() == VALUES
-    assert columns.labels(dataset["text"]).tolist() == WORDS
-    assert columns.labels(dataset).tolist() == VALUES
-    assert columns.labels(Subset(dataset, [1, 3])).tolist() == [1, 1]
+    assert labels(dataset["label"]).tolist() == VALUES
+    assert labels(dataset["text"]).tolist() == WORDS
+    assert labels(dataset).tolist() == VALUES
+    assert labels(Subset(dataset, [1, 3])).tolist() == [1, 1]
 
 
 def test_nothing_is_imported_to_find_labels():
     code = (
-        "import sys, batchwright.columns as c; c.labels([1, 2]); c.labels({'label': ['a']});"
+        "import sys, batchwright.labels as c; c.labels([1, 2]); c.labels({'label': ['a']});"
         "print([m for m in ('torch', 'pandas', 'polars', 'pyarrow', 'datasets', 'numba') if m in sys.modules])"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
@@ -122,29 +123,29 @@ def test_nothing_is_imported_to_find_labels():
     ("source", "said"),
     [
         (Labelled(images=[1, 2]), r"no labels found in Labelled: looked for \.targets, \.labels"),
-        (pd.DataFrame({"a": [1]}), "no labels found in DataFrame"),
+        (pd.DataFrame({"a": [1]}), "labels is of type DataFrame with 'a', none of which is called label"),
         (np.zeros((3, 2)), "labels has shape 3 x 2"),
         ([1.0, float("nan")], r"labels has no value at sample 1 \(.*nan.*\)"),
         (["a", None], "labels has no value at sample 1"),
         (pd.Series(["a", pd.NA], dtype="string"), "labels has no value at sample 1"),
         (pa.array([1, None]), "labels has no value at sample 1"),
-        ("aab", "no labels found in str"),
-        (object(), "no labels found in object"),
-        (np.array(3), "labels has shape a single value"),
-        (3, "labels has shape a single value"),
+        ("aab", "labels is of type str, one value a sample"),
+        (object(), "labels is of type object, one value"),
+        (np.array(3), "labels is a single value, 3,"),
+        (3, "labels is a single value, 3,"),
         (torch.zeros(3, device="meta"), "labels is a tensor on the meta device"),
         (torch.tensor([0, 1]).to_sparse(), "labels is a tensor of layout torch.sparse_coo; pass its to_dense"),
         ([[1], [1, 2]], "labels holds 2 values of type list that make no array"),
-        (np.ma.array([0, 1, 2], mask=[0, 1, 0]), r"labels has no value at sample 1 \(masked\)"),
+        (np.ma.array([0, 1, 2], mask=[0, 1, 0]), r"labels has no value at sample 1 \(None\)"),
         (TensorDataset(torch.zeros(20, 2), torch.rand(20)), "are 20 different numbers for 20 samples"),
-        (Subset(pd.DataFrame({"target": np.arange(30) / 7}), [0]), "found in DataFrame are 30 different numbers"),
+        (Subset(pd.DataFrame({"target": np.arange(30) / 7}), range(30)), "found in Subset are 30 different numbers"),
         (Subset(Labelled(targets=[1, 2]), ["a"]), "the Subset's indices are given by values of type object"),
         (Subset(Labelled(targets=[1, 2]), torch.tensor([True, False])), "the Subset's indices are given by .* bool"),
     ],
 )
 def test_what_has_no_labels_is_refused(source, said):
     with pytest.raises(bw.Infeasible, match=said):
-        columns.labels(source)
+        labels(source)
 
 
 def test_numbers_in_the_place_of_labels_are_labels_where_samples_share_them():
@@ -167,7 +168,10 @@ def test_types_that_numpy_lacks_are_read_exactly(kind):
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ((weight for weight in [1, 2]), "weights is of type generator, one value a sample is needed; pass a list, an"),
+        (
+            (weight for weight in [1, 2]),
+            "weights is of type generator, one value a sample is needed, and this can be read only once",
+        ),
         ({0: 1}, "weights is of type dict"),
         (np.array([1j, 1]), "weights holds values of type complex128, numbers are needed"),
         ([[1], [1, 2]], "weights holds 2 values of type list that make no array"),
@@ -188,10 +192,10 @@ def test_labels_of_another_length_than_the_dataset_are_refused():
 
 
 def test_inputs_are_not_copied_and_not_changed():
-    labels = np.array([1, 0, 1])
-    assert columns.labels(labels) is labels
-    labels.flags.writeable = False
-    bw.balanced(labels, 2)[0]
+    given = np.array([1, 0, 1])
+    assert labels(given) is given
+    given.flags.writeable = False
+    bw.balanced(given, 2)[0]
 
 
 def test_mixed_labels_keep_their_types():

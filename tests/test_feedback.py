@@ -178,7 +178,7 @@ def test_signals_may_be_tensors_of_any_kind_and_only_what_holds_values():
     feedback.observe(0.5, samples=2)
     with pytest.raises(bw.Infeasible, match="values is a tensor on the meta device"):
         feedback.observe(torch.ones(1, device="meta"), samples=[0])
-    with pytest.raises(bw.Infeasible, match="values holds values of type"):
+    with pytest.raises(bw.Infeasible, match="values at position 0 is 'a', of type str"):
         feedback.observe(["a"], samples=[0])
 
 

@@ -86,7 +86,7 @@ def test_pickles_without_what_can_be_made_again():
     groups = Groups.from_labels(["b", "a", "b"])
     groups.codes, groups.sizes, groups.digest  # noqa: B018  # made, and not taken along
     copy = pickle.loads(pickle.dumps(groups))
-    assert set(vars(copy)) == {"names", "starts", "index", "sample_count"}
+    assert set(vars(copy)) == {"names", "starts", "index", "sample_count", "aliases"}
     assert copy.digest == groups.digest
 
 
@@ -98,7 +98,10 @@ def test_pickles_without_what_can_be_made_again():
         (lambda: Groups.from_sizes([3, 4]), "sizes is of type list; pass sizes by name"),
         (lambda: Groups.from_sizes({"a": "x"}), "group 'a' has size 'x'"),
         (lambda: Groups.from_sizes({"a": float("nan")}), "group 'a' has size nan"),
-        (lambda: Groups.from_labels([{"a": 1}, {"b": 2}]), "unhashable type: 'dict'"),
+        (
+            lambda: Groups.from_labels([{"a": 1}, {"b": 2}]),
+            "the label of sample 0 is of type dict, which cannot be hashed",
+        ),
         (lambda: Groups.from_labels([0, 1]).locate(["a"]), "samples are given by values of type object"),
         (lambda: Groups.from_labels([0, 1]).locate([0.5]), "samples are given by values of type float64"),
         (lambda: Groups.from_labels([0, 1]).group_of(np.array([True, False])), r"bool; .* np.flatnonzero\(mask\)"),
@@ -118,3 +121,52 @@ def test_pickles_without_what_can_be_made_again():
 def test_refusals(build, said):
     with pytest.raises(Infeasible, match=said):
         build()
+
+
+DIRECT = [
+    (["a"], [0, 2], [0, 1249], 10, "the index names sample 1249 of 10"),
+    (["a"], [0, 2], [-1, 0], 10, "the index names sample -1 of 10"),
+    (["a"], [0, 2], [1, 0], 10, "not in ascending order"),
+    (["a", "b"], [0, 1, 2], [1, 1], 10, "names a sample twice"),
+    (["a"], [0, 2], [0.5, 1.0], 10, "index are given by values of type float64"),
+    (["a"], [0, 3], [0, 1], 10, "the index has 2 entries, starts end at 3"),
+    (["a"], [0, 2**62], [0], 10, "the index has 1 entries, starts end at 4611686018427387904"),
+    (["a", "b"], [0, 2], [0, 1], 10, r"starts are \[0, 2\] for 2 groups"),
+    (["a", "b"], [0, 2, 1], [0], 10, "starts are"),
+    (["a", "b"], [1, 2, 3], [0, 1, 2], 10, "starts are"),
+    (["a"], None, None, 3, "starts is None"),
+    (["a", "a"], [0, 1, 2], [0, 1], 10, "two groups are called 'a'"),
+    ([[1]], [0, 1], [0], 1, "a name of a group is of type list"),
+    ("ab", [0, 1, 2], [0, 1], 2, "names is of type str"),
+    (["a"], [0, 20], None, 10, "hold 20 samples one after the other, there are 10"),
+    (["a"], [0, 2], None, 2.5, "sample_count is 2.5"),
+    (["a"], [0, 2], None, 2**62, "the most is 2305843009213693952"),
+    ([], [0], [], 1, "no group has a sample"),
+]
+
+
+@pytest.mark.parametrize(("names", "starts", "index", "count", "said"), DIRECT)
+def test_an_index_that_was_built_elsewhere_is_checked(names, starts, index, count, said):
+    with pytest.raises(Infeasible, match=said):
+        Groups(names, starts, index, count)
+
+
+@given(labels=st.lists(st.integers(0, 5), min_size=1, max_size=30), wide=st.booleans())
+def test_a_sound_index_is_taken_and_copied(labels, wide):
+    made = Groups.from_labels(labels)
+    index = made.index.astype(np.int64 if wide else np.uint32)
+    built = Groups(made.names, made.starts, index, len(labels))
+    assert built.digest == made.digest
+    index[:] = 2**31
+    assert built.digest == made.digest
+
+
+@given(sizes=st.lists(st.integers(0, 2**63), min_size=1, max_size=4))
+def test_sizes_sum_exactly_or_are_refused(sizes):
+    named = dict(enumerate(sizes))
+    if 0 < sum(sizes) <= 2**61:
+        groups = Groups.from_sizes(named)
+        assert (groups.sample_count, groups.sizes.tolist()) == (sum(sizes), sizes)
+    else:
+        with pytest.raises(Infeasible, match=r"the sizes sum to|the dataset is empty"):
+            Groups.from_sizes(named)

@@ -95,7 +95,7 @@ def adjusted(**arguments):
         (lambda: adjusted(order=["dog", "cat", "cat"]), "order names class 'cat' twice"),
         (lambda: bw.hierarchical([LABELS, LABELS[1:]], [1, 1, 1]), r"groupings of \[10, 9\] samples"),
         (lambda: bw.hierarchical([LABELS], 4), "levels is of type list and per of type int"),
-        (lambda: bw.hierarchical(None, [4]), "levels is of type NoneType"),
+        (lambda: bw.hierarchical(None, [4]), "levels is None and per of type list"),
         (lambda: bw.raked({"a": LABELS}, {"a": "uniform"}, 4, max_repeats="a"), "max_repeats is 'a'"),
         (
             lambda: bw.mixed({"a": 8}, 4, per_source=3),

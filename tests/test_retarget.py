@@ -185,7 +185,7 @@ def test_shares_may_be_set_by_the_name_of_a_target():
         (lambda: bw.alternating({"a": bw.shuffled(9, 3)}), [1.0], "cannot be set"),
         (plan, [0.7, 0.1, 0.1, 0.1], "share 0.7, the plan is laid out for 0.05 to 0.55"),
         (plan, [0.5, 0.5], "the 2 new shares"),
-        (plan, ["a", 1, 2, 3], "the new shares holds values of type"),
+        (plan, ["a", 1, 2, 3], "the new shares at position 0 is 'a'"),
         (plan, "unifrom", "no target is called 'unifrom'"),
         (plan, bw.targets.schedule("natural", "uniform", epochs=2), "moves"),
         (plan, {0: 0.5, 1: 0.5, 2: 0.0, "x": 0.0}, "differ in"),

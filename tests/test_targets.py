@@ -126,9 +126,9 @@ def test_a_third_three_times_is_a_third():
     ("build", "said"),
     [
         (lambda: targets.resolve("unifrom"), "no target is called 'unifrom'"),
-        (lambda: targets.resolve(object()), "a target of type object is not understood"),
+        (lambda: targets.resolve(object()), "the target is of type object, which is not understood"),
         (lambda: targets.resolve([0.5, 0.6]), "the shares sum to 1.1"),
-        (lambda: targets.resolve(["a", "b"]), "the target holds values of type object"),
+        (lambda: targets.resolve(["a", "b"]), "the target at position 0 is 'a', of type str"),
         (lambda: targets.resolve([0.5, 0.5]).shares([1, 1, 1]), "gave 2 shares for 3 groups"),
         (lambda: targets.resolve(targets.temperature), "the target is targets.temperature itself; call it"),
         (lambda: targets.resolve(targets.uniform), "the target is targets.uniform itself; call it"),
@@ -149,7 +149,7 @@ def test_a_third_three_times_is_a_third():
         (lambda: targets.explicit({"a": "x", "b": 1}), "the share of 'a' is 'x', not a finite number"),
         (
             lambda: targets.resolve(lambda counts: None).shares([1]),
-            "the target function gives at epoch 0 is of type None",
+            "the target function gives at epoch 0 is None",
         ),
         (lambda: targets.blend(1.5), "alpha is 1.5"),
         (lambda: targets.power(-1), "q is -1"),

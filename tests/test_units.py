@@ -94,3 +94,18 @@ def test_lengths_that_do_not_fit_are_refused(lengths, fact):
 def test_a_target_in_units_that_is_not_bound_says_so():
     with pytest.raises(bw.Infeasible, match="bound_to"):
         targets.in_units("uniform", [1, 2]).shares([1, 1])
+
+
+@given(lengths=st.lists(st.integers(1, 2**64 - 1), min_size=3, max_size=30))
+def test_whole_lengths_are_summed_exactly_however_large(lengths):
+    column = np.array(lengths, np.uint64)
+    labels = [0, 1, *(number % 2 for number in range(len(lengths) - 2))]
+    plan = bw.balanced(labels, 1, target=bw.targets.in_units("natural", column))
+    sizes = [labels.count(0), labels.count(1)]
+    assert np.allclose(
+        plan.shares(), np.array(sizes) / sum(sizes), rtol=1e-12
+    )  # natural by units is natural by samples
+    sums = bw.targets.in_units("natural", column).bound_to(bw.Groups.from_labels(labels)).arguments[1]
+    assert [int(total) for total in sums] == [
+        sum(length for length, label in zip(lengths, labels, strict=True) if label == group) for group in (0, 1)
+    ]

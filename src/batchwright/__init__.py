@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from . import fork as _fork  # noqa: F401  # before anything is imported in a thread
+
 if TYPE_CHECKING:
     from . import correct, feedback, online, targets
     from .collate import (

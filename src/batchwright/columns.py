@@ -1,25 +1,36 @@
 """Columns: one value a sample (label, length, weight, source), taken from whatever the user has.
 
-Everything is recognised by its shape, never by its class, so no library is imported to find out whether an object is
-one of its own.
+Everything is recognised by what it holds. No library is imported to find out whether an object is one of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Sized
+from collections.abc import Iterator, Mapping, Sequence, Set, Sized
 from contextlib import suppress
+from decimal import Decimal
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from .errors import Infeasible, whole
+from .errors import Infeasible, exactly, kind, shown, whole
+from .values import COMPLETE, PLAIN, is_tensor, missing, plain
 
-__all__ = ["as_array", "as_numbers", "by_label", "column", "labels", "numbers", "sample_count", "sample_numbers"]
+__all__ = [
+    "as_array",
+    "as_numbers",
+    "by_label",
+    "column",
+    "complete",
+    "numbers",
+    "one_dimensional",
+    "sample_count",
+    "sample_numbers",
+    "whole_numbers",
+]
 
-LABEL_NAMES = ("targets", "labels", "label", "target", "y")
-LABEL_COLUMNS = ("label", "labels", "target", "targets", "class", "y")
-_FEWEST_MEASURED = 20  # of fewer samples all may have labels of their own
-_MOST_MEASURED = 0.5  # more different numbers for a sample than this are measurements, not labels
+_NUMBERS = (bool, int, float)
+_EXACT_AS_FLOAT = 1 << 53  # whole numbers up to here are exact in float64
 
 
 def column(values: Any, *, called: str = "column") -> np.ndarray:
@@ -40,22 +51,52 @@ def column(values: Any, *, called: str = "column") -> np.ndarray:
         >>> column(["cat", "dog", "cat"]).tolist()
         ['cat', 'dog', 'cat']
     """
+    return complete(one_dimensional(values, called=called), called=called)
+
+
+def one_dimensional(values: Any, *, called: str) -> np.ndarray:
+    """The values of a column, of which some may be missing; masked ones are None.
+
+    Raises:
+        Infeasible: the values are not one-dimensional.
+    """
     array = as_array(values, called=called)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
-    if array.ndim != 1:
-        shape = " x ".join(str(side) for side in array.shape) or "a single value"
+    if array.ndim == 0:
         raise Infeasible(
-            f"{called} has shape {shape}, one value a sample is needed",
+            f"{called} is a single value, {shown(plain(array[()]))}, one value a sample is needed",
+            "pass a list, an array or a tensor of them",
+        )
+    if array.ndim != 1:
+        raise Infeasible(
+            f"{called} has shape {' x '.join(map(str, array.shape))}, one value a sample is needed",
             "pass a one-dimensional column (for one-hot rows their argmax; several attributes one column each)",
         )
-    missing = _first_missing(array)
-    if missing is not None:
-        raise Infeasible(
-            f"{called} has no value at sample {missing} ({array[missing]!r})",
-            "give every sample a value, or leave such samples out with torch.utils.data.Subset",
-        )
-    return array.data if isinstance(array, np.ma.MaskedArray) else array
+    if isinstance(array, np.ma.MaskedArray):
+        masked = np.ma.getmaskarray(array)
+        array = array.data
+        if masked.any():
+            array = array.astype(object)
+            array[masked] = None
+    return array
+
+
+def complete(array: np.ndarray, *, called: str, otherwise: str = "give every sample a value") -> np.ndarray:
+    """A column of which no value is missing.
+
+    Args:
+        array: the column.
+        called: what it is called in messages.
+        otherwise: the way out.
+
+    Raises:
+        Infeasible: a value is missing.
+    """
+    first = _first_missing(array)
+    if first is not None:
+        raise Infeasible(f"{called} has no value at sample {first} ({shown(plain(array[first]))})", otherwise)
+    return array
 
 
 def numbers(values: Any, *, called: str) -> np.ndarray:
@@ -68,38 +109,78 @@ def numbers(values: Any, *, called: str) -> np.ndarray:
         >>> numbers([1, 2.5], called="weights").tolist()
         [1.0, 2.5]
     """
-    array = as_numbers(column(values, called=called), called=called)
-    if array.dtype.kind == "f" and not np.isfinite(array.sum()):
-        bad = np.flatnonzero(~np.isfinite(array))
-        if bad.size:
-            raise Infeasible(
-                f"{called} at sample {bad[0]} is {array[bad[0]]}", f"pass {called} that are finite numbers"
-            )
+    array = as_numbers(column(values, called=called), called=called, each="sample")
+    if array.dtype.kind == "f":
+        with np.errstate(all="ignore"):  # a sum may overflow where no number is infinite
+            total = array.sum()
+        if not np.isfinite(total):
+            bad = np.flatnonzero(~np.isfinite(array))
+            if bad.size:
+                raise Infeasible(
+                    f"{called} at sample {bad[0]} is {array[bad[0]]}", f"pass {called} that are finite numbers"
+                )
     return array
 
 
-def as_numbers(values: Any, *, called: str) -> np.ndarray:
-    """Values of any shape as an array of real numbers, finite or not.
+def whole_numbers(values: Any, *, called: str, least: int) -> np.ndarray:
+    """A column of whole numbers, int64.
 
     Raises:
-        Infeasible: as `as_array`, and for values that are no numbers.
+        Infeasible: as `numbers`, and where a value is not whole, below the least or above 2^53.
+
+    Example:
+        >>> whole_numbers([3.0, 1.0], called="lengths", least=1).tolist()
+        [3, 1]
+    """
+    array = numbers(values, called=called)
+    bad = np.flatnonzero((array < least) | (array > _EXACT_AS_FLOAT) | (array != np.floor(array)))
+    if bad.size:
+        raise Infeasible(
+            f"{called} at sample {bad[0]} is {exactly(array[bad[0]])}",
+            f"pass whole {called} from {least} to {_EXACT_AS_FLOAT}",
+        )
+    return array.astype(np.int64)
+
+
+def as_numbers(values: Any, *, called: str, each: str = "position") -> np.ndarray:
+    """Values of any shape as an array of real numbers, finite or not; those wider than float64 as float64.
+
+    Args:
+        values: numbers.
+        called: what they are called in messages.
+        each: what one of them is of.
+
+    Raises:
+        Infeasible: as `as_array`, and for values that are no numbers: text, times, complex numbers.
 
     Example:
         >>> as_numbers([[1, 2]], called="costs").tolist()
         [[1, 2]]
     """
     array = as_array(values, called=called)
-    if array.dtype.kind in "biuf":
+    if array.dtype.kind in "biu" or (array.dtype.kind == "f" and array.dtype.itemsize <= 8):
         return array
+    if array.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # beyond float64 is infinite, and refused as such where that matters
+            return array.astype(np.float64)
+    if array.dtype.kind != "O":
+        times = f"{called} / np.timedelta64(1, 's')" if array.dtype.kind == "m" else called
+        raise Infeasible(f"{called} holds values of type {array.dtype}, numbers are needed", f"pass {times} as numbers")
+    with suppress(OverflowError, ValueError):
+        if all(issubclass(each, (Real, Decimal)) for each in set(map(type, array.flat))):
+            return array.astype(np.float64)
+    place, value = next((place, value) for place, value in enumerate(array.flat) if not _is_number(value))
+    where = f" at {each} {place}" if array.ndim else ""
+    raise Infeasible(
+        f"{called}{where} is {shown(value)}, {kind(value)}, numbers are needed", f"pass {called} as numbers"
+    )
+
+
+def _is_number(value: Any) -> bool:
     try:
-        if array.dtype.kind == "c":  # of which NumPy would drop a part
-            raise TypeError
-        return array.astype(np.float64)
-    except (TypeError, ValueError):
-        raise Infeasible(
-            f"{called} holds values of type {array.dtype}, numbers are needed",
-            f"pass {called} as numbers",
-        ) from None
+        return isinstance(value, (Real, Decimal)) and float(value) is not None
+    except (OverflowError, ArithmeticError, ValueError):  # above float64; a signalling NaN
+        return False
 
 
 def by_label(values: Any) -> Any:
@@ -111,7 +192,7 @@ def by_label(values: Any) -> Any:
     """
     if isinstance(values, (Sequence, Mapping)) or not (hasattr(values, "to_dict") and hasattr(values, "index")):
         return values
-    return values.to_dict()
+    return values.to_dict() if getattr(values, "ndim", 1) == 1 else values
 
 
 def sample_count(source: Any, *, called: str) -> int:
@@ -125,19 +206,24 @@ def sample_count(source: Any, *, called: str) -> int:
         >>> sample_count(7, called="samples"), sample_count(["a", "b"], called="samples")
         (7, 2)
     """
-    kind = type(source).__name__
     way_out = "pass a dataset, or the number of its samples"
-    if not isinstance(source, Sized) or getattr(source, "ndim", 1) == 0:
-        return whole(source, called, least=0)
-    if isinstance(source, (str, bytes)):
-        raise Infeasible(f"{called} is the text {source!r}", way_out)
+    if isinstance(source, (str, bytes, bytearray)):
+        raise Infeasible(f"{called} is the text {shown(source)}", way_out)
     if isinstance(source, Mapping):
-        raise Infeasible(f"{called} is of type {kind}, its {len(source)} entries are no samples", way_out)
+        raise Infeasible(f"{called} is {kind(source)}, its {len(source)} entries are no samples", way_out)
+    if hasattr(source, "__index__") and getattr(source, "ndim", 0) == 0:
+        return whole(source, called, least=0)
+    if not isinstance(source, Sized) or getattr(source, "ndim", 1) == 0:
+        said = shown(source) if isinstance(source, (int, float, complex)) else kind(source)
+        raise Infeasible(f"{called} is {said}, neither a dataset with a length nor a whole number", way_out)
     if not hasattr(source, "__getitem__"):
         raise Infeasible(
-            f"{called} is of type {kind}, which has no sample 0: a length alone may count anything", way_out
+            f"{called} is {kind(source)}, which has no sample 0: a length alone may count anything", way_out
         )
-    return len(source)
+    try:
+        return len(source)
+    except (TypeError, NotImplementedError, RuntimeError) as none:  # a sparse matrix, a stream, a nested tensor
+        raise Infeasible(f"{called} is {kind(source)}, which has no length ({none})", way_out) from none
 
 
 def sample_numbers(values: Any, *, called: str = "samples") -> np.ndarray:
@@ -166,62 +252,43 @@ def sample_numbers(values: Any, *, called: str = "samples") -> np.ndarray:
     )
 
 
-def labels(source: Any) -> np.ndarray:
-    """The label of every sample, from a column or from a dataset that knows its labels.
-
-    Datasets are looked through: `Subset` (nested too) and `ConcatDataset` of anything below, `.targets` / `.labels` as
-    torchvision's datasets have them, the last tensor of a `TensorDataset`, a column named label (labels, target, ...) of
-    a Hugging Face dataset, a data frame or a mapping of columns. Where there are several the first counts, in the order of
-    `LABEL_NAMES` and `LABEL_COLUMNS`.
-
-    Returns:
-        An array of shape (samples,), of any dtype.
-
-    Raises:
-        Infeasible: no labels can be found, and the message says what was looked for; or what a dataset has in their place
-            are floating-point numbers of which nearly all differ, such as weights or what a regression is to predict.
-
-    Example:
-        >>> labels({"text": ["a", "b"], "label": [1, 0]}).tolist()
-        [1, 0]
-    """
-    finder = _finder(source)
-    if finder is None:
-        return column(source, called="labels")
-    found = finder(source)
-    _same_length(source, found)
-    _not_measured(source, found)
-    return found
-
-
 def as_array(values: Any, *, called: str) -> np.ndarray:
-    """Values of any shape as an array; see `column` for what is understood.
+    """Values of any shape as an array; see `column` for what is understood. Objects in it are plain values.
 
     Raises:
-        Infeasible: values that are no array: rows of different lengths, a tensor that is sparse or holds no data.
+        Infeasible: values that are no array: rows of different lengths, a tensor that is sparse or holds no data, what has
+            no order or can be read only once.
 
     Example:
         >>> as_array([[1, 0], [0, 1]], called="labels").shape
         (2, 2)
     """
-    if isinstance(values, (np.ndarray, int, float)):
+    if isinstance(values, np.ndarray):
+        return _plain_objects(values)
+    if isinstance(values, (int, float, np.generic)):
         return np.asanyarray(values)
-    if hasattr(values, "detach"):
+    if is_tensor(values):
         return _from_tensor(values.detach(), called)
-    if hasattr(values, "to_numpy"):
-        converted = values.to_numpy(zero_copy_only=False) if hasattr(type(values), "type") else values.to_numpy()
-        return np.asarray(converted)
-    if hasattr(values, "to_pylist"):
-        return _from_sequence(values.to_pylist(), called)
-    if hasattr(values, "__array__"):
-        return np.asarray(values)
-    if isinstance(values, (str, bytes)) or not isinstance(values, Sequence):
-        if called == "labels":
-            raise _no_labels(values)
+    if isinstance(values, (str, bytes, bytearray, Mapping, Set, Iterator)) or values is None:
+        raise _no_column(values, called)
+    if isinstance(values, (list, tuple, range)):
+        return _from_sequence(values, called)
+    try:
+        if hasattr(values, "to_numpy"):
+            arrow = hasattr(type(values), "type")
+            return _plain_objects(np.asarray(values.to_numpy(zero_copy_only=False) if arrow else values.to_numpy()))
+        if hasattr(values, "to_pylist"):
+            return _from_sequence(values.to_pylist(), called)
+        if hasattr(values, "__array__"):
+            return _plain_objects(np.asarray(values))
+    except Infeasible:
+        raise
+    except Exception as error:
         raise Infeasible(
-            f"{called} is of type {type(values).__name__}, one value a sample is needed",
-            "pass a list, an array or a tensor",
-        )
+            f"{called} is {kind(values)}, which gives no array ({shown(error)})", "pass a list, an array or a tensor"
+        ) from error
+    if not isinstance(values, Sequence):
+        raise _no_column(values, called)
     try:
         items = values[:]
     except TypeError:  # a deque
@@ -229,132 +296,94 @@ def as_array(values: Any, *, called: str) -> np.ndarray:
     return _from_sequence(items, called)
 
 
+def _no_column(values: Any, called: str) -> Infeasible:
+    """Why this is no column, and what to pass instead."""
+    fact = f"{called} is {kind(values)}, one value a sample is needed"
+    if isinstance(values, Iterator):
+        return Infeasible(f"{fact}, and this can be read only once", f"pass list({called})")
+    if isinstance(values, Set):
+        return Infeasible(f"{fact}, and this has no order", "pass a list, in the order of the samples")
+    if isinstance(values, Mapping):
+        return Infeasible(fact, "pass the values as a list, in the order of the samples")
+    if callable(getattr(values, "collect", None)) and not hasattr(values, "__len__"):
+        return Infeasible(f"{fact}, and this holds none before it is collected", f"pass {called}.collect()")
+    return Infeasible(fact, "pass a list, an array or a tensor")
+
+
 def _from_tensor(tensor: Any, called: str) -> np.ndarray:
     """A tensor that may live on an accelerator, of a type that NumPy may lack."""
+    if tensor.is_nested:
+        raise Infeasible(f"{called} is a nested tensor, its rows have lengths of their own", "pass one value a sample")
     if tensor.device.type == "meta":
         raise Infeasible(f"{called} is a tensor on the meta device, it holds no values", "pass it with its values")
     if str(tensor.layout) != "torch.strided":
         raise Infeasible(f"{called} is a tensor of layout {tensor.layout}", "pass its to_dense()")
     try:
-        return np.asarray(tensor.cpu())
-    except TypeError:  # bfloat16 and the 8-bit kinds, which NumPy lacks and float32 holds exactly
-        return np.asarray(tensor.cpu().float())
+        tensor = (tensor.dequantize() if tensor.is_quantized else tensor).cpu().resolve_conj().resolve_neg()
+        try:
+            return np.asarray(tensor)
+        except TypeError:  # bfloat16 and the 8-bit kinds, which NumPy lacks and float32 holds exactly
+            return np.asarray(tensor.cfloat() if tensor.is_complex() else tensor.float())
+    except (TypeError, RuntimeError, NotImplementedError) as error:
+        raise Infeasible(
+            f"{called} is a tensor whose values cannot be read ({shown(error)})", "pass a NumPy array or a list"
+        ) from error
 
 
-def _from_sequence(values: Any, called: str) -> np.ndarray:
-    values = list(values)
-    if isinstance(next(iter(values), 0), (str, bytes, tuple, type(None))) or _mixed(values):
-        array = np.empty(len(values), object)
-        array[:] = values
-        return array
+def _from_sequence(values: Sequence[Any], called: str) -> np.ndarray:
+    items = list(values)
+    kinds = set(map(type, items))
+    if not kinds <= PLAIN:
+        items = list(map(plain, items))
+        kinds = set(map(type, items))
+    numeric = all(issubclass(each, _NUMBERS) for each in kinds)
+    if kinds & {str, bytes, tuple, type(None)} or any(issubclass(each, tuple) for each in kinds):
+        return _objects(items)
+    if len(kinds) > 1 and not numeric:  # which NumPy would turn into text, NaN or rows
+        return _objects(items)
     try:
-        return np.asarray(values)
+        array = np.asarray(items)
     except (TypeError, ValueError, RuntimeError):  # ragged rows; tensors that are no single values NumPy knows
         raise Infeasible(
-            f"{called} holds {len(values)} values of type {type(values[0]).__name__} that make no array",
+            f"{called} holds {len(items)} values {kind(items[0])} that make no array",
             f"pass {called} as one plain value a sample",
         ) from None
+    if numeric and array.dtype.kind == "f" and _loses_digits(items, array):
+        return _objects(items)
+    return _plain_objects(array)
 
 
-def _mixed(values: list[Any]) -> bool:
-    """Whether NumPy would turn some of these into something else (numbers into text, None into NaN, tuples into rows)."""
-    kinds = set(map(type, values))
-    return len(kinds) > 1 and not all(issubclass(kind, (bool, int, float, np.number, np.bool_)) for kind in kinds)
+def _objects(items: list[Any]) -> np.ndarray:
+    array = np.empty(len(items), object)
+    array[:] = items
+    return array
+
+
+def _loses_digits(items: list[Any], array: np.ndarray) -> bool:
+    """Whether whole numbers among these are no longer told apart in float64."""
+    with np.errstate(invalid="ignore"):
+        large = np.flatnonzero(np.abs(array) >= _EXACT_AS_FLOAT)
+    exact = ((items[place], float(array[place])) for place in large.tolist())  # which Python compares exactly
+    return any(isinstance(item, int) and item != number for item, number in exact)
+
+
+def _plain_objects(array: np.ndarray) -> np.ndarray:
+    """An array whose objects, if it holds any, are plain values; never the array that was passed in, changed."""
+    if array.dtype.kind != "O":
+        return array
+    kinds = set(map(type, array.flat))
+    if kinds <= PLAIN:
+        return array
+    found = np.empty(array.shape, object)
+    for place, value in enumerate(array.flat):
+        found.flat[place] = plain(value)
+    return np.ma.array(found, mask=array.mask) if isinstance(array, np.ma.MaskedArray) else found
 
 
 def _first_missing(array: np.ndarray) -> int | None:
-    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
-        return int(np.ma.getmaskarray(array).argmax())
     if array.dtype.kind in "fcmM":
-        missing = np.isnan(array) if array.dtype.kind in "fc" else np.isnat(array)
-        return int(missing.argmax()) if missing.any() else None
-    if array.dtype.kind == "O":
-        for place, value in enumerate(array):
-            if value is None or _differs_from_itself(value):
-                return place
+        absent = np.isnan(array) if array.dtype.kind in "fc" else np.isnat(array)
+        return int(absent.argmax()) if absent.any() else None
+    if array.dtype.kind == "O" and not set(map(type, array)) <= COMPLETE:
+        return next((place for place, value in enumerate(array) if missing(value)), None)
     return None
-
-
-def _differs_from_itself(value: Any) -> bool:
-    try:
-        return bool(value != value)  # NaN and NaT
-    except TypeError:
-        return True  # pandas.NA refuses to be a truth value
-    except ValueError:
-        return False  # an array, refused elsewhere
-
-
-def _finder(source: Any) -> Callable[[Any], np.ndarray] | None:
-    """How to find the labels of a dataset; None for what is itself a column."""
-    if hasattr(source, "dataset") and hasattr(source, "indices"):
-        return _of_subset
-    if hasattr(source, "datasets") and hasattr(source, "cumulative_sizes"):
-        return _of_concatenation
-    if isinstance(source, (np.ndarray, list, tuple, range)) or hasattr(source, "detach"):
-        return None
-    if hasattr(source, "to_numpy") and not hasattr(source, "columns"):
-        return None
-    named = next((name for name in LABEL_NAMES if _is_column(getattr(source, name, None))), None)
-    columns = getattr(source, "column_names", None) or getattr(source, "columns", None)
-    if columns is None and hasattr(source, "keys"):
-        columns = list(source.keys())
-    if columns is not None and not callable(columns):
-        wanted = next((name for name in LABEL_COLUMNS if name in list(columns)), None)
-        if wanted is None:
-            raise _no_labels(source)
-        return lambda table: column(table[wanted], called=f"column {wanted!r}")
-    if named is not None:
-        return lambda dataset: column(getattr(dataset, named), called=f".{named}")
-    if hasattr(source, "tensors") and isinstance(source.tensors, (tuple, list)) and len(source.tensors):
-        return lambda dataset: column(dataset.tensors[-1], called="the last tensor of the TensorDataset")
-    return None
-
-
-def _is_column(value: Any) -> bool:
-    return (
-        value is not None and not callable(value) and not isinstance(value, (str, bytes)) and hasattr(value, "__len__")
-    )
-
-
-def _of_subset(subset: Any) -> np.ndarray:
-    found: np.ndarray = labels(subset.dataset)[sample_numbers(subset.indices, called="the Subset's indices")]
-    return found
-
-
-def _of_concatenation(concatenation: Any) -> np.ndarray:
-    parts: Sequence[np.ndarray] = [labels(part) for part in concatenation.datasets]
-    if len({part.dtype.kind for part in parts}) > 1:
-        parts = [part.astype(object) for part in parts]
-    return np.concatenate(parts)
-
-
-def _same_length(source: Any, found: np.ndarray) -> None:
-    if not hasattr(source, "__len__") or hasattr(source, "keys") or hasattr(source, "columns"):
-        return
-    if len(source) != found.size:
-        raise Infeasible(
-            f"{type(source).__name__} has {len(source)} samples but {found.size} labels",
-            "pass one label a sample, in the order of the dataset",
-        )
-
-
-def _not_measured(source: Any, found: np.ndarray) -> None:
-    """Refuse what is no label: numbers that hardly any two samples share."""
-    if found.size < _FEWEST_MEASURED or found.dtype.kind != "f" or (found == np.round(found)).all():
-        return
-    distinct = np.unique(found).size
-    if distinct > _MOST_MEASURED * found.size:
-        raise Infeasible(
-            f"the labels found in {type(source).__name__} are {distinct} different numbers for {found.size} samples, such "
-            f"as {found[0]:g}: most of them would be a group of their own",
-            "pass the labels themselves, one a sample, in place of the dataset: for a TensorDataset(x, y, weights) its "
-            ".tensors[1]",
-        )
-
-
-def _no_labels(source: Any) -> Infeasible:
-    return Infeasible(
-        f"no labels found in {type(source).__name__}: looked for {', '.join('.' + name for name in LABEL_NAMES)}, "
-        f".tensors, a column called {', '.join(LABEL_COLUMNS)}, .dataset with .indices, .datasets",
-        "pass the labels themselves, one a sample: balanced([y for _, y in dataset], batch_size=...)",
-    )

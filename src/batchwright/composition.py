@@ -61,7 +61,8 @@ class Composition:
         self.costs = None if costs is None else self._of_samples(costs, "costs")
 
     def _of_samples(self, values: Any, called: str) -> np.ndarray:
-        column, count = numbers(values, called=called), self.sampler.plan.groups.sample_count
+        column = numbers(values, called=called).astype(np.float64)  # of which sums do not wrap around
+        count = self.sampler.plan.groups.sample_count
         if column.size != count:
             raise Infeasible(
                 f"there are {column.size} {called}, the plan yields {count} numbers", "pass one for each of them"

@@ -4,10 +4,27 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["Infeasible", "PoorWarning", "by_name", "real", "whole", "yes_or_no"]
+__all__ = [
+    "Infeasible",
+    "PoorWarning",
+    "by_name",
+    "exactly",
+    "kind",
+    "noted",
+    "real",
+    "seed_number",
+    "shown",
+    "whole",
+    "yes_or_no",
+]
+
+_LONGEST = 600  # characters of a fact, of a way out and of a warning: about seven lines of a terminal
+_MOST = 1 << 62  # what is counted stays within 64 bits, one more added to it too
+_LONGEST_VALUE = 120  # characters of one value that a message shows
 
 
 class Infeasible(ValueError):
@@ -26,6 +43,8 @@ class Infeasible(ValueError):
     """
 
     def __init__(self, fact: str, way_out: str = "") -> None:
+        if way_out:  # a worker's whole message stays whole: it is a traceback that ends in a message within bounds
+            fact, way_out = _cut(fact, _LONGEST), _cut(way_out, _LONGEST)
         super().__init__(fact, way_out)
         self.fact = fact
         self.way_out = way_out
@@ -37,26 +56,111 @@ class Infeasible(ValueError):
 class PoorWarning(UserWarning):
     """What was asked is delivered but costs something; the message says what it costs."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(_cut(message, _LONGEST))
 
-def whole(value: Any, called: str, *, least: int | None = None) -> int:
+
+def _cut(text: str, longest: int) -> str:
+    """A text of bounded length: of a longer one its beginning and its end."""
+    if len(text) <= longest:
+        return text
+    said = f" ... ({len(text)} characters in all) ... "
+    head = (longest - len(said)) * 2 // 3
+    return text[:head] + said + text[len(text) - (longest - len(said) - head) :]
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it: its `repr` in bounded length, its type where it has none.
+
+    Example:
+        >>> shown("a"), len(shown("a" * 10**6))
+        ("'a'", 120)
+    """
+    try:
+        text = repr(value)
+    except Exception:  # somebody's own `__repr__`
+        return f"a {type(value).__name__}"
+    return _cut(" ".join(text.split()) if "\n" in text else text, _LONGEST_VALUE)
+
+
+def exactly(number: Any) -> str:
+    """A number with all its digits: a whole one as an integer, any other as the shortest text that reads back as it.
+
+    Example:
+        >>> exactly(1234567.0), exactly(0.1), exactly(float("inf"))
+        ('1234567', '0.1', 'inf')
+    """
+    plain = float(number) if not isinstance(number, int) else number
+    return str(int(plain)) if math.isfinite(plain) and plain == int(plain) and abs(plain) < 1e16 else repr(plain)
+
+
+def kind(value: Any) -> str:
+    """What a value is, for messages: "None", or "of type" and its type.
+
+    Example:
+        >>> kind(None), kind([])
+        ('None', 'of type list')
+    """
+    return "None" if value is None else f"of type {type(value).__name__}"
+
+
+@contextmanager
+def noted(note: str) -> Iterator[None]:
+    """Run somebody's own code: what it raises goes on as it is, with a note of where it was called.
+
+    Example:
+        >>> try:
+        ...     with noted("while sample 3 was read"):
+        ...         {}["x"]
+        ... except KeyError as error:
+        ...     print(repr(error), error.__notes__)
+        KeyError('x') ['while sample 3 was read']
+    """
+    try:
+        yield
+    except Exception as error:
+        error.add_note(note)
+        raise
+
+
+def whole(value: Any, called: str, *, least: int | None = None, most: int | None = _MOST) -> int:
     """A whole number as a plain Python integer, from any integer type but truth values.
 
     Raises:
-        Infeasible: it is not a whole number, or below the least; the message has the argument's name.
+        Infeasible: it is not a whole number, below the least or above the most; the message has the argument's name.
 
     Example:
         >>> whole(3, "seed", least=0)
         3
     """
     try:
-        if isinstance(value, bool):  # an integer to Python: batch_size=True would be 1
+        if _is_truth(value):  # an integer to Python and torch: batch_size=True would be 1
             raise TypeError
         number = operator.index(value)
-    except TypeError:
-        raise Infeasible(f"{called} is {value!r}, not a whole number", f"pass {called} as an integer") from None
+    except (TypeError, ValueError, RuntimeError):  # no integer; no value on a meta device
+        raise Infeasible(f"{called} is {shown(value)}, not a whole number", f"pass {called} as an integer") from None
     if least is not None and number < least:
-        raise Infeasible(f"{called} is {number}, the least is {least}", f"pass {called}={least} or more")
+        raise Infeasible(f"{called} is {shown(number)}, the least is {least}", f"pass {called}={least} or more")
+    if most is not None and number > most:
+        raise Infeasible(f"{called} is {shown(number)}, the most is {most}", f"pass a smaller {called}")
     return number
+
+
+def _is_truth(value: Any) -> bool:
+    return isinstance(value, bool) or str(getattr(value, "dtype", "")) in ("bool", "torch.bool")
+
+
+def seed_number(seed: Any) -> int:
+    """A seed as a plain Python integer: every builder checks its seed here.
+
+    Raises:
+        Infeasible: it is no whole number from 0 to 2^64 - 1.
+
+    Example:
+        >>> seed_number(7)
+        7
+    """
+    return whole(seed, "seed", least=0, most=(1 << 64) - 1)
 
 
 def real(value: Any, called: str, *, or_infinite: bool = False) -> Any:
@@ -76,11 +180,11 @@ def real(value: Any, called: str, *, or_infinite: bool = False) -> Any:
     """
     try:
         number = value.item() if hasattr(value, "item") else value
-        if not isinstance(number, bool) and (math.isfinite(number) or (or_infinite and number == math.inf)):
+        if not _is_truth(value) and (math.isfinite(number) or (or_infinite and number == math.inf)):
             return number
     except (TypeError, ValueError, OverflowError, RuntimeError):  # text, None, many values, no values on a meta device
         pass
-    raise Infeasible(f"{called} is {value!r}, not a finite number", f"pass {called} as a number")
+    raise Infeasible(f"{called} is {shown(value)}, not a finite number", f"pass {called} as a number")
 
 
 def yes_or_no(value: Any, called: str) -> bool:
@@ -94,7 +198,7 @@ def yes_or_no(value: Any, called: str) -> bool:
         True
     """
     if type(value).__name__ not in ("bool", "bool_"):
-        raise Infeasible(f"{called} is {value!r}, neither True nor False", f"pass {called}=True or {called}=False")
+        raise Infeasible(f"{called} is {shown(value)}, neither True nor False", f"pass {called}=True or {called}=False")
     return bool(value)
 
 
@@ -109,7 +213,7 @@ def by_name(parts: Any, called: str) -> Mapping[Any, Any]:
         {'web': 100}
     """
     if not isinstance(parts, Mapping):
-        raise Infeasible(f"{called} is of type {type(parts).__name__}", f"pass {called} by name, as a dictionary")
+        raise Infeasible(f"{called} is {kind(parts)}", f"pass {called} by name, as a dictionary")
     if not parts:
         raise Infeasible(f"there are 0 {called}", "pass one at least")
     return parts

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .columns import as_numbers
-from .errors import Infeasible
+from .errors import Infeasible, exactly
 from .sampler import BatchSampler
 
 __all__ = ["Feedback", "Rule", "bandit", "by_recall", "by_signal"]
@@ -126,7 +126,8 @@ class Feedback:
         count = self.groups.group_count
         if limits[0] * count > 1 or limits[1] * count < 1:
             raise Infeasible(
-                f"{count} groups with shares from {limits[0]:g} to {limits[1]:g} cannot sum to 1", "pass other limits"
+                f"{count} groups with shares from {exactly(limits[0])} to {exactly(limits[1])} cannot sum to 1",
+                "pass other limits",
             )
         self.shares: np.ndarray = plan.shares()
         self._signal = np.full(count, np.nan)

@@ -3,31 +3,49 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
 from . import columns
-from .errors import Infeasible, by_name
+from .errors import Infeasible, by_name, shown
+from .group_parts import (
+    MOST_SAMPLES,
+    NARROW,
+    checked_index,
+    count_of,
+    distinct_names,
+    indexed,
+    named_lists,
+    numbers_of_group,
+    size_of,
+    warn_of_singles,
+)
+from .labels import class_names
+from .labels import labels as labels_of
+from .values import no_label, plain
 
 __all__ = ["Groups"]
-
-_CHUNK = 1 << 20
-_NARROW = 1 << 32  # below this many samples an index entry takes 4 bytes
 
 
 class Groups:
     """An index of samples by group: 4 bytes a sample (8 from 2^32 samples on), none where groups are contiguous.
 
-    Build one with `from_labels`, `from_sizes`, `from_indices`, `singletons` or `combine`. Immutable.
+    Build one with `from_labels`, `from_sizes`, `from_indices`, `singletons` or `combine`. Immutable. The constructor takes
+    the finished index, and checks all of it.
 
     Attributes:
         names: the user's own label of each group, in group order (sorted where labels can be sorted).
         starts: int64 (groups + 1); the samples of group g are `index[starts[g]:starts[g + 1]]`.
         index: the sample numbers, group by group, ascending within each; None where sample i is simply entry i.
         sample_count: how many samples the dataset has.
+        aliases: from other names of the labels, such as the names of the classes, to the labels.
+
+    Raises:
+        Infeasible: names, starts and index that are no index of `sample_count` samples.
 
     Example:
         >>> groups = Groups.from_labels(["cat", "dog", "cat"])
@@ -40,26 +58,72 @@ class Groups:
     def __init__(
         self, names: Sequence[Hashable], starts: np.ndarray, index: np.ndarray | None, sample_count: int
     ) -> None:
-        self.names = names
-        self.starts = starts
-        self.index = index
-        self.sample_count = sample_count
+        count = count_of(sample_count)
+        self.names: Sequence[Hashable] = names if isinstance(names, range) else distinct_names(names)
+        self.starts, self.index = checked_index(self.names, starts, index, count)
+        self.sample_count = count
+        self.aliases: Mapping[Hashable, Hashable] = {}
+
+    @classmethod
+    def _made(
+        cls,
+        names: Sequence[Hashable],
+        starts: np.ndarray,
+        index: np.ndarray | None,
+        sample_count: int,
+        aliases: Mapping[Hashable, Hashable] | None = None,
+    ) -> Groups:
+        """Groups from parts that were made here, and need no check."""
+        groups = cls.__new__(cls)
+        groups.names, groups.starts, groups.index, groups.sample_count = names, starts, index, sample_count
+        groups.aliases = aliases or {}
+        return groups
 
     @classmethod
     def from_labels(cls, labels: Any) -> Groups:
         """Group samples by their label; `labels` is any column, or a dataset that knows its labels.
 
+        Where a dataset knows the names of its classes (`ClassLabel` of Hugging Face, `class_to_idx` of torchvision), targets
+        may use these names too.
+
         Raises:
-            Infeasible: no labels found, a label missing, or no sample at all.
+            Infeasible: no labels found, a label missing, a value that is no label, or no sample at all.
+
+        Warns:
+            PoorWarning: nearly every group has one sample, as with ids, file names or measurements.
 
         Example:
             >>> Groups.from_labels([2, 0, 2, 2]).sizes.tolist()
             [1, 3]
         """
-        found = columns.labels(labels)
+        if isinstance(labels, Groups):
+            return labels
+        found = labels_of(labels)
         if found.size == 0:
             raise Infeasible("the dataset is empty: 0 labels", "pass at least one sample")
-        return cls._from_values(found)
+        groups = cls._made(*indexed(found), found.size, class_names(labels))
+        warn_of_singles(found, groups.sizes)
+        return groups
+
+    @classmethod
+    def from_keys(cls, keys: Any, *, called: str) -> Groups:
+        """Group samples by a key of each, such as its patient or its document; one sample a key is nothing unusual.
+
+        Args:
+            keys: any column.
+            called: its name in messages.
+
+        Raises:
+            Infeasible: a key missing, or no sample at all.
+
+        Example:
+            >>> Groups.from_keys(["p2", "p1", "p2"], called="together").sizes.tolist()
+            [1, 2]
+        """
+        found = columns.column(keys, called=called)
+        if found.size == 0:
+            raise Infeasible(f"the dataset is empty: {called} has 0 values", "pass at least one sample")
+        return cls._made(*indexed(found), found.size)
 
     @classmethod
     def from_sizes(cls, sizes: Mapping[Any, int]) -> Groups:
@@ -72,15 +136,12 @@ class Groups:
             >>> Groups.from_sizes({"web": 3, "books": 2}).samples("books").tolist()
             [3, 4]
         """
-        for name, size in by_name(sizes, "sizes").items():
-            if not _is_size(size):
-                raise Infeasible(f"group {name!r} has size {size!r}", "pass whole numbers of samples, 0 or more")
-        starts = np.concatenate([[0], np.cumsum([int(size) for size in sizes.values()], dtype=np.int64)]).astype(
-            np.int64
-        )
-        if starts[-1] == 0:
+        ends = list(accumulate(size_of(size, name) for name, size in by_name(sizes, "sizes").items()))
+        if ends[-1] == 0:
             raise Infeasible("the dataset is empty: all group sizes are 0", "pass at least one sample")
-        return cls(list(sizes), starts, None, int(starts[-1]))
+        if ends[-1] > MOST_SAMPLES:
+            raise Infeasible(f"the sizes sum to {ends[-1]}, the most is {MOST_SAMPLES}", "pass smaller sizes")
+        return cls._made([plain(name) for name in sizes], np.array([0, *ends], np.int64), None, ends[-1])
 
     @classmethod
     def from_indices(cls, indices: Sequence[Any] | Mapping[Any, Any], *, sample_count: int | None = None) -> Groups:
@@ -99,19 +160,19 @@ class Groups:
             >>> Groups.from_indices([[4, 1], [2]]).samples(0).tolist()
             [1, 4]
         """
-        named = indices if isinstance(indices, Mapping) else dict(enumerate(indices))
-        lists = [np.sort(_sample_numbers(part, name)) for name, part in named.items()]
+        named = {plain(name): part for name, part in named_lists(indices)}
+        lists = [np.sort(numbers_of_group(part, name)) for name, part in named.items()]
         starts = np.concatenate([[0], np.cumsum([part.size for part in lists], dtype=np.int64)]).astype(np.int64)
         if starts[-1] == 0:
             raise Infeasible("the dataset is empty: no group has a sample", "pass at least one sample")
         index = np.concatenate(lists)
         largest = int(index.max())
-        count = largest + 1 if sample_count is None else sample_count
+        count = largest + 1 if sample_count is None else count_of(sample_count)
         if largest >= count:
             raise Infeasible(
                 f"sample {largest} is named but the dataset has {count}", f"pass sample_count={largest + 1}"
             )
-        groups = cls(list(named), starts, index.astype(np.uint32 if count < _NARROW else np.int64), count)
+        groups = cls._made(list(named), starts, index.astype(np.uint32 if count < NARROW else np.int64), count)
         order = np.sort(index)
         twice = order[:-1][order[1:] == order[:-1]]
         if twice.size:
@@ -130,9 +191,8 @@ class Groups:
             >>> Groups.singletons(3).sizes.tolist()
             [1, 1, 1]
         """
-        if sample_count < 1:
-            raise Infeasible(f"the dataset is empty: {sample_count} samples", "pass at least one sample")
-        return cls(range(sample_count), np.empty(0, np.int64), None, sample_count)
+        count = count_of(sample_count)
+        return cls._made(range(count), np.empty(0, np.int64), None, count)
 
     @classmethod
     def combine(cls, *columns_or_groups: Any) -> Groups:
@@ -150,10 +210,14 @@ class Groups:
             >>> Groups.combine(list("aab"), [0, 1, 1]).names
             [('a', 0), ('a', 1), ('b', 1)]
         """
-        parts = [part if isinstance(part, Groups) else cls.from_labels(part) for part in columns_or_groups]
+        parts = [cls.from_labels(part) for part in columns_or_groups]
+        if not parts:
+            raise Infeasible("there are 0 attributes to combine", "pass a column of labels for each attribute")
         counts = [part.sample_count for part in parts]
         if len(set(counts)) != 1:
-            raise Infeasible(f"groupings of {counts} samples cannot be combined", "pass one label a sample in each")
+            raise Infeasible(
+                f"groupings of {shown(counts)} samples cannot be combined", "pass one label a sample in each"
+            )
         cells = np.zeros(parts[0].sample_count, np.int64)
         for part in parts:
             if part.grouped_count != part.sample_count:
@@ -163,32 +227,13 @@ class Groups:
                 )
             cells = cells * part.group_count + part.codes
             _, cells = np.unique(cells, return_inverse=True)
-        combined = cls._from_values(cells)
-        first = combined.index[combined.starts[:-1]] if combined.index is not None else combined.starts[:-1]
+        _, starts, index = indexed(cells)
+        first = index[starts[:-1]]
         names: list[Hashable] = [
             tuple(part.names[code] for part, code in zip(parts, codes, strict=True))
             for codes in zip(*(part.codes[first].tolist() for part in parts), strict=True)
         ]
-        return cls(names, combined.starts, combined.index, combined.sample_count)
-
-    @classmethod
-    def _from_values(cls, values: np.ndarray) -> Groups:
-        """Counting sort: two passes over chunks of the column, so that the column is never copied whole."""
-        from .kernels import indexing
-
-        names, encode, width = _coding(values)
-        counts = np.zeros(width, np.int64)
-        for first in range(0, values.size, _CHUNK):
-            indexing.tally(encode(values[first : first + _CHUNK]), counts)
-        free = np.cumsum(counts) - counts
-        narrow = values.size < _NARROW
-        index = np.empty(values.size, np.uint32 if narrow else np.int64)
-        place: Callable[..., None] = indexing.place_narrow if narrow else indexing.place_wide
-        for first in range(0, values.size, _CHUNK):
-            place(encode(values[first : first + _CHUNK]), first, free, index)
-        present = np.flatnonzero(counts)
-        starts = np.concatenate([[0], np.cumsum(counts[present])]).astype(np.int64)
-        return cls([names[code] for code in present.tolist()], starts, index, values.size)
+        return cls._made(names, starts, index, cells.size)
 
     @property
     def group_count(self) -> int:
@@ -280,10 +325,28 @@ class Groups:
         Raises:
             Infeasible: no group has one of the labels.
         """
-        try:
-            return np.array([self.number_of[label] for label in labels], np.int64)
-        except KeyError as unknown:
-            raise self._unknown(unknown.args[0]) from None
+        known = [self.label(name) for name in labels]
+        unknown = next((label for label in known if label not in self.number_of), None)
+        if unknown is not None:
+            raise self._unknown(unknown)
+        return np.array([self.number_of[label] for label in known], np.int64)
+
+    def label(self, name: Any) -> Any:
+        """The label that a name stands for: the plain value of a scalar, the label of a class that is given by its name.
+
+        What is neither is given back as it is.
+
+        Example:
+            >>> Groups.from_labels([2, 0, 2]).label(np.int64(2))
+            2
+        """
+        label = plain(name)
+        why = no_label(label)
+        if why is not None:
+            raise Infeasible(f"a group is named by a value {why}", "use the labels of the data")
+        if label in self.aliases and label not in (self.number_of if self.starts.size else self.names):
+            return self.aliases[label]
+        return label
 
     def samples(self, name: Hashable) -> np.ndarray:
         """The samples of the group with this label, ascending.
@@ -291,6 +354,7 @@ class Groups:
         Raises:
             Infeasible: no group has this label.
         """
+        name = self.label(name)
         known = self.number_of if self.starts.size else self.names  # a range looks itself up
         if name not in known:
             raise self._unknown(name)
@@ -310,76 +374,26 @@ class Groups:
         return hasher.hexdigest()
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = ("names", "starts", "index", "sample_count")
+        kept = ("names", "starts", "index", "sample_count", "aliases")
         return {name: value for name, value in vars(self).items() if name in kept}
 
     def __len__(self) -> int:
         return self.group_count
 
     def _unknown(self, name: Hashable) -> Infeasible:
-        return Infeasible(f"no group is called {name!r}, there are {self._some_names()}", "pass one of these labels")
+        return Infeasible(
+            f"no group is called {shown(name)}, there are {self._some_names()}", "pass one of these labels"
+        )
 
     def _some_names(self) -> str:
-        shown = ", ".join(repr(name) for name in list(self.names[:8]))
-        return shown if len(self.names) <= 8 else f"{shown}, ... ({len(self.names)} in all)"
+        listed = ", ".join(map(shown, list(self.names[:8])))
+        return listed if len(self.names) <= 8 else f"{listed}, ... ({len(self.names)} in all)"
 
     def __repr__(self) -> str:
         sizes = self.sizes
         groups = "1 group" if self.group_count == 1 else f"{self.group_count} groups"
         if self.group_count <= 8:
-            shown = ", ".join(f"{name!r} {size}" for name, size in zip(self.names, sizes.tolist(), strict=True))
+            listed = ", ".join(f"{shown(name)} {size}" for name, size in zip(self.names, sizes.tolist(), strict=True))
         else:
-            shown = f"sizes {sizes.min()} to {sizes.max()}"
-        return f"Groups({groups} of {self.grouped_count} samples: {shown})"
-
-
-def _is_size(size: Any) -> bool:
-    try:
-        return bool(size == int(size) and size >= 0)
-    except (TypeError, ValueError, OverflowError):  # text, None, NaN, infinity
-        return False
-
-
-def _sample_numbers(part: Any, name: Any) -> np.ndarray:
-    numbers = np.asarray(columns.column(part, called=f"the list of group {name!r}"))
-    if numbers.size == 0:
-        return np.empty(0, np.int64)
-    if numbers.dtype.kind not in "iu" or numbers.min() < 0:
-        raise Infeasible(
-            f"the list of group {name!r} holds {numbers[numbers < 0][0] if numbers.dtype.kind == 'i' else numbers.dtype}",
-            "pass sample numbers, whole and 0 or more",
-        )
-    return numbers.astype(np.int64)
-
-
-def _coding(values: np.ndarray) -> tuple[Sequence[Hashable], Any, int]:
-    """The possible labels, a function from a chunk of values to int64 codes, and how many codes there are."""
-    if values.dtype.kind == "b":
-        return [False, True], lambda chunk: chunk.astype(np.int64), 2
-    if values.dtype.kind in "iu":
-        low, high = int(values.min()), int(values.max())
-        if high - low < 4 * values.size + 65_536 and high < 1 << 63:
-            return range(low, high + 1), lambda chunk: chunk.astype(np.int64) - low, high - low + 1
-    if values.dtype.kind == "O":
-        try:
-            names = dict.fromkeys(values.tolist())
-        except TypeError as unhashable:
-            raise Infeasible(
-                f"some of the {values.size} labels are no labels: {unhashable}",
-                "pass numbers, strings or tuples, one a sample",
-            ) from None
-        number = {name: code for code, name in enumerate(_sorted_if_possible(names))}
-        return (
-            list(number),
-            lambda chunk: np.fromiter(map(number.__getitem__, chunk), np.int64, chunk.size),
-            len(number),
-        )
-    distinct = np.unique(values)
-    return distinct.tolist(), lambda chunk: np.searchsorted(distinct, chunk).astype(np.int64), distinct.size
-
-
-def _sorted_if_possible(names: Any) -> list[Any]:
-    try:
-        return sorted(names)
-    except TypeError:  # labels of types that do not compare stay in order of appearance
-        return list(names)
+            listed = f"sizes {sizes.min()} to {sizes.max()}"
+        return f"Groups({groups} of {self.grouped_count} samples: {listed})"

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import columns
-from .errors import Infeasible, by_name, real, whole, yes_or_no
+from .errors import Infeasible, by_name, real, seed_number, shown, yes_or_no
 from .groups import Groups
 from .targets.target import fraction
 
@@ -110,13 +109,13 @@ def split(
             f"{groups.sample_count - groups.grouped_count} of {groups.sample_count} samples are in no group",
             "split groups that hold every sample",
         )
-    if not 0 <= whole(seed, "seed") < 1 << 64:
-        raise Infeasible(f"seed is {seed}", "pass a whole number from 0 to 2^64 - 1")
+    seed = seed_number(seed)
     given = by_name(fractions, "fractions").items()
     exact = [fraction(real(part, f"the fraction of {name!r}")) for name, part in given]
     if min(exact) < 0 or abs(float(sum(exact)) - 1) > _SUM_TOLERANCE:
         raise Infeasible(
-            f"the fractions are {dict(fractions)}, they sum to {float(sum(exact)):g}", "give fractions that sum to 1"
+            f"the fractions are {shown(dict(fractions))}, they sum to {float(sum(exact)):.9g}",
+            "give fractions that sum to 1",
         )
     exact = [part / sum(exact) for part in exact]
     if not yes_or_no(stratify, "stratify"):
@@ -157,9 +156,7 @@ def _apportioned(size: int, exact: list[Fraction], owed: list[Fraction]) -> tupl
 
 def _by_unit(groups: Groups, exact: list[Fraction], together: Any, seed: int) -> np.ndarray:
     """The part of every sample where whole units stay together."""
-    units = (
-        together if isinstance(together, Groups) else Groups.from_labels(columns.column(together, called="together"))
-    )
+    units = together if isinstance(together, Groups) else Groups.from_keys(together, called="together")
     if units.sample_count != groups.sample_count:
         raise Infeasible(
             f"together names the unit of {units.sample_count} samples, there are {groups.sample_count}",

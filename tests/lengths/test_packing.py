@@ -75,7 +75,7 @@ def test_equal_lengths_are_taken_in_the_order_given():
     ("lengths", "capacity", "solver", "fact"),
     [
         ([3, 11], 10, "fast", "sample 1 has length 11, the capacity is 10"),
-        ([3, 0], 10, "fast", "sample 1 has length 0"),
+        ([3, 0], 10, "fast", "lengths at sample 1 is 0"),
         ([3], 0, "fast", "capacity is 0"),
         ([3], 5, "quick", "solver is 'quick'"),
     ],

@@ -72,7 +72,7 @@ def test_the_figures_of_a_post_training_batch():
         ({"costs": [1, float("nan")], "parts": 2}, ["item 1", "nan"]),
         ({"costs": [1], "parts": 0}, ["parts is 0"]),
         ({"costs": [1], "parts": 2.0}, ["parts is 2.0", "not a whole number"]),
-        ({"costs": ["a"], "parts": 1}, ["costs holds values of type"]),
+        ({"costs": ["a"], "parts": 1}, ["costs at position 0 is 'a'"]),
         ({"costs": (cost for cost in [1, 2]), "parts": 1}, ["costs is of type generator"]),
         ({"costs": torch.zeros(2, device="meta"), "parts": 1}, ["costs is a tensor on the meta device"]),
         ({"costs": [1], "parts": 1, "max_cost": "a"}, ["max_cost is 'a'"]),

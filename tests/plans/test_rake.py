@@ -172,8 +172,8 @@ def test_a_rate_of_zero_leaves_the_label_out():
         ([["a"]], {"target": {"a": 1.5}}, "1.5"),
         (["a", "b"], {}, "'a'"),
         (7, {}, "the labels are of type int"),
-        ([[{}], [1]], {}, "unhashable type: 'dict'"),
-        ([[1, 0], [1, 1], [0, 0]], {}, r"each of them 0 or 1: these are no names, .*; pass np.array\(labels\)"),
+        ([[{}], [1]], {}, "a label of sample 0 is of type dict, which cannot be hashed"),
+        ([[1, 0], [1, 1], [0, 0]], {}, r"each of them from 0 to 1: these are no names, .*; pass np.array\(labels\)"),
         ([[True, False], [False, True]], {}, "these are no names"),
         (torch.zeros(4, 2, device="meta"), {}, "labels is a tensor on the meta device"),
         (np.array([["a", "b"]]), {}, "labels holds values of type"),
@@ -183,8 +183,12 @@ def test_a_rate_of_zero_leaves_the_label_out():
         ([], {}, "0 samples"),
         ([["a"]], {"max_repeats": 0.5}, "max_repeats is 0.5"),
         ([["a"]], {"target": bw.targets.schedule("natural", "uniform", epochs=2)}, "moves"),
-        (np.array([[np.nan, 1], [0, 1]]), {}, "1 entries of the labels are nan"),
-        (torch.tensor([[np.nan, 1], [0, 1]]).to_sparse(), {}, "1 entries of the labels are nan"),
+        (np.array([[np.nan, 1], [0, 1]]), {}, "labels is nan at sample 0, label 0: 1 says that a label holds"),
+        (
+            torch.tensor([[np.nan, 1], [0, 1]]).to_sparse(),
+            {},
+            "labels is nan at sample 0, label 0: 1 says that a label holds",
+        ),
     ],
 )
 def test_labels_and_rates_that_make_no_sense_are_refused(labels, options, fact):

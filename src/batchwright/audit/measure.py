@@ -36,8 +36,8 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
     - G1 size: how far a micro-batch's size is from batch_size.
     - G2 quota: how far a group's count lies outside floor..ceil of its quota, in tickets of `per_class` samples.
     - G3 drift: the largest difference between what a group was given since micro-batch 0 and the sum of its quotas, in
-      tickets. The bound is 6 over the first million micro-batches and 1 more for every factor of ten beyond. It is 10 instead
-      of 6 where a group's share goes to 0 and back: what such a group lacks waits until it has a share again.
+      tickets. The bound is 6 over the first million micro-batches and 1 more for every factor of ten beyond. It is 10
+      instead of 6 where a group's share goes to 0 and back: what such a group lacks waits until it has a share again.
     - G4 coverage: how far a sample's count lies outside floor..ceil of an even share of its group's draws; for an audit
       that begins inside a pass it may be one more. Of a source with an order of its own: how far from it.
     - G4 rare: how far the tickets of a group, counted from micro-batch 0, lie outside floor..ceil of what is expected: of

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import Infeasible, real
+from ..errors import Infeasible, noted, real
 from .class_priors import checked, who_is_in
 from .table import text_table
 
@@ -215,12 +215,16 @@ class Weighted:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> Any:
-        return _with_weight(self.dataset[index], self.weights([index]).astype(np.float32)[0])
+        return _with_weight(self._sample(index), self.weights([index]).astype(np.float32)[0])
+
+    def _sample(self, index: int) -> Any:
+        with noted(f"while sample {index} was read from the {type(self.dataset).__name__}"):
+            return self.dataset[index]
 
     def __getitems__(self, indices: list[int]) -> list[Any]:
         """The samples of a whole batch, whose weights are looked up at once."""
         fetch = getattr(self.dataset, "__getitems__", None)
-        samples = fetch(indices) if fetch else [self.dataset[index] for index in indices]
+        samples = fetch(indices) if fetch else [self._sample(index) for index in indices]
         weights = self.weights(indices).astype(np.float32)
         return [_with_weight(sample, weight) for sample, weight in zip(samples, weights, strict=True)]
 

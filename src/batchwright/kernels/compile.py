@@ -10,6 +10,9 @@ from typing import Any, TypeVar, cast
 
 import numba
 
+from ..fork import COMPILING
+from .cache import use_checked_cache
+
 __all__ = ["DECLARED", "inner", "kernel"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -31,16 +34,17 @@ def kernel(signature: str) -> Callable[[Function], Function]:
     """Compile an entry point for exactly `signature` when it is first called, releasing the GIL while it runs.
 
     The machine code is kept in numba's on-disk cache. A cache that cannot be written (a read-only container)
-    costs the compile time, once a process, and nothing else.
+    costs the compile time, once a process, and nothing else; so does one that is damaged.
     """
 
     def declare(function: Function) -> Function:
         @functools.cache
         def compiled() -> Any:
-            try:
-                return numba.njit(signature, cache=True, nogil=True, error_model="numpy")(function)
-            except (RuntimeError, OSError):  # no place where the cache may be kept, or no room in it
-                return numba.njit(signature, nogil=True, error_model="numpy")(function)
+            with COMPILING:
+                try:
+                    return _compiled(function, signature, cached=True)
+                except (RuntimeError, OSError):  # no place where the cache may be kept, or no room in it
+                    return _compiled(function, signature, cached=False)
 
         @functools.wraps(function)
         def call(*arguments: Any) -> Any:
@@ -50,6 +54,15 @@ def kernel(signature: str) -> Callable[[Function], Function]:
         return cast(Function, call)
 
     return declare
+
+
+def _compiled(function: Callable[..., Any], signature: str, *, cached: bool) -> Any:
+    dispatcher = _njit(nogil=True, error_model="numpy")(function)
+    if cached:
+        use_checked_cache(dispatcher)
+    dispatcher.compile(signature)
+    dispatcher.disable_compile()
+    return dispatcher
 
 
 def inner(function: Function) -> Function:

@@ -93,17 +93,8 @@ def check_solver(solver: Solver) -> None:
 
 def checked_lengths(values: ArrayLike, capacity: int) -> NDArray[np.int64]:
     """The lengths as an array; what no pack can hold is refused."""
-    column = columns.numbers(values, called="lengths")
-    lengths = column.astype(np.int64, copy=False)
-    if lengths.size == 0:
-        return lengths
-    if column.dtype.kind == "f" and (lengths != column).any():
-        sample = int((lengths != column).argmax())
-        raise Infeasible(f"sample {sample} has length {column[sample]:g}", "pass whole lengths of 1 or more")
-    if lengths.min() < 1:
-        sample = int(lengths.argmin())
-        raise Infeasible(f"sample {sample} has length {lengths[sample]}, the least is 1", "pass lengths of 1 or more")
-    if lengths.max() > capacity:
+    lengths = columns.whole_numbers(values, called="lengths", least=1)
+    if lengths.max(initial=0) > capacity:
         sample = int(lengths.argmax())
         raise Infeasible(
             f"sample {sample} has length {lengths[sample]}, the capacity is {capacity}",

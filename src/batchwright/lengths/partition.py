@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..columns import as_numbers
-from ..errors import Infeasible, real, whole, yes_or_no
+from ..errors import Infeasible, exactly, real, whole, yes_or_no
 
 __all__ = ["Partition", "partition"]
 
@@ -96,8 +96,8 @@ def partition(costs: ArrayLike, parts: int, *, equal_size: bool = False, max_cos
     totals = np.array([float(cost[part].sum()) for part in members])
     if max_cost is not None and totals.max() > max_cost:
         raise Infeasible(
-            f"the best partition found has a part that costs {totals.max():g}, max_cost is {max_cost:g}",
-            f"pass max_cost={totals.max():g} or more, or more than {parts} parts",
+            f"the best partition found has a part that costs {exactly(totals.max())}, max_cost is {exactly(max_cost)}",
+            f"pass max_cost={exactly(totals.max())} or more, or more than {parts} parts",
         )
     inverse = np.empty(count, np.int64)
     inverse[np.concatenate(members)] = np.arange(count)
@@ -117,18 +117,22 @@ def _checked(costs: ArrayLike, parts: int, equal_size: bool, max_cost: float | N
             f"{cost.size} items do not divide into {parts} parts of equal size",
             f"pass {cost.size // parts * parts} items, or equal_size=False",
         )
+    with np.errstate(over="ignore"):
+        total = float(cost.sum())
+    if not np.isfinite(total):
+        raise Infeasible(f"the costs sum to more than {np.finfo(float).max:.3g}", "pass costs in a larger unit")
     if max_cost is None or cost.size == 0:
         return cost
     if cost.max() > max_cost:
         item = int(cost.argmax())
         raise Infeasible(
-            f"item {item} costs {cost[item]:g}, max_cost is {max_cost:g}",
-            f"pass max_cost={cost[item]:g} or more",
+            f"item {item} costs {exactly(cost[item])}, max_cost is {exactly(max_cost)}",
+            f"pass max_cost={exactly(cost[item])} or more",
         )
-    total = float(cost.sum())
     if total > parts * max_cost:
         raise Infeasible(
-            f"the costs sum to {total:g}, {parts} parts of at most {max_cost:g} hold {parts * max_cost:g}",
-            f"pass max_cost={total / parts:g} or more, or {int(-(-total // max_cost))} parts or more",
+            f"the costs sum to {exactly(total)}, {parts} parts of at most {exactly(max_cost)} hold "
+            f"{exactly(parts * max_cost)}",
+            f"pass max_cost={exactly(total / parts)} at least, or {int(-(-total // max_cost))} parts at least",
         )
     return cost

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import Infeasible, whole
+from ..errors import Infeasible, seed_number, whole
 from ..targets import resolve
 from .adopt import as_source
 from .bytes import Weigher
@@ -117,7 +117,7 @@ def balanced(
         target=target,
         natural=natural,
         on_error=valid(on_error),
-        seed=whole(seed, "seed"),
+        seed=seed_number(seed),
     )
     return Stream(
         recipe,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import Infeasible, real, whole
+from ..errors import Infeasible, real, seed_number, whole
 from .adopt import as_source
 from .bytes import Weigher
 from .chance import root
@@ -79,7 +79,7 @@ def budgeted(
         buffer=whole(buffer, "buffer", least=1),
         weigher=Weigher.asked_for(buffer_bytes, size),
         on_error=valid(on_error),
-        seed=whole(seed, "seed"),
+        seed=seed_number(seed),
     )
     return Stream(
         recipe,
@@ -149,7 +149,7 @@ def packed(
         buffer=whole(buffer, "buffer", least=1),
         weigher=Weigher.asked_for(buffer_bytes, size),
         on_error=valid(on_error),
-        seed=whole(seed, "seed"),
+        seed=seed_number(seed),
     )
     return Stream(
         recipe,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import Infeasible, whole
+from ..errors import Infeasible, seed_number
 from .chance import PURPOSE, root, words
 from .replicas import Replica
 from .sources import Reader, Source, described, shorter, skip
@@ -56,7 +56,7 @@ class Shards:
         self.shards = list(shards)
         self.read = read
         self.shuffle = shuffle
-        self.seed = whole(seed, "seed")
+        self.seed = seed_number(seed)
         self.name = called(name)
         if not self.shards:
             raise Infeasible(f"source {self.name!r} has 0 shards", "pass at least one; is the file pattern right?")

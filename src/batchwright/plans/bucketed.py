@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..columns import as_numbers
 from ..errors import Infeasible, whole
 from .admission import Admission
 from .cut import Cut, Integers, by_steps, split_to
@@ -215,7 +216,13 @@ def bucketed(
         bucket_of = _nearest(table, shapes_of[: _MOST_BUCKETS + 1])
     if len(shapes_of) > _MOST_BUCKETS:
         raise Infeasible(f"there are {len(shapes_of)} buckets, the most is {_MOST_BUCKETS}", "pass fewer")
-    cutter = BucketCutter(bucket_of, shapes_of.prod(axis=1), batch_size)
+    with np.errstate(over="ignore"):
+        areas = shapes_of.prod(axis=1)
+    if not np.isfinite(areas).all():
+        raise Infeasible(
+            "the product of the sides of a bucket is above what a float holds", "pass sides in a larger unit"
+        )
+    cutter = BucketCutter(bucket_of, areas, batch_size)
     plan = BucketedPlan(
         source,
         cutter,
@@ -229,10 +236,13 @@ def bucketed(
 
 
 def _rows(values: Any, called: str) -> np.ndarray:
-    try:
-        return np.asarray(values, np.float64)
-    except (TypeError, ValueError, RuntimeError):  # the last of tensors that need a gradient
-        raise Infeasible(f"{called} make no table of numbers", "pass rows of as many sizes each") from None
+    rows = list(map(list, values)) if isinstance(values, (list, tuple)) and values and _are_rows(values) else values
+    return np.asarray(as_numbers(rows, called=called), np.float64)
+
+
+def _are_rows(values: Any) -> bool:
+    """Whether these are rows of numbers, of which tuples would be taken for labels of their own."""
+    return all(isinstance(row, (list, tuple)) for row in values)
 
 
 def _proportions(shapes: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import columns
-from ..errors import Infeasible, real, whole, yes_or_no
+from ..errors import Infeasible, exactly, noted, real, whole, yes_or_no
 from .admission import Admission, TooLong, check_policy
 from .budget_cutter import BudgetCutter, Floats, Integers
 from .fixed import FixedPlan
@@ -129,7 +129,7 @@ def balance_of(balance: Any, sample_count: int) -> Floats:
         raise Infeasible(f"balance has {column.size} numbers for {sample_count} lengths", "pass one a sample")
     if column.size and column.min() < 0:
         sample = int(column.argmin())
-        raise Infeasible(f"the balance of sample {sample} is {column[sample]:g}", "pass numbers of 0 or more")
+        raise Infeasible(f"the balance of sample {sample} is {exactly(column[sample])}", "pass numbers of 0 or more")
     return column
 
 
@@ -138,13 +138,13 @@ def _refuse(
 ) -> None:
     """Refuse a budget that some samples exceed alone."""
     sample = int(too_many.argmax())
-    limit = f"max_tokens is {budget:g}" if name == _ONLY else f"max_tokens[{name!r}] is {budget:g}"
+    limit = f"max_tokens is {exactly(budget)}" if name == _ONLY else f"max_tokens[{name!r}] is {exactly(budget)}"
     if isinstance(menu, np.ndarray) and values[sample] > menu[-1]:
         limit = f"the longest of round_length is {menu[-1]}"
-    priced = f", at a cost of {float(cost(values[[sample]])[0]):g}" if cost is not None else ""
+    priced = f", at a cost of {exactly(cost(values[[sample]])[0])}" if cost is not None else ""
     others = int(too_many.sum()) - 1
     raise Infeasible(
-        f"sample {sample} has {'length' if name == _ONLY else name} {values[sample]:g}{priced}, {limit}"
+        f"sample {sample} has {'length' if name == _ONLY else name} {exactly(values[sample])}{priced}, {limit}"
         + (f" ({others} more are too long)" if others else ""),
         "pass a larger one, or too_long='alone'" + (" or 'skip'" if several or cost else ", 'truncate' or 'skip'"),
     )
@@ -170,7 +170,9 @@ def _by_name(lengths: Any, max_tokens: Any) -> tuple[dict[str, Floats], dict[str
         raise Infeasible(f"columns of different length: {sizes}", "pass one value a sample in each")
     for name, values in named.items():
         if values.size and values.min() < 0:
-            raise Infeasible(f"sample {int(values.argmin())} has {name} {values.min():g}", "pass lengths of 0 or more")
+            raise Infeasible(
+                f"sample {int(values.argmin())} has {name} {exactly(values.min())}", "pass lengths of 0 or more"
+            )
     return named, {name: _budget(name, max_tokens[name]) for name in named}
 
 
@@ -179,7 +181,7 @@ def _budget(name: str, given: Any) -> float:
     called = "max_tokens" if name == _ONLY else f"max_tokens[{name!r}]"
     budget = float(real(given, called, or_infinite=True))
     if budget <= 0:
-        raise Infeasible(f"{called} is {budget:g}", "pass a budget above 0")
+        raise Infeasible(f"{called} is {exactly(budget)}", "pass a budget above 0")
     return budget
 
 
@@ -214,7 +216,9 @@ def _rounded(values: Floats, menu: int | Integers) -> Floats:
 def _longest_within(menu: int | Integers, budget: float) -> int:
     longest = int(budget // menu * menu if isinstance(menu, int) else menu[menu <= budget].max(initial=0))
     if longest < 1:
-        raise Infeasible(f"no length of round_length={menu} is within the budget of {budget:g}", "pass a larger budget")
+        raise Infeasible(
+            f"no length of round_length={menu} is within the budget of {exactly(budget)}", "pass a larger budget"
+        )
     return longest
 
 
@@ -222,7 +226,9 @@ def costs_of(cost: Callable[[Floats], ArrayLike], lengths: Floats) -> Floats:
     """What samples of these lengths cost, checked."""
     if not callable(cost):
         raise Infeasible(f"cost is {cost!r}, no function", "pass a function from an array of lengths to as many costs")
-    costs = columns.as_numbers(cost(lengths.copy()), called="what cost gives").astype(np.float64)
+    with noted(f"while cost was asked for {lengths.size} lengths"):
+        given = cost(lengths.copy())
+    costs = columns.as_numbers(given, called="what cost gives").astype(np.float64)
     if costs.shape != lengths.shape or not np.isfinite(costs).all() or (costs < 0).any():
         raise Infeasible(
             f"cost gave an array of shape {costs.shape} for {lengths.size} lengths, or a value that is not 0 or more",

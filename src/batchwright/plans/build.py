@@ -10,7 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import columns
-from ..errors import Infeasible, PoorWarning, whole, yes_or_no
+from ..errors import Infeasible, PoorWarning, seed_number, whole, yes_or_no
+from ..group_parts import MOST_SAMPLES
 from ..groups import Groups
 from ..kernels.deal import HANDS
 from ..kernels.independent import LINE
@@ -23,7 +24,6 @@ __all__ = ["balanced", "by_weight", "check_quotas", "checked", "epoch_batches", 
 
 Draw = Literal["exact", "random"]
 _MOST_TICKETS = (1 << 30) // HANDS
-_MOST_SAMPLES = 1 << 61
 _SHOWN = 3
 
 
@@ -102,8 +102,8 @@ def shuffled(
     """
     batch_size, _, seed = checked(batch_size, 1, seed)
     count = columns.sample_count(samples, called="samples")
-    if count > _MOST_SAMPLES:
-        raise Infeasible(f"samples is {count}, the most is {_MOST_SAMPLES}", "pass fewer samples")
+    if count > MOST_SAMPLES:
+        raise Infeasible(f"samples is {count}, the most is {MOST_SAMPLES}", "pass fewer samples")
     groups = Groups.from_sizes({"all": count})
     if batch_size > count:
         _warn_of_repeats([("all", count, batch_size)])
@@ -181,7 +181,7 @@ def _plan(
 def checked(batch_size: int, per_class: int, seed: int, *, called: str = "per_class") -> tuple[int, int, int]:
     """Batch size, samples a ticket (by the argument's name) and seed as plain integers that fit each other."""
     batch_size, per_class = whole(batch_size, "batch_size", least=1), whole(per_class, called, least=1)
-    seed = whole(seed, "seed")
+    seed = seed_number(seed)
     if batch_size % per_class:
         raise Infeasible(
             f"{called}={per_class} does not divide batch_size={batch_size}",
@@ -192,8 +192,6 @@ def checked(batch_size: int, per_class: int, seed: int, *, called: str = "per_cl
             f"batch_size is {batch_size}, the most is {_MOST_TICKETS * per_class}",
             "pass a smaller batch_size",
         )
-    if not 0 <= seed < 1 << 64:
-        raise Infeasible(f"seed is {seed}", "pass a whole number from 0 to 2^64 - 1")
     return batch_size, per_class, seed
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import columns
-from ..errors import Infeasible, whole, yes_or_no
+from ..errors import Infeasible, exactly, whole, yes_or_no
 from ..kernels.cuts import cut_longest
 from .admission import Admission
 from .cut import Cut, Integers, by_steps, falling_ranks, sorted_places, spread
@@ -171,7 +171,7 @@ def grouped(
     column = columns.numbers(lengths, called="lengths").astype(np.float64)
     if column.size and column.min() < 0:
         sample = int(column.argmin())
-        raise Infeasible(f"sample {sample} has length {column[sample]:g}", "pass lengths of 0 or more")
+        raise Infeasible(f"sample {sample} has length {exactly(column[sample])}", "pass lengths of 0 or more")
     batch_size = whole(batch_size, "batch_size", least=1)
     source, epoch_samples = source_of(order, column.size, seed)
     return LengthPlan(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import Infeasible, PoorWarning, whole, yes_or_no
+from ..errors import Infeasible, PoorWarning, kind, shown, whole, yes_or_no
 from ..groups import Groups
 from ..orders import Dealt, Hierarchical, Levels
 from ..orders.shares import TargetShares
@@ -61,7 +62,7 @@ def hierarchical(
     """
     if not isinstance(per, Iterable) or not isinstance(levels, Sized) or isinstance(levels, Mapping):
         raise Infeasible(
-            f"levels is of type {type(levels).__name__} and per of type {type(per).__name__}",
+            f"levels is {kind(levels)} and per {kind(per)}",
             "pass a list of columns, and a list of counts: [category, class_], [P, Q, M]",
         )
     counts = [whole(count, "per") for count in per]
@@ -71,8 +72,8 @@ def hierarchical(
             "pass one count a level, and one for the samples",
         )
     if min(counts) < 1:
-        raise Infeasible(f"per is {counts}", "pass counts of 1 or more")
-    batch_size, _, seed = checked(int(np.prod(counts)), 1, seed)
+        raise Infeasible(f"per is {shown(counts)}", "pass counts of 1 or more")
+    batch_size, _, seed = checked(math.prod(counts), 1, seed)
     parts = [level if isinstance(level, Groups) else Groups.from_labels(level) for level in levels]
     tree = Levels.of(parts)
     _check_branches(tree, counts, yes_or_no(distinct, "distinct"))
@@ -86,8 +87,9 @@ def hierarchical(
         if outer.of(0).max() * counts[0] > 1 + 1e-9:
             most = int(outer.of(0).argmax())
             raise Infeasible(
-                f"{categories.names[most]!r} is due {outer.of(0)[most] * counts[0]:g} times in a batch of {counts[0]}",
-                f"pass a share of at most {1 / counts[0]:g}, or take fewer at once",
+                f"{shown(categories.names[most])} is due {outer.of(0)[most] * counts[0]:.6g} times in a batch that takes "
+                f"{counts[0]}",
+                f"pass a share of at most 1 / {counts[0]}, or take fewer at once",
             )
         outermost = Dealt(categories, outer, window=counts[0], seed=seed)
     leaves = replace(_leaf_shares(tree, outer), shown=f"hierarchical(per={counts}, {wanted})")
@@ -123,13 +125,13 @@ def _check_branches(tree: Levels, counts: Sequence[int], distinct: bool) -> None
             continue
         names = tree.names[level - 1] if level else [("the dataset",)]
         name, has = names[int(short[0])], int(branches[short[0]])
-        shown = " / ".join(map(str, name))
+        called = " / ".join(map(str, name))
         if level < len(counts) - 1 or not has:
             raise Infeasible(
-                f"{shown!r} has {has} groups or samples below it, a batch takes {count}",
+                f"{shown(called)} has {has} groups or samples below it, a batch takes {count}",
                 f"take {int(branches.min())} at most, or leave such groups out",
             )
-        fact = f"{shown!r} has {has} samples, a batch takes {count} ({short.size} such groups)"
+        fact = f"{shown(called)} has {has} samples, a batch takes {count} ({short.size} such groups)"
         if distinct:
             raise Infeasible(f"{fact}, and distinct samples were asked for", "take fewer, or pass distinct=False")
         warnings.warn(f"samples repeat within a batch: {fact}", PoorWarning, stacklevel=3)

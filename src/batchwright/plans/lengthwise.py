@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import Infeasible
+from ..errors import Infeasible, seed_number
 from ..errors import whole as whole_number
 from ..kernels.hashing import PURPOSE, child_key
 from .admission import Admission
@@ -68,10 +68,10 @@ class LengthPlan(Plan):
         self.window = window if window == "epoch" else _micro_batches(window)
         self.cutter = cutter
         self.admission = admission
-        self.seed = seed
+        self.seed = seed_number(seed)
         items = admission.items(np.arange(epoch_samples)) if epoch_samples is not None else None
         layered = items is not None and cutter.over_layers(items[:1], 1) is not None
-        self.layers = Layers.of(items, cutter.alike, seed) if items is not None and layered else None
+        self.layers = Layers.of(items, cutter.alike, self.seed) if items is not None and layered else None
         self.same_samples = epoch_samples is not None
         self._layouts: dict[int, Layout] = {}
         self._asked: tuple[Position, LengthEpoch] | None = None  # the epoch that a run asked for last

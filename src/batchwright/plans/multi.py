@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from ..columns import as_numbers, by_label
-from ..errors import Infeasible, PoorWarning, real
+from ..columns import by_label
+from ..errors import Infeasible, PoorWarning, exactly, real
 from ..kernels.hashing import child_key
+from ..label_sets import label_sets
 from ..targets import resolve
 from ..targets.tilting import MOST_SUMS, REACHED, tilted
+from ..values import plain
 from .build import by_weight, checked
 from .fixed import FixedPlan
 
@@ -53,9 +55,9 @@ def multilabel_weights(labels: Any, *, target: Any = "uniform", max_repeats: flo
     `max_repeats` times the mean. This is exponential tilting, or raking over label indicators.
 
     Args:
-        labels: the labels of every sample: a sparse matrix of scipy or torch, a two-dimensional array (samples x labels,
-            not 0 where the label holds), a data frame of such columns, named by label, or a list of lists of labels.
-            4,096 labels at most.
+        labels: the labels of every sample: a sparse matrix of scipy or torch, a two-dimensional array of shape
+            (n_samples, n_labels), 1 where the label holds and 0 where not, a data frame of such columns, named by label,
+            or a list of lists of labels. 4,096 labels at most.
         target: the wanted rate of every label, as a mapping from label (column number for matrices) to the share of
             samples that carry it; or any other target, whose shares are taken of as many labels a sample as there are now.
         max_repeats: how often a sample may be drawn, on average, while as many samples are drawn as there are;
@@ -72,7 +74,7 @@ def multilabel_weights(labels: Any, *, target: Any = "uniform", max_repeats: flo
         >>> rates.reached.round(6).tolist(), rates.weights.round(3).tolist()
         ([0.75, 0.5], [0.5, 2.0, 0.5, 1.0])
     """
-    names, starts, attributes = _incidence(labels)
+    names, starts, attributes = label_sets(labels)
     samples = starts.size - 1
     counts = np.bincount(attributes, minlength=len(names))
     if not samples or not len(names):
@@ -151,78 +153,10 @@ def _warn_of_gaps(names: list[Hashable], wanted: np.ndarray, reached: np.ndarray
         )
 
 
-def _incidence(labels: Any) -> tuple[list[Hashable], np.ndarray, np.ndarray]:
-    """Names, and sample by sample the numbers of its labels, ascending."""
-    if hasattr(labels, "to_sparse_coo") and str(labels.layout) != "torch.strided":
-        entries = labels.to_sparse_coo().coalesce().cpu()  # by row, then by column
-        holds = as_numbers(entries.values(), called="labels")
-        _check_numbers(holds)
-        rows, columns = entries.indices().numpy()[:, holds != 0]
-        return list(range(labels.shape[1])), _starts(rows, labels.shape[0]), columns.astype(np.int64)
-    if hasattr(labels, "tocsr"):
-        matrix = labels.tocsr(copy=True)
-        matrix.sum_duplicates()
-        _check_numbers(matrix.data)
-        matrix.eliminate_zeros()
-        return list(range(matrix.shape[1])), matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64)
-    if len(getattr(labels, "shape", ())) == 2:
-        dense = as_numbers(labels, called="labels")
-        _check_numbers(dense)
-        rows, columns = np.nonzero(dense)
-        names = list(getattr(labels, "columns", range(dense.shape[1])))
-        return names, _starts(rows, len(dense)), columns.astype(np.int64)
-    lists = _sets(labels)
-    known = {name for row in lists for name in row}
-    try:
-        names = sorted(known)
-    except TypeError:
-        names = list(dict.fromkeys(name for row in lists for name in row))
-    number = {name: place for place, name in enumerate(names)}
-    starts = np.concatenate([[0], np.cumsum([len(row) for row in lists], dtype=np.int64)]).astype(np.int64)
-    return list(names), starts, np.array([place for row in lists for place in sorted(number[n] for n in row)], np.int64)
-
-
-def _starts(rows: np.ndarray, count: int) -> np.ndarray:
-    """Where the entries of each of `count` rows begin, and the end."""
-    return np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=count))]).astype(np.int64)
-
-
-def _check_numbers(values: np.ndarray) -> None:
-    if values.dtype.kind == "f" and np.isnan(values).any():
-        raise Infeasible(f"{int(np.isnan(values).sum())} entries of the labels are nan", "say 0 or 1 there")
-
-
-def _sets(labels: Any) -> list[set[Hashable]]:
-    """The names of every sample's labels, each once."""
-    if isinstance(labels, (str, bytes)) or not isinstance(labels, Iterable):
-        raise Infeasible(f"the labels are of type {type(labels).__name__}", "pass a list of labels for each sample")
-    rows = [row.tolist() if hasattr(row, "tolist") else row for row in labels]
-    for row in rows:
-        if isinstance(row, (str, bytes)) or not isinstance(row, Iterable):
-            raise Infeasible(f"a sample's labels are {row!r}", "pass a list of labels for each sample")
-    try:
-        found = [set(row) for row in rows]
-    except TypeError as unhashable:
-        raise Infeasible(
-            f"a sample's labels are no names: {unhashable}", "pass numbers, strings or tuples, a list for each sample"
-        ) from None
-    ordered = [row for row in rows if isinstance(row, Sequence)]
-    if (
-        len({len(row) for row in ordered}) == 1
-        and set().union(*found) <= {0, 1}
-        and any(list(row) != sorted(names) for row, names in zip(rows, found, strict=True))
-    ):
-        raise Infeasible(
-            f"all {len(rows)} samples have {len(ordered[0])} labels, each of them 0 or 1: these are no names, they tell "
-            "which labels hold",
-            "pass np.array(labels)",
-        )
-    return found
-
-
 def _wanted(names: list[Hashable], counts: np.ndarray, samples: int, target: Any) -> np.ndarray:
     target = by_label(target)
     if isinstance(target, Mapping):
+        target = {plain(name): rate for name, rate in target.items()}
         unknown = [name for name in target if name not in set(names)]
         missing = [name for name in names if name not in target]
         if unknown or missing:
@@ -239,9 +173,9 @@ def _wanted(names: list[Hashable], counts: np.ndarray, samples: int, target: Any
         wanted = chosen.shares(counts, names=names) * counts.sum() / samples
     for name, rate, count in zip(names, wanted.tolist(), counts.tolist(), strict=True):
         if not 0 <= rate <= 1:
-            raise Infeasible(f"label {name!r} has a wanted rate of {rate:g}", "give rates from 0 to 1")
+            raise Infeasible(f"label {name!r} has a wanted rate of {exactly(rate)}", "give rates from 0 to 1")
         if rate and not count:
-            raise Infeasible(f"label {name!r} has a wanted rate of {rate:g} but no sample", "leave it out")
+            raise Infeasible(f"label {name!r} has a wanted rate of {exactly(rate)} but no sample", "leave it out")
     return wanted
 
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from .. import columns
 from ..errors import Infeasible, real, whole
+from ..groups import Groups
 from ..lengths.packing import MOST_CAPACITY, Solver, check_solver
 from .admission import Admission, TooLong, check_policy
 from .budgeted import balance_of, costs_of
@@ -231,17 +232,14 @@ def _by_name(lengths: Any, capacity: Any) -> tuple[Integers, Integers, list[str]
     least = 1 if len(lengths) == 1 else 0
     table = []
     for name, values in lengths.items():
-        column = columns.numbers(values, called="lengths" if name == _ONLY else f"lengths[{name!r}]")
-        bad = np.flatnonzero((column < least) | (column != np.floor(column)))
-        if bad.size:
-            raise Infeasible(f"sample {bad[0]} has length {column[bad[0]]:g}", f"pass whole lengths of {least} or more")
+        column = columns.whole_numbers(values, called="lengths" if name == _ONLY else f"lengths[{name!r}]", least=least)
         called = "capacity" if name == _ONLY else f"capacity[{name!r}]"
         limit = real(capacity[name], called)
         if limit < 1 or int(limit) != limit:
             raise Infeasible(f"{called} is {limit}", "pass a whole capacity of 1 or more")
         if limit > MOST_CAPACITY:
             raise Infeasible(f"{called} is {int(limit)}, the most is {MOST_CAPACITY}", "pass a smaller one")
-        table.append(column.astype(np.int64))
+        table.append(column)
     if len({column.size for column in table}) > 1:
         raise Infeasible(
             f"columns of different length: {[column.size for column in table]}", "pass one value a sample in each"
@@ -259,11 +257,11 @@ def _costs(table: Integers, capacities: Integers, cost: Callable[[np.ndarray], A
 
 
 def _bundles(together: Any, sample_count: int) -> tuple[Integers, Integers]:
-    keys = columns.column(together, called="together")
-    if keys.size != sample_count:
-        raise Infeasible(f"{keys.size} keys for {sample_count} lengths", "pass one key a sample")
-    _, bundle_of, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    return np.concatenate([[0], counts.cumsum()]), np.argsort(bundle_of, kind="stable")
+    keys = Groups.from_keys(together, called="together")
+    if keys.sample_count != sample_count:
+        raise Infeasible(f"{keys.sample_count} keys for {sample_count} lengths", "pass one key a sample")
+    assert keys.index is not None
+    return keys.starts, keys.index.astype(np.int64)
 
 
 def _refuse(table: Integers, over: np.ndarray, capacities: Integers, names: list[str], bundles: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import Infeasible, by_name, real, yes_or_no
+from ..errors import Infeasible, by_name, exactly, real, yes_or_no
 from ..groups import Groups
 from ..orders.shares import TargetShares
 from ..targets import explicit, resolve
@@ -98,7 +98,7 @@ def raked(
     gaps = _gaps(parts, wanted, found.reached)
     worst = max(gaps, key=lambda gap: abs(gap[2] - gap[3]))
     if abs(worst[2] - worst[3]) > REACHED and not closest:
-        capped = "" if max_repeats is None else f" with max_repeats={max_repeats:g}"
+        capped = "" if max_repeats is None else f" with max_repeats={exactly(max_repeats)}"
         raise Infeasible(
             f"the margins cannot be met together{capped}: {worst[0]!r} {worst[1]!r} reaches {worst[3]:.4g} of "
             f"{worst[2]:.4g}",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..columns import as_numbers, by_label
-from ..errors import Infeasible, real
+from ..errors import Infeasible, exactly, real, shown
 from ..orders import Dealt, Independent, Mixed, Segment
 from ..orders.deck import TICKET
 from ..orders.shares import TargetShares, WeightShares
@@ -60,16 +60,19 @@ def segment_after(plan: FixedPlan, batch: int, shares: Any) -> Segment:
     wanted = np.asarray(as_numbers(shares, called="the new shares"), np.float64)
     if wanted.shape != (len(names),) or not np.isfinite(wanted).all() or abs(float(wanted.sum()) - 1) > _TOLERANCE:
         raise Infeasible(
-            f"the {wanted.size} new shares sum to {float(wanted.sum()):g}", f"give {len(names)} that sum to 1"
+            f"the {wanted.size} new shares sum to {float(wanted.sum()):.9g}", f"give {len(names)} that sum to 1"
         )
     for name, size, share in zip(names, plan.groups.sizes.tolist(), wanted.tolist(), strict=True):
         if not limits[0] - _TOLERANCE <= share <= limits[1] + _TOLERANCE:
             raise Infeasible(
-                f"group {name!r} is given the share {share:g}, the plan is laid out for {limits[0]:g} to {limits[1]:g}",
+                f"group {shown(name)} is given the share {exactly(share)}, the plan is laid out for {exactly(limits[0])} to "
+                f"{exactly(limits[1])}",
                 "stay within these limits, or build the plan with others",
             )
         if share and not size:
-            raise Infeasible(f"group {name!r} is given the share {share:g} but it has 0 samples", "give it none")
+            raise Infeasible(
+                f"group {shown(name)} is given the share {exactly(share)} but it has 0 samples", "give it none"
+            )
     weights = [round(share * _WHOLE) for share in wanted.tolist()]
     return order.dealt.segment_after(batch, weights)
 

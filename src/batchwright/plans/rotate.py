@@ -78,7 +78,7 @@ def _given(
     for cohort in cohorts:
         if not isinstance(cohort, Sequence) or isinstance(cohort, (str, bytes)):
             raise Infeasible(f"a cohort is {cohort!r}", "pass lists of labels, or a number of cohorts to draw")
-    names = [tuple(cohort) for cohort in cohorts]
+    names = [tuple(groups.label(name) for name in cohort) for cohort in cohorts]
     if not names or not all(names):
         raise Infeasible(f"the cohorts are {names}", "give at least one, each with a label at least")
     if len(set(names)) < len(names):

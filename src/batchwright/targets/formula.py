@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from ..errors import Infeasible
+from ..errors import Infeasible, exactly
 from .rules import explicit
 from .target import Number, Target, fraction, require
 
@@ -52,11 +52,11 @@ class Active:
         delivered = float(sum(part for part, _ in lots.values()))
         require(
             abs(delivered - 1) < 1e-6,
-            f"the lots of line {self.name!r} deliver {delivered:g} of it in all",
+            f"the lots of line {self.name!r} deliver {exactly(delivered)} of it in all",
             "give parts that sum to 1",
         )
         for lot, (_, strength) in lots.items():
-            require(float(strength) > 0, f"lot {lot!r} has strength {float(strength):g}", _POSITIVE)
+            require(float(strength) > 0, f"lot {lot!r} has strength {exactly(strength)}", _POSITIVE)
 
     @property
     def lots(self) -> dict[Hashable, tuple[Fraction, Fraction]]:
@@ -124,7 +124,7 @@ def quantities(lines: Sequence[Line], size: Number) -> dict[Hashable, Fraction]:
         require(name not in found, f"line {name!r} is given twice", "give each name one line")
         require(
             0 <= quantity <= whole,
-            f"line {name!r} comes out at {float(quantity):g} of {float(whole):g}",
+            f"line {name!r} comes out at {exactly(quantity)} of {exactly(whole)}",
             "change the estimates, the factor or the size so that it lies between",
         )
         found[name] = quantity
@@ -146,13 +146,13 @@ def quantities(lines: Sequence[Line], size: Number) -> dict[Hashable, Fraction]:
     left = whole - sum(found.values())
     if fillers:
         expected = sum(fraction(line.estimated) for line in fillers)
-        require(expected > 0, f"the fillers' estimates sum to {float(expected):g}", "estimate one of them above 0")
+        require(expected > 0, f"the fillers' estimates sum to {exactly(expected)}", "estimate one of them above 0")
         for line in fillers:
             del found[line.name]
             put(line.name, left * fraction(line.estimated) / expected)
     elif left:
         raise Infeasible(
-            f"the lines come to {float(whole - left):g} of {float(whole):g} and none of them is a filler",
+            f"the lines come to {exactly(whole - left)} of {exactly(whole)} and none of them is a filler",
             "add a Filler line, or make the others fit",
         )
     return {name: found[name] for line in lines for name in _names(line)}

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..errors import real
+from ..errors import exactly, real, shown
 from .rules import resolve
 from .target import Number, Target, require
 
@@ -55,8 +55,8 @@ def _start(
     for name, weight in zip(names, weights, strict=True):
         require(
             limits[0] - _CLOSE <= weight / total <= limits[1] + _CLOSE,
-            f"{first} gives group {name!r} the share {weight / total:.6g} to begin with, the limits are {limits[0]:g} to "
-            f"{limits[1]:g}",
+            f"{first.briefly} gives group {shown(name)} the share {weight / total:.6g} to begin with, the limits are "
+            f"{exactly(limits[0])} to {exactly(limits[1])}",
             "begin within the limits, or widen them",
         )
     return weights

@@ -6,13 +6,17 @@ import inspect
 import math
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..columns import as_numbers, by_label
-from ..errors import Infeasible, by_name, real, whole
+from ..errors import Infeasible, by_name, kind, noted, real, shown, whole
+from ..values import plain
 from .target import MOST_EPOCHS, Number, Target, fraction, require, rounded
+
+if TYPE_CHECKING:
+    from ..groups import Groups
 
 __all__ = [
     "blend",
@@ -49,14 +53,17 @@ def resolve(target: Any) -> Target:
     if isinstance(target, str):
         known: dict[str, Target] = {"natural": natural(), "uniform": uniform(), "sqrt": power(0.5)}
         if target not in known:
-            raise Infeasible(f"no target is called {target!r}", f"pass one of {', '.join(map(repr, known))}")
+            raise Infeasible(f"no target is called {shown(target)}", f"pass one of {', '.join(map(repr, known))}")
         return known[target]
     if isinstance(target, Mapping):
         return explicit(target)
-    if isinstance(target, Sequence) or getattr(target, "ndim", 0) == 1:
-        return _listed(as_numbers(target, called="the target").tolist())
-    if isinstance(target, (int, float, Fraction, np.integer, np.floating)):
-        return blend(target if isinstance(target, (int, float, Fraction)) else target.item())
+    if isinstance(target, Sequence) or hasattr(target, "to_numpy") or getattr(target, "ndim", 0) == 1:
+        shares = as_numbers(target, called="the target")
+        require(shares.ndim == 1, f"the target has shape {shares.shape}", "pass one share a group")
+        return _listed(shares.tolist())
+    target = plain(target)
+    if isinstance(target, (int, float, Fraction)):
+        return blend(target)
     if callable(target) and str(getattr(target, "__module__", "")).startswith(f"{__package__}."):
         raise Infeasible(f"the target is targets.{target.__name__} itself", "call it, and pass what it gives")
     if callable(target):
@@ -68,10 +75,10 @@ def resolve(target: Any) -> Target:
             raise Infeasible(
                 f"a target function of {takes} arguments is not understood", "take (counts) or (counts, epoch)"
             )
-        shown = getattr(target, "__qualname__", type(target).__qualname__)
-        return Target(_called, (target, takes), shown, settles_at=0 if takes == 1 else None)
+        written = getattr(target, "__qualname__", type(target).__qualname__)
+        return Target(_called, (target, takes), written, settles_at=0 if takes == 1 else None)
     raise Infeasible(
-        f"a target of type {type(target).__name__} is not understood",
+        f"the target is {kind(target)}, which is not understood",
         "pass a name, a number from 0 to 1, a mapping from label to share, the shares in the order of the groups' names, a "
         "function, or one of batchwright.targets",
     )
@@ -202,9 +209,28 @@ def explicit(shares: Mapping[Any, Number]) -> Target:
         >>> explicit({"cat": 0.3, "dog": 0.7}).shares([5, 5], names=["cat", "dog"]).tolist()
         [0.3, 0.7]
     """
-    given = {name: real(share, f"the share of {name!r}") for name, share in by_name(shares, "shares").items()}
+    given = {
+        plain(name): real(share, f"the share of {shown(name)}") for name, share in by_name(shares, "shares").items()
+    }
+    require(len(given) == len(shares), "two of the shares are of one label", "give each label one share")
     _check_sum(given)
-    return Target(_explicit, (tuple(given.items()),), f"explicit({given})")
+    return Target(_explicit, (ByName(given.items()),), f"explicit({given})")
+
+
+class ByName(tuple[tuple[Hashable, Number], ...]):
+    """Shares by label or by the name of a class, in the order given."""
+
+    def bound_to(self, groups: Groups) -> ByName:
+        """The same by the labels of these groups."""
+        found = ByName((groups.label(name), share) for name, share in self)
+        labels = [label for label, _ in found]
+        twice = (
+            next((label for label in labels if labels.count(label) > 1), None)
+            if len(set(labels)) < len(labels)
+            else None
+        )
+        require(twice is None, f"label {shown(twice)} is given two shares", "give it one, by its label or by its name")
+        return found
 
 
 def _listed(shares: list[Number]) -> Target:
@@ -216,9 +242,9 @@ def _listed(shares: list[Number]) -> Target:
 
 def _check_sum(shares: Mapping[Any, Number]) -> None:
     for name, share in shares.items():
-        require(share >= 0, f"{name!r} has share {share}", "give shares of 0 or more")
+        require(share >= 0, f"{shown(name)} has share {share}", "give shares of 0 or more")
     total = math.fsum(shares.values())
-    require(abs(total - 1) <= _SUM_TOLERANCE, f"the shares sum to {total:g}, not to 1", "divide each by their sum")
+    require(abs(total - 1) <= _SUM_TOLERANCE, f"the shares sum to {total:.9g}, not to 1", "divide each by their sum")
 
 
 def schedule(start: Any, end: Any, *, epochs: int, shape: str | Callable[[float], float] = "linear") -> Target:
@@ -299,9 +325,9 @@ def _capped(
     left = Fraction(sum(counts) if budget is None else budget)
     if max_passes * sum(counts) < left:
         raise Infeasible(
-            f"{float(max_passes):g} passes through {sum(counts)} samples give {float(max_passes * sum(counts)):g}, "
-            f"the budget is {float(left):g}",
-            f"pass max_passes={float(left / sum(counts)):g} or more, or a smaller budget",
+            f"{float(max_passes)} passes through {sum(counts)} samples give {_count(max_passes * sum(counts))}, "
+            f"the budget is {_count(left)}",
+            f"pass max_passes={math.ceil(left / sum(counts) * 10**6) / 10**6} or more, or a smaller budget",
         )
     weights: list[Number] = [0] * len(counts)
     filled = sorted((count, group) for group, count in enumerate(counts) if count)
@@ -312,6 +338,11 @@ def _capped(
     return weights
 
 
+def _count(number: Fraction) -> str:
+    """A number of samples exactly, where it is whole."""
+    return str(number if number.denominator == 1 else float(number))
+
+
 def _explicit(
     counts: Sequence[int], names: Sequence[Hashable], epoch: int, shares: tuple[tuple[Hashable, Number], ...]
 ) -> Sequence[Number]:
@@ -319,12 +350,14 @@ def _explicit(
     groups = set(names)
     unknown = [name for name in given if name not in groups]
     if unknown:
-        few = ", ".join(map(repr, list(names)[:8]))
-        raise Infeasible(f"a share is given to {unknown[0]!r} but the labels are {few}", "use the labels of the data")
+        few = ", ".join(map(shown, list(names)[:8])) + (", ..." if len(names) > 8 else "")
+        raise Infeasible(
+            f"a share is given to {shown(unknown[0])} but the labels are {few}", "use the labels of the data"
+        )
     unnamed = [name for name in names if name not in given]
     if unnamed:
         raise Infeasible(
-            f"{len(unnamed)} of {len(names)} groups have no share, {unnamed[0]!r} the first",
+            f"{len(unnamed)} of {len(names)} groups have no share, {shown(unnamed[0])} the first",
             "give every group a share; 0 says that it is never drawn",
         )
     return [given[name] for name in names]
@@ -349,8 +382,10 @@ def _schedule(
     if shape == "cosine":
         way = fraction(rounded(0.5 - 0.5 * math.cos(math.pi * way)))
     elif callable(shape):
-        way = fraction(rounded(real(shape(float(way)), f"the shape at epoch {epoch}")))
-        require(0 <= way <= 1, f"the shape gives {float(way):g} at epoch {epoch}", "give values from 0 to 1")
+        with noted(f"while the shape of a schedule was asked for epoch {epoch}"):
+            given = shape(float(way))
+        way = fraction(rounded(real(given, f"the shape at epoch {epoch}")))
+        require(0 <= way <= 1, f"the shape gives {float(way)} at epoch {epoch}", "give values from 0 to 1")
     first, last = start.exact(counts, epoch, names=names), end.exact(counts, epoch, names=names)
     # in whole numbers: what both would be divided by is the same for every group
     to_first, to_last = (way.denominator - way.numerator) * sum(last), way.numerator * sum(first)
@@ -360,7 +395,8 @@ def _schedule(
 def _called(
     counts: Sequence[int], names: Any, epoch: int, function: Callable[..., Any], takes: int
 ) -> Sequence[Number]:
-    given = function(np.array(counts)) if takes == 1 else function(np.array(counts), epoch)
+    with noted(f"while the target was asked for the shares of epoch {epoch}"):
+        given = function(np.array(counts)) if takes == 1 else function(np.array(counts), epoch)
     given = list(given) if isinstance(given, Iterator) else given
     shares: list[float] = as_numbers(given, called=f"what the target function gives at epoch {epoch}").ravel().tolist()
     require(
@@ -371,7 +407,7 @@ def _called(
     total = sum(shares)
     require(
         not math.isfinite(total) or abs(total - 1) <= _SUM_TOLERANCE,
-        f"the target function's shares sum to {total:g} at epoch {epoch}, not to 1",
+        f"the target function's shares sum to {total:.9g} at epoch {epoch}, not to 1",
         "divide them by their sum",
     )
     return shares

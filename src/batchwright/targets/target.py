@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from ..errors import Infeasible
+from ..errors import Infeasible, shown
 
 if TYPE_CHECKING:
     from ..groups import Groups
@@ -82,18 +82,20 @@ class Target:
         weights = self.formula(counts, names, epoch, *self.arguments)
         if len(weights) != len(counts):
             raise Infeasible(
-                f"{self.shown} gave {len(weights)} shares for {len(counts)} groups", "give one share a group"
+                f"{self.briefly} gave {len(weights)} shares for {len(counts)} groups", "give one share a group"
             )
         for name, count, weight in zip(names, counts, weights, strict=True):
             if not 0 <= weight < math.inf:
-                raise Infeasible(f"{self.shown} gives group {name!r} the share {weight}", "give shares of 0 or more")
+                raise Infeasible(
+                    f"{self.briefly} gives group {shown(name)} the share {shown(weight)}", "give shares of 0 or more"
+                )
             if weight > 0 and count == 0:
                 raise Infeasible(
-                    f"{self.shown} gives group {name!r} the share {float(weight):g} but it has 0 samples",
+                    f"{self.briefly} gives group {shown(name)} the share {float(weight):.6g} but it has 0 samples",
                     "give empty groups no share, or leave them out",
                 )
         if not any(weights):
-            raise Infeasible(f"{self.shown} gives all {len(counts)} groups no share", "give one of them a share")
+            raise Infeasible(f"{self.briefly} gives all {len(counts)} groups no share", "give one of them a share")
         return whole(weights)
 
     def bound_to(self, groups: Groups) -> Target:
@@ -102,6 +104,11 @@ class Target:
             argument.bound_to(groups) if isinstance(argument, Bindable) else argument for argument in self.arguments
         )
         return replace(self, arguments=bound)
+
+    @property
+    def briefly(self) -> str:
+        """How it is written, in bounded length."""
+        return shown(self)
 
     @property
     def stays(self) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import sys
 from collections.abc import Hashable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import columns
-from ..errors import Infeasible
+from ..errors import Infeasible, shown
 from .rules import resolve
 from .target import Number, Target, fraction, rounded
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from ..groups import Groups
 
 __all__ = ["in_units"]
+
+_LOW = (1 << 32) - 1
 
 
 class Measure:
@@ -33,21 +37,38 @@ class Measure:
                 f"there are {self.values.size} lengths for {groups.sample_count} samples",
                 "pass one length a sample; for a mixture those of all its sources, one behind the other",
             )
-        kind = np.float64 if self.values.dtype.kind == "f" else np.int64
-        values = self.values.astype(kind)
-        sums = np.zeros(groups.group_count, kind)
-        if not groups.starts.size:
-            sums = values
-        else:
-            in_order = values if groups.index is None else values[groups.index]
-            filled = np.flatnonzero(groups.sizes)
-            sums[filled] = np.add.reduceat(in_order[: groups.grouped_count], groups.starts[:-1][filled])
-        for name, size, total in zip(groups.names, groups.sizes.tolist(), sums.tolist(), strict=True):
+        sums = self._sums(groups)
+        for name, size, total in zip(groups.names, groups.sizes.tolist(), sums, strict=True):
             if size and not total > 0:
                 raise Infeasible(
-                    f"group {name!r} has {size} samples of length 0 in all", "give it a length, or leave it out"
+                    f"group {shown(name)} has {size} samples of length 0 in all", "give it a length, or leave it out"
                 )
-        return tuple(fraction(rounded(total)) if kind is np.float64 else Fraction(total) for total in sums.tolist())
+            if not total < math.inf:
+                raise Infeasible(
+                    f"the lengths of group {shown(name)} sum to more than {sys.float_info.max:.3g}",
+                    "pass lengths in a larger unit",
+                )
+        return tuple(fraction(rounded(total)) if isinstance(total, float) else Fraction(total) for total in sums)
+
+    def _sums(self, groups: Groups) -> list[Any]:
+        """The sum over each group: of whole numbers exactly, in two halves whose sums stay within 64 bits."""
+        if self.values.dtype.kind == "f":
+            with np.errstate(over="ignore"):
+                sums: list[Any] = _summed(self.values.astype(np.float64), groups).tolist()
+            return sums
+        values = self.values.astype(np.uint64)
+        high, low = (_summed(part, groups).tolist() for part in (values >> np.uint64(32), values & np.uint64(_LOW)))
+        return [(above << 32) + below for above, below in zip(high, low, strict=True)]
+
+
+def _summed(values: np.ndarray, groups: Groups) -> np.ndarray:
+    if not groups.starts.size:
+        return values
+    sums = np.zeros(groups.group_count, values.dtype)
+    in_order = values if groups.index is None else values[groups.index]
+    filled = np.flatnonzero(groups.sizes)
+    sums[filled] = np.add.reduceat(in_order[: groups.grouped_count], groups.starts[:-1][filled])
+    return sums
 
 
 def in_units(target: Any, lengths: Any) -> Target:

@@ -1,0 +1,210 @@
+"""The parts of an index of groups: read, and checked where they come from outside."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+
+from . import columns
+from .errors import Infeasible, PoorWarning, kind, shown, whole
+from .values import PLAIN, no_label, plain
+
+__all__ = [
+    "MOST_SAMPLES",
+    "NARROW",
+    "checked_index",
+    "count_of",
+    "distinct_names",
+    "indexed",
+    "named_lists",
+    "numbers_of_group",
+    "size_of",
+    "warn_of_singles",
+]
+
+MOST_SAMPLES = 1 << 61  # sums of a few sample numbers stay within 64 bits
+NARROW = 1 << 32  # below this many samples an index entry takes 4 bytes
+
+_CHUNK = 1 << 20
+_FEWEST_SINGLES = 20  # of fewer samples each may well be a group of its own
+_MOST_SINGLES = 0.9  # of the groups; a long tail of real classes stays below
+_LOOKED_AT = 32
+
+
+def size_of(size: Any, name: Any) -> int:
+    """A size as a whole number; 3.0 is one."""
+    number = plain(size)
+    if isinstance(number, float) and number.is_integer():
+        number = int(number)
+    if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+        raise Infeasible(f"group {shown(name)} has size {shown(number)}", "pass whole numbers of samples, 0 or more")
+    return number
+
+
+def count_of(count: Any) -> int:
+    """How many samples a dataset has, from 1 to the most."""
+    number = whole(count, "sample_count")
+    if number < 1:
+        raise Infeasible(f"the dataset is empty: {shown(number)} samples", "pass at least one sample")
+    if number > MOST_SAMPLES:
+        raise Infeasible(f"sample_count is {shown(number)}, the most is {MOST_SAMPLES}", "pass fewer samples")
+    return number
+
+
+def distinct_names(names: Any) -> list[Hashable]:
+    """The names of groups, each once."""
+    if isinstance(names, (str, bytes)) or not isinstance(names, (Sequence, np.ndarray)):
+        raise Infeasible(f"names is {kind(names)}", "pass a list of labels, one a group")
+    found = [plain(name) for name in names]
+    for name in found:
+        why = no_label(name)
+        if why is not None:
+            raise Infeasible(f"a name of a group is {why}", "pass numbers, strings or tuples")
+    if len(set(found)) < len(found):
+        twice = next(name for place, name in enumerate(found) if name in found[:place])
+        raise Infeasible(f"two groups are called {shown(twice)}", "give each group a name of its own")
+    return found
+
+
+def checked_index(
+    names: Sequence[Hashable], starts: Any, index: Any, count: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """An index that was built elsewhere, copied, after everything in it was checked."""
+    starts = columns.sample_numbers(starts, called="starts").astype(np.int64)
+    if not starts.size and index is None and names == range(count):
+        return starts, None
+    if starts.shape != (len(names) + 1,) or starts[0] != 0 or (np.diff(starts) < 0).any():
+        raise Infeasible(
+            f"starts are {shown(starts.tolist())} for {len(names)} groups",
+            "pass where each group starts and where the last one ends: ascending, the first of them 0",
+        )
+    if not starts[-1]:
+        raise Infeasible("the dataset is empty: no group has a sample", "pass at least one sample")
+    if index is None:
+        if starts[-1] != count:
+            raise Infeasible(
+                f"without an index the groups hold {starts[-1]} samples one after the other, there are {count}",
+                f"pass sample_count={starts[-1]}, or an index",
+            )
+        return starts, None
+    index = columns.sample_numbers(index, called="index")
+    if index.shape != (starts[-1],):
+        raise Infeasible(f"the index has {index.size} entries, starts end at {starts[-1]}", "pass one for each sample")
+    if index.size and (index.min() < 0 or index.max() >= count):
+        bad = index[(index < 0) | (index >= count)][0]
+        raise Infeasible(f"the index names sample {bad} of {count}", f"pass numbers from 0 to {count - 1}")
+    index = index.astype(np.uint32 if count < NARROW else np.int64)
+    falls = index[1:] <= index[:-1]
+    falls[starts[(starts > 0) & (starts < index.size)] - 1] = False  # a new group begins there
+    if falls.any() or np.unique(index).size < index.size:
+        raise Infeasible(
+            "the index names a sample twice, or the samples of a group are not in ascending order",
+            "pass the lists of samples to Groups.from_indices, which sorts them",
+        )
+    return starts, index
+
+
+def named_lists(indices: Any) -> Iterable[tuple[Any, Any]]:
+    """Lists with the names of their groups: numbers, where they have none."""
+    listed = isinstance(indices, (Mapping, Sequence, np.ndarray)) and not isinstance(indices, (str, bytes))
+    if not listed or getattr(indices, "ndim", 1) == 0:
+        raise Infeasible(f"the lists are {kind(indices)}", "pass a list of lists of sample numbers, one list a group")
+    return indices.items() if isinstance(indices, Mapping) else enumerate(indices)
+
+
+def numbers_of_group(part: Any, name: Any) -> np.ndarray:
+    """The numbers of the samples of one group, int64."""
+    called = f"the list of group {shown(name)}"
+    numbers = np.asarray(columns.column(part, called=called))
+    if numbers.size == 0:
+        return np.empty(0, np.int64)
+    if numbers.dtype.kind not in "iu" or numbers.min() < 0 or numbers.max() >= MOST_SAMPLES:
+        held = f"values of type {numbers.dtype}"
+        if numbers.dtype.kind in "iu":
+            held = str(numbers[(numbers < 0) | (numbers >= MOST_SAMPLES)][0])
+        raise Infeasible(f"{called} holds {held}", "pass sample numbers, whole and 0 or more")
+    return numbers.astype(np.int64)
+
+
+def indexed(values: np.ndarray) -> tuple[list[Hashable], np.ndarray, np.ndarray]:
+    """Names, starts and index of the groups of equal values.
+
+    A counting sort: two passes over chunks of the column, so that the column is never copied whole.
+    """
+    from .kernels import indexing
+
+    names, encode, width = _coding(values)
+    counts = np.zeros(width, np.int64)
+    for first in range(0, values.size, _CHUNK):
+        indexing.tally(encode(values[first : first + _CHUNK]), counts)
+    free = np.cumsum(counts) - counts
+    narrow = values.size < NARROW
+    index = np.empty(values.size, np.uint32 if narrow else np.int64)
+    place: Callable[..., None] = indexing.place_narrow if narrow else indexing.place_wide
+    for first in range(0, values.size, _CHUNK):
+        place(encode(values[first : first + _CHUNK]), first, free, index)
+    present = np.flatnonzero(counts)
+    starts = np.concatenate([[0], np.cumsum(counts[present])]).astype(np.int64)
+    return [names[code] for code in present.tolist()], starts, index
+
+
+def _coding(values: np.ndarray) -> tuple[Sequence[Hashable], Any, int]:
+    """The possible labels, a function from a chunk of values to int64 codes, and how many codes there are."""
+    if values.dtype.kind == "b":
+        return [False, True], lambda chunk: chunk.astype(np.int64), 2
+    if values.dtype.kind in "iu":
+        low, high = int(values.min()), int(values.max())
+        if high - low < 4 * values.size + 65_536 and high < 1 << 63:
+            return range(low, high + 1), lambda chunk: chunk.astype(np.int64) - low, high - low + 1
+    if values.dtype.kind == "O":
+        if not set(map(type, values)) <= PLAIN:
+            for sample, value in enumerate(values):
+                why = no_label(value)
+                if why is not None:
+                    raise Infeasible(
+                        f"the label of sample {sample} is {why}", "pass numbers, strings or tuples, one a sample"
+                    )
+        number = {name: code for code, name in enumerate(_sorted_if_possible(dict.fromkeys(values.tolist())))}
+        return (
+            list(number),
+            lambda chunk: np.fromiter(map(number.__getitem__, chunk), np.int64, chunk.size),
+            len(number),
+        )
+    distinct = np.unique(values)
+    names = distinct.tolist() if values.dtype.kind not in "mM" else [plain(value) for value in distinct]
+    return names, lambda chunk: np.searchsorted(distinct, chunk).astype(np.int64), distinct.size
+
+
+def _sorted_if_possible(names: Any) -> list[Any]:
+    try:
+        return sorted(names)
+    except TypeError:  # labels of types that do not compare stay in order of appearance
+        return list(names)
+
+
+def warn_of_singles(values: np.ndarray, sizes: np.ndarray) -> None:
+    """Name a column in which nearly every group has one sample: it says which sample, not which kind of sample."""
+    singles = int(np.count_nonzero(sizes == 1))
+    if values.size < _FEWEST_SINGLES or singles < _MOST_SINGLES * sizes.size or singles < values.size / 2:
+        return
+    first = plain(values[0])
+    probably, way_out = "ids", "pass the column of classes"
+    if values.dtype.kind == "f" or isinstance(first, float):
+        probably, way_out = "measurements", "group them first, such as with np.digitize(values, bins)"
+    elif values.dtype.kind in "mM" or isinstance(first, (date, timedelta)):
+        probably, way_out = "times", "group them first, such as by day"
+    elif isinstance(first, str):
+        paths = sum("/" in str(value) or "." in str(value) for value in values[:_LOOKED_AT])
+        probably = "file names" if paths > _LOOKED_AT / 2 or paths == min(values.size, _LOOKED_AT) else "ids or texts"
+    elif values.dtype.kind in "iu" or isinstance(first, int):
+        probably = "ids or numbers of samples"
+    warnings.warn(
+        f"{singles} of {sizes.size} groups have one sample each, of {values.size} samples in all: the labels, such as "
+        f"{shown(first)}, are probably {probably}; {way_out}",
+        PoorWarning,
+        stacklevel=4,
+    )

@@ -1,0 +1,207 @@
+"""The label of every sample: from a column, or from a dataset that knows its labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence, Set
+from typing import Any
+
+import numpy as np
+
+from .columns import complete, one_dimensional, sample_numbers
+from .errors import Infeasible, kind, noted, shown
+from .values import is_tensor
+
+__all__ = ["class_names", "labels"]
+
+LABEL_NAMES = ("targets", "labels", "label", "target", "y")
+LABEL_COLUMNS = ("label", "labels", "target", "targets", "class", "y")
+_FEWEST_MEASURED = 20  # of fewer samples all may have labels of their own
+_MOST_MEASURED = 0.5  # more different numbers for a sample than this are measurements, not labels
+_NAMES_SHOWN = 8
+
+Found = tuple[np.ndarray, str]  # a column of which values may be missing, and what it is called
+
+
+def labels(source: Any) -> np.ndarray:
+    """The label of every sample, from a column or from a dataset that knows its labels.
+
+    Datasets are looked through: `Subset` (nested too) and `ConcatDataset` of anything below, `.targets` / `.labels` as
+    torchvision's datasets have them, the last tensor of a `TensorDataset`, a column named label (labels, target, ...) of
+    a Hugging Face dataset, a data frame or a mapping of columns. Where there are several the first counts, in the order of
+    `LABEL_NAMES` and `LABEL_COLUMNS`. Of a `Subset` only the labels of its own samples are looked at.
+
+    Returns:
+        An array of shape (samples,), of any dtype.
+
+    Raises:
+        Infeasible: no labels can be found, and the message says what was looked for; or what a dataset has in their place
+            are floating-point numbers of which nearly all differ, such as weights or what a regression is to predict.
+
+    Example:
+        >>> labels({"text": ["a", "b"], "label": [1, 0]}).tolist()
+        [1, 0]
+    """
+    array, called = _found(source)
+    complete(
+        array,
+        called=called,
+        otherwise="give every sample a label, or leave such samples out with torch.utils.data.Subset",
+    )
+    if _finder(source) is not None:
+        _not_measured(source, array)
+    return array
+
+
+def class_names(source: Any) -> dict[Hashable, Hashable]:
+    """From the names of the classes to their labels, where a dataset knows them; empty where it does not.
+
+    Hugging Face keeps them in `features`, torchvision in `class_to_idx`.
+    """
+    if hasattr(source, "dataset") and hasattr(source, "indices"):
+        return class_names(source.dataset)
+    if isinstance(source, (np.ndarray, list, tuple, range)) or is_tensor(source):
+        return {}
+    known = getattr(source, "class_to_idx", None)
+    if isinstance(known, Mapping):
+        return dict(known)
+    features = getattr(source, "features", None)
+    if isinstance(features, Mapping):
+        features = next((features[name] for name in LABEL_COLUMNS if name in features), None)
+    names = getattr(features, "names", None)
+    return {name: number for number, name in enumerate(names)} if isinstance(names, (list, tuple)) else {}
+
+
+def _found(source: Any) -> Found:
+    finder = _finder(source)
+    if finder is not None:
+        array, called = finder(source)
+        _same_length(source, array)
+        return array, called
+    unread = callable(getattr(source, "collect", None)) and not hasattr(source, "__len__")
+    known = isinstance(source, (Sequence, bytearray, Set)) or unread or _is_array(source)
+    if hasattr(source, "__getitem__") and not known:
+        raise _no_labels(source)
+    return one_dimensional(source, called="labels"), "labels"
+
+
+def _is_array(source: Any) -> bool:
+    return is_tensor(source) or any(hasattr(source, name) for name in ("to_numpy", "to_pylist", "__array__"))
+
+
+def _finder(source: Any) -> Callable[[Any], Found] | None:
+    """How to find the labels of a dataset; None for what is itself a column."""
+    if isinstance(source, (np.ndarray, list, tuple, range)) or is_tensor(source):
+        return None
+    if hasattr(source, "dataset") and hasattr(source, "indices"):
+        return _of_subset
+    if hasattr(source, "datasets") and hasattr(source, "cumulative_sizes"):
+        return _of_concatenation
+    if hasattr(source, "to_numpy") and not hasattr(source, "columns"):
+        return None
+    if callable(getattr(source, "collect", None)) and not hasattr(source, "__len__"):
+        return None  # a table that is not read yet, refused as such
+    named = next((name for name in LABEL_NAMES if _is_column(_attribute(source, name))), None)
+    columns = _columns(source)
+    if columns is not None:
+        wanted = next((name for name in LABEL_COLUMNS if name in columns), None)
+        if wanted is None:
+            raise _no_column_of_labels(source, columns)
+        return lambda table: _named(table[wanted], f"column {wanted!r}")
+    if named is not None:
+        return lambda dataset: _named(getattr(dataset, named), f".{named}")
+    if hasattr(source, "tensors") and isinstance(source.tensors, (tuple, list)) and len(source.tensors):
+        return lambda dataset: _named(dataset.tensors[-1], "the last tensor of the TensorDataset")
+    return None
+
+
+def _named(values: Any, called: str) -> Found:
+    return one_dimensional(values, called=called), called
+
+
+def _attribute(source: Any, name: str) -> Any:
+    with noted(f"while .{name} of the {type(source).__name__} was looked at for labels"):
+        return getattr(source, name, None)
+
+
+def _columns(source: Any) -> list[Any] | None:
+    """The names of the columns of a table or a mapping of columns; None for what is neither."""
+    names = getattr(source, "column_names", None)
+    if names is None:
+        names = getattr(source, "columns", None)
+    if names is None and isinstance(source, Mapping):
+        names = source.keys()
+    if names is None or callable(names) or not hasattr(source, "__getitem__"):
+        return None
+    if isinstance(names, Mapping):  # of each part of a dictionary of datasets
+        names = names.keys()
+    return list(names) if not isinstance(names, (str, bytes)) and hasattr(names, "__iter__") else None
+
+
+def _is_column(value: Any) -> bool:
+    return (
+        value is not None and not callable(value) and not isinstance(value, (str, bytes)) and hasattr(value, "__len__")
+    )
+
+
+def _of_subset(subset: Any) -> Found:
+    array, called = _found(subset.dataset)
+    numbers = sample_numbers(subset.indices, called="the Subset's indices")
+    if numbers.size and (numbers.min() < -array.size or numbers.max() >= array.size):
+        bad = numbers[(numbers < -array.size) | (numbers >= array.size)][0]
+        raise Infeasible(
+            f"the Subset's indices hold {bad}, its dataset has {array.size} samples",
+            "make the Subset anew, of numbers the dataset has",
+        )
+    return array[numbers], called if called.endswith(_OF_SUBSET) else f"{called}{_OF_SUBSET}"
+
+
+_OF_SUBSET = " of the Subset"
+
+
+def _of_concatenation(concatenation: Any) -> Found:
+    parts: Sequence[np.ndarray] = [_found(part)[0] for part in concatenation.datasets]
+    if len({part.dtype.kind for part in parts}) > 1:
+        parts = [part.astype(object) for part in parts]
+    return np.concatenate(parts), "labels of the ConcatDataset"
+
+
+def _same_length(source: Any, found: np.ndarray) -> None:
+    if not hasattr(source, "__len__") or hasattr(source, "keys") or hasattr(source, "columns"):
+        return
+    if len(source) != found.size:
+        raise Infeasible(
+            f"{type(source).__name__} has {len(source)} samples but {found.size} labels",
+            "pass one label a sample, in the order of the dataset",
+        )
+
+
+def _not_measured(source: Any, found: np.ndarray) -> None:
+    """Refuse what is no label: numbers that hardly any two samples share."""
+    if found.size < _FEWEST_MEASURED or found.dtype.kind != "f" or (found == np.round(found)).all():
+        return
+    distinct = np.unique(found).size
+    if distinct > _MOST_MEASURED * found.size:
+        raise Infeasible(
+            f"the labels found in {type(source).__name__} are {distinct} different numbers for {found.size} samples, such "
+            f"as {found[0]}: most of them would be a group of their own",
+            "pass the labels themselves, one a sample, in place of the dataset: for a TensorDataset(x, y, weights) its "
+            ".tensors[1]",
+        )
+
+
+def _no_column_of_labels(source: Any, columns: list[Any]) -> Infeasible:
+    if not columns:
+        return Infeasible(f"labels is {kind(source)} without columns", "pass a column of labels, one a sample")
+    listed = ", ".join(map(shown, columns[:_NAMES_SHOWN])) + (", ..." if len(columns) > _NAMES_SHOWN else "")
+    return Infeasible(
+        f"labels is {kind(source)} with {listed}, none of which is called {', '.join(LABEL_COLUMNS)}",
+        f"pass the one that holds the labels, such as labels[{shown(columns[0])}]",
+    )
+
+
+def _no_labels(source: Any) -> Infeasible:
+    return Infeasible(
+        f"no labels found in {type(source).__name__}: looked for {', '.join('.' + name for name in LABEL_NAMES)}, "
+        f".tensors, a column called {', '.join(LABEL_COLUMNS)}, .dataset with .indices, .datasets",
+        "pass the labels themselves, one a sample: balanced([y for _, y in dataset], batch_size=...)",
+    )

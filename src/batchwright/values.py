@@ -1,0 +1,125 @@
+"""Single values: which plain Python value a label, a number or a key is, and which are no label at all."""
+
+from __future__ import annotations
+
+import sys
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from .errors import kind
+
+__all__ = ["COMPLETE", "PLAIN", "is_tensor", "missing", "no_label", "plain"]
+
+COMPLETE = frozenset({str, bytes, int, bool, date, datetime, time, timedelta, Fraction})
+"""Types whose values are equal where they look equal, and never missing."""
+
+PLAIN = COMPLETE | {float, complex, type(None), Decimal}
+"""Types whose values are taken as they are."""
+
+
+def is_tensor(value: Any) -> bool:
+    """Whether this is a tensor of torch, which is not imported to find out: without it there is none."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, getattr(torch, "Tensor", ()))
+
+
+def plain(value: Any) -> Any:
+    """The plain Python value that a scalar of NumPy, torch or Arrow holds, also within a tuple; all else as it is.
+
+    Times become `datetime` values where these are exact, so that they are equal to those of pandas and of Python.
+
+    Example:
+        >>> plain(np.int64(3)), plain(np.datetime64("2020-01-02", "ns")), plain((np.str_("a"), 1))
+        (3, datetime.datetime(2020, 1, 2, 0, 0), ('a', 1))
+    """
+    if type(value) in PLAIN:
+        return value
+    if isinstance(value, tuple):
+        parts = tuple(map(plain, value))
+        return value if all(map(_same, parts, value)) else parts  # a named tuple keeps its type
+    if value is np.ma.masked:
+        return None
+    if isinstance(value, np.generic):
+        return _of_time(value) if value.dtype.kind in "mM" else _of_number(value)
+    if isinstance(value, np.ndarray) or is_tensor(value):
+        return _of_array(value)
+    if hasattr(value, "as_py"):  # a scalar of Arrow
+        return value.as_py()
+    return value
+
+
+def _same(one: Any, other: Any) -> bool:
+    return one is other
+
+
+def _of_time(value: Any) -> Any:
+    """A time of NumPy as Python's; itself where Python's would be another: finer than a microsecond, or too far away."""
+    unit = np.datetime_data(value.dtype)[0]
+    within = value.astype(f"{value.dtype.kind}8[us]") if unit in ("ns", "ps", "fs", "as") else value
+    if within != value:
+        return value
+    found = within.item()
+    return value if isinstance(found, int) else found
+
+
+def _of_number(value: Any) -> Any:
+    found = value.item()
+    return float(found) if isinstance(found, np.floating) and float(found) == found else found  # a long double
+
+
+def _of_array(value: Any) -> Any:
+    """The one value of an array or a tensor of one; the array itself where it has more, or none that can be read."""
+    try:
+        if value.ndim > 1 or tuple(value.shape) not in ((), (1,)):
+            return value
+        return plain(value[()] if isinstance(value, np.ndarray) and not value.ndim else value.reshape(()).item())
+    except Exception:  # on a meta device, nested, quantized: whoever asked refuses it as the tensor it is
+        return value
+
+
+def missing(value: Any) -> bool:
+    """Whether this stands for no value: None, NaN, NaT, pandas' NA, or a tuple of which a part is not equal to itself.
+
+    Example:
+        >>> [missing(value) for value in (None, float("nan"), ("a", float("nan")), ("a", None), "")]
+        [True, True, True, False, False]
+    """
+    if value is None:
+        return True
+    if type(value) in COMPLETE:
+        return False
+    if isinstance(value, tuple):
+        return any(part is not None and missing(part) for part in value)
+    try:
+        return bool(value != value)
+    except (TypeError, ArithmeticError):
+        return True  # pandas.NA refuses to be a truth value, a signalling NaN to be compared
+    except Exception:
+        return False  # an array, a tensor: refused elsewhere
+
+
+def no_label(value: Any) -> str | None:
+    """Why no group can be named by this value; None where one can.
+
+    Example:
+        >>> no_label("cat"), no_label([1])
+        (None, 'of type list, which cannot be hashed')
+    """
+    if type(value) in PLAIN:
+        return None
+    if isinstance(value, tuple):
+        return next((f"a tuple with a part {why}" for why in map(no_label, value) if why), None)
+    if isinstance(value, np.ndarray) or is_tensor(value):
+        return f"a {type(value).__name__} of shape {tuple(value.shape)}"
+    try:
+        hash(value)
+    except TypeError:
+        return f"{kind(value)}, which cannot be hashed"
+    by_identity = getattr(type(value), "__hash__", None) is object.__hash__
+    if by_identity and not isinstance(value, type):
+        return f"{kind(value)}, equal to nothing but itself"
+    return None
