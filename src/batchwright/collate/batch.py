@@ -100,7 +100,7 @@ class Batch(Mapping[str, Any]):
         self._labels = labels or {}
         self._order = order
         self._loss_scale = loss_scale
-        self._keys: dict[str, Value | tuple[str, str]] = {**self._root.children, **self._also}
+        self._keys: dict[str, Value | tuple[str, str]] = {**self._root.shown, **self._also}
         for name in asides:
             self._keys.pop(name, None)
         self._fields: dict[str, Value] | None = None
@@ -108,8 +108,10 @@ class Batch(Mapping[str, Any]):
 
     # ------------------------------------------------------------------ the mapping
 
-    def __getitem__(self, key: str | int) -> Any:
+    def __getitem__(self, key: str | int | tuple[str, ...]) -> Any:
         """A field as the model sees it, by name; or a sample, by number."""
+        if isinstance(key, tuple):  # the type of a graph's edges
+            key = str(key)
         if not isinstance(key, str):
             return self._root.sample(self._places([key])[0])
         if key in self._shown:
@@ -134,7 +136,7 @@ class Batch(Mapping[str, Any]):
         return self._keys.keys()
 
     def __contains__(self, key: object) -> bool:
-        return key in self._keys
+        return (str(key) if isinstance(key, tuple) else key) in self._keys
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._keys)
@@ -270,7 +272,8 @@ class Batch(Mapping[str, Any]):
             name: child if name in self._asides else child.transferred(transfer)
             for name, child in self._root.children.items()
         }
-        return self._with(replace(self._root, children=children))
+        derived = {name: value.transferred(transfer) for name, value in self._root.derived.items()}
+        return self._with(replace(self._root, children=children, derived=derived))
 
     def _with(self, root: Tree, **changed: Any) -> Batch:
         kept = {

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Infeasible
 from .batch import Batch
-from .fields import Aside, Field
+from .fields import Aside, Field, by_name
 from .identity import Identity, Known
 from .packs import PackRules, Room, Shape
-from .run import Frames, Run, by_name
+from .run import Frames, Run
 from .structure import Tree, structure_of
 from .values import Value
 from .wording import declaration
@@ -28,8 +28,9 @@ class Collate:
     """A collate function for `torch.utils.data.DataLoader` that joins each field as it was declared, once.
 
     Fields that are not declared follow torch's `default_collate` and its extension table; a ragged one among them is
-    refused with the line that declares it. Samples may be mappings, tuples, named tuples, dataclasses or PyTorch
-    Geometric `Data`, nested as they like: a nested container is declared by a mapping or sequence of declarations.
+    refused with the line that declares it. Samples may be mappings, tuples, named tuples, dataclasses or graphs of PyTorch
+    Geometric, nested as they like: a nested container is declared by a mapping or sequence of declarations. Fields of graphs
+    that are not declared follow the graphs' own `__cat_dim__` and `__inc__`.
 
     Args:
         fields: the declarations as a mapping, or, for samples that are plain tuples, as a sequence.

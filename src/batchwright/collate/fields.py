@@ -16,7 +16,7 @@ from ..errors import Infeasible, whole
 from . import memory
 from .axes import normal_dims
 from .column import Column, shared
-from .indices import elements_of, refuse_outside
+from .indices import ADDED, elements_of, refuse_outside, refuse_overflow, refuse_unfit
 from .layout import Layout
 from .memory import settle
 from .padding import Padding, Side
@@ -24,7 +24,7 @@ from .representations import DESCRIPTIONS, Form, Ragged
 from .values import Opaque, Scalars, Stacked, Value
 
 __all__ = ["Aside", "Context", "Field", "OpaqueField", "RaggedField", "ScalarField", "StackField"]
-__all__ += ["aside", "opaque", "ragged", "scalar", "stack"]
+__all__ += ["aside", "by_name", "opaque", "ragged", "scalar", "stack"]
 
 
 class Context:
@@ -74,6 +74,13 @@ class Field(ABC):
         """Collate one column."""
 
 
+def by_name(fields: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
+    """Declarations by the names of the parts that they are for; those of a sequence are for its parts 0, 1, ..."""
+    if isinstance(fields, Mapping):
+        return dict(fields)
+    return {str(number): field for number, field in enumerate(fields) if field is not None}
+
+
 @dataclass(frozen=True)
 class StackField(Field):
     """See `stack`."""
@@ -91,6 +98,10 @@ class StackField(Field):
             raise
 
 
+_INDICES = ("index", "indices", "face", "edge")
+"""Words in the names of fields that usually hold indices."""
+
+
 def _refuse_unequal(column: Column, tensors: Sequence[Tensor]) -> None:
     """Refuse tensors of several shapes."""
     dims = [dim for dim, lengths in enumerate(column.sizes(tensors)) if shared(lengths) is None]
@@ -98,7 +109,10 @@ def _refuse_unequal(column: Column, tensors: Sequence[Tensor]) -> None:
         if tensor.shape != tensors[0].shape:
             named = "" if dims == [0] else f"dim={dims[0]}" if len(dims) == 1 else f"dim={tuple(dims)}"
             way_out = column.declared(f"bw.ragged({named})")
-            raise column.mismatch(tensors, number, "equal shapes unless it is declared ragged", way_out)
+            wanted = "equal shapes unless it is declared ragged"
+            if tensor.dtype in ADDED and any(word in column.path[-1] for word in _INDICES):
+                wanted += " (with shift_by='x' too, if it holds indices into a field x)"
+            raise column.mismatch(tensors, number, wanted, way_out)
 
 
 @dataclass(frozen=True)
@@ -185,6 +199,10 @@ class RaggedField(Field):
         if self.truncate_to is not None and isinstance(self.dim, int):
             column = self._truncated(column, self.dim, self.truncate_to)
         shift = self._shift(column, context) if self.shift_by else ()
+        return self.shifted(column, context, shift, self.shift_by)
+
+    def shifted(self, column: Column, context: Context, shift: tuple[Layout, ...], within: tuple[str, ...]) -> Ragged:
+        """The field moved by `shift`; where the fields that it indexes have names, `within` them."""
         flat = column.flat_numbers() if self.dim in (0, -1) else None
         source: Any
         if flat is None:
@@ -194,7 +212,11 @@ class RaggedField(Field):
         gathered = Ragged(held, source, axes=axes, dims=dims, form=self.form, padding=self.padding, shift=shift)
         try:
             if shift:
-                refuse_outside(column, gathered, shift, self.shift_by)
+                refuse_unfit(column, gathered, shift)
+            if within:
+                refuse_outside(column, gathered, shift, within)
+            elif shift:
+                refuse_overflow(column, gathered, shift)
             return _settled(column, gathered)
         except (RuntimeError, TypeError):
             column.refuse_unlike(column.tensors())

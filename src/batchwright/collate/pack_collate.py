@@ -11,13 +11,12 @@ import numpy as np
 
 from ..errors import Infeasible
 from .batch import Batch
-from .fields import Field, RaggedField
+from .fields import Field, RaggedField, by_name
 from .identity import Known
 from .layout import Layout
 from .memory import settle
 from .packs import OFFERS, Packed, PackRules, laid_out, pointed_into
 from .representations import Ragged
-from .run import by_name
 from .structure import Tree
 from .values import Scalars, Value
 from .wording import declaration

@@ -22,13 +22,14 @@ from torch.utils.data._utils.collate import (
 
 from ..errors import Infeasible
 from .column import Column
-from .fields import Context, Field, ScalarField, StackField
+from .fields import Context, Field, ScalarField, StackField, by_name
+from .graphs import gather_graphs, is_graph
 from .memory import settle
 from .structure import Structure, Tree, structure_of
 from .values import Extension, Opaque, Stacked, Value
 from .wording import declaration
 
-__all__ = ["Frames", "Run", "Spec", "by_name"]
+__all__ = ["Frames", "Run", "Spec"]
 
 Spec = Field | Mapping[str, Any] | Sequence[Any]
 
@@ -42,13 +43,6 @@ _INSTEAD_OF: dict[Any, Field] = {
 }
 _MISSING = (KeyError, IndexError, AttributeError, TypeError)
 _MOST_FRAMES = 256
-
-
-def by_name(fields: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
-    """Declarations by the names of the parts that they are for; those of a sequence are for its parts 0, 1, ..."""
-    if isinstance(fields, Mapping):
-        return dict(fields)
-    return {str(number): field for number, field in enumerate(fields) if field is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +84,7 @@ class Frames:
     """The frames of the containers that one collate function has met: most batches are made as the one before was."""
 
     def __init__(self, also: Mapping[str, tuple[str, str]]) -> None:
-        self._also = also
+        self.also = also
         self._made: dict[tuple[Structure, tuple[str, ...]], Frame] = {}
 
     def of(self, structure: Structure, spec: Mapping[str, Any], path: tuple[str, ...]) -> Frame:
@@ -116,15 +110,15 @@ class Frames:
                 f"the keys {' and '.join(keys)} of the samples{_place(path)} have one name, {twice!r}", "rename one"
             )
         for name in () if path else names:
-            if name in self._also:
-                field, what = self._also[name]
+            if name in self.also:
+                field, what = self.also[name]
                 raise Infeasible(
                     f"the batch would have two keys {name!r}, a field of the samples and {what!r} of field {field!r}",
                     "rename the key in the `also` that declares it",
                 )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Frames, (self._also,)
+        return Frames, (self.also,)
 
 
 class Run(Context):
@@ -152,8 +146,9 @@ class Run(Context):
         self, samples: Sequence[Any], structure: Structure, spec: Mapping[str, Any], path: tuple[str, ...] = ()
     ) -> Tree:
         """Collate containers part by part, in the order of their parts."""
+        if is_graph(structure.kind):
+            return gather_graphs(self, samples, spec, path)
         frame = self.frames.of(structure, spec, path)
-        samples = frame.structure.opened(samples)
         self._alike(samples, frame)
         called = self.called
         children: dict[str, Value] = {}
@@ -166,11 +161,21 @@ class Run(Context):
             if field is None:
                 children[part.name] = self._undeclared(column, part)
             elif part.waits:
-                children[part.name] = _PLACE
-                self.waiting.append((children, part.name, field, column))
+                self._wait(children, part.name, field, column)
             else:
                 children[part.name] = field.gather(column, self)
         return Tree(structure, children, len(samples))
+
+    def put(self, children: dict[str, Value], name: str, field: Field, column: Column) -> None:
+        """Collate a declared field as the child `name`, as soon as the fields that it indexes are there."""
+        if field.after:
+            self._wait(children, name, field, column)
+        else:
+            children[name] = field.gather(column, self)
+
+    def _wait(self, children: dict[str, Value], name: str, field: Field, column: Column) -> None:
+        children[name] = _PLACE
+        self.waiting.append((children, name, field, column))
 
     def finish(self, root: Tree) -> None:
         """Collate the fields that index others, now that those are there."""
@@ -213,12 +218,7 @@ class Run(Context):
                 f"{self.called(0)} has no fields{frame.place}",
                 _of_any_length(samples, frame) or "leave empty samples out",
             )
-        if frame.absent:
-            raise Infeasible(
-                f"field {'.'.join((*frame.path, frame.absent[0]))!r} is missing in {self.called(0)}, "
-                f"which has {', '.join(structure.names)}",
-                "give every sample the declared fields, or do not declare it",
-            )
+        self.refuse_absent(frame)
         if structure.reads == "attribute":
             for number, sample in enumerate(samples):
                 if type(sample) is not structure.kind:  # what it holds beyond the first's fields would be lost
@@ -232,6 +232,15 @@ class Run(Context):
             if sum(map(len, samples)) == len(samples) * len(structure.keys):  # that none lacks a part, is found later
                 return
         raise self._unlike(samples, frame)
+
+    def refuse_absent(self, frame: Frame) -> None:
+        """Refuse containers that lack a part which is declared."""
+        if frame.absent:
+            raise Infeasible(
+                f"field {'.'.join((*frame.path, frame.absent[0]))!r} is missing in {self.called(0)}, "
+                f"which has {', '.join(frame.structure.names)}",
+                "give every sample the declared fields, or do not declare it",
+            )
 
     def _of_another_type(self, number: int, sample: Any, frame: Frame) -> Infeasible:
         other = structure_of(sample)
@@ -250,9 +259,7 @@ class Run(Context):
             return Infeasible(
                 f"{self.called(0)} is a {structure.kind.__name__} that holds other parts than the keys it names: "
                 f"{', '.join(structure.names)}",
-                "let the dataset return {key: part for key, part in sample.to_dict().items() if part}"
-                if hasattr(structure.kind, "to_dict")
-                else "let the dataset return a dict",
+                "let the dataset return a dict",
             )
         found = type(samples[number]).__name__ if other is None else (", ".join(other.names) or "none")
         return Infeasible(

@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from keyword import iskeyword
+from typing import Any
 
-__all__ = ["declaration"]
+__all__ = ["clipped", "declaration", "listed"]
+
+_LONGEST = 80
+_MOST_NAMES = 12
 
 _PLACES = tuple("0123456789")
+
+
+def clipped(value: Any) -> str:
+    """`repr(value)` in one line of bounded length.
+
+    Example:
+        >>> clipped("ids"), len(clipped("x" * 10_000))
+        ("'ids'", 80)
+    """
+    words = " ".join(repr(value).split())
+    if len(words) <= _LONGEST:
+        return words
+    half = _LONGEST // 2
+    return f"{words[: half - 2]} ... {words[-(_LONGEST - half - 3) :]}"
+
+
+def listed(names: Iterable[Any]) -> str:
+    """The names joined by commas: a dozen, and how many more there are.
+
+    Example:
+        >>> listed("ab"), listed([]), listed(range(100))[-14:]
+        ('a, b', 'none', '11 and 88 more')
+    """
+    written = [clipped(name) if len(str(name)) > _LONGEST else str(name) for name in names]
+    more = len(written) - _MOST_NAMES
+    return ", ".join(written[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "") or "none"
 
 
 def declaration(path: Sequence[str], field: str) -> str:
