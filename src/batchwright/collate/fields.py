@@ -92,9 +92,10 @@ class StackField(Field):
             column.refuse_unlike(tensors)
         try:
             return Stacked(memory.stack(tensors))
-        except RuntimeError:
+        except (RuntimeError, TypeError) as error:
             column.refuse_unlike(tensors)
             _refuse_unequal(column, tensors)
+            column.refuse_subclass(tensors, error)
             raise
 
 
@@ -218,8 +219,10 @@ class RaggedField(Field):
             elif shift:
                 refuse_overflow(column, gathered, shift)
             return _settled(column, gathered)
-        except (RuntimeError, TypeError):
-            column.refuse_unlike(column.tensors())
+        except (RuntimeError, TypeError) as error:
+            tensors = column.tensors()
+            column.refuse_unlike(tensors)
+            column.refuse_subclass(tensors, error)
             raise
 
     def _shift(self, column: Column, context: Context) -> tuple[Layout, ...]:
@@ -234,7 +237,10 @@ class RaggedField(Field):
             return replace(column, values=[value[:most] for value in column.values])
         cut = [
             _shortened(tensor, dim, most, alone=self.form == "list")
-            if -tensor.ndim <= dim < tensor.ndim and tensor.shape[dim] > most and tensor.layout is torch.strided
+            if tensor.layout is torch.strided
+            and not tensor.is_nested
+            and -tensor.ndim <= dim < tensor.ndim
+            and tensor.shape[dim] > most
             else tensor
             for tensor in column.tensors()
         ]

@@ -42,21 +42,24 @@ class PackCollate:
         also: Mapping[str, str] | None,
     ) -> None:
         declared = collate.fields
-        self._along = _packable(declared, rules, along)
-        self._rules = rules
+        self.along = _packable(declared, rules, along)
+        self.rules = rules
+        self.also = dict(also or {}) if isinstance(also, Mapping) or also is None else also
+        self._declared = copy.copy(collate)
+        self._declared.known = {}
         self._bounds = bounds
         form = "list" if rules.fills else "packed"  # pieces go straight into their packs
-        fields = {name: replace(declared[name], form=form) for name in self._along}
+        fields = {name: replace(declared[name], form=form) for name in self.along}
         if "pack" in collate.asides or "pack" in collate.known:
             raise Infeasible(
                 "'pack' is looked up or declared aside, and is the number of each sample's pack", "rename it"
             )
         self._collate = type(collate)({**declared, **fields}).knowing(**collate.known)
-        self._collate.also.update(_described(self._along[0], also or {}, self._collate))  # its frames know them too
+        self._collate.also.update(_described(self.along[0], also or {}, self._collate))  # its frames know them too
         self._indices = [
             (path, targets)
             for path, targets in _index_fields(declared, ())
-            if rules.fills and not set(self._along).isdisjoint(targets)
+            if rules.fills and not set(self.along).isdisjoint(targets)
         ]
 
     def __call__(self, packs: Sequence[Any]) -> Batch:
@@ -70,16 +73,16 @@ class PackCollate:
             raise Infeasible("there are 0 packs in the batch", "leave empty batches out of the batch sampler")
         samples, sizes = _taken_apart(packs)
         root, labels, called = self._collate.gathered(samples)
-        ragged: dict[str, Ragged] = {name: cast(Ragged, root.children[name]) for name in self._along}
+        ragged: dict[str, Ragged] = {name: cast(Ragged, root.children[name]) for name in self.along}
         if sizes is None:
-            lengths = ragged[self._along[0]].layout.counts
-            sizes = self._rules.cut(lengths) if self._bounds is None else _planned(self._bounds, labels)
+            lengths = ragged[self.along[0]].layout.counts
+            sizes = self.rules.cut(lengths) if self._bounds is None else _planned(self._bounds, labels)
         if "pack" in labels:
             raise Infeasible(
                 "'pack' comes with the dataset and is also the number of each sample's pack",
                 "give it another name in bw.identified",
             )
-        packed = laid_out(ragged, sizes, self._rules, called)
+        packed = laid_out(ragged, sizes, self.rules, called)
         for path, targets in self._indices:
             _point(root, path, targets, packed)
         return Batch(
@@ -88,6 +91,15 @@ class PackCollate:
             asides=self._collate.asides,
             labels={**labels, "pack": _numbers(sizes)},
         )
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The declarations, as of `Collate`."""
+        return self._declared.fields
+
+    def described(self, also: Mapping[str, str], rules: PackRules) -> PackCollate:
+        """The same fields in packs by other rules, with other further keys; what no plan and no id need say."""
+        return PackCollate(self._declared, rules, bounds=None, along=self.along, also=also)
 
     def knowing(self, **known: Known) -> PackCollate:
         """See `Collate.knowing`."""
@@ -103,7 +115,7 @@ class PackCollate:
         return packs
 
     def __repr__(self) -> str:
-        return f"{self._collate!r}.packs(along={self._along}, {self._rules!r})"
+        return f"{self._collate!r}.packs(along={self.along}, {self.rules!r})"
 
 
 def _packable(declared: Mapping[str, Any], rules: PackRules, along: Sequence[str] | None) -> tuple[str, ...]:

@@ -108,7 +108,7 @@ class ResizedField(Field):
     def gather(self, column: Column, context: Context) -> Grid:
         images = column.tensors()
         for number, image in enumerate(images):
-            if image.layout is not torch.strided or image.device != images[0].device:
+            if image.layout is not torch.strided or image.is_nested or image.device != images[0].device:
                 column.refuse_unlike(images)
             if image.ndim < 2 or 0 in image.shape:
                 raise Infeasible(
