@@ -164,12 +164,6 @@ def test_types_that_numpy_lacks_are_read_exactly(kind):
     assert bw.weighted(values, 7).shares().tolist() == [2 / 7, 1 / 7, 4 / 7]
 
 
-@pytest.mark.filterwarnings("ignore:ComplexHalf support is experimental")
-def test_complex_labels_of_a_type_that_numpy_lacks_keep_their_imaginary_part():
-    narrow = torch.tensor([1 + 2j, 1 - 2j, 1 + 2j], dtype=torch.complex32)
-    assert sorted(bw.Groups.from_labels(narrow).names, key=lambda name: name.imag) == [1 - 2j, 1 + 2j]
-
-
 @pytest.mark.parametrize(
     ("values", "said"),
     [

@@ -237,9 +237,8 @@ def _from_tensor(tensor: Any, called: str) -> np.ndarray:
         raise Infeasible(f"{called} is a tensor of layout {tensor.layout}", "pass its to_dense()")
     try:
         return np.asarray(tensor.cpu())
-    except TypeError:  # complex32, bfloat16 and the 8-bit kinds, which NumPy lacks and twice the width holds exactly
-        tensor = tensor.cpu()
-        return np.asarray(tensor.cfloat() if tensor.is_complex() else tensor.float())
+    except TypeError:  # bfloat16 and the 8-bit kinds, which NumPy lacks and float32 holds exactly
+        return np.asarray(tensor.cpu().float())
 
 
 def _from_sequence(values: Any, called: str) -> np.ndarray:

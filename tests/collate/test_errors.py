@@ -209,7 +209,7 @@ class Longer(Text):
         (Text(1), {"ids": 1}, "is a dict with the fields ids"),
         (Two(1, 2), Three(1, 2, 3), "is a Three with the fields x, y, z"),
         (Two(1, 2), (1, 2), "is a tuple with the fields 0, 1"),
-        (Two(1, 2), None, "is a NoneType"),
+        (Two(1, 2), None, "is None"),
     ],
 )
 def test_records_of_another_type_are_refused_and_no_field_is_dropped(first, other, said, nest):

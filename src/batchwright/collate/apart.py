@@ -64,8 +64,8 @@ def check(model: nn.Module, packs: PackCollate, samples: Iterable[Any]) -> None:
     if apart <= trial.rounding:
         return
     raise Infeasible(
-        f"{type(model).__name__} (attention {_attention(model)!r}) does not keep samples in a pack apart: its outputs for "
-        f"two of them are off by {apart:.2g} standard deviations from those for each alone",
+        f"{type(model).__name__} (attention {clipped(_attention(model))}) does not keep samples in a pack apart: its "
+        f"outputs for two of them are off by {apart:.2g} standard deviations from those for each alone",
         trial.way_out(),
     )
 
@@ -127,7 +127,7 @@ class _Trial:
 
 def _said(also: str, implementation: str | None, cached: bool) -> str:
     ways = [f"pass also={also} to packs(...)"] if also else []
-    ways += [f"set model.set_attn_implementation({implementation!r})"] if implementation else []
+    ways += [f"set model.set_attn_implementation({clipped(implementation)})"] if implementation else []
     ways += [] if cached else ["set use_cache=False in the model's config"]
     return " and ".join(ways)
 

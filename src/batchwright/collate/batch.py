@@ -15,6 +15,7 @@ from ..errors import Infeasible, whole
 from .representations import Ragged
 from .structure import Structure, Tree
 from .values import Common, Extension, Fill, Stacked, Transfer, Value
+from .wording import clipped, listed, typed
 
 __all__ = ["Batch", "SideChannel"]
 
@@ -118,7 +119,7 @@ class Batch(Mapping[str, Any]):
             return self._shown[key]
         found = self._keys.get(key)
         if found is None:
-            raise KeyError(f"{key!r} is none of the batch's keys {', '.join(self._keys)}")
+            raise KeyError(f"{clipped(key)} is none of the batch's keys {listed(self._keys)}")
         if isinstance(found, Value):
             shown, lasts = found.model, torch.is_grad_enabled()  # else it may have been made without its graph
         else:
@@ -184,7 +185,7 @@ class Batch(Mapping[str, Any]):
         try:
             numbers = list(numbers)
         except TypeError:
-            raise Infeasible(f"{numbers!r} is no list of samples' numbers", "select [2, 0], say") from None
+            raise Infeasible(f"{clipped(numbers)} is no list of samples' numbers", "select [2, 0], say") from None
         for given in numbers:
             if isinstance(given, slice):
                 raise Infeasible(
@@ -213,9 +214,7 @@ class Batch(Mapping[str, Any]):
         if not isinstance(value, Ragged):
             kind = "no field of this batch" if value is None else f"{type(value).__name__}, which has no lengths"
             ragged = [other for other, field in self.fields.items() if isinstance(field, Ragged)]
-            raise Infeasible(
-                f"field {name!r} is {kind}", f"sort by one of the ragged fields: {', '.join(ragged) or 'none'}"
-            )
+            raise Infeasible(f"field {clipped(name)} is {kind}", f"sort by one of the ragged fields: {listed(ragged)}")
         counts = value.layout.counts
         return self.select(sorted(range(len(counts)), key=lambda n: -counts[n] if descending else counts[n]))
 
@@ -237,15 +236,11 @@ class Batch(Mapping[str, Any]):
         """The batch in the order it was collated in; or `outputs`, whose dimension 0 is this batch's samples, in it."""
         if sorted(self.order.tolist()) != list(range(self.sample_count)):
             raise Infeasible(
-                f"samples were left out or repeated: the order is {self.order.tolist()}",
+                f"samples were left out or repeated: the order is {clipped(self.order.tolist())}",
                 "restore before selecting",
             )
         if outputs is not None and (not isinstance(outputs, Tensor) or outputs.shape[:1] != (self.sample_count,)):
-            found = (
-                f"have shape {tuple(outputs.shape)}"
-                if isinstance(outputs, Tensor)
-                else f"are a {type(outputs).__name__}"
-            )
+            found = f"have shape {tuple(outputs.shape)}" if isinstance(outputs, Tensor) else f"are {typed(outputs)}"
             raise Infeasible(
                 f"outputs {found}, and the batch has {self.sample_count} samples",
                 "pass a tensor whose dimension 0 is this batch's samples",

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.masked import MaskedTensor
 
 from ..errors import Infeasible
-from .wording import clipped, declaration
+from .wording import clipped, declaration, typed
 
 __all__ = ["Column", "described", "shared"]
 
@@ -53,6 +53,10 @@ class Column:
     def name(self) -> str:
         """The field's name; of a nested field, the names on the way joined by dots."""
         return ".".join(self.path)
+
+    def at(self, number: int) -> str:
+        """The field of sample `number`, as a message begins."""
+        return f"field {clipped(self.name)} of {self.called(number)}"
 
     def declared(self, field: str) -> str:
         """The words that declare this field as `field`."""
@@ -130,7 +134,7 @@ class Column:
         odd = next((number for number, tensor in enumerate(tensors) if tensor.ndim), None)
         if odd is not None:
             raise Infeasible(
-                f"field {self.name!r} of {self.called(odd)} has shape {tuple(tensors[odd].shape)}, a scalar has ()",
+                f"{self.at(odd)} has shape {tuple(tensors[odd].shape)}, a scalar has ()",
                 self.declared("bw.stack() or bw.ragged()"),
             )
         return torch.stack(tensors)
@@ -141,7 +145,7 @@ class Column:
             if tensor.layout is not torch.strided or tensor.is_nested or tensor.is_quantized:
                 way_out = "bw.block_diagonal()" if tensor.layout is torch.sparse_coo else "bw.opaque()"
                 raise Infeasible(
-                    f"field {self.name!r} of {self.called(number)} has {described(tensor)}, and a dense one is needed",
+                    f"{self.at(number)} has {described(tensor)}, and a dense one is needed",
                     self.declared(way_out),
                 )
             if tensor.device != tensors[0].device:
@@ -152,7 +156,7 @@ class Column:
         for number, tensor in enumerate(tensors):
             if type(tensor) not in (Tensor, torch.nn.Parameter):
                 raise Infeasible(
-                    f"field {self.name!r} of {self.called(number)} is a {type(tensor).__name__}, and such tensors cannot be "
+                    f"{self.at(number)} is {typed(tensor)}, and such tensors cannot be "
                     f"joined ({type(error).__name__}: {clipped(str(error))})",
                     self.declared("bw.opaque()"),
                 ) from error
@@ -160,18 +164,18 @@ class Column:
     def mismatch(self, tensors: Sequence[Tensor], odd: int, wanted: str, way_out: str) -> Infeasible:
         """The refusal of sample number `odd`, beside the first sample that it disagrees with."""
         return Infeasible(
-            f"field {self.name!r} of {self.called(odd)} has {described(tensors[odd])}, "
+            f"{self.at(odd)} has {described(tensors[odd])}, "
             f"that of {self.called(0)} has {described(tensors[0])}, and it needs {wanted}",
             way_out,
         )
 
     def of(self, number: int, error: Infeasible) -> Infeasible:
         """The refusal of what does not know of fields and samples, as one of sample `number`."""
-        return Infeasible(f"field {self.name!r} of {self.called(number)}: {error.fact}", error.way_out)
+        return Infeasible(f"{self.at(number)}: {error.fact}", error.way_out)
 
     def _masked(self, number: int, fields: str) -> Infeasible:
         return Infeasible(
-            f"field {self.name!r} of {self.called(number)} is masked, and a tensor has no mask",
+            f"{self.at(number)} is a {type(self.values[number]).__name__}, and a tensor has no mask",
             f"make it two fields in the dataset: {fields}",
         )
 
@@ -193,12 +197,12 @@ class Column:
             raise
         except (OverflowError, RuntimeError, TypeError, ValueError) as error:  # past 64 bits, lists of unequal lists
             raise Infeasible(
-                f"field {self.name!r} of {self.called(number)} is a {type(value).__name__} that makes no tensor ({error})",
+                f"{self.at(number)} is {typed(value)} that makes no tensor ({clipped(str(error))[1:-1]})",
                 f"make it one in the dataset, or {self.declared('bw.opaque()')}",
             ) from None
         kind = "None (no value)" if value is None else f"a {type(value).__name__}"
         raise Infeasible(
-            f"field {self.name!r} of {self.called(number)} is {kind}, not a tensor, an array or a list of numbers",
+            f"{self.at(number)} is {kind}, not a tensor, an array or a list of numbers",
             self.declared("bw.media() or bw.opaque()" if value is None and self.within == "{}" else "bw.opaque()"),
         )
 
@@ -213,7 +217,7 @@ class Column:
         if dtype is None:
             names = ", ".join(sorted(kind.__name__ for kind in kinds))
             raise Infeasible(
-                f"field {self.name!r} of {self.called(number)} is a list that holds {names}, not numbers of one type",
+                f"{self.at(number)} is a list that holds {names}, not numbers of one type",
                 f"make it a tensor in the dataset, or {self.declared('bw.opaque()')}",
             )
         return torch.tensor(value, dtype=dtype)

@@ -22,9 +22,10 @@ from .memory import settle
 from .padding import Padding, Side
 from .representations import DESCRIPTIONS, Form, Ragged
 from .values import Opaque, Scalars, Stacked, Value
+from .wording import clipped, listed
 
 __all__ = ["Aside", "Context", "Field", "OpaqueField", "RaggedField", "ScalarField", "StackField"]
-__all__ += ["aside", "by_name", "opaque", "ragged", "scalar", "stack"]
+__all__ += ["aside", "by_name", "further_keys", "opaque", "ragged", "scalar", "stack"]
 
 
 class Context:
@@ -48,7 +49,7 @@ class Context:
             if full in self.done:
                 return self.done[full]
         raise Infeasible(
-            f"field {name!r} is shifted by {target!r}, and the batch has only {sorted(self.done)}",
+            f"field {clipped(name)} is shifted by {clipped(target)}, and the batch has only {listed(sorted(self.done))}",
             "name a field that every sample has",
         )
 
@@ -168,20 +169,24 @@ class RaggedField(Field):
 
     def __post_init__(self) -> None:
         if self.form not in get_args(Form):
-            raise Infeasible(f"form is {self.form!r}", f"pass one of {', '.join(map(repr, get_args(Form)))}")
+            raise Infeasible(f"form is {clipped(self.form)}", f"pass one of {', '.join(map(repr, get_args(Form)))}")
         if self.shift_by and not isinstance(self.dim, int):
-            raise Infeasible(f"an index field is ragged along one dimension, dim is {self.dim}", "pass dim=0 or dim=-1")
+            raise Infeasible(
+                f"an index field is ragged along one dimension, dim is {clipped(self.dim)}", "pass dim=0 or dim=-1"
+            )
         axes = 1 if isinstance(self.dim, int) else len(self.dim)
         for entry in self.padding.menu:
             if (len(entry) if isinstance(entry, tuple) else 1) != axes:
                 raise Infeasible(
-                    f"menu has {entry} and dim is {self.dim}", "give each entry of menu one length a ragged dimension"
+                    f"menu has {entry} and dim is {clipped(self.dim)}",
+                    "give each entry of menu one length a ragged dimension",
                 )
         if self.truncate_to is None:
             return
         if not isinstance(self.dim, int):
             raise Infeasible(
-                f"truncate_to cuts along one dimension, dim is {self.dim}", "cut the samples in the dataset instead"
+                f"truncate_to cuts along one dimension, dim is {clipped(self.dim)}",
+                "cut the samples in the dataset instead",
             )
         whole(self.truncate_to, "truncate_to", least=1)
 
@@ -256,7 +261,7 @@ class RaggedField(Field):
         sizes = column.sizes(tensors)
         if not sizes:
             raise Infeasible(
-                f"field {column.name!r} of {column.called(0)} has shape (), with no dimension to be ragged along",
+                f"{column.at(0)} has shape (), with no dimension to be ragged along",
                 column.declared("bw.scalar()"),
             )
         try:
@@ -354,16 +359,33 @@ def ragged(
             multiple=multiple,
             menu=_lengths(menu),
         ),
-        shift_by=(shift_by,) if isinstance(shift_by, str) else tuple(shift_by),
-        also=tuple((also or {}).items()),
+        shift_by=_names(shift_by),
+        also=further_keys(also),
         pads=pad is not None,
         truncate_to=truncate_to,
     )
 
 
+def further_keys(also: Any) -> tuple[tuple[str, str], ...]:
+    """The further keys of a batch, and what each holds."""
+    if not isinstance(also, (Mapping, type(None))):
+        raise Infeasible(f"also is {clipped(also)}", 'pass what each further key holds: also={"batch": "segments"}')
+    return tuple((also or {}).items())
+
+
+def _names(fields: Any) -> tuple[str, ...]:
+    if isinstance(fields, str):
+        return (fields,)
+    if not isinstance(fields, (list, tuple)) or not all(isinstance(name, str) for name in fields):
+        raise Infeasible(
+            f"shift_by is {clipped(fields)}", "pass the name of the field that is indexed, or leave it out"
+        )
+    return tuple(fields)
+
+
 def _lengths(menu: Any) -> tuple[int | tuple[int, ...], ...]:
     if not isinstance(menu, Iterable):
-        raise Infeasible(f"menu is {menu!r}", "pass a list of lengths")
+        raise Infeasible(f"menu is {clipped(menu)}", "pass a list of lengths")
     return tuple(_whole_numbers(entry, "a length of menu") for entry in menu)
 
 

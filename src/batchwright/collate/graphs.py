@@ -19,7 +19,7 @@ from .joined import Described, How, Join, Joined
 from .layout import Layout
 from .structure import Structure, Tree, structure_of
 from .values import Opaque, Value
-from .wording import clipped, listed
+from .wording import clipped, listed, noted, typed
 
 if TYPE_CHECKING:
     from .run import Run
@@ -87,7 +87,7 @@ class GraphStructure:
             whole = self._filled(empty.stores_as(self.template), parts)
         except Exception as error:
             raise Infeasible(
-                f"torch_geometric makes no batch of {kind.__name__} ({type(error).__name__}: {error})",
+                f"torch_geometric makes no batch of {kind.__name__} ({type(error).__name__}: {clipped(str(error))})",
                 "take the batch as a mapping: batch['x'], or model(**batch)",
             ) from error
         whole._num_graphs = count
@@ -122,7 +122,7 @@ def gather_graphs(run: Run, samples: Sequence[Any], spec: Mapping[str, Any], pat
     for number, sample in enumerate(samples):
         if type(sample) is not type(samples[0]):
             raise Infeasible(
-                f"{run.called(number)} is a {type(sample).__name__}, {run.called(0)} is a {type(samples[0]).__name__}",
+                f"{run.called(number)} is {typed(sample)}, {run.called(0)} is {typed(samples[0])}",
                 "give every sample the same type",
             )
     structure = GraphStructure.of(samples[0])
@@ -143,8 +143,8 @@ def gather_graphs(run: Run, samples: Sequence[Any], spec: Mapping[str, Any], pat
         inner = spec.get(name) or {}
         if isinstance(inner, Field):
             raise Infeasible(
-                f"field {name!r} is declared as {clipped(inner)}, and is a type of nodes or edges",
-                f"declare what it holds: bw.Collate({{{name!r}: {{'x': bw.ragged()}}}})",
+                f"field {clipped(name)} is declared as {clipped(inner)}, and is a type of nodes or edges",
+                f"declare what it holds: bw.Collate({{{clipped(name)}: {{'x': bw.ragged()}}}})",
             )
         tree.children[name] = Graphs(run, samples, [stores[key] for stores in by_type]).store(
             StoreStructure(), (*path, name), by_name(inner)
@@ -200,10 +200,10 @@ class Graphs:
             moved = next((number for number, move in enumerate(moves) if _moves_any(move)), None)
             if moved is not None:
                 raise Infeasible(
-                    f"field {column.name!r} of {column.called(moved)} holds indices, which its graph moves by "
-                    f"{clipped(moves[moved])}, and it is declared without shift_by, which moves none",
-                    f"leave {column.name!r} out of the declarations, and the graphs say themselves how it is joined; or "
-                    "name in shift_by the field that it indexes",
+                    f"{column.at(moved)} holds indices, which its graph moves by {clipped(moves[moved])}, and it is "
+                    "declared without shift_by, which moves none",
+                    f"leave {clipped(column.name)} out of the declarations, and the graphs say themselves how it is joined; "
+                    "or name in shift_by the field that it indexes",
                 )
         self.run.put(children, key, declared, column)
 
@@ -229,8 +229,7 @@ class Graphs:
         structure = structure_of(column.values[0])
         if structure is None:
             raise Infeasible(
-                f"field {column.name!r} of {column.called(0)} is a {type(column.values[0]).__name__}, declared as a "
-                "container",
+                f"{column.at(0)} is {typed(column.values[0])}, declared as a container",
                 column.declared("bw.opaque()"),
             )
         self._refuse_unlike(column.values, column.path)
@@ -293,18 +292,15 @@ class Graphs:
         return tuple([self._asked(column, number, "__inc__", key) for number in range(len(self.graphs))])
 
     def _asked(self, column: Column, number: int, what: str, key: str) -> Any:
-        try:
+        with noted(f"{what} of {column.called(number)} was asked of field {clipped(column.name)}"):
             return getattr(self.graphs[number], what)(key, column.values[number], self.stores[number])
-        except Exception as error:
-            error.add_note(f"{what} of {column.called(number)} was asked of field {clipped(column.name)}")
-            raise
 
     def _joined(self, column: Column, join: Join) -> Value:
         try:
             return Joined.of(column.values, join)
         except Exception as error:
             raise Infeasible(
-                f"field {column.name!r}, in {column.called(0)} a {type(column.values[0]).__name__}, cannot be joined "
+                f"field {clipped(column.name)}, in {column.called(0)} a {type(column.values[0]).__name__}, cannot be joined "
                 f"({type(error).__name__}: {clipped(str(error).splitlines()[0])})",
                 column.declared("bw.opaque()"),
             ) from error
@@ -313,8 +309,7 @@ class Graphs:
         for number, value in enumerate(column.values):
             if not isinstance(value, kinds):
                 raise Infeasible(
-                    f"field {column.name!r} of {column.called(number)} is a {type(value).__name__}, that of "
-                    f"{column.called(0)} is a {type(column.values[0]).__name__}",
+                    f"{column.at(number)} is {typed(value)}, that of {column.called(0)} is {typed(column.values[0])}",
                     f"give every graph the same type, or {column.declared('bw.opaque()')}",
                 )
 

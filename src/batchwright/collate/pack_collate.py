@@ -19,7 +19,7 @@ from .packs import OFFERS, Packed, PackRules, laid_out, pointed_into
 from .representations import Ragged
 from .structure import Tree
 from .values import Scalars, Value
-from .wording import declaration
+from .wording import clipped, declaration, typed
 
 if TYPE_CHECKING:
     from ..plans.packed import PackBounds
@@ -66,7 +66,7 @@ class PackCollate:
         """Collate packs, lists of samples; a plain list of samples is cut into packs."""
         if not isinstance(packs, (list, tuple)):
             raise Infeasible(
-                f"collating was asked of a {type(packs).__name__}, not of a list of packs or of samples",
+                f"collating was asked of {typed(packs)}, not of a list of packs or of samples",
                 "let the DataLoader make batches: pass batch_size=... or batch_sampler=...",
             )
         if not len(packs):
@@ -133,26 +133,26 @@ def _packable(declared: Mapping[str, Any], rules: PackRules, along: Sequence[str
     stray = [name for name in (*names, *rules.seams) if name not in fitting]
     if stray or not names:
         raise Infeasible(
-            f"packs are made of fields that are ragged along dim 0: {fitting or 'none is declared'}; "
-            f"asked for {stray or list(names)}",
+            f"packs are made of fields that are ragged along dim 0: {clipped(fitting) if fitting else 'none is declared'}; "
+            f"asked for {clipped(stray or list(names))}",
             "declare them as bw.ragged()",
         )
     apart = [name for name in rules.seams if name not in names]
     if apart:
         raise Infeasible(
-            f"field {apart[0]!r} is masked at the seams and is none of the packed fields {list(names)}",
+            f"field {clipped(apart[0])} is masked at the seams and is none of the packed fields {clipped(list(names))}",
             "name it in along too, or leave it out of seams",
         )
     maskless = [name for name in rules.seams if not declared[name].pads]
     if maskless:
         raise Infeasible(
-            f"field {maskless[0]!r} is masked at the seams and was given no pad value to mask it with",
+            f"field {clipped(maskless[0])} is masked at the seams and was given no pad value to mask it with",
             declaration([maskless[0]], "bw.ragged(pad=-100)"),
         )
     for name in names:
         if declared[name].also:
             raise Infeasible(
-                f"field {name!r} is packed and has also={dict(declared[name].also)} of its own",
+                f"field {clipped(name)} is packed and has also={clipped(dict(declared[name].also))} of its own",
                 "name the further keys once: collate.packs(also=...)",
             )
     return names
@@ -161,13 +161,17 @@ def _packable(declared: Mapping[str, Any], rules: PackRules, along: Sequence[str
 def _described(lead: str, also: Mapping[str, str], collate: Collate) -> dict[str, tuple[str, str]]:
     """The further keys of the batch, and what of the field `lead` each holds."""
     if not isinstance(also, Mapping):
-        raise Infeasible(f"also is {also!r}", 'pass what each further key holds: also={"position_ids": "positions"}')
+        raise Infeasible(
+            f"also is {clipped(also)}", 'pass what each further key holds: also={"position_ids": "positions"}'
+        )
     for key, what in also.items():
         if what not in OFFERS:
-            raise Infeasible(f"packs have no {what!r} to show as {key!r}", f"ask for one of {', '.join(OFFERS)}")
+            raise Infeasible(
+                f"packs have no {clipped(what)} to show as {clipped(key)}", f"ask for one of {', '.join(OFFERS)}"
+            )
         if key in collate.fields or key in collate.also:
             raise Infeasible(
-                f"the batch would have two keys {key!r}, of a declared field and of collate.packs(also=...)",
+                f"the batch would have two keys {clipped(key)}, of a declared field and of collate.packs(also=...)",
                 "rename the one in also, or take the field out of the samples and their declaration",
             )
     return {key: (lead, what) for key, what in also.items()}
@@ -188,7 +192,7 @@ def _taken_apart(packs: Sequence[Any]) -> tuple[Sequence[Any], list[int] | None]
     odd = next((number for number, pack in enumerate(packs) if not isinstance(pack, list)), None)
     if odd is not None:
         raise Infeasible(
-            f"pack 0 is a list and pack {odd} is a {type(packs[odd]).__name__}", "pass all packs as lists of samples"
+            f"pack 0 is a list and pack {odd} is {typed(packs[odd])}", "pass all packs as lists of samples"
         )
     sizes = [len(pack) for pack in packs]
     if not all(sizes):

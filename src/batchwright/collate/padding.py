@@ -15,6 +15,7 @@ from torch import Tensor
 from ..errors import Infeasible, whole
 from . import memory
 from .layout import Layout
+from .wording import clipped, listed
 
 __all__ = ["Padding", "Side", "fill_value", "pad", "pad_grid", "unpad", "unpad_grid"]
 
@@ -47,7 +48,7 @@ class Padding:
 
     def __post_init__(self) -> None:
         if self.side not in ("right", "left"):
-            raise Infeasible(f"side is {self.side!r}", "pass side='right' or side='left'")
+            raise Infeasible(f"side is {clipped(self.side)}", "pass side='right' or side='left'")
         multiple = whole(self.multiple, "multiple", least=1)
         for entry in self.menu:
             for length in _shape(entry):
@@ -57,7 +58,7 @@ class Padding:
                         "leave multiple out, or give a menu of its multiples",
                     )
         if not isinstance(self.value, Number):
-            raise Infeasible(f"the pad value is {self.value!r}", "pass a number")
+            raise Infeasible(f"the pad value is {clipped(self.value)}", "pass a number")
 
     def extents(self, longest: Sequence[int]) -> tuple[int, ...]:
         """The padded length of each ragged axis, given the longest sample along each."""
@@ -74,7 +75,7 @@ class Padding:
         ]
         if not fitting:
             raise Infeasible(
-                f"the longest sample needs {wanted}, the menu offers {shapes}",
+                f"the longest sample needs {wanted}, the menu offers [{listed(shapes)}]",
                 "add a longer entry to menu, or cut the samples",
             )
         return min(fitting, key=lambda shape: (_volume(shape), shape))

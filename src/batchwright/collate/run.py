@@ -27,7 +27,7 @@ from .graphs import gather_graphs, is_graph
 from .memory import settle
 from .structure import Structure, Tree, structure_of
 from .values import Extension, Opaque, Stacked, Value
-from .wording import declaration
+from .wording import clipped, declaration, listed, noted, typed
 
 __all__ = ["Frames", "Run", "Spec"]
 
@@ -105,15 +105,17 @@ class Frames:
         names = structure.names
         if len(set(names)) < len(names):
             twice = max(names, key=names.count)
-            keys = [repr(key) for key, name in zip(structure.keys, names, strict=True) if name == twice]
+            keys = [clipped(key) for key, name in zip(structure.keys, names, strict=True) if name == twice]
             raise Infeasible(
-                f"the keys {' and '.join(keys)} of the samples{_place(path)} have one name, {twice!r}", "rename one"
+                f"the keys {' and '.join(keys[:2])} of the samples{_place(path)} have one name, {clipped(twice)}",
+                "rename one",
             )
         for name in () if path else names:
             if name in self.also:
                 field, what = self.also[name]
                 raise Infeasible(
-                    f"the batch would have two keys {name!r}, a field of the samples and {what!r} of field {field!r}",
+                    f"the batch would have two keys {clipped(name)}, a field of the samples and {clipped(what)} of field "
+                    f"{clipped(field)}",
                     "rename the key in the `also` that declares it",
                 )
 
@@ -140,7 +142,7 @@ class Run(Context):
         """What sample `number` is called in a message."""
         if self.ids is None:
             return f"sample {number} of the batch"
-        return f"sample {self.ids.sample(number)!r} (number {number} of the batch)"
+        return f"sample {clipped(self.ids.sample(number))} (number {number} of the batch)"
 
     def container(
         self, samples: Sequence[Any], structure: Structure, spec: Mapping[str, Any], path: tuple[str, ...] = ()
@@ -197,7 +199,7 @@ class Run(Context):
             return self.container(column.values, structure, part.inner or {}, part.path)
         if part.inner is not None:
             raise Infeasible(
-                f"field {column.name!r} of {self.called(0)} is a {type(first).__name__}, declared as a container",
+                f"{column.at(0)} is {typed(first)}, declared as a container",
                 column.declared("bw.stack()"),
             )
         return _joined_by_torch(column)
@@ -205,8 +207,8 @@ class Run(Context):
     def _missing(self, samples: Sequence[Any], structure: Structure, part: Part) -> Infeasible:
         number = next((n for n, sample in enumerate(samples) if not _has(structure, sample, part.key)), 0)
         return Infeasible(
-            f"field {'.'.join(part.path)!r} is missing in {self.called(number)} (a {type(samples[number]).__name__}); "
-            f"{self.called(0)} has {', '.join(structure.names)}",
+            f"field {clipped('.'.join(part.path))} is missing in {self.called(number)} ({typed(samples[number])}); "
+            f"{self.called(0)} has {listed(structure.names)}",
             "give every sample the same fields",
         )
 
@@ -237,17 +239,17 @@ class Run(Context):
         """Refuse containers that lack a part which is declared."""
         if frame.absent:
             raise Infeasible(
-                f"field {'.'.join((*frame.path, frame.absent[0]))!r} is missing in {self.called(0)}, "
-                f"which has {', '.join(frame.structure.names)}",
+                f"field {clipped('.'.join((*frame.path, frame.absent[0])))} is missing in {self.called(0)}, "
+                f"which has {listed(frame.structure.names)}",
                 "give every sample the declared fields, or do not declare it",
             )
 
     def _of_another_type(self, number: int, sample: Any, frame: Frame) -> Infeasible:
         other = structure_of(sample)
-        fields = f" with the fields {', '.join(other.names)}" if other else ""
+        fields = f" with the fields {listed(other.names)}" if other else ""
         return Infeasible(
-            f"{self.called(number)} is a {type(sample).__name__}{fields}{frame.place}, {self.called(0)} is a "
-            f"{frame.structure.kind.__name__} with the fields {', '.join(frame.structure.names)}",
+            f"{self.called(number)} is {typed(sample)}{fields}{frame.place}, {self.called(0)} is a "
+            f"{frame.structure.kind.__name__} with the fields {listed(frame.structure.names)}",
             "give every sample the same type",
         )
 
@@ -258,12 +260,12 @@ class Run(Context):
         if number == 0:
             return Infeasible(
                 f"{self.called(0)} is a {structure.kind.__name__} that holds other parts than the keys it names: "
-                f"{', '.join(structure.names)}",
+                f"{listed(structure.names)}",
                 "let the dataset return a dict",
             )
-        found = type(samples[number]).__name__ if other is None else (", ".join(other.names) or "none")
+        found = f"is {typed(samples[number])}" if other is None else f"has the fields {listed(other.names)}"
         return Infeasible(
-            f"{self.called(number)} has the fields {found}{frame.place}, {self.called(0)} has {', '.join(structure.names)}",
+            f"{self.called(number)} {found}{frame.place}, {self.called(0)} has {listed(structure.names)}",
             _of_any_length(samples, frame) or "give every sample the same fields",
         )
 
@@ -283,7 +285,7 @@ def _of_any_length(samples: Sequence[Any], frame: Frame) -> str | None:
 
 
 def _place(path: tuple[str, ...]) -> str:
-    return f" in {'.'.join(path)!r}" if path else ""
+    return f" in {clipped('.'.join(path))}" if path else ""
 
 
 def _counts(sample: Any, count: int) -> bool:
@@ -308,13 +310,16 @@ def _registered(value: Any) -> Any:
 
 def _joined_by_torch(column: Column) -> Value:
     try:
-        joined = default_collate(list(column.values))
+        with noted(
+            f"{column.at(0)} and of those after it, each {typed(column.values[0])}, was joined by default_collate"
+        ):
+            joined = default_collate(list(column.values))
     except (TypeError, RuntimeError) as error:
         raise Infeasible(
-            f"field {column.name!r} of {column.called(0)} is a {type(column.values[0]).__name__}, which "
-            f"default_collate refuses ({str(error).splitlines()[0]})",
+            f"{column.at(0)} is {typed(column.values[0])}, which "
+            f"default_collate refuses ({clipped(str(error).splitlines()[0])[1:-1]})",
             column.declared("bw.opaque()"),
-        ) from None
+        ) from error
     count = len(column.values)
     if isinstance(joined, Tensor) and joined.shape[:1] == (count,):
         return Stacked(settle(joined))

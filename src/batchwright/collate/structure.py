@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from ..errors import Infeasible
 from .values import Transfer, Value
+from .wording import clipped, listed
 
 __all__ = ["Builder", "Structure", "Tree", "structure_of"]
 
@@ -88,8 +89,8 @@ class Structure:
             return self._built(dict(zip(self.keys, parts.values(), strict=True)))
         except Exception as error:
             raise Infeasible(
-                f"a {self.kind.__name__} cannot be made anew of its parts {', '.join(self.names)} "
-                f"({type(error).__name__}: {error})",
+                f"a {self.kind.__name__} cannot be made anew of its parts {listed(self.names)} "
+                f"({type(error).__name__}: {clipped(str(error))[1:-1]})",
                 "let the dataset return a dict of them",
             ) from error
 
@@ -238,4 +239,4 @@ class Tree(Value):
 
     @override
     def also(self, what: str) -> Any:
-        raise Infeasible(f"a container of fields has no {what!r}", "declare `also` at a field inside it")
+        raise Infeasible(f"a container of fields has no {clipped(what)}", "declare `also` at a field inside it")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from keyword import iskeyword
 from typing import Any
 
-__all__ = ["clipped", "declaration", "listed"]
+__all__ = ["clipped", "declaration", "listed", "noted", "typed"]
 
 _LONGEST = 80
 _MOST_NAMES = 12
@@ -21,11 +22,33 @@ def clipped(value: Any) -> str:
         >>> clipped("ids"), len(clipped("x" * 10_000))
         ("'ids'", 80)
     """
-    words = " ".join(repr(value).split())
+    words = repr(value)
+    if "\n" in words:
+        words = " ".join(words.split())
     if len(words) <= _LONGEST:
         return words
     half = _LONGEST // 2
     return f"{words[: half - 2]} ... {words[-(_LONGEST - half - 3) :]}"
+
+
+def typed(value: Any) -> str:
+    """What a value is, for "it is ...": "None", or "a" and its type.
+
+    Example:
+        >>> typed(None), typed([])
+        ('None', 'a list')
+    """
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
+@contextmanager
+def noted(note: str) -> Iterator[None]:
+    """Run a user's own code: what it raises goes on as it is, with a note of which sample it was run for."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(note)
+        raise
 
 
 def listed(names: Iterable[Any]) -> str:
@@ -55,6 +78,8 @@ def declaration(path: Sequence[str], field: str) -> str:
         declare it: bw.Collate([None, bw.ragged()])
         declare it: bw.Collate({'input-ids': bw.ragged()})
     """
+    if any(len(name) > _LONGEST for name in path):
+        return f"declare the field of that name as {field}"
     for name in reversed(path[1:]):
         field = _inside(name, field)
     if path[0].isidentifier() and not iskeyword(path[0]):
