@@ -164,7 +164,11 @@ def _predictions(
     with modes_kept(model), torch.no_grad():
         model.eval()
         for batch in loader:
-            logits.append(forward(model, batch))
+            try:
+                logits.append(forward(model, batch))
+            except Exception as error:
+                error.add_note(f"batch {len(truth)} of the loader was run through the model")
+                raise
             truth.append(_whole(targets(batch)).to(logits[-1].device))
             if domains is not None:
                 of_domain.append(torch.as_tensor(domains(batch)).to(logits[-1].device))

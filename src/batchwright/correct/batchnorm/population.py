@@ -139,7 +139,11 @@ def observe(
         for layer in layers.values():
             layer.train()
         for batch in islice(loader, batches):
-            forward(model, batch)
+            try:
+                forward(model, batch)
+            except Exception as error:
+                error.add_note(f"batch {population.batches - before} of the loader was run through the model")
+                raise
             population.batches += 1
 
     seen = population.batches - before
