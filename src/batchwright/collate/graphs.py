@@ -19,7 +19,7 @@ from .joined import Described, How, Join, Joined
 from .layout import Layout
 from .structure import Structure, Tree, structure_of
 from .values import Opaque, Value
-from .wording import clipped, listed, noted, typed
+from .wording import clipped, listed, typed
 
 if TYPE_CHECKING:
     from .run import Run
@@ -126,8 +126,12 @@ def gather_graphs(run: Run, samples: Sequence[Any], spec: Mapping[str, Any], pat
                 "give every sample the same type",
             )
     structure = GraphStructure.of(samples[0])
-    by_type = [{store._key: store for store in sample.stores} for sample in samples]
-    own = [stores.pop(None, {}) for stores in by_type]
+    by_type = [sample.stores for sample in samples]
+    if structure.types or any(len(stores) > 1 for stores in by_type):
+        by_type = [{store._key: store for store in stores} for stores in by_type]
+        own = [stores.pop(None, {}) for stores in by_type]
+    else:
+        own, by_type = [stores[0] for stores in by_type], []
     for number, stores in enumerate(by_type):
         if stores.keys() != by_type[0].keys():
             raise Infeasible(
@@ -168,11 +172,12 @@ class Graphs:
 
     def store(self, structure: GraphStructure | StoreStructure, path: tuple[str, ...], spec: Mapping[str, Any]) -> Tree:
         """The attributes of the stores, and `batch` and `ptr` where they hold nodes."""
-        names = tuple(self.stores[0].keys())
-        self._refuse_unlike(self.stores, path)
+        held = [_attributes(store) for store in self.stores]
+        self._refuse_unlike(held, path)
+        names = tuple(held[0])
         children: dict[str, Value] = {}
         for name in names:
-            column = Column((*path, name), [store[name] for store in self.stores], self.run.called)
+            column = Column((*path, name), [attributes[name] for attributes in held], self.run.called)
             if name in spec:
                 self._declared(children, column, name, spec[name])
             elif name == "num_nodes":
@@ -181,7 +186,8 @@ class Graphs:
                 children[name] = Opaque(list(column.values))  # those of a batch of batches come from its own nodes
             else:
                 children[name] = self._attribute(column, name)
-        derived = {name: value for name, value in self._derived().items() if path or name not in self.run.frames.also}
+        wanted = [name for name in ("batch", "ptr") if path or name not in self.run.frames.also]
+        derived = {name: value for name, value in self._derived().items() if name in wanted} if wanted else {}
         hidden = frozenset({"ptr"} & children.keys() - spec.keys() - derived.keys())
         return Tree(structure, children, len(self.graphs), derived, hidden)
 
@@ -286,14 +292,21 @@ class Graphs:
         return ("the nodes",) if rows == 1 else tuple(f"row {row}" for row in range(rows))
 
     def _dim(self, column: Column, key: str) -> Any:
-        return self._asked(column, 0, "__cat_dim__", key)
+        return self._asked(column, "__cat_dim__", key, 1)[0]
 
     def _moves(self, column: Column, key: str) -> tuple[Any, ...]:
-        return tuple([self._asked(column, number, "__inc__", key) for number in range(len(self.graphs))])
+        return self._asked(column, "__inc__", key, len(self.graphs))
 
-    def _asked(self, column: Column, number: int, what: str, key: str) -> Any:
-        with noted(f"{what} of {column.called(number)} was asked of field {clipped(column.name)}"):
-            return getattr(self.graphs[number], what)(key, column.values[number], self.stores[number])
+    def _asked(self, column: Column, what: str, key: str, count: int) -> tuple[Any, ...]:
+        """What the first `count` graphs say of the attribute."""
+        said: list[Any] = []
+        try:
+            for graph, value, store in zip(self.graphs[:count], column.values, self.stores, strict=False):
+                said.append(getattr(graph, what)(key, value, store))
+        except Exception as error:
+            error.add_note(f"{what} of {column.called(len(said))} was asked of field {clipped(column.name)}")
+            raise
+        return tuple(said)
 
     def _joined(self, column: Column, join: Join) -> Value:
         try:
@@ -326,11 +339,20 @@ class Graphs:
                 )
 
 
-def _keys(container: Any) -> dict[Any, None]:
+def _attributes(store: Any) -> dict[str, Any]:
+    """What a store holds; of a batch of torch_geometric, without the numbers of nodes that it notes beside them."""
+    attributes: dict[str, Any] = store.to_dict() if hasattr(store, "to_dict") else dict(store)
+    attributes.pop("_num_nodes", None)
+    return attributes
+
+
+def _keys(container: Any) -> Any:
     """What finds the attributes, compared without their order."""
+    if isinstance(container, dict):
+        return container.keys()
     if isinstance(container, Mapping):
-        return dict.fromkeys(container.keys())
-    return dict.fromkeys(range(len(container))) if isinstance(container, (list, tuple)) else {}
+        return dict.fromkeys(container).keys()
+    return range(len(container)) if isinstance(container, (list, tuple)) else ()
 
 
 def _integers(value: Any) -> bool:

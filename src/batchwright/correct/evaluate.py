@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from ..collate.wording import typed
 from ..errors import Infeasible
 from .batchnorm.population import Forward, first_field
 from .calibration import (
@@ -181,7 +182,7 @@ def _whole(targets: Any) -> Tensor:
     """Targets (N,) or (N, 1) as int64 (N,)."""
     if not isinstance(targets, Tensor):
         raise Infeasible(
-            f"the targets of a batch are a {type(targets).__name__}, no tensor",
+            f"the targets of a batch are {typed(targets)}, no tensor",
             "say where they are: targets=lambda batch: ...",
         )
     whole = targets.long()

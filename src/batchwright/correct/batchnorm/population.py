@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from ...collate.wording import typed
 from ...errors import Infeasible, PoorWarning
 from ..modes import modes_kept
 from .layers import BatchNorm, tracking_layers
@@ -35,7 +36,7 @@ def first_field(model: nn.Module, batch: Any) -> Any:
     inputs = batch[0] if isinstance(batch, (tuple, list)) and len(batch) else batch
     if not isinstance(inputs, Tensor):
         raise Infeasible(
-            f"what would go into the model is a {type(inputs).__name__}, no tensor",
+            f"what would go into the model is {typed(inputs)}, no tensor",
             "say how to run it: forward=lambda model, batch: model(**batch)",
         )
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
