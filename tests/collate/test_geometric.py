@@ -413,6 +413,23 @@ def test_types_that_some_graphs_lack_are_refused():
     assert "is a HeteroData" in refused(bw.Collate(), [Data(x=torch.ones(1)), one])
 
 
+def test_graphs_among_mappings_and_declared_attributes_that_no_store_has_are_refused():
+    graph = Data(x=torch.ones(2, 1))
+    assert "sample 1 of the batch is a Data" in refused(bw.Collate(), [{"x": torch.ones(2, 1)}, graph])
+    assert "sample 1 of the batch is a dict" in refused(bw.Collate(), [graph, {"x": torch.ones(2, 1)}])
+    typed_graph = HeteroData()
+    typed_graph["paper"].x = torch.ones(2, 1)
+    collate = bw.Collate({"paper": {"z": bw.ragged()}})
+    assert "field 'paper.z' is missing in sample 0 of the batch" in refused(collate, [typed_graph])
+    assert "field 'author' is missing" in refused(bw.Collate({"author": {"z": bw.ragged()}}), [typed_graph])
+
+
+def test_a_batch_with_edge_index_travels():
+    batch = COLLATE(list(indexed((2, 3))))
+    assert batch.share_memory_()["edge_index"].is_shared()
+    assert type(batch.to("cpu")["edge_index"]) is EdgeIndex
+
+
 def test_edges_outside_their_own_graph_are_refused():
     good, bad = four()[0], Data(x=torch.ones(3, 1), edge_index=torch.tensor([[0], [3]]))
     message = refused(bw.Collate(), [good, bad])

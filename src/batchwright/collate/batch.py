@@ -256,11 +256,11 @@ class Batch(Mapping[str, Any]):
 
     def pin_memory(self) -> Batch:
         """The batch in page-locked memory; `DataLoader(pin_memory=True)` calls this."""
-        return self._transferred(Tensor.pin_memory)
+        return self._transferred(lambda tensor: tensor.pin_memory())  # derived types have their own
 
     def share_memory_(self) -> Batch:
         """The batch in memory that other processes can read; what already is, is not copied."""
-        return self._transferred(Tensor.share_memory_)
+        return self._transferred(lambda tensor: tensor.share_memory_())
 
     def _transferred(self, transfer: Transfer) -> Batch:
         children = {

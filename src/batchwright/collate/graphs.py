@@ -175,6 +175,8 @@ class Graphs:
         held = [_attributes(store) for store in self.stores]
         self._refuse_unlike(held, path)
         names = tuple(held[0])
+        if path:
+            self.run.refuse_absent(self.run.frames.of(Structure(dict, names).interned, spec, path))
         children: dict[str, Value] = {}
         for name in names:
             column = Column((*path, name), [attributes[name] for attributes in held], self.run.called)

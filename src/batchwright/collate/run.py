@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -226,6 +227,9 @@ class Run(Context):
                 if type(sample) is not structure.kind:  # what it holds beyond the first's fields would be lost
                     raise self._of_another_type(number, sample, frame)
             return
+        if "torch_geometric" in sys.modules and any(is_graph(kind) for kind in set(map(type, samples))):
+            number = next(number for number, sample in enumerate(samples) if is_graph(type(sample)))
+            raise self._of_another_type(number, samples[number], frame)  # it would be taken for a mapping
         if structure.fills:
             for part in frame.parts:
                 if not all(part.key in sample for sample in samples):
