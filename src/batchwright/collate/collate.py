@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Infeasible
+from .arguments import by_name
 from .batch import Batch
-from .fields import Aside, Field, by_name
+from .fields import Aside, Field
 from .identity import Identity, Known
 from .packs import PackRules, Room, Shape
 from .run import Frames, Run

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from ..errors import Infeasible, whole
 from . import memory
+from .arguments import further_keys, menu_lengths, names, whole_numbers
 from .axes import normal_dims
 from .column import Column, shared
 from .indices import ADDED, elements_of, refuse_outside, refuse_overflow, refuse_unfit
@@ -25,7 +26,7 @@ from .values import Opaque, Scalars, Stacked, Value
 from .wording import clipped, listed
 
 __all__ = ["Aside", "Context", "Field", "OpaqueField", "RaggedField", "ScalarField", "StackField"]
-__all__ += ["aside", "by_name", "further_keys", "opaque", "ragged", "scalar", "stack"]
+__all__ += ["aside", "opaque", "ragged", "scalar", "stack"]
 
 
 class Context:
@@ -73,13 +74,6 @@ class Field(ABC):
     @abstractmethod
     def gather(self, column: Column, context: Context) -> Value:
         """Collate one column."""
-
-
-def by_name(fields: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
-    """Declarations by the names of the parts that they are for; those of a sequence are for its parts 0, 1, ..."""
-    if isinstance(fields, Mapping):
-        return dict(fields)
-    return {str(number): field for number, field in enumerate(fields) if field is not None}
 
 
 @dataclass(frozen=True)
@@ -351,46 +345,19 @@ def ragged(
                 [ True, False, False]])
     """
     return RaggedField(
-        dim=_whole_numbers(dim, "dim"),
+        dim=whole_numbers(dim, "dim"),
         form=form or ("packed" if pad is None else "padded"),
         padding=Padding(
             value=0 if pad is None else pad,
             side=side,
             multiple=multiple,
-            menu=_lengths(menu),
+            menu=menu_lengths(menu),
         ),
-        shift_by=_names(shift_by),
+        shift_by=names(shift_by),
         also=further_keys(also),
         pads=pad is not None,
         truncate_to=truncate_to,
     )
-
-
-def further_keys(also: Any) -> tuple[tuple[str, str], ...]:
-    """The further keys of a batch, and what each holds."""
-    if not isinstance(also, (Mapping, type(None))):
-        raise Infeasible(f"also is {clipped(also)}", 'pass what each further key holds: also={"batch": "segments"}')
-    return tuple((also or {}).items())
-
-
-def _names(fields: Any) -> tuple[str, ...]:
-    if isinstance(fields, str):
-        return (fields,)
-    if not isinstance(fields, (list, tuple)) or not all(isinstance(name, str) for name in fields):
-        raise Infeasible(
-            f"shift_by is {clipped(fields)}", "pass the name of the field that is indexed, or leave it out"
-        )
-    return tuple(fields)
-
-
-def _lengths(menu: Any) -> tuple[int | tuple[int, ...], ...]:
-    if not isinstance(menu, Iterable):
-        raise Infeasible(f"menu is {clipped(menu)}", "pass a list of lengths")
-    return tuple(_whole_numbers(entry, "a length of menu") for entry in menu)
-
-
-def _whole_numbers(value: Any, called: str) -> int | tuple[int, ...]:
-    return tuple(whole(each, called) for each in value) if isinstance(value, Sequence) else whole(value, called)
 
 
 def scalar() -> ScalarField:

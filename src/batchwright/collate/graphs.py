@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from ..errors import Infeasible
+from .arguments import by_name
 from .column import Column
-from .fields import Field, RaggedField, StackField, by_name, ragged
+from .fields import Field, RaggedField, StackField, ragged
 from .indices import ADDED
 from .joined import Described, How, Join, Joined
 from .layout import Layout

@@ -11,8 +11,9 @@ from torch import Tensor
 from typing_extensions import override
 
 from ..errors import Infeasible
+from .arguments import further_keys
 from .column import Column
-from .fields import Context, Field, StackField, further_keys
+from .fields import Context, Field, StackField
 from .layout import Layout
 from .values import Fill, Transfer, Value
 from .wording import clipped

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from ..errors import Infeasible
+from .arguments import by_name
 from .batch import Batch
-from .fields import Field, RaggedField, by_name
+from .fields import Field, RaggedField
 from .identity import Known
 from .layout import Layout
 from .memory import settle

@@ -13,8 +13,9 @@ from typing_extensions import override
 
 from ..errors import Infeasible, whole
 from . import memory
+from .arguments import further_keys
 from .column import Column
-from .fields import Context, Field, further_keys
+from .fields import Context, Field
 from .padding import Padding, pad_grid
 from .values import Fill, Transfer, Value
 from .wording import clipped

@@ -22,8 +22,9 @@ from torch.utils.data._utils.collate import (
 )
 
 from ..errors import Infeasible
+from .arguments import by_name
 from .column import Column
-from .fields import Context, Field, ScalarField, StackField, by_name
+from .fields import Context, Field, ScalarField, StackField
 from .graphs import gather_graphs, is_graph
 from .memory import settle
 from .structure import Structure, Tree, structure_of
@@ -227,8 +228,9 @@ class Run(Context):
                 if type(sample) is not structure.kind:  # what it holds beyond the first's fields would be lost
                     raise self._of_another_type(number, sample, frame)
             return
-        if "torch_geometric" in sys.modules and any(is_graph(kind) for kind in set(map(type, samples))):
-            number = next(number for number, sample in enumerate(samples) if is_graph(type(sample)))
+        kinds: set[Any] = set(map(type, samples))
+        if "torch_geometric" in sys.modules and any(map(is_graph, kinds)):
+            number = next(number for number, sample in enumerate(samples) if hasattr(sample, "__cat_dim__"))
             raise self._of_another_type(number, samples[number], frame)  # it would be taken for a mapping
         if structure.fills:
             for part in frame.parts:
