@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import warnings
 from collections import Counter, defaultdict, namedtuple
 
 import numpy as np
@@ -208,7 +209,7 @@ class Longer(Text):
         (Text(1), {"ids": 1}, "is a dict with the fields ids"),
         (Two(1, 2), Three(1, 2, 3), "is a Three with the fields x, y, z"),
         (Two(1, 2), (1, 2), "is a tuple with the fields 0, 1"),
-        (Two(1, 2), None, "is a NoneType"),
+        (Two(1, 2), None, "is None"),
     ],
 )
 def test_records_of_another_type_are_refused_and_no_field_is_dropped(first, other, said, nest):
@@ -382,3 +383,60 @@ def test_block_and_grid_fields_name_what_does_not_fit():
     smooth = bw.Collate(a=bw.resized(size=(4, 4)))
     assert "mode='nearest'" in refused(smooth, {"a": torch.ones(5, 5, dtype=torch.int64)})
     assert "shape (1, 4, 4)" in refused(smooth, {"a": torch.ones(3, 4, 4)}, {"a": torch.ones(1, 4, 4)})
+
+
+def _odd_tensors() -> dict[str, torch.Tensor]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return {
+            "nested": torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]),
+            "quantized": torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8),
+            "quantized by channel": torch.quantize_per_channel(
+                torch.ones(2, 3), torch.tensor([0.1, 0.2]), torch.tensor([0, 0]), 0, torch.qint8
+            ),
+            "csr": torch.eye(3).to_sparse_csr(),
+            "bsr": torch.eye(4).to_sparse_bsr((2, 2)),
+            "mkldnn": torch.ones(3, 3).to_mkldnn(),
+        }
+
+
+DENSE = [None, bw.stack(), bw.ragged(), bw.ragged(pad=0), bw.ragged(form="jagged"), bw.ragged(truncate_to=1)]
+DENSE += [bw.scalar(), bw.resized(), bw.media(), bw.block_diagonal()]
+
+
+@pytest.mark.parametrize("kind", _odd_tensors())
+@pytest.mark.parametrize("field", DENSE)
+@pytest.mark.parametrize("first", [True, False])
+def test_tensors_of_kinds_that_no_dense_field_takes_are_refused_and_kept_as_opaque(kind, field, first):
+    odd, dense = _odd_tensors()[kind], torch.ones(3, 3)
+    samples = [{"x": odd}, {"x": odd}] if first else [{"x": dense}, {"x": odd}]
+    message = refused(bw.Collate({"x": field} if field else {}), *samples)
+    assert "field 'x' of sample" in message
+    assert len(message) < 500
+    batch = bw.Collate(x=bw.opaque())(samples)
+    assert batch[1]["x"] is odd
+
+
+def test_nested_and_quantized_tensors_are_described():
+    for kind, words in (("nested", "has 2 pieces and dtype float32 (a nested tensor)"), ("quantized", "(quantized)")):
+        assert words in refused(bw.Collate(), {"x": _odd_tensors()[kind]})
+
+
+def test_masked_tensors_are_refused_as_masked_arrays_are():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        masked = torch.masked.masked_tensor(torch.ones(2), torch.tensor([True, False]))
+    message = refused(bw.Collate(x=bw.ragged()), {"x": masked})
+    assert message.endswith("make it two fields in the dataset: tensor.get_data() and tensor.get_mask().")
+    batch = bw.Collate()([{"x": masked.get_data(), "mask": masked.get_mask()}])
+    assert batch["mask"].tolist() == [[True, False]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e8m0fnu, torch.bits8])
+def test_a_pad_value_that_the_dtype_does_not_have_is_refused_and_the_packed_form_is_not(dtype):
+    samples = [{"x": torch.ones(n, dtype=torch.uint8).view(dtype)} for n in (1, 2)]
+    message = refused(bw.Collate(x=bw.ragged(pad=0)), *samples)
+    assert message.endswith("pass a pad value that the field's dtype has, or form='packed' and no pad.")
+    assert bw.Collate(x=bw.ragged(form="packed"))(samples)["x"].shape == (3,)
+    if dtype.is_floating_point:
+        assert bw.Collate(x=bw.ragged(pad=1))(samples)["x"].shape == (2, 2)

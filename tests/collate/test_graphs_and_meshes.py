@@ -73,22 +73,6 @@ def test_graphs_match_torch_geometric_field_by_field_and_come_back(drawn):
         assert after.name == before.name
 
 
-class Molecule(Data):
-    """A graph whose constructor takes something else than its fields."""
-
-    def __init__(self, formula: str) -> None:
-        super().__init__(x=torch.ones(len(formula), 2))
-
-
-def test_graphs_whose_type_cannot_be_made_of_fields_collate_and_are_refused_when_they_are_to_be_made():
-    batch = bw.Collate(x=bw.ragged())([Molecule("CO"), Molecule("CHO")])
-    assert batch["x"].shape == (5, 2)
-    with pytest.raises(
-        bw.Infeasible, match=r"a Molecule cannot be made anew of its parts x .*; let the dataset return"
-    ):
-        batch.unbatch()
-
-
 @settings(deadline=None)
 @given(drawn=graphs())
 def test_block_diagonal_adjacency_is_the_shifted_edges(drawn):

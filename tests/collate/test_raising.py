@@ -16,7 +16,6 @@ import batchwright as bw
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # it calls torch.jit.script when it is imported
-    from torch_geometric.data import HeteroData
 
 ERRORS = [StopIteration, RuntimeError, KeyError, IndexError, TypeError, ValueError, AttributeError, MemoryError]
 
@@ -76,24 +75,3 @@ def test_the_loop_raises_where_a_worker_has_no_memory_for_a_stack(collate):
     loader = DataLoader(samples, 2, num_workers=1, collate_fn=collate, worker_init_fn=as_if_shared_memory_were_full)
     with pytest.raises(RuntimeError, match=r"File too large|unable to resize file|not enough|write"):
         list(loader)
-
-
-def test_graphs_of_several_kinds_of_nodes_are_refused_and_collate_as_the_words_say():
-    graph = HeteroData()
-    graph["paper"].x = torch.ones(2, 3)
-    graph["author"].x = torch.ones(4, 3)
-    graph["author", "writes", "paper"].edge_index = torch.tensor([[0, 3], [1, 0]])
-    with pytest.raises(bw.Infeasible, match="is a HeteroData that holds other parts") as caught:
-        list(DataLoader([graph] * 2, batch_size=2, collate_fn=bw.Collate()))
-    words = str(caught.value).rpartition("let the dataset return ")[2].removesuffix(".")
-    mapping = eval(words, {"sample": graph})
-    collate = bw.Collate(
-        {
-            "paper": {"x": bw.ragged()},
-            "author": {"x": bw.ragged()},
-            str(("author", "writes", "paper")): {"edge_index": bw.ragged(dim=1, shift_by=("author.x", "paper.x"))},
-        }
-    )
-    batch = collate([mapping, mapping])
-    edges = batch.fields["('author', 'writes', 'paper').edge_index"]
-    assert edges.packed.tolist() == [[0, 3, 4, 7], [1, 0, 3, 2]]

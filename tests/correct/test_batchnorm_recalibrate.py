@@ -168,6 +168,43 @@ class TwoHeads(nn.Module):
         return self.main(x) + (self.helper(x) if self.training else 0)
 
 
+def of_all_ranks(rank: int, group: dist.ProcessGroup) -> list[Tensor]:
+    model = deep_model()
+    recalibrate(model, cut([4, 6])[rank % 2 :])
+    return [model[0].running_mean, model[0].running_var, model[0].num_batches_tracked, model[4].running_var]
+
+
+def test_without_a_process_group_named_all_ranks_are_pooled(ranks: Ranks) -> None:
+    """As `loss_scale` and `synchronised` take None; under DDP each rank had statistics of its own."""
+    of_ranks = ranks.run(of_all_ranks, world=4)
+    for buffers in of_ranks:
+        assert all(torch.equal(a, b) for a, b in zip(buffers, of_ranks[0], strict=True))
+    streams = [cut([4, 6])[rank % 2 :] for rank in range(4)]
+    variance, mean = torch.var_mean(
+        torch.cat([batch for stream in streams for batch in stream]).double(), 0, correction=1
+    )
+    torch.testing.assert_close(of_ranks[0][0], mean.float())
+    torch.testing.assert_close(of_ranks[0][1], variance.float())
+    assert of_ranks[0][2] == 6
+
+
+def one_has_nothing(rank: int, group: dist.ProcessGroup) -> tuple[str, bool]:
+    model = deep_model()
+    before = buffers_of(model)
+    with pytest.raises(Infeasible) as caught:
+        recalibrate(model, [] if rank == 1 else cut([4, 6]))
+    return str(caught.value), all(torch.equal(before[name], buffer) for name, buffer in model.named_buffers())
+
+
+def test_what_one_rank_raises_every_rank_raises(ranks: Ranks) -> None:
+    answers = ranks.run(one_has_nothing, world=4)
+    assert all(unchanged for _, unchanged in answers)
+    assert answers[1][0].startswith("the loader gave 0 batches")
+    for rank in (0, 2, 3):
+        assert answers[rank][0].startswith("rank 1 of 4 raised Infeasible: the loader gave 0 batches")
+    assert len(ranks.run(of_all_ranks, world=4)) == 4  # nothing is left behind that a later call would meet
+
+
 def test_layers_not_reached_keep_what_they_have_with_a_warning() -> None:
     model = TwoHeads()
     with pytest.warns(PoorWarning, match=r"1 of 2 BatchNorm layers \(helper\)"):

@@ -12,6 +12,8 @@ from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
+from ..collate import Collate, attention
+from ..collate.pack_collate import PackCollate
 from ..composition import Composition, Log
 from ..plans.plan import Plan
 from ..ranks import check_ranks
@@ -37,6 +39,28 @@ class PlanTrainer(Trainer):
         composition = Composition(self.plan_sampler, every=log_composition_every) if log_composition_every else None
         self.plan_progress = PlanProgress(self.plan_sampler, composition, lambda values, step: self.log(dict(values)))
         self.add_callback(self.plan_progress)
+        self._keep_packed_samples_apart()
+
+    def _keep_packed_samples_apart(self) -> None:
+        """Switch the model's cache off where the collate function packs, and refuse where samples see each other still."""
+        if not isinstance(self.data_collator, PackCollate) or self.is_deepspeed_enabled or self.is_fsdp_enabled:
+            return
+        for module in self.model.modules():
+            if getattr(getattr(module, "config", None), "use_cache", False):
+                module.config.use_cache = False  # with a cache, models do not look at where positions restart
+        dataset = self.train_dataset
+        if hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__"):
+            attention.check(self.model, self.data_collator, (dataset[index] for index in range(len(dataset))))
+
+    def _set_signature_columns_if_needed(self) -> None:
+        """Which columns of samples `Trainer` keeps: those that the model takes, and those that `Collate` declares."""
+        super()._set_signature_columns_if_needed()
+        if isinstance(self.data_collator, (Collate, PackCollate)):
+            known: list[str] = self._signature_columns
+            self._signature_columns: list[str] = [
+                *known,
+                *(name for name in self.data_collator.fields if name not in known),
+            ]
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """A loader of this process's micro-batches; Accelerate would shard them a second time."""

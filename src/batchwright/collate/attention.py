@@ -6,25 +6,29 @@ Sets of keywords, to be passed as `also=` or made of a `Layout` by `keywords`:
 - `FLASH_ATTENTION_QKV`: its `flash_attn_varlen_qkvpacked_func`;
 - `TORCH_VARLEN`: `torch.nn.attention.varlen.varlen_attn`;
 - `HUGGING_FACE`: the padding-free inputs of Hugging Face models. With the attention implementations "sdpa" and "eager" these
-  keep samples apart only where the model is called with `use_cache=False`; in its default samples see each other.
+  keep samples apart only where the model is called with `use_cache=False`; in its default samples see each other. `check`
+  tries a model.
 
 Functions of a `Layout` or of segment numbers for the rest: jagged tensors, flex attention, dense masks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import Infeasible
 from .layout import Layout
 
+if TYPE_CHECKING:
+    from .pack_collate import PackCollate
+
 __all__ = ["FLASH_ATTENTION", "FLASH_ATTENTION_QKV", "HUGGING_FACE", "TORCH_VARLEN"]
-__all__ += ["block_mask", "jagged", "keywords", "mask", "values"]
+__all__ += ["block_mask", "check", "jagged", "keywords", "mask", "values"]
 
 FLASH_ATTENTION = MappingProxyType(
     {
@@ -52,6 +56,36 @@ HUGGING_FACE = MappingProxyType(
         "max_length_k": "max_length",
     }
 )
+
+
+def check(model: nn.Module, packs: PackCollate, samples: Iterable[Any]) -> None:
+    """Refuse packs in which the samples of a Hugging Face model see each other.
+
+    Whether a model keeps packed samples apart depends on its kind, its attention implementation, `use_cache` and the
+    keywords that it is given. So it is tried: the outputs for two short samples in one pack must be those of each alone.
+
+    Args:
+        model: called with the batch's keys, labels left out; it is not changed.
+        packs: what `Collate.packs` made.
+        samples: as the dataset gives them; the first that are not empty are cut short, and get random tokens.
+
+    Raises:
+        Infeasible: the outputs differ; the message says what to pass so that they do not.
+
+    Warns:
+        PoorWarning: it could not be tried.
+
+    Example:
+        >>> import batchwright as bw
+        >>> from transformers import LlamaConfig, LlamaForCausalLM
+        >>> size = {"hidden_size": 8, "intermediate_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1}
+        >>> model = LlamaForCausalLM(LlamaConfig(vocab_size=11, use_cache=False, **size))
+        >>> packs = bw.Collate(input_ids=bw.ragged()).packs(also=HUGGING_FACE)
+        >>> check(model, packs, [{"input_ids": [1, 2, 3]}, {"input_ids": [4, 5]}])
+    """
+    from . import apart
+
+    apart.check(model, packs, samples)
 
 
 def keywords(layout: Layout, names: Mapping[str, str] = FLASH_ATTENTION) -> dict[str, Any]:

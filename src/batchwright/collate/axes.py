@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..errors import Infeasible
 from .layout import Layout
+from .wording import typed
 
 __all__ = ["Lengths", "elements", "layouts", "matched", "measured", "normal_dims"]
 
@@ -36,9 +37,7 @@ def measured(pieces: Sequence[Tensor], dim: int | tuple[int, ...]) -> tuple[tupl
         raise Infeasible("there are 0 pieces, the least is 1", "pass at least one tensor")
     odd = next((piece for piece in pieces if not isinstance(piece, Tensor)), None)
     if odd is not None:
-        raise Infeasible(
-            f"a piece is a {type(odd).__name__}", "pass tensors, or let bw.Collate take what the dataset has"
-        )
+        raise Infeasible(f"a piece is {typed(odd)}", "pass tensors, or let bw.Collate take what the dataset has")
     first = pieces[0]
     dims = normal_dims(dim, first.ndim)
     for piece in pieces:

@@ -15,6 +15,7 @@ from ..errors import Infeasible, whole
 from .representations import Ragged
 from .structure import Structure, Tree
 from .values import Common, Extension, Fill, Stacked, Transfer, Value
+from .wording import clipped, listed, typed
 
 __all__ = ["Batch", "SideChannel"]
 
@@ -100,7 +101,7 @@ class Batch(Mapping[str, Any]):
         self._labels = labels or {}
         self._order = order
         self._loss_scale = loss_scale
-        self._keys: dict[str, Value | tuple[str, str]] = {**self._root.children, **self._also}
+        self._keys: dict[str, Value | tuple[str, str]] = {**self._root.shown, **self._also}
         for name in asides:
             self._keys.pop(name, None)
         self._fields: dict[str, Value] | None = None
@@ -108,15 +109,17 @@ class Batch(Mapping[str, Any]):
 
     # ------------------------------------------------------------------ the mapping
 
-    def __getitem__(self, key: str | int) -> Any:
+    def __getitem__(self, key: str | int | tuple[str, ...]) -> Any:
         """A field as the model sees it, by name; or a sample, by number."""
+        if isinstance(key, tuple):  # the type of a graph's edges
+            key = str(key)
         if not isinstance(key, str):
             return self._root.sample(self._places([key])[0])
         if key in self._shown:
             return self._shown[key]
         found = self._keys.get(key)
         if found is None:
-            raise KeyError(f"{key!r} is none of the batch's keys {', '.join(self._keys)}")
+            raise KeyError(f"{clipped(key)} is none of the batch's keys {listed(self._keys)}")
         if isinstance(found, Value):
             shown, lasts = found.model, torch.is_grad_enabled()  # else it may have been made without its graph
         else:
@@ -134,7 +137,7 @@ class Batch(Mapping[str, Any]):
         return self._keys.keys()
 
     def __contains__(self, key: object) -> bool:
-        return key in self._keys
+        return (str(key) if isinstance(key, tuple) else key) in self._keys
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._keys)
@@ -182,7 +185,7 @@ class Batch(Mapping[str, Any]):
         try:
             numbers = list(numbers)
         except TypeError:
-            raise Infeasible(f"{numbers!r} is no list of samples' numbers", "select [2, 0], say") from None
+            raise Infeasible(f"{clipped(numbers)} is no list of samples' numbers", "select [2, 0], say") from None
         for given in numbers:
             if isinstance(given, slice):
                 raise Infeasible(
@@ -211,9 +214,7 @@ class Batch(Mapping[str, Any]):
         if not isinstance(value, Ragged):
             kind = "no field of this batch" if value is None else f"{type(value).__name__}, which has no lengths"
             ragged = [other for other, field in self.fields.items() if isinstance(field, Ragged)]
-            raise Infeasible(
-                f"field {name!r} is {kind}", f"sort by one of the ragged fields: {', '.join(ragged) or 'none'}"
-            )
+            raise Infeasible(f"field {clipped(name)} is {kind}", f"sort by one of the ragged fields: {listed(ragged)}")
         counts = value.layout.counts
         return self.select(sorted(range(len(counts)), key=lambda n: -counts[n] if descending else counts[n]))
 
@@ -235,15 +236,11 @@ class Batch(Mapping[str, Any]):
         """The batch in the order it was collated in; or `outputs`, whose dimension 0 is this batch's samples, in it."""
         if sorted(self.order.tolist()) != list(range(self.sample_count)):
             raise Infeasible(
-                f"samples were left out or repeated: the order is {self.order.tolist()}",
+                f"samples were left out or repeated: the order is {clipped(self.order.tolist())}",
                 "restore before selecting",
             )
         if outputs is not None and (not isinstance(outputs, Tensor) or outputs.shape[:1] != (self.sample_count,)):
-            found = (
-                f"have shape {tuple(outputs.shape)}"
-                if isinstance(outputs, Tensor)
-                else f"are a {type(outputs).__name__}"
-            )
+            found = f"have shape {tuple(outputs.shape)}" if isinstance(outputs, Tensor) else f"are {typed(outputs)}"
             raise Infeasible(
                 f"outputs {found}, and the batch has {self.sample_count} samples",
                 "pass a tensor whose dimension 0 is this batch's samples",
@@ -259,18 +256,19 @@ class Batch(Mapping[str, Any]):
 
     def pin_memory(self) -> Batch:
         """The batch in page-locked memory; `DataLoader(pin_memory=True)` calls this."""
-        return self._transferred(Tensor.pin_memory)
+        return self._transferred(lambda tensor: tensor.pin_memory())  # derived types have their own
 
     def share_memory_(self) -> Batch:
         """The batch in memory that other processes can read; what already is, is not copied."""
-        return self._transferred(Tensor.share_memory_)
+        return self._transferred(lambda tensor: tensor.share_memory_())
 
     def _transferred(self, transfer: Transfer) -> Batch:
         children = {
             name: child if name in self._asides else child.transferred(transfer)
             for name, child in self._root.children.items()
         }
-        return self._with(replace(self._root, children=children))
+        derived = {name: value.transferred(transfer) for name, value in self._root.derived.items()}
+        return self._with(replace(self._root, children=children, derived=derived))
 
     def _with(self, root: Tree, **changed: Any) -> Batch:
         kept = {

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 from torch.utils.data._utils.collate import default_collate_fn_map
 
 from ..errors import Infeasible
+from .arguments import by_name
 from .batch import Batch
 from .fields import Aside, Field
 from .identity import Identity, Known
 from .packs import PackRules, Room, Shape
-from .run import Frames, Run, by_name
+from .run import Frames, Run
 from .structure import Tree, structure_of
 from .values import Value
-from .wording import declaration
+from .wording import clipped, declaration, typed
 
 if TYPE_CHECKING:
     from ..plans.packed import PackedPlan
@@ -30,8 +31,9 @@ class Collate:
     """A collate function for `torch.utils.data.DataLoader` that joins each field as it was declared, once.
 
     Fields that are not declared follow torch's `default_collate` and its extension table; a ragged one among them is
-    refused with the line that declares it. Samples may be mappings, tuples, named tuples, dataclasses or PyTorch
-    Geometric `Data`, nested as they like: a nested container is declared by a mapping or sequence of declarations.
+    refused with the line that declares it. Samples may be mappings, tuples, named tuples, dataclasses or graphs of PyTorch
+    Geometric, nested as they like: a nested container is declared by a mapping or sequence of declarations. Fields of graphs
+    that are not declared follow the graphs' own `__cat_dim__` and `__inc__`.
 
     Args:
         fields: the declarations as a mapping, or, for samples that are plain tuples, as a sequence.
@@ -55,13 +57,15 @@ class Collate:
     def __init__(self, fields: Mapping[str, Any] | Sequence[Any] | None = None, /, **named: Any) -> None:
         if not isinstance(fields, (Mapping, list, tuple, type(None))):
             raise Infeasible(
-                f"the fields are declared as {fields!r}, neither a mapping nor a sequence",
+                f"the fields are declared as {clipped(fields)}, neither a mapping nor a sequence",
                 "name them: bw.Collate(image=bw.stack()), or for samples that are tuples: bw.Collate([bw.stack(), ...])",
             )
         declared = by_name(fields or {})
         twice = [name for name in named if name in declared]
         if twice:
-            raise Infeasible(f"field {twice[0]!r} is declared twice", "declare it once, in the mapping or by keyword")
+            raise Infeasible(
+                f"field {clipped(twice[0])} is declared twice", "declare it once, in the mapping or by keyword"
+            )
         self.fields = declared | named
         self._leaves = dict(_declared(self.fields, ()))
         self.also: dict[str, tuple[str, str]] = {}
@@ -70,11 +74,13 @@ class Collate:
             for key, what in field.also:
                 if what not in field.offers:
                     raise Infeasible(
-                        f"field {name!r} has no {what!r} to show as {key!r}",
+                        f"field {clipped(name)} has no {clipped(what)} to show as {clipped(key)}",
                         f"ask for one of {', '.join(field.offers)}",
                     )
                 if key in self.also or key in self.fields:
-                    raise Infeasible(f"the batch would have two keys {key!r}", f"rename it in `also` of {name!r}")
+                    raise Infeasible(
+                        f"the batch would have two keys {clipped(key)}", f"rename it in `also` of {clipped(name)}"
+                    )
                 self.also[key] = (name, what)
         self.asides = frozenset(name for name, field in self._leaves.items() if isinstance(field, Aside))
         self.known: dict[str, Known] = {}
@@ -86,11 +92,13 @@ class Collate:
             full = f"{parent}.{target}" if parent and f"{parent}.{target}" in self._leaves else target
             if full in self._leaves and self._leaves[full].after:
                 raise Infeasible(
-                    f"field {name!r} is shifted by {target!r}, which is itself shifted",
+                    f"field {clipped(name)} is shifted by {clipped(target)}, which is itself shifted",
                     "shift by the field whose rows are indexed",
                 )
         if isinstance(field, Aside) and parent:
-            raise Infeasible(f"field {name!r} is aside within {parent!r}", "declare fields of the sample itself aside")
+            raise Infeasible(
+                f"field {clipped(name)} is aside within {clipped(parent)}", "declare fields of the sample itself aside"
+            )
 
     def __call__(self, samples: Sequence[Any]) -> Batch:
         """Collate `samples`: one batch."""
@@ -101,7 +109,7 @@ class Collate:
         """The collated fields, the labels that came beside the samples, and what to call sample i in a message."""
         if not isinstance(samples, (list, tuple)):
             raise Infeasible(
-                f"collating was asked of a {type(samples).__name__}, not of a list of samples",
+                f"collating was asked of {typed(samples)}, not of a list of samples",
                 "let the DataLoader make batches: pass batch_size=... or batch_sampler=...",
             )
         if not len(samples):
@@ -129,7 +137,7 @@ class Collate:
         structure = structure_of(samples[0])
         if structure is None:
             raise Infeasible(
-                f"{run.called(0)} is a {type(samples[0]).__name__}, which has no fields",
+                f"{run.called(0)} is {typed(samples[0])}, which has no fields",
                 "let the dataset return a mapping, a tuple or a dataclass",
             )
         if "sample_id" in self.asides:
@@ -159,8 +167,8 @@ class Collate:
         for name, of in known.items():
             if not callable(of):
                 raise Infeasible(
-                    f"{name!r} is looked up in a {type(of).__name__}, which is no function of sample ids",
-                    f"pass a function: knowing({name}=lambda ids: [{name}[i] for i in ids.tolist()])",
+                    f"{clipped(name)} is looked up in {typed(of)}, which is no function of sample ids",
+                    "pass a function: knowing(name=lambda ids: [column[i] for i in ids.tolist()])",
                 )
         knowing = copy.copy(self)
         knowing.known = {**self.known, **known}
@@ -245,7 +253,7 @@ class Collate:
 
         if isinstance(packs, Plan) and not isinstance(packs, PackedPlan):
             raise Infeasible(
-                f"packs is a {type(packs).__name__}, whose micro-batches are not made of packs",
+                f"packs is {typed(packs)}, whose micro-batches are not made of packs",
                 "pass the plan of bw.packed(...), or a number of packs and their capacity",
             )
         bounds = packs.bounds if isinstance(packs, PackedPlan) else None
@@ -268,14 +276,14 @@ def _declared(fields: Mapping[str, Any], path: tuple[str, ...]) -> list[tuple[st
     for name, field in fields.items():
         own = (*path, name)
         if not isinstance(name, str):
-            raise Infeasible(f"a field's name is {name!r}, which is no string", f"name it {str(name)!r}")
+            raise Infeasible(f"a field's name is {clipped(name)}, which is no string", f"name it {clipped(str(name))}")
         if isinstance(field, Field):
             found.append((".".join(own), field))
         elif isinstance(field, (Mapping, list, tuple)):
             found += _declared(by_name(field), own)
         else:
             raise Infeasible(
-                f"{'.'.join(own)} is declared as {field!r}, which is no field",
+                f"{clipped('.'.join(own))[1:-1]} is declared as {clipped(field)}, which is no field",
                 declaration(own, "bw.stack()"),
             )
     return found

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.masked import MaskedTensor
 
 from ..errors import Infeasible
-from .wording import declaration
+from .wording import clipped, declaration, typed
 
-__all__ = ["Column", "shared"]
+__all__ = ["Column", "described", "shared"]
 
 # Python's numbers are taken at their full width, as default_collate takes them.
 _DTYPES: dict[Any, torch.dtype] = {bool: torch.bool, int: torch.int64, float: torch.float64, complex: torch.complex128}
@@ -53,6 +54,10 @@ class Column:
         """The field's name; of a nested field, the names on the way joined by dots."""
         return ".".join(self.path)
 
+    def at(self, number: int) -> str:
+        """The field of sample `number`, as a message begins."""
+        return f"field {clipped(self.name)} of {self.called(number)}"
+
     def declared(self, field: str) -> str:
         """The words that declare this field as `field`."""
         return declaration(self.path, self.within.format(field))
@@ -63,8 +68,13 @@ class Column:
             dtype = shared(list(map(_DTYPE_OF, self.values)))
         except AttributeError:  # not all of them are tensors or arrays
             dtype = None
-        if isinstance(dtype, torch.dtype):
-            return self.values  # only tensors have one
+        if isinstance(dtype, torch.dtype):  # only tensors have one
+            first = self.values[0]
+            if first.is_nested or first.is_quantized:
+                self.refuse_unlike(self.values[:1])
+            if type(first) is not Tensor and isinstance(first, MaskedTensor):
+                raise self._masked(0, "tensor.get_data() and tensor.get_mask()")
+            return self.values
         made = [self._tensor(number, value) for number, value in enumerate(self.values)]
         dtype = next((tensor.dtype for tensor in made if tensor is not None), torch.int64)
         tensors = [
@@ -78,7 +88,11 @@ class Column:
 
     def sizes(self, tensors: Sequence[Tensor]) -> list[tuple[int, ...]]:
         """The tensors' sizes along each dimension; all are of one rank."""
-        shapes = list(map(_SHAPE_OF, tensors))
+        try:
+            shapes = list(map(_SHAPE_OF, tensors))
+        except RuntimeError:  # a nested tensor has none
+            self.refuse_unlike(tensors)
+            raise
         try:
             return list(zip(*shapes, strict=True))
         except ValueError:
@@ -120,44 +134,57 @@ class Column:
         odd = next((number for number, tensor in enumerate(tensors) if tensor.ndim), None)
         if odd is not None:
             raise Infeasible(
-                f"field {self.name!r} of {self.called(odd)} has shape {tuple(tensors[odd].shape)}, a scalar has ()",
+                f"{self.at(odd)} has shape {tuple(tensors[odd].shape)}, a scalar has ()",
                 self.declared("bw.stack() or bw.ragged()"),
             )
         return torch.stack(tensors)
 
     def refuse_unlike(self, tensors: Sequence[Tensor]) -> None:
-        """Refuse tensors that no dense field can be made of: sparse or nested ones, and those of several devices."""
+        """Refuse tensors that no dense field can be made of: sparse, nested or quantized ones, those of several devices."""
         for number, tensor in enumerate(tensors):
-            if tensor.layout is not torch.strided:
+            if tensor.layout is not torch.strided or tensor.is_nested or tensor.is_quantized:
                 way_out = "bw.block_diagonal()" if tensor.layout is torch.sparse_coo else "bw.opaque()"
                 raise Infeasible(
-                    f"field {self.name!r} of {self.called(number)} has {_described(tensor)}, and a dense one is needed",
+                    f"{self.at(number)} has {described(tensor)}, and a dense one is needed",
                     self.declared(way_out),
                 )
             if tensor.device != tensors[0].device:
                 raise self.mismatch(tensors, number, "one device", "leave samples on the CPU and call batch.to(device)")
 
+    def refuse_subclass(self, tensors: Sequence[Tensor], error: Exception) -> None:
+        """Refuse tensors of a derived type, once joining them failed by `error`."""
+        for number, tensor in enumerate(tensors):
+            if type(tensor) not in (Tensor, torch.nn.Parameter):
+                raise Infeasible(
+                    f"{self.at(number)} is {typed(tensor)}, and such tensors cannot be "
+                    f"joined ({type(error).__name__}: {clipped(str(error))})",
+                    self.declared("bw.opaque()"),
+                ) from error
+
     def mismatch(self, tensors: Sequence[Tensor], odd: int, wanted: str, way_out: str) -> Infeasible:
         """The refusal of sample number `odd`, beside the first sample that it disagrees with."""
         return Infeasible(
-            f"field {self.name!r} of {self.called(odd)} has {_described(tensors[odd])}, "
-            f"that of {self.called(0)} has {_described(tensors[0])}, and it needs {wanted}",
+            f"{self.at(odd)} has {described(tensors[odd])}, "
+            f"that of {self.called(0)} has {described(tensors[0])}, and it needs {wanted}",
             way_out,
         )
 
     def of(self, number: int, error: Infeasible) -> Infeasible:
         """The refusal of what does not know of fields and samples, as one of sample `number`."""
-        return Infeasible(f"field {self.name!r} of {self.called(number)}: {error.fact}", error.way_out)
+        return Infeasible(f"{self.at(number)}: {error.fact}", error.way_out)
+
+    def _masked(self, number: int, fields: str) -> Infeasible:
+        return Infeasible(
+            f"{self.at(number)} is a {type(self.values[number]).__name__}, and a tensor has no mask",
+            f"make it two fields in the dataset: {fields}",
+        )
 
     def _tensor(self, number: int, value: Any) -> Tensor | None:
         """The value as a tensor; None for a list without numbers, whose dtype will be that of the others."""
         if isinstance(value, Tensor):
             return value
         if isinstance(value, np.ma.MaskedArray):
-            raise Infeasible(
-                f"field {self.name!r} of {self.called(number)} is a masked array, and a tensor has no mask",
-                "make it two fields in the dataset: array.filled(0) and np.ma.getmaskarray(array)",
-            )
+            raise self._masked(number, "array.filled(0) and np.ma.getmaskarray(array)")
         try:
             if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biufc":
                 return _from_numpy(np.asarray(value))
@@ -170,12 +197,12 @@ class Column:
             raise
         except (OverflowError, RuntimeError, TypeError, ValueError) as error:  # past 64 bits, lists of unequal lists
             raise Infeasible(
-                f"field {self.name!r} of {self.called(number)} is a {type(value).__name__} that makes no tensor ({error})",
+                f"{self.at(number)} is {typed(value)} that makes no tensor ({clipped(str(error))[1:-1]})",
                 f"make it one in the dataset, or {self.declared('bw.opaque()')}",
             ) from None
         kind = "None (no value)" if value is None else f"a {type(value).__name__}"
         raise Infeasible(
-            f"field {self.name!r} of {self.called(number)} is {kind}, not a tensor, an array or a list of numbers",
+            f"{self.at(number)} is {kind}, not a tensor, an array or a list of numbers",
             self.declared("bw.media() or bw.opaque()" if value is None and self.within == "{}" else "bw.opaque()"),
         )
 
@@ -190,7 +217,7 @@ class Column:
         if dtype is None:
             names = ", ".join(sorted(kind.__name__ for kind in kinds))
             raise Infeasible(
-                f"field {self.name!r} of {self.called(number)} is a list that holds {names}, not numbers of one type",
+                f"{self.at(number)} is a list that holds {names}, not numbers of one type",
                 f"make it a tensor in the dataset, or {self.declared('bw.opaque()')}",
             )
         return torch.tensor(value, dtype=dtype)
@@ -211,8 +238,14 @@ def shared(traits: Sequence[Any]) -> Any:
     return traits[0] if traits.count(traits[0]) == len(traits) else None
 
 
-def _described(tensor: Tensor) -> str:
-    described = f"shape {tuple(tensor.shape)} and dtype {str(tensor.dtype).removeprefix('torch.')}"
-    if tensor.layout is not torch.strided:
-        described += f" and layout {str(tensor.layout).removeprefix('torch.')}"
-    return described if tensor.is_cpu else f"{described} on {tensor.device}"
+def described(tensor: Tensor) -> str:
+    """The tensor's shape, dtype and whatever else of it is out of the common, for a message."""
+    shape = f"{tensor.size(0)} pieces" if tensor.is_nested else f"shape {clipped(tuple(tensor.shape))}"
+    words = f"{shape} and dtype {str(tensor.dtype).removeprefix('torch.')}"
+    if tensor.is_nested:
+        words += " (a nested tensor)"
+    elif tensor.is_quantized:
+        words += " (quantized)"
+    elif tensor.layout is not torch.strided:
+        words += f" and layout {str(tensor.layout).removeprefix('torch.')}"
+    return words if tensor.is_cpu else f"{words} on {tensor.device}"

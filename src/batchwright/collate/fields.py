@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
@@ -14,14 +14,16 @@ from typing_extensions import override
 
 from ..errors import Infeasible, whole
 from . import memory
+from .arguments import further_keys, menu_lengths, names, whole_numbers
 from .axes import normal_dims
 from .column import Column, shared
-from .indices import elements_of, refuse_outside
+from .indices import ADDED, elements_of, refuse_outside, refuse_overflow, refuse_unfit
 from .layout import Layout
 from .memory import settle
 from .padding import Padding, Side
 from .representations import DESCRIPTIONS, Form, Ragged
 from .values import Opaque, Scalars, Stacked, Value
+from .wording import clipped, listed
 
 __all__ = ["Aside", "Context", "Field", "OpaqueField", "RaggedField", "ScalarField", "StackField"]
 __all__ += ["aside", "opaque", "ragged", "scalar", "stack"]
@@ -48,7 +50,7 @@ class Context:
             if full in self.done:
                 return self.done[full]
         raise Infeasible(
-            f"field {name!r} is shifted by {target!r}, and the batch has only {sorted(self.done)}",
+            f"field {clipped(name)} is shifted by {clipped(target)}, and the batch has only {listed(sorted(self.done))}",
             "name a field that every sample has",
         )
 
@@ -85,10 +87,15 @@ class StackField(Field):
             column.refuse_unlike(tensors)
         try:
             return Stacked(memory.stack(tensors))
-        except RuntimeError:
+        except (RuntimeError, TypeError) as error:
             column.refuse_unlike(tensors)
             _refuse_unequal(column, tensors)
+            column.refuse_subclass(tensors, error)
             raise
+
+
+_INDICES = ("index", "indices", "face", "edge")
+"""Words in the names of fields that usually hold indices."""
 
 
 def _refuse_unequal(column: Column, tensors: Sequence[Tensor]) -> None:
@@ -98,7 +105,10 @@ def _refuse_unequal(column: Column, tensors: Sequence[Tensor]) -> None:
         if tensor.shape != tensors[0].shape:
             named = "" if dims == [0] else f"dim={dims[0]}" if len(dims) == 1 else f"dim={tuple(dims)}"
             way_out = column.declared(f"bw.ragged({named})")
-            raise column.mismatch(tensors, number, "equal shapes unless it is declared ragged", way_out)
+            wanted = "equal shapes unless it is declared ragged"
+            if tensor.dtype in ADDED and any(word in column.path[-1] for word in _INDICES):
+                wanted += " (with shift_by='x' too, if it holds indices into a field x)"
+            raise column.mismatch(tensors, number, wanted, way_out)
 
 
 @dataclass(frozen=True)
@@ -153,20 +163,24 @@ class RaggedField(Field):
 
     def __post_init__(self) -> None:
         if self.form not in get_args(Form):
-            raise Infeasible(f"form is {self.form!r}", f"pass one of {', '.join(map(repr, get_args(Form)))}")
+            raise Infeasible(f"form is {clipped(self.form)}", f"pass one of {', '.join(map(repr, get_args(Form)))}")
         if self.shift_by and not isinstance(self.dim, int):
-            raise Infeasible(f"an index field is ragged along one dimension, dim is {self.dim}", "pass dim=0 or dim=-1")
+            raise Infeasible(
+                f"an index field is ragged along one dimension, dim is {clipped(self.dim)}", "pass dim=0 or dim=-1"
+            )
         axes = 1 if isinstance(self.dim, int) else len(self.dim)
         for entry in self.padding.menu:
             if (len(entry) if isinstance(entry, tuple) else 1) != axes:
                 raise Infeasible(
-                    f"menu has {entry} and dim is {self.dim}", "give each entry of menu one length a ragged dimension"
+                    f"menu has {entry} and dim is {clipped(self.dim)}",
+                    "give each entry of menu one length a ragged dimension",
                 )
         if self.truncate_to is None:
             return
         if not isinstance(self.dim, int):
             raise Infeasible(
-                f"truncate_to cuts along one dimension, dim is {self.dim}", "cut the samples in the dataset instead"
+                f"truncate_to cuts along one dimension, dim is {clipped(self.dim)}",
+                "cut the samples in the dataset instead",
             )
         whole(self.truncate_to, "truncate_to", least=1)
 
@@ -185,6 +199,10 @@ class RaggedField(Field):
         if self.truncate_to is not None and isinstance(self.dim, int):
             column = self._truncated(column, self.dim, self.truncate_to)
         shift = self._shift(column, context) if self.shift_by else ()
+        return self.shifted(column, context, shift, self.shift_by)
+
+    def shifted(self, column: Column, context: Context, shift: tuple[Layout, ...], within: tuple[str, ...]) -> Ragged:
+        """The field moved by `shift`; where the fields that it indexes have names, `within` them."""
         flat = column.flat_numbers() if self.dim in (0, -1) else None
         source: Any
         if flat is None:
@@ -194,10 +212,16 @@ class RaggedField(Field):
         gathered = Ragged(held, source, axes=axes, dims=dims, form=self.form, padding=self.padding, shift=shift)
         try:
             if shift:
-                refuse_outside(column, gathered, shift, self.shift_by)
+                refuse_unfit(column, gathered, shift)
+            if within:
+                refuse_outside(column, gathered, shift, within)
+            elif shift:
+                refuse_overflow(column, gathered, shift)
             return _settled(column, gathered)
-        except (RuntimeError, TypeError):
-            column.refuse_unlike(column.tensors())
+        except (RuntimeError, TypeError) as error:
+            tensors = column.tensors()
+            column.refuse_unlike(tensors)
+            column.refuse_subclass(tensors, error)
             raise
 
     def _shift(self, column: Column, context: Context) -> tuple[Layout, ...]:
@@ -212,7 +236,10 @@ class RaggedField(Field):
             return replace(column, values=[value[:most] for value in column.values])
         cut = [
             _shortened(tensor, dim, most, alone=self.form == "list")
-            if -tensor.ndim <= dim < tensor.ndim and tensor.shape[dim] > most and tensor.layout is torch.strided
+            if tensor.layout is torch.strided
+            and not tensor.is_nested
+            and -tensor.ndim <= dim < tensor.ndim
+            and tensor.shape[dim] > most
             else tensor
             for tensor in column.tensors()
         ]
@@ -228,7 +255,7 @@ class RaggedField(Field):
         sizes = column.sizes(tensors)
         if not sizes:
             raise Infeasible(
-                f"field {column.name!r} of {column.called(0)} has shape (), with no dimension to be ragged along",
+                f"{column.at(0)} has shape (), with no dimension to be ragged along",
                 column.declared("bw.scalar()"),
             )
         try:
@@ -318,29 +345,19 @@ def ragged(
                 [ True, False, False]])
     """
     return RaggedField(
-        dim=_whole_numbers(dim, "dim"),
+        dim=whole_numbers(dim, "dim"),
         form=form or ("packed" if pad is None else "padded"),
         padding=Padding(
             value=0 if pad is None else pad,
             side=side,
             multiple=multiple,
-            menu=_lengths(menu),
+            menu=menu_lengths(menu),
         ),
-        shift_by=(shift_by,) if isinstance(shift_by, str) else tuple(shift_by),
-        also=tuple((also or {}).items()),
+        shift_by=names(shift_by),
+        also=further_keys(also),
         pads=pad is not None,
         truncate_to=truncate_to,
     )
-
-
-def _lengths(menu: Any) -> tuple[int | tuple[int, ...], ...]:
-    if not isinstance(menu, Iterable):
-        raise Infeasible(f"menu is {menu!r}", "pass a list of lengths")
-    return tuple(_whole_numbers(entry, "a length of menu") for entry in menu)
-
-
-def _whole_numbers(value: Any, called: str) -> int | tuple[int, ...]:
-    return tuple(whole(each, called) for each in value) if isinstance(value, Sequence) else whole(value, called)
 
 
 def scalar() -> ScalarField:

@@ -15,6 +15,7 @@ from torch.utils.data._utils.collate import default_collate_fn_map
 from ..errors import Infeasible, whole
 from .memory import settle
 from .values import Opaque, Scalars, Value
+from .wording import clipped, listed, noted, typed
 
 __all__ = ["Identified", "Identity", "Known", "identified", "numbers_of"]
 
@@ -39,14 +40,14 @@ class Identity:
         first = samples[0]
         if not isinstance(first, Identity):
             raise Infeasible(
-                f"{', '.join(known)} of each sample is looked up by its id, and these samples have none",
+                f"{listed(known)} of each sample is looked up by its id, and these samples have none",
                 "wrap the dataset in bw.identified(dataset)",
             )
         twice = [name for name in known if name in first.labels]
         if twice:
             raise Infeasible(
-                f"{twice[0]!r} comes with the dataset and is also looked up by sample id",
-                f"leave {twice[0]}=... out of bw.identified",
+                f"{clipped(twice[0])} comes with the dataset and is also looked up by sample id",
+                "leave that one out of bw.identified",
             )
         try:
             beside = [sample.labels for sample in samples]
@@ -72,8 +73,8 @@ class Identity:
         for number, sample in enumerate(samples):
             if _names(sample) != names:
                 raise Infeasible(
-                    f"sample {number} of the batch comes with {', '.join(_names(sample)) or 'no id'}, "
-                    f"sample 0 with {', '.join(names) or 'no id'}",
+                    f"sample {number} of the batch comes with {listed(_names(sample)) if _names(sample) else 'no id'}, "
+                    f"sample 0 with {listed(names) if names else 'no id'}",
                     "wrap the whole dataset, not its parts: bw.identified(ConcatDataset([...]))",
                 )
 
@@ -93,11 +94,14 @@ default_collate_fn_map[Identity] = _refuse_default_collate
 
 
 def _looked_up(name: str, of: Known, ids: np.ndarray) -> Any:
-    values = of(ids)
+    with noted(f"{clipped(name)} was looked up for samples {listed(ids.tolist())}"):
+        values = of(ids)
     if not hasattr(values, "__len__") or (isinstance(values, (np.ndarray, Tensor)) and not values.ndim):
-        raise Infeasible(f"{name!r} gives a {type(values).__name__} for {len(ids)} samples", "give one value a sample")
+        raise Infeasible(f"{clipped(name)} gives {typed(values)} for {len(ids)} samples", "give one value a sample")
     if len(values) != len(ids):
-        raise Infeasible(f"{name!r} gives {len(values)} values for {len(ids)} samples", "give one value a sample")
+        raise Infeasible(
+            f"{clipped(name)} gives {len(values)} values for {len(ids)} samples", "give one value a sample"
+        )
     return values
 
 
@@ -141,7 +145,7 @@ class Identified(Dataset[Any]):
         for name, column in columns.items():
             if len(column) != len(dataset):
                 raise Infeasible(
-                    f"{name!r} has {len(column)} values, the dataset has {len(dataset)} samples",
+                    f"{clipped(name)} has {len(column)} values, the dataset has {len(dataset)} samples",
                     "give one value a sample",
                 )
         self._dataset = dataset
@@ -166,7 +170,9 @@ class Identified(Dataset[Any]):
         place = self._place(index)
         if isinstance(place, (list, tuple)):
             return self.__getitems__(place)
-        return self._identity(place, self._dataset[place])
+        with noted(f"sample {clipped(place)} of {type(self._dataset).__name__} was read"):
+            sample = self._dataset[place]
+        return self._identity(place, sample)
 
     def __getitems__(self, indices: Sequence[Any]) -> list[Any]:
         """The samples of a batch, read together where the dataset can; a DataLoader asks for them so."""
@@ -174,7 +180,8 @@ class Identified(Dataset[Any]):
         together = getattr(self._dataset, "__getitems__", None)
         if not callable(together) or any(isinstance(place, (list, tuple)) for place in places):
             return [self[place] for place in places]
-        samples = together(places)
+        with noted(f"samples {listed(places)} of {type(self._dataset).__name__} were read together"):
+            samples = together(places)
         if len(samples) != len(places):
             raise Infeasible(
                 f"{type(self._dataset).__name__}.__getitems__ gives {len(samples)} samples for {len(places)} indices",
@@ -193,7 +200,8 @@ class Identified(Dataset[Any]):
     def _identity(self, place: Any, sample: Any) -> Identity:
         labels = {"sample_id": place}
         for name, column in self._columns.items():
-            labels[name] = column[place]
+            with noted(f"{clipped(name)} of sample {clipped(place)} was read"):
+                labels[name] = column[place]
         return Identity(sample, labels, self._lists)
 
 

@@ -8,14 +8,16 @@ import torch
 
 from ..errors import Infeasible
 from .column import Column
+from .joined import Joined
 from .layout import Layout
 from .representations import Ragged
 from .values import Scalars, Stacked, Value
+from .wording import clipped, typed
 
-__all__ = ["elements_of", "refuse_outside"]
+__all__ = ["ADDED", "elements_of", "refuse_outside", "refuse_overflow", "refuse_unfit"]
 
-_ADDED = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
-_NAMES = ", ".join(str(dtype).removeprefix("torch.") for dtype in _ADDED)
+ADDED = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+_NAMES = ", ".join(str(dtype).removeprefix("torch.") for dtype in ADDED)
 
 
 def elements_of(column: Column, name: str, target: Value, layout: Callable[[tuple[int, ...]], Layout]) -> Layout:
@@ -23,45 +25,68 @@ def elements_of(column: Column, name: str, target: Value, layout: Callable[[tupl
     if isinstance(target, Ragged):
         if len(target.axes) > 1:
             raise Infeasible(
-                f"field {column.name!r} is shifted by {name!r}, which is ragged along the dimensions {target.dims}",
+                f"field {clipped(column.name)} is shifted by {clipped(name)}, which is ragged along the dimensions "
+                f"{target.dims}",
                 "shift by a field that is ragged along one, or by a field of whole numbers",
             )
         return target.axes[0]
-    if not (isinstance(target, (Scalars, Stacked)) and target.tensor.dtype in _ADDED and target.tensor.ndim == 1):
+    if isinstance(target, Joined) and all(type(piece) is int for piece in target.pieces):  # a graph's num_nodes
+        return layout(target.pieces)
+    if not (isinstance(target, (Scalars, Stacked)) and target.tensor.dtype in ADDED and target.tensor.ndim == 1):
         raise Infeasible(
-            f"field {column.name!r} is shifted by {name!r}, which is a {type(target).__name__} field",
-            f"shift by a field of whole numbers, or declare {name!r} as bw.ragged()",
+            f"field {clipped(column.name)} is shifted by {clipped(name)}, which is {typed(target)} field",
+            f"shift by a field of whole numbers, or declare {clipped(name)} as bw.ragged()",
         )
     counts = tuple(target.tensor.tolist())
     least = min(counts)
     if least < 0:
         raise Infeasible(
-            f"field {name!r} of {column.called(counts.index(least))} is {least}, and {column.name!r} is shifted by it",
+            f"field {clipped(name)} of {column.called(counts.index(least))} is {least}, and {clipped(column.name)} is "
+            "shifted by it",
             "give counts of 0 or more",
         )
     return layout(counts)
 
 
-def refuse_outside(column: Column, indices: Ragged, shift: tuple[Layout, ...], targets: tuple[str, ...]) -> None:
-    """Refuse indices outside their own sample; read on the packed form, which collating makes anyway."""
+def refuse_unfit(column: Column, indices: Ragged, shift: tuple[Layout, ...]) -> None:
+    """Refuse what cannot be moved by `shift`: other dtypes than integers, other rows than there are."""
     dtype = indices.dtype
-    if dtype not in _ADDED:
+    if dtype not in ADDED:
         raise Infeasible(
-            f"field {column.name!r} of {column.called(0)} holds {dtype}, an index holds integers that torch can add: "
-            f"{_NAMES}",
+            f"{column.at(0)} holds {dtype}, an index holds integers that torch can add: {_NAMES}",
             "convert it in the dataset",
         )
     if len(shift) > 1 and (indices.dims != (1,) or indices.sample(0).shape[0] != len(shift)):
         raise Infeasible(
-            f"field {column.name!r} of {column.called(0)} has shape {tuple(indices.sample(0).shape)} and is ragged along "
+            f"{column.at(0)} has shape {tuple(indices.sample(0).shape)} and is ragged along "
             f"dim {indices.dims[0]}, and it is shifted by {len(shift)} fields",
             "give one field for each row of dim 0, and let dim 1 be the ragged one",
         )
+
+
+def refuse_overflow(column: Column, indices: Ragged, shift: tuple[Layout, ...]) -> None:
+    """Refuse numbers that are past their dtype once they are moved; those of int64 are as wide as the moves."""
+    if indices.dtype is torch.int64:
+        return
+    most = torch.iinfo(indices.dtype).max
+    starts = [max(target.starts[number] for target in shift) for number in range(len(indices))]
+    for number, (piece, start) in enumerate(zip(indices.list, starts, strict=True)):
+        if piece.numel() and int(piece.max()) + start > most:
+            raise Infeasible(
+                f"{column.at(number)} holds {piece.max().item()} in {indices.dtype}, whose "
+                f"largest number is {most}, and is moved by {start}",
+                "convert it to a wider integer in the dataset",
+            )
+
+
+def refuse_outside(column: Column, indices: Ragged, shift: tuple[Layout, ...], targets: tuple[str, ...]) -> None:
+    """Refuse indices outside their own sample; read on the packed form, which collating makes anyway."""
+    dtype = indices.dtype
     for target, name in zip(shift, targets, strict=True):
         if target.total - 1 > torch.iinfo(dtype).max:
             raise Infeasible(
-                f"field {column.name!r} holds {dtype}, whose largest index is {torch.iinfo(dtype).max}, and the batch has "
-                f"{target.total} of {name!r}",
+                f"field {clipped(column.name)} holds {dtype}, whose largest index is {torch.iinfo(dtype).max}, and the "
+                f"batch has {target.total} of {clipped(name)}",
                 "convert it to a wider integer in the dataset",
             )
     packed = indices.packed
@@ -75,9 +100,9 @@ def refuse_outside(column: Column, indices: Ragged, shift: tuple[Layout, ...], t
         return
     number = next(n for n in range(len(indices)) if _outside(indices, shift, n))
     piece, held_counts = indices.sample(number), [target.counts[number] for target in shift]
-    held = " and ".join(f"{count} of {target!r}" for count, target in zip(held_counts, targets, strict=True))
+    held = " and ".join(f"{count} of {clipped(target)}" for count, target in zip(held_counts, targets, strict=True))
     raise Infeasible(
-        f"field {column.name!r} of {column.called(number)} (shape {tuple(piece.shape)}) holds indices from "
+        f"{column.at(number)} (shape {tuple(piece.shape)}) holds indices from "
         f"{piece.min().item()} to {piece.max().item()}, and that sample has {held}",
         "index within the sample, from 0",
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from ..errors import Infeasible
+from .arguments import by_name
 from .batch import Batch
 from .fields import Field, RaggedField
 from .identity import Known
@@ -17,10 +18,9 @@ from .layout import Layout
 from .memory import settle
 from .packs import OFFERS, Packed, PackRules, laid_out, pointed_into
 from .representations import Ragged
-from .run import by_name
 from .structure import Tree
 from .values import Scalars, Value
-from .wording import declaration
+from .wording import clipped, declaration, typed
 
 if TYPE_CHECKING:
     from ..plans.packed import PackBounds
@@ -43,44 +43,47 @@ class PackCollate:
         also: Mapping[str, str] | None,
     ) -> None:
         declared = collate.fields
-        self._along = _packable(declared, rules, along)
-        self._rules = rules
+        self.along = _packable(declared, rules, along)
+        self.rules = rules
+        self.also = dict(also or {}) if isinstance(also, Mapping) or also is None else also
+        self._declared = copy.copy(collate)
+        self._declared.known = {}
         self._bounds = bounds
         form = "list" if rules.fills else "packed"  # pieces go straight into their packs
-        fields = {name: replace(declared[name], form=form) for name in self._along}
+        fields = {name: replace(declared[name], form=form) for name in self.along}
         if "pack" in collate.asides or "pack" in collate.known:
             raise Infeasible(
                 "'pack' is looked up or declared aside, and is the number of each sample's pack", "rename it"
             )
         self._collate = type(collate)({**declared, **fields}).knowing(**collate.known)
-        self._collate.also.update(_described(self._along[0], also or {}, self._collate))  # its frames know them too
+        self._collate.also.update(_described(self.along[0], also or {}, self._collate))  # its frames know them too
         self._indices = [
             (path, targets)
             for path, targets in _index_fields(declared, ())
-            if rules.fills and not set(self._along).isdisjoint(targets)
+            if rules.fills and not set(self.along).isdisjoint(targets)
         ]
 
     def __call__(self, packs: Sequence[Any]) -> Batch:
         """Collate packs, lists of samples; a plain list of samples is cut into packs."""
         if not isinstance(packs, (list, tuple)):
             raise Infeasible(
-                f"collating was asked of a {type(packs).__name__}, not of a list of packs or of samples",
+                f"collating was asked of {typed(packs)}, not of a list of packs or of samples",
                 "let the DataLoader make batches: pass batch_size=... or batch_sampler=...",
             )
         if not len(packs):
             raise Infeasible("there are 0 packs in the batch", "leave empty batches out of the batch sampler")
         samples, sizes = _taken_apart(packs)
         root, labels, called = self._collate.gathered(samples)
-        ragged: dict[str, Ragged] = {name: cast(Ragged, root.children[name]) for name in self._along}
+        ragged: dict[str, Ragged] = {name: cast(Ragged, root.children[name]) for name in self.along}
         if sizes is None:
-            lengths = ragged[self._along[0]].layout.counts
-            sizes = self._rules.cut(lengths) if self._bounds is None else _planned(self._bounds, labels)
+            lengths = ragged[self.along[0]].layout.counts
+            sizes = self.rules.cut(lengths) if self._bounds is None else _planned(self._bounds, labels)
         if "pack" in labels:
             raise Infeasible(
                 "'pack' comes with the dataset and is also the number of each sample's pack",
                 "give it another name in bw.identified",
             )
-        packed = laid_out(ragged, sizes, self._rules, called)
+        packed = laid_out(ragged, sizes, self.rules, called)
         for path, targets in self._indices:
             _point(root, path, targets, packed)
         return Batch(
@@ -89,6 +92,15 @@ class PackCollate:
             asides=self._collate.asides,
             labels={**labels, "pack": _numbers(sizes)},
         )
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The declarations, as of `Collate`."""
+        return self._declared.fields
+
+    def described(self, also: Mapping[str, str], rules: PackRules) -> PackCollate:
+        """The same fields in packs by other rules, with other further keys; what no plan and no id need say."""
+        return PackCollate(self._declared, rules, bounds=None, along=self.along, also=also)
 
     def knowing(self, **known: Known) -> PackCollate:
         """See `Collate.knowing`."""
@@ -104,7 +116,7 @@ class PackCollate:
         return packs
 
     def __repr__(self) -> str:
-        return f"{self._collate!r}.packs(along={self._along}, {self._rules!r})"
+        return f"{self._collate!r}.packs(along={self.along}, {self.rules!r})"
 
 
 def _packable(declared: Mapping[str, Any], rules: PackRules, along: Sequence[str] | None) -> tuple[str, ...]:
@@ -122,26 +134,26 @@ def _packable(declared: Mapping[str, Any], rules: PackRules, along: Sequence[str
     stray = [name for name in (*names, *rules.seams) if name not in fitting]
     if stray or not names:
         raise Infeasible(
-            f"packs are made of fields that are ragged along dim 0: {fitting or 'none is declared'}; "
-            f"asked for {stray or list(names)}",
+            f"packs are made of fields that are ragged along dim 0: {clipped(fitting) if fitting else 'none is declared'}; "
+            f"asked for {clipped(stray or list(names))}",
             "declare them as bw.ragged()",
         )
     apart = [name for name in rules.seams if name not in names]
     if apart:
         raise Infeasible(
-            f"field {apart[0]!r} is masked at the seams and is none of the packed fields {list(names)}",
+            f"field {clipped(apart[0])} is masked at the seams and is none of the packed fields {clipped(list(names))}",
             "name it in along too, or leave it out of seams",
         )
     maskless = [name for name in rules.seams if not declared[name].pads]
     if maskless:
         raise Infeasible(
-            f"field {maskless[0]!r} is masked at the seams and was given no pad value to mask it with",
+            f"field {clipped(maskless[0])} is masked at the seams and was given no pad value to mask it with",
             declaration([maskless[0]], "bw.ragged(pad=-100)"),
         )
     for name in names:
         if declared[name].also:
             raise Infeasible(
-                f"field {name!r} is packed and has also={dict(declared[name].also)} of its own",
+                f"field {clipped(name)} is packed and has also={clipped(dict(declared[name].also))} of its own",
                 "name the further keys once: collate.packs(also=...)",
             )
     return names
@@ -150,13 +162,17 @@ def _packable(declared: Mapping[str, Any], rules: PackRules, along: Sequence[str
 def _described(lead: str, also: Mapping[str, str], collate: Collate) -> dict[str, tuple[str, str]]:
     """The further keys of the batch, and what of the field `lead` each holds."""
     if not isinstance(also, Mapping):
-        raise Infeasible(f"also is {also!r}", 'pass what each further key holds: also={"position_ids": "positions"}')
+        raise Infeasible(
+            f"also is {clipped(also)}", 'pass what each further key holds: also={"position_ids": "positions"}'
+        )
     for key, what in also.items():
         if what not in OFFERS:
-            raise Infeasible(f"packs have no {what!r} to show as {key!r}", f"ask for one of {', '.join(OFFERS)}")
+            raise Infeasible(
+                f"packs have no {clipped(what)} to show as {clipped(key)}", f"ask for one of {', '.join(OFFERS)}"
+            )
         if key in collate.fields or key in collate.also:
             raise Infeasible(
-                f"the batch would have two keys {key!r}, of a declared field and of collate.packs(also=...)",
+                f"the batch would have two keys {clipped(key)}, of a declared field and of collate.packs(also=...)",
                 "rename the one in also, or take the field out of the samples and their declaration",
             )
     return {key: (lead, what) for key, what in also.items()}
@@ -177,7 +193,7 @@ def _taken_apart(packs: Sequence[Any]) -> tuple[Sequence[Any], list[int] | None]
     odd = next((number for number, pack in enumerate(packs) if not isinstance(pack, list)), None)
     if odd is not None:
         raise Infeasible(
-            f"pack 0 is a list and pack {odd} is a {type(packs[odd]).__name__}", "pass all packs as lists of samples"
+            f"pack 0 is a list and pack {odd} is {typed(packs[odd])}", "pass all packs as lists of samples"
         )
     sizes = [len(pack) for pack in packs]
     if not all(sizes):

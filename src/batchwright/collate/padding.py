@@ -15,12 +15,17 @@ from torch import Tensor
 from ..errors import Infeasible, whole
 from . import memory
 from .layout import Layout
+from .wording import clipped, listed
 
 __all__ = ["Padding", "Side", "fill_value", "pad", "pad_grid", "unpad", "unpad_grid"]
 
 Side = Literal["right", "left"]
 
 _BOUNDS = {dtype: (torch.iinfo(dtype).min, torch.iinfo(dtype).max) for dtype in memory.INTEGERS} | {torch.bool: (0, 1)}
+
+
+_POWERS = getattr(torch, "float8_e8m0fnu", None)
+"""Powers of two, which have neither 0 nor a sign; older versions of torch lack the dtype."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class Padding:
 
     def __post_init__(self) -> None:
         if self.side not in ("right", "left"):
-            raise Infeasible(f"side is {self.side!r}", "pass side='right' or side='left'")
+            raise Infeasible(f"side is {clipped(self.side)}", "pass side='right' or side='left'")
         multiple = whole(self.multiple, "multiple", least=1)
         for entry in self.menu:
             for length in _shape(entry):
@@ -53,7 +58,7 @@ class Padding:
                         "leave multiple out, or give a menu of its multiples",
                     )
         if not isinstance(self.value, Number):
-            raise Infeasible(f"the pad value is {self.value!r}", "pass a number")
+            raise Infeasible(f"the pad value is {clipped(self.value)}", "pass a number")
 
     def extents(self, longest: Sequence[int]) -> tuple[int, ...]:
         """The padded length of each ragged axis, given the longest sample along each."""
@@ -70,7 +75,7 @@ class Padding:
         ]
         if not fitting:
             raise Infeasible(
-                f"the longest sample needs {wanted}, the menu offers {shapes}",
+                f"the longest sample needs {wanted}, the menu offers [{listed(shapes)}]",
                 "add a longer entry to menu, or cut the samples",
             )
         return min(fitting, key=lambda shape: (_volume(shape), shape))
@@ -98,11 +103,22 @@ def fill_value(value: float | complex | bool, dtype: torch.dtype) -> float | com
             return complex(value)
     elif not isinstance(value, complex) and _near(value, dtype):
         return float(value)
-    raise Infeasible(f"the pad value {value} does not exist in {dtype}", "pass a pad value of the field's dtype")
+    raise Infeasible(
+        f"the pad value {value} does not exist in {dtype}",
+        "pass a pad value that the field's dtype has, or form='packed' and no pad",
+    )
 
 
 def _near(value: float, dtype: torch.dtype) -> bool:
     """Whether the dtype has a number near `value`: a finite one, or the infinity or the not-a-number that it is."""
+    if dtype.itemsize == 1:
+        try:  # kinds of bits that are no numbers, and two numbers in a byte, cannot be filled in
+            torch.empty(0, dtype=dtype, device="cpu").new_full((1,), 1.0)
+            torch.finfo(dtype)
+        except (NotImplementedError, RuntimeError, TypeError):
+            return False
+        if dtype is _POWERS and not value > 0:
+            return False
     if abs(value) == math.inf:
         return dtype.itemsize > 1 or dtype is torch.float8_e5m2  # the other eight-bit floats have none
     return abs(value) <= torch.finfo(dtype).max or value != value
@@ -128,8 +144,8 @@ def pad(
     if numpy_can and layout.total:  # an empty array's strides are not torch's
         try:
             return _written(pieces, layout, dim, length, value, side)
-        except RuntimeError:  # numpy refuses gradients, and what torch has yet to conjugate or negate
-            if not any(piece.requires_grad or piece.is_conj() or piece.is_neg() for piece in pieces):
+        except RuntimeError:  # numpy refuses gradients, derived types, and what torch has yet to conjugate or negate
+            if all(type(piece) is Tensor and not _has_to_be_asked(piece) for piece in pieces):
                 raise
     gaps = [length - count for count in layout.counts]
     shape = list(first.shape)
@@ -142,6 +158,11 @@ def pad(
     flat = torch.cat(joined, dim)
     rows = flat.reshape(*shape[:dim], len(pieces), length, *shape[dim + 1 :])
     return memory.settle(rows.movedim(dim, 0).contiguous())
+
+
+def _has_to_be_asked(piece: Tensor) -> bool:
+    """Whether torch alone knows the piece's numbers or its gradient."""
+    return piece.requires_grad or piece.is_conj() or piece.is_neg()
 
 
 def _written(

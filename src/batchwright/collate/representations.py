@@ -17,6 +17,7 @@ from .layout import Layout
 from .packing import nest, pack, unnest, unpack
 from .padding import Padding, pad, pad_grid, unpad, unpad_grid
 from .values import Fill, Transfer, Value
+from .wording import clipped
 
 __all__ = ["DESCRIPTIONS", "Form", "Ragged"]
 
@@ -323,7 +324,7 @@ class Ragged(Value):
     @override
     def also(self, what: str) -> Any:
         if what not in DESCRIPTIONS:
-            raise Infeasible(f"a ragged field has no {what!r}", f"ask for one of {', '.join(DESCRIPTIONS)}")
+            raise Infeasible(f"a ragged field has no {clipped(what)}", f"ask for one of {', '.join(DESCRIPTIONS)}")
         return getattr(self, what)
 
     @property

@@ -13,10 +13,12 @@ from typing_extensions import override
 
 from ..errors import Infeasible, whole
 from . import memory
+from .arguments import further_keys
 from .column import Column
 from .fields import Context, Field
 from .padding import Padding, pad_grid
 from .values import Fill, Transfer, Value
+from .wording import clipped
 
 __all__ = ["Grid", "ResizedField", "resized"]
 
@@ -67,7 +69,7 @@ class Grid(Value):
                 return torch.ones(len(self), *self.tensor.shape[-2:], dtype=torch.bool, device=sizes.device)
             height, width = (torch.arange(extent, device=sizes.device) for extent in self.tensor.shape[-2:])
             return (height < sizes[:, :1])[:, :, None] & (width < sizes[:, 1:])[:, None, :]
-        raise Infeasible(f"a resized field has no {what!r}", "ask for 'sizes' or 'mask'")
+        raise Infeasible(f"a resized field has no {clipped(what)}", "ask for 'sizes' or 'mask'")
 
     @property
     @override
@@ -92,11 +94,13 @@ class ResizedField(Field):
     def __post_init__(self) -> None:
         if self.how not in get_args(How) or self.mode not in get_args(Mode):
             raise Infeasible(
-                f"how is {self.how!r} and mode is {self.mode!r}",
+                f"how is {clipped(self.how)} and mode is {clipped(self.mode)}",
                 f"pass how from {get_args(How)} and mode from {get_args(Mode)}",
             )
         if self.size != "largest" and (len(self.size) != 2 or min(self.size) < 1):
-            raise Infeasible(f"size is {self.size}", "pass size=(height, width), each 1 or more, or size='largest'")
+            raise Infeasible(
+                f"size is {clipped(self.size)}", "pass size=(height, width), each 1 or more, or size='largest'"
+            )
         Padding(value=self.pad, multiple=self.multiple)  # refuses what is no number
 
     @property
@@ -108,11 +112,11 @@ class ResizedField(Field):
     def gather(self, column: Column, context: Context) -> Grid:
         images = column.tensors()
         for number, image in enumerate(images):
-            if image.layout is not torch.strided or image.device != images[0].device:
+            if image.layout is not torch.strided or image.is_nested or image.device != images[0].device:
                 column.refuse_unlike(images)
             if image.ndim < 2 or 0 in image.shape:
                 raise Infeasible(
-                    f"field {column.name!r} of {column.called(number)} has shape {tuple(image.shape)}, and an image has a "
+                    f"{column.at(number)} has shape {tuple(image.shape)}, and an image has a "
                     "height and a width of 1 or more as its last two sizes",
                     "give every image as ... x height x width",
                 )
@@ -147,8 +151,7 @@ class ResizedField(Field):
         for number, image in enumerate(images):
             if image.shape[-2] > extents[0] or image.shape[-1] > extents[1]:
                 raise Infeasible(
-                    f"field {column.name!r} of {column.called(number)} has shape {tuple(image.shape)}, "
-                    f"larger than the {extents} it is padded to",
+                    f"{column.at(number)} has shape {tuple(image.shape)}, larger than the {extents} it is padded to",
                     "pass size='largest' or how='resize'",
                 )
 
@@ -159,8 +162,7 @@ class ResizedField(Field):
             return _nearest(image, extents)
         if not (image.is_floating_point() or image.dtype is torch.uint8):
             raise Infeasible(
-                f"field {column.name!r} of {column.called(number)} holds {image.dtype}, which has no {self.mode} values in "
-                "between",
+                f"{column.at(number)} holds {image.dtype}, which has no {self.mode} values in between",
                 "pass mode='nearest' (masks, labels), or convert the image in the dataset",
             )
         planes = image.reshape(1, -1, *image.shape[-2:])
@@ -168,7 +170,7 @@ class ResizedField(Field):
             grown = interpolate(planes, size=extents, mode=self.mode, antialias=self.antialias, align_corners=False)
         except NotImplementedError:  # torch lacks it for floats of 16 and 8 bits on the CPU
             raise Infeasible(
-                f"field {column.name!r} of {column.called(number)} holds {image.dtype}, for which torch has no {self.mode} "
+                f"{column.at(number)} holds {image.dtype}, for which torch has no {self.mode} "
                 f"with antialias={self.antialias} on {image.device.type}",
                 "convert the image to float32 in the dataset, or pass mode='nearest'",
             ) from None
@@ -215,7 +217,7 @@ def resized(
         (torch.Size([2, 3, 16, 16]), [[10, 6], [7, 9]])
     """
     if isinstance(size, int) or size is None or (isinstance(size, str) and size != "largest"):
-        raise Infeasible(f"size is {size!r}", "pass size=(height, width), or size='largest'")
+        raise Infeasible(f"size is {clipped(size)}", "pass size=(height, width), or size='largest'")
     chosen: Any = size if isinstance(size, str) else tuple(whole(extent, "a height or width") for extent in size)
     return ResizedField(
         size=chosen,
@@ -224,5 +226,5 @@ def resized(
         mode=mode,
         antialias=antialias,
         pad=pad,
-        also=tuple((also or {}).items()),
+        also=further_keys(also),
     )

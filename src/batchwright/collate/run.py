@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,14 +22,16 @@ from torch.utils.data._utils.collate import (
 )
 
 from ..errors import Infeasible
+from .arguments import by_name
 from .column import Column
 from .fields import Context, Field, ScalarField, StackField
+from .graphs import gather_graphs, is_graph
 from .memory import settle
 from .structure import Structure, Tree, structure_of
 from .values import Extension, Opaque, Stacked, Value
-from .wording import declaration
+from .wording import clipped, declaration, listed, noted, typed
 
-__all__ = ["Frames", "Run", "Spec", "by_name"]
+__all__ = ["Frames", "Run", "Spec"]
 
 Spec = Field | Mapping[str, Any] | Sequence[Any]
 
@@ -42,13 +45,6 @@ _INSTEAD_OF: dict[Any, Field] = {
 }
 _MISSING = (KeyError, IndexError, AttributeError, TypeError)
 _MOST_FRAMES = 256
-
-
-def by_name(fields: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
-    """Declarations by the names of the parts that they are for; those of a sequence are for its parts 0, 1, ..."""
-    if isinstance(fields, Mapping):
-        return dict(fields)
-    return {str(number): field for number, field in enumerate(fields) if field is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +86,7 @@ class Frames:
     """The frames of the containers that one collate function has met: most batches are made as the one before was."""
 
     def __init__(self, also: Mapping[str, tuple[str, str]]) -> None:
-        self._also = also
+        self.also = also
         self._made: dict[tuple[Structure, tuple[str, ...]], Frame] = {}
 
     def of(self, structure: Structure, spec: Mapping[str, Any], path: tuple[str, ...]) -> Frame:
@@ -111,20 +107,22 @@ class Frames:
         names = structure.names
         if len(set(names)) < len(names):
             twice = max(names, key=names.count)
-            keys = [repr(key) for key, name in zip(structure.keys, names, strict=True) if name == twice]
+            keys = [clipped(key) for key, name in zip(structure.keys, names, strict=True) if name == twice]
             raise Infeasible(
-                f"the keys {' and '.join(keys)} of the samples{_place(path)} have one name, {twice!r}", "rename one"
+                f"the keys {' and '.join(keys[:2])} of the samples{_place(path)} have one name, {clipped(twice)}",
+                "rename one",
             )
         for name in () if path else names:
-            if name in self._also:
-                field, what = self._also[name]
+            if name in self.also:
+                field, what = self.also[name]
                 raise Infeasible(
-                    f"the batch would have two keys {name!r}, a field of the samples and {what!r} of field {field!r}",
+                    f"the batch would have two keys {clipped(name)}, a field of the samples and {clipped(what)} of field "
+                    f"{clipped(field)}",
                     "rename the key in the `also` that declares it",
                 )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Frames, (self._also,)
+        return Frames, (self.also,)
 
 
 class Run(Context):
@@ -146,14 +144,15 @@ class Run(Context):
         """What sample `number` is called in a message."""
         if self.ids is None:
             return f"sample {number} of the batch"
-        return f"sample {self.ids.sample(number)!r} (number {number} of the batch)"
+        return f"sample {clipped(self.ids.sample(number))} (number {number} of the batch)"
 
     def container(
         self, samples: Sequence[Any], structure: Structure, spec: Mapping[str, Any], path: tuple[str, ...] = ()
     ) -> Tree:
         """Collate containers part by part, in the order of their parts."""
+        if is_graph(structure.kind):
+            return gather_graphs(self, samples, spec, path)
         frame = self.frames.of(structure, spec, path)
-        samples = frame.structure.opened(samples)
         self._alike(samples, frame)
         called = self.called
         children: dict[str, Value] = {}
@@ -166,11 +165,21 @@ class Run(Context):
             if field is None:
                 children[part.name] = self._undeclared(column, part)
             elif part.waits:
-                children[part.name] = _PLACE
-                self.waiting.append((children, part.name, field, column))
+                self._wait(children, part.name, field, column)
             else:
                 children[part.name] = field.gather(column, self)
         return Tree(structure, children, len(samples))
+
+    def put(self, children: dict[str, Value], name: str, field: Field, column: Column) -> None:
+        """Collate a declared field as the child `name`, as soon as the fields that it indexes are there."""
+        if field.after:
+            self._wait(children, name, field, column)
+        else:
+            children[name] = field.gather(column, self)
+
+    def _wait(self, children: dict[str, Value], name: str, field: Field, column: Column) -> None:
+        children[name] = _PLACE
+        self.waiting.append((children, name, field, column))
 
     def finish(self, root: Tree) -> None:
         """Collate the fields that index others, now that those are there."""
@@ -192,7 +201,7 @@ class Run(Context):
             return self.container(column.values, structure, part.inner or {}, part.path)
         if part.inner is not None:
             raise Infeasible(
-                f"field {column.name!r} of {self.called(0)} is a {type(first).__name__}, declared as a container",
+                f"{column.at(0)} is {typed(first)}, declared as a container",
                 column.declared("bw.stack()"),
             )
         return _joined_by_torch(column)
@@ -200,8 +209,8 @@ class Run(Context):
     def _missing(self, samples: Sequence[Any], structure: Structure, part: Part) -> Infeasible:
         number = next((n for n, sample in enumerate(samples) if not _has(structure, sample, part.key)), 0)
         return Infeasible(
-            f"field {'.'.join(part.path)!r} is missing in {self.called(number)} (a {type(samples[number]).__name__}); "
-            f"{self.called(0)} has {', '.join(structure.names)}",
+            f"field {clipped('.'.join(part.path))} is missing in {self.called(number)} ({typed(samples[number])}); "
+            f"{self.called(0)} has {listed(structure.names)}",
             "give every sample the same fields",
         )
 
@@ -213,17 +222,16 @@ class Run(Context):
                 f"{self.called(0)} has no fields{frame.place}",
                 _of_any_length(samples, frame) or "leave empty samples out",
             )
-        if frame.absent:
-            raise Infeasible(
-                f"field {'.'.join((*frame.path, frame.absent[0]))!r} is missing in {self.called(0)}, "
-                f"which has {', '.join(structure.names)}",
-                "give every sample the declared fields, or do not declare it",
-            )
+        self.refuse_absent(frame)
         if structure.reads == "attribute":
             for number, sample in enumerate(samples):
                 if type(sample) is not structure.kind:  # what it holds beyond the first's fields would be lost
                     raise self._of_another_type(number, sample, frame)
             return
+        kinds: set[Any] = set(map(type, samples))
+        if "torch_geometric" in sys.modules and any(map(is_graph, kinds)):
+            number = next(number for number, sample in enumerate(samples) if hasattr(sample, "__cat_dim__"))
+            raise self._of_another_type(number, samples[number], frame)  # it would be taken for a mapping
         if structure.fills:
             for part in frame.parts:
                 if not all(part.key in sample for sample in samples):
@@ -233,12 +241,21 @@ class Run(Context):
                 return
         raise self._unlike(samples, frame)
 
+    def refuse_absent(self, frame: Frame) -> None:
+        """Refuse containers that lack a part which is declared."""
+        if frame.absent:
+            raise Infeasible(
+                f"field {clipped('.'.join((*frame.path, frame.absent[0])))} is missing in {self.called(0)}, "
+                f"which has {listed(frame.structure.names)}",
+                "give every sample the declared fields, or do not declare it",
+            )
+
     def _of_another_type(self, number: int, sample: Any, frame: Frame) -> Infeasible:
         other = structure_of(sample)
-        fields = f" with the fields {', '.join(other.names)}" if other else ""
+        fields = f" with the fields {listed(other.names)}" if other else ""
         return Infeasible(
-            f"{self.called(number)} is a {type(sample).__name__}{fields}{frame.place}, {self.called(0)} is a "
-            f"{frame.structure.kind.__name__} with the fields {', '.join(frame.structure.names)}",
+            f"{self.called(number)} is {typed(sample)}{fields}{frame.place}, {self.called(0)} is a "
+            f"{frame.structure.kind.__name__} with the fields {listed(frame.structure.names)}",
             "give every sample the same type",
         )
 
@@ -249,14 +266,12 @@ class Run(Context):
         if number == 0:
             return Infeasible(
                 f"{self.called(0)} is a {structure.kind.__name__} that holds other parts than the keys it names: "
-                f"{', '.join(structure.names)}",
-                "let the dataset return {key: part for key, part in sample.to_dict().items() if part}"
-                if hasattr(structure.kind, "to_dict")
-                else "let the dataset return a dict",
+                f"{listed(structure.names)}",
+                "let the dataset return a dict",
             )
-        found = type(samples[number]).__name__ if other is None else (", ".join(other.names) or "none")
+        found = f"is {typed(samples[number])}" if other is None else f"has the fields {listed(other.names)}"
         return Infeasible(
-            f"{self.called(number)} has the fields {found}{frame.place}, {self.called(0)} has {', '.join(structure.names)}",
+            f"{self.called(number)} {found}{frame.place}, {self.called(0)} has {listed(structure.names)}",
             _of_any_length(samples, frame) or "give every sample the same fields",
         )
 
@@ -276,7 +291,7 @@ def _of_any_length(samples: Sequence[Any], frame: Frame) -> str | None:
 
 
 def _place(path: tuple[str, ...]) -> str:
-    return f" in {'.'.join(path)!r}" if path else ""
+    return f" in {clipped('.'.join(path))}" if path else ""
 
 
 def _counts(sample: Any, count: int) -> bool:
@@ -301,13 +316,16 @@ def _registered(value: Any) -> Any:
 
 def _joined_by_torch(column: Column) -> Value:
     try:
-        joined = default_collate(list(column.values))
+        with noted(
+            f"{column.at(0)} and of those after it, each {typed(column.values[0])}, was joined by default_collate"
+        ):
+            joined = default_collate(list(column.values))
     except (TypeError, RuntimeError) as error:
         raise Infeasible(
-            f"field {column.name!r} of {column.called(0)} is a {type(column.values[0]).__name__}, which "
-            f"default_collate refuses ({str(error).splitlines()[0]})",
+            f"{column.at(0)} is {typed(column.values[0])}, which "
+            f"default_collate refuses ({clipped(str(error).splitlines()[0])[1:-1]})",
             column.declared("bw.opaque()"),
-        ) from None
+        ) from error
     count = len(column.values)
     if isinstance(joined, Tensor) and joined.shape[:1] == (count,):
         return Stacked(settle(joined))

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from ..errors import Infeasible
 from . import memory
-from .column import Column
+from .column import Column, described
 from .fields import Context, Field
 from .layout import Layout
 from .values import Transfer, Value
@@ -81,8 +81,7 @@ class BlockDiagonalField(Field):
         for number, matrix in enumerate(matrices):
             if matrix.layout is not torch.sparse_coo or matrix.ndim != 2 or matrix.dense_dim():
                 raise Infeasible(
-                    f"field {column.name!r} of {column.called(number)} is a tensor of layout {matrix.layout} and shape "
-                    f"{tuple(matrix.shape)}, a block is a sparse COO matrix",
+                    f"{column.at(number)} has {described(matrix)}, a block is a sparse COO matrix",
                     "make it one in the dataset: matrix.to_sparse_coo()",
                 )
         return joined([matrix.coalesce() for matrix in matrices])

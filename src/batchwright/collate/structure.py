@@ -5,17 +5,28 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections import UserDict, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from typing_extensions import override
 
 from ..errors import Infeasible
 from .values import Transfer, Value
+from .wording import clipped, listed
 
-__all__ = ["Structure", "Tree", "structure_of"]
+__all__ = ["Builder", "Structure", "Tree", "structure_of"]
+
+
+class Builder(Protocol):
+    """What puts containers together again."""
+
+    def build(self, parts: Mapping[str, Any]) -> Any:
+        """A container of one sample's parts."""
+
+    def whole(self, parts: Mapping[str, Any], count: int) -> Any:
+        """A container of parts of which each is of all `count` samples."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,21 +52,15 @@ class Structure:
         """The one structure that all containers of this type with these keys have, whatever they ask for as a template."""
         return self if self.template is None else _structure(self.kind, self.keys, self.reads)
 
+    @property
+    def interned(self) -> Structure:
+        """The one structure of this type with these keys that has no template."""
+        return _structure(self.kind, self.keys, self.reads)
+
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The parts' names as text, for declarations and messages."""
         return tuple(map(str, self.keys))
-
-    def opened(self, samples: Sequence[Any]) -> Sequence[Any]:
-        """The samples as what is quickest to read: graphs of PyTorch Geometric as the dicts that they wrap."""
-        if not self._wraps or any(type(sample) is not self.kind for sample in samples):
-            return samples
-        return [sample.to_dict() for sample in samples]
-
-    @cached_property
-    def _wraps(self) -> bool:
-        """Whether containers of this type wrap a dict that they can hand out."""
-        return hasattr(self.kind, "to_dict") and hasattr(self.kind, "from_dict") and not issubclass(self.kind, Mapping)
 
     @cached_property
     def fills(self) -> bool:
@@ -84,10 +89,14 @@ class Structure:
             return self._built(dict(zip(self.keys, parts.values(), strict=True)))
         except Exception as error:
             raise Infeasible(
-                f"a {self.kind.__name__} cannot be made anew of its parts {', '.join(self.names)} "
-                f"({type(error).__name__}: {error})",
+                f"a {self.kind.__name__} cannot be made anew of its parts {listed(self.names)} "
+                f"({type(error).__name__}: {clipped(str(error))[1:-1]})",
                 "let the dataset return a dict of them",
             ) from error
+
+    def whole(self, parts: Mapping[str, Any], count: int) -> Any:
+        """A container of this type with these parts, each of all `count` samples."""
+        return self.build(parts)
 
     def _built(self, keyed: dict[Any, Any]) -> Any:
         if hasattr(self.kind, "_fields"):
@@ -98,8 +107,6 @@ class Structure:
             built = copy.copy(self.template)
             built.update(keyed)
             return built
-        if self._wraps:
-            return self.kind.from_dict(keyed)
         return self.kind(keyed)
 
 
@@ -180,15 +187,26 @@ def structure_of(sample: Any) -> Structure | None:
 class Tree(Value):
     """A container of collated fields, of the type that the samples had."""
 
-    structure: Structure
+    structure: Builder
     children: dict[str, Value]
     count: int
     """The number of samples."""
+    derived: dict[str, Value] = field(default_factory=dict)
+    """What the model sees and no sample has: `batch` and `ptr` of graphs."""
+    hidden: frozenset[str] = frozenset()
+    """The children that samples get back and the model does not see."""
+
+    @property
+    def shown(self) -> dict[str, Value]:
+        """What the model sees, by name."""
+        if not self.derived and not self.hidden:
+            return self.children
+        return {name: child for name, child in self.children.items() if name not in self.hidden} | self.derived
 
     @property
     @override
     def model(self) -> Any:
-        return self.structure.build({name: child.model for name, child in self.children.items()})
+        return self.structure.whole({name: child.model for name, child in self.shown.items()}, self.count)
 
     def __len__(self) -> int:
         return self.count
@@ -199,13 +217,17 @@ class Tree(Value):
 
     @override
     def transferred(self, transfer: Transfer) -> Tree:
-        children = {name: child.transferred(transfer) for name, child in self.children.items()}
-        return Tree(self.structure, children, self.count)
+        return self.each(lambda child: child.transferred(transfer))
 
     @override
     def select(self, numbers: Sequence[int]) -> Tree:
-        children = {name: child.select(numbers) for name, child in self.children.items()}
-        return Tree(self.structure, children, len(numbers))
+        return replace(self.each(lambda child: child.select(numbers)), count=len(numbers))
+
+    def each(self, change: Callable[[Value], Value]) -> Tree:
+        """The same container with every field changed."""
+        children = {name: change(child) for name, child in self.children.items()}
+        derived = {name: change(value) for name, value in self.derived.items()}
+        return replace(self, children=children, derived=derived)
 
     @override
     def leaves(self, name: str = "") -> dict[str, Value]:
@@ -217,4 +239,4 @@ class Tree(Value):
 
     @override
     def also(self, what: str) -> Any:
-        raise Infeasible(f"a container of fields has no {what!r}", "declare `also` at a field inside it")
+        raise Infeasible(f"a container of fields has no {clipped(what)}", "declare `also` at a field inside it")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..collate.wording import typed
 from ..errors import Infeasible
 from ..groups import Groups
 
@@ -117,7 +118,7 @@ def checked(plan: Any, *, of_sampler: str = "pass sampler.plan") -> Plan:
     if isinstance(plan, Plan):
         return plan
     raise Infeasible(
-        f"a plan is needed, this is a {type(plan).__name__}",
+        f"a plan is needed, this is {typed(plan)}",
         of_sampler if hasattr(plan, "plan") else "pass what balanced(...) or another of batchwright's functions made",
     )
 

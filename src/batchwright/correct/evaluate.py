@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from ..collate.wording import typed
 from ..errors import Infeasible
 from .batchnorm.population import Forward, first_field
 from .calibration import (
@@ -164,7 +165,11 @@ def _predictions(
     with modes_kept(model), torch.no_grad():
         model.eval()
         for batch in loader:
-            logits.append(forward(model, batch))
+            try:
+                logits.append(forward(model, batch))
+            except Exception as error:
+                error.add_note(f"batch {len(truth)} of the loader was run through the model")
+                raise
             truth.append(_whole(targets(batch)).to(logits[-1].device))
             if domains is not None:
                 of_domain.append(torch.as_tensor(domains(batch)).to(logits[-1].device))
@@ -177,7 +182,7 @@ def _whole(targets: Any) -> Tensor:
     """Targets (N,) or (N, 1) as int64 (N,)."""
     if not isinstance(targets, Tensor):
         raise Infeasible(
-            f"the targets of a batch are a {type(targets).__name__}, no tensor",
+            f"the targets of a batch are {typed(targets)}, no tensor",
             "say where they are: targets=lambda batch: ...",
         )
     whole = targets.long()

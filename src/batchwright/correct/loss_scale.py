@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .. import columns
 from ..collate.batch import Batch
+from ..collate.wording import typed
 from ..errors import Infeasible, whole
 from ..plans.fixed import FixedPlan
 from ..plans.position import Position
@@ -53,7 +54,7 @@ class LossScale:
     def __init__(self, sampler: BatchSampler, counts: Any | Counts | None = None) -> None:
         if not hasattr(sampler, "accumulate"):
             raise Infeasible(
-                f"a sampler is needed, this is a {type(sampler).__name__}",
+                f"a sampler is needed, this is {typed(sampler)}",
                 "pass what plan.sampler(...) gives your loader",
             )
         if sampler.accumulate % sampler.fetch:

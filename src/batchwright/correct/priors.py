@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from ..collate.wording import typed
 from ..columns import by_label
 from ..errors import Infeasible, PoorWarning, real, whole, yes_or_no
 from .class_priors import ClassPriors, Part, class_priors
@@ -192,7 +193,7 @@ class LogitAdjustment(nn.Module):
         """
         if not hasattr(sampler, "epochs_given"):
             raise Infeasible(
-                f"a sampler is needed, this is a {type(sampler).__name__}",
+                f"a sampler is needed, this is {typed(sampler)}",
                 "pass the sampler that was trained with, or call LogitAdjustment.from_plan(plan)",
             )
         epochs = sampler.epochs_given

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..collate.wording import typed
 from ..errors import Infeasible, noted, real
 from .class_priors import checked, who_is_in
 from .table import text_table
@@ -201,7 +202,7 @@ class Weighted:
 
     def __init__(self, dataset: Any, weights: Weights) -> None:
         if not isinstance(weights, Weights):
-            raise Infeasible(f"weights is of type {type(weights).__name__}", "pass Weights(plan)")
+            raise Infeasible(f"weights is {typed(weights)}", "pass Weights(plan)")
         samples = weights.plan.groups.sample_count
         if hasattr(dataset, "__len__") and len(dataset) != samples:
             raise Infeasible(

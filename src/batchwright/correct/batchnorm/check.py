@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...collate.wording import typed
 from ...errors import Infeasible, PoorWarning
 from ..class_priors import who_is_in
 from ..modes import modes_kept
@@ -66,9 +67,7 @@ def check(
 needs 2; pass larger batches, or synchronise the layers over ranks.
     """
     if not isinstance(model, nn.Module):
-        raise Infeasible(
-            f"the model is of type {type(model).__name__}", "pass the torch.nn.Module that will be trained"
-        )
+        raise Infeasible(f"the model is {typed(model)}", "pass the torch.nn.Module that will be trained")
     groups = who_is_in(classes, plan)
     layers = named_layers(model)
     if not layers:

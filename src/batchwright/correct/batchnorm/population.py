@@ -12,15 +12,19 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from ...collate.wording import typed
 from ...errors import Infeasible, PoorWarning
 from ..modes import modes_kept
 from .layers import BatchNorm, tracking_layers
 from .moments import Moments
 from .per_group import GroupBatchNorm
 
-__all__ = ["Forward", "Population", "first_field", "observe"]
+__all__ = ["Forward", "Population", "first_field", "observe", "raised_on_all"]
 
 Forward = Callable[[nn.Module, Any], Any]
+
+_LONGEST = 300
+"""Characters of another rank's error that are repeated."""
 
 
 def first_field(model: nn.Module, batch: Any) -> Any:
@@ -32,7 +36,7 @@ def first_field(model: nn.Module, batch: Any) -> Any:
     inputs = batch[0] if isinstance(batch, (tuple, list)) and len(batch) else batch
     if not isinstance(inputs, Tensor):
         raise Infeasible(
-            f"what would go into the model is a {type(inputs).__name__}, no tensor",
+            f"what would go into the model is {typed(inputs)}, no tensor",
             "say how to run it: forward=lambda model, batch: model(**batch)",
         )
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
@@ -76,8 +80,8 @@ class Population:
         layers = {name: [tensor.clone() for tensor in moments.tensors] for name, moments in self.moments.items()}
         return {"batches": self.batches, "layers": layers}
 
-    def over_ranks(self, process_group: dist.ProcessGroup) -> Population:
-        """The population of all ranks' streams, merged in rank order and so the same on every rank."""
+    def over_ranks(self, process_group: dist.ProcessGroup | None) -> Population:
+        """The population of all ranks' streams, merged in rank order and so the same on every rank; None means all."""
         states: list[Any] = [None] * dist.get_world_size(process_group)
         dist.all_gather_object(states, self.state(), group=process_group)
         pooled = Population()
@@ -87,6 +91,26 @@ class Population:
             for name, moments in part.moments.items():
                 pooled.add(name, moments)
         return pooled
+
+
+@contextmanager
+def raised_on_all(process_group: dist.ProcessGroup | None) -> Iterator[None]:
+    """Let what one rank raises within the context be raised by every rank, so that none waits for it for ever."""
+    error: Exception | None = None
+    try:
+        yield
+    except Exception as raised:
+        error = raised
+    said: list[str | None] = [None] * dist.get_world_size(process_group)
+    dist.all_gather_object(said, error and f"{type(error).__name__}: {error}"[:_LONGEST], group=process_group)
+    if error is not None:
+        raise error
+    failed = [(rank, words) for rank, words in enumerate(said) if words is not None]
+    if failed:
+        raise Infeasible(
+            f"rank {failed[0][0]} of {len(said)} raised {failed[0][1]}",
+            "see to what that rank was given; no rank's statistics have changed",
+        )
 
 
 def observe(
@@ -116,7 +140,11 @@ def observe(
         for layer in layers.values():
             layer.train()
         for batch in islice(loader, batches):
-            forward(model, batch)
+            try:
+                forward(model, batch)
+            except Exception as error:
+                error.add_note(f"batch {population.batches - before} of the loader was run through the model")
+                raise
             population.batches += 1
 
     seen = population.batches - before

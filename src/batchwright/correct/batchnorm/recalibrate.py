@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import nn
 
 from ...errors import Infeasible, PoorWarning
 from .layers import tracking_layers
-from .population import Forward, Population, first_field, observe
+from .population import Forward, Population, first_field, observe, raised_on_all
 
 if TYPE_CHECKING:
     from ...plans.plan import Plan
@@ -56,15 +57,16 @@ def recalibrate(
             new begins with the first shares.
         resume: what an earlier call returned, to go on from: the two together equal one call over both parts.
         forward: how to run the model on a batch; the default passes its first field.
-        process_group: ranks whose streams are to be pooled, so that all get the same statistics; None means this process
-            alone. The state returned is still of this process's own stream, to resume it with.
+        process_group: the ranks whose streams are pooled, so that all get the same statistics; None means all, or this
+            process alone if there is no group. Each of them must make the call. The state returned is still of this
+            process's own stream, to resume it with.
 
     Returns:
         The state to resume from: the batches seen and, by layer, count, mean and sum of squares per channel.
 
     Raises:
         Infeasible: no layer keeps running statistics, `loader` has no batch or does not draw as `plan` does, a layer
-            meets a value that is not finite, or `resume` is of another model.
+            meets a value that is not finite, or `resume` is of another model. What one rank raises, every rank raises.
 
     Example:
         >>> model = nn.Sequential(nn.BatchNorm1d(1), nn.Linear(1, 2))
@@ -76,12 +78,14 @@ def recalibrate(
         raise Infeasible(f"stream is {stream!r}", "pass 'sampled' or 'natural'")
     if stream == "natural":
         warnings.warn(_NATURAL_COST, PoorWarning, stacklevel=2)
-    elif plan is not None:
-        _check_stream(loader, plan)
-    layers = tracking_layers(model)
-    population = observe(model, loader, batches=batches, forward=forward, population=Population(resume))
+    joined = dist.is_available() and dist.is_initialized()
+    with raised_on_all(process_group) if joined else nullcontext():
+        if plan is not None and stream == "sampled":
+            _check_stream(loader, plan)
+        layers = tracking_layers(model)
+        population = observe(model, loader, batches=batches, forward=forward, population=Population(resume))
     state = population.state()
-    if process_group is not None:
+    if joined:
         population = population.over_ranks(process_group)
 
     unreached = [name for name in layers if name not in population.moments]

@@ -1,0 +1,48 @@
+"""Arguments of declarations, as whatever their callers write them, in the one form that fields keep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ..errors import Infeasible, whole
+from .wording import clipped
+
+__all__ = ["by_name", "further_keys", "menu_lengths", "names", "whole_numbers"]
+
+
+def by_name(fields: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
+    """Declarations by the names of the parts that they are for; those of a sequence are for its parts 0, 1, ..."""
+    if isinstance(fields, Mapping):
+        return dict(fields)
+    return {str(number): field for number, field in enumerate(fields) if field is not None}
+
+
+def further_keys(also: Any) -> tuple[tuple[str, str], ...]:
+    """The further keys of a batch, and what each holds."""
+    if not isinstance(also, (Mapping, type(None))):
+        raise Infeasible(f"also is {clipped(also)}", 'pass what each further key holds: also={"batch": "segments"}')
+    return tuple((also or {}).items())
+
+
+def names(fields: Any) -> tuple[str, ...]:
+    """The fields that one points into: a name, or a list of them."""
+    if isinstance(fields, str):
+        return (fields,)
+    if not isinstance(fields, (list, tuple)) or not all(isinstance(name, str) for name in fields):
+        raise Infeasible(
+            f"shift_by is {clipped(fields)}", "pass the name of the field that is indexed, or leave it out"
+        )
+    return tuple(fields)
+
+
+def menu_lengths(menu: Any) -> tuple[int | tuple[int, ...], ...]:
+    """The padded lengths of a menu."""
+    if not isinstance(menu, Iterable):
+        raise Infeasible(f"menu is {clipped(menu)}", "pass a list of lengths")
+    return tuple(whole_numbers(entry, "a length of menu") for entry in menu)
+
+
+def whole_numbers(value: Any, called: str) -> int | tuple[int, ...]:
+    """One whole number, or a tuple of them."""
+    return tuple(whole(each, called) for each in value) if isinstance(value, Sequence) else whole(value, called)

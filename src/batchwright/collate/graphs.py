@@ -1,0 +1,374 @@
+"""Graphs of PyTorch Geometric, joined as they say themselves (`__cat_dim__`, `__inc__`), with `batch` and `ptr` beside."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ..errors import Infeasible
+from .arguments import by_name
+from .column import Column
+from .fields import Field, RaggedField, StackField, ragged
+from .indices import ADDED
+from .joined import Described, How, Join, Joined
+from .layout import Layout
+from .structure import Structure, Tree, structure_of
+from .values import Opaque, Value
+from .wording import clipped, listed, typed
+
+if TYPE_CHECKING:
+    from .run import Run
+
+__all__ = ["gather_graphs", "is_graph"]
+
+_EDGES = ("edge_index", "face")
+"""The attributes that hold nothing but nodes of their own graph."""
+
+_STATE = ("_mapping", "_parent", "_key")
+"""What the stores of an empty graph keep; all else that they hold beside their attributes is one sample's own."""
+
+_SPARSE = (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc)
+_PLAIN = (Tensor, torch.nn.Parameter)
+_LIBRARIES: dict[tuple[str, str], How] = {
+    ("torch_sparse", "SparseTensor"): "sparse_tensors",
+    ("torch_frame", "TensorFrame"): "frames",
+}
+
+
+@lru_cache(maxsize=256)
+def is_graph(kind: type) -> bool:
+    """Whether samples of this type say how they are joined, as `Data` and `HeteroData` do."""
+    return all(callable(getattr(kind, name, None)) for name in ("__cat_dim__", "__inc__")) and hasattr(kind, "stores")
+
+
+@dataclass(frozen=True, eq=False)
+class GraphStructure:
+    """How graphs of one type are put together again.
+
+    Args:
+        template: a graph of that type without attributes.
+        types: the types of nodes and edges by the names of their parts; all other parts are the graph's own attributes.
+    """
+
+    template: Any
+    types: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, graph: Any) -> GraphStructure:
+        """That of this graph."""
+        template = copy.copy(graph)
+        for store in template.stores:
+            for name in list(store.keys()):
+                del store[name]
+            for name in [name for name in vars(store) if name.startswith("_") and name not in _STATE]:
+                del vars(store)[name]
+        return cls(template, {str(store._key): store._key for store in graph.stores if store._key is not None})
+
+    def build(self, parts: Mapping[str, Any]) -> Any:
+        """A graph with these attributes; those of a type of nodes or edges are in a dict."""
+        return self._filled(copy.copy(self.template), parts)
+
+    def whole(self, parts: Mapping[str, Any], count: int) -> Any:
+        """A batch of torch_geometric with these attributes of `count` graphs.
+
+        Raises:
+            Infeasible: torch_geometric cannot make a batch of this type.
+        """
+        from torch_geometric.data import Batch
+
+        kind = type(self.template)
+        try:
+            empty = kind() if issubclass(kind, Batch) else Batch(_base_cls=kind)
+            whole = self._filled(empty.stores_as(self.template), parts)
+        except Exception as error:
+            raise Infeasible(
+                f"torch_geometric makes no batch of {kind.__name__} ({type(error).__name__}: {clipped(str(error))})",
+                "take the batch as a mapping: batch['x'], or model(**batch)",
+            ) from error
+        whole._num_graphs = count
+        return whole
+
+    def _filled(self, graph: Any, parts: Mapping[str, Any]) -> Any:
+        own = graph.stores[0]
+        for name, part in parts.items():
+            if name not in self.types:
+                own[name] = part
+                continue
+            store = graph[self.types[name]]
+            for attribute, value in part.items():
+                store[attribute] = value
+        return graph
+
+
+class StoreStructure:
+    """How what one type of nodes or edges holds is put together again: as a dict."""
+
+    def build(self, parts: Mapping[str, Any]) -> dict[str, Any]:
+        """The attributes of one graph."""
+        return dict(parts)
+
+    def whole(self, parts: Mapping[str, Any], count: int) -> dict[str, Any]:
+        """Those of all graphs."""
+        return dict(parts)
+
+
+def gather_graphs(run: Run, samples: Sequence[Any], spec: Mapping[str, Any], path: tuple[str, ...]) -> Tree:
+    """Collate graphs of one type: as declared, and where nothing is declared as the graphs say themselves."""
+    for number, sample in enumerate(samples):
+        if type(sample) is not type(samples[0]):
+            raise Infeasible(
+                f"{run.called(number)} is {typed(sample)}, {run.called(0)} is {typed(samples[0])}",
+                "give every sample the same type",
+            )
+    structure = GraphStructure.of(samples[0])
+    by_type = [sample.stores for sample in samples]
+    if structure.types or any(len(stores) > 1 for stores in by_type):
+        by_type = [{store._key: store for store in stores} for stores in by_type]
+        own = [stores.pop(None, {}) for stores in by_type]
+    else:
+        own, by_type = [stores[0] for stores in by_type], []
+    for number, stores in enumerate(by_type):
+        if stores.keys() != by_type[0].keys():
+            raise Infeasible(
+                f"{run.called(number)} has the types {listed(stores)} of nodes and edges, {run.called(0)} has "
+                f"{listed(by_type[0])}",
+                "give every graph the same types; of those that it has none of, store tensors of length 0",
+            )
+    names = (*own[0].keys(), *structure.types)
+    frame = run.frames.of(Structure(type(samples[0]), names).interned, spec, path)
+    run.refuse_absent(frame)
+    tree = Graphs(run, samples, own).store(structure, path, spec)
+    for name, key in structure.types.items():
+        inner = spec.get(name) or {}
+        if isinstance(inner, Field):
+            raise Infeasible(
+                f"field {clipped(name)} is declared as {clipped(inner)}, and is a type of nodes or edges",
+                f"declare what it holds: bw.Collate({{{clipped(name)}: {{'x': bw.ragged()}}}})",
+            )
+        tree.children[name] = Graphs(run, samples, [stores[key] for stores in by_type]).store(
+            StoreStructure(), (*path, name), by_name(inner)
+        )
+    return tree
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Graphs:
+    """The graphs of a batch and one store of each, which holds the attributes that are joined.
+
+    Args:
+        run: the collating of the batch.
+        graphs: all of one type.
+        stores: one of each graph.
+    """
+
+    run: Run
+    graphs: Sequence[Any]
+    stores: Sequence[Any]
+
+    def store(self, structure: GraphStructure | StoreStructure, path: tuple[str, ...], spec: Mapping[str, Any]) -> Tree:
+        """The attributes of the stores, and `batch` and `ptr` where they hold nodes."""
+        held = [_attributes(store) for store in self.stores]
+        self._refuse_unlike(held, path)
+        names = tuple(held[0])
+        if path:
+            self.run.refuse_absent(self.run.frames.of(Structure(dict, names).interned, spec, path))
+        children: dict[str, Value] = {}
+        for name in names:
+            column = Column((*path, name), [attributes[name] for attributes in held], self.run.called)
+            if name in spec:
+                self._declared(children, column, name, spec[name])
+            elif name == "num_nodes":
+                children[name] = Joined.of(column.values, Join("sum"))
+            elif name == "ptr":
+                children[name] = Opaque(list(column.values))  # those of a batch of batches come from its own nodes
+            else:
+                children[name] = self._attribute(column, name)
+        wanted = [name for name in ("batch", "ptr") if path or name not in self.run.frames.also]
+        derived = {name: value for name, value in self._derived().items() if name in wanted} if wanted else {}
+        hidden = frozenset({"ptr"} & children.keys() - spec.keys() - derived.keys())
+        return Tree(structure, children, len(self.graphs), derived, hidden)
+
+    def _derived(self) -> dict[str, Value]:
+        if not getattr(self.stores[0], "can_infer_num_nodes", False) or hasattr(self.graphs[0], "from_data_list"):
+            return {}
+        layout = self.run.layout(tuple([int(store.num_nodes or 0) for store in self.stores]))
+        return {"batch": Described(layout, "segments"), "ptr": Described(layout, "offsets")}
+
+    def _declared(self, children: dict[str, Value], column: Column, key: str, declared: Any) -> None:
+        if not isinstance(declared, Field):
+            children[key] = self._container(column, key, by_name(declared))
+            return
+        if isinstance(declared, RaggedField) and not declared.shift_by and _integers(column.values[0]):
+            moves = self._moves(column, key)
+            moved = next((number for number, move in enumerate(moves) if _moves_any(move)), None)
+            if moved is not None:
+                raise Infeasible(
+                    f"{column.at(moved)} holds indices, which its graph moves by {clipped(moves[moved])}, and it is "
+                    "declared without shift_by, which moves none",
+                    f"leave {clipped(column.name)} out of the declarations, and the graphs say themselves how it is joined; "
+                    "or name in shift_by the field that it indexes",
+                )
+        self.run.put(children, key, declared, column)
+
+    def _attribute(self, column: Column, key: str) -> Value:
+        """One attribute, joined as torch_geometric joins what the first graph holds."""
+        first = column.values[0]
+        if isinstance(first, Tensor):
+            self._refuse_others(column, Tensor)
+            return self._tensors(column, key)
+        how = _LIBRARIES.get((type(first).__module__.partition(".")[0], type(first).__name__))
+        if how is not None:
+            self._refuse_others(column, type(first))
+            return self._joined(column, Join(how, self._dim(column, key)))
+        if isinstance(first, (int, float)):
+            self._refuse_others(column, (int, float))
+            return self._joined(column, Join("numbers", moves=self._moves(column, key)))
+        if isinstance(first, Mapping) or (isinstance(first, (list, tuple)) and first and isinstance(first[0], Tensor)):
+            return self._container(column, key, {})
+        return Opaque(list(column.values))
+
+    def _container(self, column: Column, key: str, spec: Mapping[str, Any]) -> Tree:
+        """A mapping of attributes, or a list of tensors that go by the name of the whole."""
+        structure = structure_of(column.values[0])
+        if structure is None:
+            raise Infeasible(
+                f"{column.at(0)} is {typed(column.values[0])}, declared as a container",
+                column.declared("bw.opaque()"),
+            )
+        self._refuse_unlike(column.values, column.path)
+        children: dict[str, Value] = {}
+        mapping = isinstance(column.values[0], Mapping)
+        for part, name in zip(structure.keys, structure.names, strict=True):
+            inner = Column((*column.path, name), [value[part] for value in column.values], column.called)
+            if name in spec:
+                self._declared(children, inner, name, spec[name])
+            else:
+                children[name] = self._attribute(inner, str(part) if mapping else key)
+        return Tree(structure, children, len(self.graphs))
+
+    def _tensors(self, column: Column, key: str) -> Value:
+        first, dim, run = column.values[0], self._dim(column, key), self.run
+        if first.layout in _SPARSE:
+            return self._joined(column, Join("sparse", dim))
+        moves = self._moves(column, key)
+        if first.is_nested:
+            return self._joined(column, Join("nested", dim, moves))
+        plain = all(type(value) in _PLAIN for value in column.values)
+        widened = isinstance(moves[0], Tensor) and moves[0].ndim > 0 and first.dtype is not torch.int64
+        if plain and not widened and not any(map(_moves_any, moves)):
+            if dim is None or not first.ndim:
+                return StackField().gather(column, run)
+            return ragged(dim).gather(column, run)
+        shift = self._shift(first, dim, moves) if plain else ()
+        if not shift:
+            return self._joined(column, Join("tensors", dim, moves))
+        targets = self._indexed(len(shift)) if key in _EDGES else ()
+        return ragged(dim).shifted(column, run, shift, targets)
+
+    def _shift(self, first: Tensor, dim: Any, moves: Sequence[Any]) -> tuple[Layout, ...]:
+        """One layout, or one a row, that moves indices as `moves` do; none where torch_geometric does something else."""
+        if dim is None or not first.ndim or first.dtype not in ADDED:
+            return ()
+        rows: list[Any] = [move.tolist() if isinstance(move, Tensor) else move for move in moves]
+        counts: list[list[int]]
+        if all(isinstance(row, int) for row in rows):
+            counts = [rows]
+        elif first.ndim == 2 and dim in (1, -1) and first.dtype is torch.int64 and _columns(rows, len(first)):
+            counts = [[row[number][0] for row in rows] for number in range(len(first))]
+        else:
+            return ()
+        if min(map(min, counts)) < 0:
+            return ()
+        return tuple([self.run.layout(tuple(each)) for each in counts])
+
+    def _indexed(self, rows: int) -> tuple[str, ...]:
+        """What the nodes that edges join are called in a message."""
+        key = self.stores[0]._key
+        if rows == 2 and isinstance(key, tuple):
+            return key[0], key[-1]
+        return ("the nodes",) if rows == 1 else tuple(f"row {row}" for row in range(rows))
+
+    def _dim(self, column: Column, key: str) -> Any:
+        return self._asked(column, "__cat_dim__", key, 1)[0]
+
+    def _moves(self, column: Column, key: str) -> tuple[Any, ...]:
+        return self._asked(column, "__inc__", key, len(self.graphs))
+
+    def _asked(self, column: Column, what: str, key: str, count: int) -> tuple[Any, ...]:
+        """What the first `count` graphs say of the attribute."""
+        said: list[Any] = []
+        try:
+            for graph, value, store in zip(self.graphs[:count], column.values, self.stores, strict=False):
+                said.append(getattr(graph, what)(key, value, store))
+        except Exception as error:
+            error.add_note(f"{what} of {column.called(len(said))} was asked of field {clipped(column.name)}")
+            raise
+        return tuple(said)
+
+    def _joined(self, column: Column, join: Join) -> Value:
+        try:
+            return Joined.of(column.values, join)
+        except Exception as error:
+            raise Infeasible(
+                f"field {clipped(column.name)}, in {column.called(0)} a {type(column.values[0]).__name__}, cannot be joined "
+                f"({type(error).__name__}: {clipped(str(error).splitlines()[0])})",
+                column.declared("bw.opaque()"),
+            ) from error
+
+    def _refuse_others(self, column: Column, kinds: Any) -> None:
+        for number, value in enumerate(column.values):
+            if not isinstance(value, kinds):
+                raise Infeasible(
+                    f"{column.at(number)} is {typed(value)}, that of {column.called(0)} is {typed(column.values[0])}",
+                    f"give every graph the same type, or {column.declared('bw.opaque()')}",
+                )
+
+    def _refuse_unlike(self, containers: Sequence[Any], path: tuple[str, ...]) -> None:
+        """Refuse containers of other attributes than the first's; torch_geometric drops what the first does not have."""
+        keys = _keys(containers[0])
+        for number, container in enumerate(containers):
+            if (found := _keys(container)) != keys:
+                place = f" in {clipped('.'.join(path))}" if path else ""
+                raise Infeasible(
+                    f"{self.run.called(number)} has the attributes {listed(found)}{place}, {self.run.called(0)} has "
+                    f"{listed(keys)}",
+                    "give every graph the same attributes",
+                )
+
+
+def _attributes(store: Any) -> dict[str, Any]:
+    """What a store holds; of a batch of torch_geometric, without the numbers of nodes that it notes beside them."""
+    attributes: dict[str, Any] = store.to_dict() if hasattr(store, "to_dict") else dict(store)
+    attributes.pop("_num_nodes", None)
+    return attributes
+
+
+def _keys(container: Any) -> Any:
+    """What finds the attributes, compared without their order."""
+    if isinstance(container, dict):
+        return container.keys()
+    if isinstance(container, Mapping):
+        return dict.fromkeys(container).keys()
+    return range(len(container)) if isinstance(container, (list, tuple)) else ()
+
+
+def _integers(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.dtype in ADDED
+
+
+def _moves_any(move: Any) -> bool:
+    return bool(move.any()) if isinstance(move, Tensor) else bool(move)
+
+
+def _columns(rows: Sequence[Any], length: int) -> bool:
+    """Whether each is a column of this length: one number in each row."""
+    return all(
+        isinstance(row, list) and len(row) == length and all(isinstance(each, list) and len(each) == 1 for each in row)
+        for row in rows
+    )
