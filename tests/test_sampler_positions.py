@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pickle
 
@@ -195,3 +196,25 @@ def test_an_epoch_named_again_after_its_workers_have_begun_changes_nothing():
     sampler.set_epoch(2)
     assert list(batches) == [batch.tolist() for batch in PLAN.epoch(2)][7:]
     assert sampler.epoch == 3
+
+
+@pytest.mark.parametrize("kind", ["shuffled", "tasks", "tasks by step", "budgeted", "balanced and packed", "bucketed"])
+def test_an_epoch_that_was_begun_in_another_world_can_be_had_again_whole_and_not_from_where_it_never_was(kind):
+    plan = laws.EVERY_PLAN[kind](7)
+    sampler = plan.sampler()
+    for state in (plan.sampler(rank=0, world_size=4, accumulate=2).state_at(1, epoch=0), sampler.state_at(5, epoch=0)):
+        sampler = plan.sampler(rank=0, world_size=1, accumulate=3)
+        sampler.load_state_dict(state)
+        begun = sampler.step
+        rest = list(sampler)
+        assert len(rest) == len(sampler) - begun
+        for step in range(1, begun):
+            with contextlib.suppress(
+                bw.Infeasible
+            ):  # what came before in the other world; else it is a list of this one
+                sampler.seek(step, epoch=0)
+                assert len(list(sampler)) == len(sampler) - step
+        sampler.set_epoch(0)
+        assert (sampler.epoch, sampler.step) == (0, 0)
+        assert len(list(sampler)) == len(sampler)
+        assert sampler.epoch == 1

@@ -12,12 +12,12 @@ import numpy as np
 import torch.distributed
 import torch.utils.data
 
-from .errors import Infeasible, whole, yes_or_no
+from .errors import Infeasible, whole
 from .lists import Lists
 from .orders import Segment
 from .plans.fixed import FixedPlan
 from .plans.plan import Plan
-from .plans.position import Position
+from .plans.position import AS_IT_WAS, Position, brief
 
 if TYPE_CHECKING:
     from .audit import Audit
@@ -28,6 +28,7 @@ Fetch = Literal["micro", "step"] | int
 
 _VERSION = 1
 _NODE = ("torchdata.nodes.adapters", "SamplerWrapper.reset")
+_LONGEST_SHOWN = 32
 _SEGMENTS_KEPT = 8  # so far back may a loader's workers be ahead of what was trained on
 
 
@@ -182,36 +183,24 @@ class BatchSampler(torch.utils.data.BatchSampler):
         """Let the next iterator go on from a state; {} changes nothing.
 
         Raises:
-            Infeasible: the state is of another plan, of a newer version, or holds what no state holds.
+            Infeasible: the state is of another plan or version, holds what no state holds, or its epoch cannot be gone on
+                with in this world, on any rank; the sampler is as it was then.
         """
         if not isinstance(state, Mapping):
             raise Infeasible(f"a state of type {type(state).__name__}", "load what state_dict() gave")
         if not state:
             return
-        if state.get("version") != _VERSION:
-            raise Infeasible(
-                f"the state has version {state.get('version')}, this is version {_VERSION}",
-                "load it with its own version",
-            )
-        if "fingerprint" not in state:
-            raise Infeasible("the state has no 'fingerprint'", "load what state_dict() gave")
-        if state["fingerprint"] != self.plan.fingerprint:
-            raise Infeasible(
-                f"the state is of plan {state['fingerprint']}, this is plan {self.plan.fingerprint}",
-                "build the plan with the arguments, labels and seed it had",
-            )
-        ended = yes_or_no(state.get("ended", False), "the state's ended")
-        position, length = Position.of(state), self.plan.epoch_length(int(state["multiple"]))
-        # an epoch that a larger world began may have its origin below 0, but nothing of what is left of it
-        before = isinstance(self.plan, FixedPlan) and position.origin + position.consumed < 0
-        if position.consumed > length or before:
-            raise Infeasible(
-                f"the state has consumed {position.consumed} micro-batches of an epoch of {length} from {position.origin} "
-                "on",
-                "load what state_dict() gave, as it was",
-            )
-        self._put(_segments_of(state))
-        self._at, self._drawn, self._asked, self._ended = self._rolled(position), False, None, ended
+        self._check_source(state)
+        position, segments, ended = Position.of(state), _segments_of(state), state.get("ended", False)
+        if not isinstance(ended, bool):
+            raise Infeasible(f"the state's ended is {brief(ended)}, neither True nor False", AS_IT_WAS)
+        plan = self._with(segments)
+        plan.check_position(position)
+        rolled = self._rolled(position)
+        plan.check_position(self._fitted(rolled))
+        # all of it was found right: only now does anything change
+        self.plan, self._segments = plan, segments
+        self._at, self._drawn, self._asked, self._ended = rolled, False, None, ended
 
     def audit(self, *, epochs: int = 1, first: int = 0) -> Audit:
         """Measure what this rank is handed, without asking the others; see `batchwright.audit.audit_rank`."""
@@ -242,17 +231,37 @@ class BatchSampler(torch.utils.data.BatchSampler):
         here = self._here()
         segment = self.plan.segment_after(here.origin + here.consumed, shares)
         kept = tuple(earlier for earlier in self._segments if earlier.first < segment.first)
-        self._put((*kept, segment)[-_SEGMENTS_KEPT:])
+        segments = (*kept, segment)[-_SEGMENTS_KEPT:]
+        self.plan, self._segments = self._with(segments), segments
         return segment.first
 
-    def _put(self, segments: tuple[Segment, ...]) -> None:
-        if segments != self._segments:
-            assert isinstance(self.plan, FixedPlan)
-            self._segments = segments
-            self.plan = self.plan.with_segments(segments)
+    def _with(self, segments: tuple[Segment, ...]) -> Plan:
+        """The plan with these stretches of shares that were set."""
+        if segments == self._segments:
+            return self.plan
+        if not isinstance(self.plan, FixedPlan):
+            raise Infeasible(f"the state has shares that were set, those of {self.plan!r} cannot be", AS_IT_WAS)
+        return self.plan.with_segments(segments)
+
+    def _check_source(self, state: Mapping[str, Any]) -> None:
+        """Refuse a state of another version or plan."""
+        version, fingerprint = state.get("version"), state.get("fingerprint")
+        if type(version) is not int or version != _VERSION:
+            raise Infeasible(
+                f"the state has version {brief(version)}, this is version {_VERSION}", "load it with its own version"
+            )
+        if fingerprint is None:
+            raise Infeasible("the state has no 'fingerprint'", "load what state_dict() gave")
+        if not isinstance(fingerprint, str) or fingerprint != self.plan.fingerprint:
+            given = fingerprint[:_LONGEST_SHOWN] if isinstance(fingerprint, str) else brief(fingerprint)
+            raise Infeasible(
+                f"the state is of plan {given}, this is plan {self.plan.fingerprint}",
+                "build the plan with the arguments, labels and seed it had",
+            )
 
     def _yield_lists(self, lists: Lists) -> Iterator[list[int]]:
         plan, start = self.plan, self._next()
+        plan.check_position(start)  # before any rank has drawn: a world may have begun since the state was loaded
         rank, world_size = self._ranks()
         consumed, length, begun = start.consumed, plan.epoch_length(start.multiple), False
         micro_batches = plan.epoch_at(start).lists(consumed + rank, world_size)
@@ -276,13 +285,12 @@ class BatchSampler(torch.utils.data.BatchSampler):
 
     def _refuse_other_place(self, epoch: int, consumed: int) -> None:
         """Refuse to go on with an iterator where another place was asked for and no iterator was begun since."""
-        if self._asked == (epoch, 0):  # trainers name the epoch again whose lists their workers have begun to draw
-            return
         there = self._next()
-        if (there.epoch, there.consumed) != (epoch, consumed):
+        # trainers name the epoch again whose lists their workers have begun to draw
+        if (there.epoch, there.consumed) not in ((epoch, 0), (epoch, consumed)):
             raise Infeasible(
-                f"list {there.consumed // self._stride} of epoch {there.epoch} was asked for, but an iterator that had begun "
-                f"goes on with list {consumed // self._stride} of epoch {epoch}",
+                f"list {there.consumed // self._stride} of epoch {there.epoch} was asked for, an iterator that had begun "
+                f"before goes on with list {consumed // self._stride} of epoch {epoch}",
                 "call set_epoch, seek or load_state_dict before iter(loader): workers draw as soon as that is called",
             )
 
@@ -320,8 +328,16 @@ class BatchSampler(torch.utils.data.BatchSampler):
         if not 0 <= step <= len(self):
             raise Infeasible(f"step {step} of an epoch of {len(self)} steps", f"pass 0 to {len(self)}")
         here = self._fitted(self._at)
-        begun = here if epoch == here.epoch else self.plan.moved(here, epoch)
-        return begun._replace(consumed=step * self._stride)
+        begun = here._replace(consumed=0) if epoch == here.epoch else self.plan.moved(here, epoch)
+        place, anew = begun._replace(consumed=step * self._stride), self.plan.started(epoch, begun.multiple)
+        if begun != anew:  # the run has changed its world: some of the epoch may have come in another
+            try:
+                self.plan.check_position(place)
+            except Infeasible:
+                if step:
+                    raise
+                return anew
+        return place
 
     def _fitted(self, position: Position) -> Position:
         """A position in the terms of the world as it is now."""
@@ -358,12 +374,14 @@ def _for_a_node() -> bool:
 
 
 def _segments_of(state: Mapping[str, Any]) -> tuple[Segment, ...]:
+    given = state.get("segments", [])
     try:
-        return tuple(Segment.from_list(given) for given in state.get("segments", []))
+        segments = tuple(Segment.from_list(segment) for segment in given)
     except (TypeError, ValueError):
-        raise Infeasible(
-            f"the state's segments are {state['segments']!r}", "load what state_dict() gave, as it was"
-        ) from None
+        raise Infeasible(f"the state's segments are {brief(given)}", AS_IT_WAS) from None
+    if len(segments) > _SEGMENTS_KEPT:
+        raise Infeasible(f"the state has {len(segments)} segments, the most is {_SEGMENTS_KEPT}", AS_IT_WAS)
+    return segments
 
 
 def _micro_batches(fetch: Fetch, accumulate: int) -> int:

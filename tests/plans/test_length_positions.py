@@ -145,3 +145,78 @@ def test_no_epoch_needs_more_than_the_layout_has(rows, multiple, epochs, padded)
         for epoch in epochs:
             audit = plan.audit(multiple=multiple, first=epoch)
             assert audit.kept, str(audit)
+
+
+def all_go_on_or_none(plan, state, world, accumulate=1):
+    """What ranks of a world are given of an epoch that goes on there; None where each of them refuses the state."""
+    ranks = sorted({0, world // 2, world - 1})
+    samplers = [plan.sampler(rank=rank, world_size=world, accumulate=accumulate) for rank in ranks]
+    refusals = []
+    for sampler in samplers:
+        try:
+            sampler.load_state_dict(state)
+        except bw.Infeasible as refusal:
+            refusals.append(str(refusal))
+    if refusals:
+        assert len(refusals) == len(ranks)
+        assert len(set(refusals)) == 1
+        return None
+    steps = len(samplers[0]) - samplers[0].step
+    rows = [list(sampler) for sampler in samplers]
+    assert {len(row) for row in rows} == {steps}
+    assert all(sampler.state_dict() == samplers[0].state_dict() for sampler in samplers)
+    return rows
+
+
+SHORT = np.random.default_rng(0).integers(4, 10, 5000)
+
+
+@pytest.mark.parametrize(
+    ("make", "before", "step", "after"),
+    [
+        (lambda: bw.packed(SHORT[:2000], 9, order=bw.balanced(np.arange(2000) % 7, 8), window=16), 1, 939, 8),
+        (lambda: bw.packed(SHORT, 9, order=bw.balanced(np.arange(5000) % 7, 8), window=16), 16, 150, 128),
+        (lambda: bw.bucketed(SHORT[:, None], 4, buckets=3, window=16), 16, 40, 128),
+        (lambda: bw.bucketed(SHORT[:2000, None], 2, buckets=3, window=16, order=bw.shuffled(2000, 4)), 1, 939, 8),
+        (lambda: bw.budgeted(SHORT[:2000], 12, window=16, order=bw.shuffled(2000, 1)), 1, 700, 24),
+    ],
+)
+def test_what_cannot_go_on_in_another_world_is_refused_by_every_rank_when_the_state_is_loaded(
+    make, before, step, after
+):
+    plan = make()
+    all_go_on_or_none(plan, plan.sampler(rank=0, world_size=before).state_at(step), after)
+
+
+def test_an_epoch_whose_last_window_cannot_be_split_further_goes_on_in_a_smaller_world_or_at_the_next_epoch():
+    """The way out of the refusal."""
+    plan = bw.packed(SHORT[:2000], 9, order=bw.balanced(np.arange(2000) % 7, 8), window=16)
+    saving = plan.sampler(rank=0, world_size=1)
+    assert all_go_on_or_none(plan, saving.state_at(939), 8) is None
+    assert all_go_on_or_none(plan, saving.state_at(939), 3) is not None
+    assert all_go_on_or_none(plan, saving.state_at(len(saving)), 8) is not None
+
+
+@settings(max_examples=10)
+@given(
+    st.integers(0, 4),
+    st.integers(3, 20),
+    st.integers(9, 40),
+    st.lists(st.tuples(st.integers(1, 12), st.integers(1, 3), st.integers(0, 10**6)), min_size=2, max_size=4),
+)
+def test_a_chain_of_worlds_is_gone_through_by_all_ranks_alike(kind, window, capacity, worlds):
+    lengths = SHORT[:400]
+    plan = [
+        lambda: bw.packed(lengths, capacity, window=window, order=bw.balanced(np.arange(400) % 7, 8)),
+        lambda: bw.packed(lengths, capacity, window=window),
+        lambda: bw.bucketed(lengths[:, None], 1 + capacity // 8, buckets=3, window=window),
+        lambda: bw.budgeted(lengths, capacity, window=window, order=bw.shuffled(400, 4)),
+        lambda: bw.grouped(lengths, 1 + capacity // 8, window=window),
+    ][kind]()
+    state = {}
+    for world, accumulate, cut in worlds:
+        sampler = plan.sampler(rank=0, world_size=world, accumulate=accumulate)
+        if all_go_on_or_none(plan, state, world, accumulate) is None:
+            return
+        sampler.load_state_dict(state)
+        state = sampler.state_at(sampler.step + cut % (len(sampler) - sampler.step))

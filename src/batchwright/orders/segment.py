@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any, NamedTuple
 
 __all__ = ["Segment"]
@@ -32,5 +33,5 @@ class Segment(NamedTuple):
     def from_list(cls, given: list[Any]) -> Segment:
         """The inverse of `as_list`."""
         first, number, *columns = given
-        weights, drawn, owed = (tuple(map(int, column)) for column in columns)
-        return cls(int(first), int(number), weights, drawn, owed)
+        weights, drawn, owed = (tuple(map(operator.index, column)) for column in columns)
+        return cls(operator.index(first), operator.index(number), weights, drawn, owed)

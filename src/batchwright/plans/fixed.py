@@ -11,7 +11,7 @@ import numpy as np
 from ..columns import sample_numbers
 from ..errors import Infeasible
 from ..orders import SharedOrder
-from .micro_batches import MicroBatches, counted
+from .micro_batches import MicroBatches, check_stretch, counted
 from .plan import Plan
 from .position import Position, fingerprint_of
 from .strata import Strata, mean_shares, strata_of, windows_to_settle
@@ -141,6 +141,17 @@ class FixedPlan(Plan):
         # where epochs are shorter now, this one may end before what was left does: the next goes on right there
         consumed = length - min(left, length)
         return Position(position.epoch, consumed, multiple, position.origin + position.consumed - consumed)
+
+    def check_position(self, position: Position) -> None:
+        """Refuse a place that no run comes to; see `Plan.check_position`."""
+        check_stretch(position, position.origin, self.epoch_length(position.multiple))
+        here, segments = position.origin + position.consumed, self.segments
+        if segments and segments[0].number > 1 and here < segments[0].first:
+            raise Infeasible(
+                f"micro-batch {here} came before the shares of micro-batch {segments[0].first} were set, and only the last "
+                f"{len(segments)} times that shares were set are known",
+                "go on with a later epoch",
+            )
 
     def shares(self, epoch: int = 0) -> np.ndarray:
         """The wanted share of every group in an epoch, float64 in the order of `groups.names`, summing to 1."""

@@ -139,12 +139,14 @@ class LengthEpoch(MicroBatches):
 
     Attributes:
         consumed: where it begins: micro-batches before it are gone, given out under another multiple.
+        planned: where what it is made of ends.
         sections: what it is made of, one or two.
     """
 
     def __init__(self, plan: LengthPlan, length: int, sections: Sequence[Section]) -> None:
         self._plan, self._length, self.sections = plan, length, sections
         self.consumed = max(0, sections[0].first)
+        self.planned = sections[-1].first + len(sections[-1].items)
 
     def _section(self, number: int) -> Section:
         last = self.sections[-1]

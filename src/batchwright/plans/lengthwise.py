@@ -16,9 +16,9 @@ from .cut import Cut, Cutter, Integers, split_to
 from .fixed import FixedPlan
 from .layers import Layers
 from .length_epoch import LengthEpoch, Section, Windows
-from .micro_batches import counted
+from .micro_batches import LAST, check_stretch, counted
 from .plan import Plan
-from .position import Position, fingerprint_of
+from .position import AS_IT_WAS, Position, brief, fingerprint_of
 from .refit import Remainder, Trail, spare_for
 from .strata import Strata
 from .stretches import stretch
@@ -253,6 +253,34 @@ class LengthPlan(Plan):
         here = following - (len(self._left(trail, multiple)) if trail.refits else length)
         consumed = max(0, here - position.epoch * length)
         return Position(position.epoch, consumed, multiple, here - consumed, self._told(trail))
+
+    def check_position(self, position: Position) -> None:
+        """Refuse a place that no run comes to, or whose epoch has not enough samples left; see `Plan.check_position`."""
+        length, trail = self.epoch_length(position.multiple), Trail.of(position.trail)
+        if trail is not None:
+            self._check_trail(trail, position)
+        origin = position.origin if trail is None or not trail.refits else max(0, position.origin)
+        check_stretch(position._replace(trail=()), origin, length)
+        epoch = self.epoch_at(position)
+        if not epoch.consumed <= position.consumed <= epoch.planned:
+            raise Infeasible(
+                f"micro-batch {position.consumed} of epoch {position.epoch} is outside what is left of it, micro-batches "
+                f"{epoch.consumed} to {min(epoch.planned, length)}: the run went on with another multiple",
+                "go on from there, or with another epoch",
+            )
+        for section in epoch.sections:
+            if isinstance(section.items, Remainder):
+                section.items.split()
+
+    def _check_trail(self, trail: Trail, position: Position) -> None:
+        layout = self.layout(trail.refits[0][0] if trail.refits else position.multiple)
+        place, skipped = trail.begin
+        places = (LAST + 1) * self.source.batch_size
+        if not (0 <= trail.window < layout.windows and trail.epoch >= 0 and 0 <= place < places - self.epoch_samples):
+            raise Infeasible(f"the state's trail is {brief(list(position.trail))}", AS_IT_WAS)
+        items = int(self.admission.counts(self.source.order.take(place, place + 1))[0])
+        if not 0 <= skipped < max(1, items) or any(taken < 0 or multiple < 1 for multiple, taken in trail.refits):
+            raise Infeasible(f"the state's trail is {brief(list(position.trail))}", AS_IT_WAS)
 
     def _told(self, trail: Trail) -> tuple[int, ...]:
         """A trail as a position holds it, empty where it says nothing that is not so in every run."""

@@ -12,10 +12,11 @@ import numpy as np
 from ..errors import Infeasible
 from ..kernels.apportion import MOST_ROUNDS
 from ..kernels.deal import HANDS
+from .position import AS_IT_WAS, Position, brief
 
-__all__ = ["MicroBatches", "counted"]
+__all__ = ["LAST", "MicroBatches", "check_stretch", "counted"]
 
-_LAST = MOST_ROUNDS * HANDS - 1
+LAST = MOST_ROUNDS * HANDS - 1
 
 
 def counted(batch: int) -> int:
@@ -28,9 +29,30 @@ def counted(batch: int) -> int:
     number = operator.index(batch)
     if number < 0:
         raise IndexError(f"micro-batch {number}: an endless plan counts from 0")
-    if number > _LAST:
-        raise Infeasible(f"micro-batch {number} is past the last, {_LAST}", f"ask for 0 to {_LAST}")
+    if number > LAST:
+        raise Infeasible(f"micro-batch {number} is past the last, {LAST}", f"ask for 0 to {LAST}")
     return number
+
+
+def check_stretch(position: Position, begin: int, length: int) -> None:
+    """Refuse a position in an epoch of `length` micro-batches that begins at micro-batch `begin` of an endless plan.
+
+    What came before the position may be said to lie below 0, where a larger world began the epoch.
+
+    Raises:
+        Infeasible: the position is not in the epoch, or the rest of the epoch is none that can be dealt.
+    """
+    if position.consumed > length or begin + position.consumed < 0 or position.trail:
+        raise Infeasible(
+            f"the state has consumed {position.consumed} micro-batches of an epoch of {length} from {brief(begin)} on"
+            + (f", with a trail of {len(position.trail)} numbers" if position.trail else ""),
+            AS_IT_WAS,
+        )
+    if begin + length > LAST + 1:
+        raise Infeasible(
+            f"epoch {position.epoch} ends at micro-batch {brief(begin + length)}, the last is {LAST}",
+            "ask for an earlier one",
+        )
 
 
 class MicroBatches(Sequence[np.ndarray]):

@@ -69,6 +69,14 @@ class Plan(ABC):
     def refitted(self, position: Position, multiple: int) -> Position:
         """The same place for a run that goes on with another multiple: nothing lost, nothing repeated."""
 
+    @abstractmethod
+    def check_position(self, position: Position) -> None:
+        """Refuse a place that no run of this plan comes to, or whose epoch cannot be gone through from there.
+
+        Raises:
+            Infeasible: on every rank alike.
+        """
+
     def located(self, position: Position) -> Position:
         """The same place, with what makes going on from it as cheap as can be: this is what a state holds."""
         return position

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import reprlib
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -10,7 +12,44 @@ import numpy as np
 from ..errors import Infeasible, whole
 from ..orders.protocol import fingerprint_of
 
-__all__ = ["Epoch", "Position", "fingerprint_of"]
+__all__ = ["AS_IT_WAS", "Epoch", "Position", "brief", "fingerprint_of", "number_of"]
+
+AS_IT_WAS = "load what state_dict() gave, as it was"
+LARGEST = (1 << 63) - 1
+_HEX = re.compile("0x[0-9a-f]+")
+
+
+class _Briefly(reprlib.Repr):
+    def repr_int(self, x: int, level: int) -> str:
+        return (
+            str(x) if abs(x) <= LARGEST else f"a number of {x.bit_length()} bits"
+        )  # Python writes 4,300 digits at most
+
+
+def brief(value: Any) -> str:
+    """A value as a message shows it, whatever it is: never long."""
+    return _Briefly().repr(value)
+
+
+def number_of(value: Any, called: str) -> int:
+    """A whole number of a state.
+
+    Raises:
+        Infeasible: it is none, or one of more than 63 bits.
+    """
+    try:
+        number = whole(value, called)
+    except Infeasible:
+        raise Infeasible(f"{called} is {brief(value)}, not a whole number", AS_IT_WAS) from None
+    if abs(number) > LARGEST:
+        raise Infeasible(f"{called} is {brief(number)}", AS_IT_WAS)
+    return number
+
+
+def _origin_of(value: Any) -> int:
+    if isinstance(value, str) and _HEX.fullmatch(value):
+        return int(value, 16)
+    return number_of(value, "the state's origin")
 
 
 class Position(NamedTuple):
@@ -40,19 +79,24 @@ class Position(NamedTuple):
         missing = [name for name in cls._fields[:4] if name not in state]
         if missing:
             raise Infeasible(f"the state has no {missing[0]!r}", "load what state_dict() gave")
-        epoch, consumed, multiple, origin = (whole(state[name], f"the state's {name}") for name in cls._fields[:4])
+        epoch, consumed, multiple = (number_of(state[name], f"the state's {name}") for name in cls._fields[:3])
         if epoch < 0 or consumed < 0 or multiple < 1:
             raise Infeasible(
-                f"the state's epoch, consumed and multiple are {epoch}, {consumed} and {multiple}",
-                "load what state_dict() gave, as it was",
+                f"the state's epoch, consumed and multiple are {epoch}, {consumed} and {multiple}", AS_IT_WAS
             )
-        trail = tuple(whole(number, "the state's trail") for number in state.get("trail", ()))
-        return cls(epoch, consumed, multiple, origin, trail)
+        trail = state.get("trail", ())
+        if not isinstance(trail, list | tuple):
+            raise Infeasible(f"the state's trail is {brief(trail)}", AS_IT_WAS)
+        numbers = tuple(number_of(number, "the state's trail") for number in trail)
+        return cls(epoch, consumed, multiple, _origin_of(state["origin"]), numbers)
 
     def as_state(self) -> dict[str, Any]:
         """The position as a dict of JSON types, the inverse of `of`."""
         state = self._asdict()
-        return {**state, "trail": list(self.trail)} if self.trail else {n: v for n, v in state.items() if n != "trail"}
+        state["trail"] = list(self.trail)
+        if not -LARGEST <= self.origin <= LARGEST:  # Python and JSON read a number of many thousand digits only as hex
+            state["origin"] = hex(self.origin)
+        return state if self.trail else {name: value for name, value in state.items() if name != "trail"}
 
 
 class Epoch(Protocol):

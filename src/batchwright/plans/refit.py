@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import Infeasible
 from .cut import Cut, Cutter, Integers, split_to
+from .position import AS_IT_WAS
 from .windows import Begin, Layout
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Trail(NamedTuple):
         """
         if not numbers:
             return None
+        if len(numbers) < 4 or len(numbers) % 2:
+            raise Infeasible(f"the state's trail has {len(numbers)} numbers", AS_IT_WAS)
         epoch, window, place, skipped, *refits = numbers
         pairs = tuple(zip(refits[::2], refits[1::2], strict=True))
         return cls(epoch, window, Begin(place, skipped), pairs)
@@ -79,6 +82,8 @@ class Remainder:
     """
 
     def __init__(self, epoch: Windows | Remainder, taken: int, multiple: int, cutter: Cutter) -> None:
+        if not 0 <= taken <= len(epoch):
+            raise Infeasible(f"the state has taken {taken} of {len(epoch)} micro-batches", AS_IT_WAS)
         self._epoch, self._taken, self._cutter = epoch, taken, cutter
         self._left = len(epoch) - taken
         self._more = -self._left % multiple
@@ -86,12 +91,9 @@ class Remainder:
         self._tail: list[Integers] = []
         spare = epoch.spare if self.kept else sum(batch.size - 1 for batch in self._last())
         self.spare: int = spare - self._more
+        self._multiple = multiple
         if self.spare < 0:
-            raise Infeasible(
-                f"{self._left} micro-batches are left of the epoch, a step has {multiple}, and the last {spare} samples "
-                "that could be a micro-batch more do not make up the difference",
-                "go on with a smaller world_size or accumulate, or at the next epoch",
-            )
+            raise self._too_few(spare)
 
     def __len__(self) -> int:
         return self._left + self._more
@@ -99,9 +101,17 @@ class Remainder:
     def __getitem__(self, number: int) -> Integers:
         if number < self.kept:
             return self._epoch[self._taken + number]
-        if not self._tail:
+        return self.split()[number - self.kept]
+
+    def split(self) -> list[Integers]:
+        """The micro-batches of the last window, as many as are to be made of what is left of it.
+
+        Raises:
+            Infeasible: it has fewer samples than that.
+        """
+        if not self._tail and len(self) > self.kept:
             self._tail = self._split()
-        return self._tail[number - self.kept]
+        return self._tail
 
     def begin_before(self, number: int) -> tuple[int, Begin]:
         """The window that is needed to go on from a micro-batch, and where in the order it begins."""
@@ -115,6 +125,13 @@ class Remainder:
         """Where the epoch that follows begins."""
         return self._epoch.end()
 
+    def _too_few(self, spare: int) -> Infeasible:
+        return Infeasible(
+            f"{self._left} micro-batches are left of the epoch, a step has {self._multiple}, and the last {spare} samples "
+            "that could be a micro-batch more do not make up the difference",
+            "go on with a smaller world_size or accumulate, or at the next epoch",
+        )
+
     def _last(self) -> list[Integers]:
         """What is left of the last window, as it was."""
         return [self._epoch[self._taken + number] for number in range(self.kept, self._left)]
@@ -124,5 +141,7 @@ class Remainder:
         samples = np.concatenate(last)
         offsets = np.concatenate([[0], np.cumsum([batch.size for batch in last])])
         cut = Cut(np.arange(samples.size), offsets, np.array([self._cutter.cost(batch) for batch in last]))
+        if samples.size < len(last) + self._more:
+            raise self._too_few(samples.size - len(last))
         cut = split_to(cut, len(last) + self._more, samples, self._cutter)
         return [samples[cut.batch(number)] for number in range(len(cut))]

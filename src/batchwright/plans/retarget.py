@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,18 @@ import numpy as np
 from ..columns import as_numbers, by_label
 from ..errors import Infeasible, real
 from ..orders import Dealt, Mixed, Segment
+from ..orders.deck import TICKET
 from ..orders.shares import TargetShares
 from ..targets import Target, resolve
 from .fixed import FixedPlan
+from .micro_batches import LAST
+from .position import AS_IT_WAS, brief
 
 __all__ = ["segment_after", "with_segments"]
 
 _WHOLE = 1 << 40
 _TOLERANCE = 1e-6
+_MOST_OWED = 64 * TICKET  # ten times what any group can lack of its due
 
 
 def segment_after(plan: FixedPlan, batch: int, shares: Any) -> Segment:
@@ -60,5 +65,45 @@ def segment_after(plan: FixedPlan, batch: int, shares: Any) -> Segment:
 
 def with_segments(plan: FixedPlan, segments: Sequence[Segment]) -> FixedPlan:
     """See `FixedPlan.with_segments`."""
-    assert isinstance(plan.order, Dealt | Mixed)  # nothing else makes segments
-    return FixedPlan(plan.order.with_segments(segments), epoch_batches=plan.epoch_batches)
+    order = plan.order
+    if segments and (order.shares.limits is None or not isinstance(order, Dealt | Mixed)):
+        raise Infeasible(f"there are shares that were set, those of {plan!r} cannot be", AS_IT_WAS)
+    assert isinstance(order, Dealt | Mixed)
+    for segment in segments:
+        _check_segment(segment, order.dealt)
+    for before, after in pairwise(segments):
+        if not (before.first < after.first and before.number + 1 == after.number):
+            raise Infeasible(
+                f"change {after.number} of the shares, at micro-batch {after.first}, comes after change {before.number}, "
+                f"at micro-batch {before.first}",
+                AS_IT_WAS,
+            )
+    return FixedPlan(order.with_segments(segments), epoch_batches=plan.epoch_batches)
+
+
+def _check_segment(segment: Segment, dealt: Dealt) -> None:
+    """Refuse what cannot be dealt: the kernels read it as it is."""
+    groups = dealt.groups.group_count
+    if not (len(segment.weights) == len(segment.drawn) == len(segment.owed) == groups):
+        raise Infeasible(
+            f"{len(segment.weights)} shares were set, with {len(segment.drawn)} draws and {len(segment.owed)} dues, of "
+            f"{groups} groups",
+            AS_IT_WAS,
+        )
+    low, high = (limit * _WHOLE for limit in dealt.shares.limits or (0, 1))
+    near = _TOLERANCE * _WHOLE
+    if not (
+        0 <= segment.first <= LAST
+        and segment.number > 0
+        and abs(sum(segment.weights) - _WHOLE) <= near
+        and all(weight >= 0 and low - near <= weight <= high + near for weight in segment.weights)
+        and all(size or not weight for size, weight in zip(dealt.groups.sizes.tolist(), segment.weights, strict=True))
+        and min(segment.drawn) >= 0
+        and sum(segment.drawn) == segment.first * dealt.tickets
+        and sum(segment.owed) == 0
+        and max(map(abs, segment.owed)) <= _MOST_OWED
+    ):
+        raise Infeasible(
+            f"the shares that were set at micro-batch {brief(segment.first)} do not go with what was drawn by then",
+            AS_IT_WAS,
+        )

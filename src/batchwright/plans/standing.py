@@ -45,6 +45,11 @@ class Standing(NamedTuple):
             number = (number << _BITS) | (had + _BIAS)
         return 2 * number + 1
 
+    @staticmethod
+    def bits(tasks: int) -> int:
+        """How many bits the half of an odd `encoded` number has at most."""
+        return _BITS * (tasks + 1)
+
     @classmethod
     def decoded(cls, number: int, tasks: int) -> Standing:
         """The inverse of `encoded`, for an odd number."""

@@ -12,9 +12,9 @@ from ..errors import Infeasible
 from ..groups import Groups
 from ..orders.turns import reduced, turns
 from .fixed import FixedPlan
-from .micro_batches import MicroBatches, counted
+from .micro_batches import LAST, MicroBatches, check_stretch, counted
 from .plan import Plan
-from .position import Position, fingerprint_of
+from .position import AS_IT_WAS, Position, fingerprint_of
 from .standing import Standing
 from .strata import Strata, Stratum
 
@@ -228,6 +228,21 @@ class TaskPlan(Plan):
         consumed = length - min(left, length)  # as in `FixedPlan.refitted`
         there = here.after(-consumed // self._run(multiple), self._run(multiple), self.turns)
         return Position(position.epoch, consumed, multiple, self._origin(there, multiple))
+
+    def check_position(self, position: Position) -> None:
+        """Refuse a place that no run comes to; see `Plan.check_position`."""
+        length, run = self.epoch_length(position.multiple), self._run(position.multiple)
+        if position.origin % 2 and not 0 <= position.origin >> 1 < 1 << Standing.bits(len(self.names)):
+            raise Infeasible(f"the state's origin is not that of {len(self.names)} tasks", AS_IT_WAS)
+        odd = position.origin % 2
+        turn = Standing.decoded(position.origin, len(self.names)).turn if odd else position.origin // 2
+        check_stretch(position, turn * run, length)
+        here = self._standing(position).after(position.consumed // run, run, self.turns)
+        if not 0 <= min(here.had) <= max(here.had) <= LAST or here.turn < 0:
+            raise Infeasible(
+                f"the state has turn {here.turn}, by which its tasks had {min(here.had)} to {max(here.had)} micro-batches",
+                AS_IT_WAS,
+            )
 
     def _run(self, multiple: int) -> int:
         """Micro-batches of a turn."""
