@@ -150,6 +150,18 @@ def test_going_on_is_as_if_never_stopped(tmp_path, hook, nth, first, accumulate,
     assert once(end, tmp_path / "saved.ckpt") == whole[saving.trained :]
 
 
+@pytest.mark.parametrize("hook", ["on_train_batch_end", "on_train_batch_start"])
+def test_runs_that_are_soon_stopped_again_lose_nothing(hook, tmp_path):
+    """From the end of an epoch on, or from within, each next one from a checkpoint of the one before."""
+    for first in (10, 3):
+        path, seen = None, []
+        for life, nth in enumerate((first, 5, 3, 4)):
+            saving = Save(hook, nth, tmp_path / f"{first} {life}.ckpt")
+            seen += run(path, saving=[saving], max_epochs=4)[: saving.trained]
+            path = saving.path
+        assert seen + run(path, max_epochs=4) == epochs(*((epoch, 0, 10) for epoch in range(4)))
+
+
 def test_overfitting_sees_the_same_batches_in_every_epoch(tmp_path):
     assert run(overfit_batches=2, max_epochs=3) == epochs((0, 0, 2)) * 3
     whole, got = resumed(tmp_path, "on_train_batch_end", 3, {"overfit_batches": 2, "max_epochs": 3})

@@ -282,14 +282,20 @@ def _go_on_after(trainer: Trainer, came: int) -> None:
     It counts in the terms of the world that saved the checkpoint; and with `max_steps` it ends an epoch that was done again.
     """
     loop = trainer.fit_loop
-    epochs, batches = loop.epoch_progress, loop.epoch_loop.batch_progress.current
-    if epochs.current.processed == epochs.current.started:
-        for counts in (epochs.total, epochs.current):
-            counts.completed = counts.processed
+    epochs, batches = loop.epoch_progress, loop.epoch_loop.batch_progress
+    done = epochs.current.processed == epochs.current.started
+    if done:
         loop._restarting = loop.epoch_loop.restarting = False
         loop.reset_restart_stage()
         loop.epoch_loop.reset_restart_stage()
-    elif came or batches.processed:  # else the checkpoint is from right before the first batch
-        change = (came or trainer.num_training_batches) - batches.processed
+    elif came or batches.current.processed:  # else the checkpoint is from right before the first batch
+        change = (came or trainer.num_training_batches) - batches.current.processed
         for name in ("ready", "started", "processed", "completed"):
-            setattr(batches, name, getattr(batches, name) + change)
+            setattr(batches.current, name, getattr(batches.current, name) + change)
+    # Lightning tells by the totals where the next checkpoint stands, and leaves them as the last one interrupted them
+    for counts in (epochs.current, epochs.total) if done else (epochs.total,):
+        counts.ready = counts.started = counts.processed + (not done)
+        counts.completed = counts.processed
+    total = batches.total
+    total.ready = total.started = total.processed
+    total.completed = total.processed - (0 if done else batches.current.processed - batches.current.completed)
