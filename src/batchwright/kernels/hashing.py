@@ -31,6 +31,7 @@ class PURPOSE:
     RANDOM_GROUP = 7
     RANDOM_SAMPLE = 8
     DECK = 9
+    TURNS = 10
     STEPS = 20
     LAYERS = 21
     LEVEL = 40
