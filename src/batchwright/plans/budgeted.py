@@ -13,6 +13,7 @@ from ..errors import Infeasible, real, whole, yes_or_no
 from .admission import Admission, TooLong, check_policy
 from .budget_cutter import BudgetCutter, Floats, Integers
 from .cut import digest
+from .delivered import delivery
 from .fixed import FixedPlan
 from .lengthwise import LengthPlan
 from .source import source_of
@@ -99,6 +100,9 @@ def budgeted(
     if over.all() and too_long == "skip" and over.size:
         raise Infeasible(f"all {over.size} samples are too long and would be skipped", "pass a larger max_tokens")
     source, epoch_samples = source_of(order, over.size, seed)
+    shown = first if truncate_to is None else np.minimum(first, truncate_to)
+    skipped = np.flatnonzero(over) if too_long == "skip" else np.empty(0, np.int64)
+    given = None if order is None else delivery(order, first, shown, skipped)
     table = np.column_stack(costs)
     identity = {
         "cut": "budgeted",
@@ -111,7 +115,6 @@ def budgeted(
     column = None if balance is None else balance_of(balance, over.size)
     if column is not None:
         identity["balance"] = digest(column)
-    shown = first if truncate_to is None else np.minimum(first, truncate_to)
     cutter = BudgetCutter(
         table,
         np.array(list(budgets.values())),
@@ -123,7 +126,6 @@ def budgeted(
         identity,
         column,
     )
-    skipped = np.flatnonzero(over) if too_long == "skip" else np.empty(0, np.int64)
     return LengthPlan(
         source,
         cutter,
@@ -131,6 +133,7 @@ def budgeted(
         seed=seed,
         admission=Admission(skipped, too_long=too_long, too_long_count=int(over.sum()), truncate_to=truncate_to),
         epoch_samples=epoch_samples,
+        delivery=given,
     )
 
 

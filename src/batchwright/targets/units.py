@@ -17,7 +17,7 @@ from .target import Number, Target, fraction, rounded
 if TYPE_CHECKING:
     from ..groups import Groups
 
-__all__ = ["in_units"]
+__all__ = ["Measure", "in_measure", "in_units"]
 
 
 class Measure:
@@ -83,6 +83,14 @@ def in_units(target: Any, lengths: Any) -> Target:
         )
     digest = hashlib.blake2b(np.ascontiguousarray(values).data, digest_size=8).hexdigest()
     return Target(_in_units, (inner, Measure(values)), f"in_units({inner}, lengths {digest})", inner.settles_at)
+
+
+def in_measure(target: Target) -> Sequence[Fraction] | None:
+    """What the groups hold of the unit of a target that is in units and bound to them; None of any other target."""
+    if target.formula is not _in_units or isinstance(target.arguments[1], Measure):
+        return None
+    sums: Sequence[Fraction] = target.arguments[1]
+    return sums
 
 
 def _in_units(
