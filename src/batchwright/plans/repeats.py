@@ -41,7 +41,8 @@ def repeats_note(repeats: np.ndarray, samples: np.ndarray, min_repeats: float, m
     Args:
         repeats: float64 (cells,), how often a sample comes while as many are drawn as there are.
         samples: int64 (cells,), how many samples come that often.
-        min_repeats, max_repeats: the limits that were set.
+        min_repeats: the floor that was set.
+        max_repeats: the ceiling that was set.
     """
     drawn = repeats > 0
     if not drawn.any():

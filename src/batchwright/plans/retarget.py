@@ -13,6 +13,7 @@ from ..orders import Dealt, Mixed, Segment
 from ..orders.shares import TargetShares
 from ..targets import Target, resolve
 from .fixed import FixedPlan
+from .poor import repeated, repeats_text, warn
 
 __all__ = ["segment_after", "with_segments"]
 
@@ -55,6 +56,9 @@ def segment_after(plan: FixedPlan, batch: int, shares: Any) -> Segment:
         if share and not size:
             raise Infeasible(f"group {name!r} is given the share {share:g} but it has 0 samples", "give it none")
     weights = [round(share * _WHOLE) for share in wanted.tolist()]
+    rows = repeated(order.shares.moved(weights), plan.groups, order.tickets, order.per_ticket)
+    if rows.group.size:
+        warn(repeats_text(rows, plan.groups, order.window))
     return order.dealt.segment_after(batch, weights)
 
 

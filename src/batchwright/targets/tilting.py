@@ -43,10 +43,10 @@ def tilted(
 ) -> Tilted:
     """The shares of least relative entropy from `base` whose sums by attribute are as wanted.
 
-    They are `base * exp(...)` with one multiplier an attribute, kept within `floor * base` and `cap * base`, and are found by
-    Newton's method on the convex dual (Csiszar 1975; for attributes that do not overlap this is raking, Deming and Stephan
-    1940). Sums that cannot be met are met as closely as can be: in the least squares of the gaps, weighed at least 1,000
-    times against the entropy. Items with an attribute whose wanted sum is 0 are left out, whatever the floor.
+    They are `base * exp(...)` with one multiplier an attribute, kept within `floor * base` and `cap * base`, and are found
+    by Newton's method on the convex dual (Csiszar 1975; for attributes that do not overlap this is raking, Deming and
+    Stephan 1940). Sums that cannot be met are met as closely as can be: in the least squares of the gaps, weighed at least
+    1,000 times against the entropy. Items with an attribute whose wanted sum is 0 are left out, whatever the floor.
 
     Args:
         base: natural shares, summing to 1.
