@@ -172,3 +172,14 @@ def test_a_source_of_which_nothing_is_left_is_refused_by_name():
             bw.budgeted(lengths, 100, order=order, too_long="skip")
     none = laws.quietly(lambda: bw.mixed({"web": 100, "books": 10}, 8, target={"web": 1.0, "books": 0.0}))
     assert laws.quietly(lambda: bw.budgeted(lengths, 100, order=none, too_long="skip")).epoch_length() > 0
+
+
+def test_tokens_are_mixed_as_asked_where_a_source_has_shares_of_its_own():
+    """The mean length of what a balanced source draws is not that of its samples."""
+    books = bw.balanced((OF_EACH[3000:] > 1500).astype(int), 8, target={0: 0.9, 1: 0.1})
+    plan = laws.quietly(
+        lambda: bw.mixed({"web": 3000, "books": books}, 32, target=targets.in_units(TENTH, OF_EACH), epoch=1000)
+    )
+    drawn = plan.order.take(0, 64_000)
+    tokens = np.bincount(plan.groups.group_of(drawn), weights=OF_EACH[drawn])
+    assert tokens / tokens.sum() == pytest.approx([0.9, 0.1], abs=0.003)

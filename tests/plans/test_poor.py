@@ -161,6 +161,26 @@ def test_what_later_shares_may_bring_is_a_note():
         kept.sampler().retarget({0: 0.25, 1: 0.75})
 
 
+def test_runs_of_one_class_that_a_mixture_tears_apart_are_told():
+    runs = bw.balanced(np.arange(60) % 6, 8, per_class=4)
+    for size, told in {18: True, 20: True, 16: False, 24: False}.items():
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            plan = bw.mixed({"a": 60, "runs": runs}, size, target="uniform")
+        assert any("keeps 4 samples of a group together" in str(warning.message) for warning in caught) == (
+            told and size // 2 % 4 > 0
+        )
+        counts = [np.bincount((batch[batch >= 60] - 60) % 6) for batch in plan.order.batches(0, 1, 40)]
+        assert all((count % 4 == 0).all() for count in counts) == (size // 2 % 4 == 0)
+
+
+def test_runs_that_may_come_again_before_others_came_are_a_note():
+    assert any(
+        "hierarchical([labels]" in note for note in bw.balanced(np.arange(60) % 6, 16, per_class=4).summary().notes
+    )
+    assert bw.balanced(np.arange(60) % 6, 24, per_class=4).shortcomings == []
+
+
 def test_plans_that_use_everybody_say_nothing():
     for plan in (bw.balanced([0] * 900 + [1] * 90 + [2] * 10, 15), bw.shuffled(10**12, 8), bw.weighted(np.ones(50), 8)):
         assert plan.shortcomings == []

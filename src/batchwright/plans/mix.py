@@ -13,7 +13,9 @@ from ..groups import Groups
 from ..orders import Dealt, Mixed, Order
 from ..orders.shares import TargetShares
 from ..targets import natural, resolve
+from ..targets.units import measured
 from .build import check_quotas, checked, epoch_length
+from .delivered import Units, reweighed
 from .fixed import FixedPlan
 from .plan import Plan
 from .poor import faults, scarce, warn
@@ -76,7 +78,8 @@ def mixed(
         if child is not None:
             children[number] = child
     groups = Groups.from_sizes(sizes)
-    shares = TargetShares(resolve(target), groups)
+    wanted = resolve(target)
+    shares = TargetShares(wanted, groups)
     check_quotas(groups, shares, batch_size, per_source, "exact", distinct, called="per_source")
     length = epoch_length(groups, shares, batch_size, epoch)
     dealt = Dealt(groups, shares, window=batch_size, per_ticket=per_source, seed=seed, epoch_batches=length)
@@ -85,8 +88,12 @@ def mixed(
         for source in order.scarce_sources():
             fact, way_out = scarce(order, source)
             raise Infeasible(f"{fact}, and distinct samples were asked for", f"{way_out}, or pass distinct=False")
-    warn(*faults(order))
-    return FixedPlan(order, epoch_batches=length)
+    plan = FixedPlan(order, epoch_batches=length)
+    lengths = measured(wanted)
+    if children and lengths is not None:  # a source with shares of its own draws samples of another mean length
+        plan = reweighed(plan, Units.of(lengths, lengths, np.empty(0, np.int64)))
+    warn(*faults(plan.order))
+    return plan
 
 
 def source_of(name: Any, source: Any) -> tuple[int, Order | None]:

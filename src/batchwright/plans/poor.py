@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import PoorWarning
 from ..groups import Groups
-from ..orders import Independent, Mixed, SharedOrder
+from ..orders import Dealt, Independent, Mixed, SharedOrder
 from ..orders.shares import Shares
 from .strata import Strata, mean_shares, strata_of
 
@@ -97,6 +97,7 @@ def faults(order: SharedOrder) -> list[str]:
     if rows.group.size:
         found.append(repeats_text(rows, order.groups, order.window, moves=order.shares.settles_at != 0))
     if isinstance(order, Mixed):
+        found += _torn(order)
         found += ["; ".join(scarce(order, source)) for source in _scarce_sources(order)]
     vanished = getattr(order.shares, "vanished", 0)
     if vanished:
@@ -112,6 +113,12 @@ def notes(order: SharedOrder) -> list[str]:
     """The same for a summary, with what later shares may bring."""
     shares, groups = order.shares, order.groups
     found = faults(order)
+    quotas = shares.of(0) * order.tickets if order.per_ticket > 1 else np.zeros(1)
+    if isinstance(order, Dealt) and np.abs(quotas - np.rint(quotas)).max() > 1e-9:
+        found.append(
+            f"runs of {order.per_ticket} are dealt in exact shares: a group may come again before every other came, within "
+            "3 runs of its share over any stretch; hierarchical([labels], [groups, samples]) takes all groups in turn"
+        )
     if not groups.starts.size or (shares.limits is None and shares.settles_at is not None):
         return found
     highest = 1.0 if shares.limits is None else shares.limits[1]
@@ -264,6 +271,19 @@ def faults_of_lengths(plan: LengthPlan, *, least: float = 0.0) -> list[str]:
 def parts_of(strata: Strata) -> Iterator[Part]:
     """Strata as parts of what is drawn."""
     return (Part(groups, start, 0, shares) for groups, start, shares in strata)
+
+
+def _torn(order: Mixed) -> list[str]:
+    """Sources that keep samples of a group together, where a micro-batch takes parts of such runs."""
+    most, whole = order.dealt.most_drawn(), order.dealt.whole_quotas()
+    runs = {number: getattr(child, "per_ticket", 1) for number, child in order.children.items()}
+    return [
+        f"source {order.groups.names[number]!r} keeps {run} samples of a group together, and a micro-batch of the mixture "
+        f"takes a number of its samples that is no fixed multiple of {run}: some are torn apart; give the source a quota of "
+        f"{run}, {2 * run}, {3 * run}, ... samples"
+        for number, run in runs.items()
+        if run > 1 and not (whole[number] and most[number] % run == 0)
+    ]
 
 
 def _scarce_sources(order: Mixed) -> list[int]:

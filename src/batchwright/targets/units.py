@@ -17,7 +17,7 @@ from .target import Number, Target, fraction, rounded
 if TYPE_CHECKING:
     from ..groups import Groups
 
-__all__ = ["Measure", "in_measure", "in_units"]
+__all__ = ["in_measure", "in_units", "measured"]
 
 
 class Measure:
@@ -83,6 +83,17 @@ def in_units(target: Any, lengths: Any) -> Target:
         )
     digest = hashlib.blake2b(np.ascontiguousarray(values).data, digest_size=8).hexdigest()
     return Target(_in_units, (inner, Measure(values)), f"in_units({inner}, lengths {digest})", inner.settles_at)
+
+
+def measured(target: Target) -> np.ndarray | None:
+    """The lengths of a target in units that is not bound to groups yet, or of one that it is made of; None of others."""
+    for argument in target.arguments:
+        found = argument.values if isinstance(argument, Measure) else None
+        if isinstance(argument, Target):
+            found = measured(argument)
+        if found is not None:
+            return found
+    return None
 
 
 def in_measure(target: Target) -> Sequence[Fraction] | None:
