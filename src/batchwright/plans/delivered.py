@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..groups import Groups
-from ..orders import Dealt, Independent, Mixed, Order, is_shared
+from ..orders import Dealt, Independent, Mixed, Order, SharedOrder, is_shared
 from ..orders.shares import Shares, TargetShares
 from ..targets import Target
 from ..targets.target import Number, require
@@ -149,9 +149,7 @@ def source_lines(asked: FixedPlan, drawn: FixedPlan, units: Units) -> list[Sourc
     whole, kept = _means(drawn.order, units.lengths), _means(drawn.order, units.delivered)
     shares = drawn.shares(0)
     given, held = shares * kept, shares * whole
-    in_units = isinstance(asked.order.shares, TargetShares) and _in_these_units(
-        asked.order.shares.target, _plain_sums(groups, units.lengths)
-    )
+    in_units = isinstance(asked.order.shares, TargetShares) and _known_units(asked.order, units)
     # a target in units was weighed by what is delivered, or by whole lengths where nothing could be weighed anew
     wanted = given if in_units else asked.shares(0) * _means(asked.order, units.lengths)
     shown = np.argsort(-groups.sizes, kind="stable")[:_SHOWN].tolist()
@@ -175,18 +173,18 @@ def _order(order: Order, units: Units) -> Order:
             for number, child in order.children.items()
         }
         own = Mixed(order.dealt, children, distinct_over=order.distinct_over)
-        dealt = _order_of_groups(order.dealt, own, units)
+        dealt = _order_of_groups(order.dealt, order, own, units)
         same = dealt is order.dealt and all(children[number] is child for number, child in order.children.items())
         return order if same else Mixed(dealt, children, distinct_over=order.distinct_over)
-    return _order_of_groups(order, order, units) if isinstance(order, Dealt | Independent) else order
+    return _order_of_groups(order, order, order, units) if isinstance(order, Dealt | Independent) else order
 
 
-def _order_of_groups(order: Any, drawn: Order, units: Units) -> Any:
-    """The order of groups with its target weighed anew, by what an order that draws from them delivers."""
+def _order_of_groups(order: Any, before: SharedOrder, drawn: SharedOrder, units: Units) -> Any:
+    """The order of groups with its target weighed anew, by what the order that draws from them delivers, before and now."""
     shares = order.shares
     if not isinstance(shares, TargetShares) or shares.limits is not None:
         return order
-    target = _weighed(shares, order.groups, drawn, units)
+    target = _weighed(shares, before, drawn, units)
     if target is None:
         return order
     found = TargetShares(target, order.groups)
@@ -202,12 +200,12 @@ def _order_of_groups(order: Any, drawn: Order, units: Units) -> Any:
     )
 
 
-def _weighed(shares: TargetShares, groups: Groups, drawn: Order, units: Units) -> Target | None:
+def _weighed(shares: TargetShares, before: SharedOrder, drawn: SharedOrder, units: Units) -> Target | None:
     """The target under which the shares hold for what is delivered; None where it is the same."""
-    sizes, whole = groups.sizes, _plain_sums(groups, units.lengths)
-    if _in_these_units(shares.target, whole):
+    groups, sizes = drawn.groups, drawn.groups.sizes
+    if _known_units(before, units):
         delivered = _sums(drawn, units.delivered)
-        if np.allclose(delivered, whole, rtol=_ALIKE, atol=0):
+        if _in_these_units(shares.target, delivered):
             return None
         _require_some(shares, groups, delivered > 0)
         return _in_units_delivered(shares.target, tuple(Fraction(float(f"{total:.12g}")) for total in delivered))
@@ -222,8 +220,8 @@ def _weighed(shares: TargetShares, groups: Groups, drawn: Order, units: Units) -
         shares.target.settles_at,
         shares.target.notes,
     )
-    before, after = shares.target.shares(sizes, names=groups.names), target.shares(sizes, names=groups.names)
-    return None if target.settles_at == 0 and np.allclose(before, after, rtol=1e-12, atol=0) else target
+    as_asked, anew = shares.target.shares(sizes, names=groups.names), target.shares(sizes, names=groups.names)
+    return None if target.settles_at == 0 and np.allclose(as_asked, anew, rtol=1e-12, atol=0) else target
 
 
 def _other_units(order: Order, units: Units) -> bool:
@@ -231,14 +229,24 @@ def _other_units(order: Order, units: Units) -> bool:
     if not is_shared(order):
         return False
     shares = order.shares
-    if isinstance(shares, TargetShares) and _in_units(shares.target):
-        whole = _plain_sums(order.groups, units.lengths)
-        if shares.limits is not None or not _in_these_units(shares.target, whole):
-            return True
+    if isinstance(shares, TargetShares) and _in_units(shares.target) and shares.limits is not None:
+        return True
+    if isinstance(shares, TargetShares) and _in_units(shares.target) and not _known_units(order, units):
+        return True
     starts = order.groups.starts
     return any(
         _other_units(child, units.part(int(starts[number]), int(starts[number + 1])))
         for number, child in order.children.items()
+    )
+
+
+def _known_units(order: SharedOrder, units: Units) -> bool:
+    """Whether the target of an order is in the unit of these lengths, weighed by them or by what sources draw of them."""
+    assert isinstance(order.shares, TargetShares)
+    target = order.shares.target
+    return _in_units(target) and any(
+        _in_these_units(target, sums)
+        for sums in (_plain_sums(order.groups, units.lengths), _sums(order, units.lengths))
     )
 
 
