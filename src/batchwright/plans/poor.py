@@ -40,9 +40,9 @@ __all__ = [
 RARELY = 100  # a sample that comes once while so many times as many are drawn as there are practically never comes
 _CHUNK = 1 << 20
 _EPOCHS = 32  # that are looked at where shares may move without end
-_FEWEST_EPOCHS = 4
+_FEWEST_EPOCHS = 2
 _MEASURED = 1 << 16  # samples of a window that is measured
-_SHARES = 1 << 18  # that are worked out for these epochs at most
+_SHARES = 1 << 14  # that are worked out for these epochs at most; a function of many groups takes long
 _SHOWN = 3
 
 
