@@ -232,7 +232,7 @@ def targets_of(draw, names):
 
 
 @st.composite
-def sources_of(draw, depth):
+def moving_sources(draw, depth):
     """A source of a mixture: a shuffle, an order of its own, or a mixture itself."""
     kind = draw(st.sampled_from(["shuffle", "balanced", "hierarchical", "mixed"] if depth else ["shuffle", "balanced"]))
     size, epoch = draw(st.integers(4, 120)), draw(st.integers(1, 30))
@@ -246,13 +246,13 @@ def sources_of(draw, depth):
         return bw.hierarchical(
             [np.arange(size) % 3, np.arange(size) // 3 % 2], [draw(st.integers(1, 2)), 1, draw(st.integers(1, 4))]
         )
-    return draw(mixtures(depth - 1))
+    return draw(moving_mixtures(depth - 1))
 
 
 @st.composite
-def mixtures(draw, depth=2):
+def moving_mixtures(draw, depth=2):
     names = "abc"[: draw(st.integers(1, 3))]
-    sources = {name: draw(sources_of(depth)) for name in names}
+    sources = {name: draw(moving_sources(depth)) for name in names}
     return bw.mixed(sources, draw(st.integers(1, 24)), target=draw(targets_of(names)), epoch=draw(st.integers(1, 30)))
 
 
@@ -267,7 +267,7 @@ def groups_within(order, start=0):
 
 @pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")
 @settings(max_examples=25, deadline=None)
-@given(plan=mixtures(), batches=st.integers(1, 400))
+@given(plan=moving_mixtures(), batches=st.integers(1, 400))
 def test_every_sample_of_a_group_comes_before_any_comes_again_to_any_depth(plan, batches):
     """A micro-batch of the mixture may leave a window of a source anywhere; counts were up to 10 apart."""
     seen = np.bincount(plan.order.take(0, batches * plan.batch_size), minlength=plan.groups.sample_count)
