@@ -20,6 +20,8 @@ import batchwright as bw
 from batchwright import columns
 from batchwright.labels import labels
 
+from . import laws
+
 VALUES = [3, 1, 2, 1, 3, 3]
 WORDS = ["cat", "ant", "bee", "ant", "cat", "cat"]
 
@@ -162,7 +164,8 @@ def test_numbers_in_the_place_of_labels_are_labels_where_samples_share_them():
 def test_types_that_numpy_lacks_are_read_exactly(kind):
     values = torch.tensor([1, 0.5, 2]).to(kind)
     assert columns.column(values).tolist() == [1, 0.5, 2]
-    assert bw.weighted(values, 7).shares().tolist() == [2 / 7, 1 / 7, 4 / 7]
+    plan = laws.quietly(lambda: bw.weighted(values, 7))  # a batch holds the samples several times
+    assert plan.shares().tolist() == [2 / 7, 1 / 7, 4 / 7]
 
 
 @pytest.mark.parametrize(

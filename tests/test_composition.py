@@ -9,6 +9,8 @@ import pytest
 
 import batchwright as bw
 
+from . import laws
+
 LABELS = np.array(["cat"] * 70 + ["dog"] * 20 + ["fox"] * 3)
 WORLD, ACCUMULATE = 2, 2
 LENGTHS = np.arange(1, 94)
@@ -76,7 +78,7 @@ def test_every_kind_of_plan_has_shares_of_samples_to_be_held_against():
     plans = {
         "rotating": bw.rotating(LABELS, [["cat", "dog"], ["fox"]], per_class=2),
         "tasks": bw.alternating({"a": bw.shuffled(90, 9), "b": bw.shuffled(30, 3)}, target="uniform"),
-        "by lengths": bw.budgeted(lengths, 10, order=bw.balanced(LABELS, 6, epoch=50)),
+        "by lengths": laws.quietly(lambda: bw.budgeted(lengths, 10, order=bw.balanced(LABELS, 6, epoch=50))),
     }
     expected = {"rotating": [1 / 3] * 3, "tasks": [0.75, 0.25], "by lengths": [1 / 3] * 3}
     for kind, plan in plans.items():

@@ -121,7 +121,8 @@ def test_ranks_whose_generators_differ_still_share_the_plan():
 def test_a_sample_due_half_of_the_draws_gets_half_on_any_number_of_ranks():
     weights = np.ones(100)
     weights[7] = 99
-    plan = bw.weighted(weights, 10)
+    with pytest.warns(bw.PoorWarning, match="sample 7 comes up to 5 times"):
+        plan = bw.weighted(weights, 10)
     drawn = [s for rank in range(4) for b in plan.sampler(rank=rank, world_size=4) for s in b]
     assert drawn.count(7) == len(drawn) // 2
 
@@ -147,11 +148,13 @@ def test_minority_shares_hold_whatever_the_order_of_the_labels():
 def test_more_than_2_to_the_24_weighted_samples():
     weights = np.ones(2**24 + 1, np.float32)
     weights[-1] = 2**20
-    plan = bw.weighted(weights, 256)
+    with pytest.warns(bw.PoorWarning, match="sample 16777216 comes up to 16 times"):
+        plan = bw.weighted(weights, 256)
     share = 2**20 / float(weights.sum(dtype=np.float64))
     drawn = sum(int((plan[t] == 2**24).sum()) for t in range(200))
     assert drawn == pytest.approx(share * 256 * 200, abs=3)
-    random = bw.weighted(weights, 256, draw="random")
+    with pytest.warns(bw.PoorWarning, match="sample 16777216 comes up to 16 times"):
+        random = bw.weighted(weights, 256, draw="random")
     assert all(random[t].min() >= 0 and random[t].max() <= 2**24 for t in range(50))
 
 

@@ -15,6 +15,7 @@ import batchwright as bw
 from batchwright.kernels.turns import earliest_deadline
 from batchwright.orders import lane
 from batchwright.orders.lane import Lane
+from batchwright.orders.reordered import Reordered
 from batchwright.orders.turns import LONGEST_PERIOD, Blocks, Periodic, reduced, turns
 from batchwright.targets import explicit, temperature
 
@@ -196,3 +197,32 @@ def test_the_kernel_takes_slots_that_are_not_every_turn():
     assert who.tolist() == [0, 1, 0, 1]
     assert before.tolist() == [0, 0, 1, 1]
     assert had.tolist() == [2, 2]
+
+
+@settings(max_examples=60, deadline=None)
+@given(weights=SHORT | LONG, begin=st.integers(-(10**6), 10**12))
+def test_reordered_turns_keep_everybody_within_one_turn(weights, begin):
+    weights = reduced(weights)
+    found = Reordered(turns(weights), weights)
+    assert furthest(found, weights, begin, 300) <= Fraction(sum(weights) - 1, sum(weights))
+    assert found.bound <= 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(weights=SHORT | LONG, asked=st.lists(st.integers(0, 10**4) | st.integers(0, 10**15), min_size=1, max_size=10))
+def test_a_reordered_turn_depends_on_its_number_alone(weights, asked):
+    weights = reduced(weights)
+    one = Reordered(turns(weights), weights)
+    again = pickle.loads(pickle.dumps(one))
+    assert [one.at(turn) for turn in asked] == [again.at(turn) for turn in reversed(asked)][::-1]
+
+
+@pytest.mark.parametrize("weights", [[1, 1], [2, 1], [1] * 6, [5, 3, 2], [9, 1], [10**9, 10**9 + 1]])
+@pytest.mark.parametrize("world", [2, 3, 6, 10, 64])
+def test_no_rank_is_in_step_with_reordered_turns(weights, world):
+    found, asked = Reordered(turns(reduced(weights)), reduced(weights)), 300
+    shares = np.array(weights) / sum(weights)
+    for rank in (0, 1, world - 1):
+        had = np.bincount([found.at(rank + world * k)[0] for k in range(asked)], minlength=len(weights))
+        assert np.abs(had - shares * asked).max() < 6 * math.sqrt(asked / 4)
+        assert had.min() > 0

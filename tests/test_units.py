@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 import batchwright as bw
 from batchwright import targets
 
+from . import laws
+
 RANDOM = np.random.default_rng(0)
 SHORT, MIDDLE, LONG = (
     RANDOM.lognormal(np.log(mean), 0.4, count) for mean, count in ((40, 9000), (120, 4000), (400, 2500))
@@ -36,7 +38,11 @@ WANTED = {"short": 0.2, "middle": 0.3, "long": 0.5}
 @pytest.mark.parametrize("cut", ["budgeted", "packed"])
 def test_tokens_are_mixed_as_asked_under_token_budgets_and_packing(cut):
     source = bw.mixed(SOURCES, 64, target=targets.in_units(WANTED, TOKENS), epoch=1500)
-    plan = bw.budgeted(TOKENS, 8192, order=source) if cut == "budgeted" else bw.packed(TOKENS, 4096, order=source)
+    cutting = {
+        "budgeted": lambda: bw.budgeted(TOKENS, 8192, order=source),
+        "packed": lambda: bw.packed(TOKENS, 4096, order=source),
+    }
+    plan = laws.quietly(cutting[cut])  # a window draws more of the long ones than there are
     tokens = np.zeros(3)
     epoch = plan.epoch(0)
     for number in range(len(epoch)):
@@ -109,3 +115,86 @@ def test_whole_lengths_are_summed_exactly_however_large(lengths):
     assert [int(total) for total in sums] == [
         sum(length for length, label in zip(lengths, labels, strict=True) if label == group) for group in (0, 1)
     ]
+
+
+LONGS = {"web": 3000, "books": 300}
+OF_EACH = np.concatenate([RANDOM.integers(50, 800, 3000), RANDOM.integers(200, 6000, 300)])
+TENTH = {"web": 0.9, "books": 0.1}
+
+
+def delivered_shares(plan, lengths, groups, epochs=2):
+    """The share of all units that each group gave in some epochs."""
+    drawn = np.concatenate([batch for epoch in range(epochs) for batch in plan.epoch(epoch)])
+    given = np.bincount(groups.group_of(drawn), weights=lengths[drawn], minlength=groups.group_count)
+    return given / given.sum()
+
+
+@pytest.mark.parametrize("too_long", ["truncate", "skip"])
+@pytest.mark.parametrize("cut", [bw.budgeted, bw.packed])
+@pytest.mark.parametrize("nested", [False, True])
+def test_shares_in_units_hold_for_what_is_delivered(too_long, cut, nested):
+    """Books, asked for a tenth of all tokens, gave 7 % where they were truncated and 3.5 % where they were skipped."""
+    books = bw.balanced((OF_EACH[3000:] > 1500).astype(int), 8) if nested else 300
+    order = bw.mixed({"web": 3000, "books": books}, 32, target=targets.in_units(TENTH, OF_EACH), epoch=1000)
+    plan = laws.quietly(lambda: cut(OF_EACH, 2048, order=order, too_long=too_long))
+    left = np.minimum(OF_EACH, 2048)
+    assert delivered_shares(plan, left, order.groups) == pytest.approx([0.9, 0.1], abs=0.004)
+    summary = plan.summary()
+    assert [line.name for line in summary.sources] == ["web", "books"]
+    assert [line.asked for line in summary.sources] == pytest.approx([0.9, 0.1])
+    assert [line.delivered for line in summary.sources] == pytest.approx([0.9, 0.1])
+    drawn = plan.source.order.take(0, 30_000)
+    drawn = drawn[drawn >= 3000]
+    kept = np.where(OF_EACH > 2048, 0, OF_EACH) if too_long == "skip" else left
+    assert summary.sources[1].lost == pytest.approx(1 - kept[drawn].sum() / OF_EACH[drawn].sum(), abs=0.03)
+    assert summary.sources[0].lost == 0
+    assert any("weighed anew" in note for note in summary.notes)
+    assert "lost" in str(summary)
+
+
+@pytest.mark.parametrize("target", ["uniform", {0: 0.7, 1: 0.3}, targets.schedule("natural", "uniform", epochs=1)])
+def test_shares_of_samples_hold_for_those_that_are_not_skipped(target):
+    labels = (OF_EACH > 1500).astype(int)
+    order = laws.quietly(lambda: bw.balanced(labels, 16, target=target, epoch=1000))
+    plan = laws.quietly(lambda: bw.budgeted(OF_EACH, 2048, order=order, too_long="skip"))
+    settled = plan.epoch(2)
+    drawn = np.concatenate([settled[number] for number in range(len(settled))])
+    wanted = [0.7, 0.3] if isinstance(target, dict) else [0.5, 0.5]
+    assert np.bincount(labels[drawn]) / drawn.size == pytest.approx(wanted, abs=0.01)
+
+
+def test_what_is_natural_or_whole_is_left_as_it_was():
+    for target in ("natural", targets.in_units("natural", OF_EACH)):
+        order = bw.mixed(LONGS, 32, target=target)
+        assert laws.quietly(lambda: bw.budgeted(OF_EACH, 6000, order=order)).source is order  # noqa: B023
+    order = bw.mixed(LONGS, 32)
+    assert laws.quietly(lambda: bw.budgeted(OF_EACH, 2048, order=order, too_long="skip")).source is order
+
+
+@pytest.mark.filterwarnings("ignore:samples repeat:batchwright.PoorWarning")
+def test_a_target_in_another_unit_than_what_is_cut_is_told():
+    order = bw.mixed(LONGS, 32, target=targets.in_units(TENTH, OF_EACH * 7.5))
+    with pytest.warns(bw.PoorWarning, match=r"units other than the lengths .* \d+ samples are cut or skipped"):
+        plan = bw.budgeted(OF_EACH, 2048, order=order, too_long="truncate")
+    assert any("units other than" in note for note in plan.summary().notes)
+
+
+def test_a_source_of_which_nothing_is_left_is_refused_by_name():
+    lengths = np.repeat([10, 5000], [100, 10])
+    for target in ("uniform", targets.in_units("uniform", lengths)):
+        order = laws.quietly(lambda: bw.mixed({"web": 100, "books": 10}, 8, target=target))  # noqa: B023
+        with pytest.raises(bw.Infeasible, match=r"'books' is to have a share, and all of its 10 samples are too long"):
+            bw.budgeted(lengths, 100, order=order, too_long="skip")
+    none = laws.quietly(lambda: bw.mixed({"web": 100, "books": 10}, 8, target={"web": 1.0, "books": 0.0}))
+    assert laws.quietly(lambda: bw.budgeted(lengths, 100, order=none, too_long="skip")).epoch_length() > 0
+
+
+def test_tokens_are_mixed_as_asked_where_a_source_has_shares_of_its_own():
+    """The mean length of what a balanced source draws is not that of its samples."""
+    books = bw.balanced((OF_EACH[3000:] > 1500).astype(int), 8, target={0: 0.9, 1: 0.1})
+    plan = laws.quietly(
+        lambda: bw.mixed({"web": 3000, "books": books}, 32, target=targets.in_units(TENTH, OF_EACH), epoch=1000)
+    )
+    drawn = plan.order.take(0, 64_000)
+    tokens = np.bincount(plan.groups.group_of(drawn), weights=OF_EACH[drawn])
+    assert tokens / tokens.sum() == pytest.approx([0.9, 0.1], abs=0.003)

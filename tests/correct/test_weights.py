@@ -14,6 +14,8 @@ import batchwright as bw
 from batchwright.correct import Weighted, Weights
 from batchwright.plans import FixedPlan
 
+from .. import laws
+
 SIZES = {"cat": 16, "dog": 8, "owl": 4}
 GROUPS = bw.Groups.from_sizes(SIZES)
 TARGETS = {  # target, a batch size of whole quotas, and how many such batches are whole passes of every group
@@ -60,10 +62,10 @@ def test_clipping_is_biased_by_exactly_what_the_report_says(name: str, clip: flo
 def test_independent_draws_estimate_it_within_their_confidence_bounds() -> None:
     values, estimates, draws = values_of(0), [], 4000
     for seed in range(20):
-        plan = bw.balanced(GROUPS, batch_size=40, draw="random", seed=seed)
+        plan = laws.quietly(lambda seed=seed: bw.balanced(GROUPS, batch_size=40, draw="random", seed=seed))
         drawn = np.concatenate([plan[t] for t in range(draws // 40)])
         estimates.append(np.mean(Weights(plan)(drawn) * values[drawn]))
-    plan = bw.balanced(GROUPS, batch_size=40, draw="random")
+    plan = laws.quietly(lambda: bw.balanced(GROUPS, batch_size=40, draw="random"))
     chance = plan.shares()[plan.groups.codes] / plan.groups.sizes[plan.groups.codes]
     variance = np.sum(chance * (Weights(plan)(np.arange(28)) * values) ** 2) - values.mean() ** 2
     errors = (np.array(estimates) - values.mean()) / math.sqrt(variance / draws)
@@ -73,7 +75,7 @@ def test_independent_draws_estimate_it_within_their_confidence_bounds() -> None:
 
 
 def test_every_sample_its_own_group() -> None:
-    plan = bw.weighted([1, 2, 3, 4], batch_size=10)
+    plan = laws.quietly(lambda: bw.weighted([1, 2, 3, 4], batch_size=10))
     drawn = plan[0]
     values = np.array([3.0, -1.0, 4.0, 1.5])
     assert np.mean(Weights(plan)(drawn) * values[drawn]) == pytest.approx(values.mean())

@@ -107,5 +107,5 @@ def test_what_cannot_be_is_refused_by_name(per, options, fact):
 
 
 def test_small_classes_are_warned_of():
-    with pytest.warns(bw.PoorWarning, match="'a / 0' has 2 samples, a batch takes 3"):
+    with pytest.warns(bw.PoorWarning, match=r"\('a', 0\) has 2, a batch takes 3.* and 1 more groups"):
         bw.hierarchical([list("aaaabbbb"), [0, 0, 1, 1] * 2], per=[2, 2, 3])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -95,3 +97,31 @@ def test_what_is_unusual_and_right_is_taken():
     assert len(bw.bucketed(SHAPES, 2, buckets=np.int64(2)).buckets) == 2
     assert bw.grouped(torch.tensor(L), np.int64(2), window=np.int64(4)).epoch_length() == 2
     assert len(pack(torch.tensor([4, 6, 5, 3, 2]), 10)) == 2
+
+
+TOGETHER = {
+    "per_class": lambda runs: bw.balanced(np.arange(60) % 6, 12, per_class=runs),
+    "per_source": lambda runs: bw.mixed(dict.fromkeys("abcd", 15), 12, per_source=runs),
+    "per": lambda runs: bw.hierarchical([np.arange(60) % 6], [3, runs]),
+    "drawn cohorts": lambda runs: bw.rotating(np.arange(60) % 6, 2, per_class=runs),
+    "a source": lambda runs: bw.mixed(
+        {"a": 30, "b": bw.balanced(np.arange(30) % 6, 6, per_class=runs)}, 12, target="uniform"
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", TOGETHER)
+def test_an_order_that_keeps_samples_together_is_not_torn_apart(kind):
+    lengths = np.arange(60) % 9 + 1
+    cuts = [
+        lambda order: bw.budgeted(lengths, 40, order=order),
+        lambda order: bw.grouped(lengths, 8, order=order),
+        lambda order: bw.packed(lengths, 40, order=order),
+        lambda order: bw.bucketed(lengths[:, None], 8, buckets=2, order=order),
+    ]
+    for cut in cuts:
+        with pytest.raises(bw.Infeasible, match=r"keeps 3 samples of a group together .* build the order with 1 "):
+            cut(TOGETHER[kind](3))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", bw.PoorWarning)
+            assert cut(TOGETHER[kind](1)).epoch_length() > 0  # the way out

@@ -12,6 +12,8 @@ from torch.utils.data import ConcatDataset, TensorDataset
 
 import batchwright as bw
 
+from .. import laws
+
 SEEDS = st.integers(0, 2**64 - 1)
 
 
@@ -211,3 +213,76 @@ def test_a_thousand_sources_are_within_one_sample_in_every_batch_and_do_not_drif
         assert np.abs(counts - quota).max() < 1
     for batch in (10**3, 10**6, 10**9, 10**11):
         assert np.abs(plan.order.drawn(batch) - batch * quota).max() < 6 + max(0, np.log10(batch / 1e6))
+
+
+@st.composite
+def targets_of(draw, names):
+    """A target of these groups, most of them on a schedule or moving for ever."""
+    kind = draw(st.sampled_from(["schedule", "steep", "function", "even", "natural"]))
+    epochs, seed = draw(st.integers(1, 12)), draw(st.integers(0, 99))
+    if kind == "schedule":
+        return bw.targets.schedule("natural", "uniform", epochs=epochs)
+    if kind == "steep":
+        ends = np.random.default_rng(seed).dirichlet(np.full(len(names), 0.3), 2) + 0.001
+        first, last = (dict(zip(names, (end / end.sum()).tolist(), strict=True)) for end in ends)
+        return bw.targets.schedule(first, last, epochs=epochs)
+    if kind == "function":
+        return lambda counts, epoch: np.random.default_rng((seed, epoch)).dirichlet(np.ones(len(counts)))
+    return {"even": "uniform", "natural": "natural"}[kind]
+
+
+@st.composite
+def moving_sources(draw, depth):
+    """A source of a mixture: a shuffle, an order of its own, or a mixture itself."""
+    kind = draw(st.sampled_from(["shuffle", "balanced", "hierarchical", "mixed"] if depth else ["shuffle", "balanced"]))
+    size, epoch = draw(st.integers(4, 120)), draw(st.integers(1, 30))
+    if kind == "shuffle":
+        return size
+    if kind == "balanced":
+        labels = np.arange(size) % draw(st.integers(1, 4))
+        target = draw(targets_of(range(int(labels.max()) + 1)))
+        return bw.balanced(labels, draw(st.integers(1, 24)), target=target, epoch=epoch)
+    if kind == "hierarchical":
+        return bw.hierarchical(
+            [np.arange(size) % 3, np.arange(size) // 3 % 2], [draw(st.integers(1, 2)), 1, draw(st.integers(1, 4))]
+        )
+    return draw(moving_mixtures(depth - 1))
+
+
+@st.composite
+def moving_mixtures(draw, depth=2):
+    names = "abc"[: draw(st.integers(1, 3))]
+    sources = {name: draw(moving_sources(depth)) for name in names}
+    return bw.mixed(sources, draw(st.integers(1, 24)), target=draw(targets_of(names)), epoch=draw(st.integers(1, 30)))
+
+
+def groups_within(order, start=0):
+    """The samples of every group that is plainly shuffled, to any depth."""
+    for number, name in enumerate(order.groups.names):
+        if number in order.children:
+            yield from groups_within(order.children[number], start + int(order.groups.starts[number]))
+        else:
+            yield order.groups.samples(name) + start
+
+
+@pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")
+@settings(max_examples=25, deadline=None)
+@given(plan=moving_mixtures(), batches=st.integers(1, 400))
+def test_every_sample_of_a_group_comes_before_any_comes_again_to_any_depth(plan, batches):
+    """A micro-batch of the mixture may leave a window of a source anywhere; counts were up to 10 apart."""
+    seen = np.bincount(plan.order.take(0, batches * plan.batch_size), minlength=plan.groups.sample_count)
+    assert max(np.ptp(seen[samples]) for samples in groups_within(plan.order)) <= 1
+    audit = plan.audit(batches=min(batches, 20))
+    assert audit.kept, str(audit)
+
+
+def test_the_audit_sees_a_source_whose_groups_are_passed_through_unevenly():
+    small = laws.quietly(lambda: bw.balanced([0] * 5 + [1] * 45, 100))
+    plan = laws.quietly(lambda: bw.mixed({"web": 100, "small": small}, 7, target="uniform"))
+    assert plan.audit(batches=100).kept
+    shuffled_within = plan.order.children[1]
+    shuffled_within.windows = lambda numbers: shuffled_within.dealing(numbers).samples  # as windows were before
+    shuffled_within.batches = lambda first, stride, count: shuffled_within.windows(first + stride * np.arange(count))
+    audit = plan.audit(batches=100)
+    assert not audit["G4 coverage"].kept
+    assert "source 'small', group 0" in audit["G4 coverage"].where

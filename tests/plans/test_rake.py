@@ -46,7 +46,7 @@ def test_raking_matches_iterative_proportional_fitting(seed, sides):
     columns, margins = table(seed, sides)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", bw.PoorWarning)
-        plan = bw.raked(columns, margins, 64)
+        plan = bw.raked(columns, margins, 64, min_repeats=0)  # as raking has no floor
     weights = raked_slowly(columns, margins)
     assert 1 / plan.weights(np.arange(weights.size)) / weights.size == pytest.approx(weights, rel=1e-6, abs=1e-9)
     shares = plan.shares()
@@ -98,18 +98,19 @@ def test_tilting_is_the_nearest_distribution_a_general_solver_finds(seed):
     carries = random.random((12, 3)) < 0.4
     carries[:3] = np.eye(3, dtype=bool)
     carries[3:5] = False
-    base, cap = np.full(12, 1 / 12), np.full(12, 0.2)
-    wanted = random.dirichlet(np.full(12, 4.0)) @ carries
+    base = np.full(12, 1 / 12)
+    wanted = (0.3 / 12 + 0.7 * random.dirichlet(np.full(12, 4.0))) @ carries
     attributes = np.nonzero(carries)[1]
     starts = np.concatenate([[0], np.cumsum(carries.sum(axis=1))])
-    found = tilted(base, cap, starts, attributes, wanted)
+    found = tilted(base, starts, attributes, wanted, floor=0.3, cap=2.4)
     assert found.shares.sum() == pytest.approx(1)
+    assert 0.3 - 1e-9 <= found.shares.min() * 12 <= found.shares.max() * 12 <= 2.4 + 1e-9
     assert found.reached == pytest.approx(wanted, abs=1e-7)
     slow = minimize(
         lambda x: float(np.sum(x * np.log(np.maximum(x, 1e-300) / base))),
         base,
         jac=lambda x: np.log(np.maximum(x, 1e-300) / base) + 1,
-        bounds=[(1e-12, 0.2)] * 12,
+        bounds=[(0.3 / 12, 0.2)] * 12,
         constraints={"type": "eq", "fun": lambda x: np.append(x @ carries - wanted, x.sum() - 1)},
         method="SLSQP",
         options={"maxiter": 500, "ftol": 1e-14},
@@ -117,6 +118,82 @@ def test_tilting_is_the_nearest_distribution_a_general_solver_finds(seed):
     if slow.success:
         entropy = float(np.sum(found.shares * np.log(found.shares / base)))
         assert entropy == pytest.approx(slow.fun, abs=1e-6)
+
+
+@settings(max_examples=15)
+@given(seed=st.integers(0, 10**6), floor=st.sampled_from([0.0, 0.1, 0.5]))
+def test_sums_out_of_reach_of_floor_and_cap_are_met_in_least_squares(seed, floor):
+    random = np.random.default_rng(seed)
+    carries = random.random((12, 3)) < 0.4
+    carries[:3] = np.eye(3, dtype=bool)
+    base, wanted = np.full(12, 1 / 12), random.uniform(0.01, 0.99, 3)
+    starts = np.concatenate([[0], np.cumsum(carries.sum(axis=1))])
+    found = tilted(base, starts, np.nonzero(carries)[1], wanted, floor=floor, cap=1.8)
+    assert found.shares.min() * 12 >= floor - 1e-6
+    assert found.shares.max() * 12 <= 1.8 + 1e-6
+    slow = minimize(
+        lambda x: float(np.sum((x @ carries - wanted) ** 2)),
+        base,
+        jac=lambda x: 2 * carries @ (x @ carries - wanted),
+        bounds=[(floor / 12, 1.8 / 12)] * 12,
+        constraints={"type": "eq", "fun": lambda x: x.sum() - 1},
+        method="SLSQP",
+        options={"maxiter": 500, "ftol": 1e-14},
+    )
+    if slow.success:
+        assert float(np.sum((found.reached - wanted) ** 2)) <= slow.fun + 1e-3
+
+
+def long_tailed(samples=3000, labels=20):
+    """A matrix of labels whose rates fall from 0.9 to 0.002."""
+    random = np.random.default_rng(0)
+    return (random.random((samples, labels)) < np.geomspace(0.9, 0.002, labels)).astype(int)
+
+
+@pytest.mark.parametrize("limits", [{}, {"max_repeats": 1000}, {"min_repeats": 0.25}])
+def test_a_long_tail_starves_no_sample(limits):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", bw.PoorWarning)
+        plan = bw.multilabel(long_tailed(), 32, **limits)
+    least = limits.get("min_repeats", 0.1)
+    repeats = plan.rates(np.arange(3000)) * 3000
+    assert repeats.min() >= least
+    epochs = round(1 / least)
+    drawn = np.concatenate([batch for epoch in range(epochs) for batch in plan.epoch(epoch)])
+    assert np.unique(drawn).size > 2400  # without a floor 343 and fewer
+    notes = plan.summary().notes
+    assert any(f"each comes within {epochs} epochs; 2" in note for note in notes)
+    assert any("with min_repeats=0 the label furthest off would miss its rate by" in note for note in notes)
+
+
+def test_without_a_floor_samples_are_starved_as_asked():
+    with pytest.warns(bw.PoorWarning, match="a lower min_repeats"):
+        free = bw.multilabel_weights(long_tailed(), min_repeats=0)
+    assert free.weights.min() < 1e-3
+    with pytest.warns(bw.PoorWarning):
+        kept = bw.multilabel_weights(long_tailed())
+    assert "with min_repeats=0 the label furthest off would miss" in str(kept)
+    assert np.abs(free.reached - free.wanted).max() < np.abs(kept.reached - kept.wanted).max()
+
+
+def test_raking_keeps_a_floor_where_the_margins_leave_it_and_tells_where_not():
+    columns = {"a": np.repeat([0, 1], [900, 100]), "b": np.tile([0, 1], 500)}
+    for part, floor in {0.05: 0.01, 0.0005: 0.0, 0.5: 0.1}.items():
+        margins = {"a": {0: part, 1: 1 - part}, "b": "uniform"}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", bw.PoorWarning)
+            plan = bw.raked(columns, margins, 40)
+        shares = np.bincount(columns["a"], weights=plan.rates(np.arange(1000)))
+        assert shares == pytest.approx([part, 1 - part], abs=1e-6)  # margins come first
+        assert (plan.rates(np.arange(1000)) * 1000).min() >= floor
+        lowered = [note for note in plan.summary().notes if "the floor was lowered" in note]
+        assert [f"lowered to {floor:g};" in note for note in lowered] == [True] * (floor < 0.1)
+    with pytest.raises(bw.Infeasible, match=r"together with min_repeats=0\.1: .* widen these limits"):
+        bw.raked(columns, {"a": {0: 0.05, 1: 0.95}, "b": "uniform"}, 40, min_repeats=0.1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", bw.PoorWarning)
+        near = bw.raked(columns, {"a": {0: 0.05, 1: 0.95}, "b": "uniform"}, 40, min_repeats=0.1, closest=True)
+    assert (near.rates(np.arange(1000)) * 1000).min() == pytest.approx(0.1, rel=1e-3)
 
 
 LISTS = [["cat"], ["cat", "dog"], [], ["bird"], ["cat", "bird"], ["dog"]] * 30
@@ -182,6 +259,9 @@ def test_a_rate_of_zero_leaves_the_label_out():
         ([["a"]], {"target": bw.targets.moving("uniform")}, "moves"),
         ([], {}, "0 samples"),
         ([["a"]], {"max_repeats": 0.5}, "max_repeats is 0.5"),
+        ([["a"]], {"min_repeats": 1.5}, "min_repeats is 1.5"),
+        ([["a"]], {"min_repeats": -1}, "min_repeats is -1"),
+        ([["a"]], {"min_repeats": "a"}, "min_repeats is 'a'"),
         ([["a"]], {"target": bw.targets.schedule("natural", "uniform", epochs=2)}, "moves"),
         (np.array([[np.nan, 1], [0, 1]]), {}, "labels is nan at sample 0, label 0: 1 says that a label holds"),
         (

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import Infeasible, whole
-from ..orders import Hierarchical, Mixed
+from ..orders import Hierarchical, Independent, Mixed, Order, SharedOrder, is_shared
 from . import levels
 from .report import Audit, Finding
 from .worst import Worst
@@ -39,7 +39,8 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
       tickets. The bound is 6 over the first million micro-batches and 1 more for every factor of ten beyond. It is 10
       instead of 6 where a group's share goes to 0 and back: what such a group lacks waits until it has a share again.
     - G4 coverage: how far a sample's count lies outside floor..ceil of an even share of its group's draws; for an audit
-      that begins inside a pass it may be one more. Of a source with an order of its own: how far from it.
+      that begins inside a pass it may be one more. Of a source with an order of its own: how far from it, and, for an audit
+      that begins at micro-batch 0, the same of its groups, to any depth.
     - G4 rare: how far the tickets of a group, counted from micro-batch 0, lie outside floor..ceil of what is expected: of
       groups of equal shares that come less than once a micro-batch, beside which all others take whole quotas.
     - G5 distinct: repeats within a micro-batch beyond those that a group smaller than its quota must make; a source with
@@ -124,7 +125,7 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
             distinct.offer_groups(np.maximum(repeats, 0), number, names)
             np.add.at(seen, samples, 1)
         if dealt is not None:
-            group, excess = _uneven(plan, seen, drawn)
+            group, excess = _uneven(plan.order, seen, drawn)
             coverage.offer(
                 excess, f"by micro-batch {min(chunk + _CHUNK_BATCHES, first + batches) - 1}, group {group!r}"
             )
@@ -133,6 +134,9 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
         own = child.take(int(before[group]), int(before[group] + drawn[group]))
         strayed = np.abs(np.bincount(own, minlength=stop - start) - seen[start:stop])
         coverage.offer(strayed.max(), f"the order of source {names[group]!r}")
+        if not first:  # from the beginning passes are whole
+            for name, excess in _nested(child, own):
+                coverage.offer(excess, f"source {names[group]!r}, group {name!r}")
     findings = [Finding("G1 size", 0, size.value, size.where)]
     if dealt is not None:
         mid_pass = bool((before % np.maximum(sizes, 1)).any())
@@ -197,13 +201,24 @@ def _repeated(samples: np.ndarray) -> np.ndarray:
     return again
 
 
-def _uneven(plan: FixedPlan, seen: np.ndarray, drawn: np.ndarray) -> tuple[object, float]:
+def _nested(order: Order, drawn: np.ndarray) -> Iterator[tuple[object, float]]:
+    """The same as `_uneven` of a source with an order of its own, and of those in it, that drew these samples."""
+    if not is_shared(order) or isinstance(order, Independent):
+        return
+    by_group = np.bincount(order.groups.group_of(drawn), minlength=order.groups.group_count)
+    yield _uneven(order, np.bincount(drawn, minlength=order.groups.sample_count), by_group)
+    for number, child in order.children.items():
+        begin, end = order.groups.starts[number], order.groups.starts[number + 1]
+        yield from _nested(child, drawn[(drawn >= begin) & (drawn < end)] - begin)
+
+
+def _uneven(order: SharedOrder, seen: np.ndarray, drawn: np.ndarray) -> tuple[object, float]:
     """The group whose samples came least evenly, and how far outside floor..ceil the worst of them is."""
-    groups = plan.groups
+    groups = order.groups
     if not groups.starts.size:
         return 0, 0.0  # every sample its own group: its count is its group's
     by_group = seen[: groups.grouped_count] if groups.index is None else seen[groups.index]
-    filled = np.setdiff1d(np.flatnonzero(groups.sizes), list(plan.order.children))
+    filled = np.setdiff1d(np.flatnonzero(groups.sizes), list(order.children))
     if not filled.size:
         return 0, 0.0
     bounds = np.stack([groups.starts[:-1][filled], groups.starts[1:][filled]], axis=1).reshape(-1)

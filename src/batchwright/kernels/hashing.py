@@ -33,6 +33,7 @@ class PURPOSE:
     DECK = 9
     LIGHT_PHASE = 10
     LIGHT_TURN = 11
+    TURNS = 12
     STEPS = 20
     LAYERS = 21
     LEVEL = 40

@@ -10,14 +10,15 @@ __all__ = ["tilt"]
 
 
 @kernel(
-    "float64(float64[::1], float64[::1], float64[::1], int64[::1], int64[::1], float64[::1], float64[::1], float64[:, ::1])"
+    "float64(float64[::1], float64[::1], float64[::1], float64[::1], int64[::1], int64[::1], float64[::1], float64[::1], "
+    "float64[:, ::1])"
 )
-def tilt(multipliers, base, cap, starts, attributes, weights, sums, curvature):
-    """Weights `min(cap, base * exp(sum of the multipliers of its attributes))`, and what they sum to by attribute.
+def tilt(multipliers, base, floor, cap, starts, attributes, weights, sums, curvature):
+    """Weights `base * exp(sum of the multipliers of its attributes)`, cut off at floor and cap, and their sums by attribute.
 
     Args:
         multipliers: one an attribute.
-        base, cap: one an item: its weight before, and the most it may become (infinity for no bound).
+        base, floor, cap: one an item: its weight before, the least and the most it may become (0 and infinity for no bound).
         starts, attributes: the attributes of item i are `attributes[starts[i]:starts[i + 1]]`.
         weights: out; one an item.
         sums: out; the sum of weights by attribute.
@@ -35,11 +36,11 @@ def tilt(multipliers, base, cap, starts, attributes, weights, sums, curvature):
         for place in range(first, last):
             exponent += multipliers[attributes[place]]
         weight = base[item] * math.exp(min(exponent, 700.0))
-        free = weight < cap[item]
+        free = floor[item] < weight < cap[item]
         if free:
             total += weight
         else:
-            weight = cap[item]
+            weight = min(max(weight, floor[item]), cap[item])
             if weight > 0.0:
                 total += weight * (1.0 + exponent - math.log(weight / base[item]))
         weights[item] = weight

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from .compile import inner, kernel
+from .hashing import below, stream
 
-__all__ = ["chairman", "earliest_deadline"]
+__all__ = ["chairman", "earliest_deadline", "reorder"]
 
 
 @inner
@@ -130,3 +131,48 @@ def _advance(spacing, row):
     if spacing[row, 1] >= spacing[row, 4]:
         spacing[row, 1] -= spacing[row, 4]
         spacing[row, 0] += 1
+
+
+@kernel("void(int64[::1], int64[::1], int64[::1], int64, int64, uint64)")
+def reorder(who, first, last, attempts, farthest, key):
+    """Move the turns of a stretch about by chance, none of them out of its window.
+
+    Every turn in its place is offered another place in its window, as often as `attempts` says. It changes places with the
+    turn there, or moves there while those between move up by one, where all of them stay in their windows.
+
+    Args:
+        who: in and out; who has each turn.
+        first, last: in and out; the first and the last place that the turn may have, within the stretch.
+        attempts: offers to every place.
+        farthest: turns of this distance and more change places, or nothing.
+        key: of the hash.
+    """
+    number = np.uint64(0)
+    for _ in range(attempts):
+        for place in range(who.size):
+            number += np.uint64(1)
+            room = np.uint64(last[place] - first[place] + 1)
+            other = first[place] + np.int64(below(stream(key, number), room))
+            if who[other] == who[place]:
+                continue
+            if first[other] <= place <= last[other]:
+                who[place], who[other] = who[other], who[place]
+                first[place], first[other] = first[other], first[place]
+                last[place], last[other] = last[other], last[place]
+                continue
+            step = 1 if other > place else -1
+            if abs(other - place) >= farthest:
+                continue
+            fits, between = True, place
+            while between != other and fits:
+                between += step
+                fits = first[between] <= between - step <= last[between]
+            if not fits:
+                continue
+            moved, earliest, latest = who[place], first[place], last[place]
+            between = place
+            while between != other:
+                who[between] = who[between + step]
+                first[between], last[between] = first[between + step], last[between + step]
+                between += step
+            who[other], first[other], last[other] = moved, earliest, latest

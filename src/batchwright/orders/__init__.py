@@ -6,7 +6,7 @@ from .dealt import Dealt
 from .independent import Independent
 from .levels import Hierarchical, Levels
 from .mixed import Mixed
-from .protocol import Order, SharedOrder
+from .protocol import Order, SharedOrder, is_shared
 from .segment import Segment
 
-__all__ = ["Dealt", "Hierarchical", "Independent", "Levels", "Mixed", "Order", "Segment", "SharedOrder"]
+__all__ = ["Dealt", "Hierarchical", "Independent", "Levels", "Mixed", "Order", "Segment", "SharedOrder", "is_shared"]

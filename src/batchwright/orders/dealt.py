@@ -15,6 +15,7 @@ from ..kernels.permute import TABLE_LIMIT
 from .deck import NONE, TICKET, Dealing, Deck, changed
 from .protocol import Order, Scarce, scarce_groups, take_from_batches
 from .segment import Segment
+from .sequence import in_sequence
 from .shares import Shares, group_rates
 from .walk import Walk
 
@@ -87,16 +88,18 @@ class Dealt:
             "per_class": str(self.per_ticket),
             "seed": str(self.seed),
             "epoch": "any" if self._ignores_epoch() else str(self.epoch_batches),
-            **({} if self.distinct_over is None else {"distinct over": str(self.distinct_over)}),
+            **({} if self.distinct_over is None else {"distinct, in sequence over": str(self.distinct_over)}),
         }
 
     def batches(self, first: int, stride: int, count: int) -> np.ndarray:
         """Micro-batches first, first + stride, ...: sample indices, int64 (count, window)."""
-        return self.dealing(first + stride * np.arange(count)).samples
+        return self.windows(first + stride * np.arange(count))
 
     def windows(self, numbers: np.ndarray) -> np.ndarray:
         """Micro-batches of these numbers, ascending: sample indices, int64 (numbers, window)."""
-        return self.dealing(numbers).samples
+        if self.distinct_over is None:
+            return self.dealing(numbers).samples
+        return in_sequence(self.dealing(numbers, draws=True), self.per_ticket).samples
 
     def dealing(self, numbers: np.ndarray, *, draws: bool = False) -> Dealing:
         """As `windows`; with `draws` also the group of each ticket and how often its group came before."""

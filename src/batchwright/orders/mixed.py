@@ -9,6 +9,7 @@ import numpy as np
 from .dealt import Dealt
 from .protocol import Order, Scarce, SharedOrder, fingerprint_of, samples_at, take_from_batches
 from .segment import Segment
+from .sequence import in_sequence
 
 __all__ = ["Mixed"]
 
@@ -19,7 +20,9 @@ class Mixed:
     Indices count through the sources one after the other, as in the concatenation of their datasets.
 
     A window of the mixture may take from several windows of a source. The source then joins its passes so that samples are
-    distinct there too (`SharedOrder.spanning`); otherwise it is followed exactly as it is.
+    distinct there too (`SharedOrder.spanning`), and the draws of a group come in sequence within a window too, so that
+    every sample of it comes before any comes again wherever the mixture leaves a window. Otherwise it is followed exactly as
+    it is.
 
     Args:
         dealt: deals the slots; its groups are the sources, one behind the other.
@@ -57,6 +60,8 @@ class Mixed:
     def windows(self, numbers: np.ndarray) -> np.ndarray:
         """Micro-batches of these numbers, ascending: sample indices, int64 (numbers, window)."""
         dealing = self.dealt.dealing(numbers, draws=True)
+        if self.distinct_over is not None:
+            dealing = in_sequence(dealing, self.per_ticket)
         sources, draws = dealing.groups.reshape(-1), dealing.draws.reshape(-1)
         by_source = np.argsort(sources, kind="stable")
         bounds = np.searchsorted(sources, np.arange(self.groups.group_count + 1), sorter=by_source)

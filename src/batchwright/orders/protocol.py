@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Hashable, Mapping
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 
@@ -14,7 +14,16 @@ from .shares import Shares, meant
 if TYPE_CHECKING:
     from .dealt import Dealt
 
-__all__ = ["Order", "Scarce", "SharedOrder", "fingerprint_of", "samples_at", "scarce_groups", "take_from_batches"]
+__all__ = [
+    "Order",
+    "Scarce",
+    "SharedOrder",
+    "fingerprint_of",
+    "is_shared",
+    "samples_at",
+    "scarce_groups",
+    "take_from_batches",
+]
 
 
 class Scarce(NamedTuple):
@@ -103,6 +112,11 @@ class SharedOrder(Order, Protocol):
         Where every sample is a group of its own, or draws are independent, one of them stands for all.
         """
         ...
+
+
+def is_shared(order: Order) -> TypeGuard[SharedOrder]:
+    """Whether an order is a `SharedOrder`, without working out its properties as `isinstance` does before Python 3.12."""
+    return hasattr(order, "shares") and hasattr(order, "spanning")
 
 
 def scarce_groups(groups: Groups, most: np.ndarray) -> list[Scarce]:

@@ -12,6 +12,7 @@ from ..groups import Groups
 from ..targets import resolve
 from .build import epoch_batches
 from .plan import Plan
+from .poor import faults_of_tasks, warn
 from .tasks import TaskPlan, Unit, check_unit
 
 __all__ = ["alternating"]
@@ -29,13 +30,18 @@ def alternating(
     """Micro-batches of one task each, in shares that hold at every moment; every task keeps its own plan and batch size.
 
     The k-th turn of a task is the k-th micro-batch of its plan. After any number of turns every task is within one turn of
-    its share, for ever and for any shares (the chairman assignment, Tijdeman 1980), and any turn is had at once. Shares are
-    of micro-batches.
+    its share, for any shares (the chairman assignment, Tijdeman 1980), and any turn is had at once. Shares are of
+    micro-batches.
+
+    With `unit="batch"` the ranks take turns in turn, so turns with a fixed period would give a rank some of the tasks only.
+    They are therefore moved about by chance, each within the turns that keep its task within one of its share. Every rank
+    then has every task in its share on average, however many ranks there are.
 
     Args:
         tasks: a plan a task, by name.
-        target: the shares: "natural" is proportional to the length of each task's own epoch, "uniform" is strict round
-            robin, a mapping is explicit, `targets.temperature(T)` lies between.
+        target: the shares: "natural" is proportional to the length of each task's own epoch, "uniform" gives every task one
+            turn a round (in the order given with `unit="step"`, in a fresh order each round with "batch"), a mapping is
+            explicit, `targets.temperature(T)` lies between.
         unit: "batch": every micro-batch has its task; "step": every global batch, so that all ranks and accumulated
             micro-batches of an optimizer step are of one task.
         same_dataset: all plans number the samples of one dataset; `plan.groups` are then theirs, where no label means
@@ -43,6 +49,9 @@ def alternating(
             datasets in the order given, and `plan.locate(indices)` tells them apart.
         named: samplers yield (task, number in the task's dataset) pairs in place of indices.
         epoch: "natural" (as many micro-batches as the tasks' own epochs have in all) or a number of micro-batches.
+
+    Warns:
+        PoorWarning: samples practically never come, less than once while a hundred times as many are drawn as there are.
 
     Raises:
         Infeasible: no tasks, something that is no plan, a target that moves, shares that span too many orders of magnitude
@@ -52,8 +61,8 @@ def alternating(
     Example:
         >>> import batchwright as bw
         >>> plan = bw.alternating({"tag": bw.shuffled(40, 4), "parse": bw.shuffled(60, 3)}, target="uniform")
-        >>> [(plan.task_of(t), len(plan[t])) for t in range(3)]
-        [('tag', 4), ('parse', 3), ('tag', 4)]
+        >>> [sorted((plan.task_of(t), len(plan[t])) for t in (first, first + 1)) for first in (0, 2)]
+        [[('parse', 3), ('tag', 4)], [('parse', 3), ('tag', 4)]]
     """
     for name, plan in by_name(tasks, "tasks").items():
         if not isinstance(plan, Plan):
@@ -76,7 +85,7 @@ def alternating(
         groups = _in_common([plan.groups for plan in tasks.values()])
         starts = [0] * len(sizes)
     batches = epoch_batches(epoch, natural=sum(lengths))
-    return TaskPlan(
+    plan_of_tasks = TaskPlan(
         dict(tasks),
         weights,
         groups=groups,
@@ -86,6 +95,8 @@ def alternating(
         epoch_batches=batches,
         target=wanted.shown,
     )
+    warn(*faults_of_tasks(plan_of_tasks))
+    return plan_of_tasks
 
 
 def _in_common(parts: Sequence[Groups]) -> Groups:

@@ -12,6 +12,7 @@ from .. import columns
 from ..errors import Infeasible, exactly, noted, real, whole, yes_or_no
 from .admission import Admission, TooLong, check_policy
 from .budget_cutter import BudgetCutter, Floats, Integers
+from .delivered import delivery
 from .fixed import FixedPlan
 from .lengthwise import LengthPlan
 from .source import source_of
@@ -98,9 +99,11 @@ def budgeted(
     if over.all() and too_long == "skip" and over.size:
         raise Infeasible(f"all {over.size} samples are too long and would be skipped", "pass a larger max_tokens")
     source, epoch_samples = source_of(order, over.size, seed)
+    shown = first if truncate_to is None else np.minimum(first, truncate_to)
+    skipped = np.flatnonzero(over) if too_long == "skip" else np.empty(0, np.int64)
+    given = None if order is None else delivery(order, first, shown, skipped)
     table = np.column_stack(costs)
     column = None if balance is None else balance_of(balance, over.size)
-    shown = first if truncate_to is None else np.minimum(first, truncate_to)
     cutter = BudgetCutter(
         table,
         np.array(list(budgets.values())),
@@ -111,7 +114,6 @@ def budgeted(
         shown,
         column,
     )
-    skipped = np.flatnonzero(over) if too_long == "skip" else np.empty(0, np.int64)
     return LengthPlan(
         source,
         cutter,
@@ -119,6 +121,7 @@ def budgeted(
         seed=seed,
         admission=Admission(skipped, too_long=too_long, too_long_count=int(over.sum()), truncate_to=truncate_to),
         epoch_samples=epoch_samples,
+        delivery=given,
     )
 
 

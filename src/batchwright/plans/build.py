@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sized
 from typing import Any, Literal
 
 import numpy as np
 
 from .. import columns
-from ..errors import Infeasible, PoorWarning, seed_number, whole, yes_or_no
+from ..errors import Infeasible, seed_number, whole, yes_or_no
 from ..group_parts import MOST_SAMPLES
 from ..groups import Groups
 from ..kernels.deal import HANDS
@@ -19,12 +18,12 @@ from ..orders import Dealt, Independent
 from ..orders.shares import Shares, TargetShares, WeightShares
 from ..targets import natural, resolve
 from .fixed import FixedPlan
+from .poor import epochs_looked_at, faults, repeated, warn
 
 __all__ = ["balanced", "by_weight", "check_quotas", "checked", "epoch_batches", "epoch_length", "shuffled", "weighted"]
 
 Draw = Literal["exact", "random"]
 _MOST_TICKETS = (1 << 30) // HANDS
-_SHOWN = 3
 
 
 def balanced(
@@ -46,7 +45,8 @@ def balanced(
         target: the wanted shares: a name ("uniform", "natural", "sqrt"), a number from 0 (natural) to 1 (uniform), a mapping
             from label to share, a function of (counts, epoch), or one of `batchwright.targets`.
         per_class: samples of a group come in runs of this many: `batch_size / per_class` groups times `per_class` samples,
-            as metric learning needs them.
+            as metric learning needs them. Runs are dealt in exact shares, so a group may come again before every other
+            came; `hierarchical([labels], [groups, samples])` takes all groups in turn.
         draw: "exact" deals; "random" draws independently, shares then hold on average only.
         epoch: "natural" (as many samples as the dataset has), "largest" / "smallest" (until the largest / smallest group
             has been seen once), or a number of micro-batches.
@@ -60,7 +60,8 @@ def balanced(
         Infeasible: what is asked cannot be delivered.
 
     Warns:
-        PoorWarning: a group is smaller than its quota, so its samples repeat within a micro-batch.
+        PoorWarning: a group is smaller than its quota, so its samples repeat within a micro-batch; or samples practically
+            never come, less than once while a hundred times as many are drawn as there are.
 
     Example:
         >>> import batchwright as bw
@@ -105,8 +106,6 @@ def shuffled(
     if count > MOST_SAMPLES:
         raise Infeasible(f"samples is {count}, the most is {MOST_SAMPLES}", "pass fewer samples")
     groups = Groups.from_sizes({"all": count})
-    if batch_size > count:
-        _warn_of_repeats([("all", count, batch_size)])
     return _plan(groups, TargetShares(natural(), groups), batch_size, 1, draw, epoch, seed)
 
 
@@ -137,7 +136,8 @@ def weighted(
         Infeasible: no samples, a negative, infinite or NaN weight, or weights that are all 0.
 
     Warns:
-        PoorWarning: weights so small beside the others that their samples are never drawn.
+        PoorWarning: weights so large that their samples repeat within a micro-batch, or so small beside the others that
+            theirs practically never come, less than once while a hundred times as many are drawn as there are.
 
     Example:
         >>> import batchwright as bw
@@ -154,15 +154,7 @@ def by_weight(
     """A plan of samples in proportion to their weights, with notes for its summary."""
     groups = Groups.singletons(column.size)
     shares = WeightShares(column, LINE if draw == "random" else HANDS * batch_size, notes)
-    plan = _plan(groups, shares, batch_size, 1, draw, epoch, seed)
-    if shares.vanished:
-        warnings.warn(
-            f"{shares.vanished} of {column.size} samples have weights above 0 but too small beside the others, they are "
-            "never drawn; group such samples and balance the groups",
-            PoorWarning,
-            stacklevel=3,
-        )
-    return plan
+    return _plan(groups, shares, batch_size, 1, draw, epoch, seed)
 
 
 def _plan(
@@ -170,12 +162,11 @@ def _plan(
 ) -> FixedPlan:
     if draw not in ("exact", "random"):
         raise Infeasible(f"draw is {draw!r}", "pass 'exact' or 'random'")
-    order = Dealt if draw == "exact" else Independent
+    kind = Dealt if draw == "exact" else Independent
     length = epoch_length(groups, shares, batch_size, epoch)
-    return FixedPlan(
-        order(groups, shares, window=batch_size, per_ticket=per_class, seed=seed, epoch_batches=length),
-        epoch_batches=length,
-    )
+    order = kind(groups, shares, window=batch_size, per_ticket=per_class, seed=seed, epoch_batches=length)
+    warn(*faults(order))
+    return FixedPlan(order, epoch_batches=length)
 
 
 def checked(batch_size: int, per_class: int, seed: int, *, called: str = "per_class") -> tuple[int, int, int]:
@@ -205,46 +196,30 @@ def check_quotas(
     *,
     called: str = "per_class",
 ) -> None:
-    """Refuse, or warn of, groups that are smaller than what a micro-batch takes of them."""
+    """Refuse more groups a micro-batch than there are, and groups that must repeat samples where `distinct` forbids it."""
     distinct = yes_or_no(distinct, "distinct")
     tickets = batch_size // per_class
-    repeated: dict[int, int] = {}
-    for epoch in range((shares.settles_at or 0) + 1):
-        wanted = shares.of(epoch)
-        drawn = int(np.count_nonzero(wanted))
+    for epoch in epochs_looked_at(shares, groups) if per_class > 1 or distinct else ():
+        drawn = int(np.count_nonzero(shares.of(epoch)))
         if per_class > 1 and tickets > drawn:
             raise Infeasible(
                 f"batch_size={batch_size} with {called}={per_class} asks for {tickets} groups a batch, there are {drawn}",
                 f"pass batch_size={drawn * per_class} or a larger {called}",
             )
-        most = np.ceil(np.round(wanted * tickets, 9)).astype(np.int64) * per_class
-        for group in np.flatnonzero((most > groups.sizes) & (wanted > 0)).tolist():
-            repeated[group] = max(int(most[group]), repeated.get(group, 0))
-    if distinct and (draw == "random" or shares.settles_at is None):
-        raise Infeasible(
-            "distinct samples cannot be promised for independent draws, nor where shares may move for ever",
-            "pass draw='exact' and a target that settles, or distinct=False",
-        )
-    if not repeated or draw == "random":
-        return
-    rows = [(groups.names[group], int(groups.sizes[group]), most) for group, most in sorted(repeated.items())]
-    if distinct:
-        name, size, most_drawn = rows[0]
-        raise Infeasible(
-            f"group {name!r} has {size} samples but a batch takes {most_drawn}, and distinct samples were asked for",
-            f"pass a smaller batch_size, {called} or share, or distinct=False",
-        )
-    _warn_of_repeats(rows)
-
-
-def _warn_of_repeats(rows: list[tuple[Any, int, int]]) -> None:
-    shown = "; ".join(f"{name!r} has {size}, a batch takes {most}" for name, size, most in rows[:_SHOWN])
-    more = f"; and {len(rows) - _SHOWN} more groups" if len(rows) > _SHOWN else ""
-    warnings.warn(
-        f"samples repeat within a batch: {shown}{more}; a smaller batch or share avoids it",
-        PoorWarning,
-        stacklevel=4,
-    )
+        if not distinct:
+            continue
+        if draw == "random" or shares.settles_at is None:
+            raise Infeasible(
+                "distinct samples cannot be promised for independent draws, nor where shares may move for ever",
+                "pass draw='exact' and a target that settles, or distinct=False",
+            )
+        rows = repeated(shares, groups, tickets, per_class, epoch)
+        if rows.group.size:
+            raise Infeasible(
+                f"group {groups.names[int(rows.group[0])]!r} has {rows.size[0]} samples but a batch takes {rows.most[0]}, "
+                "and distinct samples were asked for",
+                f"pass a smaller batch_size, {called} or share, or distinct=False",
+            )
 
 
 def epoch_length(groups: Groups, shares: Shares, batch_size: int, epoch: Any) -> int:

@@ -95,6 +95,13 @@ class FixedPlan(Plan):
         """16 hexadecimal digits that two plans share exactly if their arguments are the same."""
         return fingerprint_of(self.identity)
 
+    @property
+    def shortcomings(self) -> list[str]:
+        """What the plan delivers poorly, in words: see `Plan`."""
+        from .poor import notes
+
+        return notes(self.order)
+
     def epoch_length(self, multiple: int = 1) -> int:
         """Micro-batches in an epoch, rounded up to a multiple; nothing is repeated for it, the order simply goes on."""
         if multiple < 1:
@@ -171,6 +178,9 @@ class FixedPlan(Plan):
 
         Raises:
             Infeasible: the plan's target is not `targets.moving`, or a share is outside its limits.
+
+        Warns:
+            PoorWarning: with these shares a group is smaller than its quota, so its samples repeat within a micro-batch.
         """
         from .retarget import segment_after
 

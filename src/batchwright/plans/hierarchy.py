@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import replace
 from fractions import Fraction
@@ -11,13 +10,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import Infeasible, PoorWarning, kind, shown, whole, yes_or_no
+from ..errors import Infeasible, kind, shown, whole, yes_or_no
 from ..groups import Groups
 from ..orders import Dealt, Hierarchical, Levels
 from ..orders.shares import TargetShares
 from ..targets import explicit, resolve
 from .build import checked, epoch_length
 from .fixed import FixedPlan
+from .poor import faults, warn
 
 __all__ = ["hierarchical"]
 
@@ -51,7 +51,8 @@ def hierarchical(
             batch.
 
     Warns:
-        PoorWarning: a class has fewer samples than a batch takes, so they repeat.
+        PoorWarning: a class has fewer samples than a batch takes, so they repeat; or samples practically never come, less
+            than once while a hundred times as many are drawn as there are.
 
     Example:
         >>> import batchwright as bw
@@ -95,6 +96,7 @@ def hierarchical(
     leaves = replace(_leaf_shares(tree, outer), shown=f"hierarchical(per={counts}, {wanted})")
     shares = TargetShares(leaves, tree.groups)
     order = Hierarchical(tree, counts, shares, outermost, seed)
+    warn(*faults(order))
     return FixedPlan(order, epoch_batches=epoch_length(tree.groups, shares, batch_size, epoch))
 
 
@@ -131,7 +133,9 @@ def _check_branches(tree: Levels, counts: Sequence[int], distinct: bool) -> None
                 f"{shown(called)} has {has} groups or samples below it, a batch takes {count}",
                 f"take {int(branches.min())} at most, or leave such groups out",
             )
-        fact = f"{shown(called)} has {has} samples, a batch takes {count} ({short.size} such groups)"
         if distinct:
-            raise Infeasible(f"{fact}, and distinct samples were asked for", "take fewer, or pass distinct=False")
-        warnings.warn(f"samples repeat within a batch: {fact}", PoorWarning, stacklevel=3)
+            raise Infeasible(
+                f"{shown(called)} has {has} samples, a batch takes {count} ({short.size} such groups), and distinct samples "
+                "were asked for",
+                "take fewer, or pass distinct=False",
+            )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .delivered import SourceLine
 from .length_epoch import Windows
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class LengthSummary:
             worst.
         too_long: the policy for samples over the limit.
         too_long_count: how many samples that concerns.
+        sources: what each source or group of an order that was given delivers, the largest first; at most a dozen.
+        notes: what is repeated, practically never comes or was weighed anew, in words.
     """
 
     multiple: int
@@ -51,6 +54,8 @@ class LengthSummary:
     composition: float
     too_long: str
     too_long_count: int
+    sources: list[SourceLine]
+    notes: list[str]
 
     @property
     def gap(self) -> float:
@@ -68,7 +73,13 @@ class LengthSummary:
         ]
         if self.too_long_count:
             lines.append(f"too long: {self.too_long_count} samples, policy {self.too_long!r}")
-        return "\n".join(lines)
+        if self.sources:
+            lines.append(f"{'units of':<20}{'asked':>10}{'delivered':>11}{'lost':>10}")
+            lines += [
+                f"{str(line.name)[:19]:<20}{line.asked:>10.4%}{line.delivered:>11.4%}{line.lost:>10.4%}"
+                for line in self.sources
+            ]
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
 def summarise(plan: LengthPlan, multiple: int) -> LengthSummary:
@@ -105,6 +116,8 @@ def summarise(plan: LengthPlan, multiple: int) -> LengthSummary:
         composition,
         plan.admission.too_long,
         plan.admission.too_long_count,
+        [] if plan.delivery is None else plan.delivery.lines,
+        plan.shortcomings,
     )
 
 

@@ -13,12 +13,14 @@ from ..errors import whole as whole_number
 from ..kernels.hashing import PURPOSE, child_key
 from .admission import Admission
 from .cut import Cut, Cutter, Integers, split_to
+from .delivered import Delivery
 from .fixed import FixedPlan
 from .identity import fields_as_text
 from .layers import Layers
 from .length_epoch import LengthEpoch, Section, Windows
 from .micro_batches import LAST, check_stretch, counted
 from .plan import Plan
+from .poor import faults_of_lengths, warn
 from .position import AS_IT_WAS, Position, brief, fingerprint_of
 from .refit import Remainder, Trail, spare_for
 from .strata import Strata
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LengthPlan"]
 
+_MANY = 0.05  # of all micro-batches: so many that hold a sample twice are warned of
 _MOVES_FOR_EVER = 30  # epochs that are looked at where shares never settle
 
 
@@ -49,6 +52,7 @@ class LengthPlan(Plan):
         admission: which samples take part.
         seed: of the shuffled steps.
         same_samples: whether nobody asked for another order, so that every epoch has the same samples.
+        delivery: what becomes of an order that was given; None of a plain shuffle, and where nothing can be cut or skipped.
         layers: what windows are made of where nobody asked for another order, else None.
     """
 
@@ -61,8 +65,11 @@ class LengthPlan(Plan):
         seed: int,
         admission: Admission,
         epoch_samples: int | None = None,
+        delivery: Delivery | None = None,
     ) -> None:
+        source = source if delivery is None else delivery.source
         self.source = source
+        self.delivery = delivery
         self.groups = admission.groups(source.groups)
         self.epoch_samples = source.epoch_batches * source.batch_size if epoch_samples is None else epoch_samples
         self.window = window if window == "epoch" else _micro_batches(window)
@@ -76,6 +83,10 @@ class LengthPlan(Plan):
         self._layouts: dict[int, Layout] = {}
         self._asked: tuple[Position, LengthEpoch] | None = None  # the epoch that a run asked for last
         self.layout(1)  # what cannot be delivered at all is refused now
+        warn(
+            *faults_of_lengths(self, least=_MANY),
+            *([delivery.fault] if delivery is not None and delivery.fault else []),
+        )
 
     def __getitem__(self, batch: int) -> np.ndarray:
         """The samples of micro-batch `batch`, counted through all epochs of one process, int64."""
@@ -105,6 +116,12 @@ class LengthPlan(Plan):
     def fingerprint(self) -> str:
         """16 hexadecimal digits that two plans share exactly if their arguments are the same."""
         return fingerprint_of(self.identity)
+
+    @property
+    def shortcomings(self) -> list[str]:
+        """What the plan delivers poorly, in words: see `Plan`; of the order that is cut as such."""
+        own = [] if self.delivery is None else self.delivery.notes
+        return [*(f"order: {text}" for text in self.source.shortcomings), *faults_of_lengths(self), *own]
 
     def layout(self, multiple: int = 1) -> Layout:
         """The windows of every epoch, for epochs that are a multiple of `multiple` long."""

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
 
 from .. import columns
-from ..errors import Infeasible, PoorWarning, by_name
+from ..errors import Infeasible, by_name
 from ..groups import Groups
 from ..orders import Dealt, Mixed, Order
 from ..orders.shares import TargetShares
 from ..targets import natural, resolve
+from ..targets.units import measured
 from .build import check_quotas, checked, epoch_length
+from .delivered import Units, reweighed
 from .fixed import FixedPlan
 from .plan import Plan
+from .poor import faults, scarce, warn
 from .tasks import TaskPlan
 
 __all__ = ["mixed"]
@@ -58,7 +60,8 @@ def mixed(
 
     Warns:
         PoorWarning: a source, or a group of a source with an order of its own, is so small that samples repeat within a
-            micro-batch.
+            micro-batch; or samples practically never come, less than once while a hundred times as many are drawn as there
+            are.
 
     Example:
         >>> import batchwright as bw
@@ -75,30 +78,22 @@ def mixed(
         if child is not None:
             children[number] = child
     groups = Groups.from_sizes(sizes)
-    shares = TargetShares(resolve(target), groups)
+    wanted = resolve(target)
+    shares = TargetShares(wanted, groups)
     check_quotas(groups, shares, batch_size, per_source, "exact", distinct, called="per_source")
     length = epoch_length(groups, shares, batch_size, epoch)
     dealt = Dealt(groups, shares, window=batch_size, per_ticket=per_source, seed=seed, epoch_batches=length)
-    if not children:
-        return FixedPlan(dealt, epoch_batches=length)
-    order = Mixed(dealt, children)
-    _check_sources(order, distinct)
-    return FixedPlan(order, epoch_batches=length)
-
-
-def _check_sources(order: Mixed, distinct: bool) -> None:
-    """Refuse, or warn of, sources with an order of their own whose samples may repeat within a micro-batch."""
-    for number, rows in order.scarce_sources().items():
-        source, row = order.groups.names[number], rows[0]
-        fact = (
-            f"samples of source {source!r} may repeat within a micro-batch: its group {row.name!r} has {row.size} samples, "
-            f"up to {row.most} draws of it may meet ({len(rows)} such groups)"
-        )
-        way_out = "give the source its quota, or a multiple of it, as batch size"
-        if distinct:
+    order = Mixed(dealt, children) if children else dealt
+    if isinstance(order, Mixed) and distinct:
+        for source in order.scarce_sources():
+            fact, way_out = scarce(order, source)
             raise Infeasible(f"{fact}, and distinct samples were asked for", f"{way_out}, or pass distinct=False")
-        if order.children[number].identity["draw"] != "random":  # who draws at random knows that samples repeat
-            warnings.warn(f"{fact}; {way_out}", PoorWarning, stacklevel=3)
+    plan = FixedPlan(order, epoch_batches=length)
+    lengths = measured(wanted)
+    if children and lengths is not None:  # a source with shares of its own draws samples of another mean length
+        plan = reweighed(plan, Units.of(lengths, lengths, np.empty(0, np.int64)))
+    warn(*faults(plan.order))
+    return plan
 
 
 def source_of(name: Any, source: Any) -> tuple[int, Order | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -14,10 +15,12 @@ from ..errors import Infeasible, PoorWarning, exactly, real
 from ..kernels.hashing import child_key
 from ..label_sets import label_sets
 from ..targets import resolve
+from ..targets.target import rounded
 from ..targets.tilting import MOST_SUMS, REACHED, tilted
 from ..values import plain
 from .build import by_weight, checked
 from .fixed import FixedPlan
+from .repeats import LEAST_REPEATS, above, check_repeats, repeats_note
 
 __all__ = ["Rates", "multilabel", "multilabel_weights"]
 
@@ -34,6 +37,7 @@ class Rates:
         natural: the rate of every label among the samples.
         wanted: its target.
         reached: its expected rate in what is sampled.
+        notes: how often samples come, and what the limits of that cost, in words.
     """
 
     weights: np.ndarray
@@ -41,18 +45,24 @@ class Rates:
     natural: np.ndarray
     wanted: np.ndarray
     reached: np.ndarray
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         head = f"{'label':<20}{'natural':>12}{'wanted':>12}{'reached':>12}"
         rows = zip(self.names, self.natural, self.wanted, self.reached, strict=True)
-        return "\n".join([head, *(f"{str(name)[:19]:<20}{a:>12.6f}{b:>12.6f}{c:>12.6f}" for name, a, b, c in rows)])
+        return "\n".join(
+            [head, *(f"{str(name)[:19]:<20}{a:>12.6f}{b:>12.6f}{c:>12.6f}" for name, a, b, c in rows), *self.notes]
+        )
 
 
-def multilabel_weights(labels: Any, *, target: Any = "uniform", max_repeats: float = 10) -> Rates:
+def multilabel_weights(
+    labels: Any, *, target: Any = "uniform", min_repeats: float = LEAST_REPEATS, max_repeats: float = 10
+) -> Rates:
     """The weights nearest to equal ones under which every label's rate is as close as can be to its target.
 
-    Nearest in relative entropy: samples are weighted by `exp(sum of a multiplier for each of their labels)`, none above
-    `max_repeats` times the mean. This is exponential tilting, or raking over label indicators.
+    Nearest in relative entropy: samples are weighted by `exp(sum of a multiplier for each of their labels)`, none below
+    `min_repeats` or above `max_repeats` times the mean. This is exponential tilting, or raking over label indicators.
+    A higher floor keeps more of the samples in use, a lower one brings rates nearer to their targets; `notes` has both.
 
     Args:
         labels: the labels of every sample: a sparse matrix of scipy or torch, a two-dimensional array of shape
@@ -60,8 +70,10 @@ def multilabel_weights(labels: Any, *, target: Any = "uniform", max_repeats: flo
             or a list of lists of labels. 4,096 labels at most.
         target: the wanted rate of every label, as a mapping from label (column number for matrices) to the share of
             samples that carry it; or any other target, whose shares are taken of as many labels a sample as there are now.
-        max_repeats: how often a sample may be drawn, on average, while as many samples are drawn as there are;
-            infinity limits nothing.
+        min_repeats: how often each sample is drawn at least, on average, while as many samples are drawn as there are: 0
+            to 1. With 0.1 every sample comes within 10 epochs; 0 limits nothing, and samples may then never come. Samples
+            with a label of rate 0 are left out all the same.
+        max_repeats: how often at most, 1 or more; infinity limits nothing.
 
     Raises:
         Infeasible: no labels at all, a rate outside 0 to 1, or a label that no sample carries.
@@ -84,21 +96,29 @@ def multilabel_weights(labels: Any, *, target: Any = "uniform", max_repeats: flo
             f"there are {len(names)} labels, the most is {MOST_SUMS}: time grows with their cube",
             "leave rare labels out, or join them",
         )
-    max_repeats = real(max_repeats, "max_repeats", or_infinite=True)
-    if not max_repeats >= 1:
-        raise Infeasible(f"max_repeats is {max_repeats}", "pass 1 or more")
+    least, most = check_repeats(min_repeats, max_repeats)
     wanted = _wanted(names, counts, samples, target)
     cell, first, sizes = _cells(starts, attributes)
     spans = np.diff(starts)[first]
     cell_starts = np.concatenate([[0], np.cumsum(spans)])
     within = np.arange(cell_starts[-1]) - np.repeat(cell_starts[:-1], spans)
     natural = sizes / samples
-    found = tilted(
-        natural, natural * max_repeats, cell_starts, attributes[np.repeat(starts[first], spans) + within], wanted
-    )
-    weights = np.array([float(f"{weight:.12g}") for weight in (found.shares / natural).tolist()])[cell]
+    labels_of_cells = attributes[np.repeat(starts[first], spans) + within]
+    found = tilted(natural, cell_starts, labels_of_cells, wanted, floor=above(least), cap=most)
+    repeats = np.array([rounded(weight) for weight in (found.shares / natural).tolist()])
+    notes = [repeats_note(repeats, sizes, least, most)]
+    off = float(np.abs(found.reached - wanted).max())
+    if off > REACHED and least:
+        free = tilted(natural, cell_starts, labels_of_cells, wanted, cap=most)
+        free_off = float(np.abs(free.reached - wanted).max())
+        rare = int(sizes[free.shares < natural * least].sum())
+        if rare:
+            notes.append(
+                f"with min_repeats=0 the label furthest off would miss its rate by {free_off:.3g} instead of {off:.3g}, and "
+                f"{rare} of {samples} samples would come less than once in {math.ceil(1 / least - 1e-9)} epochs"
+            )
     _warn_of_gaps(names, wanted, found.reached)
-    return Rates(weights, names, counts / samples, wanted, found.reached)
+    return Rates(repeats[cell], names, counts / samples, wanted, found.reached, tuple(notes))
 
 
 def multilabel(
@@ -106,6 +126,7 @@ def multilabel(
     batch_size: int,
     *,
     target: Any = "uniform",
+    min_repeats: float = LEAST_REPEATS,
     max_repeats: float = 10,
     epoch: int | Literal["natural"] = "natural",
     seed: int = 0,
@@ -119,6 +140,7 @@ def multilabel(
         labels: see `multilabel_weights`.
         batch_size: samples in every micro-batch.
         target: see `multilabel_weights`.
+        min_repeats: see `multilabel_weights`; as it is set if left out, every sample comes within 10 epochs.
         max_repeats: see `multilabel_weights`.
         epoch: "natural" or a number of micro-batches.
         seed: 0 to 2^64 - 1.
@@ -130,14 +152,14 @@ def multilabel(
         4
     """
     batch_size, _, seed = checked(batch_size, 1, seed)
-    rates = multilabel_weights(labels, target=target, max_repeats=max_repeats)
+    rates = multilabel_weights(labels, target=target, min_repeats=min_repeats, max_repeats=max_repeats)
     order = np.argsort(-np.abs(rates.reached - rates.wanted), kind="stable")[:_WORST_SHOWN].tolist()
-    notes = tuple(
+    notes = [
         f"label {rates.names[label]!r}: rate {rates.natural[label]:.6g} of all samples, {rates.reached[label]:.6g} of what "
         f"is sampled, {rates.wanted[label]:.6g} wanted"
         for label in order
-    )
-    return by_weight(rates.weights, batch_size, draw="exact", epoch=epoch, seed=seed, notes=notes)
+    ]
+    return by_weight(rates.weights, batch_size, draw="exact", epoch=epoch, seed=seed, notes=(*rates.notes, *notes))
 
 
 def _warn_of_gaps(names: list[Hashable], wanted: np.ndarray, reached: np.ndarray) -> None:
@@ -146,8 +168,8 @@ def _warn_of_gaps(names: list[Hashable], wanted: np.ndarray, reached: np.ndarray
     if gaps[worst] > REACHED:
         warnings.warn(
             f"{np.count_nonzero(gaps > REACHED)} of {len(names)} labels miss their rate, label {names[worst]!r} the most: "
-            f"it reaches {reached[worst]:.4g} of {wanted[worst]:.4g}; print(multilabel_weights(...)) shows all, other rates "
-            "or more max_repeats may be reached",
+            f"it reaches {reached[worst]:.4g} of {wanted[worst]:.4g}; print(multilabel_weights(...)) shows all, a lower "
+            "min_repeats, a higher max_repeats or other rates come closer",
             PoorWarning,
             stacklevel=3,
         )

@@ -17,6 +17,7 @@ from ..lengths.packing import MOST_CAPACITY, Solver, check_solver
 from .admission import Admission, TooLong, check_policy
 from .budgeted import balance_of, costs_of
 from .cut import Integers
+from .delivered import delivery
 from .fixed import FixedPlan
 from .lengthwise import LengthPlan
 from .pack_cutter import PackCutter, pack_offsets
@@ -195,10 +196,12 @@ def packed(
         raise Infeasible(f"all {over.size} samples are too long and would be skipped", "pass a larger capacity")
     source, epoch_samples = source_of(order, over.size, seed)
     limit = int(capacities[0])
-    pieces = None
+    skipped = np.flatnonzero(over) if too_long == "skip" else np.empty(0, np.int64)
+    pieces, whole_lengths = None, table[:, 0]
     if too_long == "truncate":
         table = np.minimum(table, limit)
-    elif too_long == "split" and over.any():
+    given = None if order is None else delivery(order, whole_lengths, table[:, 0], skipped)
+    if too_long == "split" and over.any():
         count = -(-table[:, 0] // limit)
         pieces = np.concatenate([[0], count.cumsum()])
         column = np.full(pieces[-1], limit)
@@ -206,7 +209,6 @@ def packed(
         table = column[:, None]
     costs = carried if carried is not None else _costs(table, capacities, cost)
     cutter = PackCutter(table, capacities, packs, max_per_pack or np.iinfo(np.int64).max, costs, solver)
-    skipped = np.flatnonzero(over) if too_long == "skip" else np.empty(0, np.int64)
     admission = Admission(
         skipped,
         pieces=pieces,
@@ -215,7 +217,9 @@ def packed(
         too_long_count=int(over.sum()),
         truncate_to=limit if too_long == "truncate" and over.any() else None,
     )
-    return PackedPlan(source, cutter, window=window, seed=seed, admission=admission, epoch_samples=epoch_samples)
+    return PackedPlan(
+        source, cutter, window=window, seed=seed, admission=admission, epoch_samples=epoch_samples, delivery=given
+    )
 
 
 def _by_name(lengths: Any, capacity: Any) -> tuple[Integers, Integers, list[str]]:

@@ -48,6 +48,11 @@ class Plan(ABC):
     def fingerprint(self) -> str:
         """16 hexadecimal digits that two plans share exactly if their `identity` is the same."""
 
+    @property
+    @abstractmethod
+    def shortcomings(self) -> list[str]:
+        """What the plan delivers poorly, in words: samples that repeat within a micro-batch, or practically never come."""
+
     @abstractmethod
     def epoch_length(self, multiple: int = 1) -> int:
         """Micro-batches in an epoch, rounded up to a multiple."""

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import Infeasible, by_name, exactly, real, yes_or_no
+from ..errors import Infeasible, by_name, exactly, yes_or_no
 from ..groups import Groups
 from ..orders.shares import TargetShares
 from ..targets import explicit, resolve
 from ..targets.target import rounded
-from ..targets.tilting import MOST_SUMS, REACHED, tilted
+from ..targets.tilting import MOST_SUMS, REACHED, Tilted, tilted
 from .build import balanced
 from .fixed import FixedPlan
+from .repeats import LEAST_REPEATS, above, check_repeats, repeats_note
 
 __all__ = ["raked"]
+
+_LOWER = (0.01, 0.001, 0.0)  # floors that are tried where margins cannot be met with the usual one
 
 
 def raked(
@@ -25,6 +29,7 @@ def raked(
     margins: Mapping[Any, Any],
     batch_size: int,
     *,
+    min_repeats: float | None = None,
     max_repeats: float | None = None,
     closest: bool = False,
     epoch: int | Literal["natural", "largest", "smallest"] = "natural",
@@ -41,7 +46,11 @@ def raked(
         attributes: a column of labels (or `Groups`) by the attribute's name; 4,096 levels in all at most.
         margins: by attribute the wanted shares of its levels, anything a target may be: a mapping, "uniform", "natural", ...
         batch_size: samples in every micro-batch.
-        max_repeats: the most often a sample may be drawn, on average, while as many samples are drawn as there are.
+        min_repeats: how often each sample is drawn at least, on average, while as many samples are drawn as there are: 0
+            to 1. Left out, 0.1, so that every sample comes within 10 epochs; where margins can only be met with less, the
+            largest of 0.01, 0.001 and 0 that meets them, and the summary says so. Samples of a level of share 0 are left
+            out all the same.
+        max_repeats: how often at most, 1 or more; left out, nothing is limited.
         closest: where margins cannot be met together, meet them as closely as possible (least squares of the gaps) and
             tell the gaps in the summary, instead of refusing.
         epoch: as for `balanced`.
@@ -64,8 +73,9 @@ def raked(
         if name not in attributes or name not in margins:
             lacks = "no margin" if name in attributes else "no column"
             raise Infeasible(f"attribute {name!r} has {lacks}", "give every attribute a column and a margin")
-    if max_repeats is not None and not real(max_repeats, "max_repeats", or_infinite=True) >= 1:
-        raise Infeasible(f"max_repeats is {max_repeats}", "pass 1 or more")
+    least, most = check_repeats(
+        LEAST_REPEATS if min_repeats is None else min_repeats, math.inf if max_repeats is None else max_repeats
+    )
     parts = {
         name: column if isinstance(column, Groups) else Groups.from_labels(column)
         for name, column in attributes.items()
@@ -88,21 +98,28 @@ def raked(
     numbers = np.stack([np.asarray(part.group_of(representatives), np.int64) for part in parts.values()], axis=1)
     firsts = np.cumsum([0, *(part.group_count for part in parts.values())])
     natural = cells.sizes / cells.sample_count
-    found = tilted(
-        natural,
-        None if max_repeats is None else natural * max_repeats,
-        np.arange(0, numbers.size + 1, len(parts)),
-        (numbers + firsts[:-1]).reshape(-1),
-        np.concatenate([shares.of(0) for shares in wanted.values()]),
-    )
+    goals = np.concatenate([shares.of(0) for shares in wanted.values()])
+
+    def nearest(floor: float) -> Tilted:
+        starts = np.arange(0, numbers.size + 1, len(parts))
+        return tilted(natural, starts, (numbers + firsts[:-1]).reshape(-1), goals, floor=above(floor), cap=most)
+
+    asked = least
+    found = nearest(least)
+    if not _meets(found, goals) and min_repeats is None:
+        lower = ((floor, nearest(floor)) for floor in _LOWER)
+        met = next(((floor, tried) for floor, tried in lower if _meets(tried, goals)), None)
+        least, found = met if met is not None else (least, found) if closest else (0.0, nearest(0.0))
     gaps = _gaps(parts, wanted, found.reached)
     worst = max(gaps, key=lambda gap: abs(gap[2] - gap[3]))
-    if abs(worst[2] - worst[3]) > REACHED and not closest:
-        capped = "" if max_repeats is None else f" with max_repeats={exactly(max_repeats)}"
+    if not _meets(found, goals) and not closest:
+        limits = [] if min_repeats is None else [f"min_repeats={exactly(min_repeats)}"]
+        limits += [] if max_repeats is None else [f"max_repeats={exactly(max_repeats)}"]
+        capped = f" with {' and '.join(limits)}" if limits else ""
         raise Infeasible(
             f"the margins cannot be met together{capped}: {worst[0]!r} {worst[1]!r} reaches {worst[3]:.4g} of "
             f"{worst[2]:.4g}",
-            "change that margin, allow more repeats, or pass closest=True",
+            f"change that margin, {'widen these limits, ' if limits else ''}or pass closest=True",
         )
     shares_by_cell = dict(zip(cells.names, [rounded(share) for share in found.shares.tolist()], strict=True))
     total = sum(shares_by_cell.values())
@@ -112,10 +129,22 @@ def raked(
         for name, level, share, reached in gaps
         if abs(share - reached) > REACHED
     ]
+    notes.append(repeats_note(found.shares / natural, cells.sizes, least, most))
+    if least < asked:
+        notes.append(
+            f"with min_repeats={asked:g} the margins cannot be met together, the floor was lowered to {least:g}; "
+            f"pass min_repeats={asked:g} and closest=True to keep it"
+        )
     notes += _bounds(parts, numbers, found.shares * batch_size)
     shown = ", ".join(f"{name!r}: {resolve(margins[name])}" for name in parts)
-    target = replace(target, shown=f"raked({{{shown}}}, max_repeats={max_repeats})", notes=tuple(notes))
+    target = replace(
+        target, shown=f"raked({{{shown}}}, min_repeats={least:g}, max_repeats={max_repeats})", notes=tuple(notes)
+    )
     return balanced(cells, batch_size, target=target, epoch=epoch, distinct=distinct, seed=seed)
+
+
+def _meets(found: Tilted, goals: np.ndarray) -> bool:
+    return bool(np.abs(found.reached - goals).max() <= REACHED)
 
 
 def _gaps(

@@ -16,6 +16,7 @@ from ..orders.shares import TargetShares, WeightShares
 from ..targets import Target, resolve
 from .fixed import FixedPlan
 from .micro_batches import LAST
+from .poor import repeated, repeats_text, warn
 from .position import AS_IT_WAS, brief
 
 __all__ = ["segment_after", "with_segments"]
@@ -74,6 +75,9 @@ def segment_after(plan: FixedPlan, batch: int, shares: Any) -> Segment:
                 f"group {shown(name)} is given the share {exactly(share)} but it has 0 samples", "give it none"
             )
     weights = [round(share * _WHOLE) for share in wanted.tolist()]
+    rows = repeated(order.shares.moved(weights), plan.groups, order.tickets, order.per_ticket)
+    if rows.group.size:
+        warn(repeats_text(rows, plan.groups, order.window))
     return order.dealt.segment_after(batch, weights)
 
 

@@ -13,6 +13,7 @@ from .build import balanced, epoch_batches
 from .fixed import FixedPlan
 from .hierarchy import hierarchical
 from .plan import Plan
+from .poor import faults_of_tasks, warn
 from .tasks import TaskPlan, Unit, check_unit
 
 __all__ = ["rotating"]
@@ -27,14 +28,15 @@ def rotating(
     epoch: int | Literal["natural"] = "natural",
     seed: int = 0,
 ) -> FixedPlan | TaskPlan:
-    """Batches of one cohort of classes each, `per_class` samples of every class in it, the cohorts in strict rotation.
+    """Batches of one cohort of classes each, `per_class` samples of every class in it, every cohort once a round.
 
     Args:
         labels: a column of labels, a dataset that knows its labels, or `Groups`.
-        cohorts: lists of labels, taken in the order given; a class may be in several, each of which then passes through its
-            samples by itself. Or a number of cohorts: every cycle splits all classes into that many anew, so that over time
-            any two classes meet as often as any other two; a cohort has the number of classes divided by it, rounded down,
-            and every class is present within one appearance of any other.
+        cohorts: lists of labels, each taken once a round: in the order given with `unit="step"`, in a fresh order each round
+            with "batch", so that every rank has every cohort. A class may be in several, each of which then passes through
+            its samples by itself. Or a number of cohorts: every cycle splits all classes into that many anew, so that over
+            time any two classes meet as often as any other two; a cohort has the number of classes divided by it, rounded
+            down, and every class is present within one appearance of any other.
         per_class: samples of each class of the cohort in a micro-batch.
         unit: "batch", or "step" where a given cohort keeps a whole global batch.
         epoch: "natural" (as many samples as the dataset has) or a number of micro-batches.
@@ -54,7 +56,7 @@ def rotating(
         >>> import batchwright as bw
         >>> labels = list("aabbccdd")
         >>> plan = bw.rotating(labels, [["a", "b"], ["c", "d"]], per_class=2)
-        >>> [sorted(labels[i] for i in plan[t]) for t in range(2)]
+        >>> sorted(sorted(labels[i] for i in plan[t]) for t in range(2))
         [['a', 'a', 'b', 'b'], ['c', 'c', 'd', 'd']]
     """
     groups = labels if isinstance(labels, Groups) else Groups.from_labels(labels)
@@ -96,7 +98,7 @@ def _given(
         children[cohort] = balanced(own, len(cohort) * per_class, per_class=per_class, seed=seed)
     samples = sum(len(cohort) for cohort in names) * per_class
     length = epoch_batches(epoch, natural=-(-groups.grouped_count * len(names) // samples))
-    return TaskPlan(
+    plan_of_tasks = TaskPlan(
         children,
         [1] * len(names),
         groups=groups,
@@ -106,3 +108,5 @@ def _given(
         epoch_batches=length,
         target=uniform().shown,
     )
+    warn(*faults_of_tasks(plan_of_tasks))
+    return plan_of_tasks

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import Infeasible
 from ..groups import Groups
-from ..orders import Order, SharedOrder
+from ..orders import Order, SharedOrder, is_shared
 
 __all__ = ["Strata", "Stratum", "mean_shares", "strata_of", "windows_to_settle"]
 
@@ -71,7 +71,7 @@ class Strata(tuple[Stratum, ...]):
 
 def strata_of(order: Order, start: int, stop: int) -> Strata:
     """What windows start..stop-1 of an order hold."""
-    if not isinstance(order, SharedOrder):  # somebody's own, which answers for single samples
+    if not is_shared(order):  # somebody's own, which answers for single samples
         everyone = Groups.singletons(order.groups.sample_count)
         return Strata([Stratum(everyone, 0, order.rates(np.arange(everyone.sample_count)))])
     shares = mean_shares(order, start, stop)
@@ -119,7 +119,7 @@ def mean_shares(order: SharedOrder, start: int, stop: int) -> np.ndarray:
 
 def windows_to_settle(order: Order) -> int | None:
     """After how many windows no share in an order moves any more: 0 if none ever does, None if some may for ever."""
-    if not isinstance(order, SharedOrder):
+    if not is_shared(order):
         return 0
     settled = order.shares.settles_at
     if settled is None or order.shares.limits is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..orders import SharedOrder
+from ..orders import is_shared
 
 if TYPE_CHECKING:
     from .fixed import FixedPlan
@@ -113,12 +113,9 @@ def _notes(plan: FixedPlan, shares: np.ndarray) -> list[str]:
     never = int(groups.sizes[shares == 0].sum())
     if never:
         notes.append(f"{never} samples are in {np.count_nonzero(shares == 0)} groups without a share and never drawn")
-    quotas = np.ceil(np.round(shares * plan.order.tickets, 9)) * plan.order.per_ticket
-    short = int(np.count_nonzero(quotas > groups.sizes))
-    if short:
-        notes.append(f"{short} groups are smaller than a micro-batch's quota: their samples repeat within it")
+    notes += plan.shortcomings
     for number, child in plan.order.children.items():
-        if isinstance(child, SharedOrder):
+        if is_shared(child):
             own, sizes = child.shares.of(0), child.groups.sizes
             passes = shares[number] * drawn * own[own > 0] / sizes[own > 0]
             notes.append(

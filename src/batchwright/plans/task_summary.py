@@ -43,6 +43,7 @@ class TaskSummary:
         target: the target as it is written.
         bound: how far, in turns, a task can be from its share after any number of them.
         tasks: a line a task.
+        notes: what is repeated or practically never comes, in words.
     """
 
     epoch_batches: int
@@ -50,6 +51,7 @@ class TaskSummary:
     target: str
     bound: float
     tasks: list[TaskLine]
+    notes: list[str]
 
     def __str__(self) -> str:
         lines = [
@@ -61,7 +63,7 @@ class TaskSummary:
             f"{str(task.name)[:19]:<20}{task.share:>10.4%}{task.batches:>10.1f}{task.own_epoch:>11}{task.passes:>9.3f}"
             for task in self.tasks
         ]
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
 def summarise(plan: TaskPlan) -> TaskSummary:
@@ -70,4 +72,4 @@ def summarise(plan: TaskPlan) -> TaskSummary:
     for name, share, child in zip(plan.names, plan.shares().tolist(), plan.children, strict=True):
         batches, own = share * plan.epoch_batches, child.epoch_length()
         lines.append(TaskLine(name, share, batches, own, batches / own, repr(child)))
-    return TaskSummary(plan.epoch_batches, plan.unit, plan.target, plan.bound, lines)
+    return TaskSummary(plan.epoch_batches, plan.unit, plan.target, plan.bound, lines, plan.shortcomings)

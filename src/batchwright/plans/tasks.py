@@ -10,10 +10,12 @@ import numpy as np
 
 from ..errors import Infeasible
 from ..groups import Groups
+from ..orders.reordered import Reordered
 from ..orders.turns import reduced, turns
 from .fixed import FixedPlan
 from .micro_batches import LAST, MicroBatches, check_stretch, counted
 from .plan import Plan
+from .poor import faults_of_tasks
 from .position import AS_IT_WAS, Position, fingerprint_of
 from .standing import Standing
 from .strata import Strata, Stratum
@@ -132,7 +134,9 @@ class TaskPlan(Plan):
         self.names = list(children)
         self.children = list(children.values())
         self.weights_of_tasks = reduced(weights)
-        self.turns = turns(self.weights_of_tasks, self.names)
+        in_turn = turns(self.weights_of_tasks, self.names)
+        # where a task keeps a whole step, all ranks have it: nothing to be in step with
+        self.turns = in_turn if unit == "step" else Reordered(in_turn, self.weights_of_tasks)
         self.groups = groups
         self.starts = tuple(starts)
         self.unit = unit
@@ -151,8 +155,8 @@ class TaskPlan(Plan):
         Example:
             >>> import batchwright as bw
             >>> plan = bw.alternating({"a": bw.shuffled(9, 3), "b": bw.shuffled(3, 3)})
-            >>> [plan.task_of(t) for t in range(8)]
-            ['a', 'a', 'b', 'a', 'a', 'a', 'b', 'a']
+            >>> ["".join(sorted(plan.task_of(t) for t in range(first, first + 4))) for first in (0, 4)]
+            ['aaab', 'aaab']
         """
         name: Hashable = self.names[self.turns.at(counted(batch))[0]]
         return name
@@ -170,7 +174,8 @@ class TaskPlan(Plan):
         if self.named:  # they are in what a sampler yields
             tasks["tasks"] = repr(self.names)
         return {
-            "order": "tasks", "target": shares, "unit": self.unit, "named": str(self.named),
+            "order": "tasks" if self.unit == "step" else "tasks, reordered",
+            "target": shares, "unit": self.unit, "named": str(self.named),
             "starts": ",".join(map(str, self.starts)), "epoch_batches": str(self.epoch_batches), **tasks,
         }  # fmt: skip
 
@@ -178,6 +183,16 @@ class TaskPlan(Plan):
     def fingerprint(self) -> str:
         """16 hexadecimal digits that two plans share exactly if their arguments are the same."""
         return fingerprint_of(self.identity)
+
+    @property
+    def shortcomings(self) -> list[str]:
+        """What the plan delivers poorly, in words: see `Plan`; of single tasks with their names."""
+        of_tasks = (
+            f"task {name!r}: {text}"
+            for name, child in zip(self.names, self.children, strict=True)
+            for text in child.shortcomings
+        )
+        return [*of_tasks, *faults_of_tasks(self)]
 
     def epoch_length(self, multiple: int = 1) -> int:
         """Micro-batches in an epoch, rounded up to a multiple; nothing is repeated for it, the tasks simply go on."""

@@ -19,7 +19,7 @@ from .target import Number, Target, fraction, rounded
 if TYPE_CHECKING:
     from ..groups import Groups
 
-__all__ = ["in_units"]
+__all__ = ["in_measure", "in_units", "measured"]
 
 _LOW = (1 << 32) - 1
 
@@ -104,6 +104,25 @@ def in_units(target: Any, lengths: Any) -> Target:
         )
     digest = hashlib.blake2b(np.ascontiguousarray(values).data, digest_size=8).hexdigest()
     return Target(_in_units, (inner, Measure(values)), f"in_units({inner}, lengths {digest})", inner.settles_at)
+
+
+def measured(target: Target) -> np.ndarray | None:
+    """The lengths of a target in units that is not bound to groups yet, or of one that it is made of; None of others."""
+    for argument in target.arguments:
+        found = argument.values if isinstance(argument, Measure) else None
+        if isinstance(argument, Target):
+            found = measured(argument)
+        if found is not None:
+            return found
+    return None
+
+
+def in_measure(target: Target) -> Sequence[Fraction] | None:
+    """What the groups hold of the unit of a target that is in units and bound to them; None of any other target."""
+    if target.formula is not _in_units or isinstance(target.arguments[1], Measure):
+        return None
+    sums: Sequence[Fraction] = target.arguments[1]
+    return sums
 
 
 def _in_units(

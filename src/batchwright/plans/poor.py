@@ -1,0 +1,331 @@
+"""What a plan delivers poorly: samples that repeat within a micro-batch, and samples that practically never come.
+
+One measure for all builders. What it finds is a `PoorWarning` when the plan is built, and a note of its summary.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ..errors import PoorWarning
+from ..groups import Groups
+from ..orders import Dealt, Independent, Mixed, SharedOrder
+from ..orders.shares import Shares
+from .strata import Strata, mean_shares, strata_of
+
+if TYPE_CHECKING:
+    from .lengthwise import LengthPlan
+    from .tasks import TaskPlan
+
+__all__ = [
+    "epochs_looked_at",
+    "faults",
+    "faults_of_lengths",
+    "faults_of_tasks",
+    "never_text",
+    "notes",
+    "parts_of",
+    "repeated",
+    "repeats_text",
+    "rows_of",
+    "scarce",
+    "warn",
+]
+
+RARELY = 100  # a sample that comes once while so many times as many are drawn as there are practically never comes
+_CHUNK = 1 << 20
+_EPOCHS = 32  # that are looked at where shares may move without end
+_FEWEST_EPOCHS = 2
+_MEASURED = 1 << 16  # samples of a window that is measured
+_SHARES = 1 << 14  # that are worked out for these epochs at most; a function of many groups takes long
+_SHOWN = 3
+
+
+class Repeated(NamedTuple):
+    """Groups of which a micro-batch takes more samples than they have, and the first epoch in which it takes most.
+
+    Attributes:
+        group: int64 (rows,).
+        size: int64 (rows,).
+        most: int64 (rows,), samples of the group in a micro-batch.
+        epoch: int64 (rows,).
+    """
+
+    group: np.ndarray
+    size: np.ndarray
+    most: np.ndarray
+    epoch: np.ndarray
+
+
+class Part(NamedTuple):
+    """Some groups within each of which every sample comes as often as any other.
+
+    Attributes:
+        groups: who is in which group.
+        start: what is added to their sample numbers.
+        first: the number of the first of these groups.
+        shares: the part of all that is drawn that each is, float64.
+        within: of what they are groups, in words; empty where that is the plan.
+    """
+
+    groups: Groups
+    start: int
+    first: int
+    shares: np.ndarray
+    within: str = ""
+
+
+def warn(*texts: str) -> None:
+    """Warn of each, at the first line outside of this package that led here."""
+    package = __name__.partition(".")[0]
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        level, frame = level + 1, frame.f_back
+    for text in texts:
+        warnings.warn(text, PoorWarning, stacklevel=level)
+
+
+def faults(order: SharedOrder) -> list[str]:
+    """What is poor about an order, each in words."""
+    found = []
+    rows = rows_of(order)
+    if rows.group.size:
+        found.append(repeats_text(rows, order.groups, order.window, moves=order.shares.settles_at != 0))
+    if isinstance(order, Mixed):
+        found += _torn(order)
+        found += ["; ".join(scarce(order, source)) for source in _scarce_sources(order)]
+    vanished = getattr(order.shares, "vanished", 0)
+    if vanished:
+        found.append(
+            f"{vanished} of {order.groups.sample_count} samples have weights above 0 but too small beside the others, they "
+            "are never drawn; group such samples and balance the groups"
+        )
+    never = never_text(_drawn(order), order.groups.grouped_count)
+    return [*found, never] if never else found
+
+
+def notes(order: SharedOrder) -> list[str]:
+    """The same for a summary, with what later shares may bring."""
+    shares, groups = order.shares, order.groups
+    found = faults(order)
+    quotas = shares.of(0) * order.tickets if order.per_ticket > 1 else np.zeros(1)
+    if isinstance(order, Dealt) and np.abs(quotas - np.rint(quotas)).max() > 1e-9:
+        found.append(
+            f"runs of {order.per_ticket} are dealt in exact shares: a group may come again before every other came, within "
+            "3 runs of its share over any stretch; hierarchical([labels], [groups, samples]) takes all groups in turn"
+        )
+    if not groups.starts.size or (shares.limits is None and shares.settles_at is not None):
+        return found
+    highest = 1.0 if shares.limits is None else shares.limits[1]
+    whole = groups.sizes // order.per_ticket  # tickets of distinct samples
+    may = np.flatnonzero((np.ceil(np.round(highest * order.tickets, 9)) > whole) & (groups.sizes > 0))
+    if may.size and not isinstance(order, Independent):
+        least = int(may[groups.sizes[may].argmin()])
+        when = (
+            f"shares may be set up to {highest:g}"
+            if shares.limits is not None
+            else f"the target may move without end, its first {len(epochs_looked_at(shares, groups))} epochs were looked at"
+        )
+        found.append(
+            f"{when}: samples of {groups.names[least]!r}, which has {groups.sizes[least]}, repeat within a batch where its "
+            f"share is above {whole[least] / order.tickets:.4g} ({may.size} groups are small enough for that)"
+        )
+    return found
+
+
+def rows_of(order: SharedOrder) -> Repeated:
+    """The groups of an order that a micro-batch takes too much of; those that have an order of their own left out."""
+    random = isinstance(order, Independent)
+    found: Repeated | None = None
+    for epoch in epochs_looked_at(order.shares, order.groups):
+        rows = repeated(order.shares, order.groups, order.tickets, order.per_ticket, epoch, random=random)
+        found = rows if found is None else _most(found, rows)
+    assert found is not None  # there is an epoch
+    kept = ~np.isin(found.group, list(order.children))
+    return Repeated(*(column[kept] for column in found))
+
+
+def repeated(
+    shares: Shares, groups: Groups, tickets: int, per_ticket: int, epoch: int = 0, *, random: bool = False
+) -> Repeated:
+    """The groups that a micro-batch of so many tickets takes too much of in an epoch; on average, where draws are random."""
+    parts = []
+    for first, share, sizes in _chunks(shares, groups, epoch):
+        drawn = share * tickets if random else np.ceil(np.round(share * tickets, 9))
+        over = np.flatnonzero((np.round(drawn * per_ticket, 9) > sizes) & (share > 0))
+        most = np.ceil(np.round(drawn[over] * per_ticket, 9)).astype(np.int64)
+        parts.append(Repeated(first + over, sizes[over], most, np.full(over.size, epoch)))
+    return Repeated(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def repeats_text(rows: Repeated, groups: Groups, batch_size: int, *, moves: bool = False) -> str:
+    """Which samples repeat within a micro-batch, the worst first."""
+    worst = np.argsort(-rows.most / rows.size, kind="stable")[:_SHOWN]
+    single = not groups.starts.size
+    shown = []
+    for row in worst.tolist():
+        when = f" in epoch {rows.epoch[row]}" if moves else ""
+        name = groups.names[int(rows.group[row])]
+        shown.append(
+            f"sample {name} comes up to {rows.most[row]} times{when}"
+            if single
+            else f"{name!r} has {rows.size[row]}, a batch takes {rows.most[row]}{when}"
+        )
+    others = rows.group.size - len(shown)
+    more = f"; and {others} more {'samples' if single else 'groups'}" if others else ""
+    way_out = "a smaller batch or share avoids it"
+    if single:
+        way_out = "a smaller batch or more even weights avoid it"
+        if groups.sample_count < batch_size:
+            way_out += (
+                f"; {groups.sample_count} weights are of {groups.sample_count} samples: were they of classes, pass "
+            )
+            way_out += "one for each sample, weights[labels]"
+    return f"samples repeat within a batch: {'; '.join(shown)}{more}; {way_out}"
+
+
+def scarce(order: Mixed, source: int) -> tuple[str, str]:
+    """Which samples of a source with an order of its own may repeat within a micro-batch, and the way out."""
+    rows = order.scarce_sources()[source]
+    fact = (
+        f"samples of source {order.groups.names[source]!r} may repeat within a micro-batch: its group {rows[0].name!r} has "
+        f"{rows[0].size} samples, up to {rows[0].most} draws of it may meet ({len(rows)} such groups)"
+    )
+    return fact, "give the source its quota, or a multiple of it, as batch size"
+
+
+def never_text(drawn: Iterable[Part], total: int) -> str | None:
+    """Which of `total` samples practically never come, the rarest named; None where all come."""
+    count, rarest, who = 0, 1 / RARELY, ""
+    for groups, start, first, shares, within in drawn:
+        sizes = groups.sizes[first : first + shares.size]
+        often = np.divide(shares * total, sizes, out=np.zeros(shares.size), where=sizes > 0)
+        rare = (often > 0) & (often < 1 / RARELY)
+        if not rare.any():
+            continue
+        count += int(sizes[rare].sum())
+        least = int(np.where(rare, often, np.inf).argmin())
+        if often[least] < rarest:
+            rarest = float(often[least])
+            number = first + least
+            who = f"a sample of {groups.names[number]!r}" if groups.starts.size else f"sample {start + number}"
+            who += within
+    if not count:
+        return None
+    return (
+        f"{count} of {total} samples practically never come: {who} comes once while {1 / rarest:,.0f} times as many are "
+        "drawn as there are; raise the smallest shares or weights, or make them 0 to leave samples out"
+    )
+
+
+def faults_of_tasks(plan: TaskPlan) -> list[str]:
+    """What is poor about how tasks share the micro-batches, in words; their own plans speak for themselves."""
+    drawn, total = plan.strata(0, 1), plan.groups.sample_count
+    starts, names = np.unique(plan.starts), plan.names
+    parts: Iterator[Part] = (
+        part._replace(within=f" of task {names[int(np.searchsorted(starts, part.start, side='right')) - 1]!r}")
+        for part in parts_of(drawn)
+    )
+    if sum(groups.sample_count for groups, _, _ in drawn) > total:  # one dataset: what tasks draw of a sample adds up
+        everyone = Groups.singletons(total)
+        parts = iter([Part(everyone, 0, 0, drawn.rates(np.arange(total)))])
+    never = never_text(parts, total)
+    return [never] if never else []
+
+
+def faults_of_lengths(plan: LengthPlan, *, least: float = 0.0) -> list[str]:
+    """What is poor about the micro-batches cut from an order, in words; measured on the first ones.
+
+    It is said where at least this part of them holds a sample twice: where passes meet, a few always do.
+
+    Samples of like length are cut together, so all that a window draws of one sample may meet in one micro-batch.
+    """
+    order, admission = plan.source.order, plan.admission
+    if plan.layers is not None:  # an epoch holds every sample once
+        return []
+    places = min(-(-plan.epoch_samples // plan.layout(1).windows), _MEASURED)
+    items = admission.items(order.take(0, places))
+    if np.unique(items).size == items.size:
+        return []
+    cut = plan.cutter.cut(items, 0, 1)
+    batch_of = np.repeat(np.arange(len(cut)), np.diff(cut.offsets))
+    held, counts = np.unique(np.column_stack([batch_of, items[cut.members]]), axis=0, return_counts=True)
+    if counts.max() < 2:
+        return []
+    worst = int(counts.argmax())
+    hit = np.unique(held[counts > 1, 0]).size
+    if hit < least * len(cut):
+        return []
+    return [
+        f"samples repeat within a micro-batch: of the first {len(cut)}, {hit} hold a sample twice or more, item "
+        f"{held[worst, 1]} {counts[worst]} times; what a window draws of a sample is cut together, so a smaller window or "
+        "an order that draws it less often avoids it"
+    ]
+
+
+def parts_of(strata: Strata) -> Iterator[Part]:
+    """Strata as parts of what is drawn."""
+    return (Part(groups, start, 0, shares) for groups, start, shares in strata)
+
+
+def _torn(order: Mixed) -> list[str]:
+    """Sources that keep samples of a group together, where a micro-batch takes parts of such runs."""
+    most, whole = order.dealt.most_drawn(), order.dealt.whole_quotas()
+    runs = {number: getattr(child, "per_ticket", 1) for number, child in order.children.items()}
+    return [
+        f"source {order.groups.names[number]!r} keeps {run} samples of a group together, and a micro-batch of the mixture "
+        f"takes a number of its samples that is no fixed multiple of {run}: some are torn apart; give the source a quota of "
+        f"{run}, {2 * run}, {3 * run}, ... samples"
+        for number, run in runs.items()
+        if run > 1 and not (whole[number] and most[number] % run == 0)
+    ]
+
+
+def _scarce_sources(order: Mixed) -> list[int]:
+    """Sources with an order of their own that is scarce; who draws at random knows that samples repeat."""
+    return [number for number in order.scarce_sources() if not isinstance(order.children[number], Independent)]
+
+
+def epochs_looked_at(shares: Shares, groups: Groups) -> range:
+    """All epochs until the shares settle; where they never do, the first ones, as far as shares can be had of them."""
+    if shares.settles_at is not None:
+        return range(shares.settles_at + 1)
+    most = min(_EPOCHS, max(_FEWEST_EPOCHS, _SHARES // groups.group_count))
+    for epoch in range(1, most):
+        try:
+            shares.of(epoch)
+        except Exception:  # somebody's function, which may know no more epochs than the run is to have
+            return range(epoch)
+    return range(most)
+
+
+def _drawn(order: SharedOrder) -> Iterator[Part]:
+    """What the epochs that are looked at draw."""
+    if order.shares.settles_at == 0 and not order.children:  # by parts: there may be a hundred million weights
+        return (Part(order.groups, 0, first, share) for first, share, _ in _chunks(order.shares, order.groups, 0))
+    stop = len(epochs_looked_at(order.shares, order.groups)) * order.epoch_batches
+    if order.dealt is not None and order.dealt.segments:
+        stop = max(stop, order.dealt.segments[-1].first + 1)
+    if not order.children:
+        return iter([Part(order.groups, 0, 0, mean_shares(order, 0, stop))])
+    return parts_of(strata_of(order, 0, stop))
+
+
+def _chunks(shares: Shares, groups: Groups, epoch: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Groups by the million: the first one's number, their shares, their sizes."""
+    for first in range(0, groups.group_count, _CHUNK):
+        numbers = np.arange(first, min(first + _CHUNK, groups.group_count))
+        yield first, shares.of(epoch, numbers), groups.sizes[numbers]
+
+
+def _most(one: Repeated, other: Repeated) -> Repeated:
+    """Both, of each group the row that takes more, the earlier one if they are alike."""
+    both = Repeated(*(np.concatenate(columns) for columns in zip(one, other, strict=True)))
+    order = np.lexsort((both.epoch, -both.most, both.group))
+    _, first = np.unique(both.group[order], return_index=True)
+    return Repeated(*(column[order[first]] for column in both))

@@ -1,0 +1,186 @@
+"""Who repeats within a micro-batch and who practically never comes: told when a plan is built, and in its summary."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import batchwright as bw
+
+from .. import laws
+
+FEW = np.repeat([0, 1], [60, 3])
+RARE = {"web": 20_000, "books": 100}
+LENGTHS = np.random.default_rng(0).integers(10, 100, 63)
+
+REPEATING = {
+    "balanced": (lambda: bw.balanced(FEW, 8), "1 has 3, a batch takes 4"),
+    "balanced at random": (lambda: bw.balanced(FEW, 8, draw="random"), "1 has 3, a batch takes 4"),
+    "balanced in runs": (lambda: bw.balanced(FEW, 8, per_class=4), "1 has 3, a batch takes 4"),
+    "shuffled": (lambda: bw.shuffled(3, 4), "'all' has 3, a batch takes 4"),
+    "weights of classes": (lambda: bw.weighted([1 / 900, 1 / 100], 16), r"sample 1 comes up to 15 times.*weights\[labels\]"),
+    "weights of classes at random": (lambda: bw.weighted([1 / 900, 1 / 100], 16, draw="random"), "sample 1 comes up to 15"),
+    "one heavy weight": (lambda: bw.weighted([*[1] * 99, 99], 16), "sample 99 comes up to 8 times"),
+    "a function of the epoch": (
+        lambda: bw.balanced(
+            [0] * 20 + [1] * 2, 8, target=lambda counts, epoch: [0.75, 0.25] if epoch == 0 else [0.25, 0.75]
+        ),
+        "1 has 2, a batch takes 6 in epoch 1",
+    ),
+    "a late epoch": (
+        lambda: bw.balanced(FEW, 8, target=lambda counts, epoch: [0.9, 0.1] if epoch < 20 else [0.1, 0.9]),
+        "1 has 3, a batch takes 8 in epoch 20",
+    ),
+    "a schedule": (
+        lambda: bw.balanced(FEW, 8, target=bw.targets.schedule("natural", "uniform", epochs=3)),
+        "1 has 3, a batch takes 4 in epoch 3",
+    ),
+    "mixed": (lambda: bw.mixed({"a": 100, "b": 3}, 8, target="uniform"), "'b' has 3, a batch takes 4"),
+    "mixed of orders": (
+        lambda: bw.mixed({"a": 60, "b": laws.quietly(lambda: bw.balanced(FEW, 6))}, 30, target="uniform"),
+        "source 'b' may repeat within a micro-batch: its group 1 has 3 samples",
+    ),
+    "raked": (lambda: bw.raked({"a": FEW}, {"a": "uniform"}, 8), r"has 3, a batch takes 4"),
+    "multilabel": (lambda: bw.multilabel([["a"]] * 30 + [["b"]], 16, max_repeats=100), "sample 30 comes up to"),
+    "hierarchical": (lambda: bw.hierarchical([FEW % 1, FEW], [1, 2, 4]), r"\(0, 1\) has 3, a batch takes 4"),
+    "drawn cohorts": (lambda: bw.rotating(FEW, 2, per_class=4), "1 has 3, a batch takes 4"),
+    "given cohorts": (lambda: bw.rotating(FEW, [[0], [1]], per_class=4), "1 has 3, a batch takes 4"),
+    "budgeted": (lambda: bw.budgeted(LENGTHS, 400, order=bw.balanced(FEW, 4, epoch=60)), "hold a sample twice or more"),
+    "grouped": (lambda: bw.grouped(LENGTHS, 8, order=bw.balanced(FEW, 4, epoch=60)), "hold a sample twice or more"),
+    "packed": (lambda: bw.packed(LENGTHS, 400, order=bw.balanced(FEW, 4, epoch=60)), "hold a sample twice or more"),
+    "bucketed": (
+        lambda: bw.bucketed(LENGTHS[:, None], 8, buckets=2, order=bw.balanced(FEW, 4, epoch=60)),
+        "hold a sample twice or more",
+    ),
+}  # fmt: skip
+STARVING = {
+    "balanced": (lambda: bw.balanced([0] * 20_000 + [1] * 100, 8, target={0: 0.005, 1: 0.995}), "20000 of 20100"),
+    "weighted": (lambda: bw.weighted([*[1e-4] * 500, *[1.0] * 500], 8), "500 of 1000 .* sample 0 comes once while 5,001"),
+    "weighted at random": (lambda: bw.weighted([*[1e-4] * 500, *[1.0] * 500], 8, draw="random"), "500 of 1000"),
+    "mixed": (lambda: bw.mixed(RARE, 8, target={"web": 0.005, "books": 0.995}), "20000 of 20100 .* a sample of 'web'"),
+    "mixed of orders": (
+        lambda: bw.mixed(
+            {"web": bw.shuffled(20_000, 8), "books": bw.balanced(np.arange(100) % 2, 8)}, 16,
+            target={"web": 0.005, "books": 0.995},
+        ),
+        "20000 of 20100 .* a sample of 'all'",
+    ),
+    "raked": (
+        lambda: bw.raked({"a": [0] * 2000 + [1] * 100}, {"a": {0: 0.005, 1: 0.995}}, 8, min_repeats=0), "2000 of 2100",
+    ),
+    "multilabel": (
+        lambda: bw.multilabel(
+            [["a"]] * 2000 + [["b"]] * 100, 8, target={"a": 0.005, "b": 0.995}, min_repeats=0, max_repeats=100
+        ),
+        "2000 of 2100",
+    ),
+    "hierarchical": (
+        lambda: bw.hierarchical([[0] * 20_000 + [1] * 100], [1, 8], target={0: 0.005, 1: 0.995}), "20000 of 20100",
+    ),
+    "alternating": (
+        lambda: bw.alternating(
+            {"a": bw.shuffled(20_000, 4), "b": bw.shuffled(100, 4)}, target={"a": 0.005, "b": 0.995}
+        ),
+        "20000 of 20100 .* of task 'a'",
+    ),
+    "alternating in one dataset": (
+        lambda: bw.alternating(
+            {
+                "a": bw.balanced(bw.Groups.from_indices({"all": range(5000)}, sample_count=5100), 4),
+                "b": bw.balanced(bw.Groups.from_indices({"few": range(5000, 5100)}, sample_count=5100), 4),
+            },
+            target={"a": 0.005, "b": 0.995}, same_dataset=True,
+        ),
+        "5000 of 5100",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("build", "said"), REPEATING.values(), ids=REPEATING)
+def test_samples_that_repeat_within_a_micro_batch_are_told(build, said):
+    with pytest.warns(bw.PoorWarning, match=said) as caught:
+        plan = build()
+    assert all(warning.filename == __file__ for warning in caught)  # at the line that asked for it
+    assert all(len(str(warning.message)) < 500 for warning in caught)
+    notes = "\n".join(plan.summary().notes)
+    assert all(str(warning.message) in notes for warning in caught)
+    assert "note: " in str(plan.summary())
+
+
+@pytest.mark.parametrize(("build", "said"), STARVING.values(), ids=STARVING)
+def test_samples_that_practically_never_come_are_told(build, said):
+    with pytest.warns(
+        bw.PoorWarning, match=f"{said}.*practically never come|practically never come.*{said}|{said}"
+    ) as caught:
+        plan = build()
+    told = [str(warning.message) for warning in caught if "practically never come" in str(warning.message)]
+    assert len(told) == 1
+    assert told[0] in "\n".join(plan.summary().notes)
+
+
+@settings(max_examples=50)
+@given(
+    sizes=st.lists(st.integers(1, 40), min_size=1, max_size=6),
+    batch_size=st.integers(1, 24),
+    target=st.sampled_from(["uniform", "natural", "sqrt", 0.3]),
+    seed=st.integers(0, 2**64 - 1),
+)
+def test_a_plan_without_a_word_repeats_nothing_within_a_micro_batch_and_leaves_nobody_out(
+    sizes, batch_size, target, seed
+):
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", bw.PoorWarning)
+        plan = bw.balanced(labels, batch_size, target=target, seed=seed)
+    drawn = plan.order.batches(0, 1, 60)
+    repeats = any(np.unique(batch).size < batch.size for batch in drawn)
+    assert repeats <= any("repeat within a batch" in str(warning.message) for warning in caught)
+    named = any("repeat" in note for note in plan.summary().notes)
+    assert named == any("repeat" in str(warning.message) for warning in caught)
+
+
+def test_a_function_that_knows_no_more_epochs_than_a_run_has_is_asked_no_further():
+    table = [[0.5, 0.5], [0.6, 0.4]]
+    plan = bw.balanced([0] * 50 + [1] * 50, 8, target=lambda counts, epoch: table[epoch])
+    assert plan.shares(1).tolist() == [0.6, 0.4]
+
+
+def test_what_later_shares_may_bring_is_a_note():
+    plan = bw.balanced(FEW, 8, target=lambda counts, epoch: [0.9, 0.1] if epoch < 10**6 else [0.1, 0.9])
+    assert any("samples of 1, which has 3, repeat within a batch where its share is above 0.375" in note
+               for note in plan.summary().notes)  # fmt: skip
+    plan = bw.balanced(FEW, 8, target=bw.targets.moving("natural", ceiling=0.99))
+    assert any("shares may be set up to 0.99: samples of 1" in note for note in plan.summary().notes)
+    kept = bw.balanced(FEW, 8, target=bw.targets.moving({0: 0.7, 1: 0.3}, floor=0.25, ceiling=0.375 * 2))
+    assert any("above 0.375" in note for note in kept.summary().notes)
+    with pytest.warns(bw.PoorWarning, match="1 has 3, a batch takes 6"):
+        kept.sampler().retarget({0: 0.25, 1: 0.75})
+
+
+def test_runs_of_one_class_that_a_mixture_tears_apart_are_told():
+    runs = bw.balanced(np.arange(60) % 6, 8, per_class=4)
+    for size, told in {18: True, 20: True, 16: False, 24: False}.items():
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            plan = bw.mixed({"a": 60, "runs": runs}, size, target="uniform")
+        assert any("keeps 4 samples of a group together" in str(warning.message) for warning in caught) == (
+            told and size // 2 % 4 > 0
+        )
+        counts = [np.bincount((batch[batch >= 60] - 60) % 6) for batch in plan.order.batches(0, 1, 40)]
+        assert all((count % 4 == 0).all() for count in counts) == (size // 2 % 4 == 0)
+
+
+def test_runs_that_may_come_again_before_others_came_are_a_note():
+    assert any(
+        "hierarchical([labels]" in note for note in bw.balanced(np.arange(60) % 6, 16, per_class=4).summary().notes
+    )
+    assert bw.balanced(np.arange(60) % 6, 24, per_class=4).shortcomings == []
+
+
+def test_plans_that_use_everybody_say_nothing():
+    for plan in (bw.balanced([0] * 900 + [1] * 90 + [2] * 10, 15), bw.shuffled(10**12, 8), bw.weighted(np.ones(50), 8)):
+        assert plan.shortcomings == []
