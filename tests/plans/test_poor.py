@@ -175,10 +175,13 @@ def test_runs_of_one_class_that_a_mixture_tears_apart_are_told():
 
 
 def test_runs_that_may_come_again_before_others_came_are_a_note():
-    assert any(
-        "hierarchical([labels]" in note for note in bw.balanced(np.arange(60) % 6, 16, per_class=4).summary().notes
-    )
-    assert bw.balanced(np.arange(60) % 6, 24, per_class=4).shortcomings == []
+    labels = np.arange(60) % 6
+    shares = {0: 0.25, **dict.fromkeys(range(1, 6), 0.15)}
+    uneven = bw.balanced(labels, 16, per_class=4, target=shares)
+    assert any("may come again before every other came" in note for note in uneven.summary().notes)
+    for even in (bw.balanced(labels, 16, per_class=4), bw.balanced(labels, 24, per_class=4)):
+        assert not any("come again" in note for note in even.summary().notes)
+        assert even.shortcomings == []
 
 
 def test_plans_that_use_everybody_say_nothing():

@@ -45,8 +45,7 @@ def balanced(
         target: the wanted shares: a name ("uniform", "natural", "sqrt"), a number from 0 (natural) to 1 (uniform), a mapping
             from label to share, a function of (counts, epoch), or one of `batchwright.targets`.
         per_class: samples of a group come in runs of this many: `batch_size / per_class` groups times `per_class` samples,
-            as metric learning needs them. Runs are dealt in exact shares, so a group may come again before every other
-            came; `hierarchical([labels], [groups, samples])` takes all groups in turn.
+            as metric learning needs them. With equal shares ("uniform") no group comes again before every other came.
         draw: "exact" deals; "random" draws independently, shares then hold on average only.
         epoch: "natural" (as many samples as the dataset has), "largest" / "smallest" (until the largest / smallest group
             has been seen once), or a number of micro-batches.

@@ -71,7 +71,8 @@ def multilabel_weights(
         target: the wanted rate of every label, as a mapping from label (column number for matrices) to the share of
             samples that carry it; or any other target, whose shares are taken of as many labels a sample as there are now.
         min_repeats: how often each sample is drawn at least, on average, while as many samples are drawn as there are: 0
-            to 1. With 0.1 every sample comes within 10 epochs; 0 limits nothing, and samples may then never come. Samples
+            to 1. With 0.1 every sample comes once in 10 epochs on average, and within 30 for certain; 0 limits nothing, and
+            samples may then never come. Samples
             with a label of rate 0 are left out all the same.
         max_repeats: how often at most, 1 or more; infinity limits nothing.
 
@@ -140,7 +141,8 @@ def multilabel(
         labels: see `multilabel_weights`.
         batch_size: samples in every micro-batch.
         target: see `multilabel_weights`.
-        min_repeats: see `multilabel_weights`; as it is set if left out, every sample comes within 10 epochs.
+        min_repeats: see `multilabel_weights`; left out, every sample comes once in 10 epochs on average, and within 30 for
+            certain.
         max_repeats: see `multilabel_weights`.
         epoch: "natural" or a number of micro-batches.
         seed: 0 to 2^64 - 1.

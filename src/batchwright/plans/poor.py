@@ -115,10 +115,12 @@ def notes(order: SharedOrder) -> list[str]:
     found = faults(order)
     quotas = shares.of(0) * order.tickets if order.per_ticket > 1 else np.zeros(1)
     if isinstance(order, Dealt) and np.abs(quotas - np.rint(quotas)).max() > 1e-9:
-        found.append(
-            f"runs of {order.per_ticket} are dealt in exact shares: a group may come again before every other came, within "
-            "3 runs of its share over any stretch; hierarchical([labels], [groups, samples]) takes all groups in turn"
-        )
+        in_turn = shares.settles_at == 0 and order.even_groups().size == np.count_nonzero(quotas)
+        if not in_turn:
+            found.append(
+                f"runs of {order.per_ticket} are dealt in exact shares: a group may come again before every other came, "
+                "within 3 runs of its share over any stretch; equal shares, below one run a micro-batch, take all in turn"
+            )
     if not groups.starts.size or (shares.limits is None and shares.settles_at is not None):
         return found
     highest = 1.0 if shares.limits is None else shares.limits[1]
