@@ -72,8 +72,7 @@ def multilabel_weights(
             samples that carry it; or any other target, whose shares are taken of as many labels a sample as there are now.
         min_repeats: how often each sample is drawn at least, on average, while as many samples are drawn as there are: 0
             to 1. With 0.1 every sample comes once in 10 epochs on average, and within 30 for certain; 0 limits nothing, and
-            samples may then never come. Samples
-            with a label of rate 0 are left out all the same.
+            samples may then never come. Samples with a label of rate 0 are left out all the same.
         max_repeats: how often at most, 1 or more; infinity limits nothing.
 
     Raises:

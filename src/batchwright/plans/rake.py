@@ -48,9 +48,8 @@ def raked(
         batch_size: samples in every micro-batch.
         min_repeats: how often each sample is drawn at least, on average, while as many samples are drawn as there are: 0
             to 1. Left out, 0.1, so that every sample comes once in 10 epochs on average and within 30 for certain; where
-            margins can only be met with less, the
-            largest of 0.01, 0.001 and 0 that meets them, and the summary says so. Samples of a level of share 0 are left
-            out all the same.
+            margins can only be met with less, the largest of 0.01, 0.001 and 0 that meets them, and the summary says so.
+            Samples of a level of share 0 are left out all the same.
         max_repeats: how often at most, 1 or more; left out, nothing is limited.
         closest: where margins cannot be met together, meet them as closely as possible (least squares of the gaps) and
             tell the gaps in the summary, instead of refusing.
