@@ -35,6 +35,7 @@ __all__ = ["LengthPlan"]
 
 _MANY = 0.05  # of all micro-batches: so many that hold a sample twice are warned of
 _MOVES_FOR_EVER = 30  # epochs that are looked at where shares never settle
+_MOST_IN_A_STEP = 1 << 24  # of a state: ranks x accumulate beyond this is damage, and would be laid out in memory
 
 
 class LengthPlan(Plan):
@@ -277,7 +278,11 @@ class LengthPlan(Plan):
 
     def check_position(self, position: Position) -> None:
         """Refuse a place that no run comes to, or whose epoch has not enough samples left; see `Plan.check_position`."""
-        length, trail = self.epoch_length(position.multiple), Trail.of(position.trail)
+        trail = Trail.of(position.trail)
+        multiples = [position.multiple, *(multiple for multiple, _ in (trail.refits if trail is not None else ()))]
+        if not all(1 <= multiple <= _MOST_IN_A_STEP for multiple in multiples):
+            raise Infeasible(f"the state's multiples are {brief(multiples)}, the most is {_MOST_IN_A_STEP}", AS_IT_WAS)
+        length = self.epoch_length(position.multiple)
         if trail is not None:
             self._check_trail(trail, position)
         origin = position.origin if trail is None or not trail.refits else max(0, position.origin)
@@ -297,10 +302,14 @@ class LengthPlan(Plan):
         layout = self.layout(trail.refits[0][0] if trail.refits else position.multiple)
         place, skipped = trail.begin
         places = (LAST + 1) * self.source.batch_size
-        if not (0 <= trail.window < layout.windows and trail.epoch >= 0 and 0 <= place < places - self.epoch_samples):
+        known = 0 <= trail.window < layout.windows and trail.epoch >= 0 and 0 <= place < places - self.epoch_samples
+        if known:  # a window begins near its own place: from anywhere else it would take all samples between
+            line = layout.line(trail.window - 1, self.epoch_samples) if trail.window else 0
+            known = abs(place - self.begin_of(trail.epoch).place - line) <= self.epoch_samples
+        if not known:
             raise Infeasible(f"the state's trail is {brief(list(position.trail))}", AS_IT_WAS)
         items = int(self.admission.counts(self.source.order.take(place, place + 1))[0])
-        if not 0 <= skipped < max(1, items) or any(taken < 0 or multiple < 1 for multiple, taken in trail.refits):
+        if not 0 <= skipped < max(1, items) or any(taken < 0 for _, taken in trail.refits):
             raise Infeasible(f"the state's trail is {brief(list(position.trail))}", AS_IT_WAS)
 
     def _told(self, trail: Trail) -> tuple[int, ...]:
