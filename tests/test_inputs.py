@@ -237,6 +237,7 @@ NO_NUMBERS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:samples repeat within a batch:batchwright.PoorWarning")
 @pytest.mark.parametrize("case", NUMBERS)
 def test_numbers_are_read_from_whatever_holds_them(case):
     assert bw.weighted(NUMBERS[case], 7).shares().tolist() == [1 / 7, 2 / 7, 4 / 7]

@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import batchwright as bw
@@ -92,12 +92,12 @@ def test_other_weights_come_floor_or_ceil_in_every_epoch(samples, spread, batch_
     weights = 1 + spread * (2 * np.random.default_rng(seed).random(samples) - 1)
     length = max(1, int(epochs * samples / batch_size))
     most = weights.max() / weights.sum() * length * batch_size
-    length = max(1, int(length * min(1, 2 / most)))
+    length = int(length * min(1, 2 / most))
+    assume(length >= 30)  # where an epoch is shorter than a third of a round, shares are kept by the round alone
     plan = bw.weighted(weights, batch_size, epoch=length, seed=seed)
     first = epoch * length
     expected = plan.shares() * length * batch_size
-    if length >= 89 or 3 * (batch_size - 1) * 2 <= length * batch_size:
-        assert outside(counts_of(plan, first, first + length), expected).max() == 0
+    assert outside(counts_of(plan, first, first + length), expected).max() == 0
     part = max(1, length // 3)
     assert outside(counts_of(plan, first, first + part), expected * part / length).max() <= 1
 

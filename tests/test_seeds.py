@@ -55,6 +55,7 @@ def test_what_is_no_seed_is_refused(builder):
         assert len(str(caught.value)) < 300
 
 
+@pytest.mark.filterwarnings("ignore:samples repeat within a micro-batch:batchwright.PoorWarning")
 @pytest.mark.parametrize("builder", BUILDERS)
 def test_a_seed_may_be_of_any_integer_type(builder):
     for seed in (0, 2**64 - 1, np.uint8(3), np.int64(3), np.uint64(2**64 - 1), np.array(3), torch.tensor(3)):

@@ -36,14 +36,15 @@ def plan_of(function, **changed):
 def test_a_far_epoch_asks_for_every_epoch_once(epochs):
     function = Swinging()
     plan = plan_of(function)
-    begun = function.asked[0]
+    looked_at = function.asked.copy()  # when it is built: for its fingerprint, and for groups that repeat
     for batch in range(3 * epochs, 3 * epochs + 3):
         plan[batch]
-    del function.asked[0]
-    assert begun < 5
-    assert function.asked == Counter(range(1, epochs + 1))
+    assert max(looked_at) < 32
+    assert max(looked_at.values()) < 6
+    assert function.asked - looked_at == Counter(range(1, epochs + 1))
 
 
+@pytest.mark.filterwarnings("ignore:149 of 30000 samples practically never come:batchwright.PoorWarning")
 def test_what_is_kept_of_a_long_way_does_not_grow_with_it_and_going_back_is_short():
     function = Swinging()
     plan = plan_of(function)

@@ -140,6 +140,7 @@ FOLLOWED = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:samples repeat within a batch:batchwright.PoorWarning")
 @pytest.mark.parametrize("case", FOLLOWED)
 def test_the_way_out_that_is_told_works(case):
     refused, told, followed = FOLLOWED[case]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging  # noqa: F401 - what it does at a fork is registered first and so done last: a compilation may want to log
 import os
 import threading
 from importlib import _bootstrap  # which locks of modules are held is told nowhere else

@@ -200,7 +200,7 @@ class Deck:
         taken = sum(widths[g] for g in few)
         most = ceil(ceil(taken, UNIT), HANDS)
         long_enough = taken * self.epoch >= 3 * (most - 1) * FEW * HANDS * UNIT
-        if self.epoch < FEW * HANDS and limit <= HANDS * UNIT and long_enough:
+        if HANDS <= 3 * self.epoch < 3 * FEW * HANDS and limit <= HANDS * UNIT and long_enough:
             return few
         return [g for g, width in enumerate(widths) if 0 < width < UNIT]
 

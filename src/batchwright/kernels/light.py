@@ -35,6 +35,7 @@ __all__ = ["APART", "Light", "arranged", "light_before", "light_drawn", "light_r
 
 _MOST_DRAWS = (1 << 31) - 2  # a cycle in units of 2^-32 ticket, and an offset, fit 64 bits
 _FEW = 2  # draws of a group in an epoch: of more, runs of micro-batches that cross epochs strayed from their quota by 3 (G6)
+_SHORTEST = 3  # epochs in a round: of more, a run that crosses them all strayed by 3 too
 _GOLDEN_SECTION = (math.sqrt(5) - 1) / 2
 _ONE = np.uint64(1)
 
@@ -102,7 +103,7 @@ def arranged(
         layout[: _CYCLE + 1] = 1, count, most - 1, 0 if many else math.lcm(count, tickets)
         return Light(np.flatnonzero(drawn >= hands * ticket), layout, members.astype(np.uint32))
     limit = ticket
-    if not settling and _FEW * hands > batches:
+    if not settling and hands <= _SHORTEST * batches < _SHORTEST * _FEW * hands:
         limit = _FEW * hands * ticket // batches + 1
         widths(edges, limit, rare)
         most = together * -(-_ceil(int(rare[3])) // hands)

@@ -215,7 +215,7 @@ def never_text(drawn: Iterable[Part], total: int) -> str | None:
         if often[least] < rarest:
             rarest = float(often[least])
             number = first + least
-            who = f"a sample of {groups.names[number]!r}" if groups.starts.size else f"sample {start + number}"
+            who = f"a sample of group {groups.names[number]!r}" if groups.starts.size else f"sample {start + number}"
             who += within
     if not count:
         return None
