@@ -19,6 +19,7 @@ import numpy as np
 
 from .apportion import PERIOD, cell, in_period, step_of, tickets_before
 from .compile import inner, kernel
+from .cycle import DRAWS
 from .hashing import PURPOSE, below, child, stream
 from .light import light_before, light_drawn, light_run
 from .passes import draw_run
@@ -331,12 +332,12 @@ def drawn(batch, tickets, deck, start, edges, header, board, cells, heavy, light
     for x in range(heavy.size):
         h = board[_ORDER, x]
         totals[heavy[h]] = _drawn_before(h, round_ % PERIOD, hand, cells, board[_ROW, x], board[_ROW, x + 1])
-    if light[1] == 0:
+    if light[DRAWS] == 0:
         return
     begin = board[_ROW, heavy.size]
     end = begin + HANDS * tickets - board[_BEFORE, heavy.size]
     order, turn = child(deck, _LIGHT_ORDER), child(deck, _LIGHT_TURN)
     head, behind, repeats = np.empty(scratch, np.int64), np.empty(scratch, np.int64), np.empty(scratch, np.uint8)
-    highs, lows = np.empty(max(scratch, light[1]), np.uint64), np.empty(max(scratch, light[1]), np.uint64)
+    highs, lows = np.empty(max(scratch, light[DRAWS]), np.uint64), np.empty(max(scratch, light[DRAWS]), np.uint64)
     draw = header[_LIGHT] + _earlier(end, hand) - _earlier(begin, hand)
     light_drawn(draw, totals, light, members, order, turn, edges, heavy, taken, head, behind, repeats, highs, lows)
