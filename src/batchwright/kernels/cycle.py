@@ -1,0 +1,276 @@
+"""An order of groups of uneven shares: an endless sequence of cycles, each a systematic sample of the groups.
+
+The groups lie side by side on a line. A cycle takes points of it that lie one ticket apart (Madow and Madow 1944), from an
+offset on that changes from cycle to cycle as `apportion.phase` says: so in a cycle every group comes floor or ceil of its
+expectation. A cycle is drawn in *parts*. A part takes every `parts`-th point, where `parts` is the least number for which no
+group comes twice in a part. Parts are visited with a stride next to the golden section, which spreads the points of one
+group evenly over the cycle. Within a part, points come in the order of a keyed bijection. Where one part follows
+another, the first draws of a group that came in the last `apart` draws change places with later ones, as in `passes`: draws
+at most `apart` apart are of different groups.
+
+On the line of a round the groups of this order lie among others, the *heavy* ones, which are taken out here.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .apportion import phase
+from .compile import inner, kernel
+from .hashing import below, stream
+from .passes import part_from_previous
+from .permute import TABLE_LIMIT, fill_table, permute, radices, unpermute
+
+__all__ = [
+    "APART",
+    "DRAWS",
+    "GRAIN",
+    "INVERSE",
+    "PARTS",
+    "START",
+    "STRIDE",
+    "TOTAL",
+    "count_below",
+    "group_of",
+    "lay_out_head",
+    "part_of",
+    "place_of",
+    "point_in",
+    "points_in",
+    "stretch",
+    "turned",
+    "widest",
+    "widths",
+]
+
+_ONE = np.uint64(1)
+
+# entries of a layout; the first three are also of an even order, see `light`
+DRAWS, APART = 1, 2  # draws in a cycle, and how many consecutive ones are of different groups, less 1
+PARTS, STRIDE, INVERSE = 4, 5, 6  # parts of a cycle, the stride through them, and its inverse modulo their number
+GRAIN, START, TOTAL = 7, 8, 9  # edges are multiples of 2^grain; the first cycle's phase; the length of the line
+
+
+@inner
+def _scaled(edge, total, draws):
+    """floor(edge * draws * 2^32 / total), exactly, for 0 <= edge <= total < 2^62: an estimate, put right modulo 2^64."""
+    whole = np.int64(np.float64(edge) * np.float64(draws) / np.float64(total))
+    rest = np.int64(np.uint64(edge) * np.uint64(draws) - np.uint64(whole) * np.uint64(total))
+    while rest < 0:
+        rest += total
+        whole -= 1
+    while rest >= total:
+        rest -= total
+        whole += 1
+    part = np.int64(np.float64(rest) * 4294967296.0 / np.float64(total))
+    rest = np.int64((np.uint64(rest) << np.uint64(32)) - np.uint64(part) * np.uint64(total))
+    while rest < 0:
+        rest += total
+        part -= 1
+    while rest >= total:
+        rest -= total
+        part += 1
+    return (whole << 32) + part
+
+
+@inner
+def _cycle_edge(edge, total, draws, grain):
+    """An edge of the light groups' line on the line of a cycle, to the nearest multiple of 2^grain."""
+    return ((_scaled(edge, total, draws) + ((1 << grain) >> 1)) >> grain) << grain
+
+
+@inner
+def _below(g, heavy):
+    """How many heavy groups come before group g."""
+    first, last = 0, heavy.size
+    while first < last:
+        middle = (first + last) >> 1
+        if heavy[middle] < g:
+            first = middle + 1
+        else:
+            last = middle
+    return first
+
+
+@inner
+def stretch(g, layout, edges, heavy, taken):
+    """The two edges of a light group on the line of a cycle; `taken[h]` is the width of the first h heavy groups."""
+    gone = taken[_below(g, heavy)]
+    total, draws, grain = layout[TOTAL], layout[DRAWS], layout[GRAIN]
+    low, high = edges[g] - gone, edges[g + 1] - gone
+    return _cycle_edge(low, total, draws, grain), _cycle_edge(high, total, draws, grain)
+
+
+@kernel("void(int64[::1], int64, int64[::1])")
+def widths(edges, limit, found):
+    """Into `found`: of the groups with a share and narrower than `limit`: number, and least, most and total width."""
+    found[0], found[1], found[2], found[3] = 0, limit, 0, 0
+    for g in range(edges.size - 1):
+        width = edges[g + 1] - edges[g]
+        if 0 < width < limit:
+            found[0] += 1
+            found[1], found[2] = min(found[1], width), max(found[2], width)
+            found[3] += width
+
+
+@kernel("int64(int64[::1], int64[::1], int64, int64, int64)")
+def widest(edges, heavy, total, draws, grain):
+    """The width of the widest light group on the line of a cycle."""
+    h, gone, before, most = 0, np.int64(0), np.int64(0), np.int64(0)
+    for g in range(edges.size - 1):
+        width = edges[g + 1] - edges[g]
+        if h < heavy.size and heavy[h] == g:
+            h += 1
+            gone += width
+        elif width > 0:
+            after = _cycle_edge(edges[g + 1] - gone, total, draws, grain)
+            most = max(most, after - before)
+            before = after
+    return most
+
+
+@inner
+def group_of(point, offset, layout, edges, heavy, taken):
+    """The light group that holds a point of a cycle with this offset: the one with `low < position <= high`."""
+    total, draws, grain = layout[TOTAL], layout[DRAWS], layout[GRAIN]
+    position = ((point + 1) << 32) - offset
+    # edges are rounded to a multiple of 2^grain: one is below the position where its exact place is below this
+    bound = ((position + (1 << grain) - 1) >> grain << grain) - ((1 << grain) >> 1)
+    slope = np.float64(total) / (np.float64(draws) * 4294967296.0)
+    edge = np.int64(np.float64(bound) * slope)
+    edge = min(max(edge, np.int64(0)), total)  # an estimate, off by a thousand or so, then by one or two
+    edge += np.int64(np.float64(bound - _scaled(edge, total, draws)) * slope)
+    edge = min(max(edge, np.int64(0)), total)
+    while edge > 0 and _scaled(edge - 1, total, draws) >= bound:
+        edge -= 1
+    while _scaled(edge, total, draws) < bound:
+        edge += 1
+    first, last = 0, heavy.size  # heavy groups that begin before this place of the light groups' line
+    while first < last:
+        middle = (first + last) >> 1
+        if edges[heavy[middle]] - taken[middle] < edge:
+            first = middle + 1
+        else:
+            last = middle
+    edge += taken[first]
+    first, last = 0, edges.size
+    while first < last:
+        middle = (first + last) >> 1
+        if edges[middle] < edge:
+            first = middle + 1
+        else:
+            last = middle
+    return first - 1
+
+
+@inner
+def _floors(count, divisor, factor, rest):
+    """The sum of floor((factor * i + rest) / divisor) for i in 0..count-1, as in Euclid's algorithm; nothing negative."""
+    total = np.int64(0)
+    while True:
+        total += (count - 1) * count // 2 * (factor // divisor) + count * (rest // divisor)
+        factor, rest = factor % divisor, rest % divisor
+        reach = factor * count + rest
+        if reach < divisor:
+            return total
+        count, divisor, factor, rest = reach // divisor, factor, divisor, reach % divisor
+
+
+@inner
+def count_below(count, divisor, factor, rest, bound):
+    """For how many i in 0..count-1 (factor * i + rest) mod divisor is below a bound of 0 to divisor."""
+    return _floors(count, divisor, factor, rest) - _floors(count, divisor, factor, rest + divisor - bound) + count
+
+
+@inner
+def turned(cycle, layout, turn):
+    """The first point of the first part of a cycle."""
+    return np.int64(below(stream(turn, cycle), np.uint64(layout[PARTS])))
+
+
+@inner
+def part_of(cycle, part, layout, turn):
+    """How many points a part takes, and the first of them: from there on every `parts`-th."""
+    parts = layout[PARTS]
+    first = (layout[STRIDE] * part + turned(cycle, layout, turn)) % parts
+    return (layout[DRAWS] - first - 1) // parts + 1, first
+
+
+@inner
+def place_of(draw, layout, turn):
+    """The cycle of a draw, its part, and its place in the part."""
+    draws, parts = layout[DRAWS], layout[PARTS]
+    cycle = draw // draws
+    rest = draw - cycle * draws
+    longer, size = draws % parts, draws // parts
+    part = rest * parts // draws  # an estimate: parts differ by one point, and longer ones are spread evenly
+    begin = part * size + count_below(part, parts, layout[STRIDE], turned(cycle, layout, turn), longer)
+    while begin > rest:
+        part -= 1
+        begin -= part_of(cycle, part, layout, turn)[0]
+    count = part_of(cycle, part, layout, turn)[0]
+    while rest - begin >= count:
+        begin += count
+        part += 1
+        count = part_of(cycle, part, layout, turn)[0]
+    return cycle, part, rest - begin
+
+
+@inner
+def points_in(g, cycle, layout, edges, heavy, taken):
+    """The first point of a cycle that falls on group g, and how many do."""
+    low, high = stretch(g, layout, edges, heavy, taken)
+    offset = phase(layout[START], cycle)
+    first = (low + offset) >> 32
+    return first, ((high + offset) >> 32) - first
+
+
+@inner
+def point_in(g, cycle, residue, layout, edges, heavy, taken):
+    """The number among the points of a part (whose first is `residue`) of the one that falls on group g, or -1."""
+    first, count = points_in(g, cycle, layout, edges, heavy, taken)
+    ahead = (residue - first) % layout[PARTS]
+    return (first + ahead) // layout[PARTS] if ahead < count else -1
+
+
+@inner
+def lay_out_head(cycle, part, layout, order, turn, edges, heavy, taken, head, repeats):
+    """Into `head`: the first points of a part, with no group among the first `apart` that came in the last `apart` before.
+
+    All the part's points where these are few, else the first `2 * apart`. Returns how many.
+    """
+    parts, apart = layout[PARTS], layout[APART]
+    number = cycle * parts + part
+    size, residue = part_of(cycle, part, layout, turn)
+    here = stream(order, number)
+    left, right = radices(np.uint64(size))
+    mended = 2 * apart if number > 0 else 0
+    if size < TABLE_LIMIT:
+        fill_table(head, size, here)
+    else:
+        for i in range(mended):
+            head[i] = np.int64(permute(np.uint64(i), np.uint64(size), left, right, here))
+    if mended > 0:
+        offset = phase(layout[START], cycle)
+        earlier, last = (cycle, part - 1) if part > 0 else (cycle - 1, parts - 1)
+        count, begin = part_of(earlier, last, layout, turn)
+        before = stream(order, number - 1)
+        left, right = radices(np.uint64(count))
+        tail = np.uint64(0)
+        if count < TABLE_LIMIT:
+            table = np.empty(TABLE_LIMIT, np.int64)
+            fill_table(table, count, before)
+            for i in range(count - apart, count):
+                tail |= _ONE << np.uint64(table[i])
+        for i in range(mended):
+            g = group_of(head[i] * parts + residue, offset, layout, edges, heavy, taken)
+            point = point_in(g, earlier, begin, layout, edges, heavy, taken)
+            if point < 0:
+                repeats[i] = 0
+            elif count < TABLE_LIMIT:
+                repeats[i] = (tail >> np.uint64(point)) & _ONE
+            else:
+                place = np.int64(unpermute(np.uint64(point), np.uint64(count), left, right, before))
+                repeats[i] = place >= count - apart
+        part_from_previous(head, repeats, apart)
+    return size if size < TABLE_LIMIT else mended
