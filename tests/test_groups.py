@@ -21,6 +21,7 @@ LABELS = (
 )
 
 
+@pytest.mark.filterwarnings("ignore:.* groups have one sample each:batchwright.PoorWarning")
 @given(labels=LABELS)
 def test_from_labels_is_sorting_by_label(labels):
     groups = Groups.from_labels(labels)
@@ -34,6 +35,7 @@ def test_from_labels_is_sorting_by_label(labels):
     assert groups.index.dtype == np.uint32
 
 
+@pytest.mark.filterwarnings("ignore:.* groups have one sample each:batchwright.PoorWarning")
 @given(dtype=st.sampled_from("bBhHiIqQ"), values=st.lists(st.integers(0, 100), min_size=1, max_size=50))
 def test_any_integer_type(dtype, values):
     assert Groups.from_labels(np.array(values, dtype)).digest == Groups.from_labels(values).digest

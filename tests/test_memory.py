@@ -12,6 +12,7 @@ import batchwright as bw
 BILLION_LIKE = pytest.param(10**8, marks=pytest.mark.long)
 
 
+@pytest.mark.filterwarnings("ignore:.* groups have one sample each:batchwright.PoorWarning")
 @pytest.mark.parametrize("samples", [10**6, BILLION_LIKE])
 @pytest.mark.parametrize("dtype", [np.int16, np.int64])
 def test_a_plan_holds_five_bytes_a_sample_and_peaks_below_25(samples, dtype):

@@ -78,6 +78,7 @@ def test_a_plan_for_lengths_as_aligned_is_collated_aligned(by):
         check(batch, "packs", LENGTHS, align=8)
 
 
+@pytest.mark.filterwarnings("ignore:samples repeat within a micro-batch:batchwright.PoorWarning")
 @pytest.mark.parametrize(
     "limits",
     [

@@ -30,7 +30,7 @@ WORLDS = st.tuples(st.sampled_from([1, 2, 3, 8, 16]), st.integers(1, 3), st.samp
 
 def ends_an_epoch(sampler, length):
     """Whether an epoch of the plan ends here, and not a part of one that went on from another world."""
-    here = sampler._reached
+    here = sampler._at
     if (here.origin + here.consumed) % length or here.origin + here.consumed <= 0:
         return False
     trail = Trail.of(tuple(sampler.state_dict().get("trail", ())))

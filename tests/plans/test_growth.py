@@ -124,6 +124,7 @@ def test_time_grows_with_the_groups(name):
     assert seconds(make, 16_000) < 8 * max(seconds(make, 4000), 0.02)  # squares take 16 times as long, n log n 5
 
 
+@pytest.mark.filterwarnings("ignore:.* groups have one sample each:batchwright.PoorWarning")
 @pytest.mark.parametrize(
     ("refused", "fact"),
     [

@@ -61,13 +61,13 @@ STARVING = {
     "balanced": (lambda: bw.balanced([0] * 20_000 + [1] * 100, 8, target={0: 0.005, 1: 0.995}), "20000 of 20100"),
     "weighted": (lambda: bw.weighted([*[1e-4] * 500, *[1.0] * 500], 8), "500 of 1000 .* sample 0 comes once while 5,001"),
     "weighted at random": (lambda: bw.weighted([*[1e-4] * 500, *[1.0] * 500], 8, draw="random"), "500 of 1000"),
-    "mixed": (lambda: bw.mixed(RARE, 8, target={"web": 0.005, "books": 0.995}), "20000 of 20100 .* a sample of 'web'"),
+    "mixed": (lambda: bw.mixed(RARE, 8, target={"web": 0.005, "books": 0.995}), "20000 of 20100 .* a sample of group 'web'"),
     "mixed of orders": (
         lambda: bw.mixed(
             {"web": bw.shuffled(20_000, 8), "books": bw.balanced(np.arange(100) % 2, 8)}, 16,
             target={"web": 0.005, "books": 0.995},
         ),
-        "20000 of 20100 .* a sample of 'all'",
+        "20000 of 20100 .* a sample of group 'all'",
     ),
     "raked": (
         lambda: bw.raked({"a": [0] * 2000 + [1] * 100}, {"a": {0: 0.005, 1: 0.995}}, 8, min_repeats=0), "2000 of 2100",

@@ -35,6 +35,7 @@ __all__ = ["LengthPlan"]
 
 _MANY = 0.05  # of all micro-batches: so many that hold a sample twice are warned of
 _MOVES_FOR_EVER = 30  # epochs that are looked at where shares never settle
+_MOST_AT_ONCE = 1 << 26  # samples that a window of a state takes: more is damage, and would be held in memory
 _MOST_IN_A_STEP = 1 << 24  # of a state: ranks x accumulate beyond this is damage, and would be laid out in memory
 
 
@@ -303,9 +304,9 @@ class LengthPlan(Plan):
         place, skipped = trail.begin
         places = (LAST + 1) * self.source.batch_size
         known = 0 <= trail.window < layout.windows and trail.epoch >= 0 and 0 <= place < places - self.epoch_samples
-        if known:  # a window begins near its own place: from anywhere else it would take all samples between
-            line = layout.line(trail.window - 1, self.epoch_samples) if trail.window else 0
-            known = abs(place - self.begin_of(trail.epoch).place - line) <= self.epoch_samples
+        if known:  # a window takes all samples from its beginning to its own place
+            line = layout.line(trail.window, self.epoch_samples)
+            known = self.begin_of(trail.epoch).place + line - place <= max(_MOST_AT_ONCE, 2 * self.epoch_samples)
         if not known:
             raise Infeasible(f"the state's trail is {brief(list(position.trail))}", AS_IT_WAS)
         items = int(self.admission.counts(self.source.order.take(place, place + 1))[0])
