@@ -15,6 +15,8 @@ most as many as a round has tickets.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .apportion import PERIOD, cell, in_period, step_of, tickets_before
@@ -25,7 +27,7 @@ from .light import light_before, light_drawn, light_run
 from .passes import draw_run
 from .permute import TABLE_LIMIT, permute_each, split
 
-__all__ = ["HANDS", "STRIDE", "WIDE", "deal", "drawn", "lots_of", "new_board"]
+__all__ = ["HANDS", "STRIDE", "WIDE", "deal_heavy", "deal_with_light", "drawn", "lots_of", "new_board"]
 
 HANDS = 89
 STRIDE = 55
@@ -145,176 +147,187 @@ def _drawn_before(h, beat, hand, cells, place, stop):
     return rounds + _earlier(stop, hand) - _earlier(place, hand)
 
 
-@kernel(
+_DEAL = (
     "void(int64[::1], int64, int64, uint64, uint64, int64, int64[::1], int64[::1], int64[:, ::1], int64[:, ::1],"
     " int64[::1], int64[::1], uint32[::1], int64[:, ::1], int64, uint32[::1], int64[::1], int64[::1], int64[:, ::1],"
     " int64[:, ::1], int64[:, ::1])"
 )
-def deal(
-    batches,
-    tickets,
-    per_ticket,
-    root,
-    deck,
-    start,
-    edges,
-    header,
-    board,
-    cells,
-    heavy,
-    light,
-    members,
-    lots,
-    scratch,
-    index,
-    wide_index,
-    base,
-    samples,
-    groups,
-    draws,
-):
-    """Some micro-batches of a deck, one a row of `samples`, `groups` and `draws`.
 
-    Args:
-        batches: which, counted from the deck's beginning; in any order, ascending is quickest.
-        tickets, per_ticket: tickets in a micro-batch, and draws from one group that a ticket stands for.
-        root, deck, start: the key of the samples' passes, the key of this deck's shuffles, its phase (below 2^32).
-        edges: from `line`, of HANDS * tickets tickets.
-        header, board, cells: from `new_board`, kept from call to call of one deck.
-        heavy, light, members: from `arranged`: the groups that are dealt out one by one, and how the others are.
-        lots: from `lots_of`, or without rows where every group is one sample.
-        scratch: the longest head of a pass that may have to be mended, at least TABLE_LIMIT.
-        index, wide_index: the samples group by group, in one of the two; both empty where they lie that way.
-        base: tickets each group had before the deck began, or empty for none.
-        samples: out; int64 (batches, tickets * per_ticket).
-        groups: out; the group of each ticket, int64 (batches, tickets), or no rows where nobody asks.
-        draws: out; how many tickets the group had before each ticket, as `groups`.
-    """
-    taken, line_end = _widths(edges, heavy), edges[edges.size - 1]
-    slots = tickets * per_ticket
-    head, behind, repeats = np.empty(scratch, np.int64), np.empty(scratch, np.int64), np.empty(scratch, np.uint8)
-    run, drawn, answers = np.empty(slots, np.int64), np.empty(slots, np.int64), np.empty(slots, np.int64)
-    points, sizes = np.empty(slots, np.int64), np.empty(slots, np.int64)
-    lefts, rights, keys = np.empty(slots, np.uint64), np.empty(slots, np.uint64), np.empty(slots, np.uint64)
-    highs, lows = np.empty(max(slots, scratch), np.uint64), np.empty(max(slots, scratch), np.uint64)
-    places = np.empty(tickets, np.int64)
-    run_group, run_draw = np.empty(tickets, np.int64), np.empty(tickets, np.int64)
-    run_tickets = np.empty(tickets, np.int64)
-    alone = lots.shape[0] == 0
-    asked = groups.shape[0] > 0
-    passes = child(root, _PASS)
-    order, turn = child(deck, _LIGHT_ORDER), child(deck, _LIGHT_TURN)
 
-    for row in range(samples.shape[0]):
-        batch = batches[row]
-        round_ = batch // HANDS
-        hand = batch - round_ * HANDS
-        if round_ != header[_ROUND]:
-            _lay_out(round_, header, board, cells, taken, line_end, deck, start)
-        shuffle = child(child(deck, _WITHIN_BATCH), np.uint64(batch))
-        for i in range(tickets):
-            places[i] = i
-        for i in range(tickets - 1, 0, -1):
-            other = np.int64(below(stream(shuffle, i), np.uint64(i + 1)))
-            places[i], places[other] = places[other], places[i]
+def _dealer(with_light: bool) -> Any:
+    def deal(
+        batches,
+        tickets,
+        per_ticket,
+        root,
+        deck,
+        start,
+        edges,
+        header,
+        board,
+        cells,
+        heavy,
+        light,
+        members,
+        lots,
+        scratch,
+        index,
+        wide_index,
+        base,
+        samples,
+        groups,
+        draws,
+    ):
+        """Some micro-batches of a deck, one a row of `samples`, `groups` and `draws`.
 
-        # first which groups the hand's tickets are of, run by run, and which draw of its group each run begins with
-        dealt, runs, x = 0, 0, 0
-        end = board[_ROW, heavy.size]
-        card = board[_ROW, 0] + (hand * STRIDE + HANDS * HANDS - board[_ROW, 0]) % HANDS
-        while card < end:
-            while board[_ROW, x + 1] <= card:
-                x += 1
-            stop = board[_ROW, x + 1]
-            h = board[_ORDER, x]
-            begun = dealt
-            while card < stop:
-                dealt += 1
-                card += HANDS
-            run_group[runs] = cells[h, _GROUP]
-            run_draw[runs] = _drawn_before(h, round_ % PERIOD, hand, cells, board[_ROW, x], stop)
-            run_tickets[runs] = dealt - begun
-            runs += 1
-        header[_STEPS] += heavy.size
-        if dealt < tickets:
-            draw = (
-                header[_LIGHT]
-                + _earlier(end + HANDS * tickets - board[_BEFORE, heavy.size], hand)
-                - _earlier(end, hand)
-            )
-            light_run(
-                run_group[runs:], draw, tickets - dealt, light, members, order, turn, edges, heavy, taken,
-                head, behind, repeats, highs, lows,
-            )  # fmt: skip
-            asks = asked or not alone
-            for at in range(tickets - dealt):
-                g = run_group[runs]
-                run_draw[runs] = light_before(g, draw + at, light, turn, edges, heavy, taken) if asks else 0
-                run_tickets[runs] = 1
-                runs += 1
-            header[_STEPS] += tickets - dealt
+        Args:
+            batches: which, counted from the deck's beginning; in any order, ascending is quickest.
+            tickets, per_ticket: tickets in a micro-batch, and draws from one group that a ticket stands for.
+            root, deck, start: the key of the samples' passes, the key of this deck's shuffles, its phase (below 2^32).
+            edges: from `line`, of HANDS * tickets tickets.
+            header, board, cells: from `new_board`, kept from call to call of one deck.
+            heavy, light, members: from `arranged`: the groups that are dealt out one by one, and how the others are.
+            lots: from `lots_of`, or without rows where every group is one sample.
+            scratch: the longest head of a pass that may have to be mended, at least TABLE_LIMIT.
+            index, wide_index: the samples group by group, in one of the two; both empty where they lie that way.
+            base: tickets each group had before the deck began, or empty for none.
+            samples: out; int64 (batches, tickets * per_ticket).
+            groups: out; the group of each ticket, int64 (batches, tickets), or no rows where nobody asks.
+            draws: out; how many tickets the group had before each ticket, as `groups`.
+        """
+        taken, line_end = _widths(edges, heavy), edges[edges.size - 1]
+        slots = tickets * per_ticket
+        head, behind, repeats = np.empty(scratch, np.int64), np.empty(scratch, np.int64), np.empty(scratch, np.uint8)
+        run, drawn, answers = np.empty(slots, np.int64), np.empty(slots, np.int64), np.empty(slots, np.int64)
+        points, sizes = np.empty(slots, np.int64), np.empty(slots, np.int64)
+        lefts, rights, keys = np.empty(slots, np.uint64), np.empty(slots, np.uint64), np.empty(slots, np.uint64)
+        highs, lows = np.empty(max(slots, scratch), np.uint64), np.empty(max(slots, scratch), np.uint64)
+        places = np.empty(tickets, np.int64)
+        run_group, run_draw = np.empty(tickets, np.int64), np.empty(tickets, np.int64)
+        run_tickets = np.empty(tickets, np.int64)
+        alone = lots.shape[0] == 0
+        asked = groups.shape[0] > 0
+        passes = child(root, _PASS)
+        order, turn = child(deck, _LIGHT_ORDER), child(deck, _LIGHT_TURN)
 
-        if base.size > 0:
-            for number in range(runs):
-                run_draw[number] += base[run_group[number]]
-
-        # then the place in its group of every draw: most lie in the middle of a pass and wait to be permuted together
-        waiting, done = 0, 0
-        for number in range(runs):
-            g = run_group[number]
-            count = run_tickets[number] * per_ticket
-            begin = g
-            if alone:
-                for i in range(done, done + count):
-                    drawn[i] = g
-                done += count
-                continue
-            begin, n, wide = lots[g, _BEGIN], lots[g, _SIZE], lots[g, WIDE]
-            left, right = np.uint64(lots[g, _LEFT]), np.uint64(lots[g, _RIGHT])
-            draw = run_draw[number] * per_ticket
-            key = stream(passes, g)
-            trip, place = split(draw, n)
-            seamless = wide == 0 or (3 * wide <= n and (trip == 0 or place >= 2 * wide))
-            if n >= TABLE_LIMIT and seamless and place + count <= n:
-                here = stream(key, trip)
-                for i in range(count):
-                    points[waiting], sizes[waiting], keys[waiting] = place + i, n, here
-                    lefts[waiting], rights[waiting] = left, right
-                    answers[waiting] = done + i
-                    drawn[done + i] = begin
-                    waiting += 1
-            else:
-                draw_run(run, draw, count, n, wide, left, right, key, head, behind, repeats, highs, lows)
-                for i in range(count):
-                    drawn[done + i] = begin + run[i]
-            done += count
-        permute_each(waiting, points, sizes, lefts, rights, keys, highs, lows)
-        for i in range(waiting):
-            drawn[answers[i]] += points[i]
-
-        # then which samples those are, and where in the micro-batch they go
-        if index.size > 0:
-            for i in range(slots):
-                drawn[i] = index[drawn[i]]
-        elif wide_index.size > 0:
-            for i in range(slots):
-                drawn[i] = wide_index[drawn[i]]
-        if asked:
-            ticket = 0
-            for number in range(runs):
-                for i in range(run_tickets[number]):
-                    groups[row, places[ticket]] = run_group[number]
-                    draws[row, places[ticket]] = run_draw[number] + i
-                    ticket += 1
-        if per_ticket == 1:
-            for i in range(slots):
-                samples[row, places[i]] = drawn[i]
-        else:
-            done = 0
+        for row in range(samples.shape[0]):
+            batch = batches[row]
+            round_ = batch // HANDS
+            hand = batch - round_ * HANDS
+            if round_ != header[_ROUND]:
+                _lay_out(round_, header, board, cells, taken, line_end, deck, start)
+            shuffle = child(child(deck, _WITHIN_BATCH), np.uint64(batch))
             for i in range(tickets):
-                for at in range(places[i] * per_ticket, (places[i] + 1) * per_ticket):
-                    samples[row, at] = drawn[done]
-                    done += 1
+                places[i] = i
+            for i in range(tickets - 1, 0, -1):
+                other = np.int64(below(stream(shuffle, i), np.uint64(i + 1)))
+                places[i], places[other] = places[other], places[i]
+
+            # first which groups the hand's tickets are of, run by run, and which draw of its group each run begins with
+            dealt, runs, x = 0, 0, 0
+            end = board[_ROW, heavy.size]
+            card = board[_ROW, 0] + (hand * STRIDE + HANDS * HANDS - board[_ROW, 0]) % HANDS
+            while card < end:
+                while board[_ROW, x + 1] <= card:
+                    x += 1
+                stop = board[_ROW, x + 1]
+                h = board[_ORDER, x]
+                begun = dealt
+                while card < stop:
+                    dealt += 1
+                    card += HANDS
+                run_group[runs] = cells[h, _GROUP]
+                run_draw[runs] = _drawn_before(h, round_ % PERIOD, hand, cells, board[_ROW, x], stop)
+                run_tickets[runs] = dealt - begun
+                runs += 1
+            header[_STEPS] += heavy.size
+            if with_light:  # noqa: SIM102 - a constant by itself, so that what it excludes is not compiled
+                if dealt < tickets:
+                    draw = (
+                        header[_LIGHT]
+                        + _earlier(end + HANDS * tickets - board[_BEFORE, heavy.size], hand)
+                        - _earlier(end, hand)
+                    )
+                    light_run(
+                        run_group[runs:], draw, tickets - dealt, light, members, order, turn, edges, heavy, taken,
+                        head, behind, repeats, highs, lows,
+                    )  # fmt: skip
+                    asks = asked or not alone
+                    for at in range(tickets - dealt):
+                        g = run_group[runs]
+                        run_draw[runs] = light_before(g, draw + at, light, turn, edges, heavy, taken) if asks else 0
+                        run_tickets[runs] = 1
+                        runs += 1
+                    header[_STEPS] += tickets - dealt
+
+            if base.size > 0:
+                for number in range(runs):
+                    run_draw[number] += base[run_group[number]]
+
+            # then the place in its group of every draw: most lie in the middle of a pass and wait to be permuted together
+            waiting, done = 0, 0
+            for number in range(runs):
+                g = run_group[number]
+                count = run_tickets[number] * per_ticket
+                begin = g
+                if alone:
+                    for i in range(done, done + count):
+                        drawn[i] = g
+                    done += count
+                    continue
+                begin, n, wide = lots[g, _BEGIN], lots[g, _SIZE], lots[g, WIDE]
+                left, right = np.uint64(lots[g, _LEFT]), np.uint64(lots[g, _RIGHT])
+                draw = run_draw[number] * per_ticket
+                key = stream(passes, g)
+                trip, place = split(draw, n)
+                seamless = wide == 0 or (3 * wide <= n and (trip == 0 or place >= 2 * wide))
+                if n >= TABLE_LIMIT and seamless and place + count <= n:
+                    here = stream(key, trip)
+                    for i in range(count):
+                        points[waiting], sizes[waiting], keys[waiting] = place + i, n, here
+                        lefts[waiting], rights[waiting] = left, right
+                        answers[waiting] = done + i
+                        drawn[done + i] = begin
+                        waiting += 1
+                else:
+                    draw_run(run, draw, count, n, wide, left, right, key, head, behind, repeats, highs, lows)
+                    for i in range(count):
+                        drawn[done + i] = begin + run[i]
+                done += count
+            permute_each(waiting, points, sizes, lefts, rights, keys, highs, lows)
+            for i in range(waiting):
+                drawn[answers[i]] += points[i]
+
+            # then which samples those are, and where in the micro-batch they go
+            if index.size > 0:
+                for i in range(slots):
+                    drawn[i] = index[drawn[i]]
+            elif wide_index.size > 0:
+                for i in range(slots):
+                    drawn[i] = wide_index[drawn[i]]
+            if asked:
+                ticket = 0
+                for number in range(runs):
+                    for i in range(run_tickets[number]):
+                        groups[row, places[ticket]] = run_group[number]
+                        draws[row, places[ticket]] = run_draw[number] + i
+                        ticket += 1
+            if per_ticket == 1:
+                for i in range(slots):
+                    samples[row, places[i]] = drawn[i]
+            else:
+                done = 0
+                for i in range(tickets):
+                    for at in range(places[i] * per_ticket, (places[i] + 1) * per_ticket):
+                        samples[row, at] = drawn[done]
+                        done += 1
+
+    deal.__name__ = deal.__qualname__ = "deal_with_light" if with_light else "deal_heavy"
+    return kernel(_DEAL)(deal)
+
+
+deal_heavy, deal_with_light = _dealer(False), _dealer(True)
+"""The same: `deal_heavy` where no group is light, which is compiled in a third of the time."""
 
 
 @kernel(

@@ -2,8 +2,9 @@
 
 The draws of all light groups together are numbered in order of time. There are two such orders.
 
-*Even*: the groups that come less than once a micro-batch all have the same share. Then they are shuffled like samples: in
-whole passes, each a fresh permutation of the groups (see `passes`), so each comes once before any comes again.
+*Even*: the groups that come less than once a micro-batch all have the same share, and come seldom enough. Then they are
+shuffled like samples: in whole passes, each a fresh permutation of the groups (see `passes`), so each comes once before any
+comes again.
 
 *Uneven*: otherwise the groups with less than one ticket a round, or at most two an epoch, are light. Their draws come in
 cycles as long as an epoch (see `cycle`), so in an epoch every group comes floor or ceil of its expectation.
@@ -42,7 +43,7 @@ from .hashing import child, stream
 from .passes import draw_run
 from .permute import TABLE_LIMIT, permute, radices, split, unpermute
 
-__all__ = ["APART", "Light", "arranged", "light_before", "light_drawn", "light_run"]
+__all__ = ["APART", "DRAWS", "Light", "arranged", "light_before", "light_drawn", "light_run"]
 
 _MOST_DRAWS = (1 << 31) - 2  # a cycle in units of 2^-32 ticket, and an offset, fit 64 bits
 _FEW = 2  # draws of a group in an epoch: of more, runs of micro-batches that cross epochs strayed from their quota by 3 (G6)
@@ -80,7 +81,15 @@ class Light(NamedTuple):
 
 
 def arranged(
-    edges: np.ndarray, start: int, tickets: int, *, batches: int, settling: bool, hands: int, together: int
+    edges: np.ndarray,
+    start: int,
+    tickets: int,
+    *,
+    batches: int,
+    settling: bool,
+    hands: int,
+    together: int,
+    seldom: int,
 ) -> Light:
     """Divide the groups of a line into heavy and light ones.
 
@@ -92,6 +101,7 @@ def arranged(
         settling: whether the line is dealt for so many micro-batches only. Then the order is uneven.
         hands: micro-batches in a round.
         together: the number of consecutive micro-batches in which no light group may come twice, as far as that is possible.
+        seldom: an order is even only if its groups come once in so many micro-batches or less often.
     """
     ticket = 1 << FRACTION_BITS
     rare = np.zeros(4, np.int64)
@@ -99,6 +109,7 @@ def arranged(
     count, most = int(rare[0]), together * -(-_ceil(int(rare[3])) // hands)
     # shares are kept to one unit of the line: widths that differ by no more are equal
     equal = 1 < count <= _MOST_DRAWS and rare[2] - rare[1] <= 1 and not settling
+    equal = equal and int(rare[2]) * seldom <= hands * ticket
     # few groups are shuffled anew only where a pass ends with a micro-batch, which needs micro-batches of nothing else
     many, alone = 3 * (most - 1) <= count, int(rare[3]) == int(edges[-1]) and together == 1
     layout = np.zeros(10, np.int64)

@@ -86,13 +86,15 @@ def draw_run(run, first, count, n, wide, left, right, key, head, behind, repeats
                 done += 1
             continue
         if seam:
-            laid, repeating = _lay_out(0, wide, n, wide, left, right, before, here, head, behind, repeats, highs, lows)
-            while repeating > 0:  # as many again that do not repeat, and no more: few repeat, and each entry costs
-                more = min(repeating + repeating // 4 + 8, 2 * wide - laid)
+            # the first `wide`, then as many again that do not repeat, and no more: few repeat, and each entry costs
+            laid, repeating, more = 0, 0, wide
+            while more > 0:
+                first_ones = laid == 0
                 laid, again = _lay_out(
                     laid, more, n, wide, left, right, before, here, head, behind, repeats, highs, lows
                 )
-                repeating -= more - again
+                repeating = again if first_ones else repeating - (more - again)
+                more = min(repeating + repeating // 4 + 8, 2 * wide - laid) if repeating > 0 else 0
             part_from_previous(head, repeats, wide)
             while start < min(stop, laid):
                 run[done] = head[start]

@@ -21,6 +21,7 @@ from .walk import Walk
 
 __all__ = ["Dealt"]
 
+_SELDOM = 8  # micro-batches from one draw of a group to the next
 _RUN_BOUND = 6  # a run of micro-batches has so many tickets of a group above its quotas at most (G6)
 
 
@@ -64,8 +65,23 @@ class Dealt:
         self.distinct_over = distinct_over
         self.tickets = window // per_ticket
         self._together = 1 if distinct_over is None else self._touched(distinct_over)
+        # to shuffle the groups costs a tenth more than to deal them where they come often and take one sample at a time
+        self._seldom = 1 if per_ticket > 1 or not groups.starts.size else _SELDOM
         edges = self.begun.edges(HANDS * self.tickets, 0)
-        decks = [Deck(0, edges, NONE, NONE, seed, 0, self.tickets, epoch=epoch_batches, together=self._together)]
+        decks = [
+            Deck(
+                0,
+                edges,
+                NONE,
+                NONE,
+                seed,
+                0,
+                self.tickets,
+                epoch=epoch_batches,
+                together=self._together,
+                seldom=self._seldom,
+            )
+        ]
         for segment in segments:
             decks = self._with(decks, segment)
         if segments and segments[0].number > 1:  # what came before it is forgotten
@@ -183,6 +199,7 @@ class Dealt:
                 epoch=self.epoch_batches,
                 may_change=False,
                 together=self._together,
+                seldom=self._seldom,
             ),
         ]
 

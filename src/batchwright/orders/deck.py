@@ -9,9 +9,9 @@ import numpy as np
 
 from ..errors import Infeasible
 from ..kernels import apportion
-from ..kernels.deal import HANDS, deal, drawn, new_board
+from ..kernels.deal import HANDS, deal_heavy, deal_with_light, drawn, new_board
 from ..kernels.hashing import PURPOSE, child_key
-from ..kernels.light import APART, Light, arranged
+from ..kernels.light import APART, DRAWS, Light, arranged
 from ..kernels.permute import TABLE_LIMIT
 
 __all__ = ["NONE", "TICKET", "Dealing", "Deck", "changed"]
@@ -55,6 +55,7 @@ class Deck:
         rounds: how many rounds the same shares had before it.
         epoch: micro-batches in an epoch; where what is owed is being made up for, those after which another deck follows.
         together: in how many consecutive micro-batches no light group may come twice, as far as that is possible.
+        seldom: groups of equal shares are shuffled in whole passes if they come once in so many micro-batches or less often.
     """
 
     first: int
@@ -68,6 +69,7 @@ class Deck:
     rounds: int = 0
     epoch: int = 1
     together: int = 1
+    seldom: int = 1
     light: Light = field(init=False)
     root: np.uint64 = field(init=False)
     key: np.uint64 = field(init=False)
@@ -90,6 +92,7 @@ class Deck:
             settling=settles,
             hands=HANDS,
             together=self.together,
+            seldom=self.seldom,
         )
         self._scratch = max(TABLE_LIMIT, 2 * int(self.light.layout[APART]))
 
@@ -109,6 +112,7 @@ class Deck:
         groups, numbers = np.empty((2, count if draws else 0, self.tickets), np.int64)
         self._check(int(batches.max(initial=0)))
         board = self._borrow()
+        deal = deal_with_light if self.light.layout[DRAWS] else deal_heavy
         deal(
             batches, self.tickets, per_ticket, self.root, self.key, self.start, self.edges,
             *board, *self.light, lots, max(scratch, self._scratch), *_by_width(index), self.base, samples, groups, numbers,
@@ -170,6 +174,7 @@ def changed(
     epoch: int,
     may_change: bool,
     together: int,
+    seldom: int,
 ) -> tuple[Deck, ...]:
     """The decks from micro-batch `first` on, when the shares change there: one that makes up for what is owed, and the rest.
 
@@ -186,18 +191,31 @@ def changed(
         epoch: as of `Deck`.
         may_change: whether the shares may change again after an epoch.
         together: as of `Deck`.
+        seldom: as of `Deck`.
     """
     batches = HANDS * -(-int(np.abs(owed).max(initial=0)) // _AT_ONCE)
     if may_change and epoch < HANDS:  # what fits into it is what there is time for
         batches = min(batches, epoch)
     edges = _settling(wanted, owed, batches) if batches else wanted
     if np.array_equal(edges, wanted):
-        return (Deck(first, wanted, drawn, owed, seed, change, tickets, epoch=epoch, together=together),)
-    settling = Deck(first, wanted, drawn, owed, seed, change, tickets, edges, epoch=batches, together=together)
+        return (Deck(first, wanted, drawn, owed, seed, change, tickets, epoch=epoch, together=together, seldom=seldom),)
+    settling = Deck(
+        first, wanted, drawn, owed, seed, change, tickets, edges, epoch=batches, together=together, seldom=seldom
+    )
     drawn, owed = settling.drawn(batches), settling.owed_at(batches)
     rounds = -(-batches // HANDS)
     rest = Deck(
-        first + batches, wanted, drawn, owed, seed, change, tickets, rounds=rounds, epoch=epoch, together=together
+        first + batches,
+        wanted,
+        drawn,
+        owed,
+        seed,
+        change,
+        tickets,
+        rounds=rounds,
+        epoch=epoch,
+        together=together,
+        seldom=seldom,
     )
     return settling, rest
 

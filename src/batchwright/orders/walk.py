@@ -97,6 +97,7 @@ class Walk:
             epoch=self._epoch_batches,
             may_change=True,
             together=last.together,
+            seldom=last.seldom,
         )
 
     def _mark(self, epoch: int, decks: Decks) -> None:
