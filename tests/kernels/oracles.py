@@ -181,6 +181,8 @@ class Deck:
         most = -(-most // HANDS)
         equal = len(rare) > 1 and max(widths[g] for g in rare) - min(widths[g] for g in rare) <= 1
         alone = sum(widths[g] for g in rare) == sum(widths)
+        seldom = 1 if self.per_ticket > 1 else 8
+        equal = equal and max(widths[g] for g in rare) * seldom <= HANDS * UNIT
         if equal and (3 * (most - 1) <= len(rare) or alone):
             light, self.lights = rare, even_draws(rare, most - 1, self.tickets, order)
         else:

@@ -42,7 +42,7 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
       that begins inside a pass it may be one more. Of a source with an order of its own: how far from it, and, for an audit
       that begins at micro-batch 0, the same of its groups, to any depth.
     - G4 rare: how far the tickets of a group, counted from micro-batch 0, lie outside floor..ceil of what is expected: of
-      groups of equal shares that come less than once a micro-batch, beside which all others take whole quotas.
+      groups of equal shares that are shuffled in whole passes (see `kernels.light`), where all others take whole quotas.
     - G5 distinct: repeats within a micro-batch beyond those that a group smaller than its quota must make; a source with
       an order of its own is left out where it has groups smaller than what a micro-batch may take of them.
     - G6 window: the largest deviation from quota of any run of consecutive micro-batches within a round, and of any that

@@ -197,11 +197,11 @@ def _dealer(with_light: bool) -> Any:
         """
         taken, line_end = _widths(edges, heavy), edges[edges.size - 1]
         slots = tickets * per_ticket
-        head, behind, repeats = np.empty(scratch, np.int64), np.empty(scratch, np.int64), np.empty(scratch, np.uint8)
+        head, repeats = np.empty(scratch, np.int64), np.empty(scratch, np.uint8)
         run, drawn, answers = np.empty(slots, np.int64), np.empty(slots, np.int64), np.empty(slots, np.int64)
         points, sizes = np.empty(slots, np.int64), np.empty(slots, np.int64)
         lefts, rights, keys = np.empty(slots, np.uint64), np.empty(slots, np.uint64), np.empty(slots, np.uint64)
-        highs, lows = np.empty(max(slots, scratch), np.uint64), np.empty(max(slots, scratch), np.uint64)
+        highs, lows = np.empty(slots, np.uint64), np.empty(slots, np.uint64)
         places = np.empty(tickets, np.int64)
         run_group, run_draw = np.empty(tickets, np.int64), np.empty(tickets, np.int64)
         run_tickets = np.empty(tickets, np.int64)
@@ -250,7 +250,7 @@ def _dealer(with_light: bool) -> Any:
                     )
                     light_run(
                         run_group[runs:], draw, tickets - dealt, light, members, order, turn, edges, heavy, taken,
-                        head, behind, repeats, highs, lows,
+                        head, repeats, points, sizes, lefts, rights, keys, highs, lows,
                     )  # fmt: skip
                     asks = asked or not alone
                     for at in range(tickets - dealt):
@@ -290,7 +290,7 @@ def _dealer(with_light: bool) -> Any:
                         drawn[done + i] = begin
                         waiting += 1
                 else:
-                    draw_run(run, draw, count, n, wide, left, right, key, head, behind, repeats, highs, lows)
+                    draw_run(run, draw, count, n, wide, left, right, key, head, repeats)
                     for i in range(count):
                         drawn[done + i] = begin + run[i]
                 done += count
@@ -350,7 +350,6 @@ def drawn(batch, tickets, deck, start, edges, header, board, cells, heavy, light
     begin = board[_ROW, heavy.size]
     end = begin + HANDS * tickets - board[_BEFORE, heavy.size]
     order, turn = child(deck, _LIGHT_ORDER), child(deck, _LIGHT_TURN)
-    head, behind, repeats = np.empty(scratch, np.int64), np.empty(scratch, np.int64), np.empty(scratch, np.uint8)
-    highs, lows = np.empty(max(scratch, light[DRAWS]), np.uint64), np.empty(max(scratch, light[DRAWS]), np.uint64)
+    head, repeats = np.empty(scratch, np.int64), np.empty(scratch, np.uint8)
     draw = header[_LIGHT] + _earlier(end, hand) - _earlier(begin, hand)
-    light_drawn(draw, totals, light, members, order, turn, edges, heavy, taken, head, behind, repeats, highs, lows)
+    light_drawn(draw, totals, light, members, order, turn, edges, heavy, taken, head, repeats)

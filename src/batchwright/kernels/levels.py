@@ -43,8 +43,7 @@ def descend(nodes, visits, level, per, firsts, offsets, root, apart, slots):
     scratch = max(TABLE_LIMIT, 2 * apart)
     for taken in per:
         scratch = max(scratch, 2 * taken)
-    head, behind, repeats = np.empty(scratch, np.int64), np.empty(scratch, np.int64), np.empty(scratch, np.uint8)
-    highs, lows = np.empty(scratch, np.uint64), np.empty(scratch, np.uint64)
+    head, repeats = np.empty(scratch, np.int64), np.empty(scratch, np.uint8)
     run = np.empty(per.max(), np.int64)
     here, there = np.empty(slots.shape[1], np.int64), np.empty(slots.shape[1], np.int64)
     came, comes = np.empty(slots.shape[1], np.int64), np.empty(slots.shape[1], np.int64)
@@ -69,7 +68,7 @@ def descend(nodes, visits, level, per, firsts, offsets, root, apart, slots):
                     own, begin = child(own, np.uint64(draw // cycle)), draw % cycle
                     wide = branches
                 left, right = radices(np.uint64(branches))
-                draw_run(run, begin, taken, branches, wide, left, right, own, head, behind, repeats, highs, lows)
+                draw_run(run, begin, taken, branches, wide, left, right, own, head, repeats)
                 for j in range(taken):
                     there[i * taken + j] = firsts[node] + run[j]
                     comes[i * taken + j] = (draw + j) // branches

@@ -41,7 +41,7 @@ from .cycle import (
 )
 from .hashing import child, stream
 from .passes import draw_run
-from .permute import TABLE_LIMIT, permute, radices, split, unpermute
+from .permute import TABLE_LIMIT, permute, permute_each, radices, split, unpermute
 
 __all__ = ["APART", "DRAWS", "Light", "arranged", "light_before", "light_drawn", "light_run"]
 
@@ -156,12 +156,24 @@ def _even_pass(first, layout, order):
 
 
 @inner
-def _even_run(run, first, count, layout, members, order, head, behind, repeats, highs, lows):
+def _even_run(
+    run, first, count, layout, members, order, head, repeats, points, sizes, lefts, rights, keys, highs, lows
+):
     """`light_run` for an even order."""
     size, apart = layout[DRAWS], layout[APART]
     left, right = radices(np.uint64(size))
     key, draw = _even_pass(first, layout, order)
-    draw_run(run, draw, count, size, apart, left, right, key, head, behind, repeats, highs, lows)
+    trip, place = split(draw, size)
+    if size >= TABLE_LIMIT and layout[_CYCLE] == 0 and place + count <= size and (trip == 0 or place >= 2 * apart):
+        here = stream(key, trip)  # within a pass, where the draws need not wait for each other
+        for i in range(count):
+            points[i], sizes[i], keys[i] = place + i, size, here
+            lefts[i], rights[i] = left, right
+        permute_each(count, points, sizes, lefts, rights, keys, highs, lows)
+        for i in range(count):
+            run[i] = points[i]
+    else:
+        draw_run(run, draw, count, size, apart, left, right, key, head, repeats)
     if members.size > 0:
         for i in range(count):
             run[i] = members[run[i]]
@@ -169,7 +181,8 @@ def _even_run(run, first, count, layout, members, order, head, behind, repeats, 
 
 @inner
 def light_run(
-    run, first, count, layout, members, order, turn, edges, heavy, taken, head, behind, repeats, highs, lows
+    run, first, count, layout, members, order, turn, edges, heavy, taken, head, repeats,
+    points, sizes, lefts, rights, keys, highs, lows,
 ):  # fmt: skip
     """Write the groups of the light draws first..first+count-1, all of one micro-batch, into `run[:count]`.
 
@@ -179,10 +192,13 @@ def light_run(
         layout, members: from `arranged`.
         order, turn: the keys of the parts' orders and of the cycles' first parts.
         edges, heavy, taken: the line, the heavy groups, and the widths of the first 0, 1, 2, ... of them together.
-        head, behind, repeats, highs, lows: scratch as of `draw_run`.
+        head, repeats: scratch as of `draw_run`.
+        points, sizes, lefts, rights, keys, highs, lows: scratch of `count` entries.
     """
     if layout[_EVEN]:
-        _even_run(run, first, count, layout, members, order, head, behind, repeats, highs, lows)
+        _even_run(
+            run, first, count, layout, members, order, head, repeats, points, sizes, lefts, rights, keys, highs, lows
+        )
         return
     done = 0
     while done < count:
@@ -217,14 +233,14 @@ def light_before(g, draw, layout, turn, edges, heavy, taken):
 
 
 @inner
-def _even_drawn(draw, totals, layout, members, order, head, behind, repeats, highs, lows):
+def _even_drawn(draw, totals, layout, members, order, head, repeats):
     """`light_drawn` for an even order."""
     size, apart = layout[DRAWS], layout[APART]
     left, right = radices(np.uint64(size))
     number, done = split(draw, size)
     key, begin = _even_pass(number * size, layout, order)
     came = np.empty(size, np.int64)
-    draw_run(came, begin, done, size, apart, left, right, key, head, behind, repeats, highs, lows)
+    draw_run(came, begin, done, size, apart, left, right, key, head, repeats)
     for i in range(size):
         totals[members[i] if members.size > 0 else i] = number
     for i in range(done):
@@ -233,11 +249,11 @@ def _even_drawn(draw, totals, layout, members, order, head, behind, repeats, hig
 
 @inner
 def light_drawn(
-    draw, totals, layout, members, order, turn, edges, heavy, taken, head, behind, repeats, highs, lows
+    draw, totals, layout, members, order, turn, edges, heavy, taken, head, repeats
 ):  # fmt: skip
     """Write how many of the light draws 0..draw-1 every light group had into its place of `totals`."""
     if layout[_EVEN]:
-        _even_drawn(draw, totals, layout, members, order, head, behind, repeats, highs, lows)
+        _even_drawn(draw, totals, layout, members, order, head, repeats)
         return
     cycle, part, done = place_of(draw, layout, turn)
     size, residue = part_of(cycle, part, layout, turn)

@@ -16,7 +16,7 @@ import numpy as np
 
 from .compile import inner, kernel
 from .hashing import stream
-from .permute import TABLE_LIMIT, fill_table, permute_run, radices, split, unpermute_run
+from .permute import TABLE_LIMIT, fill_table, permute, radices, split, unpermute
 
 __all__ = ["draw_run", "draws", "part_from_previous"]
 
@@ -36,27 +36,10 @@ def part_from_previous(head, repeats, wide):
 
 
 @inner
-def _lay_out(first, count, n, wide, left, right, before, here, head, behind, repeats, highs, lows):
-    """Entries first..first+count-1 of a pass into `head`, and which of them are among the last `wide` of the pass before.
-
-    Returns how many entries are laid out, and how many of these `count` repeat.
-    """
-    size = np.uint64(n)
-    permute_run(head[first:], first, count, size, left, right, here, highs, lows)
-    unpermute_run(head[first:], behind, count, size, left, right, before, highs, lows)
-    repeating = 0
-    for i in range(count):
-        repeats[first + i] = behind[i] >= n - wide
-        repeating += repeats[first + i]
-    return first + count, repeating
-
-
-@inner
-def draw_run(run, first, count, n, wide, left, right, key, head, behind, repeats, highs, lows):
+def draw_run(run, first, count, n, wide, left, right, key, head, repeats):
     """Write the places in the group (0..n-1) of its draws first..first+count-1 into `run[:count]`.
 
-    `left, right = radices(n)`; `head`, `behind`, `repeats`, `highs` and `lows` are scratch of at least max(64, 2 * wide)
-    entries, the last two also of at least `count`.
+    `left, right = radices(n)`; `head` and `repeats` are scratch of at least max(64, 2 * wide) entries.
     """
     done = 0
     parted = wide > 0 and 3 * wide <= n
@@ -86,22 +69,18 @@ def draw_run(run, first, count, n, wide, left, right, key, head, behind, repeats
                 done += 1
             continue
         if seam:
-            # the first `wide`, then as many again that do not repeat, and no more: few repeat, and each entry costs
-            laid, repeating, more = 0, 0, wide
-            while more > 0:
-                first_ones = laid == 0
-                laid, again = _lay_out(
-                    laid, more, n, wide, left, right, before, here, head, behind, repeats, highs, lows
-                )
-                repeating = again if first_ones else repeating - (more - again)
-                more = min(repeating + repeating // 4 + 8, 2 * wide - laid) if repeating > 0 else 0
+            for i in range(2 * wide):
+                image = permute(np.uint64(i), size, left, right, here)
+                head[i] = np.int64(image)
+                repeats[i] = np.int64(unpermute(image, size, left, right, before)) >= n - wide
             part_from_previous(head, repeats, wide)
-            while start < min(stop, laid):
+            while start < min(stop, 2 * wide):
                 run[done] = head[start]
                 done += 1
                 start += 1
-        permute_run(run[done:], start, stop - start, size, left, right, here, highs, lows)
-        done += stop - start
+        for i in range(start, stop):
+            run[done] = np.int64(permute(np.uint64(i), size, left, right, here))
+            done += 1
 
 
 @kernel("void(int64[::1], int64, int64, int64, uint64)")
@@ -109,7 +88,4 @@ def draws(run, first, n, wide, key):
     """The places in a group of n samples of its draws first..first+run.size-1, under the group's `key`."""
     scratch = max(TABLE_LIMIT, 2 * wide if 3 * wide <= n else 0)
     left, right = radices(np.uint64(n))
-    head, behind, repeats = np.empty(scratch, np.int64), np.empty(scratch, np.int64), np.empty(scratch, np.uint8)
-    scratch = max(scratch, run.size)
-    highs, lows = np.empty(scratch, np.uint64), np.empty(scratch, np.uint64)
-    draw_run(run, first, run.size, n, wide, left, right, key, head, behind, repeats, highs, lows)
+    draw_run(run, first, run.size, n, wide, left, right, key, np.empty(scratch, np.int64), np.empty(scratch, np.uint8))

@@ -21,11 +21,9 @@ __all__ = [
     "permutation",
     "permute",
     "permute_each",
-    "permute_run",
     "radices",
     "split",
     "unpermute",
-    "unpermute_run",
 ]
 
 TABLE_LIMIT = 64  # below it the table; it also lets a set of elements be one 64-bit word
@@ -106,50 +104,6 @@ def permute_each(count, points, sizes, lefts, rights, keys, highs, lows):
         point = highs[i] * rights[i] + lows[i]
         if point >= np.uint64(sizes[i]):
             point = permute(point, np.uint64(sizes[i]), lefts[i], rights[i], keys[i])
-        points[i] = np.int64(point)
-
-
-@inner
-def permute_run(points, first, count, n, left, right, key, highs, lows):
-    """`points[i]` becomes what `permute` makes of first + i, for i below `count`: `permute_each` under one size and key."""
-    for i in range(count):
-        quotient, rest = split(first + i, np.int64(right))
-        highs[i], lows[i] = np.uint64(quotient), np.uint64(rest)
-    round_key = key
-    for _ in range(ROUNDS // 2):
-        for i in range(count):
-            high = highs[i] + _round(lows[i], round_key, left)
-            high = high - left if high >= left else high
-            low = lows[i] + _round(high, round_key + GOLDEN, right)
-            lows[i] = low - right if low >= right else low
-            highs[i] = high
-        round_key += GOLDEN + GOLDEN
-    for i in range(count):
-        point = highs[i] * right + lows[i]
-        if point >= n:
-            point = permute(point, n, left, right, key)
-        points[i] = np.int64(point)
-
-
-@inner
-def unpermute_run(images, points, count, n, left, right, key, highs, lows):
-    """`points[i]` becomes what `unpermute` makes of `images[i]`, for i below `count`, as `permute_run` does it."""
-    for i in range(count):
-        quotient, rest = split(images[i], np.int64(right))
-        highs[i], lows[i] = np.uint64(quotient), np.uint64(rest)
-    round_key = key + np.uint64(ROUNDS) * GOLDEN
-    for _ in range(ROUNDS // 2):
-        for i in range(count):
-            step = _round(highs[i], round_key - GOLDEN, right)
-            low = lows[i] - step if lows[i] >= step else lows[i] + right - step
-            step = _round(low, round_key - GOLDEN - GOLDEN, left)
-            highs[i] = highs[i] - step if highs[i] >= step else highs[i] + left - step
-            lows[i] = low
-        round_key -= GOLDEN + GOLDEN
-    for i in range(count):
-        point = highs[i] * right + lows[i]
-        if point >= n:
-            point = unpermute(point, n, left, right, key)
         points[i] = np.int64(point)
 
 
