@@ -171,6 +171,10 @@ def as_numbers(values: Any, *, called: str, each: str = "position") -> np.ndarra
             return array.astype(np.float64)
     place, value = next((place, value) for place, value in enumerate(array.flat) if not _is_number(value))
     where = f" at {each} {place}" if array.ndim else ""
+    if isinstance(value, (Real, Decimal)):
+        raise Infeasible(
+            f"{called}{where} is {shown(value)}, which float64 does not hold", f"pass {called} that float64 holds"
+        )
     raise Infeasible(
         f"{called}{where} is {shown(value)}, {kind(value)}, numbers are needed", f"pass {called} as numbers"
     )
@@ -212,7 +216,10 @@ def sample_count(source: Any, *, called: str) -> int:
     if isinstance(source, Mapping):
         raise Infeasible(f"{called} is {kind(source)}, its {len(source)} entries are no samples", way_out)
     if hasattr(source, "__index__") and getattr(source, "ndim", 0) == 0:
-        return whole(source, called, least=0)
+        number = whole(source, called)
+        if number < 0:
+            raise Infeasible(f"{called} is {shown(number)}, the least is 0", way_out)
+        return number
     if not isinstance(source, Sized) or getattr(source, "ndim", 1) == 0:
         said = shown(source) if isinstance(source, (int, float, complex)) else kind(source)
         raise Infeasible(f"{called} is {said}, neither a dataset with a length nor a whole number", way_out)

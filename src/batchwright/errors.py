@@ -142,7 +142,7 @@ def whole(value: Any, called: str, *, least: int | None = None, most: int | None
     if least is not None and number < least:
         raise Infeasible(f"{called} is {shown(number)}, the least is {least}", f"pass {called}={least} or more")
     if most is not None and number > most:
-        raise Infeasible(f"{called} is {shown(number)}, the most is {most}", f"pass a smaller {called}")
+        raise Infeasible(f"{called} is {shown(number)}, the most is {most}", f"pass {called}={most} or less")
     return number
 
 
@@ -184,7 +184,7 @@ def real(value: Any, called: str, *, or_infinite: bool = False) -> Any:
             return number
     except (TypeError, ValueError, OverflowError, RuntimeError):  # text, None, many values, no values on a meta device
         pass
-    raise Infeasible(f"{called} is {shown(value)}, not a finite number", f"pass {called} as a number")
+    raise Infeasible(f"{called} is {shown(value)}, not a finite number", f"pass {called} as a finite number")
 
 
 def yes_or_no(value: Any, called: str) -> bool:

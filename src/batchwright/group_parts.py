@@ -49,9 +49,11 @@ def count_of(count: Any) -> int:
     """How many samples a dataset has, from 1 to the most."""
     number = whole(count, "sample_count")
     if number < 1:
-        raise Infeasible(f"the dataset is empty: {shown(number)} samples", "pass at least one sample")
+        raise Infeasible(f"the dataset is empty: sample_count is {shown(number)}", "pass at least one sample")
     if number > MOST_SAMPLES:
-        raise Infeasible(f"sample_count is {shown(number)}, the most is {MOST_SAMPLES}", "pass fewer samples")
+        raise Infeasible(
+            f"sample_count is {shown(number)}, the most is {MOST_SAMPLES}", f"pass {MOST_SAMPLES} or fewer"
+        )
     return number
 
 

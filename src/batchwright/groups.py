@@ -178,7 +178,7 @@ class Groups:
         if twice.size:
             owners = [name for name, part in zip(named, lists, strict=True) if twice[0] in part]
             raise Infeasible(
-                f"sample {twice[0]} is listed twice, in group {' and '.join(map(repr, owners))}",
+                f"sample {twice[0]} is listed twice, in group {' and '.join(map(shown, owners))}",
                 "list each sample once; a sample with several labels belongs to a cell of them",
             )
         return groups

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import Infeasible, by_name, real, seed_number, shown, yes_or_no
+from .errors import Infeasible, by_name, exactly, real, seed_number, shown, yes_or_no
 from .groups import Groups
 from .targets.target import fraction
 
@@ -46,7 +46,7 @@ class Split:
             Infeasible: there is no such part.
         """
         if part not in self.parts:
-            raise Infeasible(f"no part is called {part!r}", f"pass one of {', '.join(map(repr, self.parts))}")
+            raise Infeasible(f"no part is called {shown(part)}", f"pass one of {', '.join(map(shown, self.parts))}")
         return self.parts[part]
 
     @cached_property
@@ -68,8 +68,8 @@ class Split:
 
     def __str__(self) -> str:
         sizes = {name: numbers.size for name, numbers in self.parts.items()}
-        shown = ", ".join(f"{name!r} {size} ({self.fractions[name]:.4g} asked)" for name, size in sizes.items())
-        return f"{shown}; the worst group is {self.off:.3g} samples off"
+        listed = ", ".join(f"{name!r} {size} ({self.fractions[name]:.4g} asked)" for name, size in sizes.items())
+        return f"{listed}; the worst group is {self.off:.3g} samples off"
 
 
 def split(
@@ -111,11 +111,11 @@ def split(
         )
     seed = seed_number(seed)
     given = by_name(fractions, "fractions").items()
-    exact = [fraction(real(part, f"the fraction of {name!r}")) for name, part in given]
+    exact = [fraction(real(part, f"the fraction of {shown(name)}")) for name, part in given]
     if min(exact) < 0 or abs(float(sum(exact)) - 1) > _SUM_TOLERANCE:
         raise Infeasible(
-            f"the fractions are {shown(dict(fractions))}, they sum to {float(sum(exact)):.9g}",
-            "give fractions that sum to 1",
+            f"the fractions are {shown(dict(fractions))}, they sum to {exactly(sum(exact))}",
+            "give fractions of 0 or more that sum to 1",
         )
     exact = [part / sum(exact) for part in exact]
     if not yes_or_no(stratify, "stratify"):

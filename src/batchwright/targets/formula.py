@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from ..errors import Infeasible, exactly
+from ..errors import Infeasible, exactly, shown
 from .rules import explicit
 from .target import Number, Target, fraction, require
 
@@ -47,26 +47,35 @@ class Active:
     def __post_init__(self) -> None:
         lots = self.lots
         require(
-            float(self.target_strength) > 0, f"line {self.name!r} has target strength {self.target_strength}", _POSITIVE
+            float(self.target_strength) > 0,
+            f"line {shown(self.name)} has target strength {self.target_strength}",
+            _POSITIVE,
         )
         delivered = float(sum(part for part, _ in lots.values()))
         require(
             abs(delivered - 1) < 1e-6,
-            f"the lots of line {self.name!r} deliver {exactly(delivered)} of it in all",
+            f"the lots of line {shown(self.name)} deliver {exactly(delivered)} of it in all",
             "give parts that sum to 1",
         )
         for lot, (_, strength) in lots.items():
-            require(float(strength) > 0, f"lot {lot!r} has strength {exactly(strength)}", _POSITIVE)
+            require(float(strength) > 0, f"lot {shown(lot)} has strength {exactly(strength)}", _POSITIVE)
 
     @property
     def lots(self) -> dict[Hashable, tuple[Fraction, Fraction]]:
         """By lot its part of the line and its strength."""
         if not isinstance(self.name, Mapping):
             if isinstance(self.strength, Mapping):
-                raise Infeasible(f"line {self.name!r} is no lots", "pass one strength")
+                raise Infeasible(
+                    f"line {shown(self.name)} has a strength for each of {len(self.strength)} lots and names none of them",
+                    "pass one strength, or name={lot: its part of the line}",
+                )
             return {self.name: (Fraction(1), fraction(self.strength))}
         strengths = self.strength if isinstance(self.strength, Mapping) else dict.fromkeys(self.name, self.strength)
-        require(set(strengths) == set(self.name), f"lots {list(self.name)} have strengths for {list(strengths)}", _EACH)
+        require(
+            set(strengths) == set(self.name),
+            f"lots {shown(list(self.name))} have strengths for {shown(list(strengths))}",
+            _EACH,
+        )
         return {lot: (fraction(part), fraction(strengths[lot])) for lot, part in self.name.items()}
 
 
@@ -121,16 +130,16 @@ def quantities(lines: Sequence[Line], size: Number) -> dict[Hashable, Fraction]:
     surplus = Fraction(0)
 
     def put(name: Hashable, quantity: Fraction) -> None:
-        require(name not in found, f"line {name!r} is given twice", "give each name one line")
+        require(name not in found, f"line {shown(name)} is given twice", "give each name one line")
         require(
             0 <= quantity <= whole,
-            f"line {name!r} comes out at {exactly(quantity)} of {exactly(whole)}",
+            f"line {shown(name)} comes out at {exactly(quantity)} of {exactly(whole)}",
             "change the estimates, the factor or the size so that it lies between",
         )
         found[name] = quantity
 
     for line in lines:  # in the order given, so that shares are read as they were written
-        require(isinstance(line, Line), f"a line is {line!r}", "pass Fixed, Active, Compensating or Filler lines")
+        require(isinstance(line, Line), f"a line is {shown(line)}", "pass Fixed, Active, Compensating or Filler lines")
         if isinstance(line, Active):
             estimated = fraction(line.estimated)
             for lot, (part, strength) in line.lots.items():

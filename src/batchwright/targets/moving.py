@@ -55,7 +55,7 @@ def _start(
     for name, weight in zip(names, weights, strict=True):
         require(
             limits[0] - _CLOSE <= weight / total <= limits[1] + _CLOSE,
-            f"{first.briefly} gives group {shown(name)} the share {weight / total:.6g} to begin with, the limits are "
+            f"{first.briefly} gives group {shown(name)} the share {exactly(weight / total)} to begin with, the limits are "
             f"{exactly(limits[0])} to {exactly(limits[1])}",
             "begin within the limits, or widen them",
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..columns import as_numbers, by_label
-from ..errors import Infeasible, by_name, kind, noted, real, shown, whole
+from ..errors import Infeasible, by_name, exactly, kind, noted, real, shown, whole
 from ..values import plain
 from .target import MOST_EPOCHS, Number, Target, fraction, require, rounded
 
@@ -243,8 +243,15 @@ def _listed(shares: list[Number]) -> Target:
 def _check_sum(shares: Mapping[Any, Number]) -> None:
     for name, share in shares.items():
         require(share >= 0, f"{shown(name)} has share {share}", "give shares of 0 or more")
-    total = math.fsum(shares.values())
-    require(abs(total - 1) <= _SUM_TOLERANCE, f"the shares sum to {total:.9g}, not to 1", "divide each by their sum")
+    total = float(sum(shares.values()))
+    if abs(total - 1) > _SUM_TOLERANCE:
+        written = total if total == math.inf else sum(map(fraction, shares.values()))
+        raise Infeasible(f"the shares sum to {exactly(written)}, not to 1", _to_one(written))
+
+
+def _to_one(total: Number) -> str:
+    """What to do with shares that sum to this."""
+    return "divide each by their sum" if 0 < total < math.inf else "give shares of 0 or more that sum to 1"
 
 
 def schedule(start: Any, end: Any, *, epochs: int, shape: str | Callable[[float], float] = "linear") -> Target:
@@ -271,7 +278,7 @@ def schedule(start: Any, end: Any, *, epochs: int, shape: str | Callable[[float]
     )
     require(
         callable(shape) or shape in ("linear", "cosine"),
-        f"no shape is called {shape!r}",
+        f"no shape is called {shown(shape)}",
         "pass 'linear', 'cosine' or a function",
     )
     first, last = resolve(start), resolve(end)
@@ -323,11 +330,15 @@ def _capped(
     counts: Sequence[int], names: Any, epoch: int, max_passes: Fraction, budget: int | None
 ) -> Sequence[Number]:
     left = Fraction(sum(counts) if budget is None else budget)
-    if max_passes * sum(counts) < left:
+    held = sum(counts)
+    if held and max_passes * held < left:
+        least: Number = math.ceil(left / held * 10**6) / 10**6
+        if fraction(least) < left / held:  # so large that float64 is coarser than that
+            least = math.ceil(left / held)
         raise Infeasible(
-            f"{float(max_passes)} passes through {sum(counts)} samples give {_count(max_passes * sum(counts))}, "
+            f"{exactly(max_passes)} passes through {_count(held)} samples give {_count(max_passes * held)}, "
             f"the budget is {_count(left)}",
-            f"pass max_passes={math.ceil(left / sum(counts) * 10**6) / 10**6} or more, or a smaller budget",
+            f"pass max_passes={exactly(least)} or more, or a smaller budget",
         )
     weights: list[Number] = [0] * len(counts)
     filled = sorted((count, group) for group, count in enumerate(counts) if count)
@@ -338,7 +349,7 @@ def _capped(
     return weights
 
 
-def _count(number: Fraction) -> str:
+def _count(number: int | Fraction) -> str:
     """A number of samples exactly, where it is whole."""
     return str(number if number.denominator == 1 else float(number))
 
@@ -407,7 +418,7 @@ def _called(
     total = sum(shares)
     require(
         not math.isfinite(total) or abs(total - 1) <= _SUM_TOLERANCE,
-        f"the target function's shares sum to {total:.9g} at epoch {epoch}, not to 1",
-        "divide them by their sum",
+        f"the target function's shares sum to {exactly(total)} at epoch {epoch}, not to 1",
+        _to_one(total) if min(shares, default=0) >= 0 else _to_one(0),
     )
     return shares

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from ..errors import Infeasible, shown
+from ..errors import Infeasible, exactly, shown
 
 if TYPE_CHECKING:
     from ..groups import Groups
@@ -87,11 +87,12 @@ class Target:
         for name, count, weight in zip(names, counts, weights, strict=True):
             if not 0 <= weight < math.inf:
                 raise Infeasible(
-                    f"{self.briefly} gives group {shown(name)} the share {shown(weight)}", "give shares of 0 or more"
+                    f"{self.briefly} gives group {shown(name)} the share {shown(weight)}",
+                    "give finite shares of 0 or more",
                 )
             if weight > 0 and count == 0:
                 raise Infeasible(
-                    f"{self.briefly} gives group {shown(name)} the share {float(weight):.6g} but it has 0 samples",
+                    f"{self.briefly} gives group {shown(name)} the share {exactly(weight)} but it has 0 samples",
                     "give empty groups no share, or leave them out",
                 )
         if not any(weights):

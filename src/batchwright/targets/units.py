@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import columns
-from ..errors import Infeasible, shown
+from ..errors import Infeasible, exactly, shown
 from .rules import resolve
 from .target import Number, Target, fraction, rounded
 
@@ -45,7 +45,7 @@ class Measure:
                 )
             if not total < math.inf:
                 raise Infeasible(
-                    f"the lengths of group {shown(name)} sum to more than {sys.float_info.max:.3g}",
+                    f"the lengths of group {shown(name)} sum to more than {exactly(sys.float_info.max)}",
                     "pass lengths in a larger unit",
                 )
         return tuple(fraction(rounded(total)) if isinstance(total, float) else Fraction(total) for total in sums)
