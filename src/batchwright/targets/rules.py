@@ -416,9 +416,10 @@ def _called(
         "give one share a group, in the order of the counts",
     )
     total = sum(shares)
-    require(
-        not math.isfinite(total) or abs(total - 1) <= _SUM_TOLERANCE,
-        f"the target function's shares sum to {exactly(total)} at epoch {epoch}, not to 1",
-        _to_one(total) if min(shares, default=0) >= 0 else _to_one(0),
-    )
+    if math.isfinite(total) and abs(total - 1) > _SUM_TOLERANCE:
+        written = sum(map(fraction, shares))
+        raise Infeasible(
+            f"the target function's shares sum to {exactly(written)} at epoch {epoch}, not to 1",
+            _to_one(written if min(shares) >= 0 else 0),
+        )
     return shares
