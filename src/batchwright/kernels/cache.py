@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from numba.core.caching import IndexDataCacheFile
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 __all__ = ["use_checked_cache"]
 
@@ -23,10 +23,20 @@ def use_checked_cache(dispatcher: Any) -> None:
     Numba unpickles whatever a cache file holds: an empty or truncated one (a full disk, a killed container) would break
     every later process, and changed machine code would run.
     """
-    dispatcher.enable_caching()
-    cache = dispatcher._cache
-    made = cache._cache_file
-    cache._cache_file = _CheckedFile(made._cache_path, cache._impl.filename_base, made._source_stamp)
+    dispatcher._cache = _CheckedCache(dispatcher.py_func)
+
+
+class _CheckedCache(FunctionCache):
+    """The cache of one function; machine code that cannot be saved is used all the same."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__(function)
+        made = self._cache_file
+        self._cache_file = _CheckedFile(made._cache_path, self._impl.filename_base, made._source_stamp)
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with suppress(OSError):  # a folder that may not be written, or has no room
+            super().save_overload(sig, data)
 
 
 class _CheckedFile(IndexDataCacheFile):
@@ -42,14 +52,13 @@ class _CheckedFile(IndexDataCacheFile):
             return None
 
     def save(self, key: Any, data: Any) -> None:
-        with suppress(OSError):  # a folder that may not be written, or has no room
-            try:
-                super().save(key, data)
-            except OSError:
-                raise
-            except Exception:  # the index is damaged
-                self.flush()
-                super().save(key, data)
+        try:
+            super().save(key, data)
+        except OSError:
+            raise
+        except Exception:  # the index is damaged
+            self.flush()
+            super().save(key, data)
 
     def _save_data(self, name: str, data: Any) -> None:
         content = self._dump(data)

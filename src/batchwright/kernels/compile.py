@@ -41,14 +41,15 @@ def kernel(signature: str) -> Callable[[Function], Function]:
         @functools.cache
         def compiled() -> Any:
             with COMPILING:
-                try:
-                    return _compiled(function, signature, cached=True)
-                except (RuntimeError, OSError):  # no place where the cache may be kept, or no room in it
-                    return _compiled(function, signature, cached=False)
+                return _compiled(function, signature)
 
         @functools.wraps(function)
         def call(*arguments: Any) -> Any:
-            return compiled()(*arguments)
+            try:
+                return compiled()(*arguments)
+            except SystemError as error:
+                raised = _raised_by_handler(error)
+            raise raised  # here, so that it keeps a cause of its own
 
         DECLARED[f"{function.__module__}.{function.__qualname__}"] = compiled
         return cast(Function, call)
@@ -56,13 +57,25 @@ def kernel(signature: str) -> Callable[[Function], Function]:
     return declare
 
 
-def _compiled(function: Callable[..., Any], signature: str, *, cached: bool) -> Any:
+def _compiled(function: Callable[..., Any], signature: str) -> Any:
     dispatcher = _njit(nogil=True, error_model="numpy")(function)
-    if cached:
+    # Around the cache alone: a signal handler may raise one of these in the middle of a compilation.
+    with suppress(RuntimeError, OSError):  # no place where the cache may be kept
         use_checked_cache(dispatcher)
     dispatcher.compile(signature)
     dispatcher.disable_compile()
     return dispatcher
+
+
+def _raised_by_handler(error: BaseException) -> BaseException:
+    """The exception of a signal handler, or the error itself where there is none.
+
+    Numba makes Python arrays of what a kernel returns, and that runs signal handlers. Where one raises, numba goes on to the
+    next array, and Python reports a `SystemError` with the exception of the handler as its cause.
+    """
+    while isinstance(error, SystemError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def inner(function: Function) -> Function:

@@ -11,6 +11,8 @@ from .windows import Begin
 
 __all__ = ["stretch"]
 
+_IN_PROPORTION = 16  # cuts of a window whose items are left out in proportion
+
 
 def stretch(
     order: Order,
@@ -50,9 +52,24 @@ def stretch(
 
 
 def _fitting(items: Integers, cutter: Cutter, wanted: int, multiple: int) -> tuple[Integers, Cut]:
-    """As many of the first items as `wanted` micro-batches hold, and how they are cut."""
+    """As many of the first items as `wanted` micro-batches hold, and how they are cut.
+
+    Mostly items are left out in proportion. Where the first items are much longer than those behind them, that would take a
+    cut for every few items: after some cuts the items that fit are found by bisection.
+    """
     cut = cutter.cut(items, wanted, multiple)
-    while len(cut) > wanted:
+    for _ in range(_IN_PROPORTION):
+        if len(cut) <= wanted:
+            return items, cut
         items = items[: max(wanted, min(items.size * wanted // len(cut), items.size - 1))]
         cut = cutter.cut(items, wanted, multiple)
-    return items, cut
+    if len(cut) <= wanted:
+        return items, cut
+    fitting, too_many = wanted, items.size  # one item a micro-batch fits
+    while too_many - fitting > 1:
+        middle = (fitting + too_many) // 2
+        if len(cutter.cut(items[:middle], wanted, multiple)) <= wanted:
+            fitting = middle
+        else:
+            too_many = middle
+    return items[:fitting], cutter.cut(items[:fitting], wanted, multiple)
