@@ -93,7 +93,7 @@ def budgeted(
             if truncate_to < 1:
                 raise Infeasible(
                     f"no length that round_length gives is within the budget of {exactly(budgets[name])}",
-                    f"pass max_tokens={menu if isinstance(menu, int) else menu[0]} or more",
+                    f"pass {_as_passed({name: float(menu if isinstance(menu, int) else menu[0])})} or more",
                 )
             counted = np.minimum(counted, truncate_to)
         over |= too_many
@@ -189,10 +189,15 @@ def _large_enough(named: dict[str, Floats], budgets: dict[str, float], menu: int
         wanted.append(f"a round_length that ends with {menu[-1]} or more")
     needed = {name: float(_counted(values, menu, cost).max()) for name, values in named.items()}
     if any(needed[name] > budgets[name] for name in named):
-        texts = {name: exactly(max(needed[name], budgets[name])) for name in named}
-        one = texts.get(_ONLY, "{" + ", ".join(f"{name!r}: {text}" for name, text in texts.items()) + "}")
-        wanted.append(f"max_tokens={one} or more")
+        wanted.append(f"{_as_passed({name: max(needed[name], budgets[name]) for name in named})} or more")
     return " and ".join(wanted)
+
+
+def _as_passed(budgets: dict[str, float]) -> str:
+    """Budgets as the argument is written."""
+    if _ONLY in budgets:
+        return f"max_tokens={exactly(budgets[_ONLY])}"
+    return "max_tokens={" + ", ".join(f"{name!r}: {exactly(budget)}" for name, budget in budgets.items()) + "}"
 
 
 def _counted(values: Floats, menu: int | Integers, cost: Any) -> Floats:
@@ -208,7 +213,7 @@ def _too_many(values: Floats, counted: Floats, menu: int | Integers, budget: flo
 
 
 def _called(name: str) -> str:
-    return "max_tokens" if name == _ONLY else f"max_tokens[{name!r}]"
+    return "max_tokens" if name == _ONLY else f"max_tokens[{shown(name)}]"
 
 
 def _by_name(lengths: Any, max_tokens: Any) -> tuple[dict[str, Floats], dict[str, float]]:
