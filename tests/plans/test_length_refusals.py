@@ -32,11 +32,11 @@ SHAPES = [(1, 2), (2, 1)]
         (
             lambda: bw.packed([1] * 3000, 40, together=[0] * 3000),
             "samples 0, 1, 2, 3 and 2996 more stay together and have length 3000, capacity is 40; "
-            "pass a larger one, or too_long='skip'.",
+            "pass capacity=3000 or more.",
         ),
         (
             lambda: bw.packed(PAIR, {"a": 6, "b": 9}),
-            r"has a 7, capacity\['a'\] .* pass a larger one, or too_long='skip'",
+            r"has a 7, capacity\['a'\] .* pass capacity=\{'a': 8, 'b': 9\} or more, or too_long='skip'",
         ),
         (lambda: bw.packed([[1, 2], [3]], 40), "lengths holds 2 values of type list"),
         (lambda: bw.packed(iter(L), 40), "lengths is of type list_iterator"),
@@ -75,7 +75,10 @@ SHAPES = [(1, 2), (2, 1)]
             "buckets holds 2 values of type list that make no array",
         ),
         (lambda: bw.bucketed(SHAPES, 2, buckets=np.ones((0, 2))), r"buckets have shape \(0, 2\)"),
-        (lambda: bw.bucketed(SHAPES, 2, buckets=[(1, float("nan"))]), "a side that is not above 0"),
+        (
+            lambda: bw.bucketed(SHAPES, 2, buckets=[(1, float("nan"))]),
+            "side 1 of bucket 0 of buckets is nan, not a finite number above 0",
+        ),
         (lambda: pack([5, 3], 4), "sample 0 has length 5, the capacity is 4; pass capacity=5 or more"),
         (lambda: pack([2.5, 3], 4), "lengths at sample 0 is 2.5; pass whole lengths from 1"),
         (lambda: pack([2, 0], 4), "lengths at sample 1 is 0; pass whole lengths from 1"),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import columns
-from ..errors import Infeasible, whole
+from ..errors import Infeasible, shown, whole
 from .bounds import packs_at_least
 from .kinds import Kinds
 
@@ -66,7 +66,9 @@ def pack(lengths: ArrayLike, capacity: int, *, max_per_pack: int | None = None, 
     check_solver(solver)
     capacity = whole(capacity, "capacity", least=1)
     if capacity > MOST_CAPACITY:
-        raise Infeasible(f"capacity is {capacity}, the most is {MOST_CAPACITY}", "pass a smaller one")
+        raise Infeasible(
+            f"capacity is {capacity}, the most is {MOST_CAPACITY}", f"pass capacity={MOST_CAPACITY} or less"
+        )
     if max_per_pack is not None:
         max_per_pack = whole(max_per_pack, "max_per_pack", least=1)
     column = np.require(checked_lengths(lengths, capacity), requirements=["C", "W"])  # all that the kernels take
@@ -88,7 +90,7 @@ def pack(lengths: ArrayLike, capacity: int, *, max_per_pack: int | None = None, 
 def check_solver(solver: Solver) -> None:
     """Refuse a solver that there is not."""
     if solver not in get_args(Solver):
-        raise Infeasible(f"solver is {solver!r}", 'pass solver="fast" or solver="exact"')
+        raise Infeasible(f"solver is {shown(solver)}", 'pass solver="fast" or solver="exact"')
 
 
 def checked_lengths(values: ArrayLike, capacity: int) -> NDArray[np.int64]:

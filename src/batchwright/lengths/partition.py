@@ -69,7 +69,7 @@ def partition(costs: ArrayLike, parts: int, *, equal_size: bool = False, max_cos
     """
     parts = whole(parts, "parts", least=1)
     max_cost = max_cost if max_cost is None else real(max_cost, "max_cost", or_infinite=True)
-    cost = _checked(costs, parts, equal_size, max_cost)
+    cost = _checked(costs, parts, equal_size)
     count = cost.size
     if count == 0:
         empty = np.empty(0, np.int64)
@@ -95,44 +95,46 @@ def partition(costs: ArrayLike, parts: int, *, equal_size: bool = False, max_cos
     members = tuple(np.sort(row[row >= 0]) for row in cell_items)
     totals = np.array([float(cost[part].sum()) for part in members])
     if max_cost is not None and totals.max() > max_cost:
-        raise Infeasible(
-            f"the best partition found has a part that costs {exactly(totals.max())}, max_cost is {exactly(max_cost)}",
-            f"pass max_cost={exactly(totals.max())} or more, or more than {parts} parts",
-        )
+        raise _too_dear(cost, totals, max_cost)
     inverse = np.empty(count, np.int64)
     inverse[np.concatenate(members)] = np.arange(count)
     return Partition(members, inverse, totals)
 
 
-def _checked(costs: ArrayLike, parts: int, equal_size: bool, max_cost: float | None) -> NDArray[np.float64]:
+def _too_dear(cost: NDArray[np.float64], totals: NDArray[np.float64], max_cost: float) -> Infeasible:
+    """The refusal of a limit that the dearest part is over, by the plainest reason there is."""
+    dearest, limit, total = exactly(totals.max()), exactly(max_cost), float(cost.sum())
+    item = int(cost.argmax())
+    if cost[item] > max_cost:
+        return Infeasible(
+            f"item {item} costs {exactly(cost[item])}, max_cost is {limit}", f"pass max_cost={dearest} or more"
+        )
+    fact = f"the best partition found has a part that costs {dearest}, max_cost is {limit}"
+    if total > totals.size * max_cost:
+        held = exactly(totals.size * max_cost)
+        fact = f"the costs sum to {exactly(total)}, {totals.size} parts of at most {limit} hold {held}"
+    return Infeasible(
+        fact,
+        f"pass max_cost={dearest} or more, or more parts: with {cost.size}, one for every item, no part costs more than "
+        "its item",
+    )
+
+
+def _checked(costs: ArrayLike, parts: int, equal_size: bool) -> NDArray[np.float64]:
     """The costs as an array, or the refusal of what no partition can deliver."""
     cost = np.asarray(as_numbers(costs, called="costs"), np.float64)
     if cost.ndim != 1:
         raise Infeasible(f"costs have {cost.ndim} dimensions, one is needed", "pass one number an item")
     bad = np.flatnonzero(~(np.isfinite(cost) & (cost >= 0)))
     if bad.size:
-        raise Infeasible(f"the cost of item {bad[0]} is {cost[bad[0]]}", "pass finite costs of 0 or more")
+        raise Infeasible(f"the cost of item {bad[0]} is {exactly(cost[bad[0]])}", "pass finite costs of 0 or more")
     if yes_or_no(equal_size, "equal_size") and cost.size % parts:
         raise Infeasible(
             f"{cost.size} items do not divide into {parts} parts of equal size",
-            f"pass {cost.size // parts * parts} items, or equal_size=False",
+            f"pass a multiple of {parts} items, or equal_size=False",
         )
     with np.errstate(over="ignore"):
         total = float(cost.sum())
     if not np.isfinite(total):
-        raise Infeasible(f"the costs sum to more than {np.finfo(float).max:.3g}", "pass costs in a larger unit")
-    if max_cost is None or cost.size == 0:
-        return cost
-    if cost.max() > max_cost:
-        item = int(cost.argmax())
-        raise Infeasible(
-            f"item {item} costs {exactly(cost[item])}, max_cost is {exactly(max_cost)}",
-            f"pass max_cost={exactly(cost[item])} or more",
-        )
-    if total > parts * max_cost:
-        raise Infeasible(
-            f"the costs sum to {exactly(total)}, {parts} parts of at most {exactly(max_cost)} hold "
-            f"{exactly(parts * max_cost)}",
-            f"pass max_cost={exactly(total / parts)} at least, or {int(-(-total // max_cost))} parts at least",
-        )
+        raise Infeasible(f"the costs sum to more than {exactly(np.finfo(float).max)}", "pass costs in a larger unit")
     return cost

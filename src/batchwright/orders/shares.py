@@ -170,7 +170,10 @@ class WeightShares:
 
     def moved(self, weights: Sequence[int]) -> Shares:
         """Never: a weight a sample is too much for a state."""
-        raise Infeasible("the weights of samples cannot be set", "group the samples and balance the groups")
+        raise Infeasible(
+            "the weights of samples cannot be set",
+            "group the samples and balance the groups with target=targets.moving(...)",
+        )
 
     def edges(self, tickets: int, epoch: int) -> np.ndarray:
         """The samples on the line of tickets they were made for."""

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ..errors import Infeasible
+from ..errors import Infeasible, shown
 from ..kernels.turns import chairman
 from .lane import Lane
 
@@ -67,9 +67,9 @@ def turns(weights: Sequence[int], names: Sequence[Hashable] | None = None) -> Tu
     if longest > _LONGEST_BLOCK:
         rarest = parties[-1] if names is None else names[parties[-1]]
         raise Infeasible(
-            f"{rarest!r} has one turn in {sum(weights) // weights[parties[-1]]}, and others lie so far between that the "
-            f"shortest table of turns has {longest} entries, {_LONGEST_BLOCK} at most",
-            f"leave {rarest!r} out or give it more",
+            f"{shown(rarest)} has one turn in {sum(weights) // weights[parties[-1]]}, and others lie so far between that "
+            f"the shortest table of turns has {longest} entries, {_LONGEST_BLOCK} at most",
+            f"leave {shown(rarest)} out or give it more",
         )
     return Blocks(weights, parties[:often], parties[often:])
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..errors import Infeasible
+from ..errors import Infeasible, shown
 from ..groups import Groups
 from .cut import Integers
 from .strata import Strata, Stratum
@@ -125,4 +125,4 @@ def _stretches(offsets: Integers, numbers: Integers) -> Integers:
 def check_policy(too_long: TooLong, *, allowed: tuple[TooLong, ...]) -> None:
     """Refuse a policy that means nothing here."""
     if too_long not in allowed:
-        raise Infeasible(f"too_long is {too_long!r}", f"pass one of {', '.join(map(repr, allowed))}")
+        raise Infeasible(f"too_long is {shown(too_long)}", f"pass one of {', '.join(map(repr, allowed))}")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..columns import as_numbers
-from ..errors import Infeasible, whole
+from ..errors import Infeasible, exactly, whole
 from .admission import Admission
 from .cut import Cut, Integers, by_steps, split_to
 from .fixed import FixedPlan
@@ -199,23 +199,24 @@ def bucketed(
     table = _rows(shapes, "shapes")
     if not table.size:
         raise Infeasible("the dataset is empty: 0 shapes", "pass at least one sample")
-    if table.ndim != 2 or not (np.isfinite(table) & (table > 0)).all():
-        raise Infeasible(f"shapes have {table.ndim} dimensions or a side that is not above 0", "pass rows of sizes")
+    _check_sides(table, "shapes", "sample")
     batch_size = whole(batch_size, "batch_size", least=1)
     source, epoch_samples = source_of(order, len(table), seed)
     if not hasattr(buckets, "__len__") or isinstance(buckets, str):
         shapes_of, bucket_of = _of_equal_mass(table, whole(buckets, "buckets", least=1))
     else:
         shapes_of = _rows(buckets, "buckets")
-        alike = shapes_of.ndim == 2 and shapes_of.shape[0] > 0 and shapes_of.shape[1] == table.shape[1]
-        if not alike or not (np.isfinite(shapes_of) & (shapes_of > 0)).all():
+        if not shapes_of.size or shapes_of.ndim != 2 or shapes_of.shape[1] != table.shape[1]:
             raise Infeasible(
-                f"buckets have shape {shapes_of.shape} or a side that is not above 0",
-                f"pass rows of {table.shape[1]} sizes above 0",
+                f"buckets have shape {shapes_of.shape} and shapes have {table.shape[1]} sides",
+                f"pass one row or more of {table.shape[1]} sizes",
             )
+        _check_sides(shapes_of, "buckets", "bucket")
         bucket_of = _nearest(table, shapes_of[: _MOST_BUCKETS + 1])
     if len(shapes_of) > _MOST_BUCKETS:
-        raise Infeasible(f"there are {len(shapes_of)} buckets, the most is {_MOST_BUCKETS}", "pass fewer")
+        raise Infeasible(
+            f"there are {len(shapes_of)} buckets, the most is {_MOST_BUCKETS}", f"pass {_MOST_BUCKETS} or fewer"
+        )
     with np.errstate(over="ignore"):
         areas = shapes_of.prod(axis=1)
     if not np.isfinite(areas).all():
@@ -238,6 +239,19 @@ def bucketed(
 def _rows(values: Any, called: str) -> np.ndarray:
     rows = list(map(list, values)) if isinstance(values, (list, tuple)) and values and _are_rows(values) else values
     return np.asarray(as_numbers(rows, called=called), np.float64)
+
+
+def _check_sides(rows: np.ndarray, called: str, each: str) -> None:
+    """Refuse what are no rows of sizes."""
+    if rows.ndim != 2:
+        raise Infeasible(f"{called} have {rows.ndim} dimensions, not 2", f"pass one row of sizes for every {each}")
+    bad = np.argwhere(~(np.isfinite(rows) & (rows > 0)))
+    if bad.size:
+        row, side = bad[0].tolist()
+        raise Infeasible(
+            f"side {side} of {each} {row} of {called} is {exactly(rows[row, side])}, not a finite number above 0",
+            "pass finite sizes above 0",
+        )
 
 
 def _are_rows(values: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import columns
-from ..errors import Infeasible, exactly, noted, real, whole, yes_or_no
+from ..errors import Infeasible, by_name, exactly, kind, noted, real, shown, whole, yes_or_no
 from .admission import Admission, TooLong, check_policy
 from .budget_cutter import BudgetCutter, Floats, Integers
 from .delivered import delivery
@@ -20,7 +21,7 @@ from .windows import Window
 
 __all__ = ["balance_of", "budgeted", "costs_of"]
 
-_ONLY = "tokens"  # the name of a budget that was given without one
+_ONLY = ""  # the name of a budget that was given without one
 
 
 def budgeted(
@@ -73,7 +74,8 @@ def budgeted(
     check_policy(too_long, allowed=("refuse", "alone", "truncate", "skip"))
     named, budgets = _by_name(lengths, max_tokens)
     if too_long == "truncate" and (cost is not None or len(named) > 1):
-        raise Infeasible("too_long='truncate' needs one budget in tokens", "pass too_long='skip' or 'alone'")
+        other = f"there are {len(named)}" if len(named) > 1 else "cost is given"
+        raise Infeasible(f"too_long='truncate' needs one budget in tokens, {other}", "pass too_long='alone'")
     if max_samples is not None:
         max_samples = whole(max_samples, "max_samples", least=1)
     round_count = whole(round_count, "round_count", least=1)
@@ -84,24 +86,29 @@ def budgeted(
     truncate_to: int | None = None
     costs: list[Floats] = []
     for name, values in named.items():
-        budget = budgets[name]
-        rounded = _rounded(values, menu)
-        too_many = (rounded if cost is None else costs_of(cost, rounded)) > budget
-        if isinstance(menu, np.ndarray):
-            too_many |= values > menu[-1]
-        if too_many.any() and too_long == "refuse":
-            _refuse(name, values, too_many, budget, menu, cost, several=len(named) > 1)
+        counted = _counted(values, menu, cost)
+        too_many = _too_many(values, counted, menu, budgets[name])
         if too_many.any() and too_long == "truncate":
-            truncate_to = _longest_within(menu, budget)
-            rounded = np.minimum(rounded, truncate_to)
+            truncate_to = _longest_within(menu, budgets[name])
+            if truncate_to < 1:
+                raise Infeasible(
+                    f"no length that round_length gives is within the budget of {exactly(budgets[name])}",
+                    f"pass {_as_passed({name: float(menu if isinstance(menu, int) else menu[0])})} or more",
+                )
+            counted = np.minimum(counted, truncate_to)
         over |= too_many
-        costs.append(rounded if cost is None else costs_of(cost, rounded))
+        costs.append(counted)
+    if over.any() and too_long == "refuse":
+        _refuse(named, costs, over, budgets, menu, cost)
     if over.all() and too_long == "skip" and over.size:
-        raise Infeasible(f"all {over.size} samples are too long and would be skipped", "pass a larger max_tokens")
+        raise Infeasible(
+            f"all {over.size} samples are too long and would be skipped",
+            f"pass {_large_enough(named, budgets, menu, cost)} to keep them all",
+        )
     source, epoch_samples = source_of(order, over.size, seed)
-    shown = first if truncate_to is None else np.minimum(first, truncate_to)
+    shortened = first if truncate_to is None else np.minimum(first, truncate_to)
     skipped = np.flatnonzero(over) if too_long == "skip" else np.empty(0, np.int64)
-    given = None if order is None else delivery(order, first, shown, skipped)
+    given = None if order is None else delivery(order, first, shortened, skipped)
     table = np.column_stack(costs)
     column = None if balance is None else balance_of(balance, over.size)
     cutter = BudgetCutter(
@@ -111,7 +118,7 @@ def budgeted(
         max_samples or over.size,
         round_count,
         round_count > 1 or not (isinstance(menu, int) and menu == 1),
-        shown,
+        shortened,
         column,
     )
     return LengthPlan(
@@ -137,29 +144,88 @@ def balance_of(balance: Any, sample_count: int) -> Floats:
 
 
 def _refuse(
-    name: str, values: Floats, too_many: np.ndarray, budget: float, menu: int | Integers, cost: Any, *, several: bool
+    named: dict[str, Floats],
+    costs: list[Floats],
+    over: np.ndarray,
+    budgets: dict[str, float],
+    menu: int | Integers,
+    cost: Any,
 ) -> None:
-    """Refuse a budget that some samples exceed alone."""
+    """Refuse budgets that some samples exceed alone."""
+    for (name, values), counted in zip(named.items(), costs, strict=True):
+        too_many = _too_many(values, counted, menu, budgets[name])
+        if too_many.any():
+            break
     sample = int(too_many.argmax())
-    limit = f"max_tokens is {exactly(budget)}" if name == _ONLY else f"max_tokens[{name!r}] is {exactly(budget)}"
-    if isinstance(menu, np.ndarray) and values[sample] > menu[-1]:
+    length = float(values[sample])
+    rounded = float(_rounded(values[[sample]], menu)[0])
+    limit = f"{_called(name)} is {exactly(budgets[name])}"
+    if isinstance(menu, np.ndarray) and length > menu[-1]:
         limit = f"the longest of round_length is {menu[-1]}"
-    priced = f", at a cost of {exactly(cost(values[[sample]])[0])}" if cost is not None else ""
     others = int(too_many.sum()) - 1
+    policies = ["'alone'"]
+    if len(named) == 1 and cost is None and _longest_within(menu, budgets[name]) > 0:
+        policies.append("'truncate'")
+    if not over.all():
+        policies.append("'skip'")
     raise Infeasible(
-        f"sample {sample} has {'length' if name == _ONLY else name} {exactly(values[sample])}{priced}, {limit}"
+        f"sample {sample} has {'length' if name == _ONLY else name} {exactly(length)}"
+        + (f", rounded up to {exactly(rounded)}" if rounded != length else "")
+        + (f", at a cost of {exactly(counted[sample])}" if cost is not None else "")
+        + f", {limit}"
         + (f" ({others} more are too long)" if others else ""),
-        "pass a larger one, or too_long='alone'" + (" or 'skip'" if several or cost else ", 'truncate' or 'skip'"),
+        f"pass {_large_enough(named, budgets, menu, cost)}, or too_long={', '.join(policies[:-1])}"
+        + (" or " if policies[:-1] else "")
+        + policies[-1],
     )
+
+
+def _large_enough(named: dict[str, Floats], budgets: dict[str, float], menu: int | Integers, cost: Any) -> str:
+    """The arguments with which no sample is too long, as a message says them."""
+    wanted = []
+    longest = max(values.max() for values in named.values())
+    if isinstance(menu, np.ndarray) and longest > menu[-1]:
+        menu = np.append(menu, math.ceil(longest))
+        wanted.append(f"a round_length that ends with {menu[-1]} or more")
+    needed = {name: float(_counted(values, menu, cost).max()) for name, values in named.items()}
+    if any(needed[name] > budgets[name] for name in named):
+        wanted.append(f"{_as_passed({name: max(needed[name], budgets[name]) for name in named})} or more")
+    return " and ".join(wanted)
+
+
+def _as_passed(budgets: dict[str, float]) -> str:
+    """Budgets as the argument is written."""
+    if _ONLY in budgets:
+        return f"max_tokens={exactly(budgets[_ONLY])}"
+    return "max_tokens={" + ", ".join(f"{name!r}: {exactly(budget)}" for name, budget in budgets.items()) + "}"
+
+
+def _counted(values: Floats, menu: int | Integers, cost: Any) -> Floats:
+    """What samples take of a budget."""
+    rounded = _rounded(values, menu)
+    return rounded if cost is None else costs_of(cost, rounded)
+
+
+def _too_many(values: Floats, counted: Floats, menu: int | Integers, budget: float) -> np.ndarray:
+    """Which samples are too long by themselves."""
+    too_many: np.ndarray = counted > budget
+    return too_many if isinstance(menu, int) else too_many | (values > menu[-1])
+
+
+def _called(name: str) -> str:
+    return "max_tokens" if name == _ONLY else f"max_tokens[{shown(name)}]"
 
 
 def _by_name(lengths: Any, max_tokens: Any) -> tuple[dict[str, Floats], dict[str, float]]:
     """Lengths and budgets by name, one each."""
     if isinstance(max_tokens, Mapping) != isinstance(lengths, Mapping):
-        raise Infeasible("one of lengths and max_tokens is a mapping, the other is not", "pass both by the same names")
+        raise Infeasible(
+            f"lengths is {kind(lengths)} and max_tokens is {kind(max_tokens)}",
+            "pass one column and one number, or both as dictionaries by the same names",
+        )
     if not isinstance(lengths, Mapping):
         lengths, max_tokens = {_ONLY: lengths}, {_ONLY: max_tokens}
-    if set(lengths) != set(max_tokens) or not lengths:
+    if set(by_name(lengths, "lengths")) != set(by_name(max_tokens, "max_tokens")):
         raise Infeasible(
             f"lengths are {', '.join(map(repr, lengths))}, budgets are {', '.join(map(repr, max_tokens))}",
             "pass both by the same names",
@@ -174,17 +240,17 @@ def _by_name(lengths: Any, max_tokens: Any) -> tuple[dict[str, Floats], dict[str
     for name, values in named.items():
         if values.size and values.min() < 0:
             raise Infeasible(
-                f"sample {int(values.argmin())} has {name} {exactly(values.min())}", "pass lengths of 0 or more"
+                f"sample {int(values.argmin())} has {'length' if name == _ONLY else name} {exactly(values.min())}",
+                "pass lengths of 0 or more",
             )
     return named, {name: _budget(name, max_tokens[name]) for name in named}
 
 
 def _budget(name: str, given: Any) -> float:
     """A budget above 0; an infinite one bounds nothing."""
-    called = "max_tokens" if name == _ONLY else f"max_tokens[{name!r}]"
-    budget = float(real(given, called, or_infinite=True))
+    budget = float(real(given, _called(name), or_infinite=True))
     if budget <= 0:
-        raise Infeasible(f"{called} is {exactly(budget)}", "pass a budget above 0")
+        raise Infeasible(f"{_called(name)} is {exactly(budget)}", "pass a budget above 0")
     return budget
 
 
@@ -217,24 +283,30 @@ def _rounded(values: Floats, menu: int | Integers) -> Floats:
 
 
 def _longest_within(menu: int | Integers, budget: float) -> int:
-    longest = int(budget // menu * menu if isinstance(menu, int) else menu[menu <= budget].max(initial=0))
-    if longest < 1:
-        raise Infeasible(
-            f"no length of round_length={menu} is within the budget of {exactly(budget)}", "pass a larger budget"
-        )
-    return longest
+    """The longest that samples may count as, 0 for none."""
+    if isinstance(menu, np.ndarray):
+        return int(menu[menu <= budget].max(initial=0))
+    return int(budget // menu * menu) if math.isfinite(budget) else 0
 
 
 def costs_of(cost: Callable[[Floats], ArrayLike], lengths: Floats) -> Floats:
     """What samples of these lengths cost, checked."""
     if not callable(cost):
-        raise Infeasible(f"cost is {cost!r}, no function", "pass a function from an array of lengths to as many costs")
+        raise Infeasible(
+            f"cost is {shown(cost)}, no function", "pass a function from an array of lengths to as many costs"
+        )
     with noted(f"while cost was asked for {lengths.size} lengths"):
         given = cost(lengths.copy())
     costs = columns.as_numbers(given, called="what cost gives").astype(np.float64)
-    if costs.shape != lengths.shape or not np.isfinite(costs).all() or (costs < 0).any():
+    if costs.shape != lengths.shape:
         raise Infeasible(
-            f"cost gave an array of shape {costs.shape} for {lengths.size} lengths, or a value that is not 0 or more",
-            "pass a function from an array of lengths to as many finite costs",
+            f"cost gave an array of shape {costs.shape} for {lengths.size} lengths",
+            "pass a function from an array of lengths to as many costs",
+        )
+    bad = np.flatnonzero(~(np.isfinite(costs) & (costs >= 0)))
+    if bad.size:
+        raise Infeasible(
+            f"cost gave {exactly(costs[bad[0]])} for length {exactly(lengths[bad[0]])}",
+            "pass a function whose values are finite numbers of 0 or more",
         )
     return costs

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import Infeasible, seed_number
+from ..errors import Infeasible, seed_number, shown
 from ..errors import whole as whole_number
 from ..kernels.hashing import PURPOSE, child_key
 from .admission import Admission
@@ -238,7 +238,7 @@ class LengthPlan(Plan):
     def started(self, epoch: int, multiple: int) -> Position:
         """The beginning of an epoch in a run that always had this multiple."""
         if epoch < 0:
-            raise Infeasible(f"epoch is {epoch}", "epochs count from 0")
+            raise Infeasible(f"epoch is {epoch}", "pass 0 or more: epochs count from 0")
         return Position(epoch, 0, multiple, epoch * self.epoch_length(multiple))
 
     def moved(self, position: Position, epoch: int) -> Position:
@@ -293,7 +293,7 @@ class LengthPlan(Plan):
             raise Infeasible(
                 f"micro-batch {position.consumed} of epoch {position.epoch} is outside what is left of it, micro-batches "
                 f"{epoch.consumed} to {min(epoch.planned, length)}: the run went on with another multiple",
-                "go on from there, or with another epoch",
+                f"go on from micro-batch {epoch.consumed} or a later one, or with another epoch",
             )
         for section in epoch.sections:
             if isinstance(section.items, Remainder):
@@ -416,5 +416,5 @@ def _micro_batches(window: int) -> int:
         return whole_number(window, "window", least=1)
     except Infeasible:
         raise Infeasible(
-            f"window is {window!r} micro-batches", 'pass a whole number of 1 or more, or "epoch"'
+            f"window is {shown(window)} micro-batches", 'pass a whole number of 1 or more, or "epoch"'
         ) from None

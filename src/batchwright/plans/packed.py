@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import columns
-from ..errors import Infeasible, real, whole
+from ..errors import Infeasible, by_name, exactly, kind, real, whole
 from ..groups import Groups
 from ..lengths.packing import MOST_CAPACITY, Solver, check_solver
 from .admission import Admission, TooLong, check_policy
@@ -27,7 +27,7 @@ from .windows import Window
 
 __all__ = ["PackBounds", "PackedPlan", "packed"]
 
-_ONLY = "tokens"
+_ONLY = ""  # the name of a capacity that was given without one
 _SHOWN = 4  # samples that a refusal names
 
 
@@ -181,11 +181,18 @@ def packed(
     if solver == "exact" and capacities.size > 1:
         raise Infeasible(f"solver='exact' packs one capacity, there are {capacities.size}", 'pass solver="fast"')
     if too_long in ("truncate", "split") and (capacities.size > 1 or together is not None):
+        other = f"there are {capacities.size} capacities" if capacities.size > 1 else "together is given"
         raise Infeasible(
-            f"too_long={too_long!r} needs one capacity and no `together`", "pass too_long='skip' or 'refuse'"
+            f"too_long={too_long!r} needs one capacity and no `together`, {other}",
+            "pass too_long='skip', or capacities that no sample exceeds and too_long='refuse'",
         )
-    if balance is not None and (cost is not None or too_long == "split"):
-        raise Infeasible("balance with cost, or with pieces of samples, has no one meaning", "pass cost alone")
+    if balance is not None and cost is not None:
+        raise Infeasible("balance and cost are both given", "pass one of them")
+    if balance is not None and too_long == "split":
+        raise Infeasible(
+            "balance has one number a sample and too_long='split' makes pieces of samples",
+            "pass cost instead of balance, or too_long='truncate' or 'skip'",
+        )
     carried = None if balance is None else balance_of(balance, table.shape[0])
     bundles = None if together is None else _bundles(together, table.shape[0])
     if bundles is not None:
@@ -193,9 +200,12 @@ def packed(
         table = np.add.reduceat(table[bundles[1]], bundles[0][:-1], axis=0)
     over: np.ndarray = np.any(table > capacities, axis=1)
     if over.any() and too_long == "refuse":
-        _refuse(table, over, capacities, names, bundles)
+        _refuse(table, over, capacities, names, bundles, may_split=balance is None)
     if over.size and over.all() and too_long == "skip":
-        raise Infeasible(f"all {over.size} samples are too long and would be skipped", "pass a larger capacity")
+        raise Infeasible(
+            f"all {over.size} {'samples' if bundles is None else 'keys'} are too long and would be skipped",
+            f"pass {_large_enough(table, capacities, names)} to keep them all",
+        )
     source, epoch_samples = source_of(order, over.size, seed)
     limit = int(capacities[0])
     skipped = np.flatnonzero(over) if too_long == "skip" else np.empty(0, np.int64)
@@ -227,10 +237,13 @@ def packed(
 def _by_name(lengths: Any, capacity: Any) -> tuple[Integers, Integers, list[str]]:
     """Lengths (samples, capacities), capacities, and their names."""
     if isinstance(capacity, Mapping) != isinstance(lengths, Mapping):
-        raise Infeasible("one of lengths and capacity is a mapping, the other is not", "pass both by the same names")
+        raise Infeasible(
+            f"lengths is {kind(lengths)} and capacity is {kind(capacity)}",
+            "pass one column and one number, or both as dictionaries by the same names",
+        )
     if not isinstance(lengths, Mapping):
         lengths, capacity = {_ONLY: lengths}, {_ONLY: capacity}
-    if set(lengths) != set(capacity) or not lengths:
+    if set(by_name(lengths, "lengths")) != set(by_name(capacity, "capacities")):
         raise Infeasible(
             f"lengths are {', '.join(map(repr, lengths))}, capacities are {', '.join(map(repr, capacity))}",
             "pass both by the same names",
@@ -242,13 +255,16 @@ def _by_name(lengths: Any, capacity: Any) -> tuple[Integers, Integers, list[str]
         called = "capacity" if name == _ONLY else f"capacity[{name!r}]"
         limit = real(capacity[name], called)
         if limit < 1 or int(limit) != limit:
-            raise Infeasible(f"{called} is {limit}", "pass a whole capacity of 1 or more")
+            raise Infeasible(f"{called} is {exactly(limit)}", "pass a whole capacity of 1 or more")
         if limit > MOST_CAPACITY:
-            raise Infeasible(f"{called} is {int(limit)}, the most is {MOST_CAPACITY}", "pass a smaller one")
+            raise Infeasible(
+                f"{called} is {exactly(limit)}, the most is {MOST_CAPACITY}", f"pass {called}={MOST_CAPACITY} or less"
+            )
         table.append(column)
     if len({column.size for column in table}) > 1:
         raise Infeasible(
-            f"columns of different length: {[column.size for column in table]}", "pass one value a sample in each"
+            f"columns of different length: {dict(zip(lengths, (column.size for column in table), strict=True))}",
+            "pass one value a sample in each",
         )
     return np.column_stack(table), np.array([int(capacity[name]) for name in lengths], np.int64), list(lengths)
 
@@ -270,22 +286,35 @@ def _bundles(together: Any, sample_count: int) -> tuple[Integers, Integers]:
     return keys.starts, keys.index.astype(np.int64)
 
 
-def _refuse(table: Integers, over: np.ndarray, capacities: Integers, names: list[str], bundles: Any) -> None:
+def _refuse(
+    table: Integers, over: np.ndarray, capacities: Integers, names: list[str], bundles: Any, *, may_split: bool
+) -> None:
     """Refuse capacities that some samples exceed alone."""
     item = int(over.argmax())
-    kind = int((table[item] > capacities).argmax())
-    called = "length" if names[kind] == _ONLY else names[kind]
+    column = int((table[item] > capacities).argmax())
+    called = "length" if names[column] == _ONLY else names[column]
     if bundles is None:
-        who = f"sample {item} has {called} {table[item, kind]}"
+        who = f"sample {item} has {called} {table[item, column]}"
     else:
         offsets, members = bundles
         inside = members[offsets[item] : offsets[item + 1]].tolist()
         shown = ", ".join(map(str, inside[:_SHOWN])) + (f" and {len(inside) - _SHOWN} more" if inside[_SHOWN:] else "")
-        who = f"samples {shown} stay together and have {called} {table[item, kind]}"
-    limit = "capacity" if names[kind] == _ONLY else f"capacity[{names[kind]!r}]"
+        who = f"samples {shown} stay together and have {called} {table[item, column]}"
+    limit = "capacity" if names[column] == _ONLY else f"capacity[{names[column]!r}]"
     others = int(over.sum()) - 1
+    policies = ["'truncate'"] if bundles is None and len(names) == 1 else []
+    if policies and may_split:
+        policies.append("'split'")
+    if not over.all():
+        policies.append("'skip'")
     raise Infeasible(
-        f"{who}, {limit} is {capacities[kind]}" + (f" ({others} more are too long)" if others else ""),
-        "pass a larger one, or too_long="
-        + ("'truncate', 'split' or 'skip'" if bundles is None and len(names) == 1 else "'skip'"),
+        f"{who}, {limit} is {capacities[column]}" + (f" ({others} more are too long)" if others else ""),
+        f"pass {_large_enough(table, capacities, names)}"
+        + (f", or too_long={' or '.join(filter(None, [', '.join(policies[:-1]), policies[-1]]))}" if policies else ""),
     )
+
+
+def _large_enough(table: Integers, capacities: Integers, names: list[str]) -> str:
+    """The capacities that no sample exceeds, as a message says them."""
+    needed = dict(zip(names, np.maximum(table.max(axis=0), capacities).tolist(), strict=True))
+    return f"capacity={needed.get(_ONLY, needed)} or more"

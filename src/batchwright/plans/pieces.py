@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import Infeasible
+from ..errors import Infeasible, shown
 from .cut import Integers
 
 __all__ = ["CutBy", "Pieces"]
@@ -42,7 +42,7 @@ class Pieces:
         named = isinstance(self.cut, Sequence) and not isinstance(self.cut, (str, bytes)) and len(self.cut) > 0
         if not (self.cut is None or named or callable(self.cut)):
             raise Infeasible(
-                f"cut is {self.cut!r}",
+                f"cut is {shown(self.cut)}",
                 'pass a list of names or numbers of parts, as cut=["input_ids"], or a function (sample, slice) -> sample',
             )
 
