@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import Infeasible, kind, shown, whole, yes_or_no
+from ..errors import Infeasible, exactly, kind, shown, whole, yes_or_no
 from ..groups import Groups
 from ..orders import Dealt, Hierarchical, Levels
 from ..orders.shares import TargetShares
@@ -84,12 +84,15 @@ def hierarchical(
     outermost = None
     if wanted.shown != "uniform()":
         if not wanted.stays:
-            raise Infeasible(f"the target {wanted} moves", "pass one that stays; levels pass in turn for ever")
+            raise Infeasible(
+                f"the target {wanted} moves, and the shares of levels stay",
+                "pass a target whose shares stay, such as 'uniform' or a mapping",
+            )
         if outer.of(0).max() * counts[0] > 1 + 1e-9:
             most = int(outer.of(0).argmax())
             raise Infeasible(
-                f"{shown(categories.names[most])} is due {outer.of(0)[most] * counts[0]:.6g} times in a batch that takes "
-                f"{counts[0]}",
+                f"{shown(categories.names[most])} is due {exactly(outer.of(0)[most] * counts[0])} times in a batch "
+                f"that takes {counts[0]}",
                 f"pass a share of at most 1 / {counts[0]}, or take fewer at once",
             )
         outermost = Dealt(categories, outer, window=counts[0], seed=seed)
@@ -137,5 +140,5 @@ def _check_branches(tree: Levels, counts: Sequence[int], distinct: bool) -> None
             raise Infeasible(
                 f"{shown(called)} has {has} samples, a batch takes {count} ({short.size} such groups), and distinct samples "
                 "were asked for",
-                "take fewer, or pass distinct=False",
+                f"take {int(branches.min())} at most, or pass distinct=False",
             )
