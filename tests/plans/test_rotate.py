@@ -80,7 +80,7 @@ def test_all_pairs_of_classes_meet_equally_often_over_time(classes, number):
     ("options", "fact"),
     [
         ({"per_class": 2.5}, "per_class is 2.5"),
-        ({"per_class": 0}, "batch_size is 0"),
+        ({"per_class": 0}, "per_class is 0"),
         ({"per_class": 2, "unit": "epoch"}, "unit is 'epoch'"),
         ({"per_class": 2, "epoch": 0}, "epoch is 0 micro-batches"),
         ({"per_class": 2, "epoch": "largest"}, "epoch is 'largest'"),

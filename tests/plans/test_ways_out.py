@@ -283,6 +283,8 @@ CASES = {  # what is refused, what is said of it, and what its way out says to d
         lambda: rates(np.array([[1, 0], [1, 0], [0, 0]]), {0: 0.5, 1: 0.5}),
         "label 1 has a wanted rate of 0.5 but no sample", lambda: rates(np.array([[1, 0], [1, 0], [0, 0]]), {0: 0.5, 1: 0})),
     # rotate
+    "per_class of cohorts": (lambda: bw.rotating(LABELS, [["cat"]], per_class=0), "per_class is 0, the least is 1",
+                             lambda: bw.rotating(LABELS, [["cat"]], per_class=1)),
     "cohorts": (lambda: rotating(4), "3 classes cannot be split into 4 cohorts", lambda: (rotating(1), rotating(3))),
     "unit of cohorts": (lambda: rotating(2, unit="step"), "unit is 'step' for cohorts that are drawn",
                         lambda: (rotating([["a"], ["b", "c"]], unit="step"), rotating(2, unit="batch"))),
@@ -307,10 +309,14 @@ CASES = {  # what is refused, what is said of it, and what its way out says to d
         "'a' is due 1.4000002 times in a batch that takes 2",
         lambda: (levels([2, 2, 1], target={"a": 1 / 2, "b": 0.25, "c": 0.25}),
                  levels([1, 2, 1], target={"a": 0.7000001, "b": 0.1499999, "c": 0.15}))),
-    "branches": (lambda: levels([2, 3, 1]), "'a' has 2 groups or samples below it, a batch takes 3",
+    "branches": (lambda: levels([2, 3, 1]), "'a' has 2 groups below it, a batch takes 3",
                  lambda: levels([2, *numbers_of(lambda: levels([2, 3, 1])), 1])),
-    "categories": (lambda: levels([4, 1, 1]), "'the dataset' has 3 groups or samples below it, a batch takes 4",
+    "categories": (lambda: levels([4, 1, 1]), "'the dataset' has 3 groups below it, a batch takes 4",
                    lambda: levels([*numbers_of(lambda: levels([4, 1, 1])), 1, 1])),
+    "large batch of levels": (lambda: levels([2, 2, 2**60]), f"would have {2**62} samples, the most is {MOST}",
+                              lambda: levels([1, 1, *numbers_of(lambda: levels([2, 2, 2**60]))])),
+    "empty class": (lambda: levels([1, 8], [EMPTY]), "'owl' has 0 samples, a batch takes 8",
+                    lambda: levels([1, 8], [LABELS])),
     "distinct below": (
         lambda: levels([2, 2, 3], distinct=True), r"'a / x' has 2 samples, a batch takes 3 \(6 such groups\), and distinct",
         lambda: (levels([2, 2, *numbers_of(lambda: levels([2, 2, 3], distinct=True))], distinct=True), levels([2, 2, 3]))),
@@ -338,6 +344,8 @@ CASES = {  # what is refused, what is said of it, and what its way out says to d
                            lambda: retarget({"cat": 0.5, "dog": 0.5})),
     "group without a share": (lambda: retarget({"cat": 0.5}), "the new shares have none for group 'dog'",
                               lambda: retarget({"cat": 0.5, "dog": 0.5})),
+    "shape of shares": (lambda: retarget([[0.5, 0.5]]), r"the new shares are of shape \(1, 2\)",
+                        lambda: retarget(np.array([[0.5, 0.5]]).reshape(2))),
     "sum of shares": (lambda: retarget([0.5, 0.50001]), "the 2 new shares sum to 1.00001", lambda: retarget([0.5, 0.5])),
     "share outside": (lambda: retarget([0.71, 0.29]), "'cat' is given the share 0.71, the plan is laid out for 0.2 to 0.7",
                       lambda: (retarget([0.7, 0.3]), retarget([0.71, 0.29], balanced(target=bw.targets.moving("uniform"))))),
@@ -426,6 +434,8 @@ CASES = {  # what is refused, what is said of it, and what its way out says to d
     # lists
     "state of lists": (lambda: lists_of({}), "does not say whether the epoch has ended",
                        lambda: lists_of(iter(sampler()).state_dict())),
+    "state of lists, changed": (lambda: lists_of({"ended": "no"}), "does not say whether the epoch has ended",
+                                lambda: lists_of(iter(sampler()).state_dict())),
 }  # fmt: skip
 
 

@@ -20,10 +20,20 @@ from ..targets import natural, resolve
 from .fixed import FixedPlan
 from .poor import epochs_looked_at, faults, repeated, warn
 
-__all__ = ["balanced", "by_weight", "check_quotas", "checked", "epoch_batches", "epoch_length", "shuffled", "weighted"]
+__all__ = [
+    "MOST_TICKETS",
+    "balanced",
+    "by_weight",
+    "check_quotas",
+    "checked",
+    "epoch_batches",
+    "epoch_length",
+    "shuffled",
+    "weighted",
+]
 
 Draw = Literal["exact", "random"]
-_MOST_TICKETS = (1 << 30) // HANDS
+MOST_TICKETS = (1 << 30) // HANDS
 
 
 def balanced(
@@ -177,10 +187,10 @@ def checked(batch_size: int, per_class: int, seed: int, *, called: str = "per_cl
             f"{called}={per_class} does not divide batch_size={batch_size}",
             f"pass batch_size={batch_size - batch_size % per_class or per_class} or another {called}",
         )
-    if batch_size // per_class > _MOST_TICKETS:
+    if batch_size // per_class > MOST_TICKETS:
         raise Infeasible(
-            f"batch_size is {batch_size}, the most is {_MOST_TICKETS * per_class}",
-            f"pass batch_size={_MOST_TICKETS * per_class} or less",
+            f"batch_size is {batch_size}, the most is {MOST_TICKETS * per_class}",
+            f"pass batch_size={MOST_TICKETS * per_class} or less",
         )
     return batch_size, per_class, seed
 

@@ -127,8 +127,8 @@ class Remainder:
 
     def _too_few(self, spare: int) -> Infeasible:
         return Infeasible(
-            f"{self._left} micro-batches are left of the epoch, a step has {self._multiple}, and splitting the last ones gives "
-            f"{spare} more at most",
+            f"{self._left} micro-batches are left of the epoch, a step has {self._multiple}, and splitting the last ones "
+            f"gives {spare} more at most",
             "go on with a smaller world_size or accumulate, or call set_epoch with the next epoch instead",
         )
 

@@ -64,6 +64,10 @@ def segment_after(plan: FixedPlan, batch: int, shares: Any) -> Segment:
             )
         shares = [real(shares[name], f"the share of {name!r}") for name in names]
     wanted = np.asarray(as_numbers(shares, called="the new shares"), np.float64)
+    if wanted.ndim != 1:
+        raise Infeasible(
+            f"the new shares are of shape {wanted.shape}", f"pass one share a group, of shape ({len(names)},)"
+        )
     if wanted.shape != (len(names),) or not np.isfinite(wanted).all() or abs(float(wanted.sum()) - 1) > _TOLERANCE:
         raise Infeasible(
             f"the {wanted.size} new shares sum to {exactly(wanted.sum())}", f"give {len(names)} that sum to 1"

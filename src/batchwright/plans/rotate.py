@@ -60,7 +60,7 @@ def rotating(
         [['a', 'a', 'b', 'b'], ['c', 'c', 'd', 'd']]
     """
     groups = labels if isinstance(labels, Groups) else Groups.from_labels(labels)
-    per_class = whole(per_class, "per_class")
+    per_class = whole(per_class, "per_class", least=1)
     check_unit(unit)
     if isinstance(cohorts, Sequence):
         return _given(groups, cohorts, per_class, unit, epoch, seed)
