@@ -411,7 +411,7 @@ def test_a_count_beyond_64_bits_is_refused_by_its_name(argument):
 
 
 def test_products_and_sums_do_not_wrap_around():
-    with pytest.raises(bw.Infeasible, match="batch_size is 18446744073709551616, the most is"):
+    with pytest.raises(bw.Infeasible, match="a batch would have 18446744073709551616 samples, the most is"):
         bw.hierarchical([[0, 1]], [2**32, 2**32])
     with pytest.raises(bw.Infeasible, match="the product of the sides of a bucket is above"):
         bw.bucketed([(1e300, 1e300)] * 4, 2, buckets=1)

@@ -188,7 +188,7 @@ def test_shares_may_be_set_by_the_name_of_a_target():
         (plan, ["a", 1, 2, 3], "the new shares at position 0 is 'a'"),
         (plan, "unifrom", "no target is called 'unifrom'"),
         (plan, bw.targets.schedule("natural", "uniform", epochs=2), "moves"),
-        (plan, {0: 0.5, 1: 0.5, 2: 0.0, "x": 0.0}, "differ in"),
+        (plan, {0: 0.5, 1: 0.5, 2: 0.0, "x": 0.0}, "the new shares name .x., which is no group"),
         (plan, [0.3, 0.3, 0.3, 0.3], "sum to 1.2"),
     ],
 )

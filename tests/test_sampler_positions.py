@@ -136,7 +136,7 @@ def test_trainers_find_what_they_look_for_and_nothing_that_lets_them_rebuild_it(
     ("arguments", "fact"),
     [
         ({"rank": 2, "world_size": 2}, "rank 2 is outside a world of 2"),
-        ({"rank": 0}, "rank is 0 and world_size None"),
+        ({"rank": 0}, "rank is 0 and world_size is None"),
         ({"accumulate": 0}, "accumulate is 0"),
         ({"fetch": 0}, "fetch is 0"),
         ({"fetch": "all"}, "fetch is 'all'"),

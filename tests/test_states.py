@@ -130,7 +130,7 @@ def test_a_state_without_any_one_of_its_values_or_of_another_type_is_refused(nam
                 sampler.load_state_dict({other: value for other, value in state.items() if other != key})
     assert sampler.state_dict() == PLANS[name]().sampler().state_dict()
     for no_state in (None, 3, "state", [1], object()):
-        with pytest.raises(bw.Infeasible, match="a state of type"):
+        with pytest.raises(bw.Infeasible, match=r"the state is (None|of type)"):
             sampler.load_state_dict(no_state)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from .errors import Infeasible, yes_or_no
+from .errors import Infeasible
 
 __all__ = ["Lists"]
 
@@ -46,10 +46,10 @@ class Lists(Iterator[list[int]]):
         Raises:
             Infeasible: it is no state of an iterator.
         """
-        if not isinstance(state, Mapping) or "ended" not in state:
+        if not isinstance(state, Mapping) or not isinstance(state.get("ended"), bool):
             raise Infeasible(
                 "the state of the sampler's iterator does not say whether the epoch has ended",
                 "load what the loader's state_dict() gave, as it was",
             )
-        self.ended = yes_or_no(state["ended"], "the state's ended")
+        self.ended = state["ended"]
         self._lists = iter(()) if self.ended else None

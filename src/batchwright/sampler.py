@@ -12,7 +12,7 @@ import numpy as np
 import torch.distributed
 import torch.utils.data
 
-from .errors import Infeasible, whole
+from .errors import Infeasible, kind, shown, whole
 from .lists import Lists
 from .orders import Segment
 from .plans.fixed import FixedPlan
@@ -75,9 +75,11 @@ class BatchSampler(torch.utils.data.BatchSampler):
         world_size = world_size if world_size is None else whole(world_size, "world_size")
         accumulate = whole(accumulate, "accumulate", least=1)
         if (rank is None) != (world_size is None):
-            raise Infeasible(f"rank is {rank} and world_size {world_size}", "pass both or neither")
+            raise Infeasible(f"rank is {rank} and world_size is {world_size}", "pass both or neither")
         if world_size is not None and world_size < 1:
-            raise Infeasible(f"world_size is {world_size}, the least is 1", "pass how many processes there are")
+            raise Infeasible(
+                f"world_size is {world_size}, the least is 1", "pass world_size=1 or more, how many processes there are"
+            )
         if world_size is not None and rank is not None and not 0 <= rank < world_size:
             raise Infeasible(
                 f"rank {rank} is outside a world of {world_size}", f"pass a rank from 0 to {world_size - 1}"
@@ -187,7 +189,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
                 with in this world, on any rank; the sampler is as it was then.
         """
         if not isinstance(state, Mapping):
-            raise Infeasible(f"a state of type {type(state).__name__}", "load what state_dict() gave")
+            raise Infeasible(f"the state is {kind(state)}", "load what state_dict() gave")
         if not state:
             return
         self._check_source(state)
@@ -248,7 +250,8 @@ class BatchSampler(torch.utils.data.BatchSampler):
         version, fingerprint = state.get("version"), state.get("fingerprint")
         if type(version) is not int or version != _VERSION:
             raise Infeasible(
-                f"the state has version {brief(version)}, this is version {_VERSION}", "load it with its own version"
+                f"the state has version {brief(version)}, this is version {_VERSION}",
+                "load it with the version of batchwright that saved it",
             )
         if fingerprint is None:
             raise Infeasible("the state has no 'fingerprint'", "load what state_dict() gave")
@@ -394,5 +397,5 @@ def _micro_batches(fetch: Fetch, accumulate: int) -> int:
         return whole(fetch, "fetch", least=1)
     except Infeasible:
         raise Infeasible(
-            f"fetch is {fetch!r}", 'pass "micro", "step", or a number of micro-batches, 1 or more'
+            f"fetch is {shown(fetch)}", 'pass "micro", "step", or a number of micro-batches, 1 or more'
         ) from None

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import Infeasible, by_name, yes_or_no
+from ..errors import Infeasible, by_name, kind, shown, yes_or_no
 from ..groups import Groups
 from ..targets import resolve
 from .build import epoch_batches
@@ -67,21 +67,27 @@ def alternating(
     for name, plan in by_name(tasks, "tasks").items():
         if not isinstance(plan, Plan):
             raise Infeasible(
-                f"task {name!r} is of type {type(plan).__name__}",
+                f"task {shown(name)} is {kind(plan)}",
                 "pass a plan, such as balanced(labels, batch_size=...) or shuffled(n, batch_size=...)",
             )
     check_unit(unit)
     lengths = [plan.epoch_length() for plan in tasks.values()]
     wanted = resolve(target)
     if not wanted.stays:
-        raise Infeasible(f"the target {wanted} moves", "pass one whose shares stay, turns go on for ever")
+        raise Infeasible(
+            f"the target {wanted} moves, and tasks take turns in shares that stay",
+            "pass a target whose shares stay, such as 'uniform' or a mapping",
+        )
     weights = wanted.exact(lengths, names=list(tasks))
     sizes = {name: plan.groups.sample_count for name, plan in tasks.items()}
     groups = Groups.from_sizes(sizes)
     starts = groups.starts[:-1].tolist()
     if yes_or_no(same_dataset, "same_dataset"):
         if len(set(sizes.values())) > 1:
-            raise Infeasible(f"the tasks' plans are of datasets of {sizes} samples", "pass plans over one dataset")
+            raise Infeasible(
+                f"the tasks' plans are of datasets of {shown(sizes)} samples, and same_dataset=True was passed",
+                "pass plans over one dataset, or same_dataset=False",
+            )
         groups = _in_common([plan.groups for plan in tasks.values()])
         starts = [0] * len(sizes)
     batches = epoch_batches(epoch, natural=sum(lengths))

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import columns
-from ..errors import Infeasible, seed_number, whole, yes_or_no
+from ..errors import Infeasible, seed_number, shown, whole, yes_or_no
 from ..group_parts import MOST_SAMPLES
 from ..groups import Groups
 from ..kernels.deal import HANDS
@@ -20,10 +20,20 @@ from ..targets import natural, resolve
 from .fixed import FixedPlan
 from .poor import epochs_looked_at, faults, repeated, warn
 
-__all__ = ["balanced", "by_weight", "check_quotas", "checked", "epoch_batches", "epoch_length", "shuffled", "weighted"]
+__all__ = [
+    "MOST_TICKETS",
+    "balanced",
+    "by_weight",
+    "check_quotas",
+    "checked",
+    "epoch_batches",
+    "epoch_length",
+    "shuffled",
+    "weighted",
+]
 
 Draw = Literal["exact", "random"]
-_MOST_TICKETS = (1 << 30) // HANDS
+MOST_TICKETS = (1 << 30) // HANDS
 
 
 def balanced(
@@ -103,7 +113,7 @@ def shuffled(
     batch_size, _, seed = checked(batch_size, 1, seed)
     count = columns.sample_count(samples, called="samples")
     if count > MOST_SAMPLES:
-        raise Infeasible(f"samples is {count}, the most is {MOST_SAMPLES}", "pass fewer samples")
+        raise Infeasible(f"samples is {count}, the most is {MOST_SAMPLES}", f"pass {MOST_SAMPLES} or fewer")
     groups = Groups.from_sizes({"all": count})
     return _plan(groups, TargetShares(natural(), groups), batch_size, 1, draw, epoch, seed)
 
@@ -160,7 +170,7 @@ def _plan(
     groups: Groups, shares: Shares, batch_size: int, per_class: int, draw: str, epoch: Any, seed: int
 ) -> FixedPlan:
     if draw not in ("exact", "random"):
-        raise Infeasible(f"draw is {draw!r}", "pass 'exact' or 'random'")
+        raise Infeasible(f"draw is {shown(draw)}", "pass 'exact' or 'random'")
     kind = Dealt if draw == "exact" else Independent
     length = epoch_length(groups, shares, batch_size, epoch)
     order = kind(groups, shares, window=batch_size, per_ticket=per_class, seed=seed, epoch_batches=length)
@@ -177,10 +187,10 @@ def checked(batch_size: int, per_class: int, seed: int, *, called: str = "per_cl
             f"{called}={per_class} does not divide batch_size={batch_size}",
             f"pass batch_size={batch_size - batch_size % per_class or per_class} or another {called}",
         )
-    if batch_size // per_class > _MOST_TICKETS:
+    if batch_size // per_class > MOST_TICKETS:
         raise Infeasible(
-            f"batch_size is {batch_size}, the most is {_MOST_TICKETS * per_class}",
-            "pass a smaller batch_size",
+            f"batch_size is {batch_size}, the most is {MOST_TICKETS * per_class}",
+            f"pass batch_size={MOST_TICKETS * per_class} or less",
         )
     return batch_size, per_class, seed
 
@@ -207,17 +217,22 @@ def check_quotas(
             )
         if not distinct:
             continue
-        if draw == "random" or shares.settles_at is None:
+        if draw == "random":
             raise Infeasible(
-                "distinct samples cannot be promised for independent draws, nor where shares may move for ever",
-                "pass draw='exact' and a target that settles, or distinct=False",
+                "distinct samples cannot be promised for independent draws", "pass draw='exact', or distinct=False"
+            )
+        if shares.settles_at is None:
+            raise Infeasible(
+                f"distinct samples cannot be promised with the target {shares.shown}: its shares may move in any epoch",
+                "pass a target that settles, or distinct=False",
             )
         rows = repeated(shares, groups, tickets, per_class, epoch)
         if rows.group.size:
             raise Infeasible(
-                f"group {groups.names[int(rows.group[0])]!r} has {rows.size[0]} samples but a batch takes {rows.most[0]}, "
-                "and distinct samples were asked for",
-                f"pass a smaller batch_size, {called} or share, or distinct=False",
+                f"group {shown(groups.names[int(rows.group[0])])} has {rows.size[0]} samples but a batch takes "
+                f"{rows.most[0]}, and distinct samples were asked for",
+                f"pass a batch_size{f', {called}' if per_class > 1 else ''} or share so small that a batch takes "
+                f"{rows.size[0]} of it at most, or pass distinct=False",
             )
 
 
@@ -242,7 +257,7 @@ def epoch_batches(epoch: Any, *, natural: int, named: str = "'natural'") -> int:
     if epoch == "natural":
         return natural
     if isinstance(epoch, str):
-        raise Infeasible(f"epoch is {epoch!r}", f"pass {named} or a number of micro-batches")
+        raise Infeasible(f"epoch is {shown(epoch)}", f"pass {named} or a number of micro-batches")
     length = whole(epoch, "epoch")
     if length < 1:
         raise Infeasible(f"epoch is {length} micro-batches", "pass 1 or more")

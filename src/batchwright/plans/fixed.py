@@ -124,7 +124,7 @@ class FixedPlan(Plan):
     def started(self, epoch: int, multiple: int) -> Position:
         """The beginning of an epoch in a run that always had this multiple."""
         if epoch < 0:
-            raise Infeasible(f"epoch is {epoch}", "epochs count from 0")
+            raise Infeasible(f"epoch is {epoch}", "pass 0 or more")
         return Position(epoch, 0, multiple, epoch * self.epoch_length(multiple))
 
     def moved(self, position: Position, epoch: int) -> Position:

@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import Infeasible, kind, shown, whole, yes_or_no
+from ..errors import Infeasible, exactly, kind, shown, whole, yes_or_no
 from ..groups import Groups
 from ..orders import Dealt, Hierarchical, Levels
 from ..orders.shares import TargetShares
 from ..targets import explicit, resolve
-from .build import checked, epoch_length
+from .build import MOST_TICKETS, checked, epoch_length
 from .fixed import FixedPlan
 from .poor import faults, warn
 
@@ -74,6 +74,11 @@ def hierarchical(
         )
     if min(counts) < 1:
         raise Infeasible(f"per is {shown(counts)}", "pass counts of 1 or more")
+    if math.prod(counts) > MOST_TICKETS:
+        raise Infeasible(
+            f"a batch would have {shown(math.prod(counts))} samples, the most is {MOST_TICKETS}",
+            f"take {MOST_TICKETS} samples a batch at most",
+        )
     batch_size, _, seed = checked(math.prod(counts), 1, seed)
     parts = [level if isinstance(level, Groups) else Groups.from_labels(level) for level in levels]
     tree = Levels.of(parts)
@@ -84,12 +89,15 @@ def hierarchical(
     outermost = None
     if wanted.shown != "uniform()":
         if not wanted.stays:
-            raise Infeasible(f"the target {wanted} moves", "pass one that stays; levels pass in turn for ever")
+            raise Infeasible(
+                f"the target {wanted} moves, and the shares of levels stay",
+                "pass a target whose shares stay, such as 'uniform' or a mapping",
+            )
         if outer.of(0).max() * counts[0] > 1 + 1e-9:
             most = int(outer.of(0).argmax())
             raise Infeasible(
-                f"{shown(categories.names[most])} is due {outer.of(0)[most] * counts[0]:.6g} times in a batch that takes "
-                f"{counts[0]}",
+                f"{shown(categories.names[most])} is due {exactly(outer.of(0)[most] * counts[0])} times in a batch "
+                f"that takes {counts[0]}",
                 f"pass a share of at most 1 / {counts[0]}, or take fewer at once",
             )
         outermost = Dealt(categories, outer, window=counts[0], seed=seed)
@@ -126,16 +134,20 @@ def _check_branches(tree: Levels, counts: Sequence[int], distinct: bool) -> None
         if not short.size:
             continue
         names = tree.names[level - 1] if level else [("the dataset",)]
-        name, has = names[int(short[0])], int(branches[short[0]])
+        name, has = names[int(branches.argmin())], int(branches.min())
         called = " / ".join(map(str, name))
-        if level < len(counts) - 1 or not has:
+        if level < len(counts) - 1:
             raise Infeasible(
-                f"{shown(called)} has {has} groups or samples below it, a batch takes {count}",
-                f"take {int(branches.min())} at most, or leave such groups out",
+                f"{shown(called)} has {has} groups below it, a batch takes {count}",
+                f"take {has} at most, or leave out the groups that have fewer",
+            )
+        if not has:
+            raise Infeasible(
+                f"{shown(called)} has 0 samples, a batch takes {count}", "leave groups without samples out"
             )
         if distinct:
             raise Infeasible(
                 f"{shown(called)} has {has} samples, a batch takes {count} ({short.size} such groups), and distinct samples "
                 "were asked for",
-                "take fewer, or pass distinct=False",
+                f"take {has} at most, or pass distinct=False",
             )

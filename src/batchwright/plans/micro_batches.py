@@ -51,7 +51,7 @@ def check_stretch(position: Position, begin: int, length: int) -> None:
     if begin + length > LAST + 1:
         raise Infeasible(
             f"epoch {position.epoch} ends at micro-batch {brief(begin + length)}, the last is {LAST}",
-            "ask for an earlier one",
+            "ask for an earlier epoch",
         )
 
 

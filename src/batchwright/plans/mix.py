@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import columns
-from ..errors import Infeasible, by_name
+from ..errors import Infeasible, by_name, shown
 from ..groups import Groups
 from ..orders import Dealt, Mixed, Order
 from ..orders.shares import TargetShares
@@ -108,12 +108,12 @@ def source_of(name: Any, source: Any) -> tuple[int, Order | None]:
         return source.sample_count, _grouped_only(source)
     if isinstance(source, TaskPlan):
         raise Infeasible(
-            f"source {name!r} keeps each micro-batch to one task, which a mixture would break up",
-            "mix the plans of its tasks, or make the mixture one of the tasks",
+            f"source {shown(name)} keeps each micro-batch to one task, which a mixture would break up",
+            "mix the plans of its tasks, or pass the mixture to alternating as one of the tasks",
         )
     if isinstance(source, Plan):
         raise Infeasible(
-            f"source {name!r} is a plan whose micro-batches differ in size, it has no endless order to draw from",
+            f"source {shown(name)} is a plan whose micro-batches differ in size, it has no endless order to draw from",
             "mix the orders, and cut the mixture: pass order=mixed(...) to the plan by lengths",
         )
     return columns.sample_count(source, called=f"source {name!r}"), None

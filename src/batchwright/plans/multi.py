@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..columns import by_label
-from ..errors import Infeasible, PoorWarning, exactly, real
+from ..errors import Infeasible, PoorWarning, exactly, real, shown
 from ..kernels.hashing import child_key
 from ..label_sets import label_sets
 from ..targets import resolve
@@ -182,23 +182,29 @@ def _wanted(names: list[Hashable], counts: np.ndarray, samples: int, target: Any
         target = {plain(name): rate for name, rate in target.items()}
         unknown = [name for name in target if name not in set(names)]
         missing = [name for name in names if name not in target]
-        if unknown or missing:
-            name = (unknown or missing)[0]
-            raise Infeasible(
-                f"label {name!r} has {'a rate but no sample' if unknown else 'no wanted rate'}",
-                "give every label of the data a rate",
-            )
+        if unknown:
+            raise Infeasible(f"label {shown(unknown[0])} has a rate but no sample", "leave it out of the target")
+        if missing:
+            raise Infeasible(f"label {shown(missing[0])} has no wanted rate", "give every label of the data a rate")
         wanted = np.array([float(real(target[name], f"the rate of label {name!r}")) for name in names])
     else:
         chosen = resolve(target)
         if not chosen.stays:
-            raise Infeasible(f"the target {chosen} moves", "pass one that stays; weights are found once")
+            raise Infeasible(
+                f"the target {chosen} moves, and weights are found once for all epochs",
+                "pass a target whose shares stay, such as 'natural' or a mapping",
+            )
         wanted = chosen.shares(counts, names=names) * counts.sum() / samples
     for name, rate, count in zip(names, wanted.tolist(), counts.tolist(), strict=True):
         if not 0 <= rate <= 1:
-            raise Infeasible(f"label {name!r} has a wanted rate of {exactly(rate)}", "give rates from 0 to 1")
+            raise Infeasible(
+                f"label {shown(name)} has a wanted rate of {exactly(rate)}",
+                "pass target as a mapping from label to a rate from 0 to 1",
+            )
         if rate and not count:
-            raise Infeasible(f"label {name!r} has a wanted rate of {exactly(rate)} but no sample", "leave it out")
+            raise Infeasible(
+                f"label {shown(name)} has a wanted rate of {exactly(rate)} but no sample", "give it the rate 0"
+            )
     return wanted
 
 

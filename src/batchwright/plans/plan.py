@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from ..columns import sample_numbers
-from ..errors import Infeasible
+from ..errors import Infeasible, shown
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -128,7 +128,7 @@ class Plan(ABC):
         Micro-batches are counted through all epochs of one process.
         """
         if not 0 <= start < stop:
-            raise Infeasible(f"no micro-batches from {start} to {stop}", "pass start < stop, 0 or more")
+            raise Infeasible(f"there are no micro-batches from {start} to {stop}", "pass 0 <= start < stop")
         length = self.epoch_length()
         return self.strata(start / length, stop / length).prior(self.groups if groups is None else groups)
 
@@ -156,7 +156,8 @@ class Plan(ABC):
         if self.settles_after is None:
             raise Infeasible(
                 "the shares of this plan may move for ever, so it has no one prior",
-                "say how long that was with batches=, or ask the sampler: LogitAdjustment.from_sampler(sampler)",
+                "pass batches=, the micro-batches to take the mean over, or call plan.prior_between(start, stop) or "
+                "LogitAdjustment.from_sampler(sampler)",
             )
         return math.ceil((self.settles_after or 1) * self.epoch_length())
 
@@ -200,7 +201,9 @@ class Plan(ABC):
         if rates.size and rates.min() <= 0:
             never = int(samples.flat[rates.argmin()])
             number = int(self.groups.group_of(never))
-            whose = f"of group {self.groups.names[number]!r}" if number < self.groups.group_count else "of no group"
+            whose = (
+                f"of group {shown(self.groups.names[number])}" if number < self.groups.group_count else "of no group"
+            )
             raise Infeasible(
                 f"sample {never} {whose} is never drawn, no weight makes up for that",
                 "ask for the weights of drawn samples",

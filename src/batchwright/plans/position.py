@@ -38,11 +38,11 @@ def number_of(value: Any, called: str) -> int:
         Infeasible: it is none, or one of more than 63 bits.
     """
     try:
-        number = whole(value, called)
+        number = whole(value, called, most=None)
     except Infeasible:
         raise Infeasible(f"{called} is {brief(value)}, not a whole number", AS_IT_WAS) from None
     if abs(number) > LARGEST:
-        raise Infeasible(f"{called} is {brief(number)}", AS_IT_WAS)
+        raise Infeasible(f"{called} is {brief(number)}, the most are 63 bits", AS_IT_WAS)
     return number
 
 

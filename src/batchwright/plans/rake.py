@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import Infeasible, by_name, exactly, yes_or_no
+from ..errors import Infeasible, by_name, exactly, shown, yes_or_no
 from ..groups import Groups
 from ..orders.shares import TargetShares
 from ..targets import explicit, resolve
@@ -72,7 +72,7 @@ def raked(
     for name in [*by_name(attributes, "attributes"), *by_name(margins, "margins")]:
         if name not in attributes or name not in margins:
             lacks = "no margin" if name in attributes else "no column"
-            raise Infeasible(f"attribute {name!r} has {lacks}", "give every attribute a column and a margin")
+            raise Infeasible(f"attribute {shown(name)} has {lacks}", "give every attribute a column and a margin")
     least, most = check_repeats(
         LEAST_REPEATS if min_repeats is None else min_repeats, math.inf if max_repeats is None else max_repeats
     )
@@ -82,7 +82,7 @@ def raked(
     }
     counts = {name: part.sample_count for name, part in parts.items()}
     if len(set(counts.values())) > 1:
-        raise Infeasible(f"the columns are of different lengths: {counts}", "pass one value a sample in each")
+        raise Infeasible(f"the columns are of different lengths: {shown(counts)}", "pass one value a sample in each")
     cells = Groups.combine(*parts.values())
     levels = sum(part.group_count for part in parts.values())
     if levels > MOST_SUMS:
@@ -93,7 +93,10 @@ def raked(
     wanted = {name: TargetShares(resolve(margins[name]), part) for name, part in parts.items()}
     for name, shares in wanted.items():
         if not shares.target.stays:
-            raise Infeasible(f"the margin of {name!r} moves", "pass margins that stay")
+            raise Infeasible(
+                f"the margin of {shown(name)} moves: {shares.target}",
+                "pass margins whose shares stay, such as 'uniform' or a mapping",
+            )
     representatives = np.array([cells.samples(cell)[0] for cell in cells.names])
     numbers = np.stack([np.asarray(part.group_of(representatives), np.int64) for part in parts.values()], axis=1)
     firsts = np.cumsum([0, *(part.group_count for part in parts.values())])
@@ -117,8 +120,8 @@ def raked(
         limits += [] if max_repeats is None else [f"max_repeats={exactly(max_repeats)}"]
         capped = f" with {' and '.join(limits)}" if limits else ""
         raise Infeasible(
-            f"the margins cannot be met together{capped}: {worst[0]!r} {worst[1]!r} reaches {worst[3]:.4g} of "
-            f"{worst[2]:.4g}",
+            f"the margins cannot be met together{capped}: {shown(worst[0])} {shown(worst[1])} reaches {exactly(worst[3])} "
+            f"of {exactly(worst[2])}",
             f"change that margin, {'widen these limits, ' if limits else ''}or pass closest=True",
         )
     shares_by_cell = dict(zip(cells.names, [rounded(share) for share in found.shares.tolist()], strict=True))
@@ -136,9 +139,9 @@ def raked(
             f"pass min_repeats={asked:g} and closest=True to keep it"
         )
     notes += _bounds(parts, numbers, found.shares * batch_size)
-    shown = ", ".join(f"{name!r}: {resolve(margins[name])}" for name in parts)
+    asked_for = ", ".join(f"{name!r}: {resolve(margins[name])}" for name in parts)
     target = replace(
-        target, shown=f"raked({{{shown}}}, min_repeats={least:g}, max_repeats={max_repeats})", notes=tuple(notes)
+        target, shown=f"raked({{{asked_for}}}, min_repeats={least:g}, max_repeats={max_repeats})", notes=tuple(notes)
     )
     return balanced(cells, batch_size, target=target, epoch=epoch, distinct=distinct, seed=seed)
 

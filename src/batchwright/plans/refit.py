@@ -127,9 +127,9 @@ class Remainder:
 
     def _too_few(self, spare: int) -> Infeasible:
         return Infeasible(
-            f"{self._left} micro-batches are left of the epoch, a step has {self._multiple}, and the last {spare} samples "
-            "that could be a micro-batch more do not make up the difference",
-            "go on with a smaller world_size or accumulate, or at the next epoch",
+            f"{self._left} micro-batches are left of the epoch, a step has {self._multiple}, and splitting the last ones "
+            f"gives {spare} more at most",
+            "go on with a smaller world_size or accumulate, or call set_epoch with the next epoch instead",
         )
 
     def _last(self) -> list[Integers]:

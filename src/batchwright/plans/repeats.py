@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import Infeasible, real
+from ..errors import Infeasible, exactly, real
 
 __all__ = ["LEAST_REPEATS", "above", "check_repeats", "repeats_note"]
 
@@ -27,9 +27,9 @@ def check_repeats(min_repeats: Any, max_repeats: Any) -> tuple[float, float]:
     """
     least, most = real(min_repeats, "min_repeats"), real(max_repeats, "max_repeats", or_infinite=True)
     if not 0 <= least <= 1:
-        raise Infeasible(f"min_repeats is {least}", "pass 0 to 1: equal shares are 1")
+        raise Infeasible(f"min_repeats is {exactly(least)}", "pass min_repeats from 0 to 1")
     if not most >= 1:
-        raise Infeasible(f"max_repeats is {most}", "pass 1 or more")
+        raise Infeasible(f"max_repeats is {exactly(most)}", "pass max_repeats=1 or more")
     return float(least), float(most)
 
 

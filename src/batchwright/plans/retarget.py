@@ -50,18 +50,27 @@ def segment_after(plan: FixedPlan, batch: int, shares: Any) -> Segment:
         target = resolve(shares)
         if not target.stays:
             raise Infeasible(
-                f"the target {target} moves", "set shares that stay, and set them again when they are to change"
+                f"the target {target} moves", "pass shares that stay, and call retarget again when they are to change"
             )
         shares = TargetShares(target, plan.groups).of(0)
     if isinstance(shares, Mapping):
         if set(shares) != set(names):
-            odd = next(iter(set(shares) ^ set(names)))
-            raise Infeasible(f"the new shares and the groups differ in {odd!r}", "give every group a share")
+            unknown, missing = [name for name in shares if name not in set(names)], set(names) - set(shares)
+            raise Infeasible(
+                f"the new shares name {shown(unknown[0])}, which is no group"
+                if unknown
+                else f"the new shares have none for group {shown(next(name for name in names if name in missing))}",
+                "give every group of the plan a share, and nothing else",
+            )
         shares = [real(shares[name], f"the share of {name!r}") for name in names]
     wanted = np.asarray(as_numbers(shares, called="the new shares"), np.float64)
+    if wanted.ndim != 1:
+        raise Infeasible(
+            f"the new shares are of shape {wanted.shape}", f"pass one share a group, of shape ({len(names)},)"
+        )
     if wanted.shape != (len(names),) or not np.isfinite(wanted).all() or abs(float(wanted.sum()) - 1) > _TOLERANCE:
         raise Infeasible(
-            f"the {wanted.size} new shares sum to {float(wanted.sum()):.9g}", f"give {len(names)} that sum to 1"
+            f"the {wanted.size} new shares sum to {exactly(wanted.sum())}", f"give {len(names)} that sum to 1"
         )
     for name, size, share in zip(names, plan.groups.sizes.tolist(), wanted.tolist(), strict=True):
         if not limits[0] - _TOLERANCE <= share <= limits[1] + _TOLERANCE:
@@ -72,7 +81,7 @@ def segment_after(plan: FixedPlan, batch: int, shares: Any) -> Segment:
             )
         if share and not size:
             raise Infeasible(
-                f"group {shown(name)} is given the share {exactly(share)} but it has 0 samples", "give it none"
+                f"group {shown(name)} is given the share {exactly(share)} but it has 0 samples", "give it the share 0"
             )
     weights = [round(share * _WHOLE) for share in wanted.tolist()]
     rows = repeated(order.shares.moved(weights), plan.groups, order.tickets, order.per_ticket)

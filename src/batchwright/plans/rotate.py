@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Hashable, Sequence
 from typing import Any, Literal
 
-from ..errors import Infeasible, PoorWarning, whole
+from ..errors import Infeasible, PoorWarning, shown, whole
 from ..groups import Groups
 from ..targets import uniform
 from .build import balanced, epoch_batches
@@ -60,17 +60,20 @@ def rotating(
         [['a', 'a', 'b', 'b'], ['c', 'c', 'd', 'd']]
     """
     groups = labels if isinstance(labels, Groups) else Groups.from_labels(labels)
-    per_class = whole(per_class, "per_class")
+    per_class = whole(per_class, "per_class", least=1)
     check_unit(unit)
     if isinstance(cohorts, Sequence):
         return _given(groups, cohorts, per_class, unit, epoch, seed)
     number = whole(cohorts, "cohorts")
     if not 1 <= number <= groups.group_count:
         raise Infeasible(
-            f"{groups.group_count} classes cannot be split into {number} cohorts", f"pass 1 to {groups.group_count}"
+            f"{groups.group_count} classes cannot be split into {number} cohorts",
+            f"pass cohorts from 1 to {groups.group_count}",
         )
     if unit != "batch":
-        raise Infeasible(f"unit is {unit!r} for cohorts that are drawn", "pass the cohorts, or unit='batch'")
+        raise Infeasible(
+            f"unit is {unit!r} for cohorts that are drawn", "pass lists of labels as cohorts, or unit='batch'"
+        )
     return hierarchical([groups], [groups.group_count // number, per_class], epoch=epoch, seed=seed)
 
 
@@ -79,12 +82,13 @@ def _given(
 ) -> TaskPlan:
     for cohort in cohorts:
         if not isinstance(cohort, Sequence) or isinstance(cohort, (str, bytes)):
-            raise Infeasible(f"a cohort is {cohort!r}", "pass lists of labels, or a number of cohorts to draw")
+            raise Infeasible(f"a cohort is {shown(cohort)}", "pass lists of labels, or a number of cohorts to draw")
     names = [tuple(groups.label(name) for name in cohort) for cohort in cohorts]
     if not names or not all(names):
-        raise Infeasible(f"the cohorts are {names}", "give at least one, each with a label at least")
+        raise Infeasible(f"the cohorts are {shown(names)}", "give at least one, each with at least one label")
     if len(set(names)) < len(names):
-        raise Infeasible(f"two of the cohorts {names} are the same", "give each once; rotation is even")
+        twice = next(cohort for cohort in names if names.count(cohort) > 1)
+        raise Infeasible(f"cohort {shown(twice)} is given {names.count(twice)} times", "give each cohort once")
     missing = groups.group_count - len({name for cohort in names for name in cohort if name in groups.number_of})
     if missing:
         warnings.warn(
@@ -93,7 +97,10 @@ def _given(
     children: dict[Any, Plan] = {}
     for cohort in names:
         if len(set(cohort)) < len(cohort):
-            raise Infeasible(f"cohort {cohort} names a class twice", "name each once")
+            twice = next(name for name in cohort if cohort.count(name) > 1)
+            raise Infeasible(
+                f"cohort {shown(cohort)} names class {shown(twice)} {cohort.count(twice)} times", "name each class once"
+            )
         own = Groups.from_indices({name: groups.samples(name) for name in cohort}, sample_count=groups.sample_count)
         children[cohort] = balanced(own, len(cohort) * per_class, per_class=per_class, seed=seed)
     samples = sum(len(cohort) for cohort in names) * per_class

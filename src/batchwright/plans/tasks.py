@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from ..errors import Infeasible
+from ..errors import Infeasible, shown
 from ..groups import Groups
 from ..orders.reordered import Reordered
 from ..orders.turns import reduced, turns
@@ -16,7 +16,7 @@ from .fixed import FixedPlan
 from .micro_batches import LAST, MicroBatches, check_stretch, counted
 from .plan import Plan
 from .poor import faults_of_tasks
-from .position import AS_IT_WAS, Position, fingerprint_of
+from .position import AS_IT_WAS, Position, brief, fingerprint_of
 from .standing import Standing
 from .strata import Strata, Stratum
 
@@ -33,7 +33,7 @@ _AT_ONCE = 64, 1024  # micro-batches after the first, then so many that a call o
 def check_unit(unit: Any) -> None:
     """Refuse what is no unit."""
     if unit not in get_args(Unit):
-        raise Infeasible(f"unit is {unit!r}", "pass 'batch' or 'step'")
+        raise Infeasible(f"unit is {shown(unit)}", "pass 'batch' or 'step'")
 
 
 class TaskEpoch(MicroBatches):
@@ -212,7 +212,7 @@ class TaskPlan(Plan):
     def started(self, epoch: int, multiple: int) -> Position:
         """The beginning of an epoch in a run that always had this multiple."""
         if epoch < 0:
-            raise Infeasible(f"epoch is {epoch}", "epochs count from 0")
+            raise Infeasible(f"epoch is {epoch}", "pass 0 or more")
         turn = epoch * self.epoch_length(multiple) // self._run(multiple)
         return Position(epoch, 0, multiple, self._origin(self._always(turn, multiple), multiple))
 
@@ -257,7 +257,8 @@ class TaskPlan(Plan):
         here = self._standing(position).after(position.consumed // run, run, self.turns)
         if not 0 <= min(here.had) <= max(here.had) <= LAST or here.turn < 0:
             raise Infeasible(
-                f"the state has turn {here.turn}, by which its tasks had {min(here.had)} to {max(here.had)} micro-batches",
+                f"the state stands at turn {brief(here.turn)}, by which its tasks have had {brief(min(here.had))} to "
+                f"{brief(max(here.had))} micro-batches",
                 AS_IT_WAS,
             )
 
