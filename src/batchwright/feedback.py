@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .columns import as_numbers
-from .errors import Infeasible, exactly
+from .errors import Infeasible, exactly, kind, shown
 from .sampler import BatchSampler
 
 __all__ = ["Feedback", "Rule", "bandit", "by_recall", "by_signal"]
@@ -106,13 +106,13 @@ class Feedback:
     def __init__(self, sampler: BatchSampler, rule: Rule, *, smoothing: float = 0.0, most_change: float = 1.0) -> None:
         if not 0 <= smoothing < 1 or not 0 < most_change <= 1:
             raise Infeasible(
-                f"smoothing is {smoothing} and most_change {most_change}",
+                f"smoothing is {exactly(smoothing)} and most_change is {exactly(most_change)}",
                 "pass 0 <= smoothing < 1, 0 < most_change <= 1",
             )
         if not isinstance(sampler, BatchSampler):
-            raise Infeasible(f"a sampler is needed, this is a {type(sampler).__name__}", "pass plan.sampler(...)")
+            raise Infeasible(f"a sampler is needed, this is {kind(sampler)}", "pass plan.sampler(...)")
         if not callable(rule) or isinstance(rule, type):
-            raise Infeasible(f"the rule is {rule!r}", "pass a rule that is made, such as by_signal()")
+            raise Infeasible(f"the rule is {shown(rule)}", "pass a rule that is made, such as by_signal()")
         plan: Any = sampler.plan
         limits = plan.order.shares.limits if hasattr(plan, "order") else None
         if limits is None:
@@ -124,11 +124,6 @@ class Feedback:
         self.groups = plan.groups
         self._limits = limits
         count = self.groups.group_count
-        if limits[0] * count > 1 or limits[1] * count < 1:
-            raise Infeasible(
-                f"{count} groups with shares from {exactly(limits[0])} to {exactly(limits[1])} cannot sum to 1",
-                "pass other limits",
-            )
         self.shares: np.ndarray = plan.shares()
         self._signal = np.full(count, np.nan)
         self._seen = np.zeros((2, count))  # sums and counts since the last update, of this rank
@@ -146,7 +141,11 @@ class Feedback:
             Infeasible: values that are not finite or not one a sample, or a label or sample that the plan does not know.
         """
         if (labels is None) == (samples is None):
-            raise Infeasible("samples are told apart by labels or by numbers", "pass one of labels= and samples=")
+            passed = "neither is" if labels is None else "both are"
+            raise Infeasible(
+                f"samples are told apart by labels or by numbers, and {passed} passed",
+                "pass one of labels= and samples=",
+            )
         signal = np.asarray(as_numbers(values, called="values"), np.float64).reshape(-1)
         if samples is not None:
             codes = np.atleast_1d(self.groups.group_of(samples))
@@ -184,8 +183,12 @@ class Feedback:
         if given.size != signal.size:
             raise Infeasible(f"the rule gives {given.size} shares for {signal.size} groups", "give one a group")
         wanted = np.array([float(f"{value:.{_DIGITS}g}") for value in given.tolist()])
-        if not np.isfinite(wanted).all() or wanted.min() < 0:
-            raise Infeasible(f"the rule gives {wanted.tolist()}", "give finite numbers of 0 or more")
+        wrong = np.flatnonzero(~np.isfinite(wanted) | (wanted < 0))
+        if wrong.size:
+            name = shown(self.groups.names[int(wrong[0])])
+            raise Infeasible(
+                f"the rule gives {exactly(wanted[wrong[0]])} for group {name}", "give finite numbers of 0 or more"
+            )
         self.shares = self._limited(wanted)
         self.sampler.retarget(self.shares)
         return self.shares

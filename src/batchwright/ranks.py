@@ -96,7 +96,7 @@ def _refuse_wrong_shares(ranks: list[int], world_size: int, sharded_by: list[str
     processes = len(ranks)
     if sharded_by and world_size > 1:
         raise Infeasible(
-            f"the sampler takes every {world_size}th micro-batch, {sharded_by[0]} takes every {processes}th of those",
+            f"the sampler takes 1 of {world_size} micro-batches, {sharded_by[0]} 1 of {processes} of those",
             "let batchwright's adapter for this trainer prepare the loader",
         )
     if sharded_by:

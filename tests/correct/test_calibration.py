@@ -149,7 +149,7 @@ def test_what_cannot_be_measured_is_refused() -> None:
     refused((logits, nn.functional.one_hot(targets)), r"targets \(20, 2\)")
     refused((logits.view(2, 10, 2), targets.view(2, 10)), r"shape \(2, 10, 2\)")
     refused((logits * float("nan"), targets), "the logits of 20 of 20 samples hold NaN")
-    refused((logits, targets + 0.5), "not whole")
+    refused((logits, targets + 0.5), "targets hold .*, which is not whole")
     refused((logits, targets.tolist()), "a list, no tensor")
     refused({"x": logits}, "a dict, no tensor")
     as_floats = evaluate(nn.Identity(), [(logits[:, 1] - logits[:, 0], targets.float().unsqueeze(1))], plan)

@@ -149,7 +149,7 @@ def test_it_is_a_module_without_parameters_that_saves_and_follows_the_logits() -
 @pytest.mark.parametrize(
     ("trained", "deploy", "options", "message"),
     [
-        ([0.5, 0.6], "uniform", {}, "trained miss the sum of 1 by 0.1"),
+        ([0.5, 0.6], "uniform", {}, "the shares of trained sum to 1.1, which misses 1"),
         ([0.5, 0.5], [1.5, -0.5], {}, "deploy holds -0.5"),
         ([0.5, 0.5], [float("nan"), 0.5], {}, "deploy holds nan"),
         ([0.5, 0.5], [0.2, 0.3, 0.5], {}, r"shape \(2,\), deploy \(3,\)"),
@@ -163,7 +163,7 @@ def test_it_is_a_module_without_parameters_that_saves_and_follows_the_logits() -
             [0.5, 0.5],
             [1, 0],
             {"mode": "loss", "names": ["a", "b"]},
-            r"\['b'\] are trained on and have deploy",
+            r"1 of 2 classes are trained on and have deploy share 0 \('b'\)",
         ),
     ],
 )

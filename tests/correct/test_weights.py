@@ -178,7 +178,7 @@ def test_refusals() -> None:
     plan = bw.balanced(GROUPS, batch_size=4)
     with pytest.raises(bw.Infeasible, match="clip is 0"):
         Weights(plan, clip=0)
-    with pytest.raises(bw.Infeasible, match=r"lacks 2 of 3 groups: \['dog', 'owl'\]"):
+    with pytest.raises(bw.Infeasible, match="lacks 2 of 3 groups: 'dog', 'owl'"):
         Weights(plan).report().bias({"cat": 1.0})
     with pytest.raises(bw.Infeasible, match="the dataset has 27 samples, the plan of the weights yields 28 numbers"):
         Weighted(range(27), Weights(plan))

@@ -71,7 +71,7 @@ def test_ranks_that_agree_are_not_refused():
 
 def test_a_second_shard_is_refused():
     said = processes.run(programs.refusal_of_a_second_shard, 2)
-    assert "the sampler takes every 2th micro-batch, Sharding takes every 2th of those" in said[0]
+    assert "the sampler takes 1 of 2 micro-batches, Sharding 1 of 2 of those" in said[0]
 
 
 def test_a_loader_without_a_sampler_of_ours_is_refused():

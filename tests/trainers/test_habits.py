@@ -58,7 +58,7 @@ def test_accelerates_own_preparation_of_the_view_in_step_order_is_exact():
 
 def test_accelerates_own_preparation_of_a_rank_aware_sampler_is_refused():
     for said in processes.run(habits.accelerate_shards_twice, 2):
-        assert "the sampler takes every 2th micro-batch, BatchSamplerShard takes every 2th of those" in said
+        assert "the sampler takes 1 of 2 micro-batches, BatchSamplerShard 1 of 2 of those" in said
 
 
 def test_accelerate_refuses_a_sampler_of_another_world():

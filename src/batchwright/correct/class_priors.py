@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..collate.wording import typed
-from ..errors import Infeasible
+from ..collate.wording import listed, typed
+from ..errors import Infeasible, shown
 from ..groups import Groups
 
 if TYPE_CHECKING:
@@ -71,9 +71,9 @@ def class_priors(
     plan = checked(plan, of_sampler="call LogitAdjustment.from_sampler(sampler), or pass sampler.plan")
     groups = who_is_in(classes, plan)
     sampled = plan.prior_between(0, plan.horizon() if batches is None else batches, groups)
-    for part in (class_of, domain_of):
+    for called, part in (("class_of", class_of), ("domain_of", domain_of)):
         if part is not None and not callable(part):
-            raise Infeasible(f"class_of or domain_of is {part!r}", "pass a function of a group's name")
+            raise Infeasible(f"{called} is {shown(part)}", f"pass {called} as a function of a group's name")
     names = list(groups.names)
     of_class = names if class_of is None else [class_of(name) for name in names]
     of_domain = [None] * len(names) if domain_of is None else [domain_of(name) for name in names]
@@ -82,11 +82,12 @@ def class_priors(
     column = {name: number for number, name in enumerate(known)}
     if len(column) < len(known):
         twice = next(name for place, name in enumerate(known) if column[name] != place)
-        raise Infeasible(f"order names class {twice!r} twice", "name each class once, the class of every logit")
+        raise Infeasible(f"order names class {shown(twice)} twice", "name each class once, the class of every logit")
     missing = [name for name in dict.fromkeys(of_class) if name not in column]
     if missing:
         raise Infeasible(
-            f"order names {len(known)} classes, the plan has {missing[:3]} besides", "name the class of every logit"
+            f"order names {len(known)} classes, the plan has {len(missing)} besides ({listed(map(shown, missing))})",
+            "name the class of every logit",
         )
     domains = list(dict.fromkeys(of_domain))
     row = {name: number for number, name in enumerate(domains)}
@@ -98,7 +99,9 @@ def class_priors(
         totals = table.sum(1)
         if totals.min() <= 0:
             whose = (
-                "the samples in classes have" if domain_of is None else f"domain {domains[int(totals.argmin())]!r} has"
+                "the samples in classes have"
+                if domain_of is None
+                else f"domain {shown(domains[int(totals.argmin())])} has"
             )
             raise Infeasible(
                 f"{whose} share 0: nothing of it was sampled",

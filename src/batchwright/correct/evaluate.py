@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..collate.wording import typed
-from ..errors import Infeasible
+from ..errors import Infeasible, exactly
 from .batchnorm.population import Forward, first_field
 from .calibration import (
     balanced_accuracy,
@@ -186,6 +186,7 @@ def _whole(targets: Any) -> Tensor:
             "say where they are: targets=lambda batch: ...",
         )
     whole = targets.long()
-    if not torch.equal(whole.to(targets.dtype), targets):
-        raise Infeasible("targets hold numbers that are not whole", "pass classes, 0 to C-1")
+    parts = targets[whole.to(targets.dtype) != targets]
+    if len(parts):
+        raise Infeasible(f"targets hold {exactly(parts[0].item())}, which is not whole", "pass classes, 0 to C-1")
     return whole.squeeze(-1) if whole.dim() == 2 and whole.shape[-1] == 1 else whole

@@ -13,7 +13,7 @@ from torch import Tensor
 from .. import columns
 from ..collate.batch import Batch
 from ..collate.wording import typed
-from ..errors import Infeasible, whole
+from ..errors import Infeasible, exactly, whole
 from ..plans.fixed import FixedPlan
 from ..plans.position import Position
 from .weights import Weights
@@ -168,7 +168,9 @@ def loss_scale(count: float | Tensor, *, process_group: dist.ProcessGroup | None
 
 def _factor(world_size: int, total: float) -> float:
     if not total >= 0:
-        raise Infeasible(f"the counts of an optimizer step sum to {total}, the least is 0", "count tokens or samples")
+        raise Infeasible(
+            f"the counts of an optimizer step sum to {exactly(total)}, the least is 0", "count tokens or samples"
+        )
     return world_size / total if total else 0.0
 
 
@@ -187,5 +189,5 @@ def _amounts(counts: Any, sampler: BatchSampler) -> np.ndarray:
         )
     if amounts.size and amounts.min() < 0:
         worst = int(amounts.argmin())
-        raise Infeasible(f"counts at sample {worst} is {amounts[worst]}", "pass amounts of 0 or more")
+        raise Infeasible(f"counts at sample {worst} is {exactly(amounts[worst])}", "pass amounts of 0 or more")
     return amounts

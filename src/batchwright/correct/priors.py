@@ -12,9 +12,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from ..collate.wording import typed
-from ..columns import by_label
-from ..errors import Infeasible, PoorWarning, real, whole, yes_or_no
+from ..collate.wording import listed, typed
+from ..columns import as_numbers, by_label
+from ..errors import Infeasible, PoorWarning, exactly, real, shown, whole, yes_or_no
 from .class_priors import ClassPriors, Part, class_priors
 
 if TYPE_CHECKING:
@@ -81,13 +81,13 @@ class LogitAdjustment(nn.Module):
     ) -> None:
         super().__init__()
         if mode not in ("post_hoc", "loss"):
-            raise Infeasible(f"mode is {mode!r}", "pass 'post_hoc' or 'loss'")
+            raise Infeasible(f"mode is {shown(mode)}", "pass 'post_hoc' or 'loss'")
         if not real(tau, "tau") >= 0:
-            raise Infeasible(f"tau is {tau}, the least is 0", "pass a finite tau, 1 for Bayes' rule")
+            raise Infeasible(f"tau is {exactly(tau)}, the least is 0", "pass tau=0 or more, 1 for Bayes' rule")
         before = _shares("trained", trained)
         after = _uniform(before) if isinstance(deploy, str) else _shares("deploy", deploy)
         if isinstance(deploy, str) and deploy != "uniform":
-            raise Infeasible(f"deploy is {deploy!r}", "pass 'uniform' or shares")
+            raise Infeasible(f"deploy is {shown(deploy)}", "pass 'uniform' or shares")
         if before.shape != after.shape:
             raise Infeasible(
                 f"trained has shape {before.shape}, deploy {after.shape}", "pass one share a class in both"
@@ -228,10 +228,15 @@ class LogitAdjustment(nn.Module):
         Raises:
             Infeasible: another number of classes than the priors have; `domains` missing or not wanted.
         """
-        if (domains is None) != (self.domains is None):
+        if domains is None and self.domains is not None:
             raise Infeasible(
-                f"the priors have {self.domains or 'no'} rows of domains, domains is {domains!r}",
-                "pass domains=ids if and only if the priors have a row for each domain",
+                f"the priors have {self.domains} rows of domains, domains is None",
+                "pass domains=ids, the domain of each sample as a tensor",
+            )
+        if domains is not None and self.domains is None:
+            raise Infeasible(
+                f"the priors have no rows of domains, domains is {typed(domains)}",
+                "leave domains out, or give the priors a row for each domain",
             )
         if not self.binary and logits.shape[-1] != len(self.classes):
             raise Infeasible(
@@ -253,16 +258,21 @@ class LogitAdjustment(nn.Module):
 
 
 def _shares(name: str, values: Priors) -> npt.NDArray[np.float64]:
-    shares = np.asarray(values, dtype=np.float64)
+    if values is None:
+        raise Infeasible(f"{name} is None", "pass shares of shape (C,) or (D, C)")
+    shares = as_numbers(values, called=name).astype(np.float64)
     if shares.ndim not in (1, 2) or shares.size == 0:
         raise Infeasible(f"{name} has shape {shares.shape}", "pass shares of shape (C,) or (D, C)")
-    if not np.isfinite(shares).all() or shares.min() < 0:
-        raise Infeasible(f"{name} holds {shares.min()}, the least share is 0", "pass shares from 0 to 1")
-    worst = float(np.abs(shares.sum(-1) - 1).max())
-    if worst > _SUM_TOLERANCE:
+    wrong = shares[~np.isfinite(shares) | (shares < 0)]
+    if wrong.size:
+        raise Infeasible(f"{name} holds {exactly(wrong[0])}, a share is from 0 to 1", "pass shares from 0 to 1")
+    sums = np.atleast_1d(shares.sum(-1))
+    worst = float(sums[np.abs(sums - 1).argmax()])
+    if abs(worst - 1) > _SUM_TOLERANCE:
+        row = "their sum" if shares.ndim == 1 else "the sum of their row"
         raise Infeasible(
-            f"the shares of {name} miss the sum of 1 by {worst:.3g}, {_SUM_TOLERANCE:g} is allowed",
-            "divide them by their sum",
+            f"the shares of {name} sum to {exactly(worst)}, which misses 1 by more than {exactly(_SUM_TOLERANCE)}",
+            f"divide them by {row}" if worst else "give a share above 0 to a class that is met",
         )
     return shares
 
@@ -273,10 +283,11 @@ def _by_class(shares: Mapping[Any, float], classes: list[Hashable]) -> npt.NDArr
         [name for name in classes if name not in shares],
     )
     if unknown or missing:
-        raise Infeasible(
-            f"deploy names {unknown} that the plan does not know and lacks {missing}",
-            "name every class, 0 if never met",
+        facts = [f"names {len(unknown)} that the plan does not know ({listed(map(shown, unknown))})"] if unknown else []
+        facts += (
+            [f"lacks {len(missing)} of its {len(classes)} classes ({listed(map(shown, missing))})"] if missing else []
         )
+        raise Infeasible(f"deploy {' and '.join(facts)}", "name every class of the plan and no other, 0 if never met")
     return np.array([shares[name] for name in classes], dtype=np.float64)
 
 
@@ -300,7 +311,8 @@ def _log_ratio(
     vanished = _named(names, (trained > 0) & (deploy == 0))
     if mode == "loss" and vanished:
         raise Infeasible(
-            f"classes {vanished} are trained on and have deploy share 0: no finite logits learn that",
+            f"{len(vanished)} of {len(names)} classes are trained on and have deploy share 0 "
+            f"({listed(map(shown, vanished))}): no finite logits learn that",
             "give them a share in deploy, or pass mode='post_hoc'",
         )
     both = (trained > 0) & (deploy > 0)

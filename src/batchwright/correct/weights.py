@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..collate.wording import typed
-from ..errors import Infeasible, noted, real
+from ..collate.wording import listed, typed
+from ..errors import Infeasible, exactly, noted, real, shown
 from .class_priors import checked, who_is_in
 from .table import text_table
 
@@ -45,7 +45,7 @@ class Weights:
     def __init__(self, plan: Plan, *, clip: float | None = None) -> None:
         clip = clip if clip is None else real(clip, "clip", or_infinite=True)
         if clip is not None and not clip > 0:
-            raise Infeasible(f"clip is {clip}, it must be above 0", "pass the largest weight allowed, or None")
+            raise Infeasible(f"clip is {exactly(clip)}, it must be above 0", "pass the largest weight allowed, or None")
         self.plan = checked(plan)
         self.clip = clip
 
@@ -169,7 +169,10 @@ class ClippingReport:
         """
         missing = [group.name for group in self.groups if group.name not in means]
         if missing:
-            raise Infeasible(f"means lacks {len(missing)} of {len(self.groups)} groups: {missing[:3]}", "name them all")
+            raise Infeasible(
+                f"means lacks {len(missing)} of {len(self.groups)} groups: {listed(map(shown, missing))}",
+                "name them all",
+            )
         return sum((group.estimated - group.natural) * means[group.name] for group in self.groups)
 
     def __str__(self) -> str:

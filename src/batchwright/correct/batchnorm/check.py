@@ -94,7 +94,9 @@ def _check_size(name: str, layer: BatchNorm, samples: int, positions: int | None
     elif samples * (positions or 1) == 1:
         raise Infeasible(
             f"BatchNorm layer {name!r} sees 1 value per channel in a micro-batch of 1 samples, it needs 2",
-            "pass larger batches, or synchronise the layers over ranks",
+            "pass larger batches, or train on more ranks (world_size=...)"
+            if isinstance(layer, _SYNCHRONISED)
+            else "pass larger batches, or synchronise the layers over ranks",
         )
 
 

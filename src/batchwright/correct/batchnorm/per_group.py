@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...errors import Infeasible
+from ...errors import Infeasible, shown
 from .layers import BatchNorm, named_layers, replaced, track
 from .moments import Moments
 
@@ -155,8 +155,8 @@ class GroupBatchNorm(BatchNorm):
         for name, samples in zip(self.routing.names, self.routing.samples, strict=True):
             if self.training and samples * positions == 1:
                 raise Infeasible(
-                    f"group {name!r} has 1 value per channel in the batch, BatchNorm needs 2 in training",
-                    f"draw at least 2 samples of {name!r} into each batch",
+                    f"group {shown(name)} has 1 value per channel in the batch, BatchNorm needs 2 in training",
+                    f"draw at least 2 samples of {shown(name)} into each batch",
                 )
         moments = self.group_moments(values)
         seen = moments.count.squeeze(-1) > 0

@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from ...errors import Infeasible, PoorWarning
+from ...errors import Infeasible, PoorWarning, shown
 from .layers import tracking_layers
 from .population import Forward, Population, first_field, observe, raised_on_all
 
@@ -75,7 +75,7 @@ def recalibrate(
         (4.0, 10.0, 2)
     """
     if stream not in ("sampled", "natural"):
-        raise Infeasible(f"stream is {stream!r}", "pass 'sampled' or 'natural'")
+        raise Infeasible(f"stream is {shown(stream)}", "pass 'sampled' or 'natural'")
     if stream == "natural":
         warnings.warn(_NATURAL_COST, PoorWarning, stacklevel=2)
     joined = dist.is_available() and dist.is_initialized()
