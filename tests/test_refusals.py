@@ -135,7 +135,10 @@ def adjusted(**arguments):
         ),
         (lambda: feedback(None), "the rule is None; pass a rule that is made"),
         (lambda: feedback(bw.feedback.by_signal), "such as by_signal"),
-        (lambda: bw.feedback.Feedback(MOVING, bw.feedback.by_signal()), "a sampler is needed, this is of type FixedPlan"),
+        (
+            lambda: bw.feedback.Feedback(MOVING, bw.feedback.by_signal()),
+            "a sampler is needed, this is of type FixedPlan",
+        ),
         (lambda: feedback(lambda signal, update: [1.0]).update(), "the rule gives 1 shares for 2 groups"),
         (lambda: feedback(lambda signal, update: "ab").update(), "what the rule gives is of type str"),
         (lambda: MOVING.weights([0]), "shares move, .*; pass epoch="),
