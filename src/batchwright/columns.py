@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import Infeasible, exactly, kind, shown, whole
+from .errors import Infeasible, exactly, shown, typed, whole
 from .values import COMPLETE, PLAIN, is_tensor, missing, plain
 
 __all__ = [
@@ -176,7 +176,7 @@ def as_numbers(values: Any, *, called: str, each: str = "position") -> np.ndarra
             f"{called}{where} is {shown(value)}, which float64 does not hold", f"pass {called} that float64 holds"
         )
     raise Infeasible(
-        f"{called}{where} is {shown(value)}, {kind(value)}, numbers are needed", f"pass {called} as numbers"
+        f"{called}{where} is {shown(value)}, {typed(value)}, numbers are needed", f"pass {called} as numbers"
     )
 
 
@@ -214,23 +214,23 @@ def sample_count(source: Any, *, called: str) -> int:
     if isinstance(source, (str, bytes, bytearray)):
         raise Infeasible(f"{called} is the text {shown(source)}", way_out)
     if isinstance(source, Mapping):
-        raise Infeasible(f"{called} is {kind(source)}, its {len(source)} entries are no samples", way_out)
+        raise Infeasible(f"{called} is {typed(source)}, its {len(source)} entries are no samples", way_out)
     if hasattr(source, "__index__") and getattr(source, "ndim", 0) == 0:
         number = whole(source, called)
         if number < 0:
             raise Infeasible(f"{called} is {shown(number)}, the least is 0", way_out)
         return number
     if not isinstance(source, Sized) or getattr(source, "ndim", 1) == 0:
-        said = shown(source) if isinstance(source, (int, float, complex)) else kind(source)
+        said = shown(source) if isinstance(source, (int, float, complex)) else typed(source)
         raise Infeasible(f"{called} is {said}, neither a dataset with a length nor a whole number", way_out)
     if not hasattr(source, "__getitem__"):
         raise Infeasible(
-            f"{called} is {kind(source)}, which has no sample 0: a length alone may count anything", way_out
+            f"{called} is {typed(source)}, which has no sample 0: a length alone may count anything", way_out
         )
     try:
         return len(source)
     except (TypeError, NotImplementedError, RuntimeError) as none:  # a sparse matrix, a stream, a nested tensor
-        raise Infeasible(f"{called} is {kind(source)}, which has no length ({none})", way_out) from none
+        raise Infeasible(f"{called} is {typed(source)}, which has no length ({none})", way_out) from none
 
 
 def sample_numbers(values: Any, *, called: str = "samples") -> np.ndarray:
@@ -292,7 +292,7 @@ def as_array(values: Any, *, called: str) -> np.ndarray:
         raise
     except Exception as error:
         raise Infeasible(
-            f"{called} is {kind(values)}, which gives no array ({shown(error)})", "pass a list, an array or a tensor"
+            f"{called} is {typed(values)}, which gives no array ({shown(error)})", "pass a list, an array or a tensor"
         ) from error
     if not isinstance(values, Sequence):
         raise _no_column(values, called)
@@ -305,7 +305,7 @@ def as_array(values: Any, *, called: str) -> np.ndarray:
 
 def _no_column(values: Any, called: str) -> Infeasible:
     """Why this is no column, and what to pass instead."""
-    fact = f"{called} is {kind(values)}, one value a sample is needed"
+    fact = f"{called} is {typed(values)}, one value a sample is needed"
     if isinstance(values, Iterator):
         return Infeasible(f"{fact}, and this can be read only once", f"pass list({called})")
     if isinstance(values, Set):
@@ -352,7 +352,7 @@ def _from_sequence(values: Sequence[Any], called: str) -> np.ndarray:
         array = np.asarray(items)
     except (TypeError, ValueError, RuntimeError):  # ragged rows; tensors that are no single values NumPy knows
         raise Infeasible(
-            f"{called} holds {len(items)} values {kind(items[0])} that make no array",
+            f"{called} holds {len(items)} values {typed(items[0])} that make no array",
             f"pass {called} as one plain value a sample",
         ) from None
     if numeric and array.dtype.kind == "f" and _loses_digits(items, array):

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from .columns import numbers
-from .errors import Infeasible, kind, whole
+from .errors import Infeasible, typed, whole
 from .plans import FixedPlan
 from .sampler import BatchSampler
 
@@ -54,7 +54,7 @@ class Composition:
 
     def __init__(self, sampler: BatchSampler, *, every: int = 50, lengths: Any = None, costs: Any = None) -> None:
         if not isinstance(sampler, BatchSampler):
-            raise Infeasible(f"a sampler is needed, this is {kind(sampler)}", "pass plan.sampler(...)")
+            raise Infeasible(f"a sampler is needed, this is {typed(sampler)}", "pass plan.sampler(...)")
         self.sampler = sampler
         self.every = whole(every, "every", least=1)
         self.lengths = None if lengths is None else self._of_samples(lengths, "lengths")

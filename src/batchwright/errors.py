@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterator, Mapping
+import reprlib
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,11 +14,14 @@ __all__ = [
     "PoorWarning",
     "by_name",
     "exactly",
-    "kind",
+    "listed",
     "noted",
     "real",
+    "said",
     "seed_number",
+    "shortened",
     "shown",
+    "typed",
     "whole",
     "yes_or_no",
 ]
@@ -25,6 +29,7 @@ __all__ = [
 _LONGEST = 600  # characters of a fact, of a way out and of a warning: about seven lines of a terminal
 _MOST = 1 << 62  # what is counted stays within 64 bits, one more added to it too
 _LONGEST_VALUE = 120  # characters of one value that a message shows
+_MOST_NAMES = 12
 
 
 class Infeasible(ValueError):
@@ -69,18 +74,61 @@ def _cut(text: str, longest: int) -> str:
     return text[:head] + said + text[len(text) - (longest - len(said) - head) :]
 
 
+class _Short(reprlib.Repr):
+    """Looks at the first items of a container only: a list of labels may be of a hundred million."""
+
+    maxlevel = 4
+    maxlist = maxtuple = maxdict = maxset = maxfrozenset = maxdeque = maxarray = 40
+
+    def repr_str(self, x: str, level: int) -> str:
+        return repr(x[: 2 * _LONGEST_VALUE]) if len(x) <= 2 * _LONGEST_VALUE else _cut(repr(x), _LONGEST_VALUE)
+
+    def repr_int(self, x: int, level: int) -> str:
+        return str(x) if x.bit_length() <= _LONGEST_VALUE else f"a number of {x.bit_length()} bits"
+
+    def repr_instance(self, x: Any, level: int) -> str:
+        try:
+            text = repr(x)
+        except Exception:  # somebody's own `__repr__`
+            return f"a {type(x).__name__}"
+        return _cut(" ".join(text.split()) if "\n" in text else text, _LONGEST_VALUE)
+
+
 def shown(value: Any) -> str:
     """A value as a message shows it: its `repr` in bounded length, its type where it has none.
 
     Example:
-        >>> shown("a"), len(shown("a" * 10**6))
-        ("'a'", 120)
+        >>> shown("a"), len(shown("a" * 10**6)), shown(10**5000)
+        ("'a'", 120, 'a number of 16610 bits')
     """
-    try:
-        text = repr(value)
-    except Exception:  # somebody's own `__repr__`
-        return f"a {type(value).__name__}"
-    return _cut(" ".join(text.split()) if "\n" in text else text, _LONGEST_VALUE)
+    return _cut(_Short().repr(value), _LONGEST_VALUE)
+
+
+def shortened(name: Any) -> str:
+    """A name that somebody gave, in bounded length.
+
+    Example:
+        >>> shortened("web"), len(shortened("x" * 10_000))
+        ('web', 120)
+    """
+    return _cut(str(name), _LONGEST_VALUE)
+
+
+def listed(names: Iterable[Any]) -> str:
+    """The names joined by commas: a dozen, and how many more there are.
+
+    Example:
+        >>> listed("ab"), listed([]), listed(range(100))[-14:]
+        ('a, b', 'none', '11 and 88 more')
+    """
+    written = [shortened(name) for name in names]
+    more = len(written) - _MOST_NAMES
+    return ", ".join(written[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "") or "none"
+
+
+def said(error: BaseException) -> str:
+    """The type of an error and what it says, in one line of bounded length."""
+    return f"{type(error).__name__}: {_cut(' '.join(str(error).split()), _LONGEST // 2)}".rstrip(": ")
 
 
 def exactly(number: Any) -> str:
@@ -94,11 +142,11 @@ def exactly(number: Any) -> str:
     return str(int(plain)) if math.isfinite(plain) and plain == int(plain) and abs(plain) < 1e16 else repr(plain)
 
 
-def kind(value: Any) -> str:
+def typed(value: Any) -> str:
     """What a value is, for messages: "None", or "of type" and its type.
 
     Example:
-        >>> kind(None), kind([])
+        >>> typed(None), typed([])
         ('None', 'of type list')
     """
     return "None" if value is None else f"of type {type(value).__name__}"
@@ -213,7 +261,7 @@ def by_name(parts: Any, called: str) -> Mapping[Any, Any]:
         {'web': 100}
     """
     if not isinstance(parts, Mapping):
-        raise Infeasible(f"{called} is {kind(parts)}", f"pass {called} by name, as a dictionary")
+        raise Infeasible(f"{called} is {typed(parts)}", f"pass {called} by name, as a dictionary")
     if not parts:
         raise Infeasible(f"there are 0 {called}", "pass one at least")
     return parts

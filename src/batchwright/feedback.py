@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .columns import as_numbers
-from .errors import Infeasible, exactly, kind, shown
+from .errors import Infeasible, exactly, shown, typed
 from .sampler import BatchSampler
 
 __all__ = ["Feedback", "Rule", "bandit", "by_recall", "by_signal"]
@@ -110,7 +110,7 @@ class Feedback:
                 "pass 0 <= smoothing < 1, 0 < most_change <= 1",
             )
         if not isinstance(sampler, BatchSampler):
-            raise Infeasible(f"a sampler is needed, this is {kind(sampler)}", "pass plan.sampler(...)")
+            raise Infeasible(f"a sampler is needed, this is {typed(sampler)}", "pass plan.sampler(...)")
         if not callable(rule) or isinstance(rule, type):
             raise Infeasible(f"the rule is {shown(rule)}", "pass a rule that is made, such as by_signal()")
         plan: Any = sampler.plan

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from . import columns
-from .errors import Infeasible, PoorWarning, kind, shown, whole
+from .errors import Infeasible, PoorWarning, shown, typed, whole
 from .values import PLAIN, no_label, plain
 
 __all__ = [
@@ -60,7 +60,7 @@ def count_of(count: Any) -> int:
 def distinct_names(names: Any) -> list[Hashable]:
     """The names of groups, each once."""
     if isinstance(names, (str, bytes)) or not isinstance(names, (Sequence, np.ndarray)):
-        raise Infeasible(f"names is {kind(names)}", "pass a list of labels, one a group")
+        raise Infeasible(f"names is {typed(names)}", "pass a list of labels, one a group")
     found = [plain(name) for name in names]
     for name in found:
         why = no_label(name)
@@ -114,7 +114,7 @@ def named_lists(indices: Any) -> Iterable[tuple[Any, Any]]:
     """Lists with the names of their groups: numbers, where they have none."""
     listed = isinstance(indices, (Mapping, Sequence, np.ndarray)) and not isinstance(indices, (str, bytes))
     if not listed or getattr(indices, "ndim", 1) == 0:
-        raise Infeasible(f"the lists are {kind(indices)}", "pass a list of lists of sample numbers, one list a group")
+        raise Infeasible(f"the lists are {typed(indices)}", "pass a list of lists of sample numbers, one list a group")
     return indices.items() if isinstance(indices, Mapping) else enumerate(indices)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .columns import as_numbers
-from .errors import Infeasible, kind, shown
+from .errors import Infeasible, shown, typed
 from .values import is_tensor, missing, no_label, plain
 
 __all__ = ["LabelSets", "label_sets"]
@@ -47,7 +47,7 @@ def label_sets(labels: Any) -> LabelSets:
     objects = isinstance(labels, np.ndarray) and labels.dtype.kind == "O" and labels.ndim == 1  # lists, one a sample
     if is_tensor(labels) or (isinstance(labels, np.ndarray) and not objects):
         raise Infeasible(
-            f"labels is {kind(labels)} of shape {tuple(shape)}, samples x labels are needed",
+            f"labels is {typed(labels)} of shape {tuple(shape)}, samples x labels are needed",
             "pass a matrix, 1 where the label holds and 0 where not; for one label a sample use balanced(labels, ...)",
         )
     return _of_lists(labels)
@@ -126,7 +126,7 @@ def _sets(labels: Any) -> list[dict[Any, None]]:
         labels = labels.to_pylist() if hasattr(labels, "to_pylist") else labels.to_list()
     ordered = isinstance(labels, (Sequence, np.ndarray)) or is_tensor(labels)  # a nested one has rows of labels
     if isinstance(labels, (str, bytes, bytearray)) or not ordered:
-        raise Infeasible(f"the labels are {kind(labels)}", _LISTS)
+        raise Infeasible(f"the labels are {typed(labels)}", _LISTS)
     rows = [_row(row, sample) for sample, row in enumerate(labels)]
     found = [dict.fromkeys(row) for row in rows]
     known: set[Any] = set().union(*found)
@@ -152,7 +152,7 @@ def _row(row: Any, sample: int) -> list[Any]:
     if isinstance(row, Mapping):
         way_out = f"{_LISTS}; of a record the entry that holds them, such as [record['labels'] for record in labels]"
     if isinstance(row, (str, bytes, bytearray, Mapping, Iterator)) or not isinstance(row, Collection):
-        raise Infeasible(f"the labels of sample {sample} are {shown(row)}, {kind(row)}", way_out)
+        raise Infeasible(f"the labels of sample {sample} are {shown(row)}, {typed(row)}", way_out)
     found = [plain(name) for name in row]
     for name in found:
         why = "missing" if missing(name) else no_label(name)

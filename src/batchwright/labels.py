@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .columns import complete, one_dimensional, sample_numbers
-from .errors import Infeasible, kind, noted, shown
+from .errors import Infeasible, noted, shown, typed
 from .values import is_tensor
 
 __all__ = ["class_names", "labels"]
@@ -191,10 +191,10 @@ def _not_measured(source: Any, found: np.ndarray) -> None:
 
 def _no_column_of_labels(source: Any, columns: list[Any]) -> Infeasible:
     if not columns:
-        return Infeasible(f"labels is {kind(source)} without columns", "pass a column of labels, one a sample")
+        return Infeasible(f"labels is {typed(source)} without columns", "pass a column of labels, one a sample")
     listed = ", ".join(map(shown, columns[:_NAMES_SHOWN])) + (", ..." if len(columns) > _NAMES_SHOWN else "")
     return Infeasible(
-        f"labels is {kind(source)} with {listed}, none of which is called {', '.join(LABEL_COLUMNS)}",
+        f"labels is {typed(source)} with {listed}, none of which is called {', '.join(LABEL_COLUMNS)}",
         f"pass the one that holds the labels, such as labels[{shown(columns[0])}]",
     )
 

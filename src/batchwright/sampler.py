@@ -12,12 +12,12 @@ import numpy as np
 import torch.distributed
 import torch.utils.data
 
-from .errors import Infeasible, kind, shown, whole
+from .errors import Infeasible, shown, typed, whole
 from .lists import Lists
 from .orders import Segment
 from .plans.fixed import FixedPlan
 from .plans.plan import Plan
-from .plans.position import AS_IT_WAS, Position, brief
+from .plans.position import AS_IT_WAS, Position
 
 if TYPE_CHECKING:
     from .audit import Audit
@@ -189,13 +189,13 @@ class BatchSampler(torch.utils.data.BatchSampler):
                 with in this world, on any rank; the sampler is as it was then.
         """
         if not isinstance(state, Mapping):
-            raise Infeasible(f"the state is {kind(state)}", "load what state_dict() gave")
+            raise Infeasible(f"the state is {typed(state)}", "load what state_dict() gave")
         if not state:
             return
         self._check_source(state)
         position, segments, ended = Position.of(state), _segments_of(state), state.get("ended", False)
         if not isinstance(ended, bool):
-            raise Infeasible(f"the state's ended is {brief(ended)}, neither True nor False", AS_IT_WAS)
+            raise Infeasible(f"the state's ended is {shown(ended)}, neither True nor False", AS_IT_WAS)
         plan = self._with(segments)
         plan.check_position(position)
         rolled = self._rolled(position)
@@ -250,13 +250,13 @@ class BatchSampler(torch.utils.data.BatchSampler):
         version, fingerprint = state.get("version"), state.get("fingerprint")
         if type(version) is not int or version != _VERSION:
             raise Infeasible(
-                f"the state has version {brief(version)}, this is version {_VERSION}",
+                f"the state has version {shown(version)}, this is version {_VERSION}",
                 "load it with the version of batchwright that saved it",
             )
         if fingerprint is None:
             raise Infeasible("the state has no 'fingerprint'", "load what state_dict() gave")
         if not isinstance(fingerprint, str) or fingerprint != self.plan.fingerprint:
-            given = fingerprint[:_LONGEST_SHOWN] if isinstance(fingerprint, str) else brief(fingerprint)
+            given = fingerprint[:_LONGEST_SHOWN] if isinstance(fingerprint, str) else shown(fingerprint)
             raise Infeasible(
                 f"the state is of plan {given}, this is plan {self.plan.fingerprint}",
                 "build the plan with the arguments, labels and seed it had",
@@ -381,7 +381,7 @@ def _segments_of(state: Mapping[str, Any]) -> tuple[Segment, ...]:
     try:
         segments = tuple(Segment.from_list(segment) for segment in given)
     except (TypeError, ValueError):
-        raise Infeasible(f"the state's segments are {brief(given)}", AS_IT_WAS) from None
+        raise Infeasible(f"the state's segments are {shown(given)}", AS_IT_WAS) from None
     if len(segments) > _SEGMENTS_KEPT:
         raise Infeasible(f"the state has {len(segments)} segments, the most is {_SEGMENTS_KEPT}", AS_IT_WAS)
     return segments

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import kind
+from .errors import typed
 
 __all__ = ["COMPLETE", "PLAIN", "is_tensor", "missing", "no_label", "plain"]
 
@@ -118,8 +118,8 @@ def no_label(value: Any) -> str | None:
     try:
         hash(value)
     except TypeError:
-        return f"{kind(value)}, which cannot be hashed"
+        return f"{typed(value)}, which cannot be hashed"
     by_identity = getattr(type(value), "__hash__", None) is object.__hash__
     if by_identity and not isinstance(value, type):
-        return f"{kind(value)}, equal to nothing but itself"
+        return f"{typed(value)}, equal to nothing but itself"
     return None

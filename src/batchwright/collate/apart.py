@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import Infeasible, PoorWarning
+from ..errors import Infeasible, PoorWarning, shown
 from .identity import Identity
 from .packs import Packed, PackRules
-from .wording import clipped
 
 if TYPE_CHECKING:
     from .pack_collate import PackCollate
@@ -55,7 +54,7 @@ def check(model: nn.Module, packs: PackCollate, samples: Iterable[Any]) -> None:
     except Exception as error:
         warnings.warn(
             f"whether {type(model).__name__} keeps packed samples apart could not be tried "
-            f"({type(error).__name__}: {clipped(str(error))}); compare its outputs for a pack with those for each sample "
+            f"({type(error).__name__}: {shown(str(error))}); compare its outputs for a pack with those for each sample "
             "alone",
             PoorWarning,
             stacklevel=3,
@@ -64,7 +63,7 @@ def check(model: nn.Module, packs: PackCollate, samples: Iterable[Any]) -> None:
     if apart <= trial.rounding:
         return
     raise Infeasible(
-        f"{type(model).__name__} (attention {clipped(_attention(model))}) does not keep samples in a pack apart: its "
+        f"{type(model).__name__} (attention {shown(_attention(model))}) does not keep samples in a pack apart: its "
         f"outputs for two of them are off by {apart:.2g} standard deviations from those for each alone",
         trial.way_out(),
     )
@@ -127,7 +126,7 @@ class _Trial:
 
 def _said(also: str, implementation: str | None, cached: bool) -> str:
     ways = [f"pass also={also} to packs(...)"] if also else []
-    ways += [f"set model.set_attn_implementation({clipped(implementation)})"] if implementation else []
+    ways += [f"set model.set_attn_implementation({shown(implementation)})"] if implementation else []
     ways += [] if cached else ["set use_cache=False in the model's config"]
     return " and ".join(ways)
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..errors import Infeasible, whole
-from .wording import clipped
+from ..errors import Infeasible, shown, whole
 
 __all__ = ["by_name", "further_keys", "menu_lengths", "names", "whole_numbers"]
 
@@ -21,7 +20,7 @@ def by_name(fields: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
 def further_keys(also: Any) -> tuple[tuple[str, str], ...]:
     """The further keys of a batch, and what each holds."""
     if not isinstance(also, (Mapping, type(None))):
-        raise Infeasible(f"also is {clipped(also)}", 'pass what each further key holds: also={"batch": "segments"}')
+        raise Infeasible(f"also is {shown(also)}", 'pass what each further key holds: also={"batch": "segments"}')
     return tuple((also or {}).items())
 
 
@@ -30,16 +29,14 @@ def names(fields: Any) -> tuple[str, ...]:
     if isinstance(fields, str):
         return (fields,)
     if not isinstance(fields, (list, tuple)) or not all(isinstance(name, str) for name in fields):
-        raise Infeasible(
-            f"shift_by is {clipped(fields)}", "pass the name of the field that is indexed, or leave it out"
-        )
+        raise Infeasible(f"shift_by is {shown(fields)}", "pass the name of the field that is indexed, or leave it out")
     return tuple(fields)
 
 
 def menu_lengths(menu: Any) -> tuple[int | tuple[int, ...], ...]:
     """The padded lengths of a menu."""
     if not isinstance(menu, Iterable):
-        raise Infeasible(f"menu is {clipped(menu)}", "pass a list of lengths")
+        raise Infeasible(f"menu is {shown(menu)}", "pass a list of lengths")
     return tuple(whole_numbers(entry, "a length of menu") for entry in menu)
 
 

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..errors import Infeasible
+from ..errors import Infeasible, typed
 from .layout import Layout
-from .wording import typed
 
 __all__ = ["Lengths", "elements", "layouts", "matched", "measured", "normal_dims"]
 

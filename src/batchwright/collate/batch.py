@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from ..errors import Infeasible, whole
+from ..errors import Infeasible, listed, shown, typed, whole
 from .representations import Ragged
 from .structure import Structure, Tree
 from .values import Common, Extension, Fill, Stacked, Transfer, Value
-from .wording import clipped, listed, typed
 
 __all__ = ["Batch", "SideChannel"]
 
@@ -119,17 +118,17 @@ class Batch(Mapping[str, Any]):
             return self._shown[key]
         found = self._keys.get(key)
         if found is None:
-            raise KeyError(f"{clipped(key)} is none of the batch's keys {listed(self._keys)}")
+            raise KeyError(f"{shown(key)} is none of the batch's keys {listed(self._keys)}")
         if isinstance(found, Value):
-            shown, lasts = found.model, torch.is_grad_enabled()  # else it may have been made without its graph
+            seen, lasts = found.model, torch.is_grad_enabled()  # else it may have been made without its graph
         else:
             field, what = found
             children = self._root.children
-            shown = (children[field] if field in children else self.fields[field]).also(what)
+            seen = (children[field] if field in children else self.fields[field]).also(what)
             lasts = torch.is_grad_enabled() or not (torch.compiler.is_compiling() or torch.is_inference_mode_enabled())
         if lasts:
-            self._shown[key] = shown
-        return shown
+            self._shown[key] = seen
+        return seen
 
     @override
     def keys(self) -> KeysView[str]:
@@ -185,7 +184,7 @@ class Batch(Mapping[str, Any]):
         try:
             numbers = list(numbers)
         except TypeError:
-            raise Infeasible(f"{clipped(numbers)} is no list of samples' numbers", "select [2, 0], say") from None
+            raise Infeasible(f"{shown(numbers)} is no list of samples' numbers", "select [2, 0], say") from None
         for given in numbers:
             if isinstance(given, slice):
                 raise Infeasible(
@@ -214,7 +213,7 @@ class Batch(Mapping[str, Any]):
         if not isinstance(value, Ragged):
             kind = "no field of this batch" if value is None else f"{type(value).__name__}, which has no lengths"
             ragged = [other for other, field in self.fields.items() if isinstance(field, Ragged)]
-            raise Infeasible(f"field {clipped(name)} is {kind}", f"sort by one of the ragged fields: {listed(ragged)}")
+            raise Infeasible(f"field {shown(name)} is {kind}", f"sort by one of the ragged fields: {listed(ragged)}")
         counts = value.layout.counts
         return self.select(sorted(range(len(counts)), key=lambda n: -counts[n] if descending else counts[n]))
 
@@ -236,7 +235,7 @@ class Batch(Mapping[str, Any]):
         """The batch in the order it was collated in; or `outputs`, whose dimension 0 is this batch's samples, in it."""
         if sorted(self.order.tolist()) != list(range(self.sample_count)):
             raise Infeasible(
-                f"samples were left out or repeated: the order is {clipped(self.order.tolist())}",
+                f"samples were left out or repeated: the order is {shown(self.order.tolist())}",
                 "restore before selecting",
             )
         if outputs is not None and (not isinstance(outputs, Tensor) or outputs.shape[:1] != (self.sample_count,)):

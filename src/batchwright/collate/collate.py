@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch.utils.data._utils.collate import default_collate_fn_map
 
-from ..errors import Infeasible
+from ..errors import Infeasible, shown, typed
 from .arguments import by_name
 from .batch import Batch
 from .fields import Aside, Field
@@ -17,7 +17,7 @@ from .packs import PackRules, Room, Shape
 from .run import Frames, Run
 from .structure import Tree, structure_of
 from .values import Value
-from .wording import clipped, declaration, typed
+from .wording import declaration
 
 if TYPE_CHECKING:
     from ..plans.packed import PackedPlan
@@ -57,14 +57,14 @@ class Collate:
     def __init__(self, fields: Mapping[str, Any] | Sequence[Any] | None = None, /, **named: Any) -> None:
         if not isinstance(fields, (Mapping, list, tuple, type(None))):
             raise Infeasible(
-                f"the fields are declared as {clipped(fields)}, neither a mapping nor a sequence",
+                f"the fields are declared as {shown(fields)}, neither a mapping nor a sequence",
                 "name them: bw.Collate(image=bw.stack()), or for samples that are tuples: bw.Collate([bw.stack(), ...])",
             )
         declared = by_name(fields or {})
         twice = [name for name in named if name in declared]
         if twice:
             raise Infeasible(
-                f"field {clipped(twice[0])} is declared twice", "declare it once, in the mapping or by keyword"
+                f"field {shown(twice[0])} is declared twice", "declare it once, in the mapping or by keyword"
             )
         self.fields = declared | named
         self._leaves = dict(_declared(self.fields, ()))
@@ -74,12 +74,12 @@ class Collate:
             for key, what in field.also:
                 if what not in field.offers:
                     raise Infeasible(
-                        f"field {clipped(name)} has no {clipped(what)} to show as {clipped(key)}",
+                        f"field {shown(name)} has no {shown(what)} to show as {shown(key)}",
                         f"ask for one of {', '.join(field.offers)}",
                     )
                 if key in self.also or key in self.fields:
                     raise Infeasible(
-                        f"the batch would have two keys {clipped(key)}", f"rename it in `also` of {clipped(name)}"
+                        f"the batch would have two keys {shown(key)}", f"rename it in `also` of {shown(name)}"
                     )
                 self.also[key] = (name, what)
         self.asides = frozenset(name for name, field in self._leaves.items() if isinstance(field, Aside))
@@ -92,12 +92,12 @@ class Collate:
             full = f"{parent}.{target}" if parent and f"{parent}.{target}" in self._leaves else target
             if full in self._leaves and self._leaves[full].after:
                 raise Infeasible(
-                    f"field {clipped(name)} is shifted by {clipped(target)}, which is itself shifted",
+                    f"field {shown(name)} is shifted by {shown(target)}, which is itself shifted",
                     "shift by the field whose rows are indexed",
                 )
         if isinstance(field, Aside) and parent:
             raise Infeasible(
-                f"field {clipped(name)} is aside within {clipped(parent)}", "declare fields of the sample itself aside"
+                f"field {shown(name)} is aside within {shown(parent)}", "declare fields of the sample itself aside"
             )
 
     def __call__(self, samples: Sequence[Any]) -> Batch:
@@ -167,7 +167,7 @@ class Collate:
         for name, of in known.items():
             if not callable(of):
                 raise Infeasible(
-                    f"{clipped(name)} is looked up in {typed(of)}, which is no function of sample ids",
+                    f"{shown(name)} is looked up in {typed(of)}, which is no function of sample ids",
                     "pass a function: knowing(name=lambda ids: [column[i] for i in ids.tolist()])",
                 )
         knowing = copy.copy(self)
@@ -276,14 +276,14 @@ def _declared(fields: Mapping[str, Any], path: tuple[str, ...]) -> list[tuple[st
     for name, field in fields.items():
         own = (*path, name)
         if not isinstance(name, str):
-            raise Infeasible(f"a field's name is {clipped(name)}, which is no string", f"name it {clipped(str(name))}")
+            raise Infeasible(f"a field's name is {shown(name)}, which is no string", f"name it {shown(str(name))}")
         if isinstance(field, Field):
             found.append((".".join(own), field))
         elif isinstance(field, (Mapping, list, tuple)):
             found += _declared(by_name(field), own)
         else:
             raise Infeasible(
-                f"{clipped('.'.join(own))[1:-1]} is declared as {clipped(field)}, which is no field",
+                f"{shown('.'.join(own))[1:-1]} is declared as {shown(field)}, which is no field",
                 declaration(own, "bw.stack()"),
             )
     return found

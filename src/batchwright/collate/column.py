@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.masked import MaskedTensor
 
-from ..errors import Infeasible
-from .wording import clipped, declaration, typed
+from ..errors import Infeasible, shown, typed
+from .wording import declaration
 
 __all__ = ["Column", "described", "shared"]
 
@@ -56,7 +56,7 @@ class Column:
 
     def at(self, number: int) -> str:
         """The field of sample `number`, as a message begins."""
-        return f"field {clipped(self.name)} of {self.called(number)}"
+        return f"field {shown(self.name)} of {self.called(number)}"
 
     def declared(self, field: str) -> str:
         """The words that declare this field as `field`."""
@@ -157,7 +157,7 @@ class Column:
             if type(tensor) not in (Tensor, torch.nn.Parameter):
                 raise Infeasible(
                     f"{self.at(number)} is {typed(tensor)}, and such tensors cannot be "
-                    f"joined ({type(error).__name__}: {clipped(str(error))})",
+                    f"joined ({type(error).__name__}: {shown(str(error))})",
                     self.declared("bw.opaque()"),
                 ) from error
 
@@ -197,7 +197,7 @@ class Column:
             raise
         except (OverflowError, RuntimeError, TypeError, ValueError) as error:  # past 64 bits, lists of unequal lists
             raise Infeasible(
-                f"{self.at(number)} is {typed(value)} that makes no tensor ({clipped(str(error))[1:-1]})",
+                f"{self.at(number)} is {typed(value)} that makes no tensor ({shown(str(error))[1:-1]})",
                 f"make it one in the dataset, or {self.declared('bw.opaque()')}",
             ) from None
         kind = "None (no value)" if value is None else f"a {type(value).__name__}"
@@ -240,7 +240,7 @@ def shared(traits: Sequence[Any]) -> Any:
 
 def described(tensor: Tensor) -> str:
     """The tensor's shape, dtype and whatever else of it is out of the common, for a message."""
-    shape = f"{tensor.size(0)} pieces" if tensor.is_nested else f"shape {clipped(tuple(tensor.shape))}"
+    shape = f"{tensor.size(0)} pieces" if tensor.is_nested else f"shape {shown(tuple(tensor.shape))}"
     words = f"{shape} and dtype {str(tensor.dtype).removeprefix('torch.')}"
     if tensor.is_nested:
         words += " (a nested tensor)"

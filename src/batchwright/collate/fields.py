@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from ..errors import Infeasible, whole
+from ..errors import Infeasible, listed, shown, whole
 from . import memory
 from .arguments import further_keys, menu_lengths, names, whole_numbers
 from .axes import normal_dims
@@ -23,7 +23,6 @@ from .memory import settle
 from .padding import Padding, Side
 from .representations import DESCRIPTIONS, Form, Ragged
 from .values import Opaque, Scalars, Stacked, Value
-from .wording import clipped, listed
 
 __all__ = ["Aside", "Context", "Field", "OpaqueField", "RaggedField", "ScalarField", "StackField"]
 __all__ += ["aside", "opaque", "ragged", "scalar", "stack"]
@@ -50,7 +49,7 @@ class Context:
             if full in self.done:
                 return self.done[full]
         raise Infeasible(
-            f"field {clipped(name)} is shifted by {clipped(target)}, and the batch has only {listed(sorted(self.done))}",
+            f"field {shown(name)} is shifted by {shown(target)}, and the batch has only {listed(sorted(self.done))}",
             "name a field that every sample has",
         )
 
@@ -163,23 +162,23 @@ class RaggedField(Field):
 
     def __post_init__(self) -> None:
         if self.form not in get_args(Form):
-            raise Infeasible(f"form is {clipped(self.form)}", f"pass one of {', '.join(map(repr, get_args(Form)))}")
+            raise Infeasible(f"form is {shown(self.form)}", f"pass one of {', '.join(map(repr, get_args(Form)))}")
         if self.shift_by and not isinstance(self.dim, int):
             raise Infeasible(
-                f"an index field is ragged along one dimension, dim is {clipped(self.dim)}", "pass dim=0 or dim=-1"
+                f"an index field is ragged along one dimension, dim is {shown(self.dim)}", "pass dim=0 or dim=-1"
             )
         axes = 1 if isinstance(self.dim, int) else len(self.dim)
         for entry in self.padding.menu:
             if (len(entry) if isinstance(entry, tuple) else 1) != axes:
                 raise Infeasible(
-                    f"menu has {entry} and dim is {clipped(self.dim)}",
+                    f"menu has {entry} and dim is {shown(self.dim)}",
                     "give each entry of menu one length a ragged dimension",
                 )
         if self.truncate_to is None:
             return
         if not isinstance(self.dim, int):
             raise Infeasible(
-                f"truncate_to cuts along one dimension, dim is {clipped(self.dim)}",
+                f"truncate_to cuts along one dimension, dim is {shown(self.dim)}",
                 "cut the samples in the dataset instead",
             )
         whole(self.truncate_to, "truncate_to", least=1)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..errors import Infeasible
+from ..errors import Infeasible, listed, shown, typed
 from .arguments import by_name
 from .column import Column
 from .fields import Field, RaggedField, StackField, ragged
@@ -20,7 +20,6 @@ from .joined import Described, How, Join, Joined
 from .layout import Layout
 from .structure import Structure, Tree, structure_of
 from .values import Opaque, Value
-from .wording import clipped, listed, typed
 
 if TYPE_CHECKING:
     from .run import Run
@@ -88,7 +87,7 @@ class GraphStructure:
             whole = self._filled(empty.stores_as(self.template), parts)
         except Exception as error:
             raise Infeasible(
-                f"torch_geometric makes no batch of {kind.__name__} ({type(error).__name__}: {clipped(str(error))})",
+                f"torch_geometric makes no batch of {kind.__name__} ({type(error).__name__}: {shown(str(error))})",
                 "take the batch as a mapping: batch['x'], or model(**batch)",
             ) from error
         whole._num_graphs = count
@@ -148,8 +147,8 @@ def gather_graphs(run: Run, samples: Sequence[Any], spec: Mapping[str, Any], pat
         inner = spec.get(name) or {}
         if isinstance(inner, Field):
             raise Infeasible(
-                f"field {clipped(name)} is declared as {clipped(inner)}, and is a type of nodes or edges",
-                f"declare what it holds: bw.Collate({{{clipped(name)}: {{'x': bw.ragged()}}}})",
+                f"field {shown(name)} is declared as {shown(inner)}, and is a type of nodes or edges",
+                f"declare what it holds: bw.Collate({{{shown(name)}: {{'x': bw.ragged()}}}})",
             )
         tree.children[name] = Graphs(run, samples, [stores[key] for stores in by_type]).store(
             StoreStructure(), (*path, name), by_name(inner)
@@ -209,9 +208,9 @@ class Graphs:
             moved = next((number for number, move in enumerate(moves) if _moves_any(move)), None)
             if moved is not None:
                 raise Infeasible(
-                    f"{column.at(moved)} holds indices, which its graph moves by {clipped(moves[moved])}, and it is "
+                    f"{column.at(moved)} holds indices, which its graph moves by {shown(moves[moved])}, and it is "
                     "declared without shift_by, which moves none",
-                    f"leave {clipped(column.name)} out of the declarations, and the graphs say themselves how it is joined; "
+                    f"leave {shown(column.name)} out of the declarations, and the graphs say themselves how it is joined; "
                     "or name in shift_by the field that it indexes",
                 )
         self.run.put(children, key, declared, column)
@@ -307,7 +306,7 @@ class Graphs:
             for graph, value, store in zip(self.graphs[:count], column.values, self.stores, strict=False):
                 said.append(getattr(graph, what)(key, value, store))
         except Exception as error:
-            error.add_note(f"{what} of {column.called(len(said))} was asked of field {clipped(column.name)}")
+            error.add_note(f"{what} of {column.called(len(said))} was asked of field {shown(column.name)}")
             raise
         return tuple(said)
 
@@ -316,8 +315,8 @@ class Graphs:
             return Joined.of(column.values, join)
         except Exception as error:
             raise Infeasible(
-                f"field {clipped(column.name)}, in {column.called(0)} a {type(column.values[0]).__name__}, cannot be joined "
-                f"({type(error).__name__}: {clipped(str(error).splitlines()[0])})",
+                f"field {shown(column.name)}, in {column.called(0)} a {type(column.values[0]).__name__}, cannot be joined "
+                f"({type(error).__name__}: {shown(str(error).splitlines()[0])})",
                 column.declared("bw.opaque()"),
             ) from error
 
@@ -334,7 +333,7 @@ class Graphs:
         keys = _keys(containers[0])
         for number, container in enumerate(containers):
             if (found := _keys(container)) != keys:
-                place = f" in {clipped('.'.join(path))}" if path else ""
+                place = f" in {shown('.'.join(path))}" if path else ""
                 raise Infeasible(
                     f"{self.run.called(number)} has the attributes {listed(found)}{place}, {self.run.called(0)} has "
                     f"{listed(keys)}",

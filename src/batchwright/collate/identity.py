@@ -12,10 +12,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torch.utils.data._utils.collate import default_collate_fn_map
 
-from ..errors import Infeasible, whole
+from ..errors import Infeasible, listed, noted, shown, typed, whole
 from .memory import settle
 from .values import Opaque, Scalars, Value
-from .wording import clipped, listed, noted, typed
 
 __all__ = ["Identified", "Identity", "Known", "identified", "numbers_of"]
 
@@ -46,7 +45,7 @@ class Identity:
         twice = [name for name in known if name in first.labels]
         if twice:
             raise Infeasible(
-                f"{clipped(twice[0])} comes with the dataset and is also looked up by sample id",
+                f"{shown(twice[0])} comes with the dataset and is also looked up by sample id",
                 "leave that one out of bw.identified",
             )
         try:
@@ -94,14 +93,12 @@ default_collate_fn_map[Identity] = _refuse_default_collate
 
 
 def _looked_up(name: str, of: Known, ids: np.ndarray) -> Any:
-    with noted(f"{clipped(name)} was looked up for samples {listed(ids.tolist())}"):
+    with noted(f"{shown(name)} was looked up for samples {listed(ids.tolist())}"):
         values = of(ids)
     if not hasattr(values, "__len__") or (isinstance(values, (np.ndarray, Tensor)) and not values.ndim):
-        raise Infeasible(f"{clipped(name)} gives {typed(values)} for {len(ids)} samples", "give one value a sample")
+        raise Infeasible(f"{shown(name)} gives {typed(values)} for {len(ids)} samples", "give one value a sample")
     if len(values) != len(ids):
-        raise Infeasible(
-            f"{clipped(name)} gives {len(values)} values for {len(ids)} samples", "give one value a sample"
-        )
+        raise Infeasible(f"{shown(name)} gives {len(values)} values for {len(ids)} samples", "give one value a sample")
     return values
 
 
@@ -145,7 +142,7 @@ class Identified(Dataset[Any]):
         for name, column in columns.items():
             if len(column) != len(dataset):
                 raise Infeasible(
-                    f"{clipped(name)} has {len(column)} values, the dataset has {len(dataset)} samples",
+                    f"{shown(name)} has {len(column)} values, the dataset has {len(dataset)} samples",
                     "give one value a sample",
                 )
         self._dataset = dataset
@@ -170,7 +167,7 @@ class Identified(Dataset[Any]):
         place = self._place(index)
         if isinstance(place, (list, tuple)):
             return self.__getitems__(place)
-        with noted(f"sample {clipped(place)} of {type(self._dataset).__name__} was read"):
+        with noted(f"sample {shown(place)} of {type(self._dataset).__name__} was read"):
             sample = self._dataset[place]
         return self._identity(place, sample)
 
@@ -200,7 +197,7 @@ class Identified(Dataset[Any]):
     def _identity(self, place: Any, sample: Any) -> Identity:
         labels = {"sample_id": place}
         for name, column in self._columns.items():
-            with noted(f"{clipped(name)} of sample {clipped(place)} was read"):
+            with noted(f"{shown(name)} of sample {shown(place)} was read"):
                 labels[name] = column[place]
         return Identity(sample, labels, self._lists)
 

@@ -6,13 +6,12 @@ from collections.abc import Callable
 
 import torch
 
-from ..errors import Infeasible
+from ..errors import Infeasible, shown, typed
 from .column import Column
 from .joined import Joined
 from .layout import Layout
 from .representations import Ragged
 from .values import Scalars, Stacked, Value
-from .wording import clipped, typed
 
 __all__ = ["ADDED", "elements_of", "refuse_outside", "refuse_overflow", "refuse_unfit"]
 
@@ -25,7 +24,7 @@ def elements_of(column: Column, name: str, target: Value, layout: Callable[[tupl
     if isinstance(target, Ragged):
         if len(target.axes) > 1:
             raise Infeasible(
-                f"field {clipped(column.name)} is shifted by {clipped(name)}, which is ragged along the dimensions "
+                f"field {shown(column.name)} is shifted by {shown(name)}, which is ragged along the dimensions "
                 f"{target.dims}",
                 "shift by a field that is ragged along one, or by a field of whole numbers",
             )
@@ -34,14 +33,14 @@ def elements_of(column: Column, name: str, target: Value, layout: Callable[[tupl
         return layout(target.pieces)
     if not (isinstance(target, (Scalars, Stacked)) and target.tensor.dtype in ADDED and target.tensor.ndim == 1):
         raise Infeasible(
-            f"field {clipped(column.name)} is shifted by {clipped(name)}, which is {typed(target)} field",
-            f"shift by a field of whole numbers, or declare {clipped(name)} as bw.ragged()",
+            f"field {shown(column.name)} is shifted by {shown(name)}, a field {typed(target)}",
+            f"shift by a field of whole numbers, or declare {shown(name)} as bw.ragged()",
         )
     counts = tuple(target.tensor.tolist())
     least = min(counts)
     if least < 0:
         raise Infeasible(
-            f"field {clipped(name)} of {column.called(counts.index(least))} is {least}, and {clipped(column.name)} is "
+            f"field {shown(name)} of {column.called(counts.index(least))} is {least}, and {shown(column.name)} is "
             "shifted by it",
             "give counts of 0 or more",
         )
@@ -85,8 +84,8 @@ def refuse_outside(column: Column, indices: Ragged, shift: tuple[Layout, ...], t
     for target, name in zip(shift, targets, strict=True):
         if target.total - 1 > torch.iinfo(dtype).max:
             raise Infeasible(
-                f"field {clipped(column.name)} holds {dtype}, whose largest index is {torch.iinfo(dtype).max}, and the "
-                f"batch has {target.total} of {clipped(name)}",
+                f"field {shown(column.name)} holds {dtype}, whose largest index is {torch.iinfo(dtype).max}, and the "
+                f"batch has {target.total} of {shown(name)}",
                 "convert it to a wider integer in the dataset",
             )
     packed = indices.packed
@@ -100,7 +99,7 @@ def refuse_outside(column: Column, indices: Ragged, shift: tuple[Layout, ...], t
         return
     number = next(n for n in range(len(indices)) if _outside(indices, shift, n))
     piece, held_counts = indices.sample(number), [target.counts[number] for target in shift]
-    held = " and ".join(f"{count} of {clipped(target)}" for count, target in zip(held_counts, targets, strict=True))
+    held = " and ".join(f"{count} of {shown(target)}" for count, target in zip(held_counts, targets, strict=True))
     raise Infeasible(
         f"{column.at(number)} (shape {tuple(piece.shape)}) holds indices from "
         f"{piece.min().item()} to {piece.max().item()}, and that sample has {held}",

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import Infeasible, whole
+from ..errors import Infeasible, shown, whole
 from .memory import lasting
-from .wording import clipped
 
 __all__ = ["Layout"]
 
@@ -44,7 +43,7 @@ class Layout:
             self.counts = tuple(counts)
             self.total = sum(self.counts)
         except TypeError:
-            raise Infeasible(f"lengths are {clipped(counts)}", "pass a list of whole numbers, one a sample") from None
+            raise Infeasible(f"lengths are {shown(counts)}", "pass a list of whole numbers, one a sample") from None
         self.device = device if isinstance(device, torch.device) else torch.device(device)
         self._kept: dict[Hashable, Any] = {}
         if type(self.total) is not int:  # numbers of numpy or torch among them

@@ -10,13 +10,12 @@ from typing import Any
 from torch import Tensor
 from typing_extensions import override
 
-from ..errors import Infeasible
+from ..errors import Infeasible, shown
 from .arguments import further_keys
 from .column import Column
 from .fields import Context, Field, StackField
 from .layout import Layout
 from .values import Fill, Transfer, Value
-from .wording import clipped
 
 __all__ = ["Media", "MediaField", "media"]
 
@@ -133,11 +132,11 @@ def media(item: Field | None = None, *, also: dict[str, str] | None = None) -> M
     item = item or StackField()
     if not isinstance(item, Field) or item.after or isinstance(item, MediaField):
         raise Infeasible(
-            f"items of a media field are declared as {clipped(item)}", "declare items as bw.stack() or bw.resized(...)"
+            f"items of a media field are declared as {shown(item)}", "declare items as bw.stack() or bw.resized(...)"
         )
     if item.also:
         raise Infeasible(
-            f"the items of a media field have also={clipped(dict(item.also))} of their own",
-            f"ask the media field for it: bw.media(..., also={clipped(dict(item.also))})",
+            f"the items of a media field have also={shown(dict(item.also))} of their own",
+            f"ask the media field for it: bw.media(..., also={shown(dict(item.also))})",
         )
     return MediaField(item, further_keys(also))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ..errors import Infeasible
+from ..errors import Infeasible, shown, typed
 from .arguments import by_name
 from .batch import Batch
 from .fields import Field, RaggedField
@@ -20,7 +20,7 @@ from .packs import OFFERS, Packed, PackRules, laid_out, pointed_into
 from .representations import Ragged
 from .structure import Tree
 from .values import Scalars, Value
-from .wording import clipped, declaration, typed
+from .wording import declaration
 
 if TYPE_CHECKING:
     from ..plans.packed import PackBounds
@@ -134,26 +134,26 @@ def _packable(declared: Mapping[str, Any], rules: PackRules, along: Sequence[str
     stray = [name for name in (*names, *rules.seams) if name not in fitting]
     if stray or not names:
         raise Infeasible(
-            f"packs are made of fields that are ragged along dim 0: {clipped(fitting) if fitting else 'none is declared'}; "
-            f"asked for {clipped(stray or list(names))}",
+            f"packs are made of fields that are ragged along dim 0: {shown(fitting) if fitting else 'none is declared'}; "
+            f"asked for {shown(stray or list(names))}",
             "declare them as bw.ragged()",
         )
     apart = [name for name in rules.seams if name not in names]
     if apart:
         raise Infeasible(
-            f"field {clipped(apart[0])} is masked at the seams and is none of the packed fields {clipped(list(names))}",
+            f"field {shown(apart[0])} is masked at the seams and is none of the packed fields {shown(list(names))}",
             "name it in along too, or leave it out of seams",
         )
     maskless = [name for name in rules.seams if not declared[name].pads]
     if maskless:
         raise Infeasible(
-            f"field {clipped(maskless[0])} is masked at the seams and was given no pad value to mask it with",
+            f"field {shown(maskless[0])} is masked at the seams and was given no pad value to mask it with",
             declaration([maskless[0]], "bw.ragged(pad=-100)"),
         )
     for name in names:
         if declared[name].also:
             raise Infeasible(
-                f"field {clipped(name)} is packed and has also={clipped(dict(declared[name].also))} of its own",
+                f"field {shown(name)} is packed and has also={shown(dict(declared[name].also))} of its own",
                 "name the further keys once: collate.packs(also=...)",
             )
     return names
@@ -163,16 +163,16 @@ def _described(lead: str, also: Mapping[str, str], collate: Collate) -> dict[str
     """The further keys of the batch, and what of the field `lead` each holds."""
     if not isinstance(also, Mapping):
         raise Infeasible(
-            f"also is {clipped(also)}", 'pass what each further key holds: also={"position_ids": "positions"}'
+            f"also is {shown(also)}", 'pass what each further key holds: also={"position_ids": "positions"}'
         )
     for key, what in also.items():
         if what not in OFFERS:
             raise Infeasible(
-                f"packs have no {clipped(what)} to show as {clipped(key)}", f"ask for one of {', '.join(OFFERS)}"
+                f"packs have no {shown(what)} to show as {shown(key)}", f"ask for one of {', '.join(OFFERS)}"
             )
         if key in collate.fields or key in collate.also:
             raise Infeasible(
-                f"the batch would have two keys {clipped(key)}, of a declared field and of collate.packs(also=...)",
+                f"the batch would have two keys {shown(key)}, of a declared field and of collate.packs(also=...)",
                 "rename the one in also, or take the field out of the samples and their declaration",
             )
     return {key: (lead, what) for key, what in also.items()}

@@ -12,13 +12,12 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from ..errors import Infeasible, whole
+from ..errors import Infeasible, shown, whole
 from . import attention, memory
 from .layout import Layout
 from .padding import fill_value
 from .representations import Ragged
 from .values import Fill, Transfer, Value
-from .wording import clipped
 
 __all__ = ["OFFERS", "PackRules", "Packed", "Plot", "Room", "Shape", "laid_out", "pointed_into"]
 
@@ -45,7 +44,7 @@ class PackRules:
     def __post_init__(self) -> None:
         if self.room not in get_args(Room) or self.shape not in get_args(Shape):
             raise Infeasible(
-                f"room is {clipped(self.room)} and shape is {clipped(self.shape)}",
+                f"room is {shown(self.room)} and shape is {shown(self.shape)}",
                 f"pass room from {get_args(Room)} and shape from {get_args(Shape)}",
             )
         for called in ("packs", "align", "capacity"):
@@ -55,7 +54,7 @@ class PackRules:
             raise Infeasible(f"packs={self.packs} are filled up to a capacity, and none is given", "pass capacity=...")
         if self.room != "nothing" and self.capacity is None:
             raise Infeasible(
-                f"room={clipped(self.room)} fills packs up to a capacity, and none is given", "pass capacity=..."
+                f"room={shown(self.room)} fills packs up to a capacity, and none is given", "pass capacity=..."
             )
         if self.capacity is not None and self.capacity % self.align:
             raise Infeasible(
@@ -236,7 +235,7 @@ class Packed(Value):
             made = make(rows, causal=kind == "causal")
             return made.unsqueeze(1) if form == "mask" and self.shape != "flat" else made  # room for the heads
         if what not in _DESCRIPTIONS:
-            raise Infeasible(f"a packed field has no {clipped(what)}", f"ask for one of {', '.join(OFFERS)}")
+            raise Infeasible(f"a packed field has no {shown(what)}", f"ask for one of {', '.join(OFFERS)}")
         if what == "mask":
             return self._shaped(self._real())
         if what == "segments":
@@ -303,8 +302,8 @@ def laid_out(
         odd = next((number for number, (length, own) in enumerate(pairs) if length != own), None)
         if odd is not None:
             raise Infeasible(
-                f"field {clipped(name)} of {called(odd)} has shape {tuple(ragged.sample(odd).shape)}, "
-                f"{clipped(lead)} has {tuple(first.sample(odd).shape)}",
+                f"field {shown(name)} of {called(odd)} has shape {tuple(ragged.sample(odd).shape)}, "
+                f"{shown(lead)} has {tuple(first.sample(odd).shape)}",
                 "give the fields of a pack equal lengths, or name those that run along each other in `along`",
             )
     return {name: Packed.laid(ragged, plot, rules, masked=name in rules.seams) for name, ragged in fields.items()}
@@ -317,7 +316,7 @@ def pointed_into(indices: Ragged, places: Sequence[Layout | None], name: str) ->
     total = max(target.total for target in shift)
     if total - 1 > most:
         raise Infeasible(
-            f"field {clipped(name)} holds {indices.dtype}, whose largest index is {most}, and the packs have {total} "
+            f"field {shown(name)} holds {indices.dtype}, whose largest index is {most}, and the packs have {total} "
             "elements",
             "convert it to a wider integer in the dataset",
         )

@@ -12,10 +12,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..errors import Infeasible, whole
+from ..errors import Infeasible, listed, shown, whole
 from . import memory
 from .layout import Layout
-from .wording import clipped, listed
 
 __all__ = ["Padding", "Side", "fill_value", "pad", "pad_grid", "unpad", "unpad_grid"]
 
@@ -48,7 +47,7 @@ class Padding:
 
     def __post_init__(self) -> None:
         if self.side not in ("right", "left"):
-            raise Infeasible(f"side is {clipped(self.side)}", "pass side='right' or side='left'")
+            raise Infeasible(f"side is {shown(self.side)}", "pass side='right' or side='left'")
         multiple = whole(self.multiple, "multiple", least=1)
         for entry in self.menu:
             for length in _shape(entry):
@@ -58,7 +57,7 @@ class Padding:
                         "leave multiple out, or give a menu of its multiples",
                     )
         if not isinstance(self.value, Number):
-            raise Infeasible(f"the pad value is {clipped(self.value)}", "pass a number")
+            raise Infeasible(f"the pad value is {shown(self.value)}", "pass a number")
 
     def extents(self, longest: Sequence[int]) -> tuple[int, ...]:
         """The padded length of each ragged axis, given the longest sample along each."""

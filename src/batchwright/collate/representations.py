@@ -10,14 +10,13 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 from typing_extensions import override
 
-from ..errors import Infeasible
+from ..errors import Infeasible, shown
 from . import memory
 from .axes import Lengths, elements, layouts, matched, measured, normal_dims
 from .layout import Layout
 from .packing import nest, pack, unnest, unpack
 from .padding import Padding, pad, pad_grid, unpad, unpad_grid
 from .values import Fill, Transfer, Value
-from .wording import clipped
 
 __all__ = ["DESCRIPTIONS", "Form", "Ragged"]
 
@@ -324,7 +323,7 @@ class Ragged(Value):
     @override
     def also(self, what: str) -> Any:
         if what not in DESCRIPTIONS:
-            raise Infeasible(f"a ragged field has no {clipped(what)}", f"ask for one of {', '.join(DESCRIPTIONS)}")
+            raise Infeasible(f"a ragged field has no {shown(what)}", f"ask for one of {', '.join(DESCRIPTIONS)}")
         return getattr(self, what)
 
     @property

@@ -11,14 +11,13 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from typing_extensions import override
 
-from ..errors import Infeasible, whole
+from ..errors import Infeasible, shown, whole
 from . import memory
 from .arguments import further_keys
 from .column import Column
 from .fields import Context, Field
 from .padding import Padding, pad_grid
 from .values import Fill, Transfer, Value
-from .wording import clipped
 
 __all__ = ["Grid", "ResizedField", "resized"]
 
@@ -69,7 +68,7 @@ class Grid(Value):
                 return torch.ones(len(self), *self.tensor.shape[-2:], dtype=torch.bool, device=sizes.device)
             height, width = (torch.arange(extent, device=sizes.device) for extent in self.tensor.shape[-2:])
             return (height < sizes[:, :1])[:, :, None] & (width < sizes[:, 1:])[:, None, :]
-        raise Infeasible(f"a resized field has no {clipped(what)}", "ask for 'sizes' or 'mask'")
+        raise Infeasible(f"a resized field has no {shown(what)}", "ask for 'sizes' or 'mask'")
 
     @property
     @override
@@ -94,12 +93,12 @@ class ResizedField(Field):
     def __post_init__(self) -> None:
         if self.how not in get_args(How) or self.mode not in get_args(Mode):
             raise Infeasible(
-                f"how is {clipped(self.how)} and mode is {clipped(self.mode)}",
+                f"how is {shown(self.how)} and mode is {shown(self.mode)}",
                 f"pass how from {get_args(How)} and mode from {get_args(Mode)}",
             )
         if self.size != "largest" and (len(self.size) != 2 or min(self.size) < 1):
             raise Infeasible(
-                f"size is {clipped(self.size)}", "pass size=(height, width), each 1 or more, or size='largest'"
+                f"size is {shown(self.size)}", "pass size=(height, width), each 1 or more, or size='largest'"
             )
         Padding(value=self.pad, multiple=self.multiple)  # refuses what is no number
 
@@ -217,7 +216,7 @@ def resized(
         (torch.Size([2, 3, 16, 16]), [[10, 6], [7, 9]])
     """
     if isinstance(size, int) or size is None or (isinstance(size, str) and size != "largest"):
-        raise Infeasible(f"size is {clipped(size)}", "pass size=(height, width), or size='largest'")
+        raise Infeasible(f"size is {shown(size)}", "pass size=(height, width), or size='largest'")
     chosen: Any = size if isinstance(size, str) else tuple(whole(extent, "a height or width") for extent in size)
     return ResizedField(
         size=chosen,

@@ -21,7 +21,7 @@ from torch.utils.data._utils.collate import (
     default_collate_fn_map,
 )
 
-from ..errors import Infeasible
+from ..errors import Infeasible, listed, noted, shown, typed
 from .arguments import by_name
 from .column import Column
 from .fields import Context, Field, ScalarField, StackField
@@ -29,7 +29,7 @@ from .graphs import gather_graphs, is_graph
 from .memory import settle
 from .structure import Structure, Tree, structure_of
 from .values import Extension, Opaque, Stacked, Value
-from .wording import clipped, declaration, listed, noted, typed
+from .wording import declaration
 
 __all__ = ["Frames", "Run", "Spec"]
 
@@ -107,17 +107,17 @@ class Frames:
         names = structure.names
         if len(set(names)) < len(names):
             twice = max(names, key=names.count)
-            keys = [clipped(key) for key, name in zip(structure.keys, names, strict=True) if name == twice]
+            keys = [shown(key) for key, name in zip(structure.keys, names, strict=True) if name == twice]
             raise Infeasible(
-                f"the keys {' and '.join(keys[:2])} of the samples{_place(path)} have one name, {clipped(twice)}",
+                f"the keys {' and '.join(keys[:2])} of the samples{_place(path)} have one name, {shown(twice)}",
                 "rename one",
             )
         for name in () if path else names:
             if name in self.also:
                 field, what = self.also[name]
                 raise Infeasible(
-                    f"the batch would have two keys {clipped(name)}, a field of the samples and {clipped(what)} of field "
-                    f"{clipped(field)}",
+                    f"the batch would have two keys {shown(name)}, a field of the samples and {shown(what)} of field "
+                    f"{shown(field)}",
                     "rename the key in the `also` that declares it",
                 )
 
@@ -144,7 +144,7 @@ class Run(Context):
         """What sample `number` is called in a message."""
         if self.ids is None:
             return f"sample {number} of the batch"
-        return f"sample {clipped(self.ids.sample(number))} (number {number} of the batch)"
+        return f"sample {shown(self.ids.sample(number))} (number {number} of the batch)"
 
     def container(
         self, samples: Sequence[Any], structure: Structure, spec: Mapping[str, Any], path: tuple[str, ...] = ()
@@ -209,7 +209,7 @@ class Run(Context):
     def _missing(self, samples: Sequence[Any], structure: Structure, part: Part) -> Infeasible:
         number = next((n for n, sample in enumerate(samples) if not _has(structure, sample, part.key)), 0)
         return Infeasible(
-            f"field {clipped('.'.join(part.path))} is missing in {self.called(number)} ({typed(samples[number])}); "
+            f"field {shown('.'.join(part.path))} is missing in {self.called(number)} ({typed(samples[number])}); "
             f"{self.called(0)} has {listed(structure.names)}",
             "give every sample the same fields",
         )
@@ -245,7 +245,7 @@ class Run(Context):
         """Refuse containers that lack a part which is declared."""
         if frame.absent:
             raise Infeasible(
-                f"field {clipped('.'.join((*frame.path, frame.absent[0])))} is missing in {self.called(0)}, "
+                f"field {shown('.'.join((*frame.path, frame.absent[0])))} is missing in {self.called(0)}, "
                 f"which has {listed(frame.structure.names)}",
                 "give every sample the declared fields, or do not declare it",
             )
@@ -254,7 +254,7 @@ class Run(Context):
         other = structure_of(sample)
         fields = f" with the fields {listed(other.names)}" if other else ""
         return Infeasible(
-            f"{self.called(number)} is {typed(sample)}{fields}{frame.place}, {self.called(0)} is a "
+            f"{self.called(number)} is {typed(sample)}{fields}{frame.place}, {self.called(0)} of type "
             f"{frame.structure.kind.__name__} with the fields {listed(frame.structure.names)}",
             "give every sample the same type",
         )
@@ -291,7 +291,7 @@ def _of_any_length(samples: Sequence[Any], frame: Frame) -> str | None:
 
 
 def _place(path: tuple[str, ...]) -> str:
-    return f" in {clipped('.'.join(path))}" if path else ""
+    return f" in {shown('.'.join(path))}" if path else ""
 
 
 def _counts(sample: Any, count: int) -> bool:
@@ -323,7 +323,7 @@ def _joined_by_torch(column: Column) -> Value:
     except (TypeError, RuntimeError) as error:
         raise Infeasible(
             f"{column.at(0)} is {typed(column.values[0])}, which "
-            f"default_collate refuses ({clipped(str(error).splitlines()[0])[1:-1]})",
+            f"default_collate refuses ({shown(str(error).splitlines()[0])[1:-1]})",
             column.declared("bw.opaque()"),
         ) from error
     count = len(column.values)

@@ -12,9 +12,8 @@ from typing import Any, Protocol
 
 from typing_extensions import override
 
-from ..errors import Infeasible
+from ..errors import Infeasible, listed, shown
 from .values import Transfer, Value
-from .wording import clipped, listed
 
 __all__ = ["Builder", "Structure", "Tree", "structure_of"]
 
@@ -90,7 +89,7 @@ class Structure:
         except Exception as error:
             raise Infeasible(
                 f"a {self.kind.__name__} cannot be made anew of its parts {listed(self.names)} "
-                f"({type(error).__name__}: {clipped(str(error))[1:-1]})",
+                f"({type(error).__name__}: {shown(str(error))[1:-1]})",
                 "let the dataset return a dict of them",
             ) from error
 
@@ -239,4 +238,4 @@ class Tree(Value):
 
     @override
     def also(self, what: str) -> Any:
-        raise Infeasible(f"a container of fields has no {clipped(what)}", "declare `also` at a field inside it")
+        raise Infeasible(f"a container of fields has no {shown(what)}", "declare `also` at a field inside it")

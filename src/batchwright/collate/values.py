@@ -13,8 +13,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 from typing_extensions import override
 
-from ..errors import Infeasible
-from .wording import clipped
+from ..errors import Infeasible, shown
 
 __all__ = ["Common", "Extension", "Fill", "Opaque", "Scalars", "Stacked", "Transfer", "Value"]
 
@@ -61,7 +60,7 @@ class Value(ABC):
 
     def also(self, what: str) -> Any:
         """A further tensor that indexes or describes this field, by name."""
-        raise Infeasible(f"a {type(self).__name__} field has no {clipped(what)}", "declare the field as bw.ragged()")
+        raise Infeasible(f"a {type(self).__name__} field has no {shown(what)}", "declare the field as bw.ragged()")
 
     @property
     def fill(self) -> Fill | None:

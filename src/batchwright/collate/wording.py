@@ -2,65 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from keyword import iskeyword
-from typing import Any
 
-__all__ = ["clipped", "declaration", "listed", "noted", "typed"]
+__all__ = ["declaration"]
 
 _LONGEST = 80
-_MOST_NAMES = 12
-
 _PLACES = tuple("0123456789")
-
-
-def clipped(value: Any) -> str:
-    """`repr(value)` in one line of bounded length.
-
-    Example:
-        >>> clipped("ids"), len(clipped("x" * 10_000))
-        ("'ids'", 80)
-    """
-    words = repr(value)
-    if "\n" in words:
-        words = " ".join(words.split())
-    if len(words) <= _LONGEST:
-        return words
-    half = _LONGEST // 2
-    return f"{words[: half - 2]} ... {words[-(_LONGEST - half - 3) :]}"
-
-
-def typed(value: Any) -> str:
-    """What a value is, for "it is ...": "None", or "a" and its type.
-
-    Example:
-        >>> typed(None), typed([])
-        ('None', 'a list')
-    """
-    return "None" if value is None else f"a {type(value).__name__}"
-
-
-@contextmanager
-def noted(note: str) -> Iterator[None]:
-    """Run a user's own code: what it raises goes on as it is, with a note of which sample it was run for."""
-    try:
-        yield
-    except Exception as error:
-        error.add_note(note)
-        raise
-
-
-def listed(names: Iterable[Any]) -> str:
-    """The names joined by commas: a dozen, and how many more there are.
-
-    Example:
-        >>> listed("ab"), listed([]), listed(range(100))[-14:]
-        ('a, b', 'none', '11 and 88 more')
-    """
-    written = [clipped(name) if len(str(name)) > _LONGEST else str(name) for name in names]
-    more = len(written) - _MOST_NAMES
-    return ", ".join(written[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "") or "none"
 
 
 def declaration(path: Sequence[str], field: str) -> str:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..collate.wording import listed, typed
-from ..errors import Infeasible, shown
+from ..errors import Infeasible, listed, shown, typed
 from ..groups import Groups
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ..collate.wording import typed
-from ..errors import Infeasible, exactly
+from ..errors import Infeasible, exactly, typed
 from .batchnorm.population import Forward, first_field
 from .calibration import (
     balanced_accuracy,

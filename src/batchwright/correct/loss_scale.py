@@ -12,8 +12,7 @@ from torch import Tensor
 
 from .. import columns
 from ..collate.batch import Batch
-from ..collate.wording import typed
-from ..errors import Infeasible, exactly, whole
+from ..errors import Infeasible, exactly, typed, whole
 from ..plans.fixed import FixedPlan
 from ..plans.position import Position
 from .weights import Weights

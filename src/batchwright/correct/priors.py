@@ -12,9 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from ..collate.wording import listed, typed
 from ..columns import as_numbers, by_label
-from ..errors import Infeasible, PoorWarning, exactly, real, shown, whole, yes_or_no
+from ..errors import Infeasible, PoorWarning, exactly, listed, real, shown, typed, whole, yes_or_no
 from .class_priors import ClassPriors, Part, class_priors
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..collate.wording import listed, typed
-from ..errors import Infeasible, exactly, noted, real, shown
+from ..errors import Infeasible, exactly, listed, noted, real, shown, typed
 from .class_priors import checked, who_is_in
 from .table import text_table
 

@@ -10,13 +10,12 @@ from typing import Any
 
 import torch.utils.data
 
-from ..errors import Infeasible
+from ..errors import Infeasible, shortened, shown
 from .agree import EqualStop
 from .replicas import Replica
 from .shards import Chain
 from .sources import Idle, Indexed, OneReader, PlainReader, Reader, Source
 from .stream import Stream
-from .wording import brief, called
 
 __all__ = ["as_source"]
 
@@ -27,7 +26,7 @@ def as_source(value: Any, *, name: str) -> Source:
     Raises:
         Infeasible: it is no collection of samples, though parts of it (letters, columns, batches) could be read from it.
     """
-    name = called(name)
+    name = shortened(name)
     if isinstance(value, Stream):
         value.readable()
         return value
@@ -70,7 +69,7 @@ def _no_samples(value: Any) -> tuple[str, str] | None:
 def _no_file(value: Any, article: str) -> tuple[str, str] | None:
     read = "pass online.Shards([path], read), where read(path) gives the samples of a file"
     if isinstance(value, (str, bytes, bytearray, os.PathLike)):
-        return f"{article}, {brief(value)}", f"{read}, or a list of samples"
+        return f"{article}, {shown(value)}", f"{read}, or a list of samples"
     if isinstance(value, io.IOBase) or (hasattr(value, "read") and hasattr(value, "readline")):
         return f"{article}: an open file gives its lines, and gives them once", read
     return None

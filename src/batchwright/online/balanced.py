@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import Infeasible, seed_number, whole
+from ..errors import Infeasible, seed_number, shown, whole
 from ..targets import resolve
 from .adopt import as_source
 from .bytes import Weigher
@@ -19,7 +19,6 @@ from .run import Composer
 from .shares import Shares
 from .sources import Source, described
 from .stream import Stream
-from .wording import brief
 
 __all__ = ["balanced"]
 
@@ -93,7 +92,7 @@ def balanced(
     batch_size = whole(batch_size, "batch_size", least=1)
     buffer = whole(buffer, "buffer", least=2)
     if when_short not in ("wait", "repeat", "redistribute"):
-        raise Infeasible(f"when_short is {brief(when_short)}", 'pass "wait", "repeat" or "redistribute"')
+        raise Infeasible(f"when_short is {shown(when_short)}", 'pass "wait", "repeat" or "redistribute"')
     needed = 2 * batch_size if when_short == "repeat" else batch_size
     if buffer < needed:
         raise Infeasible(

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..errors import Infeasible, whole
+from ..errors import Infeasible, said, whole
 from .feed import Feed, Refused, measure_of, number
-from .wording import said
 
 __all__ = ["Weigher"]
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import Infeasible, PoorWarning
+from ..errors import Infeasible, PoorWarning, shown
 from ..kernels import supply
 from .buffer import Buffer
 from .bytes import Weigher
@@ -21,7 +21,6 @@ from .feed import Feed, Refused
 from .quotas import Quotas, round_length
 from .results import Batch, Report
 from .shares import Shares
-from .wording import brief
 
 __all__ = ["BalancedComposer", "Rules", "WhenShort"]
 
@@ -244,9 +243,9 @@ class BalancedComposer:
         if self._waits and self._delivered == 0 and missing and not feed.part:
             came = [label for label in buffer.labels if label not in missing]
             raise Infeasible(
-                f"group {brief(missing[0])} was given {self._shares[buffer.numbers[missing[0]]]:.2%} of every batch, source "
+                f"group {shown(missing[0])} was given {self._shares[buffer.numbers[missing[0]]]:.2%} of every batch, source "
                 f"{feed.name!r} ended after {sound:,} samples without one of it, and no batch was given; the groups that "
-                f"came are {brief(came)}",
+                f"came are {shown(came)}",
                 "give shares to the labels of the data, or pass when_short='redistribute'",
             )
         self._judge()
@@ -273,7 +272,7 @@ class BalancedComposer:
         others = f"; {len(short):,} groups in all have less than nine tenths of theirs" if len(short) > 1 else ""
         repeat = "" if self._rules.when_short == "repeat" else "when_short='repeat', or "
         warnings.warn(
-            f"group {brief(self._buffer.labels[worst])} has {had[worst]:,} of the {due[worst]:,} slots due to it, "
+            f"group {shown(self._buffer.labels[worst])} has {had[worst]:,} of the {due[worst]:,} slots due to it, "
             f"{had[worst] / total:.2%} of what was given for {due[worst] / total:.2%}: {seen:,} of the "
             f"{self._feed.tried:,} samples read from source {self._feed.name!r}{self._feed.part} were of it{others}; "
             f"pass {repeat}a target nearer to the natural shares",
@@ -290,7 +289,7 @@ class BalancedComposer:
         label = self._buffer.labels[number]
         warnings.warn(
             f"waiting gave {self._delivered:,} of the {taken:,} samples read from source {self._feed.name!r}"
-            f"{self._feed.part}: group {brief(label)} fills {self._shares[number]:.2%} of every batch and was "
+            f"{self._feed.part}: group {shown(label)} fills {self._shares[number]:.2%} of every batch and was "
             f"{seen[number]:,} of these samples, so that exact shares without repeats allow for {int(pace[number]):,}; "
             "pass when_short='repeat', or a target nearer to the natural shares; when_short='redistribute' and a smaller "
             "patience give more samples, and fewer of this group among them",

@@ -12,10 +12,9 @@ from numbers import Real
 from operator import itemgetter
 from typing import Any, Literal, cast
 
-from ..errors import Infeasible, PoorWarning
+from ..errors import Infeasible, PoorWarning, said, shortened, shown
 from .replicas import Replica
 from .sources import Source
-from .wording import brief, called, said
 
 __all__ = ["Feed", "Refused", "measure_of", "number", "valid"]
 
@@ -29,7 +28,7 @@ def measure_of(what: Any, *, argument: str) -> Callable[[Any], Any]:
     if isinstance(what, (str, int)) and not isinstance(what, bool):
         return itemgetter(what)
     raise Infeasible(
-        f"{argument} is {brief(what)}",
+        f"{argument} is {shown(what)}",
         f"pass {argument} as a function of a sample, or as the name of an entry",
     )
 
@@ -41,7 +40,7 @@ def valid(on_error: OnError) -> OnError:
         Infeasible: it is neither.
     """
     if on_error not in ("raise", "skip"):
-        raise Infeasible(f"on_error is {brief(on_error)}", 'pass "raise" or "skip"')
+        raise Infeasible(f"on_error is {shown(on_error)}", 'pass "raise" or "skip"')
     return on_error
 
 
@@ -64,7 +63,7 @@ def number(measured: str, value: Any) -> Any:
         return float(value)
     if isinstance(value, Real):
         return value
-    raise Refused(f"its {measured} is {brief(value)}, not a number")
+    raise Refused(f"its {measured} is {shown(value)}, not a number")
 
 
 _PLAIN_NUMBERS = frozenset({int, float})
@@ -89,7 +88,7 @@ class Feed:
         name: str | None = None,
         holds: bool = True,
     ) -> None:
-        self.name = source.name if name is None else called(name)
+        self.name = source.name if name is None else shortened(name)
         self.measure = measure
         self.lookup: Callable[[Any], Any] | None = None  # what its value is looked up in
         self.as_is: frozenset[type] = frozenset()  # types of values that need no looking up, read one by one

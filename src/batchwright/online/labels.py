@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import numpy as np
 
+from ..errors import shown
 from .feed import Refused
-from .wording import brief
 
 __all__ = ["Numbers", "plain"]
 
@@ -46,7 +46,7 @@ def _equal_to_itself(label: Any, said: str) -> Hashable:
     except (TypeError, ValueError, ArithmeticError):
         equal = False
     if not equal:
-        raise Refused(f"{said} {brief(label)}, which is not equal to itself and so names no group")
+        raise Refused(f"{said} {shown(label)}, which is not equal to itself and so names no group")
     return cast(Hashable, label)
 
 

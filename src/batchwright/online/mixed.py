@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from ..errors import Infeasible, by_name, whole
+from ..errors import Infeasible, by_name, shown, whole
 from ..targets import resolve
 from .adopt import as_source
 from .feed import Feed, OnError, measure_of, valid
@@ -16,7 +16,6 @@ from .run import Composer
 from .sources import Source, described
 from .stream import Stream
 from .turns import ByCount, ByUnit, Turns
-from .wording import brief
 
 __all__ = ["mixed"]
 
@@ -65,7 +64,7 @@ def mixed(
     """
     by_name(sources, "sources")
     if at_end not in ("stop", "continue", "restart"):
-        raise Infeasible(f"at_end is {brief(at_end)}", 'pass "stop", "continue" or "restart"')
+        raise Infeasible(f"at_end is {shown(at_end)}", 'pass "stop", "continue" or "restart"')
     recipe = _Recipe(
         sources={key: as_source(value, name=str(key)) for key, value in sources.items()},
         target=target,
@@ -104,7 +103,7 @@ class _Recipe:
         natural = isinstance(self.target, str) and self.target == "natural"
         if natural or (isinstance(self.target, (int, float)) and self.target < 1):
             raise Infeasible(
-                f"target is {brief(self.target)} and the sizes of streams are not known",
+                f"target is {shown(self.target)} and the sizes of streams are not known",
                 "pass a share for each source by name",
             )
         return resolve(self.target).exact([1] * len(self.sources), epoch, names=list(self.sources))

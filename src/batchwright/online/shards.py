@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import Infeasible, seed_number
+from ..errors import Infeasible, seed_number, shortened
 from .chance import PURPOSE, root, words
 from .replicas import Replica
 from .sources import Reader, Source, described, shorter, skip
 from .untold import Call, call_of, stepped
-from .wording import called
 
 __all__ = ["Chain", "Shards"]
 
@@ -57,7 +56,7 @@ class Shards:
         self.read = read
         self.shuffle = shuffle
         self.seed = seed_number(seed)
-        self.name = called(name)
+        self.name = shortened(name)
         if not self.shards:
             raise Infeasible(f"source {self.name!r} has 0 shards", "pass at least one; is the file pattern right?")
 
@@ -165,7 +164,7 @@ class Chain:
     def __init__(self, sources: Iterable[Any], *, name: str = "chain") -> None:
         from .adopt import as_source
 
-        self.name = called(name)
+        self.name = shortened(name)
         self.sources: list[Source] = [as_source(it, name=f"{self.name}[{i}]") for i, it in enumerate(sources)]
         if not self.sources:
             raise Infeasible(f"chain {self.name!r} has 0 sources", "pass at least one")

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..columns import by_label
-from ..errors import Infeasible, by_name
+from ..errors import Infeasible, by_name, shown
 from ..targets import explicit, resolve
 from .feed import Refused
 from .labels import plain
-from .wording import brief
 
 __all__ = ["Shares"]
 
@@ -49,7 +48,7 @@ class Shares:
     def refusal(self, label: Hashable) -> str | None:
         """Why a group may not come up, or None."""
         if self._named is not None and label not in self._named:
-            return f"group {brief(label)} is not among the {len(self._named)} groups that were given shares"
+            return f"group {shown(label)} is not among the {len(self._named)} groups that were given shares"
         return None
 
     def of(self, labels: Sequence[Hashable], seen: NDArray[np.int64]) -> NDArray[np.float64]:

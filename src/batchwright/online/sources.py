@@ -11,10 +11,9 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch.utils.data import IterableDataset
 
-from ..errors import Infeasible, PoorWarning
+from ..errors import Infeasible, PoorWarning, shortened
 from .replicas import Replica
 from .untold import Call, call_of, stepped, told
-from .wording import called
 
 __all__ = [
     "Idle",
@@ -203,7 +202,7 @@ class _Turned:
 
     def __init__(self, iterable: Iterable[Any], *, name: str) -> None:
         self.iterable = iterable
-        self.name = called(name)
+        self.name = shortened(name)
         self._again = False
 
     def describe(self) -> str:
@@ -305,7 +304,7 @@ class Indexed:
 
     def __init__(self, samples: Any, *, name: str) -> None:
         self.samples = samples
-        self.name = called(name)
+        self.name = shortened(name)
 
     def describe(self) -> str:
         """How it is read."""

@@ -8,8 +8,7 @@ import pickle
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import Infeasible
-from .wording import brief, said
+from ..errors import Infeasible, said, shown
 
 __all__ = ["kept", "opened", "remembered", "sealed"]
 
@@ -69,7 +68,7 @@ def opened(state: Any, fingerprint: str) -> dict[str, Any]:
         raise Infeasible(f"the state is {called}", "load what state_dict() gave")
     if "version" in state and not _is(state["version"], _VERSION):
         raise Infeasible(
-            f"the state is of version {brief(state['version'])} and states are of version {_VERSION} now",
+            f"the state is of version {shown(state['version'])} and states are of version {_VERSION} now",
             "begin anew, or go on with the batchwright that saved it",
         )
     missing = [entry for entry in _ENTRIES if entry not in state]
@@ -77,12 +76,12 @@ def opened(state: Any, fingerprint: str) -> dict[str, Any]:
         raise Infeasible(f"the state has no {', '.join(missing)}", "load what state_dict() gave")
     if not _is(state["fingerprint"], fingerprint):
         raise Infeasible(
-            f"the state is of a stream with fingerprint {brief(state['fingerprint'])} and this one's is {fingerprint!r}",
+            f"the state is of a stream with fingerprint {shown(state['fingerprint'])} and this one's is {fingerprint!r}",
             "make the stream with the arguments it was stopped with",
         )
     if not _is(state["check"], due := _check(state)):
         raise Infeasible(
-            f"the state is not as it was saved: its checksum is {brief(state['check'])} and should be {due!r}", _ANEW
+            f"the state is not as it was saved: its checksum is {shown(state['check'])} and should be {due!r}", _ANEW
         )
     if state["run"] is not None and state["run"]["anchor"] is not None:
         remembered(state["run"]["anchor"])

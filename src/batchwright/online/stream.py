@@ -12,12 +12,11 @@ from typing import Any
 
 import torch.utils.data
 
-from ..errors import Infeasible, whole, yes_or_no
+from ..errors import Infeasible, shortened, whole, yes_or_no
 from . import states
 from .replicas import Replica, ranks
 from .results import Report
 from .run import Recipe, Run
-from .wording import called
 
 __all__ = ["Stream"]
 
@@ -48,7 +47,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
             raise Infeasible(
                 f"steps is {steps} batches and the stream gives samples", "pass steps to the stream that reads this one"
             )
-        self.name = "source" if name is None else called(name)
+        self.name = "source" if name is None else shortened(name)
         self._for_samples = for_samples
         self._recipe = recipe
         self._batches = yes_or_no(batches, "batches")

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import Infeasible, by_name, kind, shown, yes_or_no
+from ..errors import Infeasible, by_name, shown, typed, yes_or_no
 from ..groups import Groups
 from ..targets import resolve
 from .build import epoch_batches
@@ -67,7 +67,7 @@ def alternating(
     for name, plan in by_name(tasks, "tasks").items():
         if not isinstance(plan, Plan):
             raise Infeasible(
-                f"task {shown(name)} is {kind(plan)}",
+                f"task {shown(name)} is {typed(plan)}",
                 "pass a plan, such as balanced(labels, batch_size=...) or shuffled(n, batch_size=...)",
             )
     check_unit(unit)

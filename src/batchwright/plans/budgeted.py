@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import columns
-from ..errors import Infeasible, by_name, exactly, kind, noted, real, shown, whole, yes_or_no
+from ..errors import Infeasible, by_name, exactly, noted, real, shown, typed, whole, yes_or_no
 from .admission import Admission, TooLong, check_policy
 from .budget_cutter import BudgetCutter, Floats, Integers
 from .delivered import delivery
@@ -220,7 +220,7 @@ def _by_name(lengths: Any, max_tokens: Any) -> tuple[dict[str, Floats], dict[str
     """Lengths and budgets by name, one each."""
     if isinstance(max_tokens, Mapping) != isinstance(lengths, Mapping):
         raise Infeasible(
-            f"lengths is {kind(lengths)} and max_tokens is {kind(max_tokens)}",
+            f"lengths is {typed(lengths)} and max_tokens is {typed(max_tokens)}",
             "pass one column and one number, or both as dictionaries by the same names",
         )
     if not isinstance(lengths, Mapping):

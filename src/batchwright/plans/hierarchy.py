@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import Infeasible, exactly, kind, shown, whole, yes_or_no
+from ..errors import Infeasible, exactly, shown, typed, whole, yes_or_no
 from ..groups import Groups
 from ..orders import Dealt, Hierarchical, Levels
 from ..orders.shares import TargetShares
@@ -63,7 +63,7 @@ def hierarchical(
     """
     if not isinstance(per, Iterable) or not isinstance(levels, Sized) or isinstance(levels, Mapping):
         raise Infeasible(
-            f"levels is {kind(levels)} and per {kind(per)}",
+            f"levels is {typed(levels)} and per {typed(per)}",
             "pass a list of columns, and a list of counts: [category, class_], [P, Q, M]",
         )
     counts = [whole(count, "per") for count in per]

@@ -21,7 +21,7 @@ from .length_epoch import LengthEpoch, Section, Windows
 from .micro_batches import LAST, check_stretch, counted
 from .plan import Plan
 from .poor import faults_of_lengths, warn
-from .position import AS_IT_WAS, Position, brief, fingerprint_of
+from .position import AS_IT_WAS, Position, fingerprint_of
 from .refit import Remainder, Trail, spare_for
 from .strata import Strata
 from .stretches import stretch
@@ -282,7 +282,7 @@ class LengthPlan(Plan):
         trail = Trail.of(position.trail)
         multiples = [position.multiple, *(multiple for multiple, _ in (trail.refits if trail is not None else ()))]
         if not all(1 <= multiple <= _MOST_IN_A_STEP for multiple in multiples):
-            raise Infeasible(f"the state's multiples are {brief(multiples)}, the most is {_MOST_IN_A_STEP}", AS_IT_WAS)
+            raise Infeasible(f"the state's multiples are {shown(multiples)}, the most is {_MOST_IN_A_STEP}", AS_IT_WAS)
         length = self.epoch_length(position.multiple)
         if trail is not None:
             self._check_trail(trail, position)
@@ -308,10 +308,10 @@ class LengthPlan(Plan):
             line = layout.line(trail.window, self.epoch_samples)
             known = self.begin_of(trail.epoch).place + line - place <= max(_MOST_AT_ONCE, 2 * self.epoch_samples)
         if not known:
-            raise Infeasible(f"the state's trail is {brief(list(position.trail))}", AS_IT_WAS)
+            raise Infeasible(f"the state's trail is {shown(list(position.trail))}", AS_IT_WAS)
         items = int(self.admission.counts(self.source.order.take(place, place + 1))[0])
         if not 0 <= skipped < max(1, items) or any(taken < 0 for _, taken in trail.refits):
-            raise Infeasible(f"the state's trail is {brief(list(position.trail))}", AS_IT_WAS)
+            raise Infeasible(f"the state's trail is {shown(list(position.trail))}", AS_IT_WAS)
 
     def _told(self, trail: Trail) -> tuple[int, ...]:
         """A trail as a position holds it, empty where it says nothing that is not so in every run."""

@@ -9,10 +9,10 @@ from typing import overload
 
 import numpy as np
 
-from ..errors import Infeasible
+from ..errors import Infeasible, shown
 from ..kernels.apportion import MOST_ROUNDS
 from ..kernels.deal import HANDS
-from .position import AS_IT_WAS, Position, brief
+from .position import AS_IT_WAS, Position
 
 __all__ = ["LAST", "MicroBatches", "check_stretch", "counted"]
 
@@ -44,13 +44,13 @@ def check_stretch(position: Position, begin: int, length: int) -> None:
     """
     if position.consumed > length or begin + position.consumed < 0 or position.trail:
         raise Infeasible(
-            f"the state has consumed {position.consumed} micro-batches of an epoch of {length} from {brief(begin)} on"
+            f"the state has consumed {position.consumed} micro-batches of an epoch of {length} from {shown(begin)} on"
             + (f", with a trail of {len(position.trail)} numbers" if position.trail else ""),
             AS_IT_WAS,
         )
     if begin + length > LAST + 1:
         raise Infeasible(
-            f"epoch {position.epoch} ends at micro-batch {brief(begin + length)}, the last is {LAST}",
+            f"epoch {position.epoch} ends at micro-batch {shown(begin + length)}, the last is {LAST}",
             "ask for an earlier epoch",
         )
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import columns
-from ..errors import Infeasible, by_name, exactly, kind, real, whole
+from ..errors import Infeasible, by_name, exactly, real, typed, whole
 from ..groups import Groups
 from ..lengths.packing import MOST_CAPACITY, Solver, check_solver
 from .admission import Admission, TooLong, check_policy
@@ -238,7 +238,7 @@ def _by_name(lengths: Any, capacity: Any) -> tuple[Integers, Integers, list[str]
     """Lengths (samples, capacities), capacities, and their names."""
     if isinstance(capacity, Mapping) != isinstance(lengths, Mapping):
         raise Infeasible(
-            f"lengths is {kind(lengths)} and capacity is {kind(capacity)}",
+            f"lengths is {typed(lengths)} and capacity is {typed(capacity)}",
             "pass one column and one number, or both as dictionaries by the same names",
         )
     if not isinstance(lengths, Mapping):

@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import re
-import reprlib
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from ..errors import Infeasible, whole
+from ..errors import Infeasible, shown, whole
 from ..orders.protocol import fingerprint_of
 
-__all__ = ["AS_IT_WAS", "Epoch", "Position", "brief", "fingerprint_of", "number_of"]
+__all__ = ["AS_IT_WAS", "Epoch", "Position", "fingerprint_of", "number_of"]
 
 AS_IT_WAS = "load what state_dict() gave, as it was"
 LARGEST = (1 << 63) - 1
 _HEX = re.compile("0x[0-9a-f]+")
-
-
-class _Briefly(reprlib.Repr):
-    def repr_int(self, x: int, level: int) -> str:
-        return (
-            str(x) if abs(x) <= LARGEST else f"a number of {x.bit_length()} bits"
-        )  # Python writes 4,300 digits at most
-
-
-def brief(value: Any) -> str:
-    """A value as a message shows it, whatever it is: never long."""
-    return _Briefly().repr(value)
 
 
 def number_of(value: Any, called: str) -> int:
@@ -40,9 +27,9 @@ def number_of(value: Any, called: str) -> int:
     try:
         number = whole(value, called, most=None)
     except Infeasible:
-        raise Infeasible(f"{called} is {brief(value)}, not a whole number", AS_IT_WAS) from None
+        raise Infeasible(f"{called} is {shown(value)}, not a whole number", AS_IT_WAS) from None
     if abs(number) > LARGEST:
-        raise Infeasible(f"{called} is {brief(number)}, the most are 63 bits", AS_IT_WAS)
+        raise Infeasible(f"{called} is {shown(number)}, the most are 63 bits", AS_IT_WAS)
     return number
 
 
@@ -86,7 +73,7 @@ class Position(NamedTuple):
             )
         trail = state.get("trail", ())
         if not isinstance(trail, list | tuple):
-            raise Infeasible(f"the state's trail is {brief(trail)}", AS_IT_WAS)
+            raise Infeasible(f"the state's trail is {shown(trail)}", AS_IT_WAS)
         numbers = tuple(number_of(number, "the state's trail") for number in trail)
         return cls(epoch, consumed, multiple, _origin_of(state["origin"]), numbers)
 

@@ -17,7 +17,7 @@ from ..targets import Target, resolve
 from .fixed import FixedPlan
 from .micro_batches import LAST
 from .poor import repeated, repeats_text, warn
-from .position import AS_IT_WAS, brief
+from .position import AS_IT_WAS
 
 __all__ = ["segment_after", "with_segments"]
 
@@ -131,6 +131,6 @@ def _check_segment(segment: Segment, dealt: Dealt) -> None:
         and max(map(abs, segment.owed)) <= _MOST_OWED
     ):
         raise Infeasible(
-            f"the shares that were set at micro-batch {brief(segment.first)} do not go with what was drawn by then",
+            f"the shares that were set at micro-batch {shown(segment.first)} do not go with what was drawn by then",
             AS_IT_WAS,
         )

@@ -16,7 +16,7 @@ from .fixed import FixedPlan
 from .micro_batches import LAST, MicroBatches, check_stretch, counted
 from .plan import Plan
 from .poor import faults_of_tasks
-from .position import AS_IT_WAS, Position, brief, fingerprint_of
+from .position import AS_IT_WAS, Position, fingerprint_of
 from .standing import Standing
 from .strata import Strata, Stratum
 
@@ -257,8 +257,8 @@ class TaskPlan(Plan):
         here = self._standing(position).after(position.consumed // run, run, self.turns)
         if not 0 <= min(here.had) <= max(here.had) <= LAST or here.turn < 0:
             raise Infeasible(
-                f"the state stands at turn {brief(here.turn)}, by which its tasks have had {brief(min(here.had))} to "
-                f"{brief(max(here.had))} micro-batches",
+                f"the state stands at turn {shown(here.turn)}, by which its tasks have had {shown(min(here.had))} to "
+                f"{shown(max(here.had))} micro-batches",
                 AS_IT_WAS,
             )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..columns import as_numbers, by_label
-from ..errors import Infeasible, by_name, exactly, kind, noted, real, shown, whole
+from ..errors import Infeasible, by_name, exactly, noted, real, shown, typed, whole
 from ..values import plain
 from .target import MOST_EPOCHS, Number, Target, fraction, require, rounded
 
@@ -78,7 +78,7 @@ def resolve(target: Any) -> Target:
         written = getattr(target, "__qualname__", type(target).__qualname__)
         return Target(_called, (target, takes), written, settles_at=0 if takes == 1 else None)
     raise Infeasible(
-        f"the target is {kind(target)}, which is not understood",
+        f"the target is {typed(target)}, which is not understood",
         "pass a name, a number from 0 to 1, a mapping from label to share, the shares in the order of the groups' names, a "
         "function, or one of batchwright.targets",
     )

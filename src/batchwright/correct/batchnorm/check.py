@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...collate.wording import typed
-from ...errors import Infeasible, PoorWarning
+from ...errors import Infeasible, PoorWarning, typed
 from ..class_priors import who_is_in
 from ..modes import modes_kept
 from .layers import BatchNorm, named_layers

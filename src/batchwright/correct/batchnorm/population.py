@@ -12,8 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from ...collate.wording import typed
-from ...errors import Infeasible, PoorWarning
+from ...errors import Infeasible, PoorWarning, typed
 from ..modes import modes_kept
 from .layers import BatchNorm, tracking_layers
 from .moments import Moments
