@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from fractions import Fraction
 
-from .errors import Infeasible, PoorWarning
+from .errors import Infeasible, warn
 from .plans.tasks import TaskPlan
 from .sampler import BatchSampler
 
@@ -38,7 +37,7 @@ def check_accumulation(sampler: BatchSampler, lists: int, setting: str) -> None:
     if told > 1 and lists > 1:
         raise Infeasible(fact, way_out)
     if told > 1:
-        warnings.warn(f"{fact}: a step takes {done} in place of {told}; {way_out}.", PoorWarning, stacklevel=3)
+        warn(f"{fact}: a step takes {done} in place of {told}; {way_out}.")
     elif (left := len(sampler) % lists) or (isinstance(sampler.plan, TaskPlan) and sampler.plan.unit == "step"):
         cost = f"the last step of an epoch has {left} of {lists}" if left else "a step may have several tasks"
-        warnings.warn(f"{fact}: {cost}; {change}.", PoorWarning, stacklevel=3)
+        warn(f"{fact}: {cost}; {change}.")

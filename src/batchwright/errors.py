@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import operator
 import reprlib
+import sys
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +24,7 @@ __all__ = [
     "shortened",
     "shown",
     "typed",
+    "warn",
     "whole",
     "yes_or_no",
 ]
@@ -63,6 +66,16 @@ class PoorWarning(UserWarning):
 
     def __init__(self, message: str) -> None:
         super().__init__(_cut(message, _LONGEST))
+
+
+def warn(*texts: str) -> None:
+    """Give a `PoorWarning` of each text, at the first line outside of this package that led here."""
+    package = __name__.partition(".")[0]
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        level, frame = level + 1, frame.f_back
+    for text in texts:
+        warnings.warn(text, PoorWarning, stacklevel=level)
 
 
 def _cut(text: str, longest: int) -> str:

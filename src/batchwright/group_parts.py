@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import columns
-from .errors import Infeasible, PoorWarning, shown, typed, whole
+from .errors import Infeasible, shown, typed, warn, whole
 from .values import PLAIN, no_label, plain
 
 __all__ = [
@@ -204,9 +203,7 @@ def warn_of_singles(values: np.ndarray, sizes: np.ndarray) -> None:
         probably = "file names" if paths > _LOOKED_AT / 2 or paths == min(values.size, _LOOKED_AT) else "ids or texts"
     elif values.dtype.kind in "iu" or isinstance(first, int):
         probably = "ids or numbers of samples"
-    warnings.warn(
+    warn(
         f"{singles} of {sizes.size} groups have one sample each, of {values.size} samples in all: the labels, such as "
-        f"{shown(first)}, are probably {probably}; {way_out}",
-        PoorWarning,
-        stacklevel=4,
+        f"{shown(first)}, are probably {probably}; {way_out}"
     )

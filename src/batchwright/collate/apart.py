@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import Infeasible, PoorWarning, shown
+from ..errors import Infeasible, said, shown, warn
 from .identity import Identity
 from .packs import Packed, PackRules
 
@@ -52,12 +51,10 @@ def check(model: nn.Module, packs: PackCollate, samples: Iterable[Any]) -> None:
         trial = _Trial.of(model, packs, samples)
         apart = trial.difference(packs.also)
     except Exception as error:
-        warnings.warn(
+        warn(
             f"whether {type(model).__name__} keeps packed samples apart could not be tried "
-            f"({type(error).__name__}: {shown(str(error))}); compare its outputs for a pack with those for each sample "
-            "alone",
-            PoorWarning,
-            stacklevel=3,
+            f"({said(error)}); compare its outputs for a pack with those for each sample "
+            "alone"
         )
         return
     if apart <= trial.rounding:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..columns import as_numbers, by_label
-from ..errors import Infeasible, PoorWarning, exactly, listed, real, shown, typed, whole, yes_or_no
+from ..errors import Infeasible, exactly, listed, real, shown, typed, warn, whole, yes_or_no
 from .class_priors import ClassPriors, Part, class_priors
 
 if TYPE_CHECKING:
@@ -302,11 +301,7 @@ def _log_ratio(
     """The offset at tau = 1; rules for shares of zero are those of the class docstring."""
     surprises = _named(names, (trained == 0) & (deploy > 0))
     if surprises:
-        warnings.warn(
-            f"classes {surprises} were sampled 0 times and will be met: their logits stay as they are",
-            PoorWarning,
-            stacklevel=4,
-        )
+        warn(f"classes {surprises} were sampled 0 times and will be met: their logits stay as they are")
     vanished = _named(names, (trained > 0) & (deploy == 0))
     if mode == "loss" and vanished:
         raise Infeasible(

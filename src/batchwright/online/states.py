@@ -8,7 +8,7 @@ import pickle
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import Infeasible, said, shown
+from ..errors import Infeasible, said, shown, typed
 
 __all__ = ["kept", "opened", "remembered", "sealed"]
 
@@ -64,8 +64,7 @@ def opened(state: Any, fingerprint: str) -> dict[str, Any]:
         Infeasible: it is another stream's or another version's, not as it was saved, or no state at all.
     """
     if not isinstance(state, Mapping):
-        called = "None" if state is None else f"of type {type(state).__name__}"
-        raise Infeasible(f"the state is {called}", "load what state_dict() gave")
+        raise Infeasible(f"the state is {typed(state)}", "load what state_dict() gave")
     if "version" in state and not _is(state["version"], _VERSION):
         raise Infeasible(
             f"the state is of version {shown(state['version'])} and states are of version {_VERSION} now",

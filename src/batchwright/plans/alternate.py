@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import Infeasible, by_name, shown, typed, yes_or_no
+from ..errors import Infeasible, by_name, shown, typed, warn, yes_or_no
 from ..groups import Groups
 from ..targets import resolve
 from .build import epoch_batches
 from .plan import Plan
-from .poor import faults_of_tasks, warn
+from .poor import faults_of_tasks
 from .tasks import TaskPlan, Unit, check_unit
 
 __all__ = ["alternating"]

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import columns
-from ..errors import Infeasible, seed_number, shown, whole, yes_or_no
+from ..errors import Infeasible, seed_number, shown, warn, whole, yes_or_no
 from ..group_parts import MOST_SAMPLES
 from ..groups import Groups
 from ..kernels.deal import HANDS
@@ -18,7 +18,7 @@ from ..orders import Dealt, Independent
 from ..orders.shares import Shares, TargetShares, WeightShares
 from ..targets import natural, resolve
 from .fixed import FixedPlan
-from .poor import epochs_looked_at, faults, repeated, warn
+from .poor import epochs_looked_at, faults, repeated
 
 __all__ = [
     "MOST_TICKETS",

@@ -10,14 +10,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import Infeasible, exactly, shown, typed, whole, yes_or_no
+from ..errors import Infeasible, exactly, shown, typed, warn, whole, yes_or_no
 from ..groups import Groups
 from ..orders import Dealt, Hierarchical, Levels
 from ..orders.shares import TargetShares
 from ..targets import explicit, resolve
 from .build import MOST_TICKETS, checked, epoch_length
 from .fixed import FixedPlan
-from .poor import faults, warn
+from .poor import faults
 
 __all__ = ["hierarchical"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import Infeasible, seed_number, shown
+from ..errors import Infeasible, seed_number, shown, warn
 from ..errors import whole as whole_number
 from ..kernels.hashing import PURPOSE, child_key
 from .admission import Admission
@@ -20,7 +20,7 @@ from .layers import Layers
 from .length_epoch import LengthEpoch, Section, Windows
 from .micro_batches import LAST, check_stretch, counted
 from .plan import Plan
-from .poor import faults_of_lengths, warn
+from .poor import faults_of_lengths
 from .position import AS_IT_WAS, Position, fingerprint_of
 from .refit import Remainder, Trail, spare_for
 from .strata import Strata

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import columns
-from ..errors import Infeasible, by_name, shown
+from ..errors import Infeasible, by_name, shown, warn
 from ..groups import Groups
 from ..orders import Dealt, Mixed, Order
 from ..orders.shares import TargetShares
@@ -18,7 +18,7 @@ from .build import check_quotas, checked, epoch_length
 from .delivered import Units, reweighed
 from .fixed import FixedPlan
 from .plan import Plan
-from .poor import faults, scarce, warn
+from .poor import faults, scarce
 from .tasks import TaskPlan
 
 __all__ = ["mixed"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..columns import by_label
-from ..errors import Infeasible, PoorWarning, exactly, real, shown
+from ..errors import Infeasible, exactly, real, shown, warn
 from ..kernels.hashing import child_key
 from ..label_sets import label_sets
 from ..targets import resolve
@@ -167,12 +166,10 @@ def _warn_of_gaps(names: list[Hashable], wanted: np.ndarray, reached: np.ndarray
     gaps = np.abs(reached - wanted)
     worst = int(gaps.argmax())
     if gaps[worst] > REACHED:
-        warnings.warn(
+        warn(
             f"{np.count_nonzero(gaps > REACHED)} of {len(names)} labels miss their rate, label {names[worst]!r} the most: "
             f"it reaches {reached[worst]:.4g} of {wanted[worst]:.4g}; print(multilabel_weights(...)) shows all, a lower "
-            "min_repeats, a higher max_repeats or other rates come closer",
-            PoorWarning,
-            stacklevel=3,
+            "min_repeats, a higher max_repeats or other rates come closer"
         )
 
 

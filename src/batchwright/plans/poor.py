@@ -5,14 +5,11 @@ One measure for all builders. What it finds is a `PoorWarning` when the plan is 
 
 from __future__ import annotations
 
-import sys
-import warnings
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..errors import PoorWarning
 from ..groups import Groups
 from ..orders import Dealt, Independent, Mixed, SharedOrder
 from ..orders.shares import Shares
@@ -34,7 +31,6 @@ __all__ = [
     "repeats_text",
     "rows_of",
     "scarce",
-    "warn",
 ]
 
 RARELY = 100  # a sample that comes once while so many times as many are drawn as there are practically never comes
@@ -78,16 +74,6 @@ class Part(NamedTuple):
     first: int
     shares: np.ndarray
     within: str = ""
-
-
-def warn(*texts: str) -> None:
-    """Warn of each, at the first line outside of this package that led here."""
-    package = __name__.partition(".")[0]
-    level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
-        level, frame = level + 1, frame.f_back
-    for text in texts:
-        warnings.warn(text, PoorWarning, stacklevel=level)
 
 
 def faults(order: SharedOrder) -> list[str]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Hashable, Sequence
 from typing import Any, Literal
 
-from ..errors import Infeasible, PoorWarning, shown, whole
+from ..errors import Infeasible, shown, warn, whole
 from ..groups import Groups
 from ..targets import uniform
 from .build import balanced, epoch_batches
 from .fixed import FixedPlan
 from .hierarchy import hierarchical
 from .plan import Plan
-from .poor import faults_of_tasks, warn
+from .poor import faults_of_tasks
 from .tasks import TaskPlan, Unit, check_unit
 
 __all__ = ["rotating"]
@@ -91,9 +90,7 @@ def _given(
         raise Infeasible(f"cohort {shown(twice)} is given {names.count(twice)} times", "give each cohort once")
     missing = groups.group_count - len({name for cohort in names for name in cohort if name in groups.number_of})
     if missing:
-        warnings.warn(
-            f"{missing} of {groups.group_count} classes are in no cohort and never drawn", PoorWarning, stacklevel=3
-        )
+        warn(f"{missing} of {groups.group_count} classes are in no cohort and never drawn")
     children: dict[Any, Plan] = {}
     for cohort in names:
         if len(set(cohort)) < len(cohort):

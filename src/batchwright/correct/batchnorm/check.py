@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...errors import Infeasible, PoorWarning, typed
+from ...errors import Infeasible, typed, warn
 from ..class_priors import who_is_in
 from ..modes import modes_kept
 from .layers import BatchNorm, named_layers
@@ -133,4 +132,4 @@ def _positions(model: nn.Module, layers: dict[str, BatchNorm], example: Any, for
 
 
 def _warn(message: str) -> None:
-    warnings.warn(message, PoorWarning, stacklevel=4)
+    warn(message)

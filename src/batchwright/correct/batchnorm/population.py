@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -12,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from ...errors import Infeasible, PoorWarning, typed
+from ...errors import Infeasible, typed, warn
 from ..modes import modes_kept
 from .layers import BatchNorm, tracking_layers
 from .moments import Moments
@@ -190,4 +189,4 @@ def _buffers_kept(layers: dict[str, BatchNorm]) -> Iterator[None]:
 
 
 def _warn(message: str) -> None:
-    warnings.warn(message, PoorWarning, stacklevel=4)
+    warn(message)

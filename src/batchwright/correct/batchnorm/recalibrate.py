@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from ...errors import Infeasible, PoorWarning, shown
+from ...errors import Infeasible, shown, warn
 from .layers import tracking_layers
 from .population import Forward, Population, first_field, observe, raised_on_all
 
@@ -77,7 +76,7 @@ def recalibrate(
     if stream not in ("sampled", "natural"):
         raise Infeasible(f"stream is {shown(stream)}", "pass 'sampled' or 'natural'")
     if stream == "natural":
-        warnings.warn(_NATURAL_COST, PoorWarning, stacklevel=2)
+        warn(_NATURAL_COST)
     joined = dist.is_available() and dist.is_initialized()
     with raised_on_all(process_group) if joined else nullcontext():
         if plan is not None and stream == "sampled":
@@ -90,11 +89,9 @@ def recalibrate(
 
     unreached = [name for name in layers if name not in population.moments]
     if unreached:
-        warnings.warn(
+        warn(
             f"no batch reached {len(unreached)} of {len(layers)} BatchNorm layers ({', '.join(unreached)}): "
-            "they keep the statistics they have",
-            PoorWarning,
-            stacklevel=2,
+            "they keep the statistics they have"
         )
     with torch.no_grad():
         for name, moments in population.moments.items():
