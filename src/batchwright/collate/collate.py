@@ -167,7 +167,7 @@ class Collate:
         for name, of in known.items():
             if not callable(of):
                 raise Infeasible(
-                    f"{shown(name)} is looked up in {typed(of)}, which is no function of sample ids",
+                    f"{shown(name)} is looked up in a value {typed(of)}, which is no function of sample ids",
                     "pass a function: knowing(name=lambda ids: [column[i] for i in ids.tolist()])",
                 )
         knowing = copy.copy(self)

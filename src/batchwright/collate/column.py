@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.masked import MaskedTensor
 
-from ..errors import Infeasible, shown, typed
+from ..errors import Infeasible, said, shown, typed
 from .wording import declaration
 
 __all__ = ["Column", "described", "shared"]
@@ -156,8 +156,7 @@ class Column:
         for number, tensor in enumerate(tensors):
             if type(tensor) not in (Tensor, torch.nn.Parameter):
                 raise Infeasible(
-                    f"{self.at(number)} is {typed(tensor)}, and such tensors cannot be "
-                    f"joined ({type(error).__name__}: {shown(str(error))})",
+                    f"{self.at(number)} is {typed(tensor)}, and such tensors cannot be joined ({said(error)})",
                     self.declared("bw.opaque()"),
                 ) from error
 
@@ -197,7 +196,7 @@ class Column:
             raise
         except (OverflowError, RuntimeError, TypeError, ValueError) as error:  # past 64 bits, lists of unequal lists
             raise Infeasible(
-                f"{self.at(number)} is {typed(value)} that makes no tensor ({shown(str(error))[1:-1]})",
+                f"{self.at(number)} is {typed(value)} and makes no tensor ({shown(str(error))[1:-1]})",
                 f"make it one in the dataset, or {self.declared('bw.opaque()')}",
             ) from None
         kind = "None (no value)" if value is None else f"a {type(value).__name__}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..errors import Infeasible, listed, shown, typed
+from ..errors import Infeasible, listed, said, shown, typed
 from .arguments import by_name
 from .column import Column
 from .fields import Field, RaggedField, StackField, ragged
@@ -87,7 +87,7 @@ class GraphStructure:
             whole = self._filled(empty.stores_as(self.template), parts)
         except Exception as error:
             raise Infeasible(
-                f"torch_geometric makes no batch of {kind.__name__} ({type(error).__name__}: {shown(str(error))})",
+                f"torch_geometric makes no batch of {kind.__name__} ({said(error)})",
                 "take the batch as a mapping: batch['x'], or model(**batch)",
             ) from error
         whole._num_graphs = count

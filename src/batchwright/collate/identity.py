@@ -96,7 +96,9 @@ def _looked_up(name: str, of: Known, ids: np.ndarray) -> Any:
     with noted(f"{shown(name)} was looked up for samples {listed(ids.tolist())}"):
         values = of(ids)
     if not hasattr(values, "__len__") or (isinstance(values, (np.ndarray, Tensor)) and not values.ndim):
-        raise Infeasible(f"{shown(name)} gives {typed(values)} for {len(ids)} samples", "give one value a sample")
+        raise Infeasible(
+            f"{shown(name)} gives a value {typed(values)} for {len(ids)} samples", "give one value a sample"
+        )
     if len(values) != len(ids):
         raise Infeasible(f"{shown(name)} gives {len(values)} values for {len(ids)} samples", "give one value a sample")
     return values
