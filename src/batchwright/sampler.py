@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator, Mapping
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,7 +12,7 @@ import torch.distributed
 import torch.utils.data
 
 from .errors import Infeasible, shown, typed, whole
-from .lists import Lists
+from .lists import Lists, for_a_node
 from .orders import Segment
 from .plans.fixed import FixedPlan
 from .plans.plan import Plan
@@ -27,7 +26,6 @@ __all__ = ["BatchSampler", "Fetch"]
 Fetch = Literal["micro", "step"] | int
 
 _VERSION = 1
-_NODE = ("torchdata.nodes.adapters", "SamplerWrapper.reset")
 _LONGEST_SHOWN = 32
 _SEGMENTS_KEPT = 8  # so far back may a loader's workers be ahead of what was trained on
 
@@ -138,7 +136,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
         Which epoch that is, is decided at the first `next`, as in torch's own batch samplers: trainers call `set_epoch` and
         `load_state_dict` between.
         """
-        return Lists(self._yield_lists, ended=self._ended and _for_a_node())
+        return Lists(self._yield_lists, ended=self._ended and for_a_node())
 
     def set_epoch(self, epoch: int) -> None:
         """Let the next iterator begin this epoch; the epoch that is next anyway keeps its position."""
@@ -364,16 +362,6 @@ class BatchSampler(torch.utils.data.BatchSampler):
     def __repr__(self) -> str:
         rank, world_size = self._ranks()
         return f"<rank {rank} of {world_size} of {self.plan!r}>"
-
-
-def _for_a_node() -> bool:
-    """Whether it is torchdata's `SamplerWrapper` that calls `iter`.
-
-    With a state of an ended epoch it looks for what is left of that, finds nothing, and calls `set_epoch` for the next one.
-    A plain loop goes on with the next epoch, by the very same calls: only the caller tells which of the two it is.
-    """
-    caller = sys._getframe(2)
-    return (caller.f_globals.get("__name__"), caller.f_code.co_qualname) == _NODE
 
 
 def _segments_of(state: Mapping[str, Any]) -> tuple[Segment, ...]:
