@@ -80,12 +80,12 @@ def _cycle_edge(edge, total, draws, grain):
 
 
 @inner
-def _below(g, heavy):
-    """How many heavy groups come before group g."""
-    first, last = 0, heavy.size
+def _below(value, ascending):
+    """How many of some ascending numbers are below a value."""
+    first, last = 0, ascending.size
     while first < last:
         middle = (first + last) >> 1
-        if heavy[middle] < g:
+        if ascending[middle] < value:
             first = middle + 1
         else:
             last = middle
@@ -152,15 +152,7 @@ def group_of(point, offset, layout, edges, heavy, taken):
             first = middle + 1
         else:
             last = middle
-    edge += taken[first]
-    first, last = 0, edges.size
-    while first < last:
-        middle = (first + last) >> 1
-        if edges[middle] < edge:
-            first = middle + 1
-        else:
-            last = middle
-    return first - 1
+    return _below(edge + taken[first], edges) - 1
 
 
 @inner
