@@ -52,24 +52,26 @@ GRAIN, START, TOTAL = 7, 8, 9  # edges are multiples of 2^grain; the first cycle
 
 
 @inner
+def _put_right(quotient, rest, divisor):
+    """An estimated quotient and its rest, which may be too large or below 0, as they are."""
+    while rest < 0:
+        rest += divisor
+        quotient -= 1
+    while rest >= divisor:
+        rest -= divisor
+        quotient += 1
+    return quotient, rest
+
+
+@inner
 def _scaled(edge, total, draws):
     """floor(edge * draws * 2^32 / total), exactly, for 0 <= edge <= total < 2^62: an estimate, put right modulo 2^64."""
     whole = np.int64(np.float64(edge) * np.float64(draws) / np.float64(total))
     rest = np.int64(np.uint64(edge) * np.uint64(draws) - np.uint64(whole) * np.uint64(total))
-    while rest < 0:
-        rest += total
-        whole -= 1
-    while rest >= total:
-        rest -= total
-        whole += 1
+    whole, rest = _put_right(whole, rest, total)
     part = np.int64(np.float64(rest) * 4294967296.0 / np.float64(total))
     rest = np.int64((np.uint64(rest) << np.uint64(32)) - np.uint64(part) * np.uint64(total))
-    while rest < 0:
-        rest += total
-        part -= 1
-    while rest >= total:
-        rest -= total
-        part += 1
+    part, rest = _put_right(part, rest, total)
     return (whole << 32) + part
 
 

@@ -167,7 +167,11 @@ class Dealt:
     def with_segments(self, segments: Sequence[Segment]) -> Dealt:
         """The same order with these stretches of other shares; its `shares` are those of the last."""
         shares = self.begun.moved(segments[-1].weights) if segments else self.begun
-        return self._again(shares, segments, self.distinct_over)
+        return self._again(shares, segments, self.distinct_over, begun=self.begun)
+
+    def with_shares(self, shares: Shares) -> Dealt:
+        """The same order of groups in other shares, from the beginning."""
+        return self._again(shares, (), self.distinct_over, begun=shares)
 
     def quotas(self, batch: int) -> np.ndarray:
         """The tickets a micro-batch should have for every group, float64."""
@@ -253,7 +257,7 @@ class Dealt:
         """The same order, any `places` consecutive samples distinct as far as groups are large enough."""
         if places == self.distinct_over:
             return self
-        return self._again(self.shares, self.segments, places)
+        return self._again(self.shares, self.segments, places, begun=self.begun)
 
     def scarce(self, places: int | None = None) -> list[Scarce]:
         """The groups too small to keep samples apart; see `SharedOrder`."""
@@ -263,7 +267,7 @@ class Dealt:
             return [Scarce(often, 1, int(most[often]))] if most[often] > 1 else []
         return scarce_groups(self.groups, most)
 
-    def _again(self, shares: Shares, segments: Sequence[Segment], places: int | None) -> Dealt:
+    def _again(self, shares: Shares, segments: Sequence[Segment], places: int | None, *, begun: Shares) -> Dealt:
         return Dealt(
             self.groups,
             shares,
@@ -272,7 +276,7 @@ class Dealt:
             seed=self.seed,
             epoch_batches=self.epoch_batches,
             segments=tuple(segments),
-            begun=self.begun,
+            begun=begun,
             distinct_over=places,
         )
 

@@ -85,6 +85,17 @@ class Independent:
         """Every group is drawn from by itself."""
         return {}
 
+    def with_shares(self, shares: Shares) -> Independent:
+        """The same order of groups in other shares."""
+        return Independent(
+            self.groups,
+            shares,
+            window=self.window,
+            per_ticket=self.per_ticket,
+            seed=self.seed,
+            epoch_batches=self.epoch_batches,
+        )
+
     def spanning(self, places: int) -> Independent:
         """Itself: independent draws keep no samples apart."""
         return self

@@ -187,17 +187,7 @@ def _order_of_groups(order: Any, before: SharedOrder, drawn: SharedOrder, units:
     target = _weighed(shares, before, drawn, units)
     if target is None:
         return order
-    found = TargetShares(target, order.groups)
-    options = {"distinct_over": order.distinct_over} if isinstance(order, Dealt) else {}
-    return type(order)(
-        order.groups,
-        found,
-        window=order.window,
-        per_ticket=order.per_ticket,
-        seed=order.seed,
-        epoch_batches=order.epoch_batches,
-        **options,
-    )
+    return order.with_shares(TargetShares(target, order.groups))
 
 
 def _weighed(shares: TargetShares, before: SharedOrder, drawn: SharedOrder, units: Units) -> Target | None:
