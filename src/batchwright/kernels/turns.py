@@ -135,16 +135,16 @@ def _advance(spacing, row):
 
 @kernel("void(int64[::1], int64[::1], int64[::1], int64, int64, uint64)")
 def reorder(who, first, last, attempts, farthest, key):
-    """Move the turns of a stretch about by chance, none of them out of its window.
+    """Shuffle the turns of a stretch, each within its window.
 
-    Every turn in its place is offered another place in its window, as often as `attempts` says. It changes places with the
-    turn there, or moves there while those between move up by one, where all of them stay in their windows.
+    Each place is tried `attempts` times: a random other place in the window of its turn is drawn. The two turns are swapped,
+    or the turn moves there and those between move by one, if all of them stay in their windows.
 
     Args:
-        who: in and out; who has each turn.
+        who: in and out; the task of each turn.
         first, last: in and out; the first and the last place that the turn may have, within the stretch.
-        attempts: offers to every place.
-        farthest: turns of this distance and more change places, or nothing.
+        attempts: how often each place is tried.
+        farthest: turns at least so far apart are swapped or left.
         key: of the hash.
     """
     number = np.uint64(0)

@@ -1,10 +1,10 @@
-"""Turns in an order of chance, so that they are in step with no number of ranks.
+"""Task turns, shuffled so that every rank gets every task.
 
-Ranks take turns in turn: of W ranks, rank r has turns r, r + W, r + 2 W, ... Where shares repeat with a period that has a
-divisor in common with W, a rank would have the turns of some parties alone, for ever. No fixed pattern is free of that, and
-W is not known when a plan is built. So the turns of every stretch are moved about by a hash of the stretch's number, each
-within its window: the j-th turn of a party of rate r stays one of `floor((j - 1) / r) + 1 .. ceil(j / r)`, which is what
-keeps everybody within one turn of its share after every turn (see `lane`).
+Of W ranks, rank r has turns r, r + W, r + 2 W, ... If the tasks repeated with a fixed period that has a common divisor with
+W, a rank would always get the same few tasks. No fixed pattern avoids that for every W, and W is not known when a plan is
+built. So the turns of each stretch are shuffled, by a hash of the number of the stretch. Turn j of a task of rate r stays in its
+window, turns `floor((j - 1) / r) + 1 .. ceil(j / r)`. That keeps every task within one turn of its share after every turn
+(see `lane`).
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from .turns import LONGEST_PERIOD, Turns
 
 __all__ = ["Reordered"]
 
-_SHORT = 128  # turns of a stretch: few enough to be made for one turn alone; more where shares have a longer period
+_SHORT = 128  # turns in a stretch: cheap enough to compute for a single turn; more if the shares have a longer period
 _ATTEMPTS = 4
-_FARTHEST = 1024  # turns; farther ones only change places, so that a stretch costs no more than its length times this
+_FARTHEST = 1024  # turns; farther ones are only swapped, so that a stretch costs at most its length times this
 _WORD = (1 << 64) - 1
 _FITS = 1 << 62  # products below it fit 64 bits
 
 
 class _Stretch(NamedTuple):
-    """Turns as they come: who has each, how often he had one before in the stretch, and how often everybody before it."""
+    """A stretch of turns: the task of each, how often it came before in the stretch, and how often each task before it."""
 
     number: int
     who: np.ndarray
@@ -37,10 +37,10 @@ class _Stretch(NamedTuple):
 
 
 class Reordered:
-    """Turns of the same shares as others, moved about within stretches.
+    """The turns of another order of tasks, shuffled within stretches.
 
     Args:
-        inner: turns within one of everybody's share after every turn.
+        inner: turns after each of which every task is within one turn of its share.
         weights: their weights, whole numbers of 0 or more.
     """
 
@@ -54,17 +54,17 @@ class Reordered:
 
     @property
     def bound(self) -> float:
-        """How far from its share of all turns anybody can be: less than one turn, and a whole part of the sum of weights."""
+        """The largest distance of a task from its share, in turns: less than 1, in steps of 1 / the sum of the weights."""
         return 1 - 1 / self._total
 
     def at(self, turn: int) -> tuple[int, int]:
-        """Whose turn it is, and how many he had before."""
+        """The task of a turn, and how many turns it had before."""
         stretch, place = self._found(turn)
-        party = int(stretch.who[place])
-        return party, stretch.begun[party] + int(stretch.before[place])
+        task = int(stretch.who[place])
+        return task, stretch.begun[task] + int(stretch.before[place])
 
     def counts(self, turn: int) -> list[int]:
-        """How many of the turns before this one everybody had."""
+        """How many of the turns before this one each task had."""
         stretch, place = self._found(turn)
         within = np.bincount(stretch.who[:place], minlength=len(self._weights)).tolist()
         return [begun + had for begun, had in zip(stretch.begun, within, strict=True)]
@@ -100,9 +100,9 @@ class Reordered:
 
 
 def _earlier(who: np.ndarray) -> np.ndarray:
-    """How many of the turns before each are of the same party."""
-    by_party = np.argsort(who, kind="stable")
-    begins = np.flatnonzero(np.diff(who[by_party], prepend=-1))
+    """How many of the turns before each are of the same task."""
+    by_task = np.argsort(who, kind="stable")
+    begins = np.flatnonzero(np.diff(who[by_task], prepend=-1))
     earlier = np.empty(who.size, np.int64)
-    earlier[by_party] = np.arange(who.size) - np.repeat(begins, np.diff(np.append(begins, who.size)))
+    earlier[by_task] = np.arange(who.size) - np.repeat(begins, np.diff(np.append(begins, who.size)))
     return earlier

@@ -1,6 +1,6 @@
-"""What a plan delivers poorly: samples that repeat within a micro-batch, and samples that practically never come.
+"""Problems of a plan: samples that repeat within a micro-batch, and samples that are almost never drawn.
 
-One measure for all builders. What it finds is a `PoorWarning` when the plan is built, and a note of its summary.
+All builders use it. Each problem is a `PoorWarning` when the plan is built, and a note in its summary.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = [
     "scarce",
 ]
 
-RARELY = 100  # a sample that comes once while so many times as many are drawn as there are practically never comes
+RARELY = 100  # epochs of as many draws as there are samples: a sample drawn less than once in them is reported
 _CHUNK = 1 << 20
 _EPOCHS = 32  # that are looked at where shares may move without end
 _FEWEST_EPOCHS = 2
@@ -77,7 +77,7 @@ class Part(NamedTuple):
 
 
 def faults(order: SharedOrder) -> list[str]:
-    """What is poor about an order, each in words."""
+    """The problems of an order, one text each."""
     found = []
     rows = rows_of(order)
     if rows.group.size:
@@ -212,7 +212,7 @@ def never_text(drawn: Iterable[Part], total: int) -> str | None:
 
 
 def faults_of_tasks(plan: TaskPlan) -> list[str]:
-    """What is poor about how tasks share the micro-batches, in words; their own plans speak for themselves."""
+    """Problems of how tasks share the micro-batches; the plans of the tasks report their own."""
     drawn, total = plan.strata(0, 1), plan.groups.sample_count
     starts, names = np.unique(plan.starts), plan.names
     parts: Iterator[Part] = (
@@ -227,11 +227,13 @@ def faults_of_tasks(plan: TaskPlan) -> list[str]:
 
 
 def faults_of_lengths(plan: LengthPlan, *, least: float = 0.0) -> list[str]:
-    """What is poor about the micro-batches cut from an order, in words; measured on the first ones.
+    """Problems of the micro-batches cut from an order, measured on the first window.
 
-    It is said where at least this part of them holds a sample twice: where passes meet, a few always do.
+    Samples of similar length are cut together, so all draws of one sample in a window may be in one micro-batch.
 
-    Samples of like length are cut together, so all that a window draws of one sample may meet in one micro-batch.
+    Args:
+        plan: the plan.
+        least: the part of the micro-batches that must hold a sample twice. A few do wherever two passes meet.
     """
     order, admission = plan.source.order, plan.admission
     if plan.layers is not None:  # an epoch holds every sample once
@@ -275,7 +277,7 @@ def _torn(order: Mixed) -> list[str]:
 
 
 def _scarce_sources(order: Mixed) -> list[int]:
-    """Sources with an order of their own that is scarce; who draws at random knows that samples repeat."""
+    """Sources whose own order may repeat samples. Random draws are left out: they repeat samples by definition."""
     return [number for number in order.scarce_sources() if not isinstance(order.children[number], Independent)]
 
 
