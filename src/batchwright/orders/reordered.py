@@ -2,9 +2,9 @@
 
 Of W ranks, rank r has turns r, r + W, r + 2 W, ... If the tasks repeated with a fixed period that has a common divisor with
 W, a rank would always get the same few tasks. No fixed pattern avoids that for every W, and W is not known when a plan is
-built. So the turns of each stretch are shuffled, by a hash of the number of the stretch. Turn j of a task of rate r stays in its
-window, turns `floor((j - 1) / r) + 1 .. ceil(j / r)`. That keeps every task within one turn of its share after every turn
-(see `lane`).
+built. So the turns of each stretch are shuffled, by a hash of the number of the stretch. Turn j of a task of rate r stays in
+its window, turns `floor((j - 1) / r) + 1 .. ceil(j / r)`. That keeps every task within one turn of its share after every
+turn (see `lane`).
 """
 
 from __future__ import annotations
