@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import ast
-import pathlib
 import re
-import sys
 from itertools import count, islice
 
 import datasets
@@ -13,10 +10,11 @@ import pytest
 from datasets.distributed import split_dataset_by_node
 from torch.utils.data import DataLoader
 
-import batchwright.online
 from batchwright import Infeasible, online
 from batchwright.online.adopt import as_source
 from batchwright.online.replicas import Replica
+
+from ..refusals import SOURCE, cases, places_of, told_and_followed, unreached
 
 pytestmark = pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")  # ways out that give nearly what was asked
 
@@ -127,7 +125,7 @@ def gone():
     raise ModuleNotFoundError("No module named 'gone'")
 
 
-CASES = {  # what is refused, what is said of it, and what its way out says to do
+CASES = cases("refuse message follow", {  # what is refused, what is said of it, and what its way out says to do
     "path": (lambda: pack("a.tar"), "source 'source' is a str, 'a.tar'; pass online.Shards([path], read)",
              lambda: read(pack(online.Shards(["a.tar"], lambda path: NUMBERS)))),
     "split already": (
@@ -276,7 +274,7 @@ CASES = {  # what is refused, what is said of it, and what its way out says to d
         lambda: next(iter(DataLoader(pack(), batch_size=3))), "the loader makes a batch of 3 batches, the first with",
         lambda: (next(iter(DataLoader(pack(), batch_size=None))),
                  next(iter(DataLoader(balance(batches=False), batch_size=3))))),
-}  # fmt: skip
+})  # fmt: skip
 
 
 def first_and_report(stream):
@@ -286,41 +284,13 @@ def first_and_report(stream):
 
 @pytest.mark.parametrize("case", sorted(CASES))
 def test_a_refusal_says_what_is_wrong_and_its_way_out_works(case):
-    refused, said, follow = CASES[case]
-    with pytest.raises(Infeasible) as refusal:
-        refused()
-    assert said in str(refusal.value)
-    assert len(str(refusal.value)) < 700
-    assert refusal.value.way_out
-    follow()
+    told_and_followed(CASES[case], longest=700)
 
 
 def test_every_refusal_in_the_code_is_among_these(monkeypatch):
-    """Each place that makes an `Infeasible` is passed by one of the cases."""
-    folder = pathlib.Path(batchwright.online.__file__).parent
-    places = {
-        (file.name, line.lineno, line.end_lineno)
-        for file in folder.glob("*.py")
-        for line in ast.walk(ast.parse(file.read_text()))
-        if isinstance(line, ast.Call) and getattr(line.func, "id", None) == "Infeasible"
-    }
-    made = set()
-    original = Infeasible.__init__
-
-    def noting(self, *arguments):
-        frame = sys._getframe(1)
-        made.add((pathlib.Path(frame.f_code.co_filename).name, frame.f_lineno))
-        original(self, *arguments)
-
-    monkeypatch.setattr(Infeasible, "__init__", noting)
-    for refused, _, _ in CASES.values():
-        with pytest.raises(Infeasible):
-            refused()
-    missed = [
-        (name, first) for name, first, last in places if not any(f == name and first <= at <= last for f, at in made)
-    ]
+    places = places_of((SOURCE / "online").glob("*.py"))
     assert len(places) > 40
-    assert missed == []
+    assert unreached(places, [CASES], monkeypatch) == []
 
 
 NAME = "n" * 5000

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import ast
-import pathlib
 import re
-import sys
 from itertools import islice
 
 import numpy as np
@@ -18,6 +15,8 @@ from batchwright.plans.micro_batches import LAST
 from batchwright.plans.position import Position
 from batchwright.plans.refit import Trail
 from batchwright.plans.standing import Standing
+
+from ..refusals import SOURCE, cases, places_of, told_and_followed, unreached
 
 pytestmark = pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")  # ways out that give nearly what was asked
 
@@ -44,7 +43,6 @@ MOVES = bw.targets.schedule("natural", "uniform", epochs=3)
 WANDERS = bw.targets.moving("uniform", floor=0.2, ceiling=0.7)
 EMPTY = bw.Groups.from_sizes({"cat": 6, "dog": 4, "owl": 0})
 NEVER = hex(Standing(0, (-5, 9)).encoded(always=Standing(0, (0, 0))))
-OPEN: set[str] = set()  # files and numbers of refusals that no case comes to
 
 
 def balanced(*, labels=LABELS, batch_size=4, **more):
@@ -181,7 +179,7 @@ def short_rest(world_size, *, anew=False):
 
 
 MOST = (1 << 30) // 89
-CASES = {  # what is refused, what is said of it, and what its way out says to do
+CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it, and what its way out says to do
     # build
     "samples": (lambda: bw.shuffled(2**62, 4), f"samples is {2**62}, the most is {2**61}",
                 lambda: bw.shuffled(*numbers_of(lambda: bw.shuffled(2**62, 4)), 4)[5]),
@@ -436,18 +434,12 @@ CASES = {  # what is refused, what is said of it, and what its way out says to d
                        lambda: lists_of(iter(sampler()).state_dict())),
     "state of lists, changed": (lambda: lists_of({"ended": "no"}), "does not say whether the epoch has ended",
                                 lambda: lists_of(iter(sampler()).state_dict())),
-}  # fmt: skip
+})  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_refusal_says_what_is_wrong_and_its_way_out_works(case):
-    refused, fact, follow = CASES[case]
-    with pytest.raises(Infeasible) as refusal:
-        refused()
-    assert re.search(fact, refusal.value.fact)
-    assert refusal.value.way_out
-    assert len(str(refusal.value)) < 1300
-    follow()
+    told_and_followed(CASES[case])
 
 
 def test_a_number_of_a_state_is_read_back_however_large_it_is():
@@ -457,33 +449,6 @@ def test_a_number_of_a_state_is_read_back_however_large_it_is():
 
 
 def test_every_refusal_in_the_code_is_among_these(monkeypatch):
-    """Each place that makes an `Infeasible` is passed by one of the cases."""
-    folder = pathlib.Path(bw.__file__).parent
-    places = {}
-    for file in FILES:
-        calls = [
-            node
-            for node in ast.walk(ast.parse((folder / file).read_text()))
-            if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "Infeasible"
-        ]
-        for number, call in enumerate(sorted(calls, key=lambda node: node.lineno)):
-            places[f"{file} {number}"] = str(folder / file), call.lineno, call.end_lineno
-    made = set()
-    original = Infeasible.__init__
-
-    def noting(self, *arguments):
-        frame = sys._getframe(1)
-        made.add((frame.f_code.co_filename, frame.f_lineno))
-        original(self, *arguments)
-
-    monkeypatch.setattr(Infeasible, "__init__", noting)
-    for refused, _, _ in CASES.values():
-        with pytest.raises(Infeasible):
-            refused()
-    missed = {
-        f"{place}, line {first}"
-        for place, (file, first, last) in places.items()
-        if not any(seen == file and first <= at <= last for seen, at in made)
-    }
+    places = places_of(SOURCE / file for file in FILES)
     assert len(places) > 80
-    assert missed == OPEN
+    assert unreached(places, [CASES], monkeypatch) == []
