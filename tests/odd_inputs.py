@@ -6,7 +6,6 @@ import enum
 
 import numpy as np
 import pytest
-from torch.utils.data import Dataset
 
 import batchwright as bw
 
@@ -29,7 +28,9 @@ class Detachable:
         return self
 
 
-class Labelled(Dataset):
+class Labelled:
+    """A dataset with labels, as ImageFolder has them."""
+
     def __init__(self, **columns):
         vars(self).update(columns)
         self._length = len(next(iter(columns.values())))

@@ -101,3 +101,16 @@ def unreached(
         for place in places
         if not any(file == place.file and place.first <= at <= place.last for file, at in made)
     )
+
+
+def check_that_all_are_reached(
+    files: Iterable[pathlib.Path],
+    least: int,
+    tables: Iterable[Mapping[str, Case]],
+    monkeypatch: pytest.MonkeyPatch,
+    elsewhere: Iterable[tuple[str, int]] = (),
+) -> None:
+    """These files have at least so many places, and the cases of these tables come to every one of them."""
+    places = places_of(files)
+    assert len(places) >= least
+    assert unreached(places, tables, monkeypatch, elsewhere) == []
