@@ -1,10 +1,13 @@
-"""What the tests of refusals share: that a refusal is told well, and which of them no case reaches."""
+"""What the tests of refusals share: cases, that a refusal is told well, and which of them no case reaches."""
 
 from __future__ import annotations
 
 import ast
 import pathlib
+import re
 import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -14,32 +17,74 @@ from batchwright import Infeasible
 SOURCE = pathlib.Path(batchwright.__file__).parent
 
 
-def told_and_followed(refused, said, follow):
-    """A refusal has its fact, is bounded, and what its way out says works."""
+class Case(NamedTuple):
+    """A call that is refused, a call that does what the way out says, and what the refusal says."""
+
+    refuse: Callable[..., Any]
+    follow: Callable[..., Any]
+    message: str = ""
+    """A part of the message."""
+    in_fact: str = ""
+    """A regular expression of a part of the fact."""
+    fact: str = "(?s:.*)"
+    """A regular expression of the whole fact."""
+    way_out: str | None = None
+    """The whole way out."""
+
+
+def cases(columns: str, rows: Mapping[str, tuple[Any, ...]]) -> dict[str, Case]:
+    """The cases of a table, whose columns are named as the parts of a case."""
+    return {name: Case(**dict(zip(columns.split(), row, strict=True))) for name, row in rows.items()}
+
+
+def told(refusal: Infeasible, case: Case, longest: int = 1300) -> None:
+    """A refusal says what its case says, in bounded length, and has a way out."""
+    assert case.message in str(refusal)
+    assert re.search(case.in_fact, refusal.fact), refusal.fact
+    assert re.fullmatch(case.fact, refusal.fact), refusal.fact
+    assert case.way_out in (None, refusal.way_out)
+    assert refusal.way_out
+    assert len(str(refusal)) < longest
+
+
+def told_and_followed(case: Case, longest: int = 1300) -> None:
+    """A refusal is told well, and what its way out says works."""
     with pytest.raises(Infeasible) as refusal:
-        refused()
-    assert said in str(refusal.value)
-    assert len(str(refusal.value)) < 1300
-    assert refusal.value.way_out
-    follow()
+        case.refuse()
+    told(refusal.value, case, longest)
+    case.follow()
 
 
-def places_of(files):
-    """Where the code makes an `Infeasible` or requires something, as file and first and last line."""
+class Place(NamedTuple):
+    """Where the code makes an `Infeasible` or requires something."""
+
+    file: str
+    first: int
+    last: int
+    name: str
+    """The module and how the call begins."""
+
+
+def places_of(files: Iterable[pathlib.Path]) -> set[Place]:
     return {
-        (str(file), call.lineno, call.end_lineno)
+        Place(str(file), call.lineno, call.end_lineno or 0, f"{file.stem}: {ast.unparse(call.args[-2:][0])}"[:90])
         for file in files
         for call in ast.walk(ast.parse(file.read_text()))
         if isinstance(call, ast.Call) and getattr(call.func, "id", None) in ("Infeasible", "require")
     }
 
 
-def unreached(places, calls, monkeypatch):
-    """The places that none of these refused calls comes to."""
-    made = set()
+def unreached(
+    places: Iterable[Place],
+    tables: Iterable[Mapping[str, Case]],
+    monkeypatch: pytest.MonkeyPatch,
+    elsewhere: Iterable[tuple[str, int]] = (),
+) -> list[str]:
+    """The places that no case of these tables comes to, and that were not come to elsewhere: at these files and lines."""
+    made = set(elsewhere)
     original = Infeasible.__init__
 
-    def noting(self, *arguments):
+    def noting(self: Infeasible, *arguments: str) -> None:
         frame = sys._getframe(1)
         made.add((frame.f_code.co_filename, frame.f_lineno))
         if frame.f_code.co_name == "require":
@@ -47,11 +92,25 @@ def unreached(places, calls, monkeypatch):
         original(self, *arguments)
 
     monkeypatch.setattr(Infeasible, "__init__", noting)
-    for refused in calls:
-        with pytest.raises(Infeasible):
-            refused()
+    for table in tables:
+        for case in table.values():
+            with pytest.raises(Infeasible):
+                case.refuse()
     return sorted(
-        f"{pathlib.Path(name).name}:{first}"
-        for name, first, last in places
-        if not any(file == name and first <= at <= last for file, at in made)
+        place.name
+        for place in places
+        if not any(file == place.file and place.first <= at <= place.last for file, at in made)
     )
+
+
+def check_that_all_are_reached(
+    files: Iterable[pathlib.Path],
+    least: int,
+    tables: Iterable[Mapping[str, Case]],
+    monkeypatch: pytest.MonkeyPatch,
+    elsewhere: Iterable[tuple[str, int]] = (),
+) -> None:
+    """These files have at least so many places, and the cases of these tables come to every one of them."""
+    places = places_of(files)
+    assert len(places) >= least
+    assert unreached(places, tables, monkeypatch, elsewhere) == []

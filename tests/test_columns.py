@@ -21,6 +21,7 @@ from batchwright import columns
 from batchwright.labels import labels
 
 from . import laws
+from .odd_inputs import Labelled
 
 VALUES = [3, 1, 2, 1, 3, 3]
 WORDS = ["cat", "ant", "bee", "ant", "cat", "cat"]
@@ -60,20 +61,6 @@ NUMBERS_ONLY = {
     ),
     "range": lambda values: range(6),
 }
-
-
-class Labelled:
-    """A dataset with labels, as ImageFolder has them."""
-
-    def __init__(self, **columns):
-        vars(self).update(columns)
-        self._length = len(next(iter(columns.values())))
-
-    def __len__(self):
-        return self._length
-
-    def __getitem__(self, index):
-        return index
 
 
 class Own(Sequence):

@@ -10,7 +10,7 @@ import batchwright as bw
 from batchwright import Groups, targets
 from batchwright.targets import Active, Compensating, Filler, Fixed, quantities
 
-from .refusals import SOURCE, places_of, told_and_followed, unreached
+from .refusals import SOURCE, cases, check_that_all_are_reached, told_and_followed
 
 pytestmark = pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")  # ways out that give nearly what was asked
 
@@ -57,7 +57,7 @@ def bound_shares():
     return targets.in_units("uniform", [1] * 10).bound_to(groups).shares(groups.sizes, names=groups.names)
 
 
-CASES = {  # what is refused, what is said of it, and what its way out says to do
+CASES = cases("refuse message follow", {  # what is refused, what is said of it, and what its way out says to do
     # recipes
     "target strength": (lambda: Active("a", 3, 0, 1), "line 'a' has target strength 0; pass strengths above 0",
         lambda: Active("a", 3, 0.1, 1)),
@@ -213,15 +213,13 @@ CASES = {  # what is refused, what is said of it, and what its way out says to d
         "a target in units has shares only where it is known which sample is in which group; ask the plan, or"
         " bind it: target.bound_to(groups)",
         lambda: (aimed(targets.in_units("uniform", [1] * 10)).shares(), bound_shares())),
-}  # fmt: skip
+})  # fmt: skip
 
 
 @pytest.mark.parametrize("case", sorted(CASES))
 def test_a_refusal_says_what_is_wrong_and_its_way_out_works(case):
-    told_and_followed(*CASES[case])
+    told_and_followed(CASES[case])
 
 
 def test_every_refusal_in_these_files_is_among_these(monkeypatch):
-    places = places_of(FILES)
-    assert len(places) >= 50
-    assert unreached(places, [refused for refused, _, _ in CASES.values()], monkeypatch) == []
+    check_that_all_are_reached(FILES, 50, [CASES], monkeypatch)

@@ -17,7 +17,7 @@ import batchwright as bw
 from batchwright import Groups, targets
 from batchwright.lengths.packing import pack
 
-from .refusals import SOURCE, places_of, told_and_followed, unreached
+from .refusals import SOURCE, cases, check_that_all_are_reached, told_and_followed
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::batchwright.PoorWarning"),  # ways out that give nearly what was asked
@@ -83,7 +83,7 @@ def split(fractions=None, labels=LABELS, **more):
     return bw.split(labels, {"train": 0.5, "val": 0.5} if fractions is None else fractions, **more)
 
 
-CASES = {  # what is refused, what is said of it, and what its way out says to do
+CASES = cases("refuse message follow", {  # what is refused, what is said of it, and what its way out says to do
     # columns
     "single value": (lambda: weighted(3.0), "weights is a single value, 3.0, one value a sample is needed; pass a list",
         lambda: weighted([3.0])),
@@ -333,15 +333,13 @@ CASES = {  # what is refused, what is said of it, and what its way out says to d
         lambda: bw.budgeted([3, 5, 8], 7, too_long="alone")),
     "level due too often": (lambda: bw.hierarchical([LABELS], [2, 2], target={"cat": 0.75, "dog": 0.25}), "1 / 2",
         lambda: bw.hierarchical([LABELS], [2, 2], target={"cat": 1 / 2, "dog": 1 / 2})),
-}  # fmt: skip
+})  # fmt: skip
 
 
 @pytest.mark.parametrize("case", sorted(CASES))
 def test_a_refusal_says_what_is_wrong_and_its_way_out_works(case):
-    told_and_followed(*CASES[case])
+    told_and_followed(CASES[case])
 
 
 def test_every_refusal_in_these_files_is_among_these(monkeypatch):
-    places = places_of(FILES)
-    assert len(places) >= 70
-    assert unreached(places, [refused for refused, _, _ in CASES.values()], monkeypatch) == []
+    check_that_all_are_reached(FILES, 70, [CASES], monkeypatch)

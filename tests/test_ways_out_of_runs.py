@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import ast
-import re
-import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from torch.utils.data import DataLoader
 
 import batchwright as bw
-from batchwright import Infeasible, ranks
+from batchwright import ranks
 from batchwright.accumulation import check_accumulation
 from batchwright.feedback import Feedback, bandit, by_signal
+
+from .refusals import SOURCE, cases, check_that_all_are_reached, told_and_followed
 
 LABELS = [0] * 30 + [1] * 10
 PLAN = bw.balanced(LABELS, batch_size=8)
 MOVING = bw.balanced(LABELS, 8, target=bw.targets.moving("uniform"))
-
-
-class Case(NamedTuple):
-    refuse: Callable[[], Any]
-    fact: str
-    """A regular expression of the whole fact."""
-    way_out: str
-    follow: Callable[[], Any]
 
 
 def observed(rule: Any = None, **seen: Any) -> Any:
@@ -44,116 +33,116 @@ def audit_of(count: int) -> Any:
     return bw.balanced(bw.Groups.from_sizes({"a": count - 10, "b": 10}), 8).audit(batches=2)
 
 
-CASES = {
-    "a plan as the sampler of a composition": Case(
+TABLE = {
+    "a plan as the sampler of a composition": (
         lambda: bw.Composition(PLAN),
         "a sampler is needed, this is of type FixedPlan",
         "pass plan.sampler(...)",
         lambda: bw.Composition(PLAN.sampler()),
     ),
-    "lengths of others": Case(
+    "lengths of others": (
         lambda: bw.Composition(PLAN.sampler(), lengths=[1, 2]),
         "there are 2 lengths, the plan yields 40 numbers",
         "pass one for each of them",
         lambda: bw.Composition(PLAN.sampler(), lengths=[1] * 40, every=5).after(5, lambda values, step: None, epoch=0),
     ),
-    "another micro-batch": Case(
+    "another micro-batch": (
         lambda: bw.Geometry(micro_batch=4).sampler(PLAN),
         "micro_batch is 4, the plan's micro-batches have 8 samples",
         "build the plan with batch_size=4",
         lambda: bw.Geometry(micro_batch=4).sampler(bw.balanced(LABELS, batch_size=4)),
     ),
-    "numbers out of range": Case(
+    "numbers out of range": (
         lambda: Feedback(MOVING.sampler(), by_signal(), smoothing=1.0, most_change=0),
         "smoothing is 1 and most_change is 0",
         "pass 0 <= smoothing < 1, 0 < most_change <= 1",
         lambda: Feedback(MOVING.sampler(), by_signal(), smoothing=0, most_change=1),
     ),
-    "a plan as the sampler of feedback": Case(
+    "a plan as the sampler of feedback": (
         lambda: Feedback(MOVING, by_signal()),
         "a sampler is needed, this is of type FixedPlan",
         "pass plan.sampler(...)",
         lambda: Feedback(MOVING.sampler(), by_signal()),
     ),
-    "no sampler of feedback": Case(
+    "no sampler of feedback": (
         lambda: Feedback(None, by_signal()),
         "a sampler is needed, this is None",
         "pass plan.sampler(...)",
         lambda: Feedback(MOVING.sampler(), by_signal()),
     ),
-    "a rule that is not made": Case(
+    "a rule that is not made": (
         lambda: Feedback(MOVING.sampler(), bandit),
         "the rule is <class 'batchwright.feedback.bandit'>",
         "pass a rule that is made, such as by_signal()",
         lambda: (Feedback(MOVING.sampler(), bandit()), Feedback(MOVING.sampler(), by_signal())),
     ),
-    "shares that stay": Case(
+    "shares that stay": (
         lambda: Feedback(PLAN.sampler(), by_signal()),
         r"the shares of <plan: .*> cannot be set",
         "build the plan with target=targets.moving(...)",
         lambda: Feedback(bw.balanced(LABELS, 8, target=bw.targets.moving("uniform")).sampler(), by_signal()),
     ),
-    "neither labels nor samples": Case(
+    "neither labels nor samples": (
         lambda: observe([1.0, 2.0]),
         "samples are told apart by labels or by numbers, and neither is passed",
         "pass one of labels= and samples=",
         lambda: (observe([1.0, 2.0], labels=[0, 1]), observe([1.0, 2.0], samples=[0, 35])),
     ),
-    "both labels and samples": Case(
+    "both labels and samples": (
         lambda: observe([1.0], labels=[0], samples=[0]),
         "samples are told apart by labels or by numbers, and both are passed",
         "pass one of labels= and samples=",
         lambda: (observe([1.0], labels=[0]), observe([1.0], samples=[0])),
     ),
-    "more values than samples": Case(
+    "more values than samples": (
         lambda: observe([1, 2, 3], labels=[0, 1]),
         "there are 3 values for 2 samples",
         "pass one a sample",
         lambda: observe([1, 2], labels=[0, 1]),
     ),
-    "a signal that is not finite": Case(
+    "a signal that is not finite": (
         lambda: observe([1.0, float("nan")], labels=[0, 1]),
         "the signal of sample 1 of 2 is nan",
         "leave such samples out",
         lambda: observe([1.0], labels=[0]),
     ),
-    "a rule of one share": Case(
+    "a rule of one share": (
         lambda: observed(lambda signal, update: signal[:1]),
         "the rule gives 1 shares for 2 groups",
         "give one a group",
         lambda: observed(lambda signal, update: signal),
     ),
-    "a rule of negative shares": Case(
+    "a rule of negative shares": (
         lambda: observed(lambda signal, update: -signal),
         "the rule gives -1 for group 0",
         "give finite numbers of 0 or more",
         lambda: observed(lambda signal, update: 1 / signal),
     ),
-    "a loader of no sampler": Case(
+    "a loader of no sampler": (
         lambda: ranks._found(DataLoader(LABELS, batch_size=8)),
         "no batchwright sampler inside DataLoader",
         "pass a loader made with batch_sampler=plan.sampler()",
         lambda: ranks._found(DataLoader(LABELS, batch_sampler=PLAN.sampler())),
     ),
-    "ranks that differ": Case(
+    "ranks that differ": (
         lambda: ranks._refuse_differences([{"plan": "a"}, {"plan": "a"}, {"plan": "b"}]),
         "plan is a on process 0 and b on process 2",
         "build the plan and its sampler from the same arguments on every rank",
         lambda: ranks._refuse_differences([{"plan": "a"}] * 3),
     ),
-    "shares of shares": Case(
+    "shares of shares": (
         lambda: ranks._refuse_wrong_shares([0, 1], 2, ["BatchSamplerShard"]),
         "the sampler takes 1 of 2 micro-batches, BatchSamplerShard 1 of 2 of those",
         "let batchwright's adapter for this trainer prepare the loader",
         lambda: ranks._refuse_wrong_shares([0, 1], 2, []),
     ),
-    "the same share twice": Case(
+    "the same share twice": (
         lambda: ranks._refuse_wrong_shares([0, 0], 1, []),
         r"2 processes take the shares of ranks \[0, 0\] of a world of 1",
         "leave rank and world_size out, or pass those of the process group",
         lambda: ranks._refuse_wrong_shares([0, 1], 2, []),
     ),
-    "two accumulations": Case(
+    "two accumulations": (
         lambda: check_accumulation(PLAN.sampler(accumulate=4), 2, "accumulate_grad_batches"),
         "the sampler accumulates 4 micro-batches for an optimizer step, accumulate_grad_batches is 2",
         "pass plan.sampler(accumulate=2) or accumulate_grad_batches=4",
@@ -162,19 +151,20 @@ CASES = {
             check_accumulation(PLAN.sampler(accumulate=4), 4, "accumulate_grad_batches"),
         ),
     ),
-    "an audit of too many": Case(
+    "an audit of too many": (
         lambda: audit_of((1 << 28) + 1),
         "an audit counts every sample, and there are 268435457, more than 268435456",
         "audit the same plan of fewer samples",
         lambda: audit_of(40),
     ),
-    "no such finding": Case(
+    "no such finding": (
         lambda: PLAN.audit(batches=8)["G9"],
         "no finding is called 'G9'",
         "pass one of 'G1 size', 'G2 quota', 'G3 drift', 'G4 coverage', 'G5 distinct', 'G6 window', 'G6 across'",
         lambda: [PLAN.audit(batches=8)[name] for name in ("G1 size", "G6 across")],
     ),
 }
+CASES = cases("refuse fact way_out follow", TABLE)
 
 
 def test_limits_that_leave_room_for_one_division_only_are_taken() -> None:
@@ -187,42 +177,12 @@ def test_limits_that_leave_room_for_one_division_only_are_taken() -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_way_out_is_one(name: str) -> None:
-    case = CASES[name]
-    with pytest.raises(Infeasible) as caught:
-        case.refuse()
-    assert re.fullmatch(case.fact, caught.value.fact), caught.value.fact
-    assert caught.value.way_out == case.way_out
-    assert len(str(caught.value)) < 1300
-    case.follow()
+    told_and_followed(CASES[name])
 
 
 NAMES = ("accumulation", "composition", "feedback", "geometry", "ranks", "shared")
+FILES = [*(SOURCE / f"{name}.py" for name in NAMES), *(SOURCE / "audit").glob("*.py")]
 
 
 def test_every_refusal_in_the_code_is_among_these(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each place that makes an `Infeasible` is passed by one of the cases."""
-    made = set()
-    original = Infeasible.__init__
-
-    def noting(self: Infeasible, *arguments: str) -> None:
-        frame = sys._getframe(1)
-        made.add((frame.f_code.co_filename, frame.f_lineno))
-        original(self, *arguments)
-
-    monkeypatch.setattr(Infeasible, "__init__", noting)
-    for case in CASES.values():
-        with pytest.raises(Infeasible):
-            case.refuse()
-    folder = Path(bw.__file__).parent
-    files = [*(folder / f"{name}.py" for name in NAMES), *(folder / "audit").glob("*.py")]
-    places = {
-        (str(file), line.lineno, line.end_lineno or 0, ast.unparse(line))
-        for file in files
-        for line in ast.walk(ast.parse(file.read_text()))
-        if isinstance(line, ast.Call) and getattr(line.func, "id", None) == "Infeasible"
-    }
-    missed = {
-        text for name, first, last, text in places if not any(f == name and first <= at <= last for f, at in made)
-    }
-    assert len(places) > 15
-    assert missed == set()
+    check_that_all_are_reached(FILES, 16, [CASES], monkeypatch)

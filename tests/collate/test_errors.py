@@ -4,125 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
-import warnings
 from collections import Counter, defaultdict, namedtuple
 
-import numpy as np
 import pytest
 import torch
 
 import batchwright as bw
 
+from .refused import Text, refused
+
 Two, Three = namedtuple("Two", "x y"), namedtuple("Three", "x y z")
-
-
-def refused(collate: bw.Collate, *samples: object) -> str:
-    with pytest.raises(bw.Infeasible) as caught:
-        collate(list(samples))
-    return str(caught.value)
-
-
-def said(message: str) -> bw.Collate:
-    """The collate function that a refusal says to write: its words are under test."""
-    words = message.rpartition("declare it: ")[2].removesuffix(".")
-    return eval(words if words.startswith("bw.Collate(") else f"bw.Collate({words})")
 
 
 def named(*samples: dict) -> list:
     """The samples with ids 40, 41, ... beside them."""
     dataset = bw.identified({40 + number: sample for number, sample in enumerate(samples)})
     return [dataset[40 + number] for number in range(len(samples))]
-
-
-def test_ragged_tensor_without_declaration_shows_the_line_to_add():
-    message = refused(bw.Collate(), {"ids": torch.ones(3)}, {"ids": torch.ones(5)})
-    assert "sample 1 of the batch has shape (5,)" in message
-    assert "sample 0 of the batch has shape (3,)" in message
-    assert message.endswith("declare it: ids = bw.ragged().")
-
-
-@pytest.mark.parametrize(
-    ("shapes", "line"),
-    [
-        (((2, 3), (2, 4)), "bw.ragged(dim=1)"),
-        (((3, 2, 4), (3, 5, 6)), "bw.ragged(dim=(1, 2))"),
-        (((2, 3), (5, 3)), "bw.ragged()"),
-    ],
-)
-def test_the_line_to_add_works_when_added(shapes, line):
-    samples = [{"field": torch.ones(shape)} for shape in shapes]
-    message = refused(bw.Collate(), *samples)
-    assert message.endswith(f"declare it: field = {line}.")
-    batch = bw.Collate(field=eval(line))(samples)  # the message itself is under test
-    assert all(after["field"].equal(before["field"]) for after, before in zip(batch.unbatch(), samples, strict=True))
-
-
-@dataclasses.dataclass
-class Text:
-    ids: object
-
-
-@pytest.mark.parametrize(
-    "sample",
-    [
-        lambda value: {"ids": value},
-        lambda value: {"text": {"ids": value}},
-        lambda value: {"text": {"two": {"ids": value}, "three": 3}},
-        lambda value: {"text": {"two": (3, value)}},
-        lambda value: {"text": Text(value)},
-        lambda value: (value, 1),
-        lambda value: (1, 2, (3, value)),
-        lambda value: {"input-ids": value},
-        lambda value: {"input.ids": value},
-        lambda value: {"text": {"input.ids": value}},
-        lambda value: {"class": value},
-        lambda value: {12: value},
-        lambda value: {"a": 1, 1: {"b": value}},
-        lambda value: Text(value),
-    ],
-)
-@pytest.mark.parametrize(
-    "values",
-    [
-        (torch.ones(3), torch.ones(5)),
-        (torch.ones(2, 3), torch.ones(2, 4)),
-        ([1, 2], [3]),
-        ([], [3]),
-        ([torch.ones(2), torch.ones(2)], [torch.ones(2)]),
-        (["a", "b"], ["c"]),
-        (torch.ones(2), None),
-        (object(), object()),
-        (torch.eye(2).to_sparse(), torch.eye(3).to_sparse()),
-    ],
-)
-def test_the_words_that_declare_a_field_are_right_wherever_it_stands(sample, values):
-    samples = [sample(value) for value in values]
-    assert said(refused(bw.Collate(), *samples))(samples).sample_count == 2
-
-
-@pytest.mark.parametrize(
-    ("field", "values"),
-    [
-        (bw.ragged(), (torch.ones(3, 2), torch.ones(5, 4))),
-        (bw.ragged(), (torch.tensor(1.0), torch.tensor(2.0))),
-        (bw.scalar(), (torch.ones(2), torch.ones(2))),
-        ({"ids": bw.stack()}, (torch.ones(2), torch.ones(2))),
-        (bw.media(), ([torch.ones(2)], [torch.ones(3), torch.ones(2)])),
-        (bw.media(), ([torch.ones(2), None], None)),
-        (bw.media(bw.scalar()), ([object()], [object()])),
-    ],
-)
-@pytest.mark.parametrize("nest", [lambda inner: {"a-b": inner}, lambda inner: {"text": {"ids": inner}}])
-def test_the_words_that_declare_a_field_otherwise_are_right(field, values, nest):
-    samples = [nest(value) for value in values]
-    collate = said(refused(bw.Collate(nest(field)), *samples))
-    assert collate(samples).sample_count == 2
-
-
-def test_ragged_list_without_declaration_shows_the_line_to_add():
-    message = refused(bw.Collate(), {"ids": [1, 2]}, {"ids": [1, 2, 3]})
-    assert message.endswith("declare it: ids = bw.ragged().")
-    assert bw.Collate(ids=bw.ragged())([{"ids": [1, 2]}, {"ids": [3]}])["ids"].tolist() == [1, 2, 3]
 
 
 def test_messages_name_samples_by_their_ids():
@@ -246,45 +143,6 @@ def test_empty_batches_and_samples_are_refused():
     assert "is a Tensor, which has no fields" in refused(bw.Collate(), torch.ones(3))
 
 
-def test_no_value_in_some_samples_shows_the_lines_to_add():
-    samples = [{"x": torch.ones(2)}, {"x": None}]
-    assert refused(bw.Collate(), *samples).endswith(
-        "'x' of sample 1 of the batch is None (no value), not a tensor, an array or a "
-        "list of numbers; declare it: x = bw.media() or bw.opaque()."
-    )
-    assert bw.Collate(x=bw.media())(samples).unbatch()[1] == {"x": None}
-
-
-@pytest.mark.parametrize("value", [None, object(), np.array(["a", "b"])])
-def test_what_default_collate_refuses_shows_the_line_to_add(value):
-    assert refused(bw.Collate(), {"x": value}).endswith("declare it: x = bw.opaque().")
-    assert bw.Collate(x=bw.opaque())([{"x": value}])["x"] == [value]
-
-
-@pytest.mark.parametrize("values", [(np.float32(1), np.int64(2)), (np.float32(1), 2.5), (torch.ones(()), 1.0)])
-def test_numbers_of_other_dtypes_are_refused_and_never_cast(values):
-    for collate in (bw.Collate(), bw.Collate(x=bw.scalar())):
-        message = refused(collate, *({"x": value} for value in values))
-        assert "sample 1 of the batch has shape ()" in message
-        assert "one dtype" in message
-
-
-@pytest.mark.parametrize(
-    ("field", "values"),
-    [
-        (None, (1, 2**70)),
-        (None, ([1], [2**70])),
-        (bw.scalar(), (1, 2**70)),
-        (bw.ragged(), ([1], [2**70])),
-        (bw.ragged(), ([[1]], [[1], [2, 3]])),
-    ],
-)
-def test_numbers_and_lists_that_make_no_tensor_are_refused(field, values):
-    message = refused(bw.Collate({"x": field} if field else {}), *({"x": value} for value in values))
-    assert "of sample 1 of the batch is a" in message
-    assert "makes no tensor" in message
-
-
 @pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int16])
 def test_index_that_would_overflow_its_dtype_is_refused_and_the_last_that_fits_is_not(dtype):
     most = torch.iinfo(dtype).max
@@ -298,42 +156,11 @@ def test_index_that_would_overflow_its_dtype_is_refused_and_the_last_that_fits_i
             assert f"largest index is {most}, and the batch has {most + count} of 'verts'" in refused(collate, *samples)
 
 
-@pytest.mark.parametrize(
-    ("tensor", "line"),
-    [
-        (torch.eye(2).to_sparse(), "bw.block_diagonal()"),
-        (torch.nested.as_nested_tensor([torch.ones(2), torch.ones(3)], layout=torch.jagged), "bw.opaque()"),
-    ],
-)
-@pytest.mark.parametrize("field", [None, bw.stack(), bw.ragged(), bw.ragged(pad=0.0)])
-def test_tensors_that_are_not_dense_show_the_line_to_add(tensor, line, field):
-    message = refused(bw.Collate({"x": field} if field else {}), {"x": tensor}, {"x": tensor})
-    assert message.endswith(f"declare it: x = {line}.")
-
-
-@pytest.mark.parametrize("field", [bw.stack(), bw.ragged(), bw.ragged(pad=0.0)])
-def test_tensors_of_several_devices_are_refused(field):
-    message = refused(bw.Collate(x=field), {"x": torch.ones(2)}, {"x": torch.ones(2, device="meta")})
-    assert "sample 1 of the batch has shape (2,) and dtype float32 on meta" in message
-
-
 @pytest.mark.parametrize("samples", [3, {"x": 1}, iter([{"x": 1}]), torch.ones(3)])
 def test_what_is_no_list_of_samples_is_refused(samples):
     for collate in (bw.Collate(), bw.Collate(x=bw.ragged()).packs()):
         with pytest.raises(bw.Infeasible, match=r"not of a list of .*; let the DataLoader make batches"):
             collate(samples)
-
-
-@pytest.mark.parametrize("values", [([1, 2.0],), ([1, "a"],), ([1], [2.0]), ([[1], [2.5]],)])
-def test_lists_of_mixed_numbers_are_refused(values):
-    samples = [{"x": value} for value in values]
-    assert "'x'" in refused(bw.Collate(x=bw.ragged()), *samples)
-
-
-def test_numbers_of_mixed_types_are_refused():
-    assert "one dtype" in refused(bw.Collate(), {"x": 1}, {"x": 2.0})
-    assert "a scalar has ()" in refused(bw.Collate(x=bw.scalar()), {"x": torch.ones(2)})
-    assert "no dimension to be ragged along" in refused(bw.Collate(x=bw.ragged()), {"x": 3})
 
 
 def test_declarations_validate_themselves():
@@ -383,60 +210,3 @@ def test_block_and_grid_fields_name_what_does_not_fit():
     smooth = bw.Collate(a=bw.resized(size=(4, 4)))
     assert "mode='nearest'" in refused(smooth, {"a": torch.ones(5, 5, dtype=torch.int64)})
     assert "shape (1, 4, 4)" in refused(smooth, {"a": torch.ones(3, 4, 4)}, {"a": torch.ones(1, 4, 4)})
-
-
-def _odd_tensors() -> dict[str, torch.Tensor]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return {
-            "nested": torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]),
-            "quantized": torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8),
-            "quantized by channel": torch.quantize_per_channel(
-                torch.ones(2, 3), torch.tensor([0.1, 0.2]), torch.tensor([0, 0]), 0, torch.qint8
-            ),
-            "csr": torch.eye(3).to_sparse_csr(),
-            "bsr": torch.eye(4).to_sparse_bsr((2, 2)),
-            "mkldnn": torch.ones(3, 3).to_mkldnn(),
-        }
-
-
-DENSE = [None, bw.stack(), bw.ragged(), bw.ragged(pad=0), bw.ragged(form="jagged"), bw.ragged(truncate_to=1)]
-DENSE += [bw.scalar(), bw.resized(), bw.media(), bw.block_diagonal()]
-
-
-@pytest.mark.parametrize("kind", _odd_tensors())
-@pytest.mark.parametrize("field", DENSE)
-@pytest.mark.parametrize("first", [True, False])
-def test_tensors_of_kinds_that_no_dense_field_takes_are_refused_and_kept_as_opaque(kind, field, first):
-    odd, dense = _odd_tensors()[kind], torch.ones(3, 3)
-    samples = [{"x": odd}, {"x": odd}] if first else [{"x": dense}, {"x": odd}]
-    message = refused(bw.Collate({"x": field} if field else {}), *samples)
-    assert "field 'x' of sample" in message
-    assert len(message) < 500
-    batch = bw.Collate(x=bw.opaque())(samples)
-    assert batch[1]["x"] is odd
-
-
-def test_nested_and_quantized_tensors_are_described():
-    for kind, words in (("nested", "has 2 pieces and dtype float32 (a nested tensor)"), ("quantized", "(quantized)")):
-        assert words in refused(bw.Collate(), {"x": _odd_tensors()[kind]})
-
-
-def test_masked_tensors_are_refused_as_masked_arrays_are():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        masked = torch.masked.masked_tensor(torch.ones(2), torch.tensor([True, False]))
-    message = refused(bw.Collate(x=bw.ragged()), {"x": masked})
-    assert message.endswith("make it two fields in the dataset: tensor.get_data() and tensor.get_mask().")
-    batch = bw.Collate()([{"x": masked.get_data(), "mask": masked.get_mask()}])
-    assert batch["mask"].tolist() == [[True, False]]
-
-
-@pytest.mark.parametrize("dtype", [torch.float8_e8m0fnu, torch.bits8])
-def test_a_pad_value_that_the_dtype_does_not_have_is_refused_and_the_packed_form_is_not(dtype):
-    samples = [{"x": torch.ones(n, dtype=torch.uint8).view(dtype)} for n in (1, 2)]
-    message = refused(bw.Collate(x=bw.ragged(pad=0)), *samples)
-    assert message.endswith("pass a pad value that the field's dtype has, or form='packed' and no pad.")
-    assert bw.Collate(x=bw.ragged(form="packed"))(samples)["x"].shape == (3,)
-    if dtype.is_floating_point:
-        assert bw.Collate(x=bw.ragged(pad=1))(samples)["x"].shape == (2, 2)

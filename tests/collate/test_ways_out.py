@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import ast
-import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,101 +11,97 @@ from torch.utils.data import ConcatDataset, DataLoader, default_collate
 
 import batchwright as bw
 
+from ..refusals import SOURCE, cases, places_of, told_and_followed, unreached
+
 ONES = torch.ones
 FACES = torch.zeros(1, 3, dtype=torch.int64)
 ROWS = [{"x": ONES(n)} for n in (2, 3)]
 PAIR = bw.Collate(x=bw.ragged(), y=bw.ragged())
 
 
-class Case(NamedTuple):
-    refuse: Callable[[], Any]
-    way_out: str
-    follow: Callable[[], Any]
-
-
 def indexed(**changed: Any) -> Any:
     return [{"verts": ONES(4, 3), "faces": FACES, **changed}]
 
 
-CASES = {
-    "two declarations": Case(
+TABLE = {
+    "two declarations": (
         lambda: bw.Collate({"x": bw.stack()}, x=bw.stack()),
         "declare it once, in the mapping or by keyword",
         lambda: bw.Collate(x=bw.stack()),
     ),
-    "no fields": Case(
+    "no fields": (
         lambda: bw.Collate(3),
         "name them: bw.Collate(image=bw.stack()), or for samples that are tuples: bw.Collate([bw.stack(), ...])",
         lambda: (bw.Collate(image=bw.stack()), bw.Collate([bw.stack(), bw.stack()])),
     ),
-    "two keys": Case(
+    "two keys": (
         lambda: bw.Collate(x=bw.ragged(also={"y": "mask"}), y=bw.stack()),
         "rename it in `also` of 'x'",
         lambda: bw.Collate(x=bw.ragged(also={"mask": "mask"}), y=bw.stack()),
     ),
-    "one sample": Case(
+    "one sample": (
         lambda: bw.Collate()({"x": 1}),
         "let the DataLoader make batches: pass batch_size=... or batch_sampler=...",
         lambda: list(DataLoader([{"x": 1}], batch_size=1, collate_fn=bw.Collate())),
     ),
-    "a bare tensor": Case(
+    "a bare tensor": (
         lambda: bw.Collate()([ONES(2)]),
         "let the dataset return a mapping, a tuple or a dataclass",
         lambda: (bw.Collate()([{"x": ONES(2)}]), bw.Collate()([(ONES(2),)])),
     ),
-    "ids of a part": Case(
+    "ids of a part": (
         lambda: bw.Collate()([bw.identified(ROWS)[0], ROWS[0]]),
         "wrap the whole dataset, not its parts: bw.identified(ConcatDataset([...]))",
         lambda: bw.Collate()([bw.identified(ConcatDataset([ROWS[:1], ROWS[:1]]))[n] for n in range(2)]),
     ),
-    "no ids": Case(
+    "no ids": (
         lambda: bw.Collate().knowing(y=lambda ids: ids)(ROWS[:1]),
         "wrap the dataset in bw.identified(dataset)",
         lambda: bw.Collate().knowing(y=lambda ids: ids)([bw.identified(ROWS)[0]]),
     ),
-    "default_collate of ids": Case(
+    "default_collate of ids": (
         lambda: default_collate([bw.identified(ROWS)[0]]),
         "pass DataLoader(..., collate_fn=bw.Collate())",
         lambda: list(DataLoader(bw.identified(ROWS), 1, collate_fn=bw.Collate())),
     ),
-    "a look-up that is none": Case(
+    "a look-up that is none": (
         lambda: bw.Collate().knowing(y=[5, 6]),
         "pass a function: knowing(name=lambda ids: [column[i] for i in ids.tolist()])",
         lambda: bw.Collate().knowing(y=lambda ids: [[5, 6][i] for i in ids.tolist()])([bw.identified(ROWS)[0]]),
     ),
-    "a column of both": Case(
+    "a column of both": (
         lambda: bw.Collate().knowing(y=lambda ids: ids)([bw.identified(ROWS, y=[1, 2])[0]]),
         "leave that one out of bw.identified",
         lambda: bw.Collate().knowing(y=lambda ids: ids)([bw.identified(ROWS)[0]]),
     ),
-    "other rank": Case(
+    "other rank": (
         lambda: bw.Collate(x=bw.stack())([{"x": ONES(2)}, {"x": ONES(2, 1)}]),
         "give every sample the same number of dimensions",
         lambda: bw.Collate(x=bw.stack())([{"x": ONES(2)}, {"x": ONES(2, 1)[:, 0]}]),
     ),
-    "other dtype": Case(
+    "other dtype": (
         lambda: bw.Collate()([{"x": ONES(2)}, {"x": ONES(2).double()}]),
         "convert them in the dataset: nothing is cast here",
         lambda: bw.Collate()([{"x": ONES(2)}, {"x": ONES(2).double().float()}]),
     ),
-    "other device": Case(
+    "other device": (
         lambda: bw.Collate(x=bw.stack())([{"x": ONES(2)}, {"x": ONES(2, device="meta")}]),
         "leave samples on the CPU and call batch.to(device)",
         lambda: bw.Collate(x=bw.stack())([{"x": ONES(2)}, {"x": ONES(2)}]).to("meta"),
     ),
-    "a masked array": Case(
+    "a masked array": (
         lambda: bw.Collate()([{"x": np.ma.masked_array([1.0], [True])}]),
         "make it two fields in the dataset: array.filled(0) and np.ma.getmaskarray(array)",
         lambda: bw.Collate()(
             [{"x": array.filled(0), "mask": np.ma.getmaskarray(array)} for array in [np.ma.masked_array([1.0], [True])]]
         ),
     ),
-    "no such target": Case(
+    "no such target": (
         lambda: bw.Collate(faces=bw.ragged(shift_by="points"))(indexed()),
         "name a field that every sample has",
         lambda: bw.Collate(faces=bw.ragged(shift_by="verts"), verts=bw.ragged())(indexed()),
     ),
-    "a target without lengths": Case(
+    "a target without lengths": (
         lambda: bw.Collate(faces=bw.ragged(shift_by="verts"), verts=bw.stack())(indexed()),
         "shift by a field of whole numbers, or declare 'verts' as bw.ragged()",
         lambda: (
@@ -117,17 +109,17 @@ CASES = {
             bw.Collate(faces=bw.ragged(shift_by="count"), verts=bw.stack())(indexed(count=4)),
         ),
     ),
-    "an index of floats": Case(
+    "an index of floats": (
         lambda: bw.Collate(faces=bw.ragged(shift_by="verts"), verts=bw.ragged())(indexed(faces=FACES.float())),
         "convert it in the dataset",
         lambda: bw.Collate(faces=bw.ragged(shift_by="verts"), verts=bw.ragged())(indexed(faces=FACES.float().long())),
     ),
-    "shift along two": Case(
+    "shift along two": (
         lambda: bw.ragged(dim=(0, 1), shift_by="x"),
         "pass dim=0 or dim=-1",
         lambda: (bw.ragged(dim=0, shift_by="x"), bw.ragged(dim=-1, shift_by="x")),
     ),
-    "a menu too short": Case(
+    "a menu too short": (
         lambda: bw.Collate(x=bw.ragged(pad=0, menu=[2]))(ROWS),
         "add a longer entry to menu, or cut the samples",
         lambda: (
@@ -135,35 +127,37 @@ CASES = {
             bw.Collate(x=bw.ragged(pad=0, menu=[2], truncate_to=2))(ROWS),
         ),
     ),
-    "no mapping as also": Case(
+    "no mapping as also": (
         lambda: bw.ragged(also=["mask"]),
         'pass what each further key holds: also={"batch": "segments"}',
         lambda: bw.Collate(x=bw.ragged(also={"batch": "segments"}))(ROWS),
     ),
-    "media's own also": Case(
+    "media's own also": (
         lambda: bw.media(bw.ragged(also={"m": "mask"})),
         "ask the media field for it: bw.media(..., also={'m': 'mask'})",
         lambda: bw.media(bw.ragged(), also={"m": "mask"}),
     ),
-    "no fields to pack": Case(
-        lambda: bw.Collate().packs(), "declare them as bw.ragged()", lambda: bw.Collate(x=bw.ragged()).packs()(ROWS)
+    "no fields to pack": (
+        lambda: bw.Collate().packs(),
+        "declare them as bw.ragged()",
+        lambda: bw.Collate(x=bw.ragged()).packs()(ROWS),
     ),
-    "too many packs": Case(
+    "too many packs": (
         lambda: bw.Collate(x=bw.ragged()).packs(capacity=3)(ROWS),
         "pass packs=2 or more, or packs=plan, the one that bw.packed made",
         lambda: bw.Collate(x=bw.ragged()).packs(capacity=3, packs=2)(ROWS),
     ),
-    "seams without a pad": Case(
+    "seams without a pad": (
         lambda: bw.Collate(x=bw.ragged()).packs(seams=["x"]),
         "declare it: x = bw.ragged(pad=-100)",
         lambda: bw.Collate(x=bw.ragged(pad=-100)).packs(seams=["x"])(ROWS),
     ),
-    "seams outside": Case(
+    "seams outside": (
         lambda: bw.Collate(x=bw.ragged(pad=0), y=bw.ragged(pad=0)).packs(along=["x"], seams=["y"]),
         "name it in along too, or leave it out of seams",
         lambda: bw.Collate(x=bw.ragged(pad=0), y=bw.ragged(pad=0)).packs(along=["x", "y"], seams=["y"]),
     ),
-    "a plan without ids": Case(
+    "a plan without ids": (
         lambda: bw.Collate(x=bw.ragged()).packs(packs=bw.packed([2, 3], 6))(ROWS),
         "wrap the dataset in bw.identified(dataset), or pass packs as a number and the capacity",
         lambda: (
@@ -171,7 +165,7 @@ CASES = {
             bw.Collate(x=bw.ragged()).packs(packs=1, capacity=6)(ROWS),
         ),
     ),
-    "unequal packs": Case(
+    "unequal packs": (
         lambda: bw.Collate(x=bw.ragged()).packs(capacity=3, packs=2, shape="packs")(ROWS),
         "pass capacity=... and room='dummy' or room='extend'",
         lambda: [
@@ -179,7 +173,7 @@ CASES = {
             for room in ("dummy", "extend")
         ],
     ),
-    "repeats without ids": Case(
+    "repeats without ids": (
         lambda: bw.Collate()(ROWS[:1]).aside.repeats,
         "wrap the dataset in bw.identified(dataset), or declare sample_id = bw.aside()",
         lambda: (
@@ -187,17 +181,17 @@ CASES = {
             bw.Collate(sample_id=bw.aside())([{"sample_id": 3, "x": 1}]).aside.repeats,
         ),
     ),
-    "a slice of a batch": Case(
+    "a slice of a batch": (
         lambda: bw.Collate(x=bw.ragged())(ROWS)[0:1],
         "batch.select(range(2)[start:stop]) gives a batch of some",
         lambda: bw.Collate(x=bw.ragged())(ROWS).select(range(2)[0:1]),
     ),
-    "a sparse matrix": Case(
+    "a sparse matrix": (
         lambda: bw.Collate(x=bw.block_diagonal())([{"x": torch.eye(2)}]),
         "make it one in the dataset: matrix.to_sparse_coo()",
         lambda: bw.Collate(x=bw.block_diagonal())([{"x": torch.eye(2).to_sparse_coo()}]),
     ),
-    "a wide image": Case(
+    "a wide image": (
         lambda: bw.Collate(x=bw.resized((2, 2), how="pad"))([{"x": ONES(1, 3, 3)}]),
         "pass size='largest' or how='resize'",
         lambda: [
@@ -205,7 +199,7 @@ CASES = {
             for field in (bw.resized("largest", how="pad"), bw.resized((2, 2), how="resize"))
         ],
     ),
-    "an image of integers": Case(
+    "an image of integers": (
         lambda: bw.Collate(x=bw.resized((2, 2)))([{"x": ONES(1, 3, 3).long()}]),
         "pass mode='nearest' (masks, labels), or convert the image in the dataset",
         lambda: (
@@ -213,17 +207,18 @@ CASES = {
             bw.Collate(x=bw.resized((2, 2)))([{"x": ONES(1, 3, 3).long().float()}]),
         ),
     ),
-    "fields of a pack that differ": Case(
+    "fields of a pack that differ": (
         lambda: PAIR.packs()([{"x": ONES(2), "y": ONES(3)}]),
         "give the fields of a pack equal lengths, or name those that run along each other in `along`",
         lambda: PAIR.packs(along=["x"])([{"x": ONES(2), "y": ONES(3)}]),
     ),
-    "a container of declarations": Case(
+    "a container of declarations": (
         lambda: bw.Collate(x={"a": bw.stack()})([{"x": ONES(2)}]),
         "declare it: x = bw.stack()",
         lambda: bw.Collate(x=bw.stack())([{"x": ONES(2)}]),
     ),
 }
+CASES = cases("refuse way_out follow", TABLE)
 
 OPEN: list[str] = [  # the refusals that no case above raises yet: module, and how its fact begins
     "apart: f'{type(model).__name__} (attention {clipped(_attention(model))}) does not keep sam",
@@ -339,32 +334,9 @@ OPEN: list[str] = [  # the refusals that no case above raises yet: module, and h
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_way_out_is_one(name):
-    case = CASES[name]
-    with pytest.raises(bw.Infeasible) as caught:
-        case.refuse()
-    assert caught.value.way_out == case.way_out
-    case.follow()
+    told_and_followed(CASES[name])
 
 
 def test_every_other_refusal_in_the_code_is_open(monkeypatch):
     """Each place that makes an `Infeasible` is passed by one of the cases, or is in OPEN, which is to become empty."""
-    made = set()
-    original = bw.Infeasible.__init__
-
-    def noting(self, *arguments):
-        frame = sys._getframe(1)
-        made.add((frame.f_code.co_filename, frame.f_lineno))
-        original(self, *arguments)
-
-    monkeypatch.setattr(bw.Infeasible, "__init__", noting)
-    for case in CASES.values():
-        with pytest.raises(bw.Infeasible):
-            case.refuse()
-    missed = [
-        f"{file.stem}: {ast.unparse(line.args[0])}"
-        for file in Path(bw.collate.__file__).parent.glob("*.py")
-        for line in ast.walk(ast.parse(file.read_text()))
-        if isinstance(line, ast.Call) and getattr(line.func, "id", None) == "Infeasible"
-        if not any(f == str(file) and line.lineno <= at <= line.end_lineno for f, at in made)
-    ]
-    assert sorted(place[:90] for place in missed) == OPEN
+    assert unreached(places_of((SOURCE / "collate").glob("*.py")), [CASES], monkeypatch) == OPEN

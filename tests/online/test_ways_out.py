@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import ast
-import pathlib
 import re
-import sys
-from itertools import count, islice
+from itertools import islice
 
 import datasets
 import pytest
 from datasets.distributed import split_dataset_by_node
 from torch.utils.data import DataLoader
 
-import batchwright.online
 from batchwright import Infeasible, online
 from batchwright.online.adopt import as_source
 from batchwright.online.replicas import Replica
 
+from ..refusals import SOURCE, cases, check_that_all_are_reached, told_and_followed
+from .small import NUMBERS, Plain, balance, mix, one, pack, third
+
 pytestmark = pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")  # ways out that give nearly what was asked
 
-NUMBERS = list(range(60))
 TEXTS = [str(number) * 500 for number in NUMBERS]
-
-
-class Plain:
-    def __init__(self, samples=NUMBERS):
-        self.samples = samples
-
-    def __iter__(self):
-        return iter(self.samples)
 
 
 class Standing(Plain):
@@ -44,26 +34,6 @@ class Standing(Plain):
 
 def hugging_face(shards=2):
     return datasets.Dataset.from_dict({"n": NUMBERS}).to_iterable_dataset(num_shards=shards)
-
-
-def one(sample):
-    return 1
-
-
-def third(number):
-    return number % 3
-
-
-def pack(source=NUMBERS, **more):
-    return online.packed(source, **{"length": one, "capacity": 5, "buffer": 20} | more)
-
-
-def balance(source=NUMBERS, **more):
-    return online.balanced(source, **{"key": third, "batch_size": 6, "buffer": 30} | more)
-
-
-def mix(sources=None, **more):
-    return online.mixed({"a": NUMBERS, "b": NUMBERS} if sources is None else sources, **{"batch_size": 6} | more)
 
 
 def read(stream):
@@ -127,7 +97,7 @@ def gone():
     raise ModuleNotFoundError("No module named 'gone'")
 
 
-CASES = {  # what is refused, what is said of it, and what its way out says to do
+CASES = cases("refuse message follow", {  # what is refused, what is said of it, and what its way out says to do
     "path": (lambda: pack("a.tar"), "source 'source' is a str, 'a.tar'; pass online.Shards([path], read)",
              lambda: read(pack(online.Shards(["a.tar"], lambda path: NUMBERS)))),
     "split already": (
@@ -276,7 +246,7 @@ CASES = {  # what is refused, what is said of it, and what its way out says to d
         lambda: next(iter(DataLoader(pack(), batch_size=3))), "the loader makes a batch of 3 batches, the first with",
         lambda: (next(iter(DataLoader(pack(), batch_size=None))),
                  next(iter(DataLoader(balance(batches=False), batch_size=3))))),
-}  # fmt: skip
+})  # fmt: skip
 
 
 def first_and_report(stream):
@@ -286,139 +256,8 @@ def first_and_report(stream):
 
 @pytest.mark.parametrize("case", sorted(CASES))
 def test_a_refusal_says_what_is_wrong_and_its_way_out_works(case):
-    refused, said, follow = CASES[case]
-    with pytest.raises(Infeasible) as refusal:
-        refused()
-    assert said in str(refusal.value)
-    assert len(str(refusal.value)) < 700
-    assert refusal.value.way_out
-    follow()
+    told_and_followed(CASES[case], longest=700)
 
 
 def test_every_refusal_in_the_code_is_among_these(monkeypatch):
-    """Each place that makes an `Infeasible` is passed by one of the cases."""
-    folder = pathlib.Path(batchwright.online.__file__).parent
-    places = {
-        (file.name, line.lineno, line.end_lineno)
-        for file in folder.glob("*.py")
-        for line in ast.walk(ast.parse(file.read_text()))
-        if isinstance(line, ast.Call) and getattr(line.func, "id", None) == "Infeasible"
-    }
-    made = set()
-    original = Infeasible.__init__
-
-    def noting(self, *arguments):
-        frame = sys._getframe(1)
-        made.add((pathlib.Path(frame.f_code.co_filename).name, frame.f_lineno))
-        original(self, *arguments)
-
-    monkeypatch.setattr(Infeasible, "__init__", noting)
-    for refused, _, _ in CASES.values():
-        with pytest.raises(Infeasible):
-            refused()
-    missed = [
-        (name, first) for name, first, last in places if not any(f == name and first <= at <= last for f, at in made)
-    ]
-    assert len(places) > 40
-    assert missed == []
-
-
-NAME = "n" * 5000
-
-
-class Failing(Plain):
-    def __iter__(self):
-        yield from range(1500)
-        raise OSError("disk gone")
-
-
-class Closed(Plain):
-    def __iter__(self):
-        raise OSError("disk gone")
-
-
-class FailingAt(list):
-    def __getitem__(self, number):
-        if number == 1500:
-            raise OSError("disk gone")
-        return super().__getitem__(number)
-
-
-def endless(shard):
-    raise OSError("disk gone")
-
-
-FAILING = {
-    "iterable": (Failing, "while reading sample 1,500 of source 'train'"),
-    "sequence": (lambda: FailingAt(range(2000)), "while reading sample 1,500 of source 'train'"),
-    "strided": (lambda: online.Strided(Failing()), "while reading sample 1,500 of source 'train'"),
-    "chain": (lambda: online.Chain([[1, 2], Failing()]), "while reading sample 1,502 of source 'train'"),
-    "shards": (lambda: online.Shards([0], endless), "while reading sample 0 of source 'train'"),
-    "that does not open": (Closed, "while opening source 'train'"),
-}
-BUILD = {
-    "packed": lambda source: pack(source, name="train"),
-    "budgeted": lambda source: online.budgeted(source, length=one, max_samples=4, name="train"),
-    "balanced": lambda source: balance(source, name="train"),
-    "mixed": lambda source: mix({"train": source, "b": count()}, at_end="stop"),
-}
-
-
-@pytest.mark.parametrize("build", sorted(BUILD))
-@pytest.mark.parametrize("kind", sorted(FAILING))
-def test_errors_of_a_source_keep_their_type_and_name_sample_and_source(kind, build):
-    make, note = FAILING[kind]
-    with pytest.raises(OSError, match="disk gone") as error:
-        list(BUILD[build](make()))
-    assert note in error.value.__notes__
-
-
-def test_errors_of_a_source_that_is_read_again_say_so():
-    class Once(list):
-        broken = False
-
-        def __getitem__(self, number):
-            if self.broken:
-                raise OSError("disk gone")
-            return super().__getitem__(number)
-
-    stream = pack(Once(NUMBERS), name="train")
-    iterator = iter(stream)
-    list(islice(iterator, 3))
-    state = stream.state_dict()
-    source = Once(NUMBERS)
-    source.broken = True
-    again = pack(source, name="train")
-    again.load_state_dict(state)
-    with pytest.raises(OSError, match="disk gone") as error:
-        list(again)
-    assert error.value.__notes__ == ["while reading 5 samples again, the first of them 15, of source 'train'"]
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: pack([0], length=int, name=NAME),
-        lambda: pack(online.Shards([0], lambda shard: [0], name=NAME), length=int),
-        lambda: pack(online.Chain([[0]], name=NAME), length=int),
-        lambda: pack(online.Strided([0], name=NAME), length=int),
-        lambda: mix({NAME: [0]}, unit=int),
-        lambda: balance([NAME], key=str, target={"a": 1}),
-        lambda: balance([NAME], key=lambda sample: [sample] * 99),
-        lambda: pack([NAME], length=lambda sample: [sample] * 99),
-        lambda: pack([0], length=lambda sample: {}[NAME]),
-    ],
-)
-def test_messages_are_short_however_long_names_labels_and_errors_are(make):
-    with pytest.raises(Infeasible) as refusal:
-        list(make())
-    assert len(str(refusal.value)) < 700
-
-
-@pytest.mark.parametrize("name", ["train", None])
-def test_a_source_is_called_by_the_streams_name_or_its_own(name):
-    for source, own in ((online.Shards([0], lambda shard: [0], name="tar"), "tar"), ([0], "source")):
-        with pytest.raises(Infeasible, match=f"sample 0 of source '{name or own}': its length is 0"):
-            list(pack(source, length=int, name=name))
-    with pytest.raises(Infeasible, match="sample 0 of source 'b': its unit is 0"):
-        list(mix({"a": NUMBERS[1:], "b": online.Shards([0], lambda shard: [0])}, unit=int))
+    check_that_all_are_reached((SOURCE / "online").glob("*.py"), 41, [CASES], monkeypatch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 import batchwright as bw
 
@@ -20,6 +20,16 @@ def plan(seed: int = 5) -> Any:
 
 def loader(sampler: bw.BatchSampler, **options: Any) -> DataLoader:
     return DataLoader(range(SAMPLES), batch_sampler=sampler, **options)
+
+
+class ByList(Dataset):
+    """Samples by the list, as `batch_size=None` asks for them."""
+
+    def __len__(self):
+        return SAMPLES
+
+    def __getitem__(self, numbers):
+        return torch.tensor(numbers)
 
 
 _PLACES = {

@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader
 import batchwright as bw
 from batchwright.adapters.accelerate import prepare
 
-from .places import LENGTH, SAMPLES, epochs, loader, place, plan
-from .test_lightning import ByList
+from .accumulation import check_that_the_two_are_compared
+from .places import LENGTH, SAMPLES, ByList, epochs, loader, place, plan
 
 pytestmark = pytest.mark.filterwarnings("ignore", "error::batchwright.PoorWarning")
 
@@ -88,19 +88,7 @@ def test_what_the_two_accumulate_is_compared():
         by_list = loader(plan().sampler(accumulate=sampler_accumulates, **options), collate_fn=torch.tensor)
         return prepare(accelerator, by_list)
 
-    said = (
-        r"accumulates 2 micro-batches for an optimizer step, Accelerator\(gradient_accumulation_steps\) is 4; "
-        r"pass plan.sampler\(accumulate=4\) or Accelerator\(gradient_accumulation_steps\)=2"
-    )
-    with pytest.raises(bw.Infeasible, match=said):
-        once(2, 4)
-    with pytest.warns(bw.PoorWarning, match="is 1: a step takes 1 in place of 2"):
-        once(2, 1)
-    with pytest.warns(bw.PoorWarning, match="is 4: the last step of an epoch has 2 of 4"):
-        once(1, 4)
+    check_that_the_two_are_compared(once, "Accelerator(gradient_accumulation_steps)")
     with pytest.raises(bw.Infeasible, match="is 2 lists of 2, which makes 4"):
         once(6, 2, fetch=2)
-    for agreed in ((4, 4), (1, 1), (1, 5)):
-        once(*agreed)
     once(4, 2, fetch=2)
-    once(4, 1, fetch="step")

@@ -13,9 +13,8 @@ from torch.utils.data import DataLoader
 import batchwright as bw
 
 from .. import processes
-from .places import LENGTH, epochs, loader, place, plan
+from .places import LENGTH, ByList, epochs, loader, place, plan
 from .programs import habits
-from .test_lightning import ByList
 
 with warnings.catch_warnings():  # torch's own, when it is imported
     warnings.simplefilter("ignore")

@@ -1,0 +1,163 @@
+"""The way out that a refusal of weights, a loss scale or an evaluation names is followed, and what was refused passes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+import batchwright as bw
+from batchwright.correct import LossScale, Weighted, Weights, evaluate, loss_scale
+
+from ..refusals import cases, told_and_followed
+from .small import IMAGES, LABELS, PLAN, loader
+
+MOVING = bw.balanced(LABELS, batch_size=8, target=lambda counts, epoch: [0.5, 0.5] if epoch % 2 else [0.75, 0.25])
+PREDICTED = (torch.tensor([[0.0, 1.0], [1.0, 0.0]]), torch.tensor([1, 0]))
+
+
+TABLE = {
+    "moving weights": (
+        lambda: Weights(MOVING).lasting(),
+        "the plan's target moves, a sample has another weight in another epoch",
+        "call weights(indices, epoch=...) in the training loop instead",
+        lambda: Weights(MOVING)([0, 1], epoch=3),
+    ),
+    "a clip of 0": (
+        lambda: Weights(PLAN, clip=0),
+        "clip is 0, it must be above 0",
+        "pass the largest weight allowed, or None",
+        lambda: (Weights(PLAN, clip=2), Weights(PLAN, clip=None)),
+    ),
+    "a plan as a sampler": (
+        lambda: LossScale(PLAN),
+        "a sampler is needed, this is a FixedPlan",
+        "pass what plan.sampler(...) gives your loader",
+        lambda: LossScale(PLAN.sampler(rank=0, world_size=2)),
+    ),
+    "another loader": (
+        lambda: next(LossScale(PLAN.sampler()).over(loader())),
+        "the loader draws from <.*>, the loss scale is of <rank 0 of 1.*>",
+        "pass a loader with batch_sampler=sampler, the one the loss scale was made with",
+        lambda: [
+            next(LossScale(sampler).over(DataLoader(IMAGES, batch_sampler=sampler))) for sampler in [PLAN.sampler()]
+        ],
+    ),
+    "a step too far": (
+        lambda: LossScale(PLAN.sampler()).at(5),
+        "step 5 of an epoch of 5 steps",
+        "pass 0 to 4",
+        lambda: [LossScale(PLAN.sampler()).at(step) for step in range(5)],
+    ),
+    "neither plan nor adjustment": (
+        lambda: evaluate(nn.Identity(), [PREDICTED]),
+        "plan and adjustment are both None, one is needed",
+        "pass the plan the model was trained on",
+        lambda: evaluate(nn.Identity(), [PREDICTED], PLAN),
+    ),
+    "targets of another shape": (
+        lambda: evaluate(nn.Identity(), [(PREDICTED[0], torch.zeros(2, 2).long())], PLAN),
+        r"logits have shape \(2, 2\), targets \(2, 2\)",
+        "give logits (N, C), or log-odds (N,) or (N, 1), and classes (N,): see forward= and targets=",
+        lambda: (
+            evaluate(
+                nn.Identity(), [(PREDICTED[0], torch.zeros(2, 2).long())], PLAN, targets=lambda batch: batch[1][0]
+            ),
+            evaluate(nn.Identity(), [(torch.zeros(2), PREDICTED[1])], PLAN),
+            evaluate(nn.Identity(), [(torch.zeros(2, 1), PREDICTED[1])], PLAN),
+        ),
+    ),
+    "batches of no sample": (
+        lambda: evaluate(nn.Identity(), [(torch.zeros(0, 2), torch.zeros(0).long())], PLAN),
+        "the loader gave 0 samples, at least 1 is needed",
+        "pass a loader that is not empty",
+        lambda: evaluate(nn.Identity(), [PREDICTED], PLAN),
+    ),
+    "no batches": (
+        lambda: evaluate(nn.Identity(), [], PLAN),
+        "the loader gave 0 batches, at least 1 is needed",
+        "pass a loader that is not empty",
+        lambda: evaluate(nn.Identity(), [PREDICTED], PLAN),
+    ),
+    "logits of NaN": (
+        lambda: evaluate(nn.Identity(), [(torch.tensor([[0.0, float("nan")], [0.0, 1.0]]), PREDICTED[1])], PLAN),
+        "the logits of 1 of 2 samples hold NaN",
+        "look at the model and its inputs",
+        lambda: evaluate(nn.Identity(), [PREDICTED], PLAN),
+    ),
+    "targets beyond the logits": (
+        lambda: evaluate(nn.Identity(), [(PREDICTED[0], torch.tensor([0, 2]))], PLAN),
+        "targets run from 0 to 2, the model knows 0 to 1",
+        "pass targets in the order of the logits",
+        lambda: evaluate(nn.Identity(), [(PREDICTED[0], torch.tensor([0, 1]))], PLAN),
+    ),
+    "targets in a list": (
+        lambda: evaluate(nn.Identity(), [(PREDICTED[0], [0, 1])], PLAN),
+        "the targets of a batch are a list, no tensor",
+        "say where they are: targets=lambda batch: ...",
+        lambda: evaluate(nn.Identity(), [(PREDICTED[0], [0, 1])], PLAN, targets=lambda batch: torch.tensor(batch[1])),
+    ),
+    "no targets": (
+        lambda: evaluate(nn.Identity(), [(PREDICTED[0], None, PREDICTED[1])], PLAN),
+        "the targets of a batch are None, no tensor",
+        "say where they are: targets=lambda batch: ...",
+        lambda: evaluate(nn.Identity(), [(PREDICTED[0], None, PREDICTED[1])], PLAN, targets=lambda batch: batch[2]),
+    ),
+    "targets that are parts": (
+        lambda: evaluate(nn.Identity(), [(PREDICTED[0], torch.tensor([1.0, 0.5]))], PLAN),
+        "targets hold 0.5, which is not whole",
+        "pass classes, 0 to C-1",
+        lambda: evaluate(nn.Identity(), [(PREDICTED[0], torch.tensor([1.0, 0.0]))], PLAN),
+    ),
+    "fetches of several steps": (
+        lambda: LossScale(PLAN.sampler(accumulate=2, fetch=3)),
+        "a list of the sampler holds 3 micro-batches, an optimizer step 2: no one factor is right for it",
+        "pass fetch='micro', 'step', or a number that divides accumulate",
+        lambda: [LossScale(PLAN.sampler(accumulate=2, fetch=fetch)) for fetch in ("micro", "step", 1, 2)],
+    ),
+    "a loss of fewer than none": (
+        lambda: loss_scale(-1.5),
+        "the counts of an optimizer step sum to -1.5, the least is 0",
+        "count tokens or samples",
+        lambda: loss_scale(torch.tensor([3, 4])),
+    ),
+    "counts of others": (
+        lambda: LossScale(PLAN.sampler(), counts=[1, 2]),
+        "counts has 2 amounts, the plan yields 40 numbers",
+        "pass one amount for each",
+        lambda: LossScale(PLAN.sampler(), counts=[1] * 40).at(0),
+    ),
+    "a negative count": (
+        lambda: LossScale(PLAN.sampler(), counts=[1] * 39 + [-1234567.5]),
+        "counts at sample 39 is -1234567.5",
+        "pass amounts of 0 or more",
+        lambda: LossScale(PLAN.sampler(), counts=[1] * 39 + [0]).at(0),
+    ),
+    "means of some": (
+        lambda: Weights(PLAN).report().bias({0: 1.0}),
+        "means lacks 1 of 2 groups: 1",
+        "name them all",
+        lambda: Weights(PLAN).report().bias({0: 1.0, 1: 2.0}),
+    ),
+    "weights in a list": (
+        lambda: Weighted(IMAGES, [1.0] * 40),
+        "weights is a list",
+        "pass Weights(plan)",
+        lambda: Weighted(IMAGES, Weights(PLAN))[0],
+    ),
+    "weights of another dataset": (
+        lambda: Weighted(range(41), Weights(PLAN)),
+        "the dataset has 41 samples, the plan of the weights yields 40 numbers",
+        "pass the dataset that the plan is of",
+        lambda: Weighted(IMAGES, Weights(PLAN))[0],
+    ),
+}
+
+
+CASES = cases("refuse fact way_out follow", TABLE)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_way_out_is_one(name: str) -> None:
+    told_and_followed(CASES[name])

@@ -1,0 +1,115 @@
+"""What a source raises keeps its type, and names the sample and the source."""
+
+from __future__ import annotations
+
+from itertools import count, islice
+
+import pytest
+
+from batchwright import Infeasible, online
+
+from .small import NUMBERS, Plain, balance, mix, one, pack
+
+pytestmark = pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")  # ways out that give nearly what was asked
+
+NAME = "n" * 5000
+
+
+class Failing(Plain):
+    def __iter__(self):
+        yield from range(1500)
+        raise OSError("disk gone")
+
+
+class Closed(Plain):
+    def __iter__(self):
+        raise OSError("disk gone")
+
+
+class FailingAt(list):
+    def __getitem__(self, number):
+        if number == 1500:
+            raise OSError("disk gone")
+        return super().__getitem__(number)
+
+
+def endless(shard):
+    raise OSError("disk gone")
+
+
+FAILING = {
+    "iterable": (Failing, "while reading sample 1,500 of source 'train'"),
+    "sequence": (lambda: FailingAt(range(2000)), "while reading sample 1,500 of source 'train'"),
+    "strided": (lambda: online.Strided(Failing()), "while reading sample 1,500 of source 'train'"),
+    "chain": (lambda: online.Chain([[1, 2], Failing()]), "while reading sample 1,502 of source 'train'"),
+    "shards": (lambda: online.Shards([0], endless), "while reading sample 0 of source 'train'"),
+    "that does not open": (Closed, "while opening source 'train'"),
+}
+
+
+BUILD = {
+    "packed": lambda source: pack(source, name="train"),
+    "budgeted": lambda source: online.budgeted(source, length=one, max_samples=4, name="train"),
+    "balanced": lambda source: balance(source, name="train"),
+    "mixed": lambda source: mix({"train": source, "b": count()}, at_end="stop"),
+}
+
+
+@pytest.mark.parametrize("build", sorted(BUILD))
+@pytest.mark.parametrize("kind", sorted(FAILING))
+def test_errors_of_a_source_keep_their_type_and_name_sample_and_source(kind, build):
+    make, note = FAILING[kind]
+    with pytest.raises(OSError, match="disk gone") as error:
+        list(BUILD[build](make()))
+    assert note in error.value.__notes__
+
+
+def test_errors_of_a_source_that_is_read_again_say_so():
+    class Once(list):
+        broken = False
+
+        def __getitem__(self, number):
+            if self.broken:
+                raise OSError("disk gone")
+            return super().__getitem__(number)
+
+    stream = pack(Once(NUMBERS), name="train")
+    iterator = iter(stream)
+    list(islice(iterator, 3))
+    state = stream.state_dict()
+    source = Once(NUMBERS)
+    source.broken = True
+    again = pack(source, name="train")
+    again.load_state_dict(state)
+    with pytest.raises(OSError, match="disk gone") as error:
+        list(again)
+    assert error.value.__notes__ == ["while reading 5 samples again, the first of them 15, of source 'train'"]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: pack([0], length=int, name=NAME),
+        lambda: pack(online.Shards([0], lambda shard: [0], name=NAME), length=int),
+        lambda: pack(online.Chain([[0]], name=NAME), length=int),
+        lambda: pack(online.Strided([0], name=NAME), length=int),
+        lambda: mix({NAME: [0]}, unit=int),
+        lambda: balance([NAME], key=str, target={"a": 1}),
+        lambda: balance([NAME], key=lambda sample: [sample] * 99),
+        lambda: pack([NAME], length=lambda sample: [sample] * 99),
+        lambda: pack([0], length=lambda sample: {}[NAME]),
+    ],
+)
+def test_messages_are_short_however_long_names_labels_and_errors_are(make):
+    with pytest.raises(Infeasible) as refusal:
+        list(make())
+    assert len(str(refusal.value)) < 700
+
+
+@pytest.mark.parametrize("name", ["train", None])
+def test_a_source_is_called_by_the_streams_name_or_its_own(name):
+    for source, own in ((online.Shards([0], lambda shard: [0], name="tar"), "tar"), ([0], "source")):
+        with pytest.raises(Infeasible, match=f"sample 0 of source '{name or own}': its length is 0"):
+            list(pack(source, length=int, name=name))
+    with pytest.raises(Infeasible, match="sample 0 of source 'b': its unit is 0"):
+        list(mix({"a": NUMBERS[1:], "b": online.Shards([0], lambda shard: [0])}, unit=int))

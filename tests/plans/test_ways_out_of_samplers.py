@@ -1,0 +1,243 @@
+"""Every refusal of tasks, set shares, positions and the sampler: its fact, and its way out, which is followed."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import numpy as np
+import pytest
+
+import batchwright as bw
+from batchwright.correct import LogitAdjustment
+from batchwright.plans.micro_batches import LAST
+from batchwright.plans.position import Position
+from batchwright.plans.refit import Trail
+from batchwright.plans.standing import Standing
+
+from ..refusals import cases, told_and_followed
+from .small import EMPTY, LABELS, MOVES, WANDERS, balanced, lengths, levels, tasks
+
+pytestmark = pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")  # ways out that give nearly what was asked
+
+NEVER = hex(Standing(0, (-5, 9)).encoded(always=Standing(0, (0, 0))))
+
+
+def movable(**more):
+    return balanced(target=WANDERS, **more)
+
+
+def sampler(plan=None, **more):
+    return (balanced() if plan is None else plan).sampler(**more)
+
+
+def used_sampler(plan=None, lists=1):
+    taken = sampler(plan)
+    assert len(list(islice(taken, lists))) == lists
+    return taken
+
+
+def state_of(plan=None, lists=1):
+    return used_sampler(plan, lists).state_dict()
+
+
+def load(state, plan=None):
+    """Load a state, and go on from it."""
+    taken = sampler(plan)
+    taken.load_state_dict(state)
+    next(iter(taken))
+
+
+def load_changed(plan=None, **entries):
+    load({**state_of(plan), **entries}, plan)
+
+
+def load_without(name):
+    load({key: value for key, value in state_of().items() if key != name})
+
+
+def load_as_it_was(plan=None):
+    load(state_of(plan), plan)
+
+
+def set_again(times=1):
+    """The sampler of a run in which the shares were set so often."""
+    taken = sampler(movable())
+    for number in range(times):
+        taken.seek(0, epoch=100 * number)
+        taken.retarget([0.3, 0.7] if number % 2 else [0.7, 0.3])
+    return taken
+
+
+def load_segments(change, times=1):
+    state = set_again(times).state_dict()
+    load({**state, "segments": change(state["segments"])}, movable())
+
+
+def load_set(times=1):
+    load(set_again(times).state_dict(), movable())
+
+
+def begin(taken, epoch):
+    taken.seek(0, epoch=epoch)
+    next(iter(taken))
+
+
+def retarget(shares, plan=None):
+    sampler(movable() if plan is None else plan).retarget(shares)
+
+
+def go_on_elsewhere(*, anew):
+    """Draw, ask for another place, and go on: with the iterator that had begun, or with a new one."""
+    taken = sampler()
+    iterator = iter(taken)
+    next(iterator)
+    taken.seek(2, epoch=5)
+    assert len(next(iter(taken) if anew else iterator)) == 4
+
+
+def lists_of(state):
+    loaded = iter(sampler())
+    loaded.load_state_dict(state)
+    assert next(loaded)
+
+
+def short_rest(world_size, *, anew=False):
+    """Go on in another world where 1 micro-batch of 2 samples is left of the epoch, or begin the next epoch there."""
+    plan = bw.budgeted([1] * 12, 2)
+    taken = sampler(plan, rank=0, world_size=world_size)
+    if anew:
+        taken.set_epoch(1)
+    else:
+        taken.load_state_dict(state_of(plan, 5))
+    next(iter(taken))
+
+
+CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it, and what its way out says to do
+    # tasks
+    "unit": (lambda: tasks(unit="x" * 9999), "unit is 'xxx", lambda: (tasks(unit="batch"), tasks(unit="step"))),
+    "multiple of tasks": (lambda: tasks().epoch_length(0), "multiple is 0", lambda: tasks().epoch_length(2 * 4)),
+    "epoch of tasks": (lambda: tasks().epoch(-1), "epoch is -1", lambda: tasks().epoch(0)[0]),
+    "origin of tasks": (lambda: load_changed(tasks(), origin=-1), "the state's origin is not that of 2 tasks",
+                        lambda: load_as_it_was(tasks())),
+    "turns of tasks": (lambda: load_changed(tasks(), consumed=0, origin=NEVER),
+                       "the state stands at turn 0, by which its tasks have had -5 to 9 micro-batches",
+                       lambda: load_as_it_was(tasks())),
+    # retarget
+    "shares of independent draws": (
+        lambda: retarget("uniform", movable(draw="random")), "cannot be set: its draws are independent",
+        lambda: retarget([0.3, 0.7], movable(draw="exact"))),
+    "shares of levels": (lambda: retarget("uniform", levels([2, 2, 1])), "cannot be set: its groups come in turn",
+                         lambda: retarget([0.3, 0.7], movable(draw="exact"))),
+    "shares of samples": (lambda: retarget("uniform", bw.weighted([1, 2, 3], 2)), "they are weights of single samples",
+                          lambda: retarget([0.3, 0.7], balanced(labels=bw.Groups.from_labels(LABELS), target=WANDERS))),
+    "shares": (lambda: retarget("uniform", balanced()), "the shares of <plan.* cannot be set$",
+               lambda: retarget([0.3, 0.7])),
+    "shares that move": (lambda: retarget(MOVES), "the target schedule.* moves", lambda: retarget("natural")),
+    "shares of no group": (lambda: retarget({"cat": 0.5, "dog": 0.5, "owl": 0}), "new shares name 'owl', which is no group",
+                           lambda: retarget({"cat": 0.5, "dog": 0.5})),
+    "group without a share": (lambda: retarget({"cat": 0.5}), "the new shares have none for group 'dog'",
+                              lambda: retarget({"cat": 0.5, "dog": 0.5})),
+    "shape of shares": (lambda: retarget([[0.5, 0.5]]), r"the new shares are of shape \(1, 2\)",
+                        lambda: retarget(np.array([[0.5, 0.5]]).reshape(2))),
+    "sum of shares": (lambda: retarget([0.5, 0.50001]), "the 2 new shares sum to 1.00001", lambda: retarget([0.5, 0.5])),
+    "share outside": (lambda: retarget([0.71, 0.29]), "'cat' is given the share 0.71, the plan is laid out for 0.2 to 0.7",
+                      lambda: (retarget([0.7, 0.3]), retarget([0.71, 0.29], balanced(target=bw.targets.moving("uniform"))))),
+    "share of nobody": (
+        lambda: retarget([0.4, 0.3, 0.3], balanced(labels=EMPTY, target=bw.targets.moving("natural"))),
+        "group 'owl' is given the share 0.3 but it has 0 samples",
+        lambda: retarget([0.4, 0.6, 0], balanced(labels=EMPTY, target=bw.targets.moving("natural")))),
+    "shares of a state": (lambda: load_changed(segments=set_again().state_dict()["segments"]),
+                          "there are shares that were set, those of <plan.* cannot be", load_as_it_was),
+    "changes of shares": (lambda: load_segments(lambda found: found[::-1], 2), "change 1 of the shares, at micro-batch",
+                          lambda: load_set(2)),
+    "columns of shares": (lambda: load_segments(lambda found: [[*found[0][:2], [1], [1], [1]]]),
+                          "1 shares were set, with 1 draws and 1 dues, of 2 groups", load_set),
+    "numbers of shares": (lambda: load_segments(lambda found: [[found[0][0] + 1, *found[0][1:]]]),
+                          "the shares that were set at micro-batch 1 do not go with what was drawn by then", load_set),
+    # fixed
+    "multiple": (lambda: balanced().epoch_length(0), "multiple is 0", lambda: balanced().epoch_length(2 * 4)),
+    "epoch": (lambda: balanced().epoch(-1), "epoch is -1", lambda: balanced().epoch(0)[0]),
+    "forgotten shares": (
+        lambda: begin(set_again(12), 0),
+        r"micro-batch 0 came before the shares of micro-batch \d+ were set, and only the last 8 times",
+        lambda: begin(set_again(12), 1200)),
+    # plan
+    "no stretch": (lambda: tasks().prior_between(3, 3), "no micro-batches from 3 to 3",
+                   lambda: tasks().prior_between(0, 3)),
+    "no one prior": (
+        lambda: movable().sampled_prior, "may move for ever, so it has no one prior",
+        lambda: (LogitAdjustment.from_plan(movable(), batches=9), movable().prior_between(0, 9),
+                 LogitAdjustment.from_sampler(used_sampler(movable())))),
+    "weights that move": (lambda: movable().weights([0]), "the plan's shares move", lambda: movable().weights([0], epoch=2)),
+    "weights of no group": (
+        lambda: balanced(labels=bw.Groups.from_indices({"cat": [0, 1]}, sample_count=4)).weights([3]),
+        "sample 3 of no group is never drawn",
+        lambda: balanced(labels=bw.Groups.from_indices({"cat": [0, 1]}, sample_count=4)).weights([0, 1])),
+    "weights": (lambda: balanced(target={"cat": 1, "dog": 0}).weights([9]), "sample 9 of group 'dog' is never drawn",
+                lambda: balanced(target={"cat": 1, "dog": 0}).weights(balanced(target={"cat": 1, "dog": 0})[0])),
+    # micro_batches
+    "past the last": (lambda: balanced()[2**40], f"micro-batch {2**40} is past the last, {LAST}", lambda: balanced()[LAST]),
+    "stretch": (lambda: load_changed(consumed=99), "the state has consumed 99 micro-batches of an epoch of 3 from 0 on",
+                load_as_it_was),
+    "stretch with a trail": (lambda: load_changed(trail=[1, 2]), "with a trail of 2 numbers", load_as_it_was),
+    "late epoch": (lambda: begin(sampler(), 2**40), f"epoch {2**40} ends at micro-batch {3 * 2**40 + 3}, the last is {LAST}",
+                   lambda: begin(sampler(), 2**30)),
+    # position
+    "a number": (lambda: load_changed(consumed="3"), "the state's consumed is '3', not a whole number", load_as_it_was),
+    "a large number": (lambda: load_changed(epoch=1 << 63), "the state's epoch is a number of 64 bits", load_as_it_was),
+    "missing number": (lambda: load_without("origin"), "the state has no 'origin'", load_as_it_was),
+    "small numbers": (lambda: load_changed(multiple=0), "the state's epoch, consumed and multiple are 0, 1 and 0",
+                      load_as_it_was),
+    "trail": (lambda: load_changed(trail="a"), "the state's trail is 'a'", load_as_it_was),
+    # refit
+    "numbers of a trail": (lambda: Trail.of((1, 2, 3)), "the state's trail has 3 numbers", lambda: Trail.of((1, 2, 3, 0))),
+    "trail of a state": (lambda: load_changed(lengths(), trail=[1, 2, 3]), "the state's trail has 3 numbers",
+                         lambda: load_as_it_was(lengths())),
+    "taken": (lambda: load_changed(lengths(), trail=[0, 0, 0, 0, 1, 9999]), "the state has taken 9999 of",
+              lambda: load_as_it_was(lengths())),
+    "rest": (lambda: short_rest(8), "1 micro-batches are left .*, a step has 8, and .* gives 1 more at most",
+             lambda: (short_rest(2), short_rest(8, anew=True))),
+    # sampler
+    "rank alone": (lambda: sampler(rank=1), "rank is 1 and world_size is None",
+                   lambda: (sampler(rank=1, world_size=2), sampler())),
+    "world_size": (lambda: sampler(rank=0, world_size=0), "world_size is 0, the least is 1",
+                   lambda: sampler(rank=0, world_size=1)),
+    "rank": (lambda: sampler(rank=2, world_size=2), "rank 2 is outside a world of 2",
+             lambda: [sampler(rank=rank, world_size=2) for rank in (0, 1)]),
+    "no state": (lambda: load(None), "the state is None", load_as_it_was),
+    "no state, text": (lambda: load("{}"), "the state is of type str", load_as_it_was),
+    "ended": (lambda: load_changed(ended="no"), "the state's ended is 'no', neither True nor False", load_as_it_was),
+    "shares of a plan by lengths": (lambda: retarget([0.5, 0.5], lengths()), "the shares of <.* cannot be set",
+                                    lambda: retarget([0.5, 0.5])),
+    "shares in a state of lengths": (
+        lambda: load_changed(lengths(), segments=set_again().state_dict()["segments"]),
+        "the state has shares that were set, those of <.* cannot be", lambda: load_as_it_was(lengths())),
+    "version": (lambda: load_changed(version=99), "the state has version 99, this is version 1", load_as_it_was),
+    "no fingerprint": (lambda: load_without("fingerprint"), "the state has no 'fingerprint'", load_as_it_was),
+    "another plan": (lambda: load(state_of(), balanced(seed=1)), r"the state is of plan \w{16}, this is plan \w{16}",
+                     lambda: load(state_of(balanced(seed=1)), balanced(seed=1))),
+    "another place": (lambda: go_on_elsewhere(anew=False),
+                      "list 2 of epoch 5 was asked for, an iterator that had begun before goes on with list 1 of epoch 0",
+                      lambda: go_on_elsewhere(anew=True)),
+    "step": (lambda: sampler().seek(4), "step 4 of an epoch of 3 steps", lambda: (sampler().seek(0), sampler().seek(3))),
+    "segments": (lambda: load_changed(segments=[[1, 2]]), r"the state's segments are \[\[1, 2\]\]", load_as_it_was),
+    "many segments": (lambda: load_segments(lambda found: found * 9), "the state has 9 segments, the most is 8", load_set),
+    "fetch": (lambda: sampler(fetch=None), "fetch is None",
+              lambda: [sampler(fetch=fetch) for fetch in ("micro", "step", 1, 3)]),
+    # lists
+    "state of lists": (lambda: lists_of({}), "does not say whether the epoch has ended",
+                       lambda: lists_of(iter(sampler()).state_dict())),
+    "state of lists, changed": (lambda: lists_of({"ended": "no"}), "does not say whether the epoch has ended",
+                                lambda: lists_of(iter(sampler()).state_dict())),
+})  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_refusal_says_what_is_wrong_and_its_way_out_works(case):
+    told_and_followed(CASES[case])
+
+
+def test_a_number_of_a_state_is_read_back_however_large_it_is():
+    for origin in (0, 1 << 62, (1 << 63) - 1, 1 << 63, 1 << 99):
+        position = Position(3, 2, 1, origin)
+        assert Position.of(position.as_state()) == position
