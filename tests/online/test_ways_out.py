@@ -163,7 +163,7 @@ CASES = {  # what is refused, what is said of it, and what its way out says to d
             lambda: (read(balance(key=third)), read(balance([(n, n % 3) for n in NUMBERS], key=1)))),
     "key True": (lambda: balance(key=True), "key is True; pass key as a function", lambda: balance(key=third)),
     "length": (lambda: pack(length=2.5), "length is 2.5; pass length as a function", lambda: pack(length=one)),
-    "on_error": (lambda: pack(on_error="ignore"), "on_error is 'ignore'; pass \"raise\" or \"skip\"",
+    "on_error": (lambda: pack(on_error="ignore"), "on_error is 'ignore'; pass 'raise' or 'skip'",
                  lambda: pack(on_error="skip")),
     "broken sample": (
         lambda: read(pack(length=lambda n: 1 / (n - 1234), source=range(1230, 1260), capacity=9)),
@@ -181,7 +181,7 @@ CASES = {  # what is refused, what is said of it, and what its way out says to d
                  lambda: read(online.budgeted(NUMBERS, length=one, max_samples=3))),
     "capacity": (lambda: pack(capacity=0.5), "capacity is 0.5, the least is 1; pass capacity=1 or more",
                  lambda: read(pack(capacity=1))),
-    "at_end": (lambda: mix(at_end="go on"), "at_end is 'go on'; pass \"stop\", \"continue\" or \"restart\"",
+    "at_end": (lambda: mix(at_end="go on"), "at_end is 'go on'; pass 'stop', 'continue' or 'restart'",
                lambda: read(mix(at_end="continue"))),
     "sizes": (lambda: mix(target="natural"), "target is 'natural' and the sizes of streams are not known; pass a share",
               lambda: read(mix(target={"a": 0.5, "b": 0.5}))),

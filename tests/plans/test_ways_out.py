@@ -286,6 +286,8 @@ CASES = {  # what is refused, what is said of it, and what its way out says to d
     "per_class of cohorts": (lambda: bw.rotating(LABELS, [["cat"]], per_class=0), "per_class is 0, the least is 1",
                              lambda: bw.rotating(LABELS, [["cat"]], per_class=1)),
     "cohorts": (lambda: rotating(4), "3 classes cannot be split into 4 cohorts", lambda: (rotating(1), rotating(3))),
+    "cohorts in a set": (lambda: rotating({"a", "b"}), "cohorts is {.*}, neither a list nor a whole number",
+                         lambda: (rotating([["a"], ["b", "c"]]), rotating(2))),
     "unit of cohorts": (lambda: rotating(2, unit="step"), "unit is 'step' for cohorts that are drawn",
                         lambda: (rotating([["a"], ["b", "c"]], unit="step"), rotating(2, unit="batch"))),
     "cohort": (lambda: rotating(["ab", "c"]), "a cohort is 'ab'", lambda: (rotating([["a", "b"], ["c"]]), rotating(2))),

@@ -16,13 +16,16 @@ _PLACES = tuple("0123456789")
 
 
 def clipped(value: Any) -> str:
-    """`repr(value)` in one line of bounded length.
+    """`repr(value)` in one line of bounded length; its type where it has none.
 
     Example:
         >>> clipped("ids"), len(clipped("x" * 10_000))
         ("'ids'", 80)
     """
-    words = repr(value)
+    try:
+        words = repr(value)
+    except Exception:  # somebody's own `__repr__`
+        return typed(value)
     if "\n" in words:
         words = " ".join(words.split())
     if len(words) <= _LONGEST:

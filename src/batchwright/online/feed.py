@@ -17,7 +17,7 @@ from .replicas import Replica
 from .sources import Source
 from .wording import brief, called, said
 
-__all__ = ["Feed", "Refused", "measure_of", "number", "valid"]
+__all__ = ["Feed", "Refused", "measure_of", "number"]
 
 OnError = Literal["raise", "skip"]
 
@@ -32,17 +32,6 @@ def measure_of(what: Any, *, argument: str) -> Callable[[Any], Any]:
         f"{argument} is {brief(what)}",
         f"pass {argument} as a function of a sample, or as the name of an entry",
     )
-
-
-def valid(on_error: OnError) -> OnError:
-    """The argument, if it is one of the two that are known.
-
-    Raises:
-        Infeasible: it is neither.
-    """
-    if on_error not in ("raise", "skip"):
-        raise Infeasible(f"on_error is {brief(on_error)}", 'pass "raise" or "skip"')
-    return on_error
 
 
 class Refused(Exception):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Hashable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from ..errors import Infeasible, PoorWarning, shown, whole
+from ..errors import Infeasible, PoorWarning, one_of, shown, whole
 from ..groups import Groups
 from ..targets import uniform
 from .build import balanced, epoch_batches
@@ -14,7 +14,7 @@ from .fixed import FixedPlan
 from .hierarchy import hierarchical
 from .plan import Plan
 from .poor import faults_of_tasks, warn
-from .tasks import TaskPlan, Unit, check_unit
+from .tasks import TaskPlan, Unit
 
 __all__ = ["rotating"]
 
@@ -61,10 +61,16 @@ def rotating(
     """
     groups = labels if isinstance(labels, Groups) else Groups.from_labels(labels)
     per_class = whole(per_class, "per_class", least=1)
-    check_unit(unit)
+    unit = one_of(unit, "unit", get_args(Unit))
     if isinstance(cohorts, Sequence):
         return _given(groups, cohorts, per_class, unit, epoch, seed)
-    number = whole(cohorts, "cohorts")
+    try:
+        number = whole(cohorts, "cohorts")
+    except Infeasible:
+        raise Infeasible(
+            f"cohorts is {shown(cohorts)}, neither a list nor a whole number",
+            "pass a list of lists of labels, or a number of cohorts to draw",
+        ) from None
     if not 1 <= number <= groups.group_count:
         raise Infeasible(
             f"{groups.group_count} classes cannot be split into {number} cohorts",

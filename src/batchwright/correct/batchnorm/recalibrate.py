@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from ...errors import Infeasible, PoorWarning, shown
+from ...errors import Infeasible, PoorWarning, one_of
 from .layers import tracking_layers
 from .population import Forward, Population, first_field, observe, raised_on_all
 
@@ -74,8 +74,7 @@ def recalibrate(
         >>> model[0].running_mean.item(), model[0].running_var.item(), state["batches"]
         (4.0, 10.0, 2)
     """
-    if stream not in ("sampled", "natural"):
-        raise Infeasible(f"stream is {shown(stream)}", "pass 'sampled' or 'natural'")
+    stream = one_of(stream, "stream", ("sampled", "natural"))
     if stream == "natural":
         warnings.warn(_NATURAL_COST, PoorWarning, stacklevel=2)
     joined = dist.is_available() and dist.is_initialized()
