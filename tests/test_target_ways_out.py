@@ -75,6 +75,10 @@ CASES = {  # what is refused, what is said of it, and what its way out says to d
         lambda: Active(LOTS, 3, 1, {"x": 1, "y": 1})),
     "recipe size": (lambda: recipe(Filler("a"), size=0), "the size is 0; pass a size above 0",
         lambda: recipe(Filler("a"), size=1)),
+    "recipe lines": (lambda: quantities("ab", 10), "lines is of type str; pass a list of Fixed, Active, Compensating or",
+        lambda: quantities([Fixed("a", 3), Active("b", 3, 1, 1), Compensating("c", 1), Filler("d")], 10)),
+    "line without a name": (lambda: Fixed(["a"], 1),
+        "the name of a line is of type list, which cannot be hashed; pass the label of a group", lambda: Fixed("a", 1)),
     "line twice": (lambda: recipe(Fixed("a", 1), Filler("a")), "line 'a' is given twice; give each name one line",
         lambda: recipe(Fixed("a", 1), Filler("b"))),
     "line too large": (lambda: recipe(Fixed("a", 10.000001), Filler("b")),
@@ -148,7 +152,7 @@ CASES = {  # what is refused, what is said of it, and what its way out says to d
         "the schedule takes 131073 epochs, the most is 131072; pass fewer",
         lambda: targets.schedule(0, 1, epochs=131072)),
     "shape": (lambda: targets.schedule(0, 1, epochs=2, shape="log"),
-        "no shape is called 'log'; pass 'linear', 'cosine' or a",
+        "shape is 'log'; pass 'linear', 'cosine' or a",
         lambda: [targets.schedule(0, 1, epochs=2, shape=shape) for shape in ("linear", "cosine", lambda way: way)]),
     "never settles": (lambda: targets.schedule(0, lambda counts, epoch: [0.5, 0.5], epochs=2),
         "a schedule between functions of the epoch never settles; write one function(counts, epoch) for the "
@@ -192,7 +196,7 @@ CASES = {  # what is refused, what is said of it, and what its way out says to d
     "capped nothing": (lambda: targets.capped(1, budget=5).shares([0]),
         "capped(1, budget=5) gives all 1 groups no share; give", lambda: targets.capped(1, budget=5).shares([5])),
     "estimate nan": (lambda: recipe(Fixed("a", float("nan")), Filler("b")),
-        "nan stands where a finite number is needed; pass", lambda: recipe(Fixed("a", 1), Filler("b"))),
+        "estimated of line 'a' is nan, not a finite number; pass", lambda: recipe(Fixed("a", 1), Filler("b"))),
     # units
     "lengths": (lambda: aimed(targets.in_units("uniform", [1, 2])),
         "there are 2 lengths for 10 samples; pass one length a sample",
