@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -73,9 +75,6 @@ def test_a_plan_deals_the_recipe():
         ([Active("B", 50, 10, 30), Compensating("C", 1, -1), Filler("D")], "'C' comes out at -32"),
         ([Fixed("A", 20), Fixed("A", 20), Filler("D")], "'A' is given twice"),
         ([Fixed("A", 20)], "come to 20 of 100"),
-        ([Fixed("A", float("nan")), Filler("D")], "nan stands where a finite number is needed"),
-        ([Active("A", float("inf"), 1, 1), Filler("D")], "inf stands where"),
-        ([Compensating("A", 3, float("nan")), Filler("D")], "nan stands where"),
         ([("A", 20), Filler("D")], r"a line is \('A', 20\)"),
     ],
 )
@@ -84,8 +83,67 @@ def test_what_cannot_be_is_refused_with_the_line(lines, fact):
         formula(lines, 100)
 
 
+NO_NUMBERS = [
+    None,
+    "20",
+    "many",
+    b"2",
+    True,
+    [2],
+    {"x": 2},
+    np.array([1, 2]),
+    float("nan"),
+    float("inf"),
+    object(),
+    10**400,
+]
+
+
+@pytest.mark.parametrize("value", NO_NUMBERS, ids=lambda value: repr(value)[:20])
+def test_a_quantity_that_is_no_finite_number_is_refused_by_its_name(value):
+    for made, called in [
+        (lambda: Fixed("A", value), "estimated of line 'A'"),
+        (lambda: Active("A", value, 1, 1), "estimated of line 'A'"),
+        (lambda: Active("A", 1, value, 1), "target_strength of line 'A'"),
+        (lambda: Active("A", 1, 1, value), "line 'A'"),
+        (lambda: Active({"x": value}, 1, 1, 1), "the part of lot 'x'"),
+        (lambda: Active({"x": 1}, 1, 1, {"x": value}), "strength of lot 'x'"),
+        (lambda: Compensating("A", value), "estimated of line 'A'"),
+        (lambda: Compensating("A", 1, value), "factor of line 'A'"),
+        (lambda: Filler("A", value), "estimated of line 'A'"),
+        (lambda: quantities([Filler("A")], value), "the size"),
+        (lambda: formula([Filler("A")], value), "the size"),
+    ]:
+        with pytest.raises(bw.Infeasible, match=called) as refusal:
+            made()
+        assert len(str(refusal.value)) < 1300
+
+
+@pytest.mark.parametrize("lines", [None, 3, "AB", {"A": 3}, Filler("A"), np.float64(3)], ids=repr)
+def test_lines_that_are_no_list_are_refused(lines):
+    with pytest.raises(bw.Infeasible, match=r"lines is .*; pass a list of Fixed"):
+        quantities(lines, 100)
+
+
+@pytest.mark.parametrize("name", [["A"], {"A"}, np.array(["A", "B"]), object(), {"A": 1}], ids=repr)
+def test_a_name_that_no_group_can_have_is_refused(name):
+    for line in (Fixed, Compensating, Filler):
+        with pytest.raises(bw.Infeasible, match=r"the name of a line is .*; pass the label of a group"):
+            line(name, 3)
+
+
+def test_numbers_of_numpy_and_torch_are_taken_as_the_numbers_they_hold():
+    lines = [Fixed("A", np.float32(0.5)), Active("B", torch.tensor(2), np.array([1]), Decimal("0.5")), Filler("C")]
+    assert quantities((line for line in lines), np.int64(10)) == {"A": Fraction(1, 2), "B": 4, "C": Fraction(11, 2)}
+
+
+def test_quantities_beyond_floats_are_told():
+    with pytest.raises(bw.Infeasible, match=r"line 'A' comes out at 1000.* characters in all.* of 1"):
+        quantities([Active("A", 1e300, 1e300, 1e-300), Filler("B")], 1)
+
+
 def test_lines_refuse_half_valid_values():
-    with pytest.raises(bw.Infeasible, match="nan stands where"):
+    with pytest.raises(bw.Infeasible, match="strength of line 'B' is nan, not a finite number"):
         Active("B", 30, 30, float("nan"))
     with pytest.raises(bw.Infeasible, match="strength 0"):
         Active("B", 30, 30, 0)

@@ -168,7 +168,7 @@ def test_a_third_three_times_is_a_third():
             "'b' the share 0.5 but it has 0 samples",
         ),
         (lambda: targets.schedule("natural", "uniform", epochs=0), "epochs is 0"),
-        (lambda: targets.schedule("natural", "uniform", epochs=1, shape="square"), "no shape is called 'square'"),
+        (lambda: targets.schedule("natural", "uniform", epochs=1, shape="square"), "shape is 'square'"),
         (lambda: targets.schedule(lambda c, e: c, "uniform", epochs=1), "never settles"),
         (lambda: targets.resolve(lambda counts: [0.5] * 2).shares([1, 1, 1]), "gives 2 shares for 3 groups"),
         (lambda: targets.resolve(lambda counts: [0.5, 0.6]).shares([1, 1]), "sum to 1.1 at epoch 0"),

@@ -7,9 +7,9 @@ import operator
 import reprlib
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 __all__ = [
     "Infeasible",
@@ -18,6 +18,7 @@ __all__ = [
     "exactly",
     "listed",
     "noted",
+    "one_of",
     "real",
     "said",
     "seed_number",
@@ -31,6 +32,8 @@ __all__ = [
 
 _LONGEST = 600  # characters of a fact, of a way out and of a warning: about seven lines of a terminal
 _MOST = 1 << 62  # what is counted stays within 64 bits, one more added to it too
+Word = TypeVar("Word", bound=str)
+
 _LONGEST_VALUE = 120  # characters of one value that a message shows
 _MOST_NAMES = 12
 
@@ -147,12 +150,18 @@ def said(error: BaseException) -> str:
 def exactly(number: Any) -> str:
     """A number with all its digits: a whole one as an integer, any other as the shortest text that reads back as it.
 
+    Of a whole number beyond float64 the message has the first digits and the last.
+
     Example:
         >>> exactly(1234567.0), exactly(0.1), exactly(float("inf"))
         ('1234567', '0.1', 'inf')
     """
-    plain = float(number) if not isinstance(number, int) else number
-    return str(int(plain)) if math.isfinite(plain) and plain == int(plain) and abs(plain) < 1e16 else repr(plain)
+    try:
+        plain = float(number) if not isinstance(number, int) else number
+        finite = math.isfinite(plain)
+    except OverflowError:
+        return shown(int(number))
+    return str(int(plain)) if finite and plain == int(plain) and abs(plain) < 1e16 else repr(plain)
 
 
 def typed(value: Any) -> str:
@@ -261,6 +270,29 @@ def yes_or_no(value: Any, called: str) -> bool:
     if type(value).__name__ not in ("bool", "bool_"):
         raise Infeasible(f"{called} is {shown(value)}, neither True nor False", f"pass {called}=True or {called}=False")
     return bool(value)
+
+
+def one_of(value: Any, called: str, choices: Sequence[Word], *, or_else: str = "") -> Word:
+    """One of a few words, as plain text; whatever is no text is none of them.
+
+    Args:
+        value: what was passed.
+        called: the argument's name.
+        choices: the words.
+        or_else: what else may be passed, for the way out.
+
+    Raises:
+        Infeasible: it is something else; the message has the argument's name and the words.
+
+    Example:
+        >>> one_of("exact", "draw", ("exact", "random"))
+        'exact'
+    """
+    for choice in choices if isinstance(value, str) else ():  # an array equals a word place by place
+        if value == choice:
+            return choice
+    *others, last = [*map(repr, choices), *([or_else] if or_else else [])]
+    raise Infeasible(f"{called} is {shown(value)}", f"pass {', '.join(others)} or {last}" if others else f"pass {last}")
 
 
 def by_name(parts: Any, called: str) -> Mapping[Any, Any]:

@@ -376,11 +376,8 @@ def _segments_of(state: Mapping[str, Any]) -> tuple[Segment, ...]:
 
 
 def _micro_batches(fetch: Fetch, accumulate: int) -> int:
-    match fetch:
-        case "micro":
-            return 1
-        case "step":
-            return accumulate
+    if isinstance(fetch, str) and fetch in ("micro", "step"):
+        return 1 if fetch == "micro" else accumulate
     try:
         return whole(fetch, "fetch", least=1)
     except Infeasible:

@@ -146,7 +146,7 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
         lambda: packs(cost=lambda lengths: np.where(lengths > 6, np.inf, 1)), "cost gave inf for length 7; pass a function",
         lambda: ends(packs(cost=squared))),
     "policy": (
-        lambda: budget(too_long="split"), "too_long is 'split'; pass one of 'refuse', 'alone', 'truncate', 'skip'",
+        lambda: budget(too_long="split"), "too_long is 'split'; pass 'refuse', 'alone', 'truncate' or 'skip'",
         lambda: all_policies(budget, "refuse", "alone", "truncate", "skip")),
     "policy of packs": (
         lambda: packs(too_long=NAME), "too_long is 'nnn",

@@ -63,5 +63,5 @@ def test_what_is_no_number_is_refused_by_its_sample_or_skipped(kind, value):
 
 @pytest.mark.parametrize("kind", sorted(STREAMS))
 def test_what_to_do_on_an_error_is_one_of_two(kind):
-    with pytest.raises(Infeasible, match=r"""on_error is 'ignore'; pass "raise" or "skip"\."""):
+    with pytest.raises(Infeasible, match=r"on_error is 'ignore'; pass 'raise' or 'skip'\."):
         STREAMS[kind]([], len, on_error="ignore")

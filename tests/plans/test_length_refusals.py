@@ -19,7 +19,7 @@ SHAPES = [(1, 2), (2, 1)]
 @pytest.mark.parametrize(
     ("build", "said"),
     [
-        (lambda: bw.packed(L, 40, solver="exakt"), "solver is 'exakt'; pass solver="),
+        (lambda: bw.packed(L, 40, solver="exakt"), "solver is 'exakt'; pass 'fast' or 'exact'"),
         (lambda: bw.packed(L, 40, max_per_pack=0), "max_per_pack is 0, the least is 1"),
         (lambda: bw.packed(L, 40, max_per_pack=-3), "max_per_pack is -3, the least is 1"),
         (lambda: bw.packed(L, 40, packs=2.0), "packs is 2.0, not a whole number"),

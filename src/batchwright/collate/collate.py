@@ -60,7 +60,7 @@ class Collate:
                 f"the fields are declared as {shown(fields)}, neither a mapping nor a sequence",
                 "name them: bw.Collate(image=bw.stack()), or for samples that are tuples: bw.Collate([bw.stack(), ...])",
             )
-        declared = by_name(fields or {})
+        declared = by_name({} if fields is None else fields)
         twice = [name for name in named if name in declared]
         if twice:
             raise Infeasible(
@@ -72,7 +72,7 @@ class Collate:
         for name, field in self._leaves.items():
             self._check(name, field)
             for key, what in field.also:
-                if what not in field.offers:
+                if not isinstance(what, str) or what not in field.offers:
                     raise Infeasible(
                         f"field {shown(name)} has no {shown(what)} to show as {shown(key)}",
                         f"ask for one of {', '.join(field.offers)}",

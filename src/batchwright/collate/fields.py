@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from ..errors import Infeasible, listed, shown, whole
+from ..errors import Infeasible, listed, one_of, shown, whole
 from . import memory
 from .arguments import further_keys, menu_lengths, names, whole_numbers
 from .axes import normal_dims
 from .column import Column, shared
 from .indices import ADDED, elements_of, refuse_outside, refuse_overflow, refuse_unfit
-from .layout import Layout
+from .layout import Layout, Side
 from .memory import settle
-from .padding import Padding, Side
+from .padding import Padding
 from .representations import DESCRIPTIONS, Form, Ragged
 from .values import Opaque, Scalars, Stacked, Value
 
@@ -161,8 +161,7 @@ class RaggedField(Field):
     truncate_to: int | None = None
 
     def __post_init__(self) -> None:
-        if self.form not in get_args(Form):
-            raise Infeasible(f"form is {shown(self.form)}", f"pass one of {', '.join(map(repr, get_args(Form)))}")
+        one_of(self.form, "form", get_args(Form))
         if self.shift_by and not isinstance(self.dim, int):
             raise Infeasible(
                 f"an index field is ragged along one dimension, dim is {shown(self.dim)}", "pass dim=0 or dim=-1"
@@ -345,7 +344,7 @@ def ragged(
     """
     return RaggedField(
         dim=whole_numbers(dim, "dim"),
-        form=form or ("packed" if pad is None else "padded"),
+        form=("packed" if pad is None else "padded") if form is None else form,
         padding=Padding(
             value=0 if pad is None else pad,
             side=side,

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from itertools import accumulate
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import Infeasible, shown, whole
+from ..errors import Infeasible, one_of, shown, whole
 from .memory import lasting
 
-__all__ = ["Layout"]
+__all__ = ["SIDES", "Layout", "Side"]
 
+Side = Literal["right", "left"]
+SIDES = get_args(Side)
 Kept = TypeVar("Kept")
 
 _INT32_MOST = 2**31 - 1
@@ -135,21 +137,21 @@ class Layout:
             kept = self._kept[name] = lasting(make)
         return kept
 
-    def mask(self, length: int, side: str = "right") -> Tensor:
+    def mask(self, length: int, side: Side = "right") -> Tensor:
         """bool, N x length: True where a padded array of that length holds a real element."""
         places = torch.arange(length, device=self.device)
-        if side == "left":
+        if one_of(side, "side", SIDES) == "left":
             return places >= length - self.lengths[:, None]
         return places < self.lengths[:, None]
 
-    def packed_to_padded(self, length: int, side: str = "right") -> Tensor:
+    def packed_to_padded(self, length: int, side: Side = "right") -> Tensor:
         """int64, total: the place of each packed element in the flattened N x length padded array."""
         moves = [number * length - start for number, start in enumerate(self.starts[:-1])]
-        if side == "left":
+        if one_of(side, "side", SIDES) == "left":
             moves = [move + length - count for move, count in zip(moves, self.counts, strict=True)]
         return self._numbered(moves)
 
-    def padded_to_packed(self, length: int, side: str = "right") -> Tensor:
+    def padded_to_packed(self, length: int, side: Side = "right") -> Tensor:
         """int64, N x length: the packed index of each padded slot, -1 where the slot is padding."""
         slots = torch.full((len(self.counts) * length,), -1, dtype=torch.int64, device=self.device)
         slots[self.packed_to_padded(length, side)] = torch.arange(self.total, device=self.device)

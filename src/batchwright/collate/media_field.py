@@ -129,7 +129,7 @@ def media(item: Field | None = None, *, also: dict[str, str] | None = None) -> M
         >>> batch["images"].shape, batch["image_counts"]
         (torch.Size([3, 3, 4, 4]), tensor([2, 0, 1]))
     """
-    item = item or StackField()
+    item = StackField() if item is None else item
     if not isinstance(item, Field) or item.after or isinstance(item, MediaField):
         raise Infeasible(
             f"items of a media field are declared as {shown(item)}", "declare items as bw.stack() or bw.resized(...)"

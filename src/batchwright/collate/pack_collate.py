@@ -166,7 +166,7 @@ def _described(lead: str, also: Mapping[str, str], collate: Collate) -> dict[str
             f"also is {shown(also)}", 'pass what each further key holds: also={"position_ids": "positions"}'
         )
     for key, what in also.items():
-        if what not in OFFERS:
+        if not isinstance(what, str) or what not in OFFERS:
             raise Infeasible(
                 f"packs have no {shown(what)} to show as {shown(key)}", f"ask for one of {', '.join(OFFERS)}"
             )

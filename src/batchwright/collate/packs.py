@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from ..errors import Infeasible, shown, whole
+from ..errors import Infeasible, one_of, shown, whole
 from . import attention, memory
 from .layout import Layout
 from .padding import fill_value
@@ -42,11 +42,8 @@ class PackRules:
     shape: Shape = "row"
 
     def __post_init__(self) -> None:
-        if self.room not in get_args(Room) or self.shape not in get_args(Shape):
-            raise Infeasible(
-                f"room is {shown(self.room)} and shape is {shown(self.shape)}",
-                f"pass room from {get_args(Room)} and shape from {get_args(Shape)}",
-            )
+        one_of(self.room, "room", get_args(Room))
+        one_of(self.shape, "shape", get_args(Shape))
         for called in ("packs", "align", "capacity"):
             if called != "capacity" or self.capacity is not None:
                 whole(getattr(self, called), called, least=1)

@@ -7,18 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from numbers import Number
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from ..errors import Infeasible, listed, shown, whole
+from ..errors import Infeasible, listed, one_of, shown, whole
 from . import memory
-from .layout import Layout
+from .layout import SIDES, Layout, Side
 
 __all__ = ["Padding", "Side", "fill_value", "pad", "pad_grid", "unpad", "unpad_grid"]
 
-Side = Literal["right", "left"]
 
 _BOUNDS = {dtype: (torch.iinfo(dtype).min, torch.iinfo(dtype).max) for dtype in memory.INTEGERS} | {torch.bool: (0, 1)}
 
@@ -46,8 +44,7 @@ class Padding:
     menu: tuple[int | tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
-        if self.side not in ("right", "left"):
-            raise Infeasible(f"side is {shown(self.side)}", "pass side='right' or side='left'")
+        one_of(self.side, "side", SIDES)
         multiple = whole(self.multiple, "multiple", least=1)
         for entry in self.menu:
             for length in _shape(entry):

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from typing_extensions import override
 
-from ..errors import Infeasible, shown, whole
+from ..errors import Infeasible, one_of, shown, whole
 from . import memory
 from .arguments import further_keys
 from .column import Column
@@ -91,12 +91,9 @@ class ResizedField(Field):
     also: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
-        if self.how not in get_args(How) or self.mode not in get_args(Mode):
-            raise Infeasible(
-                f"how is {shown(self.how)} and mode is {shown(self.mode)}",
-                f"pass how from {get_args(How)} and mode from {get_args(Mode)}",
-            )
-        if self.size != "largest" and (len(self.size) != 2 or min(self.size) < 1):
+        one_of(self.how, "how", get_args(How))
+        one_of(self.mode, "mode", get_args(Mode))
+        if not isinstance(self.size, str) and (len(self.size) != 2 or min(self.size) < 1):
             raise Infeasible(
                 f"size is {shown(self.size)}", "pass size=(height, width), each 1 or more, or size='largest'"
             )
@@ -184,6 +181,17 @@ def _nearest(image: Tensor, extents: tuple[int, int]) -> Tensor:
     return image
 
 
+def _chosen(size: Any) -> Any:
+    """The (height, width) that was passed, or "largest"."""
+    if isinstance(size, str):
+        return one_of(size, "size", ("largest",), or_else="(height, width)")
+    try:
+        extents = tuple(size)
+    except TypeError:  # a number, None, a tensor without dimensions
+        raise Infeasible(f"size is {shown(size)}", "pass size=(height, width), or size='largest'") from None
+    return tuple(whole(extent, "a height or width in size") for extent in extents)
+
+
 def resized(
     size: Sequence[int] | Literal["largest"] = "largest",
     *,
@@ -215,11 +223,8 @@ def resized(
         >>> batch["image"].shape, batch["image_sizes"].tolist()
         (torch.Size([2, 3, 16, 16]), [[10, 6], [7, 9]])
     """
-    if isinstance(size, int) or size is None or (isinstance(size, str) and size != "largest"):
-        raise Infeasible(f"size is {shown(size)}", "pass size=(height, width), or size='largest'")
-    chosen: Any = size if isinstance(size, str) else tuple(whole(extent, "a height or width") for extent in size)
     return ResizedField(
-        size=chosen,
+        size=_chosen(size),
         multiple=multiple,
         how=how,
         mode=mode,

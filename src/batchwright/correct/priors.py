@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..columns import as_numbers, by_label
-from ..errors import Infeasible, exactly, listed, real, shown, typed, warn, whole, yes_or_no
+from ..errors import Infeasible, exactly, listed, one_of, real, shown, typed, warn, whole, yes_or_no
 from .class_priors import ClassPriors, Part, class_priors
 
 if TYPE_CHECKING:
@@ -78,14 +78,13 @@ class LogitAdjustment(nn.Module):
         names: Sequence[Hashable] | None = None,
     ) -> None:
         super().__init__()
-        if mode not in ("post_hoc", "loss"):
-            raise Infeasible(f"mode is {shown(mode)}", "pass 'post_hoc' or 'loss'")
+        mode = one_of(mode, "mode", get_args(Mode))
         if not real(tau, "tau") >= 0:
             raise Infeasible(f"tau is {exactly(tau)}, the least is 0", "pass tau=0 or more, 1 for Bayes' rule")
         before = _shares("trained", trained)
+        if isinstance(deploy, str):
+            one_of(deploy, "deploy", ("uniform",), or_else="shares")
         after = _uniform(before) if isinstance(deploy, str) else _shares("deploy", deploy)
-        if isinstance(deploy, str) and deploy != "uniform":
-            raise Infeasible(f"deploy is {shown(deploy)}", "pass 'uniform' or shares")
         if before.shape != after.shape:
             raise Infeasible(
                 f"trained has shape {before.shape}, deploy {after.shape}", "pass one share a class in both"

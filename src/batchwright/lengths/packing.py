@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import columns
-from ..errors import Infeasible, shown, whole
+from ..errors import Infeasible, one_of, whole
 from .bounds import packs_at_least
 from .kinds import Kinds
 
@@ -63,7 +63,7 @@ def pack(lengths: ArrayLike, capacity: int, *, max_per_pack: int | None = None, 
         >>> packing.at_least, packing.gap
         (2, 0.0)
     """
-    check_solver(solver)
+    solver = one_of(solver, "solver", get_args(Solver))
     capacity = whole(capacity, "capacity", least=1)
     if capacity > MOST_CAPACITY:
         raise Infeasible(
@@ -85,12 +85,6 @@ def pack(lengths: ArrayLike, capacity: int, *, max_per_pack: int | None = None, 
         at_least = packs_at_least(kinds.lengths, kinds.counts, capacity, max_per_pack)
     members, offsets = fill_packs(table, kinds.places, kinds.begin)
     return Packing(members, offsets, at_least)
-
-
-def check_solver(solver: Solver) -> None:
-    """Refuse a solver that there is not."""
-    if solver not in get_args(Solver):
-        raise Infeasible(f"solver is {shown(solver)}", 'pass solver="fast" or solver="exact"')
 
 
 def checked_lengths(values: ArrayLike, capacity: int) -> NDArray[np.int64]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
-from ..errors import Infeasible, seed_number, shown, whole
+from ..errors import Infeasible, one_of, seed_number, whole
 from ..targets import resolve
 from .adopt import as_source
 from .bytes import Weigher
 from .chance import root
 from .composer import BalancedComposer, Rules, WhenShort
-from .feed import Feed, OnError, measure_of, valid
+from .feed import Feed, OnError, measure_of
 from .replicas import Replica
 from .run import Composer
 from .shares import Shares
@@ -91,8 +91,7 @@ def balanced(
     """
     batch_size = whole(batch_size, "batch_size", least=1)
     buffer = whole(buffer, "buffer", least=2)
-    if when_short not in ("wait", "repeat", "redistribute"):
-        raise Infeasible(f"when_short is {shown(when_short)}", 'pass "wait", "repeat" or "redistribute"')
+    when_short = one_of(when_short, "when_short", get_args(WhenShort))
     needed = 2 * batch_size if when_short == "repeat" else batch_size
     if buffer < needed:
         raise Infeasible(
@@ -115,7 +114,7 @@ def balanced(
         rules=rules,
         target=target,
         natural=natural,
-        on_error=valid(on_error),
+        on_error=one_of(on_error, "on_error", get_args(OnError)),
         seed=seed_number(seed),
     )
     return Stream(

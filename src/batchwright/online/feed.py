@@ -16,7 +16,7 @@ from ..errors import Infeasible, PoorWarning, said, shortened, shown
 from .replicas import Replica
 from .sources import Source
 
-__all__ = ["Feed", "Refused", "measure_of", "number", "valid"]
+__all__ = ["Feed", "Refused", "measure_of", "number"]
 
 OnError = Literal["raise", "skip"]
 
@@ -31,17 +31,6 @@ def measure_of(what: Any, *, argument: str) -> Callable[[Any], Any]:
         f"{argument} is {shown(what)}",
         f"pass {argument} as a function of a sample, or as the name of an entry",
     )
-
-
-def valid(on_error: OnError) -> OnError:
-    """The argument, if it is one of the two that are known.
-
-    Raises:
-        Infeasible: it is neither.
-    """
-    if on_error not in ("raise", "skip"):
-        raise Infeasible(f"on_error is {shown(on_error)}", 'pass "raise" or "skip"')
-    return on_error
 
 
 class Refused(Exception):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
-from ..errors import Infeasible, real, seed_number, whole
+from ..errors import Infeasible, one_of, real, seed_number, whole
 from .adopt import as_source
 from .bytes import Weigher
 from .chance import root
-from .feed import Feed, OnError, measure_of, valid
+from .feed import Feed, OnError, measure_of
 from .replicas import Replica
 from .run import Composer
 from .sources import Source, described
@@ -78,7 +78,7 @@ def budgeted(
         title="max_tokens",
         buffer=whole(buffer, "buffer", least=1),
         weigher=Weigher.asked_for(buffer_bytes, size),
-        on_error=valid(on_error),
+        on_error=one_of(on_error, "on_error", get_args(OnError)),
         seed=seed_number(seed),
     )
     return Stream(
@@ -148,7 +148,7 @@ def packed(
         title="capacity",
         buffer=whole(buffer, "buffer", least=1),
         weigher=Weigher.asked_for(buffer_bytes, size),
-        on_error=valid(on_error),
+        on_error=one_of(on_error, "on_error", get_args(OnError)),
         seed=seed_number(seed),
     )
     return Stream(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from ..errors import Infeasible, by_name, shown, whole
+from ..errors import Infeasible, by_name, one_of, shown, whole
 from ..targets import resolve
 from .adopt import as_source
-from .feed import Feed, OnError, measure_of, valid
+from .feed import Feed, OnError, measure_of
 from .replicas import Replica
 from .results import Batch, Report
 from .run import Composer
@@ -63,15 +63,14 @@ def mixed(
         [2, 2, 2]
     """
     by_name(sources, "sources")
-    if at_end not in ("stop", "continue", "restart"):
-        raise Infeasible(f"at_end is {shown(at_end)}", 'pass "stop", "continue" or "restart"')
+    at_end = one_of(at_end, "at_end", get_args(AtEnd))
     recipe = _Recipe(
         sources={key: as_source(value, name=str(key)) for key, value in sources.items()},
         target=target,
         unit=None if unit is None else measure_of(unit, argument="unit"),
         batch_size=_CHUNK if batch_size is None else whole(batch_size, "batch_size", least=1),
         at_end=at_end,
-        on_error=valid(on_error),
+        on_error=one_of(on_error, "on_error", get_args(OnError)),
     )
     recipe.weights(epoch=0)
     return Stream(

@@ -8,12 +8,11 @@ from typing import Literal
 
 import numpy as np
 
-from ..errors import Infeasible, shown
 from ..groups import Groups
 from .cut import Integers
 from .strata import Strata, Stratum
 
-__all__ = ["Admission", "TooLong", "check_policy"]
+__all__ = ["Admission", "TooLong"]
 
 TooLong = Literal["refuse", "alone", "truncate", "skip", "split"]
 
@@ -120,9 +119,3 @@ def _stretches(offsets: Integers, numbers: Integers) -> Integers:
     begins = np.concatenate([[0], count.cumsum()])
     places: Integers = np.arange(begins[-1]) + np.repeat(first - begins[:-1], count)
     return places
-
-
-def check_policy(too_long: TooLong, *, allowed: tuple[TooLong, ...]) -> None:
-    """Refuse a policy that means nothing here."""
-    if too_long not in allowed:
-        raise Infeasible(f"too_long is {shown(too_long)}", f"pass one of {', '.join(map(repr, allowed))}")

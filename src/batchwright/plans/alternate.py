@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-from ..errors import Infeasible, by_name, shown, typed, warn, yes_or_no
+from ..errors import Infeasible, by_name, one_of, shown, typed, warn, yes_or_no
 from ..groups import Groups
 from ..targets import resolve
 from .build import epoch_batches
 from .plan import Plan
 from .poor import faults_of_tasks
-from .tasks import TaskPlan, Unit, check_unit
+from .tasks import TaskPlan, Unit
 
 __all__ = ["alternating"]
 
@@ -70,7 +70,7 @@ def alternating(
                 f"task {shown(name)} is {typed(plan)}",
                 "pass a plan, such as balanced(labels, batch_size=...) or shuffled(n, batch_size=...)",
             )
-    check_unit(unit)
+    unit = one_of(unit, "unit", get_args(Unit))
     lengths = [plan.epoch_length() for plan in tasks.values()]
     wanted = resolve(target)
     if not wanted.stays:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import columns
-from ..errors import Infeasible, by_name, exactly, noted, real, shown, typed, whole, yes_or_no
-from .admission import Admission, TooLong, check_policy
+from ..errors import Infeasible, by_name, exactly, noted, one_of, real, shown, typed, whole, yes_or_no
+from .admission import Admission, TooLong
 from .budget_cutter import BudgetCutter, Floats, Integers
 from .delivered import delivery
 from .fixed import FixedPlan
@@ -71,7 +71,7 @@ def budgeted(
         >>> sorted(sorted(batch.tolist()) for batch in plan.epoch(0))
         [[0, 6], [1, 3, 5, 7], [2, 4]]
     """
-    check_policy(too_long, allowed=("refuse", "alone", "truncate", "skip"))
+    too_long = one_of(too_long, "too_long", ("refuse", "alone", "truncate", "skip"))
     named, budgets = _by_name(lengths, max_tokens)
     if too_long == "truncate" and (cost is not None or len(named) > 1):
         other = f"there are {len(named)}" if len(named) > 1 else "cost is given"

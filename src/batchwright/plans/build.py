@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sized
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from .. import columns
-from ..errors import Infeasible, seed_number, shown, warn, whole, yes_or_no
+from ..errors import Infeasible, one_of, seed_number, shown, warn, whole, yes_or_no
 from ..group_parts import MOST_SAMPLES
 from ..groups import Groups
 from ..kernels.deal import HANDS
@@ -33,6 +33,8 @@ __all__ = [
 ]
 
 Draw = Literal["exact", "random"]
+_DRAWS = get_args(Draw)
+_LENGTHS = "natural", "largest", "smallest"
 MOST_TICKETS = (1 << 30) // HANDS
 
 
@@ -79,6 +81,7 @@ def balanced(
         4
     """
     batch_size, per_class, seed = checked(batch_size, per_class, seed)
+    draw = one_of(draw, "draw", _DRAWS)
     groups = labels if isinstance(labels, Groups) else Groups.from_labels(labels)
     shares = TargetShares(resolve(target), groups)
     check_quotas(groups, shares, batch_size, per_class, draw, distinct)
@@ -115,7 +118,7 @@ def shuffled(
     if count > MOST_SAMPLES:
         raise Infeasible(f"samples is {count}, the most is {MOST_SAMPLES}", f"pass {MOST_SAMPLES} or fewer")
     groups = Groups.from_sizes({"all": count})
-    return _plan(groups, TargetShares(natural(), groups), batch_size, 1, draw, epoch, seed)
+    return _plan(groups, TargetShares(natural(), groups), batch_size, 1, one_of(draw, "draw", _DRAWS), epoch, seed)
 
 
 def weighted(
@@ -161,6 +164,7 @@ def by_weight(
     column: np.ndarray, batch_size: int, *, draw: str, epoch: Any, seed: int, notes: tuple[str, ...] = ()
 ) -> FixedPlan:
     """A plan of samples in proportion to their weights, with notes for its summary."""
+    draw = one_of(draw, "draw", _DRAWS)
     groups = Groups.singletons(column.size)
     shares = WeightShares(column, LINE if draw == "random" else HANDS * batch_size, notes)
     return _plan(groups, shares, batch_size, 1, draw, epoch, seed)
@@ -169,8 +173,6 @@ def by_weight(
 def _plan(
     groups: Groups, shares: Shares, batch_size: int, per_class: int, draw: str, epoch: Any, seed: int
 ) -> FixedPlan:
-    if draw not in ("exact", "random"):
-        raise Infeasible(f"draw is {shown(draw)}", "pass 'exact' or 'random'")
     kind = Dealt if draw == "exact" else Independent
     length = epoch_length(groups, shares, batch_size, epoch)
     order = kind(groups, shares, window=batch_size, per_ticket=per_class, seed=seed, epoch_batches=length)
@@ -238,7 +240,7 @@ def check_quotas(
 
 def epoch_length(groups: Groups, shares: Shares, batch_size: int, epoch: Any) -> int:
     """Micro-batches in an epoch."""
-    if epoch in ("largest", "smallest"):
+    if isinstance(epoch, str) and epoch in ("largest", "smallest"):
         if shares.settles_at != 0:
             raise Infeasible(
                 f"epoch={epoch!r} has no one length where the target moves",
@@ -248,16 +250,14 @@ def epoch_length(groups: Groups, shares: Shares, batch_size: int, epoch: Any) ->
         sizes = groups.sizes[drawn]
         group = drawn[sizes.argmax() if epoch == "largest" else sizes.argmin()]
         return math.ceil(round(float(groups.sizes[group] / (batch_size * shares.of(0)[group])), 9))
-    named = "'natural', 'largest', 'smallest'"
-    return epoch_batches(epoch, natural=-(-groups.grouped_count // batch_size), named=named)
+    return epoch_batches(epoch, natural=-(-groups.grouped_count // batch_size), words=_LENGTHS)
 
 
-def epoch_batches(epoch: Any, *, natural: int, named: str = "'natural'") -> int:
-    """Micro-batches in an epoch that is "natural" or a number of them."""
-    if epoch == "natural":
-        return natural
+def epoch_batches(epoch: Any, *, natural: int, words: tuple[str, ...] = ("natural",)) -> int:
+    """Micro-batches in an epoch that is "natural" or a number of them; `words` are all that the caller takes."""
     if isinstance(epoch, str):
-        raise Infeasible(f"epoch is {shown(epoch)}", f"pass {named} or a number of micro-batches")
+        one_of(epoch, "epoch", words, or_else="a number of micro-batches")
+        return natural
     length = whole(epoch, "epoch")
     if length < 1:
         raise Infeasible(f"epoch is {length} micro-batches", "pass 1 or more")

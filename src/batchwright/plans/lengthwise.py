@@ -74,7 +74,7 @@ class LengthPlan(Plan):
         self.delivery = delivery
         self.groups = admission.groups(source.groups)
         self.epoch_samples = source.epoch_batches * source.batch_size if epoch_samples is None else epoch_samples
-        self.window = window if window == "epoch" else _micro_batches(window)
+        self.window = _micro_batches(window)
         self.cutter = cutter
         self.admission = admission
         self.seed = seed_number(seed)
@@ -410,8 +410,10 @@ class LengthPlan(Plan):
         )
 
 
-def _micro_batches(window: int) -> int:
-    """A window as a number of micro-batches."""
+def _micro_batches(window: Window) -> Window:
+    """A window as a number of micro-batches, or "epoch"."""
+    if isinstance(window, str) and window == "epoch":
+        return "epoch"
     try:
         return whole_number(window, "window", least=1)
     except Infeasible:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import columns
-from ..errors import Infeasible, by_name, exactly, real, typed, whole
+from ..errors import Infeasible, by_name, exactly, one_of, real, typed, whole
 from ..groups import Groups
-from ..lengths.packing import MOST_CAPACITY, Solver, check_solver
-from .admission import Admission, TooLong, check_policy
+from ..lengths.packing import MOST_CAPACITY, Solver
+from .admission import Admission, TooLong
 from .budgeted import balance_of, costs_of
 from .cut import Integers
 from .delivered import delivery
@@ -172,12 +172,12 @@ def packed(
         >>> sorted(sorted(batch.tolist()) for batch in plan.epoch(0))
         [[0, 2], [1, 3, 4]]
     """
-    check_policy(too_long, allowed=("refuse", "truncate", "skip", "split"))
+    too_long = one_of(too_long, "too_long", ("refuse", "truncate", "skip", "split"))
     table, capacities, names = _by_name(lengths, capacity)
     packs = whole(packs, "packs", least=1)
     if max_per_pack is not None:
         max_per_pack = whole(max_per_pack, "max_per_pack", least=1)
-    check_solver(solver)
+    solver = one_of(solver, "solver", get_args(Solver))
     if solver == "exact" and capacities.size > 1:
         raise Infeasible(f"solver='exact' packs one capacity, there are {capacities.size}", 'pass solver="fast"')
     if too_long in ("truncate", "split") and (capacities.size > 1 or together is not None):

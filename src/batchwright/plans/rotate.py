@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from ..errors import Infeasible, shown, warn, whole
+from ..errors import Infeasible, one_of, shown, warn, whole
 from ..groups import Groups
 from ..targets import uniform
 from .build import balanced, epoch_batches
@@ -13,7 +13,7 @@ from .fixed import FixedPlan
 from .hierarchy import hierarchical
 from .plan import Plan
 from .poor import faults_of_tasks
-from .tasks import TaskPlan, Unit, check_unit
+from .tasks import TaskPlan, Unit
 
 __all__ = ["rotating"]
 
@@ -60,10 +60,16 @@ def rotating(
     """
     groups = labels if isinstance(labels, Groups) else Groups.from_labels(labels)
     per_class = whole(per_class, "per_class", least=1)
-    check_unit(unit)
+    unit = one_of(unit, "unit", get_args(Unit))
     if isinstance(cohorts, Sequence):
         return _given(groups, cohorts, per_class, unit, epoch, seed)
-    number = whole(cohorts, "cohorts")
+    try:
+        number = whole(cohorts, "cohorts")
+    except Infeasible:
+        raise Infeasible(
+            f"cohorts is {shown(cohorts)}, neither a list nor a whole number",
+            "pass a list of lists of labels, or a number of cohorts to draw",
+        ) from None
     if not 1 <= number <= groups.group_count:
         raise Infeasible(
             f"{groups.group_count} classes cannot be split into {number} cohorts",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -24,16 +24,10 @@ if TYPE_CHECKING:
     from ..audit import Audit
     from .task_summary import TaskSummary
 
-__all__ = ["TaskEpoch", "TaskPlan", "Unit", "check_unit"]
+__all__ = ["TaskEpoch", "TaskPlan", "Unit"]
 
 Unit = Literal["batch", "step"]
 _AT_ONCE = 64, 1024  # micro-batches after the first, then so many that a call of each task's plan costs nothing
-
-
-def check_unit(unit: Any) -> None:
-    """Refuse what is no unit."""
-    if unit not in get_args(Unit):
-        raise Infeasible(f"unit is {shown(unit)}", "pass 'batch' or 'step'")
 
 
 class TaskEpoch(MicroBatches):

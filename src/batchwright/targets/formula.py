@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
-from ..errors import Infeasible, exactly, shown
+from ..errors import Infeasible, exactly, real, shown, typed
+from ..values import no_label
 from .rules import explicit
 from .target import Number, Target, fraction, require
 
@@ -24,6 +26,9 @@ class Fixed:
 
     name: Hashable
     estimated: Number
+
+    def __post_init__(self) -> None:
+        _settle(self, "estimated")
 
 
 @dataclass(frozen=True)
@@ -45,20 +50,21 @@ class Active:
     strength: Number | Mapping[Hashable, Number]
 
     def __post_init__(self) -> None:
+        _settle(self, "estimated", "target_strength")
         lots = self.lots
         require(
-            float(self.target_strength) > 0,
-            f"line {shown(self.name)} has target strength {self.target_strength}",
+            self.target_strength > 0,
+            f"line {shown(self.name)} has target strength {exactly(self.target_strength)}",
             _POSITIVE,
         )
-        delivered = float(sum(part for part, _ in lots.values()))
+        delivered = sum((part for part, _ in lots.values()), Fraction(0))
         require(
             abs(delivered - 1) < 1e-6,
             f"the lots of line {shown(self.name)} deliver {exactly(delivered)} of it in all",
             "give parts that sum to 1",
         )
         for lot, (_, strength) in lots.items():
-            require(float(strength) > 0, f"lot {shown(lot)} has strength {exactly(strength)}", _POSITIVE)
+            require(strength > 0, f"lot {shown(lot)} has strength {exactly(strength)}", _POSITIVE)
 
     @property
     def lots(self) -> dict[Hashable, tuple[Fraction, Fraction]]:
@@ -69,14 +75,20 @@ class Active:
                     f"line {shown(self.name)} has a strength for each of {len(self.strength)} lots and names none of them",
                     "pass one strength, or name={lot: its part of the line}",
                 )
-            return {self.name: (Fraction(1), fraction(self.strength))}
+            return {self.name: (Fraction(1), _number(self.strength, f"strength of line {shown(self.name)}"))}
         strengths = self.strength if isinstance(self.strength, Mapping) else dict.fromkeys(self.name, self.strength)
         require(
             set(strengths) == set(self.name),
             f"lots {shown(list(self.name))} have strengths for {shown(list(strengths))}",
             _EACH,
         )
-        return {lot: (fraction(part), fraction(strengths[lot])) for lot, part in self.name.items()}
+        return {
+            lot: (
+                _number(part, f"the part of lot {shown(lot)}"),
+                _number(strengths[lot], f"strength of lot {shown(lot)}"),
+            )
+            for lot, part in self.name.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -93,6 +105,9 @@ class Compensating:
     estimated: Number
     factor: Number = 1
 
+    def __post_init__(self) -> None:
+        _settle(self, "estimated", "factor")
+
 
 @dataclass(frozen=True)
 class Filler:
@@ -106,11 +121,22 @@ class Filler:
     name: Hashable
     estimated: Number = 1
 
+    def __post_init__(self) -> None:
+        _settle(self, "estimated")
+
 
 Line = Fixed | Active | Compensating | Filler
 
 _POSITIVE = "pass strengths above 0"
 _EACH = "give each lot its strength"
+
+
+def _settle(line: Line, *quantities: str) -> None:
+    """Keep these quantities of a new line as plain finite numbers."""
+    why = None if isinstance(line.name, Mapping) and isinstance(line, Active) else no_label(line.name)
+    require(why is None, f"the name of a line is {why}", "pass the label of a group")
+    for name in quantities:
+        object.__setattr__(line, name, real(getattr(line, name), f"{name} of line {shown(line.name)}"))
 
 
 def quantities(lines: Sequence[Line], size: Number) -> dict[Hashable, Fraction]:
@@ -124,8 +150,11 @@ def quantities(lines: Sequence[Line], size: Number) -> dict[Hashable, Fraction]:
         >>> {name: round(float(quantity), 6) for name, quantity in quantities(lines, 100).items()}
         {'A': 20.0, 'B': 25.714286, 'C': 14.714286, 'D': 39.571429}
     """
-    whole = fraction(size)
-    require(whole > 0, f"the size is {size}", "pass a size above 0")
+    whole = _number(size, "the size")
+    require(whole > 0, f"the size is {exactly(whole)}", "pass a size above 0")
+    if not isinstance(lines, Iterable) or isinstance(lines, (str, bytes, Mapping)):
+        raise Infeasible(f"lines is {typed(lines)}", "pass a list of Fixed, Active, Compensating or Filler lines")
+    lines = list(lines)
     found: dict[Hashable, Fraction] = {}
     surplus = Fraction(0)
 
@@ -182,11 +211,16 @@ def formula(lines: Sequence[Line], size: Number) -> Target:
         >>> formula(lines, 64).shares([100, 900, 500], names=["rare", "web", "books"]).tolist()
         [0.125, 0.5, 0.375]
     """
-    whole = fraction(size)
-    shares = {name: quantity / whole for name, quantity in quantities(lines, size).items()}
+    found = quantities(lines, size)
+    total = sum(found.values())
+    shares = {name: quantity / total for name, quantity in found.items()}
     written = ", ".join(f"{name!r}: {float(share):.9g}" for name, share in shares.items())
     exact = explicit(shares)
     return Target(exact.formula, exact.arguments, f"formula({{{written}}})")
+
+
+def _number(value: Any, called: str) -> Fraction:
+    return fraction(real(value, called))
 
 
 def _names(line: Line) -> list[Hashable]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..columns import as_numbers, by_label
-from ..errors import Infeasible, by_name, exactly, noted, real, shown, typed, whole
+from ..errors import Infeasible, by_name, exactly, noted, one_of, real, shown, typed, whole
 from ..values import plain
 from .target import MOST_EPOCHS, Number, Target, fraction, require, rounded
 
@@ -276,11 +276,8 @@ def schedule(start: Any, end: Any, *, epochs: int, shape: str | Callable[[float]
         f"the schedule takes {epochs} epochs, the most is {MOST_EPOCHS}",
         "pass fewer, and a plan with a longer epoch",
     )
-    require(
-        callable(shape) or shape in ("linear", "cosine"),
-        f"no shape is called {shown(shape)}",
-        "pass 'linear', 'cosine' or a function",
-    )
+    if not callable(shape):
+        shape = one_of(shape, "shape", ("linear", "cosine"), or_else="a function")
     first, last = resolve(start), resolve(end)
     require(
         first.settles_at is not None and last.settles_at is not None,

@@ -127,9 +127,8 @@ def require(holds: bool, fact: str, way_out: str) -> None:
 
 
 def fraction(value: Number) -> Fraction:
-    """The decimal that was written: 0.3 is 3/10, not the nearest binary fraction."""
+    """The decimal that a finite number was written as: 0.3 is 3/10, not the nearest binary fraction."""
     if isinstance(value, (float, np.floating)):
-        require(math.isfinite(value), f"{float(value)} stands where a finite number is needed", "pass a finite number")
         return Fraction(repr(float(value)))
     return Fraction(value)
 

@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from ...errors import Infeasible, shown, warn
+from ...errors import Infeasible, one_of, warn
 from .layers import tracking_layers
 from .population import Forward, Population, first_field, observe, raised_on_all
 
@@ -73,8 +73,7 @@ def recalibrate(
         >>> model[0].running_mean.item(), model[0].running_var.item(), state["batches"]
         (4.0, 10.0, 2)
     """
-    if stream not in ("sampled", "natural"):
-        raise Infeasible(f"stream is {shown(stream)}", "pass 'sampled' or 'natural'")
+    stream = one_of(stream, "stream", ("sampled", "natural"))
     if stream == "natural":
         warn(_NATURAL_COST)
     joined = dist.is_available() and dist.is_initialized()

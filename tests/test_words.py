@@ -1,0 +1,185 @@
+"""Arguments that are one of a few words: whatever else is passed, whatever it is, is refused by the argument's name."""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import sys
+import typing
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import batchwright as bw
+from batchwright import online, targets
+from batchwright.correct import LogitAdjustment, recalibrate
+from batchwright.errors import one_of
+from batchwright.lengths.packing import pack
+
+LABELS = ["a"] * 6 + ["b"] * 4
+LENGTHS = [3, 5, 2, 8, 1, 4]
+SHAPES = [(height, 4) for height in LENGTHS]
+PLAN = bw.balanced(LABELS, 2)
+GIVEN_OUT = PLAN.sampler(rank=0, world_size=1)
+list(GIVEN_OUT)
+
+
+class Undecided:
+    """Refuses to be compared and to be shown."""
+
+    def __eq__(self, other):
+        raise RuntimeError("no")
+
+    __hash__ = None
+
+    def __repr__(self):
+        raise RuntimeError("no")
+
+
+HOSTILE = {
+    "array": np.array([1, 2, 3]),
+    "array of text": np.array(["exact", "natural", "epoch"]),
+    "array of one text": np.array("natural"),
+    "empty array": np.array([]),
+    "tensor": torch.tensor([1, 2, 3]),
+    "meta tensor": torch.zeros(3, device="meta"),
+    "series": pd.Series(["exact", "natural"]),
+    "list": ["natural", "exact"],
+    "tuple": ("step", "batch", "epoch"),
+    "empty list": [],
+    "dict": {"exact": 1},
+    "set": {"epoch"},
+    "None": None,
+    "True": True,
+    "1.5": 1.5,
+    "nan": float("nan"),
+    "NA": pd.NA,
+    "bytes": b"exact",
+    "no text": "",
+    "long text": "x" * 100_000,
+    "upper case": "NATURAL",
+    "object": object(),
+    "type": str,
+    "undecided": Undecided(),
+}
+
+
+def taking(builder, *arguments, **named):
+    """Of a builder, the call that takes one more argument by its name."""
+    return lambda argument: lambda value: builder(*arguments, **named, **{argument: value})
+
+
+BUILDERS = {
+    "alternating": taking(bw.alternating, {"t": PLAN}),
+    "balanced": taking(bw.balanced, LABELS, 2),
+    "bucketed": taking(bw.bucketed, SHAPES, 2),
+    "budgeted": taking(bw.budgeted, LENGTHS, 9),
+    "grouped": taking(bw.grouped, LENGTHS, 2),
+    "hierarchical": taking(bw.hierarchical, [LABELS], [1, 1]),
+    "mixed": taking(bw.mixed, {"s": 9, "t": 9}, 2),
+    "multilabel": taking(bw.multilabel, [["a"], ["a", "b"], []] * 5, 2, target="natural"),
+    "packed": taking(bw.packed, LENGTHS, 9),
+    "raked": taking(bw.raked, {"s": LABELS}, {"s": "uniform"}, 2),
+    "rotating": taking(bw.rotating, LABELS, [["a"], ["b"]], per_class=1),
+    "shuffled": taking(bw.shuffled, 9, 2),
+    "weighted": taking(bw.weighted, [1, 2, 3], 2),
+    "BatchSampler": taking(bw.BatchSampler, PLAN, rank=0, world_size=1),
+    "Plan.sampler": taking(PLAN.sampler, rank=0, world_size=1),
+    "targets.schedule": taking(targets.schedule, "natural", "uniform", epochs=2),
+    "online.balanced": taking(online.balanced, range(9), key=bool, batch_size=2),
+    "online.budgeted": taking(online.budgeted, ["a"], length=len, max_tokens=9),
+    "online.mixed": taking(online.mixed, {"s": range(9)}, batch_size=2),
+    "online.packed": taking(online.packed, ["a"], length=len, capacity=9),
+    "correct.LogitAdjustment": lambda argument: (
+        lambda value: LogitAdjustment(**{"trained": [0.5, 0.5], "deploy": "uniform", argument: value})
+    ),
+    "correct.LogitAdjustment.from_plan": taking(LogitAdjustment.from_plan, PLAN),
+    "correct.LogitAdjustment.from_sampler": taking(LogitAdjustment.from_sampler, GIVEN_OUT),
+    "correct.recalibrate": taking(recalibrate, torch.nn.BatchNorm1d(1), [torch.zeros(2, 1)]),
+    "Collate.packs": taking(bw.Collate(x=bw.ragged()).packs, capacity=9),
+    "Layout.mask": taking(bw.Layout([1, 2]).mask, 3),
+    "Layout.packed_to_padded": taking(bw.Layout([1, 2]).packed_to_padded, 3),
+    "Layout.padded_to_packed": taking(bw.Layout([1, 2]).padded_to_packed, 3),
+    "Padding": taking(bw.Padding),
+    "ragged": taking(bw.ragged),
+    "resized": taking(bw.resized),
+    "lengths.packing.pack": taking(pack, LENGTHS, 9),
+}
+
+MEANT = {"ragged.form": {"None"}, "targets.schedule.shape": {"type"}}
+"""What is hostile elsewhere and means something there: no form of one's own, and any function."""
+
+BY_THE_LIBRARY = {"Ragged.form"}
+"""Arguments of what only the library itself makes."""
+
+
+def has_words(hint):
+    """Whether an annotation has words in it, alone or beside other types."""
+    return typing.get_origin(hint) is typing.Literal or any(map(has_words, typing.get_args(hint)))
+
+
+def arguments_in_words():
+    """Every argument of a public function, class or method that is annotated with words."""
+    found = {"lengths.packing.pack.solver", "targets.schedule.shape"}
+    names = {}  # for what a module imports for type checkers alone
+    for module in [module for name, module in sys.modules.items() if name.startswith("batchwright.")]:
+        names |= vars(module)
+    for home, space in (("", bw), ("online.", online), ("targets.", targets), ("correct.", bw.correct)):
+        for name in space.__all__:
+            public = getattr(space, name)
+            parts = {"": public}
+            if inspect.isclass(public):
+                parts |= {f".{part}": getattr(public, part) for part in vars(public) if not part.startswith("_")}
+                parts[""] = public.__init__
+            for part, function in parts.items():
+                if not callable(function) or not inspect.get_annotations(function):
+                    continue
+                for argument, hint in inspect.get_annotations(function).items():
+                    if argument == "return":
+                        continue
+                    try:
+                        words = has_words(eval(hint, {**names, **vars(sys.modules[function.__module__])}))
+                    except NameError:  # a type of another library
+                        continue
+                    if words:
+                        found.add(f"{home}{name}{part}.{argument}")
+    return found
+
+
+ARGUMENTS = sorted(arguments_in_words() - BY_THE_LIBRARY)
+
+
+def test_every_argument_in_words_is_looked_at():
+    assert len(ARGUMENTS) >= 49
+    assert {argument.rpartition(".")[0] for argument in ARGUMENTS} == set(BUILDERS)
+
+
+@pytest.mark.parametrize("argument", ARGUMENTS)
+def test_whatever_is_none_of_the_words_is_refused_by_the_arguments_name(argument):
+    builder, _, called = argument.rpartition(".")
+    for name, value in HOSTILE.items():
+        if name in MEANT.get(argument, ()):
+            continue
+        with pytest.raises(bw.Infeasible, match=rf"\b{called}\b") as refusal:
+            BUILDERS[builder](called)(value)
+        assert refusal.value.way_out, name
+        assert len(str(refusal.value)) < 1300, name
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_only_text_is_one_of_a_few_words(name):
+    with pytest.raises(bw.Infeasible, match=r"^draw is .*; pass 'exact', 'random' or a plan\.$"):
+        one_of(HOSTILE[name], "draw", ("exact", "random"), or_else="a plan")
+
+
+def test_a_word_is_taken_as_plain_text_whatever_kind_of_text_it_is():
+    class Draw(enum.StrEnum):
+        EXACT = "exact"
+
+    for word in ("exact", np.str_("exact"), Draw.EXACT):
+        assert type(one_of(word, "draw", ("exact", "random"))) is str
+    plain, other = (bw.packed(LENGTHS, 9, too_long=word) for word in ("skip", np.str_("skip")))
+    assert plain.fingerprint == other.fingerprint
+    assert bw.balanced(LABELS, 2, draw=Draw.EXACT).fingerprint == PLAN.fingerprint
