@@ -81,6 +81,17 @@ def epoch_plans():
     yield "packed, split", bw.packed(lengths, 700, window=16, too_long="split", seed=32)
     yield "packed, pairs", bw.packed(lengths, 4096, together=number // 2, window=16, seed=33)
     yield "packed, an order", bw.packed(lengths, 4096, window=16, order=order, seed=34)
+    yield "bucketed, by windows", bw.bucketed(shapes, 8, buckets=3, window=24, seed=35)
+    yield "budgeted, squares by windows", bw.budgeted(lengths, 4_000_000, cost=_squared, window=16, seed=36)
+    tasks = {"a": bw.shuffled(500, 5, seed=37), "b": bw.balanced(number % 11, 7, seed=38), "c": bw.shuffled(90, 3)}
+    yield "tasks by step", bw.alternating(tasks, target={"a": 0.5, "b": 0.3, "c": 0.2}, unit="step")
+    cut = {"short": bw.budgeted(other, 4096, window=8, seed=39), "long": bw.packed(lengths, 4096, window=8, seed=40)}
+    yield "tasks by step of budgets and packs", bw.alternating(cut, target=bw.targets.temperature(3), unit="step")
+    yield "tasks of budgets and packs", bw.alternating(cut, target="uniform")
+
+
+def _squared(lengths):
+    return lengths * lengths
 
 
 def by_epoch(plan):
