@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .errors import Infeasible, whole
 
 if TYPE_CHECKING:
-    from .plans.plan import Plan
+    from .interface import Plan
     from .sampler import BatchSampler
 
 __all__ = ["Geometry"]

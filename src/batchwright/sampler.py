@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,12 +12,11 @@ import numpy as np
 import torch.distributed
 import torch.utils.data
 
-from .errors import Infeasible, shown, typed, whole
+from .errors import Infeasible, shown, typed, warn, whole
+from .interface import Plan
 from .lists import Lists, for_a_node
-from .orders import Segment
-from .plans.fixed import FixedPlan
-from .plans.plan import Plan
-from .plans.position import AS_IT_WAS, Position
+from .micro_batches import AS_IT_WAS
+from .position import Position
 
 if TYPE_CHECKING:
     from .audit import Audit
@@ -25,9 +25,8 @@ __all__ = ["BatchSampler", "Fetch"]
 
 Fetch = Literal["micro", "step"] | int
 
-_VERSION = 1
+_VERSION = 2
 _LONGEST_SHOWN = 32
-_SEGMENTS_KEPT = 8  # so far back may a loader's workers be ahead of what was trained on
 
 
 class BatchSampler(torch.utils.data.BatchSampler):
@@ -84,10 +83,9 @@ class BatchSampler(torch.utils.data.BatchSampler):
             )
         self.plan = plan
         self.accumulate = accumulate
-        self._segments: tuple[Segment, ...] = plan.segments if isinstance(plan, FixedPlan) else ()
         self.fetch = _micro_batches(fetch, accumulate)
         self._given = None if rank is None or world_size is None else (rank, world_size)
-        self._at = plan.started(0, 1)  # after the last list that was handed out, or where a state said
+        self._at = Position.started(plan, 0, 1)  # after the last list that was handed out, or where a state said
         self._drawn = False  # whether an iterator has drawn from the epoch of `_at`: then the epoch after is next
         self._asked: tuple[int, int] | None = None  # the epoch and step that the next iterator is to begin at
         self._ended = False  # whether an epoch was drawn to its end, and nothing else was asked for since
@@ -124,7 +122,8 @@ class BatchSampler(torch.utils.data.BatchSampler):
     @property
     def epochs_given(self) -> float:
         """How many epochs of the plan all ranks together were given so far, parts of one counted as such."""
-        return self.plan.epochs_at(self._here())
+        here = self._here()
+        return here.batches.drawn_before(here.batch) / self.plan.epoch_length()
 
     def __len__(self) -> int:
         """Lists an epoch gives this rank: the same for all ranks and epochs."""
@@ -164,8 +163,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
     def all_ranks(self, step: int, *, epoch: int | None = None) -> list[np.ndarray]:
         """What all ranks together take for their list number `step` of an epoch, from the plan: int64 arrays, in order."""
         first = self._place(step, self._here().epoch if epoch is None else epoch)
-        micro_batches = self.plan.epoch_at(first)
-        return [micro_batches[first.consumed + i] for i in range(self._stride)]
+        return [first.micro_batches[first.consumed + i] for i in range(self._stride)]
 
     def begun_at(self, epoch: int) -> int:
         """The first of this rank's lists of an epoch that it was handed: 0, but in the epoch that it was resumed in."""
@@ -191,15 +189,13 @@ class BatchSampler(torch.utils.data.BatchSampler):
         if not state:
             return
         self._check_source(state)
-        position, segments, ended = Position.of(state), _segments_of(state), state.get("ended", False)
+        position, ended = Position.of(self.plan, state), state.get("ended", False)
         if not isinstance(ended, bool):
             raise Infeasible(f"the state's ended is {shown(ended)}, neither True nor False", AS_IT_WAS)
-        plan = self._with(segments)
-        plan.check_position(position)
-        rolled = self._rolled(position)
-        plan.check_position(self._fitted(rolled))
+        rolled = position.rolled()
+        self._fitted(rolled).check()
         # all of it was found right: only now does anything change
-        self.plan, self._segments = plan, segments
+        self.plan = self.plan.as_of(position.batches)
         self._at, self._drawn, self._asked, self._ended = rolled, False, None, ended
 
     def audit(self, *, epochs: int = 1, first: int = 0) -> Audit:
@@ -224,24 +220,10 @@ class BatchSampler(torch.utils.data.BatchSampler):
         Raises:
             Infeasible: the plan was not built with `targets.moving`, or a share is outside its limits.
         """
-        if not isinstance(self.plan, FixedPlan):
-            raise Infeasible(
-                f"the shares of {self.plan!r} cannot be set", "retarget a plan of fixed-size micro-batches"
-            )
         here = self._here()
-        segment = self.plan.segment_after(here.origin + here.consumed, shares)
-        kept = tuple(earlier for earlier in self._segments if earlier.first < segment.first)
-        segments = (*kept, segment)[-_SEGMENTS_KEPT:]
-        self.plan, self._segments = self._with(segments), segments
-        return segment.first
-
-    def _with(self, segments: tuple[Segment, ...]) -> Plan:
-        """The plan with these stretches of shares that were set."""
-        if segments == self._segments:
-            return self.plan
-        if not isinstance(self.plan, FixedPlan):
-            raise Infeasible(f"the state has shares that were set, those of {self.plan!r} cannot be", AS_IT_WAS)
-        return self.plan.with_segments(segments)
+        self.plan, first = self.plan.retargeted(here.batch, shares)
+        self._at = replace(self._at, batches=self.plan)
+        return first
 
     def _check_source(self, state: Mapping[str, Any]) -> None:
         """Refuse a state of another version or plan."""
@@ -262,14 +244,17 @@ class BatchSampler(torch.utils.data.BatchSampler):
 
     def _yield_lists(self, lists: Lists) -> Iterator[list[int]]:
         plan, start = self.plan, self._next()
-        plan.check_position(start)  # before any rank has drawn: a world may have begun since the state was loaded
+        start.check()  # before any rank has drawn: a world may have begun since the state was loaded
+        cost = start.batches.uneven(start.batch, start.multiple)
+        if cost is not None:
+            warn(cost)
         rank, world_size = self._ranks()
-        consumed, length, begun = start.consumed, plan.epoch_length(start.multiple), False
-        micro_batches = plan.epoch_at(start).lists(consumed + rank, world_size)
+        consumed, length, begun = start.consumed, start.length, False
+        micro_batches = start.micro_batches.lists(consumed + rank, world_size)
         while True:
             if self.plan is not plan:  # the shares were set: nothing of the old plan beyond here is used
-                plan = self.plan
-                micro_batches = plan.epoch_at(start).lists(consumed + rank, world_size)
+                plan, start = self.plan, replace(start, batches=self.plan)
+                micro_batches = start.micro_batches.lists(consumed + rank, world_size)
             fetched = next(micro_batches, None)
             if fetched is None:
                 return
@@ -280,7 +265,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
                 fetched = [*fetched, *chain.from_iterable(islice(micro_batches, self.fetch - 1))]
             consumed += world_size * self.fetch
             self._begun = start
-            self._at, self._drawn, self._asked = start._replace(consumed=consumed), True, None
+            self._at, self._drawn, self._asked = start.after(consumed), True, None
             self._ended = lists.ended = consumed >= length
             yield fetched
 
@@ -305,12 +290,6 @@ class BatchSampler(torch.utils.data.BatchSampler):
         """What an epoch's length must be a multiple of."""
         return self.world_size * math.lcm(self.accumulate, self.fetch)
 
-    def _rolled(self, position: Position) -> Position:
-        """The end of an epoch is the beginning of the next."""
-        if position.consumed < self.plan.epoch_length(position.multiple):
-            return position
-        return self.plan.moved(position, position.epoch + 1)
-
     def _here(self) -> Position:
         """Where the run is: at what was asked for, else after the last list that was handed out."""
         return self._fitted(self._at) if self._asked is None else self._next()
@@ -319,9 +298,9 @@ class BatchSampler(torch.utils.data.BatchSampler):
         """Where the next iterator begins."""
         if self._asked is not None:
             epoch, step = self._asked
-            return self._rolled(self._place(step, epoch))
+            return self._place(step, epoch).rolled()
         here = self._fitted(self._at)
-        return self.plan.moved(here, here.epoch + 1) if self._drawn else here
+        return here.moved(here.epoch + 1) if self._drawn else here
 
     def _place(self, step: int, epoch: int) -> Position:
         """After `step` of this rank's lists of an epoch of this run."""
@@ -329,28 +308,25 @@ class BatchSampler(torch.utils.data.BatchSampler):
         if not 0 <= step <= len(self):
             raise Infeasible(f"step {step} of an epoch of {len(self)} steps", f"pass 0 to {len(self)}")
         here = self._fitted(self._at)
-        begun = here._replace(consumed=0) if epoch == here.epoch else self.plan.moved(here, epoch)
-        place, anew = begun._replace(consumed=step * self._stride), self.plan.started(epoch, begun.multiple)
-        if begun != anew:  # the run has changed its world: some of the epoch may have come in another
-            try:
-                self.plan.check_position(place)
-            except Infeasible:
-                if step:
-                    raise
-                return anew
+        begun = here.after(0) if epoch == here.epoch else here.moved(epoch)
+        place = begun.after(step * self._stride)
+        try:
+            place.check()
+        except Infeasible:  # the run went on in another world: some of the epoch may have come in that
+            if step:
+                raise
+            return Position.started(self.plan, epoch, self._multiple)
         return place
 
     def _fitted(self, position: Position) -> Position:
         """A position in the terms of the world as it is now."""
-        left = self.plan.epoch_length(position.multiple) - position.consumed
+        left = position.length - position.consumed
         if position.multiple == self._multiple and left % self._stride:  # fewer ranks stood in the middle of a step
-            position = self.plan.refitted(position, 1)
-        return self.plan.refitted(position, self._multiple)
+            position = position.refitted(1)
+        return position.refitted(self._multiple)
 
     def _state(self, position: Position) -> dict[str, Any]:
-        here = self.plan.located(self._rolled(position))
-        state = {"version": _VERSION, "fingerprint": self.plan.fingerprint, **here.as_state()}
-        return {**state, "segments": [segment.as_list() for segment in self._segments]} if self._segments else state
+        return {"version": _VERSION, "fingerprint": self.plan.fingerprint, **position.rolled().as_state()}
 
     def _ranks(self) -> tuple[int, int]:
         if self._given is not None:
@@ -362,17 +338,6 @@ class BatchSampler(torch.utils.data.BatchSampler):
     def __repr__(self) -> str:
         rank, world_size = self._ranks()
         return f"<rank {rank} of {world_size} of {self.plan!r}>"
-
-
-def _segments_of(state: Mapping[str, Any]) -> tuple[Segment, ...]:
-    given = state.get("segments", [])
-    try:
-        segments = tuple(Segment.from_list(segment) for segment in given)
-    except (TypeError, ValueError):
-        raise Infeasible(f"the state's segments are {shown(given)}", AS_IT_WAS) from None
-    if len(segments) > _SEGMENTS_KEPT:
-        raise Infeasible(f"the state has {len(segments)} segments, the most is {_SEGMENTS_KEPT}", AS_IT_WAS)
-    return segments
 
 
 def _micro_batches(fetch: Fetch, accumulate: int) -> int:

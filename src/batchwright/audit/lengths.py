@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import whole
 from .report import Audit, Finding
+from .worst import Worst
 
 if TYPE_CHECKING:
     from ..plans.lengthwise import LengthPlan
@@ -20,9 +21,12 @@ def audit_lengths(plan: LengthPlan, *, multiple: int = 1, epochs: int = 1, first
 
     - G1 budget: how far a micro-batch is over its limits (see the cutter's `excess`), but for samples that are too long
       and were let through alone.
-    - G4 coverage: how often too many or too few times a sample comes in an epoch, beside its stretch of the order.
-    - G8 steps: how many micro-batches an epoch has beyond or short of the number that was promised for every epoch.
-    - balance: what the dearest micro-batch of a step costs above the mean of its step, as a share; nothing is promised.
+    - G4 coverage: how often too many or too few times a sample comes. Where nobody asked for another order, an epoch holds
+      every sample once; over an order, windows hold what the order has from where the first of them begins to where the
+      last of them ends. The windows are measured whole.
+    - G8 steps: micro-batches without a sample, which would leave a rank without work.
+    - balance: what the most expensive micro-batch of a step costs above the mean of its step, as a share; nothing is
+      promised.
     - padding: the share of what is computed that is no token; nothing is promised.
 
     Args:
@@ -37,42 +41,35 @@ def audit_lengths(plan: LengthPlan, *, multiple: int = 1, epochs: int = 1, first
         True
     """
     epochs, first = whole(epochs, "epochs", least=1), whole(first, "first", least=0)
-    cutter, promised = plan.cutter, plan.epoch_length(multiple)
-    excess, coverage, steps, balance = ((0.0, "nowhere above 0") for _ in range(4))
+    stepped, cutter, admission = plan.stepped(multiple), plan.cutter, plan.admission
+    length = stepped.epoch_batches
+    budget, coverage, empty, balance = (Worst() for _ in range(4))
     useful = computed = 0.0
-    position = plan.started(first, multiple)
-    for epoch in range(first, first + epochs):
-        run = plan.epoch_at(position)
-        batches, stretch = list(run), run.sections[0].items
-        position = plan.moved(position._replace(consumed=promised), epoch + 1)
-        off = abs(len(batches) - promised) + len(batches) % multiple
-        steps = max(steps, (float(off), f"epoch {epoch}"))
-        items = [plan.admission.taken(batch)[0] for batch in batches]
-        wanted = plan.between(stretch.begin(0), stretch.end())
+    for begin, end, wanted in stepped.windows.whole(first * length, (first + epochs) * length, admission.items):
+        items = [admission.taken(stepped[batch])[0] for batch in range(begin, end)]
         held = np.concatenate(items)
         size = int(max(held.max(initial=0), wanted.max(initial=0))) + 1
         apart = np.abs(np.bincount(held, minlength=size) - np.bincount(wanted, minlength=size))
-        coverage = max(coverage, (float(apart.max()), f"epoch {epoch}, item {int(apart.argmax())}"))
-        for number, batch in enumerate(items):
-            if batch.size > 1 or plan.admission.too_long != "alone":
-                excess = max(excess, (float(cutter.excess(batch)), f"epoch {epoch}, micro-batch {number}"))
-            tokens = cutter.tokens(batch)
+        coverage.offer(float(apart.max()), f"micro-batches {begin} to {end - 1}, item {int(apart.argmax())}")
+        for batch, own in enumerate(items, begin):
+            empty.offer(float(own.size == 0), f"micro-batch {batch}")
+            if own.size > 1 or admission.too_long != "alone":
+                budget.offer(float(cutter.excess(own)), f"micro-batch {batch}")
+            tokens = cutter.tokens(own)
             useful, computed = useful + tokens[0], computed + tokens[1]
-        costs = np.array([cutter.cost(batch) for batch in items])
-        for begin in range(0, len(costs), multiple):
-            step = costs[begin : begin + multiple]
+        costs = np.array([cutter.cost(own) for own in items])
+        for at in range(0, len(costs), multiple):
+            step = costs[at : at + multiple]
             if step.mean() > 0:
-                balance = max(
-                    balance, (float(step.max() / step.mean() - 1), f"epoch {epoch}, micro-batches from {begin}")
-                )
+                balance.offer(float(step.max() / step.mean() - 1), f"micro-batches from {begin + at}")
     return Audit(
-        first * promised,
-        epochs * promised,
+        first * length,
+        epochs * length,
         (
-            Finding("G1 budget", 0, *excess),
-            Finding("G4 coverage", 0, *coverage),
-            Finding("G8 steps", 0, *steps),
-            Finding("balance", np.inf, *balance),
+            Finding("G1 budget", 0, budget.value, budget.where),
+            Finding("G4 coverage", 0, coverage.value, coverage.where),
+            Finding("G8 steps", 0, empty.value, empty.where),
+            Finding("balance", np.inf, balance.value, balance.where),
             Finding("padding", np.inf, 1 - useful / computed if computed else 0.0, "all of them"),
         ),
     )

@@ -20,8 +20,8 @@ from .values import Value
 from .wording import declaration
 
 if TYPE_CHECKING:
+    from ..interface import Plan
     from ..plans.packed import PackedPlan
-    from ..plans.plan import Plan
     from .pack_collate import PackCollate
 
 __all__ = ["Collate"]
@@ -247,8 +247,8 @@ class Collate:
             >>> batch["input_ids"], batch["labels"], batch["position_ids"]
             (tensor([[5, 6, 7, 8, 9]]), tensor([[-100,    6,    7, -100,    9]]), tensor([[0, 1, 2, 0, 1]]))
         """
+        from ..interface import Plan
         from ..plans.packed import PackedPlan
-        from ..plans.plan import Plan
         from .pack_collate import PackCollate
 
         if isinstance(packs, Plan) and not isinstance(packs, PackedPlan):

@@ -23,8 +23,8 @@ from .values import Scalars, Value
 from .wording import declaration
 
 if TYPE_CHECKING:
+    from ..interface import Plan
     from ..plans.packed import PackBounds
-    from ..plans.plan import Plan
     from .collate import Collate
 
 __all__ = ["PackCollate"]

@@ -12,7 +12,7 @@ from ..errors import Infeasible, listed, shown, typed
 from ..groups import Groups
 
 if TYPE_CHECKING:
-    from ..plans.plan import Plan
+    from ..interface import Plan
 
 __all__ = ["ClassPriors", "checked", "class_priors", "who_is_in"]
 
@@ -115,7 +115,7 @@ def class_priors(
 
 def checked(plan: Any, *, of_sampler: str = "pass sampler.plan") -> Plan:
     """The plan, or a refusal of something else, with the way out for somebody who has a sampler."""
-    from ..plans.plan import Plan
+    from ..interface import Plan
 
     if isinstance(plan, Plan):
         return plan

@@ -22,7 +22,7 @@ from .priors import LogitAdjustment
 from .table import text_table
 
 if TYPE_CHECKING:
-    from ..plans.plan import Plan
+    from ..interface import Plan
 
 __all__ = ["Evaluation", "Metrics", "evaluate", "measure", "second_field"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from .. import columns
 from ..collate.batch import Batch
 from ..errors import Infeasible, exactly, typed, whole
 from ..plans.fixed import FixedPlan
-from ..plans.position import Position
+from ..position import Position
 from .weights import Weights
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class LossScale:
             yield batch.scaled(factor) if isinstance(batch, Batch) else batch, factor
 
     def _steps(self, state: dict[str, Any]) -> Steps:
-        return Steps(self.sampler, Position.of(state), self._counts)
+        return Steps(self.sampler, Position.of(self.sampler.plan, state), self._counts)
 
 
 class Steps:
@@ -113,7 +114,7 @@ class Steps:
         self._sampler = sampler
         self._position = position
         self._plan = sampler.plan
-        self._batches = sampler.plan.epoch_at(position)
+        self._batches = position.micro_batches
         self._world_size, self._accumulate, self._fetch = sampler.world_size, sampler.accumulate, sampler.fetch
         self._counts = counts
         self._counted: tuple[int | None, float] = None, 0.0  # the optimizer step counted last, and its factor
@@ -122,7 +123,7 @@ class Steps:
         """The factor for a rank's list number `step` of the epoch; 0 where the whole optimizer step is empty."""
         if self._plan is not self._sampler.plan:  # shares were set: what comes is of another plan than what came
             self._plan = self._sampler.plan
-            self._batches = self._plan.epoch_at(self._position)
+            self._batches = replace(self._position, batches=self._plan).micro_batches
         number = step * self._fetch // self._accumulate
         if self._counted[0] != number:
             multiple = self._world_size * self._accumulate

@@ -16,7 +16,7 @@ from ..errors import Infeasible, exactly, listed, one_of, real, shown, typed, wa
 from .class_priors import ClassPriors, Part, class_priors
 
 if TYPE_CHECKING:
-    from ..plans.plan import Plan
+    from ..interface import Plan
     from ..sampler import BatchSampler
 
 __all__ = ["LogitAdjustment", "Mode"]

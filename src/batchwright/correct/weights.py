@@ -15,8 +15,8 @@ from .table import text_table
 
 if TYPE_CHECKING:
     from ..groups import Groups
-    from ..plans.plan import Plan
-    from ..plans.strata import Strata
+    from ..interface import Plan
+    from ..orders.inclusion import Strata
 
 __all__ = ["ClippedGroup", "ClippingReport", "Weighted", "Weights"]
 

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+from ..interface import Plan
 from .alternate import alternating
 from .build import balanced, shuffled, weighted
 from .fixed import FixedPlan
 from .hierarchy import hierarchical
 from .mix import mixed
 from .multi import Rates, multilabel, multilabel_weights
-from .plan import Plan
-from .position import Epoch, Position
 from .rake import raked
 from .rotate import rotating
 from .tasks import TaskPlan
 
 __all__ = [
-    "Epoch",
     "FixedPlan",
     "Plan",
-    "Position",
     "Rates",
     "TaskPlan",
     "alternating",

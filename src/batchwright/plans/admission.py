@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 
 from ..groups import Groups
+from ..orders.inclusion import Strata, Stratum
 from .cut import Integers
-from .strata import Strata, Stratum
 
 __all__ = ["Admission", "TooLong"]
 

@@ -16,9 +16,9 @@ from .cut import Cut, Integers, by_steps, split_to
 from .fixed import FixedPlan
 from .grouped import even_offsets
 from .identity import fields_as_text
+from .layout import Window
 from .lengthwise import LengthPlan
 from .source import source_of
-from .windows import Window
 
 __all__ = ["BucketCutter", "BucketedPlan", "bucketed"]
 

@@ -15,9 +15,9 @@ from .admission import Admission, TooLong
 from .budget_cutter import BudgetCutter, Floats, Integers
 from .delivered import delivery
 from .fixed import FixedPlan
+from .layout import Window
 from .lengthwise import LengthPlan
 from .source import source_of
-from .windows import Window
 
 __all__ = ["balance_of", "budgeted", "costs_of"]
 

@@ -16,13 +16,13 @@ import numpy as np
 
 from ..groups import Groups
 from ..orders import Dealt, Independent, Mixed, Order, SharedOrder, is_shared
+from ..orders.inclusion import strata_of
 from ..orders.shares import Shares, TargetShares
 from ..targets import Target
 from ..targets.target import Number, require
 from ..targets.units import in_measure
 from .cut import Integers
 from .fixed import FixedPlan
-from .strata import strata_of
 
 __all__ = ["Delivery", "SourceLine", "Units", "delivery", "reweighed"]
 

@@ -2,58 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..columns import sample_numbers
-from ..errors import Infeasible
-from ..orders import SharedOrder
-from .micro_batches import MicroBatches, check_stretch, counted
-from .plan import Plan
-from .position import Position, fingerprint_of
-from .strata import Strata, mean_shares, strata_of, windows_to_settle
+from ..errors import Infeasible, shown
+from ..interface import Plan
+from ..micro_batches import AS_IT_WAS, MicroBatches, counted
+from ..orders import Segment, SharedOrder
+from ..orders.inclusion import Strata, mean_shares, strata_of, windows_to_settle
+from ..orders.protocol import fingerprint_of
 
 if TYPE_CHECKING:
     from ..audit import Audit
     from ..groups import Groups
-    from ..orders import Segment
     from .summary import Summary
 
-__all__ = ["FixedPlan", "Stretch"]
+__all__ = ["FixedPlan"]
 
 _LONGEST_SHOWN = 100
+_SEGMENTS_KEPT = 8  # so far back may a loader's workers be ahead of what was trained on
 _SAMPLES_AT_ONCE = (
     4096,
     32_768,
 )  # few first, so that the first batch comes at once; then so many that a call costs nothing
-
-
-class Stretch(MicroBatches):
-    """Consecutive micro-batches of an endless plan: an epoch of it."""
-
-    def __init__(self, plan: FixedPlan, origin: int, length: int) -> None:
-        self._plan = plan
-        self._origin = origin
-        self._length = length
-
-    def _micro_batch(self, number: int) -> np.ndarray:
-        return self._plan[self._origin + number]
-
-    def lists(self, first: int, stride: int) -> Iterator[list[int]]:
-        """Micro-batches first, first + stride, ... to the end, each a fresh list of Python integers."""
-        at_once, most = (max(1, samples // self._plan.batch_size) for samples in _SAMPLES_AT_ONCE)
-        while first < self._length:
-            count = min(at_once, -(-(self._length - first) // stride))
-            at_once = min(2 * at_once, most)
-            for batch in self._plan.order.batches(self._origin + first, stride, count):
-                yield batch.tolist()
-            first += count * stride
-
-    def __repr__(self) -> str:
-        return f"<{self._length} micro-batches of {self._plan.batch_size} from {self._origin} on>"
 
 
 class FixedPlan(Plan):
@@ -62,10 +37,10 @@ class FixedPlan(Plan):
     Made by `balanced`, `shuffled` and `weighted`.
 
     Attributes:
+        epoch_batches: micro-batches in an epoch, before it is rounded up to a multiple.
         order: the endless order of samples it cuts.
         groups: who is in which group.
         batch_size: samples in every micro-batch.
-        epoch_batches: micro-batches in an epoch, before it is rounded up to a multiple.
 
     Example:
         >>> import batchwright as bw
@@ -85,6 +60,15 @@ class FixedPlan(Plan):
         samples: np.ndarray = self.order.batches(counted(batch), 1, 1)[0]
         return samples
 
+    def lists(self, first: int, stride: int, count: int) -> Iterator[list[Any]]:
+        """Micro-batches first, first + stride, ..., `count` of them, each a fresh list of Python integers."""
+        at_once, most = (max(1, samples // self.batch_size) for samples in _SAMPLES_AT_ONCE)
+        while count > 0:
+            asked = min(at_once, count)
+            for batch in self.order.batches(first, stride, asked):
+                yield batch.tolist()
+            first, count, at_once = first + asked * stride, count - asked, min(2 * at_once, most)
+
     @cached_property
     def identity(self) -> dict[str, str]:
         """Every argument that can change a micro-batch, by name, as short text; see `Plan`."""
@@ -102,60 +86,42 @@ class FixedPlan(Plan):
 
         return notes(self.order)
 
-    def epoch_length(self, multiple: int = 1) -> int:
-        """Micro-batches in an epoch, rounded up to a multiple; nothing is repeated for it, the order simply goes on."""
-        if multiple < 1:
-            raise Infeasible(f"multiple is {multiple}", "pass world_size * accumulate, 1 or more")
-        return -(-self.epoch_batches // multiple) * multiple
+    def carried(self, batch: int, since: int) -> dict[str, Any]:
+        """The shares that were set in the run; see `MicroBatches`."""
+        return {"segments": [segment.as_list() for segment in self.segments]} if self.segments else {}
 
-    def epoch(self, epoch: int, multiple: int = 1) -> Stretch:
-        """The micro-batches of an epoch, a sequence.
-
-        Args:
-            epoch: 0 or more.
-            multiple: what the length is rounded up to a multiple of, world size x accumulate.
-        """
-        return self.epoch_at(self.started(epoch, multiple))
-
-    def epoch_at(self, position: Position) -> Stretch:
-        """The whole epoch that a position lies in."""
-        return Stretch(self, position.origin, self.epoch_length(position.multiple))
-
-    def started(self, epoch: int, multiple: int) -> Position:
-        """The beginning of an epoch in a run that always had this multiple."""
-        if epoch < 0:
-            raise Infeasible(f"epoch is {epoch}", "pass 0 or more")
-        return Position(epoch, 0, multiple, epoch * self.epoch_length(multiple))
-
-    def moved(self, position: Position, epoch: int) -> Position:
-        """The beginning of another epoch of the run that stands at `position`."""
-        origin = position.origin + (epoch - position.epoch) * self.epoch_length(position.multiple)
-        if epoch < 0 or origin < 0:  # before the run's multiple was changed: as if it always had been this one
-            return self.started(epoch, position.multiple)
-        return Position(epoch, 0, position.multiple, origin)
-
-    def refitted(self, position: Position, multiple: int) -> Position:
-        """The same place for a run that goes on with another multiple.
-
-        What is left of the epoch is rounded up to the new multiple; later epochs follow right behind it.
-        """
-        if position.multiple == multiple:
-            return position
-        if position.consumed == 0:
-            return position._replace(multiple=multiple)
-        length = self.epoch_length(multiple)
-        left = -(-(self.epoch_length(position.multiple) - position.consumed) // multiple) * multiple
-        # where epochs are shorter now, this one may end before what was left does: the next goes on right there
-        consumed = length - min(left, length)
-        return Position(position.epoch, consumed, multiple, position.origin + position.consumed - consumed)
-
-    def check_position(self, position: Position) -> None:
-        """Refuse a place that no run comes to; see `Plan.check_position`."""
-        check_stretch(position, position.origin, self.epoch_length(position.multiple))
-        here, segments = position.origin + position.consumed, self.segments
-        if segments and segments[0].number > 1 and here < segments[0].first:
+    def resumed(self, carried: Mapping[str, Any], batch: int) -> FixedPlan:
+        """The plan with the shares that were set in the run; see `Plan`."""
+        if set(carried) - {"segments"}:
             raise Infeasible(
-                f"micro-batch {here} came before the shares of micro-batch {segments[0].first} were set, and only the last "
+                f"the state says {shown(dict(carried))} of a plan of micro-batches of a fixed size", AS_IT_WAS
+            )
+        given = carried.get("segments", [])
+        try:
+            segments = tuple(Segment.from_list(segment) for segment in given)
+        except (TypeError, ValueError):
+            raise Infeasible(f"the state's segments are {shown(given)}", AS_IT_WAS) from None
+        if len(segments) > _SEGMENTS_KEPT:
+            raise Infeasible(f"the state has {len(segments)} segments, the most is {_SEGMENTS_KEPT}", AS_IT_WAS)
+        return self if segments == self.segments else self.with_segments(segments)
+
+    def retargeted(self, batch: int, shares: Any) -> tuple[FixedPlan, int]:
+        """The plan with other shares from a round on; see `Plan`. The last few changes of shares are known."""
+        segment = self.segment_after(batch, shares)
+        kept = [earlier for earlier in self.segments if earlier.first < segment.first]
+        return self.with_segments([*kept, segment][-_SEGMENTS_KEPT:]), segment.first
+
+    def as_of(self, batches: MicroBatches) -> FixedPlan:
+        """The plan with the shares that were set in the run: what the run goes along."""
+        assert isinstance(batches, FixedPlan)
+        return batches
+
+    def check_batch(self, batch: int) -> None:
+        """Refuse a micro-batch whose shares are no longer known; see `MicroBatches`."""
+        segments = self.segments
+        if segments and segments[0].number > 1 and batch < segments[0].first:
+            raise Infeasible(
+                f"micro-batch {batch} came before the shares of micro-batch {segments[0].first} were set, and only the last "
                 f"{len(segments)} times that shares were set are known",
                 "go on with a later epoch",
             )
@@ -208,10 +174,6 @@ class FixedPlan(Plan):
         first = round(start * self.epoch_batches)
         return strata_of(self.order, first, max(first + 1, round(stop * self.epoch_batches)))
 
-    def epochs_at(self, position: Position) -> float:
-        """How many epochs of the plan were drawn before a position."""
-        return (position.origin + position.consumed) / self.epoch_batches
-
     def prior_between(self, start: int, stop: int, groups: Groups | None = None) -> np.ndarray:
         """The mean wanted share of every group (the plan's own, if left out) over micro-batches start..stop-1, float64."""
         if 0 <= start < stop and (groups is None or groups is self.groups):
@@ -221,17 +183,6 @@ class FixedPlan(Plan):
     def rates(self, indices: Any, *, epoch: int = 0) -> np.ndarray:
         """The part of all that is drawn in an epoch that each of these samples is, in expectation, float64."""
         return self.order.rates(sample_numbers(indices), epoch)
-
-    def locate(self, indices: Any) -> tuple[list[Hashable], np.ndarray]:
-        """The group of each of these samples and its number within it; of a mixture the source and the number there.
-
-        Example:
-            >>> import batchwright as bw
-            >>> names, numbers = bw.mixed({"web": 100, "books": 10}, batch_size=4).locate([105, 7])
-            >>> names, numbers.tolist()
-            (['books', 'web'], [5, 7])
-        """
-        return self.groups.locate(indices)
 
     def summary(self) -> Summary:
         """What the plan will do, in numbers: sizes, shares, quotas, passes an epoch, and everything that is merely poor."""

@@ -15,9 +15,9 @@ from .admission import Admission
 from .cut import Cut, Integers, by_steps, falling_ranks, sorted_places, spread
 from .fixed import FixedPlan
 from .identity import fields_as_text
+from .layout import Window
 from .lengthwise import LengthPlan
 from .source import source_of
-from .windows import Window
 
 __all__ = ["GroupCutter", "even_offsets", "grouped"]
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .delivered import SourceLine
-from .length_epoch import Windows
 
 if TYPE_CHECKING:
     from .lengthwise import LengthPlan
@@ -84,12 +83,12 @@ class LengthSummary:
 
 def summarise(plan: LengthPlan, multiple: int) -> LengthSummary:
     """The summary of a plan."""
-    layout, cutter = plan.layout(multiple), plan.cutter
-    windows = Windows(plan, 0, layout)
+    plan, cutter = plan.stepped(multiple), plan.cutter
+    windows = plan.windows.of(plan.epoch_batches - 1)[0] + 1
     measured, sizes, costs = [], [], []
     tokens, composition = np.zeros(2), 0.0
-    for number in range(layout.windows):
-        items, cut = windows.window(number)
+    for number in range(windows):
+        items, cut = plan.planned(number)
         measured.append(items)
         sizes.append(np.diff(cut.offsets))
         costs.append(cut.costs)
@@ -104,8 +103,8 @@ def summarise(plan: LengthPlan, multiple: int) -> LengthSummary:
     balance = busy.max(axis=1) / busy.mean(axis=1) if len(busy) else np.ones(1)
     return LengthSummary(
         multiple,
-        layout.length,
-        layout.windows,
+        plan.epoch_batches,
+        windows,
         len(measured),
         (int(batch_sizes.min()), int(batch_sizes.max())),
         float(1 - tokens[0] / tokens[1]) if tokens[1] else 0.0,

@@ -19,11 +19,11 @@ from .budgeted import balance_of, costs_of
 from .cut import Integers
 from .delivered import delivery
 from .fixed import FixedPlan
+from .layout import Window
 from .lengthwise import LengthPlan
 from .pack_cutter import PackCutter, pack_offsets
 from .pieces import CutBy, Pieces
 from .source import source_of
-from .windows import Window
 
 __all__ = ["PackBounds", "PackedPlan", "packed"]
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from ..groups import Groups
 from ..orders import Dealt, Independent, Mixed, SharedOrder
+from ..orders.inclusion import Strata, mean_shares, strata_of
 from ..orders.shares import Shares
-from .strata import Strata, mean_shares, strata_of
 
 if TYPE_CHECKING:
     from .lengthwise import LengthPlan
@@ -235,11 +235,9 @@ def faults_of_lengths(plan: LengthPlan, *, least: float = 0.0) -> list[str]:
         plan: the plan.
         least: the part of the micro-batches that must hold a sample twice. A few do wherever two passes meet.
     """
-    order, admission = plan.source.order, plan.admission
-    if plan.layers is not None:  # an epoch holds every sample once
+    if plan.same_samples:  # an epoch holds every sample once
         return []
-    places = min(-(-plan.epoch_samples // plan.layout(1).windows), _MEASURED)
-    items = admission.items(order.take(0, places))
+    items = plan.windows.planned(0)[0][:_MEASURED]
     if np.unique(items).size == items.size:
         return []
     cut = plan.cutter.cut(items, 0, 1)

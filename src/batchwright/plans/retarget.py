@@ -10,14 +10,13 @@ import numpy as np
 
 from ..columns import as_numbers, by_label
 from ..errors import Infeasible, exactly, real, shown, warn
+from ..micro_batches import AS_IT_WAS, LAST
 from ..orders import Dealt, Independent, Mixed, Segment
 from ..orders.deck import TICKET
 from ..orders.shares import TargetShares, WeightShares
 from ..targets import Target, resolve
 from .fixed import FixedPlan
-from .micro_batches import LAST
 from .poor import repeated, repeats_text
-from .position import AS_IT_WAS
 
 __all__ = ["segment_after", "with_segments"]
 

@@ -2,105 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+import copy
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ..errors import Infeasible, shown
+from ..errors import Infeasible, shown, whole
 from ..groups import Groups
+from ..interface import Plan
+from ..micro_batches import AS_IT_WAS, LAST, MicroBatches, counted
+from ..orders.inclusion import Strata, Stratum
+from ..orders.protocol import fingerprint_of
 from ..orders.reordered import Reordered
 from ..orders.turns import reduced, turns
+from ..position import number_of
 from .fixed import FixedPlan
-from .micro_batches import LAST, MicroBatches, check_stretch, counted
-from .plan import Plan
 from .poor import faults_of_tasks
-from .position import AS_IT_WAS, Position, fingerprint_of
-from .standing import Standing
-from .strata import Strata, Stratum
 
 if TYPE_CHECKING:
     from ..audit import Audit
     from .task_summary import TaskSummary
 
-__all__ = ["TaskEpoch", "TaskPlan", "Unit"]
+__all__ = ["TaskPlan", "Unit"]
 
 Unit = Literal["batch", "step"]
 _AT_ONCE = 64, 1024  # micro-batches after the first, then so many that a call of each task's plan costs nothing
 
 
-class TaskEpoch(MicroBatches):
-    """Consecutive micro-batches of a task plan: an epoch of it, for one multiple."""
-
-    def __init__(self, plan: TaskPlan, standing: Standing, run: int, length: int) -> None:
-        self._plan = plan
-        self._run = run
-        self._length = length
-        self._turn = standing.turn
-        begun = plan.turns.counts(standing.turn)
-        self._before = [had - run * turn for had, turn in zip(standing.had, begun, strict=True)]
-
-    def task_at(self, number: int) -> tuple[int, int]:
-        """Which task micro-batch `number` is of, counted from 0, and which of the task's own micro-batches it is."""
-        turn, within = divmod(number, self._run)
-        task, before = self._plan.turns.at(self._turn + turn)
-        return task, self._before[task] + before * self._run + within
-
-    def task_of(self, number: int) -> Hashable:
-        """The name of the task that micro-batch `number` is of."""
-        name: Hashable = self._plan.names[self.task_at(number)[0]]
-        return name
-
-    def _micro_batch(self, number: int) -> np.ndarray:
-        ((task, batch),) = self._batches([number])
-        return batch + self._plan.starts[task]
-
-    def lists(self, first: int, stride: int) -> Iterator[list[Any]]:
-        """Micro-batches first, first + stride, ... to the end, each a fresh list, of (task, number) pairs if so planned."""
-        names, starts, named = self._plan.names, self._plan.starts, self._plan.named
-        at_once = 1
-        while first < self._length:
-            count = min(at_once, -(-(self._length - first) // stride))
-            for task, batch in self._batches([first + stride * i for i in range(count)]):
-                if named:
-                    yield [(names[task], number) for number in batch.tolist()]
-                else:
-                    yield (batch + starts[task]).tolist()
-            first += count * stride
-            at_once = min(max(_AT_ONCE[0], 2 * at_once), _AT_ONCE[1])
-
-    def _batches(self, numbers: list[int]) -> list[tuple[int, np.ndarray]]:
-        """The task of each of these micro-batches, and its samples as the task's own plan numbers them."""
-        wanted = [self.task_at(number) for number in numbers]
-        by_task: dict[int, list[int]] = {}
-        for task, own in wanted:
-            by_task.setdefault(task, []).append(own)
-        found = {task: iter(own_batches(self._plan.children[task], own)) for task, own in by_task.items()}
-        return [(task, next(found[task])) for task, _ in wanted]
-
-    def __repr__(self) -> str:
-        return f"<{self._length} micro-batches of {self._plan!r}>"
-
-
-def own_batches(plan: Plan, numbers: list[int]) -> list[np.ndarray]:
-    """Micro-batches of a plan counted through its epochs, ascending."""
+def own_batches(plan: MicroBatches, numbers: list[int]) -> list[np.ndarray]:
+    """These micro-batches of a plan, ascending: of a fixed size in one call."""
     if isinstance(plan, FixedPlan):
         return list(plan.order.windows(np.array(numbers)))
-    length, batches, epoch, known = plan.epoch_length(), [], None, -1
-    for number in numbers:
-        if epoch is None or number // length != known:
-            known = number // length
-            epoch = plan.epoch(known)
-        batches.append(epoch[number % length])
-    return batches
+    return [plan[number] for number in numbers]
 
 
 class TaskPlan(Plan):
     """Micro-batches of one task each; made by `alternating` and `rotating`.
 
-    `plan[t]` and `plan.task_of(t)` are those of a run whose multiple is 1; with `unit="step"` the tasks of a run on several
-    ranks are those of `plan.epoch(e, multiple)`.
+    With `unit="step"` the tasks of a run on several ranks are those of `plan.stepped(world_size * accumulate)`.
 
     Attributes:
         names: the tasks.
@@ -109,7 +50,7 @@ class TaskPlan(Plan):
         starts: what is added to a task's own indices.
         unit: "batch", or "step" where a task keeps a whole global batch.
         named: whether lists hold (task, number in the task's dataset) pairs.
-        epoch_batches: micro-batches in an epoch, before it is rounded up to a multiple.
+        ahead: how many micro-batches every task has had beyond its turns: in a run whose step size changed.
         bound: how far, in turns, a task can be from its share after any number of them; 1 at most.
     """
 
@@ -126,7 +67,7 @@ class TaskPlan(Plan):
         target: str,
     ) -> None:
         self.names = list(children)
-        self.children = list(children.values())
+        self.children: list[Any] = list(children.values())
         self.weights_of_tasks = reduced(weights)
         in_turn = turns(self.weights_of_tasks, self.names)
         # where a task keeps a whole step, all ranks have it: nothing to be in step with
@@ -134,14 +75,38 @@ class TaskPlan(Plan):
         self.groups = groups
         self.starts = tuple(starts)
         self.unit = unit
+        self.ahead = (0,) * len(self.names)
         self.named = named
         self.epoch_batches = epoch_batches
         self.target = target
 
     def __getitem__(self, batch: int) -> np.ndarray:
-        """The samples of micro-batch `batch`, int64."""
-        task, own = self.turns.at(counted(batch))
-        return own_batches(self.children[task], [own])[0] + self.starts[task]
+        """The samples of micro-batch `batch`, int64 (samples of the micro-batch,)."""
+        task, own = self._task_at(counted(batch))
+        found: np.ndarray = self.children[task][own] + self.starts[task]
+        return found
+
+    def lists(self, first: int, stride: int, count: int) -> Iterator[list[Any]]:
+        """Micro-batches first, first + stride, ..., each a fresh list, of (task, number) pairs if so planned."""
+        at_once = 1
+        while count > 0:
+            asked = min(at_once, count)
+            for task, batch in self._batches([first + stride * number for number in range(asked)]):
+                if self.named:
+                    yield [(self.names[task], number) for number in batch.tolist()]
+                else:
+                    yield (batch + self.starts[task]).tolist()
+            first, count = first + asked * stride, count - asked
+            at_once = min(max(_AT_ONCE[0], 2 * at_once), _AT_ONCE[1])
+
+    def _batches(self, numbers: list[int]) -> list[tuple[int, np.ndarray]]:
+        """The task of each of these micro-batches, and its samples as the task's own plan numbers them."""
+        wanted = [self._task_at(number) for number in numbers]
+        by_task: dict[int, list[int]] = {}
+        for task, own in wanted:
+            by_task.setdefault(task, []).append(own)
+        found = {task: iter(own_batches(self.children[task], own)) for task, own in by_task.items()}
+        return [(task, next(found[task])) for task, _ in wanted]
 
     def task_of(self, batch: int) -> Hashable:
         """The name of the task that micro-batch `batch` is of.
@@ -152,7 +117,7 @@ class TaskPlan(Plan):
             >>> ["".join(sorted(plan.task_of(t) for t in range(first, first + 4))) for first in (0, 4)]
             ['aaab', 'aaab']
         """
-        name: Hashable = self.names[self.turns.at(counted(batch))[0]]
+        name: Hashable = self.names[self._task_at(counted(batch))[0]]
         return name
 
     @property
@@ -188,89 +153,82 @@ class TaskPlan(Plan):
         )
         return [*of_tasks, *faults_of_tasks(self)]
 
-    def epoch_length(self, multiple: int = 1) -> int:
-        """Micro-batches in an epoch, rounded up to a multiple; nothing is repeated for it, the tasks simply go on."""
-        if multiple < 1:
-            raise Infeasible(f"multiple is {multiple}", "pass world_size * accumulate, 1 or more")
-        return -(-self.epoch_batches // multiple) * multiple
+    def stepped(self, step: int) -> TaskPlan:
+        """The plan with steps of `step` micro-batches; with `unit="step"` each step is of one task. See `Plan`."""
+        if whole(step, "step", least=1) == self.step or self.unit != "step":
+            return self
+        found = copy.copy(self)
+        found.step, found.ahead, found.first = step, (0,) * len(self.names), 0
+        return found
 
-    def epoch(self, epoch: int, multiple: int = 1) -> TaskEpoch:
-        """The micro-batches of an epoch of a run that always had this multiple."""
-        return self.epoch_at(self.started(epoch, multiple))
+    def gone_on_from(self, batch: int, step: int) -> tuple[TaskPlan, int]:
+        """The list in other steps, at once: every task goes on with its next micro-batch. See `MicroBatches`.
 
-    def epoch_at(self, position: Position) -> TaskEpoch:
-        """The whole epoch that a position lies in."""
-        standing, run = self._standing(position), self._run(position.multiple)
-        return TaskEpoch(self, standing, run, self.epoch_length(position.multiple))
-
-    def started(self, epoch: int, multiple: int) -> Position:
-        """The beginning of an epoch in a run that always had this multiple."""
-        if epoch < 0:
-            raise Infeasible(f"epoch is {epoch}", "pass 0 or more")
-        turn = epoch * self.epoch_length(multiple) // self._run(multiple)
-        return Position(epoch, 0, multiple, self._origin(self._always(turn, multiple), multiple))
-
-    def moved(self, position: Position, epoch: int) -> Position:
-        """The beginning of another epoch of the run that stands at `position`."""
-        standing, run = self._standing(position), self._run(position.multiple)
-        further = (epoch - position.epoch) * self.epoch_length(position.multiple) // run
-        there = standing.after(further, run, self.turns)
-        if epoch < 0 or min(there.had) < 0:  # before the run's multiple was changed: as if it always had been this one
-            return self.started(epoch, position.multiple)
-        return Position(epoch, 0, position.multiple, self._origin(there, position.multiple))
-
-    def refitted(self, position: Position, multiple: int) -> Position:
-        """The same place for a run that goes on with another multiple.
-
-        Every task goes on with its next micro-batch, none left out and none twice. Where a task keeps a whole step, a step
-        that was broken off is not taken up again: the next task's turn begins.
+        A turn that was broken off is not taken up again; the next task's turn begins.
         """
-        if position.multiple == multiple:
-            return position
-        standing, run = self._standing(position), self._run(position.multiple)
-        if position.consumed == 0:
-            return position._replace(multiple=multiple, origin=self._origin(standing, multiple))
-        taken, part = divmod(position.consumed, run)
-        here = standing.after(taken, run, self.turns)
-        if part:
-            here = here.broken_off(part, self.turns)
-        length = self.epoch_length(multiple)
-        left = -(-(self.epoch_length(position.multiple) - position.consumed) // multiple) * multiple
-        consumed = length - min(left, length)  # as in `FixedPlan.refitted`
-        there = here.after(-consumed // self._run(multiple), self._run(multiple), self.turns)
-        return Position(position.epoch, consumed, multiple, self._origin(there, multiple))
+        turn, part = divmod(batch, self.step)
+        if self.unit != "step" or (step == self.step and not part):
+            return self, batch
+        had = self._next(batch)
+        turn += part > 0
+        found = copy.copy(self)
+        found.step = step
+        found.ahead = tuple(own - step * count for own, count in zip(had, self.turns.counts(turn), strict=True))
+        found.first = turn * step if any(found.ahead) else 0
+        return found, turn * step
 
-    def check_position(self, position: Position) -> None:
-        """Refuse a place that no run comes to; see `Plan.check_position`."""
-        length, run = self.epoch_length(position.multiple), self._run(position.multiple)
-        if position.origin % 2 and not 0 <= position.origin >> 1 < 1 << Standing.bits(len(self.names)):
-            raise Infeasible(f"the state's origin is not that of {len(self.names)} tasks", AS_IT_WAS)
-        odd = position.origin % 2
-        turn = Standing.decoded(position.origin, len(self.names)).turn if odd else position.origin // 2
-        check_stretch(position, turn * run, length)
-        here = self._standing(position).after(position.consumed // run, run, self.turns)
-        if not 0 <= min(here.had) <= max(here.had) <= LAST or here.turn < 0:
+    def carried(self, batch: int, since: int) -> dict[str, Any]:
+        """The step size, how far the tasks are ahead, and what their own plans carry; see `MicroBatches`."""
+        found: dict[str, Any] = {"step": self.step} if self.unit == "step" else {}
+        if any(self.ahead):
+            found |= {"ahead": list(self.ahead), "first": self.first}
+        now, then = self._next(batch), self._next(max(since, self.first))
+        of_tasks = [child.carried(*numbers) for child, *numbers in zip(self.children, now, then, strict=True)]
+        return found | ({"tasks": of_tasks} if any(of_tasks) else {})
+
+    def resumed(self, carried: Mapping[str, Any], batch: int) -> TaskPlan:
+        """The list of a run whose state holds this; see `Plan`."""
+        if set(carried) - {"step", "ahead", "first", "tasks"} or ("step" in carried) != (self.unit == "step"):
+            raise Infeasible(f"the state says {shown(dict(carried))} of its plan", AS_IT_WAS)
+        step, first = (number_of(carried.get(name, 1), f"the state's {name}") for name in ("step", "first"))
+        ahead, tasks = carried.get("ahead", [0] * len(self.names)), carried.get("tasks", [{}] * len(self.names))
+        for called, given in (("ahead", ahead), ("tasks", tasks)):
+            if not isinstance(given, list) or len(given) != len(self.names):
+                raise Infeasible(f"the state's {called} is {shown(given)}, of {len(self.names)} tasks", AS_IT_WAS)
+        if not (1 <= step <= LAST and all(isinstance(task, Mapping) for task in tasks)):
+            raise Infeasible(f"the state says {shown(dict(carried))} of its plan", AS_IT_WAS)
+        found = copy.copy(self.stepped(step))
+        found.ahead = tuple(number_of(number, "the state's ahead") for number in ahead)
+        found.first = first if any(found.ahead) else 0
+        own = found._next(batch)
+        if not all(0 <= number <= LAST for number in own):
             raise Infeasible(
-                f"the state stands at turn {shown(here.turn)}, by which its tasks have had {shown(min(here.had))} to "
-                f"{shown(max(here.had))} micro-batches",
+                f"the state stands at micro-batch {batch}, by which its tasks have had {shown(min(own))} to "
+                f"{shown(max(own))} micro-batches",
                 AS_IT_WAS,
             )
+        found.children = [
+            child.resumed(task, number) for child, task, number in zip(self.children, tasks, own, strict=True)
+        ]
+        return found
 
-    def _run(self, multiple: int) -> int:
-        """Micro-batches of a turn."""
-        return multiple if self.unit == "step" else 1
+    def drawn_before(self, batch: int) -> int:
+        """How many micro-batches came before this one; see `MicroBatches`."""
+        return batch + sum(self.ahead)
 
-    def _always(self, turn: int, multiple: int) -> Standing:
-        """Where a run stands that always had this multiple."""
-        return Standing(turn, tuple(self._run(multiple) * had for had in self.turns.counts(turn)))
+    def _next(self, batch: int) -> list[int]:
+        """The next micro-batch of every task, as its own plan counts, where `batch` comes next."""
+        turn, part = divmod(batch, self.step)
+        had = [self.step * count + ahead for count, ahead in zip(self.turns.counts(turn), self.ahead, strict=True)]
+        if part:
+            had[self.turns.at(turn)[0]] += part
+        return had
 
-    def _origin(self, standing: Standing, multiple: int) -> int:
-        return standing.encoded(always=self._always(standing.turn, multiple))
-
-    def _standing(self, position: Position) -> Standing:
-        if position.origin % 2:
-            return Standing.decoded(position.origin, len(self.names))
-        return self._always(position.origin // 2, position.multiple)
+    def _task_at(self, batch: int) -> tuple[int, int]:
+        """Which task a micro-batch is of, counted from 0, and which of the task's own micro-batches it is."""
+        turn, within = divmod(batch, self.step)
+        task, before = self.turns.at(turn)
+        return task, before * self.step + within + self.ahead[task]
 
     def shares(self, epoch: int = 0) -> np.ndarray:
         """The share of every task among the micro-batches, float64, summing to 1."""
@@ -308,17 +266,9 @@ class TaskPlan(Plan):
     def _own_epochs(self) -> list[float]:
         """How many epochs of its own every task goes through in one of this plan."""
         return [
-            share * self.epoch_batches / child.epoch_length()
+            share * self.epoch_batches / child.epoch_batches
             for share, child in zip(self.shares().tolist(), self.children, strict=True)
         ]
-
-    def epochs_at(self, position: Position) -> float:
-        """How many epochs of the plan were drawn before a position."""
-        return (sum(self._standing(position).had) + position.consumed) / self.epoch_batches
-
-    def locate(self, indices: Any) -> tuple[list[Hashable], np.ndarray]:
-        """The task of each of these samples and its number in the task's own dataset; see `FixedPlan.locate`."""
-        return self.groups.locate(indices)
 
     def summary(self) -> TaskSummary:
         """What the plan will do, in numbers: turns, passes and sizes of every task."""

@@ -1,192 +1,294 @@
-"""How an epoch is laid out in windows before any of it is planned: known lengths, room for what chance brings."""
+"""The windows of a plan by lengths: runs of micro-batches that are planned together, each found from its number.
+
+A window takes a number of items and cuts them into a known number of micro-batches. Three kinds:
+
+- `OfLayers`: every epoch has the same samples, and each window one of every layer of lengths. No window depends on another.
+- `OfShuffle`: every epoch has the same samples, and windows are stretches of a plain shuffle.
+- `OfOrder`: windows are stretches of an order that somebody gave. Each is filled with as many items as it holds, and the
+  next begins right behind it. Epochs are so many micro-batches; the order goes on.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from ..errors import Infeasible
-from .cut import Cut, Cutter
+from ..micro_batches import AS_IT_WAS
+from ..orders import Order
+from .admission import Admission
+from .cut import Cut, Cutter, Integers, split_to
 from .layers import Layers
+from .layout import Layout
 
-__all__ = ["Begin", "Layout", "Window", "in_layers", "in_stretches", "room_of_whole", "whole"]
+_IN_PROPORTION = 16  # cuts of a window whose items are left out in proportion
 
-Window = int | Literal["epoch"]
-_PROBES = (16, 64)  # the fewest and the most stretches that are looked at
-_TRIED = (0, -1, 1, -2, *range(2, 17))  # sixteenths by which windows are longer than asked for
-_NEAR = 1.005  # times the fewest micro-batches an epoch can have: near enough to take the window asked for
-_PROBED_SAMPLES = 4096
-_SIGMAS_MEAN = 3.0  # how sure the mean need of a window is
-_SIGMAS = 6.0  # room of an epoch
-_ROOMY = 4  # times the room: the micro-batches at the end of an epoch that have it
+__all__ = ["OfLayers", "OfShuffle", "Windows", "fitting", "most_that_fit"]
 
 
-class Begin(NamedTuple):
-    """Where in the order a window begins.
+class Windows(ABC):
+    """The windows of an endless list of micro-batches.
 
     Attributes:
-        place: of the order.
-        skipped: items of the sample there that earlier windows took.
+        epoch_batches: micro-batches in an epoch.
     """
 
-    place: int
-    skipped: int = 0
+    epoch_batches: int
 
+    @abstractmethod
+    def of(self, batch: int) -> tuple[int, int]:
+        """The window of a micro-batch, and its place there."""
 
-@dataclass(frozen=True)
-class Layout:
-    """An epoch as windows: all but the last give `batches` micro-batches.
+    @abstractmethod
+    def planned(self, window: int) -> tuple[Integers, Cut]:
+        """The items of a window and how they are cut, before they are levelled and arranged."""
 
-    So every micro-batch of every epoch has a known window, and planning one window is all it costs to be anywhere.
+    @abstractmethod
+    def complete(self, batch: int) -> int:
+        """The first micro-batch from `batch` on before which the list has all of its samples, none of those behind."""
 
-    Attributes:
-        windows: how many.
-        batches: micro-batches in a window but the last.
-        last_batches: micro-batches in the last window.
-        multiple: what all numbers of micro-batches are a multiple of.
-        steady: windows that are to take `places` of the order each, where windows are stretches of it; the others share the
-            rest of an epoch and have room for what chance leaves to them.
-        places: see `steady`.
-        firsts: how the longest items of all layers are cut, where windows are made of layers: any window may be cut so.
-    """
+    @abstractmethod
+    def whole(
+        self, first: int, last: int, items: Callable[[Integers], Integers]
+    ) -> Iterator[tuple[int, int, Integers]]:
+        """The list from `first` to `last` in stretches that have all of their samples, for an audit.
 
-    windows: int
-    batches: int
-    last_batches: int
-    multiple: int
-    steady: int = 0
-    places: int = 0
-    firsts: Cut | None = field(default=None, repr=False)
+        Yields:
+            The first micro-batch of a stretch, the end, and the items that it is to hold, in any order.
+        """
 
     @property
-    def length(self) -> int:
-        """Micro-batches in an epoch."""
-        return (self.windows - 1) * self.batches + self.last_batches
+    @abstractmethod
+    def period(self) -> int:
+        """Micro-batches from one `complete` place to the next."""
 
-    def window_of(self, batch: int) -> tuple[int, int]:
-        """The window of a micro-batch, and its place there."""
-        window = min(batch // self.batches, self.windows - 1)
-        return window, batch - window * self.batches
+    @abstractmethod
+    def after(self, before: Windows, at: int) -> int:
+        """The micro-batch of this list that goes on where other windows of the same plan are complete, at `at`."""
 
-    def wanted(self, window: int) -> int:
-        """Micro-batches in a window."""
-        return self.last_batches if window == self.windows - 1 else self.batches
+    def ending(self, at: int, number: int) -> list[list[int]]:
+        """Where the window that is complete at `at` ends, as the beginning of window `number` of another list."""
+        return []
 
-    def line(self, window: int, epoch_samples: int) -> int:
-        """The place of an epoch of so many, up to which a window that is a stretch of the order takes what it holds."""
-        if window < self.steady:
-            return (window + 1) * self.places
-        begun, ended = self.steady * self.batches, window * self.batches + self.wanted(window)
-        rest = epoch_samples - self.steady * self.places
-        return self.steady * self.places + rest * (ended - begun) // (self.length - begun)
+    @property
+    def first_batch(self) -> int:
+        """The first micro-batch that is known."""
+        return 0
 
+    def key(self, window: int) -> tuple[int, int]:
+        """What the shuffling of a window's steps is keyed by: its epoch, and its number there."""
+        return 0, window
 
-def whole(items: int, needed: int, room: float, multiple: int) -> Layout:
-    """One window for all of an epoch, with room for more micro-batches than the first epoch's items need.
+    def begins(self, since: int, batch: int) -> list[list[int]]:
+        """Where windows begin, as a state holds it, so that a run goes on from `batch` in constant time.
 
-    Raises:
-        Infeasible: an epoch has too few samples for one step.
-    """
-    batches = min(
-        _whole_steps(needed + room, multiple), max(items // multiple * multiple, _whole_steps(needed, multiple))
-    )
-    if batches > items:
-        raise Infeasible(
-            f"{items} samples cannot fill {batches} micro-batches, the next multiple of {multiple}",
-            "pass a smaller world_size or accumulate",
-        )
-    return Layout(1, batches, batches, multiple)
+        Args:
+            since: the micro-batch that the run's epoch began with.
+            batch: the micro-batch that comes next.
 
+        Returns:
+            Number, place of the order and skipped items of a few windows, ascending; none where the number says it all.
+        """
+        return []
 
-def in_layers(layers: Layers, cutter: Cutter, *, window: Window, multiple: int) -> Layout | None:
-    """Windows made of layers, about `window` micro-batches each; None where an epoch is hardly two.
-
-    The number of micro-batches is that of the dearest of all layers, so no window needs more. Windows may be up to twice as
-    long where that makes the epoch shorter.
-    """
-    items = layers.falling.size
-    total = len(cutter.cut(layers.falling, 0, multiple))
-    asked = 1.0 if window == "epoch" else total / _whole_steps(window, multiple)
-    found: list[Layout] = []
-    for step in _TRIED:
-        windows = math.floor(asked / (1 + step / 16))
-        if windows < 1 or (windows == 1) != (window == "epoch") or windows in {layout.windows for layout in found}:
-            continue
-        dearest = cutter.over_layers(layers.falling, windows)
-        assert dearest is not None  # else there were no layers
-        cut = dearest.cut(np.arange(-(-items // windows)), 0, multiple)
-        batches = _whole_steps(len(cut), multiple)
-        if items // windows >= batches:
-            found.append(Layout(windows, batches, batches, multiple, firsts=cut))
-    shortest = min((layout.length for layout in found), default=0)
-    return next((layout for layout in found if layout.length <= _NEAR * shortest), None)
+    def known(self, begins: Sequence[Sequence[int]]) -> Windows:
+        """The same windows, some of whose beginnings are known."""
+        return self
 
 
-def in_stretches(
-    needed: Callable[[int, int], int],
-    *,
-    items: int,
-    epoch_samples: int,
-    window: int,
-    multiple: int,
-    least_steps: int,
-    moves_over: int,
-) -> Layout | None:
-    """Windows that are stretches of an order, about `window` micro-batches each; None where an epoch is hardly two.
+class OfEpochs(Windows):
+    """Windows of epochs that have the same samples each."""
 
-    A window takes what it holds, up to what it is to take on average; the last ones have room for what chance then leaves to
-    them. What windows need is estimated from stretches of the order.
+    def __init__(self, layout: Layout, epoch_samples: int) -> None:
+        self.layout, self._epoch_samples = layout, epoch_samples
+        self.epoch_batches = layout.length
+
+    def of(self, batch: int) -> tuple[int, int]:
+        """See `Windows`."""
+        epoch, place = divmod(batch, self.epoch_batches)
+        window, place = self.layout.window_of(place)
+        return epoch * self.layout.windows + window, place
+
+    def complete(self, batch: int) -> int:
+        """See `Windows`: where an epoch ends."""
+        return -(-batch // self.epoch_batches) * self.epoch_batches
+
+    @property
+    def period(self) -> int:
+        """See `Windows`."""
+        return self.epoch_batches
+
+    def whole(
+        self, first: int, last: int, items: Callable[[Integers], Integers]
+    ) -> Iterator[tuple[int, int, Integers]]:
+        """See `Windows`: epochs, of all samples."""
+        wanted = items(np.arange(self._epoch_samples))
+        for begin in range(first, last, self.epoch_batches):
+            yield begin, begin + self.epoch_batches, wanted
+
+    def after(self, before: Windows, at: int) -> int:
+        """See `Windows`: as many epochs."""
+        return at // before.epoch_batches * self.epoch_batches
+
+    def key(self, window: int) -> tuple[int, int]:
+        """See `Windows`."""
+        return divmod(window, self.layout.windows)
+
+
+class OfLayers(OfEpochs):
+    """Windows of one sample of every layer of lengths each."""
+
+    def __init__(self, layout: Layout, epoch_samples: int, layers: Layers, cutter: Cutter) -> None:
+        super().__init__(layout, epoch_samples)
+        self._layers, self._cutter = layers, cutter
+
+    def planned(self, window: int) -> tuple[Integers, Cut]:
+        """See `Windows`."""
+        layout = self.layout
+        assert layout.firsts is not None
+        items = self._layers.window(*self.key(window), layout.windows)
+        cut = self._cutter.cut(items, layout.batches, layout.multiple)
+        if len(cut) > layout.batches:  # what holds the firsts of all layers holds these
+            cut = split_to(layout.firsts.below(items.size), layout.batches, items, self._cutter)
+        return items, cut
+
+
+class OfShuffle(OfEpochs):
+    """Windows that are stretches of a plain shuffle, each epoch of all samples.
+
+    A window takes the items up to its place of the epoch, or as many as it holds; the next begins behind them. The last
+    windows of an epoch have room for what that leaves to them, and are planned together: where they still do not hold all of
+    it one after the other, it is cut as one window.
 
     Args:
-        needed: micro-batches for so many places of the order from one on.
-        items: how many an epoch has, about.
+        layout: the windows of an epoch.
         epoch_samples: places of the order in an epoch.
-        window: micro-batches in a window.
-        multiple: micro-batches in a step.
-        least_steps: of a window.
-        moves_over: epochs over which the composition of the order moves, 0 where it does not: there is room for the dearest
-            that was seen.
+        order: the shuffle.
+        admission: which samples are items.
+        cutter: how items are cut.
+        begins: where windows begin, as far as that is known.
     """
-    batches = max(_whole_steps(window, multiple), least_steps * multiple)
-    probed = min(epoch_samples, _PROBED_SAMPLES)
-    rate = max(needed(0, probed), 1) / probed
-    for _ in range(2):  # a second look at windows of the size the first suggested
-        probed = max(1, min(math.floor(batches / rate), epoch_samples // 2))
-        needs = _probed(needed, probed, epoch_samples, moves_over)
-        spread = float(needs.std(ddof=1))
-        most = float(needs.max() if moves_over else needs.mean() + _SIGMAS_MEAN * spread / math.sqrt(needs.size))
-        rate = most / probed
-    places = math.floor(batches / rate)
-    if places < 1 or epoch_samples // places < 2:
-        return None
-    room = least_steps * multiple / 2 + (0.0 if moves_over else _SIGMAS * spread * math.sqrt(epoch_samples / probed))
-    length = _whole_steps(rate * epoch_samples + room, multiple)
-    if length > items:
-        return None
-    windows = length // batches
-    last = length - (windows - 1) * batches
-    roomy = min(windows - 1, math.ceil(_ROOMY * room / batches))
-    return Layout(windows, batches, last, multiple, min(windows - 1 - roomy, epoch_samples // places), places)
+
+    def __init__(
+        self,
+        layout: Layout,
+        epoch_samples: int,
+        order: Order,
+        admission: Admission,
+        cutter: Cutter,
+        begins: Mapping[int, int] | None = None,
+    ) -> None:
+        super().__init__(layout, epoch_samples)
+        self._order, self._admission, self._cutter = order, admission, cutter
+        self._begins = dict(
+            begins or {}
+        )  # by window, the place of the order; those of the last epoch that was asked for
+        self._last: tuple[int, list[tuple[Integers, Cut]]] = -1, []
+
+    def planned(self, window: int) -> tuple[Integers, Cut]:
+        """See `Windows`."""
+        epoch, number = self.key(window)
+        if number < self.layout.steady:
+            begin, line = (
+                self._begin(window),
+                epoch * self._epoch_samples + self.layout.line(number, self._epoch_samples),
+            )
+            wanted = self.layout.wanted(number)
+            items = self._order.take(begin, max(line, begin + wanted))
+            items, cut = fitting(items, self._cutter, wanted, self.layout.multiple)
+            self._begins[window + 1] = begin + items.size
+            return items, cut
+        if self._last[0] != epoch:
+            self._last = epoch, self._rest(epoch)
+        return self._last[1][number - self.layout.steady]
+
+    def begins(self, since: int, batch: int) -> list[list[int]]:
+        """See `Windows`."""
+        window, _ = self.of(batch)
+        _, number = self.key(window)
+        window -= max(0, number - self.layout.steady)
+        return [[window, self._begin(window), 0]] if number else []
+
+    def known(self, begins: Sequence[Sequence[int]]) -> OfShuffle:
+        """See `Windows`."""
+        for window, place, skipped in begins:
+            epoch, _ = self.key(window)
+            if not (epoch >= 0 and 0 <= place - epoch * self._epoch_samples <= self._epoch_samples and skipped == 0):
+                raise Infeasible(f"the state says that window {window} begins at place {place}", AS_IT_WAS)
+        found = {window: place for window, place, _ in begins}
+        return OfShuffle(self.layout, self._epoch_samples, self._order, self._admission, self._cutter, found)
+
+    def _begin(self, window: int) -> int:
+        """Where a window begins; those of its epoch before it are planned for it, from the nearest one that is known."""
+        epoch, number = self.key(window)
+        first = window - number
+        if first not in self._begins:
+            self._begins = {known: place for known, place in self._begins.items() if self.key(known)[0] == epoch}
+            self._begins[first] = epoch * self._epoch_samples
+        nearest = max(known for known in self._begins if first <= known <= window)
+        for earlier in range(nearest, window):
+            self.planned(earlier)
+        return self._begins[window]
+
+    def _rest(self, epoch: int) -> list[tuple[Integers, Cut]]:
+        """The last windows of an epoch."""
+        layout = self.layout
+        begin, begun = self._begin(epoch * layout.windows + layout.steady), epoch * self._epoch_samples
+        items = self._admission.items(self._order.take(begin, begun + self._epoch_samples))
+        found, taken = [], 0
+        for number in range(layout.steady, layout.windows):
+            wanted, last = layout.wanted(number), number == layout.windows - 1
+            line = items.size if last else layout.line(number, self._epoch_samples) - (begin - begun)
+            own = items[taken : max(line, taken + wanted)]
+            if own.size < wanted:
+                break
+            found.append(fitting(own, self._cutter, wanted, layout.multiple))
+            taken += found[-1][0].size
+        return found if taken == items.size else self._as_one(items)
+
+    def _as_one(self, items: Integers) -> list[tuple[Integers, Cut]]:
+        """The last windows of an epoch where chance left more to them than they hold one after the other."""
+        layout = self.layout
+        wanted = [layout.wanted(number) for number in range(layout.steady, layout.windows)]
+        cut = self._cutter.cut(items, sum(wanted), layout.multiple)
+        if len(cut) > sum(wanted):  # where the number depends on the order of the items: as in the first epoch, sorted
+            items = np.sort(items)
+            cut = self._cutter.cut(items, sum(wanted), layout.multiple)
+        if len(cut) > sum(wanted):
+            raise Infeasible(
+                f"the last {items.size} samples of an epoch need {len(cut)} micro-batches, and {sum(wanted)} are left of it",
+                'pass window="epoch"',
+            )
+        ends = np.cumsum(wanted)
+        return [(items, cut.chosen(np.arange(end - count, end))) for end, count in zip(ends, wanted, strict=True)]
 
 
-def room_of_whole(needed: Callable[[int, int], int], epoch_samples: int, moves_over: int) -> float:
-    """Room for what the need of a whole epoch may be above that of the first; see `in_stretches`."""
-    needs = _probed(needed, min(epoch_samples, _PROBED_SAMPLES), epoch_samples, moves_over)
-    if moves_over:
-        return 1 + float(needs.max() / max(needs[0], 1) - 1) * needed(0, epoch_samples)
-    return 1 + _SIGMAS * float(needs.std(ddof=1)) * math.sqrt(epoch_samples / min(epoch_samples, _PROBED_SAMPLES))
+def fitting(items: Integers, cutter: Cutter, wanted: int, multiple: int) -> tuple[Integers, Cut]:
+    """As many of the first items as `wanted` micro-batches hold, and how they are cut.
+
+    Mostly items are left out in proportion. Where the first items are much longer than those behind them, that would take a
+    cut for every few items: after some cuts the items that fit are found by bisection.
+    """
+    cut = cutter.cut(items, wanted, multiple)
+    for _ in range(_IN_PROPORTION):
+        if len(cut) <= wanted:
+            return items, cut
+        items = items[: max(wanted, min(items.size * wanted // len(cut), items.size - 1))]
+        cut = cutter.cut(items, wanted, multiple)
+    if len(cut) <= wanted:
+        return items, cut
+    held = most_that_fit(lambda count: len(cutter.cut(items[:count], wanted, multiple)) <= wanted, wanted, items.size)
+    return items[:held], cutter.cut(items[:held], wanted, multiple)
 
 
-def _probed(needed: Callable[[int, int], int], probed: int, epoch_samples: int, moves_over: int) -> np.ndarray:
-    """The need of stretches of `probed` places from all over an epoch, or all epochs over which the order moves."""
-    probes = min(max(epoch_samples // probed, _PROBES[0]), _PROBES[1])
-    apart = max(probed, max(1, moves_over) * epoch_samples // (probes - 1))
-    return np.array([needed(probe * apart, probed) for probe in range(probes)], float)
-
-
-def _whole_steps(batches: float, multiple: int) -> int:
-    return max(1, math.ceil(batches / multiple - 1e-9)) * multiple
+def most_that_fit(fits: Callable[[int], bool], fitting: int, too_many: int, finest: int = 1) -> int:
+    """The largest number that fits, to `finest`, by bisection between one that does and one that does not."""
+    while too_many - fitting > finest:
+        middle = (fitting + too_many) // 2
+        if fits(middle):
+            fitting = middle
+        else:
+            too_many = middle
+    return fitting

@@ -16,7 +16,7 @@ from .population import Forward, first_field
 from .synchronised import GlobalBatchNorm
 
 if TYPE_CHECKING:
-    from ...plans.plan import Plan
+    from ...interface import Plan
 
 __all__ = ["check"]
 

@@ -16,7 +16,7 @@ from .layers import tracking_layers
 from .population import Forward, Population, first_field, observe, raised_on_all
 
 if TYPE_CHECKING:
-    from ...plans.plan import Plan
+    from ...interface import Plan
 
 __all__ = ["recalibrate"]
 

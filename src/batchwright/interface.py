@@ -1,32 +1,34 @@
-"""What every plan is: micro-batches for a sampler, what they are made of for whoever corrects for it."""
+"""What everything else needs of a plan: an endless list of micro-batches, and how often each sample comes in it."""
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
+from collections.abc import Hashable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from ..columns import sample_numbers
-from ..errors import Infeasible, shown
+from .columns import sample_numbers
+from .errors import Infeasible, shown, whole
+from .micro_batches import AS_IT_WAS, MicroBatches, Stretch
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from ..groups import Groups
-    from ..sampler import BatchSampler, Fetch
-    from .position import Epoch, Position
-    from .strata import Strata
+    from .groups import Groups
+    from .orders.inclusion import Strata
+    from .sampler import BatchSampler, Fetch
 
-__all__ = ["Plan"]
+__all__ = ["Plan", "rounded"]
 
 
-class Plan(ABC):
-    """A pure rule that says what is in every micro-batch of every epoch, and so how often each sample comes.
+class Plan(MicroBatches):
+    """A pure rule that says what is in every micro-batch, and so how often each sample comes.
 
-    Everything depends on the plan's arguments alone: not on the process, the rank, or what was asked before.
+    `plan[t]` is micro-batch t, for t from 0 to 89 x 2^32. It depends on the plan's arguments alone: not on the process, the
+    rank, or what was asked before. Made by `balanced`, `budgeted`, `packed`, `alternating` and the other builders.
 
     Attributes:
         groups: who is in which group, by the numbers that the plan yields.
@@ -40,7 +42,8 @@ class Plan(ABC):
     def identity(self) -> dict[str, str]:
         """Every argument that can change a micro-batch, by name, as short text.
 
-        A target that is a function of the epoch is held by its shares in the first 4 epochs.
+        A target that is a function of the epoch is held by its shares in the first 4 epochs. The step size is not in it: a
+        run chooses it.
         """
 
     @property
@@ -53,46 +56,10 @@ class Plan(ABC):
     def shortcomings(self) -> list[str]:
         """What the plan delivers poorly, in words: samples that repeat within a micro-batch, or practically never come."""
 
-    @abstractmethod
-    def epoch_length(self, multiple: int = 1) -> int:
-        """Micro-batches in an epoch, rounded up to a multiple."""
-
-    @abstractmethod
-    def epoch(self, epoch: int, multiple: int = 1) -> Epoch:
-        """The micro-batches of an epoch of a run that always had this multiple."""
-
-    @abstractmethod
-    def epoch_at(self, position: Position) -> Epoch:
-        """The whole epoch that a position lies in."""
-
-    @abstractmethod
-    def started(self, epoch: int, multiple: int) -> Position:
-        """The beginning of an epoch in a run that always had this multiple."""
-
-    @abstractmethod
-    def moved(self, position: Position, epoch: int) -> Position:
-        """The beginning of another epoch of the run that stands at `position`."""
-
-    @abstractmethod
-    def refitted(self, position: Position, multiple: int) -> Position:
-        """The same place for a run that goes on with another multiple: nothing lost, nothing repeated."""
-
-    @abstractmethod
-    def check_position(self, position: Position) -> None:
-        """Refuse a place that no run of this plan comes to, or whose epoch cannot be gone through from there.
-
-        Raises:
-            Infeasible: on every rank alike.
-        """
-
-    def located(self, position: Position) -> Position:
-        """The same place, with what makes going on from it as cheap as can be: this is what a state holds."""
-        return position
-
     @property
     @abstractmethod
     def settles_after(self) -> float | None:
-        """After how many epochs no share moves any more: 0 if none ever does, None if some may for ever."""
+        """After how many epochs no share moves any more: 0 if none ever does, None if some may always."""
 
     @property
     @abstractmethod
@@ -103,13 +70,106 @@ class Plan(ABC):
     def strata(self, start: float, stop: float) -> Strata:
         """What is drawn from epoch `start` to epoch `stop`, either of which may lie within one."""
 
+    @abstractmethod
+    def shares(self, epoch: int = 0) -> np.ndarray:
+        """The share of every group (or task) in an epoch, float64 (groups,), summing to 1."""
+
+    @abstractmethod
+    def summary(self) -> Any:
+        """What the plan does, in numbers; `print` it."""
+
+    @abstractmethod
+    def audit(self) -> Any:
+        """Measure what the plan guarantees on what it yields; see `batchwright.audit`."""
+
+    def stepped(self, step: int) -> Plan:
+        """The plan with steps of `step` micro-batches: those of a step have like costs, one bucket, or one task.
+
+        Step k is the micro-batches k * step to (k + 1) * step - 1, which world size x accumulate of a run take. A run steps
+        its plan by itself. Plans of micro-batches of a fixed size return themselves: a step means nothing there.
+
+        Args:
+            step: 1 or more.
+
+        Example:
+            >>> import batchwright as bw
+            >>> plan = bw.budgeted([9, 7, 5, 3, 2, 1], max_tokens=9, padded=False).stepped(2)
+            >>> plan.step, plan.epoch_batches
+            (2, 4)
+        """
+        whole(step, "step", least=1)
+        return self
+
+    def resumed(self, carried: Mapping[str, Any], batch: int) -> MicroBatches:
+        """The list of a run whose state holds this; the inverse of `carried`.
+
+        Args:
+            carried: what `carried` gave.
+            batch: the micro-batch that it was given for.
+
+        Raises:
+            Infeasible: it holds what no state of this plan holds.
+        """
+        if carried:
+            raise Infeasible(
+                f"the state says {shown(dict(carried))} of its plan, of which there is nothing to say", AS_IT_WAS
+            )
+        return self
+
+    def retargeted(self, batch: int, shares: Any) -> tuple[Plan, int]:
+        """The plan with other shares from the first round on that begins at `batch` or later; see `BatchSampler.retarget`.
+
+        Returns:
+            The plan, and the first micro-batch that has these shares.
+
+        Raises:
+            Infeasible: the plan's shares cannot be set.
+        """
+        raise Infeasible(f"the shares of {self!r} cannot be set", "retarget a plan of fixed-size micro-batches")
+
+    def as_of(self, batches: MicroBatches) -> Plan:
+        """The plan as a run has it that goes along `batches`: with the shares that were set in the run."""
+        return self
+
+    def epoch_length(self, multiple: int = 1) -> int:
+        """Micro-batches in an epoch of a run, rounded up to a multiple; nothing is repeated for it, the list goes on.
+
+        Args:
+            multiple: world size x accumulate of the run.
+        """
+        return rounded(self.stepped(whole(multiple, "multiple", least=1)).epoch_batches, multiple)
+
+    def epoch(self, epoch: int, multiple: int = 1) -> Stretch:
+        """The micro-batches of an epoch of a run, a sequence.
+
+        Args:
+            epoch: 0 or more.
+            multiple: world size x accumulate of the run, which always was the same.
+        """
+        epoch, length = whole(epoch, "epoch", least=0), self.epoch_length(multiple)
+        return Stretch(self.stepped(multiple), epoch * length, length)
+
     def __iter__(self) -> NoReturn:
-        """A plan is endless; whoever loops over it forgot to ask for an epoch or a sampler.
+        """A plan is endless: a loop over it never ends, and so is taken for a mistake.
 
         Raises:
             TypeError: always.
         """
         raise TypeError("a plan is endless: give plan.sampler() to a DataLoader, loop over plan.epoch(0)")
+
+    def locate(self, indices: Any) -> tuple[list[Hashable], np.ndarray]:
+        """The group of each of these samples and its number within it; of a mixture the source and the number there.
+
+        Args:
+            indices: array-like of shape (samples,), the numbers that the plan yields.
+
+        Example:
+            >>> import batchwright as bw
+            >>> names, numbers = bw.mixed({"web": 100, "books": 10}, batch_size=4).locate([105, 7])
+            >>> names, numbers.tolist()
+            (['books', 'web'], [5, 7])
+        """
+        return self.groups.locate(indices)
 
     def drawn_in(self, epoch: int) -> Strata:
         """What is drawn in an epoch; the one asked for last is kept."""
@@ -117,10 +177,6 @@ class Plan(ABC):
         if kept is None or kept[0] != number:
             kept = self._drawn = number, self.strata(number, number + 1)
         return kept[1]
-
-    @abstractmethod
-    def epochs_at(self, position: Position) -> float:
-        """How many epochs of the plan were drawn before a position."""
 
     def prior_between(self, start: int, stop: int, groups: Groups | None = None) -> np.ndarray:
         """The mean wanted share of every group (the plan's own, if left out) over micro-batches start..stop-1, float64.
@@ -213,7 +269,7 @@ class Plan(ABC):
 
     def check(self, model: Module, *, example: Any = None, classes: Any = None, world_size: int = 1) -> None:
         """Refuse to feed a model whose BatchNorm layers these batches are too small for; see `batchwright.correct.check`."""
-        from ..correct import check
+        from .correct import check
 
         check(self, model, example=example, classes=classes, world_size=world_size)
 
@@ -226,6 +282,11 @@ class Plan(ABC):
         fetch: Fetch = "micro",
     ) -> BatchSampler:
         """A batch sampler for `torch.utils.data.DataLoader(dataset, batch_sampler=...)`; see `batchwright.BatchSampler`."""
-        from ..sampler import BatchSampler
+        from .sampler import BatchSampler
 
         return BatchSampler(self, rank=rank, world_size=world_size, accumulate=accumulate, fetch=fetch)
+
+
+def rounded(batches: int, multiple: int) -> int:
+    """The next multiple of `multiple`."""
+    return -(-batches // multiple) * multiple

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import Infeasible
 from ..groups import Groups
-from ..orders import Order, SharedOrder, is_shared
+from .protocol import Order, SharedOrder, is_shared
 
 __all__ = ["Strata", "Stratum", "mean_shares", "strata_of", "windows_to_settle"]
 

@@ -1,0 +1,206 @@
+"""Windows over an order that somebody gave: each is filled, and the next begins right behind it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import Infeasible
+from ..micro_batches import AS_IT_WAS, LAST
+from ..orders import Order
+from .admission import Admission
+from .cut import Cut, Cutter, Integers
+from .layout import Window, whole_steps
+from .windows import Windows, fitting, most_that_fit
+
+__all__ = ["Begin", "OfOrder"]
+
+_PROBES = 16  # windows that are filled to see how many places of the order one takes
+_ROOMY = 8  # times the places of a mean window are looked at for items that fill one; more only where items are free
+_FINEST = 1 << 12  # a window is filled to one part in so many of its items
+_BEGINS_KEPT = 1 << 12  # beginnings of windows that a plan keeps, evenly spread; those between are found from them
+
+
+class Begin(NamedTuple):
+    """Where in the order a window begins.
+
+    Attributes:
+        place: of the order.
+        skipped: items of the sample there that earlier windows took.
+    """
+
+    place: int
+    skipped: int = 0
+
+
+class OfOrder(Windows):
+    """Windows that are filled with consecutive items of an order.
+
+    How many items a window takes depends on the items, so where it begins depends on the windows before it. The beginnings
+    that were found are kept, and a state holds those that it needs.
+
+    Args:
+        order: whose samples are cut.
+        admission: which samples are items.
+        cutter: how items are cut.
+        epoch_samples: places of the order that its own epoch has.
+        window: micro-batches in a window, or "epoch".
+        step: micro-batches in a step.
+        moves_over: epochs over which the composition of the order moves, 0 where it does not.
+    """
+
+    def __init__(
+        self,
+        order: Order,
+        admission: Admission,
+        cutter: Cutter,
+        *,
+        epoch_samples: int,
+        window: Window,
+        step: int,
+        moves_over: int,
+    ) -> None:
+        self._order, self._admission, self._cutter, self._step = order, admission, cutter, step
+        self._begins = {0: Begin(0)}
+        self._first = 0  # the window before which none is known
+        self._places = float(epoch_samples)  # of a window, on average
+        if window == "epoch":
+            items = admission.items(order.take(0, epoch_samples))
+            needed = len(cutter.cut(items, 0, step)) if items.size else 0
+            self.window = self.epoch_batches = max(step, (needed - 1) // step * step)
+            return
+        self.window = max(whole_steps(window, step), cutter.least_steps * step)
+        first = self._filled(Begin(0), self.window)[2].place
+        self._places = float(max(1, first))
+        apart = max(1, max(1, moves_over) * epoch_samples // _PROBES)
+        taken = [self._filled(Begin(at), self.window)[2].place - at for at in range(0, _PROBES * apart, apart)]
+        self._places = max(1.0, sum(taken) / _PROBES)
+        self.epoch_batches = max(step, math.floor(epoch_samples * self.window / self._places / step) * step)
+        if self.window > self.epoch_batches:
+            self._places *= self.epoch_batches / self.window
+            self.window = self.epoch_batches
+
+    def of(self, batch: int) -> tuple[int, int]:
+        """See `Windows`."""
+        return divmod(batch, self.window)
+
+    def complete(self, batch: int) -> int:
+        """See `Windows`: where a window ends."""
+        return -(-batch // self.window) * self.window
+
+    @property
+    def period(self) -> int:
+        """See `Windows`."""
+        return self.window
+
+    def whole(
+        self, first: int, last: int, items: Callable[[Integers], Integers]
+    ) -> Iterator[tuple[int, int, Integers]]:
+        """See `Windows`: all windows that hold some of it, of what the order has between where they begin and end."""
+        numbers = range(first // self.window, -(-last // self.window))
+        begin, end = self.begin(numbers.start), self.begin(numbers.stop)
+        samples = self._order.take(begin.place, end.place + 1)
+        cut_off = int(self._admission.counts(samples[-1:])[0]) - end.skipped  # of the sample that it ends within
+        between = items(samples)
+        yield numbers.start * self.window, numbers.stop * self.window, between[begin.skipped : between.size - cut_off]
+
+    def after(self, before: Windows, at: int) -> int:
+        """See `Windows`: where a window begins, as near as can be."""
+        return self.complete(at)
+
+    def ending(self, at: int, number: int) -> list[list[int]]:
+        """See `Windows`."""
+        return [[number, *self.begin(at // self.window)]]
+
+    @property
+    def first_batch(self) -> int:
+        """See `Windows`: that of the first window whose beginning is known."""
+        return self._first * self.window
+
+    def planned(self, window: int) -> tuple[Integers, Cut]:
+        """See `Windows`."""
+        items, cut, end = self._filled(self.begin(window), self.window)
+        self._keep(window + 1, end)
+        return items, cut
+
+    def begin(self, window: int) -> Begin:
+        """Where a window begins; those before it are filled for it, from the nearest one that is known."""
+        nearest = max(known for known in self._begins if known <= window)
+        found = self._begins[nearest]
+        for following in range(nearest + 1, window + 1):
+            found = self._filled(found, self.window)[2]
+            self._keep(following, found)
+        return found
+
+    def begins(self, since: int, batch: int) -> list[list[int]]:
+        """See `Windows`: of the first that is known, of the epoch's first, and of the one that comes next."""
+        wanted = sorted({self._first, max(self._first, self.of(since)[0]), self.of(batch)[0]})
+        return [[window, *self.begin(window)] for window in wanted]
+
+    def known(self, begins: Sequence[Sequence[int]]) -> OfOrder:
+        """See `Windows`."""
+        found: dict[int, Begin] = {}
+        for window, place, skipped in begins:
+            known = window >= 0 and 0 <= place <= LAST and skipped >= 0
+            items = int(self._admission.counts(self._order.take(place, place + 1))[0]) if known else 0
+            if not known or skipped >= max(1, items):
+                raise Infeasible(
+                    f"the state says that window {window} begins at item {skipped} of place {place}", AS_IT_WAS
+                )
+            found[window] = Begin(place, skipped)
+        return self._with(found)
+
+    def _with(self, begins: Mapping[int, Begin]) -> OfOrder:
+        other = object.__new__(OfOrder)
+        vars(other).update(vars(self))
+        other._begins, other._first = dict(begins), min(begins)
+        return other
+
+    def _keep(self, window: int, begin: Begin) -> None:
+        self._begins[window] = begin
+        if len(self._begins) > 2 * _BEGINS_KEPT:
+            kept = sorted(self._begins)
+            self._begins = {known: self._begins[known] for known in [*kept[:1], *kept[2:-1:2], kept[-1]]}
+
+    def _filled(self, begin: Begin, wanted: int) -> tuple[Integers, Cut, Begin]:
+        """The items that fill `wanted` micro-batches, how they are cut, and where the next window begins."""
+        places = max(wanted, math.ceil(self._places * 9 / 8))
+        most = max(wanted, math.ceil(_ROOMY * self._places))
+        cutter, step = self._cutter, self._step
+        while True:
+            samples = self._order.take(begin.place, begin.place + places)
+            items = self._admission.items(samples)[begin.skipped :]
+            enough = items.size >= wanted
+            needed = len(cutter.cut(items, 0, step)) if enough else 0
+            if needed > wanted or (enough and places >= most):
+                break
+            places *= 2
+        held = items.size if needed <= wanted else self._held(items, wanted, needed)
+        items, cut = fitting(items[:held], cutter, wanted, step)
+        ends = self._admission.counts(samples).cumsum() - begin.skipped  # items taken by the end of each place
+        whole = int(np.searchsorted(ends, items.size, side="right"))  # places of which every item is taken
+        before = int(ends[whole - 1]) if whole else -begin.skipped
+        return items, cut, Begin(begin.place + whole, items.size - before)
+
+    def _held(self, items: Integers, wanted: int, needed: int) -> int:
+        """How many of the first items `wanted` micro-batches hold; all of them need `needed`, which is more."""
+
+        def fits(count: int) -> bool:
+            return len(self._cutter.cut(items[:count], 0, self._step)) <= wanted
+
+        finest = max(1, items.size // _FINEST)
+        fit, too_many = wanted, items.size  # one item a micro-batch fits
+        guess = max(wanted + 1, min(items.size * wanted // needed, items.size - 1))
+        reach = max(finest, items.size // wanted // 4)
+        while fit < guess < too_many:  # from the guess outwards, then by bisection
+            if fits(guess):
+                fit, guess = guess, guess + reach
+            else:
+                too_many, guess = guess, guess - reach
+            reach *= 2
+            if fit > wanted and too_many < items.size:
+                break
+        return most_that_fit(fits, fit, too_many, finest)

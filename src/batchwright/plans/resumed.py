@@ -1,0 +1,207 @@
+"""A plan by lengths in a run whose step size changes: on to where its samples are complete, from there in the new steps.
+
+A run that goes on in another world stands in the middle of a window, or an epoch, whose micro-batches were made for steps of
+the old size. They are given out as they are: nothing is lost or repeated. From where the window (or the epoch, if every
+epoch has the same samples) ends, the list is that of the new step size. If the run is then in the middle of a step, the
+first micro-batches of the new list complete that step, and the rest of the new list's first step comes where the window (or
+epoch) ends; so all steps between are even.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import Infeasible, shown
+from ..micro_batches import AS_IT_WAS, LAST, MicroBatches
+from ..position import number_of
+
+if TYPE_CHECKING:
+    from .lengthwise import LengthPlan
+
+__all__ = ["Rotated", "carried_of", "gone_on_from", "resumed"]
+
+_MOST_IN_A_STEP = 1 << 24  # of a state: ranks x accumulate beyond this is damage, and would be laid out in memory
+_MOST_BEGINS = 3  # windows whose beginnings a state holds
+_COSTED = 32  # steps whose costs are compared to say what uneven steps cost
+_WORTH_A_WORD = 1.01  # times the cost of even steps
+
+
+class Rotated(MicroBatches):
+    """A plan's list for a run that begins it in the middle of a step.
+
+    Of every window (or epoch) the first `shift` micro-batches come first, then all steps but the first, then what is left of
+    the first.
+    """
+
+    def __init__(self, plan: LengthPlan, shift: int) -> None:
+        self.plan, self.shift = plan, shift
+        self.step, self.epoch_batches, self.first = plan.step, plan.epoch_batches, plan.first
+
+    def number_of(self, batch: int) -> int:
+        """The plan's number of a micro-batch."""
+        period, rest = self.plan.windows.period, self.step - self.shift
+        begun, place = batch // period * period, batch % period
+        if place < self.shift:
+            return batch
+        return begun + (place + rest if place < period - rest else place - period + self.step)
+
+    def __getitem__(self, batch: int) -> np.ndarray:
+        return self.plan[self.number_of(batch)]
+
+    def stepped(self, step: int) -> MicroBatches:
+        """See `MicroBatches`."""
+        return self.plan.stepped(step)
+
+    def gone_on_from(self, batch: int, step: int) -> tuple[MicroBatches, int]:
+        """See `MicroBatches`."""
+        return gone_on_from(self.plan, batch, step, self)
+
+    def carried(self, batch: int, since: int) -> dict[str, Any]:
+        """See `MicroBatches`."""
+        begun = batch // self.plan.windows.period * self.plan.windows.period
+        return {**carried_of(self.plan, max(begun, min(self.number_of(batch), batch)), since), "shift": self.shift}
+
+    def __repr__(self) -> str:
+        return f"<{self.plan!r} from {self.shift} micro-batches within a step>"
+
+
+class _Joined(MicroBatches):
+    """One list up to a micro-batch, another from there on.
+
+    Args:
+        before: the first list.
+        at: its micro-batch that the other begins at.
+        after: the other list.
+        start: the number in it of the micro-batch that comes at `at`.
+    """
+
+    def __init__(self, before: MicroBatches, at: int, after: MicroBatches, start: int) -> None:
+        self._before, self._at, self._after, self._start = before, at, after, start
+        self.epoch_batches, self.first = after.epoch_batches, before.first
+        self.step = before.step
+
+    def __getitem__(self, batch: int) -> np.ndarray:
+        return self._before[batch] if batch < self._at else self._after[batch - self._at + self._start]
+
+    def stepped(self, step: int) -> MicroBatches:
+        """See `MicroBatches`."""
+        return self._after.stepped(step)
+
+    def gone_on_from(self, batch: int, step: int) -> tuple[MicroBatches, int]:
+        """See `MicroBatches`."""
+        if batch < self._at:
+            if (step, (batch - self._at) % step) == (self._after.step, self._shift):
+                return self, batch
+            return self._before.gone_on_from(batch, step)
+        return self._after.gone_on_from(batch - self._at + self._start, step)
+
+    @property
+    def _shift(self) -> int:
+        return getattr(self._after, "shift", 0)
+
+    def reached(self, batch: int) -> tuple[MicroBatches, int]:
+        """See `MicroBatches`."""
+        return (self, batch) if batch < self._at else (self._after, batch - self._at + self._start)
+
+    def uneven(self, batch: int, step: int) -> str | None:
+        """See `MicroBatches`: from the costs of the next steps."""
+        plan: Any = getattr(self._before, "plan", self._before)
+        count = min(_COSTED * max(step, plan.step), self._at - batch) // step * step
+        if count < step:
+            return None
+        costs = np.array([plan.cutter.cost(plan.items(number)) for number in range(batch, batch + count)])
+        now, even = _balance(costs, step), _balance(costs, plan.step)
+        if now < _WORTH_A_WORD * even:
+            return None
+        return (
+            f"the run goes on in steps of {step} micro-batches, and up to micro-batch {self._at} its plan has steps of "
+            f"{plan.step}: the most expensive micro-batch of a step costs {now:.3f} of the mean until then, {even:.3f} in "
+            "steps of its own size"
+        )
+
+    def carried(self, batch: int, since: int) -> dict[str, Any]:
+        """See `MicroBatches`."""
+        then = {"at": self._at, "start": self._start, **self._after.carried(self._start, self._start)}
+        return {**self._before.carried(batch, since), "then": then}
+
+    def __repr__(self) -> str:
+        return f"<{self._before!r}, from micro-batch {self._at} on {self._after!r}>"
+
+
+def _balance(costs: np.ndarray, step: int) -> float:
+    """The most expensive micro-batch of a step over the mean of the step, as the mean over all whole steps."""
+    steps = costs[: costs.size // step * step].reshape(-1, step)
+    busy = steps[steps.mean(axis=1) > 0]
+    return float((busy.max(axis=1) / busy.mean(axis=1)).mean()) if busy.size else 1.0
+
+
+def gone_on_from(plan: LengthPlan, batch: int, step: int, listed: Rotated | None = None) -> tuple[MicroBatches, int]:
+    """See `MicroBatches.gone_on_from`; of a plan, or of its list as `listed` has it."""
+    here = plan if listed is None else listed
+    if step == plan.step and batch % step == (0 if listed is None else listed.shift):
+        return here, batch
+    at = plan.windows.complete(batch)
+    after = plan.stepped(step)
+    start = after.windows.after(plan.windows, at)
+    after = after.along(plan.windows.ending(at, start // after.windows.period))
+    shift = (batch - at) % step
+    joined = _Joined(here, at, Rotated(after, shift) if shift else after, start)
+    return joined.reached(batch)
+
+
+def carried_of(plan: LengthPlan, batch: int, since: int) -> dict[str, Any]:
+    """See `MicroBatches.carried`."""
+    begins = plan.windows.begins(max(since, plan.first), batch)
+    return {"step": plan.step} | ({"windows": begins} if begins else {})
+
+
+def resumed(plan: LengthPlan, carried: Mapping[str, Any], batch: int) -> MicroBatches:
+    """See `Plan.resumed`.
+
+    Raises:
+        Infeasible: it holds what no state of this plan holds.
+    """
+    then = carried.get("then")
+    found = _listed(plan, carried, batch)
+    if then is None:
+        return found
+    if not isinstance(then, Mapping):
+        raise Infeasible(f"the state's then is {shown(then)}", AS_IT_WAS)
+    at, start = (number_of(then.get(name), f"the state's {name}") for name in ("at", "start"))
+    if not (batch <= at <= LAST and 0 <= start <= LAST):
+        raise Infeasible(
+            f"the state goes on at micro-batch {at} as micro-batch {start}, and stands at {batch}", AS_IT_WAS
+        )
+    rest = {name: value for name, value in then.items() if name not in ("at", "start", "then")}
+    return _Joined(found, at, _listed(plan, rest, start), start)
+
+
+def _listed(plan: LengthPlan, carried: Mapping[str, Any], batch: int) -> LengthPlan | Rotated:
+    """A plan's list in the steps that a state says, from the places that it says."""
+    unknown = set(carried) - {"step", "windows", "shift", "then"}
+    if unknown or "step" not in carried:
+        raise Infeasible(f"the state says {shown(dict(carried))} of its plan", AS_IT_WAS)
+    step, shift = (
+        number_of(carried["step"], "the state's step"),
+        number_of(carried.get("shift", 0), "the state's shift"),
+    )
+    if not (1 <= step <= _MOST_IN_A_STEP and 0 <= shift < step):
+        raise Infeasible(
+            f"the state's step is {step} and its shift {shift}, the largest step is {_MOST_IN_A_STEP}", AS_IT_WAS
+        )
+    found = plan.stepped(step)
+    given = carried.get("windows", [])
+    if not (isinstance(given, list) and len(given) <= _MOST_BEGINS and all(_is_begin(begin) for begin in given)):
+        raise Infeasible(f"the state's windows are {shown(given)}", AS_IT_WAS)
+    begins = [[number_of(number, "the state's windows") for number in begin] for begin in given]
+    if begins and not begins[-1][0] <= found.windows.of(batch)[0]:
+        raise Infeasible(f"the state's windows are {shown(begins)}, and it stands at micro-batch {batch}", AS_IT_WAS)
+    found = found.along(begins)
+    return Rotated(found, shift) if shift else found
+
+
+def _is_begin(begin: Any) -> bool:
+    return isinstance(begin, list) and len(begin) == 3

@@ -1,0 +1,182 @@
+"""Where a run stands: all arithmetic of epochs, steps and changes of the world, once for every kind of plan.
+
+A run goes along an endless list of micro-batches. An epoch is so many of them as the plan says, rounded up to a multiple of
+world size x accumulate; the next epoch begins right behind it. A run that goes on in another world goes on along the list.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from .errors import Infeasible, shown, whole
+from .interface import Plan, rounded
+from .micro_batches import AS_IT_WAS, LAST, MicroBatches, Stretch
+
+__all__ = ["Numbers", "Position", "number_of"]
+
+_LARGEST = (1 << 63) - 1
+_HEX = re.compile("0x[0-9a-f]+")
+
+
+def number_of(value: Any, called: str) -> int:
+    """A whole number of a state.
+
+    Raises:
+        Infeasible: it is none, or one of more than 63 bits.
+    """
+    try:
+        number = whole(value, called, most=None)
+    except Infeasible:
+        raise Infeasible(f"{called} is {shown(value)}, not a whole number", AS_IT_WAS) from None
+    if abs(number) > _LARGEST:
+        raise Infeasible(f"{called} is {shown(number)}, the most are 63 bits", AS_IT_WAS)
+    return number
+
+
+class Numbers(NamedTuple):
+    """The numbers of a position, as a state holds them.
+
+    Attributes:
+        epoch: which epoch of the run.
+        consumed: micro-batches of the epoch that all ranks together have been given.
+        multiple: what the epoch's length is a multiple of, world size x accumulate.
+        origin: the micro-batch of the endless list that the epoch began with. Below 0 where the epoch began in a larger
+            world: what came before counts as consumed.
+    """
+
+    epoch: int
+    consumed: int
+    multiple: int
+    origin: int
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> Numbers:
+        """The numbers in a state of JSON types.
+
+        Raises:
+            Infeasible: a number that is missing, not whole or too small.
+        """
+        missing = [name for name in cls._fields if name not in state]
+        if missing:
+            raise Infeasible(f"the state has no {missing[0]!r}", "load what state_dict() gave")
+        epoch, consumed, multiple, origin = (number_of(state[name], f"the state's {name}") for name in cls._fields)
+        if epoch < 0 or consumed < 0 or multiple < 1:
+            raise Infeasible(
+                f"the state's epoch, consumed and multiple are {epoch}, {consumed} and {multiple}", AS_IT_WAS
+            )
+        return cls(epoch, consumed, multiple, origin)
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far a run has come along a list of micro-batches; nothing of ranks.
+
+    Attributes:
+        batches: the endless list that the run goes along.
+        epoch: see `Numbers`.
+        consumed: see `Numbers`.
+        multiple: see `Numbers`.
+        origin: see `Numbers`.
+    """
+
+    batches: MicroBatches
+    epoch: int
+    consumed: int
+    multiple: int
+    origin: int
+
+    @classmethod
+    def started(cls, plan: MicroBatches, epoch: int, multiple: int) -> Position:
+        """The beginning of an epoch in a run that always had this multiple."""
+        batches = plan.stepped(multiple)
+        return cls(batches, epoch, 0, multiple, epoch * rounded(batches.epoch_batches, multiple))
+
+    @classmethod
+    def of(cls, plan: Plan, state: Mapping[str, Any]) -> Position:
+        """The position in a state of JSON types; the inverse of `as_state`.
+
+        Raises:
+            Infeasible: it is no position of this plan.
+        """
+        numbers, carried = Numbers.of(state), state.get("plan", {})
+        if not isinstance(carried, Mapping):
+            raise Infeasible(f"the state's plan is {shown(carried)}", AS_IT_WAS)
+        found = cls(plan.resumed(carried, numbers.origin + numbers.consumed), *numbers)
+        found.check()
+        return found
+
+    def as_state(self) -> dict[str, Any]:
+        """The position as a dict of JSON types."""
+        batches, batch = self.batches.reached(self.batch)
+        numbers = Numbers(self.epoch, self.consumed, self.multiple, batch - self.consumed)
+        carried = batches.carried(batch, batch - self.consumed)
+        return numbers._asdict() | ({"plan": carried} if carried else {})
+
+    @property
+    def length(self) -> int:
+        """Micro-batches in every epoch of the run."""
+        return rounded(self.batches.epoch_batches, self.multiple)
+
+    @property
+    def batch(self) -> int:
+        """The micro-batch of the list that comes next."""
+        return self.origin + self.consumed
+
+    @property
+    def micro_batches(self) -> Stretch:
+        """The micro-batches of the epoch, a sequence."""
+        return Stretch(self.batches, self.origin, self.length)
+
+    def after(self, consumed: int) -> Position:
+        """The same epoch, after so many of its micro-batches."""
+        return replace(self, consumed=consumed)
+
+    def moved(self, epoch: int) -> Position:
+        """The beginning of another epoch of the run."""
+        origin = self.origin + (epoch - self.epoch) * self.length
+        if origin < self.batches.first:  # before the run went on in this world: as if it always had been this one
+            return self.started(self.batches, epoch, self.multiple)
+        batches, batch = self.batches.reached(origin)
+        return Position(batches, epoch, 0, self.multiple, batch)
+
+    def rolled(self) -> Position:
+        """The end of an epoch is the beginning of the next."""
+        return self.moved(self.epoch + 1) if self.consumed >= self.length else self
+
+    def refitted(self, multiple: int) -> Position:
+        """The same place for a run that goes on with another multiple.
+
+        What is left of the epoch is rounded up to the new multiple; later epochs follow right behind it.
+        """
+        if multiple == self.multiple:
+            return self
+        left = self.length - self.consumed
+        batches, batch = self.batches.gone_on_from(self.batch, multiple)
+        here = Position(batches, self.epoch, 0, multiple, batch)
+        if self.consumed == 0:
+            return here
+        # where epochs are shorter now, this one may end before what was left does: the next goes on right there
+        consumed = here.length - min(rounded(left, multiple), here.length)
+        return replace(here, consumed=consumed, origin=batch - consumed)
+
+    def check(self) -> None:
+        """Refuse a place that no run comes to, or whose epoch cannot be gone through from there.
+
+        Raises:
+            Infeasible: on every rank alike.
+        """
+        if self.consumed > self.length or self.batch < 0:
+            raise Infeasible(
+                f"the state has consumed {self.consumed} micro-batches of an epoch of {self.length} from "
+                f"{shown(self.origin)} on",
+                AS_IT_WAS,
+            )
+        if self.origin + self.length > LAST + 1:
+            raise Infeasible(
+                f"epoch {self.epoch} ends at micro-batch {shown(self.origin + self.length)}, the last is {LAST}",
+                "ask for an earlier epoch",
+            )
+        self.batches.check_batch(self.batch)
