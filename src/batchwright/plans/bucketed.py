@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from heapq import heapify, heappop, heapreplace
 from typing import Any
 
@@ -57,6 +58,15 @@ class BucketCutter:
     def alike(self) -> Integers:
         """See `Cutter`."""
         return self.bucket_of
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """See `Cutter`: all alike."""
+        return np.ones(self.bucket_of.size)
+
+    def needed(self, samples: Integers, multiple: int) -> int:
+        """See `Cutter`."""
+        return len(self.cut(samples, 0, multiple))
 
     def over_layers(self, falling: Integers, windows: int) -> None:
         """See `Cutter`: a layer on the border of two buckets is of neither."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,8 +60,7 @@ class BudgetCutter:
     ranks: Integers = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        shares = (self.costs / self.budgets).max(axis=1)
-        object.__setattr__(self, "ranks", falling_ranks(shares))
+        object.__setattr__(self, "ranks", falling_ranks(self.sizes))
 
     kind = "budgeted"
     least_steps = 1
@@ -79,6 +79,17 @@ class BudgetCutter:
     def alike(self) -> Integers:
         """See `Cutter`."""
         return self.ranks if self.settled else like_ranks(self.costs)
+
+    @cached_property
+    def sizes(self) -> Floats:
+        """See `Cutter`: the largest share of a budget."""
+        sizes: Floats = (self.costs / self.budgets).max(axis=1)
+        return sizes
+
+    def needed(self, samples: Integers, multiple: int) -> int:
+        """See `Cutter`."""
+        places = (sorted_places if self.settled else mixed_places)(self.ranks[samples])
+        return self._cutting(self.costs[samples[places]])(0, 1.0).size - 1
 
     def over_layers(self, falling: Integers, windows: int) -> BudgetCutter:
         """See `Cutter`."""

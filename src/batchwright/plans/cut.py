@@ -109,6 +109,15 @@ class Cutter(Protocol):
         """
         ...
 
+    @property
+    def sizes(self) -> NDArray[np.float64]:
+        """What each sample adds to a micro-batch, float64 (samples,): in proportion, to guess how many samples fit."""
+        ...
+
+    def needed(self, samples: Integers, multiple: int) -> int:
+        """How many micro-batches `cut` makes of these samples at least; as found without cutting them, where it can be."""
+        ...
+
     def over_layers(self, falling: Integers, windows: int) -> Cutter | None:
         """The same limits over items each as dear, in all that counts, as the dearest of `windows` neighbours of `falling`.
 

@@ -65,19 +65,22 @@ class OfOrder(Windows):
     ) -> None:
         self._order, self._admission, self._cutter, self._step = order, admission, cutter, step
         self._begins = {0: Begin(0)}
+        self._hold = 0.0  # what a window holds, as the cutter sizes samples: known once a few were filled
         self._first = 0  # the window before which none is known
         self._places = float(epoch_samples)  # of a window, on average
         if window == "epoch":
             items = admission.items(order.take(0, epoch_samples))
-            needed = len(cutter.cut(items, 0, step)) if items.size else 0
+            needed = cutter.needed(items, step) if items.size else 0
+            self._hold = float(cutter.sizes[items].sum())
             self.window = self.epoch_batches = max(step, (needed - 1) // step * step)
             return
         self.window = max(whole_steps(window, step), cutter.least_steps * step)
-        first = self._filled(Begin(0), self.window)[2].place
-        self._places = float(max(1, first))
+        self._places = float(min(epoch_samples, self.window))
+        self._places = float(self._filled(Begin(0), self.window)[2].place)
         apart = max(1, max(1, moves_over) * epoch_samples // _PROBES)
-        taken = [self._filled(Begin(at), self.window)[2].place - at for at in range(0, _PROBES * apart, apart)]
-        self._places = max(1.0, sum(taken) / _PROBES)
+        filled = [(at, *self._filled(Begin(at), self.window)) for at in range(0, _PROBES * apart, apart)]
+        self._places = sum(end.place - at for at, _, _, end in filled) / _PROBES
+        self._hold = sum(float(cutter.sizes[items].sum()) for _, items, _, _ in filled) / _PROBES
         self.epoch_batches = max(step, math.floor(epoch_samples * self.window / self._places / step) * step)
         if self.window > self.epoch_batches:
             self._places *= self.epoch_batches / self.window
@@ -169,38 +172,34 @@ class OfOrder(Windows):
         """The items that fill `wanted` micro-batches, how they are cut, and where the next window begins."""
         places = max(wanted, math.ceil(self._places * 9 / 8))
         most = max(wanted, math.ceil(_ROOMY * self._places))
-        cutter, step = self._cutter, self._step
         while True:
             samples = self._order.take(begin.place, begin.place + places)
             items = self._admission.items(samples)[begin.skipped :]
-            enough = items.size >= wanted
-            needed = len(cutter.cut(items, 0, step)) if enough else 0
-            if needed > wanted or (enough and places >= most):
+            held = self._held(items, wanted) if items.size >= wanted else items.size
+            if held < items.size or (items.size >= wanted and places >= most):
                 break
             places *= 2
-        held = items.size if needed <= wanted else self._held(items, wanted, needed)
-        items, cut = fitting(items[:held], cutter, wanted, step)
+        items, cut = fitting(items[:held], self._cutter, wanted, self._step)
         ends = self._admission.counts(samples).cumsum() - begin.skipped  # items taken by the end of each place
         whole = int(np.searchsorted(ends, items.size, side="right"))  # places of which every item is taken
         before = int(ends[whole - 1]) if whole else -begin.skipped
         return items, cut, Begin(begin.place + whole, items.size - before)
 
-    def _held(self, items: Integers, wanted: int, needed: int) -> int:
-        """How many of the first items `wanted` micro-batches hold; all of them need `needed`, which is more."""
+    def _held(self, items: Integers, wanted: int) -> int:
+        """How many of the first items `wanted` micro-batches hold; all of them where there are too few to fill them."""
 
         def fits(count: int) -> bool:
-            return len(self._cutter.cut(items[:count], 0, self._step)) <= wanted
+            return self._cutter.needed(items[:count], self._step) <= wanted
 
-        finest = max(1, items.size // _FINEST)
-        fit, too_many = wanted, items.size  # one item a micro-batch fits
-        guess = max(wanted + 1, min(items.size * wanted // needed, items.size - 1))
-        reach = max(finest, items.size // wanted // 4)
-        while fit < guess < too_many:  # from the guess outwards, then by bisection
+        fit, too_many = wanted, items.size + 1  # one item a micro-batch fits
+        sizes = self._cutter.sizes[items].cumsum()
+        guess = int(np.searchsorted(sizes, self._hold, side="right")) if self._hold else items.size
+        reach = max(1, items.size // wanted // 8)
+        guess = min(max(guess, fit + 1), items.size)
+        while fit < guess < too_many:  # from the guess outwards, until one fits and one does not
             if fits(guess):
-                fit, guess = guess, guess + reach
+                fit, guess = guess, min(guess + reach, max(items.size, guess + 1))
             else:
-                too_many, guess = guess, guess - reach
+                too_many, guess = guess, max(guess - reach, fit)
             reach *= 2
-            if fit > wanted and too_many < items.size:
-                break
-        return most_that_fit(fits, fit, too_many, finest)
+        return most_that_fit(fits, fit, too_many, max(1, items.size // _FINEST))

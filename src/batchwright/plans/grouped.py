@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -74,6 +75,15 @@ class GroupCutter:
     def alike(self) -> Integers:
         """See `Cutter`."""
         return self.ranks
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """See `Cutter`: all alike."""
+        return np.ones(self.lengths.size)
+
+    def needed(self, samples: Integers, multiple: int) -> int:
+        """See `Cutter`."""
+        return self.at_least(samples)
 
     def over_layers(self, falling: Integers, windows: int) -> GroupCutter:
         """See `Cutter`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,7 @@ class PackCutter:
     ranks: Integers = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "ranks", falling_ranks((self.lengths / self.capacities).max(axis=1)))
+        object.__setattr__(self, "ranks", falling_ranks(self.sizes))
 
     kind = "packed"
     least_steps = 1
@@ -64,6 +65,17 @@ class PackCutter:
     def alike(self) -> Integers:
         """See `Cutter`."""
         return self.ranks if self.settled else like_ranks(self.lengths)
+
+    @cached_property
+    def sizes(self) -> Floats:
+        """See `Cutter`: the largest share of a capacity."""
+        sizes: Floats = (self.lengths / self.capacities).max(axis=1)
+        return sizes
+
+    def needed(self, samples: Integers, multiple: int) -> int:
+        """See `Cutter`; by the fast solver, as it is asked for many times."""
+        fast = self if self.solver == "fast" else replace(self, solver="fast")
+        return -(-len(fast._packed(samples, 0)) // self.packs)
 
     def over_layers(self, falling: Integers, windows: int) -> PackCutter:
         """See `Cutter`."""
