@@ -46,16 +46,15 @@ def test_resumes(make, data, seed, world, stops):
     laws.resumes(make, seed, world, data.draw(st.integers(0, world - 1)), stops)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in laws.EVERY_PLAN if kind not in laws.STEPS_FOLLOW_THE_WORLD])
+@every_plan
 @few
 @given(
     seed=SEEDS,
     worlds=st.lists(st.integers(1, 6), min_size=2, max_size=5),
     cuts=st.lists(st.integers(0, 8), min_size=5, max_size=5),
 )
-def test_resumes_in_another_world(kind, seed, worlds, cuts):
-    with laws.few_left_may_be_refused():
-        laws.resumes_in_another_world(laws.EVERY_PLAN[kind], seed, worlds, cuts)
+def test_resumes_in_another_world(make, seed, worlds, cuts):
+    laws.resumes_in_another_world(make, seed, worlds, cuts)
 
 
 @every_plan
