@@ -97,7 +97,7 @@ def _looked_up(name: str, of: Known, ids: np.ndarray) -> Any:
         values = of(ids)
     if not hasattr(values, "__len__") or (isinstance(values, (np.ndarray, Tensor)) and not values.ndim):
         raise Infeasible(
-            f"{shown(name)} gives a value {typed(values)} for {len(ids)} samples", "give one value a sample"
+            f"what {shown(name)} gives for {len(ids)} samples is {typed(values)}", "give one value a sample"
         )
     if len(values) != len(ids):
         raise Infeasible(f"{shown(name)} gives {len(values)} values for {len(ids)} samples", "give one value a sample")

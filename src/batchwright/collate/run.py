@@ -254,7 +254,7 @@ class Run(Context):
         other = structure_of(sample)
         fields = f" with the fields {listed(other.names)}" if other else ""
         return Infeasible(
-            f"{self.called(number)} is {typed(sample)}{fields}{frame.place}, {self.called(0)} of type "
+            f"{self.called(number)} is {typed(sample)}{fields}{frame.place}, {self.called(0)} is of type "
             f"{frame.structure.kind.__name__} with the fields {listed(frame.structure.names)}",
             "give every sample the same type",
         )
