@@ -163,10 +163,15 @@ class Ragged(Value):
 
     def sequence(self) -> PackedSequence:
         """The time-major form that torch's recurrent modules take (they restore the order of samples themselves)."""
-        if self.dims != (0,) or self._layout.min_length == 0:
+        if self.dims != (0,):
             raise Infeasible(
-                f"a PackedSequence is ragged along dim 0 with lengths of 1 or more; this field is ragged along "
-                f"{self.dims} and its shortest length is {self._layout.min_length}",
+                f"a PackedSequence is ragged along dim 0, and this field is ragged along {self.dims}",
+                "make the sequence of a field declared bw.ragged(), whose samples differ in length along dim 0",
+            )
+        if self._layout.min_length == 0:
+            raise Infeasible(
+                f"a PackedSequence has lengths of 1 or more, and length 0 occurs {self._layout.counts.count(0)} times "
+                "in this field",
                 "leave empty samples out",
             )
         right = self.padded if self.padding.side == "right" else Ragged.from_list(self.list).padded
