@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from numbers import Number
+from numbers import Complex, Number, Real
 
 import torch
 from torch import Tensor
@@ -91,16 +91,17 @@ def _volume(shape: Sequence[int]) -> int:
 def fill_value(value: float | complex | bool, dtype: torch.dtype) -> float | complex | bool:
     """`value`, once it is known that `dtype` has it: exactly, or for floating dtypes a number near it."""
     bounds = _BOUNDS.get(dtype)
+    imaginary = isinstance(value, Complex) and not isinstance(value, Real)  # numpy's complex numbers too
     if bounds is not None:
-        if not isinstance(value, complex) and value == value // 1 and bounds[0] <= value <= bounds[1]:
+        if not imaginary and value == value // 1 and bounds[0] <= value <= bounds[1]:
             return value
     elif dtype.is_complex:
         if _near(value.real, dtype) and _near(value.imag, dtype):
             return complex(value)
-    elif not isinstance(value, complex) and _near(value, dtype):
+    elif not imaginary and _near(value, dtype):
         return float(value)
     raise Infeasible(
-        f"the pad value {value} does not exist in {dtype}",
+        f"the pad value {shown(value)} does not exist in {dtype}",
         "pass a pad value that the field's dtype has, or form='packed' and no pad",
     )
 
