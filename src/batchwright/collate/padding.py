@@ -6,8 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from numbers import Complex, Number, Real
+from numbers import Number
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,6 +25,8 @@ _BOUNDS = {dtype: (torch.iinfo(dtype).min, torch.iinfo(dtype).max) for dtype in 
 
 _POWERS = getattr(torch, "float8_e8m0fnu", None)
 """Powers of two, which have neither 0 nor a sign; older versions of torch lack the dtype."""
+
+_COMPLEX: tuple[Any, ...] = (complex, np.complexfloating)  # not all of numpy's are Python's
 
 
 @dataclass(frozen=True)
@@ -91,14 +95,15 @@ def _volume(shape: Sequence[int]) -> int:
 def fill_value(value: float | complex | bool, dtype: torch.dtype) -> float | complex | bool:
     """`value`, once it is known that `dtype` has it: exactly, or for floating dtypes a number near it."""
     bounds = _BOUNDS.get(dtype)
-    imaginary = isinstance(value, Complex) and not isinstance(value, Real)  # numpy's complex numbers too
+    if isinstance(value, _COMPLEX):
+        value = complex(value)
     if bounds is not None:
-        if not imaginary and value == value // 1 and bounds[0] <= value <= bounds[1]:
+        if not isinstance(value, complex) and value == value // 1 and bounds[0] <= value <= bounds[1]:
             return value
     elif dtype.is_complex:
         if _near(value.real, dtype) and _near(value.imag, dtype):
             return complex(value)
-    elif not imaginary and _near(value, dtype):
+    elif not isinstance(value, complex) and _near(value, dtype):
         return float(value)
     raise Infeasible(
         f"the pad value {shown(value)} does not exist in {dtype}",
