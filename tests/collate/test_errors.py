@@ -159,7 +159,7 @@ def test_index_that_would_overflow_its_dtype_is_refused_and_the_last_that_fits_i
 @pytest.mark.parametrize("samples", [3, {"x": 1}, iter([{"x": 1}]), torch.ones(3)])
 def test_what_is_no_list_of_samples_is_refused(samples):
     for collate in (bw.Collate(), bw.Collate(x=bw.ragged()).packs()):
-        with pytest.raises(bw.Infeasible, match=r"not of a list of .*; let the DataLoader make batches"):
+        with pytest.raises(bw.Infeasible, match=r"not a list of .*; let the DataLoader make batches"):
             collate(samples)
 
 

@@ -109,7 +109,7 @@ class Collate:
         """The collated fields, the labels that came beside the samples, and what to call sample i in a message."""
         if not isinstance(samples, (list, tuple)):
             raise Infeasible(
-                f"collating was asked of {typed(samples)}, not of a list of samples",
+                f"what is to be collated is {typed(samples)}, not a list of samples",
                 "let the DataLoader make batches: pass batch_size=... or batch_sampler=...",
             )
         if not len(samples):

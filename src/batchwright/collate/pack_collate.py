@@ -65,7 +65,7 @@ class PackCollate:
         """Collate packs, lists of samples; a plain list of samples is cut into packs."""
         if not isinstance(packs, (list, tuple)):
             raise Infeasible(
-                f"collating was asked of {typed(packs)}, not of a list of packs or of samples",
+                f"what is to be collated is {typed(packs)}, not a list of packs or of samples",
                 "let the DataLoader make batches: pass batch_size=... or batch_sampler=...",
             )
         if not len(packs):
