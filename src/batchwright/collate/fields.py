@@ -171,7 +171,7 @@ class RaggedField(Field):
             if (len(entry) if isinstance(entry, tuple) else 1) != axes:
                 raise Infeasible(
                     f"menu has {entry} and dim is {shown(self.dim)}",
-                    "give each entry of menu one length a ragged dimension",
+                    "give each entry of menu one length for each ragged dimension",
                 )
         if self.truncate_to is None:
             return
