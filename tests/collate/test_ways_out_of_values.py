@@ -157,6 +157,16 @@ TABLE = {
         "declare it: x = bw.ragged()",
         lambda: many([ONES(2), ONES(3)], bw.ragged()),
     ),
+    "scalars of several widths": (
+        lambda: many([ONES(2, 3), ONES(2, 4)], bw.scalar()),
+        "declare it: x = bw.ragged(dim=1)",
+        lambda: many([ONES(2, 3), ONES(2, 4)], bw.ragged(dim=1)),
+    ),
+    "scalars, some of them vectors": (
+        lambda: many([torch.tensor(1), torch.tensor([1])], bw.scalar()),
+        "give every sample the same number of dimensions",
+        lambda: many([torch.tensor(1), torch.tensor(1)], bw.scalar()),
+    ),
     "a ragged field of single numbers": (
         lambda: one(torch.tensor(3), bw.ragged()),
         "declare it: x = bw.scalar()",

@@ -99,6 +99,14 @@ class Column:
             odd = next(number for number, shape in enumerate(shapes) if len(shape) != len(shapes[0]))
         raise self.mismatch(tensors, odd, "one rank", "give every sample the same number of dimensions")
 
+    def fitting(self, tensors: Sequence[Tensor]) -> str:
+        """The words that declare this field as what fits tensors of one rank: a stack, or ragged along what differs."""
+        dims = [dim for dim, lengths in enumerate(self.sizes(tensors)) if shared(lengths) is None]
+        if not dims:
+            return self.declared("bw.stack()")
+        named = "" if dims == [0] else f"dim={dims[0]}" if len(dims) == 1 else f"dim={tuple(dims)}"
+        return self.declared(f"bw.ragged({named})")
+
     def flat_numbers(self) -> tuple[Tensor, list[int]] | None:
         """Where every value is a flat list of Python ints, or of floats: all of them end to end, and how many each has.
 
@@ -136,7 +144,7 @@ class Column:
             self.refuse_unlike(tensors)
             raise Infeasible(
                 f"{self.at(odd)} has shape {tuple(tensors[odd].shape)}, a scalar has ()",
-                self.declared("bw.stack()" if shared(list(map(_SHAPE_OF, tensors))) is not None else "bw.ragged()"),
+                self.fitting(tensors),
             )
         return torch.stack(tensors)
 
