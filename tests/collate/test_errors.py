@@ -140,7 +140,7 @@ def test_empty_batches_and_samples_are_refused():
     assert "sample 0 of the batch has no fields" in refused(bw.Collate(), {})
     assert "no fields in 'inner'" in refused(bw.Collate(), {"inner": {}})
     assert "sample 1 of the batch has the fields none" in refused(bw.Collate(), {"x": 1}, {})
-    assert "is a Tensor, which has no fields" in refused(bw.Collate(), torch.ones(3))
+    assert "is of type Tensor, which has no fields" in refused(bw.Collate(), torch.ones(3))
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int16])
