@@ -222,7 +222,7 @@ def identified(dataset: Any, **columns: Any) -> Identified:
             one batch, it is in all: a list, tuple or array of numbers and others is in lists.
 
     Raises:
-        Infeasible: a column is not as long as the dataset.
+        Infeasible: a column is not as long as the dataset, or one of them has no length.
 
     Example:
         >>> import batchwright as bw
