@@ -138,7 +138,7 @@ def _changed(model: Any, implementation: str | None, cached: bool) -> Iterator[N
             if not cached and getattr(config, "use_cache", False):
                 config.use_cache = False
         if implementation:
-            with suppress(ValueError):  # of a model that does not have it, which then fits no better than before
+            with suppress(AttributeError, ValueError):  # a model that does not have it fits no better than before
                 model.set_attn_implementation(implementation)
         yield
     finally:
