@@ -125,7 +125,9 @@ def test_lines_that_are_no_list_are_refused(lines):
         quantities(lines, 100)
 
 
-@pytest.mark.parametrize("name", [["A"], {"A"}, np.array(["A", "B"]), object(), {"A": 1}], ids=repr)
+@pytest.mark.parametrize(
+    "name", [["A"], {"A"}, np.array(["A", "B"]), object(), {"A": 1}], ids=lambda name: type(name).__name__
+)
 def test_a_name_that_no_group_can_have_is_refused(name):
     for line in (Fixed, Compensating, Filler):
         with pytest.raises(bw.Infeasible, match=r"the name of a line is .*; pass the label of a group"):
