@@ -203,12 +203,12 @@ def pure(make: Callable[[int], Any], seed: int, batches: list[int]) -> None:
     random.seed(1)
     np.random.seed(1)  # noqa: NPY002  # the law is that nobody reads it
     torch.manual_seed(1)
-    before = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
+    before = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002  # the same
     backwards = [other.epoch(b // length)[b % length] for b in reversed(batches)][::-1]
     assert all(np.array_equal(a, b) for a, b in zip(forwards, backwards, strict=True))
     assert one.fingerprint == other.fingerprint
     assert random.getstate() == before[0]
-    assert np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+    assert np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002  # the same
     assert torch.equal(torch.get_rng_state(), before[2])
 
 

@@ -77,13 +77,13 @@ class _Trial:
     alone: list[Tensor]
 
     @classmethod
-    def of(cls, model: nn.Module, packs: PackCollate, samples: Iterable[Any]) -> _Trial:
+    def of(cls, model: Any, packs: PackCollate, samples: Iterable[Any]) -> _Trial:
         tokens = next(
             (name for name in (getattr(model, "main_input_name", ""), "input_ids") if name in packs.along), ""
         )
         if not tokens:
             raise LookupError(f"no packed field of {', '.join(packs.along)} holds tokens")
-        short = list(_short(packs, tokens, samples, model.get_input_embeddings().num_embeddings))  # type: ignore[operator]
+        short = list(_short(packs, tokens, samples, model.get_input_embeddings().num_embeddings))
         if len(short) < len(_LENGTHS):
             raise LookupError(f"{_LOOKED_AT} samples have fewer than {len(_LENGTHS)} that are mappings and not empty")
         plain = packs.described({}, PackRules())

@@ -58,6 +58,10 @@ class BucketCutter:
         """See `Cutter`."""
         return self.bucket_of
 
+    def for_window(self, parts: int = 1) -> BucketCutter:
+        """See `Cutter`: no cut is a search."""
+        return self
+
     def over_layers(self, falling: Integers, windows: int) -> None:
         """See `Cutter`: a layer on the border of two buckets is of neither."""
         return

@@ -80,6 +80,10 @@ class BudgetCutter:
         """See `Cutter`."""
         return self.ranks if self.settled else like_ranks(self.costs)
 
+    def for_window(self, parts: int = 1) -> BudgetCutter:
+        """See `Cutter`: no cut is a search."""
+        return self
+
     def over_layers(self, falling: Integers, windows: int) -> BudgetCutter:
         """See `Cutter`."""
         dearest = dearest_of_layers(self.costs, falling, windows)

@@ -109,6 +109,13 @@ class Cutter(Protocol):
         """
         ...
 
+    def for_window(self, parts: int = 1) -> Cutter:
+        """The same cuts for one window.
+
+        Where a cut is a search of limited work, all cuts that the window takes share one limit, or a part of it.
+        """
+        ...
+
     def over_layers(self, falling: Integers, windows: int) -> Cutter | None:
         """The same limits over items each as dear, in all that counts, as the dearest of `windows` neighbours of `falling`.
 

@@ -25,7 +25,7 @@ from .position import AS_IT_WAS, Position, fingerprint_of
 from .refit import Remainder, Trail, spare_for
 from .strata import Strata
 from .stretches import stretch
-from .windows import Begin, Layout, Window, in_layers, in_stretches, room_of_whole, whole
+from .windows import PARTS, Begin, Layout, Window, in_layers, in_stretches, room_of_whole, whole
 
 if TYPE_CHECKING:
     from ..audit import Audit
@@ -136,7 +136,7 @@ class LengthPlan(Plan):
     def _laid_out(self, multiple: int) -> Layout:
         def needed(first: int, count: int) -> int:
             items = self.admission.items(self.source.order.take(first, first + count))
-            return len(self.cutter.cut(items, 0, multiple)) if items.size else 0
+            return len(self.cutter.for_window(PARTS).cut(items, 0, multiple)) if items.size else 0
 
         items = self._items
         settled = self.same_samples and self.cutter.settled

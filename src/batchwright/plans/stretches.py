@@ -54,9 +54,13 @@ def stretch(
 def _fitting(items: Integers, cutter: Cutter, wanted: int, multiple: int) -> tuple[Integers, Cut]:
     """As many of the first items as `wanted` micro-batches hold, and how they are cut.
 
+    All cuts are of one window. A search that ends at a limit may cut the same items differently a second time, so the cut
+    that was seen to fit is the one that is returned.
+
     Mostly items are left out in proportion. Where the first items are much longer than those behind them, that would take a
     cut for every few items: after some cuts the items that fit are found by bisection.
     """
+    cutter = cutter.for_window()
     cut = cutter.cut(items, wanted, multiple)
     for _ in range(_IN_PROPORTION):
         if len(cut) <= wanted:
@@ -65,11 +69,13 @@ def _fitting(items: Integers, cutter: Cutter, wanted: int, multiple: int) -> tup
         cut = cutter.cut(items, wanted, multiple)
     if len(cut) <= wanted:
         return items, cut
-    fitting, too_many = wanted, items.size  # one item a micro-batch fits
+    fitting, too_many = wanted, items.size
+    cut = cutter.cut(items[:fitting], wanted, multiple)  # one item a micro-batch fits
     while too_many - fitting > 1:
         middle = (fitting + too_many) // 2
-        if len(cutter.cut(items[:middle], wanted, multiple)) <= wanted:
-            fitting = middle
+        tried = cutter.cut(items[:middle], wanted, multiple)
+        if len(tried) <= wanted:
+            fitting, cut = middle, tried
         else:
             too_many = middle
-    return items[:fitting], cutter.cut(items[:fitting], wanted, multiple)
+    return items[:fitting], cut

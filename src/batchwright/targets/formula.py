@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import Infeasible, exactly, real, shown, typed
 from ..values import no_label
-from .rules import explicit
+from .explicit import explicit
 from .target import Number, Target, fraction, require
 
 __all__ = ["Active", "Compensating", "Filler", "Fixed", "Line", "formula", "quantities"]
