@@ -31,8 +31,8 @@ HALVES = np.arange(LABELS.size) % 2
 WEIGHTS = np.linspace(0, 3, 800) ** 2
 
 
-def quietly(build: Callable[[], Any]) -> Any:
-    """A plan whose poorness is known: groups smaller than their quota, or samples that hardly ever come."""
+def quietly(build: Callable[..., Any]) -> Any:
+    """A plan whose poorness is known (groups smaller than their quota, samples that hardly ever come), or uneven steps."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", bw.PoorWarning)
         return build()
@@ -202,12 +202,12 @@ def pure(make: Callable[[int], Any], seed: int, batches: list[int]) -> None:
     random.seed(1)
     np.random.seed(1)  # noqa: NPY002  # the law is that nobody reads it
     torch.manual_seed(1)
-    before = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
+    before = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002  # the same
     backwards = [other.epoch(b // length)[b % length] for b in reversed(batches)][::-1]
     assert all(np.array_equal(a, b) for a, b in zip(forwards, backwards, strict=True))
     assert one.fingerprint == other.fingerprint
     assert random.getstate() == before[0]
-    assert np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+    assert np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002  # the same
     assert torch.equal(torch.get_rng_state(), before[2])
 
 
@@ -271,7 +271,7 @@ def resumes_in_another_world(make: Callable[[int], Any], seed: int, worlds: list
     state: dict[str, Any] = {}
     for number, world in enumerate(worlds):
         accumulate = 1 + (seed + number) % 3
-        samplers = [make(seed).sampler(rank=rank, world_size=world, accumulate=accumulate) for rank in range(world)]
+        samplers = [plan.sampler(rank=rank, world_size=world, accumulate=accumulate) for rank in range(world)]
         for sampler in samplers:
             sampler.load_state_dict(state)
             assert 0 <= sampler.state_dict()["consumed"] < plan.epoch_length(world * accumulate)
@@ -282,7 +282,7 @@ def resumes_in_another_world(make: Callable[[int], Any], seed: int, worlds: list
             iterators = [iter(sampler) for sampler in samplers]
             of_epoch = 0
             while epochs > 1 or taken < cuts[number]:
-                step = [next(iterator, None) for iterator in iterators]
+                step = quietly(lambda iterators=iterators: [next(iterator, None) for iterator in iterators])
                 assert len({batch is None for batch in step}) == 1
                 if step[0] is None:
                     break
@@ -359,6 +359,47 @@ def is_even_again(plan: Any, drawn: list[list[Any]], step: int, state: dict[str,
 def _in_steps(plan: Any, first: int, length: int, step: int) -> Iterator[list[list[int]]]:
     for at in range(first, first + length, step):
         yield list(plan.lists(at, 1, step))
+
+
+def keeps_its_guarantees(make: Callable[[int], Any], seed: int, first: int) -> None:
+    """G1 to G6: an audit is kept from the beginning on and from anywhere."""
+    plan = make(seed)
+    for begin in (0, first):
+        if isinstance(plan, LengthPlan):  # it promises whole epochs
+            audit = plan.audit(multiple=1 + seed % 5, first=begin % 50)
+        else:
+            audit = plan.audit(batches=100, first=begin)
+        assert audit.kept, f"{plan!r}\n{audit}"
+
+
+def breaks_off_and_begins_anew(make: Callable[[int], Any], seed: int, after: int) -> None:
+    """An epoch broken off is over: the next `iter` is the next epoch from its beginning; `iter` alone changes nothing."""
+    plan = make(seed)
+    sampler = plan.sampler()
+    for _ in range(3):
+        iter(sampler)
+    for _, _batch in zip(range(after), sampler, strict=False):
+        pass
+    following = next(iter(sampler))
+    assert following == plan.epoch(1)[0].tolist()
+    sampler.set_epoch(5)
+    assert next(iter(sampler)) == plan.epoch(5)[0].tolist()
+    sampler.set_epoch(2)
+    assert next(iter(sampler)) == plan.epoch(2)[0].tolist()
+
+
+def yields_fresh_lists(make: Callable[[int], Any], seed: int) -> None:
+    """G10: what is handed out is the caller's own list of Python integers; changing it changes nothing."""
+    sampler = make(seed).sampler()
+    first = [list(batch) for batch in sampler]
+    sampler.set_epoch(0)
+    for batch, known in zip(sampler, first, strict=True):
+        assert type(batch) is list
+        assert all(type(index) is int for index in batch)
+        assert batch == known
+        batch.append(-1)
+    sampler.set_epoch(0)
+    assert list(sampler) == first
 
 
 def keeps_its_guarantees(make: Callable[[int], Any], seed: int, first: int) -> None:

@@ -71,10 +71,10 @@ def test_a_plan_deals_the_recipe():
     ("lines", "fact"),
     [
         ([Fixed("A", 90), Active("B", 30, 30, 35), Filler("D")], "'D' comes out at -15.7"),
-        ([Active("B", 50, 30, 10), Filler("D")], "'B' comes out at 150 of 100"),
+        ([Active("B", 50, 30, 10), Filler("D")], "'B' comes out at 150, the size is 100"),
         ([Active("B", 50, 10, 30), Compensating("C", 1, -1), Filler("D")], "'C' comes out at -32"),
         ([Fixed("A", 20), Fixed("A", 20), Filler("D")], "'A' is given twice"),
-        ([Fixed("A", 20)], "come to 20 of 100"),
+        ([Fixed("A", 20)], "come to 20, the size is 100, and no line is a filler"),
         ([("A", 20), Filler("D")], r"a line is \('A', 20\)"),
     ],
 )
@@ -125,7 +125,9 @@ def test_lines_that_are_no_list_are_refused(lines):
         quantities(lines, 100)
 
 
-@pytest.mark.parametrize("name", [["A"], {"A"}, np.array(["A", "B"]), object(), {"A": 1}], ids=repr)
+@pytest.mark.parametrize(
+    "name", [["A"], {"A"}, np.array(["A", "B"]), object(), {"A": 1}], ids=["list", "set", "array", "object", "dict"]
+)
 def test_a_name_that_no_group_can_have_is_refused(name):
     for line in (Fixed, Compensating, Filler):
         with pytest.raises(bw.Infeasible, match=r"the name of a line is .*; pass the label of a group"):
@@ -138,7 +140,7 @@ def test_numbers_of_numpy_and_torch_are_taken_as_the_numbers_they_hold():
 
 
 def test_quantities_beyond_floats_are_told():
-    with pytest.raises(bw.Infeasible, match=r"line 'A' comes out at 1000.* characters in all.* of 1"):
+    with pytest.raises(bw.Infeasible, match=r"line 'A' comes out at a number of 2990 bits, the size is 1;"):
         quantities([Active("A", 1e300, 1e300, 1e-300), Filler("B")], 1)
 
 

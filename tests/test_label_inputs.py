@@ -104,7 +104,10 @@ REFUSED = {
     "generator": ((x for x in "aba"), r"read only once; pass list\(labels\)"),
     "keys": ({"a": 1}.keys(), "labels is of type dict_keys"),
     "values": ({"a": 1}.values(), "labels is of type dict_values"),
-    "mapping": ({"x": [1]}, r"labels is of type dict with 'x', none of which is called label.*such as labels\['x'\]"),
+    "mapping": (
+        {"x": [1]},
+        r"labels is of type dict and holds 'x', none of which is called label.*such as labels\['x'\]",
+    ),
     "lazy frame": (pl.LazyFrame({"label": [1]}), r"holds none before it is collected; pass labels.collect\(\)"),
     "expression": (pl.col("label"), "labels is of type Expr"),
     "grouped frame": (pd.DataFrame({"label": [1]}).groupby("label"), "of type SeriesGroupBy"),
@@ -145,7 +148,7 @@ REFUSED = {
     "sparse matrix": (scipy.sparse.eye(3).tocsr(), "no labels found in csr_matrix"),
     "subset outside": (Subset(Labelled(targets=[0, 1]), [0, 2]), "the Subset's indices hold 2, its dataset has 2"),
     "missing in a subset": (Subset(Labelled(targets=[0, None, 2]), [2, 1]), "no value at sample 1"),
-    "table of other columns": (pa.table({"a": [1]}), r"labels is of type Table with 'a'.*such as labels\['a'\]"),
+    "table of other columns": (pa.table({"a": [1]}), r"labels is of type Table and holds 'a'.*such as labels\['a'\]"),
     "splits": (datasets.DatasetDict(train=datasets.Dataset.from_dict({"label": [1]})), r"such as labels\['train'\]"),
 }
 

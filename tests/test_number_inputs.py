@@ -44,7 +44,7 @@ NO_NUMBERS = {
     "members of an enum": ([Colour.RED], "at sample 0 is <Colour.RED: 1>"),
     "nothing among numbers": ([1, None], "has no value at sample 1"),
     "masked": ([1, np.ma.masked], "has no value at sample 1"),
-    "beyond floats": ([1, 10**400], "at sample 1 is 1000"),
+    "beyond floats": ([1, 10**400], "at sample 1 is a number of 1329 bits, which float64 does not hold"),
     "beyond float64": (np.array([1, np.longdouble("1e4000")]), "at sample 1 is inf"),
     "set": ({1, 2}, "this has no order"),
     "generator": ((n for n in [1, 2]), "read only once"),

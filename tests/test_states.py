@@ -169,7 +169,9 @@ def test_shares_that_do_not_go_with_the_groups_never_reach_the_dealing(column, v
 
 @pytest.mark.parametrize("count", [2, 15, 223, 600])
 def test_the_state_of_many_tasks_is_json_after_an_elastic_resume(count):
-    make = lambda: bw.alternating({str(task): bw.shuffled(40, 2) for task in range(count)}, unit="step")  # noqa: E731
+    def make():
+        return bw.alternating({str(task): bw.shuffled(40, 2) for task in range(count)}, unit="step")
+
     saving = make().sampler(rank=0, world_size=2)
     next(iter(saving))
     middle = make().sampler(rank=0, world_size=3)

@@ -166,7 +166,7 @@ def test_shares_of_samples_hold_for_those_that_are_not_skipped(target):
 def test_what_is_natural_or_whole_is_left_as_it_was():
     for target in ("natural", targets.in_units("natural", OF_EACH)):
         order = bw.mixed(LONGS, 32, target=target)
-        assert laws.quietly(lambda: bw.budgeted(OF_EACH, 6000, order=order)).source is order  # noqa: B023
+        assert laws.quietly(lambda order=order: bw.budgeted(OF_EACH, 6000, order=order)).source is order
     order = bw.mixed(LONGS, 32)
     assert laws.quietly(lambda: bw.budgeted(OF_EACH, 2048, order=order, too_long="skip")).source is order
 
@@ -182,7 +182,7 @@ def test_a_target_in_another_unit_than_what_is_cut_is_told():
 def test_a_source_of_which_nothing_is_left_is_refused_by_name():
     lengths = np.repeat([10, 5000], [100, 10])
     for target in ("uniform", targets.in_units("uniform", lengths)):
-        order = laws.quietly(lambda: bw.mixed({"web": 100, "books": 10}, 8, target=target))  # noqa: B023
+        order = laws.quietly(lambda target=target: bw.mixed({"web": 100, "books": 10}, 8, target=target))
         with pytest.raises(bw.Infeasible, match=r"'books' is to have a share, and all of its 10 samples are too long"):
             bw.budgeted(lengths, 100, order=order, too_long="skip")
     none = laws.quietly(lambda: bw.mixed({"web": 100, "books": 10}, 8, target={"web": 1.0, "books": 0.0}))

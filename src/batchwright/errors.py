@@ -100,7 +100,9 @@ class _Short(reprlib.Repr):
         return repr(x[: 2 * _LONGEST_VALUE]) if len(x) <= 2 * _LONGEST_VALUE else _cut(repr(x), _LONGEST_VALUE)
 
     def repr_int(self, x: int, level: int) -> str:
-        return str(x) if x.bit_length() <= _LONGEST_VALUE else f"a number of {x.bit_length()} bits"
+        if x.bit_length() <= _LONGEST_VALUE:
+            return str(x)
+        return f"a {'negative ' if x < 0 else ''}number of {x.bit_length()} bits"
 
     def repr_instance(self, x: Any, level: int) -> str:
         try:

@@ -152,7 +152,8 @@ def _row(row: Any, sample: int) -> list[Any]:
     if isinstance(row, Mapping):
         way_out = f"{_LISTS}; of a record the entry that holds them, such as [record['labels'] for record in labels]"
     if isinstance(row, (str, bytes, bytearray, Mapping, Iterator)) or not isinstance(row, Collection):
-        raise Infeasible(f"the labels of sample {sample} are {shown(row)}, {typed(row)}", way_out)
+        of_type = "" if row is None else f", {typed(row)}"
+        raise Infeasible(f"the labels of sample {sample} are {shown(row)}{of_type}", way_out)
     found = [plain(name) for name in row]
     for name in found:
         why = "missing" if missing(name) else no_label(name)

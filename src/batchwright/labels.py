@@ -191,10 +191,10 @@ def _not_measured(source: Any, found: np.ndarray) -> None:
 
 def _no_column_of_labels(source: Any, columns: list[Any]) -> Infeasible:
     if not columns:
-        return Infeasible(f"labels is {typed(source)} without columns", "pass a column of labels, one a sample")
+        return Infeasible(f"labels is {typed(source)} and has no columns", "pass a column of labels, one a sample")
     listed = ", ".join(map(shown, columns[:_NAMES_SHOWN])) + (", ..." if len(columns) > _NAMES_SHOWN else "")
     return Infeasible(
-        f"labels is {typed(source)} with {listed}, none of which is called {', '.join(LABEL_COLUMNS)}",
+        f"labels is {typed(source)} and holds {listed}, none of which is called {', '.join(LABEL_COLUMNS)}",
         f"pass the one that holds the labels, such as labels[{shown(columns[0])}]",
     )
 

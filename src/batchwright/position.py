@@ -32,7 +32,7 @@ def number_of(value: Any, called: str) -> int:
     except Infeasible:
         raise Infeasible(f"{called} is {shown(value)}, not a whole number", AS_IT_WAS) from None
     if abs(number) > _LARGEST:
-        raise Infeasible(f"{called} is {shown(number)}, the most are 63 bits", AS_IT_WAS)
+        raise Infeasible(f"{called} is {shown(number)}, which has more than 63 bits", AS_IT_WAS)
     return number
 
 

@@ -88,12 +88,12 @@ def test_arrays_of_any_memory_are_taken_as_they_are(array):
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (np.ones(2, np.longdouble), "makes no tensor"),
-        (np.longdouble(1), "makes no tensor"),
-        (np.ones(2, np.clongdouble), "makes no tensor"),
-        (np.ma.masked_array([1.0, 2.0], [True, False]), "a tensor has no mask"),
+        (np.ones(2, np.longdouble), "of type ndarray and makes no tensor"),
+        (np.longdouble(1), "of type longdouble and makes no tensor"),
+        (np.ones(2, np.clongdouble), "of type ndarray and makes no tensor"),
+        (np.ma.masked_array([1.0, 2.0], [True, False]), "a MaskedArray, and a tensor has no mask"),
     ],
 )
 def test_arrays_that_no_tensor_can_hold_are_refused(field, value, said):
-    with pytest.raises(bw.Infeasible, match=f"field 'x' of sample 0 of the batch is a .*{said}"):
+    with pytest.raises(bw.Infeasible, match=f"field 'x' of sample 0 of the batch is {said}"):
         bw.Collate(x=field)([{"x": value}])

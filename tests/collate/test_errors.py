@@ -78,7 +78,7 @@ def test_shift_by_what_is_not_there_or_has_no_count():
     faces = {"faces": torch.zeros(1, 3, dtype=torch.int64)}
     assert "shifted by 'verts'" in refused(bw.Collate(faces=bw.ragged(shift_by="verts")), faces)
     collate = bw.Collate(faces=bw.ragged(shift_by="verts"), verts=bw.stack())
-    assert "a Stacked field" in refused(collate, {**faces, "verts": torch.ones(3)})
+    assert "'verts', a field of type Stacked" in refused(collate, {**faces, "verts": torch.ones(3)})
     with pytest.raises(bw.Infeasible, match="itself shifted"):
         bw.Collate(a=bw.ragged(shift_by="b"), b=bw.ragged(shift_by="a"))
 
@@ -101,18 +101,18 @@ class Longer(Text):
 @pytest.mark.parametrize(
     ("first", "other", "said"),
     [
-        (Text(1), Longer(2), "is a Longer with the fields ids, more"),
-        (Longer(2), Text(1), "is a Text with the fields ids"),
-        (Text(1), {"ids": 1}, "is a dict with the fields ids"),
-        (Two(1, 2), Three(1, 2, 3), "is a Three with the fields x, y, z"),
-        (Two(1, 2), (1, 2), "is a tuple with the fields 0, 1"),
+        (Text(1), Longer(2), "is of type Longer with the fields ids, more"),
+        (Longer(2), Text(1), "is of type Text with the fields ids"),
+        (Text(1), {"ids": 1}, "is of type dict with the fields ids"),
+        (Two(1, 2), Three(1, 2, 3), "is of type Three with the fields x, y, z"),
+        (Two(1, 2), (1, 2), "is of type tuple with the fields 0, 1"),
         (Two(1, 2), None, "is None"),
     ],
 )
 def test_records_of_another_type_are_refused_and_no_field_is_dropped(first, other, said, nest):
     message = refused(bw.Collate(), nest(first), nest(first), nest(other))
     assert f"sample 2 of the batch {said}" in message
-    assert f"sample 0 of the batch is a {type(first).__name__} with the fields" in message
+    assert f"sample 0 of the batch is of type {type(first).__name__} with the fields" in message
 
 
 @pytest.mark.parametrize("kind", [lambda **parts: defaultdict(int, parts), Counter])
@@ -140,7 +140,7 @@ def test_empty_batches_and_samples_are_refused():
     assert "sample 0 of the batch has no fields" in refused(bw.Collate(), {})
     assert "no fields in 'inner'" in refused(bw.Collate(), {"inner": {}})
     assert "sample 1 of the batch has the fields none" in refused(bw.Collate(), {"x": 1}, {})
-    assert "is a Tensor, which has no fields" in refused(bw.Collate(), torch.ones(3))
+    assert "is of type Tensor, which has no fields" in refused(bw.Collate(), torch.ones(3))
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int16])
@@ -158,9 +158,11 @@ def test_index_that_would_overflow_its_dtype_is_refused_and_the_last_that_fits_i
 
 @pytest.mark.parametrize("samples", [3, {"x": 1}, iter([{"x": 1}]), torch.ones(3)])
 def test_what_is_no_list_of_samples_is_refused(samples):
-    for collate in (bw.Collate(), bw.Collate(x=bw.ragged()).packs()):
-        with pytest.raises(bw.Infeasible, match=r"not of a list of .*; let the DataLoader make batches"):
-            collate(samples)
+    of_type = f"is needed, this is of type {type(samples).__name__}; let the DataLoader make batches"
+    with pytest.raises(bw.Infeasible, match=f"a list of samples {of_type}"):
+        bw.Collate()(samples)
+    with pytest.raises(bw.Infeasible, match=f"a list of packs or of samples {of_type}"):
+        bw.Collate(x=bw.ragged()).packs()(samples)
 
 
 def test_declarations_validate_themselves():

@@ -78,13 +78,13 @@ def test_types_that_some_graphs_lack_are_refused():
     assert "has the types paper, author of nodes and edges" in refused(bw.Collate(), [one, two])
     one["author"].x = torch.ones(0, 1)
     assert COLLATE([one, two])["author"]["x"].shape == (2, 1)
-    assert "is a HeteroData" in refused(bw.Collate(), [Data(x=torch.ones(1)), one])
+    assert "is of type HeteroData" in refused(bw.Collate(), [Data(x=torch.ones(1)), one])
 
 
 def test_graphs_among_mappings_and_declared_attributes_that_no_store_has_are_refused():
     graph = Data(x=torch.ones(2, 1))
-    assert "sample 1 of the batch is a Data" in refused(bw.Collate(), [{"x": torch.ones(2, 1)}, graph])
-    assert "sample 1 of the batch is a dict" in refused(bw.Collate(), [graph, {"x": torch.ones(2, 1)}])
+    assert "sample 1 of the batch is of type Data" in refused(bw.Collate(), [{"x": torch.ones(2, 1)}, graph])
+    assert "sample 1 of the batch is of type dict" in refused(bw.Collate(), [graph, {"x": torch.ones(2, 1)}])
     typed_graph = HeteroData()
     typed_graph["paper"].x = torch.ones(2, 1)
     collate = bw.Collate({"paper": {"z": bw.ragged()}})
@@ -114,7 +114,7 @@ def test_an_index_that_would_overflow_its_dtype_is_refused_and_the_last_that_fit
 def test_values_of_several_types_are_refused():
     for values in ((torch.ones(1), 1.0), (1, "a"), (torch.ones(2), [1])):
         drawn = [Data(num_nodes=1, y=value) for value in values]
-        assert "'y' of sample 1 of the batch is a" in refused(COLLATE, drawn)
+        assert "'y' of sample 1 of the batch is of type " in refused(COLLATE, drawn)
         assert bw.Collate(y=bw.opaque())(drawn)["y"][1] == values[1]
 
 

@@ -118,10 +118,10 @@ def collated(dataset: Any, collate: bw.Collate | None = None) -> bw.Batch:
         (lambda: collated(ConcatDataset([bw.identified(SAMPLES), SAMPLES])), "sample 1 of the batch comes with no id"),
         (lambda: collated(ConcatDataset([SAMPLES, bw.identified(SAMPLES)])), "sample 0 with no id; wrap the whole"),
         (lambda: next(iter(DataLoader(bw.identified(SAMPLES)))), r"pass DataLoader\(..., collate_fn=bw.Collate\(\)\)"),
-        (lambda: bw.Collate().knowing(n=[1, 2]), "'n' is looked up in a list, which is no function"),
+        (lambda: bw.Collate().knowing(n=[1, 2]), "what 'n' is looked up in is of type list, which is no function"),
         (
             lambda: collated(bw.identified(SAMPLES * 2), bw.Collate().knowing(n=lambda ids: 3)),
-            "'n' gives a int for 2 samples",
+            "what 'n' gives for 2 samples is of type int",
         ),
         (
             lambda: bw.Collate().knowing(n=len)([bw.identified({"a": {"x": 1}})["a"]]),

@@ -33,7 +33,7 @@ def test_numbers_of_other_dtypes_are_refused_and_never_cast(values):
 )
 def test_numbers_and_lists_that_make_no_tensor_are_refused(field, values):
     message = refused(bw.Collate({"x": field} if field else {}), *({"x": value} for value in values))
-    assert "of sample 1 of the batch is a" in message
+    assert "of sample 1 of the batch is of type " in message
     assert "makes no tensor" in message
 
 

@@ -64,7 +64,7 @@ def test_seams_are_masked_in_every_dtype(dtype, align):
 
 def test_blocks_of_no_elements_at_all_are_refused():
     batch = bw.Collate(ids=bw.ragged()).packs(also={"blocks": "causal_blocks"})([{"ids": torch.ones(0)}])
-    with pytest.raises(bw.Infeasible, match="0 elements; leave batches out"):
+    with pytest.raises(bw.Infeasible, match="0 elements; leave out batches whose samples are all empty"):
         batch["blocks"]
 
 

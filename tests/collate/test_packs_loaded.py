@@ -154,7 +154,7 @@ def test_what_is_known_of_samples_may_be_asked_for_before_packing_or_after():
         (lambda: declared().packs(packs=0), "packs is 0, the least is 1"),
         (
             lambda: declared().packs(packs=bw.budgeted([10] * 4, 16)),
-            "packs is a LengthPlan, whose micro-batches are not made of packs; pass the plan of bw.packed",
+            "packs is of type LengthPlan, whose micro-batches are not made of packs; pass the plan of bw.packed",
         ),
         (lambda: declared().packs(packs="4"), "packs is '4', not a whole number"),
         (lambda: declared().packs(capacity=8.0), "capacity is 8.0, not a whole number"),
@@ -175,7 +175,7 @@ def test_batches_of_another_plan_or_changed_since_are_refused():
     batch.pop()
     with pytest.raises(bw.Infeasible, match="the batch has 8 samples, and by its own account its packs hold 9"):
         declared().packs()(batch)
-    with pytest.raises(bw.Infeasible, match="pack 0 is a list and pack 1 is a dict"):
+    with pytest.raises(bw.Infeasible, match="pack 0 is a list and pack 1 is of type dict"):
         declared().packs()([[Rows([3])[0]], Rows([3])[0]])
 
 

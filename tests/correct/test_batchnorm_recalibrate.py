@@ -269,7 +269,7 @@ def test_values_that_are_not_finite_are_refused_and_change_nothing() -> None:
 
 
 def test_batches_that_are_no_tensors_need_a_forward() -> None:
-    with pytest.raises(Infeasible, match=r"a dict, no tensor; say how to run it: forward="):
+    with pytest.raises(Infeasible, match=r"is of type dict, no tensor; say how to run it: forward="):
         recalibrate(nn.BatchNorm1d(3), [{"input": STREAM}])
     model = nn.BatchNorm1d(3)
     recalibrate(model, [{"input": STREAM}], forward=lambda model, batch: model(**batch))

@@ -150,8 +150,8 @@ def test_what_cannot_be_measured_is_refused() -> None:
     refused((logits.view(2, 10, 2), targets.view(2, 10)), r"shape \(2, 10, 2\)")
     refused((logits * float("nan"), targets), "the logits of 20 of 20 samples hold NaN")
     refused((logits, targets + 0.5), "targets hold .*, which is not whole")
-    refused((logits, targets.tolist()), "a list, no tensor")
-    refused({"x": logits}, "a dict, no tensor")
+    refused((logits, targets.tolist()), "are of type list, no tensor")
+    refused({"x": logits}, "is of type dict, no tensor")
     as_floats = evaluate(nn.Identity(), [(logits[:, 1] - logits[:, 0], targets.float().unsqueeze(1))], plan)
     assert as_floats.as_trained.recall == evaluate(nn.Identity(), [(logits, targets)], plan).as_trained.recall
 

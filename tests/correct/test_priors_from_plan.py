@@ -159,9 +159,9 @@ def test_shares_set_while_training_count_for_as_long_as_they_held(times: int) ->
 
 def test_refusals() -> None:
     plan = bw.balanced(LABELS, batch_size=30)
-    with pytest.raises(bw.Infeasible, match=r"this is a BatchSampler; call LogitAdjustment.from_sampler"):
+    with pytest.raises(bw.Infeasible, match=r"this is of type BatchSampler; call LogitAdjustment.from_sampler"):
         LogitAdjustment.from_plan(plan.sampler())
-    with pytest.raises(bw.Infeasible, match="a plan is needed, this is a list"):
+    with pytest.raises(bw.Infeasible, match="a plan is needed, this is of type list"):
         LogitAdjustment.from_plan(LABELS)
     with pytest.raises(bw.Infeasible, match="batches is 0"):
         LogitAdjustment.from_plan(plan, batches=0)

@@ -49,7 +49,7 @@ TABLE = {
     ),
     "batches in dicts": (
         lambda: recalibrate(norm(), [{"input": torch.randn(4, 3)}]),
-        "what would go into the model is a dict, no tensor",
+        "what would go into the model is of type dict, no tensor",
         "say how to run it: forward=lambda model, batch: model(**batch)",
         lambda: recalibrate(norm(), [{"input": torch.randn(4, 3)}], forward=lambda model, batch: model(**batch)),
     ),

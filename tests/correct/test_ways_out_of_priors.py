@@ -38,7 +38,7 @@ TABLE = {
     ),
     "a sampler as a plan": (
         lambda: LogitAdjustment.from_plan(given(PLAN)),
-        "a plan is needed, this is a BatchSampler",
+        "a plan is needed, this is of type BatchSampler",
         "call LogitAdjustment.from_sampler(sampler), or pass sampler.plan",
         lambda: (LogitAdjustment.from_sampler(given(PLAN)), LogitAdjustment.from_plan(given(PLAN).plan)),
     ),
@@ -141,13 +141,13 @@ TABLE = {
     ),
     "a plan for a sampler": (
         lambda: LogitAdjustment.from_sampler(PLAN),
-        "a sampler is needed, this is a FixedPlan",
+        "a sampler is needed, this is of type FixedPlan",
         "pass the sampler that was trained with, or call LogitAdjustment.from_plan(plan)",
         lambda: (LogitAdjustment.from_sampler(given(PLAN)), LogitAdjustment.from_plan(PLAN)),
     ),
     "labels for a plan": (
         lambda: LogitAdjustment.from_plan(LABELS),
-        "a plan is needed, this is a list",
+        "a plan is needed, this is of type list",
         "pass what balanced(...) or another of batchwright's functions made",
         lambda: LogitAdjustment.from_plan(bw.balanced(LABELS, batch_size=8)),
     ),
@@ -159,7 +159,7 @@ TABLE = {
     ),
     "ids without domains": (
         lambda: LogitAdjustment([0.5, 0.5], "uniform")(torch.zeros(1, 2), domains=torch.tensor([0])),
-        "the priors have no rows of domains, domains is a Tensor",
+        "the priors have no rows of domains, domains is of type Tensor",
         "leave domains out, or give the priors a row for each domain",
         lambda: (
             LogitAdjustment([0.5, 0.5], "uniform")(torch.zeros(1, 2)),

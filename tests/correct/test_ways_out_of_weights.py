@@ -32,7 +32,7 @@ TABLE = {
     ),
     "a plan as a sampler": (
         lambda: LossScale(PLAN),
-        "a sampler is needed, this is a FixedPlan",
+        "a sampler is needed, this is of type FixedPlan",
         "pass what plan.sampler(...) gives your loader",
         lambda: LossScale(PLAN.sampler(rank=0, world_size=2)),
     ),
@@ -94,7 +94,7 @@ TABLE = {
     ),
     "targets in a list": (
         lambda: evaluate(nn.Identity(), [(PREDICTED[0], [0, 1])], PLAN),
-        "the targets of a batch are a list, no tensor",
+        "the targets of a batch are of type list, no tensor",
         "say where they are: targets=lambda batch: ...",
         lambda: evaluate(nn.Identity(), [(PREDICTED[0], [0, 1])], PLAN, targets=lambda batch: torch.tensor(batch[1])),
     ),
@@ -142,7 +142,7 @@ TABLE = {
     ),
     "weights in a list": (
         lambda: Weighted(IMAGES, [1.0] * 40),
-        "weights is a list",
+        "weights is of type list",
         "pass Weights(plan)",
         lambda: Weighted(IMAGES, Weights(PLAN))[0],
     ),

@@ -182,7 +182,7 @@ def test_refusals() -> None:
         Weights(plan).report().bias({"cat": 1.0})
     with pytest.raises(bw.Infeasible, match="the dataset has 27 samples, the plan of the weights yields 28 numbers"):
         Weighted(range(27), Weights(plan))
-    with pytest.raises(bw.Infeasible, match="a plan is needed, this is a list"):
+    with pytest.raises(bw.Infeasible, match="a plan is needed, this is of type list"):
         Weights([1, 2])
     without_owls = bw.balanced(GROUPS, batch_size=4, target={"cat": 0.5, "dog": 0.5, "owl": 0})
     with pytest.raises(bw.Infeasible, match="'owl' is never drawn"):

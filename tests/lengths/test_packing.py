@@ -160,7 +160,7 @@ def test_an_exact_packing_that_ran_out_of_steps_is_whole(monkeypatch):
 
     lengths = np.random.default_rng(0).integers(1, 400, 200)
     for steps in (0, 10**5):
-        monkeypatch.setattr(exact, "_STEPS", steps)
+        monkeypatch.setattr(exact, "STEPS", steps)
         packing = pack(lengths, 500, solver="exact")
         assert sorted(packing.members) == list(range(200))
         assert packing.loads(lengths).max() <= 500

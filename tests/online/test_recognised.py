@@ -309,7 +309,8 @@ def test_a_source_without_samples_says_so(builder, empty):
 
 @pytest.mark.parametrize("builder", sorted(BUILDERS))
 def test_a_source_of_one_sample_gives_it(builder):
-    build = BUILDERS[builder]
-    if builder == "balanced":
-        build = lambda source: online.balanced(source, key="label", batch_size=1)  # noqa: E731
+    def single(source):
+        return online.balanced(source, key="label", batch_size=1)
+
+    build = single if builder == "balanced" else BUILDERS[builder]
     assert [list(batch) for batch in islice(build(ROWS[:1]), 5)] == [[ROWS[0]]]

@@ -6,11 +6,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from batchwright.plans.refit import Trail
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import batchwright as bw
-from batchwright.plans.refit import Trail
 
 COUNT = 333
 SHAPES = 64 * np.random.default_rng(0).integers(1, 9, (COUNT, 2))

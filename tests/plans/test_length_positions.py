@@ -8,12 +8,12 @@ from itertools import islice
 
 import numpy as np
 import pytest
+from batchwright.plans.refit import Trail
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import batchwright as bw
 from batchwright.plans.lengthwise import LengthPlan
-from batchwright.plans.refit import Trail
 from batchwright.plans.windows import Begin
 
 from .test_lengthwise import LABELS, LENGTHS

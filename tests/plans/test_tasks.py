@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from batchwright.plans.standing import Standing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import batchwright as bw
 from batchwright.plans import TaskPlan
-from batchwright.plans.standing import Standing
 
 
 def build(unit="batch", target="natural", **options):

@@ -160,7 +160,7 @@ CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it,
     "class twice": (lambda: rotating([["a", "b", "b"]]), r"cohort \('a', 'b', 'b'\) names class 'b' 2 times",
                     lambda: rotating([["a", "b"]])),
     # hierarchy
-    "no levels": (lambda: bw.hierarchical(None, [4]), "levels is None and per of type list",
+    "no levels": (lambda: bw.hierarchical(None, [4]), "levels is None and per is of type list",
                   lambda: bw.hierarchical(LEVELS, [2, 2, 1])),
     "counts": (lambda: levels([2, 2]), "there are 2 levels and 2 counts", lambda: levels([2, 2, 1])),
     "count": (lambda: levels([2, 0, 1]), r"per is \[2, 0, 1\]", lambda: levels([2, 1, 1])),

@@ -6,13 +6,13 @@ from itertools import islice
 
 import numpy as np
 import pytest
-
-import batchwright as bw
-from batchwright.correct import LogitAdjustment
 from batchwright.plans.micro_batches import LAST
 from batchwright.plans.position import Position
 from batchwright.plans.refit import Trail
 from batchwright.plans.standing import Standing
+
+import batchwright as bw
+from batchwright.correct import LogitAdjustment
 
 from ..refusals import cases, told_and_followed
 from .small import EMPTY, LABELS, MOVES, WANDERS, balanced, lengths, levels, tasks
@@ -184,7 +184,8 @@ CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it,
                    lambda: begin(sampler(), 2**30)),
     # position
     "a number": (lambda: load_changed(consumed="3"), "the state's consumed is '3', not a whole number", load_as_it_was),
-    "a large number": (lambda: load_changed(epoch=1 << 63), "the state's epoch is a number of 64 bits", load_as_it_was),
+    "a large number": (lambda: load_changed(epoch=1 << 63),
+                       "the state's epoch is 9223372036854775808, which has more than 63 bits", load_as_it_was),
     "missing number": (lambda: load_without("origin"), "the state has no 'origin'", load_as_it_was),
     "small numbers": (lambda: load_changed(multiple=0), "the state's epoch, consumed and multiple are 0, 1 and 0",
                       load_as_it_was),

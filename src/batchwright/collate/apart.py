@@ -77,13 +77,13 @@ class _Trial:
     alone: list[Tensor]
 
     @classmethod
-    def of(cls, model: nn.Module, packs: PackCollate, samples: Iterable[Any]) -> _Trial:
+    def of(cls, model: Any, packs: PackCollate, samples: Iterable[Any]) -> _Trial:
         tokens = next(
             (name for name in (getattr(model, "main_input_name", ""), "input_ids") if name in packs.along), ""
         )
         if not tokens:
             raise LookupError(f"no packed field of {', '.join(packs.along)} holds tokens")
-        short = list(_short(packs, tokens, samples, model.get_input_embeddings().num_embeddings))  # type: ignore[operator]
+        short = list(_short(packs, tokens, samples, model.get_input_embeddings().num_embeddings))
         if len(short) < len(_LENGTHS):
             raise LookupError(f"{_LOOKED_AT} samples have fewer than {len(_LENGTHS)} that are mappings and not empty")
         plain = packs.described({}, PackRules())
@@ -138,7 +138,7 @@ def _changed(model: Any, implementation: str | None, cached: bool) -> Iterator[N
             if not cached and getattr(config, "use_cache", False):
                 config.use_cache = False
         if implementation:
-            with suppress(ValueError):  # of a model that does not have it, which then fits no better than before
+            with suppress(AttributeError, ValueError):  # a model that does not have it fits no better than before
                 model.set_attn_implementation(implementation)
         yield
     finally:

@@ -146,7 +146,7 @@ def block_mask(segments: Tensor, *, causal: bool = True) -> Any:
 
     rows = segments if segments.ndim == 2 else segments[None]
     if not rows.numel():
-        raise Infeasible("a block mask is asked for of 0 elements", "leave batches out that hold empty samples alone")
+        raise Infeasible("a block mask is asked for of 0 elements", "leave out batches whose samples are all empty")
 
     def together(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         same = rows[batch, query] == rows[batch, key]

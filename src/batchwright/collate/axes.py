@@ -9,12 +9,18 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..errors import Infeasible, typed
+from ..errors import Infeasible, shown, typed
+from .arguments import whole_numbers
 from .layout import Layout
 
-__all__ = ["Lengths", "elements", "layouts", "matched", "measured", "normal_dims"]
+__all__ = ["Lengths", "asked_dims", "elements", "layouts", "matched", "measured", "normal_dims"]
 
 Lengths = Layout | Tensor | Sequence[int]
+
+
+def asked_dims(dim: Any, ndim: int) -> tuple[int, ...]:
+    """The ragged dimensions that a caller names: those of `normal_dims`, once they are known to be whole numbers."""
+    return normal_dims(whole_numbers(dim, "dim"), ndim)
 
 
 @lru_cache
@@ -24,28 +30,32 @@ def normal_dims(dim: int | tuple[int, ...], ndim: int) -> tuple[int, ...]:
     dims = tuple(sorted(d + ndim if d < 0 else d for d in asked))
     if not dims or len(set(dims)) < len(dims) or dims[0] < 0 or dims[-1] >= ndim:
         raise Infeasible(
-            f"dim={dim} does not name distinct dimensions of samples of {ndim} dimensions",
-            f"pass dimensions within -{ndim}..{ndim - 1}",
+            f"dim={shown(dim)} does not name distinct dimensions of samples of {ndim} dimensions",
+            f"pass one dimension or several distinct ones, each from {-ndim} to {ndim - 1}"
+            if ndim
+            else "give every sample one dimension or more",
         )
     return dims
 
 
 def measured(pieces: Sequence[Tensor], dim: int | tuple[int, ...]) -> tuple[tuple[int, ...], tuple[Layout, ...]]:
     """The ragged dimensions of tensors that are alike in all else, and one layout for each."""
+    if not isinstance(pieces, Sequence):
+        raise Infeasible(f"pieces are {typed(pieces)}", "pass a list of tensors, one for each sample")
     if not pieces:
         raise Infeasible("there are 0 pieces, the least is 1", "pass at least one tensor")
     odd = next((piece for piece in pieces if not isinstance(piece, Tensor)), None)
     if odd is not None:
-        raise Infeasible(f"a piece is {typed(odd)}", "pass tensors, or let bw.Collate take what the dataset has")
+        raise Infeasible(f"a piece is {typed(odd)}", "pass tensors: torch.as_tensor(piece) for each")
     first = pieces[0]
-    dims = normal_dims(dim, first.ndim)
+    dims = asked_dims(dim, first.ndim)
     for piece in pieces:
         alike = piece.dtype is first.dtype and piece.ndim == first.ndim
         if not alike or any(piece.shape[d] != first.shape[d] for d in range(first.ndim) if d not in dims):
             raise Infeasible(
                 f"a piece has shape {tuple(piece.shape)} and dtype {piece.dtype}, "
                 f"the first {tuple(first.shape)} and {first.dtype}",
-                f"pass pieces of one dtype that differ in size along dim {dim} alone",
+                f"pass pieces of one dtype that differ in size along dim {shown(dim)} alone",
             )
     return dims, tuple(Layout(piece.shape[d] for piece in pieces) for d in dims)
 

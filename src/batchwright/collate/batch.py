@@ -184,7 +184,9 @@ class Batch(Mapping[str, Any]):
         try:
             numbers = list(numbers)
         except TypeError:
-            raise Infeasible(f"{shown(numbers)} is no list of samples' numbers", "select [2, 0], say") from None
+            raise Infeasible(
+                f"{shown(numbers)} is no list of samples' numbers", "pass a list of them: batch.select([0])"
+            ) from None
         for given in numbers:
             if isinstance(given, slice):
                 raise Infeasible(
@@ -192,7 +194,7 @@ class Batch(Mapping[str, Any]):
                 )
             if isinstance(given, (bool, np.bool_)) or (isinstance(given, Tensor) and given.dtype is torch.bool):
                 raise Infeasible(
-                    f"{given} is no sample's number",
+                    f"{shown(given)} is no sample's number",
                     "of a mask, batch.select([n for n, chosen in enumerate(mask) if chosen]) gives the batch",
                 )
             number = whole(given, "a sample's number")
@@ -213,7 +215,10 @@ class Batch(Mapping[str, Any]):
         if not isinstance(value, Ragged):
             kind = "no field of this batch" if value is None else f"{type(value).__name__}, which has no lengths"
             ragged = [other for other, field in self.fields.items() if isinstance(field, Ragged)]
-            raise Infeasible(f"field {shown(name)} is {kind}", f"sort by one of the ragged fields: {listed(ragged)}")
+            raise Infeasible(
+                f"field {shown(name)} is {kind}",
+                f"sort by one of the ragged fields: {listed(ragged)}" if ragged else "declare a field as bw.ragged()",
+            )
         counts = value.layout.counts
         return self.select(sorted(range(len(counts)), key=lambda n: -counts[n] if descending else counts[n]))
 
@@ -236,7 +241,7 @@ class Batch(Mapping[str, Any]):
         if sorted(self.order.tolist()) != list(range(self.sample_count)):
             raise Infeasible(
                 f"samples were left out or repeated: the order is {shown(self.order.tolist())}",
-                "restore before selecting",
+                "restore the batch first and select then: batch.restore().select(numbers)",
             )
         if outputs is not None and (not isinstance(outputs, Tensor) or outputs.shape[:1] != (self.sample_count,)):
             found = f"have shape {tuple(outputs.shape)}" if isinstance(outputs, Tensor) else f"are {typed(outputs)}"

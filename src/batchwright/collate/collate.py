@@ -109,7 +109,7 @@ class Collate:
         """The collated fields, the labels that came beside the samples, and what to call sample i in a message."""
         if not isinstance(samples, (list, tuple)):
             raise Infeasible(
-                f"collating was asked of {typed(samples)}, not of a list of samples",
+                f"a list of samples is needed, this is {typed(samples)}",
                 "let the DataLoader make batches: pass batch_size=... or batch_sampler=...",
             )
         if not len(samples):
@@ -167,7 +167,7 @@ class Collate:
         for name, of in known.items():
             if not callable(of):
                 raise Infeasible(
-                    f"{shown(name)} is looked up in a value {typed(of)}, which is no function of sample ids",
+                    f"what {shown(name)} is looked up in is {typed(of)}, which is no function of sample ids",
                     "pass a function: knowing(name=lambda ids: [column[i] for i in ids.tolist()])",
                 )
         knowing = copy.copy(self)

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.masked import MaskedTensor
 
-from ..errors import Infeasible, said, shown, typed
+from ..errors import Infeasible, listed, said, shown, typed
 from .wording import declaration
 
-__all__ = ["Column", "described", "shared"]
+__all__ = ["Column", "described", "is_sparse_matrix", "shared"]
 
 # Python's numbers are taken at their full width, as default_collate takes them.
 _DTYPES: dict[Any, torch.dtype] = {bool: torch.bool, int: torch.int64, float: torch.float64, complex: torch.complex128}
@@ -99,6 +99,14 @@ class Column:
             odd = next(number for number, shape in enumerate(shapes) if len(shape) != len(shapes[0]))
         raise self.mismatch(tensors, odd, "one rank", "give every sample the same number of dimensions")
 
+    def fitting(self, tensors: Sequence[Tensor]) -> str:
+        """The words that declare this field as what fits tensors of one rank: a stack, or ragged along what differs."""
+        dims = [dim for dim, lengths in enumerate(self.sizes(tensors)) if shared(lengths) is None]
+        if not dims:
+            return self.declared("bw.stack()")
+        named = "" if dims == [0] else f"dim={dims[0]}" if len(dims) == 1 else f"dim={tuple(dims)}"
+        return self.declared(f"bw.ragged({named})")
+
     def flat_numbers(self) -> tuple[Tensor, list[int]] | None:
         """Where every value is a flat list of Python ints, or of floats: all of them end to end, and how many each has.
 
@@ -133,9 +141,10 @@ class Column:
         tensors = self.tensors()
         odd = next((number for number, tensor in enumerate(tensors) if tensor.ndim), None)
         if odd is not None:
+            self.refuse_unlike(tensors)
             raise Infeasible(
                 f"{self.at(odd)} has shape {tuple(tensors[odd].shape)}, a scalar has ()",
-                self.declared("bw.stack() or bw.ragged()"),
+                self.fitting(tensors),
             )
         return torch.stack(tensors)
 
@@ -143,7 +152,7 @@ class Column:
         """Refuse tensors that no dense field can be made of: sparse, nested or quantized ones, those of several devices."""
         for number, tensor in enumerate(tensors):
             if tensor.layout is not torch.strided or tensor.is_nested or tensor.is_quantized:
-                way_out = "bw.block_diagonal()" if tensor.layout is torch.sparse_coo else "bw.opaque()"
+                way_out = "bw.block_diagonal()" if all(map(is_sparse_matrix, tensors)) else "bw.opaque()"
                 raise Infeasible(
                     f"{self.at(number)} has {described(tensor)}, and a dense one is needed",
                     self.declared(way_out),
@@ -214,7 +223,7 @@ class Column:
         kinds = set(map(type, leaves))
         dtype = _DTYPES.get(next(iter(kinds))) if len(kinds) == 1 else None
         if dtype is None:
-            names = ", ".join(sorted(kind.__name__ for kind in kinds))
+            names = listed(sorted(kind.__name__ for kind in kinds))
             raise Infeasible(
                 f"{self.at(number)} is a list that holds {names}, not numbers of one type",
                 f"make it a tensor in the dataset, or {self.declared('bw.opaque()')}",
@@ -235,6 +244,11 @@ def _from_numpy(array: np.ndarray) -> Tensor:
 def shared(traits: Sequence[Any]) -> Any:
     """What all of them are, or None where they differ: counting what is identical is the cheapest pass over a list."""
     return traits[0] if traits.count(traits[0]) == len(traits) else None
+
+
+def is_sparse_matrix(tensor: Tensor) -> bool:
+    """Whether it is a sparse COO matrix of numbers, which `block_diagonal` takes."""
+    return tensor.layout is torch.sparse_coo and tensor.sparse_dim() == tensor.ndim == 2
 
 
 def described(tensor: Tensor) -> str:

@@ -99,11 +99,9 @@ _INDICES = ("index", "indices", "face", "edge")
 
 def _refuse_unequal(column: Column, tensors: Sequence[Tensor]) -> None:
     """Refuse tensors of several shapes."""
-    dims = [dim for dim, lengths in enumerate(column.sizes(tensors)) if shared(lengths) is None]
+    way_out = column.fitting(tensors)
     for number, tensor in enumerate(tensors):
         if tensor.shape != tensors[0].shape:
-            named = "" if dims == [0] else f"dim={dims[0]}" if len(dims) == 1 else f"dim={tuple(dims)}"
-            way_out = column.declared(f"bw.ragged({named})")
             wanted = "equal shapes unless it is declared ragged"
             if tensor.dtype in ADDED and any(word in column.path[-1] for word in _INDICES):
                 wanted += " (with shift_by='x' too, if it holds indices into a field x)"
@@ -171,7 +169,7 @@ class RaggedField(Field):
             if (len(entry) if isinstance(entry, tuple) else 1) != axes:
                 raise Infeasible(
                     f"menu has {entry} and dim is {shown(self.dim)}",
-                    "give each entry of menu one length a ragged dimension",
+                    "give each entry of menu one length for each ragged dimension",
                 )
         if self.truncate_to is None:
             return

@@ -148,7 +148,7 @@ def gather_graphs(run: Run, samples: Sequence[Any], spec: Mapping[str, Any], pat
         if isinstance(inner, Field):
             raise Infeasible(
                 f"field {shown(name)} is declared as {shown(inner)}, and is a type of nodes or edges",
-                f"declare what it holds: bw.Collate({{{shown(name)}: {{'x': bw.ragged()}}}})",
+                f"leave {shown(name)} out of the declarations, or declare its attributes by name in a mapping",
             )
         tree.children[name] = Graphs(run, samples, [stores[key] for stores in by_type]).store(
             StoreStructure(), (*path, name), by_name(inner)
@@ -315,8 +315,8 @@ class Graphs:
             return Joined.of(column.values, join)
         except Exception as error:
             raise Infeasible(
-                f"field {shown(column.name)}, in {column.called(0)} a {type(column.values[0]).__name__}, cannot be joined "
-                f"({type(error).__name__}: {shown(str(error).splitlines()[0])})",
+                f"field {shown(column.name)}, {typed(column.values[0])} in {column.called(0)}, cannot be joined "
+                f"({said(error)})",
                 column.declared("bw.opaque()"),
             ) from error
 

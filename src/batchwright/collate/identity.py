@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,12 +95,12 @@ default_collate_fn_map[Identity] = _refuse_default_collate
 def _looked_up(name: str, of: Known, ids: np.ndarray) -> Any:
     with noted(f"{shown(name)} was looked up for samples {listed(ids.tolist())}"):
         values = of(ids)
-    if not hasattr(values, "__len__") or (isinstance(values, (np.ndarray, Tensor)) and not values.ndim):
-        raise Infeasible(
-            f"{shown(name)} gives a value {typed(values)} for {len(ids)} samples", "give one value a sample"
-        )
+    way_out = "return one value for each sample, in a list or an array"
+    scalar = isinstance(values, (np.ndarray, Tensor)) and not values.ndim
+    if scalar or not hasattr(values, "__len__") or isinstance(values, (Mapping, Set)):
+        raise Infeasible(f"what {shown(name)} gives for {len(ids)} samples is {typed(values)}", way_out)
     if len(values) != len(ids):
-        raise Infeasible(f"{shown(name)} gives {len(values)} values for {len(ids)} samples", "give one value a sample")
+        raise Infeasible(f"{shown(name)} gives {len(values)} values for {len(ids)} samples", way_out)
     return values
 
 
@@ -141,11 +141,18 @@ class Identified(Dataset[Any]):
     """See `identified`."""
 
     def __init__(self, dataset: Any, columns: Mapping[str, Any]) -> None:
+        if not hasattr(dataset, "__len__"):
+            raise Infeasible(
+                f"the dataset is {typed(dataset)}, which has no length",
+                "pass a map-style dataset, which has __len__ and __getitem__",
+            )
         for name, column in columns.items():
+            if not hasattr(column, "__len__"):
+                raise Infeasible(f"{shown(name)} is {typed(column)}, which has no length", "pass a list or an array")
             if len(column) != len(dataset):
                 raise Infeasible(
                     f"{shown(name)} has {len(column)} values, the dataset has {len(dataset)} samples",
-                    "give one value a sample",
+                    "give one value for each sample",
                 )
         self._dataset = dataset
         self._columns: dict[str, Any] = {}
@@ -181,9 +188,10 @@ class Identified(Dataset[Any]):
             return [self[place] for place in places]
         with noted(f"samples {listed(places)} of {type(self._dataset).__name__} were read together"):
             samples = together(places)
-        if len(samples) != len(places):
+        if not hasattr(samples, "__len__") or len(samples) != len(places):
+            given = f"{len(samples)} samples" if hasattr(samples, "__len__") else f"a value {typed(samples)}"
             raise Infeasible(
-                f"{type(self._dataset).__name__}.__getitems__ gives {len(samples)} samples for {len(places)} indices",
+                f"{type(self._dataset).__name__}.__getitems__ gives {given} for {len(places)} indices",
                 "let it return a list with one sample for each index",
             )
         return list(map(self._identity, places, samples))
@@ -214,7 +222,7 @@ def identified(dataset: Any, **columns: Any) -> Identified:
             one batch, it is in all: a list, tuple or array of numbers and others is in lists.
 
     Raises:
-        Infeasible: a column is not as long as the dataset.
+        Infeasible: a column is not as long as the dataset, or one of them has no length.
 
     Example:
         >>> import batchwright as bw

@@ -132,7 +132,9 @@ def media(item: Field | None = None, *, also: dict[str, str] | None = None) -> M
     item = StackField() if item is None else item
     if not isinstance(item, Field) or item.after or isinstance(item, MediaField):
         raise Infeasible(
-            f"items of a media field are declared as {shown(item)}", "declare items as bw.stack() or bw.resized(...)"
+            f"items of a media field are declared as {shown(item)}; an item is declared as a field that neither holds "
+            "media nor is shifted by another",
+            "declare items as bw.stack() or bw.resized(...)",
         )
     if item.also:
         raise Infeasible(

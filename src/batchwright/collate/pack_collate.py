@@ -45,18 +45,16 @@ class PackCollate:
         declared = collate.fields
         self.along = _packable(declared, rules, along)
         self.rules = rules
-        self.also = dict(also or {}) if isinstance(also, Mapping) or also is None else also
+        also = {} if also is None else also
+        self.also = dict(also) if isinstance(also, Mapping) else also
         self._declared = copy.copy(collate)
         self._declared.known = {}
         self._bounds = bounds
         form = "list" if rules.fills else "packed"  # pieces go straight into their packs
         fields = {name: replace(declared[name], form=form) for name in self.along}
-        if "pack" in collate.asides or "pack" in collate.known:
-            raise Infeasible(
-                "'pack' is looked up or declared aside, and is the number of each sample's pack", "rename it"
-            )
+        _refuse_other_numbers_of_packs(collate)
         self._collate = type(collate)({**declared, **fields}).knowing(**collate.known)
-        self._collate.also.update(_described(self.along[0], also or {}, self._collate))  # its frames know them too
+        self._collate.also.update(_described(self.along[0], also, self._collate))  # its frames know them too
         self._indices = [
             (path, targets)
             for path, targets in _index_fields(declared, ())
@@ -67,7 +65,7 @@ class PackCollate:
         """Collate packs, lists of samples; a plain list of samples is cut into packs."""
         if not isinstance(packs, (list, tuple)):
             raise Infeasible(
-                f"collating was asked of {typed(packs)}, not of a list of packs or of samples",
+                f"a list of packs or of samples is needed, this is {typed(packs)}",
                 "let the DataLoader make batches: pass batch_size=... or batch_sampler=...",
             )
         if not len(packs):
@@ -111,12 +109,18 @@ class PackCollate:
         return self._of(self._collate.with_plan(plan, clip=clip))
 
     def _of(self, collate: Collate) -> PackCollate:
+        _refuse_other_numbers_of_packs(collate)
         packs = copy.copy(self)
         packs._collate = collate
         return packs
 
     def __repr__(self) -> str:
         return f"{self._collate!r}.packs(along={self.along}, {self.rules!r})"
+
+
+def _refuse_other_numbers_of_packs(collate: Collate) -> None:
+    if "pack" in collate.asides or "pack" in collate.known:
+        raise Infeasible("'pack' is looked up or declared aside, and is the number of each sample's pack", "rename it")
 
 
 def _packable(declared: Mapping[str, Any], rules: PackRules, along: Sequence[str] | None) -> tuple[str, ...]:
@@ -154,7 +158,7 @@ def _packable(declared: Mapping[str, Any], rules: PackRules, along: Sequence[str
         if declared[name].also:
             raise Infeasible(
                 f"field {shown(name)} is packed and has also={shown(dict(declared[name].also))} of its own",
-                "name the further keys once: collate.packs(also=...)",
+                f"leave it out of the declaration; collate.packs(also=...) offers {', '.join(OFFERS)}",
             )
     return names
 

@@ -55,7 +55,11 @@ def unnest(nested: Tensor) -> tuple[Tensor, Layout, int]:
     """The packed form of a jagged tensor, its layout, and the dimension of a sample that is ragged."""
     if not (isinstance(nested, Tensor) and nested.is_nested and nested.layout is torch.jagged):
         kind = f"a tensor of layout {nested.layout}" if isinstance(nested, Tensor) else f"a {type(nested).__name__}"
-        raise Infeasible(f"{kind} is no nested tensor of layout torch.jagged", "use Ragged.from_list(nested.unbind())")
+        unbound = isinstance(nested, Tensor) and nested.is_nested
+        raise Infeasible(
+            f"{kind} is no nested tensor of layout torch.jagged",
+            f"use Ragged.from_list({'nested.unbind()' if unbound else 'pieces'})",
+        )
     jagged: Any = nested
     dim: int = jagged._ragged_idx - 1
     if jagged.lengths() is None:

@@ -55,7 +55,8 @@ class PackRules:
             )
         if self.capacity is not None and self.capacity % self.align:
             raise Infeasible(
-                f"capacity {self.capacity} is no multiple of align {self.align}", "pass a capacity that is one"
+                f"capacity {self.capacity} is no multiple of align {self.align}",
+                f"pass a multiple of align as capacity, such as capacity={self.aligned(self.capacity)}",
             )
 
     @property
@@ -174,6 +175,8 @@ class Packed(Value):
     @classmethod
     def laid(cls, ragged: Ragged, plot: Plot, rules: PackRules, *, masked: bool) -> Packed:
         """Lay a ragged field; `masked` puts its pad value at each sample's first element."""
+        if not (rules.fills or masked):
+            return cls(ragged.packed, plot, rules.shape)
         pieces = ragged.list
         pad = fill_value(ragged.padding.value, pieces[0].dtype)
         tensor = _filled(pieces, plot, pad) if rules.fills else ragged.packed
@@ -303,7 +306,15 @@ def laid_out(
                 f"{shown(lead)} has {tuple(first.sample(odd).shape)}",
                 "give the fields of a pack equal lengths, or name those that run along each other in `along`",
             )
-    return {name: Packed.laid(ragged, plot, rules, masked=name in rules.seams) for name, ragged in fields.items()}
+    packed = {}
+    for name, ragged in fields.items():
+        try:
+            packed[name] = Packed.laid(ragged, plot, rules, masked=name in rules.seams)
+        except Infeasible as error:
+            raise Infeasible(
+                f"field {shown(name)}: {error.fact}", "declare it as bw.ragged(pad=...) with a number of its dtype"
+            ) from None
+    return packed
 
 
 def pointed_into(indices: Ragged, places: Sequence[Layout | None], name: str) -> Ragged:

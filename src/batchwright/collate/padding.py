@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from numbers import Number
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,6 +25,8 @@ _BOUNDS = {dtype: (torch.iinfo(dtype).min, torch.iinfo(dtype).max) for dtype in 
 
 _POWERS = getattr(torch, "float8_e8m0fnu", None)
 """Powers of two, which have neither 0 nor a sign; older versions of torch lack the dtype."""
+
+_COMPLEX: tuple[Any, ...] = (complex, np.complexfloating)  # not all of numpy's are Python's
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,8 @@ def _volume(shape: Sequence[int]) -> int:
 def fill_value(value: float | complex | bool, dtype: torch.dtype) -> float | complex | bool:
     """`value`, once it is known that `dtype` has it: exactly, or for floating dtypes a number near it."""
     bounds = _BOUNDS.get(dtype)
+    if isinstance(value, _COMPLEX):
+        value = complex(value)
     if bounds is not None:
         if not isinstance(value, complex) and value == value // 1 and bounds[0] <= value <= bounds[1]:
             return value
@@ -100,7 +106,7 @@ def fill_value(value: float | complex | bool, dtype: torch.dtype) -> float | com
     elif not isinstance(value, complex) and _near(value, dtype):
         return float(value)
     raise Infeasible(
-        f"the pad value {value} does not exist in {dtype}",
+        f"the pad value {shown(value)} does not exist in {dtype}",
         "pass a pad value that the field's dtype has, or form='packed' and no pad",
     )
 

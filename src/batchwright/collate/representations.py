@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from ..errors import Infeasible, shown
 from . import memory
-from .axes import Lengths, elements, layouts, matched, measured, normal_dims
+from .axes import Lengths, asked_dims, elements, layouts, matched, measured
 from .layout import Layout
 from .packing import nest, pack, unnest, unpack
 from .padding import Padding, pad, pad_grid, unpad, unpad_grid
@@ -86,7 +86,7 @@ class Ragged(Value):
     ) -> Ragged:
         """From samples that lie end to end along the first of `dim`; for several ragged axes a tuple of lengths each."""
         axes = layouts(lengths)
-        dims = matched(normal_dims(dim, values.ndim + len(axes) - 1), axes)
+        dims = matched(asked_dims(dim, values.ndim + len(axes) - 1), axes)
         return cls("local", values, axes=axes, dims=dims, padding=padding)._filled(values)
 
     @classmethod
@@ -100,7 +100,7 @@ class Ragged(Value):
     ) -> Ragged:
         """From an N x ... tensor and the true lengths of its samples; `padding.side` says where the padding is."""
         axes = layouts(lengths)
-        dims = matched(normal_dims(dim, values.ndim - 1), axes)
+        dims = matched(asked_dims(dim, values.ndim - 1), axes)
         for d, axis in zip(dims, axes, strict=True):
             if len(axis) != len(values) or axis.max_length > values.shape[d + 1]:
                 raise Infeasible(
@@ -123,10 +123,11 @@ class Ragged(Value):
         """
         values, own, place = unnest(nested)
         axes = (own,) if lengths is None else layouts(lengths)
-        dims = matched(normal_dims(place if dim is None else dim, values.ndim + len(axes) - 1), axes)
+        dims = matched(asked_dims(place if dim is None else dim, values.ndim + len(axes) - 1), axes)
         if dims[0] != place or elements(axes) != own:
             raise Infeasible(
-                f"the nested tensor is ragged along dim {place} as {own}, asked for is dim {dims[0]} as {elements(axes)}",
+                f"the nested tensor is ragged along dim {place} with the lengths {shown(own.counts)}, asked for is "
+                f"dim {dims[0]} with {shown(elements(axes).counts)}",
                 f"leave dim and lengths out, or name several dimensions of which {place} is the first",
             )
         return cls("local", values, axes=axes, dims=dims, form="jagged")._filled(values)
@@ -163,10 +164,14 @@ class Ragged(Value):
 
     def sequence(self) -> PackedSequence:
         """The time-major form that torch's recurrent modules take (they restore the order of samples themselves)."""
-        if self.dims != (0,) or self._layout.min_length == 0:
+        if self.dims != (0,):
             raise Infeasible(
-                f"a PackedSequence is ragged along dim 0 with lengths of 1 or more; this field is ragged along "
-                f"{self.dims} and its shortest length is {self._layout.min_length}",
+                f"a PackedSequence is ragged along dim 0, and this field is ragged along {self.dims}",
+                "make the sequence of a field declared bw.ragged(), whose samples differ in length along dim 0",
+            )
+        if self._layout.min_length == 0:
+            raise Infeasible(
+                "a PackedSequence has lengths of 1 or more, and this field's shortest length is 0",
                 "leave empty samples out",
             )
         right = self.padded if self.padding.side == "right" else Ragged.from_list(self.list).padded

@@ -131,7 +131,10 @@ class ResizedField(Field):
             try:
                 return Grid(pad_grid(images, dims=dims, extents=extents, value=self.pad), sizes, self.how)
             except Infeasible as error:
-                raise column.of(0, error) from None
+                raise Infeasible(
+                    f"{column.at(0)}: {error.fact}",
+                    "pass a pad value that the field's dtype has, or how='resize' and mode='nearest'",
+                ) from None
         scaled = [self._scaled(column, number, image, extents) for number, image in enumerate(images)]
         return Grid(memory.stack(scaled), sizes, self.how)
 

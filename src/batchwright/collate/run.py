@@ -254,7 +254,7 @@ class Run(Context):
         other = structure_of(sample)
         fields = f" with the fields {listed(other.names)}" if other else ""
         return Infeasible(
-            f"{self.called(number)} is {typed(sample)}{fields}{frame.place}, {self.called(0)} of type "
+            f"{self.called(number)} is {typed(sample)}{fields}{frame.place}, {self.called(0)} is of type "
             f"{frame.structure.kind.__name__} with the fields {listed(frame.structure.names)}",
             "give every sample the same type",
         )
@@ -265,7 +265,7 @@ class Run(Context):
         other = structure_of(samples[number])
         if number == 0:
             return Infeasible(
-                f"{self.called(0)} is a {structure.kind.__name__} that holds other parts than the keys it names: "
+                f"{self.called(0)} is {typed(samples[0])}, whose length is not the number of the keys that it names: "
                 f"{listed(structure.names)}",
                 "let the dataset return a dict",
             )

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from ..errors import Infeasible
 from . import memory
-from .column import Column, described
+from .column import Column, described, is_sparse_matrix
 from .fields import Context, Field
 from .layout import Layout
 from .values import Transfer, Value
@@ -79,10 +79,14 @@ class BlockDiagonalField(Field):
     def gather(self, column: Column, context: Context) -> BlockDiagonal:
         matrices = column.tensors()
         for number, matrix in enumerate(matrices):
-            if matrix.layout is not torch.sparse_coo or matrix.ndim != 2 or matrix.dense_dim():
+            if not is_sparse_matrix(matrix):
+                other = matrix.is_nested or matrix.is_quantized or matrix.is_mkldnn or matrix.is_sparse
+                makes_one = matrix.ndim == 2 and not other
                 raise Infeasible(
                     f"{column.at(number)} has {described(matrix)}, a block is a sparse COO matrix",
-                    "make it one in the dataset: matrix.to_sparse_coo()",
+                    "make it one in the dataset: matrix.to_sparse_coo()"
+                    if makes_one
+                    else column.declared("bw.opaque()"),
                 )
         return joined([matrix.coalesce() for matrix in matrices])
 

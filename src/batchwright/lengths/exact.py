@@ -8,6 +8,7 @@ stage best-fit decreasing may finish what remains, and the cheapest finish wins.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from ..errors import Infeasible
 from .bounds import packs_at_least
 
-__all__ = ["pack_kinds"]
+__all__ = ["Allowance", "pack_kinds"]
 
 Integers = NDArray[np.int64]
 _PAYS = 1e-7  # a pack must be worth this much more than its price to join the programme
@@ -24,15 +25,47 @@ _VARIATIONS = 30  # packs tried a round, each with the value of the lengths last
 _ROUNDS = 200
 _MOST_KINDS = 2048  # distinct lengths: the programme has a row for each
 _MOST_CELLS = 1 << 27  # of the table of one knapsack, two bytes each
-_STEPS = 1 << 29  # of all knapsacks of a packing: some seconds, counted, so that every machine makes the same packs
+_KEPT = 4  # the part of the steps that no knapsack may take: rounding what was found takes programmes too
+_STEPS_OF_PROGRAMME = 1 << 20  # to solve a small programme; every cell of a large one adds two
+
+STEPS = 1 << 30
+"""Of one packing: about five seconds. They are counted, so that every machine makes the same packs."""
+
+
+@dataclass
+class Allowance:
+    """Search steps that are left.
+
+    A knapsack takes one for every number of copies that is tried in a cell, a linear programme some for its size.
+    """
+
+    left: int
+
+    @classmethod
+    def of(cls, parts: int = 1) -> Allowance:
+        """That of one packing, or one of so many parts of it."""
+        return cls(STEPS // parts)
+
+    def take(self, steps: int, *, keep: int = 0) -> bool:
+        """Whether so many are left, with `keep` untouched; they are then taken."""
+        enough = steps <= self.left - keep
+        self.left -= steps if enough else 0
+        return enough
 
 
 def pack_kinds(
-    lengths: Integers, wanted: Integers, capacity: int, max_per_pack: int | None = None
+    lengths: Integers,
+    wanted: Integers,
+    capacity: int,
+    max_per_pack: int | None = None,
+    *,
+    allowance: Allowance,
+    enough: int = 0,
 ) -> tuple[Integers, Integers, int]:
     """Packs for `wanted[i]` samples of `lengths[i]`: kinds of packs, copies of each, a proven lower bound.
 
-    Kind k takes `kinds[k, i]` samples of `lengths[i]`, distinct and ascending. Needs scipy (its HiGHS solver).
+    Kind k takes `kinds[k, i]` samples of `lengths[i]`, distinct and ascending. Needs scipy (its HiGHS solver). The search
+    ends with `enough` packs or fewer, with a proof that there are no fewer, or where its next step is not allowed.
 
     Raises:
         Infeasible: one knapsack would take too long, or too much memory.
@@ -48,17 +81,19 @@ def pack_kinds(
             f"of {_MOST_KINDS} lengths",
             "pass solver='fast', or lengths rounded up to multiples of more",
         )
-    programme = _Programme(lengths, capacity, max_per_pack or 0)
-    finish = programme.best_fit(wanted)
-    programme.add(finish[0])
-    best = finish
-    bound = 0
+    programme = _Programme(lengths, capacity, max_per_pack or 0, allowance)
+    best = programme.best_fit(wanted)
+    programme.add(best[0])
+    bound = packs_at_least(lengths, wanted, capacity, max_per_pack)
     fixed_kinds: list[Integers] = []
     fixed_copies: list[int] = []
     left = wanted.copy()
-    while left.any():
+    while best[1].sum() > (enough or bound) >= bound and left.any():
         shares, at_least = programme.solve(left)
-        bound = bound or at_least  # the first programme is the whole one: its bound is the one that counts
+        if not shares.size:
+            break
+        if not fixed_kinds:  # the first programme is the whole one: its bound is the one that counts
+            bound = max(bound, at_least)
         whole = np.floor(shares + 1e-9).astype(np.int64)
         if not whole.any():
             whole[int(shares.argmax())] = 1
@@ -77,20 +112,18 @@ def pack_kinds(
                 np.concatenate([np.array(fixed_kinds), kinds]),
                 np.concatenate([np.array(fixed_copies, np.int64), copies_each]),
             )
-        if best[1].sum() <= bound:
-            break
-    bound = max(bound, packs_at_least(lengths, wanted, capacity, max_per_pack))
     return *best, bound
 
 
 class _Programme:
     """The packs made so far, one a column, over one set of lengths."""
 
-    def __init__(self, lengths: Integers, capacity: int, max_per_pack: int) -> None:
+    def __init__(self, lengths: Integers, capacity: int, max_per_pack: int, allowance: Allowance) -> None:
         self.lengths, self.capacity, self.max_per_pack = lengths, capacity, max_per_pack
         self.columns: list[Integers] = []
         self._known: set[bytes] = set()
-        self._steps = _STEPS
+        self._allowance = allowance
+        self._kept = allowance.left // _KEPT
         most = max_per_pack or capacity
         self.add(np.diag(np.minimum(capacity // lengths, most)))
 
@@ -111,25 +144,32 @@ class _Programme:
         return stack_contents(table, self.lengths.size)
 
     def solve(self, wanted: Integers) -> tuple[NDArray[np.float64], int]:
-        """The optimum over all packs for `wanted`: the share of each column, the bound it proves."""
-        bound = 0
+        """The optimum over all packs for `wanted`: the share of each column, the bound it proves.
+
+        Where its steps are not allowed, the optimum over the packs found so far, or no shares.
+        """
+        bound, shares = 0, np.empty(0)
         for _ in range(_ROUNDS):
-            shares, values, packs = self._optimum(wanted)
-            if self._steps <= 0:  # what was found so far is packed
+            if not self._allowance.take(_STEPS_OF_PROGRAMME + 2 * self.lengths.size * len(self.columns)):
                 break
-            worth, pack = self._priced(values, wanted)
+            shares, values, packs = self._optimum(wanted)
+            priced = self._priced(values, wanted)
+            if priced is None:
+                break
+            worth, pack = priced
             # Values scaled so that no pack is worth more than 1 are feasible in the dual (Farley 1990).
             bound = max(bound, int(np.ceil(packs / max(worth, 1.0) - 1e-6)))
             if worth < 1 + _PAYS or not self.add(self._variations(values, wanted, pack)):
                 break
         return shares, bound
 
-    def _priced(self, values: NDArray[np.float64], wanted: Integers) -> tuple[float, Integers]:
-        """The most valuable pack and its value; its steps are counted."""
+    def _priced(self, values: NDArray[np.float64], wanted: Integers) -> tuple[float, Integers] | None:
+        """The most valuable pack and its value; None where its steps are not allowed."""
         from ..kernels.knapsack import most_valuable_pack
 
         each = (self.capacity + 1 - self.lengths) * np.minimum(wanted, self.capacity // self.lengths)
-        self._steps -= int(each[values > 0].sum()) * (self.max_per_pack + 1)
+        if not self._allowance.take(int(each[values > 0].sum()) * (self.max_per_pack + 1), keep=self._kept):
+            return None
         worth, pack = most_valuable_pack(self.lengths, values, wanted, self.capacity, self.max_per_pack)
         return worth, pack
 
@@ -138,10 +178,11 @@ class _Programme:
         found = [pack]
         lowered = values.copy()
         for _ in range(_VARIATIONS):
-            if self._steps <= 0:
-                break
             lowered[pack > 0] *= 0.9
-            _, pack = self._priced(lowered, wanted)
+            priced = self._priced(lowered, wanted)
+            if priced is None:
+                break
+            _, pack = priced
             if pack @ values > 1 + _PAYS:
                 found.append(pack)
         return np.array(found)

@@ -11,9 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from .. import columns
 from ..errors import Infeasible, one_of, whole
 from .bounds import packs_at_least
+from .exact import Allowance, pack_kinds
 from .kinds import Kinds
 
-__all__ = ["MOST_CAPACITY", "Packing", "Solver", "pack"]
+__all__ = ["MOST_CAPACITY", "Packing", "Solver", "pack", "search"]
 
 Solver = Literal["fast", "exact"]
 MOST_CAPACITY = 1 << 61
@@ -48,9 +49,9 @@ def pack(lengths: ArrayLike, capacity: int, *, max_per_pack: int | None = None, 
     """Pack samples of whole lengths 1..capacity so that no pack holds more than `capacity`.
 
     `"fast"` is best-fit decreasing on the distinct lengths; time and memory do not depend on how long they are.
-    `"exact"` is column generation rounded to a packing: seconds for some hundred distinct lengths, and
-    mostly optimal; it needs scipy. Its work is bounded: where that is not enough, the packs are those
-    found so far. Samples of equal length are taken in the order given.
+    `"exact"` is column generation rounded to a packing: up to about five seconds, and mostly optimal for
+    some hundred distinct lengths; it needs scipy. Its steps are counted and bounded: where they are not
+    enough, the packs are those found so far. Samples of equal length are taken in the order given.
 
     Raises:
         Infeasible: a length is not whole, below 1 or above the capacity, an argument is out of range, or `"exact"` would
@@ -72,17 +73,30 @@ def pack(lengths: ArrayLike, capacity: int, *, max_per_pack: int | None = None, 
     if max_per_pack is not None:
         max_per_pack = whole(max_per_pack, "max_per_pack", least=1)
     column = np.require(checked_lengths(lengths, capacity), requirements=["C", "W"])  # all that the kernels take
-    kinds = Kinds.of(column)
-    from ..kernels.packing import best_fit_decreasing, fill_packs
-
     if solver == "exact":
-        from .exact import pack_kinds
+        return search(column, capacity, max_per_pack, Allowance.of())
+    from ..kernels.packing import best_fit_decreasing
 
-        made, copies, at_least = pack_kinds(kinds.lengths, kinds.counts, capacity, max_per_pack)
-        table = _as_stacks(made, copies)
-    else:
-        table = best_fit_decreasing(kinds.lengths, kinds.counts, capacity, max_per_pack or _UNLIMITED)
-        at_least = packs_at_least(kinds.lengths, kinds.counts, capacity, max_per_pack)
+    kinds = Kinds.of(column)
+    table = best_fit_decreasing(kinds.lengths, kinds.counts, capacity, max_per_pack or _UNLIMITED)
+    return _filled(table, kinds, packs_at_least(kinds.lengths, kinds.counts, capacity, max_per_pack))
+
+
+def search(
+    column: NDArray[np.int64], capacity: int, max_per_pack: int | None, allowance: Allowance, *, enough: int = 0
+) -> Packing:
+    """`pack` by the exact solver within an allowance, until there are `enough` packs or fewer."""
+    kinds = Kinds.of(column)
+    made, copies, at_least = pack_kinds(
+        kinds.lengths, kinds.counts, capacity, max_per_pack, allowance=allowance, enough=enough
+    )
+    return _filled(_as_stacks(made, copies), kinds, at_least)
+
+
+def _filled(table: NDArray[np.int64], kinds: Kinds, at_least: int) -> Packing:
+    """The samples in the packs of a table."""
+    from ..kernels.packing import fill_packs
+
     members, offsets = fill_packs(table, kinds.places, kinds.begin)
     return Packing(members, offsets, at_least)
 

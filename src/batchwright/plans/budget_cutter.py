@@ -91,6 +91,10 @@ class BudgetCutter:
         places = (sorted_places if self.settled else mixed_places)(self.ranks[samples])
         return self._cutting(self.costs[samples[places]])(0, 1.0).size - 1
 
+    def for_window(self, parts: int = 1) -> BudgetCutter:
+        """See `Cutter`: no cut is a search."""
+        return self
+
     def over_layers(self, falling: Integers, windows: int) -> BudgetCutter:
         """See `Cutter`."""
         dearest = dearest_of_layers(self.costs, falling, windows)

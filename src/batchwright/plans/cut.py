@@ -116,6 +116,12 @@ class Cutter(Protocol):
 
     def needed(self, samples: Integers, multiple: int) -> int:
         """How many micro-batches `cut` makes of these samples at least; as found without cutting them, where it can be."""
+
+    def for_window(self, parts: int = 1) -> Cutter:
+        """The same cuts for one window.
+
+        Where a cut is a search of limited work, all cuts that the window takes share one limit, or a part of it.
+        """
         ...
 
     def over_layers(self, falling: Integers, windows: int) -> Cutter | None:

@@ -13,13 +13,14 @@ from ..micro_batches import AS_IT_WAS, LAST
 from ..orders import Order
 from .admission import Admission
 from .cut import Cut, Cutter, Integers
-from .layout import Window, whole_steps
+from .layout import PARTS, Window, whole_steps
 from .windows import Windows, fitting, most_that_fit
 
 __all__ = ["Begin", "OfOrder"]
 
 _PROBES = 16  # windows that are filled to see how many places of the order one takes
 _ROOMY = 8  # times the places of a mean window are looked at for items that fill one; more only where items are free
+_SEARCHES = 3  # halvings of what a search may add to a window
 _FINEST = 1 << 12  # a window is filled to one part in so many of its items
 _BEGINS_KEPT = 1 << 12  # beginnings of windows that a plan keeps, evenly spread; those between are found from them
 
@@ -76,9 +77,9 @@ class OfOrder(Windows):
             return
         self.window = max(whole_steps(window, step), cutter.least_steps * step)
         self._places = float(min(epoch_samples, self.window))
-        self._places = float(self._filled(Begin(0), self.window)[2].place)
+        self._places = float(self._filled(Begin(0), self.window, PARTS)[2].place)
         apart = max(1, max(1, moves_over) * epoch_samples // _PROBES)
-        filled = [(at, *self._filled(Begin(at), self.window)) for at in range(0, _PROBES * apart, apart)]
+        filled = [(at, *self._filled(Begin(at), self.window, PARTS)) for at in range(0, _PROBES * apart, apart)]
         self._places = sum(end.place - at for at, _, _, end in filled) / _PROBES
         self._hold = sum(float(cutter.sizes[items].sum()) for _, items, _, _ in filled) / _PROBES
         self.epoch_batches = max(step, math.floor(epoch_samples * self.window / self._places / step) * step)
@@ -168,7 +169,7 @@ class OfOrder(Windows):
             kept = sorted(self._begins)
             self._begins = {known: self._begins[known] for known in [*kept[:1], *kept[2:-1:2], kept[-1]]}
 
-    def _filled(self, begin: Begin, wanted: int) -> tuple[Integers, Cut, Begin]:
+    def _filled(self, begin: Begin, wanted: int, parts: int = 1) -> tuple[Integers, Cut, Begin]:
         """The items that fill `wanted` micro-batches, how they are cut, and where the next window begins."""
         places = max(wanted, math.ceil(self._places * 9 / 8))
         most = max(wanted, math.ceil(_ROOMY * self._places))
@@ -179,7 +180,9 @@ class OfOrder(Windows):
             if held < items.size or (items.size >= wanted and places >= most):
                 break
             places *= 2
-        items, cut = fitting(items[:held], self._cutter, wanted, self._step)
+        cutter = self._cutter.for_window(parts)
+        found = None if cutter is self._cutter else self._searched(items, cutter, wanted, held)
+        items, cut = found or fitting(items[:held], self._cutter, wanted, self._step)
         ends = self._admission.counts(samples).cumsum() - begin.skipped  # items taken by the end of each place
         whole = int(np.searchsorted(ends, items.size, side="right"))  # places of which every item is taken
         before = int(ends[whole - 1]) if whole else -begin.skipped
@@ -203,3 +206,18 @@ class OfOrder(Windows):
                 too_many, guess = guess, max(guess - reach, fit)
             reach *= 2
         return most_that_fit(fits, fit, too_many, max(1, items.size // _FINEST))
+
+    def _searched(self, items: Integers, cutter: Cutter, wanted: int, held: int) -> tuple[Integers, Cut] | None:
+        """More than the first `held` items, if a search finds how `wanted` micro-batches hold them; all within one limit."""
+        found = None
+
+        def fits(count: int) -> bool:
+            nonlocal found
+            cut = cutter.cut(items[:count], wanted, self._step)
+            if len(cut) <= wanted:
+                found = items[:count], cut
+            return len(cut) <= wanted
+
+        at_least = most_that_fit(lambda count: cutter.at_least(items[:count]) <= wanted, held, items.size + 1)
+        most_that_fit(fits, held, at_least + 1, max(1, (at_least - held) >> _SEARCHES))
+        return found

@@ -85,6 +85,10 @@ class GroupCutter:
         """See `Cutter`."""
         return self.at_least(samples)
 
+    def for_window(self, parts: int = 1) -> GroupCutter:
+        """See `Cutter`: no cut is a search."""
+        return self
+
     def over_layers(self, falling: Integers, windows: int) -> GroupCutter:
         """See `Cutter`."""
         return replace(self, lengths=self.lengths[falling[::windows]])

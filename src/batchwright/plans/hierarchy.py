@@ -63,7 +63,7 @@ def hierarchical(
     """
     if not isinstance(per, Iterable) or not isinstance(levels, Sized) or isinstance(levels, Mapping):
         raise Infeasible(
-            f"levels is {typed(levels)} and per {typed(per)}",
+            f"levels is {typed(levels)} and per is {typed(per)}",
             "pass a list of columns, and a list of counts: [category, class_], [P, Q, M]",
         )
     counts = [whole(count, "per") for count in per]

@@ -13,9 +13,12 @@ from ..errors import Infeasible
 from .cut import Cut, Cutter
 from .layers import Layers
 
-__all__ = ["Layout", "Window", "in_layers", "in_stretches", "whole", "whole_steps"]
+__all__ = ["PARTS", "Layout", "Window", "in_layers", "in_stretches", "whole", "whole_steps"]
 
 Window = int | Literal["epoch"]
+PARTS = 16
+"""Of the search that a window may take: one is for each of the cuts that lay out an epoch, up to about 200 of them."""
+
 _PROBES = (16, 64)  # the fewest and the most stretches that are looked at
 _TRIED = (0, -1, 1, -2, *range(2, 17))  # sixteenths by which windows are longer than asked for
 _NEAR = 1.005  # times the fewest micro-batches an epoch can have: near enough to take the window asked for
@@ -104,7 +107,7 @@ def in_layers(layers: Layers, cutter: Cutter, *, window: Window, multiple: int) 
     long where that makes the epoch shorter.
     """
     items = layers.falling.size
-    total = len(cutter.cut(layers.falling, 0, multiple))
+    total = len(cutter.for_window(PARTS).cut(layers.falling, 0, multiple))
     asked = 1.0 if window == "epoch" else total / whole_steps(window, multiple)
     found: list[Layout] = []
     for step in _TRIED:
@@ -113,7 +116,7 @@ def in_layers(layers: Layers, cutter: Cutter, *, window: Window, multiple: int) 
             continue
         dearest = cutter.over_layers(layers.falling, windows)
         assert dearest is not None  # else there were no layers
-        cut = dearest.cut(np.arange(-(-items // windows)), 0, multiple)
+        cut = dearest.for_window(PARTS).cut(np.arange(-(-items // windows)), 0, multiple)
         batches = whole_steps(len(cut), multiple)
         if items // windows >= batches:
             found.append(Layout(windows, batches, batches, multiple, firsts=cut))

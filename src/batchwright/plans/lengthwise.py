@@ -24,7 +24,7 @@ from .filled import OfOrder
 from .fixed import FixedPlan
 from .identity import fields_as_text
 from .layers import Layers
-from .layout import Layout, Window, in_layers, in_stretches, whole
+from .layout import PARTS, Layout, Window, in_layers, in_stretches, whole
 from .poor import faults_of_lengths
 from .resumed import carried_of, gone_on_from, resumed
 from .windows import OfLayers, OfShuffle, Windows
@@ -185,7 +185,7 @@ class LengthPlan(Plan):
 
         def needed(first: int, count: int) -> int:
             items = self.admission.items(self.source.order.take(first, first + count))
-            return len(self.cutter.cut(items, 0, step)) if items.size else 0
+            return len(self.cutter.for_window(PARTS).cut(items, 0, step)) if items.size else 0
 
         found = None
         if self.layers is None and self.window != "epoch":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 from ..kernels.packing import COPIES, best_fit_decreasing, best_fit_vectors
 from ..kernels.partition import longest_first
 from ..lengths.bounds import packs_at_least
+from ..lengths.exact import Allowance
 from ..lengths.kinds import Kinds
-from ..lengths.packing import Packing, Solver, pack
+from ..lengths.packing import Packing, Solver, pack, search
 from .cut import Cut, Integers, dearest_of_layers, falling_ranks, like_ranks, mixed_places, split_to
 from .identity import fields_as_text
 from .level import Dealt, dealt_anew, level_parts, spread_over_steps
@@ -44,6 +46,9 @@ class PackCutter:
     costs: Floats
     solver: Solver
     ranks: Integers = field(init=False, repr=False)
+    _allowance: Allowance | None = field(
+        init=False, repr=False, default=None
+    )  # of a window; one a cut where it is None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ranks", falling_ranks(self.sizes))
@@ -81,6 +86,14 @@ class PackCutter:
         """See `Cutter`."""
         longest = dearest_of_layers(self.lengths, falling, windows)
         return replace(self, lengths=longest, costs=longest[:, 0].astype(np.float64))
+
+    def for_window(self, parts: int = 1) -> PackCutter:
+        """See `Cutter`: the exact solver searches, and its allowance is of a window."""
+        if self.solver == "fast":
+            return self
+        limited = copy(self)
+        object.__setattr__(limited, "_allowance", Allowance.of(parts))
+        return limited
 
     def cut(self, samples: Integers, batches: int, multiple: int) -> Cut:
         """See `Cutter`: packs are filled less where there may be more of them."""
@@ -172,8 +185,10 @@ class PackCutter:
             return Packing(falling[np.argsort(pack_of, kind="stable")], offsets, 0)
         column, capacity = np.ascontiguousarray(lengths[:, 0]), int(self.capacities[0])
         most = None if self.max_per_pack >= column.size else self.max_per_pack
-        if self.solver == "exact" or not column.size:
-            return pack(column, capacity, max_per_pack=most, solver=self.solver)
+        if self.solver == "exact":
+            return self._searched(column, capacity, most, allowed)
+        if not column.size:
+            return pack(column, capacity)
         fill = self._fill(column, capacity, allowed)
         alone = np.flatnonzero(column > fill)
         if not alone.size:
@@ -185,6 +200,16 @@ class PackCutter:
             np.concatenate([np.arange(alone.size), alone.size + rest.offsets]),
             0,
         )
+
+    def _searched(self, column: Integers, capacity: int, most: int | None, allowed: int) -> Packing:
+        """By the exact solver; each cut of a window may take half of what is left of its allowance."""
+        if self._allowance is None:
+            return search(column, capacity, most, Allowance.of(), enough=allowed)
+        half = self._allowance.left // 2
+        own = Allowance(half)
+        packing = search(column, capacity, most, own, enough=allowed)
+        self._allowance.left -= half - own.left
+        return packing
 
     def _fit_vectors(self, lengths: Floats, allowed: int) -> tuple[Integers, Integers]:
         """The pack of each item and how many each holds, at about the least share of the capacities that allows."""

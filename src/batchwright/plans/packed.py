@@ -155,9 +155,9 @@ def packed(
         cost: a function from an array of lengths to an array of costs, such as `lambda n: n + n**2 / 4096`, that the
             micro-batches of a step are to be equal in; tokens if left out, and the sum of the shares of several capacities.
         balance: the same as a column of one number a sample, such as its supervised tokens.
-        solver: "fast" or "exact"; see `batchwright.lengths.packing.pack`. An exact packing takes up to
-            some seconds: one for each window, and up to about 200 to lay out an epoch of a given `order`, once for each
-            world_size * accumulate.
+        solver: "fast" or "exact"; see `batchwright.lengths.packing.pack`. The steps of one exact packing are bounded,
+            at about five seconds. Each window takes that at most, and the layout of an epoch seven times that, once for
+            each world_size * accumulate.
         too_long: what to do with a sample longer than the capacity: "refuse" the plan; "truncate": it counts as long as
             the capacity, and `bw.ragged(truncate_to=plan.truncate_to)` cuts it; "skip" it; "split" it: the plan then
             yields items of `plan.pieces(dataset)`.

@@ -14,6 +14,7 @@ from ..groups import Groups
 from ..orders import Dealt, Independent, Mixed, SharedOrder
 from ..orders.inclusion import Strata, mean_shares, strata_of
 from ..orders.shares import Shares
+from .layout import PARTS
 
 if TYPE_CHECKING:
     from .lengthwise import LengthPlan
@@ -240,7 +241,7 @@ def faults_of_lengths(plan: LengthPlan, *, least: float = 0.0) -> list[str]:
     items = plan.windows.planned(0)[0][:_MEASURED]
     if np.unique(items).size == items.size:
         return []
-    cut = plan.cutter.cut(items, 0, 1)
+    cut = plan.cutter.for_window(PARTS).cut(items, 0, 1)
     batch_of = np.repeat(np.arange(len(cut)), np.diff(cut.offsets))
     held, counts = np.unique(np.column_stack([batch_of, items[cut.members]]), axis=0, return_counts=True)
     if counts.max() < 2:

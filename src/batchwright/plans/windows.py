@@ -268,9 +268,13 @@ class OfShuffle(OfEpochs):
 def fitting(items: Integers, cutter: Cutter, wanted: int, multiple: int) -> tuple[Integers, Cut]:
     """As many of the first items as `wanted` micro-batches hold, and how they are cut.
 
+    All cuts are of one window. A search that ends at a limit may cut the same items differently a second time, so the cut
+    that was seen to fit is the one that is returned.
+
     Mostly items are left out in proportion. Where the first items are much longer than those behind them, that would take a
     cut for every few items: after some cuts the items that fit are found by bisection.
     """
+    cutter = cutter.for_window()
     cut = cutter.cut(items, wanted, multiple)
     for _ in range(_IN_PROPORTION):
         if len(cut) <= wanted:
@@ -279,8 +283,16 @@ def fitting(items: Integers, cutter: Cutter, wanted: int, multiple: int) -> tupl
         cut = cutter.cut(items, wanted, multiple)
     if len(cut) <= wanted:
         return items, cut
-    held = most_that_fit(lambda count: len(cutter.cut(items[:count], wanted, multiple)) <= wanted, wanted, items.size)
-    return items[:held], cutter.cut(items[:held], wanted, multiple)
+    cut = cutter.cut(items[:wanted], wanted, multiple)  # one item a micro-batch fits
+
+    def fits(count: int) -> bool:
+        nonlocal cut
+        tried = cutter.cut(items[:count], wanted, multiple)
+        cut = tried if len(tried) <= wanted else cut
+        return len(tried) <= wanted
+
+    held = most_that_fit(fits, wanted, items.size)
+    return items[:held], cut
 
 
 def most_that_fit(fits: Callable[[int], bool], fitting: int, too_many: int, finest: int = 1) -> int:

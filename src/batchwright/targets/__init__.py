@@ -6,21 +6,12 @@ Formulas that take roots or powers are rounded to 12 significant digits, so that
 
 from __future__ import annotations
 
+from .counts import blend, capped, effective_number, natural, power, repeat_factor, temperature, uniform
+from .explicit import explicit
 from .formula import Active, Compensating, Filler, Fixed, formula, quantities
 from .moving import moving
-from .rules import (
-    blend,
-    capped,
-    effective_number,
-    explicit,
-    natural,
-    power,
-    repeat_factor,
-    resolve,
-    schedule,
-    temperature,
-    uniform,
-)
+from .resolve import resolve
+from .schedule import schedule
 from .target import Target
 from .units import in_units
 

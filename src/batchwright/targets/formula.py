@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import Infeasible, exactly, real, shown, typed
 from ..values import no_label
-from .rules import explicit
+from .explicit import explicit
 from .target import Number, Target, fraction, require
 
 __all__ = ["Active", "Compensating", "Filler", "Fixed", "Line", "formula", "quantities"]
@@ -162,8 +162,8 @@ def quantities(lines: Sequence[Line], size: Number) -> dict[Hashable, Fraction]:
         require(name not in found, f"line {shown(name)} is given twice", "give each name one line")
         require(
             0 <= quantity <= whole,
-            f"line {shown(name)} comes out at {exactly(quantity)} of {exactly(whole)}",
-            "change the estimates, the factor or the size so that it lies between",
+            f"line {shown(name)} comes out at {exactly(quantity)}, the size is {exactly(whole)}",
+            "change the estimates, the factor or the size so that it lies between 0 and the size",
         )
         found[name] = quantity
 
@@ -190,7 +190,7 @@ def quantities(lines: Sequence[Line], size: Number) -> dict[Hashable, Fraction]:
             put(line.name, left * fraction(line.estimated) / expected)
     elif left:
         raise Infeasible(
-            f"the lines come to {exactly(whole - left)} of {exactly(whole)} and none of them is a filler",
+            f"the lines come to {exactly(whole - left)}, the size is {exactly(whole)}, and no line is a filler",
             "add a Filler line, or make the others fit",
         )
     return {name: found[name] for line in lines for name in _names(line)}

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import exactly, real, shown
-from .rules import resolve
+from .resolve import resolve
 from .target import Number, Target, require
 
 __all__ = ["moving"]

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import columns
 from ..errors import Infeasible, exactly, shown
-from .rules import resolve
+from .resolve import resolve
 from .target import Number, Target, fraction, rounded
 
 if TYPE_CHECKING:

@@ -1,0 +1,177 @@
+"""Targets that are formulas of the groups' sizes: natural, uniform, everything between, and capped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+from ..errors import Infeasible, exactly, real, whole
+from .target import Number, Target, fraction, require, rounded
+
+__all__ = ["blend", "capped", "effective_number", "natural", "power", "repeat_factor", "temperature", "uniform"]
+
+
+def natural() -> Target:
+    """Every sample alike: shares are the groups' sizes over the sum of sizes (instance-balanced).
+
+    Example:
+        >>> natural().shares([3, 1]).tolist()
+        [0.75, 0.25]
+    """
+    return Target(_power, (1,), "natural()")
+
+
+def uniform() -> Target:
+    """Every group that has samples alike (class-balanced).
+
+    Example:
+        >>> uniform().shares([3, 1]).tolist()
+        [0.5, 0.5]
+    """
+    return Target(_power, (0,), "uniform()")
+
+
+def blend(alpha: Number) -> Target:
+    """Linear between natural and uniform: `(1 - alpha) * natural + alpha * uniform`, alpha from 0 to 1.
+
+    Example:
+        >>> blend(0.5).shares([3, 1]).tolist()
+        [0.625, 0.375]
+    """
+    alpha = real(alpha, "alpha")
+    require(0 <= alpha <= 1, f"alpha is {alpha}", "pass a number from 0 (natural) to 1 (uniform)")
+    return Target(_blend, (fraction(alpha),), f"blend({alpha})")
+
+
+def power(q: Number) -> Target:
+    """Shares proportional to `size ** q`: q = 1, 1/2, 0 are instance-, square-root- and class-balanced.
+
+    Kang et al. 2020, "Decoupling representation and classifier for long-tailed recognition", equation 1. With
+    q = 1 / T it is the temperature sampling of multilingual models.
+
+    Example:
+        >>> power(0.5).shares([9, 1]).tolist()
+        [0.75, 0.25]
+    """
+    q = real(q, "q")
+    require(0 <= q <= 1, f"q is {q}", "pass a number from 0 (class-balanced) to 1 (instance-balanced)")
+    return Target(_power, (q,), f"power({q})")
+
+
+def temperature(degree: Number) -> Target:
+    """Shares proportional to `size ** (1 / T)`: T = 1 is natural, the larger T the more even.
+
+    The multilingual mixtures of mT5 (Xue et al. 2021, section 3.2); `power(1 / T)` under the name it has there.
+
+    Example:
+        >>> temperature(2).shares([9, 1]).tolist()
+        [0.75, 0.25]
+    """
+    degree = real(degree, "the temperature")
+    require(degree >= 1, f"the temperature is {degree}", "pass 1 (natural) or more")
+    return Target(_power, (float(1 / fraction(degree)),), f"temperature({degree})")
+
+
+def effective_number(beta: float) -> Target:
+    """Samples weighted by the inverse effective number of their group: share ~ n * (1 - beta) / (1 - beta ** n).
+
+    Cui et al. 2019, "Class-balanced loss based on effective number of samples", equation 2. beta = 0 is natural, beta
+    towards 1 uniform.
+
+    Example:
+        >>> effective_number(0.5).shares([2, 1]).round(4).tolist()
+        [0.5714, 0.4286]
+    """
+    beta = real(beta, "beta")
+    require(0 <= beta < 1, f"beta is {beta}", "pass a number from 0 up to, not including, 1, such as 0.999")
+    return Target(_effective_number, (beta,), f"effective_number({beta})")
+
+
+def repeat_factor(threshold: float) -> Target:
+    """Groups rarer than `threshold` are repeated: share ~ f * max(1, sqrt(threshold / f)) with f the natural share.
+
+    Gupta, Dollar, Girshick 2019, "LVIS", section 5.2 (category-level repeat factors).
+
+    Example:
+        >>> repeat_factor(0.25).shares([15, 1]).round(4).tolist()
+        [0.8824, 0.1176]
+    """
+    threshold = real(threshold, "threshold")
+    require(0 <= threshold <= 1, f"threshold is {threshold}", "pass a natural share, from 0 to 1, such as 0.001")
+    return Target(_repeat_factor, (threshold,), f"repeat_factor({threshold})")
+
+
+def capped(max_passes: Number, *, budget: float | None = None) -> Target:
+    """As uniform as possible while no group is passed through more than `max_passes` times in `budget` samples.
+
+    UniMax of Chung et al. 2023: from the smallest group up, each gets an even part of what is left of the budget, or its
+    cap if that is less.
+
+    Args:
+        max_passes: passes allowed over the budget.
+        budget: samples drawn in the time meant; all samples of the dataset (one natural epoch) if left out.
+
+    Example:
+        >>> capped(2).shares([90, 10]).tolist()
+        [0.8, 0.2]
+    """
+    max_passes = real(max_passes, "max_passes")
+    require(max_passes > 0, f"max_passes is {max_passes}", "pass a number above 0")
+    if isinstance(budget, float) and budget.is_integer():  # 1e6
+        budget = int(budget)
+    budget = budget if budget is None else whole(budget, "budget", least=1)
+    shown = f"capped({max_passes})" if budget is None else f"capped({max_passes}, budget={budget})"
+    return Target(_capped, (fraction(max_passes), budget), shown)
+
+
+def _power(counts: Sequence[int], names: Any, epoch: int, q: Number) -> Sequence[Number]:
+    if q in (0, 1):
+        return [count if q else int(count > 0) for count in counts]
+    return [rounded(count ** float(q)) if count else 0 for count in counts]
+
+
+def _blend(counts: Sequence[int], names: Any, epoch: int, alpha: Fraction) -> Sequence[Number]:
+    total, filled = sum(counts), sum(count > 0 for count in counts)
+    to_natural, to_uniform = (alpha.denominator - alpha.numerator) * filled, alpha.numerator * total
+    return [to_natural * count + to_uniform * (count > 0) for count in counts]
+
+
+def _effective_number(counts: Sequence[int], names: Any, epoch: int, beta: float) -> Sequence[Number]:
+    if beta == 0:
+        return counts
+    return [rounded(n * (1 - beta) / -math.expm1(n * math.log(beta))) if n else 0 for n in counts]
+
+
+def _repeat_factor(counts: Sequence[int], names: Any, epoch: int, threshold: float) -> Sequence[Number]:
+    total = sum(counts)
+    return [rounded(n * max(1.0, math.sqrt(threshold * total / n))) if n else 0 for n in counts]
+
+
+def _capped(
+    counts: Sequence[int], names: Any, epoch: int, max_passes: Fraction, budget: int | None
+) -> Sequence[Number]:
+    left = Fraction(sum(counts) if budget is None else budget)
+    held = sum(counts)
+    if held and max_passes * held < left:
+        least: Number = math.ceil(left / held * 10**6) / 10**6
+        if fraction(least) < left / held:  # so large that float64 is coarser than that
+            least = math.ceil(left / held)
+        raise Infeasible(
+            f"{exactly(max_passes)} passes through {_count(held)} samples give {_count(max_passes * held)}, "
+            f"the budget is {_count(left)}",
+            f"pass max_passes={exactly(least)} or more, or a smaller budget",
+        )
+    weights: list[Number] = [0] * len(counts)
+    filled = sorted((count, group) for group, count in enumerate(counts) if count)
+    for done, (count, group) in enumerate(filled):
+        given = min(left / (len(filled) - done), max_passes * count)
+        weights[group] = given
+        left -= given
+    return weights
+
+
+def _count(number: int | Fraction) -> str:
+    """A number of samples exactly, where it is whole."""
+    return str(number if number.denominator == 1 else float(number))

@@ -1,0 +1,102 @@
+"""Shares that a user gives one by one, by label or in the order of the groups."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..errors import Infeasible, by_name, exactly, real, shown
+from ..values import plain
+from .target import Number, Target, fraction, require
+
+if TYPE_CHECKING:
+    from ..groups import Groups
+
+__all__ = ["SUM_TOLERANCE", "explicit", "listed", "to_one"]
+
+SUM_TOLERANCE = 1e-6
+"""How far shares that somebody typed may be from 1; they are then divided by their sum."""
+
+
+def explicit(shares: Mapping[Any, Number]) -> Target:
+    """Shares by the user's own labels; every group is named, and they sum to 1.
+
+    Numbers are taken as the decimals they are written as: 0.3 of a batch of 10 is 3, always.
+
+    Raises:
+        Infeasible: here if they do not sum to 1; at the plan if a label is unknown or a group is not named.
+
+    Example:
+        >>> explicit({"cat": 0.3, "dog": 0.7}).shares([5, 5], names=["cat", "dog"]).tolist()
+        [0.3, 0.7]
+    """
+    given = {
+        plain(name): real(share, f"the share of {shown(name)}") for name, share in by_name(shares, "shares").items()
+    }
+    require(len(given) == len(shares), "two of the shares are of one label", "give each label one share")
+    _check_sum(given)
+    return Target(_explicit, (ByName(given.items()),), f"explicit({given})")
+
+
+class ByName(tuple[tuple[Hashable, Number], ...]):
+    """Shares by label or by the name of a class, in the order given."""
+
+    def bound_to(self, groups: Groups) -> ByName:
+        """The same by the labels of these groups."""
+        found = ByName((groups.label(name), share) for name, share in self)
+        labels = [label for label, _ in found]
+        twice = (
+            next((label for label in labels if labels.count(label) > 1), None)
+            if len(set(labels)) < len(labels)
+            else None
+        )
+        require(twice is None, f"label {shown(twice)} is given two shares", "give it one, by its label or by its name")
+        return found
+
+
+def listed(shares: list[Number]) -> Target:
+    """Shares in the order of the groups' names."""
+    given = {place: real(share, f"the share of group number {place}") for place, share in enumerate(shares)}
+    _check_sum(given)
+    return Target(_in_order, (tuple(given.values()),), f"{shares}")
+
+
+def _check_sum(shares: Mapping[Any, Number]) -> None:
+    for name, share in shares.items():
+        require(share >= 0, f"{shown(name)} has share {share}", "give shares of 0 or more")
+    total = float(sum(shares.values()))
+    if abs(total - 1) > SUM_TOLERANCE:
+        written = total if total == math.inf else sum(map(fraction, shares.values()))
+        raise Infeasible(f"the shares sum to {exactly(written)}, not to 1", to_one(written))
+
+
+def to_one(total: Number) -> str:
+    """What to do with shares that sum to this."""
+    return "divide each by their sum" if 0 < total < math.inf else "give shares of 0 or more that sum to 1"
+
+
+def _explicit(
+    counts: Sequence[int], names: Sequence[Hashable], epoch: int, shares: tuple[tuple[Hashable, Number], ...]
+) -> Sequence[Number]:
+    given = dict(shares)
+    groups = set(names)
+    unknown = [name for name in given if name not in groups]
+    if unknown:
+        few = ", ".join(map(shown, list(names)[:8])) + (", ..." if len(names) > 8 else "")
+        raise Infeasible(
+            f"a share is given to {shown(unknown[0])} but the labels are {few}", "use the labels of the data"
+        )
+    unnamed = [name for name in names if name not in given]
+    if unnamed:
+        raise Infeasible(
+            f"{len(unnamed)} of {len(names)} groups have no share, {shown(unnamed[0])} the first",
+            "give every group a share; 0 says that it is never drawn",
+        )
+    return [given[name] for name in names]
+
+
+def _in_order(
+    counts: Sequence[int], names: Sequence[Hashable], epoch: int, shares: tuple[Number, ...]
+) -> Sequence[Number]:
+    return shares

@@ -1,0 +1,92 @@
+"""From what a user may pass as a target to the `Target`."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from ..columns import as_numbers, by_label
+from ..errors import Infeasible, exactly, noted, shown, typed
+from ..values import plain
+from .counts import blend, natural, power, uniform
+from .explicit import SUM_TOLERANCE, explicit, listed, to_one
+from .target import Number, Target, fraction, require
+
+__all__ = ["resolve"]
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def resolve(target: Any) -> Target:
+    """A `Target` from what a user may pass: one, a name, a number, a mapping, or a function.
+
+    A name is "natural", "uniform" or "sqrt"; a number from 0 (natural) to 1 (uniform) is `blend`; a mapping from label to
+    share (a pandas Series too) is `explicit`; a list or array has the shares in the order of the groups' names; a function
+    is called as `function(counts, epoch)`, or `function(counts)` if it takes one argument.
+
+    Example:
+        >>> resolve("uniform"), resolve(0.5), resolve({"a": 0.9, "b": 0.1})
+        (uniform(), blend(0.5), explicit({'a': 0.9, 'b': 0.1}))
+    """
+    if isinstance(target, Target):
+        return target
+    target = by_label(target)
+    if isinstance(target, str):
+        known: dict[str, Target] = {"natural": natural(), "uniform": uniform(), "sqrt": power(0.5)}
+        if target not in known:
+            raise Infeasible(f"no target is called {shown(target)}", f"pass one of {', '.join(map(repr, known))}")
+        return known[target]
+    if isinstance(target, Mapping):
+        return explicit(target)
+    if isinstance(target, Sequence) or hasattr(target, "to_numpy") or getattr(target, "ndim", 0) == 1:
+        shares = as_numbers(target, called="the target")
+        require(shares.ndim == 1, f"the target has shape {shares.shape}", "pass one share a group")
+        return listed(shares.tolist())
+    target = plain(target)
+    if isinstance(target, (int, float, Fraction)):
+        return blend(target)
+    if callable(target) and str(getattr(target, "__module__", "")).startswith(f"{__package__}."):
+        raise Infeasible(f"the target is targets.{target.__name__} itself", "call it, and pass what it gives")
+    if callable(target):
+        takes = sum(
+            parameter.default is parameter.empty and parameter.kind in _POSITIONAL
+            for parameter in inspect.signature(target).parameters.values()
+        )
+        if takes not in (1, 2):
+            raise Infeasible(
+                f"a target function of {takes} arguments is not understood", "take (counts) or (counts, epoch)"
+            )
+        written = getattr(target, "__qualname__", type(target).__qualname__)
+        return Target(_called, (target, takes), written, settles_at=0 if takes == 1 else None)
+    raise Infeasible(
+        f"the target is {typed(target)}, which is not understood",
+        "pass a name, a number from 0 to 1, a mapping from label to share, the shares in the order of the groups' names, a "
+        "function, or one of batchwright.targets",
+    )
+
+
+def _called(
+    counts: Sequence[int], names: Any, epoch: int, function: Callable[..., Any], takes: int
+) -> Sequence[Number]:
+    with noted(f"while the target was asked for the shares of epoch {epoch}"):
+        given = function(np.array(counts)) if takes == 1 else function(np.array(counts), epoch)
+    given = list(given) if isinstance(given, Iterator) else given
+    shares: list[float] = as_numbers(given, called=f"what the target function gives at epoch {epoch}").ravel().tolist()
+    require(
+        len(shares) == len(counts),
+        f"the target function gives {len(shares)} shares for {len(counts)} groups",
+        "give one share a group, in the order of the counts",
+    )
+    total = sum(shares)
+    if math.isfinite(total) and abs(total - 1) > SUM_TOLERANCE:
+        written = sum(map(fraction, shares))
+        raise Infeasible(
+            f"the target function's shares sum to {exactly(written)} at epoch {epoch}, not to 1",
+            to_one(written if min(shares) >= 0 else 0),
+        )
+    return shares

@@ -1,0 +1,83 @@
+"""Targets that move from one to another, epoch by epoch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Sequence
+from fractions import Fraction
+from typing import Any
+
+from ..errors import noted, one_of, real, whole
+from .resolve import resolve
+from .target import MOST_EPOCHS, Number, Target, fraction, require, rounded
+
+__all__ = ["schedule"]
+
+
+def schedule(start: Any, end: Any, *, epochs: int, shape: str | Callable[[float], float] = "linear") -> Target:
+    """Move from one target to another: `(1 - s) * start + s * end` with s = shape(epoch / epochs), `end` from `epochs` on.
+
+    Progressively-balanced sampling (Kang et al. 2020, equation 2) is `schedule("natural", "uniform", epochs=...)`. An epoch
+    here is the plan's own number of micro-batches, whatever the world size.
+
+    Args:
+        start: the target of epoch 0, anything that `resolve` takes.
+        end: the target of epoch `epochs` and all after it.
+        epochs: how many epochs the way takes, up to 131,072. The plan looks at each: a microsecond a group.
+        shape: "linear", "cosine" (slow, fast, slow), or a function from [0, 1] to [0, 1].
+
+    Example:
+        >>> schedule("natural", "uniform", epochs=2).shares([3, 1], epoch=1).tolist()
+        [0.625, 0.375]
+    """
+    epochs = whole(epochs, "epochs", least=1)
+    require(
+        epochs <= MOST_EPOCHS,
+        f"the schedule takes {epochs} epochs, the most is {MOST_EPOCHS}",
+        "pass fewer, and a plan with a longer epoch",
+    )
+    if not callable(shape):
+        shape = one_of(shape, "shape", ("linear", "cosine"), or_else="a function")
+    first, last = resolve(start), resolve(end)
+    require(
+        first.settles_at is not None and last.settles_at is not None,
+        "a schedule between functions of the epoch never settles",
+        "write one function(counts, epoch) for the whole way",
+    )
+    for target in (first, last):
+        require(
+            target.limits is None,
+            f"{target} is set while training runs and cannot be scheduled",
+            "pass what it begins as, or moving(...) alone and set its shares with sampler.retarget",
+        )
+    settles_at = max(epochs, first.settles_at or 0, last.settles_at or 0)
+    named = "" if shape == "linear" else f", shape={shape!r}" if isinstance(shape, str) else ", shape=function"
+    return Target(
+        _schedule,
+        (first, last, epochs, shape),
+        f"schedule({first}, {last}, epochs={epochs}{named})",
+        settles_at,
+    )
+
+
+def _schedule(
+    counts: Sequence[int],
+    names: Sequence[Hashable],
+    epoch: int,
+    start: Target,
+    end: Target,
+    epochs: int,
+    shape: str | Callable[[float], float],
+) -> Sequence[Number]:
+    way = Fraction(min(epoch, epochs), epochs)
+    if shape == "cosine":
+        way = fraction(rounded(0.5 - 0.5 * math.cos(math.pi * way)))
+    elif callable(shape):
+        with noted(f"while the shape of a schedule was asked for epoch {epoch}"):
+            given = shape(float(way))
+        way = fraction(rounded(real(given, f"the shape at epoch {epoch}")))
+        require(0 <= way <= 1, f"the shape gives {float(way)} at epoch {epoch}", "give values from 0 to 1")
+    first, last = start.exact(counts, epoch, names=names), end.exact(counts, epoch, names=names)
+    # in whole numbers: what both would be divided by is the same for every group
+    to_first, to_last = (way.denominator - way.numerator) * sum(last), way.numerator * sum(first)
+    return [to_first * a + to_last * b for a, b in zip(first, last, strict=True)]
