@@ -7,15 +7,15 @@ from typing import Any, Self, cast
 
 from ..errors import Infeasible, typed
 from .batch import Batch
-from .gatherer import Gatherer
-from .known import PlanOfGroups, plan_columns
+from .declared import Declared
 from .pack_collate import PackCollate, PlanOfPacks
 from .packs import PackRules, Room, Shape
+from .plan_columns import PlanOfGroups, plan_columns
 
 __all__ = ["Collate"]
 
 
-class Collate(Gatherer):
+class Collate(Declared):
     """A collate function for `torch.utils.data.DataLoader` that joins each field as it was declared, once.
 
     Fields that are not declared follow torch's `default_collate` and its extension table; a ragged one among them is

@@ -12,16 +12,17 @@ import numpy as np
 from ..errors import Infeasible, shown, typed
 from .arguments import by_name
 from .batch import Batch
+from .declaration_text import declaration
+from .declared import Declared
 from .fields import Field, RaggedField
-from .gatherer import Gatherer
 from .identity import Known
 from .layout import Layout
 from .memory import settle
 from .packs import OFFERS, Packed, PackRules, laid_out, pointed_into
-from .representations import Ragged
+from .plan_columns import PlanOfGroups, plan_columns
+from .ragged import Ragged
 from .structure import Tree
 from .values import Scalars, Value
-from .wording import declaration
 
 __all__ = ["PackCollate", "PlanOfPacks"]
 
@@ -50,7 +51,7 @@ class PackCollate:
 
     def __init__(
         self,
-        collate: Gatherer,
+        collate: Declared,
         rules: PackRules,
         *,
         bounds: PackBounds | None,
@@ -130,7 +131,7 @@ class PackCollate:
         return f"{self._collate!r}.packs(along={self.along}, {self.rules!r})"
 
 
-def _refuse_other_numbers_of_packs(collate: Gatherer) -> None:
+def _refuse_other_numbers_of_packs(collate: Declared) -> None:
     if "pack" in collate.asides or "pack" in collate.known:
         raise Infeasible("'pack' is looked up or declared aside, and is the number of each sample's pack", "rename it")
 
@@ -175,7 +176,7 @@ def _packable(declared: Mapping[str, Any], rules: PackRules, along: Sequence[str
     return names
 
 
-def _described(lead: str, also: Mapping[str, str], collate: Gatherer) -> dict[str, tuple[str, str]]:
+def _described(lead: str, also: Mapping[str, str], collate: Declared) -> dict[str, tuple[str, str]]:
     """The further keys of the batch, and what of the field `lead` each holds."""
     if not isinstance(also, Mapping):
         raise Infeasible(

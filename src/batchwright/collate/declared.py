@@ -1,4 +1,4 @@
-"""What the declared fields of samples are, and the samples of a batch gathered by them."""
+"""The declarations of a sample's fields, checked once, and the gathering of a batch by them."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from torch.utils.data._utils.collate import default_collate_fn_map
 
 from ..errors import Infeasible, shown, typed
 from .arguments import by_name
+from .declaration_text import declaration
 from .fields import Aside, Field
+from .frames import Frames
+from .gather import Run
 from .identity import Identity, Known
-from .run import Frames, Run
 from .structure import Tree, structure_of
 from .values import Value
-from .wording import declaration
 
-__all__ = ["Gatherer"]
+__all__ = ["Declared"]
 
 
-class Gatherer:
-    """The declarations of fields, and what gathers samples by them: what every kind of collate function is made of.
+class Declared:
+    """Declared fields, and how samples are gathered by them: what `Collate` and `PackCollate` have in common.
 
     Attributes:
         fields: the declarations by name.
