@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.masked import MaskedTensor
 
 from ..errors import Infeasible, listed, said, shown, typed
-from .wording import declaration
+from .declaration_text import declaration
 
 __all__ = ["Column", "described", "is_sparse_matrix", "shared"]
 
