@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 import batchwright as bw
-from batchwright.plans.lengthwise import LengthPlan
+from batchwright.plans.by_length import LengthPlan
 from batchwright.plans.tasks import TaskPlan
 from batchwright.targets import Active, Filler, Fixed
 

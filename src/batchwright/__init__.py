@@ -35,26 +35,21 @@ if TYPE_CHECKING:
     from .geometry import Geometry
     from .groups import Groups
     from .lengths.partition import partition
-    from .plans import (
-        Plan,
-        alternating,
-        balanced,
-        hierarchical,
-        mixed,
-        multilabel,
-        multilabel_weights,
-        raked,
-        rotating,
-        shuffled,
-        weighted,
-    )
+    from .plans.alternating import alternating
+    from .plans.balanced import balanced, shuffled, weighted
     from .plans.bucketed import bucketed
     from .plans.budgeted import budgeted
     from .plans.grouped import grouped
+    from .plans.hierarchical import hierarchical
+    from .plans.mixed import mixed
+    from .plans.multilabel import multilabel, multilabel_weights
     from .plans.packed import packed
+    from .plans.plan import Plan
+    from .plans.raked import raked
+    from .plans.rotating import rotating
     from .ranks import check_ranks
     from .sampler import BatchSampler
-    from .shared import SharedList
+    from .shared_list import SharedList
     from .splitting import Split, split
 
 __version__ = "0.1.0"
@@ -69,15 +64,15 @@ _HOME = {
     "Infeasible": "errors",
     "Layout": "collate",
     "Padding": "collate",
-    "Plan": "plans",
+    "Plan": "plans.plan",
     "PoorWarning": "errors",
     "Ragged": "collate",
-    "SharedList": "shared",
+    "SharedList": "shared_list",
     "Split": "splitting",
-    "alternating": "plans",
+    "alternating": "plans.alternating",
     "aside": "collate",
     "attention": "collate",
-    "balanced": "plans",
+    "balanced": "plans.balanced",
     "block_diagonal": "collate",
     "bucketed": "plans.bucketed",
     "budgeted": "plans.budgeted",
@@ -85,26 +80,26 @@ _HOME = {
     "correct": "",
     "feedback": "",
     "grouped": "plans.grouped",
-    "hierarchical": "plans",
+    "hierarchical": "plans.hierarchical",
     "identified": "collate",
     "media": "collate",
-    "mixed": "plans",
-    "multilabel": "plans",
-    "multilabel_weights": "plans",
+    "mixed": "plans.mixed",
+    "multilabel": "plans.multilabel",
+    "multilabel_weights": "plans.multilabel",
     "online": "",
     "opaque": "collate",
     "packed": "plans.packed",
     "partition": "lengths.partition",
     "ragged": "collate",
-    "raked": "plans",
+    "raked": "plans.raked",
     "resized": "collate",
-    "rotating": "plans",
+    "rotating": "plans.rotating",
     "scalar": "collate",
-    "shuffled": "plans",
+    "shuffled": "plans.balanced",
     "split": "splitting",
     "stack": "collate",
     "targets": "",
-    "weighted": "plans",
+    "weighted": "plans.balanced",
 }
 
 __all__ = [

@@ -5,7 +5,6 @@ from __future__ import annotations
 from fractions import Fraction
 
 from .errors import Infeasible, warn
-from .plans.tasks import TaskPlan
 from .sampler import BatchSampler
 
 __all__ = ["check_accumulation"]
@@ -38,6 +37,6 @@ def check_accumulation(sampler: BatchSampler, lists: int, setting: str) -> None:
         raise Infeasible(fact, way_out)
     if told > 1:
         warn(f"{fact}: a step takes {done} in place of {told}; {way_out}.")
-    elif (left := len(sampler) % lists) or (isinstance(sampler.plan, TaskPlan) and sampler.plan.unit == "step"):
+    elif (left := len(sampler) % lists) or getattr(sampler.plan, "unit", "") == "step":
         cost = f"the last step of an epoch has {left} of {lists}" if left else "a step may have several tasks"
         warn(f"{fact}: {cost}; {change}.")

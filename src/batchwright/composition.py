@@ -9,7 +9,6 @@ import numpy as np
 
 from .columns import numbers
 from .errors import Infeasible, typed, whole
-from .plans import FixedPlan
 from .sampler import BatchSampler
 
 __all__ = ["Composition", "Log"]
@@ -101,7 +100,7 @@ class Composition:
     def _shares(self, samples: np.ndarray, epoch: int) -> dict[str, float]:
         plan = self.sampler.plan
         groups, length = plan.groups, plan.epoch_length()
-        if isinstance(plan, FixedPlan):  # its shares may have been set since
+        if hasattr(plan, "segments"):  # its shares may have been set since
             target = plan.shares(epoch)
         else:
             target = plan.prior_between(epoch * length, (epoch + 1) * length)

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from .columns import as_numbers
+from .distributed import ranks, summed
 from .errors import Infeasible, exactly, shown, typed
 from .sampler import BatchSampler
 
@@ -208,7 +210,7 @@ class Feedback:
             return
         self._signal = np.array([np.nan if value is None else value for value in state["signal"]], np.float64)
         self.shares = np.array(state["shares"], np.float64)
-        self._seen = np.array(state["seen"], np.float64) / _world_size()
+        self._seen = np.array(state["seen"], np.float64) / ranks()[1]
         self._updates = int(state["updates"])
 
     def _limited(self, wanted: np.ndarray) -> np.ndarray:
@@ -228,22 +230,7 @@ class Feedback:
         return shares
 
 
-def _world_size() -> int:
-    import torch.distributed
-
-    together = torch.distributed.is_available() and torch.distributed.is_initialized()
-    return torch.distributed.get_world_size() if together else 1
-
-
 def _over_ranks(values: np.ndarray) -> np.ndarray:
     """The sum over all ranks, the same bits on every one of them."""
-    import torch.distributed
-
-    if _world_size() == 1:
-        return values.copy()
-    device = "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
-    tensor = torch.tensor(values, dtype=torch.float64, device=device)
-    torch.distributed.all_reduce(tensor)
-    torch.distributed.broadcast(tensor, 0)
-    found: np.ndarray = tensor.cpu().numpy()
+    found: np.ndarray = summed(torch.tensor(values, dtype=torch.float64)).numpy()
     return found

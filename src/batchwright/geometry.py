@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .errors import Infeasible, whole
 
 if TYPE_CHECKING:
-    from .interface import Plan
+    from .interface import BasePlan
     from .sampler import BatchSampler
 
 __all__ = ["Geometry"]
@@ -63,7 +63,7 @@ class Geometry:
         """Samples in one fetch of one replica."""
         return self.micro_batch * self.fetch
 
-    def sampler(self, plan: Plan, *, rank: int | None = None) -> BatchSampler:
+    def sampler(self, plan: BasePlan, *, rank: int | None = None) -> BatchSampler:
         """A sampler whose every list is one fetch.
 
         Args:
@@ -81,7 +81,10 @@ class Geometry:
                 f"build the plan with batch_size={self.micro_batch}",
             )
         together = self.replicas if rank is None else 1
-        return plan.sampler(
+        from .sampler import BatchSampler
+
+        return BatchSampler(
+            plan,
             rank=rank or 0,
             world_size=self.replicas // together,
             accumulate=self.accumulate * together,

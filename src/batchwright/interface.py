@@ -15,20 +15,17 @@ from .errors import Infeasible, shown, whole
 from .micro_batches import AS_IT_WAS, MicroBatches, Stretch
 
 if TYPE_CHECKING:
-    from torch.nn import Module
-
     from .groups import Groups
     from .orders.inclusion import Strata
-    from .sampler import BatchSampler, Fetch
 
-__all__ = ["Plan", "rounded"]
+__all__ = ["BasePlan", "rounded"]
 
 
-class Plan(MicroBatches):
-    """A pure rule that says what is in every micro-batch, and so how often each sample comes.
+class BasePlan(MicroBatches):
+    """What a sampler, an audit or a correction needs of a plan; `plans.plan.Plan` is all of it.
 
     `plan[t]` is micro-batch t, for t from 0 to 89 x 2^32. It depends on the plan's arguments alone: not on the process, the
-    rank, or what was asked before. Made by `balanced`, `budgeted`, `packed`, `alternating` and the other builders.
+    rank, or what was asked before.
 
     Attributes:
         groups: who is in which group, by the numbers that the plan yields.
@@ -74,15 +71,7 @@ class Plan(MicroBatches):
     def shares(self, epoch: int = 0) -> np.ndarray:
         """The share of every group (or task) in an epoch, float64 (groups,), summing to 1."""
 
-    @abstractmethod
-    def summary(self) -> Any:
-        """What the plan does, in numbers; `print` it."""
-
-    @abstractmethod
-    def audit(self) -> Any:
-        """Measure what the plan guarantees on what it yields; see `batchwright.audit`."""
-
-    def stepped(self, step: int) -> Plan:
+    def stepped(self, step: int) -> BasePlan:
         """The plan with steps of `step` micro-batches: those of a step have like costs, one bucket, or one task.
 
         Step k is the micro-batches k * step to (k + 1) * step - 1, which world size x accumulate of a run take. A run steps
@@ -116,7 +105,7 @@ class Plan(MicroBatches):
             )
         return self
 
-    def retargeted(self, batch: int, shares: Any) -> tuple[Plan, int]:
+    def retargeted(self, batch: int, shares: Any) -> tuple[BasePlan, int]:
         """The plan with other shares from the first round on that begins at `batch` or later; see `BatchSampler.retarget`.
 
         Returns:
@@ -127,7 +116,7 @@ class Plan(MicroBatches):
         """
         raise Infeasible(f"the shares of {self!r} cannot be set", "retarget a plan of fixed-size micro-batches")
 
-    def as_of(self, batches: MicroBatches) -> Plan:
+    def as_of(self, batches: MicroBatches) -> BasePlan:
         """The plan as a run has it that goes along `batches`: with the shares that were set in the run."""
         return self
 
@@ -266,25 +255,6 @@ class Plan(MicroBatches):
             )
         found: np.ndarray = 1 / (self.groups.grouped_count * rates)
         return found
-
-    def check(self, model: Module, *, example: Any = None, classes: Any = None, world_size: int = 1) -> None:
-        """Refuse to feed a model whose BatchNorm layers these batches are too small for; see `batchwright.correct.check`."""
-        from .correct import check
-
-        check(self, model, example=example, classes=classes, world_size=world_size)
-
-    def sampler(
-        self,
-        *,
-        rank: int | None = None,
-        world_size: int | None = None,
-        accumulate: int = 1,
-        fetch: Fetch = "micro",
-    ) -> BatchSampler:
-        """A batch sampler for `torch.utils.data.DataLoader(dataset, batch_sampler=...)`; see `batchwright.BatchSampler`."""
-        from .sampler import BatchSampler
-
-        return BatchSampler(self, rank=rank, world_size=world_size, accumulate=accumulate, fetch=fetch)
 
 
 def rounded(batches: int, multiple: int) -> int:

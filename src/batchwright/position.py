@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from .errors import Infeasible, shown, whole
-from .interface import Plan, rounded
+from .interface import BasePlan, rounded
 from .micro_batches import AS_IT_WAS, LAST, MicroBatches, Stretch
 
 __all__ = ["Numbers", "Position", "number_of"]
@@ -95,7 +95,7 @@ class Position:
         return cls(batches, epoch, 0, multiple, epoch * rounded(batches.epoch_batches, multiple))
 
     @classmethod
-    def of(cls, plan: Plan, state: Mapping[str, Any]) -> Position:
+    def of(cls, plan: BasePlan, state: Mapping[str, Any]) -> Position:
         """The position in a state of JSON types; the inverse of `as_state`.
 
         Raises:

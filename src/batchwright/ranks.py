@@ -6,6 +6,7 @@ from typing import Any
 
 import torch.distributed
 
+from .distributed import gathered, joined
 from .errors import Infeasible
 from .orders.shares import meant
 from .sampler import BatchSampler
@@ -33,7 +34,7 @@ def check_ranks(loader: Any, *, group: torch.distributed.ProcessGroup | None = N
         >>> bw.check_ranks(bw.shuffled(6, batch_size=2).sampler())
     """
     sampler, sharded_by = _found(loader)
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+    if not joined():
         return
     description = {
         **{f"{name} of the plan": value for name, value in sampler.plan.identity.items()},
@@ -43,10 +44,9 @@ def check_ranks(loader: Any, *, group: torch.distributed.ProcessGroup | None = N
         "epoch": str(sampler.epoch),
         "step": str(sampler.step),
     }
-    gathered: list[tuple[int, dict[str, str]]] = [(0, {})] * torch.distributed.get_world_size(group)
-    torch.distributed.all_gather_object(gathered, (sampler.rank, description), group=group)
-    _refuse_differences([described for _, described in gathered])
-    _refuse_wrong_shares([rank for rank, _ in gathered], sampler.world_size, sharded_by)
+    processes = gathered((sampler.rank, description), group)
+    _refuse_differences([described for _, described in processes])
+    _refuse_wrong_shares([rank for rank, _ in processes], sampler.world_size, sharded_by)
 
 
 def sampler_of(loader: Any) -> BatchSampler | None:

@@ -12,8 +12,9 @@ import numpy as np
 import torch.distributed
 import torch.utils.data
 
+from .distributed import ranks
 from .errors import Infeasible, shown, typed, warn, whole
-from .interface import Plan
+from .interface import BasePlan
 from .lists import Lists, for_a_node
 from .micro_batches import AS_IT_WAS
 from .position import Position
@@ -58,7 +59,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
 
     def __init__(
         self,
-        plan: Plan,
+        plan: BasePlan,
         *,
         rank: int | None = None,
         world_size: int | None = None,
@@ -331,9 +332,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
     def _ranks(self) -> tuple[int, int]:
         if self._given is not None:
             return self._given
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            return torch.distributed.get_rank(), torch.distributed.get_world_size()
-        return 0, 1
+        return ranks()
 
     def __repr__(self) -> str:
         rank, world_size = self._ranks()

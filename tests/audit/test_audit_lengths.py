@@ -7,7 +7,7 @@ import pytest
 
 import batchwright as bw
 from batchwright.audit import audit_lengths
-from batchwright.plans.admission import Admission
+from batchwright.lengths.admission import Admission
 
 from .. import laws
 

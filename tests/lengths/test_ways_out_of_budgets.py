@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import batchwright as bw
+from batchwright.lengths.cut import Cut, split_to
 from batchwright.plans.budgeted import costs_of
-from batchwright.plans.cut import Cut, split_to
 from batchwright.plans.grouped import GroupCutter, even_offsets
 
 from ..refusals import cases, told_and_followed

@@ -12,7 +12,7 @@ import batchwright as bw
 from batchwright.kernels import knapsack
 from batchwright.lengths import exact
 from batchwright.lengths.packing import pack
-from batchwright.plans.windows import Begin
+from batchwright.lengths.windows import Begin
 
 from .. import laws
 

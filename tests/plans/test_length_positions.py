@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import batchwright as bw
-from batchwright.plans.lengthwise import LengthPlan
-from batchwright.plans.windows import Begin
+from batchwright.lengths.windows import Begin
+from batchwright.plans.by_length import LengthPlan
 
 from .test_lengthwise import LABELS, LENGTHS
 

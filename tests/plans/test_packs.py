@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
-from batchwright.plans.pack_cutter import pack_offsets
+from batchwright.lengths.pack_cutter import pack_offsets
 
 
 @pytest.mark.filterwarnings("ignore:samples repeat")

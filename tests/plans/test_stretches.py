@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import batchwright as bw
-from batchwright.plans.budget_cutter import BudgetCutter
+from batchwright.lengths.budget_cutter import BudgetCutter
 
 
 @pytest.mark.parametrize("window", [16, 64, 256])

@@ -15,7 +15,7 @@ from transformers.trainer_callback import ExportableState
 from ..collate import Collate, attention
 from ..collate.pack_collate import PackCollate
 from ..composition import Composition, Log
-from ..interface import Plan
+from ..plans.plan import Plan
 from ..ranks import check_ranks
 from ..sampler import BatchSampler
 

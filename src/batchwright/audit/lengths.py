@@ -11,7 +11,7 @@ from .report import Audit, Finding
 from .worst import Worst
 
 if TYPE_CHECKING:
-    from ..plans.lengthwise import LengthPlan
+    from ..plans.by_length import LengthPlan
 
 __all__ = ["audit_lengths"]
 

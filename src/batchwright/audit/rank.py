@@ -39,7 +39,7 @@ def audit_rank(sampler: BatchSampler, *, epochs: int = 1, first: int = 0) -> Aud
     """
     epochs, first = whole(epochs, "epochs", least=1), whole(first, "first", least=0)
     plan, rank, world_size = sampler.plan, sampler.rank, sampler.world_size
-    walked = plan.sampler(rank=rank, world_size=world_size, accumulate=sampler.accumulate, fetch=sampler.fetch)
+    walked = type(sampler)(plan, rank=rank, world_size=world_size, accumulate=sampler.accumulate, fetch=sampler.fetch)
     multiple = world_size * math.lcm(walked.accumulate, walked.fetch)
     length = plan.epoch_length(multiple)
     share, steps = Worst(), Worst()

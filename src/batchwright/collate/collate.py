@@ -20,7 +20,7 @@ from .values import Value
 from .wording import declaration
 
 if TYPE_CHECKING:
-    from ..interface import Plan
+    from ..interface import BasePlan
     from ..plans.packed import PackedPlan
     from .pack_collate import PackCollate
 
@@ -174,7 +174,7 @@ class Collate:
         knowing.known = {**self.known, **known}
         return knowing
 
-    def with_plan(self, plan: Plan, *, clip: float | None = None) -> Collate:
+    def with_plan(self, plan: BasePlan, *, clip: float | None = None) -> Collate:
         """The same, with each sample's group and loss weight, as the plan knows them, in the side channel of each batch.
 
         `batch.aside.groups` are the user's labels; `batch.aside.weights`, float32, are those of `bw.correct.Weights`:
@@ -247,11 +247,11 @@ class Collate:
             >>> batch["input_ids"], batch["labels"], batch["position_ids"]
             (tensor([[5, 6, 7, 8, 9]]), tensor([[-100,    6,    7, -100,    9]]), tensor([[0, 1, 2, 0, 1]]))
         """
-        from ..interface import Plan
+        from ..interface import BasePlan
         from ..plans.packed import PackedPlan
         from .pack_collate import PackCollate
 
-        if isinstance(packs, Plan) and not isinstance(packs, PackedPlan):
+        if isinstance(packs, BasePlan) and not isinstance(packs, PackedPlan):
             raise Infeasible(
                 f"packs is {typed(packs)}, whose micro-batches are not made of packs",
                 "pass the plan of bw.packed(...), or a number of packs and their capacity",

@@ -23,7 +23,7 @@ from .values import Scalars, Value
 from .wording import declaration
 
 if TYPE_CHECKING:
-    from ..interface import Plan
+    from ..interface import BasePlan
     from ..plans.packed import PackBounds
     from .collate import Collate
 
@@ -104,7 +104,7 @@ class PackCollate:
         """See `Collate.knowing`."""
         return self._of(self._collate.knowing(**known))
 
-    def with_plan(self, plan: Plan, *, clip: float | None = None) -> PackCollate:
+    def with_plan(self, plan: BasePlan, *, clip: float | None = None) -> PackCollate:
         """See `Collate.with_plan`."""
         return self._of(self._collate.with_plan(plan, clip=clip))
 

@@ -12,7 +12,7 @@ from ..errors import Infeasible, listed, shown, typed
 from ..groups import Groups
 
 if TYPE_CHECKING:
-    from ..interface import Plan
+    from ..interface import BasePlan
 
 __all__ = ["ClassPriors", "checked", "class_priors", "who_is_in"]
 
@@ -37,7 +37,7 @@ class ClassPriors:
 
 
 def class_priors(
-    plan: Plan,
+    plan: BasePlan,
     *,
     batches: int | None = None,
     classes: Any = None,
@@ -113,11 +113,11 @@ def class_priors(
     return ClassPriors(known, None if domain_of is None else domains, summed(sampled), summed(natural))
 
 
-def checked(plan: Any, *, of_sampler: str = "pass sampler.plan") -> Plan:
+def checked(plan: Any, *, of_sampler: str = "pass sampler.plan") -> BasePlan:
     """The plan, or a refusal of something else, with the way out for somebody who has a sampler."""
-    from ..interface import Plan
+    from ..interface import BasePlan
 
-    if isinstance(plan, Plan):
+    if isinstance(plan, BasePlan):
         return plan
     raise Infeasible(
         f"a plan is needed, this is {typed(plan)}",
@@ -125,7 +125,7 @@ def checked(plan: Any, *, of_sampler: str = "pass sampler.plan") -> Plan:
     )
 
 
-def who_is_in(classes: Any, plan: Plan) -> Groups:
+def who_is_in(classes: Any, plan: BasePlan) -> Groups:
     """The groups that `classes` names, a column of labels or `Groups`; the plan's own for None.
 
     Raises:

@@ -22,7 +22,7 @@ from .priors import LogitAdjustment
 from .table import text_table
 
 if TYPE_CHECKING:
-    from ..interface import Plan
+    from ..interface import BasePlan
 
 __all__ = ["Evaluation", "Metrics", "evaluate", "measure", "second_field"]
 
@@ -71,7 +71,7 @@ def second_field(batch: Any) -> Tensor:
 def evaluate(
     model: nn.Module,
     loader: Iterable[Any],
-    plan: Plan | None = None,
+    plan: BasePlan | None = None,
     *,
     adjustment: LogitAdjustment | None = None,
     bins: int = 15,

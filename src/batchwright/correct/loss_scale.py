@@ -12,9 +12,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 from .. import columns
-from ..collate.batch import Batch
+from ..distributed import ranks, summed
 from ..errors import Infeasible, exactly, typed, whole
-from ..plans.fixed import FixedPlan
 from ..position import Position
 from .weights import Weights
 
@@ -101,7 +100,8 @@ class LossScale:
         first = state["consumed"] // (self.sampler.world_size * self.sampler.fetch)
         for step, batch in enumerate(loader, first):
             factor = steps.factor(step)
-            yield batch.scaled(factor) if isinstance(batch, Batch) else batch, factor
+            # a `batchwright.Batch` carries its factor; this layer knows no collation
+            yield batch.scaled(factor) if hasattr(batch, "scaled") else batch, factor
 
     def _steps(self, state: dict[str, Any]) -> Steps:
         return Steps(self.sampler, Position.of(self.sampler.plan, state), self._counts)
@@ -132,8 +132,8 @@ class Steps:
         return self._counted[1]
 
     def _total(self, number: int) -> float:
-        if self._counts is None and isinstance(self._plan, FixedPlan):
-            return self._plan.batch_size
+        if self._counts is None and hasattr(self._plan, "batch_size"):  # all micro-batches have one size
+            return float(self._plan.batch_size)
         # where another world left more of an epoch than this world's has, it begins below 0
         batch = self._batches[number] if number >= 0 else np.array(next(self._batches.lists(number, 1)))
         if self._counts is None:
@@ -159,11 +159,7 @@ def loss_scale(count: float | Tensor, *, process_group: dist.ProcessGroup | None
         0.125
     """
     total = torch.as_tensor(count).detach().cpu().double().sum()
-    if not (dist.is_available() and dist.is_initialized()):
-        return _factor(1, total.item())
-    total = total.to(_device_of(process_group))
-    dist.all_reduce(total, group=process_group)
-    return _factor(dist.get_world_size(process_group), total.item())
+    return _factor(ranks(process_group)[1], summed(total, process_group).item())
 
 
 def _factor(world_size: int, total: float) -> float:
@@ -172,12 +168,6 @@ def _factor(world_size: int, total: float) -> float:
             f"the counts of an optimizer step sum to {exactly(total)}, the least is 0", "count tokens or samples"
         )
     return world_size / total if total else 0.0
-
-
-def _device_of(process_group: dist.ProcessGroup | None) -> torch.device:
-    """NCCL reduces on its own device only, other backends on the CPU."""
-    backend = dist.get_backend(process_group)
-    return torch.device("cuda", torch.cuda.current_device()) if backend == "nccl" else torch.device("cpu")
 
 
 def _amounts(counts: Any, sampler: BatchSampler) -> np.ndarray:

@@ -16,7 +16,7 @@ from ..errors import Infeasible, exactly, listed, one_of, real, shown, typed, wa
 from .class_priors import ClassPriors, Part, class_priors
 
 if TYPE_CHECKING:
-    from ..interface import Plan
+    from ..interface import BasePlan
     from ..sampler import BatchSampler
 
 __all__ = ["LogitAdjustment", "Mode"]
@@ -106,7 +106,7 @@ class LogitAdjustment(nn.Module):
     @classmethod
     def from_plan(
         cls,
-        plan: Plan,
+        plan: BasePlan,
         *,
         mode: Mode = "post_hoc",
         tau: float = 1.0,

@@ -15,7 +15,7 @@ from .table import text_table
 
 if TYPE_CHECKING:
     from ..groups import Groups
-    from ..interface import Plan
+    from ..interface import BasePlan
     from ..orders.inclusion import Strata
 
 __all__ = ["ClippedGroup", "ClippingReport", "Weighted", "Weights"]
@@ -41,7 +41,7 @@ class Weights:
         ([1.8, 0.2], [1.5, 0.2])
     """
 
-    def __init__(self, plan: Plan, *, clip: float | None = None) -> None:
+    def __init__(self, plan: BasePlan, *, clip: float | None = None) -> None:
         clip = clip if clip is None else real(clip, "clip", or_infinite=True)
         if clip is not None and not clip > 0:
             raise Infeasible(f"clip is {exactly(clip)}, it must be above 0", "pass the largest weight allowed, or None")
@@ -103,7 +103,7 @@ class Weights:
         return np.stack([np.bincount(groups.codes, weights=row, minlength=count + 1)[:count] for row in found])
 
 
-def _stretches(plan: Plan, batches: int | None) -> Iterator[tuple[float, Strata]]:
+def _stretches(plan: BasePlan, batches: int | None) -> Iterator[tuple[float, Strata]]:
     """Stretches in each of which a sample has one weight, and the part of the whole that each is."""
     if not plan.moves:
         yield 1.0, plan.strata(0, 1)

@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
+from ..plans.balanced import shuffled
 from ..plans.budgeted import budgeted
-from ..plans.build import shuffled
 from ..plans.grouped import grouped
 from ..plans.packed import packed
 

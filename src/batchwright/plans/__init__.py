@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from ..interface import Plan
-from .alternate import alternating
-from .build import balanced, shuffled, weighted
+from .alternating import alternating
+from .balanced import balanced, shuffled, weighted
 from .fixed import FixedPlan
-from .hierarchy import hierarchical
-from .mix import mixed
-from .multi import Rates, multilabel, multilabel_weights
-from .rake import raked
-from .rotate import rotating
+from .hierarchical import hierarchical
+from .mixed import mixed
+from .multilabel import Rates, multilabel, multilabel_weights
+from .plan import Plan
+from .raked import raked
+from .rotating import rotating
 from .tasks import TaskPlan
 
 __all__ = [

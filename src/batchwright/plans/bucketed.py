@@ -3,162 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from heapq import heapify, heappop, heapreplace
 from typing import Any
 
 import numpy as np
 
 from ..columns import as_numbers
 from ..errors import Infeasible, exactly, whole
-from .admission import Admission
-from .cut import Cut, Integers, by_steps, split_to
+from ..lengths.admission import Admission
+from ..lengths.bucket_cutter import BucketCutter
+from ..lengths.cut import Integers
+from ..lengths.layout import Window
+from .by_length import LengthPlan
 from .fixed import FixedPlan
-from .grouped import even_offsets
-from .identity import fields_as_text
-from .layout import Window
-from .lengthwise import LengthPlan
 from .source import source_of
 
-__all__ = ["BucketCutter", "BucketedPlan", "bucketed"]
+__all__ = ["BucketedPlan", "bucketed"]
 
 _MOST_BUCKETS = 4096
 _AT_ONCE = 1 << 22  # pairs of a shape and a bucket that are compared at once
-
-
-@dataclass(frozen=True)
-class BucketCutter:
-    """Cuts samples bucket by bucket, each into whole steps.
-
-    Args:
-        bucket_of: int64 (samples,).
-        areas: float64 (buckets,), what a sample of the bucket costs.
-        batch_size: samples in a micro-batch.
-    """
-
-    bucket_of: Integers
-    areas: np.ndarray
-    batch_size: int
-
-    kind = "bucketed"
-    settled = True
-
-    @property
-    def least_steps(self) -> int:
-        """See `Cutter`: two for every bucket."""
-        return 2 * self.areas.size
-
-    @property
-    def ranks(self) -> Integers:
-        """See `Cutter`."""
-        return self.bucket_of
-
-    @property
-    def alike(self) -> Integers:
-        """See `Cutter`."""
-        return self.bucket_of
-
-    @cached_property
-    def sizes(self) -> np.ndarray:
-        """See `Cutter`: all alike."""
-        return np.ones(self.bucket_of.size)
-
-    def needed(self, samples: Integers, multiple: int) -> int:
-        """See `Cutter`."""
-        return len(self.cut(samples, 0, multiple))
-
-    def for_window(self, parts: int = 1) -> BucketCutter:
-        """See `Cutter`: no cut is a search."""
-        return self
-
-    def over_layers(self, falling: Integers, windows: int) -> None:
-        """See `Cutter`: a layer on the border of two buckets is of neither."""
-        return
-
-    def levelled(self, samples: Integers, cut: Cut, multiple: int) -> Cut:
-        """See `Cutter`: a step is of one bucket already."""
-        return by_steps(cut)
-
-    @property
-    def identity(self) -> dict[str, str]:
-        """See `Cutter`."""
-        return fields_as_text(self)
-
-    def cut(self, samples: Integers, batches: int, multiple: int) -> Cut:
-        """See `Cutter`. A bucket with fewer samples than a step has micro-batches shares a step with other such buckets."""
-        buckets = self.bucket_of[samples]
-        by_bucket = np.argsort(buckets, kind="stable")
-        held = np.bincount(buckets, minlength=self.areas.size)
-        pieces = np.split(by_bucket, held.cumsum()[:-1])
-        small = [places for places in pieces if 0 < places.size < multiple]
-        large = [places for places in pieces if places.size >= multiple]
-        short = multiple - sum(places.size for places in small)
-        if small and short > 0 and large:  # too few even together: the largest bucket lends them what they lack
-            large.sort(key=len)
-            lent = large.pop()
-            small.append(lent[:short])
-            large.append(lent[short:])
-            if large[-1].size < multiple:
-                small.append(large.pop())
-        steps = [-(-places.size // (self.batch_size * multiple)) for places in large]
-        shared = self._shared(small, samples, 0, multiple) if small else None
-        missing = batches // multiple - sum(steps) - (len(shared) // multiple if shared else 0)
-        room = [
-            (-places.size / (count + 1), number)
-            for number, (places, count) in enumerate(zip(large, steps, strict=True))
-        ]
-        room = [(share, number) for share, number in room if large[number].size >= (steps[number] + 1) * multiple]
-        heapify(room)
-        for _ in range(max(missing, 0)):
-            if not room:  # too few for steps of one bucket each: all of them are shared
-                return replace(self._shared(pieces, samples, batches, multiple), stepped=True)
-            _, number = room[0]
-            steps[number] += 1
-            size, count = large[number].size, steps[number]
-            if size >= (count + 1) * multiple:
-                heapreplace(room, (-size / (count + 1), number))
-            else:
-                heappop(room)
-        members, sizes = [], []
-        for places, count in zip(large, steps, strict=True):
-            members.append(places)
-            sizes.append(np.diff(even_offsets(places.size, count * multiple, self.batch_size, multiple)))
-        if shared is not None:
-            members.append(shared.members)
-            sizes.append(np.diff(shared.offsets))
-        joined = np.concatenate(members)
-        offsets = np.concatenate([[0], np.concatenate(sizes).cumsum()])
-        costs = np.add.reduceat(self.areas[buckets[joined]], offsets[:-1])
-        return Cut(joined, offsets, costs, stepped=True)
-
-    def _shared(self, small: list[Integers], samples: Integers, batches: int, multiple: int) -> Cut:
-        """Steps of several buckets, each micro-batch of one; `batches` micro-batches or more."""
-        parts = [places[at : at + self.batch_size] for places in small for at in range(0, places.size, self.batch_size)]
-        offsets = np.concatenate([[0], np.cumsum([part.size for part in parts])])
-        costs = np.array([self.cost(samples[part]) for part in parts])
-        wanted = max(batches, -(-len(parts) // multiple) * multiple)
-        return split_to(Cut(np.concatenate(parts), offsets, costs), wanted, samples, self)
-
-    def cost(self, samples: Integers) -> float:
-        """See `Cutter`: the area of its bucket, a sample."""
-        return float(self.areas[self.bucket_of[samples]].sum())
-
-    def tokens(self, samples: Integers) -> tuple[float, float]:
-        """See `Cutter`: what a bucket pads or crops is not known here."""
-        return self.cost(samples), self.cost(samples)
-
-    def excess(self, samples: Integers) -> float:
-        """See `Cutter`: samples too many, or buckets beside the first."""
-        return max(0.0, float(samples.size - self.batch_size), float(np.ptp(self.bucket_of[samples]) > 0))
-
-    def at_least(self, samples: Integers) -> int:
-        """See `Cutter`: each bucket its own."""
-        return int((-(-np.bincount(self.bucket_of[samples]) // self.batch_size)).sum())
-
-    def part(self, samples: Integers) -> tuple[Integers, Integers]:
-        """See `Cutter`: in the middle."""
-        return np.arange(samples.size // 2), np.arange(samples.size // 2, samples.size)
 
 
 class BucketedPlan(LengthPlan):

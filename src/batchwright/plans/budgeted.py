@@ -11,12 +11,12 @@ from numpy.typing import ArrayLike
 
 from .. import columns
 from ..errors import Infeasible, by_name, exactly, noted, one_of, real, shown, typed, whole, yes_or_no
-from .admission import Admission, TooLong
-from .budget_cutter import BudgetCutter, Floats, Integers
+from ..lengths.admission import Admission, TooLong
+from ..lengths.budget_cutter import BudgetCutter, Floats, Integers
+from ..lengths.layout import Window
+from .by_length import LengthPlan
 from .delivered import delivery
 from .fixed import FixedPlan
-from .layout import Window
-from .lengthwise import LengthPlan
 from .source import source_of
 
 __all__ = ["balance_of", "budgeted", "costs_of"]

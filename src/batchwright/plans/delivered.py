@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..groups import Groups
+from ..lengths.cut import Integers
 from ..orders import Dealt, Independent, Mixed, Order, SharedOrder, is_shared
 from ..orders.inclusion import strata_of
 from ..orders.shares import Shares, TargetShares
 from ..targets import Target
 from ..targets.target import Number, require
 from ..targets.units import in_measure
-from .cut import Integers
 from .fixed import FixedPlan
 
 __all__ = ["Delivery", "SourceLine", "Units", "delivery", "reweighed"]

@@ -10,11 +10,11 @@ import numpy as np
 
 from ..columns import sample_numbers
 from ..errors import Infeasible, shown
-from ..interface import Plan
 from ..micro_batches import AS_IT_WAS, MicroBatches, counted
 from ..orders import Segment, SharedOrder
 from ..orders.inclusion import Strata, mean_shares, strata_of, windows_to_settle
 from ..orders.protocol import fingerprint_of
+from .plan import Plan
 
 if TYPE_CHECKING:
     from ..audit import Audit

@@ -10,7 +10,7 @@ import numpy as np
 from .delivered import SourceLine
 
 if TYPE_CHECKING:
-    from .lengthwise import LengthPlan
+    from .by_length import LengthPlan
 
 _MEASURED = 1 << 18  # samples, after which no further window is measured
 

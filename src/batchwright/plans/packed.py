@@ -13,15 +13,15 @@ from numpy.typing import ArrayLike
 from .. import columns
 from ..errors import Infeasible, by_name, exactly, one_of, real, typed, whole
 from ..groups import Groups
+from ..lengths.admission import Admission, TooLong
+from ..lengths.cut import Integers
+from ..lengths.layout import Window
+from ..lengths.pack_cutter import PackCutter, pack_offsets
 from ..lengths.packing import MOST_CAPACITY, Solver
-from .admission import Admission, TooLong
 from .budgeted import balance_of, costs_of
-from .cut import Integers
+from .by_length import LengthPlan
 from .delivered import delivery
 from .fixed import FixedPlan
-from .layout import Window
-from .lengthwise import LengthPlan
-from .pack_cutter import PackCutter, pack_offsets
 from .pieces import CutBy, Pieces
 from .source import source_of
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import Infeasible, shown
-from .cut import Integers
+from ..lengths.cut import Integers
 
 __all__ = ["CutBy", "Pieces"]
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..groups import Groups
+from ..lengths.layout import PARTS
 from ..orders import Dealt, Independent, Mixed, SharedOrder
 from ..orders.inclusion import Strata, mean_shares, strata_of
 from ..orders.shares import Shares
-from .layout import PARTS
 
 if TYPE_CHECKING:
-    from .lengthwise import LengthPlan
+    from .by_length import LengthPlan
     from .tasks import TaskPlan
 
 __all__ = [

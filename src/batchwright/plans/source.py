@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import Infeasible
 from ..orders import Order, is_shared
-from .build import shuffled
+from .balanced import shuffled
 from .fixed import FixedPlan
 
 __all__ = ["source_of"]

@@ -11,7 +11,6 @@ import numpy as np
 
 from ..errors import Infeasible, shown, whole
 from ..groups import Groups
-from ..interface import Plan
 from ..micro_batches import AS_IT_WAS, LAST, MicroBatches, counted
 from ..orders.inclusion import Strata, Stratum
 from ..orders.protocol import fingerprint_of
@@ -19,6 +18,7 @@ from ..orders.reordered import Reordered
 from ..orders.turns import reduced, turns
 from ..position import number_of
 from .fixed import FixedPlan
+from .plan import Plan
 from .poor import faults_of_tasks
 
 if TYPE_CHECKING:

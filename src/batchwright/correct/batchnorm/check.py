@@ -16,7 +16,7 @@ from .population import Forward, first_field
 from .synchronised import GlobalBatchNorm
 
 if TYPE_CHECKING:
-    from ...interface import Plan
+    from ...interface import BasePlan
 
 __all__ = ["check"]
 
@@ -25,7 +25,7 @@ _SYNCHRONISED = (GlobalBatchNorm, nn.SyncBatchNorm)
 
 
 def check(
-    plan: Plan,
+    plan: BasePlan,
     model: nn.Module,
     *,
     example: Any = None,

@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from ...distributed import gathered
 from ...errors import Infeasible, typed, warn
 from ..modes import modes_kept
 from .layers import BatchNorm, tracking_layers
@@ -80,10 +81,8 @@ class Population:
 
     def over_ranks(self, process_group: dist.ProcessGroup | None) -> Population:
         """The population of all ranks' streams, merged in rank order and so the same on every rank; None means all."""
-        states: list[Any] = [None] * dist.get_world_size(process_group)
-        dist.all_gather_object(states, self.state(), group=process_group)
         pooled = Population()
-        for state in states:
+        for state in gathered(self.state(), process_group):
             part = Population(state)
             pooled.batches += part.batches
             for name, moments in part.moments.items():
@@ -99,8 +98,7 @@ def raised_on_all(process_group: dist.ProcessGroup | None) -> Iterator[None]:
         yield
     except Exception as raised:
         error = raised
-    said: list[str | None] = [None] * dist.get_world_size(process_group)
-    dist.all_gather_object(said, error and f"{type(error).__name__}: {error}"[:_LONGEST], group=process_group)
+    said = gathered(error and f"{type(error).__name__}: {error}"[:_LONGEST], process_group)
     if error is not None:
         raise error
     failed = [(rank, words) for rank, words in enumerate(said) if words is not None]

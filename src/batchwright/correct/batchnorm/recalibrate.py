@@ -11,12 +11,13 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from ...distributed import joined
 from ...errors import Infeasible, one_of, warn
 from .layers import tracking_layers
 from .population import Forward, Population, first_field, observe, raised_on_all
 
 if TYPE_CHECKING:
-    from ...interface import Plan
+    from ...interface import BasePlan
 
 __all__ = ["recalibrate"]
 
@@ -32,7 +33,7 @@ def recalibrate(
     *,
     batches: int | None = None,
     stream: Literal["sampled", "natural"] = "sampled",
-    plan: Plan | None = None,
+    plan: BasePlan | None = None,
     resume: dict[str, Any] | None = None,
     forward: Forward = first_field,
     process_group: dist.ProcessGroup | None = None,
@@ -76,14 +77,13 @@ def recalibrate(
     stream = one_of(stream, "stream", ("sampled", "natural"))
     if stream == "natural":
         warn(_NATURAL_COST)
-    joined = dist.is_available() and dist.is_initialized()
-    with raised_on_all(process_group) if joined else nullcontext():
+    with raised_on_all(process_group) if joined() else nullcontext():
         if plan is not None and stream == "sampled":
             _check_stream(loader, plan)
         layers = tracking_layers(model)
         population = observe(model, loader, batches=batches, forward=forward, population=Population(resume))
     state = population.state()
-    if joined:
+    if joined():
         population = population.over_ranks(process_group)
 
     unreached = [name for name in layers if name not in population.moments]
@@ -107,10 +107,10 @@ def recalibrate(
     return state
 
 
-def _check_stream(loader: Iterable[Any], plan: Plan) -> None:
+def _check_stream(loader: Iterable[Any], plan: BasePlan) -> None:
     if not hasattr(loader, "batch_sampler"):  # not a DataLoader: nothing says what it draws
         return
-    drawn: Plan | None = getattr(loader.batch_sampler, "plan", None)
+    drawn: BasePlan | None = getattr(loader.batch_sampler, "plan", None)
     if drawn is not None and _draw_alike(drawn, plan):
         return
     raise Infeasible(
@@ -121,7 +121,7 @@ def _check_stream(loader: Iterable[Any], plan: Plan) -> None:
     )
 
 
-def _draw_alike(one: Plan, other: Plan) -> bool:
+def _draw_alike(one: BasePlan, other: BasePlan) -> bool:
     if one.fingerprint == other.fingerprint:  # shares that were set while it ran are not in it
         return True
     if one.groups.digest != other.groups.digest or one.settles_after is None or other.settles_after is None:

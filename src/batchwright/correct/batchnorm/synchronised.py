@@ -8,6 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from ...distributed import ranks
 from ...errors import Infeasible
 from .layers import BatchNorm, named_layers, replaced, track
 
@@ -77,8 +78,7 @@ class GlobalBatchNorm(BatchNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise `input` (N, C, ...) over all dimensions but C and, in training, over all ranks."""
-        joined = dist.is_available() and dist.is_initialized() and dist.get_world_size(self.process_group) > 1
-        if not (joined and self.training):
+        if not self.training or ranks(self.process_group)[1] == 1:
             return super().forward(input)
         self._check_input_dim(input)
         shape = (1, -1, *(1,) * (input.dim() - 2))

@@ -9,9 +9,9 @@ import numpy as np
 
 from ..errors import Infeasible, by_name, one_of, shown, typed, warn, yes_or_no
 from ..groups import Groups
-from ..interface import Plan
 from ..targets import resolve
-from .build import epoch_batches
+from .balanced import epoch_batches
+from .plan import Plan
 from .poor import faults_of_tasks
 from .tasks import TaskPlan, Unit
 

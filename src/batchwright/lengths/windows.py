@@ -20,8 +20,8 @@ from ..micro_batches import AS_IT_WAS
 from ..orders import Order
 from .admission import Admission
 from .cut import Cut, Cutter, Integers, split_to
-from .layers import Layers
 from .layout import Layout
+from .length_strata import Layers
 
 _IN_PROPORTION = 16  # cuts of a window whose items are left out in proportion
 

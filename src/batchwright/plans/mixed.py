@@ -10,14 +10,14 @@ import numpy as np
 from .. import columns
 from ..errors import Infeasible, by_name, shown, warn
 from ..groups import Groups
-from ..interface import Plan
 from ..orders import Dealt, Mixed, Order
 from ..orders.shares import TargetShares
 from ..targets import natural, resolve
 from ..targets.units import measured
-from .build import check_quotas, checked, epoch_length
+from .balanced import check_quotas, checked, epoch_length
 from .delivered import Units, reweighed
 from .fixed import FixedPlan
+from .plan import Plan
 from .poor import faults, scarce
 from .tasks import TaskPlan
 

@@ -23,7 +23,7 @@ from .cut import (
     spread,
 )
 from .identity import fields_as_text
-from .level import LEVEL, Dealt, dealt_anew, level_parts, spread_over_steps
+from .step_balance import LEVEL, Dealt, dealt_anew, level_parts, spread_over_steps
 
 __all__ = ["BudgetCutter"]
 

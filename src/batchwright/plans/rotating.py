@@ -7,11 +7,11 @@ from typing import Any, Literal, get_args
 
 from ..errors import Infeasible, one_of, shown, warn, whole
 from ..groups import Groups
-from ..interface import Plan
 from ..targets import uniform
-from .build import balanced, epoch_batches
+from .balanced import balanced, epoch_batches
 from .fixed import FixedPlan
-from .hierarchy import hierarchical
+from .hierarchical import hierarchical
+from .plan import Plan
 from .poor import faults_of_tasks
 from .tasks import TaskPlan, Unit
 

@@ -17,7 +17,7 @@ from ..targets import resolve
 from ..targets.target import rounded
 from ..targets.tilting import MOST_SUMS, REACHED, tilted
 from ..values import plain
-from .build import by_weight, checked
+from .balanced import by_weight, checked
 from .fixed import FixedPlan
 from .repeats import LEAST_REPEATS, above, check_repeats, repeats_note
 

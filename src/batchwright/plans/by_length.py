@@ -12,22 +12,22 @@ import numpy as np
 
 from ..errors import Infeasible, seed_number, shown, warn
 from ..errors import whole as whole_number
-from ..interface import Plan
 from ..kernels.hashing import PURPOSE, child_key
+from ..lengths.admission import Admission
+from ..lengths.cut import Cut, Cutter, Integers, arranged
+from ..lengths.identity import fields_as_text
+from ..lengths.layout import PARTS, Layout, Window, in_layers, in_stretches, whole
+from ..lengths.length_strata import Layers
+from ..lengths.order_windows import OfOrder
+from ..lengths.windows import OfLayers, OfShuffle, Windows
 from ..micro_batches import MicroBatches, counted
 from ..orders.inclusion import Strata
 from ..orders.protocol import fingerprint_of
-from .admission import Admission
-from .cut import Cut, Cutter, Integers, arranged
+from .changed_steps import carried_of, gone_on_from, resumed
 from .delivered import Delivery
-from .filled import OfOrder
 from .fixed import FixedPlan
-from .identity import fields_as_text
-from .layers import Layers
-from .layout import PARTS, Layout, Window, in_layers, in_stretches, whole
+from .plan import Plan
 from .poor import faults_of_lengths
-from .resumed import carried_of, gone_on_from, resumed
-from .windows import OfLayers, OfShuffle, Windows
 
 if TYPE_CHECKING:
     from ..audit import Audit

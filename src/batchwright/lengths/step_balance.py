@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.level import level_in_all
-from ..lengths.partition import partition
 from .cut import Cut, Integers, by_steps
+from .partition import partition
 
 __all__ = ["LEVEL", "Dealt", "dealt_anew", "level_parts", "spread_over_steps"]
 

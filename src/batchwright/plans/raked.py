@@ -15,7 +15,7 @@ from ..orders.shares import TargetShares
 from ..targets import explicit, resolve
 from ..targets.target import rounded
 from ..targets.tilting import MOST_SUMS, REACHED, Tilted, tilted
-from .build import balanced
+from .balanced import balanced
 from .fixed import FixedPlan
 from .repeats import LEAST_REPEATS, above, check_repeats, repeats_note
 

@@ -19,7 +19,7 @@ from ..micro_batches import AS_IT_WAS, LAST, MicroBatches
 from ..position import number_of
 
 if TYPE_CHECKING:
-    from .lengthwise import LengthPlan
+    from .by_length import LengthPlan
 
 __all__ = ["Rotated", "carried_of", "gone_on_from", "resumed"]
 

@@ -15,7 +15,7 @@ from ..groups import Groups
 from ..orders import Dealt, Hierarchical, Levels
 from ..orders.shares import TargetShares
 from ..targets import explicit, resolve
-from .build import MOST_TICKETS, checked, epoch_length
+from .balanced import MOST_TICKETS, checked, epoch_length
 from .fixed import FixedPlan
 from .poor import faults
 

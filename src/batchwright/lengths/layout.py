@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import Infeasible
 from .cut import Cut, Cutter
-from .layers import Layers
+from .length_strata import Layers
 
 __all__ = ["PARTS", "Layout", "Window", "in_layers", "in_stretches", "whole", "whole_steps"]
 

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from ..kernels.packing import COPIES, best_fit_decreasing, best_fit_vectors
 from ..kernels.partition import longest_first
-from ..lengths.bounds import packs_at_least
-from ..lengths.exact import Allowance
-from ..lengths.kinds import Kinds
-from ..lengths.packing import Packing, Solver, pack, search
+from .bounds import packs_at_least
 from .cut import Cut, Integers, dearest_of_layers, falling_ranks, like_ranks, mixed_places, split_to
+from .exact import Allowance
 from .identity import fields_as_text
-from .level import Dealt, dealt_anew, level_parts, spread_over_steps
+from .kinds import Kinds
+from .packing import Packing, Solver, pack, search
+from .step_balance import Dealt, dealt_anew, level_parts, spread_over_steps
 
 __all__ = ["PackCutter", "pack_offsets"]
 

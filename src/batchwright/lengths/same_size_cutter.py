@@ -1,0 +1,145 @@
+"""Cuts samples that stand longest first into micro-batches of one size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+
+from ..errors import Infeasible
+from ..kernels.cuts import cut_longest
+from .cut import Cut, Integers, by_steps, falling_ranks, sorted_places, spread
+from .identity import fields_as_text
+
+__all__ = ["GroupCutter", "even_offsets"]
+
+
+def even_offsets(count: int, batches: int, batch_size: int, multiple: int) -> Integers:
+    """Offsets of `batches` micro-batches of `batch_size`, those of the last steps smaller so that all have some.
+
+    As few steps as can be are smaller, and within them sizes differ by at most one.
+
+    Raises:
+        Infeasible: there are fewer samples than micro-batches.
+    """
+    if count < batches:
+        raise Infeasible(
+            f"{count} samples cannot fill {batches} micro-batches",
+            "pass a larger window, more samples, or a smaller world_size or accumulate",
+        )
+    full = min(batches, count // batch_size)
+    if full * batch_size < count or full < batches:
+        full = full // multiple * multiple
+        while count - full * batch_size < batches - full:
+            full -= multiple
+    short = batches - full
+    sizes = np.full(batches, batch_size)
+    if short:
+        sizes[full:] = (count - full * batch_size) // short
+        sizes[full : full + (count - full * batch_size) % short] += 1
+    return np.concatenate([[0], sizes.cumsum()])
+
+
+@dataclass(frozen=True)
+class GroupCutter:
+    """Cuts samples that stand longest first into micro-batches of `batch_size`.
+
+    Args:
+        lengths: float64 (samples,).
+        batch_size: samples in a micro-batch.
+        level: whether the micro-batches of a step may differ in size, so that they cost the same.
+    """
+
+    lengths: np.ndarray
+    batch_size: int
+    level: bool = False
+    ranks: Integers = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ranks", falling_ranks(self.lengths))
+
+    kind = "grouped"
+    settled = True
+    least_steps = 1
+
+    @property
+    def alike(self) -> Integers:
+        """See `Cutter`."""
+        return self.ranks
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """See `Cutter`: all alike."""
+        return np.ones(self.lengths.size)
+
+    def needed(self, samples: Integers, multiple: int) -> int:
+        """See `Cutter`."""
+        return self.at_least(samples)
+
+    def for_window(self, parts: int = 1) -> GroupCutter:
+        """See `Cutter`: no cut is a search."""
+        return self
+
+    def over_layers(self, falling: Integers, windows: int) -> GroupCutter:
+        """See `Cutter`."""
+        return replace(self, lengths=self.lengths[falling[::windows]])
+
+    def levelled(self, samples: Integers, cut: Cut, multiple: int) -> Cut:
+        """See `Cutter`: sizes are given, and samples of like length stay together."""
+        return by_steps(cut)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """See `Cutter`."""
+        return fields_as_text(self)
+
+    def cut(self, samples: Integers, batches: int, multiple: int) -> Cut:
+        """See `Cutter`: the shortest samples make up the smaller micro-batches."""
+        places = sorted_places(self.ranks[samples])
+        needed = self.at_least(samples)
+        offsets = even_offsets(samples.size, max(batches, needed), self.batch_size, multiple if batches else 1)
+        lengths = self.lengths[samples[places]]
+        if self.level and batches:
+            steps = offsets[::multiple]
+            parts = [begin + self._levelled(lengths[begin:end], multiple) for begin, end in pairwise(steps.tolist())]
+            offsets = np.concatenate([*(part[:-1] for part in parts), [samples.size]])
+        longest = np.maximum.reduceat(lengths, offsets[:-1])
+        return Cut(places, offsets, longest * np.diff(offsets), stepped=self.level)
+
+    def _levelled(self, lengths: np.ndarray, parts: int) -> Integers:
+        """Offsets of `parts` stretches of falling lengths whose dearest costs as little as can be."""
+        limit = float(lengths[0] * lengths.size)
+
+        def cut_at(first: int, share: float) -> Integers:
+            return cut_longest(lengths[first:], limit * share, lengths.size, 1)
+
+        offsets = spread(parts, cut_at)
+        while offsets.size - 1 < parts:  # one sample more or less is all that is left to choose: the dearest gives
+            sizes = np.diff(offsets)
+            costs = np.where(sizes > 1, lengths[offsets[:-1]] * sizes, -1)
+            dearest = int(costs.argmax())
+            offsets = np.insert(offsets, dearest + 1, offsets[dearest] + sizes[dearest] // 2)
+        return offsets
+
+    def cost(self, samples: Integers) -> float:
+        """See `Cutter`: longest x count."""
+        return self.tokens(samples)[1]
+
+    def tokens(self, samples: Integers) -> tuple[float, float]:
+        """See `Cutter`."""
+        lengths = self.lengths[samples]
+        return float(lengths.sum()), float(lengths.max() * lengths.size)
+
+    def excess(self, samples: Integers) -> float:
+        """See `Cutter`: samples too many; with `level` it is the step that has its number."""
+        return 0.0 if self.level else max(0.0, float(samples.size - self.batch_size))
+
+    def at_least(self, samples: Integers) -> int:
+        """See `Cutter`."""
+        return -(-samples.size // self.batch_size)
+
+    def part(self, samples: Integers) -> tuple[Integers, Integers]:
+        """See `Cutter`: in the middle."""
+        return np.arange(samples.size // 2), np.arange(samples.size // 2, samples.size)

@@ -1,0 +1,57 @@
+"""The type of every plan, with all that a user asks of one."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from ..interface import BasePlan
+from ..sampler import BatchSampler, Fetch
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+__all__ = ["Plan"]
+
+
+class Plan(BasePlan):
+    """A pure rule that says what is in every micro-batch, and so how often each sample comes.
+
+    `plan[t]` is micro-batch t, for t from 0 to 89 x 2^32. It depends on the plan's arguments alone: not on the process, the
+    rank, or what was asked before. Made by `balanced`, `budgeted`, `packed`, `alternating` and the other builders.
+
+    Attributes:
+        groups: who is in which group, by the numbers that the plan yields.
+
+    Example:
+        >>> import batchwright as bw
+        >>> def first(plan: bw.Plan) -> list[int]:
+        ...     return plan[0].tolist()
+        >>> len(first(bw.shuffled(10, batch_size=4)))
+        4
+    """
+
+    @abstractmethod
+    def summary(self) -> Any:
+        """What the plan does, in numbers; `print` it."""
+
+    @abstractmethod
+    def audit(self) -> Any:
+        """Measure what the plan guarantees on what it yields; see `batchwright.audit`."""
+
+    def check(self, model: Module, *, example: Any = None, classes: Any = None, world_size: int = 1) -> None:
+        """Refuse to feed a model whose BatchNorm layers these batches are too small for; see `batchwright.correct.check`."""
+        from ..correct import check
+
+        check(self, model, example=example, classes=classes, world_size=world_size)
+
+    def sampler(
+        self,
+        *,
+        rank: int | None = None,
+        world_size: int | None = None,
+        accumulate: int = 1,
+        fetch: Fetch = "micro",
+    ) -> BatchSampler:
+        """A batch sampler for `torch.utils.data.DataLoader(dataset, batch_sampler=...)`; see `batchwright.BatchSampler`."""
+        return BatchSampler(self, rank=rank, world_size=world_size, accumulate=accumulate, fetch=fetch)
