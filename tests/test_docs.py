@@ -47,3 +47,9 @@ def test_docstring_examples_run(name):
 def test_no_page_has_a_gap_left_to_fill():
     for page in PAGES:
         assert "@@" not in page.read_text(), page
+
+
+def test_the_glossary_has_few_words_each_of_them_once():
+    rows = [line.split("|")[1:-1] for line in (ROOT / "docs" / "glossary.md").read_text().splitlines() if "|" in line]
+    words = [word.strip() for word, _ in rows[2:]]
+    assert 0 < len(words) == len(set(words)) <= 25
