@@ -12,7 +12,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from ..errors import Infeasible, listed, shown, typed, whole
-from .ragged import Ragged
+from .ragged_value import Ragged
 from .structure import Structure, Tree
 from .values import Common, Extension, Fill, Stacked, Transfer, Value
 
