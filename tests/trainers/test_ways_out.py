@@ -16,9 +16,9 @@ from batchwright.adapters.lightning import PlanCallback
 from batchwright.adapters.torchdata import sampler_state
 
 from ..refusals import SOURCE, places_of, told_and_followed, unreached
-from .places import LENGTH, SAMPLES, epochs, loader, place, plan
+from .places import LENGTH, SAMPLES, ByList, epochs, loader, place, plan
 from .test_ignite import DeterministicEngine, Engine, PlanProgress
-from .test_lightning import ByList, Module, Save, Trainer, combined, fit
+from .test_lightning import Module, Save, Trainer, combined, fit
 
 with warnings.catch_warnings():  # Ray's own, when it is imported
     warnings.simplefilter("ignore")
