@@ -310,12 +310,15 @@ class BatchSampler(torch.utils.data.BatchSampler):
         here = self._fitted(self._at)
         begun = here.after(0) if epoch == here.epoch else here.moved(epoch)
         place = begun.after(step * self._stride)
-        try:
-            place.check()
-        except Infeasible:  # the run went on in another world: some of the epoch may have come in that
+        early = place.batches.first - begun.batch
+        if place.batch < place.batches.first:  # the run went on in another world: some of the epoch came in that
             if step:
-                raise
+                raise Infeasible(
+                    f"step {step} of epoch {epoch} came before the run went on in another world",
+                    f"pass 0, to begin the epoch anew, or {-(-early // self._stride)} to {len(self)}",
+                )
             return Position.started(self.plan, epoch, self._multiple)
+        place.check()
         return place
 
     def _fitted(self, position: Position) -> Position:
