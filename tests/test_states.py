@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 import batchwright as bw
 
+pytestmark = pytest.mark.filterwarnings("ignore:the run goes on in steps:batchwright.PoorWarning")  # in other worlds
+
 LABELS = [0] * 60 + [1] * 30 + [2] * 10
 LENGTHS = np.random.default_rng(5).integers(4, 10, 400)
 
@@ -157,7 +159,7 @@ def test_shares_that_do_not_go_with_the_groups_never_reach_the_dealing(column, v
     next(iter(saving))
     saving.retarget([0.6, 0.2, 0.2])
     state = saving.state_dict()
-    state["segments"][-1][column] = values
+    state["plan"]["segments"][-1][column] = values
     sampler = moved().sampler()
     if (column, values) == (4, [0, 0, 0]):  # that nothing is owed may be so
         sampler.load_state_dict(state)

@@ -121,9 +121,9 @@ class BatchSampler(torch.utils.data.BatchSampler):
 
     @property
     def epochs_given(self) -> float:
-        """How many epochs of the plan all ranks together were given so far, parts of one counted as such."""
+        """How many epochs of the plan (or of the order that it cuts) all ranks were given so far, with parts of one."""
         here = self._here()
-        return here.batches.drawn_before(here.batch) / self.plan.epoch_length()
+        return here.batches.epochs_before(here.batch)
 
     def __len__(self) -> int:
         """Lists an epoch gives this rank: the same for all ranks and epochs."""

@@ -64,6 +64,10 @@ class Rotated(MicroBatches):
         begun = batch // self.plan.windows.period * self.plan.windows.period
         return {**carried_of(self.plan, max(begun, min(self.number_of(batch), batch)), since), "shift": self.shift}
 
+    def epochs_before(self, batch: int) -> float:
+        """See `MicroBatches`."""
+        return self.plan.epochs_before(batch)
+
     def __repr__(self) -> str:
         return f"<{self.plan!r} from {self.shift} micro-batches within a step>"
 
@@ -126,6 +130,12 @@ class _Joined(MicroBatches):
         """See `MicroBatches`."""
         then = {"at": self._at, "start": self._start, **self._after.carried(self._start, self._start)}
         return {**self._before.carried(batch, since), "then": then}
+
+    def epochs_before(self, batch: int) -> float:
+        """See `MicroBatches`: the two lists may have epochs of different lengths."""
+        if batch < self._at:
+            return self._before.epochs_before(batch)
+        return self._after.epochs_before(batch - self._at + self._start)
 
     def __repr__(self) -> str:
         return f"<{self._before!r}, from micro-batch {self._at} on {self._after!r}>"

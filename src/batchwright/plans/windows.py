@@ -61,6 +61,15 @@ class Windows(ABC):
 
     @property
     @abstractmethod
+    def places(self) -> float:
+        """Places of the order that a micro-batch takes, on average."""
+
+    def places_before(self, batch: int) -> float:
+        """Places of the order that were taken before a micro-batch; within a window on average."""
+        return batch * self.places
+
+    @property
+    @abstractmethod
     def period(self) -> int:
         """Micro-batches from one `complete` place to the next."""
 
@@ -114,6 +123,11 @@ class OfEpochs(Windows):
     def complete(self, batch: int) -> int:
         """See `Windows`: where an epoch ends."""
         return -(-batch // self.epoch_batches) * self.epoch_batches
+
+    @property
+    def places(self) -> float:
+        """See `Windows`."""
+        return self._epoch_samples / self.epoch_batches
 
     @property
     def period(self) -> int:
