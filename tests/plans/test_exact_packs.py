@@ -106,7 +106,8 @@ def test_what_a_window_holds_is_found_within_one_allowance(steps, monkeypatch, w
 def test_an_epoch_is_laid_out_within_seven_allowances(steps, monkeypatch, given, window):
     monkeypatch.setattr(exact, "STEPS", 1 << 26)
     plan = ordered(HARD, window) if given else bw.packed(HARD, CAPACITY, packs=2, solver="exact", window=window)
-    assert 0 < sum(steps) <= 7 << 26
+    least = 0 if given and window == "epoch" else 1  # best fit says how many micro-batches one window of all is to have
+    assert least <= sum(steps) <= 7 << 26
     steps.clear()
     plan.epoch_length(3)
-    assert 0 < sum(steps) <= 7 << 26
+    assert least <= sum(steps) <= 7 << 26

@@ -14,7 +14,7 @@ from ..orders import Order
 from .admission import Admission
 from .cut import Cut, Cutter, Integers
 from .layout import PARTS, Window, whole_steps
-from .windows import Windows, fitting, most_that_fit
+from .windows import Ready, Windows, fitting, most_that_fit
 
 __all__ = ["Begin", "OfOrder"]
 
@@ -69,6 +69,7 @@ class OfOrder(Windows):
         self._begins = {0: Begin(0)}
         self._hold = 0.0  # what a window holds, as the cutter sizes samples: known once a few were filled
         self._first = 0  # the window before which none is known
+        self._ready = Ready()
         self._places = float(epoch_samples)  # of a window, on average
         if window == "epoch":
             items = admission.items(order.take(0, epoch_samples))
@@ -148,7 +149,11 @@ class OfOrder(Windows):
 
     def planned(self, window: int) -> tuple[Integers, Cut]:
         """See `Windows`."""
-        items, cut, end = self._filled(self.begin(window), self.window)
+        begin = self.begin(window)
+        ready = self._ready.take(window)
+        if ready is not None:
+            return ready
+        items, cut, end = self._filled(begin, self.window)
         self._keep(window + 1, end)
         return items, cut
 
@@ -157,8 +162,9 @@ class OfOrder(Windows):
         nearest = max(known for known in self._begins if known <= window)
         found = self._begins[nearest]
         for following in range(nearest + 1, window + 1):
-            found = self._filled(found, self.window)[2]
+            items, cut, found = self._filled(found, self.window)
             self._keep(following, found)
+            self._ready.put(following - 1, items, cut)
         return found
 
     def begins(self, since: int, batch: int) -> list[list[int]]:
@@ -182,7 +188,7 @@ class OfOrder(Windows):
     def _with(self, begins: Mapping[int, Begin]) -> OfOrder:
         other = object.__new__(OfOrder)
         vars(other).update(vars(self))
-        other._begins, other._first = dict(begins), min(begins)
+        other._begins, other._first, other._ready = dict(begins), min(begins), Ready()
         return other
 
     def _reached(self, begin: Begin) -> float:

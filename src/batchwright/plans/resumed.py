@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Rotated", "carried_of", "gone_on_from", "resumed"]
 
-_MOST_IN_A_STEP = 1 << 24  # of a state: ranks x accumulate beyond this is damage, and would be laid out in memory
+_MOST_IN_A_STEP = 1 << 17  # of a state: ranks x accumulate beyond this is damage, and laying it out would take minutes
 _MOST_BEGINS = 3  # windows whose beginnings a state holds
 _COSTED = 32  # steps whose costs are compared to say what uneven steps cost
 _WORTH_A_WORD = 1.01  # times the cost of even steps
