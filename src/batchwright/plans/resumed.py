@@ -10,6 +10,7 @@ epoch) ends; so all steps between are even.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -174,10 +175,10 @@ def resumed(plan: LengthPlan, carried: Mapping[str, Any], batch: int) -> MicroBa
     Raises:
         Infeasible: it holds what no state of this plan holds.
     """
-    then = carried.get("then")
     found = _listed(plan, carried, batch)
-    if then is None:
+    if "then" not in carried:
         return found
+    then = carried["then"]
     if not isinstance(then, Mapping):
         raise Infeasible(f"the state's then is {shown(then)}", AS_IT_WAS)
     at, start = (number_of(then.get(name), f"the state's {name}") for name in ("at", "start"))
@@ -207,7 +208,8 @@ def _listed(plan: LengthPlan, carried: Mapping[str, Any], batch: int) -> LengthP
     if not (isinstance(given, list) and len(given) <= _MOST_BEGINS and all(_is_begin(begin) for begin in given)):
         raise Infeasible(f"the state's windows are {shown(given)}", AS_IT_WAS)
     begins = [[number_of(number, "the state's windows") for number in begin] for begin in given]
-    if begins and not begins[-1][0] <= found.windows.of(batch)[0]:
+    ascending = all(one[0] < other[0] and one[1:] < other[1:] for one, other in pairwise(begins))
+    if begins and not (ascending and begins[-1][0] <= found.windows.of(batch)[0]):
         raise Infeasible(f"the state's windows are {shown(begins)}, and it stands at micro-batch {batch}", AS_IT_WAS)
     found = found.along(begins)
     return Rotated(found, shift) if shift else found
