@@ -32,9 +32,9 @@ def can_be_stepped(plan, world, accumulate, fetch):
     try:
         plan.sampler(rank=0, world_size=world, accumulate=accumulate, fetch=fetch).state_at(0)
     except bw.Infeasible as refusal:
-        assert "samples cannot fill" in refusal.fact
-        assert "smaller world_size" in refusal.way_out
-        return False
+        if "samples cannot fill" in refusal.fact and "smaller world_size" in refusal.way_out:
+            return False
+        raise
     return True
 
 
