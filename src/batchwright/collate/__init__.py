@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import attention
-from .batch import Batch, SideChannel
+from .batch import Batch
 from .collate import Collate
 from .fields import aside, opaque, ragged, scalar, stack
 from .identity import identified
@@ -12,6 +12,7 @@ from .media_field import media
 from .padding import Padding
 from .ragged_value import Ragged
 from .resized_field import resized
+from .side_channel import SideChannel
 from .sparse import block_diagonal
 from .values import Fill
 

@@ -226,7 +226,7 @@ def _planned(bounds: PackBounds, labels: Mapping[str, Value]) -> list[int]:
             "a plan knows packs by the numbers of their samples, and these samples have none",
             "wrap the dataset in bw.identified(dataset), or pass packs as a number and the capacity",
         )
-    sizes: list[int] = np.diff(bounds(ids.tensor.numpy())).tolist()
+    sizes: list[int] = np.diff(bounds(ids.held.numpy())).tolist()
     return sizes
 
 

@@ -261,6 +261,17 @@ class Ragged(WithLengths):
     def model(self) -> Any:
         return getattr(self, self.form)
 
+    @override
+    def replaced(self, model: Any) -> Ragged | None:
+        """For the padded and the packed form: other numbers in the same places."""
+        if self.form not in ("padded", "packed") or not isinstance(model, Tensor) or model.is_nested:
+            return None
+        before: Tensor = self.model
+        places = {d + 1 for d in self.dims} | {0} if self.form == "padded" else {self.dims[0]}
+        if max(places) >= model.ndim or any(model.shape[place] != before.shape[place] for place in places):
+            return None
+        return self._with(self.form, model)
+
     @property
     @override
     def fill(self) -> Fill:
