@@ -55,7 +55,7 @@ def plans():
     yield "tasks", bw.alternating(tasks, target={"a": 0.5, "b": 0.3, "c": 0.2})
     yield "tasks by blocks", bw.alternating(tasks, target=bw.targets.temperature(3))
     moving = bw.balanced(grouped, 64, target=bw.targets.moving("uniform"), seed=27)
-    yield "moved", moving.with_segments([moving.segment_after(1000, moving.natural_prior)])
+    yield "moved", moving.with_share_changes([moving.share_change_after(1000, moving.natural_prior)])
     yield "random", bw.balanced(grouped, 32, draw="random", seed=14)
     yield "random weights", bw.weighted(np.arange(1, 5001) ** 2, 32, draw="random", seed=15)
 

@@ -146,7 +146,7 @@ def test_ranks_agree_and_the_world_may_change(moves, worlds):
 
 def test_a_state_decides_over_the_shares_a_plan_was_built_with():
     first = plan()
-    moved = first.with_segments([first.segment_after(1, MOVES[1])])
+    moved = first.with_share_changes([first.share_change_after(1, MOVES[1])])
     sampler = moved.sampler()
     sampler.load_state_dict(first.sampler().state_dict())
     assert np.array_equal(sampler.plan[HANDS], first[HANDS])

@@ -145,7 +145,7 @@ def test_a_refused_state_leaves_the_shares_of_the_run_as_they_were():
         with pytest.raises(bw.Infeasible, match="has consumed 99999"):
             sampler.load_state_dict({**state, "consumed": 99_999})
         assert sampler.state_dict() == moved().sampler().state_dict()
-        assert sampler.plan.segments == ()
+        assert sampler.plan.share_changes == ()
 
 
 @pytest.mark.parametrize("column", [2, 3, 4])
@@ -164,7 +164,7 @@ def test_shares_that_do_not_go_with_the_groups_never_reach_the_dealing(column, v
     else:
         with pytest.raises(bw.Infeasible):
             sampler.load_state_dict(state)
-        assert sampler.plan.segments == ()
+        assert sampler.plan.share_changes == ()
 
 
 @pytest.mark.parametrize("count", [2, 15, 223, 600])

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwright.kernels.cuts import cut_longest, cut_several, keyed_order
-from batchwright.kernels.layers import one_of_each_layer
+from batchwright.kernels.length_strata import one_of_each_layer
 
 COSTS = st.lists(st.integers(0, 30), max_size=50)
 

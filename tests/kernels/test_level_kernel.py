@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchwright.kernels.level import level_in_all, raise_to_dearest
+from batchwright.kernels.step_balance import level_in_all, raise_to_dearest
 
 
 @st.composite

@@ -6,10 +6,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchwright.kernels import supply
-from batchwright.online import chance
+from batchwright.kernels import stream_buffer
+from batchwright.online import keyed_random
 from batchwright.online.buffer import Buffer
-from batchwright.online.bytes import Weigher
+from batchwright.online.byte_limit import Weigher
 
 KEY = 7
 BATCH = 6
@@ -25,7 +25,7 @@ class Obvious:
 
     def below(self, bound):
         self.drawn += 1
-        return (chance.child(KEY, self.drawn - 1) >> 32) * bound >> 32
+        return (keyed_random.child(KEY, self.drawn - 1) >> 32) * bound >> 32
 
     def divided(self, rooms, pool_rooms, paces):
         while len(self.groups) < len(rooms):
@@ -166,7 +166,7 @@ def test_the_buffer_is_what_slow_obvious_queues_and_accounts_are(
     count = 0
 
     def divided():
-        columns = (real.column(field).tolist() for field in (supply.ROOM, supply.POOL_ROOM))
+        columns = (real.column(field).tolist() for field in (stream_buffer.ROOM, stream_buffer.POOL_ROOM))
         obvious.divided(*columns, real._pace[: len(real.labels)].tolist())
 
     def arrive(run):
@@ -180,13 +180,13 @@ def test_the_buffer_is_what_slow_obvious_queues_and_accounts_are(
     def read_for(number):
         nonlocal reading
         if number is None:
-            assert outcome() == supply.STARVED
+            assert outcome() == stream_buffer.STARVED
             arrive([(reading % 5, 1)])
         else:
-            assert outcome() == supply.SHORT
-            assert real.counters[supply.PENDING] == number
+            assert outcome() == stream_buffer.SHORT
+            assert real.counters[stream_buffer.PENDING] == number
             arrive([reserve[reading % len(reserve)]])
-            real.counters[supply.TRIED] = 1
+            real.counters[stream_buffer.TRIED] = 1
             if waits:
                 real.give_up(number)
                 group = obvious.groups[number]
@@ -211,16 +211,16 @@ def test_the_buffer_is_what_slow_obvious_queues_and_accounts_are(
             divided()
         elif isinstance(step, list):
             arrive(step)
-        elif real.column(supply.ROOM).all():  # or a sample may come for which there is no room, again and again
+        elif real.column(stream_buffer.ROOM).all():  # or a sample may come for which there is no room, again and again
             hand, items, begins = np.array(step), [], True
             expected = list(obvious.serve(step, read_for))
-            assert outcome() == supply.DONE
+            assert outcome() == stream_buffer.DONE
             assert items == [item for _, item, _ in expected]
             assert real.owners() == [number for number, _, _ in expected]
             away = [short for _, _, short in expected if short >= 0]
             assert real.given_away() == {number: away.count(number) for number in away}
         assert real.pools == [group["pool"] for group in obvious.groups]
-        assert real.column(supply.BALANCE).tolist() == [group["balance"] for group in obvious.groups]
+        assert real.column(stream_buffer.BALANCE).tolist() == [group["balance"] for group in obvious.groups]
         assert sum(map(len, (group["queue"] for group in obvious.groups))) == real.held() <= places
         contents = [item for group in obvious.groups for item in group["queue"]]
         contents += [item for pool in real.pools for item in pool]
@@ -231,4 +231,4 @@ def test_the_buffer_is_what_slow_obvious_queues_and_accounts_are(
                        refusal=lambda label: None, key=KEY)  # fmt: skip
         other.load_state_dict(real.state_dict(), real.contents())
         real = other
-    assert real.counters[supply.FORGIVEN] == obvious.forgiven
+    assert real.counters[stream_buffer.FORGIVEN] == obvious.forgiven

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwright.kernels import hashing
-from batchwright.online import chance
+from batchwright.online import keyed_random
 from batchwright.online.quotas import Quotas, round_length
 
 
@@ -90,12 +90,12 @@ def compiled_child(key, number):
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**40))
 def test_words_are_the_hash_of_their_address(key, number):
     expected = compiled_child(np.uint64(key), np.uint64(number))
-    assert chance.words(key, number, 1)[0] == expected
-    assert chance.child(key, number) == int(expected)
+    assert keyed_random.words(key, number, 1)[0] == expected
+    assert keyed_random.child(key, number) == int(expected)
 
 
 @pytest.mark.parametrize(("seed", "golden"), [(0, "a299815ef515c12e"), (1, "5fbe85ed8cd67e33")])
 def test_the_same_on_every_platform(seed, golden):
-    quotas = Quotas(batch_size=7, key=chance.root(seed, 1, 2))
+    quotas = Quotas(batch_size=7, key=keyed_random.root(seed, 1, 2))
     hands = np.concatenate([quotas.deal(np.array([0.5, 0.3, 0.2]), batches=13) for _ in range(5)])
     assert hashlib.sha256(hands.astype("<i8").tobytes()).hexdigest()[:16] == golden

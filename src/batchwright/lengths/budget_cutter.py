@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.cuts import cut_longest, cut_several
-from ..kernels.level import raise_to_dearest
+from ..kernels.step_balance import raise_to_dearest
 from .cut import (
     Cut,
     by_steps,

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..kernels.cuts import keyed_order
 from ..kernels.hashing import PURPOSE, child_key
-from ..kernels.layers import one_of_each_layer
+from ..kernels.length_strata import one_of_each_layer
 from .cut import Integers, sorted_places
 
 __all__ = ["Layers"]

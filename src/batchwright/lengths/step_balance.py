@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.level import level_in_all
+from ..kernels.step_balance import level_in_all
 from .cut import Cut, Integers, by_steps
 from .partition import partition
 

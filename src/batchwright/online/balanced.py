@@ -9,11 +9,11 @@ from typing import Any, get_args
 
 from ..errors import Infeasible, one_of, seed_number, whole
 from ..targets import resolve
-from .adopt import as_source
-from .bytes import Weigher
-from .chance import root
-from .composer import BalancedComposer, Rules, WhenShort
+from .as_source import as_source
+from .balanced_composer import BalancedComposer, Rules, WhenShort
+from .byte_limit import Weigher
 from .feed import Feed, OnError, measure_of
+from .keyed_random import root
 from .replicas import Replica
 from .run import Composer
 from .shares import Shares

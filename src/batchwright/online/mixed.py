@@ -8,14 +8,14 @@ from typing import Any, Literal, get_args
 
 from ..errors import Infeasible, by_name, one_of, shown, whole
 from ..targets import resolve
-from .adopt import as_source
+from .as_source import as_source
+from .batch import Batch, Report
 from .feed import Feed, OnError, measure_of
+from .interleave import ByCount, ByUnit, Turns
 from .replicas import Replica
-from .results import Batch, Report
 from .run import Composer
 from .sources import Source, described
 from .stream import Stream
-from .turns import ByCount, ByUnit, Turns
 
 __all__ = ["mixed"]
 

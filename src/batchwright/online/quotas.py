@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .chance import PURPOSE, child, fractions, orders
+from .keyed_random import PURPOSE, child, fractions, orders
 
 __all__ = ["Quotas", "round_length"]
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import Infeasible, seed_number, shortened
-from .chance import PURPOSE, root, words
+from .keyed_random import PURPOSE, root, words
 from .replicas import Replica
 from .sources import Reader, Source, described, shorter, skip
-from .untold import Call, call_of, stepped
+from .worker_info import Call, call_of, stepped
 
 __all__ = ["Chain", "Shards"]
 
@@ -162,7 +162,7 @@ class Chain:
     """
 
     def __init__(self, sources: Iterable[Any], *, name: str = "chain") -> None:
-        from .adopt import as_source
+        from .as_source import as_source
 
         self.name = shortened(name)
         self.sources: list[Source] = [as_source(it, name=f"{self.name}[{i}]") for i, it in enumerate(sources)]

@@ -12,7 +12,7 @@ from ..columns import by_label
 from ..errors import Infeasible, by_name, shown
 from ..targets import explicit, resolve
 from .feed import Refused
-from .labels import plain
+from .group_keys import plain
 
 __all__ = ["Shares"]
 

@@ -59,7 +59,7 @@ def tilted(
         floor: the least share that each may have, as a multiple of its natural one, 0 to 1.
         cap: the most, 1 or more.
     """
-    from ..kernels.tilt import tilt
+    from ..kernels.raking import tilt
 
     count = wanted.size + 1  # the last attribute is everybody's: it sums to 1
     sizes = np.diff(starts)

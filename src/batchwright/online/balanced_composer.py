@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Infeasible, PoorWarning, shown
-from ..kernels import supply
+from ..kernels import stream_buffer
+from .batch import Batch, Report
 from .buffer import Buffer
-from .bytes import Weigher
-from .chance import PURPOSE, child
+from .byte_limit import Weigher
 from .feed import Feed, Refused
+from .keyed_random import PURPOSE, child
 from .quotas import Quotas, round_length
-from .results import Batch, Report
 from .shares import Shares
 
 __all__ = ["BalancedComposer", "Rules", "WhenShort"]
@@ -130,27 +130,27 @@ class BalancedComposer:
         batch = Batch(self._feed.unwrap(items))
         batch.groups = self._buffer.owners()
         counters = self._buffer.counters
-        if counters[supply.REPEATS]:
+        if counters[stream_buffer.REPEATS]:
             batch.repeats = self._buffer.repeats()
             if len(batch.repeats) == len(items) and self._feed.ended:
                 self._undo(len(items))
                 return None
             self._repeated += len(batch.repeats)
-        if counters[supply.AWAY]:
+        if counters[stream_buffer.AWAY]:
             batch.given_away = self._buffer.given_away()
-            self._given += int(counters[supply.AWAY])
-            self._forgiven = int(counters[supply.FORGIVEN])
+            self._given += int(counters[stream_buffer.AWAY])
+            self._forgiven = int(counters[stream_buffer.FORGIVEN])
         self._delivered += len(items)
         return batch
 
     def _undo(self, served: int) -> None:
         """The hand dealt last gives no batch, though slots of it were served."""
         self._dealt -= 1
-        np.subtract.at(self._buffer.column(supply.HAD), self._buffer.owner_numbers()[:served], 1)
+        np.subtract.at(self._buffer.column(stream_buffer.HAD), self._buffer.owner_numbers()[:served], 1)
 
     def _slots(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Of every group, how many slots of the batches given were planned for it, and how many it had."""
-        had = self._buffer.column(supply.HAD)
+        had = self._buffer.column(stream_buffer.HAD)
         return self._planned_for(len(had)) - np.bincount(self._hands[self._dealt :].ravel(), minlength=len(had)), had
 
     def _planned_for(self, groups: int) -> NDArray[np.int64]:
@@ -165,12 +165,12 @@ class BalancedComposer:
             may_read = not feed.ended and (self._waits or allowance > 0)
             outcome = buffer.serve(hand, items, begins=begins, may_read=may_read, ended=feed.ended)
             begins = False
-            if outcome == supply.STARVED:
+            if outcome == stream_buffer.STARVED:
                 self._read(1)
-            elif outcome == supply.SHORT:
-                allowance = self._read_for(int(buffer.counters[supply.PENDING]), allowance)
+            elif outcome == stream_buffer.SHORT:
+                allowance = self._read_for(int(buffer.counters[stream_buffer.PENDING]), allowance)
             else:
-                return outcome == supply.DONE
+                return outcome == stream_buffer.DONE
 
     def _read_for(self, group: int, allowance: int) -> int:
         """Read on until a group has a sample, so many samples at most, a run at a time; what is left of that many."""
@@ -178,7 +178,7 @@ class BalancedComposer:
         left = allowance
         while left > 0 and not feed.ended and not buffer.has(group):
             left -= self._read(min(left, self._run))
-        buffer.counters[supply.TRIED] = 1
+        buffer.counters[stream_buffer.TRIED] = 1
         if not self._waits:
             return left
         if not feed.ended:
@@ -193,7 +193,7 @@ class BalancedComposer:
             if self._dealt < len(self._hands):
                 self._quotas.take_back(self._hands[self._dealt :], self._shares)
                 self._planned = self._slots()[0]
-            self._shares = self._targets.of(buffer.labels, buffer.column(supply.SEEN))
+            self._shares = self._targets.of(buffer.labels, buffer.column(stream_buffer.SEEN))
             buffer.new_shares(self._shares, self._rules.batch_size)
             self._news_from = taken + 2 * count
             self._estimate_from = int(_GROWTH * max(taken, self._rules.buffer))
@@ -251,7 +251,7 @@ class BalancedComposer:
         self._judge()
 
     def _never_came(self, number: int) -> bool:
-        return bool(self._shares[number] > 0 and self._buffer.column(supply.SEEN)[number] == 0)
+        return bool(self._shares[number] > 0 and self._buffer.column(stream_buffer.SEEN)[number] == 0)
 
     def _judge(self) -> None:
         """Warn once if most of what is read is read for a rare group, or if groups have less than their shares."""
@@ -268,7 +268,7 @@ class BalancedComposer:
         if not len(short):
             return
         worst = short[np.argmax((due - had)[short] / due[short])]
-        total, seen = int(had.sum()), self._buffer.column(supply.SEEN)[worst]
+        total, seen = int(had.sum()), self._buffer.column(stream_buffer.SEEN)[worst]
         others = f"; {len(short):,} groups in all have less than nine tenths of theirs" if len(short) > 1 else ""
         repeat = "" if self._rules.when_short == "repeat" else "when_short='repeat', or "
         warnings.warn(
@@ -283,7 +283,7 @@ class BalancedComposer:
 
     def _warn_of_waiting(self) -> None:
         taken = self._feed.taken
-        seen = self._buffer.column(supply.SEEN)[: len(self._shares)]
+        seen = self._buffer.column(stream_buffer.SEEN)[: len(self._shares)]
         pace = seen / np.maximum(self._shares, 1e-300)
         number = int(np.argmin(np.where(self._shares > 0, pace, np.inf)))
         label = self._buffer.labels[number]
@@ -328,7 +328,7 @@ class BalancedComposer:
         buffer = self._buffer
         drawn = self._delivered - self._repeated + self._left
         held = buffer.held()
-        balances = buffer.column(supply.BALANCE).tolist()
+        balances = buffer.column(stream_buffer.BALANCE).tolist()
         due, had = self._slots()
         return Report(
             read=self._feed.tried,
@@ -340,7 +340,7 @@ class BalancedComposer:
             forgiven=self._forgiven,
             held=held + self._left,
             owed={label: -balance for label, balance in zip(buffer.labels, balances, strict=True) if balance},
-            seen=dict(zip(buffer.labels, buffer.column(supply.SEEN).tolist(), strict=True)),
+            seen=dict(zip(buffer.labels, buffer.column(stream_buffer.SEEN).tolist(), strict=True)),
             due=dict(zip(buffer.labels, due.tolist(), strict=True)),
             had=dict(zip(buffer.labels, had.tolist(), strict=True)),
         )

@@ -11,7 +11,7 @@ from typing import Any
 import torch.utils.data
 
 from ..errors import Infeasible, shortened, shown
-from .agree import EqualStop
+from .equal_stop import EqualStop
 from .replicas import Replica
 from .shards import Chain
 from .sources import Idle, Indexed, OneReader, PlainReader, Reader, Source

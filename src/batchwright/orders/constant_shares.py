@@ -12,9 +12,9 @@ from ..kernels import apportion
 from ..kernels.deal import HANDS, deal_heavy, deal_with_light, drawn, new_board
 from ..kernels.hashing import PURPOSE, child_key
 from ..kernels.light import APART, DRAWS, Light, arranged
-from ..kernels.permute import TABLE_LIMIT
+from ..kernels.permutation import TABLE_LIMIT
 
-__all__ = ["NONE", "TICKET", "Dealing", "Deck", "changed"]
+__all__ = ["NONE", "TICKET", "ConstantShares", "Dealing", "after_change"]
 
 NONE, _NARROW = np.empty(0, np.int64), np.empty(0, np.uint32)
 TICKET = HANDS << apportion.FRACTION_BITS
@@ -29,7 +29,7 @@ class Dealing(NamedTuple):
     """Micro-batches in full, one a row.
 
     Attributes:
-        samples: sample numbers, int64 (batches, window).
+        samples: sample numbers, int64 (batches, batch_size).
         groups: the group of each ticket, int64 (batches, tickets); no rows where nobody asked.
         draws: how many tickets the ticket's group had before it, as `groups`.
     """
@@ -40,7 +40,7 @@ class Dealing(NamedTuple):
 
 
 @dataclass
-class Deck:
+class ConstantShares:
     """A stretch of the order over which the shares stay the same, from micro-batch `first` on.
 
     Args:
@@ -49,11 +49,11 @@ class Deck:
         base: tickets each group had before it; empty for none.
         owed: what each group lacked of its due before it, in 1 / TICKET; empty for nothing.
         seed: of the order.
-        change: how many times the shares had changed by then.
+        change: how many times the shares had after_change by then.
         tickets: tickets in a micro-batch.
         edges: the line that is dealt; `wanted` unless what is owed is being made up for.
         rounds: how many rounds the same shares had before it.
-        epoch: micro-batches in an epoch; where what is owed is being made up for, those after which another deck follows.
+        epoch: micro-batches in an epoch; where what is owed is being made up for, those after which another span follows.
         together: in how many consecutive micro-batches no light group may come twice, as far as that is possible.
         seldom: groups of equal shares are shuffled in whole passes if they come once in so many micro-batches or less often.
     """
@@ -80,7 +80,7 @@ class Deck:
     def __post_init__(self) -> None:
         settles = self.edges.size > 0
         self.edges = self.edges if settles else self.wanted
-        key = child_key(child_key(self.seed, PURPOSE.DECK), 2 * self.change - settles)
+        key = child_key(child_key(self.seed, PURPOSE.CONSTANT_SHARES), 2 * self.change - settles)
         self.root, self.key = np.uint64(self.seed), np.uint64(key)
         self.start = child_key(key, PURPOSE.PHASE) >> 32
         light_start = child_key(key, PURPOSE.LIGHT_PHASE) >> 32
@@ -121,7 +121,7 @@ class Deck:
         return Dealing(samples, groups, numbers)
 
     def drawn(self, batch: int) -> np.ndarray:
-        """Tickets every group had before micro-batch `batch` of this deck, those before the deck included."""
+        """Tickets every group had before micro-batch `batch` of this span, those before the span included."""
         totals = np.empty(self.edges.size - 1, np.int64)
         self._check(batch)
         board = self._borrow()
@@ -138,7 +138,7 @@ class Deck:
         return found
 
     def owed_at(self, batch: int) -> np.ndarray:
-        """What every group lacked of its due before micro-batch `batch` of this deck, int64 in 1 / TICKET.
+        """What every group lacked of its due before micro-batch `batch` of this span, int64 in 1 / TICKET.
 
         Dues run past 64 bits and what is owed does not: the arithmetic is modulo 2^64.
         """
@@ -162,7 +162,7 @@ class Deck:
         return {**vars(self), "_boards": []}
 
 
-def changed(
+def after_change(
     first: int,
     wanted: np.ndarray,
     drawn: np.ndarray,
@@ -175,36 +175,40 @@ def changed(
     may_change: bool,
     together: int,
     seldom: int,
-) -> tuple[Deck, ...]:
-    """The decks from micro-batch `first` on, when the shares change there: one that makes up for what is owed, and the rest.
+) -> tuple[ConstantShares, ...]:
+    """The spans from micro-batch `first` on, when the shares change there: one that makes up for what is owed, and the rest.
 
     So what one stretch leaves over is not carried for ever, and drift does not add up however often shares change.
 
     Args:
-        first: as of `Deck`, like those that follow.
+        first: as of `ConstantShares`, like those that follow.
         wanted: the new line.
-        drawn: the new deck's base.
+        drawn: the new span's base.
         owed: what is to be made up for.
         seed: of the order.
         change: the number of this change.
         tickets: tickets in a micro-batch.
-        epoch: as of `Deck`.
+        epoch: as of `ConstantShares`.
         may_change: whether the shares may change again after an epoch.
-        together: as of `Deck`.
-        seldom: as of `Deck`.
+        together: as of `ConstantShares`.
+        seldom: as of `ConstantShares`.
     """
     batches = HANDS * -(-int(np.abs(owed).max(initial=0)) // _AT_ONCE)
     if may_change and epoch < HANDS:  # what fits into it is what there is time for
         batches = min(batches, epoch)
     edges = _settling(wanted, owed, batches) if batches else wanted
     if np.array_equal(edges, wanted):
-        return (Deck(first, wanted, drawn, owed, seed, change, tickets, epoch=epoch, together=together, seldom=seldom),)
-    settling = Deck(
+        return (
+            ConstantShares(
+                first, wanted, drawn, owed, seed, change, tickets, epoch=epoch, together=together, seldom=seldom
+            ),
+        )
+    settling = ConstantShares(
         first, wanted, drawn, owed, seed, change, tickets, edges, epoch=batches, together=together, seldom=seldom
     )
     drawn, owed = settling.drawn(batches), settling.owed_at(batches)
     rounds = -(-batches // HANDS)
-    rest = Deck(
+    rest = ConstantShares(
         first + batches,
         wanted,
         drawn,

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .bytes import Weigher
-from .chance import PURPOSE, child, words
+from .batch import Batch, Report
+from .byte_limit import Weigher
 from .feed import Feed
-from .results import Batch, Report
+from .keyed_random import PURPOSE, child, words
 
 __all__ = ["Cut", "WindowComposer", "cut_by_budget", "pack"]
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from ..errors import Infeasible, one_of, real, seed_number, whole
-from .adopt import as_source
-from .bytes import Weigher
-from .chance import root
+from .as_source import as_source
+from .byte_limit import Weigher
 from .feed import Feed, OnError, measure_of
+from .keyed_random import root
+from .length_composer import Cut, WindowComposer, cut_by_budget, pack
 from .replicas import Replica
 from .run import Composer
 from .sources import Source, described
 from .stream import Stream
-from .windows import Cut, WindowComposer, cut_by_budget, pack
 
 __all__ = ["budgeted", "packed"]
 
