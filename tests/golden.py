@@ -141,7 +141,7 @@ def streams():
     yield "stream, waiting", balanced()
     yield "stream, waiting with patience", balanced(patience=30, target=four, seed=1)
     yield "stream, repeating", balanced(when_short="repeat", target=four, seed=2)
-    yield "stream, redistributing", balanced(when_short="redistribute", max_debt=9, seed=3)
+    yield "stream, redistributing", balanced(when_short="redistribute", max_deficit=9, seed=3)
     yield "stream, redistributing with patience", balanced(when_short="redistribute", patience=20, seed=4)
     yield "stream, repeating in bytes", balanced(when_short="repeat", buffer_bytes=4000, size=_length, seed=5)
     yield "stream, waiting in bytes", balanced(buffer_bytes=6000, size=_length, target="sqrt", seed=6)

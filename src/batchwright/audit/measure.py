@@ -164,7 +164,7 @@ def _due(plan: FixedPlan, batch: int) -> np.ndarray:
     if not batch:
         return np.zeros(plan.groups.group_count)
     if plan.order.shares.limits is not None and plan.order.dealt is not None:  # shares that were set, deck by deck
-        return plan.order.dealt.due(batch)
+        return plan.order.dealt.expected(batch)
     return plan.prior_between(0, batch) * batch * plan.order.tickets
 
 

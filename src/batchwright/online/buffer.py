@@ -24,7 +24,7 @@ _LASTING = [
     stream_buffer.FRESH,
     stream_buffer.HEAP,
     stream_buffer.QUEUED,
-    stream_buffer.FORGIVEN,
+    stream_buffer.WRITTEN_OFF,
     stream_buffer.DRAWN,
     stream_buffer.HELD,
     stream_buffer.HAND,
@@ -46,7 +46,7 @@ class Buffer:
         places: int,
         remembers: bool,
         waits: bool,
-        most_owed: int,
+        most_deficit: int,
         weigher: Weigher | None,
         refusal: Callable[[Hashable], str | None],
         key: int,
@@ -67,14 +67,14 @@ class Buffer:
         self._sizes = np.zeros(1, np.int64)
         self._names = np.zeros(0, object)  # the labels, to fetch many at once
         self._groups = np.zeros((0, stream_buffer.FIELDS), np.int64)
-        self._pace = np.zeros(0)
-        self._fresh, self._heap, self._owed = (np.zeros(0, np.int32) for _ in range(3))
+        self._batches_per_slot = np.zeros(0)
+        self._fresh, self._heap, self._in_deficit = (np.zeros(0, np.int32) for _ in range(3))
         self._priorities = np.zeros(0)
         self._kept = np.zeros((2, 0), np.int64)
         self._served = np.zeros((5, 0), np.int64)
         self.counters = np.zeros(stream_buffer.COUNTERS, np.int64)
         self.counters[stream_buffer.LIMIT] = -1 if weigher is None else weigher.limit
-        self.counters[stream_buffer.MOST_OWED] = min(most_owed, 2**62)
+        self.counters[stream_buffer.MOST_DEFICIT] = min(most_deficit, 2**62)
         self.counters[stream_buffer.REMEMBERS] = remembers
         self.counters[stream_buffer.WAITS] = waits
 
@@ -113,13 +113,21 @@ class Buffer:
         def longer(array: NDArray[Any]) -> NDArray[Any]:
             return np.concatenate([array, np.zeros((capacity - len(array), *array.shape[1:]), array.dtype)])
 
-        owed = np.roll(
-            self._owed, -self.counters[stream_buffer.FIRST]
+        in_deficit = np.roll(
+            self._in_deficit, -self.counters[stream_buffer.FIRST]
         )  # in a ring that starts at its first entry again
         self.counters[stream_buffer.FIRST] = 0
         self._names = longer(self._names)
-        self._groups, self._pace, self._fresh = longer(self._groups), longer(self._pace), longer(self._fresh)
-        self._heap, self._priorities, self._owed = longer(self._heap), longer(self._priorities), longer(owed)
+        self._groups, self._batches_per_slot, self._fresh = (
+            longer(self._groups),
+            longer(self._batches_per_slot),
+            longer(self._fresh),
+        )
+        self._heap, self._priorities, self._in_deficit = (
+            longer(self._heap),
+            longer(self._priorities),
+            longer(in_deficit),
+        )
 
     def divide(self, shares: NDArray[np.float64] | None) -> None:
         """Divide the places anew: one for each group with a share, the others in proportion.
@@ -253,8 +261,8 @@ class Buffer:
             self._fresh,
             self._heap,
             self._priorities,
-            self._owed,
-            self._pace,
+            self._in_deficit,
+            self._batches_per_slot,
             counters,
             self._key,
             hand,
@@ -308,7 +316,7 @@ class Buffer:
     def new_shares(self, shares: NDArray[np.float64], batch_size: int) -> None:
         """Divide the places by these shares, and measure balances against them, from now on."""
         self.divide(shares)
-        self._pace[: len(shares)] = 1.0 / np.maximum(shares * batch_size, 1e-12)
+        self._batches_per_slot[: len(shares)] = 1.0 / np.maximum(shares * batch_size, 1e-12)
 
     def _queue(self, number: int) -> Iterator[int]:
         place = self._groups[number, stream_buffer.HEAD]
@@ -325,15 +333,15 @@ class Buffer:
         """All but the contents: plain data."""
         count = len(self.labels)
         counters = self.counters
-        owed = np.roll(self._owed, -counters[stream_buffer.FIRST])[: counters[stream_buffer.QUEUED]]
+        in_deficit = np.roll(self._in_deficit, -counters[stream_buffer.FIRST])[: counters[stream_buffer.QUEUED]]
         return {
             "labels": list(self.labels),
             "groups": self._groups[:count].tolist(),
-            "pace": self._pace[:count].tolist(),
+            "batches_per_slot": self._batches_per_slot[:count].tolist(),
             "fresh": self._fresh[: counters[stream_buffer.FRESH]].tolist(),
             "heap": self._heap[: counters[stream_buffer.HEAP]].tolist(),
             "priorities": self._priorities[: counters[stream_buffer.HEAP]].tolist(),
-            "owed": owed.tolist(),
+            "in_deficit": in_deficit.tolist(),
             "counters": counters[_LASTING].tolist(),
             "divided_for": self._divided_for,
             "shares": self._shares.tolist(),
@@ -348,12 +356,12 @@ class Buffer:
         self._make_room_for_groups(count + 16)
         self._names[:count] = self.labels
         self._groups[:count] = np.array(state["groups"], np.int64).reshape(count, stream_buffer.FIELDS)
-        self._pace[:count] = state["pace"]
+        self._batches_per_slot[:count] = state["batches_per_slot"]
         for array, saved in (
             (self._fresh, "fresh"),
             (self._heap, "heap"),
             (self._priorities, "priorities"),
-            (self._owed, "owed"),
+            (self._in_deficit, "in_deficit"),
         ):
             array[: len(state[saved])] = state[saved]
         for entry, value in zip(_LASTING, state["counters"], strict=True):

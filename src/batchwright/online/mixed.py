@@ -11,7 +11,7 @@ from ..targets import resolve
 from .as_source import as_source
 from .batch import Batch, Report
 from .feed import Feed, OnError, measure_of
-from .interleave import ByCount, ByUnit, Turns
+from .interleave import ByCount, ByUnit, Interleaving
 from .replicas import Replica
 from .run import Composer
 from .sources import Source, described
@@ -139,7 +139,7 @@ class _Recipe:
 
 class _Mixed:
     def __init__(
-        self, feeds: Mapping[Hashable, Feed], turns: Turns, *, live: int, batch_size: int, at_end: AtEnd
+        self, feeds: Mapping[Hashable, Feed], turns: Interleaving, *, live: int, batch_size: int, at_end: AtEnd
     ) -> None:
         self.feeds = list(feeds.values())
         self._names = list(feeds)

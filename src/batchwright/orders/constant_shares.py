@@ -18,7 +18,7 @@ __all__ = ["NONE", "TICKET", "ConstantShares", "Dealing", "after_change"]
 
 NONE, _NARROW = np.empty(0, np.int64), np.empty(0, np.uint32)
 TICKET = HANDS << apportion.FRACTION_BITS
-"""A ticket in the unit of what is owed: so many 2^-32ths of a ticket, over HANDS micro-batches, are whole numbers."""
+"""A ticket in the unit of what is deficit: so many 2^-32ths of a ticket, over HANDS micro-batches, are whole numbers."""
 
 _NEAR = TICKET >> 20  # shares that come as floats miss whole quotas by less than this
 _AT_ONCE = TICKET * 3 // 4  # made up for in a round: dealing alone strays by 2.04 in a run of it, and G6 allows 3
@@ -47,7 +47,7 @@ class ConstantShares:
         first: its first micro-batch, counted from the order's beginning.
         wanted: the groups on the line of a round's tickets.
         base: tickets each group had before it; empty for none.
-        owed: what each group lacked of its due before it, in 1 / TICKET; empty for nothing.
+        deficit: what each group lacked of its due before it, in 1 / TICKET; empty for nothing.
         seed: of the order.
         change: how many times the shares had after_change by then.
         tickets: tickets in a micro-batch.
@@ -61,7 +61,7 @@ class ConstantShares:
     first: int
     wanted: np.ndarray
     base: np.ndarray
-    owed: np.ndarray
+    deficit: np.ndarray
     seed: int
     change: int
     tickets: int
@@ -137,14 +137,14 @@ class ConstantShares:
         found: np.ndarray = np.diff(self.wanted) / TICKET
         return found
 
-    def owed_at(self, batch: int) -> np.ndarray:
+    def deficit_at(self, batch: int) -> np.ndarray:
         """What every group lacked of its due before micro-batch `batch` of this span, int64 in 1 / TICKET.
 
         Dues run past 64 bits and what is owed does not: the arithmetic is modulo 2^64.
         """
         had = self.drawn(batch) - self.base if self.base.size else self.drawn(batch)
         lacked = np.diff(self.wanted) * np.int64(batch) - had * np.int64(TICKET)
-        return lacked + self.owed if self.owed.size else lacked
+        return lacked + self.deficit if self.deficit.size else lacked
 
     def _borrow(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """A board no other thread has: it remembers the last round, which is all that makes going on cheap."""
@@ -166,7 +166,7 @@ def after_change(
     first: int,
     wanted: np.ndarray,
     drawn: np.ndarray,
-    owed: np.ndarray,
+    deficit: np.ndarray,
     seed: int,
     change: int,
     tickets: int,
@@ -184,7 +184,7 @@ def after_change(
         first: as of `ConstantShares`, like those that follow.
         wanted: the new line.
         drawn: the new span's base.
-        owed: what is to be made up for.
+        deficit: what is to be made up for.
         seed: of the order.
         change: the number of this change.
         tickets: tickets in a micro-batch.
@@ -193,26 +193,26 @@ def after_change(
         together: as of `ConstantShares`.
         seldom: as of `ConstantShares`.
     """
-    batches = HANDS * -(-int(np.abs(owed).max(initial=0)) // _AT_ONCE)
+    batches = HANDS * -(-int(np.abs(deficit).max(initial=0)) // _AT_ONCE)
     if may_change and epoch < HANDS:  # what fits into it is what there is time for
         batches = min(batches, epoch)
-    edges = _settling(wanted, owed, batches) if batches else wanted
+    edges = _settling(wanted, deficit, batches) if batches else wanted
     if np.array_equal(edges, wanted):
         return (
             ConstantShares(
-                first, wanted, drawn, owed, seed, change, tickets, epoch=epoch, together=together, seldom=seldom
+                first, wanted, drawn, deficit, seed, change, tickets, epoch=epoch, together=together, seldom=seldom
             ),
         )
     settling = ConstantShares(
-        first, wanted, drawn, owed, seed, change, tickets, edges, epoch=batches, together=together, seldom=seldom
+        first, wanted, drawn, deficit, seed, change, tickets, edges, epoch=batches, together=together, seldom=seldom
     )
-    drawn, owed = settling.drawn(batches), settling.owed_at(batches)
+    drawn, deficit = settling.drawn(batches), settling.deficit_at(batches)
     rounds = -(-batches // HANDS)
     rest = ConstantShares(
         first + batches,
         wanted,
         drawn,
-        owed,
+        deficit,
         seed,
         change,
         tickets,
@@ -224,7 +224,7 @@ def after_change(
     return settling, rest
 
 
-def _settling(wanted: np.ndarray, owed: np.ndarray, batches: int) -> np.ndarray:
+def _settling(wanted: np.ndarray, deficit: np.ndarray, batches: int) -> np.ndarray:
     """Edges that differ from the wanted ones by what is owed, to be dealt for so many micro-batches.
 
     A group gets at most three quarters of a ticket more or less than it should in a round, and in every micro-batch still
@@ -235,7 +235,7 @@ def _settling(wanted: np.ndarray, owed: np.ndarray, batches: int) -> np.ndarray:
     most = _AT_ONCE // min(batches, HANDS)
     low = np.minimum(np.maximum((due + _NEAR) // TICKET * TICKET, due - most), due)
     high = np.maximum(np.minimum(-((_NEAR - due) // TICKET) * TICKET, due + most), due)
-    given = np.clip(due + owed // batches, low, high)
+    given = np.clip(due + deficit // batches, low, high)
     over = int(given.sum()) - int(wanted[-1])
     room = given - low if over > 0 else high - given
     part = room * ((abs(over) << _FRACTION) // max(1, int(room.sum()))) >> _FRACTION

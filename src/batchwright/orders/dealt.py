@@ -161,9 +161,9 @@ class Dealt:
         spans = [span for span in self._spans if span.first < batch] or self._spans[:1]
         span = spans[-1]
         until = -(-(batch - span.first) // HANDS) * HANDS
-        drawn, owed = span.drawn(until), span.owed_at(until)
+        drawn, deficit = span.drawn(until), span.deficit_at(until)
         return ShareChange(
-            span.first + until, span.change + 1, tuple(weights), tuple(drawn.tolist()), tuple(owed.tolist())
+            span.first + until, span.change + 1, tuple(weights), tuple(drawn.tolist()), tuple(deficit.tolist())
         )
 
     def with_share_changes(self, share_changes: Sequence[ShareChange]) -> Dealt:
@@ -180,17 +180,17 @@ class Dealt:
         span, _ = self._span_at(batch)
         return span.quotas()
 
-    def due(self, batch: int) -> np.ndarray:
+    def expected(self, batch: int) -> np.ndarray:
         """The tickets every group should have had in micro-batches 0..batch-1, the sum of its quotas: float64."""
         span, _ = self._span_at(batch)
-        before = span.base + span.owed / TICKET if span.base.size else 0.0
-        due: np.ndarray = before + (batch - span.first) * span.quotas()
-        return due
+        before = span.base + span.deficit / TICKET if span.base.size else 0.0
+        expected: np.ndarray = before + (batch - span.first) * span.quotas()
+        return expected
 
     def _with(self, spans: list[ConstantShares], change: ShareChange) -> list[ConstantShares]:
         """These spans as far as the change, and its own."""
         wanted = apportion.line(change.weights, HANDS * self.tickets)
-        drawn, owed = np.array(change.drawn, np.int64), np.array(change.owed, np.int64)
+        drawn, deficit = np.array(change.drawn, np.int64), np.array(change.deficit, np.int64)
         before = [span for span in spans if span.first < change.first]
         return [
             *before,
@@ -198,7 +198,7 @@ class Dealt:
                 change.first,
                 wanted,
                 drawn,
-                owed,
+                deficit,
                 self.seed,
                 change.number,
                 self.tickets,

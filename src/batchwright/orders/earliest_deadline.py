@@ -1,21 +1,21 @@
 """Tasks that share evenly spaced turns, each within one turn of its share after every turn. Any turn is found directly.
 
-A task of rate r is within one turn of `r * turns` after every turn exactly if its j-th turn lies in its j-th interval, turns
-`floor((j - 1) / r) + 1 .. ceil(j / r)` (Steiner and Yeomans 1993; "proportionate progress", Baruah, Cohen, Plaxton and Varvel
-1996). Earliest deadline first finds a turn for every interval whenever there is one (Glover 1967). But its state at a turn is
-only known after running it from the beginning.
+A task of rate r is within one turn of `r * turns` after every turn exactly if its j-th turn lies in its j-th interval,
+turns `floor((j - 1) / r) + 1 .. ceil(j / r)` (Steiner and Yeomans 1993; "proportionate progress", Baruah, Cohen, Plaxton
+and Varvel 1996). Earliest deadline first finds a turn for every interval whenever there is one (Glover 1967). But its state
+at a turn is only known after running it from the beginning.
 
-So time is cut into blocks, none shorter than the longest distance 1 / r between two turns of a task. The counts at each edge
-of a block are fixed by a rule that looks back only one such distance: start one distance earlier, give the tasks with the
-earliest deadlines the turns that are ahead, and run earliest deadline first up to the edge. From these counts one can go on,
-because a rule that misses no deadline led to them. They can be reached from the edge before, because every task has a deadline
-in between, so it no longer matters where the run began. By Hall's theorem these two facts suffice: the intervals, cut at both
-edges of a block, can all be kept, and earliest deadline first keeps them. A block costs a few dozen nanoseconds a turn and is
-computed when asked for.
+So time is cut into blocks, none shorter than the longest distance 1 / r between two turns of a task. The counts at each
+edge of a block are fixed by a rule that looks back only one such distance: start one distance earlier, give the tasks with
+the earliest deadlines the turns that are ahead, and run earliest deadline first up to the edge. From these counts one can
+go on, because a rule that misses no deadline led to them. They can be reached from the edge before, because every task has
+a deadline in between, so it no longer matters where the run began. By Hall's theorem these two facts suffice: the
+intervals, cut at both edges of a block, can all be kept, and earliest deadline first keeps them. A block costs a few dozen
+nanoseconds a turn and is computed when asked for.
 
 The slots do not have to be all turns. Slots of rate p suffice if every run of n turns has at least floor(p * n) of them,
-because at most so many intervals lie within it. The turns of a Beatty sequence, floor(p * turns), are such slots, and so are
-the turns that it leaves. This is how tasks that come very rarely get slots of their own, in blocks of their own length.
+because at most so many intervals lie within it. The turns of a Beatty sequence, floor(p * turns), are such slots, and so
+are the turns that it leaves. This is how tasks that come very rarely get slots of their own, in blocks of their own length.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class EarliestDeadline:
     def _served(
         self, first: int, end: int, begun: Sequence[int], ended: Sequence[int] | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Serve turns first..end-1 from these counts, to others if given: the task of each slot, its count before, all counts."""
+        """Serve turns first..end-1 from these counts, to others if given: who, how often before, and in all."""
         rows = [
             self._spaced(had * self._total, first, weight) for had, weight in zip(begun, self._weights, strict=True)
         ]

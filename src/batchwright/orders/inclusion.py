@@ -101,8 +101,8 @@ def mean_shares(order: SharedOrder, start: int, stop: int) -> np.ndarray:
                 f"which shares held before micro-batch {known.first} is forgotten, only those set last are kept",
                 f"ask from 0 on or from {known.first} on, up to {known.first} or later",
             )
-        due = dealt.due(stop) - (dealt.due(start) if start else 0)
-        mean: np.ndarray = due / due.sum()
+        expected = dealt.expected(stop) - (dealt.expected(start) if start else 0)
+        mean: np.ndarray = expected / expected.sum()
         return mean
     if settled == 0:
         return order.shares.of(0)

@@ -16,22 +16,22 @@ class ShareChange(NamedTuple):
         number: how many share_changes the order had before.
         weights: the shares, as whole numbers in proportion.
         drawn: tickets every group had in all micro-batches before `first`.
-        owed: what every group lacked of its due by then, in 1 / `span.TICKET`.
+        deficit: what every group lacked of its due by then, in 1 / `span.TICKET`.
     """
 
     first: int
     number: int
     weights: tuple[int, ...]
     drawn: tuple[int, ...]
-    owed: tuple[int, ...]
+    deficit: tuple[int, ...]
 
     def as_list(self) -> list[Any]:
         """Itself in JSON types."""
-        return [self.first, self.number, list(self.weights), list(self.drawn), list(self.owed)]
+        return [self.first, self.number, list(self.weights), list(self.drawn), list(self.deficit)]
 
     @classmethod
     def from_list(cls, given: list[Any]) -> ShareChange:
         """The inverse of `as_list`."""
         first, number, *columns = given
-        weights, drawn, owed = (tuple(map(operator.index, column)) for column in columns)
-        return cls(operator.index(first), operator.index(number), weights, drawn, owed)
+        weights, drawn, deficit = (tuple(map(operator.index, column)) for column in columns)
+        return cls(operator.index(first), operator.index(number), weights, drawn, deficit)

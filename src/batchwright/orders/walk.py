@@ -85,12 +85,12 @@ class Walk:
             return spans
         first = epoch * self._epoch_batches
         last = next(span for span in reversed(spans) if span.first < first)
-        drawn, owed = last.drawn(first - last.first), last.owed_at(first - last.first)
+        drawn, deficit = last.drawn(first - last.first), last.deficit_at(first - last.first)
         return after_change(
             first,
             wanted,
             drawn,
-            owed,
+            deficit,
             last.seed,
             last.change + 1,
             last.tickets,

@@ -22,7 +22,7 @@ __all__ = ["share_change_after", "with_share_changes"]
 
 _WHOLE = 1 << 40
 _TOLERANCE = 1e-6
-_MOST_OWED = 64 * TICKET  # ten times what any group can lack of its due
+_MOST_DEFICIT = 64 * TICKET  # ten times what any group can lack of its due
 
 
 def share_change_after(plan: FixedPlan, batch: int, shares: Any) -> ShareChange:
@@ -110,9 +110,9 @@ def with_share_changes(plan: FixedPlan, share_changes: Sequence[ShareChange]) ->
 def _check_change(change: ShareChange, dealt: Dealt) -> None:
     """Refuse what cannot be dealt: the kernels read it as it is."""
     groups = dealt.groups.group_count
-    if not (len(change.weights) == len(change.drawn) == len(change.owed) == groups):
+    if not (len(change.weights) == len(change.drawn) == len(change.deficit) == groups):
         raise Infeasible(
-            f"{len(change.weights)} shares were set, with {len(change.drawn)} draws and {len(change.owed)} dues, of "
+            f"{len(change.weights)} shares were set, with {len(change.drawn)} draws and {len(change.deficit)} dues, of "
             f"{groups} groups",
             AS_IT_WAS,
         )
@@ -126,8 +126,8 @@ def _check_change(change: ShareChange, dealt: Dealt) -> None:
         and all(size or not weight for size, weight in zip(dealt.groups.sizes.tolist(), change.weights, strict=True))
         and min(change.drawn) >= 0
         and sum(change.drawn) == change.first * dealt.tickets
-        and sum(change.owed) == 0
-        and max(map(abs, change.owed)) <= _MOST_OWED
+        and sum(change.deficit) == 0
+        and max(map(abs, change.deficit)) <= _MOST_DEFICIT
     ):
         raise Infeasible(
             f"the shares that were set at micro-batch {shown(change.first)} do not go with what was drawn by then",
