@@ -56,7 +56,7 @@ def plans():
     yield "tasks", bw.alternating(tasks, target={"a": 0.5, "b": 0.3, "c": 0.2})
     yield "tasks by blocks", bw.alternating(tasks, target=bw.targets.temperature(3))
     moving = bw.balanced(grouped, 64, target=bw.targets.moving("uniform"), seed=27)
-    yield "moved", moving.with_segments([moving.segment_after(1000, moving.natural_prior)])
+    yield "moved", moving.with_share_changes([moving.share_change_after(1000, moving.natural_prior)])
     yield "random", bw.balanced(grouped, 32, draw="random", seed=14)
     yield "random weights", bw.weighted(np.arange(1, 5001) ** 2, 32, draw="random", seed=15)
 
@@ -142,7 +142,7 @@ def streams():
     yield "stream, waiting", balanced()
     yield "stream, waiting with patience", balanced(patience=30, target=four, seed=1)
     yield "stream, repeating", balanced(when_short="repeat", target=four, seed=2)
-    yield "stream, redistributing", balanced(when_short="redistribute", max_debt=9, seed=3)
+    yield "stream, redistributing", balanced(when_short="redistribute", max_deficit=9, seed=3)
     yield "stream, redistributing with patience", balanced(when_short="redistribute", patience=20, seed=4)
     yield "stream, repeating in bytes", balanced(when_short="repeat", buffer_bytes=4000, size=_length, seed=5)
     yield "stream, waiting in bytes", balanced(buffer_bytes=6000, size=_length, target="sqrt", seed=6)

@@ -167,9 +167,9 @@ def moving(seed: int) -> Any:
 def moved(seed: int) -> Any:
     """A plan whose shares were set twice."""
     plan = moving(seed)
-    one = plan.segment_after(20, [1 / 12] * 12)
-    other = plan.with_segments([one]).segment_after(150, plan.natural_prior)
-    return plan.with_segments([one, other])
+    one = plan.share_change_after(20, [1 / 12] * 12)
+    other = plan.with_share_changes([one]).share_change_after(150, plan.natural_prior)
+    return plan.with_share_changes([one, other])
 
 
 def tasks(seed: int, unit: Any) -> Any:

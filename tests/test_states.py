@@ -43,7 +43,7 @@ ODD = [
     None, True, -1, 0, 1, 2, 7, 10**6, 2**31, 2**62, 2**63, 10**30, 10**5000, -(10**5000), 1.5, float("nan"), float("inf"),
     "3", "0x10", "0x" + "f" * 6000, "", [], [1], {}, {"a": 1}, [None], [[1]], np.int64(3), np.array([1, 2]), b"1",
 ]  # fmt: skip
-MORE = ["step", "windows", "shift", "then", "ahead", "first", "tasks", "segments", "at", "start", "odd"]
+MORE = ["step", "windows", "shift", "then", "ahead", "first", "tasks", "share_changes", "at", "start", "odd"]
 
 
 def states(name):
@@ -172,7 +172,7 @@ def test_a_refused_state_leaves_the_shares_of_the_run_as_they_were():
         with pytest.raises(bw.Infeasible, match="has consumed 99999"):
             sampler.load_state_dict({**state, "consumed": 99_999})
         assert sampler.state_dict() == moved().sampler().state_dict()
-        assert sampler.plan.segments == ()
+        assert sampler.plan.share_changes == ()
 
 
 @pytest.mark.parametrize("column", [2, 3, 4])
@@ -184,14 +184,14 @@ def test_shares_that_do_not_go_with_the_groups_never_reach_the_dealing(column, v
     next(iter(saving))
     saving.retarget([0.6, 0.2, 0.2])
     state = saving.state_dict()
-    state["plan"]["segments"][-1][column] = values
+    state["plan"]["share_changes"][-1][column] = values
     sampler = moved().sampler()
     if (column, values) == (4, [0, 0, 0]):  # that nothing is owed may be so
         sampler.load_state_dict(state)
     else:
         with pytest.raises(bw.Infeasible):
             sampler.load_state_dict(state)
-        assert sampler.plan.segments == ()
+        assert sampler.plan.share_changes == ()
 
 
 @pytest.mark.parametrize("count", [2, 15, 223, 600])

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import batchwright as bw
-from batchwright.kernels.turns import earliest_deadline
-from batchwright.orders import lane
-from batchwright.orders.lane import Lane
+from batchwright.kernels.task_schedule import earliest_deadline
+from batchwright.orders import earliest_deadline as schedules
+from batchwright.orders.earliest_deadline import EarliestDeadline
 from batchwright.orders.reordered import Reordered
-from batchwright.orders.turns import LONGEST_PERIOD, Blocks, Periodic, reduced, turns
+from batchwright.orders.task_schedule import LONGEST_PERIOD, Blocks, Periodic, reduced, task_schedule
 from batchwright.targets import explicit, temperature
 
 SHORT = st.lists(st.integers(0, 60), min_size=1, max_size=12).filter(any)
@@ -51,7 +51,7 @@ def partitions(total, largest):
 @settings(max_examples=60)
 @given(weights=SHORT, begin=st.integers(-(10**6), 10**12))
 def test_a_short_period_keeps_everybody_within_tijdemans_bound(weights, begin):
-    found = turns(reduced(weights))
+    found = task_schedule(reduced(weights))
     assert isinstance(found, Periodic)
     parties = sum(weight > 0 for weight in weights)
     assert furthest(found, weights, begin, 2 * sum(weights)) <= (1 - Fraction(1, 2 * parties - 2) if parties > 1 else 0)
@@ -61,13 +61,13 @@ def test_a_short_period_keeps_everybody_within_tijdemans_bound(weights, begin):
 @given(weights=LONG, begin=st.integers(-(10**6), 10**15))
 def test_any_shares_keep_everybody_within_one_turn(weights, begin):
     weights = reduced(weights)
-    assert furthest(turns(weights), weights, begin, 300) < 1
+    assert furthest(task_schedule(weights), weights, begin, 300) < 1
 
 
 @settings(max_examples=30, deadline=None)
 @given(weights=LONG_PERIODS, edge=st.integers(-3, 10**6), data=st.data())
 def test_everybody_is_within_one_turn_across_the_edges_of_blocks_too(weights, edge, data):
-    found = turns(weights)
+    found = task_schedule(weights)
     assert isinstance(found, Blocks)
     block = data.draw(st.sampled_from(found._lanes))
     assert furthest(found, weights, edge * block._length - 100, 200) < 1
@@ -76,7 +76,7 @@ def test_everybody_is_within_one_turn_across_the_edges_of_blocks_too(weights, ed
 @pytest.mark.parametrize("total", range(1, 11))
 def test_all_shares_in_tenths_and_coarser_in_the_shortest_blocks_and_any_two_lanes(total, monkeypatch):
     """Every vector of weights with this sum, split in two lanes in every way, over two periods."""
-    monkeypatch.setattr(lane, "_SHORTEST_BLOCK", 1)
+    monkeypatch.setattr(schedules, "_SHORTEST_BLOCK", 1)
     for weights in partitions(total, total):
         parties = range(len(weights))
         for chosen in range(1, 2 ** len(weights)):
@@ -88,13 +88,13 @@ def test_all_shares_in_tenths_and_coarser_in_the_shortest_blocks_and_any_two_lan
 @given(weights=LONG, asked=st.lists(st.integers(0, 10**4) | st.integers(0, 10**15), min_size=1, max_size=20))
 def test_a_turn_depends_on_its_number_alone(weights, asked):
     weights = reduced(weights)
-    one = turns(weights)
-    assert [one.at(turn) for turn in asked] == [turns(weights).at(turn) for turn in asked]
+    one = task_schedule(weights)
+    assert [one.at(turn) for turn in asked] == [task_schedule(weights).at(turn) for turn in asked]
 
 
 def test_irrational_shares_do_not_drift_over_a_long_horizon():
     weights = reduced(IRRATIONAL)
-    found = turns(weights)
+    found = task_schedule(weights)
     assert isinstance(found, Blocks)
     for begin in (0, 10**6, 10**12, 10**30):
         assert furthest(found, weights, begin, 2000) < 1
@@ -113,17 +113,17 @@ def test_weights_of_any_size_are_kept_to_a_turn_in_a_hundred_million_billion():
 def test_golden_shares_stay_within_one():
     golden = (math.sqrt(5) - 1) / 2
     weights = reduced(explicit({"a": golden, "b": golden**2 / 2, "c": golden**2 / 2}).exact([1, 1, 1], names="abc"))
-    assert furthest(turns(weights), weights, 0, 20_000) < 1
+    assert furthest(task_schedule(weights), weights, 0, 20_000) < 1
 
 
 def test_equal_shares_are_strict_round_robin():
-    found = turns(reduced([7, 7, 7, 0, 7]))
+    found = task_schedule(reduced([7, 7, 7, 0, 7]))
     assert [found.at(turn)[0] for turn in range(10)] == [0, 1, 2, 4, 0, 1, 2, 4, 0, 1]
 
 
 @pytest.mark.parametrize("weights", [(3, 1), (10**17 + 1, 10**17, 7)])
 def test_turns_survive_a_pickle(weights):
-    found = turns(weights)
+    found = task_schedule(weights)
     found.at(5)
     copy = pickle.loads(pickle.dumps(found))
     assert len(pickle.dumps(found)) < 1000
@@ -131,8 +131,8 @@ def test_turns_survive_a_pickle(weights):
 
 
 def test_the_period_table_is_bounded():
-    assert isinstance(turns([1, LONGEST_PERIOD - 1]), Periodic)
-    assert isinstance(turns([1, LONGEST_PERIOD]), Blocks)
+    assert isinstance(task_schedule([1, LONGEST_PERIOD - 1]), Periodic)
+    assert isinstance(task_schedule([1, LONGEST_PERIOD]), Blocks)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_the_period_table_is_bounded():
     ],
 )
 def test_a_position_costs_no_more_than_a_block_or_two(weights, slots):
-    found = turns(reduced(weights))
+    found = task_schedule(reduced(weights))
     assert all(block.slots(block._length) + block.slots(block._longest) <= slots for block in found._lanes)
 
 
@@ -156,7 +156,7 @@ def test_shares_too_far_apart_for_any_table_are_refused_by_name():
     with pytest.raises(
         bw.Infeasible, match=r"'c' has one turn in 10000000100000001, .* 100000001 entries, 4194304 at most"
     ):
-        turns([10**16, 10**8, 1], "abc")
+        task_schedule([10**16, 10**8, 1], "abc")
 
 
 @pytest.mark.parametrize("clipped", [False, True])
@@ -165,7 +165,7 @@ def test_shares_too_far_apart_for_any_table_are_refused_by_name():
 def test_the_kernel_serves_as_slow_obvious_rules_do(data, weights, clipped):
     """Of the jobs whose window is open the one with the earliest deadline, of several the party named first."""
     total = sum(weights)
-    lane_of_all = Lane(weights, total, late=False)
+    lane_of_all = EarliestDeadline(weights, total, late=False)
     first = data.draw(st.integers(-50, 50))
     end = first + data.draw(st.integers(total, 3 * total))
     begun = [weight * first // total for weight in weights]
@@ -205,7 +205,7 @@ def test_the_kernel_takes_slots_that_are_not_every_turn():
 @given(weights=SHORT | LONG, begin=st.integers(-(10**6), 10**12))
 def test_reordered_turns_keep_everybody_within_one_turn(weights, begin):
     weights = reduced(weights)
-    found = Reordered(turns(weights), weights)
+    found = Reordered(task_schedule(weights), weights)
     assert furthest(found, weights, begin, 300) <= Fraction(sum(weights) - 1, sum(weights))
     assert found.bound <= 1
 
@@ -214,7 +214,7 @@ def test_reordered_turns_keep_everybody_within_one_turn(weights, begin):
 @given(weights=SHORT | LONG, asked=st.lists(st.integers(0, 10**4) | st.integers(0, 10**15), min_size=1, max_size=10))
 def test_a_reordered_turn_depends_on_its_number_alone(weights, asked):
     weights = reduced(weights)
-    one = Reordered(turns(weights), weights)
+    one = Reordered(task_schedule(weights), weights)
     again = pickle.loads(pickle.dumps(one))
     assert [one.at(turn) for turn in asked] == [again.at(turn) for turn in reversed(asked)][::-1]
 
@@ -222,7 +222,7 @@ def test_a_reordered_turn_depends_on_its_number_alone(weights, asked):
 @pytest.mark.parametrize("weights", [[1, 1], [2, 1], [1] * 6, [5, 3, 2], [9, 1], [10**9, 10**9 + 1]])
 @pytest.mark.parametrize("world", [2, 3, 6, 10, 64])
 def test_no_rank_is_in_step_with_reordered_turns(weights, world):
-    found, asked = Reordered(turns(reduced(weights)), reduced(weights)), 300
+    found, asked = Reordered(task_schedule(reduced(weights)), reduced(weights)), 300
     shares = np.array(weights) / sum(weights)
     for rank in (0, 1, world - 1):
         had = np.bincount([found.at(rank + world * k)[0] for k in range(asked)], minlength=len(weights))

@@ -100,7 +100,7 @@ class Composition:
     def _shares(self, samples: np.ndarray, epoch: int) -> dict[str, float]:
         plan = self.sampler.plan
         groups, length = plan.groups, plan.epoch_length()
-        if hasattr(plan, "segments"):  # its shares may have been set since
+        if hasattr(plan, "share_changes"):  # its shares may have been set since
             target = plan.shares(epoch)
         else:
             target = plan.prior_between(epoch * length, (epoch + 1) * length)

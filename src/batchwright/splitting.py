@@ -193,7 +193,7 @@ def _by_unit(groups: Groups, exact: list[Fraction], together: Any, seed: int) ->
 def _shuffle(count: int, seed: int, group: int) -> np.ndarray:
     """A keyed permutation of 0..count-1."""
     from .kernels.hashing import PURPOSE, child_key
-    from .kernels.permute import permutation
+    from .kernels.permutation import permutation
 
     images = np.empty(count, np.int64)
     if count:

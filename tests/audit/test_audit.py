@@ -23,7 +23,7 @@ def audited():
     def run(breaks, sizes=(40, 40, 20), batch_size=12):
         plan = bw.balanced(bw.Groups.from_sizes(dict(enumerate(sizes))), batch_size)
         order = plan.order
-        broken = Tampered(order.groups, order.shares, window=order.window, seed=0)
+        broken = Tampered(order.groups, order.shares, batch_size=order.batch_size, seed=0)
         broken.breaks = breaks
         return FixedPlan(broken, epoch_batches=plan.epoch_batches).audit(batches=200)
 

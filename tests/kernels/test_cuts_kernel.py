@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwright.kernels.cuts import cut_longest, cut_several, keyed_order
-from batchwright.kernels.layers import one_of_each_layer
+from batchwright.kernels.length_strata import one_of_each_stratum
 
 COSTS = st.lists(st.integers(0, 30), max_size=50)
 
@@ -81,7 +81,7 @@ def test_windows_share_out_every_layer(lengths, windows, key):
     lengths = np.array(lengths)
     falling = np.argsort(-lengths, kind="stable")
     starts = np.flatnonzero(np.diff(-lengths[falling], prepend=-99, append=99))
-    found = [one_of_each_layer(falling, starts, windows, window, np.uint64(key)) for window in range(windows)]
+    found = [one_of_each_stratum(falling, starts, windows, window, np.uint64(key)) for window in range(windows)]
     assert sorted(np.concatenate(found)) == list(range(lengths.size))
     for items in found:
         assert (np.diff(lengths[items]) <= 0).all()

@@ -40,7 +40,7 @@ def decks(draw):
     order = Dealt(
         groups,
         TargetShares(Target(weights_of, (tuple(weights),), "given"), groups),
-        window=tickets * per_ticket,
+        batch_size=tickets * per_ticket,
         per_ticket=per_ticket,
         seed=seed,
         epoch_batches=epoch,

@@ -23,7 +23,7 @@ def test_matches_the_oracle(data, seed, batch, tickets):
     order = Independent(
         groups,
         TargetShares(Target(weights_of, (tuple(weights),), "given"), groups),
-        window=tickets * per_ticket,
+        batch_size=tickets * per_ticket,
         per_ticket=per_ticket,
         seed=seed,
     )

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 
 from batchwright.kernels.cuts import cut_longest
-from batchwright.kernels.knapsack import most_valuable_pack
-from batchwright.kernels.packing import best_fit_vectors, group_by_length
+from batchwright.kernels.packing import best_fit_vectors, group_by_length, most_valuable_pack
 
 RANDOM = np.random.default_rng(0)
 SHARES = RANDOM.random((5_000, 2))

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchwright.kernels.level import level_in_all, raise_to_dearest
+from batchwright.kernels.step_balance import balance_in_all, raise_to_most_expensive
 
 
 @st.composite
@@ -50,7 +50,7 @@ def test_matches_the_oracle(cut, budget, enough):
     multiple, offsets, costs = cut
     members, moved = np.arange(costs.size), costs.copy()
     falling = np.lexsort((np.arange(costs.size), -costs))
-    total = raise_to_dearest(moved, members, offsets, falling, multiple, float(budget), enough)
+    total = raise_to_most_expensive(moved, members, offsets, falling, multiple, float(budget), enough)
     at, expected = oracle(costs.tolist(), offsets, multiple, budget, enough)
     assert members.tolist() == at
     assert total.tolist() == expected
@@ -85,4 +85,4 @@ def smallest_of_largest(costs, parts, most_items):
 def test_parts_are_level_in_all_kinds_as_the_obvious_search_has_them(rows, parts, spare):
     costs = np.array(rows, float)
     most = -(-len(rows) // parts) + spare
-    assert level_in_all(costs, parts, most).tolist() == smallest_of_largest(costs, parts, most)
+    assert balance_in_all(costs, parts, most).tolist() == smallest_of_largest(costs, parts, most)

@@ -6,12 +6,12 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.kernels.knapsack import most_valuable_pack
 from batchwright.kernels.packing import (
     best_fit_decreasing,
     best_fit_vectors,
     fill_packs,
     group_by_length,
+    most_valuable_pack,
     stack_contents,
 )
 from batchwright.lengths.kinds import Kinds

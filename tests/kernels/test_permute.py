@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.kernels.permute import permutation
+from batchwright.kernels.permutation import permutation
 
 from . import oracles
 

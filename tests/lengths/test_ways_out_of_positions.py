@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import batchwright as bw
-from batchwright.orders.turns import reduced, turns
+from batchwright.orders.task_schedule import reduced, task_schedule
 
 from ..refusals import cases, told_and_followed
 from .small import LABELS, NAME, budget, ends
@@ -117,8 +117,9 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
         lambda: (moving(epoch=10**6)[10**9],
                  bw.balanced(LABELS, 4, target=bw.targets.schedule(0, 1, epochs=3))[10**9])),
     "turns too far apart": (
-        lambda: turns([10**16, 10**8, 1], [1, 2, NAME]), "nnn' has one turn in 10000000100000001, and others lie so far",
-        lambda: (turns(reduced([10**16, 10**8])), turns([10**16, 10**8, 10**8]))),
+        lambda: task_schedule([10**16, 10**8, 1], [1, 2, NAME]),
+        "nnn' has one turn in 10000000100000001, and others lie so far",
+        lambda: (task_schedule(reduced([10**16, 10**8])), task_schedule([10**16, 10**8, 10**8]))),
 })  # fmt: skip
 
 

@@ -62,7 +62,9 @@ SAMPLES = [1 + n % 3 for n in range(500)]
 STREAMS = {
     "balanced": lambda number: balanced_of(batch_size=number(200), buffer=number(250)),
     "steps": lambda number: balanced_of(batch_size=10, steps=number(7)),
-    "debt": lambda number: balanced_of(batch_size=8, when_short="redistribute", patience=number(9), max_debt=number(3)),
+    "debt": lambda number: balanced_of(
+        batch_size=8, when_short="redistribute", patience=number(9), max_deficit=number(3)
+    ),
     "budgeted": lambda number: online.budgeted(
         SAMPLES, length=int, max_tokens=number(100), max_samples=number(90), buffer=number(200)
     ),
@@ -89,7 +91,7 @@ def test_whole_numbers_of_any_library_are_those_of_python(kind, number):
 @pytest.mark.parametrize("when_short", ["wait", "redistribute"])
 def test_infinity_is_no_limit(when_short):
     def batches(limit):
-        return list(balanced_of(batch_size=8, when_short=when_short, patience=limit, max_debt=limit))
+        return list(balanced_of(batch_size=8, when_short=when_short, patience=limit, max_deficit=limit))
 
     assert batches(math.inf) == batches(10**6)
     for lengths in ({"max_tokens": math.inf, "max_samples": 4}, {"max_tokens": 9, "max_samples": math.inf}):

@@ -30,7 +30,7 @@ def cases(draw):
         "batch_size": draw(st.integers(1, 24)),
         "buffer": draw(st.integers(max(48, 8 * groups), 300)),  # two of the largest batches, as repeating needs
         "when_short": draw(st.sampled_from(MODES)),
-        "max_debt": draw(st.integers(0, 9)),
+        "max_deficit": draw(st.integers(0, 9)),
         "target": draw(st.sampled_from(["uniform", "natural", 0.5])),
         "seed": draw(st.integers(0, 2**63)),
     }
@@ -56,8 +56,8 @@ def test_every_sample_is_accounted_for_and_memory_is_bounded(case):
         report = stream.report()
         assert report.read == report.delivered - report.repeated + report.dropped + report.skipped + report.held
         assert report.held <= arguments["buffer"]
-        assert sum(report.owed.values()) == 0
-        assert max(report.owed.values(), default=0) <= arguments["max_debt"]
+        assert sum(report.deficit.values()) == 0
+        assert max(report.deficit.values(), default=0) <= arguments["max_deficit"]
         assert arguments["when_short"] == "repeat" or not repeats
     assert delivered <= set(samples)
     assert len(delivered) == stream.report().delivered - stream.report().repeated
@@ -82,17 +82,17 @@ def test_a_batch_holds_floor_or_ceil_of_its_quotas_while_the_buffer_allows():
         for step, batch in enumerate(stream, 1):
             counts = Counter(batch.groups)
             totals.update(counts)
-            owed = stream.report().owed
+            deficit = stream.report().deficit
             met["batches"] += 1
             if settled and not batch.given_away:
                 met["quotas"] += 1
                 for group, exact in quota.items():
                     assert math.floor(exact + 1e-9) <= counts[group] <= math.ceil(exact - 1e-9)
-            settled = not owed
-            if not stream.report().forgiven:
+            settled = not deficit
+            if not stream.report().written_off:
                 met["totals"] += 1
                 for group, exact in quota.items():
-                    assert abs(totals[group] + owed.get(group, 0) - step * exact) < 3
+                    assert abs(totals[group] + deficit.get(group, 0) - step * exact) < 3
 
     law()
     print(dict(met))
@@ -106,24 +106,24 @@ def test_the_drift_of_many_groups_stays_small():
     for step, batch in enumerate(islice(stream, 2000), 1):
         totals.update(batch.groups)
         if step % 50 == 0:
-            owed = stream.report().owed
-            assert all(abs(totals[g] + owed.get(g, 0) - step * 64 / 300) < 4 for g in range(300))
+            deficit = stream.report().deficit
+            assert all(abs(totals[g] + deficit.get(g, 0) - step * 64 / 300) < 4 for g in range(300))
 
 
 @costly_waiting
 def test_what_a_group_was_owed_is_paid_back_when_it_comes():
     samples = [(n, 0) for n in range(400)] + [(n, n % 4 != 0) for n in range(400, 2000)]
     stream = online.balanced(samples, key=1, batch_size=8, target={0: 0.5, 1: 0.5}, buffer=100,
-                             when_short="redistribute", max_debt=20)  # fmt: skip
+                             when_short="redistribute", max_deficit=20)  # fmt: skip
     most, totals = 0, Counter()
     for batch in stream:
         totals.update(batch.groups)
-        most = max(most, stream.report().owed.get(1, 0))
-        if most and not stream.report().owed:
+        most = max(most, stream.report().deficit.get(1, 0))
+        if most and not stream.report().deficit:
             break
     assert most == 20
-    assert stream.report().owed == {}
-    assert totals[0] - totals[1] == 2 * stream.report().forgiven
+    assert stream.report().deficit == {}
+    assert totals[0] - totals[1] == 2 * stream.report().written_off
 
 
 def test_waiting_that_costs_most_of_the_stream_says_what_it_costs():

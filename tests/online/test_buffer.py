@@ -6,10 +6,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchwright.kernels import supply
-from batchwright.online import chance
+from batchwright.kernels import stream_buffer
+from batchwright.online import keyed_random
 from batchwright.online.buffer import Buffer
-from batchwright.online.bytes import Weigher
+from batchwright.online.byte_limit import Weigher
 
 KEY = 7
 BATCH = 6
@@ -18,21 +18,21 @@ BATCH = 6
 class Obvious:
     """The same buffer as deques, lists and sorted searches; how the places are divided is read off the real one."""
 
-    def __init__(self, *, waits, remembers, most_owed, limit):
-        self.waits, self.remembers, self.most_owed, self.limit = waits, remembers, most_owed, limit
-        self.groups, self.fresh, self.heap, self.owed = [], [], {}, deque()
-        self.drawn = self.forgiven = self.hand = self.number = 0
+    def __init__(self, *, waits, remembers, most_deficit, limit):
+        self.waits, self.remembers, self.most_deficit, self.limit = waits, remembers, most_deficit, limit
+        self.groups, self.fresh, self.heap, self.deficit = [], [], {}, deque()
+        self.drawn = self.written_off = self.hand = self.number = 0
 
     def below(self, bound):
         self.drawn += 1
-        return (chance.child(KEY, self.drawn - 1) >> 32) * bound >> 32
+        return (keyed_random.child(KEY, self.drawn - 1) >> 32) * bound >> 32
 
     def divided(self, rooms, pool_rooms, paces):
         while len(self.groups) < len(rooms):
             self.groups.append({"queue": deque(), "pool": [], "seen": 0, "balance": 0, "given_up": -1, "paid": (0, 0),
-                                "listed": False, "owed": False})  # fmt: skip
+                                "listed": False, "deficit": False})  # fmt: skip
         for group, room, pool_room, pace in zip(self.groups, rooms, pool_rooms, paces, strict=True):
-            group |= {"room": room, "pool_room": pool_room, "pace": pace}
+            group |= {"room": room, "pool_room": pool_room, "batches_per_slot": pace}
             while len(group["queue"]) > room:
                 group["queue"].popleft()
             while len(group["pool"]) > pool_room:
@@ -70,7 +70,7 @@ class Obvious:
             large["queue"].popleft()
 
     def priority(self, number):
-        return self.groups[number]["balance"] * self.groups[number]["pace"]
+        return self.groups[number]["balance"] * self.groups[number]["batches_per_slot"]
 
     def stand_in(self):
         self.heap |= {number: self.priority(number) for number in self.fresh}
@@ -88,25 +88,25 @@ class Obvious:
 
     def charge(self, short, stand_in):
         group = self.groups[short]
-        if group["balance"] <= -self.most_owed:
-            self.forgiven += 1
+        if group["balance"] <= -self.most_deficit:
+            self.written_off += 1
             return
         group["balance"] -= 1
         self.groups[stand_in]["balance"] += 1
-        if not group["owed"]:
-            group["owed"] = True
-            self.owed.append(short)
+        if not group["deficit"]:
+            group["deficit"] = True
+            self.deficit.append(short)
 
     def payee(self, payer):
-        for _ in range(min(4, len(self.owed))):
-            number = self.owed.popleft()
+        for _ in range(min(4, len(self.deficit))):
+            number = self.deficit.popleft()
             group = self.groups[number]
             if group["balance"] >= 0:
-                group["owed"] = False
+                group["deficit"] = False
                 continue
-            self.owed.append(number)
+            self.deficit.append(number)
             paid = group["paid"][1] if group["paid"][0] == self.number else 0
-            if group["queue"] and not (paid and (paid + 1) * group["pace"] > 1):
+            if group["queue"] and not (paid and (paid + 1) * group["batches_per_slot"] > 1):
                 group["paid"] = (self.number, paid + 1)
                 group["balance"] += 1
                 self.groups[payer]["balance"] -= 1
@@ -118,7 +118,7 @@ class Obvious:
         self.number += 1
         for number in hand:
             short = -1
-            if self.groups[number]["balance"] > 0 and self.owed:
+            if self.groups[number]["balance"] > 0 and self.deficit:
                 number = self.payee(number)
             group = self.groups[number]
             awaited = group["seen"] != group["given_up"]
@@ -155,19 +155,19 @@ shares = st.lists(st.integers(0, 9), min_size=5, max_size=5).filter(any)
 )
 @settings(max_examples=300)
 def test_the_buffer_is_what_slow_obvious_queues_and_accounts_are(
-    steps, reserve, places, waits, remembers, most_owed, limit
+    steps, reserve, places, waits, remembers, most_deficit, limit
 ):
     weigher = None if limit is None else Weigher(lambda item: item[1], limit)
     remembers = remembers and weigher is None  # what fits in bytes is tested with the streams
     places += 20 * remembers
-    real = Buffer(places=places, remembers=remembers, waits=waits, most_owed=most_owed, weigher=weigher,
+    real = Buffer(places=places, remembers=remembers, waits=waits, most_deficit=most_deficit, weigher=weigher,
                   refusal=lambda label: None, key=KEY)  # fmt: skip
-    obvious = Obvious(waits=waits, remembers=remembers, most_owed=most_owed, limit=limit)
+    obvious = Obvious(waits=waits, remembers=remembers, most_deficit=most_deficit, limit=limit)
     count = 0
 
     def divided():
-        columns = (real.column(field).tolist() for field in (supply.ROOM, supply.POOL_ROOM))
-        obvious.divided(*columns, real._pace[: len(real.labels)].tolist())
+        columns = (real.column(field).tolist() for field in (stream_buffer.ROOM, stream_buffer.POOL_ROOM))
+        obvious.divided(*columns, real._batches_per_slot[: len(real.labels)].tolist())
 
     def arrive(run):
         nonlocal count
@@ -180,13 +180,13 @@ def test_the_buffer_is_what_slow_obvious_queues_and_accounts_are(
     def read_for(number):
         nonlocal reading
         if number is None:
-            assert outcome() == supply.STARVED
+            assert outcome() == stream_buffer.STARVED
             arrive([(reading % 5, 1)])
         else:
-            assert outcome() == supply.SHORT
-            assert real.counters[supply.PENDING] == number
+            assert outcome() == stream_buffer.SHORT
+            assert real.counters[stream_buffer.PENDING] == number
             arrive([reserve[reading % len(reserve)]])
-            real.counters[supply.TRIED] = 1
+            real.counters[stream_buffer.TRIED] = 1
             if waits:
                 real.give_up(number)
                 group = obvious.groups[number]
@@ -211,24 +211,24 @@ def test_the_buffer_is_what_slow_obvious_queues_and_accounts_are(
             divided()
         elif isinstance(step, list):
             arrive(step)
-        elif real.column(supply.ROOM).all():  # or a sample may come for which there is no room, again and again
+        elif real.column(stream_buffer.ROOM).all():  # or a sample may come for which there is no room, again and again
             hand, items, begins = np.array(step), [], True
             expected = list(obvious.serve(step, read_for))
-            assert outcome() == supply.DONE
+            assert outcome() == stream_buffer.DONE
             assert items == [item for _, item, _ in expected]
             assert real.owners() == [number for number, _, _ in expected]
             away = [short for _, _, short in expected if short >= 0]
             assert real.given_away() == {number: away.count(number) for number in away}
         assert real.pools == [group["pool"] for group in obvious.groups]
-        assert real.column(supply.BALANCE).tolist() == [group["balance"] for group in obvious.groups]
+        assert real.column(stream_buffer.BALANCE).tolist() == [group["balance"] for group in obvious.groups]
         assert sum(map(len, (group["queue"] for group in obvious.groups))) == real.held() <= places
         contents = [item for group in obvious.groups for item in group["queue"]]
         contents += [item for pool in real.pools for item in pool]
         assert real.contents() == contents
         alive = {id(item) for item in real._items if item is not None}
         assert alive == {id(item) for group in obvious.groups for item in group["queue"]}, "what was given is let go"
-        other = Buffer(places=places, remembers=remembers, waits=waits, most_owed=most_owed, weigher=weigher,
+        other = Buffer(places=places, remembers=remembers, waits=waits, most_deficit=most_deficit, weigher=weigher,
                        refusal=lambda label: None, key=KEY)  # fmt: skip
         other.load_state_dict(real.state_dict(), real.contents())
         real = other
-    assert real.counters[supply.FORGIVEN] == obvious.forgiven
+    assert real.counters[stream_buffer.WRITTEN_OFF] == obvious.written_off

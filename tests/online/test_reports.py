@@ -48,7 +48,7 @@ class Flaky:
 def balanced(when_short):
     def make(source):
         return online.balanced(
-            source, key=lambda n: int(n % 9 == 0), batch_size=7, buffer=60, on_error="skip", max_debt=0,
+            source, key=lambda n: int(n % 9 == 0), batch_size=7, buffer=60, on_error="skip", max_deficit=0,
             when_short=when_short,
         )  # fmt: skip
 
@@ -74,7 +74,7 @@ STREAMS = {
 def check(report):
     assert report.read == report.delivered - report.repeated + report.dropped + report.skipped + report.held
     assert min(report.read, report.repeated, report.dropped, report.skipped, report.held) >= 0
-    assert report.forgiven <= report.given_away <= report.delivered
+    assert report.written_off <= report.given_away <= report.delivered
 
 
 @given(
@@ -140,7 +140,7 @@ def test_groups_that_have_less_than_their_share_are_warned_of_with_figures(share
     )
     report, had = stream.report(), Counter(group for batch in batches for group in batch.groups)
     assert report.had == had
-    assert report.due == {"fraud": report.delivered / 2, "fine": report.delivered / 2}
+    assert report.expected == {"fraud": report.delivered / 2, "fine": report.delivered / 2}
     assert had["fraud"] < 2.5 * share * report.delivered
 
 
@@ -154,7 +154,7 @@ def test_the_ways_out_of_a_missed_share_work():
             warnings.simplefilter("error")
             list(stream)
         report = stream.report()
-        assert all(report.had[group] >= 0.9 * report.due[group] for group in ASKED)
+        assert all(report.had[group] >= 0.9 * report.expected[group] for group in ASKED)
 
 
 @pytest.mark.parametrize(
@@ -187,15 +187,15 @@ def test_what_was_due_and_what_was_had_are_what_the_batches_hold(when_short, wei
     target = {group: weight / sum(weights) for group, weight in enumerate(weights)}
     labels = [*target, *(label % len(weights) for label in labels)]  # a group that never came would be refused
     stream = online.balanced(
-        labels, key=int, batch_size=batch_size, buffer=50, target=target, when_short=when_short, max_debt=5
+        labels, key=int, batch_size=batch_size, buffer=50, target=target, when_short=when_short, max_deficit=5
     )
     had, steps = Counter(), 0
     for steps, batch in enumerate(stream, 1):
         had.update(batch.groups)
         report = stream.report()
         assert {group: slots for group, slots in report.had.items() if slots} == had
-        assert sum(report.due.values()) == sum(report.had.values()) == report.delivered == steps * batch_size
+        assert sum(report.expected.values()) == sum(report.had.values()) == report.delivered == steps * batch_size
         for group, share in target.items():
-            assert abs(report.due[group] - steps * batch_size * share) < 4
-            if not report.forgiven:
-                assert report.due[group] - report.had[group] == report.owed.get(group, 0)
+            assert abs(report.expected[group] - steps * batch_size * share) < 4
+            if not report.written_off:
+                assert report.expected[group] - report.had[group] == report.deficit.get(group, 0)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch.utils.data import ChainDataset, DataLoader, IterableDataset
 
 from batchwright import Infeasible, online
-from batchwright.online.adopt import as_source
+from batchwright.online.as_source import as_source
 from batchwright.online.replicas import Replica
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # more workers than cores

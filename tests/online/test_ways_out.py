@@ -11,7 +11,7 @@ from datasets.distributed import split_dataset_by_node
 from torch.utils.data import DataLoader
 
 from batchwright import Infeasible, online
-from batchwright.online.adopt import as_source
+from batchwright.online.as_source import as_source
 from batchwright.online.replicas import Replica
 
 from ..refusals import SOURCE, cases, check_that_all_are_reached, told_and_followed

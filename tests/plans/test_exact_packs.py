@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import batchwright as bw
-from batchwright.kernels import knapsack
+from batchwright.kernels import packing as kernel
 from batchwright.lengths import exact
 from batchwright.lengths.order_windows import Begin
 from batchwright.lengths.packing import pack
@@ -26,7 +26,7 @@ def steps(monkeypatch):
     import scipy.optimize
 
     taken = []
-    search, solve = knapsack.most_valuable_pack, scipy.optimize.linprog
+    search, solve = kernel.most_valuable_pack, scipy.optimize.linprog
 
     def counted_search(lengths, values, at_most, capacity, max_per_pack):
         copies = np.minimum(at_most[:, None], np.arange(capacity + 1) // lengths[:, None])
@@ -38,7 +38,7 @@ def steps(monkeypatch):
         taken.append((1 << 20) + 2 * rows * columns)
         return solve(*arguments, **options)
 
-    monkeypatch.setattr(knapsack, "most_valuable_pack", counted_search)
+    monkeypatch.setattr(kernel, "most_valuable_pack", counted_search)
     monkeypatch.setattr(scipy.optimize, "linprog", counted_solve)
     return taken
 

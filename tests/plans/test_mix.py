@@ -98,17 +98,18 @@ ORDERS = {
 @given(seed=SEEDS, places=st.integers(1, 60), first=st.integers(0, 10**5))
 def test_an_order_keeps_samples_apart_over_as_many_places_as_it_is_asked_to_span(kind, seed, places, first):
     plan = ORDERS[kind](seed)
-    order = plan.order.spanning(places)
+    order = plan.order.distinct_within(places)
     drawn = order.take(first, first + 600)
     named = [
-        row.name[1] if isinstance(row.name, tuple) and kind == "mixture" else row.name for row in order.scarce(places)
+        row.name[1] if isinstance(row.name, tuple) and kind == "mixture" else row.name
+        for row in order.undersized(places)
     ]
     lately: dict[int, int] = {}
     for place, sample in enumerate(drawn.tolist()):
         if place - lately.get(sample, -places) < places:
             assert plan.groups.names[int(plan.groups.group_of(sample))] in named
         lately[sample] = place
-    assert type(plan)(order, epoch_batches=plan.epoch_batches).audit(batches=60, first=first // order.window).kept
+    assert type(plan)(order, epoch_batches=plan.epoch_batches).audit(batches=60, first=first // order.batch_size).kept
 
 
 @settings(max_examples=25)
@@ -282,7 +283,7 @@ def test_the_audit_sees_a_source_whose_groups_are_passed_through_unevenly():
     assert plan.audit(batches=100).kept
     shuffled_within = plan.order.children[1]
     shuffled_within.windows = lambda numbers: shuffled_within.dealing(numbers).samples  # as windows were before
-    shuffled_within.batches = lambda first, stride, count: shuffled_within.windows(first + stride * np.arange(count))
+    shuffled_within.batches = lambda first, stride, count: shuffled_within.batches_at(first + stride * np.arange(count))
     audit = plan.audit(batches=100)
     assert not audit["G4 coverage"].kept
     assert "source 'small', group 0" in audit["G4 coverage"].where

@@ -15,7 +15,7 @@ from scipy import sparse
 from scipy.optimize import minimize
 
 import batchwright as bw
-from batchwright.targets.tilting import tilted
+from batchwright.targets.raking import solve_raking
 
 
 def table(seed, sides):
@@ -93,7 +93,7 @@ def test_no_sample_repeats_more_than_the_cap():
 
 @settings(max_examples=15)
 @given(seed=st.integers(0, 10**6))
-def test_tilting_is_the_nearest_distribution_a_general_solver_finds(seed):
+def test_raking_is_the_nearest_distribution_a_general_solver_finds(seed):
     random = np.random.default_rng(seed)
     carries = random.random((12, 3)) < 0.4
     carries[:3] = np.eye(3, dtype=bool)
@@ -102,7 +102,7 @@ def test_tilting_is_the_nearest_distribution_a_general_solver_finds(seed):
     wanted = (0.3 / 12 + 0.7 * random.dirichlet(np.full(12, 4.0))) @ carries
     attributes = np.nonzero(carries)[1]
     starts = np.concatenate([[0], np.cumsum(carries.sum(axis=1))])
-    found = tilted(base, starts, attributes, wanted, floor=0.3, cap=2.4)
+    found = solve_raking(base, starts, attributes, wanted, floor=0.3, cap=2.4)
     assert found.shares.sum() == pytest.approx(1)
     assert 0.3 - 1e-9 <= found.shares.min() * 12 <= found.shares.max() * 12 <= 2.4 + 1e-9
     assert found.reached == pytest.approx(wanted, abs=1e-7)
@@ -128,7 +128,7 @@ def test_sums_out_of_reach_of_floor_and_cap_are_met_in_least_squares(seed, floor
     carries[:3] = np.eye(3, dtype=bool)
     base, wanted = np.full(12, 1 / 12), random.uniform(0.01, 0.99, 3)
     starts = np.concatenate([[0], np.cumsum(carries.sum(axis=1))])
-    found = tilted(base, starts, np.nonzero(carries)[1], wanted, floor=floor, cap=1.8)
+    found = solve_raking(base, starts, np.nonzero(carries)[1], wanted, floor=floor, cap=1.8)
     assert found.shares.min() * 12 >= floor - 1e-6
     assert found.shares.max() * 12 <= 1.8 + 1e-6
     slow = minimize(

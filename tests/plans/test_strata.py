@@ -151,7 +151,7 @@ def test_shares_that_are_forgotten_are_asked_for_in_vain() -> None:
     for number in range(10):  # of which eight are kept
         sampler.retarget([0.2 + 0.05 * number, 0.3, 0.5 - 0.05 * number])
         list(sampler)
-    first = sampler.plan.segments[0].first
+    first = sampler.plan.share_changes[0].first
     for start, stop in ((0, first - 1), (5, first + 10)):
         with pytest.raises(bw.Infeasible, match=f"before micro-batch {first} is forgotten"):
             sampler.plan.prior_between(start, stop)

@@ -66,7 +66,7 @@ def set_again(times=1):
 
 def load_segments(change, times=1):
     state = set_again(times).state_dict()
-    load({**state, "plan": {"segments": change(state["plan"]["segments"])}}, movable())
+    load({**state, "plan": {"share_changes": change(state["plan"]["share_changes"])}}, movable())
 
 
 def load_set(times=1):
@@ -231,9 +231,9 @@ CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it,
     "step": (lambda: sampler().seek(4), "step 4 of an epoch of 3 steps", lambda: (sampler().seek(0), sampler().seek(3))),
     "something else of a plan": (lambda: load_changed(plan={"step": 2}), "of a plan of micro-batches of a fixed size",
                                  load_as_it_was),
-    "segments": (lambda: load_changed(plan={"segments": [[1, 2]]}), r"the state's segments are \[\[1, 2\]\]",
+    "segments": (lambda: load_changed(plan={"share_changes": [[1, 2]]}), r"the state's share_changes are \[\[1, 2\]\]",
                  load_as_it_was),
-    "many segments": (lambda: load_segments(lambda found: found * 9), "the state has 9 segments, the most is 8", load_set),
+    "many segments": (lambda: load_segments(lambda found: found * 9), "the state has 9 share_changes, the most is 8", load_set),
     "early step": (lambda: early(1), "step 1 of epoch 0 came before the run went on in another world",
                    lambda: [early(step) for step in (0, 2, 8)]),
     "fetch": (lambda: sampler(fetch=None), "fetch is None",

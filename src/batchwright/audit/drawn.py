@@ -95,7 +95,7 @@ def shared(plan: FixedKind, first: int, batches: int) -> Iterator[Shared]:
 def _stretch(plan: FixedKind, number: int) -> int:
     """The stretch of equal shares that a micro-batch is in: the times that shares were set before it, or the epoch."""
     if plan.order.shares.limits is not None:
-        return sum(segment.first <= number for segment in plan.segments)
+        return sum(change.first <= number for change in plan.share_changes)
     return number // plan.epoch_batches if plan.order.shares.settles_at != 0 else 0
 
 
@@ -104,7 +104,7 @@ def _shares(plan: FixedKind, stretch: int) -> np.ndarray:
     if plan.order.shares.limits is None:
         return plan.shares(stretch)
     if stretch:
-        weights = plan.segments[stretch - 1].weights
+        weights = plan.share_changes[stretch - 1].weights
         return np.array([weight / sum(weights) for weight in weights])
     assert plan.order.dealt is not None
     return plan.order.dealt.begun.of(0)

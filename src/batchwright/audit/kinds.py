@@ -11,7 +11,7 @@ from ..groups import Groups
 from ..lengths.admission import Admission
 from ..lengths.cut import Cutter
 from ..lengths.windows import Windows
-from ..orders import Segment, SharedOrder
+from ..orders import ShareChange, SharedOrder
 
 __all__ = ["FixedKind", "LengthKind", "SamplerKind", "TaskKind"]
 
@@ -33,7 +33,7 @@ class FixedKind(_Kind, Protocol):
     @property
     def epoch_batches(self) -> int: ...
     @property
-    def segments(self) -> tuple[Segment, ...]: ...
+    def share_changes(self) -> tuple[ShareChange, ...]: ...
 
     def shares(self, epoch: int = 0) -> np.ndarray: ...
     def prior_between(self, start: int, stop: int, groups: Groups | None = None) -> np.ndarray: ...

@@ -19,7 +19,7 @@ from .apportion import phase
 from .compile import inner, kernel
 from .hashing import below, stream
 from .passes import part_from_previous
-from .permute import TABLE_LIMIT, fill_table, permute, radices, unpermute
+from .permutation import TABLE_LIMIT, fill_table, permute, radices, unpermute
 
 __all__ = [
     "APART",

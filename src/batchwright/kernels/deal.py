@@ -25,7 +25,7 @@ from .cycle import DRAWS
 from .hashing import PURPOSE, below, child, stream
 from .light import light_before, light_drawn, light_run
 from .passes import draw_run
-from .permute import TABLE_LIMIT, permute_each, split
+from .permutation import TABLE_LIMIT, permute_each, split
 
 __all__ = ["HANDS", "STRIDE", "WIDE", "deal_heavy", "deal_with_light", "drawn", "lots_of", "new_board"]
 
@@ -114,14 +114,14 @@ def _widths(edges, heavy):
 
 
 @inner
-def _lay_out(round_, header, board, cells, taken, end, deck, start):
+def _lay_out(round_, header, board, cells, taken, end, span, start):
     """Bring the board to a round: the shuffled row, heavy tickets along the line, light ones behind them to its `end`."""
     heavy = taken.size - 1
     if round_ // PERIOD != header[_PERIOD]:
         _enter_period(round_ // PERIOD, header, cells, taken[:-1], taken[1:], start)
     header[_ROUND], header[_LIGHT] = round_, tickets_before(taken[heavy], end, round_, start)
     step = step_of(round_)
-    key = child(child(deck, _GROUP_ORDER), np.uint64(round_))
+    key = child(child(span, _GROUP_ORDER), np.uint64(round_))
     board[_BEFORE, 0] = 0
     for h in range(heavy):
         count = ((cells[h, _HIGH] + step) >> 8) - ((cells[h, _LOW] + step) >> 8)
@@ -131,7 +131,7 @@ def _lay_out(round_, header, board, cells, taken, end, deck, start):
         other = np.int64(below(stream(key, h), np.uint64(h + 1)))
         board[_ORDER, h], board[_ORDER, other] = board[_ORDER, other], board[_ORDER, h]
     # places are counted from a random card of the first lap, so that no hand is favoured over the rounds
-    place = HANDS - np.int64(below(child(child(deck, _HAND_OFFSET), np.uint64(round_)), np.uint64(HANDS)))
+    place = HANDS - np.int64(below(child(child(span, _HAND_OFFSET), np.uint64(round_)), np.uint64(HANDS)))
     for x in range(heavy):
         board[_ROW, x] = place
         h = board[_ORDER, x]
@@ -160,7 +160,7 @@ def _dealer(with_light: bool) -> Any:
         tickets,
         per_ticket,
         root,
-        deck,
+        span,
         start,
         edges,
         header,
@@ -178,19 +178,19 @@ def _dealer(with_light: bool) -> Any:
         groups,
         draws,
     ):
-        """Some micro-batches of a deck, one a row of `samples`, `groups` and `draws`.
+        """Some micro-batches of a span, one a row of `samples`, `groups` and `draws`.
 
         Args:
-            batches: which, counted from the deck's beginning; in any order, ascending is quickest.
+            batches: which, counted from the span's beginning; in any order, ascending is quickest.
             tickets, per_ticket: tickets in a micro-batch, and draws from one group that a ticket stands for.
-            root, deck, start: the key of the samples' passes, the key of this deck's shuffles, its phase (below 2^32).
+            root, span, start: the key of the samples' passes, the key of this span's shuffles, its phase (below 2^32).
             edges: from `line`, of HANDS * tickets tickets.
-            header, board, cells: from `new_board`, kept from call to call of one deck.
+            header, board, cells: from `new_board`, kept from call to call of one span.
             heavy, light, members: from `arranged`: the groups that are dealt out one by one, and how the others are.
             lots: from `lots_of`, or without rows where every group is one sample.
             scratch: the longest head of a pass that may have to be mended, at least TABLE_LIMIT.
             index, wide_index: the samples group by group, in one of the two; both empty where they lie that way.
-            base: tickets each group had before the deck began, or empty for none.
+            base: tickets each group had before the span began, or empty for none.
             samples: out; int64 (batches, tickets * per_ticket).
             groups: out; the group of each ticket, int64 (batches, tickets), or no rows where nobody asks.
             draws: out; how many tickets the group had before each ticket, as `groups`.
@@ -208,15 +208,15 @@ def _dealer(with_light: bool) -> Any:
         alone = lots.shape[0] == 0
         asked = groups.shape[0] > 0
         passes = child(root, _PASS)
-        order, turn = child(deck, _LIGHT_ORDER), child(deck, _LIGHT_TURN)
+        order, turn = child(span, _LIGHT_ORDER), child(span, _LIGHT_TURN)
 
         for row in range(samples.shape[0]):
             batch = batches[row]
             round_ = batch // HANDS
             hand = batch - round_ * HANDS
             if round_ != header[_ROUND]:
-                _lay_out(round_, header, board, cells, taken, line_end, deck, start)
-            shuffle = child(child(deck, _WITHIN_BATCH), np.uint64(batch))
+                _lay_out(round_, header, board, cells, taken, line_end, span, start)
+            shuffle = child(child(span, _WITHIN_BATCH), np.uint64(batch))
             for i in range(tickets):
                 places[i] = i
             for i in range(tickets - 1, 0, -1):
@@ -334,14 +334,14 @@ deal_heavy, deal_with_light = _dealer(False), _dealer(True)
     "void(int64, int64, uint64, int64, int64[::1], int64[::1], int64[:, ::1], int64[:, ::1], int64[::1], int64[::1],"
     " uint32[::1], int64, int64[::1])"
 )
-def drawn(batch, tickets, deck, start, edges, header, board, cells, heavy, light, members, scratch, totals):
-    """The tickets each group got in micro-batches 0..batch-1 of a deck, into `totals` (int64, groups)."""
+def drawn(batch, tickets, span, start, edges, header, board, cells, heavy, light, members, scratch, totals):
+    """The tickets each group got in micro-batches 0..batch-1 of a span, into `totals` (int64, groups)."""
     taken = _widths(edges, heavy)
     totals[:] = 0
     round_ = batch // HANDS
     hand = batch - round_ * HANDS
     if round_ != header[_ROUND]:
-        _lay_out(round_, header, board, cells, taken, edges[edges.size - 1], deck, start)
+        _lay_out(round_, header, board, cells, taken, edges[edges.size - 1], span, start)
     for x in range(heavy.size):
         h = board[_ORDER, x]
         totals[heavy[h]] = _drawn_before(h, round_ % PERIOD, hand, cells, board[_ROW, x], board[_ROW, x + 1])
@@ -349,7 +349,7 @@ def drawn(batch, tickets, deck, start, edges, header, board, cells, heavy, light
         return
     begin = board[_ROW, heavy.size]
     end = begin + HANDS * tickets - board[_BEFORE, heavy.size]
-    order, turn = child(deck, _LIGHT_ORDER), child(deck, _LIGHT_TURN)
+    order, turn = child(span, _LIGHT_ORDER), child(span, _LIGHT_TURN)
     head, repeats = np.empty(scratch, np.int64), np.empty(scratch, np.uint8)
     draw = header[_LIGHT] + _earlier(end, hand) - _earlier(begin, hand)
     light_drawn(draw, totals, light, members, order, turn, edges, heavy, taken, head, repeats)

@@ -41,7 +41,7 @@ from .cycle import (
 )
 from .hashing import child, stream
 from .passes import draw_run
-from .permute import TABLE_LIMIT, permute, permute_each, radices, split, unpermute
+from .permutation import TABLE_LIMIT, permute, permute_each, radices, split, unpermute
 
 __all__ = ["APART", "DRAWS", "Light", "arranged", "light_before", "light_drawn", "light_run"]
 

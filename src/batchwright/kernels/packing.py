@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 
 from .compile import inner, kernel
 
-__all__ = ["COPIES", "best_fit_decreasing", "best_fit_vectors", "fill_packs", "group_by_length", "stack_contents"]
+__all__ = [
+    "COPIES",
+    "best_fit_decreasing",
+    "best_fit_vectors",
+    "fill_packs",
+    "group_by_length",
+    "most_valuable_pack",
+    "stack_contents",
+]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -257,3 +265,50 @@ def best_fit_vectors(costs: Floats, capacities: Floats, most_samples: int) -> tu
         held[number[chosen]] += 1
         used[chosen] += costs[sample]
     return pack_of, held[:packs].copy()
+
+
+@kernel("Tuple((float64, int64[:]))(int64[:], float64[:], int64[:], int64, int64)")
+def most_valuable_pack(
+    lengths: NDArray[np.int64],
+    values: NDArray[np.float64],
+    at_most: NDArray[np.int64],
+    capacity: int,
+    max_per_pack: int,
+) -> tuple[float, NDArray[np.int64]]:
+    """The highest total value of one pack and how many samples of each length it takes.
+
+    A bounded knapsack by dynamic programming over (samples used, capacity used); at most `at_most[i]`
+    samples of `lengths[i]`, at most `max_per_pack` samples in all (0: any number, and then no such
+    dimension).
+    """
+    layers = max_per_pack + 1 if max_per_pack > 0 else 1
+    step = 1 if max_per_pack > 0 else 0
+    kinds = lengths.size
+    best = np.zeros((layers, capacity + 1))
+    taken = np.zeros((kinds, layers, capacity + 1), np.int16)
+    for kind in range(kinds):
+        length = lengths[kind]
+        value = values[kind]
+        if value <= 0.0:
+            continue
+        for layer in range(layers - 1, -1, -1):
+            for room in range(capacity, length - 1, -1):
+                most = min(at_most[kind], room // length)
+                if step == 1:
+                    most = min(most, layer)
+                champion = best[layer, room]
+                for copies in range(1, most + 1):
+                    candidate = best[layer - step * copies, room - copies * length] + copies * value
+                    if candidate > champion + 1e-12:
+                        champion = candidate
+                        taken[kind, layer, room] = copies
+                best[layer, room] = champion
+    pack = np.zeros(kinds, np.int64)
+    layer = layers - 1
+    room = capacity
+    for kind in range(kinds - 1, -1, -1):
+        copies = taken[kind, layer, room]
+        pack[kind] = copies
+        layer -= step * copies
+        room -= copies * lengths[kind]
+    return best[layers - 1, capacity], pack

@@ -16,7 +16,7 @@ import numpy as np
 
 from .compile import inner, kernel
 from .hashing import stream
-from .permute import TABLE_LIMIT, fill_table, permute, radices, split, unpermute
+from .permutation import TABLE_LIMIT, fill_table, permute, radices, split, unpermute
 
 __all__ = ["draw_run", "draws", "part_from_previous"]
 

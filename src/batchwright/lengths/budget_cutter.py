@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.cuts import cut_longest, cut_several
-from ..kernels.level import raise_to_dearest
+from ..kernels.step_balance import raise_to_most_expensive
 from .cut import (
     Cut,
     by_steps,
@@ -139,7 +139,9 @@ class BudgetCutter:
         members = steps.members.copy()
         falling = sorted_places(self.ranks[samples[members]])
         column = self.costs[samples[members], 0]
-        costs = raise_to_dearest(column, members, steps.offsets, falling, multiple, float(self.budgets[0]), LEVEL)
+        costs = raise_to_most_expensive(
+            column, members, steps.offsets, falling, multiple, float(self.budgets[0]), LEVEL
+        )
         return Cut(members, steps.offsets, costs, stepped=True)
 
     def _kinds(self, samples: Integers) -> Floats:

@@ -165,7 +165,7 @@ class _Programme:
 
     def _priced(self, values: NDArray[np.float64], wanted: Integers) -> tuple[float, Integers] | None:
         """The most valuable pack and its value; None where its steps are not allowed."""
-        from ..kernels.knapsack import most_valuable_pack
+        from ..kernels.packing import most_valuable_pack
 
         each = (self.capacity + 1 - self.lengths) * np.minimum(wanted, self.capacity // self.lengths)
         if not self._allowance.take(int(each[values > 0].sum()) * (self.max_per_pack + 1), keep=self._kept):

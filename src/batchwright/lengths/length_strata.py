@@ -14,7 +14,7 @@ import numpy as np
 
 from ..kernels.cuts import keyed_order
 from ..kernels.hashing import PURPOSE, child_key
-from ..kernels.layers import one_of_each_layer
+from ..kernels.length_strata import one_of_each_stratum
 from .cut import Integers, sorted_places
 
 __all__ = ["Layers"]
@@ -49,4 +49,4 @@ class Layers:
     def window(self, epoch: int, window: int, windows: int) -> Integers:
         """The items of one of `windows` windows of an epoch, longest first."""
         key = child_key(child_key(self.seed, PURPOSE.LAYERS), 1 + epoch)
-        return one_of_each_layer(self.falling, self.starts, windows, window, np.uint64(key))
+        return one_of_each_stratum(self.falling, self.starts, windows, window, np.uint64(key))

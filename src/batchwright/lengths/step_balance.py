@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.level import level_in_all
+from ..kernels.step_balance import balance_in_all
 from .cut import Cut, Integers, by_steps
 from .partition import partition
 
@@ -74,7 +74,7 @@ def level_parts(table: Floats, parts: int, most_items: int) -> list[Integers]:
         return list(partition(table[:, 0], parts).parts)
     shares = table / np.maximum(table.sum(axis=0), np.finfo(float).tiny)
     falling = np.argsort(-shares.max(axis=1), kind="stable")
-    part_of = level_in_all(np.ascontiguousarray(table[falling], np.float64), parts, most_items)
+    part_of = balance_in_all(np.ascontiguousarray(table[falling], np.float64), parts, most_items)
     by_part = np.argsort(part_of, kind="stable")
     return np.split(falling[by_part], np.bincount(part_of, minlength=parts).cumsum()[:-1])
 

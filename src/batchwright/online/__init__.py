@@ -1,11 +1,12 @@
 """Balanced, budgeted, packed and mixed batches of data that has no index, composed as samples come."""
 
-from .agree import equal_stop
+from .as_source import Chain
 from .balanced import balanced
-from .lengths import budgeted, packed
+from .batch import Batch, Report
+from .by_length import budgeted, packed
+from .equal_stop import equal_stop
 from .mixed import mixed
-from .results import Batch, Report
-from .shards import Chain, Shards
+from .shards import Shards
 from .sources import SelfSplit, Strided
 from .stream import Stream
 

@@ -9,14 +9,14 @@ from typing import Any, get_args
 
 from ..errors import Infeasible, one_of, seed_number, whole
 from ..targets import resolve
-from .adopt import as_source
-from .bytes import Weigher
-from .chance import root
-from .composer import BalancedComposer, Rules, WhenShort
+from .as_source import as_source
+from .balanced_composer import BalancedComposer, Rules, WhenShort
+from .byte_limit import Weigher
 from .feed import Feed, OnError, measure_of
+from .keyed_random import root
 from .replicas import Replica
 from .run import Composer
-from .shares import Shares
+from .shares import StreamShares
 from .sources import Source, described
 from .stream import Stream
 
@@ -36,7 +36,7 @@ def balanced(
     size: Callable[[Any], int] | str | int | None = None,
     when_short: WhenShort = "wait",
     patience: float | None = None,
-    max_debt: float | None = None,
+    max_deficit: float | None = None,
     natural: Mapping[Hashable, float] | None = None,
     batches: bool = True,
     steps: int | None = None,
@@ -62,13 +62,13 @@ def balanced(
         buffer_bytes: the most bytes kept in memory, beside `buffer`; the largest groups lose samples first. Repeating keeps
             half of them for what can be repeated, of each group as many samples as fit were all as large as its largest.
         size: bytes of a sample, for `buffer_bytes`: a function, or the name of an entry.
-        when_short: what happens when a group is due and the buffer has none of it. "wait": read on, up to `patience`
+        when_short: what happens to a slot of a group that has no sample in the buffer. "wait": read on, up to `patience`
             samples; if none came, others take the slot, and the group is not waited for until it is seen again.
             "repeat": draw from a uniform sample of all that was seen of the group.
-            "redistribute": others take the slot. A slot taken is owed, and paid back when the group comes.
-        patience: samples to read on for a group that is due; `buffer` if waiting, else 0: a batch is read for each batch
-            given, and an eighth more while the buffer is less than half full. `math.inf` is no limit.
-        max_debt: slots a group may be owed; what is beyond is forgiven (`report().forgiven`). `batch_size` if left out;
+            "redistribute": other groups take the slot. It is a deficit of the group, paid back when its samples come.
+        patience: samples to read on for a group without a sample; `buffer` if waiting, else 0: a batch is read for each
+            batch given, and an eighth more while the buffer is less than half full. `math.inf` is no limit.
+        max_deficit: slots a group may lack; more are written off (`report().written_off`). `batch_size` if left out;
             `math.inf` is no limit.
         natural: the groups' natural shares, where known; else they are estimated from what was seen.
         batches: give `Batch` lists; if False, their samples one by one.
@@ -98,13 +98,13 @@ def balanced(
             f"buffer is {buffer:,} and batch_size is {batch_size:,}: when_short={when_short!r} needs {needed:,} places",
             f"pass buffer={needed} or more",
         )
-    Shares(target, natural, epoch=0)  # refuses here what it cannot make shares of
+    StreamShares(target, natural, epoch=0)  # refuses here what it cannot make shares of
     rules = Rules(
         batch_size=batch_size,
         buffer=buffer,
         when_short=when_short,
         patience=_limit("patience", patience, otherwise=buffer if when_short == "wait" else 0),
-        max_debt=_limit("max_debt", max_debt, otherwise=batch_size),
+        max_deficit=_limit("max_deficit", max_deficit, otherwise=batch_size),
         weigher=Weigher.asked_for(buffer_bytes, size, least=2 if when_short == "repeat" else 1),
     )
     recipe = _Recipe(
@@ -158,12 +158,12 @@ class _Recipe:
                 name=self.name,
             ),
             self.rules,
-            Shares(self.target, self.natural, epoch),
+            StreamShares(self.target, self.natural, epoch),
             key=root(self.seed, epoch, replica.index),
         )
 
     def describe(self) -> str:
         rules = self.rules
         bytes_limit = None if rules.weigher is None else rules.weigher.limit
-        numbers = (rules.batch_size, rules.buffer, rules.when_short, rules.patience, rules.max_debt, bytes_limit)
+        numbers = (rules.batch_size, rules.buffer, rules.when_short, rules.patience, rules.max_deficit, bytes_limit)
         return f"balanced {numbers} {resolve(self.target)} {self.natural} seed={self.seed}{described(self.source)}"

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Infeasible
-from ..kernels import supply
-from .bytes import Weigher
-from .chance import Chances
-from .labels import Numbers
+from ..kernels import stream_buffer
+from .byte_limit import Weigher
+from .group_keys import Numbers
+from .keyed_random import Chances
 
 __all__ = ["Buffer"]
 
@@ -21,23 +21,23 @@ _ROOM = 1.25  # room is kept for a quarter more groups than are known, so that m
 _NO_WEIGHTS = np.zeros(0, np.int64)
 # the counters that outlast a batch, and are not of the places or of the arguments
 _LASTING = [
-    supply.FRESH,
-    supply.HEAP,
-    supply.QUEUED,
-    supply.FORGIVEN,
-    supply.DRAWN,
-    supply.HELD,
-    supply.HAND,
-    supply.NUMBER,
+    stream_buffer.FRESH,
+    stream_buffer.HEAP,
+    stream_buffer.QUEUED,
+    stream_buffer.WRITTEN_OFF,
+    stream_buffer.DRAWN,
+    stream_buffer.HELD,
+    stream_buffer.HAND,
+    stream_buffer.NUMBER,
 ]
 
 
 class Buffer:
     """At most `places` samples in all, divided among the groups by their shares; every group that has a share has room.
 
-    Groups are numbered as they are admitted. What is held is in lists, and all that is counted in arrays that the kernels
-    of `kernels.supply` work on. With `remembers` half of the places hold what can be repeated; a weigher's limit holds for
-    the queues, and again for what can be repeated.
+    Groups are numbered in the order they are admitted. Samples are held in lists; everything that is counted is in arrays,
+    on which the kernels of `kernels.stream_buffer` work. With `remembers`, half of the places hold samples that can be
+    repeated; a weigher's limit holds for the queues, and again for the samples that can be repeated.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Buffer:
         places: int,
         remembers: bool,
         waits: bool,
-        most_owed: int,
+        most_deficit: int,
         weigher: Weigher | None,
         refusal: Callable[[Hashable], str | None],
         key: int,
@@ -66,20 +66,20 @@ class Buffer:
         self._free = np.zeros(0, np.int32)
         self._sizes = np.zeros(1, np.int64)
         self._names = np.zeros(0, object)  # the labels, to fetch many at once
-        self._groups = np.zeros((0, supply.FIELDS), np.int64)
-        self._pace = np.zeros(0)
-        self._fresh, self._heap, self._owed = (np.zeros(0, np.int32) for _ in range(3))
+        self._groups = np.zeros((0, stream_buffer.FIELDS), np.int64)
+        self._batches_per_slot = np.zeros(0)
+        self._fresh, self._heap, self._in_deficit = (np.zeros(0, np.int32) for _ in range(3))
         self._priorities = np.zeros(0)
         self._kept = np.zeros((2, 0), np.int64)
         self._served = np.zeros((5, 0), np.int64)
-        self.counters = np.zeros(supply.COUNTERS, np.int64)
-        self.counters[supply.LIMIT] = -1 if weigher is None else weigher.limit
-        self.counters[supply.MOST_OWED] = min(most_owed, 2**62)
-        self.counters[supply.REMEMBERS] = remembers
-        self.counters[supply.WAITS] = waits
+        self.counters = np.zeros(stream_buffer.COUNTERS, np.int64)
+        self.counters[stream_buffer.LIMIT] = -1 if weigher is None else weigher.limit
+        self.counters[stream_buffer.MOST_DEFICIT] = min(most_deficit, 2**62)
+        self.counters[stream_buffer.REMEMBERS] = remembers
+        self.counters[stream_buffer.WAITS] = waits
 
     def column(self, field: int) -> NDArray[np.int64]:
-        """One of the fields of `kernels.supply`, an entry a group."""
+        """One of the fields of `kernels.stream_buffer`, an entry a group."""
         return self._groups[: len(self.labels), field]
 
     @property
@@ -89,7 +89,7 @@ class Buffer:
 
     def held(self) -> int:
         """How many samples wait for their turn."""
-        return int(self.column(supply.COUNT).sum())
+        return int(self.column(stream_buffer.COUNT).sum())
 
     def _admit(self, label: Hashable) -> int:
         """A number and room for a new group."""
@@ -99,25 +99,35 @@ class Buffer:
         if number == len(self._groups):
             self._make_room_for_groups(2 * number + 16)
         self._names[number] = label
-        self._groups[number, supply.GIVEN_UP] = -1
+        self._groups[number, stream_buffer.GIVEN_UP] = -1
         if number >= self._divided_for:
             self.divide(None)
         else:
             room = 1 + (self.for_queues - self._divided_for) // self._divided_for
-            self._groups[number, supply.ROOM] = room
+            self._groups[number, stream_buffer.ROOM] = room
             if self._remembers:
-                self._groups[number, supply.POOL_ROOM] = room
+                self._groups[number, stream_buffer.POOL_ROOM] = room
         return number
 
     def _make_room_for_groups(self, capacity: int) -> None:
         def longer(array: NDArray[Any]) -> NDArray[Any]:
             return np.concatenate([array, np.zeros((capacity - len(array), *array.shape[1:]), array.dtype)])
 
-        owed = np.roll(self._owed, -self.counters[supply.FIRST])  # in a ring that starts at its first entry again
-        self.counters[supply.FIRST] = 0
+        in_deficit = np.roll(
+            self._in_deficit, -self.counters[stream_buffer.FIRST]
+        )  # in a ring that starts at its first entry again
+        self.counters[stream_buffer.FIRST] = 0
         self._names = longer(self._names)
-        self._groups, self._pace, self._fresh = longer(self._groups), longer(self._pace), longer(self._fresh)
-        self._heap, self._priorities, self._owed = longer(self._heap), longer(self._priorities), longer(owed)
+        self._groups, self._batches_per_slot, self._fresh = (
+            longer(self._groups),
+            longer(self._batches_per_slot),
+            longer(self._fresh),
+        )
+        self._heap, self._priorities, self._in_deficit = (
+            longer(self._heap),
+            longer(self._priorities),
+            longer(in_deficit),
+        )
 
     def divide(self, shares: NDArray[np.float64] | None) -> None:
         """Divide the places anew: one for each group with a share, the others in proportion.
@@ -146,14 +156,14 @@ class Buffer:
 
     def _give(self, rooms: NDArray[np.int64]) -> None:
         groups = self._groups[: len(rooms)]
-        groups[:, supply.ROOM] = rooms
-        if (groups[:, supply.COUNT] > rooms).any():
+        groups[:, stream_buffer.ROOM] = rooms
+        if (groups[:, stream_buffer.COUNT] > rooms).any():
             self._begin()
-            supply.trim(self._groups, len(rooms), self._link, self._free, self._sizes, self.counters)
+            stream_buffer.trim(self._groups, len(rooms), self._link, self._free, self._sizes, self.counters)
             self._forget_freed()
         if self._remembers:
-            pool_rooms = groups[:, supply.POOL_ROOM]
-            pool_rooms[:] = np.where(groups[:, supply.SEEN] == 0, rooms, np.minimum(rooms, pool_rooms))
+            pool_rooms = groups[:, stream_buffer.POOL_ROOM]
+            pool_rooms[:] = np.where(groups[:, stream_buffer.SEEN] == 0, rooms, np.minimum(rooms, pool_rooms))
             self._fit_pools(slice(0, len(rooms)))
 
     def _fit_pools(self, which: slice) -> None:
@@ -164,43 +174,43 @@ class Buffer:
         """
         groups = self._groups[which]
         if self._weigher is not None:
-            part = self._weigher.limit * groups[:, supply.ROOM] // self.for_queues
-            fitting = part // np.maximum(groups[:, supply.LARGEST], 1)
-            np.minimum(groups[:, supply.POOL_ROOM], fitting, where=groups[:, supply.LARGEST] > 0,
-                       out=groups[:, supply.POOL_ROOM])  # fmt: skip
-        over = np.flatnonzero(groups[:, supply.POOL] > groups[:, supply.POOL_ROOM]) + which.start
-        self._chances.seek(int(self.counters[supply.DRAWN]))
+            part = self._weigher.limit * groups[:, stream_buffer.ROOM] // self.for_queues
+            fitting = part // np.maximum(groups[:, stream_buffer.LARGEST], 1)
+            np.minimum(groups[:, stream_buffer.POOL_ROOM], fitting, where=groups[:, stream_buffer.LARGEST] > 0,
+                       out=groups[:, stream_buffer.POOL_ROOM])  # fmt: skip
+        over = np.flatnonzero(groups[:, stream_buffer.POOL] > groups[:, stream_buffer.POOL_ROOM]) + which.start
+        self._chances.seek(int(self.counters[stream_buffer.DRAWN]))
         for number in over.tolist():
-            pool, room = self.pools[number], int(self._groups[number, supply.POOL_ROOM])
+            pool, room = self.pools[number], int(self._groups[number, stream_buffer.POOL_ROOM])
             while len(pool) > room:
                 place = self._chances.below(len(pool))
                 pool[place] = pool[-1]
                 pool.pop()
-            self._groups[number, supply.POOL] = room
-        self.counters[supply.DRAWN] = self._chances.drawn
+            self._groups[number, stream_buffer.POOL] = room
+        self.counters[stream_buffer.DRAWN] = self._chances.drawn
 
     def weigh(self, number: int, size: int) -> None:
         """A sample of so many bytes comes; fewer can be remembered of its group if none was as large."""
-        if self._remembers and size > self._groups[number, supply.LARGEST]:
-            self._groups[number, supply.LARGEST] = size
+        if self._remembers and size > self._groups[number, stream_buffer.LARGEST]:
+            self._groups[number, stream_buffer.LARGEST] = size
             self._fit_pools(slice(number, number + 1))
 
     def _begin(self) -> None:
-        self.counters[supply.LEAST] = self.counters[supply.FREE]
+        self.counters[stream_buffer.LEAST] = self.counters[stream_buffer.FREE]
 
     def _forget_freed(self) -> None:
         """Let go of the samples whose places became free."""
-        self._items[self._free[self.counters[supply.LEAST] : self.counters[supply.FREE]]] = None
+        self._items[self._free[self.counters[stream_buffer.LEAST] : self.counters[stream_buffer.FREE]]] = None
 
     def arrive(self, numbers: Sequence[int], items: Sequence[Any], weights: Sequence[int]) -> None:
         """Samples of the groups with these `numbers` came, weighing so much where bytes are limited."""
         count = len(numbers)
-        if count > self.counters[supply.FREE]:
+        if count > self.counters[stream_buffer.FREE]:
             self._make_room_for_samples(count)
         if count > self._kept.shape[1]:
             self._kept = np.zeros((2, count), np.int64)
         self._begin()
-        supply.arrive(
+        stream_buffer.arrive(
             self._groups,
             len(self.labels),
             self._link,
@@ -229,21 +239,21 @@ class Buffer:
     def _make_room_for_samples(self, count: int) -> None:
         old = len(self._items)
         more = max(old, count)
-        free = int(self.counters[supply.FREE])
+        free = int(self.counters[stream_buffer.FREE])
         self._items = np.concatenate([self._items, np.full(more, None, object)])
         self._link = np.concatenate([self._link, np.zeros(more, np.int32)])
         self._sizes = np.concatenate([self._sizes, np.zeros(more, np.int64)])
         new = np.arange(old, old + more, dtype=np.int32)
         self._free = np.concatenate([self._free[:free], new, np.zeros(old - free, np.int32)])
-        self.counters[supply.FREE] += more
+        self.counters[stream_buffer.FREE] += more
 
     def serve(self, hand: NDArray[np.int64], items: list[Any], *, begins: bool, may_read: bool, ended: bool) -> int:
-        """Add to `items` the samples of a batch as far as they can be had; arguments and outcome as of `kernels.supply`."""
+        """Add the available samples of a batch to `items`; arguments and outcome are those of `stream_buffer.serve`."""
         counters = self.counters
         if self._served.shape[1] != len(hand):
             self._served = np.zeros((5, len(hand)), np.int64)
-        known = 0 if begins else int(counters[supply.REPEATS])
-        outcome: int = supply.serve(
+        known = 0 if begins else int(counters[stream_buffer.REPEATS])
+        outcome: int = stream_buffer.serve(
             self._groups,
             self._link,
             self._free,
@@ -251,8 +261,8 @@ class Buffer:
             self._fresh,
             self._heap,
             self._priorities,
-            self._owed,
-            self._pace,
+            self._in_deficit,
+            self._batches_per_slot,
             counters,
             self._key,
             hand,
@@ -261,11 +271,11 @@ class Buffer:
             may_read,
             ended,
         )
-        places = self._served[1, len(items) : counters[supply.AT]]
+        places = self._served[1, len(items) : counters[stream_buffer.AT]]
         items.extend(self._items[places].tolist())
         self._items[places] = None  # they are free
-        if counters[supply.REPEATS] > known:
-            slots, entries = self._served[3:, known : counters[supply.REPEATS]]
+        if counters[stream_buffer.REPEATS] > known:
+            slots, entries = self._served[3:, known : counters[stream_buffer.REPEATS]]
             for at, number, entry in zip(
                 slots.tolist(), self._served[0, slots].tolist(), entries.tolist(), strict=True
             ):
@@ -274,12 +284,12 @@ class Buffer:
 
     def has(self, number: int) -> bool:
         """Whether a group has a sample."""
-        return bool(self._groups[number, supply.COUNT])
+        return bool(self._groups[number, stream_buffer.COUNT])
 
     def give_up(self, number: int) -> None:
         """If a group has no sample yet, it is not waited for until it is seen again."""
         if not self.has(number):
-            self._groups[number, supply.GIVEN_UP] = self._groups[number, supply.SEEN]
+            self._groups[number, stream_buffer.GIVEN_UP] = self._groups[number, stream_buffer.SEEN]
 
     def owner_numbers(self) -> NDArray[np.int64]:
         """The number of the group of each sample of the batch that was served."""
@@ -293,24 +303,24 @@ class Buffer:
 
     def repeats(self) -> list[int]:
         """Which of the samples served were given before."""
-        repeats: list[int] = self._served[3, : self.counters[supply.REPEATS]].tolist()
+        repeats: list[int] = self._served[3, : self.counters[stream_buffer.REPEATS]].tolist()
         return repeats
 
     def given_away(self) -> dict[Hashable, int]:
         """Of each group that had to give slots of the batch to others, how many."""
         given: dict[Hashable, int] = {}
-        for label in self._names[self._served[2, : self.counters[supply.AWAY]]].tolist():
+        for label in self._names[self._served[2, : self.counters[stream_buffer.AWAY]]].tolist():
             given[label] = given.get(label, 0) + 1
         return given
 
     def new_shares(self, shares: NDArray[np.float64], batch_size: int) -> None:
         """Divide the places by these shares, and measure balances against them, from now on."""
         self.divide(shares)
-        self._pace[: len(shares)] = 1.0 / np.maximum(shares * batch_size, 1e-12)
+        self._batches_per_slot[: len(shares)] = 1.0 / np.maximum(shares * batch_size, 1e-12)
 
     def _queue(self, number: int) -> Iterator[int]:
-        place = self._groups[number, supply.HEAD]
-        for _ in range(self._groups[number, supply.COUNT]):
+        place = self._groups[number, stream_buffer.HEAD]
+        for _ in range(self._groups[number, stream_buffer.COUNT]):
             yield place
             place = self._link[place]
 
@@ -323,15 +333,15 @@ class Buffer:
         """All but the contents: plain data."""
         count = len(self.labels)
         counters = self.counters
-        owed = np.roll(self._owed, -counters[supply.FIRST])[: counters[supply.QUEUED]]
+        in_deficit = np.roll(self._in_deficit, -counters[stream_buffer.FIRST])[: counters[stream_buffer.QUEUED]]
         return {
             "labels": list(self.labels),
             "groups": self._groups[:count].tolist(),
-            "pace": self._pace[:count].tolist(),
-            "fresh": self._fresh[: counters[supply.FRESH]].tolist(),
-            "heap": self._heap[: counters[supply.HEAP]].tolist(),
-            "priorities": self._priorities[: counters[supply.HEAP]].tolist(),
-            "owed": owed.tolist(),
+            "batches_per_slot": self._batches_per_slot[:count].tolist(),
+            "fresh": self._fresh[: counters[stream_buffer.FRESH]].tolist(),
+            "heap": self._heap[: counters[stream_buffer.HEAP]].tolist(),
+            "priorities": self._priorities[: counters[stream_buffer.HEAP]].tolist(),
+            "in_deficit": in_deficit.tolist(),
             "counters": counters[_LASTING].tolist(),
             "divided_for": self._divided_for,
             "shares": self._shares.tolist(),
@@ -345,13 +355,13 @@ class Buffer:
         self.numbers.update(zip(self.labels, range(count), strict=True))
         self._make_room_for_groups(count + 16)
         self._names[:count] = self.labels
-        self._groups[:count] = np.array(state["groups"], np.int64).reshape(count, supply.FIELDS)
-        self._pace[:count] = state["pace"]
+        self._groups[:count] = np.array(state["groups"], np.int64).reshape(count, stream_buffer.FIELDS)
+        self._batches_per_slot[:count] = state["batches_per_slot"]
         for array, saved in (
             (self._fresh, "fresh"),
             (self._heap, "heap"),
             (self._priorities, "priorities"),
-            (self._owed, "owed"),
+            (self._in_deficit, "in_deficit"),
         ):
             array[: len(state[saved])] = state[saved]
         for entry, value in zip(_LASTING, state["counters"], strict=True):
@@ -359,7 +369,7 @@ class Buffer:
         self._divided_for = state["divided_for"]
         self._shares = np.array(state["shares"])
         self._fill_queues(list(islice(items, self.held())))
-        self.pools = [list(islice(items, entries)) for entries in self.column(supply.POOL).tolist()]
+        self.pools = [list(islice(items, entries)) for entries in self.column(stream_buffer.POOL).tolist()]
 
     def _fill_queues(self, queued: list[Any]) -> None:
         """Lay the samples of the queues into places 1, 2, ..., one group after the other."""
@@ -367,10 +377,10 @@ class Buffer:
         self._make_room_for_samples(total + 1)
         self._items[1 : total + 1] = queued
         self._link[:total] = np.arange(1, total + 1)
-        ends = np.cumsum(self.column(supply.COUNT))
-        self.column(supply.HEAD)[:] = ends - self.column(supply.COUNT) + 1
-        self.column(supply.TAIL)[:] = ends
+        ends = np.cumsum(self.column(stream_buffer.COUNT))
+        self.column(stream_buffer.HEAD)[:] = ends - self.column(stream_buffer.COUNT) + 1
+        self.column(stream_buffer.TAIL)[:] = ends
         self._free[: len(self._items) - total - 1] = np.arange(total + 1, len(self._items))
-        self.counters[supply.FREE] = len(self._items) - total - 1
+        self.counters[stream_buffer.FREE] = len(self._items) - total - 1
         if self._weigher is not None:
             self._sizes[1 : total + 1] = list(map(self._weigher.size, queued))

@@ -8,14 +8,14 @@ from typing import Any, Literal, get_args
 
 from ..errors import Infeasible, by_name, one_of, shown, whole
 from ..targets import resolve
-from .adopt import as_source
+from .as_source import as_source
+from .batch import Batch, Report
 from .feed import Feed, OnError, measure_of
+from .interleave import ByCount, ByUnit, Interleaving
 from .replicas import Replica
-from .results import Batch, Report
 from .run import Composer
 from .sources import Source, described
 from .stream import Stream
-from .turns import ByCount, ByUnit, Turns
 
 __all__ = ["mixed"]
 
@@ -139,7 +139,7 @@ class _Recipe:
 
 class _Mixed:
     def __init__(
-        self, feeds: Mapping[Hashable, Feed], turns: Turns, *, live: int, batch_size: int, at_end: AtEnd
+        self, feeds: Mapping[Hashable, Feed], turns: Interleaving, *, live: int, batch_size: int, at_end: AtEnd
     ) -> None:
         self.feeds = list(feeds.values())
         self._names = list(feeds)

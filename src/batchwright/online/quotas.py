@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .chance import PURPOSE, child, fractions, orders
+from .keyed_random import PURPOSE, child, fractions, orders
 
 __all__ = ["Quotas", "round_length"]
 
@@ -32,7 +32,7 @@ class Quotas:
 
     def __init__(self, *, batch_size: int, key: int) -> None:
         self.batch_size = batch_size
-        self.owed = np.zeros(0)
+        self.deficit = np.zeros(0)
         self.rounds = 0
         self._key = key
 
@@ -55,35 +55,35 @@ class Quotas:
     def take_back(self, hands: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
         """These batches of the last round, dealt at `shares`, will not be used: undo what they counted for."""
         used = np.bincount(hands.ravel(), minlength=len(shares))
-        self.owed += used - shares * hands.size
+        self.deficit += used - shares * hands.size
 
     def _own(self, purpose: int) -> int:
         return child(child(self._key, purpose), self.rounds)
 
     def _apportion(self, shares: NDArray[np.float64], batches: int) -> NDArray[np.int64]:
-        if len(shares) > len(self.owed):
-            self.owed = np.concatenate([self.owed, np.zeros(len(shares) - len(self.owed))])
+        if len(shares) > len(self.deficit):
+            self.deficit = np.concatenate([self.deficit, np.zeros(len(shares) - len(self.deficit))])
         quotas = shares * self.batch_size
         nearest = np.rint(quotas)
         quotas = np.where(np.abs(quotas - nearest) <= _WHOLE * np.maximum(1.0, nearest), nearest, quotas)
         least = batches * np.floor(quotas).astype(np.int64)
         most = batches * np.ceil(quotas).astype(np.int64)
-        due = batches * quotas + self.owed
-        counts = np.clip(np.floor(due + _WHOLE).astype(np.int64), least, most)
+        expected = batches * quotas + self.deficit
+        counts = np.clip(np.floor(expected + _WHOLE).astype(np.int64), least, most)
         chance = _SPREAD * fractions(self._own(PURPOSE.TIES), 0, len(counts))
         while left := batches * self.batch_size - int(counts.sum()):
             step = 1 if left > 0 else -1
             movable = counts < most if left > 0 else counts > least
-            urgency = np.where(movable, step * (due - counts + chance), -np.inf)
+            urgency = np.where(movable, step * (expected - counts + chance), -np.inf)
             counts[np.argsort(-urgency, kind="stable")[: min(abs(left), int(movable.sum()))]] += step
-        self.owed = due - counts
+        self.deficit = expected - counts
         return counts
 
     def state_dict(self) -> dict[str, Any]:
         """What is owed and how many rounds were dealt."""
-        return {"owed": self.owed.tolist(), "rounds": self.rounds}
+        return {"deficit": self.deficit.tolist(), "rounds": self.rounds}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
-        self.owed = np.array(state["owed"], dtype=np.float64)
+        self.deficit = np.array(state["deficit"], dtype=np.float64)
         self.rounds = state["rounds"]

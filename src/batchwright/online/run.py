@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ..errors import Infeasible
+from .batch import Batch, Report
 from .feed import Feed
 from .replicas import Replica
-from .results import Batch, Report
 from .states import kept, remembered
 
 __all__ = ["Composer", "Recipe", "Run"]

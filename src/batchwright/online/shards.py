@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from ..errors import Infeasible, seed_number, shortened
-from .chance import PURPOSE, root, words
+from .keyed_random import PURPOSE, root, words
 from .replicas import Replica
-from .sources import Reader, Source, described, shorter, skip
-from .untold import Call, call_of, stepped
+from .sources import Reader, shorter, skip
+from .worker_info import Call, call_of, stepped
 
-__all__ = ["Chain", "Shards"]
+__all__ = ["Shards"]
 
 _END = object()
 
@@ -142,81 +142,4 @@ class _ShardReader:
                 if found[ordinal] is _END:
                     raise shorter(self._name, ordinal + 1 - start)
                 offset = ordinal + 1
-        return [found[ordinal] for ordinal in ordinals]
-
-
-class Chain:
-    """Sources one after the other, each split over the replicas on its own.
-
-    Args:
-        sources: what `online.balanced` takes as a source.
-        name: how the chain is called in errors.
-
-    Raises:
-        Infeasible: there are no sources, or one that cannot be read.
-
-    Example:
-        >>> both = Chain([[1, 2, 3], [4, 5]])
-        >>> [list(both.reader(Replica(worker=w, workers=2), epoch=0).open(None)) for w in (0, 1)]
-        [[1, 3, 4], [2, 5]]
-    """
-
-    def __init__(self, sources: Iterable[Any], *, name: str = "chain") -> None:
-        from .adopt import as_source
-
-        self.name = shortened(name)
-        self.sources: list[Source] = [as_source(it, name=f"{self.name}[{i}]") for i, it in enumerate(sources)]
-        if not self.sources:
-            raise Infeasible(f"chain {self.name!r} has 0 sources", "pass at least one")
-
-    def describe(self) -> str:
-        """What the order of the samples depends on."""
-        return f"chain{list(map(described, self.sources))}"
-
-    def reader(self, replica: Replica, epoch: int) -> Reader:
-        """One replica's part of each source."""
-        return _ChainReader([source.reader(replica, epoch) for source in self.sources])
-
-
-class _ChainReader:
-    def __init__(self, readers: list[Reader]) -> None:
-        self._readers = readers
-        self._starts: list[int] = []
-        self.can_fetch = all(reader.can_fetch for reader in readers)
-
-    def open(self, position: Any) -> Iterator[Any]:
-        if position is None:
-            self._starts = [0]
-            return self._samples(0, self._readers[0].open(None))
-        self._starts = list(position["starts"])
-        for reader, past in zip(self._readers, position["past"], strict=False):
-            reader.open(past)  # to fetch again, a reader must know where it stood
-        return self._samples(position["taken"], self._readers[len(self._starts) - 1].open(position["inner"]))
-
-    def _samples(self, taken: int, iterator: Iterator[Any]) -> Iterator[Any]:
-        while True:
-            for sample in iterator:
-                taken += 1
-                yield sample
-            if len(self._starts) == len(self._readers):
-                return
-            iterator = self._readers[len(self._starts)].open(None)
-            self._starts.append(taken)
-
-    def position(self, taken: int) -> Any:
-        which = len(self._starts) - 1
-        past = [
-            reader.position(end - start)
-            for reader, start, end in zip(self._readers, self._starts, self._starts[1:], strict=False)
-            if self.can_fetch
-        ]
-        inner = self._readers[which].position(taken - self._starts[which])
-        return {"starts": list(self._starts), "taken": taken, "past": past, "inner": inner}
-
-    def fetch(self, ordinals: Sequence[int]) -> list[Any]:
-        found: dict[Hashable, Any] = {}
-        for which, start in enumerate(self._starts):
-            end = self._starts[which + 1] if which + 1 < len(self._starts) else None
-            here = [o for o in ordinals if o >= start and (end is None or o < end)]
-            found.update(zip(here, self._readers[which].fetch([o - start for o in here]), strict=True))
         return [found[ordinal] for ordinal in ordinals]

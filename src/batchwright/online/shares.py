@@ -12,9 +12,9 @@ from ..columns import by_label
 from ..errors import Infeasible, by_name, shown
 from ..targets import explicit, resolve
 from .feed import Refused
-from .labels import plain
+from .group_keys import plain
 
-__all__ = ["Shares"]
+__all__ = ["StreamShares"]
 
 _EXPLICIT = explicit({None: 1}).formula
 _PARTS = 1_000_000_000  # natural shares become counts out of so many
@@ -29,7 +29,7 @@ def _by_group(shares: Mapping[Any, Any], argument: str) -> dict[Hashable, Any]:
     return dict(explicit(named).arguments[0])
 
 
-class Shares:
+class StreamShares:
     """A target at an epoch, over groups that come one by one.
 
     `labels` are the groups that are named beforehand, by the target or by the natural shares.

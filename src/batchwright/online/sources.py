@@ -13,7 +13,7 @@ from torch.utils.data import IterableDataset
 
 from ..errors import Infeasible, PoorWarning, shortened
 from .replicas import Replica
-from .untold import Call, call_of, stepped, told
+from .worker_info import Call, call_of, stepped, told
 
 __all__ = [
     "Idle",

@@ -14,8 +14,8 @@ import torch.utils.data
 
 from ..errors import Infeasible, shortened, whole, yes_or_no
 from . import states
+from .batch import Report
 from .replicas import Replica, ranks
-from .results import Report
 from .run import Recipe, Run
 
 __all__ = ["Stream"]

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from .dealt import Dealt
+from .hierarchical import Hierarchical, Levels
 from .independent import Independent
-from .levels import Hierarchical, Levels
 from .mixed import Mixed
 from .protocol import Order, SharedOrder, is_shared
-from .segment import Segment
+from .share_change import ShareChange
 
-__all__ = ["Dealt", "Hierarchical", "Independent", "Levels", "Mixed", "Order", "Segment", "SharedOrder", "is_shared"]
+__all__ = [
+    "Dealt",
+    "Hierarchical",
+    "Independent",
+    "Levels",
+    "Mixed",
+    "Order",
+    "ShareChange",
+    "SharedOrder",
+    "is_shared",
+]

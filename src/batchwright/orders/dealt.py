@@ -11,11 +11,11 @@ import numpy as np
 from ..groups import Groups
 from ..kernels import apportion
 from ..kernels.deal import HANDS, WIDE, lots_of
-from ..kernels.permute import TABLE_LIMIT
-from .deck import NONE, TICKET, Dealing, Deck, changed
-from .protocol import Order, Scarce, scarce_groups, take_from_batches
-from .segment import Segment
+from ..kernels.permutation import TABLE_LIMIT
+from .constant_shares import NONE, TICKET, ConstantShares, Dealing, after_change
+from .protocol import Order, Undersized, take_from_batches, undersized_groups
 from .sequence import in_sequence
+from .share_change import ShareChange
 from .shares import Shares, group_rates
 from .walk import Walk
 
@@ -31,12 +31,12 @@ class Dealt:
     Args:
         groups: who is in which group.
         shares: the wanted shares.
-        window: samples in a micro-batch.
+        batch_size: samples in a micro-batch.
         per_ticket: consecutive draws from one group (M of "P classes times M").
         seed: 0 to 2^64 - 1.
         epoch_batches: after how many micro-batches a target that moves is asked again.
-        segments: stretches whose shares were given later; where the first is not number 1, what came before it is forgotten.
-        begun: the shares before the first segment; `shares` if left out.
+        share_changes: shares that were set later. If the first is not change number 1, what came before it is not known.
+        begun: the shares before the first change; `shares` if left out.
         distinct_over: how many consecutive samples are distinct, as far as groups are large enough; those of a micro-batch
             if left out.
     """
@@ -46,30 +46,30 @@ class Dealt:
         groups: Groups,
         shares: Shares,
         *,
-        window: int,
+        batch_size: int,
         per_ticket: int = 1,
         seed: int = 0,
         epoch_batches: int = 1,
-        segments: tuple[Segment, ...] = (),
+        share_changes: tuple[ShareChange, ...] = (),
         begun: Shares | None = None,
         distinct_over: int | None = None,
     ) -> None:
         self.groups = groups
         self.shares = shares
-        self.segments = segments
+        self.share_changes = share_changes
         self.begun = shares if begun is None else begun
-        self.window = window
+        self.batch_size = batch_size
         self.per_ticket = per_ticket
         self.seed = seed
         self.epoch_batches = epoch_batches
         self.distinct_over = distinct_over
-        self.tickets = window // per_ticket
+        self.tickets = batch_size // per_ticket
         self._together = 1 if distinct_over is None else self._touched(distinct_over)
         # where groups come often and take one sample at a time, to shuffle them costs two thirds more than to deal them
         self._seldom = 1 if per_ticket > 1 or not groups.starts.size else _SELDOM
         edges = self.begun.edges(HANDS * self.tickets, 0)
-        decks = [
-            Deck(
+        spans = [
+            ConstantShares(
                 0,
                 edges,
                 NONE,
@@ -82,14 +82,14 @@ class Dealt:
                 seldom=self._seldom,
             )
         ]
-        for segment in segments:
-            decks = self._with(decks, segment)
-        if segments and segments[0].number > 1:  # what came before it is forgotten
-            decks = [deck for deck in decks if deck.first >= segments[0].first]
-        self._decks = tuple(decks)
+        for change in share_changes:
+            spans = self._with(spans, change)
+        if share_changes and share_changes[0].number > 1:  # what came before it is forgotten
+            spans = [span for span in spans if span.first >= share_changes[0].first]
+        self._spans = tuple(spans)
         self._walk: Walk | None = None
         if shares.settles_at != 0:
-            self._walk = Walk(decks[0], self._line, epoch_batches=epoch_batches, settles_at=shares.settles_at)
+            self._walk = Walk(spans[0], self._line, epoch_batches=epoch_batches, settles_at=shares.settles_at)
         self._lots = self._lot_table()
         self._scratch = max(TABLE_LIMIT, 2 * int(self._lots[:, WIDE].max(initial=0)))
 
@@ -100,7 +100,7 @@ class Dealt:
             "draw": "exact",
             "groups": self.groups.digest,
             "target": self.begun.identity,
-            "batch_size": str(self.window),
+            "batch_size": str(self.batch_size),
             "per_class": str(self.per_ticket),
             "seed": str(self.seed),
             "epoch": "any" if self._ignores_epoch() else str(self.epoch_batches),
@@ -108,24 +108,24 @@ class Dealt:
         }
 
     def batches(self, first: int, stride: int, count: int) -> np.ndarray:
-        """Micro-batches first, first + stride, ...: sample indices, int64 (count, window)."""
-        return self.windows(first + stride * np.arange(count))
+        """Micro-batches first, first + stride, ...: sample indices, int64 (count, batch_size)."""
+        return self.batches_at(first + stride * np.arange(count))
 
-    def windows(self, numbers: np.ndarray) -> np.ndarray:
-        """Micro-batches of these numbers, ascending: sample indices, int64 (numbers, window)."""
+    def batches_at(self, numbers: np.ndarray) -> np.ndarray:
+        """Micro-batches of these numbers, ascending: sample indices, int64 (numbers, batch_size)."""
         if self.distinct_over is None:
             return self.dealing(numbers).samples
         return in_sequence(self.dealing(numbers, draws=True), self.per_ticket).samples
 
     def dealing(self, numbers: np.ndarray, *, draws: bool = False) -> Dealing:
-        """As `windows`; with `draws` also the group of each ticket and how often its group came before."""
+        """As `batches_at`; with `draws` also the group of each ticket and how often its group came before."""
         parts: list[Dealing] = []
         done = 0
         while done < numbers.size or not parts:
-            deck, end = self._deck_at(int(numbers[done]) if numbers.size else 0)
+            span, end = self._span_at(int(numbers[done]) if numbers.size else 0)
             here = numbers.size if end is None else int(np.searchsorted(numbers, end))
-            inside = numbers[done:here] - deck.first
-            parts.append(deck.deal(inside, self.per_ticket, self._lots, self._scratch, self.groups.index, draws=draws))
+            inside = numbers[done:here] - span.first
+            parts.append(span.deal(inside, self.per_ticket, self._lots, self._scratch, self.groups.index, draws=draws))
             done = here
         return parts[0] if len(parts) == 1 else Dealing(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
@@ -149,25 +149,27 @@ class Dealt:
 
     def even_groups(self) -> np.ndarray:
         """The groups that come in whole passes over all of them, for as long as shares stay: their numbers, ascending."""
-        return self._decks[0].light.even_groups() if self.shares.settles_at == 0 else NONE
+        return self._spans[0].light.even_groups() if self.shares.settles_at == 0 else NONE
 
     def drawn(self, batch: int) -> np.ndarray:
         """How many samples of every group came in micro-batches 0..batch-1, int64 (groups,), without replay."""
-        deck, _ = self._deck_at(batch)
-        return deck.drawn(batch - deck.first) * self.per_ticket
+        span, _ = self._span_at(batch)
+        return span.drawn(batch - span.first) * self.per_ticket
 
-    def segment_after(self, batch: int, weights: Sequence[int]) -> Segment:
-        """The segment these weights make at the first round that begins at micro-batch `batch` or later."""
-        decks = [deck for deck in self._decks if deck.first < batch] or self._decks[:1]
-        deck = decks[-1]
-        until = -(-(batch - deck.first) // HANDS) * HANDS
-        drawn, owed = deck.drawn(until), deck.owed_at(until)
-        return Segment(deck.first + until, deck.change + 1, tuple(weights), tuple(drawn.tolist()), tuple(owed.tolist()))
+    def share_change_after(self, batch: int, weights: Sequence[int]) -> ShareChange:
+        """The change these weights make at the first round that begins at micro-batch `batch` or later."""
+        spans = [span for span in self._spans if span.first < batch] or self._spans[:1]
+        span = spans[-1]
+        until = -(-(batch - span.first) // HANDS) * HANDS
+        drawn, deficit = span.drawn(until), span.deficit_at(until)
+        return ShareChange(
+            span.first + until, span.change + 1, tuple(weights), tuple(drawn.tolist()), tuple(deficit.tolist())
+        )
 
-    def with_segments(self, segments: Sequence[Segment]) -> Dealt:
+    def with_share_changes(self, share_changes: Sequence[ShareChange]) -> Dealt:
         """The same order with these stretches of other shares; its `shares` are those of the last."""
-        shares = self.begun.moved(segments[-1].weights) if segments else self.begun
-        return self._again(shares, segments, self.distinct_over, begun=self.begun)
+        shares = self.begun.moved(share_changes[-1].weights) if share_changes else self.begun
+        return self._again(shares, share_changes, self.distinct_over, begun=self.begun)
 
     def with_shares(self, shares: Shares) -> Dealt:
         """The same order of groups in other shares, from the beginning."""
@@ -175,30 +177,30 @@ class Dealt:
 
     def quotas(self, batch: int) -> np.ndarray:
         """The tickets a micro-batch should have for every group, float64."""
-        deck, _ = self._deck_at(batch)
-        return deck.quotas()
+        span, _ = self._span_at(batch)
+        return span.quotas()
 
-    def due(self, batch: int) -> np.ndarray:
+    def expected(self, batch: int) -> np.ndarray:
         """The tickets every group should have had in micro-batches 0..batch-1, the sum of its quotas: float64."""
-        deck, _ = self._deck_at(batch)
-        before = deck.base + deck.owed / TICKET if deck.base.size else 0.0
-        due: np.ndarray = before + (batch - deck.first) * deck.quotas()
-        return due
+        span, _ = self._span_at(batch)
+        before = span.base + span.deficit / TICKET if span.base.size else 0.0
+        expected: np.ndarray = before + (batch - span.first) * span.quotas()
+        return expected
 
-    def _with(self, decks: list[Deck], segment: Segment) -> list[Deck]:
-        """These decks as far as the segment, and its own."""
-        wanted = apportion.line(segment.weights, HANDS * self.tickets)
-        drawn, owed = np.array(segment.drawn, np.int64), np.array(segment.owed, np.int64)
-        before = [deck for deck in decks if deck.first < segment.first]
+    def _with(self, spans: list[ConstantShares], change: ShareChange) -> list[ConstantShares]:
+        """These spans as far as the change, and its own."""
+        wanted = apportion.line(change.weights, HANDS * self.tickets)
+        drawn, deficit = np.array(change.drawn, np.int64), np.array(change.deficit, np.int64)
+        before = [span for span in spans if span.first < change.first]
         return [
             *before,
-            *changed(
-                segment.first,
+            *after_change(
+                change.first,
                 wanted,
                 drawn,
-                owed,
+                deficit,
                 self.seed,
-                segment.number,
+                change.number,
                 self.tickets,
                 epoch=self.epoch_batches,
                 may_change=False,
@@ -208,27 +210,27 @@ class Dealt:
         ]
 
     def round_of(self, batch: int) -> tuple[int, int]:
-        """How often the shares had changed when a micro-batch was dealt, and which round since it belongs to."""
-        deck, _ = self._deck_at(batch)
-        return deck.change, deck.rounds + (batch - deck.first) // HANDS
+        """How often the shares had after_change when a micro-batch was dealt, and which round since it belongs to."""
+        span, _ = self._span_at(batch)
+        return span.change, span.rounds + (batch - span.first) // HANDS
 
-    def _deck_at(self, batch: int) -> tuple[Deck, int | None]:
-        """The deck that holds a micro-batch, and up to which micro-batch it is known to last (None: for ever)."""
+    def _span_at(self, batch: int) -> tuple[ConstantShares, int | None]:
+        """The span that holds a micro-batch, and up to which micro-batch it is known to last (None: for ever)."""
         if self._walk is not None:
             return self._walk.at(batch)
-        number = bisect_right(self._decks, batch, key=lambda deck: deck.first) - 1
+        number = bisect_right(self._spans, batch, key=lambda span: span.first) - 1
         if number < 0:
-            raise IndexError(f"micro-batch {batch} came before the shares of {self._decks[0].first} were set")
-        return self._decks[number], self._decks[number + 1].first if number + 1 < len(self._decks) else None
+            raise IndexError(f"micro-batch {batch} came before the shares of {self._spans[0].first} were set")
+        return self._spans[number], self._spans[number + 1].first if number + 1 < len(self._spans) else None
 
     def _line(self, epoch: int) -> np.ndarray:
         """The groups on the line of a round's tickets, in an epoch."""
         return self.shares.edges(HANDS * self.tickets, epoch)
 
     def most_drawn(self, places: int | None = None) -> np.ndarray:
-        """The most draws of each group in the windows that `places` consecutive samples can touch: int64 (groups,).
+        """The most draws of each group in the micro-batches that `places` consecutive samples can touch: int64 (groups,).
 
-        Within a window draws are shuffled, so that those few samples may hold any of them. One window if left out.
+        Within a micro-batch draws are shuffled, so that those few samples may hold any of them. One micro-batch if left out.
         """
         most, quotas = self._largest_quotas()
         if places is None:
@@ -241,41 +243,43 @@ class Dealt:
 
     def _ignores_epoch(self) -> bool:
         """Whether the sequence is the same whatever an epoch is."""
-        return self.shares.settles_at == 0 and self.shares.limits is None and self._decks[0].light.even
+        return self.shares.settles_at == 0 and self.shares.limits is None and self._spans[0].light.even
 
     def _touched(self, places: int) -> int:
-        """How many windows so many consecutive samples can touch."""
-        return (places + 2 * self.window - 2) // self.window
+        """How many micro-batches so many consecutive samples can touch."""
+        return (places + 2 * self.batch_size - 2) // self.batch_size
 
     def whole_quotas(self) -> list[bool]:
         """Which groups have exactly the same number of tickets, above 0, in every micro-batch for ever."""
-        tickets = np.diff(self._decks[0].wanted)
+        tickets = np.diff(self._spans[0].wanted)
         steady = self.shares.settles_at == 0 and self.shares.limits is None
         return [steady and count > 0 and count % TICKET == 0 for count in tickets.tolist()]
 
-    def spanning(self, places: int) -> Dealt:
+    def distinct_within(self, places: int) -> Dealt:
         """The same order, any `places` consecutive samples distinct as far as groups are large enough."""
         if places == self.distinct_over:
             return self
-        return self._again(self.shares, self.segments, places, begun=self.begun)
+        return self._again(self.shares, self.share_changes, places, begun=self.begun)
 
-    def scarce(self, places: int | None = None) -> list[Scarce]:
+    def undersized(self, places: int | None = None) -> list[Undersized]:
         """The groups too small to keep samples apart; see `SharedOrder`."""
         most = self.most_drawn(places)
         if not self.groups.starts.size:  # every sample a group of its own
             often = int(most.argmax())
-            return [Scarce(often, 1, int(most[often]))] if most[often] > 1 else []
-        return scarce_groups(self.groups, most)
+            return [Undersized(often, 1, int(most[often]))] if most[often] > 1 else []
+        return undersized_groups(self.groups, most)
 
-    def _again(self, shares: Shares, segments: Sequence[Segment], places: int | None, *, begun: Shares) -> Dealt:
+    def _again(
+        self, shares: Shares, share_changes: Sequence[ShareChange], places: int | None, *, begun: Shares
+    ) -> Dealt:
         return Dealt(
             self.groups,
             shares,
-            window=self.window,
+            batch_size=self.batch_size,
             per_ticket=self.per_ticket,
             seed=self.seed,
             epoch_batches=self.epoch_batches,
-            segments=tuple(segments),
+            share_changes=tuple(share_changes),
             begun=begun,
             distinct_over=places,
         )
@@ -297,6 +301,6 @@ class Dealt:
             return np.full(count, self.tickets, np.int64), np.full(count, float(self.tickets))
         widest = np.zeros(count, np.int64)
         for epoch in range(self.shares.settles_at + 1):
-            edges = self._decks[0].wanted if epoch == 0 else self._line(epoch)
+            edges = self._spans[0].wanted if epoch == 0 else self._line(epoch)
             np.maximum(widest, np.diff(edges), out=widest)
         return -(-widest // TICKET), widest / TICKET

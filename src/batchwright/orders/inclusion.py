@@ -11,7 +11,7 @@ from ..errors import Infeasible
 from ..groups import Groups
 from .protocol import Order, SharedOrder, is_shared
 
-__all__ = ["Strata", "Stratum", "mean_shares", "strata_of", "windows_to_settle"]
+__all__ = ["Strata", "Stratum", "batches_to_settle", "mean_shares", "strata_of"]
 
 
 class Stratum(NamedTuple):
@@ -70,7 +70,7 @@ class Strata(tuple[Stratum, ...]):
 
 
 def strata_of(order: Order, start: int, stop: int) -> Strata:
-    """What windows start..stop-1 of an order hold."""
+    """What micro-batches start..stop-1 of an order hold."""
     if not is_shared(order):  # somebody's own, which answers for single samples
         everyone = Groups.singletons(order.groups.sample_count)
         return Strata([Stratum(everyone, 0, order.rates(np.arange(everyone.sample_count)))])
@@ -80,13 +80,13 @@ def strata_of(order: Order, start: int, stop: int) -> Strata:
     found = [Stratum(order.groups, 0, own)]
     for number, child in order.children.items():
         if shares[number]:
-            within = strata_of(child, *_windows_of_child(order, number, child, start, stop))
+            within = strata_of(child, *_batches_of_child(order, number, child, start, stop))
             found += within.within(float(shares[number]), int(order.groups.starts[number]))
     return Strata(found)
 
 
 def mean_shares(order: SharedOrder, start: int, stop: int) -> np.ndarray:
-    """The mean wanted share of every group over windows start..stop-1, float64.
+    """The mean wanted share of every group over micro-batches start..stop-1, float64.
 
     Where shares were set while a run was under way and the earliest are forgotten, what was drawn by then stands for them.
 
@@ -94,31 +94,31 @@ def mean_shares(order: SharedOrder, start: int, stop: int) -> np.ndarray:
         Infeasible: a stretch that begins or ends among those forgotten.
     """
     dealt, settled = order.dealt, order.shares.settles_at
-    if dealt is not None and dealt.segments:
-        known = dealt.segments[0]
+    if dealt is not None and dealt.share_changes:
+        known = dealt.share_changes[0]
         if known.number > 1 and min(start or known.first, stop) < known.first:
             raise Infeasible(
                 f"which shares held before micro-batch {known.first} is forgotten, only those set last are kept",
                 f"ask from 0 on or from {known.first} on, up to {known.first} or later",
             )
-        due = dealt.due(stop) - (dealt.due(start) if start else 0)
-        mean: np.ndarray = due / due.sum()
+        expected = dealt.expected(stop) - (dealt.expected(start) if start else 0)
+        mean: np.ndarray = expected / expected.sum()
         return mean
     if settled == 0:
         return order.shares.of(0)
     total = np.zeros(order.groups.group_count)
-    window = start
-    while window < stop:
-        epoch = window // order.epoch_batches
+    batch = start
+    while batch < stop:
+        epoch = batch // order.epoch_batches
         last = settled is not None and epoch >= settled
         end = stop if last else min(stop, (epoch + 1) * order.epoch_batches)
-        total += (end - window) * order.shares.of(epoch)
-        window = end
+        total += (end - batch) * order.shares.of(epoch)
+        batch = end
     return total / (stop - start)
 
 
-def windows_to_settle(order: Order) -> int | None:
-    """After how many windows no share in an order moves any more: 0 if none ever does, None if some may for ever."""
+def batches_to_settle(order: Order) -> int | None:
+    """After how many micro-batches no share in an order moves any more: 0 if none ever does, None if some may for ever."""
     if not is_shared(order):
         return 0
     settled = order.shares.settles_at
@@ -127,16 +127,16 @@ def windows_to_settle(order: Order) -> int | None:
     own = settled * order.epoch_batches
     after = own
     for number, child in order.children.items():
-        windows, share = windows_to_settle(child), float(order.shares.of(settled)[number])
-        if windows is None:
+        batches, share = batches_to_settle(child), float(order.shares.of(settled)[number])
+        if batches is None:
             return None
-        if windows and share:
-            after = max(after, own + int(np.ceil(windows * child.window / (share * order.window))))
+        if batches and share:
+            after = max(after, own + int(np.ceil(batches * child.batch_size / (share * order.batch_size))))
     return after
 
 
-def _windows_of_child(order: SharedOrder, number: int, child: Order, start: int, stop: int) -> tuple[int, int]:
-    if windows_to_settle(child) == 0 or order.dealt is None:
+def _batches_of_child(order: SharedOrder, number: int, child: Order, start: int, stop: int) -> tuple[int, int]:
+    if batches_to_settle(child) == 0 or order.dealt is None:
         return 0, 1
-    first, last = (int(order.dealt.drawn(window)[number]) for window in (start, stop))
-    return first // child.window, max(first // child.window + 1, -(-last // child.window))
+    first, last = (int(order.dealt.drawn(batch)[number]) for batch in (start, stop))
+    return first // child.batch_size, max(first // child.batch_size + 1, -(-last // child.batch_size))

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..groups import Groups
 from ..kernels import independent
-from .protocol import Order, Scarce, take_from_batches
+from .protocol import Order, Undersized, take_from_batches
 from .shares import Shares, group_rates
 
 __all__ = ["Independent"]
@@ -22,18 +22,18 @@ class Independent:
         groups: Groups,
         shares: Shares,
         *,
-        window: int,
+        batch_size: int,
         per_ticket: int = 1,
         seed: int = 0,
         epoch_batches: int = 1,
     ) -> None:
         self.groups = groups
         self.shares = shares
-        self.window = window
+        self.batch_size = batch_size
         self.per_ticket = per_ticket
         self.seed = seed
         self.epoch_batches = epoch_batches
-        self.tickets = window // per_ticket
+        self.tickets = batch_size // per_ticket
         self._line: tuple[int, np.ndarray] = -1, np.empty(0, np.int64)  # of the epoch asked for last
 
     @property
@@ -43,19 +43,19 @@ class Independent:
             "draw": "random",
             "groups": self.groups.digest,
             "target": self.shares.identity,
-            "batch_size": str(self.window),
+            "batch_size": str(self.batch_size),
             "per_class": str(self.per_ticket),
             "seed": str(self.seed),
             "epoch": str(self.epoch_batches) if self.shares.settles_at != 0 else "any",
         }
 
     def batches(self, first: int, stride: int, count: int) -> np.ndarray:
-        """Micro-batches first, first + stride, ...: sample indices, int64 (count, window)."""
-        return self.windows(first + stride * np.arange(count))
+        """Micro-batches first, first + stride, ...: sample indices, int64 (count, batch_size)."""
+        return self.batches_at(first + stride * np.arange(count))
 
-    def windows(self, numbers: np.ndarray) -> np.ndarray:
-        """Micro-batches of these numbers, ascending: sample indices, int64 (numbers, window)."""
-        slots = np.empty((numbers.size, self.window), np.int64)
+    def batches_at(self, numbers: np.ndarray) -> np.ndarray:
+        """Micro-batches of these numbers, ascending: sample indices, int64 (numbers, batch_size)."""
+        slots = np.empty((numbers.size, self.batch_size), np.int64)
         groups = np.empty((numbers.size, self.tickets), np.int64)
         done = 0
         while done < numbers.size:
@@ -90,20 +90,20 @@ class Independent:
         return Independent(
             self.groups,
             shares,
-            window=self.window,
+            batch_size=self.batch_size,
             per_ticket=self.per_ticket,
             seed=self.seed,
             epoch_batches=self.epoch_batches,
         )
 
-    def spanning(self, places: int) -> Independent:
+    def distinct_within(self, places: int) -> Independent:
         """Itself: independent draws keep no samples apart."""
         return self
 
-    def scarce(self, places: int | None = None) -> list[Scarce]:
+    def undersized(self, places: int | None = None) -> list[Undersized]:
         """One group, since any sample may come again at once."""
         group = int(self.shares.of(0).argmax())
-        return [Scarce(self.groups.names[group], int(self.groups.sizes[group]), places or self.window)]
+        return [Undersized(self.groups.names[group], int(self.groups.sizes[group]), places or self.batch_size)]
 
     @property
     def dealt(self) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from .dealt import Dealt
-from .protocol import Order, Scarce, SharedOrder, fingerprint_of, samples_at, take_from_batches
-from .segment import Segment
+from .protocol import Order, SharedOrder, Undersized, fingerprint_of, samples_at, take_from_batches
 from .sequence import in_sequence
+from .share_change import ShareChange
 
 __all__ = ["Mixed"]
 
@@ -19,17 +19,17 @@ class Mixed:
 
     Indices count through the sources one after the other, as in the concatenation of their datasets.
 
-    A window of the mixture may take from several windows of a source. The source then joins its passes so that samples are
-    distinct there too (`SharedOrder.spanning`), and the draws of a group come in sequence within a window too, so that
-    every sample of it comes before any comes again wherever the mixture leaves a window. Otherwise it is followed exactly as
-    it is.
+    A micro-batch of the mixture may take samples from several micro-batches of a source. The source then joins its passes,
+    so that these samples are distinct too (`SharedOrder.distinct_within`). The draws of a group are also put in sequence
+    within each micro-batch of the source: wherever the mixture stops in it, every sample of the group comes once before any
+    comes again. Otherwise the mixture follows the source exactly.
 
     Args:
         dealt: deals the slots; its groups are the sources, one behind the other.
         children: the order of a source by its number. The others are plainly shuffled, which `dealt` does by itself: a
             thousand such sources cost no more than a thousand classes.
-        distinct_over: how many consecutive samples are distinct, as far as groups are large enough; those of a window if
-            left out.
+        distinct_over: how many consecutive samples are distinct, where groups are large enough; if left out, the samples of
+            a micro-batch.
     """
 
     def __init__(self, dealt: Dealt, children: Mapping[int, Order], *, distinct_over: int | None = None) -> None:
@@ -37,12 +37,12 @@ class Mixed:
         self.distinct_over = distinct_over
         self._runs = self._runs_of(children, distinct_over)
         self.children: Mapping[int, Order] = {
-            number: child.spanning(run) if run is not None and isinstance(child, SharedOrder) else child
+            number: child.distinct_within(run) if run is not None and isinstance(child, SharedOrder) else child
             for (number, child), run in zip(children.items(), self._runs.values(), strict=True)
         }
         self.groups = dealt.groups
         self.shares = dealt.shares
-        self.window = dealt.window
+        self.batch_size = dealt.batch_size
         self.tickets = dealt.tickets
         self.per_ticket = dealt.per_ticket
         self.epoch_batches = dealt.epoch_batches
@@ -54,11 +54,11 @@ class Mixed:
         return {**self.dealt.identity, "order": "mixed", **children}
 
     def batches(self, first: int, stride: int, count: int) -> np.ndarray:
-        """Micro-batches first, first + stride, ...: sample indices, int64 (count, window)."""
-        return self.windows(first + stride * np.arange(count))
+        """Micro-batches first, first + stride, ...: sample indices, int64 (count, batch_size)."""
+        return self.batches_at(first + stride * np.arange(count))
 
-    def windows(self, numbers: np.ndarray) -> np.ndarray:
-        """Micro-batches of these numbers, ascending: sample indices, int64 (numbers, window)."""
+    def batches_at(self, numbers: np.ndarray) -> np.ndarray:
+        """Micro-batches of these numbers, ascending: sample indices, int64 (numbers, batch_size)."""
         dealing = self.dealt.dealing(numbers, draws=True)
         if self.distinct_over is not None:
             dealing = in_sequence(dealing, self.per_ticket)
@@ -71,46 +71,46 @@ class Mixed:
             if mine.size:
                 places = draws[mine][:, None] * self.per_ticket + np.arange(self.per_ticket)
                 samples[mine] = samples_at(child, places) + self.groups.starts[source]
-        return samples.reshape(numbers.size, self.window)
+        return samples.reshape(numbers.size, self.batch_size)
 
     def take(self, start: int, stop: int) -> np.ndarray:
         """The samples at places start..stop-1 of the sequence."""
         return take_from_batches(self, start, stop)
 
-    def with_segments(self, segments: Sequence[Segment]) -> Mixed:
+    def with_share_changes(self, share_changes: Sequence[ShareChange]) -> Mixed:
         """The same order with stretches of other shares of its sources."""
-        return Mixed(self.dealt.with_segments(segments), self.children, distinct_over=self.distinct_over)
+        return Mixed(self.dealt.with_share_changes(share_changes), self.children, distinct_over=self.distinct_over)
 
-    def spanning(self, places: int) -> Mixed:
+    def distinct_within(self, places: int) -> Mixed:
         """The same order, any `places` consecutive samples distinct as far as groups are large enough."""
-        return Mixed(self.dealt.spanning(places), self.children, distinct_over=places)
+        return Mixed(self.dealt.distinct_within(places), self.children, distinct_over=places)
 
-    def scarce(self, places: int | None = None) -> list[Scarce]:
+    def undersized(self, places: int | None = None) -> list[Undersized]:
         """The groups too small to keep samples apart; see `SharedOrder`. Those of sources are named (source, group)."""
         names = self.groups.names
         own = {names[number] for number in self.children}
-        rows = [row for row in self.dealt.scarce(places) if row.name not in own]
+        rows = [row for row in self.dealt.undersized(places) if row.name not in own]
         for number, found in self.scarce_sources(places).items():
-            rows += [Scarce((names[number], row.name), row.size, row.most) for row in found]
+            rows += [Undersized((names[number], row.name), row.size, row.most) for row in found]
         return rows
 
-    def scarce_sources(self, places: int | None = None) -> dict[int, list[Scarce]]:
+    def scarce_sources(self, places: int | None = None) -> dict[int, list[Undersized]]:
         """By number of a source with an order of its own, its groups too small to keep samples apart; without others."""
         runs = self._runs if places is None else self._runs_of(self.children, places)
         rows = {
-            number: child.scarce(runs[number])
+            number: child.undersized(runs[number])
             if isinstance(child, SharedOrder)
-            else [Scarce(self.groups.names[number], child.groups.sample_count, runs[number] or child.window)]
+            else [Undersized(self.groups.names[number], child.groups.sample_count, runs[number] or child.batch_size)]
             for number, child in self.children.items()
         }
         return {number: found for number, found in rows.items() if found}
 
     def _runs_of(self, children: Mapping[int, Order], places: int | None) -> dict[int, int | None]:
-        """How many places of each source those of the mixture take in a row; None where one window of the source has all."""
+        """How many consecutive places of each source `places` of the mixture take; None where one micro-batch has all."""
         most = self.dealt.most_drawn(places)
         whole = self.dealt.whole_quotas() if places is None else [False] * most.size
         return {
-            number: None if whole[number] and child.window % most[number] == 0 else int(most[number])
+            number: None if whole[number] and child.batch_size % most[number] == 0 else int(most[number])
             for number, child in children.items()
         }
 
@@ -124,6 +124,6 @@ class Mixed:
         for number, child in self.children.items():
             here = source == number
             if here.any():
-                own = int(drawn[number]) // (child.window * child.epoch_batches)
+                own = int(drawn[number]) // (child.batch_size * child.epoch_batches)
                 rates[here] = shares[number] * child.rates(samples[here] - self.groups.starts[number], own)
         return rates

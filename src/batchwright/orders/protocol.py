@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Order",
-    "Scarce",
     "SharedOrder",
+    "Undersized",
     "fingerprint_of",
     "is_shared",
     "samples_at",
-    "scarce_groups",
     "take_from_batches",
+    "undersized_groups",
 ]
 
 
-class Scarce(NamedTuple):
+class Undersized(NamedTuple):
     """A group whose samples may repeat.
 
     Attributes:
@@ -44,12 +44,12 @@ class Scarce(NamedTuple):
 class Order(Protocol):
     """An endless, addressable sequence of sample indices.
 
-    It comes in batches of `window` samples, over which its composition is exact; `take` cuts it anywhere.
+    It comes in batches of `batch_size` samples, over which its composition is exact; `take` cuts it anywhere.
     """
 
     groups: Groups
-    window: int
-    epoch_batches: int  # windows after which a target that moves is asked again
+    batch_size: int
+    epoch_batches: int  # micro-batches after which a target that moves is asked again
 
     @property
     def identity(self) -> dict[str, str]:
@@ -57,11 +57,11 @@ class Order(Protocol):
         ...
 
     def batches(self, first: int, stride: int, count: int) -> np.ndarray:
-        """Windows first, first + stride, ...: int64 (count, window)."""
+        """Micro-batches first, first + stride, ...: int64 (count, batch_size)."""
         ...
 
-    def windows(self, numbers: np.ndarray) -> np.ndarray:
-        """Windows of these numbers, ascending: int64 (numbers, window)."""
+    def batches_at(self, numbers: np.ndarray) -> np.ndarray:
+        """Micro-batches of these numbers, ascending: int64 (numbers, batch_size)."""
         ...
 
     def take(self, start: int, stop: int) -> np.ndarray:
@@ -75,12 +75,12 @@ class Order(Protocol):
 
 @runtime_checkable
 class SharedOrder(Order, Protocol):
-    """An order every window of which holds its groups in wanted shares: what a fixed-size plan cuts.
+    """An order every micro-batch of which holds its groups in wanted shares: what a fixed-size plan cuts.
 
     Attributes:
         shares: the wanted shares of `groups`.
-        tickets: what a window deals out; each ticket is `per_ticket` draws from one group.
-        per_ticket: window / tickets.
+        tickets: what a micro-batch deals out; each ticket is `per_ticket` draws from one group.
+        per_ticket: batch_size / tickets.
         children: the orders of groups that have one of their own, by group number.
         dealt: where the shares are exact, the dealt order that makes them so; None where they hold on average.
     """
@@ -99,15 +99,15 @@ class SharedOrder(Order, Protocol):
         """The dealt order behind exact shares."""
         ...
 
-    def spanning(self, places: int) -> SharedOrder:
-        """The same order, its passes joined so that any `places` consecutive samples are distinct, but for `scarce` ones.
+    def distinct_within(self, places: int) -> SharedOrder:
+        """A copy in which any `places` consecutive samples are distinct, except in groups too small for it.
 
-        By itself an order keeps that within each window.
+        By itself an order keeps that within each micro-batch.
         """
         ...
 
-    def scarce(self, places: int | None = None) -> list[Scarce]:
-        """The groups too small to keep samples apart in any `places` consecutive ones (which it spans), or in any window.
+    def undersized(self, places: int | None = None) -> list[Undersized]:
+        """The groups too small for `places` consecutive samples to be distinct, or those of a micro-batch if left out.
 
         Where every sample is a group of its own, or draws are independent, one of them stands for all.
         """
@@ -116,27 +116,27 @@ class SharedOrder(Order, Protocol):
 
 def is_shared(order: Order) -> TypeGuard[SharedOrder]:
     """Whether an order is a `SharedOrder`, without working out its properties as `isinstance` does before Python 3.12."""
-    return hasattr(order, "shares") and hasattr(order, "spanning")
+    return hasattr(order, "shares") and hasattr(order, "distinct_within")
 
 
-def scarce_groups(groups: Groups, most: np.ndarray) -> list[Scarce]:
+def undersized_groups(groups: Groups, most: np.ndarray) -> list[Undersized]:
     """The groups smaller than the `most` draws there may be of them, int64 (groups,)."""
     short = np.flatnonzero((most > groups.sizes) & (groups.sizes > 0)).tolist()
-    return [Scarce(groups.names[group], int(groups.sizes[group]), int(most[group])) for group in short]
+    return [Undersized(groups.names[group], int(groups.sizes[group]), int(most[group])) for group in short]
 
 
 def take_from_batches(order: Order, start: int, stop: int) -> np.ndarray:
-    """`take` for an order that is made window by window."""
-    first, last = start // order.window, -(-stop // order.window)
+    """`take` for an order that is made micro-batch by micro-batch."""
+    first, last = start // order.batch_size, -(-stop // order.batch_size)
     whole = order.batches(first, 1, max(0, last - first)).reshape(-1)
-    return whole[start - first * order.window : stop - first * order.window]
+    return whole[start - first * order.batch_size : stop - first * order.batch_size]
 
 
 def samples_at(order: Order, places: np.ndarray) -> np.ndarray:
-    """The samples at any places of the sequence; no window is made twice, and none that holds no place asked for."""
-    windows, within = np.divmod(places, order.window)
-    needed, row = np.unique(windows, return_inverse=True)
-    found: np.ndarray = order.windows(needed)[row.reshape(within.shape), within]  # numpy 1 gives the inverse flat
+    """The samples at any places of the sequence; no micro-batch is made twice, and none that holds no place asked for."""
+    batches, within = np.divmod(places, order.batch_size)
+    needed, row = np.unique(batches, return_inverse=True)
+    found: np.ndarray = order.batches_at(needed)[row.reshape(within.shape), within]  # numpy 1 gives the inverse flat
     return found
 
 

@@ -3,8 +3,8 @@
 Of W ranks, rank r has turns r, r + W, r + 2 W, ... If the tasks repeated with a fixed period that has a common divisor with
 W, a rank would always get the same few tasks. No fixed pattern avoids that for every W, and W is not known when a plan is
 built. So the turns of each stretch are shuffled, by a hash of the number of the stretch. Turn j of a task of rate r stays in
-its window, turns `floor((j - 1) / r) + 1 .. ceil(j / r)`. That keeps every task within one turn of its share after every
-turn (see `lane`).
+its interval, turns `floor((j - 1) / r) + 1 .. ceil(j / r)`. That keeps every task within one turn of its share after every
+turn (see `earliest_deadline`).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..kernels.hashing import PURPOSE, child_key
-from ..kernels.turns import reorder
-from .turns import LONGEST_PERIOD, Turns
+from ..kernels.task_schedule import reorder
+from .task_schedule import LONGEST_PERIOD, TaskSchedule
 
 __all__ = ["Reordered"]
 
@@ -44,7 +44,7 @@ class Reordered:
         weights: their weights, whole numbers of 0 or more.
     """
 
-    def __init__(self, inner: Turns, weights: Sequence[int]) -> None:
+    def __init__(self, inner: TaskSchedule, weights: Sequence[int]) -> None:
         self._inner = inner
         self._weights = list(weights)
         self._total = sum(weights)
@@ -80,12 +80,12 @@ class Reordered:
         first = number * self._length
         begun = self._inner.counts(first)
         who = np.array([self._inner.at(turn)[0] for turn in range(first, first + self._length)], np.int64)
-        earliest, latest = self._windows(first, begun, who)
+        earliest, latest = self._intervals(first, begun, who)
         key = child_key(child_key(0, PURPOSE.TURNS), number & _WORD)
         reorder(who, earliest, latest, _ATTEMPTS, _FARTHEST, np.uint64(key))
         return _Stretch(number, who, _earlier(who), begun)
 
-    def _windows(self, first: int, begun: Sequence[int], who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _intervals(self, first: int, begun: Sequence[int], who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The first and the last place of the stretch that each of its turns may have."""
         kind = np.int64 if self._total * (self._length + 2) < _FITS else object
         weights = np.array(self._weights, kind)[who]

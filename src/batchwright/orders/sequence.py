@@ -1,19 +1,19 @@
-"""The draws of a group in sequence within a window, for whoever takes a part of it."""
+"""Puts the draws of a group in sequence within a micro-batch, so that a part of the micro-batch can be taken."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from .deck import Dealing
+from .constant_shares import Dealing
 
 __all__ = ["in_sequence"]
 
 
 def in_sequence(dealing: Dealing, per_ticket: int) -> Dealing:
-    """The same windows, whose groups have the places they had, with the draws of a group in ascending order.
+    """The same micro-batches with the draws of every group in ascending order; every group keeps its places.
 
-    The tickets of a window are shuffled. A part of it would otherwise hold later draws of a group without the earlier ones,
-    and some samples of the group would come again before others came.
+    The tickets of a micro-batch are shuffled. Without this, a part of it could hold later draws of a group without the
+    earlier ones, and some samples of the group would come again before others came once.
     """
     places = np.argsort(dealing.groups, axis=1, kind="stable")
     by_draw = np.lexsort((dealing.draws, dealing.groups), axis=1)

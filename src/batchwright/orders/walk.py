@@ -1,4 +1,4 @@
-"""The decks of an order whose shares move, found by walking from epoch to epoch."""
+"""The spans of an order whose shares move, found by walking from epoch to epoch."""
 
 from __future__ import annotations
 
@@ -8,43 +8,43 @@ import numpy as np
 
 from ..errors import Infeasible
 from ..targets.target import MOST_EPOCHS
-from .deck import Deck, changed
+from .constant_shares import ConstantShares, after_change
 
 __all__ = ["Walk"]
 
 _MARKS = 1024  # epochs from which a walk may begin, at most
-_MARKED_NUMBERS = 1 << 19  # in all of them, of each array of a deck
+_MARKED_NUMBERS = 1 << 19  # in all of them, of each array of a span
 _FEWEST_MARKS = 16
 
-Decks = tuple[Deck, ...]
+Spans = tuple[ConstantShares, ...]
 
 
 class Walk:
-    """From any epoch to the decks it is dealt from.
+    """From any epoch to the spans it is dealt from.
 
     What an epoch is dealt from depends on what was dealt before it, so that nothing is skipped and drift does not add up.
     So the epochs before it are gone through, each once. Of those that were gone through only some are kept, evenly spaced:
     memory is bounded, and going back takes few steps.
 
     Args:
-        first: the deck that the order begins with.
+        first: the span that the order begins with.
         line: the groups on the line of a round's tickets, in an epoch.
         epoch_batches: micro-batches in an epoch.
         settles_at: the epoch from which shares no longer change; None for never.
     """
 
     def __init__(
-        self, first: Deck, line: Callable[[int], np.ndarray], *, epoch_batches: int, settles_at: int | None
+        self, first: ConstantShares, line: Callable[[int], np.ndarray], *, epoch_batches: int, settles_at: int | None
     ) -> None:
         self._line = line
         self._epoch_batches = epoch_batches
         self._settles_at = settles_at
         self._most = max(_FEWEST_MARKS, min(_MARKS, _MARKED_NUMBERS // first.wanted.size))
-        self._known: tuple[int, Decks] = 0, (first,)  # the epoch asked for last
-        self._marks: tuple[int, tuple[Decks, ...]] = 1, ((first,),)  # how many epochs lie between two, and they
+        self._known: tuple[int, Spans] = 0, (first,)  # the epoch asked for last
+        self._marks: tuple[int, tuple[Spans, ...]] = 1, ((first,),)  # how many epochs lie between two, and they
 
-    def at(self, batch: int) -> tuple[Deck, int | None]:
-        """The deck that holds a micro-batch, and up to which micro-batch it surely does; None for ever.
+    def at(self, batch: int) -> tuple[ConstantShares, int | None]:
+        """The span that holds a micro-batch, and up to which micro-batch it surely does; None for ever.
 
         Raises:
             Infeasible: so many epochs are not followed.
@@ -54,15 +54,15 @@ class Walk:
             epoch = self._settles_at
         else:
             ends.append((epoch + 1) * self._epoch_batches)
-        decks = self._of(epoch)
-        ends += [deck.first for deck in decks if deck.first > batch]
-        return next(deck for deck in reversed(decks) if deck.first <= batch), min(ends, default=None)
+        spans = self._of(epoch)
+        ends += [span.first for span in spans if span.first > batch]
+        return next(span for span in reversed(spans) if span.first <= batch), min(ends, default=None)
 
-    def _of(self, epoch: int) -> Decks:
-        """The decks that the micro-batches of an epoch lie in. Threads that race find the same."""
-        known, decks = self._known
+    def _of(self, epoch: int) -> Spans:
+        """The spans that the micro-batches of an epoch lie in. Threads that race find the same."""
+        known, spans = self._known
         if known == epoch:
-            return decks
+            return spans
         if epoch > MOST_EPOCHS:
             raise Infeasible(
                 f"epoch {epoch} is asked for, a target that moves is followed for {MOST_EPOCHS} epochs",
@@ -71,26 +71,26 @@ class Walk:
         apart, marks = self._marks
         nearest = min(epoch // apart, len(marks) - 1)
         if not nearest * apart < known < epoch:
-            known, decks = nearest * apart, marks[nearest]
+            known, spans = nearest * apart, marks[nearest]
         for following in range(known + 1, epoch + 1):
-            decks = self._after(decks, following)
-            self._mark(following, decks)
-        self._known = epoch, decks
-        return decks
+            spans = self._after(spans, following)
+            self._mark(following, spans)
+        self._known = epoch, spans
+        return spans
 
-    def _after(self, decks: Decks, epoch: int) -> Decks:
-        """The decks of an epoch, given those of the one before it."""
+    def _after(self, spans: Spans, epoch: int) -> Spans:
+        """The spans of an epoch, given those of the one before it."""
         wanted = self._line(epoch)
-        if np.array_equal(wanted, decks[-1].wanted):
-            return decks
+        if np.array_equal(wanted, spans[-1].wanted):
+            return spans
         first = epoch * self._epoch_batches
-        last = next(deck for deck in reversed(decks) if deck.first < first)
-        drawn, owed = last.drawn(first - last.first), last.owed_at(first - last.first)
-        return changed(
+        last = next(span for span in reversed(spans) if span.first < first)
+        drawn, deficit = last.drawn(first - last.first), last.deficit_at(first - last.first)
+        return after_change(
             first,
             wanted,
             drawn,
-            owed,
+            deficit,
             last.seed,
             last.change + 1,
             last.tickets,
@@ -100,10 +100,10 @@ class Walk:
             seldom=last.seldom,
         )
 
-    def _mark(self, epoch: int, decks: Decks) -> None:
-        """Keep the decks of an epoch if it is the next to be kept; where that makes too many, of every other one."""
+    def _mark(self, epoch: int, spans: Spans) -> None:
+        """Keep the spans of an epoch if it is the next to be kept; where that makes too many, of every other one."""
         apart, marks = self._marks
         if epoch != apart * len(marks):
             return
-        marks = (*marks, decks)
+        marks = (*marks, spans)
         self._marks = (apart, marks) if len(marks) <= self._most else (2 * apart, marks[::2])

@@ -175,7 +175,7 @@ def _plan(
 ) -> FixedPlan:
     kind = Dealt if draw == "exact" else Independent
     length = epoch_length(groups, shares, batch_size, epoch)
-    order = kind(groups, shares, window=batch_size, per_ticket=per_class, seed=seed, epoch_batches=length)
+    order = kind(groups, shares, batch_size=batch_size, per_ticket=per_class, seed=seed, epoch_batches=length)
     warn(*faults(order))
     return FixedPlan(order, epoch_batches=length)
 

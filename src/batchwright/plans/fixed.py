@@ -11,8 +11,8 @@ import numpy as np
 from ..columns import sample_numbers
 from ..errors import Infeasible, shown
 from ..micro_batches import AS_IT_WAS, MicroBatches, counted
-from ..orders import Segment, SharedOrder
-from ..orders.inclusion import Strata, mean_shares, strata_of, windows_to_settle
+from ..orders import ShareChange, SharedOrder
+from ..orders.inclusion import Strata, batches_to_settle, mean_shares, strata_of
 from ..orders.protocol import fingerprint_of
 from .plan import Plan
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["FixedPlan"]
 
 _LONGEST_SHOWN = 100
-_SEGMENTS_KEPT = 8  # so far back may a loader's workers be ahead of what was trained on
+_CHANGES_KEPT = 8  # so far back may a loader's workers be ahead of what was trained on
 _SAMPLES_AT_ONCE = (
     4096,
     32_768,
@@ -52,7 +52,7 @@ class FixedPlan(Plan):
     def __init__(self, order: SharedOrder, *, epoch_batches: int) -> None:
         self.order = order
         self.groups: Groups = order.groups
-        self.batch_size = order.window
+        self.batch_size = order.batch_size
         self.epoch_batches = epoch_batches
 
     def __getitem__(self, batch: int) -> np.ndarray:
@@ -88,28 +88,30 @@ class FixedPlan(Plan):
 
     def carried(self, batch: int, since: int) -> dict[str, Any]:
         """The shares that were set in the run; see `MicroBatches`."""
-        return {"segments": [segment.as_list() for segment in self.segments]} if self.segments else {}
+        return {"share_changes": [change.as_list() for change in self.share_changes]} if self.share_changes else {}
 
     def resumed(self, carried: Mapping[str, Any], batch: int) -> FixedPlan:
         """The plan with the shares that were set in the run; see `Plan`."""
-        if set(carried) - {"segments"}:
+        if set(carried) - {"share_changes"}:
             raise Infeasible(
                 f"the state says {shown(dict(carried))} of a plan of micro-batches of a fixed size", AS_IT_WAS
             )
-        given = carried.get("segments", [])
+        given = carried.get("share_changes", [])
         try:
-            segments = tuple(Segment.from_list(segment) for segment in given)
+            share_changes = tuple(ShareChange.from_list(change) for change in given)
         except (TypeError, ValueError):
-            raise Infeasible(f"the state's segments are {shown(given)}", AS_IT_WAS) from None
-        if len(segments) > _SEGMENTS_KEPT:
-            raise Infeasible(f"the state has {len(segments)} segments, the most is {_SEGMENTS_KEPT}", AS_IT_WAS)
-        return self if segments == self.segments else self.with_segments(segments)
+            raise Infeasible(f"the state's share_changes are {shown(given)}", AS_IT_WAS) from None
+        if len(share_changes) > _CHANGES_KEPT:
+            raise Infeasible(
+                f"the state has {len(share_changes)} share_changes, the most is {_CHANGES_KEPT}", AS_IT_WAS
+            )
+        return self if share_changes == self.share_changes else self.with_share_changes(share_changes)
 
     def retargeted(self, batch: int, shares: Any) -> tuple[FixedPlan, int]:
         """The plan with other shares from a round on; see `Plan`. The last few changes of shares are known."""
-        segment = self.segment_after(batch, shares)
-        kept = [earlier for earlier in self.segments if earlier.first < segment.first]
-        return self.with_segments([*kept, segment][-_SEGMENTS_KEPT:]), segment.first
+        change = self.share_change_after(batch, shares)
+        kept = [earlier for earlier in self.share_changes if earlier.first < change.first]
+        return self.with_share_changes([*kept, change][-_CHANGES_KEPT:]), change.first
 
     def as_of(self, batches: MicroBatches) -> FixedPlan:
         """The plan with the shares that were set in the run: what the run goes along."""
@@ -118,11 +120,11 @@ class FixedPlan(Plan):
 
     def check_batch(self, batch: int) -> None:
         """Refuse a micro-batch whose shares are no longer known; see `MicroBatches`."""
-        segments = self.segments
-        if segments and segments[0].number > 1 and batch < segments[0].first:
+        share_changes = self.share_changes
+        if share_changes and share_changes[0].number > 1 and batch < share_changes[0].first:
             raise Infeasible(
-                f"micro-batch {batch} came before the shares of micro-batch {segments[0].first} were set, and only the last "
-                f"{len(segments)} times that shares were set are known",
+                f"micro-batch {batch} came before the shares of micro-batch {share_changes[0].first} were set, and only the "
+                f"last {len(share_changes)} times that shares were set are known",
                 "go on with a later epoch",
             )
 
@@ -131,11 +133,11 @@ class FixedPlan(Plan):
         return self.order.shares.of(epoch)
 
     @property
-    def segments(self) -> tuple[Segment, ...]:
+    def share_changes(self) -> tuple[ShareChange, ...]:
         """The stretches whose shares were set; they are in a sampler's state, not in the fingerprint."""
-        return () if self.order.dealt is None else self.order.dealt.segments
+        return () if self.order.dealt is None else self.order.dealt.share_changes
 
-    def segment_after(self, batch: int, shares: Any) -> Segment:
+    def share_change_after(self, batch: int, shares: Any) -> ShareChange:
         """The stretch of the order that these shares make, from the first round that begins at `batch` or later on.
 
         Args:
@@ -148,20 +150,20 @@ class FixedPlan(Plan):
         Warns:
             PoorWarning: with these shares a group is smaller than its quota, so its samples repeat within a micro-batch.
         """
-        from .retarget import segment_after
+        from .retarget import share_change_after
 
-        return segment_after(self, batch, shares)
+        return share_change_after(self, batch, shares)
 
-    def with_segments(self, segments: Sequence[Segment]) -> FixedPlan:
+    def with_share_changes(self, share_changes: Sequence[ShareChange]) -> FixedPlan:
         """The same plan with these stretches of other shares; for runs whose shares were set while they ran."""
-        from .retarget import with_segments
+        from .retarget import with_share_changes
 
-        return with_segments(self, segments)
+        return with_share_changes(self, share_changes)
 
     @property
     def settles_after(self) -> float | None:
         """After how many epochs no share moves any more: 0 if none ever does, None if some may for ever."""
-        windows = windows_to_settle(self.order)
+        windows = batches_to_settle(self.order)
         return None if windows is None else windows / self.epoch_batches
 
     @property

@@ -100,7 +100,7 @@ def hierarchical(
                 f"that takes {counts[0]}",
                 f"pass a share of at most 1 / {counts[0]}, or take fewer at once",
             )
-        outermost = Dealt(categories, outer, window=counts[0], seed=seed)
+        outermost = Dealt(categories, outer, batch_size=counts[0], seed=seed)
     leaves = replace(_leaf_shares(tree, outer), shown=f"hierarchical(per={counts}, {wanted})")
     shares = TargetShares(leaves, tree.groups)
     order = Hierarchical(tree, counts, shares, outermost, seed)

@@ -18,7 +18,7 @@ from .balanced import check_quotas, checked, epoch_length
 from .delivered import Units, reweighed
 from .fixed import FixedPlan
 from .plan import Plan
-from .poor import faults, scarce
+from .poor import faults, undersized
 from .tasks import TaskPlan
 
 __all__ = ["mixed"]
@@ -82,11 +82,11 @@ def mixed(
     shares = TargetShares(wanted, groups)
     check_quotas(groups, shares, batch_size, per_source, "exact", distinct, called="per_source")
     length = epoch_length(groups, shares, batch_size, epoch)
-    dealt = Dealt(groups, shares, window=batch_size, per_ticket=per_source, seed=seed, epoch_batches=length)
+    dealt = Dealt(groups, shares, batch_size=batch_size, per_ticket=per_source, seed=seed, epoch_batches=length)
     order = Mixed(dealt, children) if children else dealt
     if isinstance(order, Mixed) and distinct:
         for source in order.scarce_sources():
-            fact, way_out = scarce(order, source)
+            fact, way_out = undersized(order, source)
             raise Infeasible(f"{fact}, and distinct samples were asked for", f"{way_out}, or pass distinct=False")
     plan = FixedPlan(order, epoch_batches=length)
     lengths = measured(wanted)
@@ -124,4 +124,4 @@ def _grouped_only(groups: Groups) -> Order:
     assert groups.index is not None  # contiguous groups hold every sample
     index = np.sort(groups.index)
     one = Groups(["grouped"], np.array([0, index.size]), index, groups.sample_count)
-    return Dealt(one, TargetShares(natural(), one), window=1)
+    return Dealt(one, TargetShares(natural(), one), batch_size=1)

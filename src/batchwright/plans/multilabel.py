@@ -14,8 +14,8 @@ from ..errors import Infeasible, exactly, real, shown, warn
 from ..kernels.hashing import child_key
 from ..label_sets import label_sets
 from ..targets import resolve
+from ..targets.raking import MOST_SUMS, REACHED, solve_raking
 from ..targets.target import rounded
-from ..targets.tilting import MOST_SUMS, REACHED, tilted
 from ..values import plain
 from .balanced import by_weight, checked
 from .fixed import FixedPlan
@@ -103,12 +103,12 @@ def multilabel_weights(
     within = np.arange(cell_starts[-1]) - np.repeat(cell_starts[:-1], spans)
     natural = sizes / samples
     labels_of_cells = attributes[np.repeat(starts[first], spans) + within]
-    found = tilted(natural, cell_starts, labels_of_cells, wanted, floor=above(least), cap=most)
+    found = solve_raking(natural, cell_starts, labels_of_cells, wanted, floor=above(least), cap=most)
     repeats = np.array([rounded(weight) for weight in (found.shares / natural).tolist()])
     notes = [repeats_note(repeats, sizes, least, most)]
     off = float(np.abs(found.reached - wanted).max())
     if off > REACHED and least:
-        free = tilted(natural, cell_starts, labels_of_cells, wanted, cap=most)
+        free = solve_raking(natural, cell_starts, labels_of_cells, wanted, cap=most)
         free_off = float(np.abs(free.reached - wanted).max())
         rare = int(sizes[free.shares < natural * least].sum())
         if rare:

@@ -31,7 +31,7 @@ __all__ = [
     "repeated",
     "repeats_text",
     "rows_of",
-    "scarce",
+    "undersized",
 ]
 
 RARELY = 100  # epochs of as many draws as there are samples: a sample drawn less than once in them is reported
@@ -82,10 +82,10 @@ def faults(order: SharedOrder) -> list[str]:
     found = []
     rows = rows_of(order)
     if rows.group.size:
-        found.append(repeats_text(rows, order.groups, order.window, moves=order.shares.settles_at != 0))
+        found.append(repeats_text(rows, order.groups, order.batch_size, moves=order.shares.settles_at != 0))
     if isinstance(order, Mixed):
         found += _torn(order)
-        found += ["; ".join(scarce(order, source)) for source in _scarce_sources(order)]
+        found += ["; ".join(undersized(order, source)) for source in _undersized_sources(order)]
     vanished = getattr(order.shares, "vanished", 0)
     if vanished:
         found.append(
@@ -178,7 +178,7 @@ def repeats_text(rows: Repeated, groups: Groups, batch_size: int, *, moves: bool
     return f"samples repeat within a batch: {'; '.join(shown)}{more}; {way_out}"
 
 
-def scarce(order: Mixed, source: int) -> tuple[str, str]:
+def undersized(order: Mixed, source: int) -> tuple[str, str]:
     """Which samples of a source with an order of its own may repeat within a micro-batch, and the way out."""
     rows = order.scarce_sources()[source]
     fact = (
@@ -275,7 +275,7 @@ def _torn(order: Mixed) -> list[str]:
     ]
 
 
-def _scarce_sources(order: Mixed) -> list[int]:
+def _undersized_sources(order: Mixed) -> list[int]:
     """Sources whose own order may repeat samples. Random draws are left out: they repeat samples by definition."""
     return [number for number in order.scarce_sources() if not isinstance(order.children[number], Independent)]
 
@@ -298,8 +298,8 @@ def _drawn(order: SharedOrder) -> Iterator[Part]:
     if order.shares.settles_at == 0 and not order.children:  # by parts: there may be a hundred million weights
         return (Part(order.groups, 0, first, share) for first, share, _ in _chunks(order.shares, order.groups, 0))
     stop = len(epochs_looked_at(order.shares, order.groups)) * order.epoch_batches
-    if order.dealt is not None and order.dealt.segments:
-        stop = max(stop, order.dealt.segments[-1].first + 1)
+    if order.dealt is not None and order.dealt.share_changes:
+        stop = max(stop, order.dealt.share_changes[-1].first + 1)
     if not order.children:
         return iter([Part(order.groups, 0, 0, mean_shares(order, 0, stop))])
     return parts_of(strata_of(order, 0, stop))

@@ -13,8 +13,8 @@ from ..errors import Infeasible, by_name, exactly, shown, yes_or_no
 from ..groups import Groups
 from ..orders.shares import TargetShares
 from ..targets import explicit, resolve
+from ..targets.raking import MOST_SUMS, REACHED, Raking, solve_raking
 from ..targets.target import rounded
-from ..targets.tilting import MOST_SUMS, REACHED, Tilted, tilted
 from .balanced import balanced
 from .fixed import FixedPlan
 from .repeats import LEAST_REPEATS, above, check_repeats, repeats_note
@@ -103,9 +103,9 @@ def raked(
     natural = cells.sizes / cells.sample_count
     goals = np.concatenate([shares.of(0) for shares in wanted.values()])
 
-    def nearest(floor: float) -> Tilted:
+    def nearest(floor: float) -> Raking:
         starts = np.arange(0, numbers.size + 1, len(parts))
-        return tilted(natural, starts, (numbers + firsts[:-1]).reshape(-1), goals, floor=above(floor), cap=most)
+        return solve_raking(natural, starts, (numbers + firsts[:-1]).reshape(-1), goals, floor=above(floor), cap=most)
 
     asked = least
     found = nearest(least)
@@ -146,7 +146,7 @@ def raked(
     return balanced(cells, batch_size, target=target, epoch=epoch, distinct=distinct, seed=seed)
 
 
-def _meets(found: Tilted, goals: np.ndarray) -> bool:
+def _meets(found: Raking, goals: np.ndarray) -> bool:
     return bool(np.abs(found.reached - goals).max() <= REACHED)
 
 

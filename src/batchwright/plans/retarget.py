@@ -11,22 +11,22 @@ import numpy as np
 from ..columns import as_numbers, by_label
 from ..errors import Infeasible, exactly, real, shown, warn
 from ..micro_batches import AS_IT_WAS, LAST
-from ..orders import Dealt, Independent, Mixed, Segment
-from ..orders.deck import TICKET
+from ..orders import Dealt, Independent, Mixed, ShareChange
+from ..orders.constant_shares import TICKET
 from ..orders.shares import TargetShares, WeightShares
 from ..targets import Target, resolve
 from .fixed import FixedPlan
 from .poor import repeated, repeats_text
 
-__all__ = ["segment_after", "with_segments"]
+__all__ = ["share_change_after", "with_share_changes"]
 
 _WHOLE = 1 << 40
 _TOLERANCE = 1e-6
-_MOST_OWED = 64 * TICKET  # ten times what any group can lack of its due
+_MOST_DEFICIT = 64 * TICKET  # ten times what any group can lack of its due
 
 
-def segment_after(plan: FixedPlan, batch: int, shares: Any) -> Segment:
-    """See `FixedPlan.segment_after`."""
+def share_change_after(plan: FixedPlan, batch: int, shares: Any) -> ShareChange:
+    """See `FixedPlan.share_change_after`."""
     limits, order = plan.order.shares.limits, plan.order
     if not isinstance(order, Dealt | Mixed):
         why = "its draws are independent" if isinstance(order, Independent) else "its groups come in turn"
@@ -85,51 +85,51 @@ def segment_after(plan: FixedPlan, batch: int, shares: Any) -> Segment:
     weights = [round(share * _WHOLE) for share in wanted.tolist()]
     rows = repeated(order.shares.moved(weights), plan.groups, order.tickets, order.per_ticket)
     if rows.group.size:
-        warn(repeats_text(rows, plan.groups, order.window))
-    return order.dealt.segment_after(batch, weights)
+        warn(repeats_text(rows, plan.groups, order.batch_size))
+    return order.dealt.share_change_after(batch, weights)
 
 
-def with_segments(plan: FixedPlan, segments: Sequence[Segment]) -> FixedPlan:
-    """See `FixedPlan.with_segments`."""
+def with_share_changes(plan: FixedPlan, share_changes: Sequence[ShareChange]) -> FixedPlan:
+    """See `FixedPlan.with_share_changes`."""
     order = plan.order
-    if segments and (order.shares.limits is None or not isinstance(order, Dealt | Mixed)):
+    if share_changes and (order.shares.limits is None or not isinstance(order, Dealt | Mixed)):
         raise Infeasible(f"there are shares that were set, those of {plan!r} cannot be", AS_IT_WAS)
     assert isinstance(order, Dealt | Mixed)
-    for segment in segments:
-        _check_segment(segment, order.dealt)
-    for before, after in pairwise(segments):
+    for change in share_changes:
+        _check_change(change, order.dealt)
+    for before, after in pairwise(share_changes):
         if not (before.first < after.first and before.number + 1 == after.number):
             raise Infeasible(
                 f"change {after.number} of the shares, at micro-batch {after.first}, comes after change {before.number}, "
                 f"at micro-batch {before.first}",
                 AS_IT_WAS,
             )
-    return FixedPlan(order.with_segments(segments), epoch_batches=plan.epoch_batches)
+    return FixedPlan(order.with_share_changes(share_changes), epoch_batches=plan.epoch_batches)
 
 
-def _check_segment(segment: Segment, dealt: Dealt) -> None:
+def _check_change(change: ShareChange, dealt: Dealt) -> None:
     """Refuse what cannot be dealt: the kernels read it as it is."""
     groups = dealt.groups.group_count
-    if not (len(segment.weights) == len(segment.drawn) == len(segment.owed) == groups):
+    if not (len(change.weights) == len(change.drawn) == len(change.deficit) == groups):
         raise Infeasible(
-            f"{len(segment.weights)} shares were set, with {len(segment.drawn)} draws and {len(segment.owed)} dues, of "
+            f"{len(change.weights)} shares were set, with {len(change.drawn)} draws and {len(change.deficit)} dues, of "
             f"{groups} groups",
             AS_IT_WAS,
         )
     low, high = (limit * _WHOLE for limit in dealt.shares.limits or (0, 1))
     near = _TOLERANCE * _WHOLE
     if not (
-        0 <= segment.first <= LAST
-        and segment.number > 0
-        and abs(sum(segment.weights) - _WHOLE) <= near
-        and all(weight >= 0 and low - near <= weight <= high + near for weight in segment.weights)
-        and all(size or not weight for size, weight in zip(dealt.groups.sizes.tolist(), segment.weights, strict=True))
-        and min(segment.drawn) >= 0
-        and sum(segment.drawn) == segment.first * dealt.tickets
-        and sum(segment.owed) == 0
-        and max(map(abs, segment.owed)) <= _MOST_OWED
+        0 <= change.first <= LAST
+        and change.number > 0
+        and abs(sum(change.weights) - _WHOLE) <= near
+        and all(weight >= 0 and low - near <= weight <= high + near for weight in change.weights)
+        and all(size or not weight for size, weight in zip(dealt.groups.sizes.tolist(), change.weights, strict=True))
+        and min(change.drawn) >= 0
+        and sum(change.drawn) == change.first * dealt.tickets
+        and sum(change.deficit) == 0
+        and max(map(abs, change.deficit)) <= _MOST_DEFICIT
     ):
         raise Infeasible(
-            f"the shares that were set at micro-batch {shown(segment.first)} do not go with what was drawn by then",
+            f"the shares that were set at micro-batch {shown(change.first)} do not go with what was drawn by then",
             AS_IT_WAS,
         )

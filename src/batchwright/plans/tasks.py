@@ -15,7 +15,7 @@ from ..micro_batches import AS_IT_WAS, LAST, MicroBatches, counted
 from ..orders.inclusion import Strata, Stratum
 from ..orders.protocol import fingerprint_of
 from ..orders.reordered import Reordered
-from ..orders.turns import reduced, turns
+from ..orders.task_schedule import reduced, task_schedule
 from ..position import number_of
 from .fixed import FixedPlan
 from .plan import Plan
@@ -34,7 +34,7 @@ _AT_ONCE = 64, 1024  # micro-batches after the first, then so many that a call o
 def own_batches(plan: MicroBatches, numbers: list[int]) -> list[np.ndarray]:
     """These micro-batches of a plan, ascending: of a fixed size in one call."""
     if isinstance(plan, FixedPlan):
-        return list(plan.order.windows(np.array(numbers)))
+        return list(plan.order.batches_at(np.array(numbers)))
     return [plan[number] for number in numbers]
 
 
@@ -69,7 +69,7 @@ class TaskPlan(Plan):
         self.names = list(children)
         self.children: list[Any] = list(children.values())
         self.weights_of_tasks = reduced(weights)
-        in_turn = turns(self.weights_of_tasks, self.names)
+        in_turn = task_schedule(self.weights_of_tasks, self.names)
         # where a task keeps a whole step, all ranks have it: nothing to be in step with
         self.turns = in_turn if unit == "step" else Reordered(in_turn, self.weights_of_tasks)
         self.groups = groups

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from .compile import kernel
 
-__all__ = ["level_in_all", "raise_to_dearest"]
+__all__ = ["balance_in_all", "raise_to_most_expensive"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -16,7 +16,7 @@ _LOOKED_AT = 64  # samples of fitting cost that may all be taken already before 
 
 
 @kernel("float64[:](float64[:], int64[:], int64[:], int64[:], int64, float64, float64)")
-def raise_to_dearest(
+def raise_to_most_expensive(
     costs: Floats, members: Integers, offsets: Integers, falling: Integers, multiple: int, budget: float, enough: float
 ) -> Floats:
     """Swap a dearer sample into every micro-batch that costs less than `enough` of the dearest of its step.
@@ -70,7 +70,7 @@ def raise_to_dearest(
 
 
 @kernel("int64[:](float64[:, :], int64, int64)")
-def level_in_all(costs: Floats, parts: int, most_items: int) -> Integers:
+def balance_in_all(costs: Floats, parts: int, most_items: int) -> Integers:
     """The part of each item, in the order given: the one whose largest load, over all kinds, stays smallest.
 
     `costs` are (items, kinds); a load is a share of the kind's mean over the parts, and kinds of which there is nothing

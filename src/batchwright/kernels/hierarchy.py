@@ -7,7 +7,7 @@ import numpy as np
 from .compile import inner, kernel
 from .hashing import PURPOSE, child
 from .passes import draw_run
-from .permute import TABLE_LIMIT, radices
+from .permutation import TABLE_LIMIT, radices
 
 __all__ = ["descend"]
 

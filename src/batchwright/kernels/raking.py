@@ -6,14 +6,14 @@ import math
 
 from .compile import kernel
 
-__all__ = ["tilt"]
+__all__ = ["evaluate_raking"]
 
 
 @kernel(
     "float64(float64[::1], float64[::1], float64[::1], float64[::1], int64[::1], int64[::1], float64[::1], float64[::1], "
     "float64[:, ::1])"
 )
-def tilt(multipliers, base, floor, cap, starts, attributes, weights, sums, curvature):
+def evaluate_raking(multipliers, base, floor, cap, starts, attributes, weights, sums, curvature):
     """Weights `base * exp(sum of the multipliers of its attributes)`, cut off at floor and cap, and their sums by attribute.
 
     Args:

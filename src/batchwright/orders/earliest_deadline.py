@@ -1,20 +1,21 @@
-"""Parties that share evenly spaced turns, everybody within one of his due after each, any turn to be had at once.
+"""Tasks that share evenly spaced turns, each within one turn of its share after every turn. Any turn is found directly.
 
-A party of rate r keeps within one of `r * turns` after every turn exactly if its j-th turn lies in its j-th window,
-`floor((j - 1) / r) + 1 .. ceil(j / r)` (Steiner and Yeomans 1993; the windows of "proportionate progress", Baruah, Cohen,
-Plaxton and Varvel 1996). Serving the earliest deadline first finds a turn for every window wherever there is one (Glover
-1967), but where it stands at a turn is only known by running it from the beginning.
+A task of rate r is within one turn of `r * turns` after every turn exactly if its j-th turn lies in its j-th interval,
+turns `floor((j - 1) / r) + 1 .. ceil(j / r)` (Steiner and Yeomans 1993; "proportionate progress", Baruah, Cohen, Plaxton
+and Varvel 1996). Earliest deadline first finds a turn for every interval whenever there is one (Glover 1967). But its state
+at a turn is only known after running it from the beginning.
 
-So time is cut into blocks, none shorter than the longest distance 1 / r between two turns of a party, and at each edge a
-standing is fixed that needs no past but one such distance: what the earliest deadline first comes to if it begins a
-distance earlier, with those ahead who are due soonest. It can be gone on from for ever, since a rule that misses no
-deadline came to it. It can be come to from the edge before, since everybody had a deadline on the way and so all is one
-where that began. By Hall's theorem the two suffice: windows cut at both edges of a block can be kept, and the earliest
-deadline first keeps them. A block costs a few dozen nanoseconds a turn and is made when asked for.
+So time is cut into blocks, none shorter than the longest distance 1 / r between two turns of a task. The counts at each
+edge of a block are fixed by a rule that looks back only one such distance: start one distance earlier, give the tasks with
+the earliest deadlines the turns that are ahead, and run earliest deadline first up to the edge. From these counts one can
+go on, because a rule that misses no deadline led to them. They can be reached from the edge before, because every task has
+a deadline in between, so it no longer matters where the run began. By Hall's theorem these two facts suffice: the
+intervals, cut at both edges of a block, can all be kept, and earliest deadline first keeps them. A block costs a few dozen
+nanoseconds a turn and is computed when asked for.
 
-The slots need not be all turns. Slots of rate p are enough if any stretch of n turns has floor(p * n) of them at least,
-because that is the most windows that can lie within it. Those of a Beatty sequence, floor(p * turns), are, and so are those
-that it leaves: this is how parties that come very rarely are given slots of their own, in blocks of their own length.
+The slots do not have to be all turns. Slots of rate p suffice if every run of n turns has at least floor(p * n) of them,
+because at most so many intervals lie within it. The turns of a Beatty sequence, floor(p * turns), are such slots, and so
+are the turns that it leaves. This is how tasks that come very rarely get slots of their own, in blocks of their own length.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..kernels.turns import earliest_deadline
+from ..kernels.task_schedule import earliest_deadline
 
-__all__ = ["Lane"]
+__all__ = ["EarliestDeadline"]
 
 _SHORTEST_BLOCK = 1024  # slots; a shorter one costs more to ask for than to make
 _LONGEST_BLOCK = 1 << 61  # turns, so that sums of two fit 64 bits
@@ -34,7 +35,7 @@ _ENDLESS = (1 << 63) - 1
 
 
 class _Block(NamedTuple):
-    """A stretch of slots: who has each, how often he had one before in it, and how often everybody before it."""
+    """A block of slots: the task of each, how often the task came before in the block, and every task's count before it."""
 
     number: int
     who: np.ndarray
@@ -42,37 +43,37 @@ class _Block(NamedTuple):
     begun: list[int]
 
 
-class Lane:
-    """Some parties and the slots they share.
+class EarliestDeadline:
+    """The turns of some tasks, by earliest deadline first within the slots they share.
 
     Args:
-        weights: of the parties, whole numbers above 0.
-        total: of the weights of all parties that there are, at most 2^60.
-        late: slot k is turn `ceil(k / p)`, where the rate p is the share of these parties; otherwise it is
-            `floor((k - 1) / p) + 1`. A late lane and an early one of the other parties have every turn once.
+        weights: of these tasks, integers above 0.
+        total: the sum of the weights of all tasks, at most 2^60.
+        late: slot k is turn `ceil(k / p)`, where the rate p is the share of these tasks together; otherwise it is
+            `floor((k - 1) / p) + 1`. A late schedule and an early one of all other tasks have every turn once.
     """
 
     def __init__(self, weights: Sequence[int], total: int, *, late: bool) -> None:
         self._weights = list(weights)
         self._total, self._rate, self._late = total, sum(weights), late
-        self._longest = -(-total // min(weights))  # turns between two of the rarest party
+        self._longest = -(-total // min(weights))  # turns between two of the rarest task
         slots = max(1, self._longest * self._rate // total)
         self._length = self._longest * max(1, min(_SHORTEST_BLOCK // slots, _LONGEST_BLOCK // self._longest))
         self._edges: dict[int, list[int]] = {}
         self._block: _Block | None = None
 
     def slots(self, turn: int) -> int:
-        """How many of the turns before this one are slots of the lane."""
+        """How many of the turns before this one are slots of this schedule."""
         return self._rate * turn // self._total if self._late else -(-self._rate * turn // self._total)
 
     def at(self, turn: int) -> tuple[int, int]:
-        """Who has a turn that is a slot, and how many he had before."""
+        """The task of a turn that is a slot, and how many turns it had before."""
         block, place = self._found(turn)
-        party = int(block.who[place])
-        return party, block.begun[party] + int(block.before[place])
+        task = int(block.who[place])
+        return task, block.begun[task] + int(block.before[place])
 
     def counts(self, turn: int) -> list[int]:
-        """How many of the turns before this one everybody had."""
+        """How many of the turns before this one each task had."""
         block, place = self._found(turn)
         within = np.bincount(block.who[:place], minlength=len(self._weights)).tolist()
         return [begun + had for begun, had in zip(block.begun, within, strict=True)]
@@ -92,7 +93,7 @@ class Lane:
         return _Block(number, who, before, begun)
 
     def _edge(self, number: int) -> list[int]:
-        """How many turns everybody has had at the edge before a block; see the module."""
+        """How many turns each task has had at the edge before a block; see the module."""
         known = self._edges.get(number)
         if known is not None:
             return known
@@ -100,16 +101,16 @@ class Lane:
         first = end - self._longest
         begun = [weight * first // self._total for weight in self._weights]
         ahead = self.slots(first) - sum(begun)
-        behind = (party for party, weight in enumerate(self._weights) if weight * first % self._total)
-        for party in sorted(behind, key=lambda i: -(-(begun[i] + 1) * self._total // self._weights[i]))[:ahead]:
-            begun[party] += 1
+        behind = (task for task, weight in enumerate(self._weights) if weight * first % self._total)
+        for task in sorted(behind, key=lambda i: -(-(begun[i] + 1) * self._total // self._weights[i]))[:ahead]:
+            begun[task] += 1
         _, _, had = self._served(first, end, begun)
         return [one + more for one, more in zip(begun, had.tolist(), strict=True)]
 
     def _served(
         self, first: int, end: int, begun: Sequence[int], ended: Sequence[int] | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Slots of turns first..end-1, from a standing to another if one is given: who, how often before, and in all."""
+        """Serve turns first..end-1 from these counts, to others if given: who, how often before, and in all."""
         rows = [
             self._spaced(had * self._total, first, weight) for had, weight in zip(begun, self._weights, strict=True)
         ]

@@ -5,36 +5,36 @@ from __future__ import annotations
 import operator
 from typing import Any, NamedTuple
 
-__all__ = ["Segment"]
+__all__ = ["ShareChange"]
 
 
-class Segment(NamedTuple):
+class ShareChange(NamedTuple):
     """Where new shares begin, and how far every group had come by then.
 
     Attributes:
         first: the first micro-batch of the order that has these shares; a round begins there.
-        number: how many segments the order had before.
+        number: how many share_changes the order had before.
         weights: the shares, as whole numbers in proportion.
         drawn: tickets every group had in all micro-batches before `first`.
-        owed: what every group lacked of its due by then, in 1 / `deck.TICKET`.
+        deficit: what every group lacked of its due by then, in 1 / `span.TICKET`.
     """
 
     first: int
     number: int
     weights: tuple[int, ...]
     drawn: tuple[int, ...]
-    owed: tuple[int, ...]
+    deficit: tuple[int, ...]
 
     def as_list(self) -> list[Any]:
         """Itself in JSON types."""
-        return [self.first, self.number, list(self.weights), list(self.drawn), list(self.owed)]
+        return [self.first, self.number, list(self.weights), list(self.drawn), list(self.deficit)]
 
     @classmethod
-    def from_list(cls, given: list[Any]) -> Segment:
+    def from_list(cls, given: list[Any]) -> ShareChange:
         """The inverse of `as_list`."""
         first, number, *columns = given
-        weights, drawn, owed = (tuple(map(_number, column)) for column in columns)
-        return cls(_number(first), _number(number), weights, drawn, owed)
+        weights, drawn, deficit = (tuple(map(_number, column)) for column in columns)
+        return cls(_number(first), _number(number), weights, drawn, deficit)
 
 
 def _number(given: Any) -> int:

@@ -10,22 +10,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .bytes import Weigher
-from .chance import PURPOSE, child, words
+from .batch import Batch, Report
+from .byte_limit import Weigher
 from .feed import Feed
-from .results import Batch, Report
+from .keyed_random import PURPOSE, child, words
 
-__all__ = ["Cut", "WindowComposer", "cut_by_budget", "pack"]
+__all__ = ["CutWindow", "LengthComposer", "cut_by_budget", "pack"]
 
 
-class Cut(NamedTuple):
+class CutWindow(NamedTuple):
     """A window cut: the window positions of each batch's packs, and the positions that stay for the next window."""
 
     batches: list[list[list[int]]]
     kept: list[int]
 
 
-def cut_by_budget(lengths: Sequence[float], *, max_tokens: float | None, max_samples: int | None) -> Cut:
+def cut_by_budget(lengths: Sequence[float], *, max_tokens: float | None, max_samples: int | None) -> CutWindow:
     """Batches of samples of like length, none above `max_tokens` when padded to its longest; from the longest down.
 
     Cutting downwards leaves the odd batch at the end to the shortest samples, where it is cheapest.
@@ -40,10 +40,10 @@ def cut_by_budget(lengths: Sequence[float], *, max_tokens: float | None, max_sam
             by_tokens = len(lengths) if max_tokens is None else int(max_tokens // lengths[position])
             room = by_tokens if max_samples is None else min(by_tokens, max_samples)
         batch.append(position)
-    return Cut(batches, [])
+    return CutWindow(batches, [])
 
 
-def pack(lengths: Sequence[float], *, capacity: float, packs: int, kept_before: int, last: bool) -> Cut:
+def pack(lengths: Sequence[float], *, capacity: float, packs: int, kept_before: int, last: bool) -> CutWindow:
     """Best fit, longest first (Johnson 1973): a sample goes to the fullest pack that has room for it.
 
     The emptiest pack waits for the next window, unless it holds one of the first `kept_before` samples, which have
@@ -64,10 +64,10 @@ def pack(lengths: Sequence[float], *, capacity: float, packs: int, kept_before: 
     kept: list[int] = []
     if rooms and not last and min(bins[rooms[-1][1]]) >= kept_before:
         kept = sorted(bins.pop(rooms[-1][1]))
-    return Cut([bins[start : start + packs] for start in range(0, len(bins), packs)], kept)
+    return CutWindow([bins[start : start + packs] for start in range(0, len(bins), packs)], kept)
 
 
-class WindowComposer:
+class LengthComposer:
     """Cuts windows of `buffer` samples, or of fewer that the weigher has room for; nothing is lost, and nothing repeated.
 
     A sample that would take a window above the bytes waits for the next.
@@ -76,7 +76,7 @@ class WindowComposer:
     def __init__(
         self,
         feed: Feed,
-        rule: Callable[[list[float], int, bool], Cut],
+        rule: Callable[[list[float], int, bool], CutWindow],
         *,
         buffer: int,
         weigher: Weigher | None,

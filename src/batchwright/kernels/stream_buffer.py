@@ -4,7 +4,7 @@ A group is a row of `groups`, all of it that one sample touches side by side, so
 processor's near cache. A sample is a *place*; a queue is a chain of places through `link`. Places without a sample
 lie on the stack `free`; place 0 never holds one and stands for "not kept".
 
-Accounts: the balances sum to zero, none below `-MOST_OWED`. A slot goes from the group it was planned for to the one that
+Accounts: the balances sum to zero, none below `-MOST_DEFICIT`. A slot goes from the group it was planned for to the one that
 has had least beyond its plan, in batches of its own; a group that has had more than its plan gives its next slots to those
 that are owed, as soon as these have samples.
 """
@@ -26,13 +26,13 @@ Floats = NDArray[np.float64]
 # fields of a group, those that every sample touches first
 HEAD, TAIL, COUNT, ROOM, BALANCE, SEEN, POOL, POOL_ROOM = range(8)
 # BYTES in the queue; LARGEST seen; GIVEN_UP: what SEEN was when waiting ended; PAID slots back in batch PAID_IN; slots HAD
-LISTED, OWED, BYTES, LARGEST, GIVEN_UP, PAID_IN, PAID, HAD = range(8, 16)
+LISTED, IN_DEFICIT, BYTES, LARGEST, GIVEN_UP, PAID_IN, PAID, HAD = range(8, 16)
 FIELDS = 16
 
 # FREE places; the LEAST there were; FRESH groups with samples and not in the heap yet; groups in the HEAP; QUEUED for slots
-# they are owed, from FIRST on; slots FORGIVEN; random words DRAWN; bytes HELD of at most LIMIT (below 0: any); the HAND that
-# looks for large groups; MOST_OWED; REMEMBERS or not
-FREE, LEAST, FRESH, HEAP, FIRST, QUEUED, FORGIVEN, DRAWN, HELD, LIMIT, HAND, MOST_OWED, REMEMBERS = range(13)
+# they lack, from FIRST on; slots WRITTEN_OFF; random words DRAWN; bytes HELD of at most LIMIT (below 0: any); the HAND,
+# which looks for large groups in turn; MOST_DEFICIT; REMEMBERS or not
+FREE, LEAST, FRESH, HEAP, FIRST, QUEUED, WRITTEN_OFF, DRAWN, HELD, LIMIT, HAND, MOST_DEFICIT, REMEMBERS = range(13)
 # the batch being served: its NUMBER, the slot it is AT, the group PENDING there, whether reading for it was TRIED; slots
 # given AWAY and REPEATS in it; and of the stream: whether it WAITS for who is due
 NUMBER, AT, PENDING, TRIED, AWAY, REPEATS, WAITS = range(13, 20)
@@ -185,7 +185,9 @@ def _sink(heap: Short, priorities: Floats, size: int) -> None:
 
 
 @inner
-def _stand_in(groups: Integers, fresh: Short, heap: Short, priorities: Floats, pace: Floats, counters: Integers) -> int:
+def _stand_in(
+    groups: Integers, fresh: Short, heap: Short, priorities: Floats, batches_per_slot: Floats, counters: Integers
+) -> int:
     """The group with samples that has had least beyond its plan, in batches of its own; -1 if none has samples.
 
     The heap has one entry a listed group, renewed when it comes to the top and is found to have grown since.
@@ -193,7 +195,7 @@ def _stand_in(groups: Integers, fresh: Short, heap: Short, priorities: Floats, p
     for i in range(counters[FRESH]):
         size = counters[HEAP]
         heap[size] = fresh[i]
-        priorities[size] = groups[fresh[i], BALANCE] * pace[fresh[i]]
+        priorities[size] = groups[fresh[i], BALANCE] * batches_per_slot[fresh[i]]
         _raise(heap, priorities, size)
         counters[HEAP] += 1
     counters[FRESH] = 0
@@ -204,7 +206,7 @@ def _stand_in(groups: Integers, fresh: Short, heap: Short, priorities: Floats, p
             counters[HEAP] -= 1
             heap[0], priorities[0] = heap[counters[HEAP]], priorities[counters[HEAP]]
         else:
-            priority = groups[group, BALANCE] * pace[group]
+            priority = groups[group, BALANCE] * batches_per_slot[group]
             if priorities[0] >= priority:
                 return group
             priorities[0] = priority
@@ -213,37 +215,37 @@ def _stand_in(groups: Integers, fresh: Short, heap: Short, priorities: Floats, p
 
 
 @inner
-def _charge(groups: Integers, owed: Short, counters: Integers, short: int, stand_in: int) -> None:
+def _charge(groups: Integers, in_deficit: Short, counters: Integers, short: int, stand_in: int) -> None:
     """A slot of `short` went to `stand_in`."""
-    if groups[short, BALANCE] <= -counters[MOST_OWED]:
-        counters[FORGIVEN] += 1
+    if groups[short, BALANCE] <= -counters[MOST_DEFICIT]:
+        counters[WRITTEN_OFF] += 1
         return
     groups[short, BALANCE] -= 1
     groups[stand_in, BALANCE] += 1
-    if not groups[short, OWED]:
-        groups[short, OWED] = 1
-        owed[(counters[FIRST] + counters[QUEUED]) % owed.size] = short
+    if not groups[short, IN_DEFICIT]:
+        groups[short, IN_DEFICIT] = 1
+        in_deficit[(counters[FIRST] + counters[QUEUED]) % in_deficit.size] = short
         counters[QUEUED] += 1
 
 
 @inner
-def _payee(groups: Integers, owed: Short, pace: Floats, counters: Integers, payer: int) -> int:
+def _payee(groups: Integers, in_deficit: Short, batches_per_slot: Floats, counters: Integers, payer: int) -> int:
     """Who has the slot planned for `payer`, that has had too many: a group that is owed and has samples, or `payer`.
 
     At most as many slots as a group's plan has in a batch (one at least) are paid back to it in a batch.
     """
     for _ in range(min(_LOOK, counters[QUEUED])):
-        group: int = owed[counters[FIRST]]
-        counters[FIRST] = (counters[FIRST] + 1) % owed.size
+        group: int = in_deficit[counters[FIRST]]
+        counters[FIRST] = (counters[FIRST] + 1) % in_deficit.size
         if groups[group, BALANCE] >= 0:  # paid back meanwhile
-            groups[group, OWED] = 0
+            groups[group, IN_DEFICIT] = 0
             counters[QUEUED] -= 1
             continue
-        owed[(counters[FIRST] + counters[QUEUED] - 1) % owed.size] = group
+        in_deficit[(counters[FIRST] + counters[QUEUED] - 1) % in_deficit.size] = group
         if groups[group, COUNT] == 0:
             continue
         paid = groups[group, PAID] if groups[group, PAID_IN] == counters[NUMBER] else 0
-        if paid > 0 and (paid + 1) * pace[group] > 1:
+        if paid > 0 and (paid + 1) * batches_per_slot[group] > 1:
             continue
         groups[group, PAID_IN] = counters[NUMBER]
         groups[group, PAID] = paid + 1
@@ -266,8 +268,8 @@ def serve(
     fresh: Short,
     heap: Short,
     priorities: Floats,
-    owed: Short,
-    pace: Floats,
+    in_deficit: Short,
+    batches_per_slot: Floats,
     counters: Integers,
     key: np.uint64,
     hand: Integers,
@@ -280,7 +282,7 @@ def serve(
 
     `served[:2, i]` becomes the group that has slot i and its sample's place, 0 where it is a repeat. `served[2, :AWAY]` are
     the groups whose slots went to others; `served[3:, :REPEATS]` the slots with a repeat, and which entry of what its group
-    remembers. `pace[g]` is the batches that a slot is worth to group g.
+    remembers. `batches_per_slot[g]` is the batches that a slot is worth to group g.
 
     Returns DONE; SHORT if group PENDING has run dry and may be read for; STARVED if no group has samples; OVER if the source
     has ended and the slot cannot be filled. After SHORT and STARVED call again; after SHORT with TRIED set.
@@ -293,7 +295,7 @@ def serve(
         if group < 0:
             group, tried = hand[at], 0
             if groups[group, BALANCE] > 0 and counters[QUEUED] > 0:
-                group = _payee(groups, owed, pace, counters, group)
+                group = _payee(groups, in_deficit, batches_per_slot, counters, group)
         counters[AT], counters[PENDING], counters[TRIED] = at, group, 0
         if groups[group, COUNT] == 0:
             awaited = groups[group, GIVEN_UP] != groups[group, SEEN]
@@ -312,12 +314,12 @@ def serve(
                 continue
             stand_in = -1
             if not (counters[WAITS] and ended and awaited):
-                stand_in = _stand_in(groups, fresh, heap, priorities, pace, counters)
+                stand_in = _stand_in(groups, fresh, heap, priorities, batches_per_slot, counters)
             if stand_in < 0:
                 counters[TRIED] = 1
                 return OVER if ended else STARVED
             if stand_in != group:
-                _charge(groups, owed, counters, group, stand_in)
+                _charge(groups, in_deficit, counters, group, stand_in)
                 served[2, counters[AWAY]] = group
                 counters[AWAY] += 1
                 group = stand_in

@@ -43,7 +43,7 @@ default_collate_fn_map[Batch] = _no_batch_of_batches  # as torch has it for type
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one replica's run did so far: nothing is dropped, repeated or given away in silence.
+    """Counts of what one replica's run has done so far: every sample dropped, repeated or replaced is counted.
 
     Attributes:
         read: samples taken from the source(s), and readings that failed and were skipped.
@@ -51,13 +51,13 @@ class Report:
         repeated: of those, drawn again.
         dropped: samples that fell out of a full buffer unused.
         skipped: broken samples and failed readings left out (`on_error="skip"`).
-        given_away: slots that went to another group because theirs had run dry.
-        forgiven: of those, beyond `max_debt`: they will not be paid back.
-        held: samples in memory now; when the stream has ended, left over.
-        owed: the slots each group is owed now (below zero: has had beyond its plan), where not zero.
+        given_away: slots that went to another group because theirs had no sample in the buffer.
+        written_off: the part of them beyond `max_deficit`: they are not paid back.
+        held: samples in memory now; when the stream has ended, the samples left over.
+        deficit: the slots each group lacks now (below zero: has had beyond its plan), where not zero.
         seen: the samples read of each group.
-        due: the slots planned for each group in the batches given.
-        had: the slots it had; less than its due where it had run dry and others stood in.
+        expected: the slots planned for each group in the batches given.
+        had: the slots each group had; fewer than expected where other groups took its slots.
     """
 
     read: int
@@ -66,9 +66,9 @@ class Report:
     dropped: int = 0
     skipped: int = 0
     given_away: int = 0
-    forgiven: int = 0
+    written_off: int = 0
     held: int = 0
-    owed: Mapping[Hashable, int] = field(default_factory=dict)
+    deficit: Mapping[Hashable, int] = field(default_factory=dict)
     seen: Mapping[Hashable, int] = field(default_factory=dict)
-    due: Mapping[Hashable, int] = field(default_factory=dict)
+    expected: Mapping[Hashable, int] = field(default_factory=dict)
     had: Mapping[Hashable, int] = field(default_factory=dict)

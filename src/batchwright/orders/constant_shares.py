@@ -12,13 +12,13 @@ from ..kernels import apportion
 from ..kernels.deal import HANDS, deal_heavy, deal_with_light, drawn, new_board
 from ..kernels.hashing import PURPOSE, child_key
 from ..kernels.light import APART, DRAWS, Light, arranged
-from ..kernels.permute import TABLE_LIMIT
+from ..kernels.permutation import TABLE_LIMIT
 
-__all__ = ["NONE", "TICKET", "Dealing", "Deck", "changed"]
+__all__ = ["NONE", "TICKET", "ConstantShares", "Dealing", "after_change"]
 
 NONE, _NARROW = np.empty(0, np.int64), np.empty(0, np.uint32)
 TICKET = HANDS << apportion.FRACTION_BITS
-"""A ticket in the unit of what is owed: so many 2^-32ths of a ticket, over HANDS micro-batches, are whole numbers."""
+"""A ticket in the unit of what is deficit: so many 2^-32ths of a ticket, over HANDS micro-batches, are whole numbers."""
 
 _NEAR = TICKET >> 20  # shares that come as floats miss whole quotas by less than this
 _AT_ONCE = TICKET * 3 // 4  # made up for in a round: dealing alone strays by 2.04 in a run of it, and G6 allows 3
@@ -29,7 +29,7 @@ class Dealing(NamedTuple):
     """Micro-batches in full, one a row.
 
     Attributes:
-        samples: sample numbers, int64 (batches, window).
+        samples: sample numbers, int64 (batches, batch_size).
         groups: the group of each ticket, int64 (batches, tickets); no rows where nobody asked.
         draws: how many tickets the ticket's group had before it, as `groups`.
     """
@@ -40,20 +40,20 @@ class Dealing(NamedTuple):
 
 
 @dataclass
-class Deck:
+class ConstantShares:
     """A stretch of the order over which the shares stay the same, from micro-batch `first` on.
 
     Args:
         first: its first micro-batch, counted from the order's beginning.
         wanted: the groups on the line of a round's tickets.
         base: tickets each group had before it; empty for none.
-        owed: what each group lacked of its due before it, in 1 / TICKET; empty for nothing.
+        deficit: what each group lacked of its due before it, in 1 / TICKET; empty for nothing.
         seed: of the order.
-        change: how many times the shares had changed by then.
+        change: how many times the shares had after_change by then.
         tickets: tickets in a micro-batch.
         edges: the line that is dealt; `wanted` unless what is owed is being made up for.
         rounds: how many rounds the same shares had before it.
-        epoch: micro-batches in an epoch; where what is owed is being made up for, those after which another deck follows.
+        epoch: micro-batches in an epoch; where what is owed is being made up for, those after which another span follows.
         together: in how many consecutive micro-batches no light group may come twice, as far as that is possible.
         seldom: groups of equal shares are shuffled in whole passes if they come once in so many micro-batches or less often.
     """
@@ -61,7 +61,7 @@ class Deck:
     first: int
     wanted: np.ndarray
     base: np.ndarray
-    owed: np.ndarray
+    deficit: np.ndarray
     seed: int
     change: int
     tickets: int
@@ -80,7 +80,7 @@ class Deck:
     def __post_init__(self) -> None:
         settles = self.edges.size > 0
         self.edges = self.edges if settles else self.wanted
-        key = child_key(child_key(self.seed, PURPOSE.DECK), 2 * self.change - settles)
+        key = child_key(child_key(self.seed, PURPOSE.CONSTANT_SHARES), 2 * self.change - settles)
         self.root, self.key = np.uint64(self.seed), np.uint64(key)
         self.start = child_key(key, PURPOSE.PHASE) >> 32
         light_start = child_key(key, PURPOSE.LIGHT_PHASE) >> 32
@@ -121,7 +121,7 @@ class Deck:
         return Dealing(samples, groups, numbers)
 
     def drawn(self, batch: int) -> np.ndarray:
-        """Tickets every group had before micro-batch `batch` of this deck, those before the deck included."""
+        """Tickets every group had before micro-batch `batch` of this span, those before the span included."""
         totals = np.empty(self.edges.size - 1, np.int64)
         self._check(batch)
         board = self._borrow()
@@ -137,14 +137,14 @@ class Deck:
         found: np.ndarray = np.diff(self.wanted) / TICKET
         return found
 
-    def owed_at(self, batch: int) -> np.ndarray:
-        """What every group lacked of its due before micro-batch `batch` of this deck, int64 in 1 / TICKET.
+    def deficit_at(self, batch: int) -> np.ndarray:
+        """What every group lacked of its due before micro-batch `batch` of this span, int64 in 1 / TICKET.
 
         Dues run past 64 bits and what is owed does not: the arithmetic is modulo 2^64.
         """
         had = self.drawn(batch) - self.base if self.base.size else self.drawn(batch)
         lacked = np.diff(self.wanted) * np.int64(batch) - had * np.int64(TICKET)
-        return lacked + self.owed if self.owed.size else lacked
+        return lacked + self.deficit if self.deficit.size else lacked
 
     def _borrow(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """A board no other thread has: it remembers the last round, which is all that makes going on cheap."""
@@ -162,11 +162,11 @@ class Deck:
         return {**vars(self), "_boards": []}
 
 
-def changed(
+def after_change(
     first: int,
     wanted: np.ndarray,
     drawn: np.ndarray,
-    owed: np.ndarray,
+    deficit: np.ndarray,
     seed: int,
     change: int,
     tickets: int,
@@ -175,40 +175,44 @@ def changed(
     may_change: bool,
     together: int,
     seldom: int,
-) -> tuple[Deck, ...]:
-    """The decks from micro-batch `first` on, when the shares change there: one that makes up for what is owed, and the rest.
+) -> tuple[ConstantShares, ...]:
+    """The spans from micro-batch `first` on, when the shares change there: one that makes up for what is owed, and the rest.
 
     So what one stretch leaves over is not carried for ever, and drift does not add up however often shares change.
 
     Args:
-        first: as of `Deck`, like those that follow.
+        first: as of `ConstantShares`, like those that follow.
         wanted: the new line.
-        drawn: the new deck's base.
-        owed: what is to be made up for.
+        drawn: the new span's base.
+        deficit: what is to be made up for.
         seed: of the order.
         change: the number of this change.
         tickets: tickets in a micro-batch.
-        epoch: as of `Deck`.
+        epoch: as of `ConstantShares`.
         may_change: whether the shares may change again after an epoch.
-        together: as of `Deck`.
-        seldom: as of `Deck`.
+        together: as of `ConstantShares`.
+        seldom: as of `ConstantShares`.
     """
-    batches = HANDS * -(-int(np.abs(owed).max(initial=0)) // _AT_ONCE)
+    batches = HANDS * -(-int(np.abs(deficit).max(initial=0)) // _AT_ONCE)
     if may_change and epoch < HANDS:  # what fits into it is what there is time for
         batches = min(batches, epoch)
-    edges = _settling(wanted, owed, batches) if batches else wanted
+    edges = _settling(wanted, deficit, batches) if batches else wanted
     if np.array_equal(edges, wanted):
-        return (Deck(first, wanted, drawn, owed, seed, change, tickets, epoch=epoch, together=together, seldom=seldom),)
-    settling = Deck(
-        first, wanted, drawn, owed, seed, change, tickets, edges, epoch=batches, together=together, seldom=seldom
+        return (
+            ConstantShares(
+                first, wanted, drawn, deficit, seed, change, tickets, epoch=epoch, together=together, seldom=seldom
+            ),
+        )
+    settling = ConstantShares(
+        first, wanted, drawn, deficit, seed, change, tickets, edges, epoch=batches, together=together, seldom=seldom
     )
-    drawn, owed = settling.drawn(batches), settling.owed_at(batches)
+    drawn, deficit = settling.drawn(batches), settling.deficit_at(batches)
     rounds = -(-batches // HANDS)
-    rest = Deck(
+    rest = ConstantShares(
         first + batches,
         wanted,
         drawn,
-        owed,
+        deficit,
         seed,
         change,
         tickets,
@@ -220,7 +224,7 @@ def changed(
     return settling, rest
 
 
-def _settling(wanted: np.ndarray, owed: np.ndarray, batches: int) -> np.ndarray:
+def _settling(wanted: np.ndarray, deficit: np.ndarray, batches: int) -> np.ndarray:
     """Edges that differ from the wanted ones by what is owed, to be dealt for so many micro-batches.
 
     A group gets at most three quarters of a ticket more or less than it should in a round, and in every micro-batch still
@@ -231,7 +235,7 @@ def _settling(wanted: np.ndarray, owed: np.ndarray, batches: int) -> np.ndarray:
     most = _AT_ONCE // min(batches, HANDS)
     low = np.minimum(np.maximum((due + _NEAR) // TICKET * TICKET, due - most), due)
     high = np.maximum(np.minimum(-((_NEAR - due) // TICKET) * TICKET, due + most), due)
-    given = np.clip(due + owed // batches, low, high)
+    given = np.clip(due + deficit // batches, low, high)
     over = int(given.sum()) - int(wanted[-1])
     room = given - low if over > 0 else high - given
     part = room * ((abs(over) << _FRACTION) // max(1, int(room.sum()))) >> _FRACTION

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 import torch
 import torch.distributed as dist
 
-from .untold import stepped
+from .worker_info import stepped
 
 __all__ = ["equal_stop"]
 

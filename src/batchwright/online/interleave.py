@@ -6,10 +6,10 @@ import heapq
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-__all__ = ["ByCount", "ByUnit", "Turns"]
+__all__ = ["ByCount", "ByUnit", "Interleaving"]
 
 
-class Turns(Protocol):
+class Interleaving(Protocol):
     """Says which stream gives the next sample."""
 
     def next(self) -> int:

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from ..errors import Infeasible, one_of, real, seed_number, whole
-from .adopt import as_source
-from .bytes import Weigher
-from .chance import root
+from .as_source import as_source
+from .byte_limit import Weigher
 from .feed import Feed, OnError, measure_of
+from .keyed_random import root
+from .length_composer import CutWindow, LengthComposer, cut_by_budget, pack
 from .replicas import Replica
 from .run import Composer
 from .sources import Source, described
 from .stream import Stream
-from .windows import Cut, WindowComposer, cut_by_budget, pack
 
 __all__ = ["budgeted", "packed"]
 
@@ -177,7 +177,7 @@ class _Budget:
     max_tokens: float | None
     max_samples: int | None
 
-    def __call__(self, lengths: list[float], kept_before: int, last: bool) -> Cut:
+    def __call__(self, lengths: list[float], kept_before: int, last: bool) -> CutWindow:
         return cut_by_budget(lengths, max_tokens=self.max_tokens, max_samples=self.max_samples)
 
 
@@ -186,7 +186,7 @@ class _Packs:
     capacity: float
     packs: int
 
-    def __call__(self, lengths: list[float], kept_before: int, last: bool) -> Cut:
+    def __call__(self, lengths: list[float], kept_before: int, last: bool) -> CutWindow:
         return pack(lengths, capacity=self.capacity, packs=self.packs, kept_before=kept_before, last=last)
 
 
@@ -204,7 +204,7 @@ class _Recipe:
     seed: int
 
     def composer(self, replica: Replica, epoch: int) -> Composer:
-        return WindowComposer(
+        return LengthComposer(
             Feed(
                 self.source,
                 replica,

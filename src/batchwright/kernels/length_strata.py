@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from .compile import kernel
 from .hashing import child, stream
 
-__all__ = ["one_of_each_layer"]
+__all__ = ["one_of_each_stratum"]
 
 Integers = NDArray[np.int64]
 
 
 @kernel("int64[:](int64[:], int64[:], int64, int64, uint64)")
-def one_of_each_layer(falling: Integers, starts: Integers, windows: int, window: int, key: np.uint64) -> Integers:
+def one_of_each_stratum(falling: Integers, starts: Integers, windows: int, window: int, key: np.uint64) -> Integers:
     """The samples of a window, longest first.
 
     `falling` are the samples, longest first; those of one length begin at `starts`. A layer is `windows` neighbours of

@@ -10,9 +10,9 @@ from typing import cast
 import numpy as np
 
 from ..groups import Groups
-from ..kernels.levels import descend
+from ..kernels.hierarchy import descend
 from .dealt import Dealt
-from .protocol import Order, Scarce, fingerprint_of, scarce_groups, take_from_batches
+from .protocol import Order, Undersized, fingerprint_of, take_from_batches, undersized_groups
 from .shares import Shares, group_rates
 
 __all__ = ["Hierarchical", "Levels"]
@@ -102,9 +102,9 @@ class Hierarchical:
         self.seed = seed
         self.distinct_over = distinct_over
         self.groups = levels.groups
-        self.window = math.prod(per)
+        self.batch_size = math.prod(per)
         self.per_ticket = self.per[-1]
-        self.tickets = self.window // self.per_ticket
+        self.tickets = self.batch_size // self.per_ticket
         self._apart = self.per_ticket if distinct_over is None else int(self._most_drawn(distinct_over).max())
 
     @property
@@ -119,17 +119,17 @@ class Hierarchical:
         }  # fmt: skip
 
     def batches(self, first: int, stride: int, count: int) -> np.ndarray:
-        """Micro-batches first, first + stride, ...: sample indices, int64 (count, window)."""
-        return self.windows(first + stride * np.arange(count))
+        """Micro-batches first, first + stride, ...: sample indices, int64 (count, batch_size)."""
+        return self.batches_at(first + stride * np.arange(count))
 
-    def windows(self, numbers: np.ndarray) -> np.ndarray:
-        """Micro-batches of these numbers, ascending: sample indices, int64 (numbers, window)."""
+    def batches_at(self, numbers: np.ndarray) -> np.ndarray:
+        """Micro-batches of these numbers, ascending: sample indices, int64 (numbers, batch_size)."""
         if self.outermost is None:
             nodes, visits, level = np.zeros((numbers.size, 1), np.int64), np.ascontiguousarray(numbers[:, None]), 0
         else:
             dealing = self.outermost.dealing(numbers, draws=True)
             nodes, visits, level = dealing.groups, dealing.draws, 1
-        slots = np.empty((numbers.size, self.window), np.int64)
+        slots = np.empty((numbers.size, self.batch_size), np.int64)
         descend(
             nodes,
             visits,
@@ -151,17 +151,17 @@ class Hierarchical:
         """The expected share of the sequence that each of these samples is, float64."""
         return group_rates(self.groups, self.shares, samples, epoch)
 
-    def spanning(self, places: int) -> Hierarchical:
+    def distinct_within(self, places: int) -> Hierarchical:
         """The same order, any `places` consecutive samples distinct as far as groups are large enough."""
         return Hierarchical(self.levels, self.per, self.shares, self.outermost, self.seed, distinct_over=places)
 
-    def scarce(self, places: int | None = None) -> list[Scarce]:
+    def undersized(self, places: int | None = None) -> list[Undersized]:
         """The groups too small to keep samples apart; see `SharedOrder`."""
-        return scarce_groups(self.groups, self._most_drawn(places))
+        return undersized_groups(self.groups, self._most_drawn(places))
 
     def _most_drawn(self, places: int | None) -> np.ndarray:
-        """The most draws of each innermost group in the windows that `places` consecutive samples can touch, or in one."""
-        touched = 1 if places is None else (places + 2 * self.window - 2) // self.window
+        """The most draws of each innermost group in the micro-batches that `places` consecutive samples touch, or in one."""
+        touched = 1 if places is None else (places + 2 * self.batch_size - 2) // self.batch_size
         visits = np.array([touched])
         for level, taken in enumerate(self.per[:-1]):
             branches = self.levels.branches(level)

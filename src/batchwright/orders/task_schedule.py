@@ -1,8 +1,8 @@
-"""Whose turn is it: an endless sequence of turns in given shares, any of which can be had at once.
+"""Which task has which turn: an endless schedule in given shares, of which any turn is found directly.
 
-Everybody is within one turn of his share after every turn, for ever, whatever the shares. Shares with a short period are
-dealt out once, by Tijdeman's chairman assignment, and repeated: everybody is then within 1 - 1 / (2n - 2). Others
-(irrational ones, sizes of large datasets) are laid out in blocks that do not depend on each other: see `lane`.
+After every turn, each task is within one turn of its share, whatever the shares. Shares with a short period get one table,
+by Tijdeman's chairman assignment, which repeats: each of n tasks is then within 1 - 1 / (2n - 2). Other shares (irrational
+ones, sizes of large datasets) are scheduled in blocks that do not depend on each other: see `earliest_deadline`.
 """
 
 from __future__ import annotations
@@ -16,37 +16,37 @@ from typing import Protocol
 import numpy as np
 
 from ..errors import Infeasible, shown
-from ..kernels.turns import chairman
-from .lane import Lane
+from ..kernels.task_schedule import chairman
+from .earliest_deadline import EarliestDeadline
 
-__all__ = ["LONGEST_PERIOD", "Blocks", "Periodic", "Turns", "reduced", "turns"]
+__all__ = ["LONGEST_PERIOD", "Blocks", "Periodic", "TaskSchedule", "reduced", "task_schedule"]
 
-LONGEST_PERIOD = 1 << 16
+LONGEST_PERIOD = 1 << 16  # turns in a table: 1 MB
 _LONGEST_BLOCK = 1 << 22  # slots; a third of a second to make, 32 MB
 _FINEST = 1 << 59  # shares are kept to this part of a turn: one turn in 10^17
 
 
-class Turns(Protocol):
+class TaskSchedule(Protocol):
     """An endless sequence of turns, extended to negative numbers so that differences can be taken anywhere."""
 
     @property
     def bound(self) -> float:
-        """How far from its share of all turns anybody can be, in turns, after any number of them."""
+        """The largest distance of a task from its share, in turns, after any number of turns."""
         ...
 
     def at(self, turn: int) -> tuple[int, int]:
-        """Whose turn it is, and how many he had before."""
+        """The task of a turn, and how many turns it had before."""
         ...
 
     def counts(self, turn: int) -> list[int]:
-        """How many of the turns before this one everybody had."""
+        """How many of the turns before this one each task had."""
         ...
 
 
 def reduced(weights: Sequence[int]) -> tuple[int, ...]:
-    """Whole-number weights in the same proportion without a common divisor, their sum rounded to 2^59 where it is larger.
+    """Integer weights in the same proportion without a common divisor; a sum above 2^59 is rounded to it.
 
-    Nobody's share changes by more than 2^-59 then, which is a turn in 10^17; nobody's becomes 0.
+    Rounding changes no share by more than 2^-59, one turn in 10^17, and makes none 0.
     """
     divisor, total = math.gcd(*weights), sum(weights)
     if total <= divisor * _FINEST:
@@ -54,28 +54,28 @@ def reduced(weights: Sequence[int]) -> tuple[int, ...]:
     return tuple(weight and max(1, weight * _FINEST // total) for weight in weights)
 
 
-def turns(weights: Sequence[int], names: Sequence[Hashable] | None = None) -> Turns:
-    """Turns in proportion to `reduced` weights; who has weight 0 never comes.
+def task_schedule(weights: Sequence[int], names: Sequence[Hashable] | None = None) -> TaskSchedule:
+    """A schedule of turns in proportion to `reduced` weights; a task of weight 0 gets none.
 
     Raises:
-        Infeasible: shares so small and so far apart that no table of turns is short enough, with the name of the smallest.
+        Infeasible: shares so small and so different that no table of turns is short enough; names the smallest.
     """
     if sum(weights) <= LONGEST_PERIOD:
         return Periodic(tuple(weights))
-    parties = sorted((i for i, weight in enumerate(weights) if weight), key=lambda i: -weights[i])
-    often, longest = _often([weights[i] for i in parties])
+    tasks = sorted((i for i, weight in enumerate(weights) if weight), key=lambda i: -weights[i])
+    often, longest = _often([weights[i] for i in tasks])
     if longest > _LONGEST_BLOCK:
-        rarest = parties[-1] if names is None else names[parties[-1]]
+        rarest = tasks[-1] if names is None else names[tasks[-1]]
         raise Infeasible(
-            f"{shown(rarest)} has one turn in {sum(weights) // weights[parties[-1]]}, and others lie so far between that "
+            f"{shown(rarest)} has one turn in {sum(weights) // weights[tasks[-1]]}, and others lie so far between that "
             f"the shortest table of turns has {longest} entries, {_LONGEST_BLOCK} at most",
             f"leave {shown(rarest)} out or give it more",
         )
-    return Blocks(weights, parties[:often], parties[often:])
+    return Blocks(weights, tasks[:often], tasks[often:])
 
 
 def _often(weights: Sequence[int]) -> tuple[int, int]:
-    """How many of these parties, the heaviest first, share the first lane so that blocks are shortest; how long they are."""
+    """How many tasks, largest weight first, share the first schedule so that blocks are shortest; and the blocks' length."""
     total, rare = sum(weights), 0
     best, longest = len(weights), total // weights[-1]
     if longest <= LONGEST_PERIOD:
@@ -108,14 +108,14 @@ class Periodic:
         return 1 - 1 / max(1, 2 * sum(weight > 0 for weight in self.weights) - 2)
 
     def at(self, turn: int) -> tuple[int, int]:
-        """Whose turn it is, and how many he had before."""
+        """The task of a turn, and how many turns it had before."""
         who, before = self._table
         period, place = divmod(turn, who.size)
         number = int(who[place])
         return number, period * self.weights[number] + int(before[place])
 
     def counts(self, turn: int) -> list[int]:
-        """How many of the turns before this one everybody had."""
+        """How many of the turns before this one each task had."""
         period, place = divmod(turn, sum(self.weights))
         within = np.bincount(self._table[0][:place], minlength=len(self.weights)).tolist()
         return [period * weight + had for weight, had in zip(self.weights, within, strict=True)]
@@ -125,36 +125,37 @@ class Periodic:
 
 
 class Blocks:
-    """Turns laid out block by block: those who come often in one lane, those who come rarely in another.
+    """Turns computed block by block: frequent tasks in one schedule, rare ones in another.
 
     Args:
-        weights: whole numbers, 0 or more; their sum is at most 2^60.
-        often, rarely: who shares the first lane and who the second, where there is one; all of a weight above 0.
+        weights: integers, 0 or more; their sum is at most 2^60.
+        often, rarely: the tasks of the first schedule and of the second, which may have none; all of a weight above 0.
     """
 
     def __init__(self, weights: Sequence[int], often: Sequence[int], rarely: Sequence[int] = ()) -> None:
         self._count = len(weights)
         self._parts = [part for part in (often, rarely) if part]
-        self._lanes = [
-            Lane([weights[i] for i in part], sum(weights), late=number > 0) for number, part in enumerate(self._parts)
+        self._schedules = [
+            EarliestDeadline([weights[i] for i in part], sum(weights), late=number > 0)
+            for number, part in enumerate(self._parts)
         ]
 
     @property
     def bound(self) -> float:
-        """One turn, which nobody is ever off by."""
+        """One turn, which no task ever reaches."""
         return 1.0
 
     def at(self, turn: int) -> tuple[int, int]:
-        """Whose turn it is, and how many he had before."""
-        rare = self._lanes[-1]
-        number = len(self._lanes) - 1 if rare.slots(turn + 1) > rare.slots(turn) else 0
-        place, before = self._lanes[number].at(turn)
+        """The task of a turn, and how many turns it had before."""
+        rare = self._schedules[-1]
+        number = len(self._schedules) - 1 if rare.slots(turn + 1) > rare.slots(turn) else 0
+        place, before = self._schedules[number].at(turn)
         return self._parts[number][place], before
 
     def counts(self, turn: int) -> list[int]:
-        """How many of the turns before this one everybody had."""
+        """How many of the turns before this one each task had."""
         counts = [0] * self._count
-        for lane, parties in zip(self._lanes, self._parts, strict=True):
-            for party, had in zip(parties, lane.counts(turn), strict=True):
-                counts[party] = had
+        for schedule, tasks in zip(self._schedules, self._parts, strict=True):
+            for task, had in zip(tasks, schedule.counts(turn), strict=True):
+                counts[task] = had
         return counts

@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Infeasible, PoorWarning, shown
-from ..kernels import supply
+from ..kernels import stream_buffer
+from .batch import Batch, Report
 from .buffer import Buffer
-from .bytes import Weigher
-from .chance import PURPOSE, child
+from .byte_limit import Weigher
 from .feed import Feed, Refused
+from .keyed_random import PURPOSE, child
 from .quotas import Quotas, round_length
-from .results import Batch, Report
-from .shares import Shares
+from .shares import StreamShares
 
 __all__ = ["BalancedComposer", "Rules", "WhenShort"]
 
@@ -41,7 +41,7 @@ class Rules:
     buffer: int
     when_short: WhenShort
     patience: int
-    max_debt: int
+    max_deficit: int
     weigher: Weigher | None
 
 
@@ -51,7 +51,7 @@ class BalancedComposer:
     What does (shares, places, a round's plan) is done again only after that many samples were read or dealt.
     """
 
-    def __init__(self, feed: Feed, rules: Rules, shares: Shares, *, key: int) -> None:
+    def __init__(self, feed: Feed, rules: Rules, shares: StreamShares, *, key: int) -> None:
         self.feeds = [feed]
         self._feed = feed
         self._rules = rules
@@ -66,7 +66,7 @@ class BalancedComposer:
             places=rules.buffer,
             remembers=remembers,
             waits=self._waits,
-            most_owed=rules.max_debt,
+            most_deficit=rules.max_deficit,
             weigher=None if weigher is None else weigher.of_items(feed),
             refusal=shares.refusal,
             key=child(key, PURPOSE.REPEAT),
@@ -84,9 +84,9 @@ class BalancedComposer:
         self._estimate_from = 0  # samples read, from which on shares are estimated anew
         self._judge_from = 4 * rules.buffer  # samples read, from which on it is looked whether waiting costs too much
         self._gauge_from = 0  # samples read, from which on it is looked again how full the buffer is
-        self._pace = 0  # samples read for each batch given, where nobody waits
+        self._batches_per_slot = 0  # samples read for each batch given, where nobody waits
         self._planned = np.zeros(0, np.int64)  # slots of the rounds dealt so far, for each group
-        self._unread = self._delivered = self._repeated = self._given = self._forgiven = self._left = 0
+        self._unread = self._delivered = self._repeated = self._given = self._written_off = self._left = 0
 
     def start(self) -> None:
         """Get to know the groups: fill half of the buffer, so that even groups lose nothing yet."""
@@ -118,7 +118,7 @@ class BalancedComposer:
         hand = self._hands[self._dealt]
         self._dealt += 1
         if not self._waits:  # waiting reads as much as is needed; else a batch is read for each batch, in runs
-            self._unread += self._pace
+            self._unread += self._batches_per_slot
             if self._unread >= self._run:
                 self._read(self._unread)
                 self._unread = 0
@@ -130,27 +130,27 @@ class BalancedComposer:
         batch = Batch(self._feed.unwrap(items))
         batch.groups = self._buffer.owners()
         counters = self._buffer.counters
-        if counters[supply.REPEATS]:
+        if counters[stream_buffer.REPEATS]:
             batch.repeats = self._buffer.repeats()
             if len(batch.repeats) == len(items) and self._feed.ended:
                 self._undo(len(items))
                 return None
             self._repeated += len(batch.repeats)
-        if counters[supply.AWAY]:
+        if counters[stream_buffer.AWAY]:
             batch.given_away = self._buffer.given_away()
-            self._given += int(counters[supply.AWAY])
-            self._forgiven = int(counters[supply.FORGIVEN])
+            self._given += int(counters[stream_buffer.AWAY])
+            self._written_off = int(counters[stream_buffer.WRITTEN_OFF])
         self._delivered += len(items)
         return batch
 
     def _undo(self, served: int) -> None:
         """The hand dealt last gives no batch, though slots of it were served."""
         self._dealt -= 1
-        np.subtract.at(self._buffer.column(supply.HAD), self._buffer.owner_numbers()[:served], 1)
+        np.subtract.at(self._buffer.column(stream_buffer.HAD), self._buffer.owner_numbers()[:served], 1)
 
     def _slots(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Of every group, how many slots of the batches given were planned for it, and how many it had."""
-        had = self._buffer.column(supply.HAD)
+        had = self._buffer.column(stream_buffer.HAD)
         return self._planned_for(len(had)) - np.bincount(self._hands[self._dealt :].ravel(), minlength=len(had)), had
 
     def _planned_for(self, groups: int) -> NDArray[np.int64]:
@@ -165,12 +165,12 @@ class BalancedComposer:
             may_read = not feed.ended and (self._waits or allowance > 0)
             outcome = buffer.serve(hand, items, begins=begins, may_read=may_read, ended=feed.ended)
             begins = False
-            if outcome == supply.STARVED:
+            if outcome == stream_buffer.STARVED:
                 self._read(1)
-            elif outcome == supply.SHORT:
-                allowance = self._read_for(int(buffer.counters[supply.PENDING]), allowance)
+            elif outcome == stream_buffer.SHORT:
+                allowance = self._read_for(int(buffer.counters[stream_buffer.PENDING]), allowance)
             else:
-                return outcome == supply.DONE
+                return outcome == stream_buffer.DONE
 
     def _read_for(self, group: int, allowance: int) -> int:
         """Read on until a group has a sample, so many samples at most, a run at a time; what is left of that many."""
@@ -178,7 +178,7 @@ class BalancedComposer:
         left = allowance
         while left > 0 and not feed.ended and not buffer.has(group):
             left -= self._read(min(left, self._run))
-        buffer.counters[supply.TRIED] = 1
+        buffer.counters[stream_buffer.TRIED] = 1
         if not self._waits:
             return left
         if not feed.ended:
@@ -193,14 +193,16 @@ class BalancedComposer:
             if self._dealt < len(self._hands):
                 self._quotas.take_back(self._hands[self._dealt :], self._shares)
                 self._planned = self._slots()[0]
-            self._shares = self._targets.of(buffer.labels, buffer.column(supply.SEEN))
+            self._shares = self._targets.of(buffer.labels, buffer.column(stream_buffer.SEEN))
             buffer.new_shares(self._shares, self._rules.batch_size)
             self._news_from = taken + 2 * count
             self._estimate_from = int(_GROWTH * max(taken, self._rules.buffer))
         if taken >= self._gauge_from:
-            self._pace = size = self._rules.batch_size
+            self._batches_per_slot = size = self._rules.batch_size
             if buffer.held() < buffer.for_queues // 2:
-                self._pace += max(1, size // 8)  # make up for what was dropped, or the buffer would run down
+                self._batches_per_slot += max(
+                    1, size // 8
+                )  # make up for what was dropped, or the buffer would run down
             self._gauge_from = taken + buffer.for_queues // 4
         slots = max(_TURNS * count, min(taken // 8, _ROUND))
         batches = round_length(slots, self._rules.batch_size)
@@ -251,7 +253,7 @@ class BalancedComposer:
         self._judge()
 
     def _never_came(self, number: int) -> bool:
-        return bool(self._shares[number] > 0 and self._buffer.column(supply.SEEN)[number] == 0)
+        return bool(self._shares[number] > 0 and self._buffer.column(stream_buffer.SEEN)[number] == 0)
 
     def _judge(self) -> None:
         """Warn once if most of what is read is read for a rare group, or if groups have less than their shares."""
@@ -263,17 +265,17 @@ class BalancedComposer:
             self._judge_shares()
 
     def _judge_shares(self) -> None:
-        due, had = self._slots()
-        short = np.flatnonzero((due - had > _DRIFT) & ((due - had) * _POOR > due))
+        expected, had = self._slots()
+        short = np.flatnonzero((expected - had > _DRIFT) & ((expected - had) * _POOR > expected))
         if not len(short):
             return
-        worst = short[np.argmax((due - had)[short] / due[short])]
-        total, seen = int(had.sum()), self._buffer.column(supply.SEEN)[worst]
+        worst = short[np.argmax((expected - had)[short] / expected[short])]
+        total, seen = int(had.sum()), self._buffer.column(stream_buffer.SEEN)[worst]
         others = f"; {len(short):,} groups in all have less than nine tenths of theirs" if len(short) > 1 else ""
         repeat = "" if self._rules.when_short == "repeat" else "when_short='repeat', or "
         warnings.warn(
-            f"group {shown(self._buffer.labels[worst])} has {had[worst]:,} of the {due[worst]:,} slots due to it, "
-            f"{had[worst] / total:.2%} of what was given for {due[worst] / total:.2%}: {seen:,} of the "
+            f"group {shown(self._buffer.labels[worst])} has {had[worst]:,} of the {expected[worst]:,} slots due to it, "
+            f"{had[worst] / total:.2%} of what was given for {expected[worst] / total:.2%}: {seen:,} of the "
             f"{self._feed.tried:,} samples read from source {self._feed.name!r}{self._feed.part} were of it{others}; "
             f"pass {repeat}a target nearer to the natural shares",
             PoorWarning,
@@ -283,14 +285,14 @@ class BalancedComposer:
 
     def _warn_of_waiting(self) -> None:
         taken = self._feed.taken
-        seen = self._buffer.column(supply.SEEN)[: len(self._shares)]
-        pace = seen / np.maximum(self._shares, 1e-300)
-        number = int(np.argmin(np.where(self._shares > 0, pace, np.inf)))
+        seen = self._buffer.column(stream_buffer.SEEN)[: len(self._shares)]
+        possible = seen / np.maximum(self._shares, 1e-300)
+        number = int(np.argmin(np.where(self._shares > 0, possible, np.inf)))
         label = self._buffer.labels[number]
         warnings.warn(
             f"waiting gave {self._delivered:,} of the {taken:,} samples read from source {self._feed.name!r}"
             f"{self._feed.part}: group {shown(label)} fills {self._shares[number]:.2%} of every batch and was "
-            f"{seen[number]:,} of these samples, so that exact shares without repeats allow for {int(pace[number]):,}; "
+            f"{seen[number]:,} of these samples, so that exact shares without repeats allow for {int(possible[number]):,}; "
             "pass when_short='repeat', or a target nearer to the natural shares; when_short='redistribute' and a smaller "
             "patience give more samples, and fewer of this group among them",
             PoorWarning,
@@ -328,8 +330,8 @@ class BalancedComposer:
         buffer = self._buffer
         drawn = self._delivered - self._repeated + self._left
         held = buffer.held()
-        balances = buffer.column(supply.BALANCE).tolist()
-        due, had = self._slots()
+        balances = buffer.column(stream_buffer.BALANCE).tolist()
+        expected, had = self._slots()
         return Report(
             read=self._feed.tried,
             delivered=self._delivered,
@@ -337,17 +339,17 @@ class BalancedComposer:
             dropped=self._feed.tried - self._feed.skipped - drawn - held,
             skipped=self._feed.skipped,
             given_away=self._given,
-            forgiven=self._forgiven,
+            written_off=self._written_off,
             held=held + self._left,
-            owed={label: -balance for label, balance in zip(buffer.labels, balances, strict=True) if balance},
-            seen=dict(zip(buffer.labels, buffer.column(supply.SEEN).tolist(), strict=True)),
-            due=dict(zip(buffer.labels, due.tolist(), strict=True)),
+            deficit={label: -balance for label, balance in zip(buffer.labels, balances, strict=True) if balance},
+            seen=dict(zip(buffer.labels, buffer.column(stream_buffer.SEEN).tolist(), strict=True)),
+            expected=dict(zip(buffer.labels, expected.tolist(), strict=True)),
             had=dict(zip(buffer.labels, had.tolist(), strict=True)),
         )
 
 
 _COUNTERS = (
-    "_pace",
+    "_batches_per_slot",
     "_news_from",
     "_estimate_from",
     "_gauge_from",
@@ -356,6 +358,6 @@ _COUNTERS = (
     "_delivered",
     "_repeated",
     "_given",
-    "_forgiven",
+    "_written_off",
     "_left",
 )

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["MOST_SUMS", "REACHED", "Tilted", "tilted"]
+__all__ = ["MOST_SUMS", "REACHED", "Raking", "solve_raking"]
 
 MOST_SUMS = 4096
 """Sums that can be wanted at once: a step of Newton's method takes their cube, some seconds for so many."""
@@ -23,7 +23,7 @@ _WEAKEST, _STRONGEST = 1e-8, 1e8  # damping that is tried
 _STEEPEST = 60.0  # items e^60 times as likely as others: what wants more cannot be met
 
 
-class Tilted(NamedTuple):
+class Raking(NamedTuple):
     """Shares of items, and what they come to by attribute.
 
     Attributes:
@@ -35,7 +35,7 @@ class Tilted(NamedTuple):
     reached: np.ndarray
 
 
-def tilted(
+def solve_raking(
     base: np.ndarray,
     starts: np.ndarray,
     attributes: np.ndarray,
@@ -43,7 +43,7 @@ def tilted(
     *,
     floor: float = 0.0,
     cap: float = math.inf,
-) -> Tilted:
+) -> Raking:
     """The shares of least relative entropy from `base` whose sums by attribute are as wanted.
 
     They are `base * exp(...)` with one multiplier an attribute, kept within `floor * base` and `cap * base`, and are found
@@ -59,7 +59,7 @@ def tilted(
         floor: the least share that each may have, as a multiple of its natural one, 0 to 1.
         cap: the most, 1 or more.
     """
-    from ..kernels.tilt import tilt
+    from ..kernels.raking import evaluate_raking
 
     count = wanted.size + 1  # the last attribute is everybody's: it sums to 1
     sizes = np.diff(starts)
@@ -81,7 +81,7 @@ def tilted(
         cost[-1] = _HARD  # all shares sum to 1, whatever else is met
 
         def height(at: np.ndarray, cost: np.ndarray = cost) -> float:
-            dual: float = tilt(at, natural, least, most, starts, everybody, weights, sums, curvature)
+            dual: float = evaluate_raking(at, natural, least, most, starts, everybody, weights, sums, curvature)
             return dual - float(at @ goal) + float(cost @ at**2) / 2
 
         def derivatives(at: np.ndarray, cost: np.ndarray = cost) -> tuple[np.ndarray, np.ndarray]:
@@ -90,10 +90,10 @@ def tilted(
         here = _lowest(height, derivatives, here, flat)
         if np.abs(here[:-1]).max(initial=0.0) > _STEEPEST:
             break
-    tilt(_summing_to_one(here, natural, least, most, starts, everybody), natural, least, most, starts, everybody, weights,
+    evaluate_raking(_summing_to_one(here, natural, least, most, starts, everybody), natural, least, most, starts, everybody, weights,
          sums, curvature)  # fmt: skip
     total = weights.sum()
-    return Tilted(weights / total, sums[:-1] / total)
+    return Raking(weights / total, sums[:-1] / total)
 
 
 def _lowest(
