@@ -75,60 +75,51 @@ def test_resuming_anywhere_costs_one_window(make, planned):
         assert len(planned) == 1
 
 
-SMALL = np.random.default_rng(2).integers(1, 60, 60)
+SMALL = np.random.default_rng(2).integers(10, 60, 20)
 OVER_AN_ORDER = {
-    "budgeted": lambda: bw.budgeted(SMALL, 120, window=4, order=bw.shuffled(60, 1)),
-    "budgeted, not padded": lambda: bw.budgeted(SMALL, 120, window=4, padded=False, order=bw.shuffled(60, 1)),
-    "packed": lambda: bw.packed(SMALL, 90, window=4, order=bw.balanced(np.arange(60) % 3, 6)),
-    "pieces": lambda: bw.packed(SMALL, 40, window=4, order=bw.shuffled(60, 1), too_long="split"),
+    "budgeted": lambda: bw.budgeted(SMALL, 120, window=4, order=bw.shuffled(20, 1)),
+    "budgeted, not padded": lambda: bw.budgeted(SMALL, 120, window=4, padded=False, order=bw.shuffled(20, 1)),
+    "packed": lambda: bw.packed(SMALL, 90, window=4, order=bw.balanced(np.arange(20) % 2, 6)),
+    "pieces": lambda: bw.packed(SMALL, 40, packs=3, window=4, order=bw.shuffled(20, 1), too_long="split"),
 }
 
 
 @uneven
 @pytest.mark.parametrize("kind", OVER_AN_ORDER)
-@pytest.mark.parametrize("world", [2, 3])
-def test_going_on_at_epoch_1000_costs_at_most_two_windows_in_the_same_world_and_in_another(kind, world, planned, cuts):
+def test_going_on_at_epoch_1000_costs_at_most_two_windows_in_the_same_world_and_in_another(kind, planned, cuts):
     plan = OVER_AN_ORDER[kind]()
-    state = json.loads(json.dumps(plan.sampler(rank=0, world_size=2).state_at(1, epoch=1000)))
-    assert len(json.dumps(state)) < 400
-    following = next(iter(plan.sampler(rank=1, world_size=2)))
-    sampler = OVER_AN_ORDER[kind]().sampler(rank=0, world_size=world)
-    planned.clear()
-    sampler.load_state_dict(state)
-    if world == 2:
-        assert planned == []
-    fresh = OVER_AN_ORDER[kind]()
-    fresh.stepped(2), fresh.stepped(world)  # laid out before it is counted
-    sampler = fresh.sampler(rank=0, world_size=world)
-    planned.clear(), cuts.clear()
-    sampler.load_state_dict(state)
-    following = next(iter(sampler))
-    assert 1 <= len(planned) <= 2
-    assert 1 <= len(cuts) <= 2 * 24
-    assert following == plan.stepped(2)[state["origin"] + state["consumed"]].tolist()
-    again = json.loads(json.dumps(sampler.state_dict()))
-    planned.clear(), cuts.clear()
-    sampler.load_state_dict(again)
-    next(iter(sampler))
-    assert len(planned) <= 2
+    saved = json.loads(json.dumps(plan.sampler(rank=0, world_size=2).state_at(1, epoch=1000)))
+    assert len(planned) > 1000
+    following = plan.stepped(2)[saved["origin"] + saved["consumed"]].tolist()
+    for world in (2, 3):
+        fresh, state = OVER_AN_ORDER[kind](), saved
+        fresh.stepped(2), fresh.stepped(world)  # laid out before it is counted
+        for number in range(2):  # once more from the state in the new world
+            assert len(json.dumps(state)) < 400
+            sampler = fresh.sampler(rank=0, world_size=world)
+            planned.clear(), cuts.clear()
+            sampler.load_state_dict(state)
+            batch = next(iter(sampler))
+            assert 1 <= len(planned) <= 2
+            assert 1 <= len(cuts) <= 2 * 24
+            assert number or batch == following
+            state = json.loads(json.dumps(sampler.state_dict()))
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [*OVER_AN_ORDER, "layers", "buckets"],
-)
+@pytest.mark.parametrize("kind", [*OVER_AN_ORDER, "layers", "buckets"])
 def test_an_epoch_asked_for_in_any_order_plans_every_window_once(kind, planned):
     more = {
         "layers": lambda: bw.budgeted(LENGTHS[:2000], 4096, window=16),
         "buckets": lambda: bw.bucketed(LENGTHS[:2000, None], 16, buckets=3, window=16),
     }
     plan = (OVER_AN_ORDER | more)[kind]().stepped(2)
-    asked = list(range(plan.epoch_batches))
+    last = (5 if kind in OVER_AN_ORDER else 1) * plan.epoch_batches - 1
+    asked = list(range(last + 1))
     random.Random(3).shuffle(asked)
     planned.clear()
     for batch in asked:
         _ = plan[batch]
-    windows = plan.windows.of(plan.epoch_batches - 1)[0] + 1
+    windows = plan.windows.of(last)[0] + 1
     if kind == "buckets":  # its windows are counted where they are asked for
         assert len(planned) <= 2 * windows
     else:
@@ -138,12 +129,12 @@ def test_an_epoch_asked_for_in_any_order_plans_every_window_once(kind, planned):
 def test_a_window_asked_for_late_is_planned_once(planned):
     plan = OVER_AN_ORDER["budgeted"]()
     planned.clear()
-    last = plan[4 * 50]
-    assert len(planned) == 51
-    for batch in reversed(range(4 * 50)):
+    last = plan.windows.window * 50
+    asked = plan[last].tolist()
+    for batch in reversed(range(last)):
         _ = plan[batch]
+    assert plan[last].tolist() == asked
     assert len(planned) == 51
-    assert plan[4 * 50].tolist() == last.tolist()
 
 
 WILD = np.where(np.arange(3000) // 100 % 3 == 0, 90, 1 + np.arange(3000) % 3)
@@ -188,8 +179,10 @@ def test_what_a_window_does_not_hold_comes_first_in_the_next_and_the_state_knows
         given_out += items.tolist()
         sizes.append(items.size)
     assert given_out == ordered[: len(given_out)].tolist()
-    assert max(sizes) > 3 * min(sizes)  # far from what a window was laid out for
-    assert kind != "pieces" or any(windows.begin(number).skipped for number in range(count))
+    if kind == "pieces":
+        assert any(windows.begin(number).skipped for number in range(count))  # within a sample
+    else:
+        assert max(sizes) > 3 * min(sizes)  # far from what a window was laid out for
     samplers = [plan.sampler(rank=rank, world_size=world) for rank in range(world)]
     for stop in (1, 2 * windows.window // world + 1, len(samplers[0]) - 1):
         for epoch in (0, 1, 3):
