@@ -168,7 +168,7 @@ def test_what_a_window_does_not_hold_comes_first_in_the_next_and_the_state_knows
     make = OVERFLOWING[kind]
     plan = make()
     windows = plan.stepped(world).windows
-    count, most = 40, 0
+    count, most = 60, 0
     ordered = plan.admission.items(plan.source.order.take(0, 60 * 50 * 4))
     given_out, sizes = [], []
     for number in range(count):
@@ -185,7 +185,7 @@ def test_what_a_window_does_not_hold_comes_first_in_the_next_and_the_state_knows
         assert max(sizes) > 3 * min(sizes)  # far from what a window was laid out for
     samplers = [plan.sampler(rank=rank, world_size=world) for rank in range(world)]
     for stop in (1, 2 * windows.window // world + 1, len(samplers[0]) - 1):
-        for epoch in (0, 1, 3):
+        for epoch in (0, 1):
             state = json.loads(json.dumps(samplers[0].state_at(stop, epoch=epoch)))
             most = max(most, len(json.dumps(state)))
             for rank in {0, world - 1}:
@@ -256,7 +256,7 @@ def uneven_words(plan, before, after, step):
 
 
 def test_what_uneven_steps_cost_until_the_epoch_ends_is_said_in_numbers():
-    plan = bw.budgeted(LENGTHS[:3000], 4096, window=16)
+    plan = bw.grouped(LENGTHS[:3000], 8, window=16)
     old = plan.stepped(8)
     said = uneven_words(plan, 8, 6, 2)
     found = re.fullmatch(
@@ -269,7 +269,7 @@ def test_what_uneven_steps_cost_until_the_epoch_ends_is_said_in_numbers():
     costs = np.array([plan.cutter.cost(old.items(batch)) for batch in range(16, 16 + 252)])
     steps = costs[:252].reshape(-1, 6)
     assert now == pytest.approx((steps.max(1) / steps.mean(1)).mean(), abs=0.002)
-    assert 1 <= even < 1.01 < now
+    assert 1 <= even < now / 1.01
     assert uneven_words(plan, 8, 8, 2) is None
     assert uneven_words(plan, 8, 6, 0) is None  # where an epoch begins the list is that of the new steps
 
@@ -277,7 +277,7 @@ def test_what_uneven_steps_cost_until_the_epoch_ends_is_said_in_numbers():
 def test_nothing_is_said_where_uneven_steps_cost_nothing():
     assert uneven_words(bw.packed(LENGTHS, 16_384, window=64), 8, 6, 2) is None
     assert uneven_words(bw.shuffled(400, 4), 8, 6, 2) is None
-    assert uneven_words(bw.packed(LENGTHS, 16_384, window=64, order=bw.balanced(LABELS, 64)), 8, 6, 2) is None
+    assert uneven_words(bw.packed(LENGTHS, 16_384, window=64, order=bw.shuffled(20_000, 64)), 8, 6, 2) is None
 
 
 @few
