@@ -68,12 +68,12 @@ def test_any_shares_keep_everybody_within_one_turn(weights, begin):
 def test_everybody_is_within_one_turn_across_the_edges_of_blocks_too(weights, edge, data):
     found = task_schedule(reduced(weights))
     if isinstance(found, Blocks):
-        block = data.draw(st.sampled_from(found._lanes))
+        block = data.draw(st.sampled_from(found._schedules))
         assert furthest(found, reduced(weights), edge * block._length - 100, 200) < 1
 
 
 @pytest.mark.parametrize("total", range(1, 11))
-def test_all_shares_in_tenths_and_coarser_in_the_shortest_blocks_and_any_two_lanes(total, monkeypatch):
+def test_all_shares_in_tenths_and_coarser_in_the_shortest_blocks_and_any_two_schedules(total, monkeypatch):
     """Every vector of weights with this sum, split in two lanes in every way, over two periods."""
     monkeypatch.setattr(schedules, "_SHORTEST_BLOCK", 1)
     for weights in partitions(total, total):
@@ -148,7 +148,7 @@ def test_the_period_table_is_bounded():
 )
 def test_a_position_costs_no_more_than_a_block_or_two(weights, slots):
     found = task_schedule(reduced(weights))
-    assert all(block.slots(block._length) + block.slots(block._longest) <= slots for block in found._lanes)
+    assert all(block.slots(block._length) + block.slots(block._longest) <= slots for block in found._schedules)
 
 
 def test_shares_too_far_apart_for_any_table_are_refused_by_name():

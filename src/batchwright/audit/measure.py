@@ -80,8 +80,10 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
     drawn = np.zeros(plan.groups.group_count, np.int64)
     even = dealt.even_groups() if dealt is not None and plan.order.shares.limits is None else np.zeros(0, np.int64)
     whole_beside = _beside_whole(plan, even)
-    excused = list(plan.order.scarce_sources()) if isinstance(plan.order, Mixed) else []
-    set_by_deck = dealt if plan.order.shares.limits is not None else None  # shares may differ from deck to deck
+    excused = list(plan.order.undersized_sources()) if isinstance(plan.order, Mixed) else []
+    set_by_span = (
+        dealt if plan.order.shares.limits is not None else None
+    )  # shares may differ from one change to the next
     wanted = np.zeros(plan.groups.group_count) if dealt is None else _due(plan, first)
     deviation = before / per_ticket - wanted
     switched = False
@@ -93,12 +95,12 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
             if dealt is None:
                 continue
             epoch = number // plan.epoch_batches if plan.order.shares.settles_at != 0 else 0
-            if epoch != last_epoch and not set_by_deck:
+            if epoch != last_epoch and not set_by_span:
                 last_epoch, per_batch = epoch, plan.shares(epoch) * tickets
             here = dealt.round_of(number)
             if here[0] != last_round[0]:
                 windows.restart(deviation)
-                per_batch = set_by_deck.quotas(number) if set_by_deck else per_batch
+                per_batch = set_by_span.quotas(number) if set_by_span else per_batch
             elif here != last_round:
                 windows.turn()
             last_round = here
@@ -163,7 +165,7 @@ def _due(plan: FixedPlan, batch: int) -> np.ndarray:
     """The sum of every group's quotas before a micro-batch, in tickets."""
     if not batch:
         return np.zeros(plan.groups.group_count)
-    if plan.order.shares.limits is not None and plan.order.dealt is not None:  # shares that were set, deck by deck
+    if plan.order.shares.limits is not None and plan.order.dealt is not None:  # shares that were set, change by change
         return plan.order.dealt.expected(batch)
     return plan.prior_between(0, batch) * batch * plan.order.tickets
 

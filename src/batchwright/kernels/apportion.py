@@ -101,7 +101,7 @@ def spread(round_):
 
 @inner
 def phase(start, round_):
-    """The offset of a round, 0..2^32-1, in a span whose sequence begins at `start`."""
+    """The offset of a round, 0..2^32-1, where the first round begins at `start`."""
     return (start + spread(round_)) & _MASK
 
 
@@ -115,7 +115,7 @@ def points_before(edge, offset):
 def cell(edge, start, period):
     """Where an edge lies in a period, in 1/256 of a ticket: in its round r there are (cell + step_of(r)) >> 8 points before.
 
-    It is also how many points there are before the edge in the whole period. Both count from the span's start, not from
+    It is also how many points there are before the edge in the whole period. Both count from `start`, not from
     the line's: only differences between edges mean anything.
     """
     edge += start

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import Infeasible
 from ..kernels import apportion
-from ..kernels.deal import HANDS, deal_heavy, deal_with_light, drawn, new_board
+from ..kernels.deal import HANDS, deal_heavy, deal_with_light, drawn, new_scratch
 from ..kernels.hashing import PURPOSE, child_key
 from ..kernels.light import APART, DRAWS, Light, arranged
 from ..kernels.permutation import TABLE_LIMIT
@@ -74,8 +74,8 @@ class ConstantShares:
     root: np.uint64 = field(init=False)
     key: np.uint64 = field(init=False)
     start: int = field(init=False)
-    _scratch: int = field(init=False)
-    _boards: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = field(init=False, default_factory=list)
+    _head_size: int = field(init=False)
+    _scratch: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         settles = self.edges.size > 0
@@ -94,14 +94,14 @@ class ConstantShares:
             together=self.together,
             seldom=self.seldom,
         )
-        self._scratch = max(TABLE_LIMIT, 2 * int(self.light.layout[APART]))
+        self._head_size = max(TABLE_LIMIT, 2 * int(self.light.layout[APART]))
 
     def deal(
         self,
         batches: np.ndarray,
         per_ticket: int,
-        lots: np.ndarray,
-        scratch: int,
+        group_table: np.ndarray,
+        head_size: int,
         index: np.ndarray | None,
         *,
         draws: bool,
@@ -111,25 +111,26 @@ class ConstantShares:
         samples = np.empty((count, self.tickets * per_ticket), np.int64)
         groups, numbers = np.empty((2, count if draws else 0, self.tickets), np.int64)
         self._check(int(batches.max(initial=0)))
-        board = self._borrow()
+        scratch = self._borrow()
         deal = deal_with_light if self.light.layout[DRAWS] else deal_heavy
         deal(
             batches, self.tickets, per_ticket, self.root, self.key, self.start, self.edges,
-            *board, *self.light, lots, max(scratch, self._scratch), *_by_width(index), self.base, samples, groups, numbers,
+            *scratch, *self.light, group_table, max(head_size, self._head_size), *_by_width(index), self.base,
+            samples, groups, numbers,
         )  # fmt: skip
-        self._boards.append(board)
+        self._scratch.append(scratch)
         return Dealing(samples, groups, numbers)
 
     def drawn(self, batch: int) -> np.ndarray:
         """Tickets every group had before micro-batch `batch` of this span, those before the span included."""
         totals = np.empty(self.edges.size - 1, np.int64)
         self._check(batch)
-        board = self._borrow()
+        scratch = self._borrow()
         drawn(
             batch, self.tickets, self.key, self.start, self.edges,
-            *board, *self.light, self._scratch, totals,
+            *scratch, *self.light, self._head_size, totals,
         )  # fmt: skip
-        self._boards.append(board)
+        self._scratch.append(scratch)
         return totals + self.base if self.base.size else totals
 
     def quotas(self) -> np.ndarray:
@@ -147,11 +148,11 @@ class ConstantShares:
         return lacked + self.deficit if self.deficit.size else lacked
 
     def _borrow(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """A board no other thread has: it remembers the last round, which is all that makes going on cheap."""
+        """Scratch that no other thread has: it remembers the last round, which makes the next micro-batch cheap."""
         try:
-            return self._boards.pop()
+            return self._scratch.pop()
         except IndexError:
-            return new_board(self.light.heavy)
+            return new_scratch(self.light.heavy)
 
     def _check(self, last: int) -> None:
         if last // HANDS >= apportion.MOST_ROUNDS:
@@ -159,7 +160,7 @@ class ConstantShares:
             raise Infeasible(f"micro-batch {last} is past the last, {last_dealt}", f"ask for 0 to {last_dealt}")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_boards": []}
+        return {**vars(self), "_scratch": []}
 
 
 def after_change(

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..groups import Groups
 from ..kernels import apportion
-from ..kernels.deal import HANDS, WIDE, lots_of
+from ..kernels.deal import HANDS, WIDE, group_table_of
 from ..kernels.permutation import TABLE_LIMIT
 from .constant_shares import NONE, TICKET, ConstantShares, Dealing, after_change
 from .protocol import Order, Undersized, take_from_batches, undersized_groups
@@ -90,8 +90,8 @@ class Dealt:
         self._walk: Walk | None = None
         if shares.settles_at != 0:
             self._walk = Walk(spans[0], self._line, epoch_batches=epoch_batches, settles_at=shares.settles_at)
-        self._lots = self._lot_table()
-        self._scratch = max(TABLE_LIMIT, 2 * int(self._lots[:, WIDE].max(initial=0)))
+        self._group_table = self._group_rows()
+        self._head_size = max(TABLE_LIMIT, 2 * int(self._group_table[:, WIDE].max(initial=0)))
 
     @property
     def identity(self) -> dict[str, str]:
@@ -125,7 +125,9 @@ class Dealt:
             span, end = self._span_at(int(numbers[done]) if numbers.size else 0)
             here = numbers.size if end is None else int(np.searchsorted(numbers, end))
             inside = numbers[done:here] - span.first
-            parts.append(span.deal(inside, self.per_ticket, self._lots, self._scratch, self.groups.index, draws=draws))
+            parts.append(
+                span.deal(inside, self.per_ticket, self._group_table, self._head_size, self.groups.index, draws=draws)
+            )
             done = here
         return parts[0] if len(parts) == 1 else Dealing(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
@@ -284,12 +286,12 @@ class Dealt:
             distinct_over=places,
         )
 
-    def _lot_table(self) -> np.ndarray:
+    def _group_rows(self) -> np.ndarray:
         """What the kernel needs of each group; no rows where every sample is its own."""
         groups = self.groups
         if not groups.starts.size:
             return np.empty((0, 5), np.int64)
-        return lots_of(groups.sizes, groups.starts[:-1], np.maximum(self.most_drawn(self.distinct_over) - 1, 0))
+        return group_table_of(groups.sizes, groups.starts[:-1], np.maximum(self.most_drawn(self.distinct_over) - 1, 0))
 
     def _largest_quotas(self) -> tuple[np.ndarray, np.ndarray]:
         """The most tickets a micro-batch can have of each group over all epochs, int64, and on average, float64."""

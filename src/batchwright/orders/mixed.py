@@ -90,11 +90,11 @@ class Mixed:
         names = self.groups.names
         own = {names[number] for number in self.children}
         rows = [row for row in self.dealt.undersized(places) if row.name not in own]
-        for number, found in self.scarce_sources(places).items():
+        for number, found in self.undersized_sources(places).items():
             rows += [Undersized((names[number], row.name), row.size, row.most) for row in found]
         return rows
 
-    def scarce_sources(self, places: int | None = None) -> dict[int, list[Undersized]]:
+    def undersized_sources(self, places: int | None = None) -> dict[int, list[Undersized]]:
         """By number of a source with an order of its own, its groups too small to keep samples apart; without others."""
         runs = self._runs if places is None else self._runs_of(self.children, places)
         rows = {

@@ -85,7 +85,7 @@ def mixed(
     dealt = Dealt(groups, shares, batch_size=batch_size, per_ticket=per_source, seed=seed, epoch_batches=length)
     order = Mixed(dealt, children) if children else dealt
     if isinstance(order, Mixed) and distinct:
-        for source in order.scarce_sources():
+        for source in order.undersized_sources():
             fact, way_out = undersized(order, source)
             raise Infeasible(f"{fact}, and distinct samples were asked for", f"{way_out}, or pass distinct=False")
     plan = FixedPlan(order, epoch_batches=length)

@@ -90,8 +90,8 @@ def solve_raking(
         here = _lowest(height, derivatives, here, flat)
         if np.abs(here[:-1]).max(initial=0.0) > _STEEPEST:
             break
-    evaluate_raking(_summing_to_one(here, natural, least, most, starts, everybody), natural, least, most, starts, everybody, weights,
-         sums, curvature)  # fmt: skip
+    here = _summing_to_one(here, natural, least, most, starts, everybody)
+    evaluate_raking(here, natural, least, most, starts, everybody, weights, sums, curvature)
     total = weights.sum()
     return Raking(weights / total, sums[:-1] / total)
 
