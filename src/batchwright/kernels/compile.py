@@ -27,7 +27,7 @@ _INNER: dict[str, Any] = {
 }
 
 DECLARED: dict[str, Callable[[], Any]] = {}
-"""Every kernel of the modules imported so far: from its name to what compiles it."""
+"""Every kernel of the modules imported so far: its name, and the function that compiles it."""
 
 
 def kernel(signature: str) -> Callable[[Function], Function]:

@@ -1,4 +1,4 @@
-"""Which group the draws of the *light* groups are of: groups that come rarely share one order.
+"""The group of every draw of the *light* groups: groups that are rare share one order.
 
 The draws of all light groups together are numbered in order of time. There are two such orders.
 

@@ -1,4 +1,4 @@
-"""Which sample of its group a draw is: whole passes, each a fresh permutation, with a seam no batch can feel.
+"""Which sample of its group a draw is: complete passes, each a new permutation; no batch repeats a sample across two passes.
 
 Draw k of a group of n samples is entry `k mod n` of pass `k div n`. Every pass is a bijection, so after any number of
 draws each sample came floor or ceil of its even share (guarantee G4).

@@ -1,4 +1,4 @@
-"""`balanced`: what a user asks of it, checked and kept as a recipe."""
+"""`balanced`: its arguments, checked and kept as a recipe."""
 
 from __future__ import annotations
 

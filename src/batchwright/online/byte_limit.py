@@ -1,4 +1,4 @@
-"""Memory bounded in bytes: what a sample weighs, and how much is to be kept."""
+"""A limit of memory in bytes: the bytes of a sample, and how many are kept."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _size(measure: Callable[[Any], Any], sample: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Weigher:
-    """What a sample weighs, and how much is to be kept at most."""
+    """The bytes of a sample, and the most bytes kept."""
 
     size: Callable[[Any], int]
     limit: int

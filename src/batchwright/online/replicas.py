@@ -44,7 +44,7 @@ class Replica:
 
     @classmethod
     def here(cls, rank: int, world_size: int) -> Replica:
-        """This process of that rank: the worker of torch's loader, or all there is."""
+        """This process of that rank: a worker of torch's loader, or the only process."""
         info = torch.utils.data.get_worker_info()
         if info is None:
             return cls(rank, world_size)

@@ -1,4 +1,4 @@
-"""A stretch of the dealt order over which the shares stay the same, and what follows when they change."""
+"""A span of the dealt order in which the shares are constant, and what follows when they change."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ class Dealing(NamedTuple):
 
 @dataclass
 class ConstantShares:
-    """A stretch of the order over which the shares stay the same, from micro-batch `first` on.
+    """A span of the order in which the shares are constant, from micro-batch `first` on.
 
     Args:
         first: its first micro-batch, counted from the order's beginning.
         wanted: the groups on the line of a round's tickets.
         base: tickets each group had before it; empty for none.
-        deficit: what each group lacked of its due before it, in 1 / TICKET; empty for nothing.
+        deficit: what each group lacked of its expected tickets before it, in 1 / TICKET; empty for nothing.
         seed: of the order.
         change: how many times the shares had after_change by then.
         tickets: tickets in a micro-batch.
-        edges: the line that is dealt; `wanted` unless what is owed is being made up for.
+        edges: the line that is dealt; `wanted`, except in a span that makes up for a deficit.
         rounds: how many rounds the same shares had before it.
         epoch: micro-batches in an epoch; where what is owed is being made up for, those after which another span follows.
         together: in how many consecutive micro-batches no light group may come twice, as far as that is possible.
@@ -139,9 +139,9 @@ class ConstantShares:
         return found
 
     def deficit_at(self, batch: int) -> np.ndarray:
-        """What every group lacked of its due before micro-batch `batch` of this span, int64 in 1 / TICKET.
+        """What each group lacked of its expected tickets before micro-batch `batch` of this span, int64 in 1 / TICKET.
 
-        Dues run past 64 bits and what is owed does not: the arithmetic is modulo 2^64.
+        Expected tickets may exceed 64 bits and a deficit never does, so the arithmetic is modulo 2^64.
         """
         had = self.drawn(batch) - self.base if self.base.size else self.drawn(batch)
         lacked = np.diff(self.wanted) * np.int64(batch) - had * np.int64(TICKET)
@@ -177,9 +177,9 @@ def after_change(
     together: int,
     seldom: int,
 ) -> tuple[ConstantShares, ...]:
-    """The spans from micro-batch `first` on, when the shares change there: one that makes up for what is owed, and the rest.
+    """The spans from micro-batch `first` on, where the shares change: one that makes up for the deficit, and the rest.
 
-    So what one stretch leaves over is not carried for ever, and drift does not add up however often shares change.
+    So no deficit stays, and drift does not add up however often the shares change.
 
     Args:
         first: as of `ConstantShares`, like those that follow.
@@ -226,7 +226,7 @@ def after_change(
 
 
 def _settling(wanted: np.ndarray, deficit: np.ndarray, batches: int) -> np.ndarray:
-    """Edges that differ from the wanted ones by what is owed, to be dealt for so many micro-batches.
+    """Edges that differ from the wanted ones by the deficit, to be dealt for this many micro-batches.
 
     A group gets at most three quarters of a ticket more or less than it should in a round, and in every micro-batch still
     floor or ceil of its quota (G2): one whose quota is whole cannot be made up to. Others give way, by part of the room
@@ -248,7 +248,7 @@ def _settling(wanted: np.ndarray, deficit: np.ndarray, batches: int) -> np.ndarr
 
 
 def _by_width(index: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """An index as the two arguments of a kernel that takes either width."""
+    """An index as two arguments of a kernel, one of each width, of which the other is empty."""
     if index is None:
         return _NARROW, NONE
     return (index, NONE) if index.dtype == np.uint32 else (_NARROW, index)

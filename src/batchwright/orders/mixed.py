@@ -15,7 +15,7 @@ __all__ = ["Mixed"]
 
 
 class Mixed:
-    """Slots are dealt to sources; the k-th slot of a source is the k-th sample of the source's own order.
+    """Slots are dealt to sources; the k-th slot of a source gets the k-th sample of the source's own order.
 
     Indices count through the sources one after the other, as in the concatenation of their datasets.
 
@@ -78,11 +78,11 @@ class Mixed:
         return take_from_batches(self, start, stop)
 
     def with_share_changes(self, share_changes: Sequence[ShareChange]) -> Mixed:
-        """The same order with stretches of other shares of its sources."""
+        """A copy with these changes of the shares of its sources."""
         return Mixed(self.dealt.with_share_changes(share_changes), self.children, distinct_over=self.distinct_over)
 
     def distinct_within(self, places: int) -> Mixed:
-        """The same order, any `places` consecutive samples distinct as far as groups are large enough."""
+        """A copy in which any `places` consecutive samples are distinct, where groups are large enough."""
         return Mixed(self.dealt.distinct_within(places), self.children, distinct_over=places)
 
     def undersized(self, places: int | None = None) -> list[Undersized]:

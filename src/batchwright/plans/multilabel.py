@@ -14,8 +14,8 @@ from ..errors import Infeasible, exactly, real, shown, warn
 from ..kernels.hashing import child_key
 from ..label_sets import label_sets
 from ..targets import resolve
-from ..targets.target import rounded
 from ..targets.raking import MOST_SUMS, REACHED, solve_raking
+from ..targets.target import rounded
 from ..values import plain
 from .balanced import by_weight, checked
 from .fixed import FixedPlan

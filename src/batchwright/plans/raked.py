@@ -13,8 +13,8 @@ from ..errors import Infeasible, by_name, exactly, shown, yes_or_no
 from ..groups import Groups
 from ..orders.shares import TargetShares
 from ..targets import explicit, resolve
-from ..targets.target import rounded
 from ..targets.raking import MOST_SUMS, REACHED, Raking, solve_raking
+from ..targets.target import rounded
 from .balanced import balanced
 from .fixed import FixedPlan
 from .repeats import LEAST_REPEATS, above, check_repeats, repeats_note

@@ -14,7 +14,7 @@ __all__ = ["blend", "capped", "effective_number", "natural", "power", "repeat_fa
 
 
 def natural() -> Target:
-    """Every sample alike: shares are the groups' sizes over the sum of sizes (instance-balanced).
+    """Shares in proportion to group sizes: all samples alike (instance-balanced).
 
     Example:
         >>> natural().shares([3, 1]).tolist()
@@ -24,7 +24,7 @@ def natural() -> Target:
 
 
 def uniform() -> Target:
-    """Every group that has samples alike (class-balanced).
+    """Equal shares for all groups that have samples (class-balanced).
 
     Example:
         >>> uniform().shares([3, 1]).tolist()
@@ -104,7 +104,7 @@ def repeat_factor(threshold: float) -> Target:
 
 
 def capped(max_passes: Number, *, budget: float | None = None) -> Target:
-    """As uniform as possible while no group is passed through more than `max_passes` times in `budget` samples.
+    """As uniform as possible, with at most `max_passes` passes over any group in `budget` samples.
 
     UniMax of Chung et al. 2023: from the smallest group up, each gets an even part of what is left of the budget, or its
     cap if that is less.
@@ -173,5 +173,5 @@ def _capped(
 
 
 def _count(number: int | Fraction) -> str:
-    """A number of samples exactly, where it is whole."""
+    """A number of samples, exactly if it is an integer."""
     return str(number if number.denominator == 1 else float(number))

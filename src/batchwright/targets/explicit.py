@@ -1,4 +1,4 @@
-"""Shares that a user gives one by one, by label or in the order of the groups."""
+"""Shares given one by one, by label or in the order of the groups."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["SUM_TOLERANCE", "explicit", "listed", "to_one"]
 
 SUM_TOLERANCE = 1e-6
-"""How far shares that somebody typed may be from 1; they are then divided by their sum."""
+"""How far the sum of given shares may be from 1; they are then divided by their sum."""
 
 
 def explicit(shares: Mapping[Any, Number]) -> Target:

@@ -1,4 +1,4 @@
-"""Shares that somebody will move while training runs."""
+"""Shares that are changed during training."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def moving(start: Any, *, floor: float = 0.0, ceiling: float = 1.0) -> Target:
 
 
 def moved(target: Target, weights: Sequence[int]) -> Target:
-    """A moving target that was set to these weights."""
+    """A moving target, set to these weights."""
     return replace(target, formula=_set, arguments=(tuple(weights),))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 __all__ = ["MOST_SUMS", "REACHED", "Raking", "solve_raking"]
 
 MOST_SUMS = 4096
-"""Sums that can be wanted at once: a step of Newton's method takes their cube, some seconds for so many."""
+"""The most sums at once: a step of Newton's method takes their cube, some seconds for this many."""
 
 REACHED = 1e-7  # a sum this close to what was wanted is met
 
@@ -24,7 +24,7 @@ _STEEPEST = 60.0  # items e^60 times as likely as others: what wants more cannot
 
 
 class Raking(NamedTuple):
-    """Shares of items, and what they come to by attribute.
+    """Shares of items, and their sums by attribute.
 
     Attributes:
         shares: float64, one an item, summing to 1.
@@ -102,7 +102,7 @@ def _lowest(
     here: np.ndarray,
     flat: float,
 ) -> np.ndarray:
-    """Newton's method, damped (Levenberg 1944) where the function is straight: items at their limits have no curvature.
+    """Newton's method, damped (Levenberg 1944) where there is no curvature because items are at their limits.
 
     `derivatives` are of the point whose height was asked last.
     """
@@ -129,7 +129,7 @@ def _summing_to_one(
     starts: np.ndarray,
     attributes: np.ndarray,
 ) -> np.ndarray:
-    """The multipliers with everybody's moved until all weights sum to 1, as far as their limits allow."""
+    """The multipliers, all shifted so that the weights sum to 1, as far as their limits allow."""
     exponents = np.add.reduceat(here[attributes], starts[:-1])
     low, high = -700.0 - exponents.max(), 700.0 - exponents.min()
     for _ in range(_HALVINGS):
