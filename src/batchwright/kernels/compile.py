@@ -17,7 +17,7 @@ __all__ = ["DECLARED", "inner", "kernel"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-# nobody calls an inner function from Python: without the wrappers for that a cold start is a fifth shorter
+# inner functions are not called from Python: without the wrappers for that, a cold start is a fifth shorter
 _njit: Any = numba.njit  # its annotations leave some options out
 _INNER: dict[str, Any] = {
     "nogil": True,

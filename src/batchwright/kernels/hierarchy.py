@@ -61,7 +61,9 @@ def descend(nodes, visits, level, per, firsts, offsets, root, apart, slots):
                 draw, wide = came[i] * taken, taken - 1
                 own, begin = child(key, np.uint64(here[i])), draw
                 if depth == per.size - 1 and apart > taken:
-                    wide = apart - 1 if 3 * (apart - 1) <= branches else branches  # few have one order for ever
+                    wide = (
+                        apart - 1 if 3 * (apart - 1) <= branches else branches
+                    )  # a node with few branches keeps one order
                 elif branches % taken == 0 or 3 * wide > branches:
                     # few branches: one order for as many passes as end with a visit, then another; no seam within a visit
                     cycle = branches * taken // _common(branches, taken)

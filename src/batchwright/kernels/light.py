@@ -52,7 +52,7 @@ _GOLDEN_SECTION = (math.sqrt(5) - 1) / 2
 _EVEN, _CYCLE = (
     0,
     3,
-)  # entries of a layout beside those of `cycle`: 1 or 0; draws until few groups are shuffled anew, or 0
+)  # entries of a layout beside those of `cycle`: 1 or 0; draws after which few groups get a new order, or 0
 
 
 class Light(NamedTuple):
@@ -110,7 +110,7 @@ def arranged(
     # shares are kept to one unit of the line: widths that differ by no more are equal
     equal = 1 < count <= _MOST_DRAWS and rare[2] - rare[1] <= 1 and not settling
     equal = equal and int(rare[2]) * seldom <= hands * ticket
-    # few groups are shuffled anew only where a pass ends with a micro-batch, which needs micro-batches of nothing else
+    # few groups get a new order only where a pass ends with a micro-batch, so micro-batches must hold nothing else
     many, alone = 3 * (most - 1) <= count, int(rare[3]) == int(edges[-1]) and together == 1
     layout = np.zeros(10, np.int64)
     if equal and (many or alone):

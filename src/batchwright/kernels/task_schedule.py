@@ -46,8 +46,8 @@ def _popped(heap, size, keys):
 def chairman(weights, who, before):
     """Fill one period: turn t is that of task `who[t]`, which had `before[t]` turns since the period began.
 
-    Tijdeman 1980, "The chairman assignment problem": of those who are due (a fraction 1 / (2n - 2) of a turn behind, or
-    more) the one whose bound 1 - 1 / (2n - 2) is hit first. After every turn everybody is within that bound of his share.
+    Tijdeman 1980, "The chairman assignment problem": of the tasks that are due (behind by 1 / (2n - 2) of a turn
+    or more), the one that reaches the bound 1 - 1 / (2n - 2) first. After every turn each task is within it of its share.
 
     Args:
         weights: turns of each in a period, all above 0; their sum is the period, below 2^20.

@@ -30,7 +30,7 @@ _TURNS = 4  # slots in a round for each group at least: what planning costs a gr
 _POOR = 10  # waiting that reads so many samples for each one it gives is worth a warning
 _RUN = 64  # samples read in one go, where that is little beside the buffer: what a call costs is then little a sample
 _DRIFT = 4  # slots that rounding may keep from a group at any time
-_GROWTH = 1.25  # shares are made anew when so many times more samples were seen
+_GROWTH = 1.25  # shares are estimated again when the samples seen have grown by this factor
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +81,10 @@ class BalancedComposer:
         self._hands = np.zeros((0, rules.batch_size), np.int64)  # the groups of every slot of the round's batches
         self._dealt = 0  # of these batches, how many were composed
         self._news_from = 0  # samples read, from which on new groups get their shares
-        self._estimate_from = 0  # samples read, from which on shares are estimated anew
+        self._estimate_from = 0  # samples read, after which shares are estimated again
         self._judge_from = 4 * rules.buffer  # samples read, from which on it is looked whether waiting costs too much
         self._gauge_from = 0  # samples read, from which on it is looked again how full the buffer is
-        self._batches_per_slot = 0  # samples read for each batch given, where nobody waits
+        self._batches_per_slot = 0  # samples read per batch given, if no slot waits
         self._planned = np.zeros(0, np.int64)  # slots of the rounds dealt so far, for each group
         self._unread = self._delivered = self._repeated = self._given = self._written_off = self._left = 0
 

@@ -63,7 +63,7 @@ class Run:
         self._state_bytes = state_bytes
         self._anchor: bytes | None = None
         self._anchor_taken = 0  # samples read when it was taken
-        self._anchor_held = 0  # samples in it: after so many more were read it is taken anew
+        self._anchor_held = 0  # samples in it: after as many more were read, a new one is taken
         self._since = 0
         self._over = False  # a composer that gave None is not asked again
         self._torn = False  # the composer was stopped between two batches, by an error or an interrupt

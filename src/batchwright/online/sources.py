@@ -116,7 +116,7 @@ def _has_state(value: Any) -> bool:
 
 
 def _once_only(iterable: Iterable[Any]) -> bool:
-    """Whether it is an iterator. A torch dataset may be its own: loaders call `iter` for each epoch, and it begins anew."""
+    """Whether it is an iterator. A torch dataset that is its own iterator is not: its `iter` starts the next epoch."""
     return isinstance(iterable, Iterator) and not isinstance(iterable, IterableDataset)
 
 

@@ -30,7 +30,7 @@ class Dealing(NamedTuple):
 
     Attributes:
         samples: sample numbers, int64 (batches, batch_size).
-        groups: the group of each ticket, int64 (batches, tickets); no rows where nobody asked.
+        groups: the group of each ticket, int64 (batches, tickets); no rows if not asked for.
         draws: how many tickets the ticket's group had before it, as `groups`.
     """
 

@@ -71,7 +71,7 @@ class Strata(tuple[Stratum, ...]):
 
 def strata_of(order: Order, start: int, stop: int) -> Strata:
     """The inclusion rates of micro-batches start..stop-1 of an order."""
-    if not is_shared(order):  # somebody's own, which answers for single samples
+    if not is_shared(order):  # a user's own order, which knows rates of single samples
         everyone = Groups.singletons(order.groups.sample_count)
         return Strata([Stratum(everyone, 0, order.rates(np.arange(everyone.sample_count)))])
     shares = mean_shares(order, start, stop)

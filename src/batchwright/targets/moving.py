@@ -16,9 +16,9 @@ _CLOSE = 1e-9
 
 
 def moving(start: Any, *, floor: float = 0.0, ceiling: float = 1.0) -> Target:
-    """Shares that begin as `start` and may be set anew with `sampler.retarget`, within limits that are told beforehand.
+    """Shares that begin as `start` and can be set with `sampler.retarget`, within limits given here.
 
-    The ceiling is what keeps a batch free of repeats (G5) when shares move: passes are laid out for the largest quota.
+    The ceiling keeps a batch free of repeats (G5) when shares change: passes are joined for the largest quota.
     Groups smaller than three times that quota repeat one order from pass to pass.
 
     Args:

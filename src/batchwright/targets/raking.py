@@ -61,15 +61,15 @@ def solve_raking(
     """
     from ..kernels.raking import evaluate_raking
 
-    count = wanted.size + 1  # the last attribute is everybody's: it sums to 1
+    count = wanted.size + 1  # the last attribute is that of all items: it sums to 1
     sizes = np.diff(starts)
-    everybody = np.full(attributes.size + base.size, wanted.size, np.int64)
+    all_attributes = np.full(attributes.size + base.size, wanted.size, np.int64)
     own = np.arange(attributes.size) + np.repeat(np.arange(base.size), sizes)
-    everybody[own] = attributes
+    all_attributes[own] = attributes
     starts = (starts + np.arange(starts.size)).astype(np.int64)
     goal = np.append(wanted, 1.0)
     removed = np.zeros(base.size, bool)  # a wanted sum of 0 is met by leaving its items out
-    np.logical_or.at(removed, np.repeat(np.arange(base.size), np.diff(starts)), goal[everybody] <= 0)
+    np.logical_or.at(removed, np.repeat(np.arange(base.size), np.diff(starts)), goal[all_attributes] <= 0)
     natural = np.where(removed, 0.0, base).astype(np.float64)
     least, most = natural * floor, np.where(removed, 0.0, base * cap)
 
@@ -81,7 +81,7 @@ def solve_raking(
         cost[-1] = _HARD  # all shares sum to 1, whatever else is met
 
         def height(at: np.ndarray, cost: np.ndarray = cost) -> float:
-            dual: float = evaluate_raking(at, natural, least, most, starts, everybody, weights, sums, curvature)
+            dual: float = evaluate_raking(at, natural, least, most, starts, all_attributes, weights, sums, curvature)
             return dual - float(at @ goal) + float(cost @ at**2) / 2
 
         def derivatives(at: np.ndarray, cost: np.ndarray = cost) -> tuple[np.ndarray, np.ndarray]:
@@ -90,8 +90,8 @@ def solve_raking(
         here = _lowest(height, derivatives, here, flat)
         if np.abs(here[:-1]).max(initial=0.0) > _STEEPEST:
             break
-    here = _summing_to_one(here, natural, least, most, starts, everybody)
-    evaluate_raking(here, natural, least, most, starts, everybody, weights, sums, curvature)
+    here = _summing_to_one(here, natural, least, most, starts, all_attributes)
+    evaluate_raking(here, natural, least, most, starts, all_attributes, weights, sums, curvature)
     total = weights.sum()
     return Raking(weights / total, sums[:-1] / total)
 
