@@ -188,7 +188,7 @@ def test_a_state_of_another_plan_is_refused():
     for other in (bw.balanced(LABELS, 4, seed=1), bw.balanced(LABELS[::-1], 4), bw.balanced(LABELS, 2)):
         with pytest.raises(bw.Infeasible, match="the state is of plan"):
             other.sampler().load_state_dict(state)
-    with pytest.raises(bw.Infeasible, match="the state has version 99, this is version 1"):
+    with pytest.raises(bw.Infeasible, match="the state has version 99, this is version 2"):
         bw.balanced(LABELS, 4).sampler().load_state_dict({**state, "version": 99})
 
 
@@ -203,8 +203,9 @@ def test_a_state_of_another_plan_is_refused():
         ("epoch", None, "the state's epoch is None"),
         ("multiple", 0, "are 0, 0 and 0"),
         ("origin", -5, "consumed 0 micro-batches of an epoch of 3 from -5 on"),
-        ("segments", [[1, 2]], r"the state's segments are \[\[1, 2\]\]"),
-        ("trail", ["a"], "the state's trail is 'a'"),
+        ("plan", {"segments": [[1, 2]]}, r"the state's segments are \[\[1, 2\]\]"),
+        ("plan", ["a"], r"the state's plan is \['a'\]"),
+        ("plan", {"step": 1}, r"the state says \{'step': 1\} of a plan of micro-batches of a fixed size"),
     ],
 )
 def test_a_state_that_holds_what_no_state_holds_is_refused_and_changes_nothing(name, value, said):

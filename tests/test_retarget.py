@@ -90,7 +90,7 @@ def test_drift_does_not_add_up_however_often_shares_are_set():
 def test_shares_move_at_the_next_round_and_not_before():
     sampler = plan().sampler()
     run(sampler, 50, {50: MOVES[1]})
-    assert sampler.state_dict()["segments"][0][0] == HANDS
+    assert sampler.state_dict()["plan"]["share_changes"][0][0] == HANDS
     counts = [np.bincount(LABELS[sampler.plan[t]], minlength=4).tolist() for t in range(2 * HANDS)]
     assert counts[:HANDS] == [[5, 5, 5, 5]] * HANDS
     assert counts[HANDS:] == [[2, 2, 6, 10]] * HANDS
@@ -100,7 +100,7 @@ def test_shares_move_at_the_next_round_and_not_before():
 def test_shares_set_again_before_the_round_replace_the_first():
     sampler = plan().sampler()
     run(sampler, 10, {3: MOVES[1], 9: MOVES[0]})
-    (segment,) = sampler.state_dict()["segments"]
+    (segment,) = sampler.state_dict()["plan"]["share_changes"]
     assert np.array(segment[2]) / sum(segment[2]) == pytest.approx(MOVES[0])
 
 
@@ -159,7 +159,7 @@ def test_the_state_stays_small_however_often_shares_move():
     sampler = plan().sampler()
     for number in range(40):
         run(sampler, 30, {30: MOVES[number % 4]})
-    assert len(sampler.state_dict()["segments"]) <= 8
+    assert len(sampler.state_dict()["plan"]["share_changes"]) <= 8
 
 
 def test_what_was_forgotten_is_not_made_up():

@@ -15,6 +15,7 @@ import batchwright as bw
 
 from . import laws
 
+UNEVEN = pytest.mark.filterwarnings("ignore:the run goes on in steps:batchwright.PoorWarning")  # in another world
 PLAN = bw.shuffled(103, batch_size=4, seed=3)  # 26 micro-batches an epoch
 
 
@@ -97,10 +98,11 @@ def test_going_on_elsewhere_keeps_ranks_level_and_the_order_whole(
 
 def test_a_state_is_small_json():
     sampler = PLAN.sampler(rank=0, world_size=64, accumulate=8)
-    sampler.seek(3, epoch=10**9)
+    sampler.seek(3, epoch=10**8)
     assert len(json.dumps(sampler.state_dict())) < 400
 
 
+@UNEVEN
 @pytest.mark.parametrize("kind", sorted(set(laws.EVERY_PLAN) - {"moved"}))  # whose state holds the shares that were set
 def test_a_state_of_any_plan_is_small_after_any_worlds(kind):
     plan = laws.EVERY_PLAN[kind](7)
@@ -151,8 +153,8 @@ def test_another_plans_state_is_refused():
     other = bw.shuffled(103, batch_size=4, seed=4).sampler()
     with pytest.raises(bw.Infeasible, match="the state is of plan"):
         other.load_state_dict(PLAN.sampler().state_dict())
-    with pytest.raises(bw.Infeasible, match="has version 2"):
-        other.load_state_dict({"version": 2})
+    with pytest.raises(bw.Infeasible, match="has version 1, this is version 2"):
+        other.load_state_dict({**PLAN.sampler().state_dict(), "version": 1})
     with pytest.raises(bw.Infeasible, match="step 27 of an epoch of 26 steps"):
         PLAN.sampler().seek(27)
 
@@ -198,6 +200,7 @@ def test_an_epoch_named_again_after_its_workers_have_begun_changes_nothing():
     assert sampler.epoch == 3
 
 
+@UNEVEN
 @pytest.mark.parametrize("kind", ["shuffled", "tasks", "tasks by step", "budgeted", "balanced and packed", "bucketed"])
 def test_an_epoch_that_was_begun_in_another_world_can_be_had_again_whole_and_not_from_where_it_never_was(kind):
     plan = laws.EVERY_PLAN[kind](7)

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 import batchwright as bw
 
+pytestmark = pytest.mark.filterwarnings("ignore:the run goes on in steps:batchwright.PoorWarning")  # in other worlds
+
 LABELS = [0] * 60 + [1] * 30 + [2] * 10
 LENGTHS = np.random.default_rng(5).integers(4, 10, 400)
 
@@ -26,9 +28,14 @@ PLANS = {
     "moving": moved,
     "tasks": lambda: bw.alternating({"a": bw.shuffled(13, 4), "b": bw.shuffled(9, 4)}),
     "tasks by step": lambda: bw.alternating({"a": bw.shuffled(13, 4), "b": bw.shuffled(9, 4)}, unit="step"),
+    "tasks over an order": lambda: bw.alternating(
+        {"a": bw.budgeted(LENGTHS, 60, window=4, order=bw.balanced(np.arange(400) % 7, 8)), "b": bw.shuffled(9, 4)},
+        unit="step",
+    ),
     "layers": lambda: bw.budgeted(LENGTHS, 60, window=4),
     "stretches": lambda: bw.packed(LENGTHS, 40, window=4, order=bw.balanced(np.arange(400) % 7, 8)),
     "pieces": lambda: bw.packed(LENGTHS, 25, window=4, too_long="split", order=bw.balanced(np.arange(400) % 7, 8)),
+    "buckets": lambda: bw.bucketed(LENGTHS[:, None], 4, buckets=3, window=8),
     "an epoch": lambda: bw.budgeted(LENGTHS, 60, window="epoch"),
 }
 WORLDS = [(1, 1), (2, 1), (1, 3), (5, 1)]
@@ -36,6 +43,7 @@ ODD = [
     None, True, -1, 0, 1, 2, 7, 10**6, 2**31, 2**62, 2**63, 10**30, 10**5000, -(10**5000), 1.5, float("nan"), float("inf"),
     "3", "0x10", "0x" + "f" * 6000, "", [], [1], {}, {"a": 1}, [None], [[1]], np.int64(3), np.array([1, 2]), b"1",
 ]  # fmt: skip
+MORE = ["step", "windows", "shift", "then", "ahead", "first", "tasks", "share_changes", "at", "start", "odd"]
 
 
 def states(name):
@@ -55,30 +63,36 @@ def states(name):
     return [*found, sampler.state_dict()]
 
 
+def places(value, path=()):
+    """The way to every value of a state, at any depth."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, part in inside:
+        yield (*path, name)
+        yield from places(part, (*path, name))
+
+
 def damaged(state, data):
-    """A state with one value gone, changed, or cut short, at any depth."""
+    """A state with one value gone, changed, cut short, or one too many, at any depth."""
     state = copy.deepcopy(state)
-    inside, name = state, data.draw(st.sampled_from([*sorted(state), "trail", "segments", "ended"]), label="field")
-    if name in ("fingerprint", "version"):
-        name = "origin"
-    while isinstance(inside.get(name) if isinstance(inside, dict) else inside[name], list) and data.draw(st.booleans()):
+    known = [path for path in places(state) if path[0] not in ("fingerprint", "version")]
+    added = [("ended",), ("plan",), *((*path, more) for path in known for more in MORE if path[-1] in ("plan", "then"))]
+    path = data.draw(st.sampled_from([*known, *(path for path in added if path not in known)]), label="place")
+    inside = state
+    for name in path[:-1]:
         inside = inside[name]
-        if not inside:
-            break
-        name = data.draw(st.integers(0, len(inside) - 1), label="place")
+    name = path[-1]
+    value = inside.get(name) if isinstance(inside, dict) else inside[name]
+    kind = data.draw(st.sampled_from(["gone", "odd", "near", "cut"]), label="kind")
+    if kind == "gone":
+        inside.pop(name, None) if isinstance(inside, dict) else inside.pop(name)
+    elif kind == "near" and type(value) is int:
+        inside[name] = value + data.draw(st.integers(-500, 500), label="by")
+    elif kind == "cut" and isinstance(value, list):
+        inside[name] = value[: data.draw(st.integers(0, len(value)), label="cut")] + data.draw(
+            st.sampled_from([[], [0], [3, 4], value])
+        )
     else:
-        kind = data.draw(st.sampled_from(["gone", "odd", "near", "cut"]), label="kind")
-        value = inside.get(name) if isinstance(inside, dict) else inside[name]
-        if kind == "gone":
-            inside.pop(name, None) if isinstance(inside, dict) else inside.pop(name)
-        elif kind == "near" and type(value) is int:
-            inside[name] = value + data.draw(st.integers(-500, 500), label="by")
-        elif kind == "cut" and isinstance(value, list):
-            inside[name] = value[: data.draw(st.integers(0, len(value)), label="cut")] + data.draw(
-                st.sampled_from([[], [0], [3, 4], value])
-            )
-        else:
-            inside[name] = data.draw(st.sampled_from(ODD), label="odd")
+        inside[name] = data.draw(st.sampled_from(ODD), label="odd")
     return state
 
 
@@ -128,7 +142,20 @@ def test_a_state_without_any_one_of_its_values_or_of_another_type_is_refused(nam
                     sampler.load_state_dict({**state, key: value})
             with pytest.raises(bw.Infeasible):
                 sampler.load_state_dict({other: value for other, value in state.items() if other != key})
+        for value in (None, 1.5, "x", [1], True, np.array([1, 2]), 10**5000):
+            with pytest.raises(bw.Infeasible):
+                sampler.load_state_dict({**state, "plan": value})
+        for *way, last in places(state.get("plan", {})):
+            for value in (None, 1.5, float("nan"), "x", {"a": 1}, True, np.array([1, 2]), -(2**70), 10**5000, 2**62):
+                other = copy.deepcopy(state)
+                inside = other["plan"]
+                for part in way:
+                    inside = inside[part]
+                inside[last] = value
+                with pytest.raises(bw.Infeasible):
+                    sampler.load_state_dict(other)
     assert sampler.state_dict() == PLANS[name]().sampler().state_dict()
+    assert next(iter(sampler)) == next(iter(PLANS[name]().sampler()))
     for no_state in (None, 3, "state", [1], object()):
         with pytest.raises(bw.Infeasible, match=r"the state is (None|of type)"):
             sampler.load_state_dict(no_state)
@@ -157,7 +184,7 @@ def test_shares_that_do_not_go_with_the_groups_never_reach_the_dealing(column, v
     next(iter(saving))
     saving.retarget([0.6, 0.2, 0.2])
     state = saving.state_dict()
-    state["segments"][-1][column] = values
+    state["plan"]["share_changes"][-1][column] = values
     sampler = moved().sampler()
     if (column, values) == (4, [0, 0, 0]):  # that nothing is owed may be so
         sampler.load_state_dict(state)

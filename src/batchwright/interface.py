@@ -12,7 +12,7 @@ import numpy as np
 
 from .columns import sample_numbers
 from .errors import Infeasible, shown, whole
-from .micro_batches import AS_IT_WAS, MicroBatches, Stretch
+from .micro_batches import MicroBatches, Stretch
 
 if TYPE_CHECKING:
     from .groups import Groups
@@ -89,6 +89,7 @@ class BasePlan(MicroBatches):
         whole(step, "step", least=1)
         return self
 
+    @abstractmethod
     def resumed(self, carried: Mapping[str, Any], batch: int) -> MicroBatches:
         """The list of a run whose state holds this; the inverse of `carried`.
 
@@ -99,11 +100,6 @@ class BasePlan(MicroBatches):
         Raises:
             Infeasible: it holds what no state of this plan holds.
         """
-        if carried:
-            raise Infeasible(
-                f"the state says {shown(dict(carried))} of its plan, of which there is nothing to say", AS_IT_WAS
-            )
-        return self
 
     def retargeted(self, batch: int, shares: Any) -> tuple[BasePlan, int]:
         """The plan with other shares from the first round on that begins at `batch` or later; see `BatchSampler.retarget`.

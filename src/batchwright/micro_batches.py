@@ -91,9 +91,9 @@ class MicroBatches(ABC):
         """
         return {}
 
-    def drawn_before(self, batch: int) -> int:
-        """How many micro-batches came before this one."""
-        return batch
+    def epochs_before(self, batch: int) -> float:
+        """How many epochs came before this micro-batch."""
+        return batch / self.epoch_batches
 
     def check_batch(self, batch: int) -> None:
         """Refuse to go on from a micro-batch of which nothing is known.

@@ -122,9 +122,9 @@ class BatchSampler(torch.utils.data.BatchSampler):
 
     @property
     def epochs_given(self) -> float:
-        """How many epochs of the plan all ranks together were given so far, parts of one counted as such."""
+        """How many epochs of the plan (or of the order that it cuts) all ranks were given so far, with parts of one."""
         here = self._here()
-        return here.batches.drawn_before(here.batch) / self.plan.epoch_length()
+        return here.batches.epochs_before(here.batch)
 
     def __len__(self) -> int:
         """Lists an epoch gives this rank: the same for all ranks and epochs."""
@@ -311,12 +311,15 @@ class BatchSampler(torch.utils.data.BatchSampler):
         here = self._fitted(self._at)
         begun = here.after(0) if epoch == here.epoch else here.moved(epoch)
         place = begun.after(step * self._stride)
-        try:
-            place.check()
-        except Infeasible:  # the run went on in another world: some of the epoch may have come in that
+        early = place.batches.first - begun.batch
+        if place.batch < place.batches.first:  # the run went on in another world: some of the epoch came in that
             if step:
-                raise
+                raise Infeasible(
+                    f"step {step} of epoch {epoch} came before the run went on in another world",
+                    f"pass 0, to begin the epoch anew, or {-(-early // self._stride)} to {len(self)}",
+                )
             return Position.started(self.plan, epoch, self._multiple)
+        place.check()
         return place
 
     def _fitted(self, position: Position) -> Position:

@@ -42,29 +42,12 @@ class AsItLikes(Dealt):
         return dealt._replace(samples=dealt.samples[::-1]) if len(numbers) > 2 else dealt
 
 
-class Short(FixedPlan):
-    """A plan whose epochs lack their end where they are walked through from the beginning."""
-
-    def epoch_at(self, position):
-        whole = super().epoch_at(position)
-        lists = whole.lists
-        whole.lists = lambda first, stride: list(lists(first, stride))[: -1 if stride < len(whole) else None].__iter__()
-        return whole
-
-
 def test_a_rank_that_is_handed_something_else_is_found_out():
     plan = bw.balanced(np.repeat([0, 1], [60, 40]), 4)
     broken = AsItLikes(plan.order.groups, plan.order.shares, window=4, seed=0)
     audit = FixedPlan(broken, epoch_batches=25).sampler(rank=0, world_size=2).audit()
     assert not audit["G8"].kept
     assert "epoch 0, step" in str(audit)
-
-
-def test_a_rank_that_is_handed_too_little_is_found_out():
-    order = bw.balanced(np.repeat([0, 1], [60, 40]), 4).order
-    audit = Short(order, epoch_batches=25).sampler(rank=1, world_size=2).audit()
-    assert audit.findings[0].kept
-    assert audit.findings[1].worst == 1
 
 
 def test_no_epochs_are_refused():

@@ -178,6 +178,7 @@ def assert_factors_are_of_whole_steps(ranks: list, accumulate: int, amount: Call
         assert [factor for _, factor in step] == pytest.approx([len(ranks) / total] * len(step), rel=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:the run goes on in steps:batchwright.PoorWarning")
 @pytest.mark.parametrize("kind", KINDS)
 @settings(deadline=None, max_examples=4)
 @given(
@@ -196,9 +197,8 @@ def test_of_every_plan_also_gone_on_with_in_another_world(
     sampler = plan.sampler(rank=0, world_size=world, accumulate=accumulate)
     for _ in zip(range(taken * accumulate), sampler, strict=False):
         pass
-    with laws.few_left_may_be_refused():
-        ranks = counted(kind, other_world, other_accumulate, sampler.state_dict(), counts)
-        assert_factors_are_of_whole_steps(ranks, other_accumulate, amount)
+    ranks = counted(kind, other_world, other_accumulate, sampler.state_dict(), counts)
+    assert_factors_are_of_whole_steps(ranks, other_accumulate, amount)
 
 
 @pytest.mark.parametrize("fetch", [1, 2, 4, "step"])

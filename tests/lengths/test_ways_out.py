@@ -14,7 +14,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")  # wa
 
 PLANS = [
     *("budgeted", "bucketed", "grouped", "packed", "pack_cutter", "budget_cutter", "lengthwise", "source", "pieces"),
-    *("delivered", "admission", "windows", "layers", "cut", "level"),
+    *("delivered", "admission", "windows", "filled", "resumed", "layers", "cut", "level"),
 ]
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -20,46 +23,82 @@ def moving(**more):
     return bw.balanced(LABELS, 4, target=lambda counts, epoch: [0.5, 0.5], **more)
 
 
-def elastic():
-    """A sampler of two ranks, of a run that went through 4 micro-batches of its epoch with one."""
-    plan = bw.budgeted(np.arange(1, 61) % 9 + 1, 20, window=8)
-    one, two = plan.sampler(), plan.sampler(rank=0, world_size=2)
-    one.seek(4)
-    two.load_state_dict(one.state_dict())
-    return two
-
-
-def resumed(**entries):
-    plan = bw.budgeted(np.arange(1, 61) % 9 + 1, 20, window=8)
+def resumed(plan=None, /, **entries):
+    """What is left of an epoch, of a run whose state was changed."""
+    plan = bw.budgeted(np.arange(1, 61) % 9 + 1, 20, window=8) if plan is None else plan
     sampler = plan.sampler()
     sampler.load_state_dict({**sampler.state_dict(), **entries})
-    return sampler
+    return list(sampler)
+
+
+def buckets(window=8):
+    return bw.bucketed(np.arange(1, 601)[:, None] % 9 + 1, 4, buckets=3, window=window)
+
+
+def ordered():
+    return bw.budgeted(np.arange(1, 61) % 9 + 1, 20, window=8, order=bw.shuffled(60, 4))
+
+
+def set_often():
+    """A plan whose shares were set more often than it knows."""
+    sampler = bw.balanced(LABELS, 4, target=bw.targets.moving("uniform", floor=0.2, ceiling=0.7), epoch=100).sampler()
+    for number in range(10):
+        sampler.retarget([0.7 - 0.04 * number, 0.3 + 0.04 * number])
+        list(sampler)
+    return sampler.plan
+
+
+def with_too_few_at_the_end():
+    """The last window of an epoch that was laid out with fewer micro-batches than its samples need."""
+    plan = buckets()
+    windows = copy.copy(plan.windows)
+    windows.layout = replace(windows.layout, last_batches=1, steady=windows.layout.windows - 1)
+    return windows.planned(windows.layout.windows - 1)
 
 
 CASES = cases("refuse message follow", {  # what is refused, what is said of it, and what its way out says to do
     # places of a run
     "multiple": (
-        lambda: budget().layout(0), "multiple is 0; pass world_size * accumulate, 1 or more", lambda: budget().layout(1)),
-    "epoch": (
-        lambda: budget().epoch(-1), "epoch is -1; pass 0 or more: epochs count from 0", lambda: ends(budget())),
+        lambda: budget().epoch_length(0), "multiple is 0, the least is 1", lambda: budget().epoch_length(1)),
+    "step": (lambda: budget().stepped(0), "step is 0, the least is 1", lambda: ends(budget().stepped(1))),
+    "epoch": (lambda: budget().epoch(-1), "epoch is -1, the least is 0", lambda: ends(budget())),
     "window": (
         lambda: budget(window=HUGE), "micro-batches; pass a whole number of 1 or more, or \"epoch\"",
         lambda: [ends(budget(window=window)) for window in (1, "epoch")]),
-    "multiples of a state": (
-        lambda: resumed(multiple=1 << 30), "the state's multiples are [1073741824], the most is 16777216; load what",
-        lambda: list(resumed())),
-    "trail of no window": (
-        lambda: resumed(trail=[0, 999, 0, 0]), "the state's trail is [0, 999, 0, 0]; load what state_dict() gave, as it was",
-        lambda: list(resumed())),
-    "trail of no item": (
-        lambda: resumed(trail=[0, 0, 0, 5]), "the state's trail is [0, 0, 0, 5]; load what state_dict() gave, as it was",
-        lambda: list(resumed())),
-    "before what is left": (
-        lambda: elastic().seek(1),
-        "micro-batch 2 of epoch 0 is outside what is left of it, micro-batches 4 to 20: the run went on with another "
-        "multiple; go on from micro-batch 4 or a later one, or with another epoch.",
-        lambda: (elastic().seek(2), elastic().seek(3), elastic().seek(0, epoch=1), list(elastic()))),
+    # states
+    "a step of a state": (
+        lambda: resumed(plan={"step": 1 << 30}),
+        "the state's step is 1073741824 and its shift 0, the largest step is ", lambda: resumed(plan={"step": 1})),
+    "a shift of a state": (
+        lambda: resumed(plan={"step": 4, "shift": 4}), "the state's step is 4 and its shift 4, the largest", resumed),
+    "no step of a state": (lambda: resumed(plan={}), "the state says {} of its plan; load what", resumed),
+    "something else of a state": (
+        lambda: resumed(plan={"step": 1, "ahead": [0]}), "the state says {'ahead': [0], 'step': 1} of its plan", resumed),
+    "no list that follows": (
+        lambda: resumed(plan={"step": 1, "then": 3}), "the state's then is 3; load what state_dict() gave", resumed),
+    "a list that followed before": (
+        lambda: resumed(consumed=4, plan={"step": 1, "then": {"step": 2, "at": 3, "start": 0}}),
+        "the state goes on at micro-batch 3 as micro-batch 0, and stands at 4; load what state_dict() gave", resumed),
+    "no windows of a state": (
+        lambda: resumed(ordered(), plan={"step": 1, "windows": [[0, 0]]}), "the state's windows are [[0, 0]]; load what",
+        lambda: resumed(ordered())),
+    "a later window": (
+        lambda: resumed(ordered(), plan={"step": 1, "windows": [[1, 8, 0]]}),
+        "the state's windows are [[1, 8, 0]], and it stands at micro-batch 0; load what", lambda: resumed(ordered())),
+    "an item that is not there": (
+        lambda: resumed(ordered(), plan={"step": 1, "windows": [[0, 0, 5]]}),
+        "the state says that window 0 begins at item 5 of place 0; load what", lambda: resumed(ordered())),
+    "a place of another epoch": (
+        lambda: resumed(buckets(), plan={"step": 1, "windows": [[0, 601, 0]]}),
+        "the state says that window 0 begins at place 601; load what", lambda: resumed(buckets())),
+    # windows
+    "too few micro-batches at the end": (
+        with_too_few_at_the_end, " micro-batches, and 1 are left of it; pass window=\"epoch\"",
+        lambda: ends(buckets("epoch"))),
     # orders
+    "forgotten shares": (
+        lambda: set_often().prior_between(5, 9), "which shares held before micro-batch ",
+        lambda: set_often().prior_between(set_often().share_changes[0].first, 1000)),
     "a late micro-batch": (
         lambda: bw.balanced(LABELS, 4).audit(first=1 << 40),
         "micro-batch 1099511627776 is past the last, 382252089343; ask for 0 to 382252089343",

@@ -64,29 +64,40 @@ def test_every_sample_is_accounted_for_and_memory_is_bounded(case):
 
 
 @costly_waiting
-@given(cases(), st.lists(st.integers(1, 20), min_size=2, max_size=5))
-@settings(max_examples=80)
-def test_a_batch_holds_floor_or_ceil_of_its_quotas_while_the_buffer_allows(case, weights):
-    samples, arguments = case
-    total = sum(weights)
-    shares = {group: weight / total for group, weight in enumerate(weights)}
-    labels = [*shares, *(group % len(weights) for _, group in samples)]  # a group that never came would be refused
-    samples = list(enumerate(labels))
-    arguments |= {"target": shares, "buffer": arguments["buffer"] + 60}
-    stream = online.balanced(samples, key=1, **arguments)
-    quota = {group: arguments["batch_size"] * share for group, share in shares.items()}
-    settled, totals = True, Counter()
-    for step, batch in enumerate(stream, 1):
-        counts = Counter(batch.groups)
-        totals.update(counts)
-        deficit = stream.report().deficit
-        if settled and not batch.given_away:
-            for group, exact in quota.items():
-                assert math.floor(exact + 1e-9) <= counts[group] <= math.ceil(exact - 1e-9)
-        settled = not deficit
-        if not stream.report().written_off:
-            for group, exact in quota.items():
-                assert abs(totals[group] + deficit.get(group, 0) - step * exact) < 3
+def test_a_batch_holds_floor_or_ceil_of_its_quotas_while_the_buffer_allows():
+    met: Counter[str] = Counter()
+
+    @given(cases(), st.lists(st.integers(1, 20), min_size=2, max_size=5))
+    @settings(max_examples=80)
+    def law(case, weights):
+        samples, arguments = case
+        total = sum(weights)
+        shares = {group: weight / total for group, weight in enumerate(weights)}
+        labels = [*shares, *(group % len(weights) for _, group in samples)]  # a group that never came would be refused
+        samples = list(enumerate(labels))
+        arguments |= {"target": shares, "buffer": arguments["buffer"] + 60}
+        stream = online.balanced(samples, key=1, **arguments)
+        quota = {group: arguments["batch_size"] * share for group, share in shares.items()}
+        settled, totals = True, Counter()
+        for step, batch in enumerate(stream, 1):
+            counts = Counter(batch.groups)
+            totals.update(counts)
+            deficit = stream.report().deficit
+            met["batches"] += 1
+            if settled and not batch.given_away:
+                met["quotas"] += 1
+                for group, exact in quota.items():
+                    assert math.floor(exact + 1e-9) <= counts[group] <= math.ceil(exact - 1e-9)
+            settled = not deficit
+            if not stream.report().written_off:
+                met["totals"] += 1
+                for group, exact in quota.items():
+                    assert abs(totals[group] + deficit.get(group, 0) - step * exact) < 3
+
+    law()
+    print(dict(met))
+    assert met["quotas"] >= met["batches"] / 3 > 100
+    assert met["totals"] >= met["batches"] / 3
 
 
 def test_the_drift_of_many_groups_stays_small():

@@ -9,7 +9,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 from scipy.optimize import minimize
@@ -115,9 +115,9 @@ def test_raking_is_the_nearest_distribution_a_general_solver_finds(seed):
         method="SLSQP",
         options={"maxiter": 500, "ftol": 1e-14},
     )
-    if slow.success:
-        entropy = float(np.sum(found.shares * np.log(found.shares / base)))
-        assert entropy == pytest.approx(slow.fun, abs=1e-6)
+    assume(slow.success)  # 100 of 100 seeds; where few were, hypothesis would refuse the law
+    entropy = float(np.sum(found.shares * np.log(found.shares / base)))
+    assert entropy == pytest.approx(slow.fun, abs=1e-6)
 
 
 @settings(max_examples=15)
@@ -140,8 +140,8 @@ def test_sums_out_of_reach_of_floor_and_cap_are_met_in_least_squares(seed, floor
         method="SLSQP",
         options={"maxiter": 500, "ftol": 1e-14},
     )
-    if slow.success:
-        assert float(np.sum((found.reached - wanted) ** 2)) <= slow.fun + 1e-3
+    assume(slow.success)  # 300 of 300 seeds and floors; where few were, hypothesis would refuse the law
+    assert float(np.sum((found.reached - wanted) ** 2)) <= slow.fun + 1e-3
 
 
 def long_tailed(samples=3000, labels=20):

@@ -61,13 +61,18 @@ def test_over_a_full_period_counts_are_rates_and_the_weighted_mean_is_the_natura
     make: Callable[[], Any], period: int
 ) -> None:
     plan = make()
-    batches = plan.epoch_length() if period < 0 else period
+    batches = 3 * plan.windows.period if period < 0 else period
     drawn = np.concatenate([plan[t] for t in range(batches)])
+    samples = drawn.size
+    if period < 0:  # windows are filled: what is then left of an epoch of the order comes in the next one
+        place, skipped = plan.windows.begin(3)
+        rest = plan.source.order.take(place, -(-place // plan.epoch_samples) * plan.epoch_samples)
+        drawn = np.append(drawn, plan.admission.emitted(plan.admission.items(rest)[skipped:]))
     everyone = np.arange(plan.groups.sample_count)
     rates = plan.rates(everyone)
     assert np.bincount(drawn, minlength=everyone.size) / drawn.size == pytest.approx(rates, abs=1e-9)
     assert plan.strata(0, 1).rates(everyone) == pytest.approx(rates, abs=1e-9)
-    assert drawn.size / batches == pytest.approx(plan.mean_batch_size)
+    assert samples / batches == pytest.approx(plan.mean_batch_size, rel=1e-6 if period > 0 else 0.1)
     values = np.random.default_rng(0).normal(size=everyone.size)
     natural = values[rates > 0].sum() / everyone.size
     assert np.mean(plan.weights(drawn) * values[drawn]) == pytest.approx(natural, abs=1e-9)
@@ -121,21 +126,23 @@ def test_every_plan_draws_what_it_says(kind: str) -> None:
         assert plan.sampled_prior == pytest.approx(plan.prior_between(0, plan.horizon()), abs=1e-12)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in laws.EVERY_PLAN if kind not in laws.STEPS_FOLLOW_THE_WORLD])
+@pytest.mark.filterwarnings("ignore:the run goes on in steps:batchwright.PoorWarning")
+@pytest.mark.parametrize("kind", laws.EVERY_PLAN)
 def test_a_sampler_counts_the_epochs_it_has_given(kind: str) -> None:
     plan = laws.EVERY_PLAN[kind](3)
     sampler = plan.sampler(rank=1, world_size=2)
     assert sampler.epochs_given == 0
     first = iter(sampler)
     next(first)
-    once = 1 if hasattr(plan, "cutter") else plan.epoch_length(2) / plan.epoch_length()
-    assert sampler.epochs_given == pytest.approx(once * 2 / plan.epoch_length(2))
+    length = plan.stepped(2).epoch_batches  # of an epoch of the plan, which a run rounds up
+    near = 0.05 if not getattr(plan, "same_samples", True) else 1e-6  # windows over an order take what they hold
+    assert sampler.epochs_given == pytest.approx(2 / length, rel=near)
     list(first)
     list(sampler)
-    assert sampler.epochs_given == pytest.approx(2 * once)
+    assert sampler.epochs_given == pytest.approx(2 * plan.epoch_length(2) / length, rel=near)
     elsewhere = laws.EVERY_PLAN[kind](3).sampler(rank=0, world_size=3, accumulate=2)
     elsewhere.load_state_dict(sampler.state_dict())
-    assert elsewhere.epochs_given == pytest.approx(sampler.epochs_given)
+    assert elsewhere.epochs_given == pytest.approx(sampler.epochs_given, rel=near)
 
 
 def test_shares_that_are_forgotten_are_asked_for_in_vain() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from batchwright.plans.standing import Standing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -35,6 +34,12 @@ def test_audit_is_kept_anywhere(target, first):
     audit = plan.audit(batches=150, first=first)
     assert audit.kept, str(audit)
     assert audit["G3"].bound <= 1
+
+
+def tasks_of_epoch(plan, epoch, multiple):
+    """The task of every micro-batch of an epoch."""
+    stepped, length = plan.stepped(multiple), plan.epoch_length(multiple)
+    return [stepped.task_of(epoch * length + number) for number in range(length)]
 
 
 class Tampered(TaskPlan):
@@ -77,10 +82,10 @@ def test_every_rank_has_every_task_whatever_the_number_of_ranks(target, world, a
     plan = bw.alternating(
         {"a": bw.shuffled(100, 2), "b": bw.shuffled(100, 2)}, target=target, epoch=120 * world * accumulate
     )
-    batches = plan.epoch(epoch, world * accumulate)
+    names = tasks_of_epoch(plan, epoch, world * accumulate)
     shares = plan.shares()
     for rank in {0, 1, world - 1}:
-        own = [batches.task_of(number) for number in range(rank, len(batches), world)]
+        own = names[rank::world]
         for name, share in zip(plan.names, shares, strict=True):
             assert abs(own.count(name) - share * len(own)) < 6 * np.sqrt(share * (1 - share) * len(own)) + 1
 
@@ -97,10 +102,10 @@ def test_every_rank_has_every_cohort():
 @given(world=st.integers(1, 6), accumulate=st.integers(1, 4), epoch=st.integers(0, 20))
 def test_all_ranks_of_a_step_work_on_one_task(world, accumulate, epoch):
     plan, multiple = build(unit="step"), world * accumulate
-    batches = plan.epoch(epoch, multiple)
+    batches, names = plan.epoch(epoch, multiple), tasks_of_epoch(plan, epoch, multiple)
     for step in range(len(batches) // multiple):
         own = range(step * multiple, (step + 1) * multiple)
-        tasks = {batches.task_of(number) for number in own}
+        tasks = set(names[step * multiple : (step + 1) * multiple])
         assert len(tasks) == 1
         assert {name for number in own for name in plan.locate(batches[number])[0]} == tasks
 
@@ -141,17 +146,6 @@ def test_no_task_loses_or_repeats_a_micro_batch_however_the_world_changes(unit, 
     if unit == "batch":
         off = np.array(list(counts.values())) - plan.shares() * len(union)
         assert np.abs(off).max() <= plan.bound + 1e-9
-
-
-@given(
-    turn=st.integers(-(2**40), 2**60),
-    had=st.lists(st.integers(-(2**40), 2**62), min_size=1, max_size=6).map(tuple),
-)
-def test_a_standing_survives_being_one_number(turn, had):
-    standing = Standing(turn, had)
-    elsewhere = Standing(turn, (*had[:-1], had[-1] + 1))
-    assert Standing.decoded(standing.encoded(always=elsewhere), len(had)) == standing
-    assert standing.encoded(always=standing) == 2 * turn
 
 
 def test_named_lists_go_to_a_dataset_of_datasets():

@@ -15,9 +15,12 @@ FILES = [
         f"plans/{name}.py"
         for name in (
             "build", "alternate", "mix", "rake", "repeats", "multi", "rotate", "hierarchy", "tasks", "retarget", "fixed",
-            "plan", "micro_batches", "position", "refit",
+            "layout",
         )
     ),
+    "interface.py",
+    "micro_batches.py",
+    "position.py",
     "sampler.py",
     "lists.py",
 ]  # fmt: skip

@@ -6,20 +6,16 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from batchwright.plans.micro_batches import LAST
-from batchwright.plans.position import Position
-from batchwright.plans.refit import Trail
-from batchwright.plans.standing import Standing
 
 import batchwright as bw
 from batchwright.correct import LogitAdjustment
+from batchwright.micro_batches import LAST
+from batchwright.position import Numbers
 
 from ..refusals import cases, told_and_followed
 from .small import EMPTY, LABELS, MOVES, WANDERS, balanced, lengths, levels, tasks
 
 pytestmark = pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")  # ways out that give nearly what was asked
-
-NEVER = hex(Standing(0, (-5, 9)).encoded(always=Standing(0, (0, 0))))
 
 
 def movable(**more):
@@ -47,8 +43,8 @@ def load(state, plan=None):
     next(iter(taken))
 
 
-def load_changed(plan=None, **entries):
-    load({**state_of(plan), **entries}, plan)
+def load_changed(of=None, /, **entries):
+    load({**state_of(of), **entries}, of)
 
 
 def load_without(name):
@@ -70,7 +66,7 @@ def set_again(times=1):
 
 def load_segments(change, times=1):
     state = set_again(times).state_dict()
-    load({**state, "segments": change(state["segments"])}, movable())
+    load({**state, "plan": {"share_changes": change(state["plan"]["share_changes"])}}, movable())
 
 
 def load_set(times=1):
@@ -101,14 +97,21 @@ def lists_of(state):
     assert next(loaded)
 
 
-def short_rest(world_size, *, anew=False):
-    """Go on in another world where 1 micro-batch of 2 samples is left of the epoch, or begin the next epoch there."""
+def in_steps(world_size):
+    """Go on in another world with a plan of 12 samples."""
     plan = bw.budgeted([1] * 12, 2)
     taken = sampler(plan, rank=0, world_size=world_size)
-    if anew:
-        taken.set_epoch(1)
-    else:
-        taken.load_state_dict(state_of(plan, 5))
+    taken.load_state_dict(state_of(plan, 5))
+    next(iter(taken))
+
+
+def early(step):
+    """Ask for a step of the epoch in which the run went on in a smaller world, after 8 of its micro-batches."""
+    plan = tasks(unit="step", epoch=24)
+    before, taken = sampler(plan, rank=0, world_size=8), sampler(plan, rank=0, world_size=3)
+    before.seek(1)
+    taken.load_state_dict(before.state_dict())
+    taken.seek(step, epoch=0)
     next(iter(taken))
 
 
@@ -117,11 +120,18 @@ CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it,
     "unit": (lambda: tasks(unit="x" * 9999), "unit is 'xxx", lambda: (tasks(unit="batch"), tasks(unit="step"))),
     "multiple of tasks": (lambda: tasks().epoch_length(0), "multiple is 0", lambda: tasks().epoch_length(2 * 4)),
     "epoch of tasks": (lambda: tasks().epoch(-1), "epoch is -1", lambda: tasks().epoch(0)[0]),
-    "origin of tasks": (lambda: load_changed(tasks(), origin=-1), "the state's origin is not that of 2 tasks",
-                        lambda: load_as_it_was(tasks())),
-    "turns of tasks": (lambda: load_changed(tasks(), consumed=0, origin=NEVER),
-                       "the state stands at turn 0, by which its tasks have had -5 to 9 micro-batches",
+    "a state of other tasks": (lambda: load_changed(tasks(), plan={"odd": 1}), r"the state says \{'odd': 1\} of its plan",
+                               lambda: load_as_it_was(tasks())),
+    "no step of tasks": (lambda: load_changed(tasks(unit="step"), plan={}), r"the state says \{\} of its plan",
+                         lambda: load_as_it_was(tasks(unit="step"))),
+    "step of tasks": (lambda: load_changed(tasks(unit="step"), plan={"step": 0}), r"the state says \{'step': 0\} of its",
+                      lambda: load_as_it_was(tasks(unit="step"))),
+    "how many tasks": (lambda: load_changed(tasks(), plan={"tasks": [{}]}), r"the state's tasks is \[\{\}\], of 2 tasks",
                        lambda: load_as_it_was(tasks())),
+    "turns of tasks": (
+        lambda: load_changed(tasks(unit="step"), plan={"step": 1, "ahead": [-9, 9], "first": 0}),
+        "the state stands at micro-batch 1, by which its tasks have had -8 to 9 micro-batches",
+        lambda: load_as_it_was(tasks(unit="step"))),
     # retarget
     "shares of independent draws": (
         lambda: retarget("uniform", movable(draw="random")), "cannot be set: its draws are independent",
@@ -146,7 +156,7 @@ CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it,
         lambda: retarget([0.4, 0.3, 0.3], balanced(labels=EMPTY, target=bw.targets.moving("natural"))),
         "group 'owl' is given the share 0.3 but it has 0 samples",
         lambda: retarget([0.4, 0.6, 0], balanced(labels=EMPTY, target=bw.targets.moving("natural")))),
-    "shares of a state": (lambda: load_changed(segments=set_again().state_dict()["segments"]),
+    "shares of a state": (lambda: load_changed(plan=set_again().state_dict()["plan"]),
                           "there are shares that were set, those of <plan.* cannot be", load_as_it_was),
     "changes of shares": (lambda: load_segments(lambda found: found[::-1], 2), "change 1 of the shares, at micro-batch",
                           lambda: load_set(2)),
@@ -179,7 +189,10 @@ CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it,
     "past the last": (lambda: balanced()[2**40], f"micro-batch {2**40} is past the last, {LAST}", lambda: balanced()[LAST]),
     "stretch": (lambda: load_changed(consumed=99), "the state has consumed 99 micro-batches of an epoch of 3 from 0 on",
                 load_as_it_was),
-    "stretch with a trail": (lambda: load_changed(trail=[1, 2]), "with a trail of 2 numbers", load_as_it_was),
+    "before the run went on": (
+        lambda: load_changed(tasks(unit="step"), plan={"step": 1, "ahead": [1, 1], "first": 4}),
+        "micro-batch 1 came before the run went on in another world, at micro-batch 4",
+        lambda: load_as_it_was(tasks(unit="step"))),
     "late epoch": (lambda: begin(sampler(), 2**40), f"epoch {2**40} ends at micro-batch {3 * 2**40 + 3}, the last is {LAST}",
                    lambda: begin(sampler(), 2**30)),
     # position
@@ -189,15 +202,10 @@ CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it,
     "missing number": (lambda: load_without("origin"), "the state has no 'origin'", load_as_it_was),
     "small numbers": (lambda: load_changed(multiple=0), "the state's epoch, consumed and multiple are 0, 1 and 0",
                       load_as_it_was),
-    "trail": (lambda: load_changed(trail="a"), "the state's trail is 'a'", load_as_it_was),
-    # refit
-    "numbers of a trail": (lambda: Trail.of((1, 2, 3)), "the state's trail has 3 numbers", lambda: Trail.of((1, 2, 3, 0))),
-    "trail of a state": (lambda: load_changed(lengths(), trail=[1, 2, 3]), "the state's trail has 3 numbers",
-                         lambda: load_as_it_was(lengths())),
-    "taken": (lambda: load_changed(lengths(), trail=[0, 0, 0, 0, 1, 9999]), "the state has taken 9999 of",
-              lambda: load_as_it_was(lengths())),
-    "rest": (lambda: short_rest(8), "1 micro-batches are left .*, a step has 8, and .* gives 1 more at most",
-             lambda: (short_rest(2), short_rest(8, anew=True))),
+    "plan of a state": (lambda: load_changed(plan="a"), "the state's plan is 'a'", load_as_it_was),
+    # layout
+    "step of a plan by lengths": (lambda: in_steps(16), "12 samples cannot fill 16 micro-batches, the next multiple of 16",
+                                  lambda: in_steps(8)),
     # sampler
     "rank alone": (lambda: sampler(rank=1), "rank is 1 and world_size is None",
                    lambda: (sampler(rank=1, world_size=2), sampler())),
@@ -211,9 +219,9 @@ CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it,
     "shares of a plan by lengths": (lambda: retarget([0.5, 0.5], lengths()), "the shares of <.* cannot be set",
                                     lambda: retarget([0.5, 0.5])),
     "shares in a state of lengths": (
-        lambda: load_changed(lengths(), segments=set_again().state_dict()["segments"]),
-        "the state has shares that were set, those of <.* cannot be", lambda: load_as_it_was(lengths())),
-    "version": (lambda: load_changed(version=99), "the state has version 99, this is version 1", load_as_it_was),
+        lambda: load_changed(lengths(), plan=set_again().state_dict()["plan"]),
+        r"the state says \{'segments': .* of its plan", lambda: load_as_it_was(lengths())),
+    "version": (lambda: load_changed(version=99), "the state has version 99, this is version 2", load_as_it_was),
     "no fingerprint": (lambda: load_without("fingerprint"), "the state has no 'fingerprint'", load_as_it_was),
     "another plan": (lambda: load(state_of(), balanced(seed=1)), r"the state is of plan \w{16}, this is plan \w{16}",
                      lambda: load(state_of(balanced(seed=1)), balanced(seed=1))),
@@ -221,8 +229,14 @@ CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it,
                       "list 2 of epoch 5 was asked for, an iterator that had begun before goes on with list 1 of epoch 0",
                       lambda: go_on_elsewhere(anew=True)),
     "step": (lambda: sampler().seek(4), "step 4 of an epoch of 3 steps", lambda: (sampler().seek(0), sampler().seek(3))),
-    "segments": (lambda: load_changed(segments=[[1, 2]]), r"the state's segments are \[\[1, 2\]\]", load_as_it_was),
-    "many segments": (lambda: load_segments(lambda found: found * 9), "the state has 9 segments, the most is 8", load_set),
+    "something else of a plan": (lambda: load_changed(plan={"step": 2}), "of a plan of micro-batches of a fixed size",
+                                 load_as_it_was),
+    "segments": (lambda: load_changed(plan={"share_changes": [[1, 2]]}), r"the state's share_changes are \[\[1, 2\]\]",
+                 load_as_it_was),
+    "many segments": (lambda: load_segments(lambda found: found * 9), "the state has 9 share_changes, the most is 8",
+                      load_set),
+    "early step": (lambda: early(1), "step 1 of epoch 0 came before the run went on in another world",
+                   lambda: [early(step) for step in (0, 2, 8)]),
     "fetch": (lambda: sampler(fetch=None), "fetch is None",
               lambda: [sampler(fetch=fetch) for fetch in ("micro", "step", 1, 3)]),
     # lists
@@ -239,6 +253,6 @@ def test_a_refusal_says_what_is_wrong_and_its_way_out_works(case):
 
 
 def test_a_number_of_a_state_is_read_back_however_large_it_is():
-    for origin in (0, 1 << 62, (1 << 63) - 1, 1 << 63, 1 << 99):
-        position = Position(3, 2, 1, origin)
-        assert Position.of(position.as_state()) == position
+    for origin in (-(1 << 62), 0, 1 << 62, (1 << 63) - 1):
+        numbers = Numbers(3, 2, 1, origin)
+        assert Numbers.of(numbers._asdict()) == numbers

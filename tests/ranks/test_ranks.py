@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import batchwright as bw
-from batchwright.audit import measure
+from batchwright.audit.shares import WINDOW_BOUND_ACROSS
 
 from .. import laws, processes
 from . import programs
@@ -42,7 +42,7 @@ def test_every_global_batch_is_balanced(world, accumulate):
     plan = laws.EVERY_PLAN["balanced"](7)
     wanted = plan.shares() * plan.batch_size * world * accumulate
     deviation = np.abs(np.array(first) - wanted).max()
-    assert deviation <= measure.WINDOW_BOUND_ACROSS
+    assert deviation <= WINDOW_BOUND_ACROSS
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,11 @@ from batchwright.adapters.accelerate import prepare
 from batchwright.adapters.lightning import PlanCallback
 from batchwright.adapters.torchdata import sampler_state
 
-from ..refusals import SOURCE, places_of, told_and_followed, unreached
-from .places import LENGTH, SAMPLES, epochs, loader, place, plan
+from ..refusals import SOURCE, cases, check_that_all_are_reached, told_and_followed
+from .lightning_runs import Module, Save, Trainer, fit
+from .places import LENGTH, SAMPLES, ByList, epochs, loader, place, plan
 from .test_ignite import DeterministicEngine, Engine, PlanProgress
-from .test_lightning import ByList, Module, Save, Trainer, combined, fit
+from .test_lightning_loaders import combined
 
 with warnings.catch_warnings():  # Ray's own, when it is imported
     warnings.simplefilter("ignore")
@@ -159,7 +160,7 @@ def stateless():
     return train.state_dict()
 
 
-CASES = {
+TABLE = {
     "accelerate: no batch size": (
         lambda: prepare(Accelerator(cpu=True), by_list(plan().sampler())),
         "Accelerate takes no loader with batch_size=None; make the loader with batch_sampler=plan.sampler().",
@@ -241,14 +242,13 @@ CASES = {
         lambda: goes_on(stateful(plan().sampler(), 1)),
     ),
 }
+CASES = cases("refuse message follow", TABLE)
 
 
 @pytest.mark.parametrize("case", sorted(CASES))
 def test_a_refusal_says_what_is_wrong_and_its_way_out_works(case):
-    told_and_followed(*CASES[case])
+    told_and_followed(CASES[case])
 
 
 def test_every_refusal_in_these_files_is_among_these(monkeypatch):
-    places = places_of(FILES)
-    assert len(places) >= 11
-    assert unreached(places, [refused for refused, _, _ in CASES.values()], monkeypatch) == []
+    check_that_all_are_reached(FILES, 11, [CASES], monkeypatch)

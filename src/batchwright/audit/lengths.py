@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import whole
-from .report import Audit, Finding
-from .worst import Worst
+from ..lengths.same_size_cutter import GroupCutter
+from .guarantee import Guarantee, measured
+from .report import Audit
 
 if TYPE_CHECKING:
-    from ..plans.by_length import LengthPlan
+    from ..lengths.admission import Admission
+    from ..lengths.cut import Cutter
+    from .kinds import LengthKind
 
 __all__ = ["audit_lengths"]
 
 
-def audit_lengths(plan: LengthPlan, *, multiple: int = 1, epochs: int = 1, first: int = 0) -> Audit:
-    """Measure `epochs` whole epochs of a run from epoch `first` on, from the samples themselves.
+def audit_lengths(plan: LengthKind, *, multiple: int = 1, epochs: int = 1, first: int = 0) -> Audit:
+    """Measure `epochs` whole epochs of a run from epoch `first` on, from what `plan[t]` yields.
 
     - G1 budget: how far a micro-batch is over its limits (see the cutter's `excess`), but for samples that are too long
-      and were let through alone.
+      and were let through alone. Of `grouped(..., level=True)` how many samples a step is over those of its micro-batches.
     - G4 coverage: how often too many or too few times a sample comes. Where nobody asked for another order, an epoch holds
       every sample once; over an order, windows hold what the order has from where the first of them begins to where the
       last of them ends. The windows are measured whole.
-    - G8 steps: micro-batches without a sample, which would leave a rank without work.
+    - G4 together: samples of a micro-batch without those that must be with them, where `together` says so.
+    - G8 steps: micro-batches without a sample, which would leave a rank without work, or beyond whole steps.
     - balance: what the most expensive micro-batch of a step costs above the mean of its step, as a share; nothing is
       promised.
     - padding: the share of what is computed that is no token; nothing is promised.
@@ -43,33 +49,157 @@ def audit_lengths(plan: LengthPlan, *, multiple: int = 1, epochs: int = 1, first
     epochs, first = whole(epochs, "epochs", least=1), whole(first, "first", least=0)
     stepped, cutter, admission = plan.stepped(multiple), plan.cutter, plan.admission
     length = stepped.epoch_batches
-    budget, coverage, empty, balance = (Worst() for _ in range(4))
-    useful = computed = 0.0
-    for begin, end, wanted in stepped.windows.whole(first * length, (first + epochs) * length, admission.items):
-        items = [admission.taken(stepped[batch])[0] for batch in range(begin, end)]
-        held = np.concatenate(items)
-        size = int(max(held.max(initial=0), wanted.max(initial=0))) + 1
-        apart = np.abs(np.bincount(held, minlength=size) - np.bincount(wanted, minlength=size))
-        coverage.offer(float(apart.max()), f"micro-batches {begin} to {end - 1}, item {int(apart.argmax())}")
-        for batch, own in enumerate(items, begin):
-            empty.offer(float(own.size == 0), f"micro-batch {batch}")
-            if own.size > 1 or admission.too_long != "alone":
-                budget.offer(float(cutter.excess(own)), f"micro-batch {batch}")
-            tokens = cutter.tokens(own)
-            useful, computed = useful + tokens[0], computed + tokens[1]
-        costs = np.array([cutter.cost(own) for own in items])
-        for at in range(0, len(costs), multiple):
-            step = costs[at : at + multiple]
-            if step.mean() > 0:
-                balance.offer(float(step.max() / step.mean() - 1), f"micro-batches from {begin + at}")
-    return Audit(
-        first * length,
-        epochs * length,
-        (
-            Finding("G1 budget", 0, budget.value, budget.where),
-            Finding("G4 coverage", 0, coverage.value, coverage.where),
-            Finding("G8 steps", 0, empty.value, empty.where),
-            Finding("balance", np.inf, balance.value, balance.where),
-            Finding("padding", np.inf, 1 - useful / computed if computed else 0.0, "all of them"),
-        ),
-    )
+    guarantees = [
+        LevelBudget(cutter, multiple)
+        if isinstance(cutter, GroupCutter) and cutter.level
+        else Budget(cutter, alone=admission.too_long == "alone"),
+        Coverage(),
+        *([Together(admission)] if admission.bundles is not None else []),
+        Steps(multiple),
+        Balance(cutter, multiple),
+        Padding(cutter),
+    ]
+    return measured(first * length, epochs * length, guarantees, _windows(stepped, first * length, epochs * length))
+
+
+@dataclass(frozen=True)
+class Windows:
+    """A stretch of micro-batches that has all of its samples.
+
+    Attributes:
+        begin: its first micro-batch.
+        yielded: what `plan[t]` is for each of them.
+        items: the items in each, as the limits count them; without numbers that are of no sample.
+        wanted: the numbers that it should hold, in any order.
+        strangers: how many numbers in it are of no sample.
+    """
+
+    begin: int
+    yielded: list[np.ndarray]
+    items: list[np.ndarray]
+    wanted: np.ndarray
+    strangers: int
+
+
+def _windows(plan: LengthKind, first: int, batches: int) -> Iterator[Windows]:
+    admission, count = plan.admission, plan.groups.sample_count
+    for begin, end, wanted in plan.windows.whole(first, first + batches, admission.items):
+        yielded = [plan[batch] for batch in range(begin, end)]
+        known = [batch[(batch >= 0) & (batch < count)] for batch in yielded]
+        strangers = sum(batch.size for batch in yielded) - sum(batch.size for batch in known)
+        yield Windows(
+            begin, yielded, [admission.taken(batch)[0] for batch in known], admission.emitted(wanted), strangers
+        )
+
+
+class Budget(Guarantee[Windows]):
+    """G1: no micro-batch is over a limit, but those of one sample where too long ones are let through alone."""
+
+    def __init__(self, cutter: Cutter, *, alone: bool) -> None:
+        super().__init__("G1 budget")
+        self._cutter, self._least = cutter, 2 if alone else 1
+
+    def see(self, seen: Windows) -> None:
+        """See `Guarantee`."""
+        for batch, items in enumerate(seen.items, seen.begin):
+            if items.size >= self._least:
+                self.offer(self._cutter.excess(items), f"micro-batch {batch}")
+
+
+class LevelBudget(Guarantee[Windows]):
+    """G1 where the micro-batches of a step differ in size: the step has no more samples than as many of one size."""
+
+    def __init__(self, cutter: GroupCutter, multiple: int) -> None:
+        super().__init__("G1 budget")
+        self._multiple, self._most = multiple, multiple * cutter.batch_size
+
+    def see(self, seen: Windows) -> None:
+        """See `Guarantee`."""
+        for at, step in _steps([float(items.size) for items in seen.items], self._multiple):
+            self.offer(step.sum() - self._most, f"micro-batches from {seen.begin + at}")
+
+
+class Coverage(Guarantee[Windows]):
+    """G4: a stretch that has all of its samples has each as often as it should."""
+
+    def __init__(self) -> None:
+        super().__init__("G4 coverage")
+
+    def see(self, seen: Windows) -> None:
+        """See `Guarantee`."""
+        held = np.concatenate(seen.yielded)
+        where = f"micro-batches {seen.begin} to {seen.begin + len(seen.yielded) - 1}"
+        self.offer(seen.strangers, f"{where}, numbers of no sample")
+        held = held[held >= 0]
+        size = int(max(held.max(initial=0), seen.wanted.max(initial=0))) + 1
+        apart = np.abs(np.bincount(held, minlength=size) - np.bincount(seen.wanted, minlength=size))
+        self.offer(apart.max(), f"{where}, sample {int(apart.argmax())}")
+
+
+class Together(Guarantee[Windows]):
+    """G4 together: what belongs together is in one micro-batch."""
+
+    def __init__(self, admission: Admission) -> None:
+        super().__init__("G4 together")
+        self._admission = admission
+
+    def see(self, seen: Windows) -> None:
+        """See `Guarantee`."""
+        for batch, (yielded, items) in enumerate(zip(seen.yielded, seen.items, strict=True), seen.begin):
+            whole = self._admission.emitted(items)
+            apart = np.setxor1d(yielded, whole).size
+            self.offer(max(apart, abs(yielded.size - whole.size)), f"micro-batch {batch}")
+
+
+class Steps(Guarantee[Windows]):
+    """G8: every rank has work in every step."""
+
+    def __init__(self, multiple: int) -> None:
+        super().__init__("G8 steps")
+        self._multiple = multiple
+
+    def see(self, seen: Windows) -> None:
+        """See `Guarantee`."""
+        for batch, yielded in enumerate(seen.yielded, seen.begin):
+            self.offer(float(yielded.size == 0), f"micro-batch {batch}")
+        self.offer(len(seen.yielded) % self._multiple, f"micro-batches from {seen.begin}, beyond whole steps")
+
+
+class Balance(Guarantee[Windows]):
+    """What the most expensive micro-batch of a step costs above the mean of the step."""
+
+    def __init__(self, cutter: Cutter, multiple: int) -> None:
+        super().__init__("balance", np.inf)
+        self._cutter, self._multiple = cutter, multiple
+
+    def see(self, seen: Windows) -> None:
+        """See `Guarantee`."""
+        costs = [self._cutter.cost(items) if items.size else 0.0 for items in seen.items]
+        for at, step in _steps(costs, self._multiple):
+            if step.any():
+                self.offer(step.max() / step.mean() - 1, f"micro-batches from {seen.begin + at}")
+
+
+class Padding(Guarantee[Windows]):
+    """The share of all that is computed that is no token."""
+
+    def __init__(self, cutter: Cutter) -> None:
+        super().__init__("padding", np.inf)
+        self._cutter, self._tokens, self._computed = cutter, 0.0, 0.0
+
+    def see(self, seen: Windows) -> None:
+        """See `Guarantee`."""
+        for items in seen.items:
+            if items.size:
+                tokens, computed = self._cutter.tokens(items)
+                self._tokens, self._computed = self._tokens + tokens, self._computed + computed
+
+    def end(self) -> None:
+        """See `Guarantee`."""
+        self.offer(1 - self._tokens / self._computed if self._computed else 0.0, "all of them")
+
+
+def _steps(values: list[float], multiple: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Where each step begins, and the values of its micro-batches."""
+    for at in range(0, len(values), multiple):
+        yield at, np.array(values[at : at + multiple])

@@ -8,19 +8,21 @@ import numpy as np
 
 from ..errors import whole
 from ..orders import Hierarchical
-from .report import Audit, Finding
-from .worst import Worst
+from .drawn import Drawn, Size, drawn
+from .guarantee import Guarantee, measured
+from .report import Audit
 
 if TYPE_CHECKING:
-    from ..plans import FixedPlan
+    from ..groups import Groups
+    from .kinds import FixedKind
 
 __all__ = ["audit"]
 
 
-def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
+def audit(plan: FixedKind, *, batches: int = 1000, first: int = 0) -> Audit:
     """Measure what a hierarchical plan promises over micro-batches first..first+batches-1.
 
-    - G1 size: how far a micro-batch's size is from batch_size.
+    - G1 size: how far a micro-batch's size is from batch_size, or the numbers in it that are samples of no group.
     - G2 levels: how far from right the number of nodes of any level in a micro-batch, or of samples under any of them, is.
     - G3 presence: how much oftener one branch of a node came than another, beyond once (outermost groups that are dealt by
       shares are left out); for an audit that begins inside a pass it may be one more.
@@ -30,40 +32,82 @@ def audit(plan: FixedPlan, *, batches: int = 1000, first: int = 0) -> Audit:
     order = plan.order
     assert isinstance(order, Hierarchical)
     batches, first = whole(batches, "batches", least=1), whole(first, "first", least=0)
-    levels, per = order.levels, order.per
-    size, exact, presence, coverage, distinct = (Worst() for _ in range(5))
-    came = [np.zeros(len(names), np.int64) for names in levels.names]
-    seen = np.zeros(plan.groups.sample_count, np.int64)
-    for number in range(first, first + batches):
-        samples = plan[number]
-        where = f"micro-batch {number}"
-        size.offer(abs(samples.size - plan.batch_size), where)
-        for level, nodes in enumerate(levels.nodes_of(samples)):
+    guarantees = [
+        Size(plan.batch_size),
+        Exact(order, plan.batch_size),
+        Presence(order, int(first > 0)),
+        Coverage(plan.groups, int(first > 0)),
+        Distinct(plan.groups, order.per_ticket),
+    ]
+    return measured(first, batches, guarantees, drawn(plan, first, batches))
+
+
+class Exact(Guarantee[Drawn]):
+    """G2: a micro-batch has so many nodes of every level as `per` says, and under each the same number of samples."""
+
+    def __init__(self, order: Hierarchical, batch_size: int) -> None:
+        super().__init__("G2 levels")
+        self._levels = order.levels
+        self._nodes = np.cumprod(order.per[:-1]).tolist()
+        self._samples = [batch_size // nodes for nodes in self._nodes]
+
+    def see(self, seen: Drawn) -> None:
+        """See `Guarantee`."""
+        for level, nodes in enumerate(self._levels.nodes_of(seen.samples)):
             present, counts = np.unique(nodes, return_counts=True)
-            wanted = int(np.prod(per[: level + 1]))
-            exact.offer(abs(present.size - wanted), f"{where}, level {level + 1}")
-            exact.offer(float(np.abs(counts - plan.batch_size // wanted).max()), f"{where}, level {level + 1}")
-            came[level][present] += 1
-            if level or order.outermost is None:
-                presence.offer(_unevenness(came[level], levels.branches(level)), f"by {where}, level {level + 1}")
-        drawn, counts = np.unique(samples, return_counts=True)
-        smaller = plan.groups.sizes[plan.groups.group_of(drawn)] < order.per_ticket
-        distinct.offer(float((counts[~smaller] - 1).max(initial=0)), where)
-        np.add.at(seen, samples, 1)
-    by_group = seen if plan.groups.index is None else seen[plan.groups.index]
-    coverage.offer(_unevenness(by_group, plan.groups.sizes), f"by micro-batch {first + batches - 1}")
-    mid_pass = int(first > 0)
-    return Audit(
-        first,
-        batches,
-        (
-            Finding("G1 size", 0, size.value, size.where),
-            Finding("G2 levels", 0, exact.value, exact.where),
-            Finding("G3 presence", mid_pass, presence.value, presence.where),
-            Finding("G4 coverage", mid_pass, coverage.value, coverage.where),
-            Finding("G5 distinct", 0, distinct.value, distinct.where),
-        ),
-    )
+            where = f"micro-batch {seen.number}, level {level + 1}"
+            self.offer(abs(present.size - self._nodes[level]), where)
+            self.offer(np.abs(counts - self._samples[level]).max(initial=0), where)
+
+
+class Presence(Guarantee[Drawn]):
+    """G3: of the branches of a node none is in more micro-batches than another, beyond one."""
+
+    def __init__(self, order: Hierarchical, bound: int) -> None:
+        super().__init__("G3 presence", bound)
+        self._levels, self._in_turn_from = order.levels, 0 if order.outermost is None else 1
+        self._came = [np.zeros(len(names), np.int64) for names in order.levels.names]
+
+    def see(self, seen: Drawn) -> None:
+        """See `Guarantee`."""
+        nodes = self._levels.nodes_of(seen.samples)
+        for level in range(self._in_turn_from, len(nodes)):
+            self._came[level][np.unique(nodes[level])] += 1
+            beyond = _unevenness(self._came[level], self._levels.branches(level))
+            self.offer(beyond, f"by micro-batch {seen.number}, level {level + 1}")
+
+
+class Coverage(Guarantee[Drawn]):
+    """G4: of the samples of an innermost group none comes more often than another, beyond once."""
+
+    def __init__(self, groups: Groups, bound: int) -> None:
+        super().__init__("G4 coverage", bound)
+        self._groups, self._last = groups, 0
+        self._seen = np.zeros(groups.sample_count, np.int64)
+
+    def see(self, seen: Drawn) -> None:
+        """See `Guarantee`."""
+        np.add.at(self._seen, seen.samples, 1)
+        self._last = seen.number
+
+    def end(self) -> None:
+        """See `Guarantee`."""
+        by_group = self._seen if self._groups.index is None else self._seen[self._groups.index]
+        self.offer(_unevenness(by_group, self._groups.sizes), f"by micro-batch {self._last}")
+
+
+class Distinct(Guarantee[Drawn]):
+    """G5: no sample comes twice in a micro-batch, but those of a group smaller than its part of it."""
+
+    def __init__(self, groups: Groups, per_ticket: int) -> None:
+        super().__init__("G5 distinct")
+        self._groups, self._per_ticket = groups, per_ticket
+
+    def see(self, seen: Drawn) -> None:
+        """See `Guarantee`."""
+        samples, counts = np.unique(seen.samples, return_counts=True)
+        smaller = self._groups.sizes[self._groups.group_of(samples)] < self._per_ticket
+        self.offer((counts[~smaller] - 1).max(initial=0), f"micro-batch {seen.number}")
 
 
 def _unevenness(counts: np.ndarray, branches: np.ndarray) -> float:

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import whole
-from .report import Audit, Finding
-from .worst import Worst
+from ..interface import BasePlan
+from .guarantee import Guarantee, measured
+from .report import Audit
 
 if TYPE_CHECKING:
-    from ..sampler import BatchSampler
+    from .kinds import SamplerKind
 
 __all__ = ["audit_rank"]
 
 
-def audit_rank(sampler: BatchSampler, *, epochs: int = 1, first: int = 0) -> Audit:
+def audit_rank(sampler: SamplerKind, *, epochs: int = 1, first: int = 0) -> Audit:
     """Measure what this rank is handed in `epochs` whole epochs from epoch `first` on; nothing is communicated.
 
-    - G8 share: lists that are not the rank's own micro-batches of the plan, every world_size-th of them in order. Where this
-      is kept, what `plan.audit` says of the plan's micro-batches holds for the rank's.
-    - G8 steps: how many lists an epoch has beyond or short of `len(sampler)`, which is the same on all ranks.
+    - G8 share: lists that are not the rank's own micro-batches of the plan: list k of an epoch of n that begins with
+      micro-batch e is `plan[e + rank + k * world_size]`. Where this is kept, what `plan.audit` says of the plan's
+      micro-batches holds for the rank's.
+    - G8 steps: how many lists an epoch has beyond or short of its share of the plan's, which is the same on all ranks.
     - composition: the largest difference between a group's share of all that the rank is handed and its share in the plan;
       nothing is promised, since a rank sees only every world_size-th micro-batch.
 
@@ -38,30 +43,95 @@ def audit_rank(sampler: BatchSampler, *, epochs: int = 1, first: int = 0) -> Aud
         True
     """
     epochs, first = whole(epochs, "epochs", least=1), whole(first, "first", least=0)
-    plan, rank, world_size = sampler.plan, sampler.rank, sampler.world_size
-    walked = type(sampler)(plan, rank=rank, world_size=world_size, accumulate=sampler.accumulate, fetch=sampler.fetch)
-    multiple = world_size * math.lcm(walked.accumulate, walked.fetch)
+    plan = sampler.plan
+    multiple = sampler.world_size * math.lcm(sampler.accumulate, sampler.fetch)
     length = plan.epoch_length(multiple)
-    share, steps = Worst(), Worst()
-    handed = np.zeros(plan.groups.group_count, np.int64)
-    for epoch in range(first, first + epochs):
-        walked.seek(0, epoch=epoch)
-        lists = list(walked)
-        steps.offer(abs(len(lists) - len(walked)), f"epoch {epoch}")
-        entire, own = plan.epoch(epoch, multiple), range(rank, length, world_size)
-        for step, samples in enumerate(lists[: len(walked)]):
-            asked_alone = [next(entire.lists(number, length)) for number in own[step * walked.fetch :][: walked.fetch]]
-            share.offer(float(samples != [*chain.from_iterable(asked_alone)]), f"epoch {epoch}, step {step}")
-        handed += np.bincount(plan.groups.group_of(np.concatenate([entire[n] for n in own])), minlength=handed.size)
-    planned = plan.prior_between(first * plan.epoch_length(), (first + epochs) * plan.epoch_length())
-    apart = np.abs(handed / handed.sum() - planned)
-    worst = int(apart.argmax())
-    return Audit(
-        first * length,
-        epochs * length,
-        (
-            Finding("G8 share", 0, share.value, share.where),
-            Finding("G8 steps", 0, steps.value, steps.where),
-            Finding("composition", math.inf, float(apart[worst]), f"group {plan.groups.names[worst]!r}"),
-        ),
-    )
+    steps = length // (sampler.world_size * sampler.fetch)
+    guarantees = [Share(), Steps(steps), Composition(plan, first, epochs)]
+    return measured(first * length, epochs * length, guarantees, _epochs(sampler, first, epochs, multiple))
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch of a rank.
+
+    Attributes:
+        number: which.
+        told: how many lists the sampler says it has.
+        handed: its lists, as the sampler hands them out.
+        own: what they should be, from the plan.
+    """
+
+    number: int
+    told: int
+    handed: list[list[Any]]
+    own: list[list[Any]]
+
+
+def _epochs(sampler: SamplerKind, first: int, epochs: int, multiple: int) -> Iterator[Epoch]:
+    plan, rank, world_size, fetch = sampler.plan, sampler.rank, sampler.world_size, sampler.fetch
+    begun = plan.sampler(rank=rank, world_size=world_size, accumulate=sampler.accumulate, fetch=fetch)
+    walked, stepped, length = copy.copy(sampler), plan.stepped(multiple), plan.epoch_length(multiple)
+    for number in range(first, first + epochs):
+        walked.load_state_dict(begun.state_at(0, epoch=number))  # not of the run: in this world from the beginning
+        alone = [_alone(stepped, number * length + own) for own in range(rank, length, world_size)]
+        own = [[*chain.from_iterable(alone[at : at + fetch])] for at in range(0, len(alone), fetch)]
+        yield Epoch(number, len(walked), list(walked), own)
+
+
+def _alone(plan: Any, number: int) -> list[Any]:
+    """A micro-batch of the plan, as a sampler hands it out."""
+    samples = plan[number]
+    if getattr(plan, "named", False):
+        name = plan.task_of(number)
+        return [(name, sample) for sample in (samples - plan.starts[plan.names.index(name)]).tolist()]
+    return [*samples.tolist()]
+
+
+class Share(Guarantee[Epoch]):
+    """G8: a rank is handed its own micro-batches."""
+
+    def __init__(self) -> None:
+        super().__init__("G8 share")
+
+    def see(self, seen: Epoch) -> None:
+        """See `Guarantee`."""
+        for step, (handed, own) in enumerate(zip(seen.handed, seen.own, strict=False)):
+            self.offer(float(handed != own), f"epoch {seen.number}, step {step}")
+
+
+class Steps(Guarantee[Epoch]):
+    """G8: all ranks have the same number of lists, and `len(sampler)` says it."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__("G8 steps")
+        self._steps = steps
+
+    def see(self, seen: Epoch) -> None:
+        """See `Guarantee`."""
+        self.offer(abs(len(seen.handed) - self._steps), f"epoch {seen.number}")
+        self.offer(abs(seen.told - self._steps), f"epoch {seen.number}, as len(sampler) says")
+
+
+class Composition(Guarantee[Epoch]):
+    """How near a rank comes to the shares of the plan."""
+
+    def __init__(self, plan: BasePlan, first: int, epochs: int) -> None:
+        super().__init__("composition", math.inf)
+        self._plan, length = plan, plan.epoch_length()
+        self._planned = plan.prior_between(first * length, (first + epochs) * length)
+        self._handed = np.zeros(plan.groups.group_count, np.int64)
+
+    def see(self, seen: Epoch) -> None:
+        """See `Guarantee`."""
+        plan: Any = self._plan
+        handed = [*chain.from_iterable(seen.handed)]
+        if getattr(plan, "named", False):
+            handed = [plan.starts[plan.names.index(name)] + number for name, number in handed]
+        self._handed += np.bincount(plan.groups.group_of(handed), minlength=self._handed.size)
+
+    def end(self) -> None:
+        """See `Guarantee`."""
+        apart = np.abs(self._handed / max(1, self._handed.sum()) - self._planned)
+        group = int(apart.argmax())
+        self.offer(apart[group], f"group {self._plan.groups.names[group]!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ..errors import Infeasible
@@ -11,11 +12,11 @@ __all__ = ["Audit", "Finding"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One guarantee, measured.
+    """One guarantee, measured; or a number that is told beside them.
 
     Attributes:
         guarantee: its name, "G1 size" for instance.
-        bound: the worst it may be.
+        bound: the worst it may be; infinity where it is only told, and nothing is promised.
         worst: the worst that was seen.
         where: the micro-batch, and the group or sample, where that was.
     """
@@ -24,6 +25,11 @@ class Finding:
     bound: float
     worst: float
     where: str
+
+    @property
+    def promised(self) -> bool:
+        """Whether there is a bound, so that it can be broken."""
+        return self.bound < math.inf
 
     @property
     def kept(self) -> bool:
@@ -68,7 +74,7 @@ class Audit:
         lines = [f"micro-batches {self.first} to {self.first + self.batches - 1}"]
         lines.append(f"{'guarantee':<14}{'bound':>10}{'worst':>12}  {'':<6}where")
         for finding in self.findings:
-            verdict = "kept" if finding.kept else "BROKEN"
+            verdict = ("kept" if finding.kept else "BROKEN") if finding.promised else ""
             lines.append(
                 f"{finding.guarantee:<14}{finding.bound:>10.4g}{finding.worst:>12.4g}  {verdict:<7}{finding.where}"
             )

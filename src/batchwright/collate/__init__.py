@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from . import attention
-from .batch import Batch, SideChannel
+from .batch import Batch
 from .collate import Collate
 from .fields import aside, opaque, ragged, scalar, stack
 from .identity import identified
 from .layout import Layout
 from .media_field import media
 from .padding import Padding
-from .representations import Ragged
+from .ragged_value import Ragged
 from .resized_field import resized
+from .side_channel import SideChannel
 from .sparse import block_diagonal
 from .values import Fill
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, KeysView, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterable, Iterator, KeysView, Mapping, MutableMapping, Sequence
+from dataclasses import replace
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -12,70 +12,22 @@ from torch import Tensor
 from typing_extensions import override
 
 from ..errors import Infeasible, listed, shown, typed, whole
-from .representations import Ragged
-from .structure import Structure, Tree
-from .values import Common, Extension, Fill, Stacked, Transfer, Value
+from .entries import described, entry, equal, tree_of
+from .ragged_value import Ragged
+from .side_channel import SideChannel
+from .structure import Tree
+from .values import Transfer, Value
 
-__all__ = ["Batch", "SideChannel"]
-
-
-@dataclass(frozen=True)
-class SideChannel:
-    """What is known of a batch and is none of the model's business.
-
-    Args:
-        columns: what was declared `bw.aside()`, or came from `bw.identified` or `Collate.with_plan`, one value a sample,
-            by name.
-        fill: real and padded positions of every field where the question arises, by name.
-        loss_scale: what the loss of this batch is to be multiplied by; 1 unless `bw.correct.LossScale.over` (or
-            `Batch.scaled`) set it.
-    """
-
-    columns: Mapping[str, Any]
-    fill: Mapping[str, Fill]
-    loss_scale: float = 1.0
-
-    @property
-    def sample_ids(self) -> Any:
-        """The samples' ids in order, or None where none came with them."""
-        return self.columns.get("sample_id")
-
-    @property
-    def groups(self) -> Any:
-        """The samples' groups, or None."""
-        return self.columns.get("group")
-
-    @property
-    def tasks(self) -> Any:
-        """The samples' tasks, or None."""
-        return self.columns.get("task")
-
-    @property
-    def weights(self) -> Any:
-        """The samples' loss weights, float32, or None."""
-        return self.columns.get("weight")
-
-    @property
-    def repeats(self) -> Tensor:
-        """bool, N: True where a sample with the same id stands earlier in the batch."""
-        ids = self.sample_ids
-        if ids is None:
-            raise Infeasible(
-                "repeats are found by sample ids, and this batch has none",
-                "wrap the dataset in bw.identified(dataset), or declare sample_id = bw.aside()",
-            )
-        seen: set[Any] = set()
-        repeated = []
-        for sample_id in ids.tolist() if isinstance(ids, Tensor) else ids:
-            repeated.append(sample_id in seen)
-            seen.add(sample_id)
-        return torch.tensor(repeated, device="cpu")
+__all__ = ["Batch"]
 
 
-class Batch(Mapping[str, Any]):
+class Batch(MutableMapping[str, Any]):
     """N collated samples.
 
-    As a mapping it shows each field in the form declared for the model, so `model(**batch)` works.
+    As a mapping it shows each field in the form declared for the model, so `model(**batch)` works. Entries are set and
+    deleted as those of a dict. Samples, `fields` and `data` follow an entry that is set where they can be told from it, as
+    rows of a tensor that has the shape of the one before; a deleted entry is hidden from the model, and samples keep it.
+
     `batch[3]` is sample 3 and `batch.unbatch()` all of them, of the type they had; `batch.fields[name]` holds every
     representation of a field; `batch.data` is the whole in the container type of a sample (`x, y = batch.data`);
     `batch.aside` is the side channel.
@@ -93,8 +45,10 @@ class Batch(Mapping[str, Any]):
         labels: Mapping[str, Value] | None = None,
         order: tuple[int, ...] | None = None,
         loss_scale: float = 1.0,
+        entries: Mapping[str, Value] | None = None,
+        keys: Sequence[str] | None = None,
     ) -> None:
-        self._root = root if isinstance(root, Tree) else _plain(root)
+        self._root = root if isinstance(root, Tree) else tree_of(root)
         self._also = also or {}
         self._asides = asides
         self._labels = labels or {}
@@ -103,6 +57,11 @@ class Batch(Mapping[str, Any]):
         self._keys: dict[str, Value | tuple[str, str]] = {**self._root.shown, **self._also}
         for name in asides:
             self._keys.pop(name, None)
+        self._entries = dict(entries or {})  # what was set since: the further keys still describe what was collated
+        self._edited = keys is not None
+        if keys is not None:
+            self._keys |= self._entries
+            self._keys = {name: self._keys[name] for name in keys}
         self._fields: dict[str, Value] | None = None
         self._shown: dict[str, Any] = {}
 
@@ -113,12 +72,12 @@ class Batch(Mapping[str, Any]):
         if isinstance(key, tuple):  # the type of a graph's edges
             key = str(key)
         if not isinstance(key, str):
-            return self._root.sample(self._places([key])[0])
+            return self._tree.sample(self._places([key])[0])
         if key in self._shown:
             return self._shown[key]
         found = self._keys.get(key)
         if found is None:
-            raise KeyError(f"{shown(key)} is none of the batch's keys {listed(self._keys)}")
+            raise self._absent(key)
         if isinstance(found, Value):
             seen, lasts = found.model, torch.is_grad_enabled()  # else it may have been made without its graph
         else:
@@ -144,8 +103,77 @@ class Batch(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._keys)
 
-    __eq__ = object.__eq__  # comparing tensors gives no truth value
-    __hash__ = object.__hash__
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(self._keys)
+
+    def __setitem__(self, key: str | tuple[str, ...], value: Any) -> None:
+        """Let the model see `value` under this name."""
+        name = str(key) if isinstance(key, tuple) else key
+        if not isinstance(name, str):
+            raise Infeasible(
+                f"an entry is set under {shown(key)}, which is no string",
+                "set entries by their names: batch['weight'] = weights",
+            )
+        before = self._entries.get(name, self._root.children.get(name))
+        own = None if before is None else before.replaced(value)
+        self._keys[name] = self._entries[name] = entry(value, self.sample_count) if own is None else own
+        self._edit(name)
+
+    def __delitem__(self, key: str | tuple[str, ...]) -> None:
+        """Hide the entry of this name from the model; samples and further keys that describe it keep the field."""
+        name = str(key) if isinstance(key, tuple) else key
+        if name not in self._keys:
+            raise self._absent(name)
+        del self._keys[name]
+        self._entries.pop(name, None)
+        self._edit(name)
+
+    def _edit(self, name: str) -> None:
+        self._edited = True
+        self._fields = None
+        self._shown.pop(name, None)
+
+    def _absent(self, key: Any) -> KeyError:
+        return KeyError(f"{shown(key)} is none of the batch's keys {listed(self._keys)}")
+
+    @override
+    def popitem(self) -> tuple[str, Any]:
+        """Remove the entry set last, as a dict does."""
+        if not self._keys:
+            raise KeyError("the batch has no entries")
+        name = next(reversed(self._keys))
+        return name, self.pop(name)
+
+    def copy(self) -> Self:
+        """A batch of the same samples and tensors, whose entries are set and deleted apart from these."""
+        return self._with(self._root)
+
+    __copy__ = copy
+
+    def __or__(self, other: Mapping[str, Any]) -> Self:
+        """A copy whose entries are updated by `other`'s."""
+        if not isinstance(other, Mapping):
+            return NotImplemented
+        merged = self.copy()
+        merged.update(other)
+        return merged
+
+    def __ror__(self, other: Mapping[str, Any]) -> Self:
+        """A copy with the entries of `other` before its own, where it has none of that name."""
+        if not isinstance(other, Mapping):
+            return NotImplemented
+        merged = self | {name: value for name, value in other.items() if name not in self}
+        return merged._with(merged._root, keys=tuple(dict.fromkeys([*map(str, other), *self])))
+
+    def __ior__(self, other: Mapping[str, Any]) -> Self:
+        self.update(other)
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        """Whether `other` is a mapping of the same names to equal values; tensors are equal in every number and dtype."""
+        return equal(self, other) if isinstance(other, Mapping) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # as of a dict: what can be changed has no lasting hash
 
     # ------------------------------------------------------------------ fields and samples
 
@@ -153,13 +181,23 @@ class Batch(Mapping[str, Any]):
     def fields(self) -> Mapping[str, Value]:
         """Every field with all its representations, nested ones by their names joined by dots."""
         if self._fields is None:
-            self._fields = self._root.leaves()
+            self._fields = self._tree.leaves()
         return self._fields
 
     @property
     def data(self) -> Any:
         """The batch in the container type of a sample."""
-        return self._root.model
+        return self._tree.model
+
+    @property
+    def _tree(self) -> Tree:
+        """The collated fields, with those in their place that were set since and are fields of the same kind."""
+        own = {
+            name: set_since
+            for name, set_since in self._entries.items()
+            if name not in self._asides and type(set_since) is type(self._root.children.get(name))
+        }
+        return replace(self._root, children=self._root.children | own) if own else self._root
 
     @property
     def sample_count(self) -> int:
@@ -174,7 +212,7 @@ class Batch(Mapping[str, Any]):
         fills = {name: value.fill for name, value in self.fields.items()}
         return SideChannel(columns, {name: fill for name, fill in fills.items() if fill}, self._loss_scale)
 
-    def scaled(self, loss_scale: float) -> Batch:
+    def scaled(self, loss_scale: float) -> Self:
         """The same batch with another loss scale in its side channel."""
         return self._with(self._root, loss_scale=loss_scale)
 
@@ -205,11 +243,12 @@ class Batch(Mapping[str, Any]):
 
     def unbatch(self) -> list[Any]:
         """The samples, in the order of the batch, of the type that they had, index fields counted from 0 again."""
-        return [self._root.sample(number) for number in range(self.sample_count)]
+        tree = self._tree
+        return [tree.sample(number) for number in range(self.sample_count)]
 
     # ------------------------------------------------------------------ order
 
-    def sorted_by(self, name: str, *, descending: bool = True) -> Batch:
+    def sorted_by(self, name: str, *, descending: bool = True) -> Self:
         """The samples by their length in the ragged field `name` (equal lengths keep their order); see `restore`."""
         value = self.fields.get(name)
         if not isinstance(value, Ragged):
@@ -222,14 +261,16 @@ class Batch(Mapping[str, Any]):
         counts = value.layout.counts
         return self.select(sorted(range(len(counts)), key=lambda n: -counts[n] if descending else counts[n]))
 
-    def select(self, numbers: Iterable[int]) -> Batch:
+    def select(self, numbers: Iterable[int]) -> Self:
         """The samples `numbers`, at least one, in that order; some may be left out or repeated."""
         numbers = self._places(numbers)
         if not numbers:
             raise Infeasible("0 samples are selected", "select one or more")
         before = self._order or tuple(range(self.sample_count))
         labels = {name: label.select(numbers) for name, label in self._labels.items()}
-        return self._with(self._root.select(numbers), labels=labels, order=tuple(before[n] for n in numbers))
+        entries = {name: value.select(numbers) for name, value in self._entries.items()}
+        order = tuple(before[n] for n in numbers)
+        return self._with(self._root.select(numbers), labels=labels, order=order, entries=entries)
 
     @property
     def order(self) -> Tensor:
@@ -254,33 +295,36 @@ class Batch(Mapping[str, Any]):
 
     # ------------------------------------------------------------------ travel
 
-    def to(self, device: torch.device | str | int, non_blocking: bool = False) -> Batch:
+    def to(self, device: torch.device | str | int, non_blocking: bool = False) -> Self:
         """The batch on `device`; index tensors are made there, the side channel stays where it is."""
         return self._transferred(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
-    def pin_memory(self) -> Batch:
+    def pin_memory(self) -> Self:
         """The batch in page-locked memory; `DataLoader(pin_memory=True)` calls this."""
         return self._transferred(lambda tensor: tensor.pin_memory())  # derived types have their own
 
-    def share_memory_(self) -> Batch:
+    def share_memory_(self) -> Self:
         """The batch in memory that other processes can read; what already is, is not copied."""
         return self._transferred(lambda tensor: tensor.share_memory_())
 
-    def _transferred(self, transfer: Transfer) -> Batch:
+    def _transferred(self, transfer: Transfer) -> Self:
         children = {
             name: child if name in self._asides else child.transferred(transfer)
             for name, child in self._root.children.items()
         }
         derived = {name: value.transferred(transfer) for name, value in self._root.derived.items()}
-        return self._with(replace(self._root, children=children, derived=derived))
+        entries = {name: value.transferred(transfer) for name, value in self._entries.items()}
+        return self._with(replace(self._root, children=children, derived=derived), entries=entries)
 
-    def _with(self, root: Tree, **changed: Any) -> Batch:
+    def _with(self, root: Tree, **changed: Any) -> Self:
         kept = {
             "also": self._also,
             "asides": self._asides,
             "labels": self._labels,
             "order": self._order,
             "loss_scale": self._loss_scale,
+            "entries": self._entries,
+            "keys": tuple(self._keys) if self._edited else None,
         }
         return type(self)(root, **(kept | changed))
 
@@ -288,32 +332,5 @@ class Batch(Mapping[str, Any]):
         return self.__dict__ | {"_fields": None, "_shown": {}}
 
     def __repr__(self) -> str:
-        described = ", ".join(f"{name}: {_described(self[name])}" for name in self)
+        described = ", ".join(f"{name}: {described(self[name])}" for name in self)
         return f"Batch({self.sample_count} samples; {described})"
-
-
-def _plain(mapping: Mapping[str, Any]) -> Tree:
-    lengths = (len(value) for value in mapping.values() if _has_length(value))
-    count = next(lengths, 0)
-    return Tree(Structure(dict, tuple(mapping)), {name: _plain_value(mapping[name], count) for name in mapping}, count)
-
-
-def _has_length(value: Any) -> bool:
-    return bool(value.ndim) if isinstance(value, Tensor) else isinstance(value, (list, tuple))
-
-
-def _plain_value(value: Any, count: int) -> Value:
-    if isinstance(value, Tensor) and value.shape[:1] == (count,):
-        return Stacked(value)
-    if isinstance(value, (str, bytes, bool, int, float, complex, type(None))) or (
-        isinstance(value, Tensor) and not value.ndim
-    ):
-        return Common(value, count)
-    return Extension(value, count, "take samples of the batch that bw.Collate made, not of one made of a mapping")
-
-
-def _described(value: Any) -> str:
-    if isinstance(value, Tensor):
-        shape = "x".join(map(str, value.shape)) or "scalar"
-        return f"{shape} {str(value.dtype).removeprefix('torch.')}"
-    return type(value).__name__

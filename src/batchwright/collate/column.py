@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import marshal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -15,7 +14,7 @@ from torch import Tensor
 from torch.masked import MaskedTensor
 
 from ..errors import Infeasible, listed, said, shown, typed
-from .wording import declaration
+from .declaration_text import declaration
 
 __all__ = ["Column", "described", "is_sparse_matrix", "shared"]
 
@@ -23,12 +22,6 @@ __all__ = ["Column", "described", "is_sparse_matrix", "shared"]
 _DTYPES: dict[Any, torch.dtype] = {bool: torch.bool, int: torch.int64, float: torch.float64, complex: torch.complex128}
 _WIDTHS: dict[Any, np.dtype[Any]] = {
     kind: np.dtype(str(dtype).removeprefix("torch.")) for kind, dtype in _DTYPES.items()
-}
-# What marshal writes of a list in its version 2: these bytes first, then of each number a code and its value.
-_HEAD = 5
-_RECORDS: dict[Any, tuple[int, np.dtype[Any]]] = {
-    int: (ord("i"), np.dtype([("code", "u1"), ("value", "<i4")])),
-    float: (ord("g"), np.dtype([("code", "u1"), ("value", "<f8")])),
 }
 _DTYPE_OF, _SHAPE_OF = attrgetter("dtype"), attrgetter("shape")
 
@@ -108,36 +101,17 @@ class Column:
         return self.declared(f"bw.ragged({named})")
 
     def flat_numbers(self) -> tuple[Tensor, list[int]] | None:
-        """Where every value is a flat list of Python ints, or of floats: all of them end to end, and how many each has.
-
-        None too where an int has more than 32 bits. Marshal goes over the numbers once and tells their types apart.
-        """
+        """Where every value is a flat list of Python numbers of one type: all end to end, and how many each has."""
         if type(self.values[0]) is not list or shared(list(map(type, self.values))) is None:
             return None
-        kind = next((type(value[0]) for value in self.values if value), None)
-        if kind not in _RECORDS:
-            return None
-        joined = list(chain.from_iterable(self.values))
-        code, record = _RECORDS[kind]
-        try:
-            written = marshal.dumps(joined, 2)
-        except ValueError:  # it holds what is no number, which `tensors` will name
-            return None
-        if len(written) != _HEAD + len(joined) * record.itemsize:
-            return None
-        records = np.frombuffer(written, record, offset=_HEAD)
-        if (records["code"] != code).any():
-            return None
-        return torch.from_numpy(records["value"].astype(_WIDTHS[kind])), list(map(len, self.values))
+        vector = _vector(list(chain.from_iterable(self.values)))
+        return None if vector is None else (vector, list(map(len, self.values)))
 
     def numbers(self) -> Tensor:
         """The values as one vector of Python's numbers: bool, int64, float64 or complex128."""
-        width = _WIDTHS.get(shared(list(map(type, self.values))))
-        if width is not None:
-            try:
-                return torch.from_numpy(np.fromiter(self.values, width, len(self.values)))
-            except OverflowError:
-                pass  # which `tensors` will name
+        vector = _vector(self.values)
+        if vector is not None:
+            return vector
         tensors = self.tensors()
         odd = next((number for number, tensor in enumerate(tensors) if tensor.ndim), None)
         if odd is not None:
@@ -229,6 +203,20 @@ class Column:
                 f"make it a tensor in the dataset, or {self.declared('bw.opaque()')}",
             )
         return torch.tensor(value, dtype=dtype)
+
+
+def _vector(values: list[Any]) -> Tensor | None:
+    """Python numbers of one type as a vector; None for anything else, and for whole numbers past 64 bits.
+
+    Two passes, one over the types and one over the numbers: numpy alone would take a bool among integers for one of them.
+    """
+    width = _WIDTHS.get(shared(list(map(type, values)))) if values else None
+    if width is None:
+        return None
+    try:
+        return torch.from_numpy(np.fromiter(values, width, len(values)))
+    except OverflowError:
+        return None
 
 
 def _from_numpy(array: np.ndarray) -> Tensor:

@@ -17,11 +17,12 @@ from . import memory
 from .arguments import further_keys, menu_lengths, names, whole_numbers
 from .axes import normal_dims
 from .column import Column, shared
+from .descriptions import DESCRIPTIONS
 from .indices import ADDED, elements_of, refuse_outside, refuse_overflow, refuse_unfit
 from .layout import Layout, Side
 from .memory import settle
 from .padding import Padding
-from .representations import DESCRIPTIONS, Form, Ragged
+from .ragged_value import Form, Ragged
 from .values import Opaque, Scalars, Stacked, Value
 
 __all__ = ["Aside", "Context", "Field", "OpaqueField", "RaggedField", "ScalarField", "StackField"]

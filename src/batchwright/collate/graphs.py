@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,14 +15,12 @@ from ..errors import Infeasible, listed, said, shown, typed
 from .arguments import by_name
 from .column import Column
 from .fields import Field, RaggedField, StackField, ragged
+from .frames import Gathering
 from .indices import ADDED
 from .joined import Described, How, Join, Joined
 from .layout import Layout
 from .structure import Structure, Tree, structure_of
 from .values import Opaque, Value
-
-if TYPE_CHECKING:
-    from .run import Run
 
 __all__ = ["gather_graphs", "is_graph"]
 
@@ -117,7 +115,7 @@ class StoreStructure:
         return dict(parts)
 
 
-def gather_graphs(run: Run, samples: Sequence[Any], spec: Mapping[str, Any], path: tuple[str, ...]) -> Tree:
+def gather_graphs(run: Gathering, samples: Sequence[Any], spec: Mapping[str, Any], path: tuple[str, ...]) -> Tree:
     """Collate graphs of one type: as declared, and where nothing is declared as the graphs say themselves."""
     for number, sample in enumerate(samples):
         if type(sample) is not type(samples[0]):
@@ -166,7 +164,7 @@ class Graphs:
         stores: one of each graph.
     """
 
-    run: Run
+    run: Gathering
     graphs: Sequence[Any]
     stores: Sequence[Any]
 

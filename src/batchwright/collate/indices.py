@@ -10,7 +10,7 @@ from ..errors import Infeasible, shown, typed
 from .column import Column
 from .joined import Joined
 from .layout import Layout
-from .representations import Ragged
+from .ragged_value import Ragged
 from .values import Scalars, Stacked, Value
 
 __all__ = ["ADDED", "elements_of", "refuse_outside", "refuse_overflow", "refuse_unfit"]
@@ -31,12 +31,12 @@ def elements_of(column: Column, name: str, target: Value, layout: Callable[[tupl
         return target.axes[0]
     if isinstance(target, Joined) and all(type(piece) is int for piece in target.pieces):  # a graph's num_nodes
         return layout(target.pieces)
-    if not (isinstance(target, (Scalars, Stacked)) and target.tensor.dtype in ADDED and target.tensor.ndim == 1):
+    if not (isinstance(target, (Scalars, Stacked)) and target.held.dtype in ADDED and target.held.ndim == 1):
         raise Infeasible(
             f"field {shown(column.name)} is shifted by {shown(name)}, a field {typed(target)}",
             f"shift by a field of whole numbers, or declare {shown(name)} as bw.ragged()",
         )
-    counts = tuple(target.tensor.tolist())
+    counts = tuple(target.held.tolist())
     least = min(counts)
     if least < 0:
         raise Infeasible(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from .layout import Layout
 from .memory import settle
-from .values import Transfer, Value
+from .values import Held, Transfer, Value
 
 __all__ = ["Described", "Join", "Joined"]
 
@@ -101,22 +101,16 @@ def _marked(joined: Tensor, first: Tensor) -> Tensor:
 
 
 @dataclass(slots=True, eq=False)
-class Joined(Value):
+class Joined(Held):
     """One value made of the pieces of all graphs; the pieces are kept, since not every join can be undone."""
 
     pieces: tuple[Any, ...]
     join: Join
-    whole: Any
 
     @classmethod
     def of(cls, pieces: Sequence[Any], join: Join) -> Joined:
         """Join the pieces."""
-        return cls(tuple(pieces), join, join(pieces))
-
-    @property
-    @override
-    def model(self) -> Any:
-        return self.whole
+        return cls(join(pieces), tuple(pieces), join)
 
     def __len__(self) -> int:
         return len(self.pieces)
@@ -126,8 +120,9 @@ class Joined(Value):
         return self.pieces[number]
 
     @override
-    def transferred(self, transfer: Transfer) -> Joined:
-        return Joined(tuple(_there(piece, transfer) for piece in self.pieces), self.join, _there(self.whole, transfer))
+    def transferred(self, transfer: Transfer) -> Self:
+        pieces = tuple(_there(piece, transfer) for piece in self.pieces)
+        return self._holding(_there(self.held, transfer), pieces=pieces)
 
     @override
     def select(self, numbers: Sequence[int]) -> Joined:

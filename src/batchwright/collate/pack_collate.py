@@ -5,29 +5,45 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, Self, cast
 
 import numpy as np
 
 from ..errors import Infeasible, shown, typed
 from .arguments import by_name
 from .batch import Batch
+from .declaration_text import declaration
+from .declared import Declared
 from .fields import Field, RaggedField
 from .identity import Known
 from .layout import Layout
 from .memory import settle
 from .packs import OFFERS, Packed, PackRules, laid_out, pointed_into
-from .representations import Ragged
+from .plan_columns import PlanOfGroups, plan_columns
+from .ragged_value import Ragged
 from .structure import Tree
 from .values import Scalars, Value
-from .wording import declaration
 
-if TYPE_CHECKING:
-    from ..interface import BasePlan
-    from ..plans.packed import PackBounds
-    from .collate import Collate
+__all__ = ["PackCollate", "PlanOfPacks"]
 
-__all__ = ["PackCollate"]
+
+class PackBounds(Protocol):
+    """From the samples of a micro-batch, in order, to where its packs begin and where the last one ends."""
+
+    @property
+    def capacity(self) -> int | None:
+        """What a pack holds at most, if that is one number."""
+
+    def __call__(self, samples: np.ndarray, /) -> np.ndarray:
+        """int64 (packs + 1)."""
+
+
+class PlanOfPacks(Protocol):
+    """What is asked of a plan here: it knows where packs begin."""
+
+    @property
+    def bounds(self) -> PackBounds:
+        """From samples to their packs."""
 
 
 class PackCollate:
@@ -35,7 +51,7 @@ class PackCollate:
 
     def __init__(
         self,
-        collate: Collate,
+        collate: Declared,
         rules: PackRules,
         *,
         bounds: PackBounds | None,
@@ -100,25 +116,22 @@ class PackCollate:
         """The same fields in packs by other rules, with other further keys; what no plan and no id need say."""
         return PackCollate(self._declared, rules, bounds=None, along=self.along, also=also)
 
-    def knowing(self, **known: Known) -> PackCollate:
+    def knowing(self, **known: Known) -> Self:
         """See `Collate.knowing`."""
-        return self._of(self._collate.knowing(**known))
-
-    def with_plan(self, plan: BasePlan, *, clip: float | None = None) -> PackCollate:
-        """See `Collate.with_plan`."""
-        return self._of(self._collate.with_plan(plan, clip=clip))
-
-    def _of(self, collate: Collate) -> PackCollate:
-        _refuse_other_numbers_of_packs(collate)
         packs = copy.copy(self)
-        packs._collate = collate
+        packs._collate = self._collate.knowing(**known)
+        _refuse_other_numbers_of_packs(packs._collate)
         return packs
+
+    def with_plan(self, plan: PlanOfGroups, *, clip: float | None = None) -> Self:
+        """See `Collate.with_plan`."""
+        return self.knowing(**plan_columns(plan, clip))
 
     def __repr__(self) -> str:
         return f"{self._collate!r}.packs(along={self.along}, {self.rules!r})"
 
 
-def _refuse_other_numbers_of_packs(collate: Collate) -> None:
+def _refuse_other_numbers_of_packs(collate: Declared) -> None:
     if "pack" in collate.asides or "pack" in collate.known:
         raise Infeasible("'pack' is looked up or declared aside, and is the number of each sample's pack", "rename it")
 
@@ -163,7 +176,7 @@ def _packable(declared: Mapping[str, Any], rules: PackRules, along: Sequence[str
     return names
 
 
-def _described(lead: str, also: Mapping[str, str], collate: Collate) -> dict[str, tuple[str, str]]:
+def _described(lead: str, also: Mapping[str, str], collate: Declared) -> dict[str, tuple[str, str]]:
     """The further keys of the batch, and what of the field `lead` each holds."""
     if not isinstance(also, Mapping):
         raise Infeasible(
@@ -213,7 +226,7 @@ def _planned(bounds: PackBounds, labels: Mapping[str, Value]) -> list[int]:
             "a plan knows packs by the numbers of their samples, and these samples have none",
             "wrap the dataset in bw.identified(dataset), or pass packs as a number and the capacity",
         )
-    sizes: list[int] = np.diff(bounds(ids.tensor.numpy())).tolist()
+    sizes: list[int] = np.diff(bounds(ids.held.numpy())).tolist()
     return sizes
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from .arguments import further_keys
 from .column import Column
 from .fields import Context, Field
 from .padding import Padding, pad_grid
-from .values import Fill, Transfer, Value
+from .values import Fill, Held
 
 __all__ = ["Grid", "ResizedField", "resized"]
 
@@ -25,55 +25,50 @@ How = Literal["resize", "pad"]
 Mode = Literal["bilinear", "bicubic", "nearest"]
 
 
-@dataclass(frozen=True)
-class Grid(Value):
+@dataclass(slots=True, eq=False)
+class Grid(Held):
     """N x ... x H x W, and the height and width that each sample had."""
 
-    tensor: Tensor
+    held: Tensor
     sizes: tuple[tuple[int, int], ...]
     how: How
-
-    @property
-    @override
-    def model(self) -> Tensor:
-        return self.tensor
-
-    def __len__(self) -> int:
-        return len(self.tensor)
 
     @override
     def sample(self, number: int) -> Tensor:
         """The sample: exactly as it was where it was padded, at the common size where it was resized."""
         if self.how == "resize":
-            return self.tensor[number]
+            return self.held[number]
         height, width = self.sizes[number]
-        return self.tensor[number, ..., :height, :width]
+        return self.held[number, ..., :height, :width]
 
     @override
-    def transferred(self, transfer: Transfer) -> Grid:
-        return Grid(transfer(self.tensor), self.sizes, self.how)
+    def select(self, numbers: Sequence[int]) -> Self:
+        chosen = self.held[torch.tensor(numbers, device=self.held.device)]
+        return self._holding(chosen, sizes=tuple(self.sizes[number] for number in numbers))
 
     @override
-    def select(self, numbers: Sequence[int]) -> Grid:
-        chosen = self.tensor[torch.tensor(numbers, device=self.tensor.device)]
-        return Grid(chosen, tuple(self.sizes[number] for number in numbers), self.how)
+    def replaced(self, model: Any) -> Self | None:
+        places = (0, -2, -1)
+        fits = isinstance(model, Tensor) and model.ndim >= 3
+        fits = fits and all(model.shape[place] == self.held.shape[place] for place in places)
+        return self._holding(model) if fits else None
 
     @override
     def also(self, what: str) -> Any:
-        sizes = torch.tensor(self.sizes, device=self.tensor.device)
+        sizes = torch.tensor(self.sizes, device=self.held.device)
         if what == "sizes":
             return sizes
         if what == "mask":
             if self.how == "resize":
-                return torch.ones(len(self), *self.tensor.shape[-2:], dtype=torch.bool, device=sizes.device)
-            height, width = (torch.arange(extent, device=sizes.device) for extent in self.tensor.shape[-2:])
+                return torch.ones(len(self), *self.held.shape[-2:], dtype=torch.bool, device=sizes.device)
+            height, width = (torch.arange(extent, device=sizes.device) for extent in self.held.shape[-2:])
             return (height < sizes[:, :1])[:, :, None] & (width < sizes[:, 1:])[:, None, :]
         raise Infeasible(f"a resized field has no {shown(what)}", "ask for 'sizes' or 'mask'")
 
     @property
     @override
     def fill(self) -> Fill:
-        places = len(self) * self.tensor.shape[-2] * self.tensor.shape[-1]
+        places = len(self) * self.held.shape[-2] * self.held.shape[-1]
         real = places if self.how == "resize" else sum(height * width for height, width in self.sizes)
         return Fill(real, places - real)
 

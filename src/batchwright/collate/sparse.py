@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -14,24 +15,19 @@ from . import memory
 from .column import Column, described, is_sparse_matrix
 from .fields import Context, Field
 from .layout import Layout
-from .values import Transfer, Value
+from .values import Held, Transfer
 
 __all__ = ["BlockDiagonal", "BlockDiagonalField", "block_diagonal"]
 
 
-@dataclass(frozen=True)
-class BlockDiagonal(Value):
+@dataclass(slots=True, eq=False)
+class BlockDiagonal(Held):
     """One sparse COO matrix whose diagonal blocks are the samples' matrices, and the size of each block."""
 
-    matrix: Tensor
+    held: Tensor
     rows: Layout
     columns: Layout
     entries: Layout
-
-    @property
-    @override
-    def model(self) -> Tensor:
-        return self.matrix
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -40,17 +36,17 @@ class BlockDiagonal(Value):
     def sample(self, number: int) -> Tensor:
         row, column = self.rows.starts[number], self.columns.starts[number]
         start, count = self.entries.starts[number], self.entries.counts[number]
-        corner = torch.tensor([[row], [column]], device=self.matrix.device)
+        corner = torch.tensor([[row], [column]], device=self.held.device)
         return _sparse(
-            self.matrix.indices().narrow(1, start, count) - corner,
-            self.matrix.values().narrow(0, start, count),
+            self.held.indices().narrow(1, start, count) - corner,
+            self.held.values().narrow(0, start, count),
             (self.rows.counts[number], self.columns.counts[number]),
         )
 
     @override
-    def transferred(self, transfer: Transfer) -> BlockDiagonal:
-        indices, values = transfer(self.matrix.indices()), transfer(self.matrix.values())
-        return BlockDiagonal(_sparse(indices, values, tuple(self.matrix.shape)), self.rows, self.columns, self.entries)
+    def transferred(self, transfer: Transfer) -> Self:
+        indices, values = transfer(self.held.indices()), transfer(self.held.values())
+        return self._holding(_sparse(indices, values, tuple(self.held.shape)))
 
     @override
     def select(self, numbers: Sequence[int]) -> BlockDiagonal:

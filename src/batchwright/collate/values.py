@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from typing_extensions import override
 
 from ..errors import Infeasible, shown
 
-__all__ = ["Common", "Extension", "Fill", "Opaque", "Scalars", "Stacked", "Transfer", "Value"]
+__all__ = ["Common", "Extension", "Fill", "Held", "Opaque", "Scalars", "Stacked", "Transfer", "Value"]
 
 Transfer = Callable[[Tensor], Tensor]
 
@@ -62,6 +63,10 @@ class Value(ABC):
         """A further tensor that indexes or describes this field, by name."""
         raise Infeasible(f"a {type(self).__name__} field has no {shown(what)}", "declare the field as bw.ragged()")
 
+    def replaced(self, model: Any) -> Value | None:
+        """This field where the model sees `model` in its place; None where samples cannot be told from that."""
+        return None
+
     @property
     def fill(self) -> Fill | None:
         """Real and padded places of what the model sees, or None where the question does not arise."""
@@ -69,153 +74,133 @@ class Value(ABC):
 
 
 @dataclass(slots=True, eq=False)
-class Stacked(Value):
-    """Samples of one shape along a new first dimension."""
+class Held(Value):
+    """A field that is held as the model sees it: a tensor of one row a sample, where a kind of its own says no more.
 
-    tensor: Tensor
+    Args:
+        held: what the model sees.
+    """
 
-    @property
-    @override
-    def model(self) -> Tensor:
-        return self.tensor
-
-    def __len__(self) -> int:
-        return len(self.tensor)
-
-    @override
-    def sample(self, number: int) -> Tensor:
-        return self.tensor[number]
-
-    @override
-    def transferred(self, transfer: Transfer) -> Stacked:
-        return Stacked(transfer(self.tensor))
-
-    @override
-    def select(self, numbers: Sequence[int]) -> Stacked:
-        return Stacked(self.tensor[torch.tensor(numbers, device=self.tensor.device)])
-
-
-@dataclass(slots=True, eq=False)
-class Scalars(Value):
-    """Python numbers, one a sample, as one vector; samples get numbers of their own type back."""
-
-    tensor: Tensor
+    held: Any
 
     @property
     @override
-    def model(self) -> Tensor:
-        return self.tensor
+    def model(self) -> Any:
+        return self.held
 
     def __len__(self) -> int:
-        return len(self.tensor)
-
-    @override
-    def sample(self, number: int) -> bool | int | float | complex:
-        if self.tensor.is_meta:
-            raise Infeasible(
-                "a batch on the meta device holds no numbers", "take samples of it before it is moved there"
-            )
-        return self.tensor[number].item()
-
-    @override
-    def transferred(self, transfer: Transfer) -> Scalars:
-        return Scalars(transfer(self.tensor))
-
-    @override
-    def select(self, numbers: Sequence[int]) -> Scalars:
-        return Scalars(self.tensor[torch.tensor(numbers, device=self.tensor.device)])
-
-
-@dataclass(frozen=True)
-class Opaque(Value):
-    """Anything at all, one a sample, in a list."""
-
-    values: list[Any]
-
-    @property
-    @override
-    def model(self) -> list[Any]:
-        return self.values
-
-    def __len__(self) -> int:
-        return len(self.values)
+        return len(self.held)
 
     @override
     def sample(self, number: int) -> Any:
-        return self.values[number]
+        return self.held[number]
 
     @override
-    def transferred(self, transfer: Transfer) -> Opaque:
-        return Opaque([transfer(value) if isinstance(value, Tensor) else value for value in self.values])
+    def transferred(self, transfer: Transfer) -> Self:
+        return self._holding(transfer(self.held))
 
     @override
-    def select(self, numbers: Sequence[int]) -> Opaque:
-        return Opaque([self.values[number] for number in numbers])
+    def select(self, numbers: Sequence[int]) -> Value:
+        return self._holding(self.held[torch.tensor(numbers, device=self.held.device)])
+
+    def _holding(self, held: Any, **changed: Any) -> Self:
+        """The same field of other things."""
+        made = copy.copy(self)
+        for name, value in {"held": held, **changed}.items():
+            setattr(made, name, value)
+        return made
 
 
-@dataclass(frozen=True)
-class Extension(Value):
+@dataclass(slots=True, eq=False)
+class Stacked(Held):
+    """Samples of one shape along a new first dimension."""
+
+    held: Tensor
+
+    @override
+    def replaced(self, model: Any) -> Self | None:
+        fits = isinstance(model, Tensor) and not model.is_nested and model.shape[:1] == (len(self),)
+        return self._holding(model) if fits else None
+
+
+@dataclass(slots=True, eq=False)
+class Scalars(Stacked):
+    """Python numbers, one a sample, as one vector; samples get numbers of their own type back."""
+
+    @override
+    def sample(self, number: int) -> Any:
+        if self.held.is_meta:
+            raise Infeasible(
+                "a batch on the meta device holds no numbers", "take samples of it before it is moved there"
+            )
+        return self.held[number].item()
+
+    @override
+    def replaced(self, model: Any) -> Self | None:
+        return Stacked.replaced(self, model) if isinstance(model, Tensor) and model.ndim == 1 else None
+
+
+@dataclass(slots=True, eq=False)
+class Opaque(Held):
+    """Anything at all, one a sample, in a list."""
+
+    held: list[Any]
+
+    @override
+    def transferred(self, transfer: Transfer) -> Self:
+        return self._holding([transfer(value) if isinstance(value, Tensor) else value for value in self.held])
+
+    @override
+    def select(self, numbers: Sequence[int]) -> Self:
+        return self._holding([self.held[number] for number in numbers])
+
+    @override
+    def replaced(self, model: Any) -> Self | None:
+        return self._holding(model) if isinstance(model, list) and len(model) == len(self) else None
+
+
+@dataclass(slots=True, eq=False)
+class Common(Held):
+    """What all samples have in common: a loss in a mapping that a trainer rebuilt, a weight of each class."""
+
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    @override
+    def sample(self, number: int) -> Any:
+        return self.held
+
+    @override
+    def transferred(self, transfer: Transfer) -> Self:
+        return self._holding(tree_map(lambda leaf: transfer(leaf) if isinstance(leaf, Tensor) else leaf, self.held))
+
+    @override
+    def select(self, numbers: Sequence[int]) -> Value:
+        return self._holding(self.held, count=len(numbers))
+
+
+@dataclass(slots=True, eq=False)
+class Extension(Common):
     """What a type registered with torch's `default_collate_fn_map` was collated to: torch's business, passed on.
 
     Samples are taken of it by number where it has one entry for each.
     """
 
-    joined: Any
-    count: int
     way_out: str = "declare the field: bw.opaque() gives each sample back"
     """What to do where it has no samples to take."""
-
-    @property
-    @override
-    def model(self) -> Any:
-        return self.joined
-
-    def __len__(self) -> int:
-        return self.count
 
     @override
     def sample(self, number: int) -> Any:
         with suppress(TypeError):  # of what has no length
-            if len(self.joined) == self.count and not isinstance(self.joined, Mapping):
-                return self.joined[number]
+            if len(self.held) == self.count and not isinstance(self.held, Mapping):
+                return self.held[number]
         raise Infeasible(
-            f"a {type(self.joined).__name__} holds all {self.count} samples of a field together",
+            f"a {type(self.held).__name__} holds all {self.count} samples of a field together",
             self.way_out,
         )
 
     @override
-    def transferred(self, transfer: Transfer) -> Extension:
-        joined = tree_map(lambda leaf: transfer(leaf) if isinstance(leaf, Tensor) else leaf, self.joined)
-        return Extension(joined, self.count, self.way_out)
-
-    @override
     def select(self, numbers: Sequence[int]) -> Opaque:
         return Opaque([self.sample(number) for number in numbers])
-
-
-@dataclass(frozen=True)
-class Common(Value):
-    """A number, a word or nothing, which all samples have in common: a loss in a mapping that a trainer rebuilt."""
-
-    value: Any
-    count: int
-
-    @property
-    @override
-    def model(self) -> Any:
-        return self.value
-
-    def __len__(self) -> int:
-        return self.count
-
-    @override
-    def sample(self, number: int) -> Any:
-        return self.value
-
-    @override
-    def transferred(self, transfer: Transfer) -> Common:
-        return Common(transfer(self.value) if isinstance(self.value, Tensor) else self.value, self.count)
-
-    @override
-    def select(self, numbers: Sequence[int]) -> Common:
-        return Common(self.value, len(numbers))

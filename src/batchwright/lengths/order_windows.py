@@ -14,11 +14,12 @@ from ..orders import Order
 from .admission import Admission
 from .cut import Cut, Cutter, Integers
 from .layout import PARTS, Window, whole_steps
-from .windows import Windows, fitting, most_that_fit
+from .windows import Ready, Windows, fitting, most_that_fit
 
 __all__ = ["Begin", "OfOrder"]
 
-_PROBES = 16  # windows that are filled to see how many places of the order one takes
+_PROBES = 16, 64  # the fewest and the most windows that are filled to see how many places of the order one takes
+_PROBED = 1 << 14  # places that are filled for that; more only for the fewest windows
 _ROOMY = 8  # times the places of a mean window are looked at for items that fill one; more only where items are free
 _SEARCHES = 3  # halvings of what a search may add to a window
 _FINEST = 1 << 12  # a window is filled to one part in so many of its items
@@ -68,24 +69,36 @@ class OfOrder(Windows):
         self._begins = {0: Begin(0)}
         self._hold = 0.0  # what a window holds, as the cutter sizes samples: known once a few were filled
         self._first = 0  # the window before which none is known
+        self._ready = Ready()
         self._places = float(epoch_samples)  # of a window, on average
         if window == "epoch":
             items = admission.items(order.take(0, epoch_samples))
             needed = cutter.needed(items, step) if items.size else 0
             self._hold = float(cutter.sizes[items].sum())
             self.window = self.epoch_batches = max(step, (needed - 1) // step * step)
+            self._places *= self.window / max(needed, 1)
             return
         self.window = max(whole_steps(window, step), cutter.least_steps * step)
         self._places = float(min(epoch_samples, self.window))
-        self._places = float(self._filled(Begin(0), self.window, PARTS)[2].place)
-        apart = max(1, max(1, moves_over) * epoch_samples // _PROBES)
-        filled = [(at, *self._filled(Begin(at), self.window, PARTS)) for at in range(0, _PROBES * apart, apart)]
-        self._places = sum(end.place - at for at, _, _, end in filled) / _PROBES
-        self._hold = sum(float(cutter.sizes[items].sum()) for _, items, _, _ in filled) / _PROBES
-        self.epoch_batches = max(step, math.floor(epoch_samples * self.window / self._places / step) * step)
+        self._places = self._reached(self._filled(Begin(0), self.window, PARTS)[2])
+        self._measure(epoch_samples, max(1, moves_over), _PROBES[0])
+        probes = min(max(_PROBES[0], math.floor(_PROBED / self._places)), _PROBES[1])
+        if self.window > self.epoch_batches or probes > _PROBES[0]:
+            self.window = min(self.window, self.epoch_batches)  # which then takes less for each of its micro-batches
+            self._measure(epoch_samples, max(1, moves_over), probes)
         if self.window > self.epoch_batches:
             self._places *= self.epoch_batches / self.window
             self.window = self.epoch_batches
+
+    def _measure(self, epoch_samples: int, epochs: int, probes: int) -> None:
+        """Fill so many windows from all over these epochs to see what one takes, and so how many an epoch has."""
+        apart = max(1, epochs * epoch_samples // probes)
+        filled = [(at, *self._filled(Begin(at), self.window, PARTS)) for at in range(0, probes * apart, apart)]
+        # windows for a place, averaged over all places: so windows that take fewer of them count as often as they come
+        self._places = probes / sum(1 / (self._reached(end) - at) for at, _, _, end in filled)
+        self._hold = sum(float(self._cutter.sizes[items].sum()) for _, items, _, _ in filled) / probes
+        batches = epoch_samples * self.window / self._places
+        self.epoch_batches = max(self._step, math.floor(batches / self._step) * self._step)
 
     def of(self, batch: int) -> tuple[int, int]:
         """See `Windows`."""
@@ -94,6 +107,16 @@ class OfOrder(Windows):
     def complete(self, batch: int) -> int:
         """See `Windows`: where a window ends."""
         return -(-batch // self.window) * self.window
+
+    @property
+    def places(self) -> float:
+        """See `Windows`: as many as a window takes on average."""
+        return self._places / self.window
+
+    def places_before(self, batch: int) -> float:
+        """See `Windows`: those of the windows before are known."""
+        window, place = self.of(batch)
+        return self._reached(self.begin(window)) + place * self.places
 
     @property
     def period(self) -> int:
@@ -126,7 +149,11 @@ class OfOrder(Windows):
 
     def planned(self, window: int) -> tuple[Integers, Cut]:
         """See `Windows`."""
-        items, cut, end = self._filled(self.begin(window), self.window)
+        begin = self.begin(window)
+        ready = self._ready.take(window)
+        if ready is not None:
+            return ready
+        items, cut, end = self._filled(begin, self.window)
         self._keep(window + 1, end)
         return items, cut
 
@@ -135,8 +162,9 @@ class OfOrder(Windows):
         nearest = max(known for known in self._begins if known <= window)
         found = self._begins[nearest]
         for following in range(nearest + 1, window + 1):
-            found = self._filled(found, self.window)[2]
+            items, cut, found = self._filled(found, self.window)
             self._keep(following, found)
+            self._ready.put(following - 1, items, cut)
         return found
 
     def begins(self, since: int, batch: int) -> list[list[int]]:
@@ -160,8 +188,15 @@ class OfOrder(Windows):
     def _with(self, begins: Mapping[int, Begin]) -> OfOrder:
         other = object.__new__(OfOrder)
         vars(other).update(vars(self))
-        other._begins, other._first = dict(begins), min(begins)
+        other._begins, other._first, other._ready = dict(begins), min(begins), Ready()
         return other
+
+    def _reached(self, begin: Begin) -> float:
+        """The place where a window begins, parts of a sample counted as such."""
+        if not begin.skipped:
+            return begin.place
+        sample = self._order.take(begin.place, begin.place + 1)
+        return begin.place + begin.skipped / int(self._admission.counts(sample)[0])
 
     def _keep(self, window: int, begin: Begin) -> None:
         self._begins[window] = begin

@@ -23,9 +23,10 @@ from .cut import Cut, Cutter, Integers, split_to
 from .layout import Layout
 from .length_strata import Layers
 
+_ITEMS_READY = 1 << 20  # of windows that were planned before they were asked for: 16 MB
 _IN_PROPORTION = 16  # cuts of a window whose items are left out in proportion
 
-__all__ = ["OfLayers", "OfShuffle", "Windows", "fitting", "most_that_fit"]
+__all__ = ["OfLayers", "OfShuffle", "Ready", "Windows", "fitting", "most_that_fit"]
 
 
 class Windows(ABC):
@@ -58,6 +59,15 @@ class Windows(ABC):
         Yields:
             The first micro-batch of a stretch, the end, and the items that it is to hold, in any order.
         """
+
+    @property
+    @abstractmethod
+    def places(self) -> float:
+        """Places of the order that a micro-batch takes, on average."""
+
+    def places_before(self, batch: int) -> float:
+        """Places of the order that were taken before a micro-batch; within a window on average."""
+        return batch * self.places
 
     @property
     @abstractmethod
@@ -98,6 +108,31 @@ class Windows(ABC):
         return self
 
 
+class Ready:
+    """Windows that were planned to find where a later one begins, until they are asked for; those found last are kept."""
+
+    def __init__(self) -> None:
+        self._windows: dict[int, tuple[Integers, Cut]] = {}
+        self._items = 0
+
+    def put(self, window: int, items: Integers, cut: Cut) -> None:
+        """Keep a window."""
+        self.take(window)
+        self._windows[window] = items, cut
+        self._items += items.size
+        while self._items > _ITEMS_READY:
+            self.take(next(iter(self._windows)))
+
+    def take(self, window: int) -> tuple[Integers, Cut] | None:
+        """The window, which is no longer kept; None if it is not there."""
+        found = self._windows.pop(window, None)
+        self._items -= 0 if found is None else found[0].size
+        return found
+
+    def __reduce__(self) -> tuple[type[Ready], tuple[()]]:
+        return Ready, ()  # another process plans its own
+
+
 class OfEpochs(Windows):
     """Windows of epochs that have the same samples each."""
 
@@ -114,6 +149,11 @@ class OfEpochs(Windows):
     def complete(self, batch: int) -> int:
         """See `Windows`: where an epoch ends."""
         return -(-batch // self.epoch_batches) * self.epoch_batches
+
+    @property
+    def places(self) -> float:
+        """See `Windows`."""
+        return self._epoch_samples / self.epoch_batches
 
     @property
     def period(self) -> int:
@@ -186,9 +226,13 @@ class OfShuffle(OfEpochs):
             begins or {}
         )  # by window, the place of the order; those of the last epoch that was asked for
         self._last: tuple[int, list[tuple[Integers, Cut]]] = -1, []
+        self._ready = Ready()
 
     def planned(self, window: int) -> tuple[Integers, Cut]:
         """See `Windows`."""
+        ready = self._ready.take(window)
+        if ready is not None:
+            return ready
         epoch, number = self.key(window)
         if number < self.layout.steady:
             begin, line = (
@@ -229,7 +273,7 @@ class OfShuffle(OfEpochs):
             self._begins[first] = epoch * self._epoch_samples
         nearest = max(known for known in self._begins if first <= known <= window)
         for earlier in range(nearest, window):
-            self.planned(earlier)
+            self._ready.put(earlier, *self.planned(earlier))
         return self._begins[window]
 
     def _rest(self, epoch: int) -> list[tuple[Integers, Cut]]:

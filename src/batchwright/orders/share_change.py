@@ -33,5 +33,11 @@ class ShareChange(NamedTuple):
     def from_list(cls, given: list[Any]) -> ShareChange:
         """The inverse of `as_list`."""
         first, number, *columns = given
-        weights, drawn, deficit = (tuple(map(operator.index, column)) for column in columns)
-        return cls(operator.index(first), operator.index(number), weights, drawn, deficit)
+        weights, drawn, deficit = (tuple(map(_number, column)) for column in columns)
+        return cls(_number(first), _number(number), weights, drawn, deficit)
+
+
+def _number(given: Any) -> int:
+    if isinstance(given, bool):
+        raise TypeError(f"{given} is not a whole number")
+    return operator.index(given)

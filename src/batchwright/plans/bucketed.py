@@ -15,7 +15,7 @@ from ..lengths.cut import Integers
 from ..lengths.layout import Window
 from .by_length import LengthPlan
 from .fixed import FixedPlan
-from .source import source_of
+from .length_arguments import source_of
 
 __all__ = ["BucketedPlan", "bucketed"]
 

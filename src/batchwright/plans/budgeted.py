@@ -17,7 +17,7 @@ from ..lengths.layout import Window
 from .by_length import LengthPlan
 from .delivered import delivery
 from .fixed import FixedPlan
-from .source import source_of
+from .length_arguments import source_of
 
 __all__ = ["balance_of", "budgeted", "costs_of"]
 

@@ -139,6 +139,10 @@ class LengthPlan(Plan):
         """The step size, and where windows begin; see `MicroBatches`."""
         return carried_of(self, batch, since)
 
+    def epochs_before(self, batch: int) -> float:
+        """How many epochs of the source came before this micro-batch; see `MicroBatches`."""
+        return self.windows.places_before(batch) / self.epoch_samples
+
     def resumed(self, carried: Mapping[str, Any], batch: int) -> MicroBatches:
         """The list of a run whose state holds this; see `Plan`."""
         return resumed(self, carried, batch)
@@ -252,7 +256,7 @@ class LengthPlan(Plan):
         """Samples in a micro-batch, on average."""
         drawn = self.source.strata(0, 1).rates(np.arange(self.source.groups.sample_count))
         drawn[self.admission.skipped] = 0
-        return float(self.epoch_samples * drawn[self.admission.origins(drawn.size)].sum() / self.epoch_batches)
+        return float(self.windows.places * drawn[self.admission.origins(drawn.size)].sum())
 
     def strata(self, start: float, stop: float) -> Strata:
         """What is drawn from epoch `start` to epoch `stop`; see `Plan.strata`."""

@@ -10,6 +10,7 @@ epoch) ends; so all steps between are even.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Rotated", "carried_of", "gone_on_from", "resumed"]
 
-_MOST_IN_A_STEP = 1 << 24  # of a state: ranks x accumulate beyond this is damage, and would be laid out in memory
+_MOST_IN_A_STEP = 1 << 17  # of a state: ranks x accumulate beyond this is damage, and laying it out would take minutes
 _MOST_BEGINS = 3  # windows whose beginnings a state holds
 _COSTED = 32  # steps whose costs are compared to say what uneven steps cost
 _WORTH_A_WORD = 1.01  # times the cost of even steps
@@ -63,6 +64,10 @@ class Rotated(MicroBatches):
         """See `MicroBatches`."""
         begun = batch // self.plan.windows.period * self.plan.windows.period
         return {**carried_of(self.plan, max(begun, min(self.number_of(batch), batch)), since), "shift": self.shift}
+
+    def epochs_before(self, batch: int) -> float:
+        """See `MicroBatches`."""
+        return self.plan.epochs_before(batch)
 
     def __repr__(self) -> str:
         return f"<{self.plan!r} from {self.shift} micro-batches within a step>"
@@ -127,6 +132,12 @@ class _Joined(MicroBatches):
         then = {"at": self._at, "start": self._start, **self._after.carried(self._start, self._start)}
         return {**self._before.carried(batch, since), "then": then}
 
+    def epochs_before(self, batch: int) -> float:
+        """See `MicroBatches`: the two lists may have epochs of different lengths."""
+        if batch < self._at:
+            return self._before.epochs_before(batch)
+        return self._after.epochs_before(batch - self._at + self._start)
+
     def __repr__(self) -> str:
         return f"<{self._before!r}, from micro-batch {self._at} on {self._after!r}>"
 
@@ -164,10 +175,10 @@ def resumed(plan: LengthPlan, carried: Mapping[str, Any], batch: int) -> MicroBa
     Raises:
         Infeasible: it holds what no state of this plan holds.
     """
-    then = carried.get("then")
     found = _listed(plan, carried, batch)
-    if then is None:
+    if "then" not in carried:
         return found
+    then = carried["then"]
     if not isinstance(then, Mapping):
         raise Infeasible(f"the state's then is {shown(then)}", AS_IT_WAS)
     at, start = (number_of(then.get(name), f"the state's {name}") for name in ("at", "start"))
@@ -197,7 +208,8 @@ def _listed(plan: LengthPlan, carried: Mapping[str, Any], batch: int) -> LengthP
     if not (isinstance(given, list) and len(given) <= _MOST_BEGINS and all(_is_begin(begin) for begin in given)):
         raise Infeasible(f"the state's windows are {shown(given)}", AS_IT_WAS)
     begins = [[number_of(number, "the state's windows") for number in begin] for begin in given]
-    if begins and not begins[-1][0] <= found.windows.of(batch)[0]:
+    ascending = all(one[0] < other[0] and one[1:] < other[1:] for one, other in pairwise(begins))
+    if begins and not (ascending and begins[-1][0] <= found.windows.of(batch)[0]):
         raise Infeasible(f"the state's windows are {shown(begins)}, and it stands at micro-batch {batch}", AS_IT_WAS)
     found = found.along(begins)
     return Rotated(found, shift) if shift else found

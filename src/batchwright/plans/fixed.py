@@ -88,21 +88,23 @@ class FixedPlan(Plan):
 
     def carried(self, batch: int, since: int) -> dict[str, Any]:
         """The shares that were set in the run; see `MicroBatches`."""
-        return {"segments": [change.as_list() for change in self.share_changes]} if self.share_changes else {}
+        return {"share_changes": [change.as_list() for change in self.share_changes]} if self.share_changes else {}
 
     def resumed(self, carried: Mapping[str, Any], batch: int) -> FixedPlan:
         """The plan with the shares that were set in the run; see `Plan`."""
-        if set(carried) - {"segments"}:
+        if set(carried) - {"share_changes"}:
             raise Infeasible(
                 f"the state says {shown(dict(carried))} of a plan of micro-batches of a fixed size", AS_IT_WAS
             )
-        given = carried.get("segments", [])
+        given = carried.get("share_changes", [])
         try:
             share_changes = tuple(ShareChange.from_list(change) for change in given)
         except (TypeError, ValueError):
-            raise Infeasible(f"the state's segments are {shown(given)}", AS_IT_WAS) from None
+            raise Infeasible(f"the state's share_changes are {shown(given)}", AS_IT_WAS) from None
         if len(share_changes) > _CHANGES_KEPT:
-            raise Infeasible(f"the state has {len(share_changes)} segments, the most is {_CHANGES_KEPT}", AS_IT_WAS)
+            raise Infeasible(
+                f"the state has {len(share_changes)} share_changes, the most is {_CHANGES_KEPT}", AS_IT_WAS
+            )
         return self if share_changes == self.share_changes else self.with_share_changes(share_changes)
 
     def retargeted(self, batch: int, shares: Any) -> tuple[FixedPlan, int]:

@@ -13,7 +13,7 @@ from ..lengths.layout import Window
 from ..lengths.same_size_cutter import GroupCutter
 from .by_length import LengthPlan
 from .fixed import FixedPlan
-from .source import source_of
+from .length_arguments import source_of
 
 __all__ = ["grouped"]
 

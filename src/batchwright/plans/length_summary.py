@@ -8,17 +8,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .delivered import SourceLine
+from .printed import Column, Printed, table
 
 if TYPE_CHECKING:
     from .by_length import LengthPlan
 
+_COLUMNS = (
+    Column("asked", "asked", 10, ".4%"),
+    Column("delivered", "delivered", 11, ".4%"),
+    Column("lost", "lost", 10, ".4%"),
+)
 _MEASURED = 1 << 18  # samples, after which no further window is measured
 
 __all__ = ["LengthSummary", "summarise"]
 
 
 @dataclass(frozen=True)
-class LengthSummary:
+class LengthSummary(Printed):
     """A plan in numbers, those after `measured` from that many windows of epoch 0; `print` it.
 
     Attributes:
@@ -61,24 +67,18 @@ class LengthSummary:
         """Micro-batches above the proven bound, as a share of it."""
         return self.batches / self.at_least - 1 if self.at_least else 0.0
 
-    def __str__(self) -> str:
+    def head(self) -> list[str]:
+        """See `Printed`."""
         lines = [
             f"{self.epoch_batches} micro-batches an epoch in {self.windows} windows, steps of {self.multiple}",
             f"{self.measured} windows: {self.batches} micro-batches of {self.batch_sizes[0]} to {self.batch_sizes[1]} "
-            "samples, "
-            f"{self.padding:.3%} padding, {self.gap:.2%} above the bound of {self.at_least}",
+            f"samples, {self.padding:.3%} padding, {self.gap:.2%} above the bound of {self.at_least}",
             f"steps: the dearest micro-batch costs {self.step_balance:.5f} of the mean, {self.worst_step:.5f} at worst",
             f"groups: within {self.composition:.1f} samples of their share of the window",
         ]
         if self.too_long_count:
             lines.append(f"too long: {self.too_long_count} samples, policy {self.too_long!r}")
-        if self.sources:
-            lines.append(f"{'units of':<20}{'asked':>10}{'delivered':>11}{'lost':>10}")
-            lines += [
-                f"{str(line.name)[:19]:<20}{line.asked:>10.4%}{line.delivered:>11.4%}{line.lost:>10.4%}"
-                for line in self.sources
-            ]
-        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+        return [*lines, *(table("units of", _COLUMNS, self.sources) if self.sources else [])]
 
 
 def summarise(plan: LengthPlan, multiple: int) -> LengthSummary:

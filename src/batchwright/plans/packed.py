@@ -22,8 +22,8 @@ from .budgeted import balance_of, costs_of
 from .by_length import LengthPlan
 from .delivered import delivery
 from .fixed import FixedPlan
+from .length_arguments import source_of
 from .pieces import CutBy, Pieces
-from .source import source_of
 
 __all__ = ["PackBounds", "PackedPlan", "packed"]
 

@@ -9,13 +9,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..orders import is_shared
+from .printed import Column, Printed, table
 
 if TYPE_CHECKING:
     from .fixed import FixedPlan
 
 __all__ = ["GroupLine", "Summary", "summarise"]
 
-_SHOWN = 12
+_FEW = 12  # groups that are measured where every sample is one of its own
+_COLUMNS = (
+    Column("size", "size", 12, ""),
+    Column("natural", "natural_share", 10, ".4%"),
+    Column("share", "share", 10, ".4%"),
+    Column("a batch", "quota", 10, ".3f"),
+    Column("passes", "passes", 10, ".3f"),
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,7 @@ class GroupLine:
 
 
 @dataclass(frozen=True)
-class Summary:
+class Summary(Printed):
     """A plan in numbers; `print` it.
 
     Attributes:
@@ -59,24 +67,18 @@ class Summary:
     group_count: int
     notes: list[str]
 
-    def __str__(self) -> str:
-        head = f"{self.epoch_batches} micro-batches of {self.batch_size} an epoch, {self.target}"
-        table = [f"{'group':<20}{'size':>12}{'natural':>10}{'share':>10}{'a batch':>10}{'passes':>10}"]
-        shown = self.groups if len(self.groups) <= _SHOWN else self.groups[: _SHOWN // 2] + self.groups[-_SHOWN // 2 :]
-        for line in shown:
-            table.append(
-                f"{str(line.name)[:19]:<20}{line.size:>12}{line.natural_share:>10.4%}{line.share:>10.4%}"
-                f"{line.quota:>10.3f}{line.passes:>10.3f}"
-            )
-            if len(shown) < self.group_count and len(table) == _SHOWN // 2 + 1:
-                table.append(f"... {self.group_count - len(shown)} more groups")
-        return "\n".join([head, *table, *(f"note: {note}" for note in self.notes)])
+    def head(self) -> list[str]:
+        """See `Printed`."""
+        return [
+            f"{self.epoch_batches} micro-batches of {self.batch_size} an epoch, {self.target}",
+            *table("group", _COLUMNS, self.groups, self.group_count),
+        ]
 
 
 def summarise(plan: FixedPlan) -> Summary:
     """The summary of a plan."""
     groups, shares, sizes = plan.groups, plan.shares(), plan.groups.sizes
-    wanted = np.argsort(-sizes, kind="stable") if groups.starts.size else np.arange(min(_SHOWN, groups.group_count))
+    wanted = np.argsort(-sizes, kind="stable") if groups.starts.size else np.arange(min(_FEW, groups.group_count))
     drawn = plan.epoch_batches * plan.batch_size
     lines = [
         GroupLine(

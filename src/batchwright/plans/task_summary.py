@@ -6,10 +6,19 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .printed import Column, Printed, table
+
 if TYPE_CHECKING:
     from .tasks import TaskPlan
 
 __all__ = ["TaskLine", "TaskSummary", "summarise"]
+
+_COLUMNS = (
+    Column("share", "share", 10, ".4%"),
+    Column("batches", "batches", 10, ".1f"),
+    Column("own epoch", "own_epoch", 11, ""),
+    Column("passes", "passes", 9, ".3f"),
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +43,7 @@ class TaskLine:
 
 
 @dataclass(frozen=True)
-class TaskSummary:
+class TaskSummary(Printed):
     """A plan of tasks in numbers; `print` it.
 
     Attributes:
@@ -53,17 +62,13 @@ class TaskSummary:
     tasks: list[TaskLine]
     notes: list[str]
 
-    def __str__(self) -> str:
-        lines = [
+    def head(self) -> list[str]:
+        """See `Printed`."""
+        return [
             f"{self.epoch_batches} micro-batches an epoch, one task a {self.unit}, {self.target}, never more than "
             f"{self.bound:.3f} turns off",
-            f"{'task':<20}{'share':>10}{'batches':>10}{'own epoch':>11}{'passes':>9}",
+            *table("task", _COLUMNS, self.tasks),
         ]
-        lines += [
-            f"{str(task.name)[:19]:<20}{task.share:>10.4%}{task.batches:>10.1f}{task.own_epoch:>11}{task.passes:>9.3f}"
-            for task in self.tasks
-        ]
-        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
 def summarise(plan: TaskPlan) -> TaskSummary:

@@ -212,9 +212,9 @@ class TaskPlan(Plan):
         ]
         return found
 
-    def drawn_before(self, batch: int) -> int:
-        """How many micro-batches came before this one; see `MicroBatches`."""
-        return batch + sum(self.ahead)
+    def epochs_before(self, batch: int) -> float:
+        """How many epochs came before this micro-batch; see `MicroBatches`."""
+        return (batch + sum(self.ahead)) / self.epoch_batches
 
     def _next(self, batch: int) -> list[int]:
         """The next micro-batch of every task, as its own plan counts, where `batch` comes next."""

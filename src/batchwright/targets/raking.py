@@ -90,8 +90,8 @@ def solve_raking(
         here = _lowest(height, derivatives, here, flat)
         if np.abs(here[:-1]).max(initial=0.0) > _STEEPEST:
             break
-    here = _summing_to_one(here, natural, least, most, starts, all_attributes)
-    evaluate_raking(here, natural, least, most, starts, all_attributes, weights, sums, curvature)
+    shifted = _summing_to_one(here, natural, least, most, starts, all_attributes)
+    evaluate_raking(shifted, natural, least, most, starts, all_attributes, weights, sums, curvature)
     total = weights.sum()
     return Raking(weights / total, sums[:-1] / total)
 

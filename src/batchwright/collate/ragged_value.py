@@ -13,20 +13,19 @@ from typing_extensions import override
 from ..errors import Infeasible, shown
 from . import memory
 from .axes import Lengths, asked_dims, elements, layouts, matched, measured
+from .concatenate import nest, pack, unnest, unpack
+from .descriptions import WithLengths
 from .layout import Layout
-from .packing import nest, pack, unnest, unpack
 from .padding import Padding, pad, pad_grid, unpad, unpad_grid
-from .values import Fill, Transfer, Value
+from .values import Fill, Transfer
 
-__all__ = ["DESCRIPTIONS", "Form", "Ragged"]
+__all__ = ["Form", "Ragged"]
 
 Form = Literal["list", "padded", "packed", "jagged"]
 Result = TypeVar("Result")
 
-DESCRIPTIONS = ("lengths", "first", "offsets", "cu_seqlens", "max_length", "segments", "positions", "mask")
 
-
-class Ragged(Value):
+class Ragged(WithLengths):
     """N samples that differ in length along one dimension or several, held once, shown in any form.
 
     Each form is computed when first asked for and kept; all are differentiable and lose nothing, for every dtype.
@@ -153,6 +152,7 @@ class Ragged(Value):
         return self._once("packed", self._make_packed)
 
     @property
+    @override
     def padded(self) -> Tensor:
         """N x ...: every sample filled up with `padding.value` to a common length."""
         return self._once("padded", self._make_padded)
@@ -245,80 +245,16 @@ class Ragged(Value):
         return self._tensor.dtype
 
     @property
+    @override
     def layout(self) -> Layout:
         """How the packed dimension splits among the samples."""
         return self._layout.on(self.device)
 
     @property
+    @override
     def axes(self) -> tuple[Layout, ...]:
         """The lengths along each ragged axis; `layout` holds their products."""
         return tuple(axis.on(self.device) for axis in self._axes)
-
-    @property
-    def lengths(self) -> Tensor:
-        """int64, N."""
-        return self.layout.lengths
-
-    @property
-    def first(self) -> Tensor:
-        """int64, N: the packed index of each sample's first element."""
-        return self.layout.first
-
-    @property
-    def offsets(self) -> Tensor:
-        """int64, N + 1."""
-        return self.layout.offsets
-
-    @property
-    def cu_seqlens(self) -> Tensor:
-        """int32, N + 1."""
-        return self.layout.cu_seqlens
-
-    @property
-    def max_length(self) -> int:
-        """The longest sample, a Python integer."""
-        return self._layout.max_length
-
-    @property
-    def segments(self) -> Tensor:
-        """int64: the sample of each packed element."""
-        return self.layout.segments
-
-    @property
-    def positions(self) -> Tensor:
-        """int64: the place of each packed element within its sample."""
-        return self.layout.positions
-
-    @property
-    def mask(self) -> Tensor:
-        """bool, of the padded form's ragged shape: True where a sample's own element is."""
-        if len(self.dims) == 1:
-            return self.layout.mask(self.padded.shape[self.dims[0] + 1], self.padding.side)
-        together = [
-            axis.mask(self.padded.shape[d + 1], self.padding.side) for d, axis in zip(self.dims, self.axes, strict=True)
-        ]
-        mask = together[0]
-        for axis_mask in together[1:]:
-            mask = mask.unsqueeze(-1) & axis_mask.reshape(len(mask), *[1] * (mask.ndim - 1), -1)
-        return mask
-
-    @property
-    def packed_to_padded(self) -> Tensor:
-        """int64: the place of each packed element in the padded form, its first two dimensions flattened."""
-        self._one_axis("packed_to_padded")
-        return self.layout.packed_to_padded(self.padded.shape[1], self.padding.side)
-
-    @property
-    def padded_to_packed(self) -> Tensor:
-        """int64, N x length: the packed index of each padded place, -1 for padding."""
-        self._one_axis("padded_to_packed")
-        return self.layout.padded_to_packed(self.padded.shape[1], self.padding.side)
-
-    def _one_axis(self, what: str) -> None:
-        if self.dims != (0,):
-            raise Infeasible(
-                f"{what} maps fields ragged along dim 0; this one is ragged along {self.dims}", "use `mask`"
-            )
 
     @property
     @override
@@ -326,10 +262,15 @@ class Ragged(Value):
         return getattr(self, self.form)
 
     @override
-    def also(self, what: str) -> Any:
-        if what not in DESCRIPTIONS:
-            raise Infeasible(f"a ragged field has no {shown(what)}", f"ask for one of {', '.join(DESCRIPTIONS)}")
-        return getattr(self, what)
+    def replaced(self, model: Any) -> Ragged | None:
+        """For the padded and the packed form: other numbers in the same places."""
+        if self.form not in ("padded", "packed") or not isinstance(model, Tensor) or model.is_nested:
+            return None
+        before: Tensor = self.model
+        places = {d + 1 for d in self.dims} | {0} if self.form == "padded" else {self.dims[0]}
+        if max(places) >= model.ndim or any(model.shape[place] != before.shape[place] for place in places):
+            return None
+        return self._with(self.form, model)
 
     @property
     @override

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -22,18 +21,16 @@ from torch.utils.data._utils.collate import (
 )
 
 from ..errors import Infeasible, listed, noted, shown, typed
-from .arguments import by_name
 from .column import Column
-from .fields import Context, Field, ScalarField, StackField
+from .declaration_text import declaration
+from .fields import Field, ScalarField, StackField
+from .frames import MISSING, WAITING, Frame, Gathering, Part
 from .graphs import gather_graphs, is_graph
 from .memory import settle
 from .structure import Structure, Tree, structure_of
 from .values import Extension, Opaque, Stacked, Value
-from .wording import declaration
 
-__all__ = ["Frames", "Run", "Spec"]
-
-Spec = Field | Mapping[str, Any] | Sequence[Any]
+__all__ = ["Run"]
 
 # What default_collate does with these, done without casting or dropping anything.
 _INSTEAD_OF: dict[Any, Field] = {
@@ -43,108 +40,10 @@ _INSTEAD_OF: dict[Any, Field] = {
     collate_int_fn: ScalarField(),
     collate_float_fn: ScalarField(),
 }
-_MISSING = (KeyError, IndexError, AttributeError, TypeError)
-_MOST_FRAMES = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One part of a container: what finds it, its name, the names on the way to it, how it is collated."""
-
-    key: Any
-    name: str
-    path: tuple[str, ...]
-    field: Field | None
-    inner: Mapping[str, Any] | None
-    waits: bool
-
-    @classmethod
-    def of(cls, key: Any, name: str, path: tuple[str, ...], declared: Spec | None) -> Part:
-        """The part under `key`, declared as a field, as a container of fields, or not at all."""
-        field = declared if isinstance(declared, Field) else None
-        inner = None if declared is None or isinstance(declared, Field) else by_name(declared)
-        return cls(key, name, (*path, name), field, inner, field is not None and bool(field.after))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Frame:
-    """How containers of one structure are taken apart, in the order of their parts."""
-
-    structure: Structure
-    path: tuple[str, ...]
-    parts: tuple[Part, ...]
-    absent: tuple[str, ...]
-    """Declared parts that the structure does not have."""
-
-    @property
-    def place(self) -> str:
-        """Where in a sample these containers stand, for a message about one."""
-        return _place(self.path)
-
-
-class Frames:
-    """The frames of the containers that one collate function has met: most batches are made as the one before was."""
-
-    def __init__(self, also: Mapping[str, tuple[str, str]]) -> None:
-        self.also = also
-        self._made: dict[tuple[Structure, tuple[str, ...]], Frame] = {}
-
-    def of(self, structure: Structure, spec: Mapping[str, Any], path: tuple[str, ...]) -> Frame:
-        """The frame of containers of this structure, found under `path` and declared by `spec`; it keeps no template."""
-        structure = structure.bare
-        frame = self._made.get((structure, path))
-        if frame is None:
-            names = structure.names
-            self._refuse_two_of_one_name(structure, path)
-            parts = (Part.of(key, name, path, spec.get(name)) for key, name in zip(structure.keys, names, strict=True))
-            frame = Frame(structure, path, tuple(parts), tuple(name for name in spec if name not in names))
-            if len(self._made) >= _MOST_FRAMES:
-                self._made.clear()
-            self._made[structure, path] = frame
-        return frame
-
-    def _refuse_two_of_one_name(self, structure: Structure, path: tuple[str, ...]) -> None:
-        names = structure.names
-        if len(set(names)) < len(names):
-            twice = max(names, key=names.count)
-            keys = [shown(key) for key, name in zip(structure.keys, names, strict=True) if name == twice]
-            raise Infeasible(
-                f"the keys {' and '.join(keys[:2])} of the samples{_place(path)} have one name, {shown(twice)}",
-                "rename one",
-            )
-        for name in () if path else names:
-            if name in self.also:
-                field, what = self.also[name]
-                raise Infeasible(
-                    f"the batch would have two keys {shown(name)}, a field of the samples and {shown(what)} of field "
-                    f"{shown(field)}",
-                    "rename the key in the `also` that declares it",
-                )
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Frames, (self.also,)
-
-
-class Run(Context):
-    """The collating of one batch: the context that its fields are gathered in, and which of them wait for others."""
-
-    def __init__(self, frames: Frames, ids: Value | None) -> None:
-        super().__init__()
-        self.frames = frames
-        self.ids = ids
-        self.waiting: list[tuple[dict[str, Value], str, Field, Column]] = []
-
-    def name_by(self, samples: Sequence[Any], structure: Structure, key: str) -> None:
-        """Let messages call samples by the id that they carry as their part `key`."""
-        if self.ids is None and key in structure.keys:
-            with suppress(*_MISSING):  # `container` says what is missing
-                self.ids = Opaque(structure.column(samples, key))
-
-    def called(self, number: int) -> str:
-        """What sample `number` is called in a message."""
-        if self.ids is None:
-            return f"sample {number} of the batch"
-        return f"sample {shown(self.ids.sample(number))} (number {number} of the batch)"
+class Run(Gathering):
+    """The collating of one batch: its samples are taken apart, and undeclared parts are collated as torch does."""
 
     def container(
         self, samples: Sequence[Any], structure: Structure, spec: Mapping[str, Any], path: tuple[str, ...] = ()
@@ -159,33 +58,22 @@ class Run(Context):
         for part in frame.parts:
             try:
                 column = Column(part.path, structure.column(samples, part.key), called)
-            except _MISSING as error:
+            except MISSING as error:
                 raise self._missing(samples, structure, part) from error
             field = part.field
             if field is None:
                 children[part.name] = self._undeclared(column, part)
             elif part.waits:
-                self._wait(children, part.name, field, column)
+                self.wait(children, part.name, field, column)
             else:
                 children[part.name] = field.gather(column, self)
         return Tree(structure, children, len(samples))
-
-    def put(self, children: dict[str, Value], name: str, field: Field, column: Column) -> None:
-        """Collate a declared field as the child `name`, as soon as the fields that it indexes are there."""
-        if field.after:
-            self._wait(children, name, field, column)
-        else:
-            children[name] = field.gather(column, self)
-
-    def _wait(self, children: dict[str, Value], name: str, field: Field, column: Column) -> None:
-        children[name] = _PLACE
-        self.waiting.append((children, name, field, column))
 
     def finish(self, root: Tree) -> None:
         """Collate the fields that index others, now that those are there."""
         if not self.waiting:
             return
-        self.done = {name: value for name, value in root.leaves().items() if value is not _PLACE}
+        self.done = {name: value for name, value in root.leaves().items() if value is not WAITING}
         for children, name, field, column in self.waiting:
             children[name] = field.gather(column, self)
         self.waiting.clear()  # columns know this run by its `called`: leave no cycle that would keep their tensors
@@ -241,15 +129,6 @@ class Run(Context):
                 return
         raise self._unlike(samples, frame)
 
-    def refuse_absent(self, frame: Frame) -> None:
-        """Refuse containers that lack a part which is declared."""
-        if frame.absent:
-            raise Infeasible(
-                f"field {shown('.'.join((*frame.path, frame.absent[0])))} is missing in {self.called(0)}, "
-                f"which has {listed(frame.structure.names)}",
-                "give every sample the declared fields, or do not declare it",
-            )
-
     def _of_another_type(self, number: int, sample: Any, frame: Frame) -> Infeasible:
         other = structure_of(sample)
         fields = f" with the fields {listed(other.names)}" if other else ""
@@ -276,10 +155,6 @@ class Run(Context):
         )
 
 
-_PLACE = Opaque([])
-"""Keeps the place of a field among its container's, until `finish` has it."""
-
-
 def _of_any_length(samples: Sequence[Any], frame: Frame) -> str | None:
     """The words that declare lists or tuples whose lengths differ, by what they hold; None where these are no such lists."""
     if frame.structure.kind not in (list, tuple) or not frame.path:
@@ -288,10 +163,6 @@ def _of_any_length(samples: Sequence[Any], frame: Frame) -> str | None:
     if isinstance(item, (bool, int, float, complex, list)):
         return declaration(frame.path, "bw.ragged()")
     return declaration(frame.path, "bw.media()" if isinstance(item, (Tensor, np.ndarray)) else "bw.opaque()")
-
-
-def _place(path: tuple[str, ...]) -> str:
-    return f" in {shown('.'.join(path))}" if path else ""
 
 
 def _counts(sample: Any, count: int) -> bool:
@@ -304,7 +175,7 @@ def _has(structure: Structure, sample: Any, key: Any) -> bool:
         return key in sample
     try:
         structure.column([sample], key)
-    except _MISSING:
+    except MISSING:
         return False
     return True
 

@@ -1,0 +1,123 @@
+"""What a fixed-size plan really yields, micro-batch by micro-batch, beside what it should yield."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .guarantee import Guarantee
+
+if TYPE_CHECKING:
+    from ..groups import Groups
+    from .kinds import FixedKind
+
+__all__ = ["Drawn", "Shared", "Size", "drawn", "shared"]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One micro-batch.
+
+    Attributes:
+        number: which.
+        yielded: what `plan[number]` is.
+        samples: those of its numbers that are samples of the plan's groups, int64.
+    """
+
+    number: int
+    yielded: np.ndarray
+    samples: np.ndarray
+
+
+@dataclass(frozen=True)
+class Shared(Drawn):
+    """One micro-batch of a plan of exact shares; arrays have one entry for each group.
+
+    Attributes:
+        counts: samples of the group in it.
+        quota: the tickets that it should have of the group, by the wanted shares.
+        had: tickets of the group since micro-batch 0, those of this one included.
+        due: the sum of the group's quotas since micro-batch 0, likewise.
+        before: `had - due` before this micro-batch.
+        round: how often the shares had changed by then, and which round since then it is in.
+    """
+
+    counts: np.ndarray
+    quota: np.ndarray
+    had: np.ndarray
+    due: np.ndarray
+    before: np.ndarray
+    round: tuple[int, int]
+
+    @property
+    def deviation(self) -> np.ndarray:
+        """How many tickets every group has had beyond its quotas, float64."""
+        found: np.ndarray = self.had - self.due
+        return found
+
+
+def drawn(plan: FixedKind, first: int, batches: int) -> Iterator[Drawn]:
+    """Micro-batches first..first+batches-1."""
+    for number in range(first, first + batches):
+        yielded = plan[number]
+        yield Drawn(number, yielded, grouped(plan.groups, yielded))
+
+
+def grouped(groups: Groups, numbers: np.ndarray) -> np.ndarray:
+    """Those of these numbers that are samples of the groups."""
+    samples = numbers[(numbers >= 0) & (numbers < groups.sample_count)]
+    found: np.ndarray = samples[np.asarray(groups.group_of(samples)) < groups.group_count]
+    return found
+
+
+def shared(plan: FixedKind, first: int, batches: int) -> Iterator[Shared]:
+    """Micro-batches first..first+batches-1 of a plan of exact shares."""
+    dealt, tickets, per_ticket = plan.order.dealt, plan.order.tickets, plan.order.per_ticket
+    assert dealt is not None
+    count = plan.groups.group_count
+    due = plan.prior_between(0, first) * first * tickets if first else np.zeros(count)
+    had = dealt.drawn(first) / per_ticket
+    of, quota = -1, due
+    for seen in drawn(plan, first, batches):
+        stretch = _stretch(plan, seen.number)
+        if stretch != of:
+            of, quota = stretch, _shares(plan, stretch) * tickets
+        counts = np.bincount(plan.groups.group_of(seen.samples), minlength=count)
+        before = had - due
+        had, due = had + counts / per_ticket, due + quota
+        round_of = dealt.round_of(seen.number)
+        yield Shared(seen.number, seen.yielded, seen.samples, counts, quota, had, due, before, round_of)
+
+
+def _stretch(plan: FixedKind, number: int) -> int:
+    """The stretch of equal shares that a micro-batch is in: the times that shares were set before it, or the epoch."""
+    if plan.order.shares.limits is not None:
+        return sum(change.first <= number for change in plan.share_changes)
+    return number // plan.epoch_batches if plan.order.shares.settles_at != 0 else 0
+
+
+def _shares(plan: FixedKind, stretch: int) -> np.ndarray:
+    """The wanted shares in a stretch, as the plan's arguments and the run say them."""
+    if plan.order.shares.limits is None:
+        return plan.shares(stretch)
+    if stretch:
+        weights = plan.share_changes[stretch - 1].weights
+        return np.array([weight / sum(weights) for weight in weights])
+    assert plan.order.dealt is not None
+    return plan.order.dealt.begun.of(0)
+
+
+class Size(Guarantee[Drawn]):
+    """G1: every micro-batch has `batch_size` samples of the plan's groups, and nothing else."""
+
+    def __init__(self, batch_size: int) -> None:
+        super().__init__("G1 size")
+        self._batch_size = batch_size
+
+    def see(self, seen: Drawn) -> None:
+        """See `Guarantee`."""
+        strangers = seen.yielded.size - seen.samples.size
+        self.offer(max(abs(seen.yielded.size - self._batch_size), strangers), f"micro-batch {seen.number}")

@@ -1,0 +1,79 @@
+"""What the entries of a batch are that were not collated: those of a plain mapping, and those that were set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .structure import Structure, Tree
+from .values import Common, Extension, Opaque, Stacked, Value
+
+__all__ = ["described", "entry", "equal", "tree_of"]
+
+
+def tree_of(mapping: Mapping[str, Any]) -> Tree:
+    """A plain mapping as the fields of as many samples as its first tensor or list is long."""
+    lengths = (len(value) for value in mapping.values() if _has_length(value))
+    count = next(lengths, 0)
+    return Tree(Structure(dict, tuple(mapping)), {name: _plain_value(mapping[name], count) for name in mapping}, count)
+
+
+def _has_length(value: Any) -> bool:
+    return bool(value.ndim) if isinstance(value, Tensor) else isinstance(value, (list, tuple))
+
+
+def _plain_value(value: Any, count: int) -> Value:
+    if isinstance(value, Tensor) and value.shape[:1] == (count,):
+        return Stacked(value)
+    if isinstance(value, (str, bytes, bool, int, float, complex, type(None))) or (
+        isinstance(value, Tensor) and not value.ndim
+    ):
+        return Common(value, count)
+    return Extension(value, count, "take samples of the batch that bw.Collate made, not of one made of a mapping")
+
+
+def entry(value: Any, count: int) -> Value:
+    """What is set under a new name: of one row a sample, or in common to all samples."""
+    if isinstance(value, Tensor) and value.shape[:1] == (count,) and not value.is_nested:
+        return Stacked(value)
+    if isinstance(value, (list, tuple)) and len(value) == count:
+        return Opaque(value) if isinstance(value, list) else Extension(value, count)
+    return Common(value, count)
+
+
+def equal(left: Any, right: Any) -> bool:
+    """Whether two values are equal, those within containers too; of tensors every number and the dtype."""
+    if left is right:
+        return True
+    if isinstance(left, Tensor) or isinstance(right, Tensor):
+        return isinstance(left, Tensor) and isinstance(right, Tensor) and _equal_tensors(left, right)
+    if isinstance(left, np.ndarray) or isinstance(right, np.ndarray):
+        return type(left) is type(right) and left.dtype == right.dtype and np.array_equal(left, right)
+    if isinstance(left, Mapping) and isinstance(right, Mapping):
+        return left.keys() == right.keys() and all(equal(left[name], right[name]) for name in left)
+    if isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
+        both = isinstance(left, list) is isinstance(right, list) and len(left) == len(right)
+        return both and all(map(equal, left, right))
+    return bool(left == right)
+
+
+def _equal_tensors(left: Tensor, right: Tensor) -> bool:
+    if left.dtype is not right.dtype or left.layout is not right.layout or left.device != right.device:
+        return False
+    if left.is_nested or right.is_nested:
+        return left.is_nested and right.is_nested and equal(left.unbind(), right.unbind())
+    return (
+        torch.equal(left.to_dense(), right.to_dense()) if left.layout is not torch.strided else torch.equal(left, right)
+    )
+
+
+def described(value: Any) -> str:
+    """An entry in a word or two."""
+    if isinstance(value, Tensor):
+        shape = "x".join(map(str, value.shape)) or "scalar"
+        return f"{shape} {str(value.dtype).removeprefix('torch.')}"
+    return type(value).__name__

@@ -1,0 +1,151 @@
+"""How containers of one structure are taken apart by their declarations: found out once, used for every batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import Infeasible, listed, shown
+from .arguments import by_name
+from .column import Column
+from .fields import Context, Field
+from .structure import Structure
+from .values import Opaque, Value
+
+__all__ = ["MISSING", "WAITING", "Frame", "Frames", "Gathering", "Part"]
+
+_Spec = Field | Mapping[str, Any] | Sequence[Any]
+_MOST_FRAMES = 256
+MISSING = (KeyError, IndexError, AttributeError, TypeError)
+"""What containers raise for a part that they lack."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a container: what finds it, its name, the names on the way to it, how it is collated."""
+
+    key: Any
+    name: str
+    path: tuple[str, ...]
+    field: Field | None
+    inner: Mapping[str, Any] | None
+    waits: bool
+
+    @classmethod
+    def of(cls, key: Any, name: str, path: tuple[str, ...], declared: _Spec | None) -> Part:
+        """The part under `key`, declared as a field, as a container of fields, or not at all."""
+        field = declared if isinstance(declared, Field) else None
+        inner = None if declared is None or isinstance(declared, Field) else by_name(declared)
+        return cls(key, name, (*path, name), field, inner, field is not None and bool(field.after))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """How containers of one structure are taken apart, in the order of their parts."""
+
+    structure: Structure
+    path: tuple[str, ...]
+    parts: tuple[Part, ...]
+    absent: tuple[str, ...]
+    """Declared parts that the structure does not have."""
+
+    @property
+    def place(self) -> str:
+        """Where in a sample these containers stand, for a message about one."""
+        return _place(self.path)
+
+
+class Frames:
+    """The frames of the containers that one collate function has met: most batches are made as the one before was."""
+
+    def __init__(self, also: Mapping[str, tuple[str, str]]) -> None:
+        self.also = also
+        self._made: dict[tuple[Structure, tuple[str, ...]], Frame] = {}
+
+    def of(self, structure: Structure, spec: Mapping[str, Any], path: tuple[str, ...]) -> Frame:
+        """The frame of containers of this structure, found under `path` and declared by `spec`; it keeps no template."""
+        structure = structure.bare
+        frame = self._made.get((structure, path))
+        if frame is None:
+            names = structure.names
+            self._refuse_two_of_one_name(structure, path)
+            parts = (Part.of(key, name, path, spec.get(name)) for key, name in zip(structure.keys, names, strict=True))
+            frame = Frame(structure, path, tuple(parts), tuple(name for name in spec if name not in names))
+            if len(self._made) >= _MOST_FRAMES:
+                self._made.clear()
+            self._made[structure, path] = frame
+        return frame
+
+    def _refuse_two_of_one_name(self, structure: Structure, path: tuple[str, ...]) -> None:
+        names = structure.names
+        if len(set(names)) < len(names):
+            twice = max(names, key=names.count)
+            keys = [shown(key) for key, name in zip(structure.keys, names, strict=True) if name == twice]
+            raise Infeasible(
+                f"the keys {' and '.join(keys[:2])} of the samples{_place(path)} have one name, {shown(twice)}",
+                "rename one",
+            )
+        for name in () if path else names:
+            if name in self.also:
+                field, what = self.also[name]
+                raise Infeasible(
+                    f"the batch would have two keys {shown(name)}, a field of the samples and {shown(what)} of field "
+                    f"{shown(field)}",
+                    "rename the key in the `also` that declares it",
+                )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Frames, (self.also,)
+
+
+class Gathering(Context):
+    """A batch that is being gathered: what its samples are called, and which of its fields wait for others."""
+
+    def __init__(self, frames: Frames, ids: Value | None) -> None:
+        super().__init__()
+        self.frames = frames
+        self.ids = ids
+        self.waiting: list[tuple[dict[str, Value], str, Field, Column]] = []
+
+    def name_by(self, samples: Sequence[Any], structure: Structure, key: str) -> None:
+        """Let messages call samples by the id that they carry as their part `key`."""
+        if self.ids is None and key in structure.keys:
+            with suppress(*MISSING):  # `container` says what is missing
+                self.ids = Opaque(structure.column(samples, key))
+
+    def called(self, number: int) -> str:
+        """What sample `number` is called in a message."""
+        if self.ids is None:
+            return f"sample {number} of the batch"
+        return f"sample {shown(self.ids.sample(number))} (number {number} of the batch)"
+
+    def put(self, children: dict[str, Value], name: str, field: Field, column: Column) -> None:
+        """Collate a declared field as the child `name`, as soon as the fields that it indexes are there."""
+        if field.after:
+            self.wait(children, name, field, column)
+        else:
+            children[name] = field.gather(column, self)
+
+    def wait(self, children: dict[str, Value], name: str, field: Field, column: Column) -> None:
+        """Leave the place of the field `name` free until `finish`."""
+        children[name] = WAITING
+        self.waiting.append((children, name, field, column))
+
+    def refuse_absent(self, frame: Frame) -> None:
+        """Refuse containers that lack a part which is declared."""
+        if frame.absent:
+            raise Infeasible(
+                f"field {shown('.'.join((*frame.path, frame.absent[0])))} is missing in {self.called(0)}, "
+                f"which has {listed(frame.structure.names)}",
+                "give every sample the declared fields, or do not declare it",
+            )
+
+
+WAITING = Opaque([])
+"""Keeps the place of a field among its container's until the fields that it indexes are there."""
+
+
+def _place(path: tuple[str, ...]) -> str:
+    return f" in {shown('.'.join(path))}" if path else ""
