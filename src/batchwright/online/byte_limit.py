@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..errors import Infeasible, said, whole
+from ..errors import Infeasible, check_integer, said
 from .feed import Feed, Refused, measure_of, number
 
 __all__ = ["Weigher"]
@@ -39,7 +39,7 @@ class Weigher:
         if buffer_bytes is None or size is None:
             given, lacking = ("size", "buffer_bytes") if buffer_bytes is None else ("buffer_bytes", "size")
             raise Infeasible(f"{given} is given and {lacking} is not", "pass both or neither")
-        limit = whole(buffer_bytes, "buffer_bytes", least=least)
+        limit = check_integer(buffer_bytes, "buffer_bytes", least=least)
         return cls(partial(_size, measure_of(size, argument="size")), limit)
 
     def half(self) -> Weigher:

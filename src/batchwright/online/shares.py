@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..columns import by_label
-from ..errors import Infeasible, by_name, shown
+from ..errors import Infeasible, check_mapping, shown
 from ..targets import explicit, resolve
 from .feed import Refused
 from .group_keys import plain
@@ -37,7 +37,7 @@ class StreamShares:
 
     def __init__(self, target: Any, natural: Mapping[Hashable, float] | None, epoch: int) -> None:
         self._target = resolve(target)
-        self._natural = None if natural is None else _by_group(by_name(by_label(natural), "natural"), "natural")
+        self._natural = None if natural is None else _by_group(check_mapping(by_label(natural), "natural"), "natural")
         self._epoch = epoch
         self._named = self._natural
         if self._target.formula is _EXPLICIT:

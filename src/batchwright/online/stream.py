@@ -12,7 +12,7 @@ from typing import Any
 
 import torch.utils.data
 
-from ..errors import Infeasible, shortened, whole, yes_or_no
+from ..errors import Infeasible, check_bool, check_integer, shortened
 from . import states
 from .batch import Report
 from .replicas import Replica, ranks
@@ -42,7 +42,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
     ) -> None:
         super().__init__()
         if steps is not None:
-            steps = whole(steps, "steps", least=1)
+            steps = check_integer(steps, "steps", least=1)
         if steps is not None and not batches:
             raise Infeasible(
                 f"steps is {steps} batches and the stream gives samples", "pass steps to the stream that reads this one"
@@ -50,11 +50,11 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         self.name = "source" if name is None else shortened(name)
         self._for_samples = for_samples
         self._recipe = recipe
-        self._batches = yes_or_no(batches, "batches")
+        self._batches = check_bool(batches, "batches")
         self._steps = steps
         self._rank, self._world_size = rank, world_size
         self._spawned_by = (0, 1)  # rank and world size of the process that spawned this one and sent it the stream
-        self._state_bytes = whole(state_bytes, "state_bytes", least=1)
+        self._state_bytes = check_integer(state_bytes, "state_bytes", least=1)
         self._epoch = 0
         self._loaded: dict[str, Any] | None = None
         self._run: Run | None = None
@@ -75,7 +75,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         Raises:
             Infeasible: it is not a whole number, or below 0.
         """
-        epoch = whole(epoch, "epoch", least=0)
+        epoch = check_integer(epoch, "epoch", least=0)
         if self._loaded is None or self._loaded["epoch"] != epoch:
             self._epoch, self._loaded = epoch, None
 

@@ -10,7 +10,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import columns
-from ..errors import Infeasible, by_name, exactly, noted, one_of, real, shown, typed, whole, yes_or_no
+from ..errors import (
+    Infeasible,
+    check_bool,
+    check_integer,
+    check_mapping,
+    check_number,
+    exactly,
+    noted,
+    one_of,
+    shown,
+    typed,
+)
 from ..lengths.admission import Admission, TooLong
 from ..lengths.budget_cutter import BudgetCutter, Floats, Integers
 from ..lengths.layout import Window
@@ -77,8 +88,8 @@ def budgeted(
         other = f"there are {len(named)}" if len(named) > 1 else "cost is given"
         raise Infeasible(f"too_long='truncate' needs one budget in tokens, {other}", "pass too_long='alone'")
     if max_samples is not None:
-        max_samples = whole(max_samples, "max_samples", least=1)
-    round_count = whole(round_count, "round_count", least=1)
+        max_samples = check_integer(max_samples, "max_samples", least=1)
+    round_count = check_integer(round_count, "round_count", least=1)
     pads = _pads(padded, named)
     menu = _menu(round_length)
     first = next(iter(named.values()))
@@ -225,7 +236,7 @@ def _by_name(lengths: Any, max_tokens: Any) -> tuple[dict[str, Floats], dict[str
         )
     if not isinstance(lengths, Mapping):
         lengths, max_tokens = {_ONLY: lengths}, {_ONLY: max_tokens}
-    if set(by_name(lengths, "lengths")) != set(by_name(max_tokens, "max_tokens")):
+    if set(check_mapping(lengths, "lengths")) != set(check_mapping(max_tokens, "max_tokens")):
         raise Infeasible(
             f"lengths are {', '.join(map(repr, lengths))}, budgets are {', '.join(map(repr, max_tokens))}",
             "pass both by the same names",
@@ -248,7 +259,7 @@ def _by_name(lengths: Any, max_tokens: Any) -> tuple[dict[str, Floats], dict[str
 
 def _budget(name: str, given: Any) -> float:
     """A budget above 0; an infinite one bounds nothing."""
-    budget = float(real(given, _called(name), or_infinite=True))
+    budget = float(check_number(given, _called(name), or_infinite=True))
     if budget <= 0:
         raise Infeasible(f"{_called(name)} is {exactly(budget)}", "pass a budget above 0")
     return budget
@@ -257,21 +268,21 @@ def _budget(name: str, given: Any) -> float:
 def _pads(padded: Any, names: Collection[str]) -> list[bool]:
     """For each budget whether its micro-batches are padded."""
     if not isinstance(padded, Mapping):
-        return [yes_or_no(padded, "padded")] * len(names)
+        return [check_bool(padded, "padded")] * len(names)
     if set(padded) != set(names):
         raise Infeasible(
             f"padded is by the names {', '.join(map(repr, padded))}, budgets are {', '.join(map(repr, names))}",
             "pass padded by the names of the budgets, or True or False for all",
         )
-    return [yes_or_no(padded[name], f"padded[{name!r}]") for name in names]
+    return [check_bool(padded[name], f"padded[{name!r}]") for name in names]
 
 
 def _menu(round_length: int | Sequence[int]) -> int | Integers:
     if not isinstance(round_length, (list, tuple, range, np.ndarray)):
-        return whole(round_length, "round_length", least=1)
+        return check_integer(round_length, "round_length", least=1)
     if not len(round_length):
         raise Infeasible("round_length is a menu of 0 lengths", "pass one length or more")
-    return np.unique([whole(length, "a length of round_length", least=1) for length in round_length])
+    return np.unique([check_integer(length, "a length of round_length", least=1) for length in round_length])
 
 
 def _rounded(values: Floats, menu: int | Integers) -> Floats:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import columns
-from ..errors import Infeasible, by_name, exactly, one_of, real, typed, whole
+from ..errors import Infeasible, check_integer, check_mapping, check_number, exactly, one_of, typed
 from ..groups import Groups
 from ..lengths.admission import Admission, TooLong
 from ..lengths.cut import Integers
@@ -174,9 +174,9 @@ def packed(
     """
     too_long = one_of(too_long, "too_long", ("refuse", "truncate", "skip", "split"))
     table, capacities, names = _by_name(lengths, capacity)
-    packs = whole(packs, "packs", least=1)
+    packs = check_integer(packs, "packs", least=1)
     if max_per_pack is not None:
-        max_per_pack = whole(max_per_pack, "max_per_pack", least=1)
+        max_per_pack = check_integer(max_per_pack, "max_per_pack", least=1)
     solver = one_of(solver, "solver", get_args(Solver))
     if solver == "exact" and capacities.size > 1:
         raise Infeasible(f"solver='exact' packs one capacity, there are {capacities.size}", 'pass solver="fast"')
@@ -243,7 +243,7 @@ def _by_name(lengths: Any, capacity: Any) -> tuple[Integers, Integers, list[str]
         )
     if not isinstance(lengths, Mapping):
         lengths, capacity = {_ONLY: lengths}, {_ONLY: capacity}
-    if set(by_name(lengths, "lengths")) != set(by_name(capacity, "capacities")):
+    if set(check_mapping(lengths, "lengths")) != set(check_mapping(capacity, "capacities")):
         raise Infeasible(
             f"lengths are {', '.join(map(repr, lengths))}, capacities are {', '.join(map(repr, capacity))}",
             "pass both by the same names",
@@ -253,7 +253,7 @@ def _by_name(lengths: Any, capacity: Any) -> tuple[Integers, Integers, list[str]
     for name, values in lengths.items():
         column = columns.whole_numbers(values, called="lengths" if name == _ONLY else f"lengths[{name!r}]", least=least)
         called = "capacity" if name == _ONLY else f"capacity[{name!r}]"
-        limit = real(capacity[name], called)
+        limit = check_number(capacity[name], called)
         if limit < 1 or int(limit) != limit:
             raise Infeasible(f"{called} is {exactly(limit)}", "pass a whole capacity of 1 or more")
         if limit > MOST_CAPACITY:

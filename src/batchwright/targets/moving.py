@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..errors import exactly, real, shown
+from ..errors import check_number, exactly, shown
 from .resolve import resolve
 from .target import Number, Target, require
 
@@ -34,7 +34,7 @@ def moving(start: Any, *, floor: float = 0.0, ceiling: float = 1.0) -> Target:
         moving(uniform(), floor=0.0, ceiling=0.5)
     """
     first = resolve(start)
-    floor, ceiling = real(floor, "floor"), real(ceiling, "ceiling")
+    floor, ceiling = check_number(floor, "floor"), check_number(ceiling, "ceiling")
     require(0 <= floor <= ceiling <= 1, f"floor is {floor} and ceiling {ceiling}", "pass 0 <= floor <= ceiling <= 1")
     require(first.stays, f"{first} moves by itself", "pass a target that stays")
     shown = f"moving({first}, floor={floor}, ceiling={ceiling})"
