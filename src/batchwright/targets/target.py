@@ -15,7 +15,7 @@ from ..errors import Infeasible, exactly, shown
 if TYPE_CHECKING:
     from ..groups import Groups
 
-__all__ = ["MOST_EPOCHS", "Bindable", "Number", "Target", "fraction", "require", "rounded", "whole"]
+__all__ = ["MOST_EPOCHS", "Bindable", "Number", "Target", "fraction", "require", "rounded", "integer_weights"]
 
 MOST_EPOCHS = 1 << 17
 """The last epoch of a target that changes: following it takes 0.1 ms per epoch and 1 us per group."""
@@ -97,7 +97,7 @@ class Target:
                 )
         if not any(weights):
             raise Infeasible(f"{self.briefly} gives all {len(counts)} groups no share", "give one of them a share")
-        return whole(weights)
+        return integer_weights(weights)
 
     def bound_to(self, groups: Groups) -> Target:
         """A copy in which everything that depends on the groups is computed."""
@@ -133,7 +133,7 @@ def fraction(value: Number) -> Fraction:
     return Fraction(value)
 
 
-def whole(weights: Sequence[Number]) -> list[int]:
+def integer_weights(weights: Sequence[Number]) -> list[int]:
     """Whole numbers in exactly the proportion of the weights, rounded where these would have over a thousand digits."""
     integers = [weight for weight in weights if isinstance(weight, int)]
     if len(integers) == len(weights):
