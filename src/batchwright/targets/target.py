@@ -15,7 +15,7 @@ from ..errors import Infeasible, exactly, shown
 if TYPE_CHECKING:
     from ..groups import Groups
 
-__all__ = ["MOST_EPOCHS", "Bindable", "Number", "Target", "fraction", "require", "rounded", "integer_weights"]
+__all__ = ["MOST_EPOCHS", "Bindable", "Number", "Target", "fraction", "integer_weights", "require", "rounded"]
 
 MOST_EPOCHS = 1 << 17
 """The last epoch of a target that changes: following it takes 0.1 ms per epoch and 1 us per group."""
