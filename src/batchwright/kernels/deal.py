@@ -291,10 +291,10 @@ def _dealer(with_light: bool) -> Any:
                 left, right = np.uint64(group_table[g, _LEFT]), np.uint64(group_table[g, _RIGHT])
                 draw = run_draw[number] * per_ticket
                 key = stream(passes, g)
-                trip, place = split(draw, n)
-                seamless = wide == 0 or (3 * wide <= n and (trip == 0 or place >= 2 * wide))
+                pass_number, place = split(draw, n)
+                seamless = wide == 0 or (3 * wide <= n and (pass_number == 0 or place >= 2 * wide))
                 if n >= TABLE_LIMIT and seamless and place + count <= n:
-                    here = stream(key, trip)
+                    here = stream(key, pass_number)
                     for i in range(count):
                         points[waiting], sizes[waiting], keys[waiting] = place + i, n, here
                         lefts[waiting], rights[waiting] = left, right

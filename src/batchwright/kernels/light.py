@@ -163,9 +163,14 @@ def _even_run(
     size, apart = layout[DRAWS], layout[APART]
     left, right = radices(np.uint64(size))
     key, draw = _even_pass(first, layout, order)
-    trip, place = split(draw, size)
-    if size >= TABLE_LIMIT and layout[_CYCLE] == 0 and place + count <= size and (trip == 0 or place >= 2 * apart):
-        here = stream(key, trip)  # within a pass, where the draws need not wait for each other
+    pass_number, place = split(draw, size)
+    if (
+        size >= TABLE_LIMIT
+        and layout[_CYCLE] == 0
+        and place + count <= size
+        and (pass_number == 0 or place >= 2 * apart)
+    ):
+        here = stream(key, pass_number)  # within a pass, where the draws need not wait for each other
         for i in range(count):
             points[i], sizes[i], keys[i] = place + i, size, here
             lefts[i], rights[i] = left, right
