@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import batchwright as bw
 from batchwright.groups import Groups
-from batchwright.kernels.deal import new_board
+from batchwright.kernels.deal import new_scratch
 
 SEEDS = st.integers(0, 2**64 - 1)
 TARGETS = (
@@ -130,22 +130,22 @@ def test_random_draws_hold_shares_on_average(weights_of, seed):
 def test_g9_the_work_of_going_on_does_not_depend_on_the_position(position, groups):
     """Counted in steps over groups, not in seconds: one look-up and one layout a group, wherever it is."""
     plan = bw.balanced(Groups.from_sizes(dict.fromkeys(range(groups), 64)), 64)
-    deck = plan.order._decks[0]
-    deck._boards[:] = [new_board(deck.light.heavy)]
+    span = plan.order._spans[0]
+    span._scratch[:] = [new_scratch(span.light.heavy)]
     plan[position]
-    work = int(deck._boards[0][0][2])
-    assert work <= 3 * deck.light.heavy.size + 64
+    work = int(span._scratch[0][0][2])
+    assert work <= 3 * span.light.heavy.size + 64
 
 
 @given(world=st.sampled_from([128, 1024, 20_000]), start=st.integers(0, 10**6))
 def test_g8_a_rank_pays_for_its_own_batches(world, start):
     """The work of one of its micro-batches is bounded by the groups, whatever the world that it jumps over."""
     plan = bw.balanced(Groups.from_sizes(dict.fromkeys(range(500), 3)), 64)
-    deck = plan.order._decks[0]
-    deck._boards[:] = [new_board(deck.light.heavy)]
+    span = plan.order._spans[0]
+    span._scratch[:] = [new_scratch(span.light.heavy)]
     plan.order.batches(start, world, 20)
-    work = int(deck._boards[0][0][2])
-    assert work <= 20 * (64 + 3 * deck.light.heavy.size) + deck.light.heavy.size
+    work = int(span._scratch[0][0][2])
+    assert work <= 20 * (64 + 3 * span.light.heavy.size) + span.light.heavy.size
 
 
 @settings(max_examples=30)
@@ -178,10 +178,10 @@ def test_independent_weighted_draws_are_in_proportion_at_any_batch_size():
 def test_many_groups_cost_no_walk_over_them_all():
     """The kernel's own scan is over the heavy groups; what it needs of the light ones is looked up."""
     plan = bw.balanced(Groups.from_sizes(dict.fromkeys(range(200000), 2)), 64)
-    assert plan.order._decks[0].light.heavy.size == 0
-    deck = plan.order._decks[0]
+    assert plan.order._spans[0].light.heavy.size == 0
+    span = plan.order._spans[0]
     plan.order.batches(0, 1, 100)
-    assert int(deck._boards[0][0][2]) <= 100 * 64
+    assert int(span._scratch[0][0][2]) <= 100 * 64
 
 
 @given(values=st.lists(st.floats(-10, 10), min_size=40, max_size=40), alpha=st.floats(0, 1))

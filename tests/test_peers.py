@@ -161,12 +161,12 @@ def test_more_than_2_to_the_24_weighted_samples():
 def test_where_samples_outnumber_a_rounds_tickets_nothing_walks_over_all_of_them():
     """The heavy groups are the only ones that are ever walked over; here there is none among two million."""
     plan = bw.weighted(np.linspace(1, 2, 2_000_000), 64)
-    deck = plan.order._decks[0]
+    span = plan.order._spans[0]
     plan[0]
-    work_of_one = int(deck._boards[0][0][2])
+    work_of_one = int(span._scratch[0][0][2])
     plan.order.batches(1, 1, 99)
     assert work_of_one <= 64
-    assert int(deck._boards[0][0][2]) <= 100 * 64
+    assert int(span._scratch[0][0][2]) <= 100 * 64
 
 
 @pytest.mark.long

@@ -69,7 +69,7 @@ def test_any_shares_keep_everybody_within_one_turn(weights, begin):
 def test_everybody_is_within_one_turn_across_the_edges_of_blocks_too(weights, edge, data):
     found = task_schedule(weights)
     assert isinstance(found, Blocks)
-    block = data.draw(st.sampled_from(found._lanes))
+    block = data.draw(st.sampled_from(found._schedules))
     assert furthest(found, weights, edge * block._length - 100, 200) < 1
 
 
@@ -149,7 +149,7 @@ def test_the_period_table_is_bounded():
 )
 def test_a_position_costs_no_more_than_a_block_or_two(weights, slots):
     found = task_schedule(reduced(weights))
-    assert all(block.slots(block._length) + block.slots(block._longest) <= slots for block in found._lanes)
+    assert all(block.slots(block._length) + block.slots(block._longest) <= slots for block in found._schedules)
 
 
 def test_shares_too_far_apart_for_any_table_are_refused_by_name():

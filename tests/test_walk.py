@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import batchwright as bw
 from batchwright.orders import walk
-from batchwright.targets.target import MOST_EPOCHS, fraction, whole
+from batchwright.targets.target import MOST_EPOCHS, fraction, integer_weights
 
 LABELS = np.repeat([0, 1, 2], [70, 30, 20])
 
@@ -97,5 +97,5 @@ def _sampler_at(plan):
 
 @given(st.lists(st.floats(0, allow_nan=False, allow_infinity=False), min_size=1, max_size=6).filter(any))
 def test_whole_numbers_are_in_the_proportion_of_the_decimals(weights):
-    total, found = sum(map(fraction, weights)), whole(weights)
+    total, found = sum(map(fraction, weights)), integer_weights(weights)
     assert [fraction(weight) * sum(found) for weight in weights] == [number * total for number in found]

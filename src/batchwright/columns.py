@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import Infeasible, exactly, shown, typed, whole
+from .errors import Infeasible, check_integer, exactly, shown, typed
 from .values import COMPLETE, PLAIN, is_tensor, missing, plain
 
 __all__ = [
@@ -216,7 +216,7 @@ def sample_count(source: Any, *, called: str) -> int:
     if isinstance(source, Mapping):
         raise Infeasible(f"{called} is {typed(source)}, its {len(source)} entries are no samples", way_out)
     if hasattr(source, "__index__") and getattr(source, "ndim", 0) == 0:
-        number = whole(source, called)
+        number = check_integer(source, called)
         if number < 0:
             raise Infeasible(f"{called} is {shown(number)}, the least is 0", way_out)
         return number

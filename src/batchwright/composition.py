@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from .columns import numbers
-from .errors import Infeasible, typed, whole
+from .errors import Infeasible, check_integer, typed
 from .sampler import BatchSampler
 
 __all__ = ["Composition", "Log"]
@@ -55,7 +55,7 @@ class Composition:
         if not isinstance(sampler, BatchSampler):
             raise Infeasible(f"a sampler is needed, this is {typed(sampler)}", "pass plan.sampler(...)")
         self.sampler = sampler
-        self.every = whole(every, "every", least=1)
+        self.every = check_integer(every, "every", least=1)
         self.lengths = None if lengths is None else self._of_samples(lengths, "lengths")
         self.costs = None if costs is None else self._of_samples(costs, "costs")
 
@@ -77,7 +77,7 @@ class Composition:
             epoch: which epoch they are of.
             at: the step to log them at; if left out, counted in lists over all epochs.
         """
-        if whole(step, "step", least=1) % self.every == 0:
+        if check_integer(step, "step", least=1) % self.every == 0:
             begun = self.sampler.begun_at(epoch)  # before it came another run's lists, maybe of another world
             log(
                 self.measured(max(step - self.every, begun), step, epoch=epoch),

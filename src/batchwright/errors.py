@@ -14,20 +14,20 @@ from typing import Any, TypeVar
 __all__ = [
     "Infeasible",
     "PoorWarning",
-    "by_name",
+    "check_bool",
+    "check_integer",
+    "check_mapping",
+    "check_number",
     "exactly",
     "listed",
     "noted",
     "one_of",
-    "real",
     "said",
     "seed_number",
     "shortened",
     "shown",
     "typed",
     "warn",
-    "whole",
-    "yes_or_no",
 ]
 
 _LONGEST = 600  # characters of a fact, of a way out and of a warning: about seven lines of a terminal
@@ -195,14 +195,14 @@ def noted(note: str) -> Iterator[None]:
         raise
 
 
-def whole(value: Any, called: str, *, least: int | None = None, most: int | None = _MOST) -> int:
-    """A whole number as a plain Python integer, from any integer type but truth values.
+def check_integer(value: Any, called: str, *, least: int | None = None, most: int | None = _MOST) -> int:
+    """An integer argument as a Python `int`, from any integer type except booleans.
 
     Raises:
         Infeasible: it is not a whole number, below the least or above the most; the message has the argument's name.
 
     Example:
-        >>> whole(3, "seed", least=0)
+        >>> check_integer(3, "seed", least=0)
         3
     """
     try:
@@ -232,22 +232,22 @@ def seed_number(seed: Any) -> int:
         >>> seed_number(7)
         7
     """
-    return whole(seed, "seed", least=0, most=(1 << 64) - 1)
+    return check_integer(seed, "seed", least=0, most=(1 << 64) - 1)
 
 
-def real(value: Any, called: str, *, or_infinite: bool = False) -> Any:
-    """A finite number as it was written; the plain number that a tensor or an array of one value holds.
+def check_number(value: Any, called: str, *, or_infinite: bool = False) -> Any:
+    """A finite number as it was passed; of a tensor or an array with one value, that value.
 
     Args:
         value: what was passed.
         called: the argument's name.
-        or_infinite: whether positive infinity is one too, as limits take it that limit nothing.
+        or_infinite: whether positive infinity is allowed, which for a limit means no limit.
 
     Raises:
         Infeasible: it is something else; the message has the argument's name.
 
     Example:
-        >>> real(0.3, "share"), real(2, "share")
+        >>> check_number(0.3, "share"), check_number(2, "share")
         (0.3, 2)
     """
     try:
@@ -259,14 +259,14 @@ def real(value: Any, called: str, *, or_infinite: bool = False) -> Any:
     raise Infeasible(f"{called} is {shown(value)}, not a finite number", f"pass {called} as a finite number")
 
 
-def yes_or_no(value: Any, called: str) -> bool:
-    """A truth value, and nothing that Python would merely take for one.
+def check_bool(value: Any, called: str) -> bool:
+    """A boolean argument; values that Python only treats as true or false are refused.
 
     Raises:
         Infeasible: it is something else; the message has the argument's name.
 
     Example:
-        >>> yes_or_no(True, "distinct")
+        >>> check_bool(True, "distinct")
         True
     """
     if type(value).__name__ not in ("bool", "bool_"):
@@ -297,14 +297,14 @@ def one_of(value: Any, called: str, choices: Sequence[Word], *, or_else: str = "
     raise Infeasible(f"{called} is {shown(value)}", f"pass {', '.join(others)} or {last}" if others else f"pass {last}")
 
 
-def by_name(parts: Any, called: str) -> Mapping[Any, Any]:
-    """Parts by name, at least one.
+def check_mapping(parts: Any, called: str) -> Mapping[Any, Any]:
+    """A mapping argument with at least one entry.
 
     Raises:
         Infeasible: it is no mapping, or an empty one; the message has the argument's name.
 
     Example:
-        >>> by_name({"web": 100}, "sources")
+        >>> check_mapping({"web": 100}, "sources")
         {'web': 100}
     """
     if not isinstance(parts, Mapping):

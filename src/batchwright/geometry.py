@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
-from .errors import Infeasible, whole
+from .errors import Infeasible, check_integer
 
 if TYPE_CHECKING:
     from .interface import BasePlan
@@ -41,7 +41,7 @@ class Geometry:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            object.__setattr__(self, field.name, whole(getattr(self, field.name), field.name, least=1))
+            object.__setattr__(self, field.name, check_integer(getattr(self, field.name), field.name, least=1))
 
     @property
     def step_samples(self) -> int:

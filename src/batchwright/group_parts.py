@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import columns
-from .errors import Infeasible, shown, typed, warn, whole
+from .errors import Infeasible, check_integer, shown, typed, warn
 from .values import PLAIN, no_label, plain
 
 __all__ = [
@@ -46,7 +46,7 @@ def size_of(size: Any, name: Any) -> int:
 
 def count_of(count: Any) -> int:
     """How many samples a dataset has, from 1 to the most."""
-    number = whole(count, "sample_count")
+    number = check_integer(count, "sample_count")
     if number < 1:
         raise Infeasible(f"the dataset is empty: sample_count is {shown(number)}", "pass at least one sample")
     if number > MOST_SAMPLES:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import columns
-from .errors import Infeasible, by_name, shown
+from .errors import Infeasible, check_mapping, shown
 from .group_parts import (
     MOST_SAMPLES,
     NARROW,
@@ -143,7 +143,7 @@ class Groups:
             >>> Groups.from_sizes({"web": 3, "books": 2}).samples("books").tolist()
             [3, 4]
         """
-        ends = list(accumulate(size_of(size, name) for name, size in by_name(sizes, "sizes").items()))
+        ends = list(accumulate(size_of(size, name) for name, size in check_mapping(sizes, "sizes").items()))
         if ends[-1] == 0:
             raise Infeasible("the dataset is empty: all group sizes are 0", "pass at least one sample")
         if ends[-1] > MOST_SAMPLES:

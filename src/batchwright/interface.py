@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from .columns import sample_numbers
-from .errors import Infeasible, shown, whole
+from .errors import Infeasible, check_integer, shown
 from .micro_batches import MicroBatches, Stretch
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class BasePlan(MicroBatches):
             >>> plan.step, plan.epoch_batches
             (2, 4)
         """
-        whole(step, "step", least=1)
+        check_integer(step, "step", least=1)
         return self
 
     @abstractmethod
@@ -122,7 +122,7 @@ class BasePlan(MicroBatches):
         Args:
             multiple: world size x accumulate of the run.
         """
-        return rounded(self.stepped(whole(multiple, "multiple", least=1)).epoch_batches, multiple)
+        return rounded(self.stepped(check_integer(multiple, "multiple", least=1)).epoch_batches, multiple)
 
     def epoch(self, epoch: int, multiple: int = 1) -> Stretch:
         """The micro-batches of an epoch of a run, a sequence.
@@ -131,7 +131,7 @@ class BasePlan(MicroBatches):
             epoch: 0 or more.
             multiple: world size x accumulate of the run, which always was the same.
         """
-        epoch, length = whole(epoch, "epoch", least=0), self.epoch_length(multiple)
+        epoch, length = check_integer(epoch, "epoch", least=0), self.epoch_length(multiple)
         return Stretch(self.stepped(multiple), epoch * length, length)
 
     def __iter__(self) -> NoReturn:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from .errors import Infeasible, shown, whole
+from .errors import Infeasible, check_integer, shown
 from .interface import BasePlan, rounded
 from .micro_batches import AS_IT_WAS, LAST, MicroBatches, Stretch
 
@@ -28,7 +28,7 @@ def number_of(value: Any, called: str) -> int:
         Infeasible: it is none, or one of more than 63 bits.
     """
     try:
-        number = whole(value, called, most=None)
+        number = check_integer(value, called, most=None)
     except Infeasible:
         raise Infeasible(f"{called} is {shown(value)}, not a whole number", AS_IT_WAS) from None
     if abs(number) > _LARGEST:

@@ -13,7 +13,7 @@ import torch.distributed
 import torch.utils.data
 
 from .distributed import ranks
-from .errors import Infeasible, shown, typed, warn, whole
+from .errors import Infeasible, check_integer, shown, typed, warn
 from .interface import BasePlan
 from .lists import Lists, for_a_node
 from .micro_batches import AS_IT_WAS
@@ -69,9 +69,9 @@ class BatchSampler(torch.utils.data.BatchSampler):
     ) -> None:
         if rank is None and world_size is None and isinstance(sampler, torch.utils.data.DistributedSampler):
             rank, world_size = sampler.rank, sampler.num_replicas
-        rank = rank if rank is None else whole(rank, "rank")
-        world_size = world_size if world_size is None else whole(world_size, "world_size")
-        accumulate = whole(accumulate, "accumulate", least=1)
+        rank = rank if rank is None else check_integer(rank, "rank")
+        world_size = world_size if world_size is None else check_integer(world_size, "world_size")
+        accumulate = check_integer(accumulate, "accumulate", least=1)
         if (rank is None) != (world_size is None):
             raise Infeasible(f"rank is {rank} and world_size is {world_size}", "pass both or neither")
         if world_size is not None and world_size < 1:
@@ -140,7 +140,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
 
     def set_epoch(self, epoch: int) -> None:
         """Let the next iterator begin this epoch; the epoch that is next anyway keeps its position."""
-        epoch = whole(epoch, "epoch", least=0)
+        epoch = check_integer(epoch, "epoch", least=0)
         if epoch != self.epoch or (self._drawn and self._asked is None):
             self._asked = epoch, 0
         self._ended = False
@@ -153,7 +153,10 @@ class BatchSampler(torch.utils.data.BatchSampler):
         Raises:
             Infeasible: the epoch has fewer steps.
         """
-        step, epoch = whole(step, "step"), whole(self.epoch if epoch is None else epoch, "epoch", least=0)
+        step, epoch = (
+            check_integer(step, "step"),
+            check_integer(self.epoch if epoch is None else epoch, "epoch", least=0),
+        )
         self._place(step, epoch)
         self._asked, self._ended = (epoch, step), False
 
@@ -305,7 +308,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
 
     def _place(self, step: int, epoch: int) -> Position:
         """After `step` of this rank's lists of an epoch of this run."""
-        step, epoch = whole(step, "step"), whole(epoch, "epoch", least=0)
+        step, epoch = check_integer(step, "step"), check_integer(epoch, "epoch", least=0)
         if not 0 <= step <= len(self):
             raise Infeasible(f"step {step} of an epoch of {len(self)} steps", f"pass 0 to {len(self)}")
         here = self._fitted(self._at)
@@ -346,7 +349,7 @@ def _micro_batches(fetch: Fetch, accumulate: int) -> int:
     if isinstance(fetch, str) and fetch in ("micro", "step"):
         return 1 if fetch == "micro" else accumulate
     try:
-        return whole(fetch, "fetch", least=1)
+        return check_integer(fetch, "fetch", least=1)
     except Infeasible:
         raise Infeasible(
             f"fetch is {shown(fetch)}", 'pass "micro", "step", or a number of micro-batches, 1 or more'

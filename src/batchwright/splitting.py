@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import Infeasible, by_name, exactly, real, seed_number, shown, yes_or_no
+from .errors import Infeasible, check_bool, check_mapping, check_number, exactly, seed_number, shown
 from .groups import Groups
 from .targets.target import fraction
 
@@ -110,15 +110,15 @@ def split(
             "split groups that hold every sample",
         )
     seed = seed_number(seed)
-    given = by_name(fractions, "fractions").items()
-    exact = [fraction(real(part, f"the fraction of {shown(name)}")) for name, part in given]
+    given = check_mapping(fractions, "fractions").items()
+    exact = [fraction(check_number(part, f"the fraction of {shown(name)}")) for name, part in given]
     if min(exact) < 0 or abs(float(sum(exact)) - 1) > _SUM_TOLERANCE:
         raise Infeasible(
             f"the fractions are {shown(dict(fractions))}, they sum to {exactly(sum(exact))}",
             "give fractions of 0 or more that sum to 1",
         )
     exact = [part / sum(exact) for part in exact]
-    if not yes_or_no(stratify, "stratify"):
+    if not check_bool(stratify, "stratify"):
         groups = Groups.from_sizes({"all": groups.sample_count})
     place = _by_sample(groups, exact, seed) if together is None else _by_unit(groups, exact, together, seed)
     parts = {name: np.flatnonzero(place == number) for number, name in enumerate(fractions)}

@@ -106,7 +106,7 @@ def larger_ones_first(plan, batch):
 
 def set_shares(plan, batch):
     """Shares that were set do not hold."""
-    return plan.with_segments([])[batch]
+    return plan.with_share_changes([])[batch]
 
 
 FIXED = {

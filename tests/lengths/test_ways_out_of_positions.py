@@ -98,7 +98,7 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
     # orders
     "forgotten shares": (
         lambda: set_often().prior_between(5, 9), "which shares held before micro-batch ",
-        lambda: set_often().prior_between(set_often().segments[0].first, 1000)),
+        lambda: set_often().prior_between(set_often().share_changes[0].first, 1000)),
     "a late micro-batch": (
         lambda: bw.balanced(LABELS, 4).audit(first=1 << 40),
         "micro-batch 1099511627776 is past the last, 382252089343; ask for 0 to 382252089343",

@@ -270,7 +270,7 @@ def groups_within(order, start=0):
 @settings(max_examples=25, deadline=None)
 @given(plan=moving_mixtures(), batches=st.integers(1, 400))
 def test_every_sample_of_a_group_comes_before_any_comes_again_to_any_depth(plan, batches):
-    """A micro-batch of the mixture may leave a window of a source anywhere; counts were up to 10 apart."""
+    """A micro-batch of the mixture may leave a micro-batch of a source anywhere; counts were up to 10 apart."""
     seen = np.bincount(plan.order.take(0, batches * plan.batch_size), minlength=plan.groups.sample_count)
     assert max(np.ptp(seen[samples]) for samples in groups_within(plan.order)) <= 1
     audit = plan.audit(batches=min(batches, 20))
@@ -282,7 +282,7 @@ def test_the_audit_sees_a_source_whose_groups_are_passed_through_unevenly():
     plan = laws.quietly(lambda: bw.mixed({"web": 100, "small": small}, 7, target="uniform"))
     assert plan.audit(batches=100).kept
     shuffled_within = plan.order.children[1]
-    shuffled_within.windows = lambda numbers: shuffled_within.dealing(numbers).samples  # as windows were before
+    shuffled_within.batches_at = lambda numbers: shuffled_within.dealing(numbers).samples  # not in sequence
     shuffled_within.batches = lambda first, stride, count: shuffled_within.batches_at(first + stride * np.arange(count))
     audit = plan.audit(batches=100)
     assert not audit["G4 coverage"].kept

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import whole
+from ..errors import check_integer
 from ..lengths.same_size_cutter import GroupCutter
 from .guarantee import Guarantee, measured
 from .report import Audit
@@ -46,7 +46,7 @@ def audit_lengths(plan: LengthKind, *, multiple: int = 1, epochs: int = 1, first
         >>> bw.budgeted([5, 3, 8, 2, 7, 1, 6, 4], max_tokens=16).audit(epochs=3).kept
         True
     """
-    epochs, first = whole(epochs, "epochs", least=1), whole(first, "first", least=0)
+    epochs, first = check_integer(epochs, "epochs", least=1), check_integer(first, "first", least=0)
     stepped, cutter, admission = plan.stepped(multiple), plan.cutter, plan.admission
     length = stepped.epoch_batches
     guarantees = [

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import whole
+from ..errors import check_integer
 from ..orders import Hierarchical
 from .drawn import Drawn, Size, drawn
 from .guarantee import Guarantee, measured
@@ -31,7 +31,7 @@ def audit(plan: FixedKind, *, batches: int = 1000, first: int = 0) -> Audit:
     """
     order = plan.order
     assert isinstance(order, Hierarchical)
-    batches, first = whole(batches, "batches", least=1), whole(first, "first", least=0)
+    batches, first = check_integer(batches, "batches", least=1), check_integer(first, "first", least=0)
     guarantees = [
         Size(plan.batch_size),
         Exact(order, plan.batch_size),

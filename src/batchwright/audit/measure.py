@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import Infeasible, whole
+from ..errors import Infeasible, check_integer
 from ..orders import Hierarchical, Mixed
 from . import levels
 from .coverage import Coverage
@@ -56,7 +56,7 @@ def audit(plan: FixedKind, *, batches: int = 1000, first: int = 0) -> Audit:
     """
     if isinstance(plan.order, Hierarchical):
         return levels.audit(plan, batches=batches, first=first)
-    batches, first = whole(batches, "batches", least=1), whole(first, "first", least=0)
+    batches, first = check_integer(batches, "batches", least=1), check_integer(first, "first", least=0)
     if plan.groups.sample_count > _MOST_SAMPLES:
         raise Infeasible(
             f"an audit counts every sample, and there are {plan.groups.sample_count}, more than {_MOST_SAMPLES}",
@@ -65,7 +65,7 @@ def audit(plan: FixedKind, *, batches: int = 1000, first: int = 0) -> Audit:
     if plan.order.dealt is None:
         return measured(first, batches, [Size(plan.batch_size)], drawn(plan, first, batches))
     names, rare = plan.groups.names, _rare(plan)
-    excused = list(plan.order.scarce_sources()) if isinstance(plan.order, Mixed) else []
+    excused = list(plan.order.undersized_sources()) if isinstance(plan.order, Mixed) else []
     guarantees: list[Guarantee[Shared]] = [
         Size(plan.batch_size),
         Quota(names, plan.order.per_ticket),

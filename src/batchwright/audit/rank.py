@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import whole
+from ..errors import check_integer
 from ..interface import BasePlan
 from .guarantee import Guarantee, measured
 from .report import Audit
@@ -42,7 +42,7 @@ def audit_rank(sampler: SamplerKind, *, epochs: int = 1, first: int = 0) -> Audi
         >>> bw.balanced(["cat"] * 90 + ["dog"] * 10, batch_size=8).sampler(rank=1, world_size=4).audit(epochs=3).kept
         True
     """
-    epochs, first = whole(epochs, "epochs", least=1), whole(first, "first", least=0)
+    epochs, first = check_integer(epochs, "epochs", least=1), check_integer(first, "first", least=0)
     plan = sampler.plan
     multiple = sampler.world_size * math.lcm(sampler.accumulate, sampler.fetch)
     length = plan.epoch_length(multiple)

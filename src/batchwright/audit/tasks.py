@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import whole
+from ..errors import check_integer
 from .drawn import grouped
 from .guarantee import Guarantee, measured
 from .report import Audit
@@ -28,7 +28,7 @@ def audit(plan: TaskKind, *, batches: int = 1000, first: int = 0) -> Audit:
 
     What the micro-batches of a task promise is its own plan's to keep: audit `plan.children`.
     """
-    batches, first = whole(batches, "batches", least=1), whole(first, "first", least=0)
+    batches, first = check_integer(batches, "batches", least=1), check_integer(first, "first", least=0)
     return measured(first, batches, [OneTask(plan), Drift(plan), Order(plan)], _turns(plan, first, batches))
 
 

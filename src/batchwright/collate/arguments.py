@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..errors import Infeasible, shown, whole
+from ..errors import Infeasible, check_integer, shown
 
 __all__ = ["by_name", "further_keys", "menu_lengths", "names", "whole_numbers"]
 
@@ -42,4 +42,8 @@ def menu_lengths(menu: Any) -> tuple[int | tuple[int, ...], ...]:
 
 def whole_numbers(value: Any, called: str) -> int | tuple[int, ...]:
     """One whole number, or a tuple of them."""
-    return tuple(whole(each, called) for each in value) if isinstance(value, Sequence) else whole(value, called)
+    return (
+        tuple(check_integer(each, called) for each in value)
+        if isinstance(value, Sequence)
+        else check_integer(value, called)
+    )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from ..errors import Infeasible, listed, shown, typed, whole
+from ..errors import Infeasible, check_integer, listed, shown, typed
 from .entries import described, entry, equal, tree_of
 from .ragged_value import Ragged
 from .side_channel import SideChannel
@@ -235,7 +235,7 @@ class Batch(MutableMapping[str, Any]):
                     f"{shown(given)} is no sample's number",
                     "of a mask, batch.select([n for n, chosen in enumerate(mask) if chosen]) gives the batch",
                 )
-            number = whole(given, "a sample's number")
+            number = check_integer(given, "a sample's number")
             if not -count <= number < count:
                 raise IndexError(f"sample {number} of a batch of {count}")
             places.append(number % count)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from ..errors import Infeasible, listed, one_of, shown, whole
+from ..errors import Infeasible, check_integer, listed, one_of, shown
 from . import memory
 from .arguments import further_keys, menu_lengths, names, whole_numbers
 from .axes import normal_dims
@@ -179,7 +179,7 @@ class RaggedField(Field):
                 f"truncate_to cuts along one dimension, dim is {shown(self.dim)}",
                 "cut the samples in the dataset instead",
             )
-        whole(self.truncate_to, "truncate_to", least=1)
+        check_integer(self.truncate_to, "truncate_to", least=1)
 
     @property
     @override

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torch.utils.data._utils.collate import default_collate_fn_map
 
-from ..errors import Infeasible, listed, noted, shown, typed, whole
+from ..errors import Infeasible, check_integer, listed, noted, shown, typed
 from .memory import settle
 from .values import Opaque, Scalars, Value
 
@@ -57,7 +57,9 @@ class Identity:
         if not alike:
             Identity.refuse_mixed(samples)
         if known:
-            ids = np.array([whole(sample_id, "a sample's id") for sample_id in columns["sample_id"]], dtype=np.int64)
+            ids = np.array(
+                [check_integer(sample_id, "a sample's id") for sample_id in columns["sample_id"]], dtype=np.int64
+            )
             columns |= {name: _looked_up(name, of, ids) for name, of in known.items()}
         labels: dict[str, Value] = {
             name: Opaque(column) if name in first.lists else _label_column(name, column)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import Infeasible, one_of, shown, whole
+from ..errors import Infeasible, check_integer, one_of, shown
 from .memory import lasting
 
 __all__ = ["SIDES", "Layout", "Side"]
@@ -49,7 +49,7 @@ class Layout:
         self.device = device if isinstance(device, torch.device) else torch.device(device)
         self._kept: dict[Hashable, Any] = {}
         if type(self.total) is not int:  # numbers of numpy or torch among them
-            self.counts = tuple([whole(count, "a length") for count in self.counts])
+            self.counts = tuple([check_integer(count, "a length") for count in self.counts])
             self.total = sum(self.counts)
         self.max_length = max(self.counts) if self.counts else 0
         self.min_length = min(self.counts) if self.counts else 0

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from ..errors import Infeasible, one_of, shown, whole
+from ..errors import Infeasible, check_integer, one_of, shown
 from . import attention, memory
 from .layout import Layout
 from .padding import fill_value
@@ -46,7 +46,7 @@ class PackRules:
         one_of(self.shape, "shape", get_args(Shape))
         for called in ("packs", "align", "capacity"):
             if called != "capacity" or self.capacity is not None:
-                whole(getattr(self, called), called, least=1)
+                check_integer(getattr(self, called), called, least=1)
         if self.packs > 1 and self.capacity is None:
             raise Infeasible(f"packs={self.packs} are filled up to a capacity, and none is given", "pass capacity=...")
         if self.room != "nothing" and self.capacity is None:

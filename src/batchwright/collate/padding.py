@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import Infeasible, listed, one_of, shown, whole
+from ..errors import Infeasible, check_integer, listed, one_of, shown
 from . import memory
 from .layout import SIDES, Layout, Side
 
@@ -49,10 +49,10 @@ class Padding:
 
     def __post_init__(self) -> None:
         one_of(self.side, "side", SIDES)
-        multiple = whole(self.multiple, "multiple", least=1)
+        multiple = check_integer(self.multiple, "multiple", least=1)
         for entry in self.menu:
             for length in _shape(entry):
-                if whole(length, "a length of menu", least=0) % multiple:
+                if check_integer(length, "a length of menu", least=0) % multiple:
                     raise Infeasible(
                         f"menu has the length {length} and multiple is {multiple}",
                         "leave multiple out, or give a menu of its multiples",

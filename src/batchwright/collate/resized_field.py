@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from typing_extensions import override
 
-from ..errors import Infeasible, one_of, shown, whole
+from ..errors import Infeasible, check_integer, one_of, shown
 from . import memory
 from .arguments import further_keys
 from .column import Column
@@ -187,7 +187,7 @@ def _chosen(size: Any) -> Any:
         extents = tuple(size)
     except TypeError:  # a number, None, a tensor without dimensions
         raise Infeasible(f"size is {shown(size)}", "pass size=(height, width), or size='largest'") from None
-    return tuple(whole(extent, "a height or width in size") for extent in extents)
+    return tuple(check_integer(extent, "a height or width in size") for extent in extents)
 
 
 def resized(

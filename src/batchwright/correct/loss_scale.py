@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .. import columns
 from ..distributed import ranks, summed
-from ..errors import Infeasible, exactly, typed, whole
+from ..errors import Infeasible, check_integer, exactly, typed
 from ..position import Position
 from .weights import Weights
 
@@ -74,7 +74,10 @@ class LossScale:
             Infeasible: the epoch has fewer steps.
         """
         sampler = self.sampler
-        step, epoch = whole(step, "step"), sampler.epoch if epoch is None else whole(epoch, "epoch", least=0)
+        step, epoch = (
+            check_integer(step, "step"),
+            sampler.epoch if epoch is None else check_integer(epoch, "epoch", least=0),
+        )
         if not 0 <= step < len(sampler):
             raise Infeasible(f"step {step} of an epoch of {len(sampler)} steps", f"pass 0 to {len(sampler) - 1}")
         return self._steps(sampler.state_at(0, epoch=epoch)).factor(step)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..columns import as_numbers, by_label
-from ..errors import Infeasible, exactly, listed, one_of, real, shown, typed, warn, whole, yes_or_no
+from ..errors import Infeasible, check_bool, check_integer, check_number, exactly, listed, one_of, shown, typed, warn
 from .class_priors import ClassPriors, Part, class_priors
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class LogitAdjustment(nn.Module):
     ) -> None:
         super().__init__()
         mode = one_of(mode, "mode", get_args(Mode))
-        if not real(tau, "tau") >= 0:
+        if not check_number(tau, "tau") >= 0:
             raise Infeasible(f"tau is {exactly(tau)}, the least is 0", "pass tau=0 or more, 1 for Bayes' rule")
         before = _shares("trained", trained)
         if isinstance(deploy, str):
@@ -94,7 +94,7 @@ class LogitAdjustment(nn.Module):
             raise Infeasible(
                 f"names has {len(classes)} entries for {before.shape[-1]} classes", "pass one name a class"
             )
-        if yes_or_no(binary, "binary") and len(classes) != 2:
+        if check_bool(binary, "binary") and len(classes) != 2:
             raise Infeasible(f"binary=True with {len(classes)} classes, it takes 2", "pass binary=False")
         offset = tau * _log_ratio(before, after, mode, classes)
         if binary:
@@ -150,7 +150,7 @@ class LogitAdjustment(nn.Module):
             [0.98, 0.02]
         """
         if batches is not None:
-            whole(batches, "batches", least=1)
+            check_integer(batches, "batches", least=1)
         priors = class_priors(
             plan, batches=batches, classes=classes, order=order, class_of=class_of, domain_of=domain_of
         )

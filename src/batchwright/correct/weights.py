@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import Infeasible, exactly, listed, noted, real, shown, typed
+from ..errors import Infeasible, check_number, exactly, listed, noted, shown, typed
 from .class_priors import checked, who_is_in
 from .table import text_table
 
@@ -42,7 +42,7 @@ class Weights:
     """
 
     def __init__(self, plan: BasePlan, *, clip: float | None = None) -> None:
-        clip = clip if clip is None else real(clip, "clip", or_infinite=True)
+        clip = clip if clip is None else check_number(clip, "clip", or_infinite=True)
         if clip is not None and not clip > 0:
             raise Infeasible(f"clip is {exactly(clip)}, it must be above 0", "pass the largest weight allowed, or None")
         self.plan = checked(plan)

@@ -1,4 +1,4 @@
-"""How many tickets a group gets in a round, and how many it got in all the rounds before: points on a line.
+"""How many tickets a group gets in a round and in all rounds before it: points on a line.
 
 The groups lie side by side on a line as long as a round has tickets; group g covers `edges[g]..edges[g + 1]` in fixed
 point, 2^-32 of a ticket. Round r puts a point at every whole ticket less an offset, and a group gets as many tickets as
@@ -85,7 +85,7 @@ def line(weights: Sequence[int] | np.ndarray, tickets: int) -> np.ndarray:
 
 @inner
 def step_of(round_):
-    """By how much a round lifts the cells of its period, 0 to 255."""
+    """How much a round adds to the cells of its period, 0 to 255."""
     return (round_ & 255) * _FACTOR & 255
 
 
@@ -101,7 +101,7 @@ def spread(round_):
 
 @inner
 def phase(start, round_):
-    """The offset of a round, 0..2^32-1, in a span whose sequence begins at `start`."""
+    """The offset of a round, 0..2^32-1, where the first round begins at `start`."""
     return (start + spread(round_)) & _MASK
 
 
@@ -113,9 +113,9 @@ def points_before(edge, offset):
 
 @inner
 def cell(edge, start, period):
-    """Where an edge lies in a period, in 1/256 of a ticket: in its round r there are (cell + step_of(r)) >> 8 points before.
+    """Where an edge lies in a period, in 1/256 ticket: in round r of it, (cell + step_of(r)) >> 8 points lie before.
 
-    It is also how many points there are before the edge in the whole period. Both count from the span's start, not from
+    It is also how many points there are before the edge in the whole period. Both count from `start`, not from
     the line's: only differences between edges mean anything.
     """
     edge += start

@@ -1,4 +1,4 @@
-"""The cache of compiled kernels: what is damaged on disk is compiled anew."""
+"""The cache of compiled kernels: kernels damaged on disk are compiled again."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ __all__ = ["DECLARED", "inner", "kernel"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-# nobody calls an inner function from Python: without the wrappers for that a cold start is a fifth shorter
+# inner functions are not called from Python: without the wrappers for that, a cold start is a fifth shorter
 _njit: Any = numba.njit  # its annotations leave some options out
 _INNER: dict[str, Any] = {
     "nogil": True,
@@ -27,7 +27,7 @@ _INNER: dict[str, Any] = {
 }
 
 DECLARED: dict[str, Callable[[], Any]] = {}
-"""Every kernel of the modules imported so far: from its name to what compiles it."""
+"""Every kernel of the modules imported so far: its name, and the function that compiles it."""
 
 
 def kernel(signature: str) -> Callable[[Function], Function]:

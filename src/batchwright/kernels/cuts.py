@@ -48,8 +48,8 @@ def cut_several(
 ) -> Integers:
     """Offsets of the micro-batches in the order given that keep every budget; column k is a cost with budget k.
 
-    Where `padded[k]` a micro-batch costs its dearest sample times its count, else the sum. Greedy: a micro-batch takes
-    samples while it may; a sample over a budget is alone.
+    If `padded[k]`, the cost of a micro-batch is its most expensive sample times its number of samples, else the sum.
+    Greedy: a micro-batch takes samples as long as they fit; a sample over a budget is alone.
     """
     samples, kinds = costs.shape
     offsets = np.empty(samples + 1, np.int64)

@@ -1,4 +1,4 @@
-"""An order of groups of uneven shares: an endless sequence of cycles, each a systematic sample of the groups.
+"""An order of groups with different shares: an endless sequence of cycles, each a systematic sample of the groups.
 
 The groups lie side by side on a line. A cycle takes points of it that lie one ticket apart (Madow and Madow 1944), from an
 offset on that changes from cycle to cycle as `apportion.phase` says: so in a cycle every group comes floor or ceil of its
@@ -53,7 +53,7 @@ GRAIN, START, TOTAL = 7, 8, 9  # edges are multiples of 2^grain; the first cycle
 
 @inner
 def _put_right(quotient, rest, divisor):
-    """An estimated quotient and its rest, which may be too large or below 0, as they are."""
+    """The exact quotient and remainder, from an estimated quotient whose remainder may be too large or negative."""
     while rest < 0:
         rest += divisor
         quotient -= 1
@@ -83,7 +83,7 @@ def _cycle_edge(edge, total, draws, grain):
 
 @inner
 def _below(value, ascending):
-    """How many of some ascending numbers are below a value."""
+    """How many of the ascending numbers are below a value."""
     first, last = 0, ascending.size
     while first < last:
         middle = (first + last) >> 1

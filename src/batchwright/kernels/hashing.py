@@ -20,7 +20,7 @@ _ONE = np.uint64(1)
 
 
 class PURPOSE:
-    """What a hash is for: one number each, so that no two uses ever share bits. Never renumber: golden vectors pin them."""
+    """One number for each use of a hash, so that no two uses share bits. Never renumber: results would change."""
 
     PASS = 1
     PHASE = 2

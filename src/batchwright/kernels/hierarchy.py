@@ -1,4 +1,4 @@
-"""Go down a tree of groups within groups, taking the next so-many branches of every node on the way."""
+"""Go down a tree of nested groups, taking the next few branches of every node on the way."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def descend(nodes, visits, level, per, firsts, offsets, root, apart, slots):
     before.
 
     Args:
-        nodes, visits: nodes of one level and how often each came before; int64 (batches, nodes a batch).
+        nodes, visits: nodes of one level, and how often each came before; int64 (batches, nodes per batch).
         level: which level they are of.
         per: branches to take at each level.
         firsts: level by level the first branch of every node, as numbered in the level below, and the end of the last.
@@ -61,7 +61,9 @@ def descend(nodes, visits, level, per, firsts, offsets, root, apart, slots):
                 draw, wide = came[i] * taken, taken - 1
                 own, begin = child(key, np.uint64(here[i])), draw
                 if depth == per.size - 1 and apart > taken:
-                    wide = apart - 1 if 3 * (apart - 1) <= branches else branches  # few have one order for ever
+                    wide = (
+                        apart - 1 if 3 * (apart - 1) <= branches else branches
+                    )  # a node with few branches keeps one order
                 elif branches % taken == 0 or 3 * wide > branches:
                     # few branches: one order for as many passes as end with a visit, then another; no seam within a visit
                     cycle = branches * taken // _common(branches, taken)

@@ -1,4 +1,4 @@
-"""One window of an epoch whose every window holds a sample of every layer of lengths."""
+"""One window of an epoch in which every window has one sample of every length stratum."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ Integers = NDArray[np.int64]
 def one_of_each_stratum(falling: Integers, starts: Integers, windows: int, window: int, key: np.uint64) -> Integers:
     """The samples of a window, longest first.
 
-    `falling` are the samples, longest first; those of one length begin at `starts`. A layer is `windows` neighbours of
-    `falling`; each window gets one of them, which one a keyed turn of the layer decides. Samples of one length are turned
-    too, so that layers differ from epoch to epoch. The last layer may be too short for all windows: the first ones get it.
+    `falling` are the samples, longest first; those of one length begin at `starts`. A stratum is `windows` consecutive
+    samples of `falling`; each window gets one of them, chosen by a keyed rotation of the stratum. Samples of equal length
+    are rotated too, so that strata differ from epoch to epoch. If the last stratum is too short, the first windows get it.
     """
     count = falling.size
-    layers = (count + windows - 1) // windows
-    chosen = np.empty(layers, np.int64)
+    strata = (count + windows - 1) // windows
+    chosen = np.empty(strata, np.int64)
     turns = child(key, np.uint64(1))
     shifts = child(key, np.uint64(2))
     length = 0
     found = 0
-    for layer in range(layers):
+    for layer in range(strata):
         first = layer * windows
         size = min(windows, count - first)
         if window >= size:

@@ -1,4 +1,4 @@
-"""Which group the draws of the *light* groups are of: groups that come rarely share one order.
+"""The group of every draw of the *light* groups: groups that are rare share one order.
 
 The draws of all light groups together are numbered in order of time. There are two such orders.
 
@@ -52,7 +52,7 @@ _GOLDEN_SECTION = (math.sqrt(5) - 1) / 2
 _EVEN, _CYCLE = (
     0,
     3,
-)  # entries of a layout beside those of `cycle`: 1 or 0; draws until few groups are shuffled anew, or 0
+)  # entries of a layout beside those of `cycle`: 1 or 0; draws after which few groups get a new order, or 0
 
 
 class Light(NamedTuple):
@@ -110,7 +110,7 @@ def arranged(
     # shares are kept to one unit of the line: widths that differ by no more are equal
     equal = 1 < count <= _MOST_DRAWS and rare[2] - rare[1] <= 1 and not settling
     equal = equal and int(rare[2]) * seldom <= hands * ticket
-    # few groups are shuffled anew only where a pass ends with a micro-batch, which needs micro-batches of nothing else
+    # few groups get a new order only where a pass ends with a micro-batch, so micro-batches must hold nothing else
     many, alone = 3 * (most - 1) <= count, int(rare[3]) == int(edges[-1]) and together == 1
     layout = np.zeros(10, np.int64)
     if equal and (many or alone):
@@ -163,9 +163,14 @@ def _even_run(
     size, apart = layout[DRAWS], layout[APART]
     left, right = radices(np.uint64(size))
     key, draw = _even_pass(first, layout, order)
-    trip, place = split(draw, size)
-    if size >= TABLE_LIMIT and layout[_CYCLE] == 0 and place + count <= size and (trip == 0 or place >= 2 * apart):
-        here = stream(key, trip)  # within a pass, where the draws need not wait for each other
+    pass_number, place = split(draw, size)
+    if (
+        size >= TABLE_LIMIT
+        and layout[_CYCLE] == 0
+        and place + count <= size
+        and (pass_number == 0 or place >= 2 * apart)
+    ):
+        here = stream(key, pass_number)  # within a pass, where the draws need not wait for each other
         for i in range(count):
             points[i], sizes[i], keys[i] = place + i, size, here
             lefts[i], rights[i] = left, right

@@ -1,4 +1,4 @@
-"""Which sample of its group a draw is: whole passes, each a fresh permutation, with a seam no batch can feel.
+"""Which sample of its group a draw is: complete passes, each a new permutation; no batch repeats a sample across two passes.
 
 Draw k of a group of n samples is entry `k mod n` of pass `k div n`. Every pass is a bijection, so after any number of
 draws each sample came floor or ceil of its even share (guarantee G4).
@@ -45,13 +45,13 @@ def draw_run(run, first, count, n, wide, left, right, key, head, repeats):
     parted = wide > 0 and 3 * wide <= n
     size = np.uint64(n)
     while done < count:
-        trip, start = split(first + done, n)
+        pass_number, start = split(first + done, n)
         stop = min(n, start + count - done)
         if wide > 0 and not parted:
-            trip = 0
-        here = stream(key, trip)
-        seam = parted and trip > 0 and start < 2 * wide
-        before = stream(key, trip - 1) if seam else here
+            pass_number = 0
+        here = stream(key, pass_number)
+        seam = parted and pass_number > 0 and start < 2 * wide
+        before = stream(key, pass_number - 1) if seam else here
         if n < TABLE_LIMIT:
             if seam:
                 fill_table(head, n, before)

@@ -82,7 +82,7 @@ def permute(k, n, left, right, key):
 
 @inner
 def permute_each(count, points, sizes, lefts, rights, keys, highs, lows):
-    """`points[i]` becomes what `permute` makes of it, for i below `count`, each under its own size and key.
+    """Apply `permute` to `points[i]` for every i below `count`, each with its own size and key.
 
     The same network, round by round over all points instead of point by point: a round waits for the round before it,
     points need not wait for each other. `highs` and `lows` are scratch.

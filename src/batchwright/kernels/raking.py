@@ -1,4 +1,4 @@
-"""One evaluation of exponentially tilted weights: their sum by attribute, and its derivatives."""
+"""One evaluation of raked weights, exp of a sum of multipliers: their sums by attribute, and the derivatives."""
 
 from __future__ import annotations
 

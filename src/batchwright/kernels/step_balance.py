@@ -1,4 +1,4 @@
-"""Bring the costs of a step's micro-batches together without a micro-batch more."""
+"""Balance the costs of the micro-batches of a step, without adding a micro-batch."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ __all__ = ["balance_in_all", "raise_to_most_expensive"]
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-_LOOKED_AT = 64  # samples of fitting cost that may all be taken already before a micro-batch is left as it is
+_LOOKED_AT = 64  # samples of a suitable cost that are tried; if all are taken, the micro-batch stays as it is
 
 
 @kernel("float64[:](float64[:], int64[:], int64[:], int64[:], int64, float64, float64)")
 def raise_to_most_expensive(
     costs: Floats, members: Integers, offsets: Integers, falling: Integers, multiple: int, budget: float, enough: float
 ) -> Floats:
-    """Swap a dearer sample into every micro-batch that costs less than `enough` of the dearest of its step.
+    """Swap a more expensive sample into every micro-batch below `enough` of the most expensive one of its step.
 
-    A micro-batch costs its dearest sample times its count. `falling` are the places of `members` by falling `costs`; both
-    arrays are rewritten in place. The sample swapped in comes from a micro-batch that has a dearer one and so costs what
-    it did; the one swapped out is the micro-batch's former dearest. Nothing gets dearer than the dearest of its step.
-    Returns what each micro-batch then costs.
+    The cost of a micro-batch is that of its most expensive sample times its number of samples. `falling` are the places of
+    `members` by falling `costs`; both arrays are rewritten in place. The sample that is swapped in comes from a micro-batch
+    with a more expensive one, whose cost therefore stays the same; it is swapped for the micro-batch's most expensive
+    sample. No micro-batch exceeds the most expensive one of its step. Returns the new cost of every micro-batch.
     """
     batches = offsets.size - 1
     at_first = costs[falling]
     batch_of = np.empty(members.size, np.int64)
     taken = np.zeros(members.size, np.bool_)  # decides what a micro-batch costs, or has moved
-    dearest_at = np.empty(batches, np.int64)
+    most_expensive_at = np.empty(batches, np.int64)
     total = np.empty(batches)
     for batch in range(batches):
         place = offsets[batch]
@@ -38,7 +38,7 @@ def raise_to_most_expensive(
             batch_of[other] = batch
             if costs[other] > costs[place]:
                 place = other
-        dearest_at[batch] = place
+        most_expensive_at[batch] = place
         taken[place] = True
         total[batch] = costs[place] * (offsets[batch + 1] - offsets[batch])
     for first in range(0, batches - multiple + 1, multiple):
@@ -60,7 +60,7 @@ def raise_to_most_expensive(
                     break
                 if taken[place] or batch_of[place] == batch:
                     continue
-                own = dearest_at[batch]
+                own = most_expensive_at[batch]
                 members[own], members[place] = members[place], members[own]
                 costs[own], costs[place] = costs[place], costs[own]
                 taken[place] = True

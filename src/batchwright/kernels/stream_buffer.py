@@ -1,4 +1,4 @@
-"""What a balanced stream holds and owes: samples arrive in their groups' queues, and the slots of a batch are served.
+"""The buffer of a balanced stream: samples enter the queues of their groups, and the slots of a batch take them out.
 
 A group is a row of `groups`, all of it that one sample touches side by side, so that thousands of groups stay in a
 processor's near cache. A sample is a *place*; a queue is a chain of places through `link`. Places without a sample
@@ -44,7 +44,7 @@ _LOOK = 4  # owed groups looked at for each slot that could pay one: bounds the 
 
 @inner
 def _take(groups: Integers, group: int, link: Short, free: Short, sizes: Integers, counters: Integers) -> int:
-    """Take the oldest sample of a group off its queue; its place."""
+    """Take the oldest sample of a group off its queue; returns its place."""
     place: int = groups[group, HEAD]
     groups[group, HEAD] = link[place]
     groups[group, COUNT] -= 1
@@ -58,13 +58,13 @@ def _take(groups: Integers, group: int, link: Short, free: Short, sizes: Integer
 
 @inner
 def _is_large(groups: Integers, group: int, count: int, limit: int) -> bool:
-    """Whether a group holds more than an even part of the bytes; where the limit is passed one does."""
+    """Whether a group holds more than an equal part of the bytes; if the limit is exceeded, one group does."""
     return bool(groups[group, BYTES] * count > limit)
 
 
 @kernel("void(int64[:, ::1], int64, int32[::1], int32[::1], int64[::1], int64[::1])")
 def trim(groups: Integers, count: int, link: Short, free: Short, sizes: Integers, counters: Integers) -> None:
-    """Drop the oldest samples of every queue that is longer than its room."""
+    """Drop the oldest samples of every queue that is longer than it may be."""
     for group in range(count):
         while groups[group, COUNT] > groups[group, ROOM]:
             _take(groups, group, link, free, sizes, counters)
@@ -87,7 +87,7 @@ def arrive(
     weights: Integers,
     kept: Integers,
 ) -> None:
-    """Put a run of samples, given by their groups' `numbers`, at the end of their queues; a full one drops its oldest.
+    """Put samples, given by the `numbers` of their groups, at the end of the queues; a full queue drops its oldest.
 
     `kept[:, i]` becomes the place of sample i and where it goes among what its group remembers, or -1. What is
     remembered is uniform over all that was seen (algorithm R; Vitter 1985).
@@ -155,7 +155,7 @@ def _before(priority: float, group: int, other_priority: float, other: int) -> b
 
 @inner
 def _raise(heap: Short, priorities: Floats, at: int) -> None:
-    """Let the last group of the heap rise to its place."""
+    """Move the last group of the heap up to its place."""
     group, priority = heap[at], priorities[at]
     while at > 0:
         above = (at - 1) // 2
@@ -168,7 +168,7 @@ def _raise(heap: Short, priorities: Floats, at: int) -> None:
 
 @inner
 def _sink(heap: Short, priorities: Floats, size: int) -> None:
-    """Let the group at the root of the heap sink to its place."""
+    """Move the group at the root of the heap down to its place."""
     at = 0
     group, priority = heap[0], priorities[0]
     while True:
@@ -188,7 +188,7 @@ def _sink(heap: Short, priorities: Floats, size: int) -> None:
 def _stand_in(
     groups: Integers, fresh: Short, heap: Short, priorities: Floats, batches_per_slot: Floats, counters: Integers
 ) -> int:
-    """The group with samples that has had least beyond its plan, in batches of its own; -1 if none has samples.
+    """The group with samples that is furthest behind its plan, counted in batches; -1 if no group has samples.
 
     The heap has one entry a listed group, renewed when it comes to the top and is found to have grown since.
     """
@@ -216,7 +216,7 @@ def _stand_in(
 
 @inner
 def _charge(groups: Integers, in_deficit: Short, counters: Integers, short: int, stand_in: int) -> None:
-    """A slot of `short` went to `stand_in`."""
+    """Record that a slot of group `short` went to group `stand_in`."""
     if groups[short, BALANCE] <= -counters[MOST_DEFICIT]:
         counters[WRITTEN_OFF] += 1
         return
@@ -230,9 +230,9 @@ def _charge(groups: Integers, in_deficit: Short, counters: Integers, short: int,
 
 @inner
 def _payee(groups: Integers, in_deficit: Short, batches_per_slot: Floats, counters: Integers, payer: int) -> int:
-    """Who has the slot planned for `payer`, that has had too many: a group that is owed and has samples, or `payer`.
+    """The group that gets a slot of `payer`, which has had too many: one in deficit that has samples, or `payer`.
 
-    At most as many slots as a group's plan has in a batch (one at least) are paid back to it in a batch.
+    In one batch, a group gets back at most as many slots as its plan has in a batch, at least one.
     """
     for _ in range(min(_LOOK, counters[QUEUED])):
         group: int = in_deficit[counters[FIRST]]
@@ -278,7 +278,12 @@ def serve(
     may_read: bool,
     ended: bool,
 ) -> int:
-    """Serve the slots of a batch, planned for the groups in `hand`: a batch that `begins`, or the rest, from slot AT on.
+    """Fill the slots of a batch, planned for the groups in `hand`; a new batch if it `begins`, else from slot AT on.
+
+    Its arguments in bundles: the groups and their queues (`groups` to `sizes`), the heap of groups that can stand in for
+    others (`fresh` to `priorities`), deficits (`in_deficit`, `batches_per_slot`), `counters` and `key`, the batch (`hand`,
+    `served`), and what may be done (`begins`, `may_read`, `ended`). Counters are one array with named entries, because a
+    kernel can change an array in place but not a number.
 
     `served[:2, i]` becomes the group that has slot i and its sample's place, 0 where it is a repeat. `served[2, :AWAY]` are
     the groups whose slots went to others; `served[3:, :REPEATS]` the slots with a repeat, and which entry of what its group

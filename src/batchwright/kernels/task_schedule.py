@@ -1,4 +1,4 @@
-"""Whose turn it is: the chairman assignment as a table, and the earliest deadline first over a stretch of turns."""
+"""Task schedules: the chairman assignment as a table, and earliest deadline first over a run of turns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _sooner(one, other, keys):
 
 @inner
 def _pushed(heap, size, item, keys):
-    """Put an item on a heap of items by key, then number; its size after."""
+    """Put an item on a heap ordered by key, then by number; returns the new size."""
     place = size
     while place > 0 and _sooner(item, heap[(place - 1) >> 1], keys):
         heap[place] = heap[(place - 1) >> 1]
@@ -28,7 +28,7 @@ def _pushed(heap, size, item, keys):
 
 @inner
 def _popped(heap, size, keys):
-    """Take the first item off a heap; its size after."""
+    """Take the first item off a heap; returns the new size."""
     size -= 1
     item, place = heap[size], 0
     while 2 * place + 1 < size:
@@ -44,10 +44,10 @@ def _popped(heap, size, keys):
 
 @kernel("void(int64[::1], int64[::1], int64[::1])")
 def chairman(weights, who, before):
-    """Fill one period: in turn t it is `who[t]`, who had `before[t]` turns since the period began.
+    """Fill one period: turn t is that of task `who[t]`, which had `before[t]` turns since the period began.
 
-    Tijdeman 1980, "The chairman assignment problem": of those who are due (a fraction 1 / (2n - 2) of a turn behind, or
-    more) the one whose bound 1 - 1 / (2n - 2) is hit first. After every turn everybody is within that bound of his share.
+    Tijdeman 1980, "The chairman assignment problem": of the tasks that are due (behind by 1 / (2n - 2) of a turn
+    or more), the one that reaches the bound 1 - 1 / (2n - 2) first. After every turn each task is within it of its share.
 
     Args:
         weights: turns of each in a period, all above 0; their sum is the period, below 2^20.
@@ -76,13 +76,13 @@ def chairman(weights, who, before):
 
 @inner
 def _due_from(had, weight, parts, period):
-    """The first turn at which somebody who had so many is 1 / parts of a turn behind."""
+    """The first turn at which a task that has had `had` turns is 1 / parts of a turn behind its share."""
     return -(-period * (had * parts + 1) // (weight * parts))
 
 
 @kernel("void(int64[:,::1], int64, int64[::1], int32[::1], int32[::1], int64[::1])")
 def earliest_deadline(spacing, end, left, who, before, had):
-    """Give a stretch of slots to parties, each of whose jobs has a window of turns, the earliest deadline first.
+    """Assign a run of slots to tasks by earliest deadline first; the j-th turn of a task has an interval of turns.
 
     A row of `spacing` is a sequence of evenly spaced moments: (quotient, remainder, step, step's remainder, divisor) stand
     for (quotient + remainder / divisor) + k * (step + step's remainder / divisor), k = 0, 1, ... A job of a party may be
@@ -135,10 +135,10 @@ def _advance(spacing, row):
 
 @kernel("void(int64[::1], int64[::1], int64[::1], int64, int64, uint64)")
 def reorder(who, first, last, attempts, farthest, key):
-    """Shuffle the turns of a stretch, each within its window.
+    """Shuffle the turns of a stretch, each within its interval.
 
-    Each place is tried `attempts` times: a random other place in the window of its turn is drawn. The two turns are swapped,
-    or the turn moves there and those between move by one, if all of them stay in their windows.
+    Each place is tried `attempts` times: a random other place in the interval of its turn is drawn. The two turns are
+    swapped, or the turn moves there and those between move by one, if all of them stay in their intervals.
 
     Args:
         who: in and out; the task of each turn.

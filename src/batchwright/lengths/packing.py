@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import columns
-from ..errors import Infeasible, one_of, whole
+from ..errors import Infeasible, check_integer, one_of
 from .bounds import packs_at_least
 from .exact import Allowance, pack_kinds
 from .kinds import Kinds
@@ -65,13 +65,13 @@ def pack(lengths: ArrayLike, capacity: int, *, max_per_pack: int | None = None, 
         (2, 0.0)
     """
     solver = one_of(solver, "solver", get_args(Solver))
-    capacity = whole(capacity, "capacity", least=1)
+    capacity = check_integer(capacity, "capacity", least=1)
     if capacity > MOST_CAPACITY:
         raise Infeasible(
             f"capacity is {capacity}, the most is {MOST_CAPACITY}", f"pass capacity={MOST_CAPACITY} or less"
         )
     if max_per_pack is not None:
-        max_per_pack = whole(max_per_pack, "max_per_pack", least=1)
+        max_per_pack = check_integer(max_per_pack, "max_per_pack", least=1)
     column = np.require(checked_lengths(lengths, capacity), requirements=["C", "W"])  # all that the kernels take
     if solver == "exact":
         return search(column, capacity, max_per_pack, Allowance.of())

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..columns import as_numbers
-from ..errors import Infeasible, exactly, real, whole, yes_or_no
+from ..errors import Infeasible, check_bool, check_integer, check_number, exactly
 
 __all__ = ["Partition", "partition"]
 
@@ -67,8 +67,8 @@ def partition(costs: ArrayLike, parts: int, *, equal_size: bool = False, max_cos
         >>> [part.tolist() for part in split.parts], split.costs.tolist()
         ([[0, 3, 5], [1, 2, 4]], [11.0, 11.0])
     """
-    parts = whole(parts, "parts", least=1)
-    max_cost = max_cost if max_cost is None else real(max_cost, "max_cost", or_infinite=True)
+    parts = check_integer(parts, "parts", least=1)
+    max_cost = max_cost if max_cost is None else check_number(max_cost, "max_cost", or_infinite=True)
     cost = _checked(costs, parts, equal_size)
     count = cost.size
     if count == 0:
@@ -128,7 +128,7 @@ def _checked(costs: ArrayLike, parts: int, equal_size: bool) -> NDArray[np.float
     bad = np.flatnonzero(~(np.isfinite(cost) & (cost >= 0)))
     if bad.size:
         raise Infeasible(f"the cost of item {bad[0]} is {exactly(cost[bad[0]])}", "pass finite costs of 0 or more")
-    if yes_or_no(equal_size, "equal_size") and cost.size % parts:
+    if check_bool(equal_size, "equal_size") and cost.size % parts:
         raise Infeasible(
             f"{cost.size} items do not divide into {parts} parts of equal size",
             f"pass a multiple of {parts} items, or equal_size=False",

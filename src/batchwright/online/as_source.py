@@ -1,4 +1,4 @@
-"""What a user may pass as a source, taken by what it can do; what only looks like samples is refused in words."""
+"""Makes a source of anything a user may pass as one, by its methods; refuses values that only look like samples."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def as_source(value: Any, *, name: str) -> Source:
 
 
 def _no_samples(value: Any) -> tuple[str, str] | None:
-    """Why a value is not read as samples, and what to pass instead; None if it can be."""
+    """Why a value cannot be read as samples, and what to pass instead; None if it can."""
     if value is None:
         return "is None", "pass an iterable dataset, a sequence, or online.Shards(shards, read)"
     if isinstance(value, type):
@@ -124,14 +124,14 @@ def _no_order(value: Any, article: str) -> tuple[str, str] | None:
 
 
 def _apart(dataset: Any) -> Any:
-    """The dataset with an epoch and a position of its own, which the copies that `copy` makes share with it."""
+    """A copy of the dataset with its own epoch and position, which copies made by `copy` share."""
     own = copy.copy(dataset)
     own.__dict__ = {**vars(dataset), "_epoch": 0}
     return own
 
 
 class _HuggingFace:
-    """A Hugging Face IterableDataset: it splits itself over the workers, and is told to over the ranks."""
+    """A Hugging Face IterableDataset: it splits itself over workers; here it is split over ranks."""
 
     def __init__(self, dataset: Any, *, name: str) -> None:
         self.dataset = dataset

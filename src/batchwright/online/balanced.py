@@ -1,4 +1,4 @@
-"""`balanced`: what a user asks of it, checked and kept as a recipe."""
+"""`balanced`: its arguments, checked and kept as a recipe."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from ..errors import Infeasible, one_of, seed_number, whole
+from ..errors import Infeasible, check_integer, one_of, seed_number
 from ..targets import resolve
 from .as_source import as_source
 from .balanced_composer import BalancedComposer, Rules, WhenShort
@@ -89,8 +89,8 @@ def balanced(
         >>> [sum(n < 10 for n in batch) for batch in stream][:4]
         [4, 4, 4, 4]
     """
-    batch_size = whole(batch_size, "batch_size", least=1)
-    buffer = whole(buffer, "buffer", least=2)
+    batch_size = check_integer(batch_size, "batch_size", least=1)
+    buffer = check_integer(buffer, "buffer", least=2)
     when_short = one_of(when_short, "when_short", get_args(WhenShort))
     needed = 2 * batch_size if when_short == "repeat" else batch_size
     if buffer < needed:
@@ -132,7 +132,7 @@ def balanced(
 def _limit(argument: str, value: float | None, *, otherwise: int) -> int:
     if value is None:
         return otherwise
-    return _NO_LIMIT if isinstance(value, float) and value == math.inf else whole(value, argument, least=0)
+    return _NO_LIMIT if isinstance(value, float) and value == math.inf else check_integer(value, argument, least=0)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Balanced batches of a stream: the plan says which groups, the buffer supplies them, accounts settle what was short."""
+"""Balanced batches of a stream: quotas plan the groups, the buffer supplies samples, deficits are paid back."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _TURNS = 4  # slots in a round for each group at least: what planning costs a gr
 _POOR = 10  # waiting that reads so many samples for each one it gives is worth a warning
 _RUN = 64  # samples read in one go, where that is little beside the buffer: what a call costs is then little a sample
 _DRIFT = 4  # slots that rounding may keep from a group at any time
-_GROWTH = 1.25  # shares are made anew when so many times more samples were seen
+_GROWTH = 1.25  # shares are estimated again when the samples seen have grown by this factor
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What `balanced` was asked for, in numbers."""
+    """The arguments of `balanced`, as numbers."""
 
     batch_size: int
     buffer: int
@@ -81,15 +81,15 @@ class BalancedComposer:
         self._hands = np.zeros((0, rules.batch_size), np.int64)  # the groups of every slot of the round's batches
         self._dealt = 0  # of these batches, how many were composed
         self._news_from = 0  # samples read, from which on new groups get their shares
-        self._estimate_from = 0  # samples read, from which on shares are estimated anew
+        self._estimate_from = 0  # samples read, after which shares are estimated again
         self._judge_from = 4 * rules.buffer  # samples read, from which on it is looked whether waiting costs too much
         self._gauge_from = 0  # samples read, from which on it is looked again how full the buffer is
-        self._batches_per_slot = 0  # samples read for each batch given, where nobody waits
+        self._batches_per_slot = 0  # samples read per batch given, if no slot waits
         self._planned = np.zeros(0, np.int64)  # slots of the rounds dealt so far, for each group
         self._unread = self._delivered = self._repeated = self._given = self._written_off = self._left = 0
 
     def start(self) -> None:
-        """Get to know the groups: fill half of the buffer, so that even groups lose nothing yet."""
+        """Fill half of the buffer to see which groups there are; groups of equal share lose nothing by it."""
         for label in self._targets.labels:
             self._buffer.numbers[label]
         self._feed.start()
@@ -144,12 +144,12 @@ class BalancedComposer:
         return batch
 
     def _undo(self, served: int) -> None:
-        """The hand dealt last gives no batch, though slots of it were served."""
+        """Undo the quotas dealt last: they give no batch, though some slots were filled."""
         self._dealt -= 1
         np.subtract.at(self._buffer.column(stream_buffer.HAD), self._buffer.owner_numbers()[:served], 1)
 
     def _slots(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Of every group, how many slots of the batches given were planned for it, and how many it had."""
+        """The slots planned for each group in the batches given, and the slots it had."""
         had = self._buffer.column(stream_buffer.HAD)
         return self._planned_for(len(had)) - np.bincount(self._hands[self._dealt :].ravel(), minlength=len(had)), had
 
@@ -157,7 +157,7 @@ class BalancedComposer:
         return np.concatenate([self._planned, np.zeros(groups - len(self._planned), np.int64)])
 
     def _serve(self, hand: NDArray[np.int64], items: list[Any]) -> bool:
-        """Serve a batch's slots, reading on where a group is due and has run dry; False if the stream is over."""
+        """Fill a batch's slots, reading on where the group of a slot has no sample; False if the stream has ended."""
         buffer, feed = self._buffer, self._feed
         allowance = self._rules.patience
         begins = True
@@ -173,7 +173,7 @@ class BalancedComposer:
                 return outcome == stream_buffer.DONE
 
     def _read_for(self, group: int, allowance: int) -> int:
-        """Read on until a group has a sample, so many samples at most, a run at a time; what is left of that many."""
+        """Read on until a group has a sample, at most this many samples, in runs; returns how many are left of them."""
         buffer, feed = self._buffer, self._feed
         left = allowance
         while left > 0 and not feed.ended and not buffer.has(group):
@@ -186,7 +186,7 @@ class BalancedComposer:
         return allowance
 
     def _deal(self) -> None:
-        """Plan the next round; if groups came up that have no share yet, instead of what is left of this one."""
+        """Plan the next round; if new groups have no share yet, it replaces the rest of this round."""
         taken, buffer = self._feed.taken, self._buffer
         count = len(buffer.labels)
         if count != len(self._shares) or taken >= self._estimate_from:
@@ -210,7 +210,7 @@ class BalancedComposer:
         self._planned = self._planned_for(count) + np.bincount(self._hands.ravel(), minlength=count)
 
     def _read(self, count: int) -> int:
-        """Read `count` samples, or what is left; how many were read."""
+        """Read `count` samples, or all that are left; returns how many were read."""
         before = self._feed.taken
         numbers, items = self._feed.take(count)
         self._buffer.arrive(numbers, items, self._weights)
@@ -218,7 +218,7 @@ class BalancedComposer:
         return self._feed.taken - before
 
     def _weigh(self, key_of: Callable[[Any], Hashable], weigher: Weigher, sample: Any) -> int:
-        """The number of a sample's group; its weight is noted beside."""
+        """The number of a sample's group; also records the sample's bytes."""
         number = self._buffer.numbers.of(key_of(sample))
         if (why := weigher.refusal(sample)) is not None:
             raise Refused(why)
@@ -227,7 +227,7 @@ class BalancedComposer:
         return number
 
     def _judge_the_end(self) -> None:
-        """Say so if the pass gave nothing, or next to nothing, for what it read."""
+        """Warn if the pass gave no batch, or hardly any, for what it read."""
         feed, buffer = self._feed, self._buffer
         sound = feed.tried - feed.skipped
         if sound == 0:
@@ -256,7 +256,7 @@ class BalancedComposer:
         return bool(self._shares[number] > 0 and self._buffer.column(stream_buffer.SEEN)[number] == 0)
 
     def _judge(self) -> None:
-        """Warn once if most of what is read is read for a rare group, or if groups have less than their shares."""
+        """Warn once if most samples are read for a rare group, or if groups have less than their shares."""
         if self._judge_from == sys.maxsize:
             return
         if self._waits and self._delivered * _POOR <= self._feed.taken:
@@ -316,7 +316,7 @@ class BalancedComposer:
         }
 
     def resume(self, memory: dict[str, Any], held: list[list[Any]]) -> None:
-        """Go on from what `memory` and `held` gave."""
+        """Continue from what `memory` and `held` returned."""
         self._buffer.load_state_dict(memory["buffer"], held[0])
         self._quotas.load_state_dict(memory["quotas"])
         self._hands = np.array(memory["hands"], np.int64).reshape(-1, self._rules.batch_size)
@@ -326,7 +326,7 @@ class BalancedComposer:
             setattr(self, name, value)
 
     def report(self) -> Report:
-        """What was done so far."""
+        """The counts so far."""
         buffer = self._buffer
         drawn = self._delivered - self._repeated + self._left
         held = buffer.held()

@@ -1,4 +1,4 @@
-"""What a stream gives: batches that know how they came about, and a report of the whole."""
+"""What a stream returns: batches with the group of each sample, and a report of the whole run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Batch", "Report"]
 
 
 class Batch(list[Any]):
-    """A list of samples that knows how it came about.
+    """A list of samples, with how the stream composed it.
 
     Attributes:
         groups: the group of each sample; empty where a stream has none.

@@ -1,4 +1,4 @@
-"""The bounded buffer: a queue per group that forgets its oldest, what to repeat from when one runs dry, and who is owed."""
+"""The bounded buffer: a queue per group that drops its oldest sample, a pool for repeats, and the deficits of groups."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _LASTING = [
 
 
 class Buffer:
-    """At most `places` samples in all, divided among the groups by their shares; every group that has a share has room.
+    """At most `places` samples in all, divided among the groups by share; every group with a share has a place.
 
     Groups are numbered in the order they are admitted. Samples are held in lists; everything that is counted is in arrays,
     on which the kernels of `kernels.stream_buffer` work. With `remembers`, half of the places hold samples that can be
@@ -79,20 +79,20 @@ class Buffer:
         self.counters[stream_buffer.WAITS] = waits
 
     def column(self, field: int) -> NDArray[np.int64]:
-        """One of the fields of `kernels.stream_buffer`, an entry a group."""
+        """One of the fields of `kernels.stream_buffer`, one entry per group."""
         return self._groups[: len(self.labels), field]
 
     @property
     def for_queues(self) -> int:
-        """How many of the places are for samples not given yet."""
+        """The number of places for samples that were not returned yet."""
         return self.places // 2 if self._remembers else self.places
 
     def held(self) -> int:
-        """How many samples wait for their turn."""
+        """The number of samples in the queues."""
         return int(self.column(stream_buffer.COUNT).sum())
 
     def _admit(self, label: Hashable) -> int:
-        """A number and room for a new group."""
+        """Make room for a new group; returns its number."""
         number = len(self.labels)
         self.labels.append(label)
         self.pools.append([])
@@ -130,7 +130,7 @@ class Buffer:
         )
 
     def divide(self, shares: NDArray[np.float64] | None) -> None:
-        """Divide the places anew: one for each group with a share, the others in proportion.
+        """Divide the places again: one for each group with a share, the others in proportion.
 
         None means the shares of last time, and an even part for each group that has come since.
 
@@ -167,7 +167,7 @@ class Buffer:
             self._fit_pools(slice(0, len(rooms)))
 
     def _fit_pools(self, which: slice) -> None:
-        """Forget what no longer fits, uniformly; a pool never grows again, or it would not be uniform.
+        """Drop what no longer fits, uniformly; a pool never grows again, or it would not stay uniform.
 
         Of bytes, a group's part holds as many samples as would fit were all as large as its largest: how many then
         depends on what was seen, not on what is kept, or small samples would be favoured.
@@ -190,7 +190,7 @@ class Buffer:
         self.counters[stream_buffer.DRAWN] = self._chances.drawn
 
     def weigh(self, number: int, size: int) -> None:
-        """A sample of so many bytes comes; fewer can be remembered of its group if none was as large."""
+        """Record the bytes of a new sample; if it is its group's largest, fewer samples of the group can be kept."""
         if self._remembers and size > self._groups[number, stream_buffer.LARGEST]:
             self._groups[number, stream_buffer.LARGEST] = size
             self._fit_pools(slice(number, number + 1))
@@ -199,11 +199,11 @@ class Buffer:
         self.counters[stream_buffer.LEAST] = self.counters[stream_buffer.FREE]
 
     def _forget_freed(self) -> None:
-        """Let go of the samples whose places became free."""
+        """Release the samples whose places became free."""
         self._items[self._free[self.counters[stream_buffer.LEAST] : self.counters[stream_buffer.FREE]]] = None
 
     def arrive(self, numbers: Sequence[int], items: Sequence[Any], weights: Sequence[int]) -> None:
-        """Samples of the groups with these `numbers` came, weighing so much where bytes are limited."""
+        """Add samples of the groups with these `numbers`, of these bytes if bytes are limited."""
         count = len(numbers)
         if count > self.counters[stream_buffer.FREE]:
             self._make_room_for_samples(count)
@@ -287,7 +287,7 @@ class Buffer:
         return bool(self._groups[number, stream_buffer.COUNT])
 
     def give_up(self, number: int) -> None:
-        """If a group has no sample yet, it is not waited for until it is seen again."""
+        """Stop waiting for a group without a sample until it is seen again."""
         if not self.has(number):
             self._groups[number, stream_buffer.GIVEN_UP] = self._groups[number, stream_buffer.SEEN]
 
@@ -302,19 +302,19 @@ class Buffer:
         return owners
 
     def repeats(self) -> list[int]:
-        """Which of the samples served were given before."""
+        """Which samples of the batch are repeats."""
         repeats: list[int] = self._served[3, : self.counters[stream_buffer.REPEATS]].tolist()
         return repeats
 
     def given_away(self) -> dict[Hashable, int]:
-        """Of each group that had to give slots of the batch to others, how many."""
+        """How many slots of the batch each group lost to others."""
         given: dict[Hashable, int] = {}
         for label in self._names[self._served[2, : self.counters[stream_buffer.AWAY]]].tolist():
             given[label] = given.get(label, 0) + 1
         return given
 
     def new_shares(self, shares: NDArray[np.float64], batch_size: int) -> None:
-        """Divide the places by these shares, and measure balances against them, from now on."""
+        """From now on, divide the places by these shares and measure deficits against them."""
         self.divide(shares)
         self._batches_per_slot[: len(shares)] = 1.0 / np.maximum(shares * batch_size, 1e-12)
 
@@ -330,7 +330,7 @@ class Buffer:
         return queued + [item for pool in self.pools for item in pool]
 
     def state_dict(self) -> dict[str, Any]:
-        """All but the contents: plain data."""
+        """Everything but the samples, as plain data."""
         count = len(self.labels)
         counters = self.counters
         in_deficit = np.roll(self._in_deficit, -counters[stream_buffer.FIRST])[: counters[stream_buffer.QUEUED]]
@@ -348,7 +348,7 @@ class Buffer:
         }
 
     def load_state_dict(self, state: dict[str, Any], contents: Iterable[Any]) -> None:
-        """Go on from what `state_dict` and `contents` gave; for a buffer that nothing came into yet."""
+        """Continue from what `state_dict` and `contents` returned; only for an empty buffer."""
         items = iter(contents)
         count = len(state["labels"])
         self.labels = list(state["labels"])

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from ..errors import Infeasible, one_of, real, seed_number, whole
+from ..errors import Infeasible, check_integer, check_number, one_of, seed_number
 from .as_source import as_source
 from .byte_limit import Weigher
 from .feed import Feed, OnError, measure_of
@@ -66,7 +66,7 @@ def budgeted(
     """
     tokens = math.inf if max_tokens is None else _at_least_one("max_tokens", max_tokens)
     unlimited = max_samples is None or (isinstance(max_samples, float) and max_samples == math.inf)
-    samples = None if unlimited else whole(max_samples, "max_samples", least=1)
+    samples = None if unlimited else check_integer(max_samples, "max_samples", least=1)
     if tokens == math.inf and samples is None:
         raise Infeasible("neither max_tokens nor max_samples is a limit", "pass one of them, or both")
     recipe = _Recipe(
@@ -76,7 +76,7 @@ def budgeted(
         rule=_Budget(None if tokens == math.inf else tokens, samples),
         limit=tokens,
         title="max_tokens",
-        buffer=whole(buffer, "buffer", least=1),
+        buffer=check_integer(buffer, "buffer", least=1),
         weigher=Weigher.asked_for(buffer_bytes, size),
         on_error=one_of(on_error, "on_error", get_args(OnError)),
         seed=seed_number(seed),
@@ -143,10 +143,10 @@ def packed(
         source=as_source(source, name="source" if name is None else name),
         length=measure_of(length, argument="length"),
         name=name,
-        rule=_Packs(capacity, whole(packs, "packs", least=1)),
+        rule=_Packs(capacity, check_integer(packs, "packs", least=1)),
         limit=capacity,
         title="capacity",
-        buffer=whole(buffer, "buffer", least=1),
+        buffer=check_integer(buffer, "buffer", least=1),
         weigher=Weigher.asked_for(buffer_bytes, size),
         on_error=one_of(on_error, "on_error", get_args(OnError)),
         seed=seed_number(seed),
@@ -166,7 +166,7 @@ def packed(
 def _at_least_one(argument: str, value: Any) -> float:
     if isinstance(value, float) and value == math.inf:
         return math.inf
-    number: float = real(value, argument)
+    number: float = check_number(value, argument)
     if number < 1:
         raise Infeasible(f"{argument} is {number}, the least is 1", f"pass {argument}=1 or more")
     return number

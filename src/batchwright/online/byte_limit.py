@@ -1,4 +1,4 @@
-"""Memory bounded in bytes: what a sample weighs, and how much is to be kept."""
+"""A limit of memory in bytes: the bytes of a sample, and how many are kept."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..errors import Infeasible, said, whole
+from ..errors import Infeasible, check_integer, said
 from .feed import Feed, Refused, measure_of, number
 
 __all__ = ["Weigher"]
@@ -19,7 +19,7 @@ def _size(measure: Callable[[Any], Any], sample: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Weigher:
-    """What a sample weighs, and how much is to be kept at most."""
+    """The bytes of a sample, and the most bytes kept."""
 
     size: Callable[[Any], int]
     limit: int
@@ -39,7 +39,7 @@ class Weigher:
         if buffer_bytes is None or size is None:
             given, lacking = ("size", "buffer_bytes") if buffer_bytes is None else ("buffer_bytes", "size")
             raise Infeasible(f"{given} is given and {lacking} is not", "pass both or neither")
-        limit = whole(buffer_bytes, "buffer_bytes", least=least)
+        limit = check_integer(buffer_bytes, "buffer_bytes", least=least)
         return cls(partial(_size, measure_of(size, argument="size")), limit)
 
     def half(self) -> Weigher:

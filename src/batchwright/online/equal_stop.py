@@ -1,4 +1,4 @@
-"""One stop for all ranks: a step is taken only if every rank has a batch for it."""
+"""An equal stop for all ranks: a step is taken only if every rank has a batch for it (as torch's `Join`)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ B = TypeVar("B")
 
 
 def equal_stop(loader: Iterable[B], *, group: dist.ProcessGroup | None = None) -> EqualStop[B]:
-    """The loader's batches, until the first rank has no more: all ranks take the same number of steps, and none hangs.
+    """The loader's batches until the first rank has no more, so that all ranks take equally many steps.
 
     Each rank fetches one batch ahead and all agree by one flag a step whether to go on. The batch a rank had fetched when
     another ended is dropped, and its source read no further; `left` says so. All ranks begin the next epoch together.

@@ -34,11 +34,11 @@ def measure_of(what: Any, *, argument: str) -> Callable[[Any], Any]:
 
 
 class Refused(Exception):
-    """What a measure or its lookup raises to say why a sample cannot be taken."""
+    """Raised by a measure or its lookup: says why a sample cannot be used."""
 
 
 def number(measured: str, value: Any) -> Any:
-    """What was measured as a Python number: sums and products of narrow numpy types overflow.
+    """A measured value as a Python number, because sums of narrow numpy types overflow.
 
     Raises:
         Refused: it is no number.
@@ -101,7 +101,7 @@ class Feed:
             self._turn_to(0)
 
     def wants_numbers(self, measured: str) -> None:
-        """Let the measures be plain numbers, or refuse their samples."""
+        """Convert the measures to plain numbers, or refuse their samples."""
         self.lookup, self.as_is = partial(number, measured), _PLAIN_NUMBERS
 
     def _turn_to(self, turn: int) -> None:
@@ -146,7 +146,7 @@ class Feed:
         }
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
+        """Continue from `state`."""
         with self._noting("opening"):
             self._turn_to(state["turn"])
         self.taken, self.earlier, self.skipped, self.failed, self.ended = (
@@ -158,7 +158,7 @@ class Feed:
         self.pairs = self._one_by_one()
 
     def fetch(self, items: list[Any]) -> list[Any]:
-        """The items of a state as they were held: samples, or ordinals whose samples are read again."""
+        """The items of a state: samples, or ordinals whose samples are read again."""
         if not self.by_reference:
             return items
         with self._noting(f"reading {len(items):,} samples again, the first of them {min(items, default=0):,}, of"):

@@ -1,4 +1,4 @@
-"""The labels that keys give, as values that are equal where they look equal."""
+"""The labels that keys return, as values that are equal if they look equal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _VALUES = "biufcSU"  # the kinds of numpy scalars that are numbers or text, and 
 
 
 def plain(label: Any, said: str = "key gives") -> Hashable:
-    """A label as it is; a tensor or array without dimensions, also in a tuple, as the Python value it holds.
+    """A label; a tensor or array without dimensions becomes its Python value, in tuples too.
 
     Raises:
         Refused: no group is named by it.
@@ -51,7 +51,7 @@ def _equal_to_itself(label: Any, said: str) -> Hashable:
 
 
 class Numbers(dict[Hashable, int]):
-    """The number of each group by its label; one that is asked for the first time is admitted."""
+    """The number of each group by its label; a new label gets the next number."""
 
     def __init__(self, admit: Callable[[Hashable], int], refusal: Callable[[Hashable], str | None]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Whose turn it is: exact interleaving of a few streams, in samples or in units."""
+"""Exact interleaving of a few streams, in samples or in units."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ class Interleaving(Protocol):
     """Says which stream gives the next sample."""
 
     def next(self) -> int:
-        """The stream whose turn it is. Call `served` before asking again."""
+        """The stream of the next sample. Call `served` before the next call."""
 
     def served(self, stream: int, units: float) -> None:
-        """It gave a sample of so many units."""
+        """Record that a stream gave a sample of this many units."""
 
     def drop(self, stream: int) -> None:
-        """It has ended; the others go on in proportion."""
+        """Record that a stream has ended; the others continue in proportion."""
 
     def state_dict(self) -> dict[str, Any]:
-        """All that is remembered."""
+        """The whole state."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
+        """Continue from `state`."""
 
 
 class ByCount:
-    """Stream g gives its sample k in the window of turns [k / p, (k + 1) / p), the earliest deadline first.
+    """Stream g gives its sample k within turns [k / p, (k + 1) / p), by earliest deadline first.
 
     So after any number of turns each stream is within one sample of its exact share (Liu and Layland 1973; Tijdeman 1980).
     All in whole numbers: `weights` are proportional to the shares.
@@ -47,7 +47,7 @@ class ByCount:
         self._due: list[tuple[int, int]] = []  # (deadline, stream)
 
     def next(self) -> int:
-        """The stream whose turn it is."""
+        """The stream of the next sample."""
         while self._waiting and self._waiting[0][0] <= self._turn:
             _, stream = heapq.heappop(self._waiting)
             deadline = -(-(self._given[stream] + 1) * self._total // self._weights[stream])
@@ -55,28 +55,28 @@ class ByCount:
         return self._due[0][1]
 
     def served(self, stream: int, units: float) -> None:
-        """It gave a sample."""
+        """Record that a stream gave a sample."""
         heapq.heappop(self._due)
         self._turn += 1
         self._given[stream] += 1
         heapq.heappush(self._waiting, (self._given[stream] * self._total // self._weights[stream], stream))
 
     def drop(self, stream: int) -> None:
-        """It has ended; the others begin anew."""
+        """Record that a stream has ended; the schedule of the others starts again."""
         self._weights[stream] = 0
         self._begin()
 
     def state_dict(self) -> dict[str, Any]:
-        """All that is remembered."""
+        """The whole state."""
         return dict(vars(self))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
+        """Continue from `state`."""
         vars(self).update(state)
 
 
 class ByUnit:
-    """The stream that has had the least for its share goes next (start-time fair queueing; Goyal, Vin, Cheng 1996).
+    """The stream that has had the least for its share is next (start-time fair queueing; Goyal, Vin, Cheng 1996).
 
     Shares of units (tokens, bytes) then differ from the exact ones by no more than about one sample a stream, however the
     sizes vary.
@@ -87,21 +87,21 @@ class ByUnit:
         self._heap = [(0.0, stream) for stream, weight in enumerate(weights) if weight]  # (units for its share, stream)
 
     def next(self) -> int:
-        """The stream whose turn it is."""
+        """The stream of the next sample."""
         return self._heap[0][1]
 
     def served(self, stream: int, units: float) -> None:
-        """It gave a sample of so many units."""
+        """Record that a stream gave a sample of this many units."""
         heapq.heapreplace(self._heap, (self._heap[0][0] + units / self._weights[stream], stream))
 
     def drop(self, stream: int) -> None:
-        """It has ended."""
+        """Record that a stream has ended."""
         heapq.heappop(self._heap)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that is remembered."""
+        """The whole state."""
         return {"_heap": list(self._heap)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
+        """Continue from `state`."""
         self._heap = list(state["_heap"])

@@ -54,7 +54,7 @@ def fractions(key: int, start: int, count: int) -> NDArray[np.float64]:
 
 
 def orders(key: int, rows: int, length: int) -> NDArray[np.int64]:
-    """In each row the numbers 0 .. length - 1 in an order of its own, an array (rows, length).
+    """A random permutation of 0 .. length - 1 in each row, an array (rows, length).
 
     The words are sorted with their positions in the lowest bits: several times faster than sorting positions by words.
     """
@@ -79,11 +79,11 @@ class Chances:
         self._first = 0
 
     def seek(self, drawn: int) -> None:
-        """Go on after the first `drawn` numbers."""
+        """Continue after the first `drawn` numbers."""
         self.drawn, self._first, self._block = drawn, drawn, []
 
     def below(self, bound: int) -> int:
-        """A whole number in 0 .. bound - 1, for bounds far below 2^32."""
+        """An integer in 0 .. bound - 1, for bounds far below 2^32."""
         offset = self.drawn - self._first
         if offset >= len(self._block):
             self._first, offset = self.drawn, 0

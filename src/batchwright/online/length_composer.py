@@ -19,7 +19,7 @@ __all__ = ["CutWindow", "LengthComposer", "cut_by_budget", "pack"]
 
 
 class CutWindow(NamedTuple):
-    """A window cut: the window positions of each batch's packs, and the positions that stay for the next window."""
+    """A window that was cut: the positions of each batch's packs, and the positions that stay for the next window."""
 
     batches: list[list[list[int]]]
     kept: list[int]
@@ -68,7 +68,7 @@ def pack(lengths: Sequence[float], *, capacity: float, packs: int, kept_before: 
 
 
 class LengthComposer:
-    """Cuts windows of `buffer` samples, or of fewer that the weigher has room for; nothing is lost, and nothing repeated.
+    """Cuts windows of `buffer` samples, or of fewer if bytes are limited; every sample comes exactly once.
 
     A sample that would take a window above the bytes waits for the next.
     """
@@ -172,7 +172,7 @@ class LengthComposer:
         }
 
     def resume(self, memory: dict[str, Any], held: list[list[Any]]) -> None:
-        """Go on from what `memory` and `held` gave."""
+        """Continue from what `memory` and `held` returned."""
         items = iter(held[0])
         self._kept = [(length, next(items)) for length in memory["kept"]]
         self._too_much = [(length, next(items)) for length in memory["too_much"]]
@@ -180,7 +180,7 @@ class LengthComposer:
         self._windows, self._delivered = memory["windows"], memory["delivered"]
 
     def report(self) -> Report:
-        """What was done so far."""
+        """The counts so far."""
         feed = self._feed
         return Report(
             read=feed.tried,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-from ..errors import Infeasible, by_name, one_of, shown, whole
+from ..errors import Infeasible, check_integer, check_mapping, one_of, shown
 from ..targets import resolve
 from .as_source import as_source
 from .batch import Batch, Report
@@ -62,13 +62,13 @@ def mixed(
         >>> [sum(n < 0 for n in batch) for batch in both][:3]
         [2, 2, 2]
     """
-    by_name(sources, "sources")
+    check_mapping(sources, "sources")
     at_end = one_of(at_end, "at_end", get_args(AtEnd))
     recipe = _Recipe(
         sources={key: as_source(value, name=str(key)) for key, value in sources.items()},
         target=target,
         unit=None if unit is None else measure_of(unit, argument="unit"),
-        batch_size=_CHUNK if batch_size is None else whole(batch_size, "batch_size", least=1),
+        batch_size=_CHUNK if batch_size is None else check_integer(batch_size, "batch_size", least=1),
         at_end=at_end,
         on_error=one_of(on_error, "on_error", get_args(OnError)),
     )

@@ -1,4 +1,4 @@
-"""Which group each slot of the next batches belongs to: apportion a round of batches, deal it out, carry what is owed."""
+"""The group of each slot of the next batches: apportions a round of batches, deals it, carries the deficits over."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Quotas", "round_length"]
 
 _FIBONACCI = [1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610, 987, 1597, 2584, 4181, 6765, 10946]
 _WHOLE = 1e-9  # a quota this near a whole number is that number: 64 * (1/3 of 3/64) must stay 1
-_SPREAD = 0.5  # how far chance may overrule what is owed: enough that no two groups are tied for ever
+_SPREAD = 0.5  # how far chance may overrule a deficit: enough that no two groups stay tied
 
 
 def round_length(slots: int, batch_size: int) -> int:
@@ -53,7 +53,7 @@ class Quotas:
         return np.take_along_axis(hands, slots, axis=1)
 
     def take_back(self, hands: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
-        """These batches of the last round, dealt at `shares`, will not be used: undo what they counted for."""
+        """Undo the counts of these batches of the last round, dealt at `shares`, which are not used."""
         used = np.bincount(hands.ravel(), minlength=len(shares))
         self.deficit += used - shares * hands.size
 
@@ -80,10 +80,10 @@ class Quotas:
         return counts
 
     def state_dict(self) -> dict[str, Any]:
-        """What is owed and how many rounds were dealt."""
+        """The deficits, and the number of rounds dealt."""
         return {"deficit": self.deficit.tolist(), "rounds": self.rounds}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
+        """Continue from `state`."""
         self.deficit = np.array(state["deficit"], dtype=np.float64)
         self.rounds = state["rounds"]

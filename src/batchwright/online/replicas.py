@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch.distributed
 import torch.utils.data
 
-from ..errors import Infeasible, whole
+from ..errors import Infeasible, check_integer
 
 __all__ = ["Replica"]
 
@@ -44,7 +44,7 @@ class Replica:
 
     @classmethod
     def here(cls, rank: int, world_size: int) -> Replica:
-        """This process of that rank: the worker of torch's loader, or all there is."""
+        """This process of that rank: a worker of torch's loader, or the only process."""
         info = torch.utils.data.get_worker_info()
         if info is None:
             return cls(rank, world_size)
@@ -56,7 +56,7 @@ def ranks(rank: int | None, world_size: int | None, *, otherwise: tuple[int, int
     if (rank is None) != (world_size is None):
         raise Infeasible(f"rank is {rank} and world_size is {world_size}", "pass both or neither")
     if rank is not None and world_size is not None:
-        return whole(rank, "rank"), whole(world_size, "world_size", least=1)
+        return check_integer(rank, "rank"), check_integer(world_size, "world_size", least=1)
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
     return otherwise

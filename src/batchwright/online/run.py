@@ -1,4 +1,4 @@
-"""One pass of one replica over its feeds, and the state of it: an anchor, and the batches given since."""
+"""One pass of one replica over its feeds, and its state: an anchor, and the batches returned since."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["Composer", "Recipe", "Run"]
 
 
 class Composer(Protocol):
-    """Puts batches together from one replica's feeds; everything it remembers is in `memory` and `held`."""
+    """Composes batches from one replica's feeds; its whole state is in `memory` and `held`."""
 
     @property
     def feeds(self) -> Sequence[Feed]:
-        """What it reads."""
+        """The feeds it reads."""
 
     def start(self) -> None:
         """Begin at the start of the feeds."""
@@ -31,13 +31,13 @@ class Composer(Protocol):
         """For each feed the items in memory."""
 
     def memory(self) -> Any:
-        """All else that is remembered: plain data."""
+        """The rest of the state, as plain data."""
 
     def resume(self, memory: Any, held: list[list[Any]]) -> None:
-        """Go on from there."""
+        """Continue from there."""
 
     def report(self) -> Report:
-        """What was done so far."""
+        """The counts so far."""
 
 
 class Recipe(Protocol):
@@ -47,7 +47,7 @@ class Recipe(Protocol):
         """A composer that has not started."""
 
     def describe(self) -> str:
-        """All that the sequence of batches depends on, but for what the user brings along and the epoch."""
+        """Everything that the batches depend on, except the user's own objects and the epoch."""
 
 
 class Run:
@@ -63,7 +63,7 @@ class Run:
         self._state_bytes = state_bytes
         self._anchor: bytes | None = None
         self._anchor_taken = 0  # samples read when it was taken
-        self._anchor_held = 0  # samples in it: after so many more were read it is taken anew
+        self._anchor_held = 0  # samples in it: after as many more were read, a new one is taken
         self._since = 0
         self._over = False  # a composer that gave None is not asked again
         self._torn = False  # the composer was stopped between two batches, by an error or an interrupt
@@ -98,7 +98,7 @@ class Run:
         return True
 
     def state(self) -> dict[str, Any]:
-        """The batches since the anchor, or since the start; where a batch was begun and not given, it does not count."""
+        """The batches since the anchor, or since the start; a batch that was begun and not returned does not count."""
         if self._torn:
             for feed in self.composer.feeds if self._anchor is None else ():
                 feed.reader.position(feed.taken)  # refuses where the source cannot be read again

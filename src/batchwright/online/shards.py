@@ -1,4 +1,4 @@
-"""Sources in pieces: shards that replicas share out among themselves, and sources one after the other."""
+"""Sources in shards, which are divided among the replicas."""
 
 from __future__ import annotations
 

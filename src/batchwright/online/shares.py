@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..columns import by_label
-from ..errors import Infeasible, by_name, shown
+from ..errors import Infeasible, check_mapping, shown
 from ..targets import explicit, resolve
 from .feed import Refused
 from .group_keys import plain
@@ -21,7 +21,7 @@ _PARTS = 1_000_000_000  # natural shares become counts out of so many
 
 
 def _by_group(shares: Mapping[Any, Any], argument: str) -> dict[Hashable, Any]:
-    """Shares that sum to 1 by labels as keys give them, which tensors are not."""
+    """Shares by label that sum to 1; labels that are tensors become plain values, as keys return them."""
     try:
         named = {plain(label, f"{argument} names"): share for label, share in shares.items()}
     except Refused as refused:
@@ -30,14 +30,14 @@ def _by_group(shares: Mapping[Any, Any], argument: str) -> dict[Hashable, Any]:
 
 
 class StreamShares:
-    """A target at an epoch, over groups that come one by one.
+    """A target in an epoch, for groups that appear one by one.
 
     `labels` are the groups that are named beforehand, by the target or by the natural shares.
     """
 
     def __init__(self, target: Any, natural: Mapping[Hashable, float] | None, epoch: int) -> None:
         self._target = resolve(target)
-        self._natural = None if natural is None else _by_group(by_name(by_label(natural), "natural"), "natural")
+        self._natural = None if natural is None else _by_group(check_mapping(by_label(natural), "natural"), "natural")
         self._epoch = epoch
         self._named = self._natural
         if self._target.formula is _EXPLICIT:
@@ -46,13 +46,13 @@ class StreamShares:
         self.labels: Sequence[Hashable] = [] if self._named is None else list(self._named)
 
     def refusal(self, label: Hashable) -> str | None:
-        """Why a group may not come up, or None."""
+        """Why a group may not appear, or None."""
         if self._named is not None and label not in self._named:
             return f"group {shown(label)} is not among the {len(self._named)} groups that were given shares"
         return None
 
     def of(self, labels: Sequence[Hashable], seen: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The shares of these groups, of which so many samples were seen; one not seen yet counts as seen once."""
+        """The shares of these groups, given the samples seen of each; a group not seen yet counts as seen once."""
         if self._natural is None or self._target.formula is _EXPLICIT:
             counts = np.maximum(seen, 1).tolist()
         else:

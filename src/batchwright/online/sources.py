@@ -1,4 +1,4 @@
-"""Where samples come from: a source, and one replica's reading of it, which can say where it stands."""
+"""Sources of samples, and one replica's reader of a source, which knows its position."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ class Source(Protocol):
 
 
 def described(source: Source) -> str:
-    """What a source says of how it is read; nothing, where its class is the user's own."""
+    """How a source describes the way it is read; nothing, if its class is the user's own."""
     describe = getattr(source, "describe", None)
     return "" if describe is None else f" of ({describe()})"
 
 
 class Idle:
-    """Says once how many workers of a loader have nothing to read; also to copies in forked processes that it was said."""
+    """Warns once how many workers of a loader have nothing to read; copies in forked processes know that it warned."""
 
     def __init__(self) -> None:
         self._said = mmap.mmap(-1, 1)  # shared with forked workers, of which each epoch starts new ones
@@ -93,7 +93,7 @@ class Idle:
 
 
 def shorter(name: str, count: int) -> Infeasible:
-    """The refusal of a state that a source of fewer samples cannot be at."""
+    """The refusal of a state whose position is beyond the end of the source."""
     return Infeasible(
         f"the state has read {count:,} samples where source {name!r} has fewer now",
         "resume with the source that the stream was stopped with, or begin anew",
@@ -116,7 +116,7 @@ def _has_state(value: Any) -> bool:
 
 
 def _once_only(iterable: Iterable[Any]) -> bool:
-    """Whether it is an iterator. A torch dataset may be its own: loaders call `iter` for each epoch, and it begins anew."""
+    """Whether it is an iterator. A torch dataset that is its own iterator is not: its `iter` starts the next epoch."""
     return isinstance(iterable, Iterator) and not isinstance(iterable, IterableDataset)
 
 
@@ -172,7 +172,7 @@ class PlainReader:
 
 
 class _Rest:
-    """What an iterator has left; nothing is refused."""
+    """The rest of an iterator."""
 
     def __init__(self, iterator: Iterator[Any], name: str, *, again: bool) -> None:
         self._iterator = iterator
@@ -217,7 +217,7 @@ class _Turned:
 
 
 class OneReader(_Turned):
-    """An iterable that nothing is known about: worker 0 of a world of one reads it, the other workers read nothing."""
+    """An iterable of unknown behaviour: worker 0 of a world of one reads it, other workers read nothing."""
 
     def __init__(self, iterable: Iterable[Any], *, name: str) -> None:
         super().__init__(iterable, name=name)

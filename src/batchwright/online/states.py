@@ -1,4 +1,4 @@
-"""The state of a stream: whether what is loaded is what was saved, said before anything is changed."""
+"""The state of a stream, and the check that a loaded state is the one saved, before anything changes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ANEW = "load another copy of the state, or begin anew"
 
 
 def kept(everything: Any) -> bytes:
-    """What a pass has in memory, pickled, behind its own digest.
+    """What a pass has in memory, pickled, after its digest.
 
     Raises:
         Infeasible: a sample in it cannot be pickled.
@@ -96,7 +96,7 @@ def _digest(content: bytes) -> bytes:
 
 
 def _check(state: Mapping[str, Any]) -> str:
-    """Of everything in a state; of what is in memory by its own digest, which is at hand."""
+    """The checksum of a state; the part in memory counts by its own digest, which is known."""
     run = state["run"]
     if type(run) is dict:
         anchor = run.get("anchor")

@@ -1,4 +1,4 @@
-"""The dataset that torch iterates: which replica it is, which epoch, how many steps, and where it stands."""
+"""The dataset that torch iterates: its replica, its epoch, its steps and its position."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import torch.utils.data
 
-from ..errors import Infeasible, shortened, whole, yes_or_no
+from ..errors import Infeasible, check_bool, check_integer, shortened
 from . import states
 from .batch import Report
 from .replicas import Replica, ranks
@@ -42,7 +42,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
     ) -> None:
         super().__init__()
         if steps is not None:
-            steps = whole(steps, "steps", least=1)
+            steps = check_integer(steps, "steps", least=1)
         if steps is not None and not batches:
             raise Infeasible(
                 f"steps is {steps} batches and the stream gives samples", "pass steps to the stream that reads this one"
@@ -50,11 +50,11 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         self.name = "source" if name is None else shortened(name)
         self._for_samples = for_samples
         self._recipe = recipe
-        self._batches = yes_or_no(batches, "batches")
+        self._batches = check_bool(batches, "batches")
         self._steps = steps
         self._rank, self._world_size = rank, world_size
         self._spawned_by = (0, 1)  # rank and world size of the process that spawned this one and sent it the stream
-        self._state_bytes = whole(state_bytes, "state_bytes", least=1)
+        self._state_bytes = check_integer(state_bytes, "state_bytes", least=1)
         self._epoch = 0
         self._loaded: dict[str, Any] | None = None
         self._run: Run | None = None
@@ -75,7 +75,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         Raises:
             Infeasible: it is not a whole number, or below 0.
         """
-        epoch = whole(epoch, "epoch", least=0)
+        epoch = check_integer(epoch, "epoch", least=0)
         if self._loaded is None or self._loaded["epoch"] != epoch:
             self._epoch, self._loaded = epoch, None
 
@@ -85,7 +85,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         return self._steps
 
     def __iter__(self) -> Iterator[Any]:
-        """A pass, bound to its epoch or state when its first item is asked for: loaders call `iter` more than once.
+        """One pass. Its first item fixes its epoch or state, because loaders call `iter` more than once.
 
         Raises:
             Infeasible: the state that was loaded is another reader's.
@@ -105,7 +105,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         return replica if self._steps is None else replace(replica, all_read=True)
 
     def _pass(self) -> Iterator[Any]:
-        """One pass. Where a state leaves nothing of its epoch, the next begins, unless others may still have some of it.
+        """One pass. If a state is at the end of its epoch, the next epoch begins, unless other replicas may still be in it.
 
         A worker never begins it: its loader may have seen the end, and then asks for that once more and throws it away.
         """
@@ -161,7 +161,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         self._loaded = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the pass under way in this process stands.
+        """The position of the current pass in this process.
 
         Raises:
             Infeasible: a source cannot say where it stands, or the buffer takes more than `state_bytes`.
@@ -180,7 +180,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         )
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Let the next pass go on from `state`; {} changes nothing, and a state that is refused neither.
+        """Continue from `state` in the next pass; {} and a refused state change nothing.
 
         Raises:
             Infeasible: the state is another stream's or another version's, not as it was saved, or none.
@@ -193,14 +193,14 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         self._loaded = found if found["run"] is not None else None
 
     def describe(self) -> str:
-        """All that the sequence of batches depends on, but for what the user brings along and the epoch."""
+        """Everything that the batches depend on, except the user's own objects and the epoch."""
         return f"{self._recipe.describe()}, batches={self._batches}, steps={self._steps}"
 
     def _fingerprint(self) -> str:
         return hashlib.sha256(self.describe().encode()).hexdigest()[:16]
 
     def report(self) -> Report:
-        """What the pass under way (or just ended) in this process did.
+        """The counts of the current pass in this process, or of the one that just ended.
 
         Raises:
             Infeasible: nothing was read here; the workers of a loader count for themselves.
@@ -214,7 +214,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         return self._run.composer.report()
 
     def readable(self) -> None:
-        """See whether another stream can read this one.
+        """Check that another stream can read this one.
 
         Raises:
             Infeasible: it gives batches, or was made for one rank.

@@ -1,4 +1,4 @@
-"""Calling the code of a source that is to be read whole, and would leave out a part if it knew that it is in a worker."""
+"""Calls a source with torch's `worker_info` hidden, so that the source is read whole and does not split itself."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def _untold(function: Callable[..., R], *arguments: Any) -> R:
 
 
 def call_of(replica: Replica) -> Call:
-    """How this replica calls the code of a source that is not to split itself."""
+    """How this replica calls a source that must not split itself."""
     return _untold if replica.workers > 1 else told
 
 
 def stepped(iterator: Iterator[Any], call: Call = told) -> Iterator[Any]:
-    """The rest of an iterator by `next` alone: there are some that begin anew whenever `iter` is called on them."""
+    """The rest of an iterator by `next` alone, because some iterators start again when `iter` is called on them."""
     return map(next if call is told else partial(call, next), repeat(iterator))

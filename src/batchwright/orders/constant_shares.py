@@ -1,4 +1,4 @@
-"""A stretch of the dealt order over which the shares stay the same, and what follows when they change."""
+"""A span of the dealt order in which the shares are constant, and what follows when they change."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import Infeasible
 from ..kernels import apportion
-from ..kernels.deal import HANDS, deal_heavy, deal_with_light, drawn, new_board
+from ..kernels.deal import HANDS, deal_heavy, deal_with_light, drawn, new_scratch
 from ..kernels.hashing import PURPOSE, child_key
 from ..kernels.light import APART, DRAWS, Light, arranged
 from ..kernels.permutation import TABLE_LIMIT
@@ -30,7 +30,7 @@ class Dealing(NamedTuple):
 
     Attributes:
         samples: sample numbers, int64 (batches, batch_size).
-        groups: the group of each ticket, int64 (batches, tickets); no rows where nobody asked.
+        groups: the group of each ticket, int64 (batches, tickets); no rows if not asked for.
         draws: how many tickets the ticket's group had before it, as `groups`.
     """
 
@@ -41,17 +41,17 @@ class Dealing(NamedTuple):
 
 @dataclass
 class ConstantShares:
-    """A stretch of the order over which the shares stay the same, from micro-batch `first` on.
+    """A span of the order in which the shares are constant, from micro-batch `first` on.
 
     Args:
         first: its first micro-batch, counted from the order's beginning.
         wanted: the groups on the line of a round's tickets.
         base: tickets each group had before it; empty for none.
-        deficit: what each group lacked of its due before it, in 1 / TICKET; empty for nothing.
+        deficit: what each group lacked of its expected tickets before it, in 1 / TICKET; empty for nothing.
         seed: of the order.
         change: how many times the shares had after_change by then.
         tickets: tickets in a micro-batch.
-        edges: the line that is dealt; `wanted` unless what is owed is being made up for.
+        edges: the line that is dealt; `wanted`, except in a span that makes up for a deficit.
         rounds: how many rounds the same shares had before it.
         epoch: micro-batches in an epoch; where what is owed is being made up for, those after which another span follows.
         together: in how many consecutive micro-batches no light group may come twice, as far as that is possible.
@@ -74,8 +74,8 @@ class ConstantShares:
     root: np.uint64 = field(init=False)
     key: np.uint64 = field(init=False)
     start: int = field(init=False)
-    _scratch: int = field(init=False)
-    _boards: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = field(init=False, default_factory=list)
+    _head_size: int = field(init=False)
+    _scratch: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         settles = self.edges.size > 0
@@ -94,14 +94,14 @@ class ConstantShares:
             together=self.together,
             seldom=self.seldom,
         )
-        self._scratch = max(TABLE_LIMIT, 2 * int(self.light.layout[APART]))
+        self._head_size = max(TABLE_LIMIT, 2 * int(self.light.layout[APART]))
 
     def deal(
         self,
         batches: np.ndarray,
         per_ticket: int,
-        lots: np.ndarray,
-        scratch: int,
+        group_table: np.ndarray,
+        head_size: int,
         index: np.ndarray | None,
         *,
         draws: bool,
@@ -111,25 +111,26 @@ class ConstantShares:
         samples = np.empty((count, self.tickets * per_ticket), np.int64)
         groups, numbers = np.empty((2, count if draws else 0, self.tickets), np.int64)
         self._check(int(batches.max(initial=0)))
-        board = self._borrow()
+        scratch = self._borrow()
         deal = deal_with_light if self.light.layout[DRAWS] else deal_heavy
         deal(
             batches, self.tickets, per_ticket, self.root, self.key, self.start, self.edges,
-            *board, *self.light, lots, max(scratch, self._scratch), *_by_width(index), self.base, samples, groups, numbers,
+            *scratch, *self.light, group_table, max(head_size, self._head_size), *_by_width(index), self.base,
+            samples, groups, numbers,
         )  # fmt: skip
-        self._boards.append(board)
+        self._scratch.append(scratch)
         return Dealing(samples, groups, numbers)
 
     def drawn(self, batch: int) -> np.ndarray:
         """Tickets every group had before micro-batch `batch` of this span, those before the span included."""
         totals = np.empty(self.edges.size - 1, np.int64)
         self._check(batch)
-        board = self._borrow()
+        scratch = self._borrow()
         drawn(
             batch, self.tickets, self.key, self.start, self.edges,
-            *board, *self.light, self._scratch, totals,
+            *scratch, *self.light, self._head_size, totals,
         )  # fmt: skip
-        self._boards.append(board)
+        self._scratch.append(scratch)
         return totals + self.base if self.base.size else totals
 
     def quotas(self) -> np.ndarray:
@@ -138,20 +139,20 @@ class ConstantShares:
         return found
 
     def deficit_at(self, batch: int) -> np.ndarray:
-        """What every group lacked of its due before micro-batch `batch` of this span, int64 in 1 / TICKET.
+        """What each group lacked of its expected tickets before micro-batch `batch` of this span, int64 in 1 / TICKET.
 
-        Dues run past 64 bits and what is owed does not: the arithmetic is modulo 2^64.
+        Expected tickets may exceed 64 bits and a deficit never does, so the arithmetic is modulo 2^64.
         """
         had = self.drawn(batch) - self.base if self.base.size else self.drawn(batch)
         lacked = np.diff(self.wanted) * np.int64(batch) - had * np.int64(TICKET)
         return lacked + self.deficit if self.deficit.size else lacked
 
     def _borrow(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """A board no other thread has: it remembers the last round, which is all that makes going on cheap."""
+        """Scratch that no other thread has: it remembers the last round, which makes the next micro-batch cheap."""
         try:
-            return self._boards.pop()
+            return self._scratch.pop()
         except IndexError:
-            return new_board(self.light.heavy)
+            return new_scratch(self.light.heavy)
 
     def _check(self, last: int) -> None:
         if last // HANDS >= apportion.MOST_ROUNDS:
@@ -159,7 +160,7 @@ class ConstantShares:
             raise Infeasible(f"micro-batch {last} is past the last, {last_dealt}", f"ask for 0 to {last_dealt}")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_boards": []}
+        return {**vars(self), "_scratch": []}
 
 
 def after_change(
@@ -176,9 +177,9 @@ def after_change(
     together: int,
     seldom: int,
 ) -> tuple[ConstantShares, ...]:
-    """The spans from micro-batch `first` on, when the shares change there: one that makes up for what is owed, and the rest.
+    """The spans from micro-batch `first` on, where the shares change: one that makes up for the deficit, and the rest.
 
-    So what one stretch leaves over is not carried for ever, and drift does not add up however often shares change.
+    So no deficit stays, and drift does not add up however often the shares change.
 
     Args:
         first: as of `ConstantShares`, like those that follow.
@@ -225,7 +226,7 @@ def after_change(
 
 
 def _settling(wanted: np.ndarray, deficit: np.ndarray, batches: int) -> np.ndarray:
-    """Edges that differ from the wanted ones by what is owed, to be dealt for so many micro-batches.
+    """Edges that differ from the wanted ones by the deficit, to be dealt for this many micro-batches.
 
     A group gets at most three quarters of a ticket more or less than it should in a round, and in every micro-batch still
     floor or ceil of its quota (G2): one whose quota is whole cannot be made up to. Others give way, by part of the room
@@ -247,7 +248,7 @@ def _settling(wanted: np.ndarray, deficit: np.ndarray, batches: int) -> np.ndarr
 
 
 def _by_width(index: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """An index as the two arguments of a kernel that takes either width."""
+    """An index as two arguments of a kernel, one of each width, of which the other is empty."""
     if index is None:
         return _NARROW, NONE
     return (index, NONE) if index.dtype == np.uint32 else (_NARROW, index)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..groups import Groups
 from ..kernels import apportion
-from ..kernels.deal import HANDS, WIDE, lots_of
+from ..kernels.deal import HANDS, WIDE, group_table_of
 from ..kernels.permutation import TABLE_LIMIT
 from .constant_shares import NONE, TICKET, ConstantShares, Dealing, after_change
 from .protocol import Order, Undersized, take_from_batches, undersized_groups
@@ -26,10 +26,10 @@ _RUN_BOUND = 6  # a run of micro-batches has so many tickets of a group above it
 
 
 class Dealt:
-    """Draws in exact shares: see the module `kernels.deal` for how and `docs/design.md` for what is guaranteed.
+    """Draws in exact shares. The module `kernels.deal` says how; `docs/design.md` says what is guaranteed.
 
     Args:
-        groups: who is in which group.
+        groups: which samples are in which group.
         shares: the wanted shares.
         batch_size: samples in a micro-batch.
         per_ticket: consecutive draws from one group (M of "P classes times M").
@@ -90,8 +90,8 @@ class Dealt:
         self._walk: Walk | None = None
         if shares.settles_at != 0:
             self._walk = Walk(spans[0], self._line, epoch_batches=epoch_batches, settles_at=shares.settles_at)
-        self._lots = self._lot_table()
-        self._scratch = max(TABLE_LIMIT, 2 * int(self._lots[:, WIDE].max(initial=0)))
+        self._group_table = self._group_rows()
+        self._head_size = max(TABLE_LIMIT, 2 * int(self._group_table[:, WIDE].max(initial=0)))
 
     @property
     def identity(self) -> dict[str, str]:
@@ -118,14 +118,16 @@ class Dealt:
         return in_sequence(self.dealing(numbers, draws=True), self.per_ticket).samples
 
     def dealing(self, numbers: np.ndarray, *, draws: bool = False) -> Dealing:
-        """As `batches_at`; with `draws` also the group of each ticket and how often its group came before."""
+        """As `batches_at`; with `draws` also the group of each ticket, and how many tickets the group had before."""
         parts: list[Dealing] = []
         done = 0
         while done < numbers.size or not parts:
             span, end = self._span_at(int(numbers[done]) if numbers.size else 0)
             here = numbers.size if end is None else int(np.searchsorted(numbers, end))
             inside = numbers[done:here] - span.first
-            parts.append(span.deal(inside, self.per_ticket, self._lots, self._scratch, self.groups.index, draws=draws))
+            parts.append(
+                span.deal(inside, self.per_ticket, self._group_table, self._head_size, self.groups.index, draws=draws)
+            )
             done = here
         return parts[0] if len(parts) == 1 else Dealing(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
@@ -139,16 +141,16 @@ class Dealt:
 
     @property
     def children(self) -> Mapping[int, Order]:
-        """Every group is shuffled by itself."""
+        """None: every group is shuffled."""
         return {}
 
     @property
     def dealt(self) -> Dealt:
-        """Itself: its shares are exact."""
+        """This order: its shares are exact."""
         return self
 
     def even_groups(self) -> np.ndarray:
-        """The groups that come in whole passes over all of them, for as long as shares stay: their numbers, ascending."""
+        """The numbers of the groups that come in complete passes over all of them, ascending; none if shares change."""
         return self._spans[0].light.even_groups() if self.shares.settles_at == 0 else NONE
 
     def drawn(self, batch: int) -> np.ndarray:
@@ -188,7 +190,7 @@ class Dealt:
         return expected
 
     def _with(self, spans: list[ConstantShares], change: ShareChange) -> list[ConstantShares]:
-        """These spans as far as the change, and its own."""
+        """The spans before a change, and the spans after it."""
         wanted = apportion.line(change.weights, HANDS * self.tickets)
         drawn, deficit = np.array(change.drawn, np.int64), np.array(change.deficit, np.int64)
         before = [span for span in spans if span.first < change.first]
@@ -215,7 +217,7 @@ class Dealt:
         return span.change, span.rounds + (batch - span.first) // HANDS
 
     def _span_at(self, batch: int) -> tuple[ConstantShares, int | None]:
-        """The span that holds a micro-batch, and up to which micro-batch it is known to last (None: for ever)."""
+        """The span that holds a micro-batch, and the micro-batch up to which it is known to last; None if it has no end."""
         if self._walk is not None:
             return self._walk.at(batch)
         number = bisect_right(self._spans, batch, key=lambda span: span.first) - 1
@@ -228,7 +230,7 @@ class Dealt:
         return self.shares.edges(HANDS * self.tickets, epoch)
 
     def most_drawn(self, places: int | None = None) -> np.ndarray:
-        """The most draws of each group in the micro-batches that `places` consecutive samples can touch: int64 (groups,).
+        """The most draws of each group in the micro-batches that `places` consecutive samples can touch, int64 (groups,).
 
         Within a micro-batch draws are shuffled, so that those few samples may hold any of them. One micro-batch if left out.
         """
@@ -242,7 +244,7 @@ class Dealt:
         return tickets * self.per_ticket
 
     def _ignores_epoch(self) -> bool:
-        """Whether the sequence is the same whatever an epoch is."""
+        """Whether the sequence does not depend on the length of an epoch."""
         return self.shares.settles_at == 0 and self.shares.limits is None and self._spans[0].light.even
 
     def _touched(self, places: int) -> int:
@@ -250,13 +252,13 @@ class Dealt:
         return (places + 2 * self.batch_size - 2) // self.batch_size
 
     def whole_quotas(self) -> list[bool]:
-        """Which groups have exactly the same number of tickets, above 0, in every micro-batch for ever."""
+        """Which groups have the same number of tickets, above 0, in every micro-batch."""
         tickets = np.diff(self._spans[0].wanted)
         steady = self.shares.settles_at == 0 and self.shares.limits is None
         return [steady and count > 0 and count % TICKET == 0 for count in tickets.tolist()]
 
     def distinct_within(self, places: int) -> Dealt:
-        """The same order, any `places` consecutive samples distinct as far as groups are large enough."""
+        """A copy in which any `places` consecutive samples are distinct, where groups are large enough."""
         if places == self.distinct_over:
             return self
         return self._again(self.shares, self.share_changes, places, begun=self.begun)
@@ -284,15 +286,15 @@ class Dealt:
             distinct_over=places,
         )
 
-    def _lot_table(self) -> np.ndarray:
-        """What the kernel needs of each group; no rows where every sample is its own."""
+    def _group_rows(self) -> np.ndarray:
+        """What the kernel needs of each group; no rows if every sample is its own group."""
         groups = self.groups
         if not groups.starts.size:
             return np.empty((0, 5), np.int64)
-        return lots_of(groups.sizes, groups.starts[:-1], np.maximum(self.most_drawn(self.distinct_over) - 1, 0))
+        return group_table_of(groups.sizes, groups.starts[:-1], np.maximum(self.most_drawn(self.distinct_over) - 1, 0))
 
     def _largest_quotas(self) -> tuple[np.ndarray, np.ndarray]:
-        """The most tickets a micro-batch can have of each group over all epochs, int64, and on average, float64."""
+        """The most tickets of each group in a micro-batch over all epochs, int64, and the largest quota, float64."""
         count = self.groups.group_count
         if self.shares.limits is not None:
             quota = round(self.shares.limits[1] * self.tickets, 9)

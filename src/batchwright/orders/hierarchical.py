@@ -1,4 +1,4 @@
-"""Groups within groups within groups: so many of each level in every batch, all of them in turn."""
+"""Nested groups: a fixed number of each level in every batch, all branches in turn."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Levels:
         return cls(groups, tuple(names[-2::-1]), np.concatenate(firsts).astype(np.int64), offsets.astype(np.int64))
 
     def branches(self, level: int) -> np.ndarray:
-        """How many branches every node of a level has."""
+        """The number of branches of every node of a level."""
         end = self.firsts.size if level + 1 == self.offsets.size else self.offsets[level + 1]
         counts: np.ndarray = np.diff(self.firsts[self.offsets[level] : end])
         return counts
@@ -152,7 +152,7 @@ class Hierarchical:
         return group_rates(self.groups, self.shares, samples, epoch)
 
     def distinct_within(self, places: int) -> Hierarchical:
-        """The same order, any `places` consecutive samples distinct as far as groups are large enough."""
+        """A copy in which any `places` consecutive samples are distinct, where groups are large enough."""
         return Hierarchical(self.levels, self.per, self.shares, self.outermost, self.seed, distinct_over=places)
 
     def undersized(self, places: int | None = None) -> list[Undersized]:
@@ -174,7 +174,7 @@ class Hierarchical:
 
     @property
     def children(self) -> Mapping[int, Order]:
-        """Every group is shuffled by itself."""
+        """None: every group is shuffled."""
         return {}
 
     @property

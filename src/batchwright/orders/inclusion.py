@@ -1,4 +1,4 @@
-"""What a stretch of a plan draws, in expectation: strata of samples that come equally often."""
+"""Inclusion rates: how often each sample is drawn in a stretch of a plan, in expectation."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["Strata", "Stratum", "batches_to_settle", "mean_shares", "strata_of"]
 
 
 class Stratum(NamedTuple):
-    """Groups within each of which every sample comes as often as any other.
+    """Groups in which all samples of a group have the same inclusion rate.
 
     Attributes:
-        groups: who is in which group.
+        groups: which samples are in which group.
         start: what is added to their sample numbers.
-        shares: the part of all that is drawn that each group is, float64.
+        shares: the share of each group in all draws, float64 (groups,).
     """
 
     groups: Groups
@@ -28,7 +28,7 @@ class Stratum(NamedTuple):
     shares: np.ndarray
 
     def members(self) -> tuple[np.ndarray, np.ndarray]:
-        """Every sample that is in a group, and the part of all that is drawn that it is."""
+        """Every sample that is in a group, and its share in all draws."""
         groups = self.groups
         if not groups.starts.size:
             return self.start + np.arange(groups.sample_count), self.shares
@@ -38,14 +38,14 @@ class Stratum(NamedTuple):
 
 
 class Strata(tuple[Stratum, ...]):
-    """Strata that make up all that is drawn; a sample may be in several, its parts then add up."""
+    """The strata of all draws: inclusion rates (Horvitz and Thompson 1952). Rates of a sample in several strata add."""
 
     def within(self, share: float, start: int) -> Iterator[Stratum]:
-        """The same as a part of something else, of that share, its samples numbered from `start` on."""
+        """These strata as a part of a larger whole: scaled by `share`, with samples numbered from `start` on."""
         return (stratum._replace(start=stratum.start + start, shares=stratum.shares * share) for stratum in self)
 
     def prior(self, groups: Groups) -> np.ndarray:
-        """The share of each of these groups in what is drawn, float64; 1 in all if every sample drawn is in one."""
+        """The share of each of these groups in all draws, float64; they sum to 1 if every sample drawn is in a group."""
         found = np.zeros(groups.group_count)
         for stratum in self:
             if stratum.groups is groups and stratum.start == 0:
@@ -57,7 +57,7 @@ class Strata(tuple[Stratum, ...]):
         return found
 
     def rates(self, samples: np.ndarray) -> np.ndarray:
-        """The part of all that is drawn that each of these samples is, float64."""
+        """The share of each of these samples in all draws, float64."""
         samples = np.asarray(samples)
         found = np.zeros(samples.shape)
         for groups, start, shares in self:
@@ -70,8 +70,8 @@ class Strata(tuple[Stratum, ...]):
 
 
 def strata_of(order: Order, start: int, stop: int) -> Strata:
-    """What micro-batches start..stop-1 of an order hold."""
-    if not is_shared(order):  # somebody's own, which answers for single samples
+    """The inclusion rates of micro-batches start..stop-1 of an order."""
+    if not is_shared(order):  # a user's own order, which knows rates of single samples
         everyone = Groups.singletons(order.groups.sample_count)
         return Strata([Stratum(everyone, 0, order.rates(np.arange(everyone.sample_count)))])
     shares = mean_shares(order, start, stop)
@@ -118,7 +118,7 @@ def mean_shares(order: SharedOrder, start: int, stop: int) -> np.ndarray:
 
 
 def batches_to_settle(order: Order) -> int | None:
-    """After how many micro-batches no share in an order moves any more: 0 if none ever does, None if some may for ever."""
+    """The number of micro-batches after which no share changes: 0 if none ever does, None if some may always change."""
     if not is_shared(order):
         return 0
     settled = order.shares.settles_at

@@ -15,7 +15,7 @@ __all__ = ["Mixed"]
 
 
 class Mixed:
-    """Slots are dealt to sources; the k-th slot of a source is the k-th sample of the source's own order.
+    """Slots are dealt to sources; the k-th slot of a source gets the k-th sample of the source's own order.
 
     Indices count through the sources one after the other, as in the concatenation of their datasets.
 
@@ -78,11 +78,11 @@ class Mixed:
         return take_from_batches(self, start, stop)
 
     def with_share_changes(self, share_changes: Sequence[ShareChange]) -> Mixed:
-        """The same order with stretches of other shares of its sources."""
+        """A copy with these changes of the shares of its sources."""
         return Mixed(self.dealt.with_share_changes(share_changes), self.children, distinct_over=self.distinct_over)
 
     def distinct_within(self, places: int) -> Mixed:
-        """The same order, any `places` consecutive samples distinct as far as groups are large enough."""
+        """A copy in which any `places` consecutive samples are distinct, where groups are large enough."""
         return Mixed(self.dealt.distinct_within(places), self.children, distinct_over=places)
 
     def undersized(self, places: int | None = None) -> list[Undersized]:
@@ -90,11 +90,11 @@ class Mixed:
         names = self.groups.names
         own = {names[number] for number in self.children}
         rows = [row for row in self.dealt.undersized(places) if row.name not in own]
-        for number, found in self.scarce_sources(places).items():
+        for number, found in self.undersized_sources(places).items():
             rows += [Undersized((names[number], row.name), row.size, row.most) for row in found]
         return rows
 
-    def scarce_sources(self, places: int | None = None) -> dict[int, list[Undersized]]:
+    def undersized_sources(self, places: int | None = None) -> dict[int, list[Undersized]]:
         """By number of a source with an order of its own, its groups too small to keep samples apart; without others."""
         runs = self._runs if places is None else self._runs_of(self.children, places)
         rows = {

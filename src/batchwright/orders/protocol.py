@@ -1,4 +1,4 @@
-"""What every order offers; a plan needs nothing else of it."""
+"""The interface of every order: all that a plan needs of it."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ __all__ = [
 
 
 class Undersized(NamedTuple):
-    """A group whose samples may repeat.
+    """A group too small for its draws: its samples may repeat.
 
     Attributes:
         name: its label.
-        size: samples in it.
-        most: how many draws of it there may be.
+        size: its number of samples.
+        most: the most draws of it.
     """
 
     name: Hashable
@@ -75,7 +75,7 @@ class Order(Protocol):
 
 @runtime_checkable
 class SharedOrder(Order, Protocol):
-    """An order every micro-batch of which holds its groups in wanted shares: what a fixed-size plan cuts.
+    """An order in which every micro-batch has its groups in wanted shares; plans of fixed size cut it.
 
     Attributes:
         shares: the wanted shares of `groups`.
@@ -91,7 +91,7 @@ class SharedOrder(Order, Protocol):
 
     @property
     def children(self) -> Mapping[int, Order]:
-        """Orders of groups that are no plain shuffles."""
+        """The orders of groups that have one of their own; all other groups are shuffled."""
         ...
 
     @property
@@ -115,25 +115,25 @@ class SharedOrder(Order, Protocol):
 
 
 def is_shared(order: Order) -> TypeGuard[SharedOrder]:
-    """Whether an order is a `SharedOrder`, without working out its properties as `isinstance` does before Python 3.12."""
+    """Whether an order is a `SharedOrder`; unlike `isinstance` before Python 3.12, this computes no property."""
     return hasattr(order, "shares") and hasattr(order, "distinct_within")
 
 
 def undersized_groups(groups: Groups, most: np.ndarray) -> list[Undersized]:
-    """The groups smaller than the `most` draws there may be of them, int64 (groups,)."""
+    """The groups with fewer samples than their most draws, int64 (groups,)."""
     short = np.flatnonzero((most > groups.sizes) & (groups.sizes > 0)).tolist()
     return [Undersized(groups.names[group], int(groups.sizes[group]), int(most[group])) for group in short]
 
 
 def take_from_batches(order: Order, start: int, stop: int) -> np.ndarray:
-    """`take` for an order that is made micro-batch by micro-batch."""
+    """`take` for an order that computes whole micro-batches."""
     first, last = start // order.batch_size, -(-stop // order.batch_size)
     whole = order.batches(first, 1, max(0, last - first)).reshape(-1)
     return whole[start - first * order.batch_size : stop - first * order.batch_size]
 
 
 def samples_at(order: Order, places: np.ndarray) -> np.ndarray:
-    """The samples at any places of the sequence; no micro-batch is made twice, and none that holds no place asked for."""
+    """The samples at any places of the sequence; only the micro-batches that hold them are computed, each once."""
     batches, within = np.divmod(places, order.batch_size)
     needed, row = np.unique(batches, return_inverse=True)
     found: np.ndarray = order.batches_at(needed)[row.reshape(within.shape), within]  # numpy 1 gives the inverse flat

@@ -28,7 +28,7 @@ _FITS = 1 << 62  # products below it fit 64 bits
 
 
 class _Stretch(NamedTuple):
-    """A stretch of turns: the task of each, how often it came before in the stretch, and how often each task before it."""
+    """A stretch of turns: the task of each, its count before within the stretch, and all counts before the stretch."""
 
     number: int
     who: np.ndarray

@@ -1,4 +1,4 @@
-"""A stretch of a dealt order whose shares were given while it was being drawn from."""
+"""A change of the shares of a dealt order, set during a run."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ __all__ = ["ShareChange"]
 
 
 class ShareChange(NamedTuple):
-    """Where new shares begin, and how far every group had come by then.
+    """Where new shares begin, and the tickets of every group up to there.
 
     Attributes:
         first: the first micro-batch of the order that has these shares; a round begins there.
         number: how many share_changes the order had before.
-        weights: the shares, as whole numbers in proportion.
+        weights: the shares, as integers in proportion.
         drawn: tickets every group had in all micro-batches before `first`.
         deficit: what every group lacked of its due by then, in 1 / `span.TICKET`.
     """
@@ -26,7 +26,7 @@ class ShareChange(NamedTuple):
     deficit: tuple[int, ...]
 
     def as_list(self) -> list[Any]:
-        """Itself in JSON types."""
+        """This change in JSON types."""
         return [self.first, self.number, list(self.weights), list(self.drawn), list(self.deficit)]
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Wanted shares, bound to the groups they are of."""
+"""Wanted shares of groups."""
 
 from __future__ import annotations
 
@@ -28,35 +28,35 @@ _TRIAL_BITS = 28  # a sum of 2^34 weights of at most 2^28 still fits
 
 
 class Shares(Protocol):
-    """Shares of groups, exact as edges on a line and readable as floats."""
+    """Shares of groups: exact as edges on a line, or as floats."""
 
     @property
     def settles_at(self) -> int | None:
-        """The epoch from which they no longer change, 0 for constant ones, None for never."""
+        """The epoch from which the shares no longer change: 0 for constant ones, None for never."""
         ...
 
     @property
     def identity(self) -> str:
-        """What they are, as short text for a fingerprint: equal for equal shares."""
+        """Short text for a fingerprint: equal for equal shares."""
         ...
 
     @property
     def shown(self) -> str:
-        """What they are, as somebody would write them."""
+        """The shares as a user would write them."""
         ...
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What summaries say of them besides."""
+        """What summaries add about them."""
         ...
 
     @property
     def limits(self) -> tuple[float, float] | None:
-        """The least and the most share a group may be given later; None where shares cannot be set."""
+        """The smallest and the largest share a group may get later; None where shares cannot be set."""
         ...
 
     def moved(self, weights: Sequence[int]) -> Shares:
-        """Shares set anew, for those that have limits."""
+        """New shares, for those that have limits."""
         ...
 
     def edges(self, tickets: int, epoch: int) -> np.ndarray:
@@ -95,17 +95,17 @@ class TargetShares:
 
     @property
     def shown(self) -> str:
-        """The target as it is written."""
+        """The target as the user wrote it."""
         return self.target.shown
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What summaries say of the target besides."""
+        """What summaries add about the target."""
         return self.target.notes
 
     @property
     def limits(self) -> tuple[float, float] | None:
-        """The least and the most share a group may be given later; None where shares cannot be set."""
+        """The smallest and the largest share a group may get later; None where shares cannot be set."""
         return self.target.limits
 
     def moved(self, weights: Sequence[int]) -> TargetShares:
@@ -113,7 +113,7 @@ class TargetShares:
         return TargetShares(moved(self.target, weights), self._groups)
 
     def exact(self, epoch: int) -> list[int]:
-        """The shares in an epoch as whole numbers in exact proportion."""
+        """The shares in an epoch as integers in exact proportion."""
         return self.target.exact(self._groups.sizes, epoch, names=self._groups.names)
 
     def edges(self, tickets: int, epoch: int) -> np.ndarray:
@@ -169,7 +169,7 @@ class WeightShares:
         return f"weights {hashlib.blake2b(self._edges.data, digest_size=8).hexdigest()}"
 
     def moved(self, weights: Sequence[int]) -> Shares:
-        """Never: a weight a sample is too much for a state."""
+        """Refused: one weight per sample is too much for a state."""
         raise Infeasible(
             "the weights of samples cannot be set",
             "group the samples and balance the groups with target=targets.moving(...)",
@@ -190,7 +190,7 @@ class WeightShares:
 
 
 def meant(value: str) -> str:
-    """A value of an identity without how its target was written: two ways to write the same shares are no difference.
+    """A value of an identity without the target's spelling: two ways to write the same shares are equal.
 
     Example:
         >>> meant("0123456789abcdef as sqrt"), meant("['read as a book']")
@@ -201,7 +201,7 @@ def meant(value: str) -> str:
 
 
 def _text(weights: list[int]) -> str:
-    """Whole numbers as text; in hexadecimal where Python refuses to write them as decimals."""
+    """Integers as text; in hexadecimal if Python refuses to write them as decimals."""
     return repr(weights) if max(weights).bit_length() < _DECIMAL_BITS else " ".join(map(hex, weights))
 
 
@@ -226,7 +226,7 @@ def _whole_numbers(weights: np.ndarray, limit: int) -> np.ndarray:
 
 
 def group_rates(groups: Groups, shares: Shares, samples: np.ndarray, epoch: int) -> np.ndarray:
-    """The expected share of every slot that each of these samples is, where the samples of a group are alike; 0 in none."""
+    """The share of each of these samples in all draws, equal within a group; 0 for a sample in no group."""
     number = np.asarray(groups.group_of(samples))
     grouped = number < groups.group_count
     rates = np.zeros(number.shape)

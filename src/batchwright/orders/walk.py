@@ -1,4 +1,4 @@
-"""The spans of an order whose shares move, found by walking from epoch to epoch."""
+"""The spans of an order with scheduled shares, found by walking from epoch to epoch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Spans = tuple[ConstantShares, ...]
 
 
 class Walk:
-    """From any epoch to the spans it is dealt from.
+    """Finds the spans of any epoch.
 
     What an epoch is dealt from depends on what was dealt before it, so that nothing is skipped and drift does not add up.
     So the epochs before it are gone through, each once. Of those that were gone through only some are kept, evenly spaced:
@@ -44,7 +44,7 @@ class Walk:
         self._marks: tuple[int, tuple[Spans, ...]] = 1, ((first,),)  # how many epochs lie between two, and they
 
     def at(self, batch: int) -> tuple[ConstantShares, int | None]:
-        """The span that holds a micro-batch, and up to which micro-batch it surely does; None for ever.
+        """The span that holds a micro-batch, and the micro-batch up to which it is known to last; None if it has no end.
 
         Raises:
             Infeasible: so many epochs are not followed.
@@ -59,7 +59,7 @@ class Walk:
         return next(span for span in reversed(spans) if span.first <= batch), min(ends, default=None)
 
     def _of(self, epoch: int) -> Spans:
-        """The spans that the micro-batches of an epoch lie in. Threads that race find the same."""
+        """The spans of an epoch. Threads that compute it at the same time find the same."""
         known, spans = self._known
         if known == epoch:
             return spans
@@ -101,7 +101,7 @@ class Walk:
         )
 
     def _mark(self, epoch: int, spans: Spans) -> None:
-        """Keep the spans of an epoch if it is the next to be kept; where that makes too many, of every other one."""
+        """Keep the spans of an epoch if it is the next to keep; if that makes too many, keep those of every other one."""
         apart, marks = self._marks
         if epoch != apart * len(marks):
             return

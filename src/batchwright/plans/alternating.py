@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from ..errors import Infeasible, by_name, one_of, shown, typed, warn, yes_or_no
+from ..errors import Infeasible, check_bool, check_mapping, one_of, shown, typed, warn
 from ..groups import Groups
 from ..targets import resolve
 from .balanced import epoch_batches
@@ -64,7 +64,7 @@ def alternating(
         >>> [sorted((plan.task_of(t), len(plan[t])) for t in (first, first + 1)) for first in (0, 2)]
         [[('parse', 3), ('tag', 4)], [('parse', 3), ('tag', 4)]]
     """
-    for name, plan in by_name(tasks, "tasks").items():
+    for name, plan in check_mapping(tasks, "tasks").items():
         if not isinstance(plan, Plan):
             raise Infeasible(
                 f"task {shown(name)} is {typed(plan)}",
@@ -82,7 +82,7 @@ def alternating(
     sizes = {name: plan.groups.sample_count for name, plan in tasks.items()}
     groups = Groups.from_sizes(sizes)
     starts = groups.starts[:-1].tolist()
-    if yes_or_no(same_dataset, "same_dataset"):
+    if check_bool(same_dataset, "same_dataset"):
         if len(set(sizes.values())) > 1:
             raise Infeasible(
                 f"the tasks' plans are of datasets of {shown(sizes)} samples, and same_dataset=True was passed",
@@ -97,7 +97,7 @@ def alternating(
         groups=groups,
         starts=starts,
         unit=unit,
-        named=yes_or_no(named, "named"),
+        named=check_bool(named, "named"),
         epoch_batches=batches,
         target=wanted.shown,
     )

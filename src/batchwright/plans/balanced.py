@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from .. import columns
-from ..errors import Infeasible, one_of, seed_number, shown, warn, whole, yes_or_no
+from ..errors import Infeasible, check_bool, check_integer, one_of, seed_number, shown, warn
 from ..group_parts import MOST_SAMPLES
 from ..groups import Groups
 from ..kernels.deal import HANDS
@@ -182,7 +182,7 @@ def _plan(
 
 def checked(batch_size: int, per_class: int, seed: int, *, called: str = "per_class") -> tuple[int, int, int]:
     """Batch size, samples a ticket (by the argument's name) and seed as plain integers that fit each other."""
-    batch_size, per_class = whole(batch_size, "batch_size", least=1), whole(per_class, called, least=1)
+    batch_size, per_class = check_integer(batch_size, "batch_size", least=1), check_integer(per_class, called, least=1)
     seed = seed_number(seed)
     if batch_size % per_class:
         raise Infeasible(
@@ -208,7 +208,7 @@ def check_quotas(
     called: str = "per_class",
 ) -> None:
     """Refuse more groups a micro-batch than there are, and groups that must repeat samples where `distinct` forbids it."""
-    distinct = yes_or_no(distinct, "distinct")
+    distinct = check_bool(distinct, "distinct")
     tickets = batch_size // per_class
     for epoch in epochs_looked_at(shares, groups) if per_class > 1 or distinct else ():
         drawn = int(np.count_nonzero(shares.of(epoch)))
@@ -258,7 +258,7 @@ def epoch_batches(epoch: Any, *, natural: int, words: tuple[str, ...] = ("natura
     if isinstance(epoch, str):
         one_of(epoch, "epoch", words, or_else="a number of micro-batches")
         return natural
-    length = whole(epoch, "epoch")
+    length = check_integer(epoch, "epoch")
     if length < 1:
         raise Infeasible(f"epoch is {length} micro-batches", "pass 1 or more")
     return length

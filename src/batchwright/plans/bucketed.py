@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..columns import as_numbers
-from ..errors import Infeasible, exactly, whole
+from ..errors import Infeasible, check_integer, exactly
 from ..lengths.admission import Admission
 from ..lengths.bucket_cutter import BucketCutter
 from ..lengths.cut import Integers
@@ -76,10 +76,10 @@ def bucketed(
     if not table.size:
         raise Infeasible("the dataset is empty: 0 shapes", "pass at least one sample")
     _check_sides(table, "shapes", "sample")
-    batch_size = whole(batch_size, "batch_size", least=1)
+    batch_size = check_integer(batch_size, "batch_size", least=1)
     source, epoch_samples = source_of(order, len(table), seed)
     if not hasattr(buckets, "__len__") or isinstance(buckets, str):
-        shapes_of, bucket_of = _of_equal_mass(table, whole(buckets, "buckets", least=1))
+        shapes_of, bucket_of = _of_equal_mass(table, check_integer(buckets, "buckets", least=1))
     else:
         shapes_of = _rows(buckets, "buckets")
         if not shapes_of.size or shapes_of.ndim != 2 or shapes_of.shape[1] != table.shape[1]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import columns
-from ..errors import Infeasible, exactly, one_of, real, whole, yes_or_no
+from ..errors import Infeasible, check_bool, check_integer, check_number, exactly, one_of
 from ..lengths.admission import Admission, TooLong
 from ..lengths.budget_cutter import BudgetCutter, Floats, Integers
 from ..lengths.layout import Window
@@ -78,8 +78,8 @@ def budgeted(
         other = f"there are {len(budgets.limits)}" if len(budgets.limits) > 1 else "cost is given"
         raise Infeasible(f"too_long='truncate' needs one budget in tokens, {other}", "pass too_long='alone'")
     if max_samples is not None:
-        max_samples = whole(max_samples, "max_samples", least=1)
-    round_count = whole(round_count, "round_count", least=1)
+        max_samples = check_integer(max_samples, "max_samples", least=1)
+    round_count = check_integer(round_count, "round_count", least=1)
     admission = budgets.admission(too_long)
     source, epoch_samples = source_of(order, budgets.sample_count, seed)
     first = shortened = next(iter(budgets.lengths.values()))
@@ -256,7 +256,7 @@ def _lengths(given: Mapping[str, Any]) -> dict[str, Floats]:
 
 def _limit(given: Any, called: str) -> float:
     """A budget above 0; an infinite one bounds nothing."""
-    limit = float(real(given, called, or_infinite=True))
+    limit = float(check_number(given, called, or_infinite=True))
     if limit <= 0:
         raise Infeasible(f"{called} is {exactly(limit)}", "pass a budget above 0")
     return limit
@@ -265,22 +265,22 @@ def _limit(given: Any, called: str) -> float:
 def _padded(padded: Any, names: Collection[str]) -> list[bool]:
     """For each budget whether its micro-batches are padded."""
     if not isinstance(padded, Mapping):
-        return [yes_or_no(padded, "padded")] * len(names)
+        return [check_bool(padded, "padded")] * len(names)
     if set(padded) != set(names):
         raise Infeasible(
             f"padded is by the names {', '.join(map(repr, padded))}, budgets are {', '.join(map(repr, names))}",
             "pass padded by the names of the budgets, or True or False for all",
         )
-    return [yes_or_no(padded[name], f"padded[{name!r}]") for name in names]
+    return [check_bool(padded[name], f"padded[{name!r}]") for name in names]
 
 
 def _menu(round_length: int | Sequence[int]) -> int | Integers:
     """A length of which multiples are taken, or lengths in rising order."""
     if not isinstance(round_length, (list, tuple, range, np.ndarray)):
-        return whole(round_length, "round_length", least=1)
+        return check_integer(round_length, "round_length", least=1)
     if not len(round_length):
         raise Infeasible("round_length is a menu of 0 lengths", "pass one length or more")
-    return np.unique([whole(length, "a length of round_length", least=1) for length in round_length])
+    return np.unique([check_integer(length, "a length of round_length", least=1) for length in round_length])
 
 
 def _as_passed(budgets: dict[str, float]) -> str:

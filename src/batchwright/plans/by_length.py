@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import Infeasible, seed_number, shown, warn
-from ..errors import whole as whole_number
+from ..errors import Infeasible, check_integer, seed_number, shown, warn
 from ..kernels.hashing import PURPOSE, child_key
 from ..lengths.admission import Admission
 from ..lengths.cut import Cut, Cutter, Integers, arranged
@@ -106,7 +105,7 @@ class LengthPlan(Plan):
 
     def stepped(self, step: int) -> LengthPlan:
         """The plan with steps of `step` micro-batches, which have like costs; see `Plan`."""
-        if whole_number(step, "step", least=1) == self.step:
+        if check_integer(step, "step", least=1) == self.step:
             return self
         found = self._steps.get(step)
         if found is None:
@@ -302,7 +301,7 @@ def _micro_batches(window: Window) -> Window:
     if isinstance(window, str) and window == "epoch":
         return "epoch"
     try:
-        return whole_number(window, "window", least=1)
+        return check_integer(window, "window", least=1)
     except Infeasible:
         raise Infeasible(
             f"window is {shown(window)} micro-batches", 'pass a whole number of 1 or more, or "epoch"'

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import columns
-from ..errors import Infeasible, exactly, whole, yes_or_no
+from ..errors import Infeasible, check_bool, check_integer, exactly
 from ..lengths.admission import Admission
 from ..lengths.layout import Window
 from ..lengths.same_size_cutter import GroupCutter
@@ -52,11 +52,11 @@ def grouped(
     if column.size and column.min() < 0:
         sample = int(column.argmin())
         raise Infeasible(f"sample {sample} has length {exactly(column[sample])}", "pass lengths of 0 or more")
-    batch_size = whole(batch_size, "batch_size", least=1)
+    batch_size = check_integer(batch_size, "batch_size", least=1)
     source, epoch_samples = source_of(order, column.size, seed)
     return LengthPlan(
         source,
-        GroupCutter(column, batch_size, yes_or_no(level, "level")),
+        GroupCutter(column, batch_size, check_bool(level, "level")),
         window=window,
         seed=seed,
         admission=Admission(np.empty(0, np.int64)),

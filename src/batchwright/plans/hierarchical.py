@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import Infeasible, exactly, shown, typed, warn, whole, yes_or_no
+from ..errors import Infeasible, check_bool, check_integer, exactly, shown, typed, warn
 from ..groups import Groups
 from ..orders import Dealt, Hierarchical, Levels
 from ..orders.shares import TargetShares
@@ -66,7 +66,7 @@ def hierarchical(
             f"levels is {typed(levels)} and per is {typed(per)}",
             "pass a list of columns, and a list of counts: [category, class_], [P, Q, M]",
         )
-    counts = [whole(count, "per") for count in per]
+    counts = [check_integer(count, "per") for count in per]
     if not len(levels) or len(counts) != len(levels) + 1:
         raise Infeasible(
             f"there are {len(levels)} levels and {len(counts)} counts",
@@ -82,7 +82,7 @@ def hierarchical(
     batch_size, _, seed = checked(math.prod(counts), 1, seed)
     parts = [level if isinstance(level, Groups) else Groups.from_labels(level) for level in levels]
     tree = Levels.of(parts)
-    _check_branches(tree, counts, yes_or_no(distinct, "distinct"))
+    _check_branches(tree, counts, check_bool(distinct, "distinct"))
     wanted, sizes = resolve(target), _sizes(tree)
     categories = Groups.from_sizes(sizes)
     outer = TargetShares(wanted, categories)

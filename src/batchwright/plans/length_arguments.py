@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import columns
-from ..errors import Infeasible, by_name, exactly, noted, shown, typed
+from ..errors import Infeasible, check_mapping, exactly, noted, shown, typed
 from ..orders import Order, is_shared
 from .balanced import shuffled
 from .fixed import FixedPlan
@@ -40,7 +40,7 @@ def named(
         )
     if not isinstance(lengths, Mapping):
         return {ONLY: lengths}, {ONLY: limits}
-    if set(by_name(lengths, "lengths")) != set(by_name(limits, none)):
+    if set(check_mapping(lengths, "lengths")) != set(check_mapping(limits, none)):
         raise Infeasible(
             f"lengths are {', '.join(map(repr, lengths))}, {several} are {', '.join(map(repr, limits))}",
             "pass both by the same names",

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import columns
-from ..errors import Infeasible, by_name, shown, warn
+from ..errors import Infeasible, check_mapping, shown, warn
 from ..groups import Groups
 from ..orders import Dealt, Mixed, Order
 from ..orders.shares import TargetShares
@@ -73,7 +73,7 @@ def mixed(
     batch_size, per_source, seed = checked(batch_size, per_source, seed, called="per_source")
     sizes: dict[Any, int] = {}
     children: dict[int, Order] = {}
-    for number, (name, source) in enumerate(by_name(sources, "sources").items()):
+    for number, (name, source) in enumerate(check_mapping(sources, "sources").items()):
         sizes[name], child = source_of(name, source)
         if child is not None:
             children[number] = child
@@ -85,7 +85,7 @@ def mixed(
     dealt = Dealt(groups, shares, batch_size=batch_size, per_ticket=per_source, seed=seed, epoch_batches=length)
     order = Mixed(dealt, children) if children else dealt
     if isinstance(order, Mixed) and distinct:
-        for source in order.scarce_sources():
+        for source in order.undersized_sources():
             fact, way_out = undersized(order, source)
             raise Infeasible(f"{fact}, and distinct samples were asked for", f"{way_out}, or pass distinct=False")
     plan = FixedPlan(order, epoch_batches=length)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..columns import by_label
-from ..errors import Infeasible, exactly, real, shown, warn
+from ..errors import Infeasible, check_number, exactly, shown, warn
 from ..kernels.hashing import child_key
 from ..label_sets import label_sets
 from ..targets import resolve
@@ -183,7 +183,7 @@ def _wanted(names: list[Hashable], counts: np.ndarray, samples: int, target: Any
             raise Infeasible(f"label {shown(unknown[0])} has a rate but no sample", "leave it out of the target")
         if missing:
             raise Infeasible(f"label {shown(missing[0])} has no wanted rate", "give every label of the data a rate")
-        wanted = np.array([float(real(target[name], f"the rate of label {name!r}")) for name in names])
+        wanted = np.array([float(check_number(target[name], f"the rate of label {name!r}")) for name in names])
     else:
         chosen = resolve(target)
         if not chosen.stays:

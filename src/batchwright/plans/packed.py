@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import columns
-from ..errors import Infeasible, exactly, one_of, real, whole
+from ..errors import Infeasible, check_integer, check_number, exactly, one_of
 from ..groups import Groups
 from ..lengths.admission import Admission, TooLong
 from ..lengths.cut import Integers
@@ -136,9 +136,9 @@ def packed(
     """
     too_long = one_of(too_long, "too_long", ("refuse", "truncate", "skip", "split"))
     capacities = Capacities.of(lengths, capacity)
-    packs = whole(packs, "packs", least=1)
+    packs = check_integer(packs, "packs", least=1)
     if max_per_pack is not None:
-        max_per_pack = whole(max_per_pack, "max_per_pack", least=1)
+        max_per_pack = check_integer(max_per_pack, "max_per_pack", least=1)
     solver = one_of(solver, "solver", get_args(Solver))
     _check_contradictions(capacities, solver, too_long, together=together, cost=cost, balance=balance)
     costs = None if balance is None else balance_of(balance, capacities.lengths.shape[0])
@@ -265,7 +265,7 @@ class Capacities:
 
 def _limit(given: Any, called: str) -> int:
     """A capacity, a whole number."""
-    limit = real(given, called)
+    limit = check_number(given, called)
     if limit < 1 or int(limit) != limit:
         raise Infeasible(f"{called} is {exactly(limit)}", "pass a whole capacity of 1 or more")
     if limit > MOST_CAPACITY:

@@ -180,7 +180,7 @@ def repeats_text(rows: Repeated, groups: Groups, batch_size: int, *, moves: bool
 
 def undersized(order: Mixed, source: int) -> tuple[str, str]:
     """Which samples of a source with an order of its own may repeat within a micro-batch, and the way out."""
-    rows = order.scarce_sources()[source]
+    rows = order.undersized_sources()[source]
     fact = (
         f"samples of source {order.groups.names[source]!r} may repeat within a micro-batch: its group {rows[0].name!r} has "
         f"{rows[0].size} samples, up to {rows[0].most} draws of it may meet ({len(rows)} such groups)"
@@ -277,7 +277,7 @@ def _torn(order: Mixed) -> list[str]:
 
 def _undersized_sources(order: Mixed) -> list[int]:
     """Sources whose own order may repeat samples. Random draws are left out: they repeat samples by definition."""
-    return [number for number in order.scarce_sources() if not isinstance(order.children[number], Independent)]
+    return [number for number in order.undersized_sources() if not isinstance(order.children[number], Independent)]
 
 
 def epochs_looked_at(shares: Shares, groups: Groups) -> range:

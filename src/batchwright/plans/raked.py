@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import Infeasible, by_name, exactly, shown, yes_or_no
+from ..errors import Infeasible, check_bool, check_mapping, exactly, shown
 from ..groups import Groups
 from ..orders.shares import TargetShares
 from ..targets import explicit, resolve
@@ -68,8 +68,8 @@ def raked(
         >>> sorted((sex[i], site[i]) for i in plan[0])[::2]  # a quarter of the men at a, as of the women
         [('f', 'a'), ('f', 'b'), ('m', 'a'), ('m', 'b')]
     """
-    closest = yes_or_no(closest, "closest")
-    for name in [*by_name(attributes, "attributes"), *by_name(margins, "margins")]:
+    closest = check_bool(closest, "closest")
+    for name in [*check_mapping(attributes, "attributes"), *check_mapping(margins, "margins")]:
         if name not in attributes or name not in margins:
             lacks = "no margin" if name in attributes else "no column"
             raise Infeasible(f"attribute {shown(name)} has {lacks}", "give every attribute a column and a margin")

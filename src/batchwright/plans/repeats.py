@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import Infeasible, exactly, real
+from ..errors import Infeasible, check_number, exactly
 
 __all__ = ["LEAST_REPEATS", "above", "check_repeats", "repeats_note"]
 
@@ -25,7 +25,7 @@ def check_repeats(min_repeats: Any, max_repeats: Any) -> tuple[float, float]:
     Raises:
         Infeasible: a floor that is not 0 to 1, or a ceiling below 1.
     """
-    least, most = real(min_repeats, "min_repeats"), real(max_repeats, "max_repeats", or_infinite=True)
+    least, most = check_number(min_repeats, "min_repeats"), check_number(max_repeats, "max_repeats", or_infinite=True)
     if not 0 <= least <= 1:
         raise Infeasible(f"min_repeats is {exactly(least)}", "pass min_repeats from 0 to 1")
     if not most >= 1:

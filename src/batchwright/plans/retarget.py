@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..columns import as_numbers, by_label
-from ..errors import Infeasible, exactly, real, shown, warn
+from ..errors import Infeasible, check_number, exactly, shown, warn
 from ..micro_batches import AS_IT_WAS, LAST
 from ..orders import Dealt, Independent, Mixed, ShareChange
 from ..orders.constant_shares import TICKET
@@ -61,7 +61,7 @@ def share_change_after(plan: FixedPlan, batch: int, shares: Any) -> ShareChange:
                 else f"the new shares have none for group {shown(next(name for name in names if name in missing))}",
                 "give every group of the plan a share, and nothing else",
             )
-        shares = [real(shares[name], f"the share of {name!r}") for name in names]
+        shares = [check_number(shares[name], f"the share of {name!r}") for name in names]
     wanted = np.asarray(as_numbers(shares, called="the new shares"), np.float64)
     if wanted.ndim != 1:
         raise Infeasible(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import Any, Literal, get_args
 
-from ..errors import Infeasible, one_of, shown, warn, whole
+from ..errors import Infeasible, check_integer, one_of, shown, warn
 from ..groups import Groups
 from ..targets import uniform
 from .balanced import balanced, epoch_batches
@@ -59,12 +59,12 @@ def rotating(
         [['a', 'a', 'b', 'b'], ['c', 'c', 'd', 'd']]
     """
     groups = labels if isinstance(labels, Groups) else Groups.from_labels(labels)
-    per_class = whole(per_class, "per_class", least=1)
+    per_class = check_integer(per_class, "per_class", least=1)
     unit = one_of(unit, "unit", get_args(Unit))
     if isinstance(cohorts, Sequence):
         return _given(groups, cohorts, per_class, unit, epoch, seed)
     try:
-        number = whole(cohorts, "cohorts")
+        number = check_integer(cohorts, "cohorts")
     except Infeasible:
         raise Infeasible(
             f"cohorts is {shown(cohorts)}, neither a list nor a whole number",

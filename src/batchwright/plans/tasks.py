@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ..errors import Infeasible, shown, whole
+from ..errors import Infeasible, check_integer, shown
 from ..groups import Groups
 from ..micro_batches import AS_IT_WAS, LAST, MicroBatches, counted
 from ..orders.inclusion import Strata, Stratum
@@ -155,7 +155,7 @@ class TaskPlan(Plan):
 
     def stepped(self, step: int) -> TaskPlan:
         """The plan with steps of `step` micro-batches; with `unit="step"` each step is of one task. See `Plan`."""
-        if whole(step, "step", least=1) == self.step or self.unit != "step":
+        if check_integer(step, "step", least=1) == self.step or self.unit != "step":
             return self
         found = copy.copy(self)
         found.step, found.ahead, found.first = step, (0,) * len(self.names), 0

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
-from ..errors import Infeasible, exactly, real, whole
+from ..errors import Infeasible, check_integer, check_number, exactly
 from .target import Number, Target, fraction, require, rounded
 
 __all__ = ["blend", "capped", "effective_number", "natural", "power", "repeat_factor", "temperature", "uniform"]
 
 
 def natural() -> Target:
-    """Every sample alike: shares are the groups' sizes over the sum of sizes (instance-balanced).
+    """Shares in proportion to group sizes: all samples alike (instance-balanced).
 
     Example:
         >>> natural().shares([3, 1]).tolist()
@@ -24,7 +24,7 @@ def natural() -> Target:
 
 
 def uniform() -> Target:
-    """Every group that has samples alike (class-balanced).
+    """Equal shares for all groups that have samples (class-balanced).
 
     Example:
         >>> uniform().shares([3, 1]).tolist()
@@ -40,7 +40,7 @@ def blend(alpha: Number) -> Target:
         >>> blend(0.5).shares([3, 1]).tolist()
         [0.625, 0.375]
     """
-    alpha = real(alpha, "alpha")
+    alpha = check_number(alpha, "alpha")
     require(0 <= alpha <= 1, f"alpha is {alpha}", "pass a number from 0 (natural) to 1 (uniform)")
     return Target(_blend, (fraction(alpha),), f"blend({alpha})")
 
@@ -55,7 +55,7 @@ def power(q: Number) -> Target:
         >>> power(0.5).shares([9, 1]).tolist()
         [0.75, 0.25]
     """
-    q = real(q, "q")
+    q = check_number(q, "q")
     require(0 <= q <= 1, f"q is {q}", "pass a number from 0 (class-balanced) to 1 (instance-balanced)")
     return Target(_power, (q,), f"power({q})")
 
@@ -69,7 +69,7 @@ def temperature(degree: Number) -> Target:
         >>> temperature(2).shares([9, 1]).tolist()
         [0.75, 0.25]
     """
-    degree = real(degree, "the temperature")
+    degree = check_number(degree, "the temperature")
     require(degree >= 1, f"the temperature is {degree}", "pass 1 (natural) or more")
     return Target(_power, (float(1 / fraction(degree)),), f"temperature({degree})")
 
@@ -84,7 +84,7 @@ def effective_number(beta: float) -> Target:
         >>> effective_number(0.5).shares([2, 1]).round(4).tolist()
         [0.5714, 0.4286]
     """
-    beta = real(beta, "beta")
+    beta = check_number(beta, "beta")
     require(0 <= beta < 1, f"beta is {beta}", "pass a number from 0 up to, not including, 1, such as 0.999")
     return Target(_effective_number, (beta,), f"effective_number({beta})")
 
@@ -98,13 +98,13 @@ def repeat_factor(threshold: float) -> Target:
         >>> repeat_factor(0.25).shares([15, 1]).round(4).tolist()
         [0.8824, 0.1176]
     """
-    threshold = real(threshold, "threshold")
+    threshold = check_number(threshold, "threshold")
     require(0 <= threshold <= 1, f"threshold is {threshold}", "pass a natural share, from 0 to 1, such as 0.001")
     return Target(_repeat_factor, (threshold,), f"repeat_factor({threshold})")
 
 
 def capped(max_passes: Number, *, budget: float | None = None) -> Target:
-    """As uniform as possible while no group is passed through more than `max_passes` times in `budget` samples.
+    """As uniform as possible, with at most `max_passes` passes over any group in `budget` samples.
 
     UniMax of Chung et al. 2023: from the smallest group up, each gets an even part of what is left of the budget, or its
     cap if that is less.
@@ -117,11 +117,11 @@ def capped(max_passes: Number, *, budget: float | None = None) -> Target:
         >>> capped(2).shares([90, 10]).tolist()
         [0.8, 0.2]
     """
-    max_passes = real(max_passes, "max_passes")
+    max_passes = check_number(max_passes, "max_passes")
     require(max_passes > 0, f"max_passes is {max_passes}", "pass a number above 0")
     if isinstance(budget, float) and budget.is_integer():  # 1e6
         budget = int(budget)
-    budget = budget if budget is None else whole(budget, "budget", least=1)
+    budget = budget if budget is None else check_integer(budget, "budget", least=1)
     shown = f"capped({max_passes})" if budget is None else f"capped({max_passes}, budget={budget})"
     return Target(_capped, (fraction(max_passes), budget), shown)
 
@@ -173,5 +173,5 @@ def _capped(
 
 
 def _count(number: int | Fraction) -> str:
-    """A number of samples exactly, where it is whole."""
+    """A number of samples, exactly if it is an integer."""
     return str(number if number.denominator == 1 else float(number))

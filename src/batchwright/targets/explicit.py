@@ -1,4 +1,4 @@
-"""Shares that a user gives one by one, by label or in the order of the groups."""
+"""Shares given one by one, by label or in the order of the groups."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Infeasible, by_name, exactly, real, shown
+from ..errors import Infeasible, check_mapping, check_number, exactly, shown
 from ..values import plain
 from .target import Number, Target, fraction, require
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["SUM_TOLERANCE", "explicit", "listed", "to_one"]
 
 SUM_TOLERANCE = 1e-6
-"""How far shares that somebody typed may be from 1; they are then divided by their sum."""
+"""How far the sum of given shares may be from 1; they are then divided by their sum."""
 
 
 def explicit(shares: Mapping[Any, Number]) -> Target:
@@ -32,7 +32,8 @@ def explicit(shares: Mapping[Any, Number]) -> Target:
         [0.3, 0.7]
     """
     given = {
-        plain(name): real(share, f"the share of {shown(name)}") for name, share in by_name(shares, "shares").items()
+        plain(name): check_number(share, f"the share of {shown(name)}")
+        for name, share in check_mapping(shares, "shares").items()
     }
     require(len(given) == len(shares), "two of the shares are of one label", "give each label one share")
     _check_sum(given)
@@ -57,7 +58,7 @@ class ByName(tuple[tuple[Hashable, Number], ...]):
 
 def listed(shares: list[Number]) -> Target:
     """Shares in the order of the groups' names."""
-    given = {place: real(share, f"the share of group number {place}") for place, share in enumerate(shares)}
+    given = {place: check_number(share, f"the share of group number {place}") for place, share in enumerate(shares)}
     _check_sum(given)
     return Target(_in_order, (tuple(given.values()),), f"{shares}")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from ..errors import Infeasible, exactly, real, shown, typed
+from ..errors import Infeasible, check_number, exactly, shown, typed
 from ..values import no_label
 from .explicit import explicit
 from .target import Number, Target, fraction, require
@@ -136,7 +136,7 @@ def _settle(line: Line, *quantities: str) -> None:
     why = None if isinstance(line.name, Mapping) and isinstance(line, Active) else no_label(line.name)
     require(why is None, f"the name of a line is {why}", "pass the label of a group")
     for name in quantities:
-        object.__setattr__(line, name, real(getattr(line, name), f"{name} of line {shown(line.name)}"))
+        object.__setattr__(line, name, check_number(getattr(line, name), f"{name} of line {shown(line.name)}"))
 
 
 def quantities(lines: Sequence[Line], size: Number) -> dict[Hashable, Fraction]:
@@ -220,7 +220,7 @@ def formula(lines: Sequence[Line], size: Number) -> Target:
 
 
 def _number(value: Any, called: str) -> Fraction:
-    return fraction(real(value, called))
+    return fraction(check_number(value, called))
 
 
 def _names(line: Line) -> list[Hashable]:

@@ -1,4 +1,4 @@
-"""Shares that somebody will move while training runs."""
+"""Shares that are changed during training."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..errors import exactly, real, shown
+from ..errors import check_number, exactly, shown
 from .resolve import resolve
 from .target import Number, Target, require
 
@@ -16,9 +16,9 @@ _CLOSE = 1e-9
 
 
 def moving(start: Any, *, floor: float = 0.0, ceiling: float = 1.0) -> Target:
-    """Shares that begin as `start` and may be set anew with `sampler.retarget`, within limits that are told beforehand.
+    """Shares that begin as `start` and can be set with `sampler.retarget`, within limits given here.
 
-    The ceiling is what keeps a batch free of repeats (G5) when shares move: passes are laid out for the largest quota.
+    The ceiling keeps a batch free of repeats (G5) when shares change: passes are joined for the largest quota.
     Groups smaller than three times that quota repeat one order from pass to pass.
 
     Args:
@@ -34,7 +34,7 @@ def moving(start: Any, *, floor: float = 0.0, ceiling: float = 1.0) -> Target:
         moving(uniform(), floor=0.0, ceiling=0.5)
     """
     first = resolve(start)
-    floor, ceiling = real(floor, "floor"), real(ceiling, "ceiling")
+    floor, ceiling = check_number(floor, "floor"), check_number(ceiling, "ceiling")
     require(0 <= floor <= ceiling <= 1, f"floor is {floor} and ceiling {ceiling}", "pass 0 <= floor <= ceiling <= 1")
     require(first.stays, f"{first} moves by itself", "pass a target that stays")
     shown = f"moving({first}, floor={floor}, ceiling={ceiling})"
@@ -43,7 +43,7 @@ def moving(start: Any, *, floor: float = 0.0, ceiling: float = 1.0) -> Target:
 
 
 def moved(target: Target, weights: Sequence[int]) -> Target:
-    """A moving target that was set to these weights."""
+    """A moving target, set to these weights."""
     return replace(target, formula=_set, arguments=(tuple(weights),))
 
 

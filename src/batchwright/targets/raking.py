@@ -11,7 +11,7 @@ import numpy as np
 __all__ = ["MOST_SUMS", "REACHED", "Raking", "solve_raking"]
 
 MOST_SUMS = 4096
-"""Sums that can be wanted at once: a step of Newton's method takes their cube, some seconds for so many."""
+"""The most sums at once: a step of Newton's method takes their cube, some seconds for this many."""
 
 REACHED = 1e-7  # a sum this close to what was wanted is met
 
@@ -24,7 +24,7 @@ _STEEPEST = 60.0  # items e^60 times as likely as others: what wants more cannot
 
 
 class Raking(NamedTuple):
-    """Shares of items, and what they come to by attribute.
+    """Shares of items, and their sums by attribute.
 
     Attributes:
         shares: float64, one an item, summing to 1.
@@ -61,15 +61,15 @@ def solve_raking(
     """
     from ..kernels.raking import evaluate_raking
 
-    count = wanted.size + 1  # the last attribute is everybody's: it sums to 1
+    count = wanted.size + 1  # the last attribute is that of all items: it sums to 1
     sizes = np.diff(starts)
-    everybody = np.full(attributes.size + base.size, wanted.size, np.int64)
+    all_attributes = np.full(attributes.size + base.size, wanted.size, np.int64)
     own = np.arange(attributes.size) + np.repeat(np.arange(base.size), sizes)
-    everybody[own] = attributes
+    all_attributes[own] = attributes
     starts = (starts + np.arange(starts.size)).astype(np.int64)
     goal = np.append(wanted, 1.0)
     removed = np.zeros(base.size, bool)  # a wanted sum of 0 is met by leaving its items out
-    np.logical_or.at(removed, np.repeat(np.arange(base.size), np.diff(starts)), goal[everybody] <= 0)
+    np.logical_or.at(removed, np.repeat(np.arange(base.size), np.diff(starts)), goal[all_attributes] <= 0)
     natural = np.where(removed, 0.0, base).astype(np.float64)
     least, most = natural * floor, np.where(removed, 0.0, base * cap)
 
@@ -81,7 +81,7 @@ def solve_raking(
         cost[-1] = _HARD  # all shares sum to 1, whatever else is met
 
         def height(at: np.ndarray, cost: np.ndarray = cost) -> float:
-            dual: float = evaluate_raking(at, natural, least, most, starts, everybody, weights, sums, curvature)
+            dual: float = evaluate_raking(at, natural, least, most, starts, all_attributes, weights, sums, curvature)
             return dual - float(at @ goal) + float(cost @ at**2) / 2
 
         def derivatives(at: np.ndarray, cost: np.ndarray = cost) -> tuple[np.ndarray, np.ndarray]:
@@ -90,8 +90,8 @@ def solve_raking(
         here = _lowest(height, derivatives, here, flat)
         if np.abs(here[:-1]).max(initial=0.0) > _STEEPEST:
             break
-    shifted = _summing_to_one(here, natural, least, most, starts, everybody)
-    evaluate_raking(shifted, natural, least, most, starts, everybody, weights, sums, curvature)
+    shifted = _summing_to_one(here, natural, least, most, starts, all_attributes)
+    evaluate_raking(shifted, natural, least, most, starts, all_attributes, weights, sums, curvature)
     total = weights.sum()
     return Raking(weights / total, sums[:-1] / total)
 
@@ -102,7 +102,7 @@ def _lowest(
     here: np.ndarray,
     flat: float,
 ) -> np.ndarray:
-    """Newton's method, damped (Levenberg 1944) where the function is straight: items at their limits have no curvature.
+    """Newton's method, damped (Levenberg 1944) where there is no curvature because items are at their limits.
 
     `derivatives` are of the point whose height was asked last.
     """
@@ -129,7 +129,7 @@ def _summing_to_one(
     starts: np.ndarray,
     attributes: np.ndarray,
 ) -> np.ndarray:
-    """The multipliers with everybody's moved until all weights sum to 1, as far as their limits allow."""
+    """The multipliers, all shifted so that the weights sum to 1, as far as their limits allow."""
     exponents = np.add.reduceat(here[attributes], starts[:-1])
     low, high = -700.0 - exponents.max(), 700.0 - exponents.min()
     for _ in range(_HALVINGS):

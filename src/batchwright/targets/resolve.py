@@ -1,4 +1,4 @@
-"""From what a user may pass as a target to the `Target`."""
+"""Makes a `Target` of anything a user may pass as one."""
 
 from __future__ import annotations
 

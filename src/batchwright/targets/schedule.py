@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Sequence
 from fractions import Fraction
 from typing import Any
 
-from ..errors import noted, one_of, real, whole
+from ..errors import check_integer, check_number, noted, one_of
 from .resolve import resolve
 from .target import MOST_EPOCHS, Number, Target, fraction, require, rounded
 
@@ -30,7 +30,7 @@ def schedule(start: Any, end: Any, *, epochs: int, shape: str | Callable[[float]
         >>> schedule("natural", "uniform", epochs=2).shares([3, 1], epoch=1).tolist()
         [0.625, 0.375]
     """
-    epochs = whole(epochs, "epochs", least=1)
+    epochs = check_integer(epochs, "epochs", least=1)
     require(
         epochs <= MOST_EPOCHS,
         f"the schedule takes {epochs} epochs, the most is {MOST_EPOCHS}",
@@ -75,7 +75,7 @@ def _schedule(
     elif callable(shape):
         with noted(f"while the shape of a schedule was asked for epoch {epoch}"):
             given = shape(float(way))
-        way = fraction(rounded(real(given, f"the shape at epoch {epoch}")))
+        way = fraction(rounded(check_number(given, f"the shape at epoch {epoch}")))
         require(0 <= way <= 1, f"the shape gives {float(way)} at epoch {epoch}", "give values from 0 to 1")
     first, last = start.exact(counts, epoch, names=names), end.exact(counts, epoch, names=names)
     # in whole numbers: what both would be divided by is the same for every group

@@ -1,4 +1,4 @@
-"""What a target is: a formula with its arguments, exact wherever the formula is rational."""
+"""Targets: a formula with its arguments, exact if the formula is rational."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ..errors import Infeasible, exactly, shown
 if TYPE_CHECKING:
     from ..groups import Groups
 
-__all__ = ["MOST_EPOCHS", "Bindable", "Number", "Target", "fraction", "require", "rounded", "whole"]
+__all__ = ["MOST_EPOCHS", "Bindable", "Number", "Target", "fraction", "integer_weights", "require", "rounded"]
 
 MOST_EPOCHS = 1 << 17
-"""So far a target that moves is followed: at a tenth of a millisecond an epoch and a microsecond a group."""
+"""The last epoch of a target that changes: following it takes 0.1 ms per epoch and 1 us per group."""
 
 _MOST_BITS = 4096  # of the common denominator of exact shares
 
@@ -31,7 +31,7 @@ class Bindable(Protocol):
     """An argument of a target that must know the groups, such as a column with one value a sample."""
 
     def bound_to(self, groups: Groups) -> Any:
-        """What it is for these groups."""
+        """Its value for these groups."""
         ...
 
 
@@ -76,7 +76,7 @@ class Target:
         return np.array([weight / total for weight in weights])
 
     def exact(self, counts: Any, epoch: int = 0, *, names: Sequence[Hashable] | None = None) -> list[int]:
-        """The wanted shares as whole numbers in exact proportion, one a group."""
+        """The wanted shares as integers in exact proportion, one per group."""
         counts = [count if isinstance(count, Fraction) else int(count) for count in counts]
         names = range(len(counts)) if names is None else names
         weights = self.formula(counts, names, epoch, *self.arguments)
@@ -97,10 +97,10 @@ class Target:
                 )
         if not any(weights):
             raise Infeasible(f"{self.briefly} gives all {len(counts)} groups no share", "give one of them a share")
-        return whole(weights)
+        return integer_weights(weights)
 
     def bound_to(self, groups: Groups) -> Target:
-        """The same target with everything in it that depends on which sample is in which group worked out."""
+        """A copy in which everything that depends on the groups is computed."""
         bound = tuple(
             argument.bound_to(groups) if isinstance(argument, Bindable) else argument for argument in self.arguments
         )
@@ -108,12 +108,12 @@ class Target:
 
     @property
     def briefly(self) -> str:
-        """How it is written, in bounded length."""
+        """The target as text, in bounded length."""
         return shown(self)
 
     @property
     def stays(self) -> bool:
-        """Whether its shares are the same in every epoch and nobody can set them."""
+        """Whether its shares are the same in every epoch and cannot be set."""
         return self.settles_at == 0 and self.limits is None
 
     def __repr__(self) -> str:
@@ -127,13 +127,13 @@ def require(holds: bool, fact: str, way_out: str) -> None:
 
 
 def fraction(value: Number) -> Fraction:
-    """The decimal that a finite number was written as: 0.3 is 3/10, not the nearest binary fraction."""
+    """The decimal a finite number was written as: 0.3 is 3/10, not the nearest binary fraction."""
     if isinstance(value, (float, np.floating)):
         return Fraction(repr(float(value)))
     return Fraction(value)
 
 
-def whole(weights: Sequence[Number]) -> list[int]:
+def integer_weights(weights: Sequence[Number]) -> list[int]:
     """Whole numbers in exactly the proportion of the weights, rounded where these would have over a thousand digits."""
     integers = [weight for weight in weights if isinstance(weight, int)]
     if len(integers) == len(weights):

@@ -1,4 +1,4 @@
-"""Shares meant in tokens, seconds or pixels instead of samples."""
+"""Shares of tokens, seconds or pixels instead of samples."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LOW = (1 << 32) - 1
 
 
 class Measure:
-    """How much of a unit every sample holds."""
+    """The amount of a unit in every sample."""
 
     def __init__(self, values: np.ndarray) -> None:
         self.values = values
@@ -107,7 +107,7 @@ def in_units(target: Any, lengths: Any) -> Target:
 
 
 def measured(target: Target) -> np.ndarray | None:
-    """The lengths of a target in units that is not bound to groups yet, or of one that it is made of; None of others."""
+    """The lengths of a target in units that is not yet bound to groups, or of one inside it; else None."""
     for argument in target.arguments:
         found = argument.values if isinstance(argument, Measure) else None
         if isinstance(argument, Target):
@@ -118,7 +118,7 @@ def measured(target: Target) -> np.ndarray | None:
 
 
 def in_measure(target: Target) -> Sequence[Fraction] | None:
-    """What the groups hold of the unit of a target that is in units and bound to them; None of any other target."""
+    """The amount of the unit in each group, for a target in units that is bound to groups; else None."""
     if target.formula is not _in_units or isinstance(target.arguments[1], Measure):
         return None
     sums: Sequence[Fraction] = target.arguments[1]
