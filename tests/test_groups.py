@@ -172,3 +172,22 @@ def test_sizes_sum_exactly_or_are_refused(sizes):
     else:
         with pytest.raises(Infeasible, match=r"the sizes sum to|the dataset is empty"):
             Groups.from_sizes(named)
+
+
+@given(
+    groups=st.integers(1, 30).map(Groups.singletons)
+    | st.lists(st.integers(0, 5), min_size=1, max_size=8)
+    .filter(any)
+    .map(lambda s: Groups.from_sizes(dict(enumerate(s))))
+    | st.lists(st.integers(0, 4), min_size=1, max_size=30).map(Groups.from_labels)
+    | st.just(Groups.from_indices({"a": [5, 2], "b": [3]}, sample_count=9)),
+    data=st.data(),
+)
+def test_the_group_of_a_sample_is_the_one_that_has_it(groups, data):
+    """Singletons, groups that lie one after the other, and groups with an index; codes are the same for all samples."""
+    owner = np.full(groups.sample_count, groups.group_count)
+    for number, name in enumerate(groups.names):
+        owner[groups.samples(name)] = number
+    assert groups.codes.tolist() == owner.tolist()
+    wanted = data.draw(st.lists(st.integers(0, groups.sample_count - 1), max_size=10))
+    assert np.asarray(groups.group_of(wanted)).tolist() == owner[wanted].tolist()

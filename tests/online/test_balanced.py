@@ -95,7 +95,6 @@ def test_a_batch_holds_floor_or_ceil_of_its_quotas_while_the_buffer_allows():
                     assert abs(totals[group] + deficit.get(group, 0) - step * exact) < 3
 
     law()
-    print(dict(met))
     assert met["quotas"] >= met["batches"] / 3 > 100
     assert met["totals"] >= met["batches"] / 3
 

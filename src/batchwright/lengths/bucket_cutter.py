@@ -81,14 +81,13 @@ class BucketCutter:
         pieces = np.split(by_bucket, held.cumsum()[:-1])
         small = [places for places in pieces if 0 < places.size < multiple]
         large = [places for places in pieces if places.size >= multiple]
-        short = multiple - sum(places.size for places in small)
-        if small and short > 0 and large:  # too few even together: the largest bucket lends them what they lack
-            large.sort(key=len)
+        while large and (short := self._short(small, multiple)) > 0:
+            large.sort(key=len)  # too few even together: the largest bucket lends some
             lent = large.pop()
-            small.append(lent[:short])
-            large.append(lent[short:])
-            if large[-1].size < multiple:
-                small.append(large.pop())
+            if lent.size - short >= multiple:
+                large.append(lent[short:])
+                lent = lent[:short]
+            small.append(lent)
         steps = [-(-places.size // (self.batch_size * multiple)) for places in large]
         shared = self._shared(small, samples, 0, multiple) if small else None
         missing = batches // multiple - sum(steps) - (len(shared) // multiple if shared else 0)
@@ -119,6 +118,11 @@ class BucketCutter:
         offsets = np.concatenate([[0], np.concatenate(sizes).cumsum()])
         costs = np.add.reduceat(self.areas[buckets[joined]], offsets[:-1])
         return Cut(joined, offsets, costs, stepped=True)
+
+    def _short(self, small: list[Integers], multiple: int) -> int:
+        """How many samples these buckets have too few to fill the steps that they share."""
+        parts = sum(-(-places.size // self.batch_size) for places in small)
+        return -(-parts // multiple) * multiple - sum(places.size for places in small)
 
     def _shared(self, small: list[Integers], samples: Integers, batches: int, multiple: int) -> Cut:
         """Steps of several buckets, each micro-batch of one; `batches` micro-batches or more."""

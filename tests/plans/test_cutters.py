@@ -1,0 +1,129 @@
+"""Cuts of small windows, against what any cut of them must be: shared buckets, levelled steps."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+
+import numpy as np
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+import batchwright as bw
+from batchwright.kernels.cuts import cut_longest
+from batchwright.lengths.bucket_cutter import BucketCutter
+from batchwright.lengths.same_size_cutter import GroupCutter
+
+
+def parts_of(cut):
+    return [cut.batch(number) for number in range(len(cut))]
+
+
+def test_buckets_that_share_steps_lose_no_sample_and_mix_in_no_micro_batch():
+    met: Counter[str] = Counter()
+
+    @settings(max_examples=300)
+    @given(
+        held=st.lists(st.sampled_from([0, 1, 2, 3, 5, 7, 8, 11, 15, 19]), min_size=2, max_size=5).filter(any),
+        multiple=st.sampled_from([1, 2, 3, 4, 6, 8]),
+        size=st.integers(2, 5),
+        spare=st.none() | st.integers(0, 4),
+        seed=st.integers(0, 99),
+    )
+    @example(held=[1, 19], multiple=8, size=3, spare=None, seed=0)  # the largest bucket lends, and has enough left
+    @example(held=[1, 11], multiple=8, size=3, spare=None, seed=0)  # it has too few left for a step
+    @example(held=[7, 7], multiple=4, size=3, spare=0, seed=0)  # three steps of two buckets with a step and a half each
+    @example(held=[1, 1, 6], multiple=5, size=2, spare=None, seed=0)  # it lends all it has, in as few parts as can be
+    @example(held=[1, 1, 1, 2, 8], multiple=4, size=2, spare=None, seed=0)
+    @example(held=[1, 1, 1, 3, 8], multiple=4, size=2, spare=None, seed=0)  # enough for a step, too few for two
+    @example(held=[8, 0, 16], multiple=4, size=5, spare=0, seed=0)  # as many steps as the buckets have room for
+    def law(held, multiple, size, spare, seed):
+        steps = 0 if spare is None else max(0, sum(held) // multiple - spare)  # 0 asks for as few as can be
+        bucket_of = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(held)), held))
+        cutter = BucketCutter(bucket_of, np.arange(1.0, len(held) + 1), size)
+        samples = np.random.default_rng(seed + 1).permutation(bucket_of.size)
+        small = [count for count in held if 0 < count < multiple]
+        large = [count for count in held if count >= multiple]
+        alone = sum(count // multiple for count in large)  # steps of one bucket each that there can be
+        met["cuts"] += 1
+        try:
+            cut = cutter.cut(samples, steps * multiple, multiple)
+        except bw.Infeasible:  # the last step of any cut would lack a sample for some micro-batch
+            met["refused"] += 1
+            parts = sum(-(-count // size) for count in held)
+            assert -(-parts // multiple) * multiple > sum(held)
+            return
+        met["of small buckets"] += bool(small)
+        met["the largest bucket lends"] += bool(large) and 0 < sum(small) < multiple
+        met["all of them shared"] += steps > alone + bool(small)
+        batches = parts_of(cut)
+        assert sorted(np.concatenate(batches).tolist()) == list(range(samples.size))
+        assert len(batches) % multiple == 0
+        assert len(batches) >= max(steps * multiple, cutter.at_least(samples))
+        assert all(1 <= batch.size <= size for batch in batches)
+        assert all(np.unique(bucket_of[samples[batch]]).size == 1 for batch in batches)
+        assert cut.costs.tolist() == [cutter.cost(samples[batch]) for batch in batches]
+        if not small and steps <= alone:
+            met["steps of one bucket"] += 1
+            for at in range(0, len(batches), multiple):
+                assert np.unique(bucket_of[samples[np.concatenate(batches[at : at + multiple])]]).size == 1
+
+    law()
+    assert met["refused"] < met["cuts"] / 2
+    for case in ("of small buckets", "the largest bucket lends", "all of them shared", "steps of one bucket"):
+        assert met[case] >= 1, met
+
+
+def least_of(lengths, parts):
+    """The least that the most expensive of so many stretches of falling lengths can cost, tried in every way."""
+
+    @cache
+    def least(first, parts):
+        if parts == 1:
+            return lengths[first] * (len(lengths) - first)
+        ends = range(first + 1, len(lengths) - parts + 2)
+        return min(max(lengths[first] * (end - first), least(end, parts - 1)) for end in ends)
+
+    return least(0, parts)
+
+
+def test_a_levelled_step_has_its_samples_and_its_dearest_micro_batch_is_nearly_as_cheap_as_can_be():
+    met: Counter[str] = Counter()
+
+    @settings(max_examples=200)
+    @given(
+        lengths=st.lists(st.integers(1, 9), min_size=1, max_size=24),
+        multiple=st.integers(1, 6),
+        size=st.integers(1, 5),
+    )
+    @example(lengths=[9, 1, 1], multiple=3, size=1)
+    def law(lengths, multiple, size):
+        lengths = np.array(lengths, float)
+        cutter = GroupCutter(lengths, size, level=True)
+        samples = np.arange(lengths.size)
+        batches = -(-cutter.at_least(samples) // multiple) * multiple
+        if lengths.size < batches:
+            met["refused"] += 1
+            return
+        cut = cutter.cut(samples, batches, multiple)
+        found = parts_of(cut)
+        assert sorted(np.concatenate(found).tolist()) == samples.tolist()
+        assert len(found) == batches
+        assert min(map(len, found)) >= 1
+        for at in range(0, batches, multiple):
+            step = [lengths[part] for part in found[at : at + multiple]]
+            inside = np.concatenate(step)
+            assert inside.size <= size * multiple
+            assert (np.diff(inside) <= 0).all()
+            costs = [float(part.max() * part.size) for part in step]
+            assert costs == cut.costs[at : at + multiple].tolist()
+            least = least_of(tuple(inside), multiple)
+            assert max(costs) <= least * (1 + 1e-3)
+            met["steps"] += 1
+            met["with fewer stretches than micro-batches"] += (
+                cut_longest(inside, float(least), inside.size, 1).size - 1 < multiple
+            )
+
+    law()
+    assert met["steps"] >= 100, met
+    assert met["with fewer stretches than micro-batches"] >= 1, met
