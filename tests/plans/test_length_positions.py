@@ -152,9 +152,7 @@ OVERFLOWING = {
 
 def InTurn():  # noqa: N802
     """All samples in groups by their length, of which one is far more common in every other epoch."""
-    return bw.balanced(
-        WILD > 3, 50, target=lambda counts, epoch: [0.02, 0.98] if epoch % 2 else [0.98, 0.02], epoch=60
-    )
+    return bw.balanced(WILD > 3, 50, target=lambda counts, epoch: [0.02, 0.98] if epoch % 2 else [0.98, 0.02], epoch=60)
 
 
 def dear_every_other_epoch():
@@ -233,9 +231,7 @@ def test_a_run_goes_on_along_the_old_list_to_the_end_of_its_epoch_and_then_in_th
     samplers = [EVERY_SAMPLE[kind]().sampler(rank=rank, world_size=after) for rank in range(after)]
     for sampler in samplers:
         sampler.load_state_dict(state)
-    given_out = [
-        batch for _ in range(2) for step in zip(*map(iter, samplers), strict=True) for batch in step
-    ]
+    given_out = [batch for _ in range(2) for step in zip(*map(iter, samplers), strict=True) for batch in step]
     count = min(len(expected), len(given_out))
     assert count > len(rest)
     assert given_out[:count] == expected[:count]

@@ -172,7 +172,7 @@ def over_orders():
 )
 def test_in_another_world_every_task_goes_on_with_its_next_and_the_turns_go_on_with_the_next_turn(legs, nested):
     make = over_orders if nested else lambda: build(unit="step")
-    state, turn, multiple = {}, 0, None
+    state, turn, within, multiple = {}, 0, 0, None
     had = dict.fromkeys(make().names, 0)
     for world, accumulate, steps in legs:
         plan = make()  # nothing is known but the state
@@ -180,7 +180,7 @@ def test_in_another_world_every_task_goes_on_with_its_next_and_the_turns_go_on_w
         for sampler in samplers:
             sampler.load_state_dict(state)
         if multiple != world * accumulate:  # a turn that was broken off is over
-            turn, within, multiple = turn + (bool(state) and within > 0), 0, world * accumulate
+            turn, within, multiple = turn + (within > 0), 0, world * accumulate
         lists = zip(*map(iter, samplers), strict=True)
         for together in islice(lists, steps):
             for batch in together:
