@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from itertools import islice
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -146,6 +149,48 @@ def test_no_task_loses_or_repeats_a_micro_batch_however_the_world_changes(unit, 
     if unit == "batch":
         off = np.array(list(counts.values())) - plan.shares() * len(union)
         assert np.abs(off).max() <= plan.bound + 1e-9
+
+
+def over_orders():
+    """Tasks that are cut by budgets over orders, one of them a plan of tasks itself."""
+    lengths = np.random.default_rng(3).integers(1, 40, 120)
+    return bw.alternating(
+        {
+            "budgets": bw.budgeted(lengths, 100, window=4, order=bw.balanced(np.arange(120) % 3, 6, seed=1)),
+            "packs": bw.packed(lengths, 60, window=4, order=bw.shuffled(120, 6, seed=2)),
+            "tasks": bw.alternating({"x": bw.budgeted(lengths, 80, window=4, seed=3), "y": bw.shuffled(30, 3)}),
+        },
+        target={"budgets": 0.5, "packs": 0.3, "tasks": 0.2},
+        unit="step",
+    )
+
+
+@settings(max_examples=15)
+@given(
+    legs=st.lists(st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(1, 12)), min_size=2, max_size=5),
+    nested=st.booleans(),
+)
+def test_in_another_world_every_task_goes_on_with_its_next_and_the_turns_go_on_with_the_next_turn(legs, nested):
+    make = over_orders if nested else lambda: build(unit="step")
+    state, turn, within, multiple = {}, 0, 0, None
+    had = dict.fromkeys(make().names, 0)
+    for world, accumulate, steps in legs:
+        plan = make()  # nothing is known but the state
+        samplers = [plan.sampler(rank=rank, world_size=world, accumulate=accumulate) for rank in range(world)]
+        for sampler in samplers:
+            sampler.load_state_dict(state)
+        if multiple != world * accumulate:  # a turn that was broken off is over
+            turn, within, multiple = turn + (within > 0), 0, world * accumulate
+        lists = zip(*map(iter, samplers), strict=True)
+        for together in islice(lists, steps):
+            for batch in together:
+                name = plan.task_of(turn)
+                number = plan.names.index(name)
+                assert batch == (plan.children[number][had[name]] + plan.starts[number]).tolist()
+                had[name] += 1
+                turn, within = turn + (within + 1 == multiple), (within + 1) % multiple
+        state = json.loads(json.dumps(samplers[0].state_dict()))
+        assert all(json.loads(json.dumps(sampler.state_dict())) == state for sampler in samplers)
 
 
 def test_named_lists_go_to_a_dataset_of_datasets():
