@@ -10,7 +10,7 @@ from .identity import identified
 from .layout import Layout
 from .media_field import media
 from .padding import Padding
-from .ragged import Ragged
+from .ragged_value import Ragged
 from .resized_field import resized
 from .side_channel import SideChannel
 from .sparse import block_diagonal

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from ..errors import Infeasible, listed, shown, typed, whole
 from .entries import described, entry, equal, tree_of
-from .ragged import Ragged
+from .ragged_value import Ragged
 from .side_channel import SideChannel
 from .structure import Tree
 from .values import Transfer, Value

@@ -22,7 +22,7 @@ from .indices import ADDED, elements_of, refuse_outside, refuse_overflow, refuse
 from .layout import Layout, Side
 from .memory import settle
 from .padding import Padding
-from .ragged import Form, Ragged
+from .ragged_value import Form, Ragged
 from .values import Opaque, Scalars, Stacked, Value
 
 __all__ = ["Aside", "Context", "Field", "OpaqueField", "RaggedField", "ScalarField", "StackField"]

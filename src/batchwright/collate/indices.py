@@ -10,7 +10,7 @@ from ..errors import Infeasible, shown, typed
 from .column import Column
 from .joined import Joined
 from .layout import Layout
-from .ragged import Ragged
+from .ragged_value import Ragged
 from .values import Scalars, Stacked, Value
 
 __all__ = ["ADDED", "elements_of", "refuse_outside", "refuse_overflow", "refuse_unfit"]

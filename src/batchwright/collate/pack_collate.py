@@ -20,7 +20,7 @@ from .layout import Layout
 from .memory import settle
 from .packs import OFFERS, Packed, PackRules, laid_out, pointed_into
 from .plan_columns import PlanOfGroups, plan_columns
-from .ragged import Ragged
+from .ragged_value import Ragged
 from .structure import Tree
 from .values import Scalars, Value
 

@@ -16,7 +16,7 @@ from ..errors import Infeasible, one_of, shown, whole
 from . import attention, memory
 from .layout import Layout
 from .padding import fill_value
-from .ragged import Ragged
+from .ragged_value import Ragged
 from .values import Fill, Transfer, Value
 
 __all__ = ["OFFERS", "PackRules", "Packed", "Plot", "Room", "Shape", "laid_out", "pointed_into"]
