@@ -111,6 +111,11 @@ TABLE = {
         "select one or more",
         lambda: BATCH.select([0]),
     ),
+    "an entry without a name": (
+        lambda: BATCH.copy().update({0: ONES(3)}),
+        "set entries by their names: batch['weight'] = weights",
+        lambda: BATCH.copy().update({"weight": ONES(3)}),
+    ),
     "one number selected": (
         lambda: BATCH.select(1),
         "pass a list of them: batch.select([0])",
