@@ -45,19 +45,23 @@ def class_priors(
     class_of: Part | None = None,
     domain_of: Part | None = None,
 ) -> ClassPriors:
-    """The priors of the classes, summed over groups.
+    """Class priors, trained and natural, summed over groups.
 
     Args:
         plan: what was sampled.
         batches: over how many micro-batches, all ranks together; None: over the epochs until its shares have settled.
-        classes: who is in which class, a column of labels or `Groups`, where the plan's groups are something else.
-        order: the class of each logit; as the classes come in the groups if left out.
+        classes: array-like of shape (n_samples,) of labels, int or str, or `Groups`, where the plan's groups are
+            something else.
+        order: the class of each logit, array-like of shape (n_classes,); as the classes come in the groups if left out.
         class_of: from a group's name to its class; the name itself if left out.
-        domain_of: from a group's name to its domain, for a row a domain.
+        domain_of: from a group's name to its domain, for one row per domain.
+
+    Returns:
+        `ClassPriors`, float64 of shape (n_classes,), or (n_domains, n_classes) with `domain_of`.
 
     Raises:
         Infeasible: `order` lacks a class that was sampled, a domain is never sampled, `classes` is of other samples, or
-            `batches` is None and the plan's shares may move for ever.
+            `batches` is None and the plan's shares never have to settle.
 
     Example:
         >>> import batchwright as bw
@@ -70,26 +74,12 @@ def class_priors(
     plan = checked(plan, of_sampler="call LogitAdjustment.from_sampler(sampler), or pass sampler.plan")
     groups = who_is_in(classes, plan)
     sampled = plan.prior_between(0, plan.horizon() if batches is None else batches, groups)
-    for called, part in (("class_of", class_of), ("domain_of", domain_of)):
-        if part is not None and not callable(part):
-            raise Infeasible(f"{called} is {shown(part)}", f"pass {called} as a function of a group's name")
     names = list(groups.names)
-    of_class = names if class_of is None else [class_of(name) for name in names]
-    of_domain = [None] * len(names) if domain_of is None else [domain_of(name) for name in names]
-
-    known = list(dict.fromkeys(of_class)) if order is None else list(order)
-    column = {name: number for number, name in enumerate(known)}
-    if len(column) < len(known):
-        twice = next(name for place, name in enumerate(known) if column[name] != place)
-        raise Infeasible(f"order names class {shown(twice)} twice", "name each class once, the class of every logit")
-    missing = [name for name in dict.fromkeys(of_class) if name not in column]
-    if missing:
-        raise Infeasible(
-            f"order names {len(known)} classes, the plan has {len(missing)} besides ({listed(map(shown, missing))})",
-            "name the class of every logit",
-        )
+    of_class = _parts(names, class_of, "class_of")
+    of_domain = [None] * len(names) if domain_of is None else _parts(names, domain_of, "domain_of")
+    known = list(dict.fromkeys(of_class)) if order is None else _in_order(order, of_class)
     domains = list(dict.fromkeys(of_domain))
-    row = {name: number for number, name in enumerate(domains)}
+    row, column = ({name: number for number, name in enumerate(axis)} for axis in (domains, known))
     cells = [row[domain] for domain in of_domain], [column[name] for name in of_class]
 
     def summed(prior: np.ndarray) -> np.ndarray:
@@ -97,13 +87,10 @@ def class_priors(
         np.add.at(table, cells, prior)
         totals = table.sum(1)
         if totals.min() <= 0:
-            whose = (
-                "the samples in classes have"
-                if domain_of is None
-                else f"domain {shown(domains[int(totals.argmin())])} has"
-            )
+            domain = shown(domains[int(totals.argmin())])
             raise Infeasible(
-                f"{whose} share 0: nothing of it was sampled",
+                f"{'the samples in classes have' if domain_of is None else f'domain {domain} has'} share 0: nothing of it "
+                "was sampled",
                 "leave its samples out, or give it a share in the plan's target",
             )
         table /= totals[:, None]
@@ -111,6 +98,29 @@ def class_priors(
 
     natural = groups.sizes / groups.grouped_count
     return ClassPriors(known, None if domain_of is None else domains, summed(sampled), summed(natural))
+
+
+def _parts(names: list[Any], part: Part | None, called: str) -> list[Any]:
+    """What a function of a group's name gives for every group; the names themselves for None."""
+    if part is not None and not callable(part):
+        raise Infeasible(f"{called} is {shown(part)}", f"pass {called} as a function of a group's name")
+    return names if part is None else [part(name) for name in names]
+
+
+def _in_order(order: Sequence[Hashable], sampled: list[Hashable]) -> list[Hashable]:
+    """The classes in the order of the logits, each once, with all that were sampled."""
+    known = list(order)
+    column = {name: number for number, name in enumerate(known)}
+    twice = [name for place, name in enumerate(known) if column[name] != place]
+    if twice:
+        raise Infeasible(f"order names class {shown(twice[0])} twice", "name each class once, the class of every logit")
+    missing = [name for name in dict.fromkeys(sampled) if name not in column]
+    if missing:
+        raise Infeasible(
+            f"order names {len(known)} classes, the plan has {len(missing)} besides ({listed(map(shown, missing))})",
+            "name the class of every logit",
+        )
+    return known
 
 
 def checked(plan: Any, *, of_sampler: str = "pass sampler.plan") -> BasePlan:

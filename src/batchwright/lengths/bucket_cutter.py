@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from heapq import heapify, heappop, heapreplace
+from heapq import heapify, heappop, heappush
 
 import numpy as np
 
@@ -76,53 +76,43 @@ class BucketCutter:
     def cut(self, samples: Integers, batches: int, multiple: int) -> Cut:
         """See `Cutter`. A bucket with fewer samples than a step has micro-batches shares a step with other such buckets."""
         buckets = self.bucket_of[samples]
-        by_bucket = np.argsort(buckets, kind="stable")
         held = np.bincount(buckets, minlength=self.areas.size)
-        pieces = np.split(by_bucket, held.cumsum()[:-1])
-        small = [places for places in pieces if 0 < places.size < multiple]
-        large = [places for places in pieces if places.size >= multiple]
-        while large and (short := self._short(small, multiple)) > 0:
-            large.sort(key=len)  # too few even together: the largest bucket lends some
-            lent = large.pop()
-            if lent.size - short >= multiple:
-                large.append(lent[short:])
-                lent = lent[:short]
-            small.append(lent)
-        steps = [-(-places.size // (self.batch_size * multiple)) for places in large]
+        pieces = np.split(np.argsort(buckets, kind="stable"), held.cumsum()[:-1])
+        large, small = _own_and_shared(pieces, self.batch_size, multiple)
         shared = self._shared(small, samples, 0, multiple) if small else None
-        missing = batches // multiple - sum(steps) - (len(shared) // multiple if shared else 0)
-        room = [
-            (-places.size / (count + 1), number)
-            for number, (places, count) in enumerate(zip(large, steps, strict=True))
+        wanted = batches // multiple - (len(shared) // multiple if shared else 0)
+        steps = self._steps([places.size for places in large], wanted, multiple)
+        if steps is None:  # too few for steps of one bucket each: all of them are shared
+            return replace(self._shared(pieces, samples, batches, multiple), stepped=True)
+        sizes = [
+            np.diff(even_offsets(places.size, count * multiple, self.batch_size, multiple))
+            for places, count in zip(large, steps, strict=True)
         ]
-        room = [(share, number) for share, number in room if large[number].size >= (steps[number] + 1) * multiple]
-        heapify(room)
-        for _ in range(max(missing, 0)):
-            if not room:  # too few for steps of one bucket each: all of them are shared
-                return replace(self._shared(pieces, samples, batches, multiple), stepped=True)
-            _, number = room[0]
-            steps[number] += 1
-            size, count = large[number].size, steps[number]
-            if size >= (count + 1) * multiple:
-                heapreplace(room, (-size / (count + 1), number))
-            else:
-                heappop(room)
-        members, sizes = [], []
-        for places, count in zip(large, steps, strict=True):
-            members.append(places)
-            sizes.append(np.diff(even_offsets(places.size, count * multiple, self.batch_size, multiple)))
         if shared is not None:
-            members.append(shared.members)
+            large.append(shared.members)
             sizes.append(np.diff(shared.offsets))
-        joined = np.concatenate(members)
+        joined = np.concatenate(large)
         offsets = np.concatenate([[0], np.concatenate(sizes).cumsum()])
         costs = np.add.reduceat(self.areas[buckets[joined]], offsets[:-1])
         return Cut(joined, offsets, costs, stepped=True)
 
-    def _short(self, small: list[Integers], multiple: int) -> int:
-        """How many samples these buckets have too few to fill the steps that they share."""
-        parts = sum(-(-places.size // self.batch_size) for places in small)
-        return -(-parts // multiple) * multiple - sum(places.size for places in small)
+    def _steps(self, sizes: list[int], wanted: int, multiple: int) -> list[int] | None:
+        """Steps of each bucket, `wanted` or more in all: those most filled are split; None where samples are too few."""
+        steps = [-(-size // (self.batch_size * multiple)) for size in sizes]
+        room = [
+            (-size / (count + 1), number)
+            for number, (size, count) in enumerate(zip(sizes, steps, strict=True))
+            if size >= (count + 1) * multiple
+        ]
+        heapify(room)
+        for _ in range(wanted - sum(steps)):
+            if not room:
+                return None
+            _, number = heappop(room)
+            steps[number] += 1
+            if sizes[number] >= (steps[number] + 1) * multiple:
+                heappush(room, (-sizes[number] / (steps[number] + 1), number))
+        return steps
 
     def _shared(self, small: list[Integers], samples: Integers, batches: int, multiple: int) -> Cut:
         """Steps of several buckets, each micro-batch of one; `batches` micro-batches or more."""
@@ -151,3 +141,23 @@ class BucketCutter:
     def part(self, samples: Integers) -> tuple[Integers, Integers]:
         """See `Cutter`: in the middle."""
         return np.arange(samples.size // 2), np.arange(samples.size // 2, samples.size)
+
+
+def _own_and_shared(pieces: list[Integers], batch_size: int, multiple: int) -> tuple[list[Integers], list[Integers]]:
+    """The buckets that have steps of their own, and those that share steps: they are smaller than a step."""
+    small = [places for places in pieces if 0 < places.size < multiple]
+    large = [places for places in pieces if places.size >= multiple]
+    while large and (short := _short(small, batch_size, multiple)) > 0:
+        large.sort(key=len)  # too few even together: the largest bucket lends some
+        lent = large.pop()
+        if lent.size - short >= multiple:
+            large.append(lent[short:])
+            lent = lent[:short]
+        small.append(lent)
+    return large, small
+
+
+def _short(small: list[Integers], batch_size: int, multiple: int) -> int:
+    """How many samples these buckets have too few to fill the steps that they share."""
+    parts = sum(-(-places.size // batch_size) for places in small)
+    return -(-parts // multiple) * multiple - sum(places.size for places in small)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .. import columns
 from ..errors import Infeasible, check_bool, check_integer, check_number, exactly, one_of
@@ -19,7 +19,7 @@ from ..lengths.layout import Window
 from .by_length import LengthPlan
 from .delivered import delivery
 from .fixed import FixedPlan
-from .length_arguments import ONLY, balance_of, check_same_size, costs_of, named, one_or_other, part_called, source_of
+from .length_arguments import ONLY, balance_of, costs_of, named, part_called, refuse_too_long, source_of, table_of
 
 __all__ = ["budgeted"]
 
@@ -74,27 +74,27 @@ def budgeted(
     """
     too_long = one_of(too_long, "too_long", ("refuse", "alone", "truncate", "skip"))
     budgets = Budgets.of(lengths, max_tokens, padded, round_length, cost)
-    if too_long == "truncate" and (cost is not None or len(budgets.limits) > 1):
-        other = f"there are {len(budgets.limits)}" if len(budgets.limits) > 1 else "cost is given"
+    sample_count, count = budgets.lengths.shape
+    if too_long == "truncate" and (cost is not None or count > 1):
+        other = f"there are {count}" if count > 1 else "cost is given"
         raise Infeasible(f"too_long='truncate' needs one budget in tokens, {other}", "pass too_long='alone'")
-    if max_samples is not None:
-        max_samples = check_integer(max_samples, "max_samples", least=1)
+    most_samples = sample_count if max_samples is None else check_integer(max_samples, "max_samples", least=1)
     round_count = check_integer(round_count, "round_count", least=1)
     admission = budgets.admission(too_long)
-    source, epoch_samples = source_of(order, budgets.sample_count, seed)
-    first = shortened = next(iter(budgets.lengths.values()))
-    table = np.column_stack(list(budgets.counted.values()))
+    source, epoch_samples = source_of(order, sample_count, seed)
+    first = shortened = budgets.lengths[:, 0]
+    costs = budgets.costs
     if admission.truncate_to is not None:
-        shortened, table = np.minimum(first, admission.truncate_to), np.minimum(table, admission.truncate_to)
+        shortened, costs = np.minimum(first, admission.truncate_to), np.minimum(costs, admission.truncate_to)
     cutter = BudgetCutter(
-        table,
-        np.array(list(budgets.limits.values())),
-        np.array(budgets.padded, bool),
-        max_samples or budgets.sample_count,
+        costs,
+        budgets.limits,
+        budgets.padded,
+        most_samples,
         round_count,
-        round_count > 1 or budgets.rounds,
+        round_count > 1 or not (isinstance(budgets.menu, int) and budgets.menu == 1),
         shortened,
-        None if balance is None else balance_of(balance, budgets.sample_count),
+        None if balance is None else balance_of(balance, sample_count),
     )
     return LengthPlan(
         source,
@@ -109,83 +109,61 @@ def budgeted(
 
 @dataclass(frozen=True)
 class Budgets:
-    """What samples take of each budget, checked.
+    """What samples take of budgets, checked."""
 
-    Attributes:
-        lengths: float64 (samples,), by the name of the budget.
-        limits: the budgets, by name.
-        padded: for each budget, whether micro-batches are padded.
-        menu: lengths count as the next multiple of this, or as the next of these.
-        cost: from lengths to costs; None where lengths are counted.
-    """
-
-    lengths: dict[str, Floats]
-    limits: dict[str, float]
-    padded: list[bool]
-    menu: int | Integers
-    cost: Callable[[Floats], ArrayLike] | None
+    names: list[str]
+    lengths: Floats  # (samples, budgets)
+    limits: Floats  # (budgets,)
+    padded: NDArray[np.bool_]  # (budgets,)
+    menu: int | Integers  # lengths count as the next multiple of this, or as the next of these
+    cost: Callable[[Floats], ArrayLike] | None  # of lengths; None where the lengths themselves are counted
 
     @classmethod
     def of(cls, lengths: Any, max_tokens: Any, padded: Any, round_length: Any, cost: Any) -> Budgets:
         """From the arguments of `budgeted`."""
-        lengths, max_tokens = named(lengths, max_tokens, "max_tokens", several="budgets", none="max_tokens")
-        by_name = _lengths(lengths)
-        limits = {name: _limit(max_tokens[name], part_called("max_tokens", name)) for name in by_name}
-        return cls(by_name, limits, _padded(padded, limits), _menu(round_length), cost)
-
-    @property
-    def sample_count(self) -> int:
-        """How many samples there are."""
-        return next(iter(self.lengths.values())).size
-
-    @property
-    def rounds(self) -> bool:
-        """Whether lengths are rounded up."""
-        return isinstance(self.menu, np.ndarray) or self.menu > 1
+        lengths, max_tokens = named(lengths, max_tokens, "max_tokens", "budgets", none="max_tokens")
+        names, table = list(lengths), _lengths(lengths)
+        limits = np.array([_limit(max_tokens[name], part_called("max_tokens", name)) for name in names])
+        return cls(names, table, limits, np.array(_padded(padded, names), bool), _menu(round_length), cost)
 
     @cached_property
-    def counted(self) -> dict[str, Floats]:
-        """What samples take of each budget, float64 (samples,)."""
-        counted = {name: self._rounded(values) for name, values in self.lengths.items()}
-        return counted if self.cost is None else {name: costs_of(self.cost, values) for name, values in counted.items()}
+    def costs(self) -> Floats:
+        """What samples take of each budget, float64 (samples, budgets)."""
+        rounded = self._rounded(self.lengths)
+        return rounded if self.cost is None else np.column_stack([costs_of(self.cost, column) for column in rounded.T])
 
     @cached_property
-    def too_many(self) -> dict[str, np.ndarray]:
-        """Which samples are over each budget by themselves, bool (samples,)."""
-        over: dict[str, np.ndarray] = {name: counted > self.limits[name] for name, counted in self.counted.items()}
-        if isinstance(self.menu, int):
-            return over
-        return {name: over[name] | (values > self.menu[-1]) for name, values in self.lengths.items()}
+    def over(self) -> NDArray[np.bool_]:
+        """Which samples are over each budget by themselves, bool (samples, budgets)."""
+        over: NDArray[np.bool_] = self.costs > self.limits
+        return over if isinstance(self.menu, int) else over | (self.lengths > self.menu[-1])
 
     def admission(self, too_long: TooLong) -> Admission:
         """Which samples take part under a policy for those that are over a budget by themselves."""
-        over = np.any(list(self.too_many.values()), axis=0)
+        over = self.over.any(axis=1)
         if over.any() and too_long == "refuse":
-            self._refuse(all_over=bool(over.all()))
+            self._refuse()
         if over.size and over.all() and too_long == "skip":
             raise Infeasible(
                 f"all {over.size} samples are too long and would be skipped", f"pass {self._enough()} to keep them all"
+            )
+        truncate_to = self._longest if too_long == "truncate" and over.any() else None
+        if truncate_to == 0:
+            raise Infeasible(
+                f"no length that round_length gives is within the budget of {exactly(self.limits[0])}",
+                f"pass {self._as_passed([float(np.min(self.menu))])} or more",
             )
         return Admission(
             np.flatnonzero(over) if too_long == "skip" else np.empty(0, np.int64),
             too_long=too_long,
             too_long_count=int(over.sum()),
-            truncate_to=self._truncate_to() if too_long == "truncate" and over.any() else None,
+            truncate_to=truncate_to,
         )
 
-    def _truncate_to(self) -> int:
-        """The longest that samples may count as under the only budget."""
-        ((name, limit),) = self.limits.items()
-        longest = self._longest_within(limit)
-        if longest < 1:
-            raise Infeasible(
-                f"no length that round_length gives is within the budget of {exactly(limit)}",
-                f"pass {_as_passed({name: float(np.min(self.menu))})} or more",
-            )
-        return longest
-
-    def _longest_within(self, limit: float) -> int:
-        """The longest rounded length within a budget, 0 for none."""
+    @property
+    def _longest(self) -> int:
+        """The longest rounded length within the first budget, 0 for none."""
+        limit = self.limits[0]
         if isinstance(self.menu, np.ndarray):
             return int(self.menu[self.menu <= limit].max(initial=0))
         return int(limit // self.menu * self.menu) if math.isfinite(limit) else 0
@@ -197,61 +175,67 @@ class Budgets:
         place = np.searchsorted(self.menu, values)
         return np.where(place < self.menu.size, self.menu[np.minimum(place, self.menu.size - 1)], values)
 
-    def _refuse(self, *, all_over: bool) -> None:
-        """Refuse a budget that some samples exceed alone."""
-        name = next(name for name, too_many in self.too_many.items() if too_many.any())
-        sample, limit = int(self.too_many[name].argmax()), self.limits[name]
-        others = int(self.too_many[name].sum()) - 1
-        policies = ["'alone'"]
-        if len(self.limits) == 1 and self.cost is None and self._longest_within(limit) > 0:
-            policies.append("'truncate'")
-        if not all_over:
-            policies.append("'skip'")
-        raise Infeasible(
-            self._described(name, sample) + (f" ({others} more are too long)" if others else ""),
-            f"pass {self._enough()}, or too_long={one_or_other(policies)}",
-        )
-
-    def _described(self, name: str, sample: int) -> str:
-        """What a sample has, and the budget that it exceeds."""
-        values = self.lengths[name][[sample]]
-        length, rounded = float(values[0]), float(self._rounded(values)[0])
-        described = f"sample {sample} has {_length_called(name)} {exactly(length)}"
+    def _refuse(self) -> None:
+        """Refuse the first budget that some samples exceed alone."""
+        column = int(self.over.any(axis=0).argmax())
+        name, over = self.names[column], self.over[:, column]
+        sample = int(over.argmax())
+        length, rounded = self.lengths[sample, column], self._rounded(self.lengths[sample])[column]
+        fact = f"sample {sample} has {_called(name)} {exactly(length)}"
         if rounded != length:
-            described += f", rounded up to {exactly(rounded)}"
+            fact += f", rounded up to {exactly(rounded)}"
         if self.cost is not None:
-            described += f", at a cost of {exactly(self.counted[name][sample])}"
+            fact += f", at a cost of {exactly(self.costs[sample, column])}"
         if isinstance(self.menu, np.ndarray) and length > self.menu[-1]:
-            return f"{described}, the longest of round_length is {self.menu[-1]}"
-        return f"{described}, {part_called('max_tokens', name)} is {exactly(self.limits[name])}"
+            fact += f", the longest of round_length is {self.menu[-1]}"
+        else:
+            fact += f", {part_called('max_tokens', name)} is {exactly(self.limits[column])}"
+        policies = ["'alone'"]
+        if len(self.names) == 1 and self.cost is None and self._longest > 0:
+            policies.append("'truncate'")
+        if not self.over.any(axis=1).all():
+            policies.append("'skip'")
+        refuse_too_long(fact, over, self._enough(), policies)
 
     def _enough(self) -> str:
         """The arguments with which no sample is too long, as a message says them."""
         wanted, larger = [], self
-        longest = max(values.max() for values in self.lengths.values())
+        longest = math.ceil(self.lengths.max())
         if isinstance(self.menu, np.ndarray) and longest > self.menu[-1]:
-            larger = replace(self, menu=np.append(self.menu, math.ceil(longest)))
-            wanted.append(f"a round_length that ends with {math.ceil(longest)} or more")
-        needed = {name: max(float(counted.max()), self.limits[name]) for name, counted in larger.counted.items()}
-        if needed != self.limits:
-            wanted.append(f"{_as_passed(needed)} or more")
+            larger = replace(self, menu=np.append(self.menu, longest))
+            wanted.append(f"a round_length that ends with {longest} or more")
+        needed = larger.costs.max(axis=0)
+        if np.any(needed > self.limits):
+            wanted.append(f"{self._as_passed(np.maximum(needed, self.limits))} or more")
         return " and ".join(wanted)
 
+    def _as_passed(self, limits: Iterable[float]) -> str:
+        """Budgets as the argument is written."""
+        by_name = {name: exactly(limit) for name, limit in zip(self.names, limits, strict=True)}
+        if ONLY in by_name:
+            return f"max_tokens={by_name[ONLY]}"
+        return "max_tokens={" + ", ".join(f"{name!r}: {limit}" for name, limit in by_name.items()) + "}"
 
-def _lengths(given: Mapping[str, Any]) -> dict[str, Floats]:
-    """Columns of lengths, all of one size."""
-    lengths = {
-        name: columns.numbers(values, called=f"lengths[{name!r}]" if name != ONLY else "lengths").astype(float)
-        for name, values in given.items()
-    }
-    check_same_size({name: values.size for name, values in lengths.items()})
-    for name, values in lengths.items():
+
+def _lengths(given: Mapping[str, Any]) -> Floats:
+    """Columns of lengths of 0 or more, float64 (samples, budgets)."""
+    table = table_of(
+        {
+            name: columns.numbers(values, called=f"lengths[{name!r}]" if name != ONLY else "lengths").astype(float)
+            for name, values in given.items()
+        }
+    )
+    for name, values in zip(given, table.T, strict=True):
         if values.size and values.min() < 0:
             raise Infeasible(
-                f"sample {int(values.argmin())} has {_length_called(name)} {exactly(values.min())}",
+                f"sample {int(values.argmin())} has {_called(name)} {exactly(values.min())}",
                 "pass lengths of 0 or more",
             )
-    return lengths
+    return table
+
+
+def _called(name: str) -> str:
+    return "length" if name == ONLY else name
 
 
 def _limit(given: Any, called: str) -> float:
@@ -281,14 +265,3 @@ def _menu(round_length: int | Sequence[int]) -> int | Integers:
     if not len(round_length):
         raise Infeasible("round_length is a menu of 0 lengths", "pass one length or more")
     return np.unique([check_integer(length, "a length of round_length", least=1) for length in round_length])
-
-
-def _as_passed(budgets: dict[str, float]) -> str:
-    """Budgets as the argument is written."""
-    if ONLY in budgets:
-        return f"max_tokens={exactly(budgets[ONLY])}"
-    return "max_tokens={" + ", ".join(f"{name!r}: {exactly(budget)}" for name, budget in budgets.items()) + "}"
-
-
-def _length_called(name: str) -> str:
-    return "length" if name == ONLY else name

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,25 +14,15 @@ from ..orders import Order, is_shared
 from .balanced import shuffled
 from .fixed import FixedPlan
 
-__all__ = ["ONLY", "balance_of", "check_same_size", "costs_of", "named", "one_or_other", "part_called", "source_of"]
+__all__ = ["ONLY", "balance_of", "costs_of", "named", "part_called", "refuse_too_long", "source_of", "table_of"]
 
 Floats = NDArray[np.float64]
 
 ONLY = ""  # the name of lengths, and of a limit, that were given without one
 
 
-def named(
-    lengths: Any, limits: Any, called: str, *, several: str, none: str
-) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Lengths and limits as dictionaries by the same names.
-
-    Args:
-        lengths: one column, or columns by name.
-        limits: one limit, or limits by name.
-        called: the argument that gave the limits.
-        several: what messages call them.
-        none: what messages call them where there are none.
-    """
+def named(lengths: Any, limits: Any, called: str, several: str, *, none: str) -> tuple[Mapping[str, Any], ...]:
+    """Lengths and limits as dictionaries by the same names; messages call the limits as told, and `none` if empty."""
     if isinstance(limits, Mapping) != isinstance(lengths, Mapping):
         raise Infeasible(
             f"lengths is {typed(lengths)} and {called} is {typed(limits)}",
@@ -53,15 +43,22 @@ def part_called(argument: str, name: str) -> str:
     return argument if name == ONLY else f"{argument}[{shown(name)}]"
 
 
-def one_or_other(choices: Sequence[str]) -> str:
-    """Choices as a message lists them: a, b or c."""
-    return " or ".join(filter(None, [", ".join(choices[:-1]), choices[-1]]))
-
-
-def check_same_size(sizes: Mapping[str, int]) -> None:
-    """Refuse columns of different length."""
+def table_of(by_name: dict[str, np.ndarray]) -> np.ndarray:
+    """Columns of one length side by side, (samples, columns)."""
+    sizes = {name: column.size for name, column in by_name.items()}
     if len(set(sizes.values())) > 1:
         raise Infeasible(f"columns of different length: {sizes}", "pass one value a sample in each")
+    return np.column_stack(list(by_name.values()))
+
+
+def refuse_too_long(fact: str, over: np.ndarray, enough: str, policies: list[str]) -> NoReturn:
+    """Refuse limits that the samples `over` exceed alone: what would be enough, and the policies to choose from."""
+    others = int(over.sum()) - 1
+    choices = " or ".join(filter(None, [", ".join(policies[:-1]), *policies[-1:]]))
+    raise Infeasible(
+        fact + (f" ({others} more are too long)" if others else ""),
+        f"pass {enough}" + (f", or too_long={choices}" if policies else ""),
+    )
 
 
 def balance_of(balance: Any, sample_count: int) -> Floats:

@@ -21,7 +21,7 @@ from ..lengths.packing import MOST_CAPACITY, Solver
 from .by_length import LengthPlan
 from .delivered import delivery
 from .fixed import FixedPlan
-from .length_arguments import ONLY, balance_of, check_same_size, costs_of, named, one_or_other, part_called, source_of
+from .length_arguments import ONLY, balance_of, costs_of, named, part_called, refuse_too_long, source_of, table_of
 from .pieces import CutBy, Pieces
 
 __all__ = ["PackedPlan", "packed"]
@@ -137,25 +137,23 @@ def packed(
     too_long = one_of(too_long, "too_long", ("refuse", "truncate", "skip", "split"))
     capacities = Capacities.of(lengths, capacity)
     packs = check_integer(packs, "packs", least=1)
-    if max_per_pack is not None:
-        max_per_pack = check_integer(max_per_pack, "max_per_pack", least=1)
+    most = np.iinfo(np.int64).max if max_per_pack is None else check_integer(max_per_pack, "max_per_pack", least=1)
     solver = one_of(solver, "solver", get_args(Solver))
     _check_contradictions(capacities, solver, too_long, together=together, cost=cost, balance=balance)
     costs = None if balance is None else balance_of(balance, capacities.lengths.shape[0])
     if together is not None:
-        bundles = _bundles(together, capacities.lengths.shape[0])
-        costs = None if costs is None else _summed(costs, bundles)
-        capacities = replace(capacities, lengths=_summed(capacities.lengths, bundles), bundles=bundles)
+        capacities = capacities.together(together)
     admission = capacities.admission(too_long, may_split=balance is None)
     source, epoch_samples = source_of(order, capacities.lengths.shape[0], seed)
-    asked, cut = capacities.lengths[:, 0], capacities.truncated(admission.truncate_to)
     items = capacities.items(admission)
+    asked = capacities.lengths[:, 0]
+    given = asked if admission.truncate_to is None else items[:, 0]
     cutter = PackCutter(
         items,
         capacities.limits,
         packs,
-        max_per_pack or np.iinfo(np.int64).max,
-        _costs(items, capacities.limits, cost) if costs is None else costs,
+        most,
+        _costs(items, capacities.limits, cost) if costs is None else capacities.summed(costs),
         solver,
     )
     return PackedPlan(
@@ -165,38 +163,47 @@ def packed(
         seed=seed,
         admission=admission,
         epoch_samples=epoch_samples,
-        delivery=None if order is None else delivery(order, asked, cut[:, 0], admission.skipped),
+        delivery=None if order is None else delivery(order, asked, given, admission.skipped),
     )
 
 
 @dataclass(frozen=True)
 class Capacities:
-    """What samples, or those that stay together, take of each capacity of a pack, checked.
+    """What samples, or those that stay together, take of the capacities of a pack, checked."""
 
-    Attributes:
-        lengths: int64 (samples, capacities).
-        limits: the capacities, int64 (capacities,).
-        names: of the capacities.
-        bundles: (offsets, samples) of the samples that stay together; None where each is by itself.
-    """
-
-    lengths: Integers
-    limits: Integers
     names: list[str]
-    bundles: tuple[Integers, Integers] | None = None
+    lengths: Integers  # (samples, capacities)
+    limits: Integers  # (capacities,)
+    bundles: tuple[Integers, Integers] | None = None  # (offsets, samples) of those that stay together
 
     @classmethod
     def of(cls, lengths: Any, capacity: Any) -> Capacities:
         """From the arguments of `packed`."""
-        lengths, capacity = named(lengths, capacity, "capacity", several="capacities", none="capacities")
+        lengths, capacity = named(lengths, capacity, "capacity", "capacities", none="capacities")
         least = 1 if len(lengths) == 1 else 0
-        table, limits = {}, []
+        by_name, limits = {}, []
         for name, values in lengths.items():
             called = "lengths" if name == ONLY else f"lengths[{name!r}]"
-            table[name] = columns.whole_numbers(values, called=called, least=least)
+            by_name[name] = columns.whole_numbers(values, called=called, least=least)
             limits.append(_limit(capacity[name], part_called("capacity", name)))
-        check_same_size({name: column.size for name, column in table.items()})
-        return cls(np.column_stack(list(table.values())), np.array(limits, np.int64), list(table))
+        return cls(list(lengths), table_of(by_name), np.array(limits, np.int64))
+
+    def together(self, keys: Any) -> Capacities:
+        """The same of samples that stay together: those with one key."""
+        groups = Groups.from_keys(keys, called="together")
+        if groups.sample_count != self.lengths.shape[0]:
+            raise Infeasible(f"{groups.sample_count} keys for {self.lengths.shape[0]} lengths", "pass one key a sample")
+        assert groups.index is not None
+        bundled = replace(self, bundles=(groups.starts, groups.index.astype(np.int64)))
+        return replace(bundled, lengths=bundled.summed(self.lengths))
+
+    def summed(self, column: np.ndarray) -> np.ndarray:
+        """The sums of a column of samples over those that stay together."""
+        if self.bundles is None:
+            return column
+        offsets, samples = self.bundles
+        sums: np.ndarray = np.add.reduceat(column[samples], offsets[:-1], axis=0)
+        return sums
 
     def admission(self, too_long: TooLong, *, may_split: bool) -> Admission:
         """Which samples take part, and in how many pieces, under a policy for those that exceed a capacity."""
@@ -218,15 +225,11 @@ class Capacities:
             truncate_to=limit if policy == "truncate" else None,
         )
 
-    def truncated(self, truncate_to: int | None) -> Integers:
-        """The lengths where longer samples count as `truncate_to`, int64 (samples, capacities)."""
-        return self.lengths if truncate_to is None else np.minimum(self.lengths, truncate_to)
-
     def items(self, admission: Admission) -> Integers:
         """The lengths of what is packed: samples, or their pieces, all full but the last; int64 (items, capacities)."""
         pieces = admission.pieces
         if pieces is None:
-            return self.truncated(admission.truncate_to)
+            return self.lengths if admission.truncate_to is None else np.minimum(self.lengths, admission.truncate_to)
         items = np.full((pieces[-1], 1), self.limits[0])
         items[pieces[1:] - 1] = self.lengths - (np.diff(pieces)[:, None] - 1) * self.limits[0]
         return items
@@ -235,27 +238,20 @@ class Capacities:
         """Refuse capacities that some samples exceed alone."""
         item = int(over.argmax())
         column = int((self.lengths[item] > self.limits).argmax())
-        name, others = self.names[column], int(over.sum()) - 1
-        has = f"{'length' if name == ONLY else name} {self.lengths[item, column]}"
+        name, who = self.names[column], f"sample {item} has"
+        if self.bundles is not None:
+            offsets, members = self.bundles
+            inside = members[offsets[item] : offsets[item + 1]].tolist()
+            more = f" and {len(inside) - _SHOWN} more" if len(inside) > _SHOWN else ""
+            who = f"samples {', '.join(map(str, inside[:_SHOWN]))}{more} stay together and have"
         policies = ["'truncate'"] if self.bundles is None and len(self.names) == 1 else []
         if policies and may_split:
             policies.append("'split'")
         if not over.all():
             policies.append("'skip'")
-        raise Infeasible(
-            f"{self._described(item, has)}, {part_called('capacity', name)} is {self.limits[column]}"
-            + (f" ({others} more are too long)" if others else ""),
-            f"pass {self._enough()}" + (f", or too_long={one_or_other(policies)}" if policies else ""),
-        )
-
-    def _described(self, item: int, has: str) -> str:
-        """A sample, or those that stay together, with what it has."""
-        if self.bundles is None:
-            return f"sample {item} has {has}"
-        offsets, members = self.bundles
-        inside = members[offsets[item] : offsets[item + 1]].tolist()
-        more = f" and {len(inside) - _SHOWN} more" if len(inside) > _SHOWN else ""
-        return f"samples {', '.join(map(str, inside[:_SHOWN]))}{more} stay together and have {has}"
+        has = f"{'length' if name == ONLY else name} {self.lengths[item, column]}"
+        fact = f"{who} {has}, {part_called('capacity', name)} is {self.limits[column]}"
+        refuse_too_long(fact, over, self._enough(), policies)
 
     def _enough(self) -> str:
         """The capacities that no sample exceeds, as a message says them."""
@@ -297,13 +293,6 @@ def _check_contradictions(
         )
 
 
-def _summed(column: np.ndarray, bundles: tuple[Integers, Integers]) -> np.ndarray:
-    """The sums over the samples that stay together."""
-    offsets, samples = bundles
-    sums: np.ndarray = np.add.reduceat(column[samples], offsets[:-1], axis=0)
-    return sums
-
-
 def _costs(table: Integers, capacities: Integers, cost: Callable[[np.ndarray], ArrayLike] | None) -> np.ndarray:
     """What micro-batches are to be equal in, one number an item."""
     if cost is None and capacities.size > 1:
@@ -311,12 +300,3 @@ def _costs(table: Integers, capacities: Integers, cost: Callable[[np.ndarray], A
         return shares
     lengths = table[:, 0].astype(np.float64)
     return lengths if cost is None else costs_of(cost, lengths)
-
-
-def _bundles(together: Any, sample_count: int) -> tuple[Integers, Integers]:
-    """Where the samples of each key begin, and the samples by key."""
-    keys = Groups.from_keys(together, called="together")
-    if keys.sample_count != sample_count:
-        raise Infeasible(f"{keys.sample_count} keys for {sample_count} lengths", "pass one key a sample")
-    assert keys.index is not None
-    return keys.starts, keys.index.astype(np.int64)

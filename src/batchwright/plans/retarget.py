@@ -10,6 +10,7 @@ import numpy as np
 
 from ..columns import as_numbers, by_label
 from ..errors import Infeasible, check_number, exactly, shown, warn
+from ..groups import Groups
 from ..micro_batches import AS_IT_WAS, LAST
 from ..orders import Dealt, Independent, Mixed, ShareChange
 from ..orders.constant_shares import TICKET
@@ -27,41 +28,45 @@ _MOST_DEFICIT = 64 * TICKET  # ten times what any group can lack of its due
 
 def share_change_after(plan: FixedPlan, batch: int, shares: Any) -> ShareChange:
     """See `FixedPlan.share_change_after`."""
-    limits, order = plan.order.shares.limits, plan.order
+    order, groups = plan.order, plan.groups
+    limits = _check_settable(plan)
+    assert isinstance(order, Dealt | Mixed)
+    wanted = _one_a_group(shares, groups)
+    _check_shares(wanted, groups, limits)
+    weights = [round(share * _WHOLE) for share in wanted]
+    rows = repeated(order.shares.moved(weights), groups, order.tickets, order.per_ticket)
+    if rows.group.size:
+        warn(repeats_text(rows, groups, order.batch_size))
+    return order.dealt.share_change_after(batch, weights)
+
+
+def _check_settable(plan: FixedPlan) -> tuple[float, float]:
+    """How far the shares of a plan may go; refused where they cannot be set."""
+    order, limits = plan.order, plan.order.shares.limits
+    if isinstance(order, Dealt | Mixed) and limits is not None:
+        return limits
+    why, way_out = "", "build the plan with target=targets.moving(...), which tells how far shares may go"
     if not isinstance(order, Dealt | Mixed):
-        why = "its draws are independent" if isinstance(order, Independent) else "its groups come in turn"
-        raise Infeasible(
-            f"the shares of {plan!r} cannot be set: {why}",
-            "build it with balanced(..., target=targets.moving(...), draw='exact')",
-        )
-    if limits is None and isinstance(order.shares, WeightShares):
-        raise Infeasible(
-            f"the shares of {plan!r} cannot be set: they are weights of single samples",
-            "group the samples, and build the plan with balanced(groups, ..., target=targets.moving(...))",
-        )
-    if limits is None:
-        raise Infeasible(
-            f"the shares of {plan!r} cannot be set",
-            "build the plan with target=targets.moving(...), which tells how far shares may go",
-        )
-    names, shares = plan.groups.names, by_label(shares)
+        why = ": its draws are independent" if isinstance(order, Independent) else ": its groups come in turn"
+        way_out = "build it with balanced(..., target=targets.moving(...), draw='exact')"
+    elif isinstance(order.shares, WeightShares):
+        why = ": they are weights of single samples"
+        way_out = "group the samples, and build the plan with balanced(groups, ..., target=targets.moving(...))"
+    raise Infeasible(f"the shares of {plan!r} cannot be set{why}", way_out)
+
+
+def _one_a_group(shares: Any, groups: Groups) -> list[float]:
+    """Shares that were passed in any form, a number for each group."""
+    names, shares = groups.names, by_label(shares)
     if isinstance(shares, (str, Target)):
         target = resolve(shares)
         if not target.stays:
             raise Infeasible(
                 f"the target {target} moves", "pass shares that stay, and call retarget again when they are to change"
             )
-        shares = TargetShares(target, plan.groups).of(0)
+        shares = TargetShares(target, groups).of(0)
     if isinstance(shares, Mapping):
-        if set(shares) != set(names):
-            unknown, missing = [name for name in shares if name not in set(names)], set(names) - set(shares)
-            raise Infeasible(
-                f"the new shares name {shown(unknown[0])}, which is no group"
-                if unknown
-                else f"the new shares have none for group {shown(next(name for name in names if name in missing))}",
-                "give every group of the plan a share, and nothing else",
-            )
-        shares = [check_number(shares[name], f"the share of {name!r}") for name in names]
+        shares = _by_group(shares, names)
     wanted = np.asarray(as_numbers(shares, called="the new shares"), np.float64)
     if wanted.ndim != 1:
         raise Infeasible(
@@ -71,7 +76,27 @@ def share_change_after(plan: FixedPlan, batch: int, shares: Any) -> ShareChange:
         raise Infeasible(
             f"the {wanted.size} new shares sum to {exactly(wanted.sum())}", f"give {len(names)} that sum to 1"
         )
-    for name, size, share in zip(names, plan.groups.sizes.tolist(), wanted.tolist(), strict=True):
+    found: list[float] = wanted.tolist()
+    return found
+
+
+def _by_group(shares: Mapping[Any, Any], names: Sequence[Any]) -> list[float]:
+    """Shares by name in the order of the groups."""
+    groups = set(names)
+    unknown, missing = [name for name in shares if name not in groups], [name for name in names if name not in shares]
+    if unknown or missing:
+        raise Infeasible(
+            f"the new shares name {shown(unknown[0])}, which is no group"
+            if unknown
+            else f"the new shares have none for group {shown(missing[0])}",
+            "give every group of the plan a share, and nothing else",
+        )
+    return [check_number(shares[name], f"the share of {name!r}") for name in names]
+
+
+def _check_shares(wanted: list[float], groups: Groups, limits: tuple[float, float]) -> None:
+    """Refuse shares beyond the limits of the plan, and shares of empty groups."""
+    for name, size, share in zip(groups.names, groups.sizes.tolist(), wanted, strict=True):
         if not limits[0] - _TOLERANCE <= share <= limits[1] + _TOLERANCE:
             raise Infeasible(
                 f"group {shown(name)} is given the share {exactly(share)}, the plan is laid out for {exactly(limits[0])} to "
@@ -82,11 +107,6 @@ def share_change_after(plan: FixedPlan, batch: int, shares: Any) -> ShareChange:
             raise Infeasible(
                 f"group {shown(name)} is given the share {exactly(share)} but it has 0 samples", "give it the share 0"
             )
-    weights = [round(share * _WHOLE) for share in wanted.tolist()]
-    rows = repeated(order.shares.moved(weights), plan.groups, order.tickets, order.per_ticket)
-    if rows.group.size:
-        warn(repeats_text(rows, plan.groups, order.batch_size))
-    return order.dealt.share_change_after(batch, weights)
 
 
 def with_share_changes(plan: FixedPlan, share_changes: Sequence[ShareChange]) -> FixedPlan:
@@ -109,27 +129,34 @@ def with_share_changes(plan: FixedPlan, share_changes: Sequence[ShareChange]) ->
 
 def _check_change(change: ShareChange, dealt: Dealt) -> None:
     """Refuse what cannot be dealt: the kernels read it as it is."""
-    groups = dealt.groups.group_count
-    if not (len(change.weights) == len(change.drawn) == len(change.deficit) == groups):
+    groups = dealt.groups
+    if not (len(change.weights) == len(change.drawn) == len(change.deficit) == groups.group_count):
         raise Infeasible(
             f"{len(change.weights)} shares were set, with {len(change.drawn)} draws and {len(change.deficit)} dues, of "
-            f"{groups} groups",
+            f"{groups.group_count} groups",
             AS_IT_WAS,
         )
-    low, high = (limit * _WHOLE for limit in dealt.shares.limits or (0, 1))
-    near = _TOLERANCE * _WHOLE
-    if not (
+    drawn_by_then = (
         0 <= change.first <= LAST
         and change.number > 0
-        and abs(sum(change.weights) - _WHOLE) <= near
-        and all(weight >= 0 and low - near <= weight <= high + near for weight in change.weights)
-        and all(size or not weight for size, weight in zip(dealt.groups.sizes.tolist(), change.weights, strict=True))
         and min(change.drawn) >= 0
         and sum(change.drawn) == change.first * dealt.tickets
         and sum(change.deficit) == 0
         and max(map(abs, change.deficit)) <= _MOST_DEFICIT
-    ):
+    )
+    if not (drawn_by_then and _within(change.weights, groups, dealt.shares.limits or (0, 1))):
         raise Infeasible(
             f"the shares that were set at micro-batch {shown(change.first)} do not go with what was drawn by then",
             AS_IT_WAS,
         )
+
+
+def _within(weights: Sequence[int], groups: Groups, limits: tuple[float, float]) -> bool:
+    """Whether shares sum to 1, keep the limits and give nothing to empty groups."""
+    low, high = (limit * _WHOLE for limit in limits)
+    near = _TOLERANCE * _WHOLE
+    return (
+        abs(sum(weights) - _WHOLE) <= near
+        and all(weight >= 0 and low - near <= weight <= high + near for weight in weights)
+        and all(size or not weight for size, weight in zip(groups.sizes.tolist(), weights, strict=True))
+    )
