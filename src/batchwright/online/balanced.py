@@ -76,7 +76,8 @@ def balanced(
         batches: return `Batch` lists; if False, single samples.
         steps: batches per rank and epoch. The stream stops after them; a source that ends earlier is an error.
         on_error: "raise", or "skip" to leave out samples whose key cannot be computed, and count them.
-        rank, world_size: of this process; those of torch's process group if left out.
+        rank: the rank of this process; that of torch's process group if left out.
+        world_size: the number of ranks; likewise.
         state_bytes: the most bytes of a state.
         name: the name of the source in errors; its own name if left out.
         seed: of the order of groups within a batch and of repeats.

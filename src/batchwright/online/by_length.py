@@ -52,7 +52,8 @@ def budgeted(
         size: bytes of a sample, for `buffer_bytes`: a function, or the name of an entry.
         steps: batches per rank and epoch. The stream stops after them; a source that ends earlier is an error.
         on_error: "raise", or "skip" to leave out samples without a valid length, and count them.
-        rank, world_size: of this process; those of torch's process group if left out.
+        rank: the rank of this process; that of torch's process group if left out.
+        world_size: the number of ranks; likewise.
         state_bytes: the most bytes of a state.
         name: the name of the source in errors; its own name if left out.
         seed: of the order of batches within a buffer.
@@ -126,7 +127,8 @@ def packed(
         size: bytes of a sample, for `buffer_bytes`: a function, or the name of an entry.
         steps: batches per rank and epoch. The stream stops after them; a source that ends earlier is an error.
         on_error: "raise", or "skip" to leave out samples without a valid length, and count them.
-        rank, world_size: of this process; those of torch's process group if left out.
+        rank: the rank of this process; that of torch's process group if left out.
+        world_size: the number of ranks; likewise.
         state_bytes: the most bytes of a state.
         name: the name of the source in errors; its own name if left out.
         seed: of the order of batches within a buffer.

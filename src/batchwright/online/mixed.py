@@ -46,11 +46,13 @@ def mixed(
         target: the share of each source, by name; "uniform"; or a schedule of targets.
         unit: the unit of shares: a function of a sample (its tokens, its bytes), or the name of an entry; samples if left
             out.
-        batch_size: samples in a batch (the last may be smaller); if left out, the stream returns single samples, for another stream.
+        batch_size: samples in a batch (the last may be smaller); if left out, the stream returns single samples, as a
+            source of another stream.
         at_end: when a source ends: "stop", "continue" with the others in proportion, or "restart" it (its next epoch).
         steps: batches per rank and epoch. The stream stops after them; a source that ends earlier is an error.
         on_error: "raise", or "skip" to leave out samples without a valid unit, and count them.
-        rank, world_size: of this process; those of torch's process group if left out.
+        rank: the rank of this process; that of torch's process group if left out.
+        world_size: the number of ranks; likewise.
         state_bytes: the most bytes of a state.
         name: the name of the mixture in errors.
 
