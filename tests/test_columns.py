@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tracemalloc
 from collections import deque
 from collections.abc import Sequence
 
@@ -18,7 +19,7 @@ from torch.utils.data import ConcatDataset, Subset, TensorDataset
 
 import batchwright as bw
 from batchwright import columns
-from batchwright.labels import labels
+from batchwright.labels import label_fn_map, labels
 
 from . import laws
 from .odd_inputs import Labelled
@@ -103,7 +104,7 @@ def test_hugging_face_columns_and_datasets():
 def test_nothing_is_imported_to_find_labels():
     code = (
         "import sys, batchwright.labels as c; c.labels([1, 2]); c.labels({'label': ['a']});"
-        "print([m for m in ('torch', 'pandas', 'polars', 'pyarrow', 'datasets', 'numba') if m in sys.modules])"
+        "print([m for m in ('torch', 'pandas', 'polars', 'pyarrow', 'datasets', 'numba', 'narwhals') if m in sys.modules])"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
@@ -222,3 +223,68 @@ def test_samples_are_not_asked_for_by_what_is_no_whole_number(ragged):
 def test_a_data_frame_may_have_a_column_called_type():
     rates = bw.multilabel_weights(pd.DataFrame({"type": [0, 1, 1], "b": [1, 0, 1]}))
     assert rates.names == ["type", "b"]
+
+
+CODES = np.arange(3_000_000, dtype=np.int8) % 5
+CODED = {
+    "pandas": lambda: pd.Categorical.from_codes(CODES, list("edcba")),
+    "pandas column": lambda: pd.DataFrame({"label": pd.Categorical.from_codes(CODES, list("edcba"))}),
+    "arrow": lambda: pa.DictionaryArray.from_arrays(CODES, list("edcba")),
+    "arrow column": lambda: pa.table({"label": pa.DictionaryArray.from_arrays(CODES, list("edcba"))}),
+    "polars": lambda: pl.Series(list("edcba"), dtype=pl.Enum(list("edcba"))).gather(CODES.astype(np.uint32)),
+}
+
+
+@pytest.mark.parametrize("source", CODED)
+def test_a_column_that_is_held_as_codes_costs_what_codes_cost(source):
+    held = CODED[source]()
+    bw.Groups.from_labels(pd.Categorical(["a"]))  # compiles
+    tracemalloc.start()
+    groups = bw.Groups.from_labels(held)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert groups.names == list("abcde")
+    assert groups.samples("a").tolist()[:2] == [4, 9]
+    assert peak < 12 * CODES.size  # 4 a sample are the index; a list of the values alone would be 8
+
+
+class Annotated:
+    """A dataset that looks like no other: its labels are where nobody looks."""
+
+    def __init__(self, classes):
+        self.annotations = {"class": classes}
+
+    def __len__(self):
+        return len(self.annotations["class"])
+
+    def __getitem__(self, index):
+        return index
+
+
+class Derived(Annotated):
+    """One of a derived type."""
+
+
+@pytest.fixture
+def registered():
+    label_fn_map[Annotated] = lambda dataset: dataset.annotations["class"]
+    yield
+    del label_fn_map[Annotated]
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize("kind", [Annotated, Derived])
+def test_datasets_of_types_that_users_register_are_asked_by_their_functions(kind):
+    dataset = kind(list("aab"))
+    assert labels(dataset).tolist() == list("aab")
+    assert labels(Subset(dataset, [2, 0])).tolist() == ["b", "a"]
+    assert labels(ConcatDataset([dataset, Labelled(targets=["c"])])).tolist() == list("aabc")
+    assert bw.balanced(dataset, 2).groups.names == ["a", "b"]
+    dataset.annotations["class"] = ["a", None]
+    with pytest.raises(bw.Infeasible, match=f"labels of {kind.__name__} has no value at sample 1"):
+        labels(dataset)
+
+
+def test_datasets_of_no_registered_type_are_not_asked():
+    with pytest.raises(bw.Infeasible, match="no labels found in Annotated"):
+        labels(Annotated([1]))

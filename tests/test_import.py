@@ -9,7 +9,7 @@ import pytest
 
 import batchwright as bw
 
-HEAVY = ("torch", "numba", "numpy", "pandas", "matplotlib", "polars", "pyarrow", "scipy", "sklearn")
+HEAVY = ("torch", "numba", "numpy", "pandas", "matplotlib", "polars", "pyarrow", "scipy", "sklearn", "narwhals")
 
 
 def test_importing_loads_nothing_heavy():

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pytest
 import scipy.sparse
 import torch
+from pyarrow.dataset import dataset as arrow_dataset
 from torch.utils.data import ConcatDataset, DataLoader, Subset
 
 import batchwright as bw
@@ -71,6 +72,19 @@ READ = {
         ABA,
     ),
     "arrow scalars": (list(pa.array([1, 0, 1])), OOZ),
+    "arrow dictionary that says a value twice": (
+        pa.DictionaryArray.from_arrays(pa.array([0, 1, 2]), pa.array(["a", "b", "a"])),
+        ABA,
+    ),
+    "categories that do not come": (pd.Series(list("aba")).astype(pd.CategoricalDtype(["z", "b", "a"])), ABA),
+    "categories of two types": (pd.Categorical(["1", 1, "1"]), {"1": 2, 1: 1}),
+    "categories of days": (pd.Series(DAYS, dtype="category"), DAYS_READ),
+    "category column": (pd.DataFrame({"label": pd.Categorical(list("aba"))}), ABA),
+    "lazy frame": (pl.LazyFrame({"x": [0, 0, 0], "label": list("aba")}), ABA),
+    "lazy frame of categories": (pl.LazyFrame({"label": list("aba")}).cast(pl.Categorical), ABA),
+    "lazy frame without a schema yet": (pl.LazyFrame({"y": [1, 0, 1]}).with_columns(label=pl.col("y") * 1), OOZ),
+    "arrow dataset": (arrow_dataset(pa.table({"x": [0, 0, 0], "label": list("aba")})), ABA),
+    "polars categorical": (pl.Series(list("aba"), dtype=pl.Categorical), ABA),
     "polars enum": (pl.Series(list("aba"), dtype=pl.Enum(["b", "a"])), ABA),
     "masked, of which nothing is": (np.ma.array([1, 0, 1]), OOZ),
     "column of one": (np.array([[1], [0], [1]]), OOZ),
@@ -108,7 +122,8 @@ REFUSED = {
         {"x": [1]},
         r"labels is of type dict and holds 'x', none of which is called label.*such as labels\['x'\]",
     ),
-    "lazy frame": (pl.LazyFrame({"label": [1]}), r"holds none before it is collected; pass labels.collect\(\)"),
+    "lazy frame": (pl.LazyFrame({"x": [1]}), r"type LazyFrame and holds 'x', none of which is called label"),
+    "arrow dataset": (arrow_dataset(pa.table({"x": [1]})), r"type InMemoryDataset and holds 'x', none of which"),
     "expression": (pl.col("label"), "labels is of type Expr"),
     "grouped frame": (pd.DataFrame({"label": [1]}).groupby("label"), "of type SeriesGroupBy"),
     "detachable": (Detachable(), "labels is of type Detachable"),

@@ -24,7 +24,7 @@ from .group_parts import (
     size_of,
     warn_of_singles,
 )
-from .labels import class_names
+from .labels import class_names, coded_labels
 from .labels import labels as labels_of
 from .values import no_label, plain
 
@@ -98,11 +98,18 @@ class Groups:
         """
         if isinstance(labels, Groups):
             return labels
-        found = labels_of(labels)
+        coded = coded_labels(labels)
+        found = labels_of(labels) if coded is None else coded.codes
         if found.size == 0:
             raise Infeasible("the dataset is empty: 0 labels", "pass at least one sample")
-        groups = cls._made(*indexed(found), found.size, class_names(labels))
-        warn_of_singles(found, groups.sizes)
+        names, starts, index = indexed(found)
+        if coded is not None:
+            names = coded.names_of(names)
+        groups = cls._made(names, starts, index, found.size, class_names(labels))
+        if coded is None:
+            warn_of_singles(found, groups.sizes)
+        elif len(names) > found.size / 2:  # only then can there be so many single samples
+            warn_of_singles(labels_of(labels), groups.sizes)
         return groups
 
     @classmethod

@@ -9,9 +9,10 @@ import numpy as np
 
 from .columns import complete, one_dimensional, sample_numbers
 from .errors import Infeasible, noted, shown, typed
+from .tables import Coded, coded, is_unread, read_column, unread_names
 from .values import is_tensor
 
-__all__ = ["class_names", "labels"]
+__all__ = ["class_names", "coded_labels", "label_fn_map", "labels"]
 
 LABEL_NAMES = ("targets", "labels", "label", "target", "y")
 LABEL_COLUMNS = ("label", "labels", "target", "targets", "class", "y")
@@ -25,10 +26,11 @@ Found = tuple[np.ndarray, str]  # a column of which values may be missing, and w
 def labels(source: Any) -> np.ndarray:
     """The label of every sample, from a column or from a dataset that knows its labels.
 
-    Datasets are looked through: `Subset` (nested too) and `ConcatDataset` of anything below, `.targets` / `.labels` as
-    torchvision's datasets have them, the last tensor of a `TensorDataset`, a column named label (labels, target, ...) of
-    a Hugging Face dataset, a data frame or a mapping of columns. Where there are several the first counts, in the order of
-    `LABEL_NAMES` and `LABEL_COLUMNS`. Of a `Subset` only the labels of its own samples are looked at.
+    A dataset whose type `label_fn_map` knows is asked by the function there. Others are looked through: `Subset` (nested
+    too) and `ConcatDataset` of anything below, `.targets` / `.labels` as torchvision's datasets have them, the last tensor
+    of a `TensorDataset`, a column named label (labels, target, ...) of a Hugging Face dataset, a data frame (lazy ones
+    too: that column is read), an Arrow dataset or a mapping of columns. Where there are several the first counts, in the
+    order of `LABEL_NAMES` and `LABEL_COLUMNS`. Of a `Subset` only the labels of its own samples are looked at.
 
     Returns:
         An array of shape (samples,), of any dtype.
@@ -52,14 +54,25 @@ def labels(source: Any) -> np.ndarray:
     return array
 
 
+def coded_labels(source: Any) -> Coded | None:
+    """The labels of a dictionary column (pandas and polars categories, Arrow dictionaries) as codes, which cost little.
+
+    None for any other source, and where labels are missing: `labels` reads those.
+    """
+    finder = _finder(source)
+    if finder is _of_table:
+        return coded(source[_wanted(source, _columns(source) or [])])
+    return coded(source) if finder is None else None
+
+
 def class_names(source: Any) -> dict[Hashable, Hashable]:
     """From the names of the classes to their labels, where a dataset knows them; empty where it does not.
 
     Hugging Face keeps them in `features`, torchvision in `class_to_idx`.
     """
-    if hasattr(source, "dataset") and hasattr(source, "indices"):
+    if _is_subset(source):
         return class_names(source.dataset)
-    if isinstance(source, (np.ndarray, list, tuple, range)) or is_tensor(source):
+    if _is_plain_column(source):
         return {}
     known = getattr(source, "class_to_idx", None)
     if isinstance(known, Mapping):
@@ -77,8 +90,8 @@ def _found(source: Any) -> Found:
         array, called = finder(source)
         _same_length(source, array)
         return array, called
-    unread = callable(getattr(source, "collect", None)) and not hasattr(source, "__len__")
-    known = isinstance(source, (Sequence, bytearray, Set)) or unread or _is_array(source)
+    lazy = callable(getattr(source, "collect", None))
+    known = isinstance(source, (Sequence, bytearray, Set)) or lazy or _is_array(source)
     if hasattr(source, "__getitem__") and not known:
         raise _no_labels(source)
     return one_dimensional(source, called="labels"), "labels"
@@ -88,30 +101,79 @@ def _is_array(source: Any) -> bool:
     return is_tensor(source) or any(hasattr(source, name) for name in ("to_numpy", "to_pylist", "__array__"))
 
 
+label_fn_map: dict[type, Callable[[Any], Any]] = {}
+"""From types of datasets to functions that take one and return its labels, a column; for derived types too.
+
+Asked before anything else is looked at, so that datasets of your own need not look like one that is known:
+`batchwright.labels.label_fn_map[MyDataset] = lambda dataset: dataset.annotations["class"]`.
+"""
+
+
 def _finder(source: Any) -> Callable[[Any], Found] | None:
     """How to find the labels of a dataset; None for what is itself a column."""
-    if isinstance(source, (np.ndarray, list, tuple, range)) or is_tensor(source):
-        return None
-    if hasattr(source, "dataset") and hasattr(source, "indices"):
-        return _of_subset
-    if hasattr(source, "datasets") and hasattr(source, "cumulative_sizes"):
-        return _of_concatenation
-    if hasattr(source, "to_numpy") and not hasattr(source, "columns"):
-        return None
-    if callable(getattr(source, "collect", None)) and not hasattr(source, "__len__"):
-        return None  # a table that is not read yet, refused as such
-    named = next((name for name in LABEL_NAMES if _is_column(_attribute(source, name))), None)
-    columns = _columns(source)
-    if columns is not None:
-        wanted = next((name for name in LABEL_COLUMNS if name in columns), None)
-        if wanted is None:
-            raise _no_column_of_labels(source, columns)
-        return lambda table: _named(table[wanted], f"column {wanted!r}")
-    if named is not None:
-        return lambda dataset: _named(getattr(dataset, named), f".{named}")
-    if hasattr(source, "tensors") and isinstance(source.tensors, (tuple, list)) and len(source.tensors):
-        return lambda dataset: _named(dataset.tensors[-1], "the last tensor of the TensorDataset")
-    return None
+    own = next((label_fn_map[kind] for kind in type(source).__mro__ if kind in label_fn_map), None)
+    if own is not None:
+        return lambda dataset: _named(own(dataset), f"labels of {type(dataset).__name__}")
+    return next((finder for is_such, finder in _FINDERS if is_such(source)), None)
+
+
+def _is_plain_column(source: Any) -> bool:
+    return isinstance(source, (np.ndarray, list, tuple, range)) or is_tensor(source)
+
+
+def _is_subset(source: Any) -> bool:
+    return hasattr(source, "dataset") and hasattr(source, "indices")
+
+
+def _is_concatenation(source: Any) -> bool:
+    return hasattr(source, "datasets") and hasattr(source, "cumulative_sizes")
+
+
+def _is_series(source: Any) -> bool:
+    return hasattr(source, "to_numpy") and not hasattr(source, "columns")
+
+
+def _is_table(source: Any) -> bool:
+    return _columns(source) is not None
+
+
+def _names_labels(source: Any) -> bool:
+    return _name_of_labels(source) is not None
+
+
+def _has_tensors(source: Any) -> bool:
+    return hasattr(source, "tensors") and isinstance(source.tensors, (tuple, list)) and len(source.tensors) > 0
+
+
+def _of_table(table: Any) -> Found:
+    wanted = _wanted(table, _columns(table) or [])
+    return _named(table[wanted], f"column {wanted!r}")
+
+
+def _of_unread(table: Any) -> Found:
+    """Of a table that is not read yet, the one column is."""
+    wanted = _wanted(table, unread_names(table))
+    return _named(read_column(table, wanted), f"column {wanted!r}")
+
+
+def _of_attribute(dataset: Any) -> Found:
+    name = _name_of_labels(dataset)
+    return _named(getattr(dataset, str(name)), f".{name}")
+
+
+def _of_tensors(dataset: Any) -> Found:
+    return _named(dataset.tensors[-1], "the last tensor of the TensorDataset")
+
+
+def _wanted(table: Any, columns: list[Any]) -> Any:
+    wanted = next((name for name in LABEL_COLUMNS if name in columns), None)
+    if wanted is None:
+        raise _no_column_of_labels(table, columns)
+    return wanted
+
+
+def _name_of_labels(source: Any) -> str | None:
+    return next((name for name in LABEL_NAMES if _is_column(_attribute(source, name))), None)
 
 
 def _named(values: Any, called: str) -> Found:
@@ -205,3 +267,17 @@ def _no_labels(source: Any) -> Infeasible:
         f".tensors, a column called {', '.join(LABEL_COLUMNS)}, .dataset with .indices, .datasets",
         "pass the labels themselves, one a sample: balanced([y for _, y in dataset], batch_size=...)",
     )
+
+
+# What a source is taken for, and how its labels are then found; None for a column. The first that fits counts: a table has
+# attributes of any name, and a subset has those of its dataset.
+_FINDERS: tuple[tuple[Callable[[Any], bool], Callable[[Any], Found] | None], ...] = (
+    (_is_plain_column, None),
+    (_is_subset, _of_subset),
+    (_is_concatenation, _of_concatenation),
+    (_is_series, None),
+    (is_unread, _of_unread),
+    (_is_table, _of_table),
+    (_names_labels, _of_attribute),
+    (_has_tensors, _of_tensors),
+)

@@ -7,8 +7,8 @@ import pytest
 
 import batchwright as bw
 from batchwright.lengths.cut import Cut, split_to
-from batchwright.plans.budgeted import costs_of
-from batchwright.plans.grouped import GroupCutter, even_offsets
+from batchwright.lengths.same_size_cutter import GroupCutter, even_offsets
+from batchwright.plans.length_arguments import costs_of
 
 from ..refusals import cases, told_and_followed
 from .small import LITTLE, NAME, PAIR, ROOM, L, all_policies, budget, ends, enough, packs, squared

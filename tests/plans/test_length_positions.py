@@ -3,31 +3,46 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from itertools import islice
+import random
+import re
+import warnings
 
 import numpy as np
 import pytest
-from batchwright.plans.refit import Trail
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import batchwright as bw
-from batchwright.lengths.windows import Begin
-from batchwright.plans.by_length import LengthPlan
+from batchwright.lengths.budget_cutter import BudgetCutter
+from batchwright.lengths.order_windows import OfOrder
+from batchwright.lengths.pack_cutter import PackCutter
+from batchwright.lengths.windows import OfLayers, OfShuffle
 
 from .test_lengthwise import LABELS, LENGTHS
 
 few = settings(max_examples=25)
-WORLDS = (1, 3, 4, 5)
+uneven = pytest.mark.filterwarnings("ignore:the run goes on in steps:batchwright.PoorWarning")
 
 
-@few
-@given(*[st.integers(0, 2**40)] * 4, st.lists(st.tuples(st.integers(1, 2**20), st.integers(0, 2**40)), max_size=4))
-def test_a_trail_goes_through_its_numbers(epoch, window, place, skipped, refits):
-    trail = Trail(epoch, window, Begin(place, skipped), tuple(refits))
-    assert Trail.of(trail.numbers) == trail
-    assert Trail.of(()) is None
+@pytest.fixture
+def planned(monkeypatch):
+    """How often each window was planned."""
+    counts = []
+    for kind, name in ((OfLayers, "planned"), (OfShuffle, "planned"), (OfOrder, "_filled")):
+        method = getattr(kind, name)
+        monkeypatch.setattr(kind, name, lambda *at, method=method: counts.append(at[1]) or method(*at))
+    return counts
+
+
+@pytest.fixture
+def cuts(monkeypatch):
+    """Every time that a cutter looked at samples."""
+    counts = []
+    for kind in (BudgetCutter, PackCutter):
+        for name in ("cut", "needed"):
+            method = getattr(kind, name)
+            monkeypatch.setattr(kind, name, lambda *at, method=method: counts.append(at[1].size) or method(*at))
+    return counts
 
 
 @pytest.mark.parametrize(
@@ -46,35 +61,97 @@ def test_a_trail_goes_through_its_numbers(epoch, window, place, skipped, refits)
         lambda: bw.packed(LENGTHS, 900, window=16, order=bw.weighted(LENGTHS, 64, draw="random"), too_long="skip"),
     ],
 )
-def test_resuming_anywhere_costs_one_window(make, monkeypatch):
+def test_resuming_anywhere_costs_one_window(make, planned):
     plan = make()
-    layout = plan.layout(8)
-    assert layout.windows > 10
-    planned = []
-    for name in ("layered", "stretch"):
-        method = getattr(LengthPlan, name)
-        monkeypatch.setattr(LengthPlan, name, lambda *at, method=method: planned.append(at[2]) or method(*at))
-    for step in (0, layout.length // 16, layout.length // 8 - 1):
+    length = plan.epoch_length(8)
+    assert length > 10 * 16
+    for step in (0, length // 16, length // 8 - 1):
         state = plan.sampler(rank=0, world_size=8).state_at(step)
         assert len(json.dumps(state)) < 400
         fresh = make().sampler(rank=0, world_size=8)
         fresh.load_state_dict(state)
         planned.clear()
         next(iter(fresh))
-        assert planned == [layout.window_of(state["consumed"])[0]]
+        assert len(planned) == 1
 
 
-def in_turn(plan, world, epochs, state=None):
-    """What all ranks are given, in order, by a trainer that stops at `len`; and the state at the end."""
-    samplers = [plan.sampler(rank=rank, world_size=world) for rank in range(world)]
-    given_out = []
-    for sampler in samplers:
-        sampler.load_state_dict(state or {})
-    for _ in range(epochs):
-        steps = len(samplers[0]) - samplers[0].step
-        rows = [list(islice(sampler, steps)) for sampler in samplers]
-        given_out += [batch for step in zip(*rows, strict=True) for batch in step]
-    return given_out, samplers[0].state_dict()
+SMALL = np.random.default_rng(2).integers(10, 60, 20)
+OVER_AN_ORDER = {
+    "budgeted": lambda: bw.budgeted(SMALL, 120, window=4, order=bw.shuffled(20, 1)),
+    "budgeted, not padded": lambda: bw.budgeted(SMALL, 120, window=4, padded=False, order=bw.shuffled(20, 1)),
+    "packed": lambda: bw.packed(SMALL, 90, window=4, order=bw.balanced(np.arange(20) % 2, 6)),
+    "pieces": lambda: bw.packed(SMALL, 40, packs=3, window=4, order=bw.shuffled(20, 1), too_long="split"),
+}
+
+
+@uneven
+@pytest.mark.parametrize("kind", OVER_AN_ORDER)
+def test_going_on_at_epoch_1000_costs_at_most_two_windows_in_the_same_world_and_in_another(kind, planned, cuts):
+    plan = OVER_AN_ORDER[kind]()
+    saved = json.loads(json.dumps(plan.sampler(rank=0, world_size=2).state_at(1, epoch=1000)))
+    assert len(planned) > 1000
+    following = plan.stepped(2)[saved["origin"] + saved["consumed"]].tolist()
+    for world in (2, 3):
+        fresh, state = OVER_AN_ORDER[kind](), saved
+        fresh.stepped(2), fresh.stepped(world)  # laid out before it is counted
+        for number in range(2):  # once more from the state in the new world
+            assert len(json.dumps(state)) < 400
+            sampler = fresh.sampler(rank=0, world_size=world)
+            planned.clear(), cuts.clear()
+            sampler.load_state_dict(state)
+            batch = next(iter(sampler))
+            assert 1 <= len(planned) <= 2
+            assert 1 <= len(cuts) <= 2 * 24
+            assert number or batch == following
+            state = json.loads(json.dumps(sampler.state_dict()))
+
+
+@pytest.mark.parametrize("kind", [*OVER_AN_ORDER, "layers", "buckets"])
+def test_an_epoch_asked_for_in_any_order_plans_every_window_once(kind, planned):
+    more = {
+        "layers": lambda: bw.budgeted(LENGTHS[:2000], 4096, window=16),
+        "buckets": lambda: bw.bucketed(LENGTHS[:2000, None], 16, buckets=3, window=16),
+    }
+    plan = (OVER_AN_ORDER | more)[kind]().stepped(2)
+    last = (5 if kind in OVER_AN_ORDER else 1) * plan.epoch_batches - 1
+    asked = list(range(last + 1))
+    random.Random(3).shuffle(asked)
+    planned.clear()
+    for batch in asked:
+        _ = plan[batch]
+    windows = plan.windows.of(last)[0] + 1
+    if kind == "buckets":  # its windows are counted where they are asked for
+        assert len(planned) <= 2 * windows
+    else:
+        assert len(planned) == windows
+
+
+def test_a_window_asked_for_late_is_planned_once(planned):
+    plan = OVER_AN_ORDER["budgeted"]()
+    planned.clear()
+    last = plan.windows.window * 50
+    asked = plan[last].tolist()
+    for batch in reversed(range(last)):
+        _ = plan[batch]
+    assert plan[last].tolist() == asked
+    assert len(planned) == 51
+
+
+WILD = np.where(np.arange(3000) // 100 % 3 == 0, 90, 1 + np.arange(3000) % 3)
+"""Hundreds of long samples after hundreds of short ones: a window takes from 8 to hundreds of samples."""
+
+OVERFLOWING = {
+    "budgeted": lambda: bw.budgeted(WILD, 100, window=8, order=InTurn()),
+    "budgeted, not padded": lambda: bw.budgeted(WILD, 100, padded=False, window=8, order=InTurn()),
+    "packed": lambda: bw.packed(WILD, 100, window=8, order=InTurn()),
+    "pieces": lambda: bw.packed(WILD, 40, window=8, order=InTurn(), too_long="split"),
+    "dear every other epoch": lambda: dear_every_other_epoch(),
+}
+
+
+def InTurn():  # noqa: N802
+    """All samples in groups by their length, of which one is far more common in every other epoch."""
+    return bw.balanced(WILD > 3, 50, target=lambda counts, epoch: [0.02, 0.98] if epoch % 2 else [0.98, 0.02], epoch=60)
 
 
 def dear_every_other_epoch():
@@ -83,48 +160,120 @@ def dear_every_other_epoch():
     return bw.budgeted(np.where(LABELS, 500, 50), 4000, order=order, window=8)
 
 
-def test_an_epoch_that_costs_more_than_any_that_was_looked_at_is_gone_through_whole_and_nothing_is_refused():
-    plan = dear_every_other_epoch()
-    given_out, end = in_turn(plan, 3, 6)
-    assert len(given_out) == 6 * plan.epoch_length(3)
-    drawn = np.concatenate(given_out)
-    assert (
-        drawn.size < 6 * plan.epoch_samples
-    )  # epochs have the steps they are to have: the order is not gone through so far
-    assert Counter(drawn.tolist()) == Counter(plan.source.order.take(0, drawn.size).tolist())
-    costs = np.where(LABELS, 500, 50)
-    assert max(costs[batch].max() * len(batch) for batch in given_out) <= 4000
-    further, _ = in_turn(plan, 3, 7)
-    assert in_turn(dear_every_other_epoch(), 3, 1, end)[0] == further[len(given_out) :]
-    assert len(json.dumps(end)) < 400
-    assert plan.audit(multiple=3, epochs=4).kept
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: bw.budgeted(LENGTHS[:6000], 4096, window=16),
-        lambda: bw.grouped(LENGTHS[:6000], 16, window=16),
-        lambda: bw.packed(LENGTHS[:6000], 2048, window=16),
-        lambda: bw.budgeted(LENGTHS[:6000], 4096, window=16, order=bw.shuffled(6000, 1)),
-    ],
-)
-def test_more_left_than_an_epoch_of_the_new_world_has_comes_first_in_the_next(make):
+@pytest.mark.parametrize("kind", OVERFLOWING)
+@pytest.mark.parametrize("world", [1, 3])
+def test_what_a_window_does_not_hold_comes_first_in_the_next_and_the_state_knows_it(kind, world):
+    make = OVERFLOWING[kind]
     plan = make()
-    shortest, longest = min(WORLDS, key=plan.epoch_length), max(WORLDS, key=plan.epoch_length)
-    before = [batch.tolist() for batch in plan.epoch(0, longest)[:longest]]
-    assert plan.epoch_length(longest) - longest > plan.epoch_length(shortest)
-    state = plan.sampler(rank=0, world_size=longest).state_at(1, epoch=0)
-    given_out, end = in_turn(plan, shortest, 2, state)
-    assert len(given_out) == 2 * plan.epoch_length(shortest)
-    drawn = [sample for batch in before + given_out for sample in batch]
-    assert sorted(drawn[:6_000]) == list(range(6_000))
-    assert len(set(drawn[6_000:])) == len(drawn) - 6_000
-    further, _ = in_turn(plan, shortest, 3, state)
-    assert in_turn(make(), shortest, 1, end)[0] == further[len(given_out) :]
-    once_more, _ = in_turn(make(), 1, 3, end)  # and in yet another world, while it lags
-    drawn += [sample for batch in once_more for sample in batch]
-    assert all(sorted(drawn[epoch : epoch + 6_000]) == list(range(6_000)) for epoch in (0, 6_000, 12_000))
+    windows = plan.stepped(world).windows
+    count, most = 60, 0
+    ordered = plan.admission.items(plan.source.order.take(0, 60 * 50 * 4))
+    given_out, sizes = [], []
+    for number in range(count):
+        items, cut = windows.planned(number)
+        assert len(cut) == windows.window
+        assert sorted(cut.members) == list(range(items.size))
+        assert all(plan.cutter.excess(items[cut.batch(batch)]) == 0 for batch in range(len(cut)))
+        given_out += items.tolist()
+        sizes.append(items.size)
+    assert given_out == ordered[: len(given_out)].tolist()
+    if kind == "pieces":
+        assert any(windows.begin(number).skipped for number in range(count))  # within a sample
+    else:
+        assert max(sizes) > 3 * min(sizes)  # far from what a window was laid out for
+    samplers = [plan.sampler(rank=rank, world_size=world) for rank in range(world)]
+    for stop in (1, 2 * windows.window // world + 1, len(samplers[0]) - 1):
+        for epoch in (0, 1):
+            state = json.loads(json.dumps(samplers[0].state_at(stop, epoch=epoch)))
+            most = max(most, len(json.dumps(state)))
+            for rank in {0, world - 1}:
+                fresh = make().sampler(rank=rank, world_size=world)
+                fresh.load_state_dict(state)
+                samplers[rank].seek(stop, epoch=epoch)
+                assert list(fresh) == list(samplers[rank])
+    assert most < 400
+
+
+EVERY_SAMPLE = {
+    "budgeted": lambda: bw.budgeted(LENGTHS[:900], 4096, window=16),
+    "budgeted, an epoch": lambda: bw.budgeted(LENGTHS[:900], 4096, window="epoch"),
+    "grouped": lambda: bw.grouped(LENGTHS[:900], 8, window=16),
+    "packed": lambda: bw.packed(LENGTHS[:900], 2048, window=16),
+    "bucketed": lambda: bw.bucketed(LENGTHS[:900, None], 8, buckets=3, window=16),
+}
+
+
+@uneven
+@pytest.mark.parametrize("kind", EVERY_SAMPLE)
+@settings(max_examples=8)
+@given(
+    before=st.sampled_from([1, 2, 4, 8]),
+    after=st.sampled_from([1, 3, 4, 6, 8]),
+    epoch=st.sampled_from([0, 5]),
+    part=st.floats(0, 1),
+)
+def test_a_run_goes_on_along_the_old_list_to_the_end_of_its_epoch_and_then_in_the_new_steps(
+    kind, before, after, epoch, part
+):
+    plan = EVERY_SAMPLE[kind]()
+    old, new = plan.stepped(before), plan.stepped(after)
+    step = min(int(part * old.epoch_batches / before), old.epoch_batches // before - 1)
+    state = plan.sampler(rank=0, world_size=before).state_at(step, epoch=epoch)
+    stands = state["origin"] + state["consumed"]
+    ends = -(-stands // old.epoch_batches) * old.epoch_batches
+    rest = [old[batch].tolist() for batch in range(stands, ends)]
+    shift = (stands - ends) % after if before != after else 0
+    fresh = []
+    for number in (0, 1):
+        begin = (ends // old.epoch_batches + number) * new.epoch_batches
+        one = [new[batch].tolist() for batch in range(begin, begin + new.epoch_batches)]
+        fresh += one[:shift] + one[after:] + one[shift:after] if shift else one
+    expected = rest + fresh
+    samplers = [EVERY_SAMPLE[kind]().sampler(rank=rank, world_size=after) for rank in range(after)]
+    for sampler in samplers:
+        sampler.load_state_dict(state)
+    given_out = [batch for _ in range(2) for step in zip(*map(iter, samplers), strict=True) for batch in step]
+    count = min(len(expected), len(given_out))
+    assert count > len(rest)
+    assert given_out[:count] == expected[:count]
+
+
+def uneven_words(plan, before, after, step):
+    """What is said where a run goes on in another world; None where nothing is."""
+    state = plan.sampler(rank=0, world_size=before).state_at(step)
+    sampler = plan.sampler(rank=0, world_size=after)
+    sampler.load_state_dict(state)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        next(iter(sampler))
+    assert all(issubclass(one.category, bw.PoorWarning) for one in caught)
+    assert len(caught) <= 1
+    return str(caught[0].message) if caught else None
+
+
+def test_what_uneven_steps_cost_until_the_epoch_ends_is_said_in_numbers():
+    plan = bw.grouped(LENGTHS[:3000], 8, window=16)
+    old = plan.stepped(8)
+    said = uneven_words(plan, 8, 6, 2)
+    found = re.fullmatch(
+        r"the run goes on in steps of 6 micro-batches, and up to micro-batch (\d+) its plan has steps of 8: the most "
+        r"expensive micro-batch of a step costs ([\d.]+) of the mean until then, ([\d.]+) in steps of its own size",
+        said,
+    )
+    assert int(found[1]) == old.epoch_batches
+    now, even = float(found[2]), float(found[3])
+    costs = np.array([plan.cutter.cost(old.items(batch)) for batch in range(16, 16 + 252)])
+    steps = costs[:252].reshape(-1, 6)
+    assert now == pytest.approx((steps.max(1) / steps.mean(1)).mean(), abs=0.002)
+    assert 1 <= even < now / 1.01
+    assert uneven_words(plan, 8, 8, 2) is None
+    assert uneven_words(plan, 8, 6, 0) is None  # where an epoch begins the list is that of the new steps
+
+
+def test_nothing_is_said_where_uneven_steps_cost_nothing():
+    assert uneven_words(bw.packed(LENGTHS, 16_384, window=64), 8, 6, 2) is None
+    assert uneven_words(bw.shuffled(400, 4), 8, 6, 2) is None
+    assert uneven_words(bw.packed(LENGTHS, 16_384, window=64, order=bw.shuffled(20_000, 64)), 8, 6, 2) is None
 
 
 @few
@@ -171,6 +320,7 @@ def all_go_on_or_none(plan, state, world, accumulate=1):
 SHORT = np.random.default_rng(0).integers(4, 10, 5000)
 
 
+@uneven
 @pytest.mark.parametrize(
     ("make", "before", "step", "after"),
     [
@@ -181,22 +331,22 @@ SHORT = np.random.default_rng(0).integers(4, 10, 5000)
         (lambda: bw.budgeted(SHORT[:2000], 12, window=16, order=bw.shuffled(2000, 1)), 1, 700, 24),
     ],
 )
-def test_what_cannot_go_on_in_another_world_is_refused_by_every_rank_when_the_state_is_loaded(
-    make, before, step, after
-):
+def test_the_end_of_an_epoch_goes_on_in_a_much_larger_world(make, before, step, after):
     plan = make()
-    all_go_on_or_none(plan, plan.sampler(rank=0, world_size=before).state_at(step), after)
+    saving = plan.sampler(rank=0, world_size=before)
+    step = min(step, len(saving) - 1)
+    assert all_go_on_or_none(plan, saving.state_at(step), after) is not None
 
 
-def test_an_epoch_whose_last_window_cannot_be_split_further_goes_on_in_a_smaller_world_or_at_the_next_epoch():
-    """The way out of the refusal."""
-    plan = bw.packed(SHORT[:2000], 9, order=bw.balanced(np.arange(2000) % 7, 8), window=16)
-    saving = plan.sampler(rank=0, world_size=1)
-    assert all_go_on_or_none(plan, saving.state_at(939), 8) is None
-    assert all_go_on_or_none(plan, saving.state_at(939), 3) is not None
-    assert all_go_on_or_none(plan, saving.state_at(len(saving)), 8) is not None
+@pytest.mark.parametrize("order", [None, bw.shuffled(40, 4)])
+def test_a_world_is_refused_by_every_rank_alike_only_where_the_plan_has_no_such_steps(order):
+    plan = bw.budgeted(SHORT[:40], 20, window=4, order=order)
+    state = plan.sampler(rank=0, world_size=2).state_at(3)
+    assert all_go_on_or_none(plan, state, 16) is not None
+    assert (all_go_on_or_none(plan, state, 64) is None) == (order is None)  # an order goes on
 
 
+@uneven
 @settings(max_examples=10)
 @given(
     st.integers(0, 4),

@@ -332,5 +332,5 @@ class Batch(MutableMapping[str, Any]):
         return self.__dict__ | {"_fields": None, "_shown": {}}
 
     def __repr__(self) -> str:
-        described = ", ".join(f"{name}: {described(self[name])}" for name in self)
-        return f"Batch({self.sample_count} samples; {described})"
+        entries = ", ".join(f"{name}: {described(self[name])}" for name in self)
+        return f"Batch({self.sample_count} samples; {entries})"

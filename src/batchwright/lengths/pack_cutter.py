@@ -9,8 +9,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import Infeasible
 from ..kernels.packing import COPIES, best_fit_decreasing, best_fit_vectors
 from ..kernels.partition import longest_first
+from .admission import Admission
 from .bounds import packs_at_least
 from .cut import Cut, Integers, dearest_of_layers, falling_ranks, like_ranks, mixed_places, split_to
 from .exact import Allowance
@@ -19,7 +21,7 @@ from .kinds import Kinds
 from .packing import Packing, Solver, pack, search
 from .step_balance import Dealt, dealt_anew, level_parts, spread_over_steps
 
-__all__ = ["PackCutter", "pack_offsets"]
+__all__ = ["PackBounds", "PackCutter", "pack_offsets"]
 
 Floats = NDArray[np.float64]
 
@@ -248,6 +250,44 @@ class PackCutter:
             else:
                 low = middle
         return high
+
+
+@dataclass(frozen=True)
+class PackBounds:
+    """From the samples of a micro-batch to the places at which its packs begin; see `PackedPlan.packs`."""
+
+    lengths: Integers
+    capacities: Integers
+    max_per_pack: int
+    admission: Admission
+
+    @property
+    def capacity(self) -> int | None:
+        """Of a pack; None where there are several."""
+        return int(self.capacities[0]) if self.capacities.size == 1 else None
+
+    @property
+    def sample_count(self) -> int:
+        """The numbers that a sampler may yield."""
+        bundles = self.admission.bundles
+        return self.lengths.shape[0] if bundles is None else bundles[1].size
+
+    def __call__(self, samples: Integers) -> Integers:
+        """int64 (packs + 1): where each pack begins, and where the last ends."""
+        most = self.sample_count
+        if samples.size and not 0 <= samples.min() <= samples.max() < most:
+            raise Infeasible(
+                f"samples from {samples.min()} to {samples.max()} are to be found in a plan over {most}",
+                "pass micro-batches of this plan, of the dataset that it was made for",
+            )
+        items, first = self.admission.taken(samples)
+        if not np.array_equal(self.admission.emitted(items), samples):
+            raise Infeasible(
+                f"a micro-batch of {samples.size} samples holds parts of what `together` keeps in one pack",
+                "pass whole micro-batches of this plan, in their order",
+            )
+        offsets: Integers = first[pack_offsets(self.lengths[items], self.capacities, self.max_per_pack)]
+        return offsets
 
 
 def pack_offsets(lengths: Integers, capacities: Integers, max_per_pack: int) -> Integers:

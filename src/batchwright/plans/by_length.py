@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -86,7 +85,7 @@ class LengthPlan(Plan):
         layered = items is not None and cutter.over_layers(items[:1], 1) is not None
         self.layers = Layers.of(items, cutter.alike, self.seed) if items is not None and layered else None
         self.same_samples = epoch_samples is not None
-        self._steps: OrderedDict[int, LengthPlan] = OrderedDict()  # the same plan in steps of other sizes
+        self._steps: OrderedDict[int, LengthPlan] = OrderedDict({1: self})  # the same plan in steps of other sizes
         self._planned: OrderedDict[int, tuple[Integers, Cut]] = OrderedDict()  # the windows that were asked for last
         self._go_along(self._laid_out(1))  # what cannot be delivered at all is refused now
         warn(
@@ -110,9 +109,7 @@ class LengthPlan(Plan):
             return self
         found = self._steps.get(step)
         if found is None:
-            found = copy.copy(self)
-            found.step = step
-            found._go_along(self._laid_out(step))
+            found = self._along(self._laid_out(step), step)
             self._steps[step] = found
             while len(self._steps) > _STEPS_KEPT:
                 self._steps.popitem(last=False)
@@ -122,8 +119,14 @@ class LengthPlan(Plan):
         """The same plan, in a run some of whose windows are known to begin at these places; see `Windows.known`."""
         if not begins:
             return self
-        found = copy.copy(self)
-        found._go_along(self.windows.known(begins))
+        return self._along(self.windows.known(begins), self.step)
+
+    def _along(self, windows: Windows, step: int) -> LengthPlan:
+        found = object.__new__(type(self))  # a copy that shares the plans of other step sizes, as no pickled one does
+        vars(found).update(vars(self))
+        vars(found).pop("mean_batch_size", None)
+        found.step = step
+        found._go_along(windows)
         return found
 
     def _go_along(self, windows: Windows) -> None:

@@ -1,13 +1,101 @@
-"""Where a plan that cuts takes its samples from: any plan's order, or a plain shuffle."""
+"""The arguments that plans by lengths share, checked: lengths and limits by name, costs, balance, the order that is cut."""
 
 from __future__ import annotations
 
-from ..errors import Infeasible
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import columns
+from ..errors import Infeasible, check_mapping, exactly, noted, shown, typed
 from ..orders import Order, is_shared
 from .balanced import shuffled
 from .fixed import FixedPlan
 
-__all__ = ["source_of"]
+__all__ = ["ONLY", "balance_of", "check_same_size", "costs_of", "named", "one_or_other", "part_called", "source_of"]
+
+Floats = NDArray[np.float64]
+
+ONLY = ""  # the name of lengths, and of a limit, that were given without one
+
+
+def named(
+    lengths: Any, limits: Any, called: str, *, several: str, none: str
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Lengths and limits as dictionaries by the same names.
+
+    Args:
+        lengths: one column, or columns by name.
+        limits: one limit, or limits by name.
+        called: the argument that gave the limits.
+        several: what messages call them.
+        none: what messages call them where there are none.
+    """
+    if isinstance(limits, Mapping) != isinstance(lengths, Mapping):
+        raise Infeasible(
+            f"lengths is {typed(lengths)} and {called} is {typed(limits)}",
+            "pass one column and one number, or both as dictionaries by the same names",
+        )
+    if not isinstance(lengths, Mapping):
+        return {ONLY: lengths}, {ONLY: limits}
+    if set(check_mapping(lengths, "lengths")) != set(check_mapping(limits, none)):
+        raise Infeasible(
+            f"lengths are {', '.join(map(repr, lengths))}, {several} are {', '.join(map(repr, limits))}",
+            "pass both by the same names",
+        )
+    return lengths, limits
+
+
+def part_called(argument: str, name: str) -> str:
+    """How messages call the part of an argument that has this name."""
+    return argument if name == ONLY else f"{argument}[{shown(name)}]"
+
+
+def one_or_other(choices: Sequence[str]) -> str:
+    """Choices as a message lists them: a, b or c."""
+    return " or ".join(filter(None, [", ".join(choices[:-1]), choices[-1]]))
+
+
+def check_same_size(sizes: Mapping[str, int]) -> None:
+    """Refuse columns of different length."""
+    if len(set(sizes.values())) > 1:
+        raise Infeasible(f"columns of different length: {sizes}", "pass one value a sample in each")
+
+
+def balance_of(balance: Any, sample_count: int) -> Floats:
+    """A column that ranks are to be equal in, checked."""
+    column: Floats = columns.numbers(balance, called="balance").astype(np.float64)
+    if column.size != sample_count:
+        raise Infeasible(f"balance has {column.size} numbers for {sample_count} lengths", "pass one a sample")
+    if column.size and column.min() < 0:
+        sample = int(column.argmin())
+        raise Infeasible(f"the balance of sample {sample} is {exactly(column[sample])}", "pass numbers of 0 or more")
+    return column
+
+
+def costs_of(cost: Callable[[Floats], ArrayLike], lengths: Floats) -> Floats:
+    """What samples of these lengths cost, checked."""
+    if not callable(cost):
+        raise Infeasible(
+            f"cost is {shown(cost)}, no function", "pass a function from an array of lengths to as many costs"
+        )
+    with noted(f"while cost was asked for {lengths.size} lengths"):
+        given = cost(lengths.copy())
+    costs = columns.as_numbers(given, called="what cost gives").astype(np.float64)
+    if costs.shape != lengths.shape:
+        raise Infeasible(
+            f"cost gave an array of shape {costs.shape} for {lengths.size} lengths",
+            "pass a function from an array of lengths to as many costs",
+        )
+    bad = np.flatnonzero(~(np.isfinite(costs) & (costs >= 0)))
+    if bad.size:
+        raise Infeasible(
+            f"cost gave {exactly(costs[bad[0]])} for length {exactly(lengths[bad[0]])}",
+            "pass a function whose values are finite numbers of 0 or more",
+        )
+    return costs
 
 
 def source_of(order: FixedPlan | None, sample_count: int, seed: int) -> tuple[FixedPlan, int | None]:

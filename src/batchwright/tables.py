@@ -1,0 +1,104 @@
+"""Tables that hold no values before they are asked for them, and columns that are held as codes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .values import COMPLETE, plain
+
+__all__ = ["Coded", "coded", "is_unread", "read_column", "unread_names"]
+
+
+class Coded(NamedTuple):
+    """A column of few different values.
+
+    Args:
+        names: the values that may come, each once, sorted where they can be.
+        codes: the place of each sample's value among the names, an array of integers of shape (samples,).
+    """
+
+    names: list[Any]
+    codes: np.ndarray
+
+    def names_of(self, codes: Iterable[Any]) -> list[Any]:
+        """The values with these codes."""
+        return [self.names[code] for code in codes]
+
+
+def is_unread(source: Any) -> bool:
+    """Whether this is a table that holds no values yet: a lazy frame, a DuckDB relation, an Arrow dataset."""
+    if _is_arrow_dataset(source):
+        return True
+    lazy = callable(getattr(source, "collect", None)) and not hasattr(source, "__len__")
+    return (lazy or callable(getattr(source, "fetch_arrow_table", None))) and _lazy(source) is not None
+
+
+def _is_arrow_dataset(source: Any) -> bool:
+    return all(hasattr(source, name) for name in ("to_table", "scanner", "schema"))
+
+
+def unread_names(table: Any) -> list[str]:
+    """The names of the columns of a table that is not read yet."""
+    return list(table.schema.names) if _is_arrow_dataset(table) else _lazy(table).collect_schema().names()
+
+
+def read_column(table: Any, name: str) -> Any:
+    """One column of a table that is not read yet; no other is read."""
+    if _is_arrow_dataset(table):
+        return table.to_table(columns=[name])[name]
+    return _lazy(table).select(name).collect()[name].to_native()
+
+
+def _lazy(table: Any) -> Any:
+    """The table by narwhals' one interface to all libraries of lazy tables; None for what narwhals does not know."""
+    import narwhals
+
+    frame = narwhals.from_native(table, pass_through=True)
+    return frame.lazy() if isinstance(frame, (narwhals.LazyFrame, narwhals.DataFrame)) else None
+
+
+def coded(values: Any) -> Coded | None:
+    """A dictionary column as it is held, without a value made for each sample; None for any other, or with gaps in it."""
+    parts = _of_pandas(values) or _of_arrow(values)
+    if parts is None:
+        return None
+    codes, categories = parts
+    if not codes.size or codes.min() < 0:
+        return None
+    held = list(map(plain, categories))
+    names = list(dict.fromkeys(held))  # an Arrow dictionary may name a value twice
+    if not set(map(type, names)) <= COMPLETE:  # missing ones, measurements, types that are looked into elsewhere
+        return None
+    try:
+        names.sort()
+    except TypeError:  # labels of types that do not compare are put in order of appearance elsewhere
+        return None
+    place = {name: number for number, name in enumerate(names)}
+    width = np.min_scalar_type(len(names))
+    return Coded(names, np.array([place[name] for name in held], width)[codes])
+
+
+def _of_pandas(values: Any) -> tuple[np.ndarray, list[Any]] | None:
+    """A categorical, an index of one, or a series of one."""
+    held: Any = getattr(values, "cat", values) if hasattr(getattr(values, "dtype", None), "categories") else None
+    if not (hasattr(held, "codes") and hasattr(held, "categories")):
+        return None
+    return np.asarray(held.codes), list(held.categories)
+
+
+def _of_arrow(values: Any) -> tuple[np.ndarray, list[Any]] | None:
+    """An array of Arrow, in chunks or not, or a series of polars, which gives its own as one."""
+    if str(getattr(values, "dtype", "")).startswith(("Categorical", "Enum")) and hasattr(values, "to_arrow"):
+        values = values.to_arrow()
+    if not str(getattr(values, "type", "")).startswith("dictionary<"):
+        return None
+    if values.null_count:
+        return None
+    if hasattr(values, "unify_dictionaries"):
+        values = values.unify_dictionaries().combine_chunks()
+    if hasattr(values, "chunks"):  # of no chunk at all
+        return None
+    return values.indices.to_numpy(zero_copy_only=False), values.dictionary.to_pylist()
