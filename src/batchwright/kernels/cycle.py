@@ -5,8 +5,8 @@ Their offset changes from cycle to cycle, see `apportion.phase`. So in a cycle e
 rounded down or up. A cycle is drawn in *parts*: a part takes every `parts`-th point, where `parts` is the smallest number
 for which no group comes twice in a part. Parts are visited with a stride close to the golden section, which spreads the
 points of one group evenly over the cycle. Within a part, points come in the order of a keyed bijection. Where one part
-follows another, early draws of a group that came in the last `apart` draws are swapped with later ones, as in `passes`: draws
-at most `apart` apart are of different groups.
+follows another, early draws of a group that came in the last `apart` draws are swapped with later ones, as in `passes`:
+draws at most `apart` apart are of different groups.
 
 On the line of a round, the groups of this order lie among the *heavy* ones, which are left out here.
 """
