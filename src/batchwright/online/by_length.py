@@ -12,7 +12,7 @@ from .as_source import as_source
 from .byte_limit import Weigher
 from .feed import Feed, OnError, measure_of
 from .keyed_random import root
-from .length_composer import CutWindow, LengthComposer, cut_by_budget, pack
+from .length_composer import CutBuffer, LengthComposer, cut_by_budget, pack
 from .replicas import Replica
 from .run import Composer
 from .sources import Source, described
@@ -179,7 +179,7 @@ class _Budget:
     max_tokens: float | None
     max_samples: int | None
 
-    def __call__(self, lengths: list[float], kept_before: int, last: bool) -> CutWindow:
+    def __call__(self, lengths: list[float], kept_before: int, last: bool) -> CutBuffer:
         return cut_by_budget(lengths, max_tokens=self.max_tokens, max_samples=self.max_samples)
 
 
@@ -188,7 +188,7 @@ class _Packs:
     capacity: float
     packs: int
 
-    def __call__(self, lengths: list[float], kept_before: int, last: bool) -> CutWindow:
+    def __call__(self, lengths: list[float], kept_before: int, last: bool) -> CutBuffer:
         return pack(lengths, capacity=self.capacity, packs=self.packs, kept_before=kept_before, last=last)
 
 
