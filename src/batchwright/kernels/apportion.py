@@ -1,15 +1,15 @@
 """How many tickets a group gets in a round and in all rounds before it: points on a line.
 
 The groups lie side by side on a line as long as a round has tickets; group g covers `edges[g]..edges[g + 1]` in fixed
-point, 2^-32 of a ticket. Round r puts a point at every whole ticket less an offset, and a group gets as many tickets as
-points fall on it: floor or ceil of its exact quota, and the sum is exact.
+point, 2^-32 ticket. Round r puts a point at every integer number of tickets minus an offset. A group gets as many tickets
+as points fall on it: its exact quota rounded down or up, and the sum is exact.
 
-The offset is `start + spread(r)` modulo 2^32: `spread` turns the four bytes of r round, each times an odd number, so that
-the first byte decides where the point is to 1/256 of a ticket, the second to 1/65536, and so on (a radical inverse with
-permuted digits: van der Corput 1935, Faure 1992). Over a *period* of 256 rounds the offsets are evenly spaced, and an
-even spacing sums to a floor again, `sum of floor(x + k / 256) = floor(256 x)` (Hermite 1884): so what a group got in all
-earlier periods is the same question for a line 256 times as long, four times over at most, and what it got in the rounds
-of this period is one entry of a table.
+The offset is `start + spread(r)` modulo 2^32. `spread` multiplies each of the four bytes of r by an odd number and reverses
+their order, so that the lowest byte of r sets the offset to 1/256 ticket, the next one to 1/65536, and so on (a radical
+inverse with permuted digits: van der Corput 1935, Faure 1992). Over a *period* of 256 rounds the offsets are evenly spaced,
+and then the sum of floors is one floor, `sum of floor(x + k / 256) = floor(256 x)` (Hermite 1884). So the tickets of a group
+in all earlier periods are the same question for a line 256 times as long, at most four times in a row. Its tickets in the
+earlier rounds of this period are one entry of a table.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How kernels are compiled: one signature each, when first called, cached on disk, never at the mercy of the cache."""
+"""How kernels are compiled: one signature each, when first called, cached on disk; they also work without the cache."""
 
 from __future__ import annotations
 

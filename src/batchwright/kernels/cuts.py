@@ -1,4 +1,4 @@
-"""Where to cut samples that stand longest first, so that no micro-batch exceeds a budget."""
+"""Where to cut samples, sorted longest first, so that no micro-batch exceeds a budget."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Integers = NDArray[np.int64]
 
 @kernel("int64[:](float64[:], float64, int64, int64)")
 def cut_longest(costs: Floats, budget: float, most_samples: int, count_multiple: int) -> Integers:
-    """Offsets of the micro-batches of falling `costs` with longest x count <= budget, the fewest there can be.
+    """Offsets of the micro-batches of falling `costs` with longest x count <= budget, as few as possible.
 
     The first sample says how many fit, so the walk steps from cut to cut. A sample over the budget is alone. Counts
     of `count_multiple` and more are cut down to a multiple of it.

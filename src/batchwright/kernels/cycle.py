@@ -1,14 +1,14 @@
 """An order of groups with different shares: an endless sequence of cycles, each a systematic sample of the groups.
 
-The groups lie side by side on a line. A cycle takes points of it that lie one ticket apart (Madow and Madow 1944), from an
-offset on that changes from cycle to cycle as `apportion.phase` says: so in a cycle every group comes floor or ceil of its
-expectation. A cycle is drawn in *parts*. A part takes every `parts`-th point, where `parts` is the least number for which no
-group comes twice in a part. Parts are visited with a stride next to the golden section, which spreads the points of one
-group evenly over the cycle. Within a part, points come in the order of a keyed bijection. Where one part follows
-another, the first draws of a group that came in the last `apart` draws change places with later ones, as in `passes`: draws
-at most `apart` apart are of different groups.
+The groups lie side by side on a line. A cycle takes points of the line that are one ticket apart (Madow and Madow 1944).
+Their offset changes from cycle to cycle, see `apportion.phase`. So in a cycle every group comes as often as expected,
+rounded down or up. A cycle is drawn in *parts*: a part takes every `parts`-th point, where `parts` is the smallest number
+for which no group comes twice in a part. Parts are visited with a stride close to the golden section, which spreads the
+points of one group evenly over the cycle. Within a part, points come in the order of a keyed bijection. Where one part
+follows another, early draws of a group that came in the last `apart` draws are swapped with later ones, as in `passes`:
+draws at most `apart` apart are of different groups.
 
-On the line of a round the groups of this order lie among others, the *heavy* ones, which are taken out here.
+On the line of a round, the groups of this order lie among the *heavy* ones, which are left out here.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _put_right(quotient, rest, divisor):
 
 @inner
 def _scaled(edge, total, draws):
-    """floor(edge * draws * 2^32 / total), exactly, for 0 <= edge <= total < 2^62: an estimate, put right modulo 2^64."""
+    """floor(edge * draws * 2^32 / total), exactly, for 0 <= edge <= total < 2^62: an estimate, corrected modulo 2^64."""
     whole = np.int64(np.float64(edge) * np.float64(draws) / np.float64(total))
     rest = np.int64(np.uint64(edge) * np.uint64(draws) - np.uint64(whole) * np.uint64(total))
     whole, rest = _put_right(whole, rest, total)

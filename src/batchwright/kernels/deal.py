@@ -292,8 +292,8 @@ def _dealer(with_light: bool) -> Any:
                 draw = run_draw[number] * per_ticket
                 key = stream(passes, g)
                 pass_number, place = split(draw, n)
-                seamless = wide == 0 or (3 * wide <= n and (pass_number == 0 or place >= 2 * wide))
-                if n >= TABLE_LIMIT and seamless and place + count <= n:
+                unchanged = wide == 0 or (3 * wide <= n and (pass_number == 0 or place >= 2 * wide))
+                if n >= TABLE_LIMIT and unchanged and place + count <= n:
                     here = stream(key, pass_number)
                     for i in range(count):
                         points[waiting], sizes[waiting], keys[waiting] = place + i, n, here

@@ -17,7 +17,7 @@ _SHIFT = np.uint64(64 - 12 - 32)
 
 @kernel("void(int64[::1], int64, int64, uint64, int64[::1], int64[::1], int64[:, ::1], int64[:, ::1])")
 def pick(batches, tickets, per_ticket, root, edges, starts, slots, groups):
-    """Some micro-batches; arguments as in `deal`, `edges` on a line of `LINE` tickets."""
+    """Compute micro-batches; arguments as in `deal`, `edges` on a line of `LINE` tickets."""
     group_key, sample_key = child(root, _GROUP), child(root, _SAMPLE)
     for row in range(slots.shape[0]):
         for ticket in range(tickets):

@@ -2,14 +2,14 @@
 
 The draws of all light groups together are numbered in order of time. There are two such orders.
 
-*Even*: the groups that come less than once a micro-batch all have the same share, and come seldom enough. Then they are
-shuffled like samples: in whole passes, each a fresh permutation of the groups (see `passes`), so each comes once before any
-comes again.
+*Even*: all groups that come less than once per micro-batch have the same share, and they are rare enough. Then they are
+shuffled like samples, in complete passes, each a new permutation of the groups (see `passes`): each group comes once before
+any comes again.
 
-*Uneven*: otherwise the groups with less than one ticket a round, or at most two an epoch, are light. Their draws come in
-cycles as long as an epoch (see `cycle`), so in an epoch every group comes floor or ceil of its expectation.
+*Uneven*: otherwise the groups with less than one ticket per round, or at most two per epoch, are light. Their draws come in
+cycles as long as an epoch (see `cycle`): in an epoch, every group comes as often as expected, rounded down or up.
 
-Everything is computed from the number of the draw, in a time that grows with the logarithm of the groups.
+Everything is computed from the number of the draw, in a time that grows with the logarithm of the number of groups.
 """
 
 from __future__ import annotations
@@ -46,13 +46,11 @@ from .permutation import TABLE_LIMIT, permute, permute_each, radices, split, unp
 __all__ = ["APART", "DRAWS", "Light", "arranged", "light_before", "light_drawn", "light_run"]
 
 _MOST_DRAWS = (1 << 31) - 2  # a cycle in units of 2^-32 ticket, and an offset, fit 64 bits
-_FEW = 2  # draws of a group in an epoch: of more, runs of micro-batches that cross epochs strayed from their quota by 3 (G6)
-_SHORTEST = 3  # epochs in a round: of more, a run that crosses them all strayed by 3 too
+_FEW = 2  # the most draws per epoch of a light group: with more, runs of micro-batches across epochs missed quotas by 3 (G6)
+_SHORTEST = 3  # the most epochs in a round: with more, a run across all of them missed its quota by 3 too
 _GOLDEN_SECTION = (math.sqrt(5) - 1) / 2
-_EVEN, _CYCLE = (
-    0,
-    3,
-)  # entries of a layout beside those of `cycle`: 1 or 0; draws after which few groups get a new order, or 0
+# entries of a layout, in addition to those of `cycle`: 1 or 0; draws after which few groups get a new order, or 0
+_EVEN, _CYCLE = 0, 3
 
 
 class Light(NamedTuple):
@@ -70,7 +68,7 @@ class Light(NamedTuple):
 
     @property
     def even(self) -> bool:
-        """Whether the light groups come in whole passes, or there are none: then nothing depends on the epoch."""
+        """Whether the light groups come in complete passes, or there are none: then nothing depends on the epoch."""
         return bool(self.layout[_EVEN]) or not self.layout[DRAWS]
 
     def even_groups(self) -> np.ndarray:

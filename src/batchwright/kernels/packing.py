@@ -1,4 +1,4 @@
-"""Packing by distinct lengths: packs of one composition are one row, whatever their number.
+"""Packing by distinct lengths: all packs that hold the same lengths are one row.
 
 A *stack* is a number of packs that hold the same lengths; it knows the stack it was made from and the
 length that was added. Millions of samples make a few thousand stacks, so a whole corpus packs in the time
@@ -36,7 +36,7 @@ _LAST = _LEVELS  # column of the links: of a gap, the stack that was opened last
 
 @inner
 def _grown(table: NDArray[Any], rows: int) -> NDArray[Any]:
-    """The table with room for one row more."""
+    """The table, grown if it has no place for another row."""
     if rows < table.shape[0]:
         return table
     larger = np.empty((2 * table.shape[0], table.shape[1]), table.dtype)

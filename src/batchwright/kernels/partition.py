@@ -25,7 +25,7 @@ def _lighter(a: int, b: int, load: Floats, filled: Integers) -> bool:
 
 @inner
 def _sift(heap: Integers, size: int, load: Floats, filled: Integers) -> None:
-    """Let the part at the root of the heap sink to its place."""
+    """Move the part at the root of the heap down to its place."""
     place = 0
     part = heap[0]
     while True:
@@ -92,7 +92,7 @@ def _best_swap(heavy: Floats, light: Floats, difference: float) -> tuple[float, 
 
 @inner
 def _replace(row: Floats, items: Integers, place: int, cost: float, item: int) -> None:
-    """Put another item at `place` of a descending row and let it move to where the order is kept."""
+    """Put another item at `place` of a descending row and move it to its place in the order."""
     while place > 0 and row[place - 1] < cost:
         row[place] = row[place - 1]
         items[place] = items[place - 1]

@@ -3,11 +3,10 @@
 Draw k of a group of n samples is entry `k mod n` of pass `k div n`. Every pass is a bijection, so after any number of
 draws each sample came floor or ceil of its even share (guarantee G4).
 
-A batch that straddles two passes must not hold a sample twice (G5). Let `wide` be one less than the most draws a batch
-takes. The last `wide` entries of a pass are never touched; of the pass after it, the first `wide` entries that repeat one
-of them change places, in order, with the first entries behind them that do not. With n >= 3 * wide there are always
-enough, all within the first 2 * wide entries. A smaller group has one order that it repeats: then any n consecutive
-draws are distinct anyway.
+A batch that takes from two passes must not hold a sample twice (G5). Let `wide` be one less than the most draws a batch
+takes. The last `wide` entries of a pass are never changed. Of the next pass, those of the first `wide` entries that repeat
+one of them are swapped, in order, with the first later entries that do not. With n >= 3 * wide there are always enough of
+these, all within the first 2 * wide entries. A smaller group repeats one order: then any n consecutive draws are distinct.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _ONE = np.uint64(1)
 
 @inner
 def part_from_previous(head, repeats, wide):
-    """Swap each repeating entry of the first `wide` with the next entry behind them that does not repeat."""
+    """Swap each repeating entry among the first `wide` with the next later entry that does not repeat."""
     free = wide
     for i in range(wide):
         if repeats[i]:
@@ -50,10 +49,10 @@ def draw_run(run, first, count, n, wide, left, right, key, head, repeats):
         if wide > 0 and not parted:
             pass_number = 0
         here = stream(key, pass_number)
-        seam = parted and pass_number > 0 and start < 2 * wide
-        before = stream(key, pass_number - 1) if seam else here
+        joined = parted and pass_number > 0 and start < 2 * wide
+        before = stream(key, pass_number - 1) if joined else here
         if n < TABLE_LIMIT:
-            if seam:
+            if joined:
                 fill_table(head, n, before)
                 tail = np.uint64(0)
                 for i in range(n - wide, n):
@@ -68,7 +67,7 @@ def draw_run(run, first, count, n, wide, left, right, key, head, repeats):
                 run[done] = head[i]
                 done += 1
             continue
-        if seam:
+        if joined:
             for i in range(2 * wide):
                 image = permute(np.uint64(i), size, left, right, here)
                 head[i] = np.int64(image)

@@ -168,11 +168,11 @@ class _HuggingFace:
 
 
 class Chain:
-    """Sources one after the other, each split over the replicas on its own.
+    """Sources one after the other, each split over the replicas.
 
     Args:
-        sources: what `online.balanced` takes as a source.
-        name: how the chain is called in errors.
+        sources: anything `online.balanced` takes as a source.
+        name: the name of the chain in errors.
 
     Raises:
         Infeasible: there are no sources, or one that cannot be read.

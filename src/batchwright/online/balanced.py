@@ -47,10 +47,11 @@ def balanced(
     name: str | None = None,
     seed: int = 0,
 ) -> Stream:
-    """Batches in which every group of a stream has its share, composed as samples come.
+    """Batches of a stream in which every group has its share.
 
-    While the buffer holds what is asked for, group g fills floor or ceil of `batch_size * share_g` slots of every batch.
-    Shares come from `target` and the groups seen so far (or named by `target` or `natural`).
+    Use it where the data has no index. While the buffer has samples of every group, group g fills floor or ceil of
+    `batch_size * share_g` slots of every batch. Shares are computed from `target` and the groups seen so far, or named by
+    `target` or `natural`.
 
     Args:
         source: an iterable dataset, a sequence, `Shards`, another stream of samples.
@@ -58,9 +59,10 @@ def balanced(
         batch_size: samples in a batch.
         target: as for a balanced plan: a name, a number from 0 (natural) to 1 (uniform), a mapping, a function.
         buffer: the most samples kept in memory, a batch at least (two with "repeat"). It is divided among the groups by
-            share; the oldest sample of a group falls out of its full part (`report().dropped`).
-        buffer_bytes: the most bytes kept in memory, beside `buffer`; the largest groups lose samples first. Repeating keeps
-            half of them for what can be repeated, of each group as many samples as fit were all as large as its largest.
+            share; if the part of a group is full, its oldest sample is dropped (`report().dropped`).
+        buffer_bytes: the most bytes kept in memory, in addition to `buffer`; the largest groups lose samples first. With
+            "repeat", half of the bytes are for samples that can be repeated. The number of them in a group is what would
+            fit if all were as large as its largest.
         size: bytes of a sample, for `buffer_bytes`: a function, or the name of an entry.
         when_short: what happens to a slot of a group that has no sample in the buffer. "wait": read on, up to `patience`
             samples; if none came, others take the slot, and the group is not waited for until it is seen again.
@@ -70,14 +72,14 @@ def balanced(
             batch given, and an eighth more while the buffer is less than half full. `math.inf` is no limit.
         max_deficit: slots a group may lack; more are written off (`report().written_off`). `batch_size` if left out;
             `math.inf` is no limit.
-        natural: the groups' natural shares, where known; else they are estimated from what was seen.
-        batches: give `Batch` lists; if False, their samples one by one.
-        steps: batches of one rank an epoch; the stream stops there, and refuses to end earlier.
-        on_error: "raise", or "skip" to leave out samples whose key cannot be had, and count them.
-        rank: of this process; of the process group if left out.
-        world_size: likewise.
-        state_bytes: the most bytes a state may take.
-        name: how the source is called in errors; by its own name if left out.
+        natural: the natural shares of the groups, if known; otherwise they are estimated from the samples seen.
+        batches: return `Batch` lists; if False, single samples.
+        steps: batches per rank and epoch. The stream stops after them; a source that ends earlier is an error.
+        on_error: "raise", or "skip" to leave out samples whose key cannot be computed, and count them.
+        rank: the rank of this process; that of torch's process group if left out.
+        world_size: the number of ranks; likewise.
+        state_bytes: the most bytes of a state.
+        name: the name of the source in errors; its own name if left out.
         seed: of the order of groups within a batch and of repeats.
 
     Raises:

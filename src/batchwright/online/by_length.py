@@ -12,7 +12,7 @@ from .as_source import as_source
 from .byte_limit import Weigher
 from .feed import Feed, OnError, measure_of
 from .keyed_random import root
-from .length_composer import CutWindow, LengthComposer, cut_by_budget, pack
+from .length_composer import CutBuffer, LengthComposer, cut_by_budget, pack
 from .replicas import Replica
 from .run import Composer
 from .sources import Source, described
@@ -38,22 +38,24 @@ def budgeted(
     name: str | None = None,
     seed: int = 0,
 ) -> Stream:
-    """Batches of samples of like length, none above `max_tokens` when padded; every sample comes once.
+    """Batches of a stream with samples of similar length, at most `max_tokens` when padded.
+
+    Use it for data of varying length without an index. Every sample comes exactly once.
 
     Args:
         source: an iterable dataset, a sequence, `Shards`, another stream of samples.
         length: of a sample, 1 or more: a function, or the name of an entry.
-        max_tokens: the most a batch may hold: its samples times its longest length; None or `math.inf` is no limit.
-        max_samples: the most samples of a batch; likewise.
-        buffer: samples sorted together; more pad less and mix the order less far.
-        buffer_bytes: the most bytes of samples sorted together, beside `buffer`; the next one waits in memory.
+        max_tokens: the most tokens of a batch, its samples times its longest length; None or `math.inf` is no limit.
+        max_samples: the most samples of a batch; None or `math.inf` is no limit.
+        buffer: samples that are sorted together. A larger buffer needs less padding and more memory.
+        buffer_bytes: the most bytes of samples sorted together, in addition to `buffer`; the next one waits in memory.
         size: bytes of a sample, for `buffer_bytes`: a function, or the name of an entry.
-        steps: batches of one rank an epoch; the stream stops there, and refuses to end earlier.
-        on_error: "raise", or "skip" to leave out samples without a sound length, and count them.
-        rank: of this process; of the process group if left out.
-        world_size: likewise.
-        state_bytes: the most bytes a state may take.
-        name: how the source is called in errors; by its own name if left out.
+        steps: batches per rank and epoch. The stream stops after them; a source that ends earlier is an error.
+        on_error: "raise", or "skip" to leave out samples without a valid length, and count them.
+        rank: the rank of this process; that of torch's process group if left out.
+        world_size: the number of ranks; likewise.
+        state_bytes: the most bytes of a state.
+        name: the name of the source in errors; its own name if left out.
         seed: of the order of batches within a buffer.
 
     Raises:
@@ -110,25 +112,25 @@ def packed(
     name: str | None = None,
     seed: int = 0,
 ) -> Stream:
-    """Packs of samples whose lengths sum to `capacity` at most, as full as best fit makes them; every sample comes once.
+    """Packs of a stream's samples, of total length at most `capacity`, by best fit decreasing.
 
-    A batch is a flat list of samples; `batch.packs` says how many each of its packs holds. The last batch of a buffer may
-    have fewer packs.
+    Use it to concatenate samples of a stream without padding. Every sample comes exactly once. A batch is a flat list of
+    samples; `batch.packs` has the number of samples in each of its packs. The last batch of a buffer may have fewer packs.
 
     Args:
         source: an iterable dataset, a sequence, `Shards`, another stream of samples.
         length: of a sample, 1 or more: a function, or the name of an entry.
-        capacity: of a pack.
-        packs: in a batch.
-        buffer: samples packed together.
-        buffer_bytes: the most bytes of samples packed together, beside `buffer`; the next one waits in memory.
+        capacity: the largest total length of a pack.
+        packs: packs in a batch.
+        buffer: samples that are packed together.
+        buffer_bytes: the most bytes of samples packed together, in addition to `buffer`; the next one waits in memory.
         size: bytes of a sample, for `buffer_bytes`: a function, or the name of an entry.
-        steps: batches of one rank an epoch; the stream stops there, and refuses to end earlier.
-        on_error: "raise", or "skip" to leave out samples without a sound length, and count them.
-        rank: of this process; of the process group if left out.
-        world_size: likewise.
-        state_bytes: the most bytes a state may take.
-        name: how the source is called in errors; by its own name if left out.
+        steps: batches per rank and epoch. The stream stops after them; a source that ends earlier is an error.
+        on_error: "raise", or "skip" to leave out samples without a valid length, and count them.
+        rank: the rank of this process; that of torch's process group if left out.
+        world_size: the number of ranks; likewise.
+        state_bytes: the most bytes of a state.
+        name: the name of the source in errors; its own name if left out.
         seed: of the order of batches within a buffer.
 
     Raises:
@@ -177,7 +179,7 @@ class _Budget:
     max_tokens: float | None
     max_samples: int | None
 
-    def __call__(self, lengths: list[float], kept_before: int, last: bool) -> CutWindow:
+    def __call__(self, lengths: list[float], kept_before: int, last: bool) -> CutBuffer:
         return cut_by_budget(lengths, max_tokens=self.max_tokens, max_samples=self.max_samples)
 
 
@@ -186,7 +188,7 @@ class _Packs:
     capacity: float
     packs: int
 
-    def __call__(self, lengths: list[float], kept_before: int, last: bool) -> CutWindow:
+    def __call__(self, lengths: list[float], kept_before: int, last: bool) -> CutBuffer:
         return pack(lengths, capacity=self.capacity, packs=self.packs, kept_before=kept_before, last=last)
 
 

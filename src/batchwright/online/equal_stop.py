@@ -19,18 +19,19 @@ B = TypeVar("B")
 def equal_stop(loader: Iterable[B], *, group: dist.ProcessGroup | None = None) -> EqualStop[B]:
     """The loader's batches until the first rank has no more, so that all ranks take equally many steps.
 
-    Each rank fetches one batch ahead and all agree by one flag a step whether to go on. The batch a rank had fetched when
-    another ended is dropped, and its source read no further; `left` says so. All ranks begin the next epoch together.
+    Use it where ranks may have different numbers of batches and a step waits for all ranks. Each rank fetches one batch
+    ahead; one flag per step tells all ranks whether every rank has one. When a rank has none, the batches of the others are
+    dropped and their sources are read no further; `left` counts them. All ranks begin the next epoch together.
 
     Args:
-        loader: of this rank.
-        group: the process group; the default one if left out. Without a process group the loader is passed through.
+        loader: the loader of this rank.
+        group: the process group; the default one if left out. Without a process group, all batches are returned.
     """
     return EqualStop(loader, group)
 
 
 class EqualStop(Generic[B]):
-    """What `equal_stop` returns; iterate it once an epoch.
+    """Returned by `equal_stop`; iterate it once per epoch.
 
     Attributes:
         left: batches that this rank had ready and dropped in the last epoch, 0 or 1.

@@ -21,7 +21,7 @@ class PURPOSE:
     SLOT = 103
     REPEAT = 104
     RESERVOIR = 105
-    WINDOW = 106
+    BUFFER = 106
     SHARDS = 107
 
 

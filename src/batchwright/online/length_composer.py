@@ -1,4 +1,4 @@
-"""Batches by length: samples gather in a window, a rule cuts the window into batches, their order is shuffled."""
+"""Batches by length: samples gather in a buffer, a rule cuts the buffer into batches, their order is shuffled."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from .byte_limit import Weigher
 from .feed import Feed
 from .keyed_random import PURPOSE, child, words
 
-__all__ = ["CutWindow", "LengthComposer", "cut_by_budget", "pack"]
+__all__ = ["CutBuffer", "LengthComposer", "cut_by_budget", "pack"]
 
 
-class CutWindow(NamedTuple):
-    """A window that was cut: the positions of each batch's packs, and the positions that stay for the next window."""
+class CutBuffer(NamedTuple):
+    """A buffer that was cut: the positions of each batch's packs, and the positions that stay for the next buffer."""
 
     batches: list[list[list[int]]]
     kept: list[int]
 
 
-def cut_by_budget(lengths: Sequence[float], *, max_tokens: float | None, max_samples: int | None) -> CutWindow:
+def cut_by_budget(lengths: Sequence[float], *, max_tokens: float | None, max_samples: int | None) -> CutBuffer:
     """Batches of samples of like length, none above `max_tokens` when padded to its longest; from the longest down.
 
     Cutting downwards leaves the odd batch at the end to the shortest samples, where it is cheapest.
@@ -40,13 +40,13 @@ def cut_by_budget(lengths: Sequence[float], *, max_tokens: float | None, max_sam
             by_tokens = len(lengths) if max_tokens is None else int(max_tokens // lengths[position])
             room = by_tokens if max_samples is None else min(by_tokens, max_samples)
         batch.append(position)
-    return CutWindow(batches, [])
+    return CutBuffer(batches, [])
 
 
-def pack(lengths: Sequence[float], *, capacity: float, packs: int, kept_before: int, last: bool) -> CutWindow:
+def pack(lengths: Sequence[float], *, capacity: float, packs: int, kept_before: int, last: bool) -> CutBuffer:
     """Best fit, longest first (Johnson 1973): a sample goes to the fullest pack that has room for it.
 
-    The emptiest pack waits for the next window, unless it holds one of the first `kept_before` samples, which have
+    The emptiest pack waits for the next buffer, unless it holds one of the first `kept_before` samples, which have
     waited already. Packs go out `packs` at a time, fullest together.
     """
     bins: list[list[int]] = []
@@ -64,19 +64,19 @@ def pack(lengths: Sequence[float], *, capacity: float, packs: int, kept_before: 
     kept: list[int] = []
     if rooms and not last and min(bins[rooms[-1][1]]) >= kept_before:
         kept = sorted(bins.pop(rooms[-1][1]))
-    return CutWindow([bins[start : start + packs] for start in range(0, len(bins), packs)], kept)
+    return CutBuffer([bins[start : start + packs] for start in range(0, len(bins), packs)], kept)
 
 
 class LengthComposer:
-    """Cuts windows of `buffer` samples, or of fewer if bytes are limited; every sample comes exactly once.
+    """Cuts a buffer of `buffer` samples, or of fewer if bytes are limited, again and again; every sample comes exactly once.
 
-    A sample that would take a window above the bytes waits for the next.
+    A sample that would take a buffer above the bytes waits for the next.
     """
 
     def __init__(
         self,
         feed: Feed,
-        rule: Callable[[list[float], int, bool], CutWindow],
+        rule: Callable[[list[float], int, bool], CutBuffer],
         *,
         buffer: int,
         weigher: Weigher | None,
@@ -94,9 +94,9 @@ class LengthComposer:
         self._title = title
         self._key = key
         self._kept: list[tuple[float, Any]] = []
-        self._too_much: list[tuple[float, Any]] = []  # the sample read last, if the window had no room for it
+        self._too_much: list[tuple[float, Any]] = []  # the sample read last, if the buffer had no room for it
         self._ready: deque[list[list[Any]]] = deque()
-        self._windows = 0
+        self._buffers = 0
         self._delivered = 0
 
     def start(self) -> None:
@@ -108,7 +108,7 @@ class LengthComposer:
         while not self._ready:
             if self._feed.ended and not self._kept and not self._too_much:
                 return None
-            self._cut_a_window()
+            self._cut_the_buffer()
         packs = self._ready.popleft()
         batch = Batch(self._feed.unwrap([item for one in packs for item in one]))
         batch.packs = [len(one) for one in packs]
@@ -129,24 +129,24 @@ class LengthComposer:
             else:
                 self._feed.reject(why)
 
-    def _cut_a_window(self) -> None:
-        window = self._kept
-        waited = len(window)
+    def _cut_the_buffer(self) -> None:
+        buffer = self._kept
+        waited = len(buffer)
         if waited < self._buffer:
             more = islice(chain(self._too_much, self._sound()), self._buffer - waited)
             self._too_much = []
-            window += more if self._weigher is None else self._within(self._weigher, window, more)
+            buffer += more if self._weigher is None else self._within(self._weigher, buffer, more)
         last = self._feed.ended and not self._too_much
-        batches, kept = self._rule([length for length, _ in window], waited, last)
-        order = np.argsort(words(child(self._key, PURPOSE.WINDOW), self._windows << 32, len(batches)), kind="stable")
-        self._ready.extend([[window[at][1] for at in one] for one in batches[number]] for number in order.tolist())
-        self._kept = [window[position] for position in kept]
-        self._windows += 1
+        batches, kept = self._rule([length for length, _ in buffer], waited, last)
+        order = np.argsort(words(child(self._key, PURPOSE.BUFFER), self._buffers << 32, len(batches)), kind="stable")
+        self._ready.extend([[buffer[at][1] for at in one] for one in batches[number]] for number in order.tolist())
+        self._kept = [buffer[position] for position in kept]
+        self._buffers += 1
 
     def _within(
-        self, weigher: Weigher, window: list[tuple[float, Any]], more: Iterator[tuple[float, Any]]
+        self, weigher: Weigher, buffer: list[tuple[float, Any]], more: Iterator[tuple[float, Any]]
     ) -> list[tuple[float, Any]]:
-        room = weigher.limit - sum(weigher.size(item) for _, item in window)
+        room = weigher.limit - sum(weigher.size(item) for _, item in buffer)
         fitting: list[tuple[float, Any]] = []
         for entry in more:
             room -= weigher.size(entry[1])
@@ -167,7 +167,7 @@ class LengthComposer:
             "kept": [length for length, _ in self._kept],
             "too_much": [length for length, _ in self._too_much],
             "ready": [[len(one) for one in packs] for packs in self._ready],
-            "windows": self._windows,
+            "buffers": self._buffers,
             "delivered": self._delivered,
         }
 
@@ -177,7 +177,7 @@ class LengthComposer:
         self._kept = [(length, next(items)) for length in memory["kept"]]
         self._too_much = [(length, next(items)) for length in memory["too_much"]]
         self._ready = deque([list(islice(items, count)) for count in packs] for packs in memory["ready"])
-        self._windows, self._delivered = memory["windows"], memory["delivered"]
+        self._buffers, self._delivered = memory["buffers"], memory["delivered"]
 
     def report(self) -> Report:
         """The counts so far."""

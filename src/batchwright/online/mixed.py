@@ -37,21 +37,24 @@ def mixed(
     state_bytes: int = 64 << 20,
     name: str = "mixture",
 ) -> Stream:
-    """Several streams interleaved in exact proportion: after any number of samples each is within one of its share.
+    """Several streams interleaved in exact proportion.
+
+    After any number of samples, each source is within one sample of its share.
 
     Args:
-        sources: by name, each what `balanced` takes.
-        target: the share of each source, by name; "uniform"; or a schedule of such.
-        unit: what shares are measured in: a function of a sample (its tokens, its bytes), or the name of an entry; samples
-            if left out.
-        batch_size: samples in a batch (the last may be smaller); if left out the stream gives samples, for another stream.
+        sources: the sources by name, each anything that `balanced` takes.
+        target: the share of each source, by name; "uniform"; or a schedule of targets.
+        unit: the unit of shares: a function of a sample (its tokens, its bytes), or the name of an entry; samples if left
+            out.
+        batch_size: samples in a batch (the last may be smaller); if left out, the stream returns single samples, as a
+            source of another stream.
         at_end: when a source ends: "stop", "continue" with the others in proportion, or "restart" it (its next epoch).
-        steps: batches of one rank an epoch; the stream stops there, and refuses to end earlier.
-        on_error: "raise", or "skip" to leave out samples without a sound unit, and count them.
-        rank: of this process; of the process group if left out.
-        world_size: likewise.
-        state_bytes: the most bytes a state may take.
-        name: how the mixture is called in errors.
+        steps: batches per rank and epoch. The stream stops after them; a source that ends earlier is an error.
+        on_error: "raise", or "skip" to leave out samples without a valid unit, and count them.
+        rank: the rank of this process; that of torch's process group if left out.
+        world_size: the number of ranks; likewise.
+        state_bytes: the most bytes of a state.
+        name: the name of the mixture in errors.
 
     Raises:
         Infeasible: there are no sources, the target does not fit them, or, while iterating, a source that is to restart

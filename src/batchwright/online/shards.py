@@ -21,18 +21,19 @@ _END = object()
 
 
 class Shards:
-    """A source in shards (tar files, Parquet row groups, ranges), each read whole by one replica.
+    """A source in shards (tar files, Parquet row groups, ranges), each read by one replica.
 
-    Replica i of c reads the shards i, i + c, ... of the epoch's order. Where there are fewer shards than replicas, the
-    replicas that share a shard each keep their part of its samples. Samples already read can be fetched again, so the
-    state of a stream names the samples in its buffer instead of holding them.
+    Use it for data that several ranks or workers read. Replica i of c reads shards i, i + c, ... of the epoch's order. If
+    there are fewer shards than replicas, the replicas that share a shard each keep a part of its samples. Samples can be
+    fetched again, so the state of a stream has the numbers of the samples in its buffer and not the samples.
 
     Args:
-        shards: anything that says which shard, one value each, such as a path or a (path, row group) pair.
-        read: the samples of one shard, in the same order whenever it is called; a sequence is sought in one step.
-        shuffle: a new order of the shards every epoch, by `seed`.
-        seed: of that order.
-        name: how the source is called in errors.
+        shards: one value per shard, such as a path or a (path, row group) pair.
+        read: a function from such a value to the samples of the shard, in the same order in every call. If it returns a
+            sequence, a position in the shard is reached in one step.
+        shuffle: whether every epoch has a new order of the shards.
+        seed: the seed of that order.
+        name: the name of the source in errors.
 
     Raises:
         Infeasible: there are no shards.

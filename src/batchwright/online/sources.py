@@ -239,29 +239,30 @@ class OneReader(_Turned):
 
 
 class SelfSplit(_Turned):
-    """A source that looks up rank and worker itself, as webdataset pipelines with their splitters do.
+    """A source that splits itself by rank and worker, as webdataset pipelines with splitters do.
 
     Args:
         source: any iterable.
-        name: how it is called in errors.
+        name: the name of the source in errors.
     """
 
     def __init__(self, source: Iterable[Any], *, name: str = "source") -> None:
         super().__init__(source, name=name)
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
-        """Whatever the source yields here."""
+        """What the source yields in this process."""
         return self.turned(epoch)
 
 
 class Strided(_Turned):
-    """A source that every replica reads whole, keeping each `count`-th sample: right for any repeatable order, not cheap.
+    """A source that every replica reads completely, keeping every `count`-th sample.
 
-    Where groups repeat with a period that shares a factor with the number of replicas, some replicas miss some groups.
+    Use it if the source has a repeatable order and no shards; every replica pays for all reading. If groups repeat with a
+    period that has a common factor with the number of replicas, some replicas get no sample of some groups.
 
     Args:
         source: an iterable that gives the same samples in the same order whenever it is read.
-        name: how it is called in errors.
+        name: the name of the source in errors.
     """
 
     def __init__(self, source: Iterable[Any], *, name: str = "source") -> None:
@@ -300,7 +301,7 @@ class _StridedReader:
 
 
 class Indexed:
-    """A sequence (a list, a map-style dataset): replica i reads the samples i, i + count, ... and may go back to any."""
+    """A sequence (a list, a map-style dataset): replica i reads samples i, i + count, ... and can read any again."""
 
     def __init__(self, samples: Any, *, name: str) -> None:
         self.samples = samples

@@ -1,6 +1,6 @@
 """Targets: the wanted share of every group, as a pure function of group counts and epoch.
 
-Shares are kept as exact ratios wherever the formula is rational, so that a quota that is a whole number stays whole.
+Shares are exact ratios if the formula is rational, so that a quota that should be an integer is one.
 Formulas that take roots or powers are rounded to 12 significant digits, so that they are the same on every platform.
 """
 

@@ -61,7 +61,7 @@ def power(q: Number) -> Target:
 
 
 def temperature(degree: Number) -> Target:
-    """Shares proportional to `size ** (1 / T)`: T = 1 is natural, the larger T the more even.
+    """Shares proportional to `size ** (1 / T)`: T = 1 is natural, a larger T is more even.
 
     The multilingual mixtures of mT5 (Xue et al. 2021, section 3.2); `power(1 / T)` under the name it has there.
 
@@ -106,12 +106,12 @@ def repeat_factor(threshold: float) -> Target:
 def capped(max_passes: Number, *, budget: float | None = None) -> Target:
     """As uniform as possible, with at most `max_passes` passes over any group in `budget` samples.
 
-    UniMax of Chung et al. 2023: from the smallest group up, each gets an even part of what is left of the budget, or its
+    UniMax of Chung et al. 2023: from the smallest group up, each gets an equal part of the rest of the budget, or its
     cap if that is less.
 
     Args:
-        max_passes: passes allowed over the budget.
-        budget: samples drawn in the time meant; all samples of the dataset (one natural epoch) if left out.
+        max_passes: the most passes over a group in the budget.
+        budget: a number of draws; all samples of the dataset (one natural epoch) if left out.
 
     Example:
         >>> capped(2).shares([90, 10]).tolist()

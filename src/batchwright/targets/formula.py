@@ -1,4 +1,4 @@
-"""Batch recipes as process manufacturing writes them: lines that are fixed, driven by strength, compensating, or fill up."""
+"""Batch recipes as in process manufacturing: lines that are fixed, driven by strength, compensating, or fill the rest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Active", "Compensating", "Filler", "Fixed", "Line", "formula", "quan
 
 @dataclass(frozen=True)
 class Fixed:
-    """A line whose quantity stays as estimated: a group with a plain quota.
+    """A line with a fixed quantity: a group with a plain quota.
 
     Args:
         name: the group.
@@ -35,13 +35,13 @@ class Fixed:
 class Active:
     """A line that must deliver a strength: estimated * target_strength / measured strength.
 
-    Strength is what a sample of the group carries of what counts, such as its rate of useful tokens or positive labels.
+    Strength is the useful content of a sample of the group, such as its rate of useful tokens or positive labels.
 
     Args:
         name: the group; or several lots by name, with the part of the line that each of them delivers (they sum to 1).
-        estimated: samples in a batch if the strength were as planned.
-        target_strength: the strength planned with.
-        strength: the strength measured; by lot where there are several.
+        estimated: samples in a batch at the planned strength.
+        target_strength: the planned strength.
+        strength: the measured strength; by lot if there are several.
     """
 
     name: Hashable | Mapping[Hashable, Number]
@@ -93,12 +93,12 @@ class Active:
 
 @dataclass(frozen=True)
 class Compensating:
-    """A line that moves against the active ones: estimated - factor * (balanced active - estimated active).
+    """A line that compensates the active ones: estimated - factor * (balanced active - estimated active).
 
     Args:
         name: the group.
-        estimated: samples of it in a batch if the active lines came out as estimated.
-        factor: how far it moves for one sample more of the active lines.
+        estimated: samples of it in a batch if the active lines are as estimated.
+        factor: the samples it loses for each additional sample of the active lines.
     """
 
     name: Hashable
@@ -111,11 +111,11 @@ class Compensating:
 
 @dataclass(frozen=True)
 class Filler:
-    """A line that takes what remains of the batch; several share it in proportion to their estimates.
+    """A line that fills the rest of the batch; several fillers share it in proportion to their estimates.
 
     Args:
         name: the group.
-        estimated: what is expected to remain.
+        estimated: the samples expected to remain.
     """
 
     name: Hashable
@@ -132,7 +132,7 @@ _EACH = "give each lot its strength"
 
 
 def _settle(line: Line, *quantities: str) -> None:
-    """Keep these quantities of a new line as plain finite numbers."""
+    """Check that these quantities of a new line are finite, and store them as plain numbers."""
     why = None if isinstance(line.name, Mapping) and isinstance(line, Active) else no_label(line.name)
     require(why is None, f"the name of a line is {why}", "pass the label of a group")
     for name in quantities:
@@ -143,7 +143,7 @@ def quantities(lines: Sequence[Line], size: Number) -> dict[Hashable, Fraction]:
     """The balanced quantity of every line (of every lot, where a line has several): exact, summing to `size`.
 
     Raises:
-        Infeasible: a quantity below 0 or above the size, naming its line; a name twice; nothing that fills the rest up.
+        Infeasible: a quantity below 0 or above the size (names its line), a repeated name, or no filler for the rest.
 
     Example:
         >>> lines = [Fixed("A", 20), Active("B", 30, 30, 35), Compensating("C", 10, factor=1.10), Filler("D", 40)]

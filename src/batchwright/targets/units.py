@@ -74,17 +74,18 @@ def _summed(values: np.ndarray, groups: Groups) -> np.ndarray:
 def in_units(target: Any, lengths: Any) -> Target:
     """A target whose shares are of tokens (seconds, pixels, ...) instead of samples.
 
-    The inner target sees what each group holds of the unit in place of its number of samples, and every share is divided
-    by the group's mean length, so that it is the *unit* that is mixed as asked, averaged over whole passes.
+    Use it where groups differ in the length of their samples. The inner target gets the amount of the unit in each group
+    instead of its number of samples. Every share is then divided by the group's mean length, so that, averaged over complete
+    passes, the unit is mixed in the wanted shares.
 
     Args:
         target: the wanted shares of the unit, anything that `resolve` takes: "natural" is by tokens, `capped(2)` limits to
             two passes with a budget in tokens.
-        lengths: how much of the unit each sample holds: a column of numbers, 0 or more, in the order of the dataset (of the
-            concatenation of the sources in a mixture).
+        lengths: array-like of shape (n_samples,): the amount of the unit in each sample, 0 or more, in the order of the
+            dataset; of a mixture, in the order of its concatenated sources.
 
     Raises:
-        Infeasible: a negative length; at the plan if there are more or fewer lengths than samples, or a group holds nothing.
+        Infeasible: a negative length; when the plan is built, a wrong number of lengths, or a group with none of the unit.
 
     Example:
         >>> import batchwright as bw
