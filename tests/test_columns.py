@@ -288,3 +288,8 @@ def test_datasets_of_types_that_users_register_are_asked_by_their_functions(kind
 def test_datasets_of_no_registered_type_are_not_asked():
     with pytest.raises(bw.Infeasible, match="no labels found in Annotated"):
         labels(Annotated([1]))
+
+
+def test_codes_of_ids_are_warned_of_as_the_ids_are():
+    with pytest.warns(bw.PoorWarning, match="30 of 30 groups have one sample each.*probably ids or texts"):
+        bw.Groups.from_labels(pd.Categorical([f"id {n:02}" for n in range(30)]))

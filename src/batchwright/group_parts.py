@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from . import columns
 from .errors import Infeasible, check_integer, shown, typed, warn
+from .tables import Coded
 from .values import PLAIN, no_label, plain
 
 __all__ = [
@@ -131,13 +132,16 @@ def numbers_of_group(part: Any, name: Any) -> np.ndarray:
     return numbers.astype(np.int64)
 
 
-def indexed(values: np.ndarray) -> tuple[list[Hashable], np.ndarray, np.ndarray]:
+def indexed(values: np.ndarray | Coded) -> tuple[list[Hashable], np.ndarray, np.ndarray]:
     """Names, starts and index of the groups of equal values.
 
     A counting sort: two passes over chunks of the column, so that the column is never copied whole.
     """
     from .kernels import indexing
 
+    if isinstance(values, Coded):
+        held, starts, index = indexed(values.codes)
+        return [values.names[code] for code in cast(list[int], held)], starts, index
     names, encode, width = _coding(values)
     counts = np.zeros(width, np.int64)
     for first in range(0, values.size, _CHUNK):
@@ -187,11 +191,12 @@ def _sorted_if_possible(names: Any) -> list[Any]:
         return list(names)
 
 
-def warn_of_singles(values: np.ndarray, sizes: np.ndarray) -> None:
+def warn_of_singles(values: np.ndarray | Coded, sizes: np.ndarray) -> None:
     """Name a column in which nearly every group has one sample: it says which sample, not which kind of sample."""
     singles = int(np.count_nonzero(sizes == 1))
     if values.size < _FEWEST_SINGLES or singles < _MOST_SINGLES * sizes.size or singles < values.size / 2:
         return
+    values = values.array() if isinstance(values, Coded) else values
     first = plain(values[0])
     probably, way_out = "ids", "pass the column of classes"
     if values.dtype.kind == "f" or isinstance(first, float):

@@ -98,18 +98,11 @@ class Groups:
         """
         if isinstance(labels, Groups):
             return labels
-        coded = coded_labels(labels)
-        found = labels_of(labels) if coded is None else coded.codes
+        found = coded_labels(labels) or labels_of(labels)
         if found.size == 0:
             raise Infeasible("the dataset is empty: 0 labels", "pass at least one sample")
-        names, starts, index = indexed(found)
-        if coded is not None:
-            names = coded.names_of(names)
-        groups = cls._made(names, starts, index, found.size, class_names(labels))
-        if coded is None:
-            warn_of_singles(found, groups.sizes)
-        elif len(names) > found.size / 2:  # only then can there be so many single samples
-            warn_of_singles(labels_of(labels), groups.sizes)
+        groups = cls._made(*indexed(found), found.size, class_names(labels))
+        warn_of_singles(found, groups.sizes)
         return groups
 
     @classmethod

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,9 +22,15 @@ class Coded(NamedTuple):
     names: list[Any]
     codes: np.ndarray
 
-    def names_of(self, codes: Iterable[Any]) -> list[Any]:
-        """The values with these codes."""
-        return [self.names[code] for code in codes]
+    @property
+    def size(self) -> int:
+        """The number of samples."""
+        return self.codes.size
+
+    def array(self) -> np.ndarray:
+        """The value of each sample, an array of objects."""
+        array: np.ndarray = np.array(self.names, object)[self.codes]
+        return array
 
 
 def is_unread(source: Any) -> bool:

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import Infeasible
 from .layout import Layout
+from .masks import block_mask, mask
 
 if TYPE_CHECKING:
     from .pack_collate import PackCollate
@@ -122,35 +122,3 @@ def values(nested: Tensor) -> Tensor:
     """The packed total x heads x width memory of what attention made of `jagged` inputs."""
     packed: Tensor = nested.transpose(1, 2).contiguous().values()
     return packed
-
-
-def mask(segments: Tensor, *, causal: bool = True) -> Tensor:
-    """bool, ... x length x length: True where a query may look at a key, for segments numbered along the last dimension.
-
-    Example:
-        >>> mask(Layout([2, 1]).segments).int()
-        tensor([[1, 0, 0],
-                [1, 1, 0],
-                [0, 0, 1]], dtype=torch.int32)
-    """
-    together = segments[..., :, None] == segments[..., None, :]
-    if not causal:
-        return together
-    length = segments.shape[-1]
-    return together & torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()
-
-
-def block_mask(segments: Tensor, *, causal: bool = True) -> Any:
-    """The `BlockMask` of flex attention for segments numbered along the last dimension (length, or packs x length)."""
-    from torch.nn.attention.flex_attention import create_block_mask
-
-    rows = segments if segments.ndim == 2 else segments[None]
-    if not rows.numel():
-        raise Infeasible("a block mask is asked for of 0 elements", "leave out batches whose samples are all empty")
-
-    def together(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        same = rows[batch, query] == rows[batch, key]
-        return same & (query >= key) if causal else same
-
-    count, length = rows.shape
-    return create_block_mask(together, count, None, length, length, device=str(segments.device))

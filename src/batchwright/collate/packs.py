@@ -13,7 +13,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from ..errors import Infeasible, check_integer, one_of, shown
-from . import attention, memory
+from . import masks, memory
 from .layout import Layout
 from .padding import fill_value
 from .ragged_value import Ragged
@@ -230,7 +230,7 @@ class Packed(Value):
     def also(self, what: str) -> Any:
         if what in _MASKS:
             kind, _, form = what.partition("_")
-            make = attention.mask if form == "mask" else attention.block_mask
+            make = masks.mask if form == "mask" else masks.block_mask
             rows = self.also("segments")
             made = make(rows, causal=kind == "causal")
             return made.unsqueeze(1) if form == "mask" and self.shape != "flat" else made  # room for the heads

@@ -20,7 +20,9 @@ __all__ = ["Begin", "OfOrder"]
 
 _PROBES = 16, 64  # the fewest and the most windows that are filled to see how many places of the order one takes
 _PROBED = 1 << 14  # places that are filled for that; more only for the fewest windows
-_ROOMY = 8  # times the places of a mean window are looked at for items that fill one; more only where items are free
+_ROOMY = (
+    64  # times the places of a mean window are looked at for items that fill one: short samples may come in long runs
+)
 _SEARCHES = 3  # halvings of what a search may add to a window
 _FINEST = 1 << 12  # a window is filled to one part in so many of its items
 _BEGINS_KEPT = 1 << 12  # beginnings of windows that a plan keeps, evenly spread; those between are found from them
