@@ -74,37 +74,47 @@ def class_priors(
     plan = checked(plan, of_sampler="call LogitAdjustment.from_sampler(sampler), or pass sampler.plan")
     groups = who_is_in(classes, plan)
     sampled = plan.prior_between(0, plan.horizon() if batches is None else batches, groups)
+    _check_callable(class_of, "class_of")
+    _check_callable(domain_of, "domain_of")
     names = list(groups.names)
-    of_class = _parts(names, class_of, "class_of")
-    of_domain = [None] * len(names) if domain_of is None else _parts(names, domain_of, "domain_of")
+    of_class = names if class_of is None else [class_of(name) for name in names]
+    of_domain = [None] * len(names) if domain_of is None else [domain_of(name) for name in names]
     known = list(dict.fromkeys(of_class)) if order is None else _in_order(order, of_class)
-    domains = list(dict.fromkeys(of_domain))
-    row, column = ({name: number for number, name in enumerate(axis)} for axis in (domains, known))
-    cells = [row[domain] for domain in of_domain], [column[name] for name in of_class]
-
-    def summed(prior: np.ndarray) -> np.ndarray:
-        table = np.zeros((len(domains), len(known)))
-        np.add.at(table, cells, prior)
-        totals = table.sum(1)
-        if totals.min() <= 0:
-            domain = shown(domains[int(totals.argmin())])
-            raise Infeasible(
-                f"{'the samples in classes have' if domain_of is None else f'domain {domain} has'} share 0: nothing of it "
-                "was sampled",
-                "leave its samples out, or give it a share in the plan's target",
-            )
-        table /= totals[:, None]
-        return table[0] if domain_of is None else table
-
-    natural = groups.sizes / groups.grouped_count
-    return ClassPriors(known, None if domain_of is None else domains, summed(sampled), summed(natural))
+    rows = list(dict.fromkeys(of_domain))
+    cells, domains = (_places(of_domain, rows), _places(of_class, known)), None if domain_of is None else rows
+    trained, natural = (
+        _summed(prior, cells, known, domains) for prior in (sampled, groups.sizes / groups.grouped_count)
+    )
+    return ClassPriors(known, domains, trained, natural)
 
 
-def _parts(names: list[Any], part: Part | None, called: str) -> list[Any]:
-    """What a function of a group's name gives for every group; the names themselves for None."""
+def _places(names: list[Any], axis: list[Any]) -> list[int]:
+    """Where each name stands on an axis."""
+    numbers = {name: number for number, name in enumerate(axis)}
+    return [numbers[name] for name in names]
+
+
+def _summed(prior: np.ndarray, cells: tuple[list[int], ...], known: list[Any], domains: list[Any] | None) -> np.ndarray:
+    """The shares of classes, with a row for each domain: the sums over the groups of each cell."""
+    table = np.zeros((1 if domains is None else len(domains), len(known)))
+    np.add.at(table, cells, prior)
+    totals = table.sum(1)
+    if totals.min() <= 0:
+        whose = (
+            "the samples in classes have" if domains is None else f"domain {shown(domains[int(totals.argmin())])} has"
+        )
+        raise Infeasible(
+            f"{whose} share 0: nothing of it was sampled",
+            "leave its samples out, or give it a share in the plan's target",
+        )
+    table /= totals[:, None]
+    shares: np.ndarray = table[0] if domains is None else table
+    return shares
+
+
+def _check_callable(part: Part | None, called: str) -> None:
     if part is not None and not callable(part):
         raise Infeasible(f"{called} is {shown(part)}", f"pass {called} as a function of a group's name")
-    return names if part is None else [part(name) for name in names]
 
 
 def _in_order(order: Sequence[Hashable], sampled: list[Hashable]) -> list[Hashable]:
