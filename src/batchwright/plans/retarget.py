@@ -76,7 +76,8 @@ def _one_a_group(shares: Any, groups: Groups) -> list[float]:
         raise Infeasible(
             f"the {wanted.size} new shares sum to {exactly(wanted.sum())}", f"give {len(names)} that sum to 1"
         )
-    return wanted.tolist()
+    given: list[float] = wanted.tolist()
+    return given
 
 
 def _by_group(shares: Mapping[Any, Any], names: Sequence[Any]) -> list[float]:
