@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -23,6 +24,7 @@ _DTYPES: dict[Any, torch.dtype] = {bool: torch.bool, int: torch.int64, float: to
 _WIDTHS: dict[Any, np.dtype[Any]] = {
     kind: np.dtype(str(dtype).removeprefix("torch.")) for kind, dtype in _DTYPES.items()
 }
+_FORMATS: dict[Any, str] = {bool: "?", int: "q", float: "d"}  # of `struct`, the same widths
 _DTYPE_OF, _SHAPE_OF = attrgetter("dtype"), attrgetter("shape")
 
 
@@ -209,14 +211,21 @@ def _vector(values: list[Any]) -> Tensor | None:
     """Python numbers of one type as a vector; None for anything else, and for whole numbers past 64 bits.
 
     Two passes, one over the types and one over the numbers: numpy alone would take a bool among integers for one of them.
+    `struct` writes numbers into an array in about half the time that numpy takes to read a list.
     """
-    width = _WIDTHS.get(shared(list(map(type, values)))) if values else None
+    kind = shared(list(map(type, values))) if values else None
+    width = _WIDTHS.get(kind)
     if width is None:
         return None
+    vector = np.empty(len(values), width)
+    if kind is complex:
+        vector[:] = values
+        return torch.from_numpy(vector)
     try:
-        return torch.from_numpy(np.fromiter(values, width, len(values)))
-    except OverflowError:
+        struct.pack_into(f"{len(values)}{_FORMATS[kind]}", vector, 0, *values)
+    except struct.error:  # a whole number past 64 bits
         return None
+    return torch.from_numpy(vector)
 
 
 def _from_numpy(array: np.ndarray) -> Tensor:
