@@ -222,7 +222,7 @@ def _vector(values: list[Any]) -> Tensor | None:
         vector[:] = values
         return torch.from_numpy(vector)
     try:
-        struct.pack_into(f"{len(values)}{_FORMATS[kind]}", vector, 0, *values)
+        struct.pack_into(f"{len(values)}{_FORMATS[kind]}", vector.data, 0, *values)
     except struct.error:  # a whole number past 64 bits
         return None
     return torch.from_numpy(vector)
