@@ -12,7 +12,7 @@ from .drawn import Shared
 from .guarantee import Guarantee
 
 if TYPE_CHECKING:
-    from .kinds import FixedKind
+    from ..kinds import FixedKind
 
 __all__ = ["Coverage"]
 

@@ -12,7 +12,7 @@ from .guarantee import Guarantee
 
 if TYPE_CHECKING:
     from ..groups import Groups
-    from .kinds import FixedKind
+    from ..kinds import FixedKind
 
 __all__ = ["Drawn", "Shared", "Size", "drawn", "shared"]
 

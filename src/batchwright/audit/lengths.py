@@ -14,9 +14,9 @@ from .guarantee import Guarantee, measured
 from .report import Audit
 
 if TYPE_CHECKING:
+    from ..kinds import LengthKind
     from ..lengths.admission import Admission
     from ..lengths.cut import Cutter
-    from .kinds import LengthKind
 
 __all__ = ["audit_lengths"]
 

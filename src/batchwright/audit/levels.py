@@ -14,7 +14,7 @@ from .report import Audit
 
 if TYPE_CHECKING:
     from ..groups import Groups
-    from .kinds import FixedKind
+    from ..kinds import FixedKind
 
 __all__ = ["audit"]
 

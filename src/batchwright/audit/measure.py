@@ -16,7 +16,7 @@ from .report import Audit
 from .shares import WHOLE, WINDOW_BOUND, WINDOW_BOUND_ACROSS, Distinct, Drift, Quota, Rare, Runs
 
 if TYPE_CHECKING:
-    from .kinds import FixedKind
+    from ..kinds import FixedKind
 
 __all__ = ["audit"]
 

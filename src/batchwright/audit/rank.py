@@ -17,7 +17,7 @@ from .guarantee import Guarantee, measured
 from .report import Audit
 
 if TYPE_CHECKING:
-    from .kinds import SamplerKind
+    from ..kinds import SamplerKind
 
 __all__ = ["audit_rank"]
 

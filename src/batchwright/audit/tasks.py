@@ -14,7 +14,7 @@ from .guarantee import Guarantee, measured
 from .report import Audit
 
 if TYPE_CHECKING:
-    from .kinds import TaskKind
+    from ..kinds import TaskKind
 
 __all__ = ["audit"]
 

@@ -6,8 +6,9 @@ from .dealt import Dealt
 from .hierarchical import Hierarchical, Levels
 from .independent import Independent
 from .mixed import Mixed
-from .protocol import Order, SharedOrder, is_shared
+from .protocol import Order
 from .share_change import ShareChange
+from .shared import SharedOrder, is_shared
 
 __all__ = [
     "Dealt",

@@ -9,7 +9,8 @@ import numpy as np
 
 from ..errors import Infeasible
 from ..groups import Groups
-from .protocol import Order, SharedOrder, is_shared
+from .protocol import Order
+from .shared import SharedOrder, is_shared
 
 __all__ = ["Strata", "Stratum", "batches_to_settle", "mean_shares", "strata_of"]
 

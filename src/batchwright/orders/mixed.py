@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from .dealt import Dealt
-from .protocol import Order, SharedOrder, Undersized, fingerprint_of, samples_at, take_from_batches
+from .protocol import Order, Undersized, fingerprint_of, samples_at, take_from_batches
 from .sequence import in_sequence
 from .share_change import ShareChange
+from .shared import SharedOrder
 
 __all__ = ["Mixed"]
 

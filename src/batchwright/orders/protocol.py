@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Mapping
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeGuard, runtime_checkable
+from collections.abc import Hashable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from ..groups import Groups
-from .shares import Shares, meant
-
-if TYPE_CHECKING:
-    from .dealt import Dealt
+from .shares import meant
 
 __all__ = [
     "Order",
-    "SharedOrder",
     "Undersized",
     "fingerprint_of",
-    "is_shared",
     "samples_at",
     "take_from_batches",
     "undersized_groups",
@@ -71,52 +66,6 @@ class Order(Protocol):
     def rates(self, samples: np.ndarray, epoch: int = 0) -> np.ndarray:
         """The expected share of the sequence that each of these samples is, float64."""
         ...
-
-
-@runtime_checkable
-class SharedOrder(Order, Protocol):
-    """An order in which every micro-batch has its groups in wanted shares; plans of fixed size cut it.
-
-    Attributes:
-        shares: the wanted shares of `groups`.
-        tickets: what a micro-batch deals out; each ticket is `per_ticket` draws from one group.
-        per_ticket: batch_size / tickets.
-        children: the orders of groups that have one of their own, by group number.
-        dealt: where the shares are exact, the dealt order that makes them so; None where they hold on average.
-    """
-
-    shares: Shares
-    tickets: int
-    per_ticket: int
-
-    @property
-    def children(self) -> Mapping[int, Order]:
-        """The orders of groups that have one of their own; all other groups are shuffled."""
-        ...
-
-    @property
-    def dealt(self) -> Dealt | None:
-        """The dealt order behind exact shares."""
-        ...
-
-    def distinct_within(self, places: int) -> SharedOrder:
-        """A copy in which any `places` consecutive samples are distinct, except in groups too small for it.
-
-        By itself an order keeps that within each micro-batch.
-        """
-        ...
-
-    def undersized(self, places: int | None = None) -> list[Undersized]:
-        """The groups too small for `places` consecutive samples to be distinct, or those of a micro-batch if left out.
-
-        Where every sample is a group of its own, or draws are independent, one of them stands for all.
-        """
-        ...
-
-
-def is_shared(order: Order) -> TypeGuard[SharedOrder]:
-    """Whether an order is a `SharedOrder`; unlike `isinstance` before Python 3.12, this computes no property."""
-    return hasattr(order, "shares") and hasattr(order, "distinct_within")
 
 
 def undersized_groups(groups: Groups, most: np.ndarray) -> list[Undersized]:

@@ -21,7 +21,7 @@ from ..lengths.windows import OfLayers, OfShuffle, Windows
 from ..micro_batches import MicroBatches, counted
 from ..orders.inclusion import Strata
 from ..orders.protocol import fingerprint_of
-from .changed_steps import carried_of, gone_on_from, resumed
+from .changed_steps import Windowed, carried_of, gone_on_from, resumed
 from .delivered import Delivery
 from .fixed import FixedPlan
 from .plan import Plan
@@ -39,7 +39,7 @@ _ITEMS_KEPT = 1 << 21  # of planned windows: 32 MB, an epoch of two million samp
 _STEPS_KEPT = 8  # plans of other step sizes that a plan keeps: of all worlds that one process sees
 
 
-class LengthPlan(Plan):
+class LengthPlan(Plan, Windowed):
     """Micro-batches of like cost, cut from an order window by window.
 
     Made by `budgeted`, `grouped`, `bucketed` and `packed`. A window is a run of micro-batches that are planned together. Its

@@ -9,25 +9,44 @@ epoch) ends; so all steps between are even.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..errors import Infeasible, shown
+from ..lengths.cut import Cutter, Integers
+from ..lengths.windows import Windows
 from ..micro_batches import AS_IT_WAS, LAST, MicroBatches
 from ..position import number_of
 
-if TYPE_CHECKING:
-    from .by_length import LengthPlan
-
-__all__ = ["Rotated", "carried_of", "gone_on_from", "resumed"]
+__all__ = ["Rotated", "Windowed", "carried_of", "gone_on_from", "resumed"]
 
 _MOST_IN_A_STEP = 1 << 17  # of a state: ranks x accumulate beyond this is damage, and laying it out would take minutes
 _MOST_BEGINS = 3  # windows whose beginnings a state holds
 _COSTED = 32  # steps whose costs are compared to say what uneven steps cost
 _WORTH_A_WORD = 1.01  # times the cost of even steps
+
+
+class Windowed(MicroBatches):
+    """What is needed here of a plan by lengths."""
+
+    windows: Windows
+    cutter: Cutter
+
+    @abstractmethod
+    def items(self, batch: int) -> Integers:
+        """The items of a micro-batch."""
+
+    @abstractmethod
+    def stepped(self, step: int) -> Windowed:
+        """See `MicroBatches`."""
+
+    @abstractmethod
+    def along(self, begins: Sequence[Sequence[int]]) -> Windowed:
+        """The same plan, in a run some of whose windows are known to begin at these places."""
 
 
 class Rotated(MicroBatches):
@@ -37,7 +56,7 @@ class Rotated(MicroBatches):
     the first.
     """
 
-    def __init__(self, plan: LengthPlan, shift: int) -> None:
+    def __init__(self, plan: Windowed, shift: int) -> None:
         self.plan, self.shift = plan, shift
         self.step, self.epoch_batches, self.first = plan.step, plan.epoch_batches, plan.first
 
@@ -149,7 +168,7 @@ def _balance(costs: np.ndarray, step: int) -> float:
     return float((busy.max(axis=1) / busy.mean(axis=1)).mean()) if busy.size else 1.0
 
 
-def gone_on_from(plan: LengthPlan, batch: int, step: int, listed: Rotated | None = None) -> tuple[MicroBatches, int]:
+def gone_on_from(plan: Windowed, batch: int, step: int, listed: Rotated | None = None) -> tuple[MicroBatches, int]:
     """See `MicroBatches.gone_on_from`; of a plan, or of its list as `listed` has it."""
     here = plan if listed is None else listed
     if step == plan.step and batch % step == (0 if listed is None else listed.shift):
@@ -163,13 +182,13 @@ def gone_on_from(plan: LengthPlan, batch: int, step: int, listed: Rotated | None
     return joined.reached(batch)
 
 
-def carried_of(plan: LengthPlan, batch: int, since: int) -> dict[str, Any]:
+def carried_of(plan: Windowed, batch: int, since: int) -> dict[str, Any]:
     """See `MicroBatches.carried`."""
     begins = plan.windows.begins(max(since, plan.first), batch)
     return {"step": plan.step} | ({"windows": begins} if begins else {})
 
 
-def resumed(plan: LengthPlan, carried: Mapping[str, Any], batch: int) -> MicroBatches:
+def resumed(plan: Windowed, carried: Mapping[str, Any], batch: int) -> MicroBatches:
     """See `Plan.resumed`.
 
     Raises:
@@ -190,7 +209,7 @@ def resumed(plan: LengthPlan, carried: Mapping[str, Any], batch: int) -> MicroBa
     return _Joined(found, at, _listed(plan, rest, start), start)
 
 
-def _listed(plan: LengthPlan, carried: Mapping[str, Any], batch: int) -> LengthPlan | Rotated:
+def _listed(plan: Windowed, carried: Mapping[str, Any], batch: int) -> Windowed | Rotated:
     """A plan's list in the steps that a state says, from the places that it says."""
     unknown = set(carried) - {"step", "windows", "shift", "then"}
     if unknown or "step" not in carried:

@@ -158,7 +158,7 @@ class FixedPlan(Plan):
         """The same plan with these stretches of other shares; for runs whose shares were set while they ran."""
         from .retarget import with_share_changes
 
-        return with_share_changes(self, share_changes)
+        return FixedPlan(with_share_changes(self, share_changes), epoch_batches=self.epoch_batches)
 
     @property
     def settles_after(self) -> float | None:

@@ -11,7 +11,7 @@ from .delivered import SourceLine
 from .printed import Column, Printed, table
 
 if TYPE_CHECKING:
-    from .by_length import LengthPlan
+    from ..kinds import LengthKind
 
 _COLUMNS = (
     Column("asked", "asked", 10, ".4%"),
@@ -81,7 +81,7 @@ class LengthSummary(Printed):
         return [*lines, *(table("units of", _COLUMNS, self.sources) if self.sources else [])]
 
 
-def summarise(plan: LengthPlan, multiple: int) -> LengthSummary:
+def summarise(plan: LengthKind, multiple: int) -> LengthSummary:
     """The summary of a plan."""
     plan, cutter = plan.stepped(multiple), plan.cutter
     windows = plan.windows.of(plan.epoch_batches - 1)[0] + 1

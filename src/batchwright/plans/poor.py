@@ -17,8 +17,7 @@ from ..orders.inclusion import Strata, mean_shares, strata_of
 from ..orders.shares import Shares
 
 if TYPE_CHECKING:
-    from .by_length import LengthPlan
-    from .tasks import TaskPlan
+    from ..kinds import LengthKind, TaskKind
 
 __all__ = [
     "epochs_looked_at",
@@ -212,7 +211,7 @@ def never_text(drawn: Iterable[Part], total: int) -> str | None:
     )
 
 
-def faults_of_tasks(plan: TaskPlan) -> list[str]:
+def faults_of_tasks(plan: TaskKind) -> list[str]:
     """Problems of how tasks share the micro-batches; the plans of the tasks report their own."""
     drawn, total = plan.strata(0, 1), plan.groups.sample_count
     starts, names = np.unique(plan.starts), plan.names
@@ -227,7 +226,7 @@ def faults_of_tasks(plan: TaskPlan) -> list[str]:
     return [never] if never else []
 
 
-def faults_of_lengths(plan: LengthPlan, *, least: float = 0.0) -> list[str]:
+def faults_of_lengths(plan: LengthKind, *, least: float = 0.0) -> list[str]:
     """Problems of the micro-batches cut from an order, measured on the first window.
 
     Samples of similar length are cut together, so all draws of one sample in a window may be in one micro-batch.

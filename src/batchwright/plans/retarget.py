@@ -11,12 +11,12 @@ import numpy as np
 from ..columns import as_numbers, by_label
 from ..errors import Infeasible, check_number, exactly, shown, warn
 from ..groups import Groups
+from ..kinds import FixedKind
 from ..micro_batches import AS_IT_WAS, LAST
-from ..orders import Dealt, Independent, Mixed, ShareChange
+from ..orders import Dealt, Independent, Mixed, ShareChange, SharedOrder
 from ..orders.constant_shares import TICKET
 from ..orders.shares import TargetShares, WeightShares
 from ..targets import Target, resolve
-from .fixed import FixedPlan
 from .poor import repeated, repeats_text
 
 __all__ = ["share_change_after", "with_share_changes"]
@@ -26,7 +26,7 @@ _TOLERANCE = 1e-6
 _MOST_DEFICIT = 64 * TICKET  # ten times what any group can lack of its due
 
 
-def share_change_after(plan: FixedPlan, batch: int, shares: Any) -> ShareChange:
+def share_change_after(plan: FixedKind, batch: int, shares: Any) -> ShareChange:
     """See `FixedPlan.share_change_after`."""
     order, groups = plan.order, plan.groups
     limits = _check_settable(plan)
@@ -40,7 +40,7 @@ def share_change_after(plan: FixedPlan, batch: int, shares: Any) -> ShareChange:
     return order.dealt.share_change_after(batch, weights)
 
 
-def _check_settable(plan: FixedPlan) -> tuple[float, float]:
+def _check_settable(plan: FixedKind) -> tuple[float, float]:
     """How far the shares of a plan may go; refused where they cannot be set."""
     order, limits = plan.order, plan.order.shares.limits
     if isinstance(order, Dealt | Mixed) and limits is not None:
@@ -109,7 +109,7 @@ def _check_shares(wanted: list[float], groups: Groups, limits: tuple[float, floa
             )
 
 
-def with_share_changes(plan: FixedPlan, share_changes: Sequence[ShareChange]) -> FixedPlan:
+def with_share_changes(plan: FixedKind, share_changes: Sequence[ShareChange]) -> SharedOrder:
     """See `FixedPlan.with_share_changes`."""
     order = plan.order
     if share_changes and (order.shares.limits is None or not isinstance(order, Dealt | Mixed)):
@@ -124,7 +124,8 @@ def with_share_changes(plan: FixedPlan, share_changes: Sequence[ShareChange]) ->
                 f"at micro-batch {before.first}",
                 AS_IT_WAS,
             )
-    return FixedPlan(order.with_share_changes(share_changes), epoch_batches=plan.epoch_batches)
+    changed: SharedOrder = order.with_share_changes(share_changes)
+    return changed
 
 
 def _check_change(change: ShareChange, dealt: Dealt) -> None:

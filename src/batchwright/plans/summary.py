@@ -12,7 +12,7 @@ from ..orders import is_shared
 from .printed import Column, Printed, table
 
 if TYPE_CHECKING:
-    from .fixed import FixedPlan
+    from ..kinds import FixedKind
 
 __all__ = ["GroupLine", "Summary", "summarise"]
 
@@ -75,7 +75,7 @@ class Summary(Printed):
         ]
 
 
-def summarise(plan: FixedPlan) -> Summary:
+def summarise(plan: FixedKind) -> Summary:
     """The summary of a plan."""
     groups, shares, sizes = plan.groups, plan.shares(), plan.groups.sizes
     wanted = np.argsort(-sizes, kind="stable") if groups.starts.size else np.arange(min(_FEW, groups.group_count))
@@ -101,7 +101,7 @@ def summarise(plan: FixedPlan) -> Summary:
     )
 
 
-def _notes(plan: FixedPlan, shares: np.ndarray) -> list[str]:
+def _notes(plan: FixedKind, shares: np.ndarray) -> list[str]:
     groups, notes = plan.groups, []
     drawn, count = plan.epoch_batches * plan.batch_size, groups.grouped_count
     if drawn != count:

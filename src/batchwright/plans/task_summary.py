@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .printed import Column, Printed, table
 
 if TYPE_CHECKING:
-    from .tasks import TaskPlan
+    from ..kinds import TaskKind
 
 __all__ = ["TaskLine", "TaskSummary", "summarise"]
 
@@ -71,7 +71,7 @@ class TaskSummary(Printed):
         ]
 
 
-def summarise(plan: TaskPlan) -> TaskSummary:
+def summarise(plan: TaskKind) -> TaskSummary:
     """The summary of a plan of tasks."""
     lines = []
     for name, share, child in zip(plan.names, plan.shares().tolist(), plan.children, strict=True):
