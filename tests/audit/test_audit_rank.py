@@ -44,7 +44,7 @@ class AsItLikes(Dealt):
 
 def test_a_rank_that_is_handed_something_else_is_found_out():
     plan = bw.balanced(np.repeat([0, 1], [60, 40]), 4)
-    broken = AsItLikes(plan.order.groups, plan.order.shares, window=4, seed=0)
+    broken = AsItLikes(plan.order.groups, plan.order.shares, batch_size=4, seed=0)
     audit = FixedPlan(broken, epoch_batches=25).sampler(rank=0, world_size=2).audit()
     assert not audit["G8"].kept
     assert "epoch 0, step" in str(audit)
