@@ -28,8 +28,8 @@ def plan(name, seed=0):
 )
 def test_many_micro_batches_at_once_are_each_alone_across_epochs(name, numbers, seed):
     order = plan(name, seed).order
-    together = order.windows(np.array([*numbers, 6 * EPOCH + 1, 9 * EPOCH]))  # two epochs at least
-    alone = [order.windows(np.array([number]))[0] for number in numbers]
+    together = order.batches_at(np.array([*numbers, 6 * EPOCH + 1, 9 * EPOCH]))  # two epochs at least
+    alone = [order.batches_at(np.array([number]))[0] for number in numbers]
     assert np.array_equal(together[:-2], alone)
 
 

@@ -203,7 +203,7 @@ def test_a_state_of_another_plan_is_refused():
         ("epoch", None, "the state's epoch is None"),
         ("multiple", 0, "are 0, 0 and 0"),
         ("origin", -5, "consumed 0 micro-batches of an epoch of 3 from -5 on"),
-        ("plan", {"segments": [[1, 2]]}, r"the state's segments are \[\[1, 2\]\]"),
+        ("plan", {"share_changes": [[1, 2]]}, r"the state's share_changes are \[\[1, 2\]\]"),
         ("plan", ["a"], r"the state's plan is \['a'\]"),
         ("plan", {"step": 1}, r"the state says \{'step': 1\} of a plan of micro-batches of a fixed size"),
     ],

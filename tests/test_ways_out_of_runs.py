@@ -180,7 +180,7 @@ def test_the_way_out_is_one(name: str) -> None:
     told_and_followed(CASES[name])
 
 
-NAMES = ("accumulation", "composition", "feedback", "geometry", "ranks", "shared")
+NAMES = ("accumulation", "composition", "feedback", "geometry", "ranks", "shared_list")
 FILES = [*(SOURCE / f"{name}.py" for name in NAMES), *(SOURCE / "audit").glob("*.py")]
 
 

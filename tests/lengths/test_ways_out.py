@@ -13,8 +13,17 @@ from .test_ways_out_of_positions import CASES as POSITIONS
 pytestmark = pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")  # ways out that give nearly what was asked
 
 PLANS = [
-    *("budgeted", "bucketed", "grouped", "packed", "pack_cutter", "budget_cutter", "lengthwise", "source", "pieces"),
-    *("delivered", "admission", "windows", "filled", "resumed", "layers", "cut", "level"),
+    *(
+        "budgeted",
+        "bucketed",
+        "grouped",
+        "packed",
+        "by_length",
+        "length_arguments",
+        "pieces",
+        "delivered",
+        "changed_steps",
+    ),
 ]
 
 

@@ -25,7 +25,7 @@ class Ladder:
     def __init__(self, samples):
         self.groups = bw.Groups.singletons(samples)
         self._places = np.repeat(np.arange(samples), np.arange(1, samples + 1))
-        self.window = self._places.size
+        self.batch_size = self._places.size
 
     @property
     def identity(self):
@@ -34,14 +34,14 @@ class Ladder:
     def batches(self, first, stride, count):
         return np.tile(self._places, (count, 1))
 
-    def windows(self, numbers):
+    def batches_at(self, numbers):
         return np.tile(self._places, (numbers.size, 1))
 
     def take(self, start, stop):
-        return self._places[np.arange(start, stop) % self.window]
+        return self._places[np.arange(start, stop) % self.batch_size]
 
     def rates(self, samples, epoch=0):
-        return (np.asarray(samples) + 1) / self.window
+        return (np.asarray(samples) + 1) / self.batch_size
 
 
 def own_order(samples=4, **options):
@@ -55,7 +55,7 @@ def test_somebodys_own_order_is_followed_and_its_rates_are_those_of_the_mixture(
     assert isinstance(Ladder(samples), Order)
     plan = laws.quietly(lambda: own_order(samples, batch_size=batch_size, seed=seed))
     ladder = plan.order.children[1]
-    batches = 2 * 30 * ladder.window
+    batches = 2 * 30 * ladder.batch_size
     drawn = np.stack([plan[batch] for batch in range(batches)])
     own = drawn[drawn >= 30] - 30
     assert np.bincount(own).tolist() == np.bincount(ladder.take(0, own.size)).tolist()

@@ -179,7 +179,7 @@ def test_in_another_world_every_task_goes_on_with_its_next_and_the_turns_go_on_w
         samplers = [plan.sampler(rank=rank, world_size=world, accumulate=accumulate) for rank in range(world)]
         for sampler in samplers:
             sampler.load_state_dict(state)
-        if multiple != world * accumulate:  # a turn that was broken off is over
+        if multiple != world * accumulate or within % world:  # a turn that was broken off is over
             turn, within, multiple = turn + (within > 0), 0, world * accumulate
         lists = zip(*map(iter, samplers), strict=True)
         for together in islice(lists, steps):

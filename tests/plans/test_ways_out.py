@@ -10,20 +10,25 @@ from .test_ways_out_of_samplers import CASES as SAMPLERS
 
 pytestmark = pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")  # ways out that give nearly what was asked
 
-FILES = [
+PLANS = [
     *(
-        f"plans/{name}.py"
-        for name in (
-            "build", "alternate", "mix", "rake", "repeats", "multi", "rotate", "hierarchy", "tasks", "retarget", "fixed",
-            "layout",
-        )
+        "balanced",
+        "alternating",
+        "mixed",
+        "raked",
+        "repeats",
+        "multilabel",
+        "rotating",
+        "hierarchical",
+        "tasks",
+        "retarget",
     ),
-    "interface.py",
-    "micro_batches.py",
-    "position.py",
-    "sampler.py",
-    "lists.py",
-]  # fmt: skip
+    "fixed",
+]
+FILES = [
+    *(f"plans/{name}.py" for name in PLANS),
+    *("lengths/layout.py", "interface.py", "micro_batches.py", "position.py", "sampler.py", "lists.py"),
+]
 
 
 def test_every_refusal_in_the_code_is_among_these(monkeypatch):

@@ -220,7 +220,7 @@ CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it,
                                     lambda: retarget([0.5, 0.5])),
     "shares in a state of lengths": (
         lambda: load_changed(lengths(), plan=set_again().state_dict()["plan"]),
-        r"the state says \{'segments': .* of its plan", lambda: load_as_it_was(lengths())),
+        r"the state says \{'share_changes': .* of its plan", lambda: load_as_it_was(lengths())),
     "version": (lambda: load_changed(version=99), "the state has version 99, this is version 2", load_as_it_was),
     "no fingerprint": (lambda: load_without("fingerprint"), "the state has no 'fingerprint'", load_as_it_was),
     "another plan": (lambda: load(state_of(), balanced(seed=1)), r"the state is of plan \w{16}, this is plan \w{16}",

@@ -6,10 +6,11 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from ..interface import BasePlan
-from ..sampler import BatchSampler, Fetch
 
 if TYPE_CHECKING:
     from torch.nn import Module
+
+    from ..sampler import BatchSampler, Fetch
 
 __all__ = ["Plan"]
 
@@ -54,4 +55,6 @@ class Plan(BasePlan):
         fetch: Fetch = "micro",
     ) -> BatchSampler:
         """A batch sampler for `torch.utils.data.DataLoader(dataset, batch_sampler=...)`; see `batchwright.BatchSampler`."""
+        from ..sampler import BatchSampler  # it imports torch, which a plan does without
+
         return BatchSampler(self, rank=rank, world_size=world_size, accumulate=accumulate, fetch=fetch)
