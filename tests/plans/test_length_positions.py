@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import batchwright as bw
+from batchwright.lengths import order_windows
 from batchwright.lengths.budget_cutter import BudgetCutter
 from batchwright.lengths.order_windows import OfOrder
 from batchwright.lengths.pack_cutter import PackCutter
@@ -369,3 +370,14 @@ def test_a_chain_of_worlds_is_gone_through_by_all_ranks_alike(kind, window, capa
             return
         sampler.load_state_dict(state)
         state = sampler.state_at(sampler.step + cut % (len(sampler) - sampler.step))
+
+
+def test_a_far_place_over_an_order_says_what_it_costs(monkeypatch):
+    monkeypatch.setattr(order_windows, "_FAR", 40)
+    plan = bw.packed([3, 4, 5, 6], 9, window=2, order=bw.shuffled(4, 4))
+    plan[2 * 30]
+    with pytest.warns(
+        bw.PoorWarning, match=r"window 90 over an order .* 59 of them are filled .* load it to go on at once"
+    ):
+        far = plan[2 * 90]
+    assert plan[2 * 90].tolist() == far.tolist()  # which is known now

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import Infeasible
+from ..errors import Infeasible, warn
 from ..micro_batches import AS_IT_WAS, LAST
 from ..orders import Order
 from .admission import Admission
@@ -25,6 +25,7 @@ _ROOMY = (
 )
 _SEARCHES = 3  # halvings of what a search may add to a window
 _FINEST = 1 << 12  # a window is filled to one part in so many of its items
+_FAR = 1 << 14  # windows that are filled on the way without a word: some ten seconds
 _BEGINS_KEPT = 1 << 12  # beginnings of windows that a plan keeps, evenly spread; those between are found from them
 
 
@@ -162,6 +163,11 @@ class OfOrder(Windows):
     def begin(self, window: int) -> Begin:
         """Where a window begins; those before it are filled for it, from the nearest one that is known."""
         nearest = max(known for known in self._begins if known <= window)
+        if window - nearest > _FAR:
+            warn(
+                f"window {window} over an order begins where those before it end, and {window - nearest} of them are filled "
+                "to find out; a state of the sampler knows the place: load it to go on at once"
+            )
         found = self._begins[nearest]
         for following in range(nearest + 1, window + 1):
             items, cut, found = self._filled(found, self.window)
