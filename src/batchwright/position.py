@@ -1,8 +1,8 @@
 """How far a run has come: all arithmetic of epochs, steps and changes of the world size, once for every kind of plan.
 
 A run takes the micro-batches of an endless list in order. The plan says how many of them an epoch has; that number is
-rounded up to a multiple of world size x accumulate, and the next epoch begins right behind. After a change of the world size the
-run goes on with the next micro-batch of the list.
+rounded up to a multiple of world size x accumulate, and the next epoch begins right behind. After a change of the world size
+the run goes on with the next micro-batch of the list.
 """
 
 from __future__ import annotations

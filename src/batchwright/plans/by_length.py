@@ -42,8 +42,8 @@ _STEPS_KEPT = 8  # step sizes for which a plan keeps the windows; one process se
 class LengthPlan(Plan, Windowed):
     """Micro-batches of like cost, cut from an order window by window.
 
-    Made by `budgeted`, `grouped`, `bucketed` and `packed`. A window is a run of micro-batches that are planned together. Its
-    samples are cut into micro-batches, the micro-batches are sorted into steps of like cost, and the steps are shuffled.
+    Made by `budgeted`, `grouped`, `bucketed` and `packed`. A window is a number of consecutive micro-batches
+    that are planned together. Its samples are cut into micro-batches, the micro-batches are sorted into steps of like cost, and the steps are shuffled.
 
     Attributes:
         source: the plan whose order is cut.
@@ -57,8 +57,8 @@ class LengthPlan(Plan, Windowed):
         delivery: how the targets of the given order were adjusted, since samples are cut or skipped; None without `order=`,
             or if nothing can be cut or skipped.
         layers: the layers of lengths that windows are made of; None with `order=` and for buckets.
-        windows: the windows for this step size. `OfOrder` with `order=`. Without it, `OfLayers` if an epoch has two windows at
-            least or there are several budgets; `OfShuffle` for buckets, and if one window is a whole epoch.
+        windows: the windows for this step size. `OfOrder` with `order=`. Without it, `OfLayers` if an epoch has at least two
+            windows or there are several budgets; `OfShuffle` for buckets, and if one window is a whole epoch.
     """
 
     windows: Windows
@@ -87,9 +87,8 @@ class LengthPlan(Plan, Windowed):
         layered = items is not None and cutter.over_layers(items[:1], 1) is not None
         self.layers = Layers.of(items, cutter.alike, self.seed) if items is not None and layered else None
         self.same_samples = epoch_samples is not None
-        self._steps: OrderedDict[int, LengthPlan] = OrderedDict(
-            {1: self}
-        )  # this plan for other step sizes; all of them share this
+        # This plan for the step sizes used last; the plans in it share this. A pickled plan has none.
+        self._steps: OrderedDict[int, LengthPlan] = OrderedDict({1: self})
         self._planned: OrderedDict[int, tuple[Integers, Cut]] = OrderedDict()  # the windows used last
         self._go_along(self._laid_out(1))  # refuse now what can never be delivered
         warn(
