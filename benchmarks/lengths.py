@@ -48,24 +48,24 @@ def budget(lengths: np.ndarray, limits: Limits) -> None:
     """10^6 lengths under a padded budget of 16,384."""
     _, sort = timed(lambda: np.argsort(lengths), rounds=5)
     print(f"{lengths.size:,} lengths, padded budget 16,384; np.argsort of them takes {1e3 * sort:.0f} ms")
-    print(f"{'':<44}{'x argsort':>10}{'padding':>10}{'dearest':>10}")
+    print(f"{'':<44}{'x argsort':>10}{'padding':>10}{'largest':>10}")
     found = {}
     for window in ("epoch", 1024, 100):
         plan = bw.budgeted(lengths, 16384, window=window)
         plan.epoch(0)[0]
         batches, seconds = timed(lambda: plan.epoch(1)[:], rounds=5)
-        dearest = max(int(lengths[batch].max()) * len(batch) for batch in batches)
-        found[window] = seconds / sort, padding(lengths, batches), dearest
+        most = max(int(lengths[batch].max()) * len(batch) for batch in batches)
+        found[window] = seconds / sort, padding(lengths, batches), most
         print(f"{f'batchwright budgeted, window {window}':<44}{seconds / sort:>10.2f}"
-              f"{padding(lengths, batches):>10.3%}{dearest:>10,}")  # fmt: skip
+              f"{padding(lengths, batches):>10.3%}{most:>10,}")  # fmt: skip
     for name, make in (("HF get_length_grouped_indices (batch 70)", hf_grouped), ("lhotse DynamicBucketing", lhotse)):
         batches, seconds = timed(lambda: make(lengths))
-        dearest = max(int(lengths[batch].max()) * len(batch) for batch in batches)
-        print(f"{name:<44}{seconds / sort:>10.2f}{padding(lengths, batches):>10.3%}{dearest:>10,}")
+        most = max(int(lengths[batch].max()) * len(batch) for batch in batches)
+        print(f"{name:<44}{seconds / sort:>10.2f}{padding(lengths, batches):>10.3%}{most:>10,}")
     limits.at_most("a whole epoch planned / np.argsort", found["epoch"][0], 3)
     limits.at_most("% padding, window 'epoch'", 100 * found["epoch"][1], 0.1)
     limits.at_most("% padding, windows of 100", 100 * found[100][1], 3)
-    limits.at_most("the dearest micro-batch", max(dearest for _, _, dearest in found.values()), 16_384)
+    limits.at_most("the most expensive micro-batch", max(most for _, _, most in found.values()), 16_384)
 
 
 def hf_grouped(lengths: np.ndarray, batch_size: int = 70) -> Batches:
@@ -118,7 +118,7 @@ def group(counts: np.ndarray, limits: Limits) -> None:
 
 
 def balance(limits: Limits) -> None:
-    """The dearest micro-batch of a step over the mean of its step, over 100 steps of 8 ranks x 4.
+    """The most expensive micro-batch of a step over the mean of its step, over 100 steps of 8 ranks x 4.
 
     Limits are for plans of one column; of two, where `cost` is the sum of the shares, the figures are told.
     """
@@ -180,7 +180,7 @@ def padded(lengths: np.ndarray, batches: Any) -> list[float]:
 
 
 def over_means(costs: Any, together: int = TOGETHER) -> np.ndarray:
-    """The dearest micro-batch of every step over the mean of its step."""
+    """The most expensive micro-batch of every step over the mean of its step."""
     steps = np.array(costs, float).reshape(-1, together)
     ratios: np.ndarray = steps.max(1) / steps.mean(1)
     return ratios

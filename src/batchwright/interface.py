@@ -1,4 +1,4 @@
-"""What everything else needs of a plan: an endless list of micro-batches, and how often each sample comes in it."""
+"""What other modules need of a plan: an endless list of micro-batches, and how often each sample comes in it."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ __all__ = ["BasePlan", "rounded"]
 
 
 class BasePlan(MicroBatches):
-    """What a sampler, an audit or a correction needs of a plan; `plans.plan.Plan` is all of it.
+    """What a sampler, an audit or a correction needs of a plan; `plans.plan.Plan` adds what users need.
 
-    `plan[t]` is micro-batch t, for t from 0 to 89 x 2^32. It depends on the plan's arguments alone: not on the process, the
-    rank, or what was asked before.
+    `plan[t]` is micro-batch t, for t below 89 * 2**32 (the last is one less). It depends only on the plan's arguments: not
+    on the process, the rank, or earlier calls.
 
     Attributes:
         groups: who is in which group, by the numbers that the plan yields.
@@ -39,24 +39,24 @@ class BasePlan(MicroBatches):
     def identity(self) -> dict[str, str]:
         """Every argument that can change a micro-batch, by name, as short text.
 
-        A target that is a function of the epoch is held by its shares in the first 4 epochs. The step size is not in it: a
-        run chooses it.
+        A target that is a function of the epoch is represented by its shares in the first 4 epochs. The step size is not
+        included: a run chooses it.
         """
 
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that two plans share exactly if their `identity` is the same."""
+        """16 hexadecimal digits, the same for two plans exactly if their `identity` is the same."""
 
     @property
     @abstractmethod
     def shortcomings(self) -> list[str]:
-        """What the plan delivers poorly, in words: samples that repeat within a micro-batch, or practically never come."""
+        """What users should be warned of: samples that repeat within a micro-batch, or are practically never drawn."""
 
     @property
     @abstractmethod
     def settles_after(self) -> float | None:
-        """After how many epochs no share moves any more: 0 if none ever does, None if some may always."""
+        """Epochs after which shares no longer change: 0 if they never change, None if they may always change."""
 
     @property
     @abstractmethod
@@ -65,7 +65,7 @@ class BasePlan(MicroBatches):
 
     @abstractmethod
     def strata(self, start: float, stop: float) -> Strata:
-        """What is drawn from epoch `start` to epoch `stop`, either of which may lie within one."""
+        """What is drawn from epoch `start` to epoch `stop`, in expectation; both may have a fraction."""
 
     @abstractmethod
     def shares(self, epoch: int = 0) -> np.ndarray:
@@ -74,8 +74,8 @@ class BasePlan(MicroBatches):
     def stepped(self, step: int) -> BasePlan:
         """The plan with steps of `step` micro-batches: those of a step have like costs, one bucket, or one task.
 
-        Step k is the micro-batches k * step to (k + 1) * step - 1, which world size x accumulate of a run take. A run steps
-        its plan by itself. Plans of micro-batches of a fixed size return themselves: a step means nothing there.
+        Step k is the micro-batches k * step to (k + 1) * step - 1; in a run, `step` is world size x accumulate. A sampler
+        does this; users need not. Plans of micro-batches of a fixed size return themselves: a step means nothing there.
 
         Args:
             step: 1 or more.
@@ -91,18 +91,18 @@ class BasePlan(MicroBatches):
 
     @abstractmethod
     def resumed(self, carried: Mapping[str, Any], batch: int) -> MicroBatches:
-        """The list of a run whose state holds this; the inverse of `carried`.
+        """The list for a run that resumes from a state; the inverse of `carried`.
 
         Args:
-            carried: what `carried` gave.
-            batch: the micro-batch that it was given for.
+            carried: what `carried` returned.
+            batch: the micro-batch that `carried` was called with.
 
         Raises:
-            Infeasible: it holds what no state of this plan holds.
+            Infeasible: no state of this plan holds this.
         """
 
     def retargeted(self, batch: int, shares: Any) -> tuple[BasePlan, int]:
-        """The plan with other shares from the first round on that begins at `batch` or later; see `BatchSampler.retarget`.
+        """The plan with other shares, from the next round that begins at `batch` or later; see `BatchSampler.retarget`.
 
         Returns:
             The plan, and the first micro-batch that has these shares.
@@ -113,11 +113,11 @@ class BasePlan(MicroBatches):
         raise Infeasible(f"the shares of {self!r} cannot be set", "retarget a plan of fixed-size micro-batches")
 
     def as_of(self, batches: MicroBatches) -> BasePlan:
-        """The plan as a run has it that goes along `batches`: with the shares that were set in the run."""
+        """The plan with the shares that were set during the run whose list is `batches`."""
         return self
 
     def epoch_length(self, multiple: int = 1) -> int:
-        """Micro-batches in an epoch of a run, rounded up to a multiple; nothing is repeated for it, the list goes on.
+        """Micro-batches in an epoch of a run, rounded up to a multiple; none is repeated for that, the list is endless.
 
         Args:
             multiple: world size x accumulate of the run.
@@ -125,17 +125,17 @@ class BasePlan(MicroBatches):
         return rounded(self.stepped(check_integer(multiple, "multiple", least=1)).epoch_batches, multiple)
 
     def epoch(self, epoch: int, multiple: int = 1) -> Stretch:
-        """The micro-batches of an epoch of a run, a sequence.
+        """The micro-batches of an epoch of a run, as a sequence; it assumes that the run never changed its world size.
 
         Args:
             epoch: 0 or more.
-            multiple: world size x accumulate of the run, which always was the same.
+            multiple: world size x accumulate of the run.
         """
         epoch, length = check_integer(epoch, "epoch", least=0), self.epoch_length(multiple)
         return Stretch(self.stepped(multiple), epoch * length, length)
 
     def __iter__(self) -> NoReturn:
-        """A plan is endless: a loop over it never ends, and so is taken for a mistake.
+        """Refused, since a plan is endless and a loop over it would never end.
 
         Raises:
             TypeError: always.
@@ -143,7 +143,7 @@ class BasePlan(MicroBatches):
         raise TypeError("a plan is endless: give plan.sampler() to a DataLoader, loop over plan.epoch(0)")
 
     def locate(self, indices: Any) -> tuple[list[Hashable], np.ndarray]:
-        """The group of each of these samples and its number within it; of a mixture the source and the number there.
+        """The group of each of these samples, and its number there; for a mixture, the source and the number there.
 
         Args:
             indices: array-like of shape (samples,), the numbers that the plan yields.
@@ -157,7 +157,7 @@ class BasePlan(MicroBatches):
         return self.groups.locate(indices)
 
     def drawn_in(self, epoch: int) -> Strata:
-        """What is drawn in an epoch; the one asked for last is kept."""
+        """What is drawn in an epoch, in expectation; the result for the last epoch asked for is kept."""
         number, kept = epoch if self.moves else 0, self._drawn
         if kept is None or kept[0] != number:
             kept = self._drawn = number, self.strata(number, number + 1)
@@ -166,7 +166,7 @@ class BasePlan(MicroBatches):
     def prior_between(self, start: int, stop: int, groups: Groups | None = None) -> np.ndarray:
         """The mean wanted share of every group (the plan's own, if left out) over micro-batches start..stop-1, float64.
 
-        Micro-batches are counted through all epochs of one process.
+        Micro-batches are counted from the start of the plan, through all epochs, in a run with a world size of 1.
         """
         if not 0 <= start < stop:
             raise Infeasible(f"there are no micro-batches from {start} to {stop}", "pass 0 <= start < stop")
@@ -174,7 +174,7 @@ class BasePlan(MicroBatches):
         return self.strata(start / length, stop / length).prior(self.groups if groups is None else groups)
 
     def rates(self, indices: Any, *, epoch: int = 0) -> np.ndarray:
-        """The part of all that is drawn in an epoch that each of these samples is, in expectation, float64."""
+        """The expected share of each of these samples in all draws of an epoch, float64."""
         return self.drawn_in(epoch).rates(sample_numbers(indices))
 
     @cached_property
@@ -185,14 +185,14 @@ class BasePlan(MicroBatches):
 
     @cached_property
     def moves(self) -> bool:
-        """Whether a share changes from epoch to epoch, or may be set while a run is under way."""
+        """Whether a share changes from epoch to epoch, or may be set during a run."""
         return self.settles_after != 0
 
     def horizon(self) -> int:
-        """The micro-batches that `sampled_prior` is the mean over: until all shares have settled, one epoch at least.
+        """How many micro-batches `sampled_prior` averages over: until all shares have settled, at least one epoch.
 
         Raises:
-            Infeasible: shares may move for ever, so that there is no one prior.
+            Infeasible: shares may always change, so there is no single prior.
         """
         if self.settles_after is None:
             raise Infeasible(
@@ -206,26 +206,26 @@ class BasePlan(MicroBatches):
     def sampled_prior(self) -> np.ndarray:
         """The share of every group in what is sampled, float64 in the order of `groups.names`.
 
-        Where shares move the mean over the epochs until they settle; `prior_between` gives it for any stretch.
+        If shares change, it is the mean over the epochs until they settle; `prior_between` gives it for any micro-batches.
 
         Raises:
-            Infeasible: shares may move for ever, so that there is no one prior.
+            Infeasible: shares may always change, so there is no single prior.
         """
         return self.prior_between(0, self.horizon())
 
     def weights(self, indices: Any, *, epoch: int | None = None) -> np.ndarray:
-        """How much each of these samples stands for: natural over sampled inclusion rate, float64.
+        """The weight of each of these samples that undoes the sampling: natural over sampled inclusion rate, float64.
 
         The mean of `weight * value` over the sampled stream estimates the mean of `value` over all samples without bias
-        (Horvitz and Thompson 1952); the weights themselves average to 1. Where shares were set while a run was under way,
-        they are the weights of what comes now.
+        (Horvitz and Thompson 1952); the weights themselves average to 1. If shares were set during a run, these are the
+        weights of what comes next.
 
         Args:
             indices: numbers of samples.
-            epoch: which epoch they are drawn in; needed where shares move.
+            epoch: which epoch they are drawn in; needed if shares change.
 
         Raises:
-            Infeasible: a sample is never drawn, so nothing stands for it; or shares move and no epoch is given.
+            Infeasible: a sample is never drawn, so it has no weight; or shares change and no epoch is given.
 
         Example:
             >>> import batchwright as bw

@@ -1,4 +1,4 @@
-"""Endless lists of micro-batches: what a run goes along, and the stretches of them that are its epochs."""
+"""Endless lists of micro-batches, one for a run, and the stretches of a list that are epochs of the run."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from .kernels.deal import HANDS
 __all__ = ["AS_IT_WAS", "LAST", "MicroBatches", "Stretch", "counted"]
 
 AS_IT_WAS = "load what state_dict() gave, as it was"
-LAST = MOST_ROUNDS * HANDS - 1  # the last micro-batch of an endless list: the kernels count in 64 bits
+LAST = (
+    MOST_ROUNDS * HANDS - 1
+)  # the last micro-batch of an endless list, since the kernels count in 64 bits: 89 * 2**32 - 1
 
 
 def counted(batch: int) -> int:
-    """The number of a micro-batch of an endless list.
+    """`batch` as an integer, checked to be the number of a micro-batch.
 
     Raises:
         IndexError: it is negative.
@@ -38,11 +40,11 @@ class MicroBatches(ABC):
     """An endless list of micro-batches, each made when it is asked for: a plan, or a plan whose step size changes.
 
     Attributes:
-        epoch_batches: micro-batches in an epoch, before it is rounded up to a multiple of world size x accumulate.
-        step: micro-batches that belong together, and begin at a multiple of their number: they have like costs, one bucket,
-            or one task. 1 where that means nothing.
-        first: the first micro-batch that is known. Above 0 only in a run that went on with another step size: what came
-            before is not in its state.
+        epoch_batches: micro-batches in an epoch, before rounding up to a multiple of world size x accumulate.
+        step: size of a step: micro-batches k * step to (k + 1) * step - 1 belong together. They have like costs, one bucket,
+            or one task. 1 where steps mean nothing.
+        first: the first micro-batch that this list can give. Above 0 only after the run changed its step size: its state
+            does not hold what came before.
     """
 
     epoch_batches: int
@@ -63,31 +65,31 @@ class MicroBatches(ABC):
             yield self[first + number * stride].tolist()
 
     def gone_on_from(self, batch: int, step: int) -> tuple[MicroBatches, int]:
-        """This list with steps of `step` from the earliest place where nothing is lost or repeated for it.
+        """The same list; its step size becomes `step` as soon as that is possible without losing or repeating a sample.
 
         Args:
-            batch: where the run stands; its steps begin there, `step` micro-batches later, and so on.
-            step: micro-batches in a step of the run from there on.
+            batch: the micro-batch that comes next. The run's steps begin there, `step` micro-batches later, and so on.
+            step: size of the run's steps from there on.
 
         Returns:
-            The list to go on with, and the number that micro-batch `batch` has in it.
+            The list for the rest of the run, and the number of micro-batch `batch` in it.
         """
         return self, batch
 
     def reached(self, batch: int) -> tuple[MicroBatches, int]:
-        """The simplest list that is the same from `batch` on, and the number that micro-batch `batch` has in it."""
+        """Drops parts of the list that lie before `batch`: the remaining list, and the new number of `batch`."""
         return self, batch
 
     def uneven(self, batch: int, step: int) -> str | None:
-        """What it costs to go on from `batch` in steps of `step`, in words; None where it costs nothing."""
+        """A warning of what it costs to run from `batch` on in steps of `step`; None if it costs nothing."""
         return None
 
     def carried(self, batch: int, since: int) -> dict[str, Any]:
-        """What a state holds beside the number `batch`, so that going on from there is exact and takes constant time.
+        """What a state must hold of the list, beside the number `batch`, so that a run can resume there in constant time.
 
         Args:
             batch: the micro-batch that comes next.
-            since: the micro-batch that the run's epoch began with.
+            since: the first micro-batch of the run's epoch.
         """
         return {}
 
@@ -96,10 +98,10 @@ class MicroBatches(ABC):
         return batch / self.epoch_batches
 
     def check_batch(self, batch: int) -> None:
-        """Refuse to go on from a micro-batch of which nothing is known.
+        """Refuse a micro-batch before `first`.
 
         Raises:
-            Infeasible: on every rank alike.
+            Infeasible: on all ranks or on none.
         """
         if batch < self.first:
             raise Infeasible(
@@ -109,12 +111,12 @@ class MicroBatches(ABC):
 
 
 class Stretch(Sequence[np.ndarray]):
-    """Consecutive micro-batches of an endless list: an epoch of it, a sequence.
+    """Consecutive micro-batches of an endless list, for example an epoch, as a sequence.
 
     Args:
         batches: the endless list.
-        origin: its micro-batch that this begins with. It may be below 0 where a run went on in another world: those
-            micro-batches are counted in the epoch, but are of no list.
+        origin: the first micro-batch. It may be below 0 after a change of the world size: those micro-batches count for the
+            epoch's length only.
         length: how many micro-batches.
     """
 
@@ -129,7 +131,7 @@ class Stretch(Sequence[np.ndarray]):
         return self._length
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        # Not by IndexError, as sequences do: a micro-batch that is not known is an error, not the end.
+        # Without this, Python would take an IndexError for the end; here it may be a micro-batch that cannot be given.
         return (self[number] for number in range(self._length))
 
     @overload

@@ -1,7 +1,8 @@
-"""Where a run stands: all arithmetic of epochs, steps and changes of the world, once for every kind of plan.
+"""How far a run has come: all arithmetic of epochs, steps and changes of the world size, once for every kind of plan.
 
-A run goes along an endless list of micro-batches. An epoch is so many of them as the plan says, rounded up to a multiple of
-world size x accumulate; the next epoch begins right behind it. A run that goes on in another world goes on along the list.
+A run takes the micro-batches of an endless list in order. The plan says how many of them an epoch has; that number is
+rounded up to a multiple of world size x accumulate, and the next epoch begins right behind. After a change of the world size
+the run goes on with the next micro-batch of the list.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ _HEX = re.compile("0x[0-9a-f]+")
 
 
 def number_of(value: Any, called: str) -> int:
-    """A whole number of a state.
+    """A number in a state, checked.
 
     Raises:
-        Infeasible: it is none, or one of more than 63 bits.
+        Infeasible: it is no whole number, or has more than 63 bits.
     """
     try:
         number = check_integer(value, called, most=None)
@@ -40,11 +41,11 @@ class Numbers(NamedTuple):
     """The numbers of a position, as a state holds them.
 
     Attributes:
-        epoch: which epoch of the run.
+        epoch: which epoch of the run, from 0.
         consumed: micro-batches of the epoch that all ranks together have been given.
-        multiple: what the epoch's length is a multiple of, world size x accumulate.
-        origin: the micro-batch of the endless list that the epoch began with. Below 0 where the epoch began in a larger
-            world: what came before counts as consumed.
+        multiple: world size x accumulate; the epoch's length is a multiple of it.
+        origin: number of the epoch's first micro-batch in the endless list. After a change of the world size `consumed` is
+            chosen so that the rest of the epoch has the right length; `origin` then follows from it and may be negative.
     """
 
     epoch: int
@@ -72,10 +73,10 @@ class Numbers(NamedTuple):
 
 @dataclass(frozen=True)
 class Position:
-    """How far a run has come along a list of micro-batches; nothing of ranks.
+    """How far a run has come in its list of micro-batches; the same on all ranks.
 
     Attributes:
-        batches: the endless list that the run goes along.
+        batches: the endless list of the run.
         epoch: see `Numbers`.
         consumed: see `Numbers`.
         multiple: see `Numbers`.
@@ -90,7 +91,7 @@ class Position:
 
     @classmethod
     def started(cls, plan: MicroBatches, epoch: int, multiple: int) -> Position:
-        """The beginning of an epoch in a run that always had this multiple."""
+        """The beginning of an epoch in a run that never had another multiple."""
         batches = plan.stepped(multiple)
         return cls(batches, epoch, 0, multiple, epoch * rounded(batches.epoch_batches, multiple))
 
@@ -131,25 +132,25 @@ class Position:
         return Stretch(self.batches, self.origin, self.length)
 
     def after(self, consumed: int) -> Position:
-        """The same epoch, after so many of its micro-batches."""
+        """The same epoch, after `consumed` of its micro-batches."""
         return replace(self, consumed=consumed)
 
     def moved(self, epoch: int) -> Position:
-        """The beginning of another epoch of the run."""
+        """The beginning of another epoch of the run, counted from this one with epochs of the present length."""
         origin = self.origin + (epoch - self.epoch) * self.length
-        if origin < self.batches.first:  # before the run went on in this world: as if it always had been this one
+        if origin < self.batches.first:  # earlier than the list goes back: as if the run always had this multiple
             return self.started(self.batches, epoch, self.multiple)
         batches, batch = self.batches.reached(origin)
         return Position(batches, epoch, 0, self.multiple, batch)
 
     def rolled(self) -> Position:
-        """The end of an epoch is the beginning of the next."""
+        """If the epoch is used up, the beginning of the next, else unchanged."""
         return self.moved(self.epoch + 1) if self.consumed >= self.length else self
 
     def refitted(self, multiple: int) -> Position:
         """The same place for a run that goes on with another multiple.
 
-        What is left of the epoch is rounded up to the new multiple; later epochs follow right behind it.
+        What is left of the epoch is rounded up to the new multiple; the next epoch follows right behind.
         """
         if multiple == self.multiple:
             return self
@@ -158,15 +159,15 @@ class Position:
         here = Position(batches, self.epoch, 0, multiple, batch)
         if self.consumed == 0:
             return here
-        # where epochs are shorter now, this one may end before what was left does: the next goes on right there
+        # What is left may be longer than a new epoch: then only one epoch's length counts, the next epoch takes the rest.
         consumed = here.length - min(rounded(left, multiple), here.length)
         return replace(here, consumed=consumed, origin=batch - consumed)
 
     def check(self) -> None:
-        """Refuse a place that no run comes to, or whose epoch cannot be gone through from there.
+        """Refuse a position that is impossible, or too near the last micro-batch.
 
         Raises:
-            Infeasible: on every rank alike.
+            Infeasible: on all ranks or on none.
         """
         if self.consumed > self.length or self.batch < 0:
             raise Infeasible(

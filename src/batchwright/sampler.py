@@ -1,4 +1,4 @@
-"""The only stateful thing: which micro-batches this rank takes, and how far the run has come."""
+"""The only part with a state: which micro-batches this rank takes, and how far the run has come."""
 
 from __future__ import annotations
 
@@ -31,17 +31,16 @@ _LONGEST_SHOWN = 32
 
 
 class BatchSampler(torch.utils.data.BatchSampler):
-    """A batch sampler that takes every `world_size`-th micro-batch of a plan, and knows where it is.
+    """A batch sampler that takes every `world_size`-th micro-batch of a plan, and can save and resume its position.
 
-    Epochs advance by themselves: an iterator begins at its first `next`, with the epoch after the one that was last drawn
-    from, wherever that was broken off. `set_epoch`, `seek` and `load_state_dict` say otherwise, up to that first `next`.
-    The base class's constructor is not called and there are no attributes `batch_size` and `drop_last`: trainers that find
-    them rebuild the sampler.
+    Each iterator takes the next epoch, even if the last was not finished. `set_epoch`, `seek` and `load_state_dict` change
+    that if called before its first `next`. The base class's constructor is not called, and there are no attributes
+    `batch_size` and `drop_last`: trainers that find them rebuild the sampler.
 
     Args:
-        plan: what is in every micro-batch.
-        rank: this process's number, 0 to world_size - 1; looked up in `torch.distributed` at every use if left out.
-        world_size: how many processes there are; as `rank`.
+        plan: the plan whose micro-batches are taken.
+        rank: this process's number, 0 to world_size - 1; read from `torch.distributed` at every use if left out.
+        world_size: how many processes there are; read in the same way if left out.
         accumulate: micro-batches a rank runs for one optimizer step. Epochs are a multiple of world_size * accumulate long.
         fetch: micro-batches in one yielded list: "micro" (1), "step" (`accumulate`), or a number of them, as loaders for
             pipelined accelerators take it. Epochs are a multiple of it too.
@@ -86,11 +85,17 @@ class BatchSampler(torch.utils.data.BatchSampler):
         self.accumulate = accumulate
         self.fetch = _micro_batches(fetch, accumulate)
         self._given = None if rank is None or world_size is None else (rank, world_size)
-        self._at = Position.started(plan, 0, 1)  # after the last list that was handed out, or where a state said
-        self._drawn = False  # whether an iterator has drawn from the epoch of `_at`: then the epoch after is next
-        self._asked: tuple[int, int] | None = None  # the epoch and step that the next iterator is to begin at
-        self._ended = False  # whether an epoch was drawn to its end, and nothing else was asked for since
-        self._begun = self._at  # where the iterator began that handed out the last list
+        # Where the run is, and where the next iterator begins. `_at` is the place after the last list that was handed out,
+        # or the place in a state that was loaded since. `set_epoch` and `seek` leave `_at` alone and set `_asked`, an epoch
+        # and a step, which counts instead until the next list is handed out. Without `_asked`, the next iterator begins with
+        # the epoch after that of `_at` if a list was handed out (`_drawn`), else at `_at`: at first, or after a state was
+        # loaded. `_ended` tells loaders that the last list, or the state, was the end of an epoch, and that `set_epoch` and
+        # `seek` were not called since. `_begun` is where the iterator began that handed out the last list.
+        self._at = Position.started(plan, 0, 1)
+        self._drawn = False
+        self._asked: tuple[int, int] | None = None
+        self._ended = False
+        self._begun = self._at
 
     @property
     def rank(self) -> int:
@@ -113,45 +118,45 @@ class BatchSampler(torch.utils.data.BatchSampler):
         if self._asked is None:
             return self._at.epoch + self._drawn
         epoch, step = self._asked
-        return epoch + (step == len(self))
+        return epoch + (step == len(self))  # its end means the next epoch
 
     @property
     def step(self) -> int:
-        """How many of this rank's lists of that epoch it leaves out, since they came before."""
+        """Lists of that epoch that the next iterator skips because they were already given, or because `seek` said so."""
         return self._next().consumed // self._stride
 
     @property
     def epochs_given(self) -> float:
-        """How many epochs of the plan (or of the order that it cuts) all ranks were given so far, with parts of one."""
+        """Epochs of the plan (or of the order that it cuts) that all ranks together were given so far, with a fraction."""
         here = self._here()
         return here.batches.epochs_before(here.batch)
 
     def __len__(self) -> int:
-        """Lists an epoch gives this rank: the same for all ranks and epochs."""
+        """Lists of this rank in an epoch: the same for all ranks and epochs."""
         return self.plan.epoch_length(self._multiple) // self._stride
 
     def __iter__(self) -> Lists:
-        """This rank's lists of the next epoch, or of what is left of one after `load_state_dict` or `seek`.
+        """This rank's lists of the next epoch, or of what is left of an epoch after `load_state_dict` or `seek`.
 
-        Which epoch that is, is decided at the first `next`, as in torch's own batch samplers: trainers call `set_epoch` and
-        `load_state_dict` between.
+        The iterator picks its epoch at its first `next`, as those of torch's own batch samplers do: trainers call
+        `set_epoch` and `load_state_dict` between `iter` and `next`.
         """
         return Lists(self._yield_lists, ended=self._ended and for_a_node())
 
     def set_epoch(self, epoch: int) -> None:
-        """Let the next iterator begin this epoch; the epoch that is next anyway keeps its position."""
+        """Let the next iterator take this epoch from its start; if it is next anyway, from where `step` says."""
         epoch = check_integer(epoch, "epoch", least=0)
         if epoch != self.epoch or (self._drawn and self._asked is None):
             self._asked = epoch, 0
         self._ended = False
 
     def seek(self, step: int, *, epoch: int | None = None) -> None:
-        """Let the next iterator begin after `step` of this rank's lists of an epoch (the next one if left out).
+        """Let the next iterator skip the first `step` of this rank's lists of an epoch (the next one if left out).
 
-        A trainer's own step count is the position: a loader with workers has drawn ahead of what was consumed.
+        Pass the trainer's own count of steps: a loader with workers has drawn more lists than the trainer has used.
 
         Raises:
-            Infeasible: the epoch has fewer steps.
+            Infeasible: the epoch has fewer lists, or the list is before a change of the world size.
         """
         step, epoch = (
             check_integer(step, "step"),
@@ -161,22 +166,22 @@ class BatchSampler(torch.utils.data.BatchSampler):
         self._asked, self._ended = (epoch, step), False
 
     def state_at(self, step: int, *, epoch: int | None = None) -> dict[str, Any]:
-        """The state after `step` of this rank's lists of an epoch (the one being yielded if left out)."""
+        """The state after `step` of this rank's lists of an epoch (the present one if left out)."""
         return self._state(self._place(step, self._here().epoch if epoch is None else epoch))
 
     def all_ranks(self, step: int, *, epoch: int | None = None) -> list[np.ndarray]:
-        """What all ranks together take for their list number `step` of an epoch, from the plan: int64 arrays, in order."""
+        """The micro-batches that all ranks together take as their list number `step` of an epoch: int64 arrays, in order."""
         first = self._place(step, self._here().epoch if epoch is None else epoch)
         return [first.micro_batches[first.consumed + i] for i in range(self._stride)]
 
     def begun_at(self, epoch: int) -> int:
-        """The first of this rank's lists of an epoch that it was handed: 0, but in the epoch that it was resumed in."""
+        """Where this rank started in the epoch, in lists: 0 except after a resume or `seek`."""
         return self._fitted(self._begun).consumed // self._stride if epoch == self._begun.epoch else 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the run is, after the last list that was handed out: a fresh dict of JSON types.
+        """The state after the last list that was handed out: a fresh dict of JSON types.
 
-        It says nothing of ranks: load it on every rank, of any number of them.
+        It is the same on all ranks: load it on every rank, of any number of them.
         """
         state = self._state(self._here())
         return {**state, "ended": True} if self._ended else state
@@ -185,8 +190,8 @@ class BatchSampler(torch.utils.data.BatchSampler):
         """Let the next iterator go on from a state; {} changes nothing.
 
         Raises:
-            Infeasible: the state is of another plan or version, holds what no state holds, or its epoch cannot be gone on
-                with in this world, on any rank; the sampler is as it was then.
+            Infeasible: the state is of another plan or version, is damaged, or its epoch cannot go on in a world of this
+                size. All ranks refuse it alike, and the sampler does not change.
         """
         if not isinstance(state, Mapping):
             raise Infeasible(f"the state is {typed(state)}", "load what state_dict() gave")
@@ -198,22 +203,21 @@ class BatchSampler(torch.utils.data.BatchSampler):
             raise Infeasible(f"the state's ended is {shown(ended)}, neither True nor False", AS_IT_WAS)
         rolled = position.rolled()
         self._fitted(rolled).check()
-        # all of it was found right: only now does anything change
+        # Nothing changes before all of the state has been checked.
         self.plan = self.plan.as_of(position.batches)
         self._at, self._drawn, self._asked, self._ended = rolled, False, None, ended
 
     def audit(self, *, epochs: int = 1, first: int = 0) -> Audit:
-        """Measure what this rank is handed, without asking the others; see `batchwright.audit.audit_rank`."""
+        """Measure what this rank takes, without communication; see `batchwright.audit.audit_rank`."""
         from .audit import audit_rank
 
         return audit_rank(self, epochs=epochs, first=first)
 
     def retarget(self, shares: Any) -> int:
-        """Give the groups other shares from the next round of micro-batches on; every rank must, at the same step.
+        """Give the groups other shares from the next round of micro-batches on. Call it on every rank, at the same step.
 
-        What was handed out stays as it was, coverage goes on (no sample is skipped or repeated for it), and the state
-        carries the new shares: a run that is resumed goes on with them. Shares set again before the round begins replace
-        them.
+        No sample is skipped or repeated for it. The state holds the new shares, so a resumed run goes on with them. Shares
+        that are set again before the round begins replace them.
 
         Args:
             shares: by label, by the name of a target ("uniform", ...), or in the order of `plan.groups.names`; summing to 1.
@@ -248,7 +252,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
 
     def _yield_lists(self, lists: Lists) -> Iterator[list[int]]:
         plan, start = self.plan, self._next()
-        start.check()  # before any rank has drawn: a world may have begun since the state was loaded
+        start.check()  # again: the world size may have changed since the state was loaded
         cost = start.batches.uneven(start.batch, start.multiple)
         if cost is not None:
             warn(cost)
@@ -256,7 +260,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
         consumed, length, begun = start.consumed, start.length, False
         micro_batches = start.micro_batches.lists(consumed + rank, world_size)
         while True:
-            if self.plan is not plan:  # the shares were set: nothing of the old plan beyond here is used
+            if self.plan is not plan:  # shares were set: from here on only the new plan is used
                 plan, start = self.plan, replace(start, batches=self.plan)
                 micro_batches = start.micro_batches.lists(consumed + rank, world_size)
             fetched = next(micro_batches, None)
@@ -274,9 +278,9 @@ class BatchSampler(torch.utils.data.BatchSampler):
             yield fetched
 
     def _refuse_other_place(self, epoch: int, consumed: int) -> None:
-        """Refuse to go on with an iterator where another place was asked for and no iterator was begun since."""
+        """Refuse to go on with this iterator if `set_epoch`, `seek` or `load_state_dict` asked for another place since."""
         there = self._next()
-        # trainers name the epoch again whose lists their workers have begun to draw
+        # Allowed: the start of this iterator's epoch. Trainers call `set_epoch` when workers have begun to draw from it.
         if (there.epoch, there.consumed) not in ((epoch, 0), (epoch, consumed)):
             raise Infeasible(
                 f"list {there.consumed // self._stride} of epoch {there.epoch} was asked for, an iterator that had begun "
@@ -291,11 +295,11 @@ class BatchSampler(torch.utils.data.BatchSampler):
 
     @property
     def _multiple(self) -> int:
-        """What an epoch's length must be a multiple of."""
+        """The epoch's length is a multiple of this number of micro-batches."""
         return self.world_size * math.lcm(self.accumulate, self.fetch)
 
     def _here(self) -> Position:
-        """Where the run is: at what was asked for, else after the last list that was handed out."""
+        """Where the run is: the place that was asked for, else after the last list that was handed out."""
         return self._fitted(self._at) if self._asked is None else self._next()
 
     def _next(self) -> Position:
@@ -307,7 +311,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
         return here.moved(here.epoch + 1) if self._drawn else here
 
     def _place(self, step: int, epoch: int) -> Position:
-        """After `step` of this rank's lists of an epoch of this run."""
+        """The position after `step` of this rank's lists of an epoch of this run."""
         step, epoch = check_integer(step, "step"), check_integer(epoch, "epoch", least=0)
         if not 0 <= step <= len(self):
             raise Infeasible(f"step {step} of an epoch of {len(self)} steps", f"pass 0 to {len(self)}")
@@ -315,7 +319,9 @@ class BatchSampler(torch.utils.data.BatchSampler):
         begun = here.after(0) if epoch == here.epoch else here.moved(epoch)
         place = begun.after(step * self._stride)
         early = place.batches.first - begun.batch
-        if place.batch < place.batches.first:  # the run went on in another world: some of the epoch came in that
+        if (
+            place.batch < place.batches.first
+        ):  # the list does not go back so far: the world size changed within the epoch
             if step:
                 raise Infeasible(
                     f"step {step} of epoch {epoch} came before the run went on in another world",
@@ -326,9 +332,10 @@ class BatchSampler(torch.utils.data.BatchSampler):
         return place
 
     def _fitted(self, position: Position) -> Position:
-        """A position in the terms of the world as it is now."""
+        """The same place for the world size, `accumulate` and `fetch` of now."""
         left = position.length - position.consumed
-        if position.multiple == self._multiple and left % self._stride:  # fewer ranks stood in the middle of a step
+        # The same multiple, but the old run had fewer ranks and stopped inside a step of ours.
+        if position.multiple == self._multiple and left % self._stride:
             position = position.refitted(1)
         return position.refitted(self._multiple)
 

@@ -87,7 +87,7 @@ def least_of(lengths, parts):
     return least(0, parts)
 
 
-def test_a_levelled_step_has_its_samples_and_its_dearest_micro_batch_is_nearly_as_cheap_as_can_be():
+def test_a_levelled_step_has_its_samples_and_its_most_expensive_micro_batch_is_nearly_as_cheap_as_can_be():
     met: Counter[str] = Counter()
 
     @settings(max_examples=200)

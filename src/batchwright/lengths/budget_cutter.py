@@ -14,10 +14,10 @@ from ..kernels.step_balance import raise_to_most_expensive
 from .cut import (
     Cut,
     by_steps,
-    dearest_of_layers,
     falling_ranks,
     like_ranks,
     mixed_places,
+    most_expensive_of_layers,
     sorted_places,
     split_to,
     spread,
@@ -97,11 +97,11 @@ class BudgetCutter:
 
     def over_layers(self, falling: Integers, windows: int) -> BudgetCutter:
         """See `Cutter`."""
-        dearest = dearest_of_layers(self.costs, falling, windows)
-        return replace(self, costs=dearest, lengths=dearest[:, 0], balance=None)
+        largest = most_expensive_of_layers(self.costs, falling, windows)
+        return replace(self, costs=largest, lengths=largest[:, 0], balance=None)
 
     def cut(self, samples: Integers, batches: int, multiple: int) -> Cut:
-        """See `Cutter`: the budget is lowered until `batches` micro-batches are needed, then the dearest are split."""
+        """See `Cutter`: a lower budget until `batches` micro-batches are needed, then the most expensive are split."""
         places = (sorted_places if self.settled else mixed_places)(self.ranks[samples])
         costs = self.costs[samples[places]]
         cut_at = self._cutting(costs)
@@ -117,9 +117,10 @@ class BudgetCutter:
     def levelled(self, samples: Integers, cut: Cut, multiple: int) -> Cut:
         """See `Cutter`.
 
-        Where padding counts, a micro-batch cheaper than the dearest of its step swaps in one longer sample: what it then
-        pads is less than what its rank would have waited. Where sums count, the samples of a step are dealt anew, level in
-        every kind. Micro-batches of rounded shapes stay, and so do those of several budgets of which one is padded.
+        Where padding counts, a micro-batch cheaper than the most expensive of its step takes one longer sample in exchange:
+        what it then pads is less than what its rank would have waited. Where sums count, the samples of a step are dealt
+        anew, level in every kind. Micro-batches of rounded shapes stay, and so do those of several budgets of which one is
+        padded.
         """
         if self.rounded:
             return by_steps(cut)
@@ -133,7 +134,7 @@ class BudgetCutter:
             )
         if not self.settled or self.balance is not None:
             return by_steps(cut)
-        # Where even the longest sample would not lift a micro-batch to the dearest, it is for steps of its own.
+        # A micro-batch that even the longest sample would not make as expensive as the others: for steps of its own.
         stuck = np.diff(cut.offsets) * self.costs[samples, 0].max() < LEVEL * cut.costs.max()
         steps = cut.chosen(np.lexsort((-cut.costs, stuck)))
         members = steps.members.copy()

@@ -19,10 +19,10 @@ __all__ = [
     "Cutter",
     "arranged",
     "by_steps",
-    "dearest_of_layers",
     "falling_ranks",
     "like_ranks",
     "mixed_places",
+    "most_expensive_of_layers",
     "sorted_places",
     "split_to",
     "spread",
@@ -94,7 +94,7 @@ class Cutter(Protocol):
 
     @property
     def alike(self) -> Integers:
-        """The place of every sample when like ones stand together, the dearest first, int64; equal ones share one."""
+        """The place of every sample when like ones stand together, the most expensive first, int64; equal ones share one."""
         ...
 
     @property
@@ -125,16 +125,17 @@ class Cutter(Protocol):
         ...
 
     def over_layers(self, falling: Integers, windows: int) -> Cutter | None:
-        """The same limits over items each as dear, in all that counts, as the dearest of `windows` neighbours of `falling`.
+        """The same limits over one item for each layer, which costs as much as the most expensive item of the layer.
 
-        What holds these items holds one sample of each layer. None where that is not so.
+        A layer is `windows` neighbours of `falling`. If these items fit into n micro-batches, any one item of each layer
+        does too. None if that does not follow from the limits.
         """
         ...
 
     def levelled(self, samples: Integers, cut: Cut, multiple: int) -> Cut:
         """The same samples in as many micro-batches, step by step, so that those of a step cost nearly the same.
 
-        No step's dearest micro-batch gets dearer.
+        The most expensive micro-batch of a step never becomes more expensive.
         """
         ...
 
@@ -190,7 +191,7 @@ def spread(batches: int, cut_at: Callable[[int, float], Integers]) -> Integers:
 
 
 def split_to(cut: Cut, batches: int, samples: Integers, cutter: Cutter) -> Cut:
-    """Split the dearest micro-batches in two until there are `batches` of them.
+    """Split the most expensive micro-batches in two until there are `batches` of them.
 
     Raises:
         Infeasible: there are fewer samples than that.
@@ -203,11 +204,11 @@ def split_to(cut: Cut, batches: int, samples: Integers, cutter: Cutter) -> Cut:
             "pass a larger window, more samples, or a smaller world_size or accumulate",
         )
     whole = [cut.batch(number) for number in range(len(cut))]
-    dearest = [(-float(cost), number) for number, cost in enumerate(cut.costs) if whole[number].size > 1]
-    heapq.heapify(dearest)
+    most_expensive = [(-float(cost), number) for number, cost in enumerate(cut.costs) if whole[number].size > 1]
+    heapq.heapify(most_expensive)
     costs = cut.costs.tolist()
     while len(whole) < batches:
-        _, number = heapq.heappop(dearest)
+        _, number = heapq.heappop(most_expensive)
         halves = cutter.part(samples[whole[number]])
         parts = [whole[number][half] for half in halves]
         whole[number] = parts[0]
@@ -216,7 +217,7 @@ def split_to(cut: Cut, batches: int, samples: Integers, cutter: Cutter) -> Cut:
         for place in (number, len(whole) - 1):
             costs[place] = cutter.cost(samples[whole[place]])
             if whole[place].size > 1:
-                heapq.heappush(dearest, (-costs[place], place))
+                heapq.heappush(most_expensive, (-costs[place], place))
     offsets = np.concatenate([[0], np.cumsum([part.size for part in whole])])
     return Cut(np.concatenate(whole), offsets, np.array(costs))
 
@@ -242,7 +243,7 @@ def by_steps(cut: Cut) -> Cut:
     return replace(cut.chosen(np.argsort(-cut.costs, kind="stable")), stepped=True)
 
 
-def dearest_of_layers(table: np.ndarray, falling: Integers, windows: int) -> np.ndarray:
+def most_expensive_of_layers(table: np.ndarray, falling: Integers, windows: int) -> np.ndarray:
     """The largest of every `windows` neighbours of `falling` in each column; of one column those are the first ones."""
     if table.shape[1] == 1:
         return table[falling[::windows]]

@@ -1,4 +1,4 @@
-"""How an epoch is laid out in windows before any of it is planned: known lengths, room for what chance brings."""
+"""How many windows an epoch has, and how many micro-batches each: decided before any of them is planned."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ __all__ = ["PARTS", "Layout", "Window", "in_layers", "in_stretches", "whole", "w
 
 Window = int | Literal["epoch"]
 PARTS = 16
-"""Of the search that a window may take: one is for each of the cuts that lay out an epoch, up to about 200 of them."""
+"""Each cut that lays out an epoch may use 1/16 of a window's work limit. There are up to about 200 such cuts."""
 
-_PROBES = (16, 64)  # the fewest and the most stretches that are looked at
-_TRIED = (0, -1, 1, -2, *range(2, 17))  # sixteenths by which windows are longer than asked for
-_NEAR = 1.005  # times the fewest micro-batches an epoch can have: near enough to take the window asked for
-_PROBED_SAMPLES = 4096
-_SIGMAS_MEAN = 3.0  # how sure the mean need of a window is
-_SIGMAS = 6.0  # room of an epoch
-_ROOMY = 4  # times the room: the micro-batches at the end of an epoch that have it
+_PROBES = (16, 64)  # measure at least and at most this many stretches
+_TRIED = (0, -1, 1, -2, *range(2, 17))  # sixteenths by which windows are made longer than asked for
+_NEAR = 1.005  # accept an epoch of at most this many times the fewest micro-batches, to stay near the window asked for
+_PROBED_SAMPLES = 4096  # places in a stretch that is measured, at most
+_SIGMAS_MEAN = 3.0  # standard errors that are added to the measured mean
+_SIGMAS = 6.0  # spare room of an epoch, in standard deviations
+_ROOMY = 4  # the spare room is spread over the last micro-batches of an epoch: this many times the room
 
 
 @dataclass(frozen=True)
 class Layout:
-    """An epoch as windows: all but the last give `batches` micro-batches.
+    """The windows of an epoch: all but the last have `batches` micro-batches.
 
-    So every micro-batch of every epoch has a known window, and planning one window is all it costs to be anywhere.
+    So the window of every micro-batch is known from its number.
 
     Attributes:
-        windows: how many.
-        batches: micro-batches in a window but the last.
+        windows: windows in an epoch.
+        batches: micro-batches in every window but the last.
         last_batches: micro-batches in the last window.
-        multiple: what all numbers of micro-batches are a multiple of.
-        steady: windows that are to take `places` of the order each, where windows are stretches of it; the others share the
-            rest of an epoch and have room for what chance leaves to them.
+        multiple: micro-batches in a step; all windows are a multiple of it long.
+        steady: where windows are stretches of the order: how many of them take about `places` of it each. The others, the
+            last ones, share the rest of the epoch and have spare room.
         places: see `steady`.
-        firsts: how the longest items of all layers are cut, where windows are made of layers: any window may be cut so.
+        firsts: where windows are made of layers: how the longest items of all layers are cut. Any window can be cut so.
     """
 
     windows: int
@@ -68,7 +68,7 @@ class Layout:
         return self.last_batches if window == self.windows - 1 else self.batches
 
     def line(self, window: int, epoch_samples: int) -> int:
-        """The place of an epoch of so many, up to which a window that is a stretch of the order takes what it holds."""
+        """The place within an epoch up to which a window that is a stretch of the order takes items, unless it is full."""
         if window < self.steady:
             return (window + 1) * self.places
         begun, ended = self.steady * self.batches, window * self.batches + self.wanted(window)
@@ -77,11 +77,11 @@ class Layout:
 
 
 def whole(needed: Callable[[int, int], int], items: int, epoch_samples: int, *, multiple: int, settled: bool) -> Layout:
-    """One window for all of an epoch; with room where an epoch may need more micro-batches than the first.
+    """One window for a whole epoch; with spare room if another epoch may need more micro-batches than the first.
 
     Args:
-        needed: micro-batches for so many places of the order from one on.
-        items: how many an epoch has.
+        needed: how many micro-batches `needed(first, count)` places of the order need.
+        items: items in an epoch.
         epoch_samples: places of the order in an epoch.
         multiple: micro-batches in a step.
         settled: whether every epoch needs as many micro-batches as the first.
@@ -101,10 +101,10 @@ def whole(needed: Callable[[int, int], int], items: int, epoch_samples: int, *, 
 
 
 def in_layers(layers: Layers, cutter: Cutter, *, window: Window, multiple: int) -> Layout | None:
-    """Windows made of layers, about `window` micro-batches each; None where an epoch is hardly two.
+    """Windows made of layers, about `window` micro-batches each; None if an epoch is too short for two.
 
-    The number of micro-batches is that of the dearest of all layers, so no window needs more. Windows may be up to twice as
-    long where that makes the epoch shorter.
+    A window has as many micro-batches as the most expensive items of all layers need, so no window needs more. Windows may
+    be up to twice as long as asked for if that makes the epoch shorter. With `window="epoch"` there is one.
     """
     items = layers.falling.size
     total = len(cutter.for_window(PARTS).cut(layers.falling, 0, multiple))
@@ -114,9 +114,9 @@ def in_layers(layers: Layers, cutter: Cutter, *, window: Window, multiple: int) 
         windows = math.floor(asked / (1 + step / 16))
         if windows < 1 or (windows == 1) != (window == "epoch") or windows in {layout.windows for layout in found}:
             continue
-        dearest = cutter.over_layers(layers.falling, windows)
-        assert dearest is not None  # else there were no layers
-        cut = dearest.for_window(PARTS).cut(np.arange(-(-items // windows)), 0, multiple)
+        largest = cutter.over_layers(layers.falling, windows)
+        assert largest is not None  # there are layers only if the cutter has this
+        cut = largest.for_window(PARTS).cut(np.arange(-(-items // windows)), 0, multiple)
         batches = whole_steps(len(cut), multiple)
         if items // windows >= batches:
             found.append(Layout(windows, batches, batches, multiple, firsts=cut))
@@ -133,18 +133,18 @@ def in_stretches(
     multiple: int,
     least_steps: int,
 ) -> Layout | None:
-    """Windows that are stretches of a plain shuffle, about `window` micro-batches each; None where an epoch is hardly two.
+    """Windows that are stretches of a plain shuffle, about `window` micro-batches each; None if not even two fit.
 
-    A window takes what it holds, up to what it is to take on average; the last ones have room for what chance then leaves to
-    them. What windows need is estimated from stretches of the order.
+    A window takes items up to a fixed place, or fewer if it is full. The last windows have spare room for what is left. How
+    many micro-batches a stretch needs is measured on stretches from all over the epoch.
 
     Args:
-        needed: micro-batches for so many places of the order from one on.
-        items: how many an epoch has, about.
+        needed: how many micro-batches `needed(first, count)` places of the order need.
+        items: items in an epoch, about.
         epoch_samples: places of the order in an epoch.
         window: micro-batches in a window.
         multiple: micro-batches in a step.
-        least_steps: of a window.
+        least_steps: the fewest steps in a window.
     """
     batches = max(whole_steps(window, multiple), least_steps * multiple)
     probed = min(epoch_samples, _PROBED_SAMPLES)
@@ -168,19 +168,19 @@ def in_stretches(
 
 
 def _room_of_whole(needed: Callable[[int, int], int], epoch_samples: int) -> float:
-    """Room for what the need of a whole epoch may be above that of the first; see `in_stretches`."""
+    """Spare micro-batches, since another epoch may need more than the first; see `in_stretches`."""
     probed = min(epoch_samples, _PROBED_SAMPLES)
     needs = _probed(needed, probed, epoch_samples)
     return 1 + _SIGMAS * float(needs.std(ddof=1)) * math.sqrt(epoch_samples / probed)
 
 
 def _probed(needed: Callable[[int, int], int], probed: int, epoch_samples: int) -> np.ndarray:
-    """The need of stretches of `probed` places from all over an epoch."""
+    """How many micro-batches stretches of `probed` places from all over an epoch need, float64 (stretches,)."""
     probes = min(max(epoch_samples // probed, _PROBES[0]), _PROBES[1])
     apart = max(probed, epoch_samples // (probes - 1))
     return np.array([needed(probe * apart, probed) for probe in range(probes)], float)
 
 
 def whole_steps(batches: float, multiple: int) -> int:
-    """The next multiple of `multiple`, one at least."""
+    """The next multiple of `multiple`, at least `multiple` itself."""
     return max(1, math.ceil(batches / multiple - 1e-9)) * multiple

@@ -1,9 +1,9 @@
 """Windows that are alike: each holds one sample of every layer of lengths.
 
-A plain shuffle leaves to chance how long the samples of a window are, and so how many micro-batches it needs. Where
-nobody asked for another order, a window takes one sample out of every run of as many neighbours by length as there are
-windows. No window then has a sample longer than the first of its layer, and what holds the firsts of all layers holds
-every window of every epoch.
+A plain shuffle leaves to chance how long the samples of a window are, and so how many micro-batches it needs. Without
+`order=`, samples are sorted by length and cut into layers of as many neighbours as there are windows, and a window takes one
+sample of each layer. If the longest sample of each layer fits into n micro-batches, any one sample of each layer does too.
+So each window of every epoch needs at most n.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Layers:
 
     Args:
         falling: the items, longest first, those of one length in an order that depends on the seed.
-        starts: where each run of like items begins in `falling`, and the end.
+        starts: where the items of each length begin in `falling`, and the end.
         seed: of everything random.
     """
 

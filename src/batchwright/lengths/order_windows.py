@@ -1,4 +1,4 @@
-"""Windows over an order that somebody gave: each is filled, and the next begins right behind it."""
+"""Windows over a given order: each is filled, and the next begins with the item behind it."""
 
 from __future__ import annotations
 
@@ -18,23 +18,21 @@ from .windows import Ready, Windows, fitting, most_that_fit
 
 __all__ = ["Begin", "OfOrder"]
 
-_PROBES = 16, 64  # the fewest and the most windows that are filled to see how many places of the order one takes
-_PROBED = 1 << 14  # places that are filled for that; more only for the fewest windows
-_ROOMY = (
-    64  # times the places of a mean window are looked at for items that fill one: short samples may come in long runs
-)
-_SEARCHES = 3  # halvings of what a search may add to a window
-_FINEST = 1 << 12  # a window is filled to one part in so many of its items
+_PROBES = 16, 64  # fill at least and at most this many windows to measure how many places of the order one takes
+_PROBED = 1 << 14  # fill more than the fewest only while they take no more than this many places together
+_ROOMY = 64  # give up after looking at 64 mean windows' worth of places: many short samples may follow each other
+_SEARCHES = 3  # bisect what a search may add to a window this many times
+_FINEST = 1 << 12  # the number of items in a window is found to 1/4096 of it
+_BEGINS_KEPT = 1 << 12  # keep the beginnings of at least this many windows, evenly spread; others are found from these
 _FAR = 1 << 14  # windows that are filled on the way without a word: some ten seconds
-_BEGINS_KEPT = 1 << 12  # beginnings of windows that a plan keeps, evenly spread; those between are found from them
 
 
 class Begin(NamedTuple):
     """Where in the order a window begins.
 
     Attributes:
-        place: of the order.
-        skipped: items of the sample there that earlier windows took.
+        place: place of the order.
+        skipped: pieces of the sample at `place` already used by the window before.
     """
 
     place: int
@@ -45,13 +43,13 @@ class OfOrder(Windows):
     """Windows that are filled with consecutive items of an order.
 
     How many items a window takes depends on the items, so where it begins depends on the windows before it. The beginnings
-    that were found are kept, and a state holds those that it needs.
+    found so far are kept, and a state holds those that a run needs.
 
     Args:
-        order: whose samples are cut.
+        order: the order that is cut.
         admission: which samples are items.
         cutter: how items are cut.
-        epoch_samples: places of the order that its own epoch has.
+        epoch_samples: places in an epoch of the order.
         window: micro-batches in a window, or "epoch".
         step: micro-batches in a step.
         moves_over: epochs over which the composition of the order moves, 0 where it does not.
@@ -70,10 +68,10 @@ class OfOrder(Windows):
     ) -> None:
         self._order, self._admission, self._cutter, self._step = order, admission, cutter, step
         self._begins = {0: Begin(0)}
-        self._hold = 0.0  # what a window holds, as the cutter sizes samples: known once a few were filled
-        self._first = 0  # the window before which none is known
+        self._hold = 0.0  # mean sum of sizes in a window; 0 until measured
+        self._first = 0  # the first window whose beginning is known
         self._ready = Ready()
-        self._places = float(epoch_samples)  # of a window, on average
+        self._places = float(epoch_samples)  # places of the order in a window, on average
         if window == "epoch":
             items = admission.items(order.take(0, epoch_samples))
             needed = cutter.needed(items, step) if items.size else 0
@@ -94,10 +92,10 @@ class OfOrder(Windows):
             self.window = self.epoch_batches
 
     def _measure(self, epoch_samples: int, epochs: int, probes: int) -> None:
-        """Fill so many windows from all over these epochs to see what one takes, and so how many an epoch has."""
+        """Fill `probes` windows from all over these epochs: measures the places of a window, sets the epoch's length."""
         apart = max(1, epochs * epoch_samples // probes)
         filled = [(at, *self._filled(Begin(at), self.window, PARTS)) for at in range(0, probes * apart, apart)]
-        # windows for a place, averaged over all places: so windows that take fewer of them count as often as they come
+        # harmonic mean: windows that take few places are more frequent
         self._places = probes / sum(1 / (self._reached(end) - at) for at, _, _, end in filled)
         self._hold = sum(float(self._cutter.sizes[items].sum()) for _, items, _, _ in filled) / probes
         batches = epoch_samples * self.window / self._places
@@ -107,17 +105,17 @@ class OfOrder(Windows):
         """See `Windows`."""
         return divmod(batch, self.window)
 
-    def complete(self, batch: int) -> int:
+    def next_boundary(self, batch: int) -> int:
         """See `Windows`: where a window ends."""
         return -(-batch // self.window) * self.window
 
     @property
     def places(self) -> float:
-        """See `Windows`: as many as a window takes on average."""
+        """See `Windows`: from the places that a window takes on average."""
         return self._places / self.window
 
     def places_before(self, batch: int) -> float:
-        """See `Windows`: those of the windows before are known."""
+        """See `Windows`: exact for whole windows, since it is known where they begin."""
         window, place = self.of(batch)
         return self._reached(self.begin(window)) + place * self.places
 
@@ -129,17 +127,17 @@ class OfOrder(Windows):
     def whole(
         self, first: int, last: int, items: Callable[[Integers], Integers]
     ) -> Iterator[tuple[int, int, Integers]]:
-        """See `Windows`: all windows that hold some of it, of what the order has between where they begin and end."""
+        """See `Windows`: one part, of all windows that have micro-batches of this stretch."""
         numbers = range(first // self.window, -(-last // self.window))
         begin, end = self.begin(numbers.start), self.begin(numbers.stop)
         samples = self._order.take(begin.place, end.place + 1)
-        cut_off = int(self._admission.counts(samples[-1:])[0]) - end.skipped  # of the sample that it ends within
+        cut_off = int(self._admission.counts(samples[-1:])[0]) - end.skipped  # pieces not used
         between = items(samples)
         yield numbers.start * self.window, numbers.stop * self.window, between[begin.skipped : between.size - cut_off]
 
     def after(self, before: Windows, at: int) -> int:
-        """See `Windows`: where a window begins, as near as can be."""
-        return self.complete(at)
+        """See `Windows`: `at` itself, or the next number at which a window of this list begins."""
+        return self.next_boundary(at)
 
     def ending(self, at: int, number: int) -> list[list[int]]:
         """See `Windows`."""
@@ -147,7 +145,7 @@ class OfOrder(Windows):
 
     @property
     def first_batch(self) -> int:
-        """See `Windows`: that of the first window whose beginning is known."""
+        """See `Windows`: the first of the first window whose beginning is known."""
         return self._first * self.window
 
     def planned(self, window: int) -> tuple[Integers, Cut]:
@@ -161,7 +159,7 @@ class OfOrder(Windows):
         return items, cut
 
     def begin(self, window: int) -> Begin:
-        """Where a window begins; those before it are filled for it, from the nearest one that is known."""
+        """Where a window begins. The windows before it are filled to find that, from the nearest one that is known."""
         nearest = max(known for known in self._begins if known <= window)
         if window - nearest > _FAR:
             warn(
@@ -176,7 +174,7 @@ class OfOrder(Windows):
         return found
 
     def begins(self, since: int, batch: int) -> list[list[int]]:
-        """See `Windows`: of the first that is known, of the epoch's first, and of the one that comes next."""
+        """See `Windows`: of the first known window, the epoch's first one, and the one of `batch`."""
         wanted = sorted({self._first, max(self._first, self.of(since)[0]), self.of(batch)[0]})
         return [[window, *self.begin(window)] for window in wanted]
 
@@ -200,7 +198,7 @@ class OfOrder(Windows):
         return other
 
     def _reached(self, begin: Begin) -> float:
-        """The place where a window begins, parts of a sample counted as such."""
+        """The place where a window begins, as a number with a fraction if it begins inside a sample."""
         if not begin.skipped:
             return begin.place
         sample = self._order.take(begin.place, begin.place + 1)
@@ -226,18 +224,18 @@ class OfOrder(Windows):
         cutter = self._cutter.for_window(parts)
         found = None if cutter is self._cutter else self._searched(items, cutter, wanted, held)
         items, cut = found or fitting(items[:held], self._cutter, wanted, self._step)
-        ends = self._admission.counts(samples).cumsum() - begin.skipped  # items taken by the end of each place
-        whole = int(np.searchsorted(ends, items.size, side="right"))  # places of which every item is taken
+        ends = self._admission.counts(samples).cumsum() - begin.skipped  # items used up to each place
+        whole = int(np.searchsorted(ends, items.size, side="right"))  # places of which all items are used
         before = int(ends[whole - 1]) if whole else -begin.skipped
         return items, cut, Begin(begin.place + whole, items.size - before)
 
     def _held(self, items: Integers, wanted: int) -> int:
-        """How many of the first items `wanted` micro-batches hold; all of them where there are too few to fill them."""
+        """How many of the first items fit into `wanted` micro-batches; returns items.size if all fit."""
 
         def fits(count: int) -> bool:
             return self._cutter.needed(items[:count], self._step) <= wanted
 
-        fit, too_many = wanted, items.size + 1  # one item a micro-batch fits
+        fit, too_many = wanted, items.size + 1  # one item in each micro-batch always fits
         sizes = self._cutter.sizes[items].cumsum()
         guess = int(np.searchsorted(sizes, self._hold, side="right")) if self._hold else items.size
         reach = max(1, items.size // wanted // 8)
@@ -251,7 +249,7 @@ class OfOrder(Windows):
         return most_that_fit(fits, fit, too_many, max(1, items.size // _FINEST))
 
     def _searched(self, items: Integers, cutter: Cutter, wanted: int, held: int) -> tuple[Integers, Cut] | None:
-        """More than the first `held` items, if a search finds how `wanted` micro-batches hold them; all within one limit."""
+        """More than the first `held` items, if a search finds how they fit; else None. All attempts share one work limit."""
         found = None
 
         def fits(count: int) -> bool:

@@ -14,7 +14,7 @@ from ..kernels.packing import COPIES, best_fit_decreasing, best_fit_vectors
 from ..kernels.partition import longest_first
 from .admission import Admission
 from .bounds import packs_at_least
-from .cut import Cut, Integers, dearest_of_layers, falling_ranks, like_ranks, mixed_places, split_to
+from .cut import Cut, Integers, falling_ranks, like_ranks, mixed_places, most_expensive_of_layers, split_to
 from .exact import Allowance
 from .identity import fields_as_text
 from .kinds import Kinds
@@ -86,7 +86,7 @@ class PackCutter:
 
     def over_layers(self, falling: Integers, windows: int) -> PackCutter:
         """See `Cutter`."""
-        longest = dearest_of_layers(self.lengths, falling, windows)
+        longest = most_expensive_of_layers(self.lengths, falling, windows)
         return replace(self, lengths=longest, costs=longest[:, 0].astype(np.float64))
 
     def for_window(self, parts: int = 1) -> PackCutter:

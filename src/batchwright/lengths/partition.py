@@ -102,20 +102,20 @@ def partition(costs: ArrayLike, parts: int, *, equal_size: bool = False, max_cos
 
 
 def _too_dear(cost: NDArray[np.float64], totals: NDArray[np.float64], max_cost: float) -> Infeasible:
-    """The refusal of a limit that the dearest part is over, by the plainest reason there is."""
-    dearest, limit, total = exactly(totals.max()), exactly(max_cost), float(cost.sum())
+    """The refusal of a limit that the most expensive part is over, with the simplest reason that is true."""
+    most, limit, total = exactly(totals.max()), exactly(max_cost), float(cost.sum())
     item = int(cost.argmax())
     if cost[item] > max_cost:
         return Infeasible(
-            f"item {item} costs {exactly(cost[item])}, max_cost is {limit}", f"pass max_cost={dearest} or more"
+            f"item {item} costs {exactly(cost[item])}, max_cost is {limit}", f"pass max_cost={most} or more"
         )
-    fact = f"the best partition found has a part that costs {dearest}, max_cost is {limit}"
+    fact = f"the best partition found has a part that costs {most}, max_cost is {limit}"
     if total > totals.size * max_cost:
         held = exactly(totals.size * max_cost)
         fact = f"the costs sum to {exactly(total)}, {totals.size} parts of at most {limit} hold {held}"
     return Infeasible(
         fact,
-        f"pass max_cost={dearest} or more, or more parts: with {cost.size}, one for every item, no part costs more than "
+        f"pass max_cost={most} or more, or more parts: with {cost.size}, one for every item, no part costs more than "
         "its item",
     )
 

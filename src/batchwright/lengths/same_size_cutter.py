@@ -109,18 +109,19 @@ class GroupCutter:
         return Cut(places, offsets, longest * np.diff(offsets), stepped=self.level)
 
     def _levelled(self, lengths: np.ndarray, parts: int) -> Integers:
-        """Offsets of `parts` stretches of falling lengths whose dearest costs as little as can be."""
+        """Offsets of `parts` stretches of falling lengths whose most expensive one costs as little as possible."""
         limit = float(lengths[0] * lengths.size)
 
         def cut_at(first: int, share: float) -> Integers:
             return cut_longest(lengths[first:], limit * share, lengths.size, 1)
 
         offsets = spread(parts, cut_at)
-        while offsets.size - 1 < parts:  # one sample more or less is all that is left to choose: the dearest gives
+        while offsets.size - 1 < parts:  # fewer stretches than `parts`: halve the most expensive
             sizes = np.diff(offsets)
             costs = np.where(sizes > 1, lengths[offsets[:-1]] * sizes, -1)
-            dearest = int(costs.argmax())
-            offsets = np.insert(offsets, dearest + 1, offsets[dearest] + sizes[dearest] // 2)
+            most_expensive = int(costs.argmax())
+            middle = offsets[most_expensive] + sizes[most_expensive] // 2
+            offsets = np.insert(offsets, most_expensive + 1, middle)
         return offsets
 
     def cost(self, samples: Integers) -> float:

@@ -17,7 +17,7 @@ __all__ = ["LEVEL", "Dealt", "dealt_anew", "level_parts", "spread_over_steps"]
 
 Floats = NDArray[np.float64]
 
-LEVEL = 0.9995  # of the dearest: micro-batches this close are left as they are
+LEVEL = 0.9995  # of the most expensive: micro-batches this close are left as they are
 
 
 class Dealt(NamedTuple):

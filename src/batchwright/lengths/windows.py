@@ -1,11 +1,13 @@
-"""The windows of a plan by lengths: runs of micro-batches that are planned together, each found from its number.
+"""The windows of a plan by lengths: consecutive micro-batches that are planned together.
 
 A window takes a number of items and cuts them into a known number of micro-batches. Three kinds:
 
-- `OfLayers`: every epoch has the same samples, and each window one of every layer of lengths. No window depends on another.
-- `OfShuffle`: every epoch has the same samples, and windows are stretches of a plain shuffle.
-- `OfOrder`: windows are stretches of an order that somebody gave. Each is filled with as many items as it holds, and the
-  next begins right behind it. Epochs are so many micro-batches; the order goes on.
+- `OfOrder`, with `order=`: windows are stretches of the order. Each is filled with as many items as fit, and the next window
+  begins with the item behind them. An epoch is a fixed number of micro-batches; the next epoch goes on along the order.
+- `OfLayers`, without `order=`, if an epoch has two windows at least, or there are several budgets: every epoch has the same
+  samples, and each window has one sample of every layer of lengths. No window depends on another.
+- `OfShuffle`, without `order=`, for buckets, and where one window is a whole epoch: every epoch has the same samples, and
+  windows are stretches of a plain shuffle.
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ from .cut import Cut, Cutter, Integers, split_to
 from .layout import Layout
 from .length_strata import Layers
 
-_ITEMS_READY = 1 << 20  # of windows that were planned before they were asked for: 16 MB
-_IN_PROPORTION = 16  # cuts of a window whose items are left out in proportion
+_ITEMS_READY = 1 << 20  # items that `Ready` keeps at most: 16 MB
+_IN_PROPORTION = 16  # cuts of a window before bisection: after each, items are left out in proportion to the excess
 
 __all__ = ["OfLayers", "OfShuffle", "Ready", "Windows", "fitting", "most_that_fit"]
 
@@ -44,20 +46,20 @@ class Windows(ABC):
 
     @abstractmethod
     def planned(self, window: int) -> tuple[Integers, Cut]:
-        """The items of a window and how they are cut, before they are levelled and arranged."""
+        """The items of a window and how they are cut, before costs are levelled within steps and steps are shuffled."""
 
     @abstractmethod
-    def complete(self, batch: int) -> int:
-        """The first micro-batch from `batch` on before which the list has all of its samples, none of those behind."""
+    def next_boundary(self, batch: int) -> int:
+        """The next boundary at or after `batch`: all samples before it have been given, and none after it."""
 
     @abstractmethod
     def whole(
         self, first: int, last: int, items: Callable[[Integers], Integers]
     ) -> Iterator[tuple[int, int, Integers]]:
-        """The list from `first` to `last` in stretches that have all of their samples, for an audit.
+        """The list from `first` to `last`, cut at boundaries, with the items that each part must hold; for an audit.
 
         Yields:
-            The first micro-batch of a stretch, the end, and the items that it is to hold, in any order.
+            The first micro-batch of a part, the one behind its last, and the items that it must hold, in any order.
         """
 
     @property
@@ -72,23 +74,27 @@ class Windows(ABC):
     @property
     @abstractmethod
     def period(self) -> int:
-        """Micro-batches from one `complete` place to the next."""
+        """Micro-batches between two boundaries."""
 
     @abstractmethod
     def after(self, before: Windows, at: int) -> int:
-        """The micro-batch of this list that goes on where other windows of the same plan are complete, at `at`."""
+        """Which micro-batch of this list comes at boundary `at` of other windows of the same plan."""
 
     def ending(self, at: int, number: int) -> list[list[int]]:
-        """Where the window that is complete at `at` ends, as the beginning of window `number` of another list."""
+        """Where in the order the window before boundary `at` ends: there window `number` of another list begins.
+
+        Returns:
+            As `begins`; empty if windows can be found from their number alone.
+        """
         return []
 
     @property
     def first_batch(self) -> int:
-        """The first micro-batch that is known."""
+        """The first micro-batch that this list can give; see `MicroBatches.first`."""
         return 0
 
     def key(self, window: int) -> tuple[int, int]:
-        """What the shuffling of a window's steps is keyed by: its epoch, and its number there."""
+        """The two numbers that the shuffle of a window's steps depends on, beside the seed: epoch, and window within it."""
         return 0, window
 
     def begins(self, since: int, batch: int) -> list[list[int]]:
@@ -99,24 +105,25 @@ class Windows(ABC):
             batch: the micro-batch that comes next.
 
         Returns:
-            Number, place of the order and skipped items of a few windows, ascending; none where the number says it all.
+            Window, place in the order and skipped items of a few windows, ascending; empty if windows can be found from
+            their number alone.
         """
         return []
 
     def known(self, begins: Sequence[Sequence[int]]) -> Windows:
-        """The same windows, some of whose beginnings are known."""
+        """The same windows, told where some of them begin; the inverse of `begins`."""
         return self
 
 
 class Ready:
-    """Windows that were planned to find where a later one begins, until they are asked for; those found last are kept."""
+    """Windows planned on the way to a later one. Each is taken once; the oldest are dropped."""
 
     def __init__(self) -> None:
         self._windows: dict[int, tuple[Integers, Cut]] = {}
         self._items = 0
 
     def put(self, window: int, items: Integers, cut: Cut) -> None:
-        """Keep a window."""
+        """Keep a window until it is taken."""
         self.take(window)
         self._windows[window] = items, cut
         self._items += items.size
@@ -124,7 +131,7 @@ class Ready:
             self.take(next(iter(self._windows)))
 
     def take(self, window: int) -> tuple[Integers, Cut] | None:
-        """The window, which is no longer kept; None if it is not there."""
+        """The window, which is then kept no longer; None if it is not kept."""
         found = self._windows.pop(window, None)
         self._items -= 0 if found is None else found[0].size
         return found
@@ -146,7 +153,7 @@ class OfEpochs(Windows):
         window, place = self.layout.window_of(place)
         return epoch * self.layout.windows + window, place
 
-    def complete(self, batch: int) -> int:
+    def next_boundary(self, batch: int) -> int:
         """See `Windows`: where an epoch ends."""
         return -(-batch // self.epoch_batches) * self.epoch_batches
 
@@ -178,7 +185,7 @@ class OfEpochs(Windows):
 
 
 class OfLayers(OfEpochs):
-    """Windows of one sample of every layer of lengths each."""
+    """Windows of which each has one sample of every layer of lengths. No window depends on another."""
 
     def __init__(self, layout: Layout, epoch_samples: int, layers: Layers, cutter: Cutter) -> None:
         super().__init__(layout, epoch_samples)
@@ -190,7 +197,7 @@ class OfLayers(OfEpochs):
         assert layout.firsts is not None
         items = self._layers.window(*self.key(window), layout.windows)
         cut = self._cutter.cut(items, layout.batches, layout.multiple)
-        if len(cut) > layout.batches:  # what holds the firsts of all layers holds these
+        if len(cut) > layout.batches:  # the longest of all layers fit, so these fit in the same way
             cut = split_to(layout.firsts.below(items.size), layout.batches, items, self._cutter)
         return items, cut
 
@@ -198,9 +205,9 @@ class OfLayers(OfEpochs):
 class OfShuffle(OfEpochs):
     """Windows that are stretches of a plain shuffle, each epoch of all samples.
 
-    A window takes the items up to its place of the epoch, or as many as it holds; the next begins behind them. The last
-    windows of an epoch have room for what that leaves to them, and are planned together: where they still do not hold all of
-    it one after the other, it is cut as one window.
+    A window takes items up to a fixed place, or fewer if it is full; the next window begins with the item behind them. The
+    last windows of an epoch have spare room for the items left to them, and are planned together. If these items do not fit
+    into them one after the other, all last windows are cut as one window.
 
     Args:
         layout: the windows of an epoch.
@@ -208,7 +215,7 @@ class OfShuffle(OfEpochs):
         order: the shuffle.
         admission: which samples are items.
         cutter: how items are cut.
-        begins: where windows begin, as far as that is known.
+        begins: by window, the place of the order where it begins, as far as that is known.
     """
 
     def __init__(
@@ -222,9 +229,7 @@ class OfShuffle(OfEpochs):
     ) -> None:
         super().__init__(layout, epoch_samples)
         self._order, self._admission, self._cutter = order, admission, cutter
-        self._begins = dict(
-            begins or {}
-        )  # by window, the place of the order; those of the last epoch that was asked for
+        self._begins = dict(begins or {})  # those of the epoch that was asked for last
         self._last: tuple[int, list[tuple[Integers, Cut]]] = -1, []
         self._ready = Ready()
 
@@ -265,7 +270,7 @@ class OfShuffle(OfEpochs):
         return OfShuffle(self.layout, self._epoch_samples, self._order, self._admission, self._cutter, found)
 
     def _begin(self, window: int) -> int:
-        """Where a window begins; those of its epoch before it are planned for it, from the nearest one that is known."""
+        """Where a window begins. The windows before it are planned to find that, from the nearest one that is known."""
         epoch, number = self.key(window)
         first = window - number
         if first not in self._begins:
@@ -293,11 +298,11 @@ class OfShuffle(OfEpochs):
         return found if taken == items.size else self._as_one(items)
 
     def _as_one(self, items: Integers) -> list[tuple[Integers, Cut]]:
-        """The last windows of an epoch where chance left more to them than they hold one after the other."""
+        """The last windows of an epoch, cut as one, if the items left do not fit into them one after the other."""
         layout = self.layout
         wanted = [layout.wanted(number) for number in range(layout.steady, layout.windows)]
         cut = self._cutter.cut(items, sum(wanted), layout.multiple)
-        if len(cut) > sum(wanted):  # where the number depends on the order of the items: as in the first epoch, sorted
+        if len(cut) > sum(wanted):  # the number may depend on the order of the items: try the sorted one
             items = np.sort(items)
             cut = self._cutter.cut(items, sum(wanted), layout.multiple)
         if len(cut) > sum(wanted):
@@ -310,13 +315,13 @@ class OfShuffle(OfEpochs):
 
 
 def fitting(items: Integers, cutter: Cutter, wanted: int, multiple: int) -> tuple[Integers, Cut]:
-    """As many of the first items as `wanted` micro-batches hold, and how they are cut.
+    """As many of the first items as fit into `wanted` micro-batches, and how they are cut.
 
-    All cuts are of one window. A search that ends at a limit may cut the same items differently a second time, so the cut
-    that was seen to fit is the one that is returned.
+    All cuts share the work limit of one window. With a work limit, cutting twice may differ, so the cut that fitted is
+    returned.
 
-    Mostly items are left out in proportion. Where the first items are much longer than those behind them, that would take a
-    cut for every few items: after some cuts the items that fit are found by bisection.
+    While there are too many items, some are left out in proportion to the excess. If the first items are much longer than
+    the others, that would take very many cuts; so after some cuts the number that fits is found by bisection.
     """
     cutter = cutter.for_window()
     cut = cutter.cut(items, wanted, multiple)
@@ -327,7 +332,7 @@ def fitting(items: Integers, cutter: Cutter, wanted: int, multiple: int) -> tupl
         cut = cutter.cut(items, wanted, multiple)
     if len(cut) <= wanted:
         return items, cut
-    cut = cutter.cut(items[:wanted], wanted, multiple)  # one item a micro-batch fits
+    cut = cutter.cut(items[:wanted], wanted, multiple)  # one item in each micro-batch always fits
 
     def fits(count: int) -> bool:
         nonlocal cut
@@ -339,12 +344,19 @@ def fitting(items: Integers, cutter: Cutter, wanted: int, multiple: int) -> tupl
     return items[:held], cut
 
 
-def most_that_fit(fits: Callable[[int], bool], fitting: int, too_many: int, finest: int = 1) -> int:
-    """The largest number that fits, to `finest`, by bisection between one that does and one that does not."""
-    while too_many - fitting > finest:
-        middle = (fitting + too_many) // 2
+def most_that_fit(fits: Callable[[int], bool], fit: int, too_many: int, finest: int = 1) -> int:
+    """The largest number that fits, or up to `finest` - 1 less, by bisection.
+
+    Args:
+        fits: whether a number fits.
+        fit: one that fits.
+        too_many: one that does not.
+        finest: stop when the two are this near.
+    """
+    while too_many - fit > finest:
+        middle = (fit + too_many) // 2
         if fits(middle):
-            fitting = middle
+            fit = middle
         else:
             too_many = middle
-    return fitting
+    return fit

@@ -42,8 +42,8 @@ def alternating(
         target: the shares: "natural" is proportional to the length of each task's own epoch, "uniform" gives every task one
             turn a round (in the order given with `unit="step"`, in a fresh order each round with "batch"), a mapping is
             explicit, `targets.temperature(T)` lies between.
-        unit: "batch": every micro-batch has its task; "step": every global batch, so that all ranks and accumulated
-            micro-batches of an optimizer step are of one task.
+        unit: "batch": every micro-batch has its own task; "step": every step has one, the same for all ranks and all
+            accumulated micro-batches.
         same_dataset: all plans number the samples of one dataset; `plan.groups` are then theirs, where no label means
             different samples in two of them. Otherwise indices address the concatenation of the tasks'
             datasets in the order given, and `plan.locate(indices)` tells them apart.

@@ -33,30 +33,32 @@ if TYPE_CHECKING:
 
 __all__ = ["LengthPlan"]
 
-_MANY = 0.05  # of all micro-batches: so many that hold a sample twice are warned of
-_MOVES_ON = 30  # epochs that are looked at where shares never settle
-_ITEMS_KEPT = 1 << 21  # of planned windows: 32 MB, an epoch of two million samples
-_STEPS_KEPT = 8  # plans of other step sizes that a plan keeps: of all worlds that one process sees
+_MANY = 0.05  # warn if more than this part of all micro-batches holds a sample twice
+_MOVES_ON = 30  # epochs that are measured if shares never settle
+_ITEMS_KEPT = 1 << 21  # items of planned windows that a plan keeps: 32 MB
+_STEPS_KEPT = 8  # step sizes for which a plan keeps the windows; one process sees few
 
 
 class LengthPlan(Plan, Windowed):
     """Micro-batches of like cost, cut from an order window by window.
 
-    Made by `budgeted`, `grouped`, `bucketed` and `packed`. A window is a run of micro-batches that are planned together. Its
-    samples are cut into micro-batches, the micro-batches are sorted into steps of like cost, and the steps are shuffled.
+    Made by `budgeted`, `grouped`, `bucketed` and `packed`. A window is a number of consecutive micro-batches
+    that are planned together. Its samples are cut into micro-batches, the micro-batches are sorted into steps of like cost, and the steps are shuffled.
 
     Attributes:
         source: the plan whose order is cut.
         groups: who is in which group, as the source has it, by the numbers that a sampler yields.
-        epoch_samples: places of the order that an epoch of the source has.
+        epoch_samples: samples in an epoch of the source.
         window: micro-batches that are planned together, or "epoch".
         cutter: how samples become micro-batches.
-        admission: which samples take part.
+        admission: which samples take part, and as which items.
         seed: of the shuffled steps.
-        same_samples: whether nobody asked for another order, so that every epoch has the same samples.
-        delivery: what becomes of an order that was given; None of a plain shuffle, and where nothing can be cut or skipped.
-        layers: what windows are made of where nobody asked for another order, else None.
-        windows: the windows, for this step size.
+        same_samples: True if `order=` was left out: every epoch then has the same samples.
+        delivery: how the targets of the given order were adjusted, since samples are cut or skipped; None without `order=`,
+            or if nothing can be cut or skipped.
+        layers: the layers of lengths that windows are made of; None with `order=` and for buckets.
+        windows: the windows for this step size. `OfOrder` with `order=`. Without it, `OfLayers` if an epoch has at least two
+            windows or there are several budgets; `OfShuffle` for buckets, and if one window is a whole epoch.
     """
 
     windows: Windows
@@ -85,9 +87,10 @@ class LengthPlan(Plan, Windowed):
         layered = items is not None and cutter.over_layers(items[:1], 1) is not None
         self.layers = Layers.of(items, cutter.alike, self.seed) if items is not None and layered else None
         self.same_samples = epoch_samples is not None
-        self._steps: OrderedDict[int, LengthPlan] = OrderedDict({1: self})  # the same plan in steps of other sizes
-        self._planned: OrderedDict[int, tuple[Integers, Cut]] = OrderedDict()  # the windows that were asked for last
-        self._go_along(self._laid_out(1))  # what cannot be delivered at all is refused now
+        # This plan for the step sizes used last; the plans in it share this. A pickled plan has none.
+        self._steps: OrderedDict[int, LengthPlan] = OrderedDict({1: self})
+        self._planned: OrderedDict[int, tuple[Integers, Cut]] = OrderedDict()  # the windows used last
+        self._go_along(self._laid_out(1))  # refuse now what can never be delivered
         warn(
             *faults_of_lengths(self, least=_MANY),
             *([delivery.fault] if delivery is not None and delivery.fault else []),
@@ -116,13 +119,13 @@ class LengthPlan(Plan, Windowed):
         return found
 
     def along(self, begins: Sequence[Sequence[int]]) -> LengthPlan:
-        """The same plan, in a run some of whose windows are known to begin at these places; see `Windows.known`."""
+        """The same plan, told where some windows begin; see `Windows.known`."""
         if not begins:
             return self
         return self._along(self.windows.known(begins), self.step)
 
     def _along(self, windows: Windows, step: int) -> LengthPlan:
-        found = object.__new__(type(self))  # a copy that shares the plans of other step sizes, as no pickled one does
+        found = object.__new__(type(self))  # copied by hand: `copy.copy` would empty `_steps`
         vars(found).update(vars(self))
         vars(found).pop("mean_batch_size", None)
         found.step = step
@@ -134,7 +137,7 @@ class LengthPlan(Plan, Windowed):
         self.epoch_batches, self.first = windows.epoch_batches, windows.first_batch
 
     def gone_on_from(self, batch: int, step: int) -> tuple[MicroBatches, int]:
-        """The list in other steps from where a window, or an epoch, ends; see `MicroBatches`."""
+        """The list with other steps from where a window, or an epoch, ends; see `MicroBatches`."""
         return gone_on_from(self, batch, step)
 
     def carried(self, batch: int, since: int) -> dict[str, Any]:
@@ -150,7 +153,7 @@ class LengthPlan(Plan, Windowed):
         return resumed(self, carried, batch)
 
     def planned(self, window: int) -> tuple[Integers, Cut]:
-        """The items of a window and its micro-batches as they come; the windows asked for last are kept."""
+        """The items of a window, and its micro-batches in their final order; the windows used last are kept."""
         found = self._planned.get(window)
         if found is not None:
             self._planned.move_to_end(window)
@@ -187,7 +190,7 @@ class LengthPlan(Plan, Windowed):
         return OfShuffle(self._in_stretches(step), self.epoch_samples, self.source.order, self.admission, self.cutter)
 
     def _in_stretches(self, step: int) -> Layout:
-        """An epoch of the plain shuffle in windows that are stretches of it, or in one window."""
+        """The layout of an epoch of the plain shuffle, in windows that are stretches of it, or in one window."""
 
         def needed(first: int, count: int) -> int:
             items = self.admission.items(self.source.order.take(first, first + count))
@@ -214,13 +217,13 @@ class LengthPlan(Plan, Windowed):
 
     @property
     def _moves_over(self) -> int:
-        """Epochs over which the composition of the order moves; a guess where it may always move."""
+        """Epochs over which the composition of the order changes; a guess if it may always change."""
         settles_at = self.source.order.shares.settles_at
         return _MOVES_ON if settles_at is None else settles_at
 
     @property
     def truncate_to(self) -> int | None:
-        """What longer samples are to be cut down to, as `bw.ragged(truncate_to=...)` does; None where nothing is cut."""
+        """The length that longer samples must be cut to, as `bw.ragged(truncate_to=...)` does; None if nothing is cut."""
         return self.admission.truncate_to
 
     @cached_property
@@ -244,13 +247,13 @@ class LengthPlan(Plan, Windowed):
 
     @property
     def shortcomings(self) -> list[str]:
-        """What the plan delivers poorly, in words: see `Plan`; of the order that is cut as such."""
+        """What users should be warned of: see `Plan`; with that of the order that is cut."""
         own = [] if self.delivery is None else self.delivery.notes
         return [*(f"order: {text}" for text in self.source.shortcomings), *faults_of_lengths(self), *own]
 
     @property
     def settles_after(self) -> float | None:
-        """After how many epochs no share moves any more; see `Plan`. An epoch is one of the source."""
+        """Epochs of the source after which shares no longer change; see `Plan`."""
         return self.source.settles_after
 
     @cached_property

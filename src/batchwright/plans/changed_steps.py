@@ -1,10 +1,16 @@
-"""A plan by lengths in a run whose step size changes: on to where its samples are complete, from there in the new steps.
+"""A plan by lengths in a run whose step size changes: old steps up to the next boundary, new steps from there on.
 
-A run that goes on in another world stands in the middle of a window, or an epoch, whose micro-batches were made for steps of
-the old size. They are given out as they are: nothing is lost or repeated. From where the window (or the epoch, if every
-epoch has the same samples) ends, the list is that of the new step size. If the run is then in the middle of a step, the
-first micro-batches of the new list complete that step, and the rest of the new list's first step comes where the window (or
-epoch) ends; so all steps between are even.
+A boundary is where a window ends (without `order=`: where an epoch ends). A run whose world size changes is inside a window
+or an epoch, whose micro-batches were made for steps of the old size. These are given out as they are up to the next
+boundary, so nothing is lost or repeated. From there on the list is planned for the new step size.
+
+The run may be inside one of its own steps at that boundary. Then the list is rotated. For example, with steps of 4, of which
+the run has still to take 1 micro-batch, and windows of 12, the micro-batches of each window come in this order:
+
+    0 | 4 5 6 7 | 8 9 10 11 | 1 2 3
+
+The 0 completes the step that the run is in. Whole steps of the plan follow. The last step of the run is 1 2 3 and the first
+micro-batch of the next window: the only one whose micro-batches were not made for each other.
 """
 
 from __future__ import annotations
@@ -24,10 +30,10 @@ from ..position import number_of
 
 __all__ = ["Rotated", "Windowed", "carried_of", "gone_on_from", "resumed"]
 
-_MOST_IN_A_STEP = 1 << 17  # of a state: ranks x accumulate beyond this is damage, and laying it out would take minutes
+_MOST_IN_A_STEP = 1 << 17  # a state with a larger step size is damaged, and planning for it would take minutes
 _MOST_BEGINS = 3  # windows whose beginnings a state holds
-_COSTED = 32  # steps whose costs are compared to say what uneven steps cost
-_WORTH_A_WORD = 1.01  # times the cost of even steps
+_COSTED = 32  # steps whose costs are compared, to say in numbers what uneven steps cost
+_WORTH_A_WORD = 1.01  # warn if uneven steps cost more than this times what even steps cost
 
 
 class Windowed(MicroBatches):
@@ -46,14 +52,19 @@ class Windowed(MicroBatches):
 
     @abstractmethod
     def along(self, begins: Sequence[Sequence[int]]) -> Windowed:
-        """The same plan, in a run some of whose windows are known to begin at these places."""
+        """The same plan, told where some windows begin."""
 
 
 class Rotated(MicroBatches):
-    """A plan's list for a run that begins it in the middle of a step.
+    """A plan's list for a run that is inside a step where the list begins.
 
-    Of every window (or epoch) the first `shift` micro-batches come first, then all steps but the first, then what is left of
-    the first.
+    In each window (without `order=`: each epoch) the first `shift` micro-batches come first, then all steps but the first,
+    then the rest of the first step. With steps of 4, shift 1 and 12 micro-batches in a window:
+    0 | 4 5 6 7 | 8 9 10 11 | 1 2 3, then the next window.
+
+    Args:
+        plan: the plan, in steps of the new size.
+        shift: micro-batches that complete the step that the run is in; below the step size.
     """
 
     def __init__(self, plan: Windowed, shift: int) -> None:
@@ -61,7 +72,7 @@ class Rotated(MicroBatches):
         self.step, self.epoch_batches, self.first = plan.step, plan.epoch_batches, plan.first
 
     def number_of(self, batch: int) -> int:
-        """The plan's number of a micro-batch."""
+        """Which micro-batch of the plan comes as number `batch` of this list."""
         period, rest = self.plan.windows.period, self.step - self.shift
         begun, place = batch // period * period, batch % period
         if place < self.shift:
@@ -81,8 +92,8 @@ class Rotated(MicroBatches):
 
     def carried(self, batch: int, since: int) -> dict[str, Any]:
         """See `MicroBatches`."""
-        begun = batch // self.plan.windows.period * self.plan.windows.period
-        return {**carried_of(self.plan, max(begun, min(self.number_of(batch), batch)), since), "shift": self.shift}
+        # The earlier one: a state's windows lie at or before its own micro-batch, and the plan's number comes next.
+        return {**carried_of(self.plan, min(self.number_of(batch), batch), since), "shift": self.shift}
 
     def epochs_before(self, batch: int) -> float:
         """See `MicroBatches`."""
@@ -97,9 +108,9 @@ class _Joined(MicroBatches):
 
     Args:
         before: the first list.
-        at: its micro-batch that the other begins at.
-        after: the other list.
-        start: the number in it of the micro-batch that comes at `at`.
+        at: where the second list takes over, as a number of the first.
+        after: the second list.
+        start: which of the second list's micro-batches comes there.
     """
 
     def __init__(self, before: MicroBatches, at: int, after: MicroBatches, start: int) -> None:
@@ -169,11 +180,11 @@ def _balance(costs: np.ndarray, step: int) -> float:
 
 
 def gone_on_from(plan: Windowed, batch: int, step: int, listed: Rotated | None = None) -> tuple[MicroBatches, int]:
-    """See `MicroBatches.gone_on_from`; of a plan, or of its list as `listed` has it."""
+    """See `MicroBatches.gone_on_from`; for a plan, or for `listed`, its rotated list, if the run goes along that."""
     here = plan if listed is None else listed
     if step == plan.step and batch % step == (0 if listed is None else listed.shift):
         return here, batch
-    at = plan.windows.complete(batch)
+    at = plan.windows.next_boundary(batch)
     after = plan.stepped(step)
     start = after.windows.after(plan.windows, at)
     after = after.along(plan.windows.ending(at, start // after.windows.period))
@@ -210,7 +221,7 @@ def resumed(plan: Windowed, carried: Mapping[str, Any], batch: int) -> MicroBatc
 
 
 def _listed(plan: Windowed, carried: Mapping[str, Any], batch: int) -> Windowed | Rotated:
-    """A plan's list in the steps that a state says, from the places that it says."""
+    """The plan's list with the step size, the shift and the beginnings of windows that a state holds."""
     unknown = set(carried) - {"step", "windows", "shift", "then"}
     if unknown or "step" not in carried:
         raise Infeasible(f"the state says {shown(dict(carried))} of its plan", AS_IT_WAS)

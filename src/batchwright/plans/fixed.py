@@ -32,7 +32,7 @@ _SAMPLES_AT_ONCE = (
 
 
 class FixedPlan(Plan):
-    """Micro-batches of `batch_size` samples each; `plan[t]` is micro-batch t, for t below 89 x 2^32.
+    """Micro-batches of `batch_size` samples each; `plan[t]` is micro-batch t, for t below 89 * 2**32.
 
     Made by `balanced`, `shuffled` and `weighted`.
 

@@ -36,7 +36,8 @@ class LengthSummary(Printed):
         padding: the share of what is computed that is no token.
         at_least: micro-batches that any plan of the same limit needs for these samples, proven.
         batches: micro-batches there are.
-        step_balance: the dearest micro-batch of a step over the mean of the step, as the mean over all steps; 1 is perfect.
+        step_balance: the cost of the most expensive micro-batch of a step over the step's mean, averaged over all steps; 1
+            is perfect.
         worst_step: the same of the worst step.
         composition: how far the count of any group in a micro-batch is from its share of the window, in samples, at
             worst.
@@ -73,7 +74,8 @@ class LengthSummary(Printed):
             f"{self.epoch_batches} micro-batches an epoch in {self.windows} windows, steps of {self.multiple}",
             f"{self.measured} windows: {self.batches} micro-batches of {self.batch_sizes[0]} to {self.batch_sizes[1]} "
             f"samples, {self.padding:.3%} padding, {self.gap:.2%} above the bound of {self.at_least}",
-            f"steps: the dearest micro-batch costs {self.step_balance:.5f} of the mean, {self.worst_step:.5f} at worst",
+            f"steps: the most expensive micro-batch costs {self.step_balance:.5f} of the mean, {self.worst_step:.5f} at "
+            "worst",
             f"groups: within {self.composition:.1f} samples of their share of the window",
         ]
         if self.too_long_count:

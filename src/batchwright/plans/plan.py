@@ -1,4 +1,4 @@
-"""The type of every plan, with all that a user asks of one."""
+"""The type of every plan, with all methods that users call."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ __all__ = ["Plan"]
 class Plan(BasePlan):
     """A pure rule that says what is in every micro-batch, and so how often each sample comes.
 
-    `plan[t]` is micro-batch t, for t from 0 to 89 x 2^32. It depends on the plan's arguments alone: not on the process, the
-    rank, or what was asked before. Made by `balanced`, `budgeted`, `packed`, `alternating` and the other builders.
+    `plan[t]` is micro-batch t, for t below 89 * 2**32 (the last is one less). It depends only on the plan's arguments: not
+    on the process, the rank, or earlier calls. Made by `balanced`, `budgeted`, `packed`, `alternating` and other builders.
 
     Attributes:
         groups: who is in which group, by the numbers that the plan yields.

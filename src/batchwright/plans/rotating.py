@@ -37,7 +37,7 @@ def rotating(
             time any two classes meet as often as any other two; a cohort has the number of classes divided by it, rounded
             down, and every class is present within one appearance of any other.
         per_class: samples of each class of the cohort in a micro-batch.
-        unit: "batch", or "step" where a given cohort keeps a whole global batch.
+        unit: "batch", or "step" where a given cohort keeps a whole step.
         epoch: "natural" (as many samples as the dataset has) or a number of micro-batches.
         seed: 0 to 2^64 - 1.
 

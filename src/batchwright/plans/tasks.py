@@ -48,7 +48,7 @@ class TaskPlan(Plan):
         children: their plans.
         groups: which samples are which task's; of the one dataset, where the tasks share it.
         starts: what is added to a task's own indices.
-        unit: "batch", or "step" where a task keeps a whole global batch.
+        unit: "batch", or "step" where a task keeps a whole step.
         named: whether lists hold (task, number in the task's dataset) pairs.
         ahead: how many micro-batches every task has had beyond its turns: in a run whose step size changed.
         bound: how far, in turns, a task can be from its share after any number of them; 1 at most.
