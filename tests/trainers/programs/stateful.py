@@ -26,14 +26,15 @@ def train(rank: int, world_size: int, life: Life) -> None:
     checkpoint = Path(life.folder, "checkpoint.pt")
     if checkpoint.exists():
         saved = torch.load(checkpoint)
-        begun, done = sampler_state(saved["loader"])["epoch"], saved["done"]
+        begun, done = saved["epoch"], saved["done"]
         if saved["workers"] == life.workers:
-            loader.load_state_dict(saved["loader"])
+            loader.load_state_dict(saved["loader"])  # of an epoch whose last batch had come: nothing, and then the next
         else:
             sampler.load_state_dict(sampler_state(saved["loader"]))
+            begun = sampler.epoch
     recorder.begin(done)
     step = 0
-    for _ in range(begun, life.epochs):
+    for epoch in range(begun, life.epochs):
         for batch in loader:
             recorder.saw(batch)
             network(batch[:, None].float()).mean().backward()
@@ -43,7 +44,7 @@ def train(rank: int, world_size: int, life: Life) -> None:
             optimizer.step()
             done += 1
             if done % life.checkpoint_every == 0:
-                saved = {"loader": loader.state_dict(), "done": done, "workers": life.workers}
+                saved = {"loader": loader.state_dict(), "done": done, "workers": life.workers, "epoch": epoch}
                 if rank == 0:
                     torch.save(saved, f"{checkpoint}.new")
                     os.replace(f"{checkpoint}.new", checkpoint)
