@@ -42,9 +42,9 @@ _STEPS_KEPT = 8  # step sizes for which a plan keeps the windows; one process se
 class LengthPlan(Plan, Windowed):
     """Micro-batches of like cost, cut from an order window by window.
 
-    Made by `budgeted`, `grouped`, `bucketed` and `packed`. A window is a number of consecutive micro-batches that are
-    planned together. Its samples are cut into micro-batches, the micro-batches are sorted into steps of like cost, and the
-    steps are shuffled.
+    Made by `budgeted`, `grouped`, `bucketed` and `packed`. A window is a number of consecutive micro-batches that
+    are planned together. Its samples are cut into micro-batches, the micro-batches are sorted into steps of like cost, and
+    the steps are shuffled.
 
     Attributes:
         source: the plan whose order is cut.
