@@ -263,8 +263,14 @@ class OfShuffle(OfEpochs):
     def known(self, begins: Sequence[Sequence[int]]) -> OfShuffle:
         """See `Windows`."""
         for window, place, skipped in begins:
-            epoch, _ = self.key(window)
-            if not (epoch >= 0 and 0 <= place - epoch * self._epoch_samples <= self._epoch_samples and skipped == 0):
+            epoch, number = self.key(window)
+            begun = epoch * self._epoch_samples
+            known = epoch >= 0 and 0 <= place - begun <= self._epoch_samples and skipped == 0
+            if known and number:  # what is left of the epoch fills the micro-batches that are left, and they hold it
+                left = self._admission.items(self._order.take(place, begun + self._epoch_samples))
+                batches = self.epoch_batches - number * self.layout.batches
+                known = left.size >= batches >= self._cutter.needed(left, self.layout.multiple)
+            if not known:
                 raise Infeasible(f"the state says that window {window} begins at place {place}", AS_IT_WAS)
         found = {window: place for window, place, _ in begins}
         return OfShuffle(self.layout, self._epoch_samples, self._order, self._admission, self._cutter, found)
