@@ -6,12 +6,10 @@ that hypothesis draws.
 
 from __future__ import annotations
 
-import json
 import pickle
 import random
 import warnings
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,7 +17,6 @@ import torch
 
 import batchwright as bw
 from batchwright.plans.by_length import LengthPlan
-from batchwright.plans.tasks import TaskPlan
 from batchwright.targets import Active, Filler, Fixed
 
 LABELS = np.repeat(np.arange(12), [400, 250, 130, 90, 60, 41, 30, 17, 9, 5, 2, 1])
@@ -259,106 +256,6 @@ def resumes(make: Callable[[int], Any], seed: int, world: int, rank: int, stops:
             if ended:
                 break
     assert got == expected
-
-
-def resumes_in_another_world(make: Callable[[int], Any], seed: int, worlds: list[int], cuts: list[int]) -> None:
-    """G9: a run that is cut and gone on with in other worlds loses nothing, repeats nothing, and becomes even again.
-
-    Every epoch has as many lists as `len` says, on all ranks, but the one that the world changed in.
-    """
-    plan = make(seed)
-    drawn: list[list[Any]] = []
-    state: dict[str, Any] = {}
-    for number, world in enumerate(worlds):
-        accumulate = 1 + (seed + number) % 3
-        samplers = [plan.sampler(rank=rank, world_size=world, accumulate=accumulate) for rank in range(world)]
-        for sampler in samplers:
-            sampler.load_state_dict(state)
-            assert 0 <= sampler.state_dict()["consumed"] < plan.epoch_length(world * accumulate)
-        epochs = 3 if number == len(worlds) - 1 else 1
-        taken = 0
-        for _ in range(epochs):
-            left = len(samplers[0]) - samplers[0].step
-            iterators = [iter(sampler) for sampler in samplers]
-            of_epoch = 0
-            while epochs > 1 or taken < cuts[number]:
-                step = quietly(lambda iterators=iterators: [next(iterator, None) for iterator in iterators])
-                assert len({batch is None for batch in step}) == 1
-                if step[0] is None:
-                    break
-                drawn += [batch for batch in step if batch is not None]
-                of_epoch, taken = of_epoch + 1, taken + 1
-            assert of_epoch == left if epochs > 1 else of_epoch <= left
-        states = [sampler.state_dict() for sampler in samplers]
-        assert all(other == states[0] for other in states)
-        json.dumps(states[0])
-        if taken:
-            state = states[0]
-    comes_in_order(plan, drawn)
-    is_even_again(plan, drawn, worlds[-1] * accumulate, states[0])
-
-
-def comes_in_order(plan: Any, drawn: list[list[Any]]) -> None:
-    """What all ranks together were given: every micro-batch, or every sample, or every task's next, once and in order."""
-    if isinstance(plan, LengthPlan) and plan.same_samples:  # every epoch has all samples
-        everything = sorted(plan.admission.emitted(plan.admission.items(np.arange(plan.epoch_samples))).tolist())
-        gone: list[int] = []
-        for batch in drawn:
-            gone += batch
-            assert len(gone) <= len(everything)
-            if len(gone) == len(everything):
-                assert sorted(gone) == everything
-                gone = []
-        assert len(set(gone)) == len(gone)
-    elif isinstance(plan, LengthPlan):  # windows take what the order has, in order
-        drawn_items = [plan.admission.taken(np.array(batch))[0] for batch in drawn]
-        ends = np.cumsum([batch.size for batch in drawn_items])
-        ordered = plan.admission.items(plan.source.order.take(0, 2 * int(ends[-1]) + 2))
-        apart: Counter[int] = Counter()
-        last = 0
-        for number, (batch, begin, end) in enumerate(zip(drawn_items, [0, *ends], ends, strict=False)):
-            apart.update(batch.tolist())
-            apart.subtract(ordered[begin:end].tolist())
-            if not any(apart.values()):
-                last = number + 1
-        assert len(drawn) - last <= 2 * plan.windows.period + 64
-        assert last > 0 or len(drawn) <= 2 * plan.windows.period + 64
-    elif isinstance(plan, TaskPlan) and plan.unit == "step":  # every task has its own micro-batches
-        had = [0] * len(plan.names)
-        for batch in drawn:
-            known = [child[had[i]] + plan.starts[i] for i, child in enumerate(plan.children)]
-            (task,) = (i for i, own in enumerate(known) if own.tolist() == batch)
-            had[task] += 1
-    else:
-        assert drawn == [batch for batch, _ in zip(plan.lists(0, 1, len(drawn)), drawn, strict=True)]
-
-
-def is_even_again(plan: Any, drawn: list[list[Any]], step: int, state: dict[str, Any]) -> None:
-    """After an epoch in a world, its steps are steps of the plan: all but one of each window, or epoch."""
-    if not isinstance(plan, LengthPlan):
-        return
-    assert state["plan"]["step"] == step
-    assert "then" not in state["plan"]
-    if not plan.same_samples:
-        return
-    stepped = plan.stepped(step)
-    length = stepped.epoch_batches
-    epoch = (state["origin"] + state["consumed"]) // length - 1  # the last that was gone through
-    begin = len(drawn) - (state["origin"] + state["consumed"] - epoch * length)
-    steps = {
-        frozenset(map(tuple, map(sorted, drawn[at : at + step])))
-        for at in range(len(drawn) % step, len(drawn), step)
-        if at >= begin
-    }
-    whole = [
-        frozenset(map(tuple, map(sorted, batches))) for batches in _in_steps(stepped, epoch * length, length, step)
-    ]
-    assert sum(one not in steps for one in whole) <= 1
-
-
-def _in_steps(plan: Any, first: int, length: int, step: int) -> Iterator[list[list[int]]]:
-    for at in range(first, first + length, step):
-        yield list(plan.lists(at, 1, step))
 
 
 def keeps_its_guarantees(make: Callable[[int], Any], seed: int, first: int) -> None:

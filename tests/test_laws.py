@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from . import laws
+from . import laws, laws_of_worlds
 
 every_plan = pytest.mark.parametrize("make", laws.EVERY_PLAN.values(), ids=laws.EVERY_PLAN)
 SEEDS = st.integers(0, 2**64 - 1)
@@ -54,7 +54,7 @@ def test_resumes(make, data, seed, world, stops):
     cuts=st.lists(st.integers(0, 8), min_size=5, max_size=5),
 )
 def test_resumes_in_another_world(make, seed, worlds, cuts):
-    laws.resumes_in_another_world(make, seed, worlds, cuts)
+    laws_of_worlds.resumes_in_another_world(make, seed, worlds, cuts)
 
 
 @every_plan
