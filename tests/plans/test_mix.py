@@ -64,6 +64,17 @@ def test_any_stride_gives_the_same_micro_batches(plan, first, stride, count):
     assert np.array_equal(together, [plan[first + stride * i] for i in range(count)])
 
 
+@pytest.mark.parametrize("own", [1, 2, 4, 8, 16])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_source_that_is_taken_in_parts_of_its_micro_batches_comes_evenly_at_every_moment(own, seed):
+    """Also where what the mixture takes divides the source's own micro-batch, of which then only a part has come."""
+    plan = laws.quietly(lambda: bw.mixed({"own": bw.balanced(np.arange(9) % 4, 8, seed=seed)}, own, target="natural"))
+    counts = np.zeros(9, np.int64)
+    for batch in range(160 // own):
+        counts += np.bincount(plan[batch], minlength=9)
+        assert max(np.ptp(counts[np.arange(9) % 4 == group]) for group in range(4)) <= 1
+
+
 def test_a_source_is_followed_in_its_own_order():
     own = bw.balanced(["cat"] * 90 + ["dog"] * 10, 8, seed=5)
     plan = bw.mixed({"web": 500, "pets": own}, 24, target={"web": 2 / 3, "pets": 1 / 3})

@@ -107,11 +107,11 @@ class Mixed:
         return {number: found for number, found in rows.items() if found}
 
     def _runs_of(self, children: Mapping[int, Order], places: int | None) -> dict[int, int | None]:
-        """How many consecutive places of each source `places` of the mixture take; None where one micro-batch has all."""
+        """How many consecutive places of each source `places` of the mixture take; None for whole micro-batches of it."""
         most = self.dealt.most_drawn(places)
         whole = self.dealt.whole_quotas() if places is None else [False] * most.size
         return {
-            number: None if whole[number] and child.batch_size % most[number] == 0 else int(most[number])
+            number: None if whole[number] and child.batch_size == most[number] else int(most[number])
             for number, child in children.items()
         }
 
