@@ -18,11 +18,11 @@ from .windows import Ready, Windows, fitting, most_that_fit
 
 __all__ = ["Begin", "OfOrder"]
 
-_PROBES = 16, 64  # fill at least and at most this many windows to measure how many places of the order one takes
-_PROBED = 1 << 14  # fill more than the fewest only while they take no more than this many places together
+_PROBES = 4, 16, 64  # fill at least, at first, and at most this many windows to measure how many places one takes
+_PROBED = 1 << 15  # fill more than the fewest only while they take no more than this many places together
 _ROOMY = 64  # give up after looking at 64 mean windows' worth of places: many short samples may follow each other
 _SEARCHES = 3  # bisect what a search may add to a window this many times
-_FINEST = 1 << 12  # the number of items in a window is found to 1/4096 of it
+_FINEST = 1 << 10  # the number of items in a window is found to 1/1024 of it
 _BEGINS_KEPT = 1 << 12  # keep the beginnings of at least this many windows, evenly spread; others are found from these
 _FAR = 1 << 14  # windows that are filled on the way without a word: some ten seconds
 
@@ -53,6 +53,7 @@ class OfOrder(Windows):
         window: micro-batches in a window, or "epoch".
         step: micro-batches in a step.
         moves_over: epochs over which the composition of the order moves, 0 where it does not.
+        measured: the same windows in steps of 1, which measured what a window takes; they measure it if left out.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class OfOrder(Windows):
         window: Window,
         step: int,
         moves_over: int,
+        measured: OfOrder | None = None,
     ) -> None:
         self._order, self._admission, self._cutter, self._step = order, admission, cutter, step
         self._begins = {0: Begin(0)}
@@ -72,6 +74,9 @@ class OfOrder(Windows):
         self._first = 0  # the first window whose beginning is known
         self._ready = Ready()
         self._places = float(epoch_samples)  # places of the order in a window, on average
+        if measured is not None:
+            self._follow(measured, window)
+            return
         if window == "epoch":
             items = admission.items(order.take(0, epoch_samples))
             needed = cutter.needed(items, step) if items.size else 0
@@ -82,14 +87,30 @@ class OfOrder(Windows):
         self.window = max(whole_steps(window, step), cutter.least_steps * step)
         self._places = float(min(epoch_samples, self.window))
         self._places = self._reached(self._filled(Begin(0), self.window, PARTS)[2])
-        self._measure(epoch_samples, max(1, moves_over), _PROBES[0])
-        probes = min(max(_PROBES[0], math.floor(_PROBED / self._places)), _PROBES[1])
-        if self.window > self.epoch_batches or probes > _PROBES[0]:
-            self.window = min(self.window, self.epoch_batches)  # which then takes less for each of its micro-batches
+        fewest, first, most = _PROBES
+        probes = max(fewest, math.floor(_PROBED / self._places))
+        self._measure(epoch_samples, max(1, moves_over), min(probes, first))
+        shorter = self.window > self.epoch_batches
+        self._shorten()
+        probes = min(max(fewest, math.floor(_PROBED / self._places)), most)
+        if shorter or probes > first:  # a shorter window holds slightly less per micro-batch
             self._measure(epoch_samples, max(1, moves_over), probes)
-        if self.window > self.epoch_batches:
-            self._places *= self.epoch_batches / self.window
-            self.window = self.epoch_batches
+            self._shorten()
+
+    def _shorten(self) -> None:
+        """Make a window no longer than an epoch."""
+        shorter = min(self.window, self.epoch_batches)
+        self._places *= shorter / self.window
+        self.window = shorter
+
+    def _follow(self, measured: OfOrder, window: Window) -> None:
+        """Take from windows in steps of 1 what one takes, so that a plan measures it once for all step sizes."""
+        step = self._step
+        self.epoch_batches = max(step, measured.epoch_batches // step * step)
+        asked = self.epoch_batches if window == "epoch" else whole_steps(window, step)
+        self.window = min(max(asked, self._cutter.least_steps * step), self.epoch_batches)
+        part = self.window / measured.window
+        self._places, self._hold = measured._places * part, measured._hold * part
 
     def _measure(self, epoch_samples: int, epochs: int, probes: int) -> None:
         """Fill `probes` windows from all over these epochs: measures the places of a window, sets the epoch's length."""
@@ -178,6 +199,10 @@ class OfOrder(Windows):
         wanted = sorted({self._first, max(self._first, self.of(since)[0]), self.of(batch)[0]})
         return [[window, *self.begin(window)] for window in wanted]
 
+    def knows(self, begins: Sequence[Sequence[int]], window: int) -> bool:
+        """See `Windows`: where the window begins, or the one before."""
+        return bool(begins) and 0 <= window - begins[-1][0] <= 1
+
     def known(self, begins: Sequence[Sequence[int]]) -> OfOrder:
         """See `Windows`."""
         found: dict[int, Begin] = {}
@@ -238,7 +263,8 @@ class OfOrder(Windows):
         fit, too_many = wanted, items.size + 1  # one item in each micro-batch always fits
         sizes = self._cutter.sizes[items].cumsum()
         guess = int(np.searchsorted(sizes, self._hold, side="right")) if self._hold else items.size
-        reach = max(1, items.size // wanted // 8)
+        finest = max(1, items.size // _FINEST)
+        reach = max(finest, items.size // wanted // 8)
         guess = min(max(guess, fit + 1), items.size)
         while fit < guess < too_many:  # from the guess outwards, until one fits and one does not
             if fits(guess):
@@ -246,7 +272,7 @@ class OfOrder(Windows):
             else:
                 too_many, guess = guess, max(guess - reach, fit)
             reach *= 2
-        return most_that_fit(fits, fit, too_many, max(1, items.size // _FINEST))
+        return most_that_fit(fits, fit, too_many, finest)
 
     def _searched(self, items: Integers, cutter: Cutter, wanted: int, held: int) -> tuple[Integers, Cut] | None:
         """More than the first `held` items, if a search finds how they fit; else None. All attempts share one work limit."""

@@ -110,6 +110,10 @@ class Windows(ABC):
         """
         return []
 
+    def knows(self, begins: Sequence[Sequence[int]], window: int) -> bool:
+        """Whether these beginnings, as a state holds them, are enough to go on at a window."""
+        return not begins or begins[-1][0] <= window
+
     def known(self, begins: Sequence[Sequence[int]]) -> Windows:
         """The same windows, told where some of them begin; the inverse of `begins`."""
         return self

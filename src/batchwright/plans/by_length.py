@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -181,6 +181,7 @@ class LengthPlan(Plan, Windowed):
                 window=self.window,
                 step=step,
                 moves_over=self._moves_over,
+                measured=None if step == 1 else cast(OfOrder, self.stepped(1).windows),
             )
         if self.layers is not None and not (self.window == "epoch" and self.cutter.settled):
             layout = in_layers(self.layers, self.cutter, window=self.window, multiple=step)

@@ -239,7 +239,7 @@ def _listed(plan: Windowed, carried: Mapping[str, Any], batch: int) -> Windowed 
         raise Infeasible(f"the state's windows are {shown(given)}", AS_IT_WAS)
     begins = [[number_of(number, "the state's windows") for number in begin] for begin in given]
     ascending = all(one[0] < other[0] and one[1:] < other[1:] for one, other in pairwise(begins))
-    if begins and not (ascending and begins[-1][0] <= found.windows.of(batch)[0]):
+    if not (ascending and found.windows.knows(begins, found.windows.of(batch)[0])):
         raise Infeasible(f"the state's windows are {shown(begins)}, and it stands at micro-batch {batch}", AS_IT_WAS)
     found = found.along(begins)
     return Rotated(found, shift) if shift else found
