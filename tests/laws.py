@@ -197,14 +197,14 @@ def pure(make: Callable[[int], Any], seed: int, batches: list[int]) -> None:
     length = one.epoch_length()
     forwards = [one.epoch(b // length)[b % length] for b in batches]
     random.seed(1)
-    np.random.seed(1)  # noqa: NPY002  # the law is that nobody reads it
+    np.random.seed(1)  # noqa: NPY002  # the global state, which must not be read
     torch.manual_seed(1)
-    before = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002  # the same
+    before = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002  # the global state, which must not change
     backwards = [other.epoch(b // length)[b % length] for b in reversed(batches)][::-1]
     assert all(np.array_equal(a, b) for a, b in zip(forwards, backwards, strict=True))
     assert one.fingerprint == other.fingerprint
     assert random.getstate() == before[0]
-    assert np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002  # the same
+    assert np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002  # the global state, which did not change
     assert torch.equal(torch.get_rng_state(), before[2])
 
 

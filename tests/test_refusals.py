@@ -160,7 +160,7 @@ def adjusted(**arguments):
         (lambda: bw.balanced(LABELS, 4).prior_between(3, 3), "no micro-batches from 3 to 3"),
         (lambda: bw.balanced(LABELS, 4, target={"cat": 1, "dog": 0}).weights([9]), "group 'dog' is never drawn"),
         (lambda: bw.balanced(LABELS, 4).weights([10]), "asked for, the dataset has 10"),
-        (lambda: bw.balanced(LABELS, 4, target=lambda c, e: [0.5, 0.5]).sampled_prior, "may move for ever"),
+        (lambda: bw.balanced(LABELS, 4, target=lambda c, e: [0.5, 0.5]).sampled_prior, "may move without end"),
         (lambda: bw.balanced(LABELS, 4).sampler(rank=2, world_size=2), "rank 2 is outside a world of 2"),
         (
             lambda: bw.balanced(LABELS, 4).sampler(rank=0, world_size=0),

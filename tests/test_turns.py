@@ -1,4 +1,4 @@
-"""Turns: everybody near his share after every turn, for ever, and any turn can be had at once."""
+"""Turns: every task is near its share after every turn, and any turn is found directly."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def test_shares_in_units_hold_for_what_is_delivered(too_long, cut, nested):
     kept = np.where(OF_EACH > 2048, 0, OF_EACH) if too_long == "skip" else left
     assert summary.sources[1].lost == pytest.approx(1 - kept[drawn].sum() / OF_EACH[drawn].sum(), abs=0.03)
     assert summary.sources[0].lost == 0
-    assert any("weighed anew" in note for note in summary.notes)
+    assert any("weighed again" in note for note in summary.notes)
     assert "lost" in str(summary)
 
 

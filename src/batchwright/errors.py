@@ -43,7 +43,7 @@ class Infeasible(ValueError):
 
     Args:
         fact: what is wrong, with the two numbers that show it, in the user's own names.
-        way_out: what to pass instead. Empty only where torch builds the error anew, in the parent process of a loader's
+        way_out: what to pass instead. Empty only where torch builds the error again, in the parent process of a loader's
             worker, from the worker's whole message.
 
     Example:

@@ -196,7 +196,7 @@ class BasePlan(MicroBatches):
         """
         if self.settles_after is None:
             raise Infeasible(
-                "the shares of this plan may move for ever, so it has no one prior",
+                "the shares of this plan may move without end, so it has no one prior",
                 "pass batches=, the micro-batches to take the mean over, or call plan.prior_between(start, stop) or "
                 "LogitAdjustment.from_sampler(sampler)",
             )

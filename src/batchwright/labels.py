@@ -212,7 +212,7 @@ def _of_subset(subset: Any) -> Found:
         bad = numbers[(numbers < -array.size) | (numbers >= array.size)][0]
         raise Infeasible(
             f"the Subset's indices hold {bad}, its dataset has {array.size} samples",
-            "make the Subset anew, of numbers the dataset has",
+            "make the Subset again, of numbers the dataset has",
         )
     return array[numbers], called if called.endswith(_OF_SUBSET) else f"{called}{_OF_SUBSET}"
 

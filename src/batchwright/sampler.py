@@ -319,13 +319,11 @@ class BatchSampler(torch.utils.data.BatchSampler):
         begun = here.after(0) if epoch == here.epoch else here.moved(epoch)
         place = begun.after(step * self._stride)
         early = place.batches.first - begun.batch
-        if (
-            place.batch < place.batches.first
-        ):  # the list does not go back so far: the world size changed within the epoch
+        if place.batch < place.batches.first:  # the world size changed within the epoch, and the list begins there
             if step:
                 raise Infeasible(
                     f"step {step} of epoch {epoch} came before the run went on in another world",
-                    f"pass 0, to begin the epoch anew, or {-(-early // self._stride)} to {len(self)}",
+                    f"pass 0 to begin the epoch again, or {-(-early // self._stride)} to {len(self)}",
                 )
             return Position.started(self.plan, epoch, self._multiple)
         place.check()

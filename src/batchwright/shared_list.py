@@ -18,7 +18,7 @@ class SharedList(Sequence[Item], Generic[Item]):
 
     A forked worker that only looks at an item of a plain list writes to it (its reference count), so that in time every
     worker holds a copy of all file names and annotations; a spawned worker is sent one at once. Here there is nothing
-    to write to: forked and spawned workers look at the same block. An item is unpickled anew each time it is asked for.
+    to write to: forked and spawned workers look at the same block. An item is unpickled again each time it is asked for.
 
     Args:
         items: anything that can be pickled, usually strings, tuples or dictionaries; consumed once.
@@ -70,8 +70,6 @@ class SharedList(Sequence[Item], Generic[Item]):
 
     def __eq__(self, other: Any) -> bool:
         return isinstance(other, Sequence) and len(self) == len(other) and all(map(_same, self, other))
-
-    __hash__ = None  # type: ignore[assignment]  # as a list
 
     def __repr__(self) -> str:
         return f"<SharedList of {len(self)} items in {self.nbytes} bytes>"

@@ -10,7 +10,7 @@ __all__ = ["at", "broken", "changed", "lost", "of_another_group", "of_the_same_g
 
 
 class AsItWas:
-    """What a broken plan would yield if nobody had broken it."""
+    """What a broken plan yields before it is broken."""
 
     def __init__(self, plan):
         self._plan = plan

@@ -1,4 +1,4 @@
-"""Samples of any container type: kept both ways, never touched, and refused in words where they cannot be made anew."""
+"""Samples of any container type: kept both ways, never touched, and refused in words where they cannot be made again."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_a_shelf_is_read_and_left_alone(tmp_path):
     with shelve.open(path) as shelf:
         batch = bw.Collate()([shelf])
         assert batch["x"].tolist() == [1]
-        with pytest.raises(bw.Infeasible, match="cannot be made anew of its parts x"):
+        with pytest.raises(bw.Infeasible, match="cannot be made again of its parts x"):
             batch.unbatch()
     with shelve.open(path) as shelf:
         assert dict(shelf) == {"x": 1}
@@ -186,7 +186,7 @@ def test_what_cannot_be_made_of_its_parts_collates_and_is_refused_when_it_is_to_
     batch = bw.Collate()([sample, sample])
     assert len(batch["x"]) == 2
     for make in (lambda: batch[0], lambda: batch.data, batch.unbatch):
-        with pytest.raises(bw.Infeasible, match="cannot be made anew of its parts x"):
+        with pytest.raises(bw.Infeasible, match="cannot be made again of its parts x"):
             make()
 
 

@@ -69,7 +69,7 @@ REFUSED = {
     "lengths": lambda: bw.Ragged.from_packed(ONES(3), LONG),
     "lengths of several types": lambda: bw.collate.Layout([*NUMBERS, "a"]),
     "records": lambda: bw.Collate()([_record("D"), _record("E")]),
-    "not made anew": lambda: bw.Collate()([{"a": Wordy(MANY, 1)}]).unbatch() and bw.Collate()([Wordy({}, 1)]),
+    "not made again": lambda: bw.Collate()([{"a": Wordy(MANY, 1)}]).unbatch() and bw.Collate()([Wordy({}, 1)]),
     "a number past 64 bits": lambda: bw.Collate()([{"x": 2**70_000}]),
 }
 

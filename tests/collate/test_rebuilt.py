@@ -1,4 +1,4 @@
-"""Batches that a trainer makes anew of a plain mapping."""
+"""Batches that a trainer makes again of a plain mapping."""
 
 from __future__ import annotations
 

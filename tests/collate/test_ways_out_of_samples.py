@@ -172,7 +172,7 @@ TABLE = {
         "give every sample the same type",
         lambda: bw.Collate()([Longer(1), Longer(1)]),
     ),
-    "a container that cannot be made anew": (
+    "a container that cannot be made again": (
         lambda: bw.Collate()([Named({"x": 1}, "a")]).unbatch(),
         "let the dataset return a dict of them",
         lambda: bw.Collate()([dict(Named({"x": 1}, "a"))]).unbatch(),

@@ -106,7 +106,7 @@ def test_on_schedule_the_report_is_the_mean_of_what_epochs_cost() -> None:
     assert told.lost == pytest.approx(1 - estimated.sum())
     whole = weights.report().bias(means)
     assert whole == pytest.approx(weights.report(batches=20).bias(means))
-    with pytest.raises(bw.Infeasible, match="may move for ever"):
+    with pytest.raises(bw.Infeasible, match="may move without end"):
         Weights(bw.balanced(GROUPS, 4, target=bw.targets.moving("natural"))).report()
 
 

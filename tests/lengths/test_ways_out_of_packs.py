@@ -23,7 +23,7 @@ RECORDS = [{"ids": text, "page": 7} for text in TEXTS]
 
 
 class Opaque:
-    """A sample with items, of a type that nobody knows."""
+    """A sample that has items, of an unknown type."""
 
     def __init__(self, ids):
         self.ids = ids

@@ -31,7 +31,7 @@ class Plain(IterableDataset):
 
 
 class Standing(Plain):
-    """An iterable with a state of its own; a pass begins anew unless a state was loaded."""
+    """An iterable with a state of its own; a pass begins again unless a state was loaded."""
 
     next = first = 0
 
@@ -52,7 +52,7 @@ class Standing(Plain):
 
 
 class Cursor:
-    """An iterator with a state of its own; made anew for every pass."""
+    """An iterator with a state of its own; made again for every pass."""
 
     def __init__(self, samples):
         self.samples, self.next = samples, 0
@@ -197,7 +197,7 @@ def plain(item):
 @example("continue", "cursors", [28, 0, 1], 0)
 @settings(max_examples=150)
 def test_a_state_of_any_moment_goes_on_and_is_saved_again(kind, source, stops, every):
-    """After each stop the stream is saved, thrown away, and made anew from the state; it is also saved in between."""
+    """After each stop the stream is saved, thrown away, and made again from the state; it is also saved in between."""
     if kind == "second of two ranks" and source in UNSPLIT:
         kind = "redistribute"
 

@@ -21,7 +21,7 @@ COUNT = 200
 
 
 class OwnIterator(IterableDataset):
-    """Begins anew whenever `iter` is called."""
+    """Begins again whenever `iter` is called."""
 
     def __iter__(self):
         self.number = -1

@@ -60,7 +60,7 @@ def through(plan, worlds, cuts):
 
 
 def once_an_epoch(plan, worlds, cuts):
-    """Nothing is refused, and after every step all samples have come equally often, but for one time."""
+    """Nothing is refused, and after every step the counts of any two samples differ by at most 1."""
     times = np.zeros(plan.groups.sample_count, int)
     for step in through(plan, worlds, cuts):
         times += np.bincount(step, minlength=times.size)

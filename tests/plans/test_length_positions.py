@@ -143,15 +143,15 @@ WILD = np.where(np.arange(3000) // 100 % 3 == 0, 90, 1 + np.arange(3000) % 3)
 """Hundreds of long samples after hundreds of short ones: a window takes from 8 to hundreds of samples."""
 
 OVERFLOWING = {
-    "budgeted": lambda: bw.budgeted(WILD, 100, window=8, order=InTurn()),
-    "budgeted, not padded": lambda: bw.budgeted(WILD, 100, padded=False, window=8, order=InTurn()),
-    "packed": lambda: bw.packed(WILD, 100, window=8, order=InTurn()),
-    "pieces": lambda: bw.packed(WILD, 40, window=8, order=InTurn(), too_long="split"),
+    "budgeted": lambda: bw.budgeted(WILD, 100, window=8, order=in_turn()),
+    "budgeted, not padded": lambda: bw.budgeted(WILD, 100, padded=False, window=8, order=in_turn()),
+    "packed": lambda: bw.packed(WILD, 100, window=8, order=in_turn()),
+    "pieces": lambda: bw.packed(WILD, 40, window=8, order=in_turn(), too_long="split"),
     "dear every other epoch": lambda: dear_every_other_epoch(),
 }
 
 
-def InTurn():  # noqa: N802
+def in_turn():
     """All samples in groups by their length, of which one is far more common in every other epoch."""
     return bw.balanced(WILD > 3, 50, target=lambda counts, epoch: [0.02, 0.98] if epoch % 2 else [0.98, 0.02], epoch=60)
 

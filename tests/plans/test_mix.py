@@ -229,7 +229,7 @@ def test_a_thousand_sources_are_within_one_sample_in_every_batch_and_do_not_drif
 
 @st.composite
 def targets_of(draw, names):
-    """A target of these groups, most of them on a schedule or moving for ever."""
+    """A target of these groups, most of them on a schedule or moving without end."""
     kind = draw(st.sampled_from(["schedule", "steep", "function", "even", "natural"]))
     epochs, seed = draw(st.integers(1, 12)), draw(st.integers(0, 99))
     if kind == "schedule":

@@ -60,7 +60,7 @@ CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it,
                           lambda: (balanced(batch_size=8, per_class=4), balanced(batch_size=12, per_class=6))),
     "distinct, independent": (lambda: balanced(draw="random", distinct=True), "cannot be promised for independent draws",
                               lambda: (balanced(distinct=True), balanced(draw="random"))),
-    "distinct, moving for ever": (
+    "distinct, moving without end": (
         lambda: mixed({"a": 50, "b": 50}, distinct=True, target=wandering),
         "cannot be promised with the target .*: its shares may move in any epoch",
         lambda: (mixed({"a": 50, "b": 50}, distinct=True, target=MOVES),

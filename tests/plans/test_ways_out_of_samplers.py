@@ -82,13 +82,13 @@ def retarget(shares, plan=None):
     sampler(movable() if plan is None else plan).retarget(shares)
 
 
-def go_on_elsewhere(*, anew):
+def go_on_elsewhere(*, again):
     """Draw, ask for another place, and go on: with the iterator that had begun, or with a new one."""
     taken = sampler()
     iterator = iter(taken)
     next(iterator)
     taken.seek(2, epoch=5)
-    assert len(next(iter(taken) if anew else iterator)) == 4
+    assert len(next(iter(taken) if again else iterator)) == 4
 
 
 def lists_of(state):
@@ -175,7 +175,7 @@ CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it,
     "no stretch": (lambda: tasks().prior_between(3, 3), "no micro-batches from 3 to 3",
                    lambda: tasks().prior_between(0, 3)),
     "no one prior": (
-        lambda: movable().sampled_prior, "may move for ever, so it has no one prior",
+        lambda: movable().sampled_prior, "may move without end, so it has no one prior",
         lambda: (LogitAdjustment.from_plan(movable(), batches=9), movable().prior_between(0, 9),
                  LogitAdjustment.from_sampler(used_sampler(movable())))),
     "weights that move": (lambda: movable().weights([0]), "the plan's shares move", lambda: movable().weights([0], epoch=2)),
@@ -225,9 +225,9 @@ CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it,
     "no fingerprint": (lambda: load_without("fingerprint"), "the state has no 'fingerprint'", load_as_it_was),
     "another plan": (lambda: load(state_of(), balanced(seed=1)), r"the state is of plan \w{16}, this is plan \w{16}",
                      lambda: load(state_of(balanced(seed=1)), balanced(seed=1))),
-    "another place": (lambda: go_on_elsewhere(anew=False),
+    "another place": (lambda: go_on_elsewhere(again=False),
                       "list 2 of epoch 5 was asked for, an iterator that had begun before goes on with list 1 of epoch 0",
-                      lambda: go_on_elsewhere(anew=True)),
+                      lambda: go_on_elsewhere(again=True)),
     "step": (lambda: sampler().seek(4), "step 4 of an epoch of 3 steps", lambda: (sampler().seek(0), sampler().seek(3))),
     "something else of a plan": (lambda: load_changed(plan={"step": 2}), "of a plan of micro-batches of a fixed size",
                                  load_as_it_was),

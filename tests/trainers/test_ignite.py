@@ -109,7 +109,7 @@ def test_going_on_is_as_if_never_stopped(
     first = Run(kind, saves=saves, nth=nth, saves_first=saves_first, evaluates=evaluates)
     first.run(**until)
     if first.saved is None or first.saved[1] == len(whole):
-        return  # a finished run would begin anew
+        return  # a finished run would begin again
     states, trained = first.saved
     again = Run(kind, evaluates=evaluates).load(states, engine_too=engine_too)
     assert again.run(**until) == whole[trained:]

@@ -32,7 +32,7 @@ def combined(a, b, kind):
 
 @pytest.mark.parametrize("kind", ["list", "dict", "min_size", "max_size_cycle"])
 def test_of_several_loaders_each_has_its_plan_and_callback(kind, tmp_path):
-    """The second has 3 batches an epoch: it begins anew within an epoch of Lightning's, and later where it has not been."""
+    """The second has 3 batches an epoch: it begins again within an epoch of Lightning's, and later where it has not been."""
 
     def once(checkpoint=None, saving=(), **options):
         a = plan().sampler()
@@ -172,7 +172,7 @@ def test_tasks_that_keep_a_step_are_told_what_a_step_is():
 
 
 def test_the_composition_is_that_of_the_epochs_that_were_trained_on(tmp_path):
-    """A limited epoch, and one of several loaders that begins anew: step and epoch are the plan's."""
+    """A limited epoch, and one of several loaders that begins again: step and epoch are the plan's."""
     reported = []
 
     class Noting(bw.Composition):

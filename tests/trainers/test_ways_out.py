@@ -221,7 +221,7 @@ TABLE = {
         "2 training loaders draw from one sampler; give each of them a plan.sampler() and a callback",
         two_loaders_with_a_sampler_each,
     ),
-    "lightning: a loader that is not begun anew": (
+    "lightning: a loader that is not begun again": (
         lambda: long_and_short("max_size"),
         "the sampler has 3 lists for 10 batches, and 'max_size' yields None after them; pass CombinedLoader(",
         lambda: [long_and_short(kind) for kind in ("max_size_cycle", "min_size")],

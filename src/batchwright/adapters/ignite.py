@@ -23,7 +23,7 @@ __all__ = ["PlanProgress"]
 class PlanProgress:
     """Knows where an engine stands in a plan; put it into `Checkpoint`'s `to_save` beside the engine itself.
 
-    Ignite counts iterations but leaves it to the data to resume; a plain loader would begin the epoch anew. Ignite's epochs
+    Ignite counts iterations but leaves it to the data to resume; a plain loader would begin the epoch again. Ignite's epochs
     may be shorter or longer than the plan's (`epoch_length`): the plan goes on where the epoch before ended, as Ignite does
     with any loader, and only `terminate_epoch` makes it begin its next epoch.
 

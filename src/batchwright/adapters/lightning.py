@@ -196,7 +196,7 @@ class PlanCallback(Callback):
         over = _is_over(self._trainer)
         if self._trainer.overfit_batches:
             return _Place(epoch, 0, epoch) if over else _Place(epoch, step + taken, first)
-        ended, step = divmod(step + taken, len(self.sampler))  # of several loaders a short one begins anew on the way
+        ended, step = divmod(step + taken, len(self.sampler))  # of several loaders a short one begins again on the way
         epoch += ended
         return _Place(epoch, step, first) if not over else _Place(epoch + (step > 0), 0, epoch + (step > 0))
 

@@ -26,9 +26,9 @@ def audit_lengths(plan: LengthKind, *, multiple: int = 1, epochs: int = 1, first
 
     - G1 budget: how far a micro-batch is over its limits (see the cutter's `excess`), but for samples that are too long
       and were let through alone. Of `grouped(..., level=True)` how many samples a step is over those of its micro-batches.
-    - G4 coverage: how often too many or too few times a sample comes. Where nobody asked for another order, an epoch holds
-      every sample once; over an order, windows hold what the order has from where the first of them begins to where the
-      last of them ends. The windows are measured whole.
+    - G4 coverage: by how much the number of times that a sample comes is wrong, at worst. Without `order=`, every epoch must
+      hold each sample once. With `order=`, whole windows are measured: together they must hold the samples that the order
+      has from the beginning of the first window to the end of the last.
     - G4 together: samples of a micro-batch without those that must be with them, where `together` says so.
     - G8 steps: micro-batches without a sample, which would leave a rank without work, or beyond whole steps.
     - balance: what the most expensive micro-batch of a step costs above the mean of its step, as a share; nothing is

@@ -173,8 +173,6 @@ class Batch(MutableMapping[str, Any]):
         """Whether `other` is a mapping of the same names to equal values; tensors are equal in every number and dtype."""
         return equal(self, other) if isinstance(other, Mapping) else NotImplemented
 
-    __hash__ = None  # type: ignore[assignment]  # as of a dict: what can be changed has no lasting hash
-
     # ------------------------------------------------------------------ fields and samples
 
     @property

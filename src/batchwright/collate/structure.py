@@ -88,7 +88,7 @@ class Structure:
             return self._built(dict(zip(self.keys, parts.values(), strict=True)))
         except Exception as error:
             raise Infeasible(
-                f"a {self.kind.__name__} cannot be made anew of its parts {listed(self.names)} "
+                f"a {self.kind.__name__} cannot be made again of its parts {listed(self.names)} "
                 f"({type(error).__name__}: {shown(str(error))[1:-1]})",
                 "let the dataset return a dict of them",
             ) from error

@@ -141,7 +141,7 @@ class LogitAdjustment(nn.Module):
 
         Raises:
             Infeasible: as for the class; `order` or `deploy` lacks a class, a domain is never sampled, `classes` are of
-                other samples, or `batches` is None and the plan's shares may move for ever.
+                other samples, or `batches` is None and the plan's shares may move without end.
 
         Example:
             >>> import batchwright as bw

@@ -78,7 +78,7 @@ class Weights:
             classes: the groups to tell of, a column of labels or `Groups`; the plan's own if left out.
 
         Raises:
-            Infeasible: `batches` is None and shares may move for ever, or `classes` is of other samples.
+            Infeasible: `batches` is None and shares may move without end, or `classes` is of other samples.
         """
         groups = who_is_in(classes, self.plan)
         table = np.zeros((3, groups.group_count))

@@ -48,7 +48,7 @@ class _CheckedFile(IndexDataCacheFile):
         except OSError:  # a folder that may not be read
             return None
         except Exception as error:
-            _LOG.warning("the cached kernel %s is damaged (%s), it is compiled anew", self._index_path, error)
+            _LOG.warning("the cached kernel %s is damaged (%s), it is compiled again", self._index_path, error)
             return None
 
     def save(self, key: Any, data: Any) -> None:

@@ -118,9 +118,9 @@ class BudgetCutter:
         """See `Cutter`.
 
         Where padding counts, a micro-batch cheaper than the most expensive of its step takes one longer sample in exchange:
-        what it then pads is less than what its rank would have waited. Where sums count, the samples of a step are dealt
-        anew, level in every kind. Micro-batches of rounded shapes stay, and so do those of several budgets of which one is
-        padded.
+        what it then pads is less than what its rank would have waited. With sums, the samples of a step are distributed over
+        its micro-batches a second time, so that these are equal in every budget. Micro-batches of rounded shapes are left as
+        they are. So are those of several budgets, if one of these is padded.
         """
         if self.rounded:
             return by_steps(cut)
@@ -150,7 +150,7 @@ class BudgetCutter:
         return self.costs[samples] if self.balance is None else np.column_stack([self.costs, self.balance])[samples]
 
     def _dealt(self, samples: Integers, multiple: int) -> Dealt | None:
-        """One step whose sums count, dealt anew; None where a limit is in the way."""
+        """One step whose sums count, dealt again; None where a limit is in the way."""
         kinds = self._kinds(samples)
         parts = level_parts(kinds, multiple, self.most_samples)
         loads = np.array([kinds[part].sum(axis=0) for part in parts])

@@ -129,7 +129,7 @@ class PackCutter:
         return lengths if np.array_equal(costs, lengths[:, 0]) else np.column_stack([lengths, costs])
 
     def _dealt(self, samples: Integers, multiple: int) -> Dealt | None:
-        """One step dealt anew; None where a limit is in the way."""
+        """One step dealt again; None where a limit is in the way."""
         kinds = self._kinds(samples)
         packs = [part for part in level_parts(kinds, multiple * self.packs, self.max_per_pack) if part.size]
         loads = np.array([self.lengths[samples[part]].sum(axis=0) for part in packs])

@@ -1,4 +1,4 @@
-"""Steps whose micro-batches were made one by one, dealt anew so that they cost the same."""
+"""Steps whose micro-batches were made one by one, dealt again so that they cost the same."""
 
 from __future__ import annotations
 

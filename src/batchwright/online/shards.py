@@ -98,7 +98,7 @@ class _ShardReader:
             raise Infeasible(
                 f"the state is in shard {len(self._starts)} of this reader's and source {self._name!r} has "
                 f"{len(self._shards)} for it",
-                "resume with the source that the stream was stopped with, or begin anew",
+                "resume with the source that the stream was stopped with, or begin again",
             )
         return self._samples(0 if position is None else position["taken"])
 

@@ -96,7 +96,7 @@ def shorter(name: str, count: int) -> Infeasible:
     """The refusal of a state whose position is beyond the end of the source."""
     return Infeasible(
         f"the state has read {count:,} samples where source {name!r} has fewer now",
-        "resume with the source that the stream was stopped with, or begin anew",
+        "resume with the source that the stream was stopped with, or begin again",
     )
 
 
@@ -142,7 +142,7 @@ class PlainReader:
         if saved is not None and self._stateful is None:
             raise Infeasible(
                 f"the state holds a state that source {self._name!r} gave, and the source has no load_state_dict now",
-                "resume with the source that the stream was stopped with, or begin anew",
+                "resume with the source that the stream was stopped with, or begin again",
             )
         if saved is not None and self._stateful is iterator:
             self._load(iterator, saved)

@@ -15,7 +15,7 @@ __all__ = ["kept", "opened", "remembered", "sealed"]
 _VERSION = 2
 _ENTRIES = ("version", "fingerprint", "epoch", "replica", "run", "next", "check")
 _DIGEST = 16  # bytes before what they are the digest of
-_ANEW = "load another copy of the state, or begin anew"
+_ANEW = "load another copy of the state, or begin again"
 
 
 def kept(everything: Any) -> bytes:
@@ -68,7 +68,7 @@ def opened(state: Any, fingerprint: str) -> dict[str, Any]:
     if "version" in state and not _is(state["version"], _VERSION):
         raise Infeasible(
             f"the state is of version {shown(state['version'])} and states are of version {_VERSION} now",
-            "begin anew, or go on with the batchwright that saved it",
+            "begin again, or go on with the batchwright that saved it",
         )
     missing = [entry for entry in _ENTRIES if entry not in state]
     if missing:

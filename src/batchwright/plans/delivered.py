@@ -1,8 +1,8 @@
 """Shares that hold for what a plan by lengths delivers, where it cuts samples or skips them.
 
-An order knows nothing of that: a source of long samples, asked for a tenth of all tokens, gives less where its samples
-are cut. So the targets of an order are weighed anew: by what is delivered of each sample, where they are in the unit that is
-cut, and by the samples that are not skipped, where they are in samples.
+An order does not know what is cut. A source of long samples that is to give a tenth of all tokens gives less if its samples
+are cut. So the targets of an order are computed a second time. Targets in the unit that is cut are weighed by what is
+delivered of each sample. Targets in samples are weighed by the samples that are not skipped.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Delivery(NamedTuple):
     """What becomes of an order under a plan by lengths.
 
     Attributes:
-        source: the plan whose order is cut, its targets weighed anew where they would not hold for what is delivered.
+        source: the plan whose order is cut, its targets weighed again where they would not hold for what is delivered.
         lines: a line a source or group.
         notes: what summaries say of it.
         fault: what is poor about it, in words; None where nothing is.
@@ -111,7 +111,7 @@ def delivery(order: FixedPlan, lengths: np.ndarray, cut: np.ndarray, skipped: In
     notes = (
         []
         if source is order
-        else ["the shares of the order were weighed anew, so that they hold for what is delivered"]
+        else ["the shares of the order were weighed again, so that they hold for what is delivered"]
     )
     fault = None
     if not units.whole and _other_units(order.order, units):
@@ -131,7 +131,7 @@ def reweighed(source: FixedPlan, units: Units) -> FixedPlan:
     order = _order(source.order, units)
     if order is source.order:
         return source
-    assert is_shared(order)  # nothing else is made anew
+    assert is_shared(order)  # nothing else is made again
     return FixedPlan(order, epoch_batches=source.epoch_batches)
 
 
@@ -150,7 +150,7 @@ def source_lines(asked: FixedPlan, drawn: FixedPlan, units: Units) -> list[Sourc
     shares = drawn.shares(0)
     given, held = shares * kept, shares * whole
     in_units = isinstance(asked.order.shares, TargetShares) and _known_units(asked.order, units)
-    # a target in units was weighed by what is delivered, or by whole lengths where nothing could be weighed anew
+    # a target in units was weighed by what is delivered, or by whole lengths where nothing could be weighed again
     wanted = given if in_units else asked.shares(0) * _means(asked.order, units.lengths)
     shown = np.argsort(-groups.sizes, kind="stable")[:_SHOWN].tolist()
     return [
@@ -165,7 +165,7 @@ def source_lines(asked: FixedPlan, drawn: FixedPlan, units: Units) -> list[Sourc
 
 
 def _order(order: Order, units: Units) -> Order:
-    """The order with targets weighed anew; itself where nothing changes."""
+    """The order with targets weighed again; itself where nothing changes."""
     if isinstance(order, Mixed):
         starts = order.groups.starts
         children = {
@@ -180,7 +180,7 @@ def _order(order: Order, units: Units) -> Order:
 
 
 def _order_of_groups(order: Any, before: SharedOrder, drawn: SharedOrder, units: Units) -> Any:
-    """The order of groups with its target weighed anew, by what the order that draws from them delivers, before and now."""
+    """The order of groups with its target weighed again, by what the order that draws from them delivers, before and now."""
     shares = order.shares
     if not isinstance(shares, TargetShares) or shares.limits is not None:
         return order
@@ -210,12 +210,12 @@ def _weighed(shares: TargetShares, before: SharedOrder, drawn: SharedOrder, unit
         shares.target.settles_at,
         shares.target.notes,
     )
-    as_asked, anew = shares.target.shares(sizes, names=groups.names), target.shares(sizes, names=groups.names)
-    return None if target.settles_at == 0 and np.allclose(as_asked, anew, rtol=1e-12, atol=0) else target
+    as_asked, again = shares.target.shares(sizes, names=groups.names), target.shares(sizes, names=groups.names)
+    return None if target.settles_at == 0 and np.allclose(as_asked, again, rtol=1e-12, atol=0) else target
 
 
 def _other_units(order: Order, units: Units) -> bool:
-    """Whether a target of an order cannot be weighed anew for what these samples lose."""
+    """Whether a target of an order cannot be weighed again for what these samples lose."""
     if not is_shared(order):
         return False
     shares = order.shares

@@ -162,7 +162,7 @@ class FixedPlan(Plan):
 
     @property
     def settles_after(self) -> float | None:
-        """After how many epochs no share moves any more: 0 if none ever does, None if some may for ever."""
+        """After how many epochs no share moves any more: 0 if none ever does, None if some may move without end."""
         windows = batches_to_settle(self.order)
         return None if windows is None else windows / self.epoch_batches
 

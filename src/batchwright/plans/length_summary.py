@@ -44,7 +44,7 @@ class LengthSummary(Printed):
         too_long: the policy for samples over the limit.
         too_long_count: how many samples that concerns.
         sources: what each source or group of an order that was given delivers, the largest first; at most a dozen.
-        notes: what is repeated, practically never comes or was weighed anew, in words.
+        notes: what is repeated, practically never comes or was weighed again, in words.
     """
 
     multiple: int

@@ -44,7 +44,7 @@ def mixed(
         sources: by name: a number of samples, or anything that has a length (a dataset, a column of labels) or `Groups`, to
             be shuffled; or a plan of fixed-size micro-batches, or an order, that is followed as it is. Shares inside such a
             source are exact over its own micro-batches: give it its quota as batch size to have them exact in every batch.
-            Where a batch takes from several of its micro-batches, its passes are joined anew so that samples stay distinct.
+            Where a batch takes from several of its micro-batches, its passes are joined again so that samples stay distinct.
         batch_size: samples in every micro-batch.
         target: the wanted shares of the sources, as for `balanced`: "natural" is proportional to their sizes,
             `targets.temperature(T)` flattens that, `targets.capped(passes)` bounds repetition, a mapping is explicit.

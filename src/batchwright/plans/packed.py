@@ -101,7 +101,7 @@ def packed(
     """Micro-batches of packs: samples one after the other, no pack longer than its capacity.
 
     A window of the order is packed, its packs are dealt to micro-batches of similar cost, and the steps come in random
-    order. Every epoch packs anew, and has the same number of micro-batches.
+    order. Every epoch packs again, and has the same number of micro-batches.
 
     Args:
         lengths: array-like of shape (n_samples,), int, 1 or more; `{name: column}`, 0 or more, for several capacities.

@@ -33,7 +33,7 @@ def rotating(
         labels: a column of labels, a dataset that knows its labels, or `Groups`.
         cohorts: lists of labels, each taken once a round: in the order given with `unit="step"`, in a fresh order each round
             with "batch", so that every rank has every cohort. A class may be in several, each of which then passes through
-            its samples by itself. Or a number of cohorts: every cycle splits all classes into that many anew, so that over
+            its samples by itself. Or a number of cohorts: every cycle splits all classes into that many again, so that over
             time any two classes meet as often as any other two; a cohort has the number of classes divided by it, rounded
             down, and every class is present within one appearance of any other.
         per_class: samples of each class of the cohort in a micro-batch.

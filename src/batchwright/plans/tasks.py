@@ -237,7 +237,7 @@ class TaskPlan(Plan):
 
     @property
     def settles_after(self) -> float | None:
-        """After how many epochs no share moves any more: 0 if none ever does, None if some may for ever."""
+        """After how many epochs no share moves any more: 0 if none ever does, None if some may move without end."""
         after = 0.0
         for epochs, child in zip(self._own_epochs(), self.children, strict=True):
             if child.settles_after is None:

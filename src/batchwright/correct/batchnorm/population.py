@@ -92,7 +92,7 @@ class Population:
 
 @contextmanager
 def raised_on_all(process_group: dist.ProcessGroup | None) -> Iterator[None]:
-    """Let what one rank raises within the context be raised by every rank, so that none waits for it for ever."""
+    """Let what one rank raises within the context be raised by every rank, so that none waits for it without end."""
     error: Exception | None = None
     try:
         yield
