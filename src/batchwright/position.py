@@ -16,7 +16,7 @@ from .errors import Infeasible, check_integer, shown
 from .interface import BasePlan, rounded
 from .micro_batches import AS_IT_WAS, LAST, MicroBatches, Stretch
 
-__all__ = ["Numbers", "Position", "number_of"]
+__all__ = ["Numbers", "Position", "RunState", "number_of"]
 
 _LARGEST = (1 << 63) - 1
 _HEX = re.compile("0x[0-9a-f]+")
@@ -181,3 +181,33 @@ class Position:
                 "ask for an earlier epoch",
             )
         self.batches.check_batch(self.batch)
+
+
+class RunState(NamedTuple):
+    """Where a run is, and where its next iterator begins.
+
+    Without `asked` the next iterator begins with the epoch after that of `at` if `drawn`, else at `at`.
+
+    Attributes:
+        begun: where the iterator began that handed out the last list, or the place in a state that was loaded since.
+        consumed: micro-batches of that epoch that all ranks together have been given.
+        drawn: whether a list was handed out; False at first and after a state was loaded.
+        asked: an epoch and a step that `set_epoch` or `seek` asked for since; the next iterator begins there.
+        ended: whether the last list, or the state, was the end of an epoch, and nothing else was asked for since.
+    """
+
+    begun: Position
+    consumed: int
+    drawn: bool = False
+    asked: tuple[int, int] | None = None
+    ended: bool = False
+
+    @classmethod
+    def before(cls, place: Position, *, ended: bool = False) -> RunState:
+        """A run that goes on at this place."""
+        return cls(place, place.consumed, ended=ended)
+
+    @property
+    def at(self) -> Position:
+        """Behind the last list that was handed out, or the place in a state that was loaded since."""
+        return self.begun.after(self.consumed)
