@@ -59,6 +59,14 @@ class MicroBatches(ABC):
     def stepped(self, step: int) -> MicroBatches:
         """The plan with steps of `step` micro-batches."""
 
+    def visit(self, batch: int) -> int:
+        """A number that differs in any two micro-batches that share a sample: the address of its random numbers.
+
+        Where each sample comes once in an epoch it is the number of the epoch, so it stays the same when a change of the
+        step size puts a sample into another micro-batch.
+        """
+        return batch
+
     def lists(self, first: int, stride: int, count: int) -> Iterator[list[Any]]:
         """Micro-batches first, first + stride, ..., `count` of them, each a fresh list of Python integers."""
         for number in range(count):

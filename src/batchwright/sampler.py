@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,14 +14,16 @@ import numpy as np
 import torch.distributed
 import torch.utils.data
 
-from .distributed import ranks
-from .errors import Infeasible, check_integer, shown, typed, warn
+from .distributed import mesh_ranks, ranks
+from .errors import Infeasible, check_integer, listed, shortened, shown, typed, warn
 from .interface import BasePlan
 from .lists import Lists, for_a_node
 from .micro_batches import AS_IT_WAS
 from .position import Position, RunState
 
 if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
+
     from .audit import Audit
 
 __all__ = ["BatchSampler", "Fetch"]
@@ -28,6 +32,7 @@ Fetch = Literal["micro", "step"] | int
 
 _VERSION = 2
 _LONGEST_SHOWN = 32
+_MOST_NAMED = 40  # arguments in a state: more than any plan has but mixtures of many sources
 
 
 class BatchSampler(torch.utils.data.BatchSampler):
@@ -37,6 +42,10 @@ class BatchSampler(torch.utils.data.BatchSampler):
     that if called before its first `next`. The base class's constructor is not called, and there are no attributes
     `batch_size` and `drop_last`: trainers that find them rebuild the sampler.
 
+    Attributes:
+        copies: processes that take the same micro-batches, above 1 only with a mesh of more than data-parallel dimensions.
+        follows_group: whether rank and world size come from the process group or a mesh.
+
     Args:
         plan: the plan whose micro-batches are taken.
         rank: this process's number, 0 to world_size - 1; read from `torch.distributed` at every use if left out.
@@ -44,6 +53,8 @@ class BatchSampler(torch.utils.data.BatchSampler):
         accumulate: micro-batches a rank runs for one optimizer step. Epochs are a multiple of world_size * accumulate long.
         fetch: micro-batches in one yielded list: "micro" (1), "step" (`accumulate`), or a number of them, as loaders for
             pipelined accelerators take it. Epochs are a multiple of it too.
+        mesh: a device mesh, in place of `rank` and `world_size`: for models that are split over processes too.
+        dims: names of its data-parallel dimensions, outermost first; may be left out if it has one dimension.
         sampler: a `DistributedSampler` whose rank and size are taken where `rank` and `world_size` are left out.
 
     Raises:
@@ -64,8 +75,18 @@ class BatchSampler(torch.utils.data.BatchSampler):
         world_size: int | None = None,
         accumulate: int = 1,
         fetch: Fetch = "micro",
+        mesh: DeviceMesh | None = None,
+        dims: Sequence[str] | None = None,
         sampler: Any = None,
     ) -> None:
+        if mesh is not None:
+            if rank is not None or world_size is not None:
+                raise Infeasible("mesh was given, and rank or world_size too", "pass the mesh alone")
+            rank, world_size = mesh_ranks(mesh, dims)
+        elif dims is not None:
+            raise Infeasible(
+                f"dims is {shown(dims)} without a mesh", "pass mesh=, the device mesh with these dimensions"
+            )
         if rank is None and world_size is None and isinstance(sampler, torch.utils.data.DistributedSampler):
             rank, world_size = sampler.rank, sampler.num_replicas
         rank = rank if rank is None else check_integer(rank, "rank")
@@ -84,10 +105,13 @@ class BatchSampler(torch.utils.data.BatchSampler):
         self.plan = plan
         self.accumulate = accumulate
         self.fetch = _micro_batches(fetch, accumulate)
+        self.copies = 1 if mesh is None or not world_size else mesh.size() // world_size
+        self.follows_group = rank is None or mesh is not None
         self._given = None if rank is None or world_size is None else (rank, world_size)
         self.run = RunState.before(Position.started(plan, 0, 1))
         self._read = 0  # the micro-batch behind the last one that the latest iterator read; it may be ahead of the run
         self._shares_set = False
+        self._lists: weakref.ref[Lists] | None = None  # the iterator that was made last
 
     @property
     def rank(self) -> int:
@@ -103,11 +127,6 @@ class BatchSampler(torch.utils.data.BatchSampler):
     def sampler(self) -> BatchSampler:  # type: ignore[override]  # the base class has an attribute; trainers only read it
         """Itself: trainers forward `set_epoch` to a batch sampler's `.sampler`."""
         return self
-
-    @property
-    def follows_group(self) -> bool:
-        """Whether rank and world size are those of the process group, not numbers that were given."""
-        return self._given is None
 
     @property
     def epoch(self) -> int:
@@ -138,7 +157,9 @@ class BatchSampler(torch.utils.data.BatchSampler):
         The iterator picks its epoch at its first `next`, as those of torch's own batch samplers do: trainers call
         `set_epoch` and `load_state_dict` between `iter` and `next`.
         """
-        return Lists(self._yield_lists, ended=self.run.ended and for_a_node())
+        lists = Lists(self._yield_lists, ended=self.run.ended and for_a_node())
+        self._lists = weakref.ref(lists)
+        return lists
 
     def set_epoch(self, epoch: int) -> None:
         """Let the next iterator take this epoch from its start; if it is next anyway, from where `step` says."""
@@ -181,7 +202,18 @@ class BatchSampler(torch.utils.data.BatchSampler):
         """The state after the last list that was handed out: a fresh dict of JSON types.
 
         It is the same on all ranks: load it on every rank, of any number of them.
+
+        Warns:
+            PoorWarning: workers of a `DataLoader` have drawn lists that did not reach the training loop yet.
         """
+        lists = None if self._lists is None or self.run.asked is not None else self._lists()
+        ahead = 0 if lists is None else lists.ahead()
+        if ahead:
+            warn(
+                f"the loader's workers have drawn {ahead} lists that the loop has not seen, and this state counts them as "
+                "done; make the loader with plan.loader(dataset), or save sampler.state_at(step), the steps of this epoch "
+                "that were trained."
+            )
         state = self._state(self.place())
         return {**state, "ended": True} if self.run.ended else state
 
@@ -246,8 +278,9 @@ class BatchSampler(torch.utils.data.BatchSampler):
             raise Infeasible("the state has no 'fingerprint'", "load what state_dict() gave")
         if not isinstance(fingerprint, str) or fingerprint != self.plan.fingerprint:
             given = fingerprint[:_LONGEST_SHOWN] if isinstance(fingerprint, str) else shown(fingerprint)
+            difference = _difference(state.get("identity"), self._identity)
             raise Infeasible(
-                f"the state is of plan {given}, this is plan {self.plan.fingerprint}",
+                f"the state is of plan {given}, this is plan {self.plan.fingerprint}{difference}",
                 "build the plan with the arguments, labels and seed it had",
             )
 
@@ -370,16 +403,37 @@ class BatchSampler(torch.utils.data.BatchSampler):
         return position.refitted(self._multiple)
 
     def _state(self, position: Position) -> dict[str, Any]:
-        return {"version": _VERSION, "fingerprint": self.plan.fingerprint, **position.rolled().as_state()}
+        known = {"version": _VERSION, "fingerprint": self.plan.fingerprint, "identity": dict(self._identity)}
+        return known | position.rolled().as_state()
+
+    @cached_property
+    def _identity(self) -> dict[str, str]:
+        """The plan's identity in bounded size, for a state: it says what differs where a state is of another plan."""
+        return {name: shortened(text) for name, text in islice(self.plan.identity.items(), _MOST_NAMED)}
 
     def _ranks(self) -> tuple[int, int]:
         if self._given is not None:
             return self._given
         return ranks()
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_lists": None}  # an iterator stays in its process
+
     def __repr__(self) -> str:
         rank, world_size = self._ranks()
         return f"<rank {rank} of {world_size} of {self.plan!r}>"
+
+
+def _difference(theirs: Any, ours: Mapping[str, str]) -> str:
+    """Which argument of a plan differs from that of the plan in a state, in words; nothing if the state does not say."""
+    if not isinstance(theirs, Mapping):
+        return ""
+    names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
+    if not names:
+        return ""
+    name, more = names[0], f"; also other: {listed(names[1:])}" if len(names) > 1 else ""
+    was, now = (shown(texts[name]) if name in texts else "not there" for texts in (theirs, ours))
+    return f": its {shortened(name)} was {was}, now it is {now}{more}"
 
 
 def _micro_batches(fetch: Fetch, accumulate: int) -> int:

@@ -107,6 +107,10 @@ class LengthPlan(Plan, Windowed):
         items, cut = self.planned(number)
         return items[cut.batch(place)]
 
+    def visit(self, batch: int) -> int:
+        """The epoch, where each sample comes once in an epoch; see `MicroBatches`."""
+        return self.windows.key(self.windows.of(batch)[0])[0] if self.same_samples else batch
+
     def stepped(self, step: int) -> LengthPlan:
         """The plan with steps of `step` micro-batches, which have like costs; see `Plan`."""
         if check_integer(step, "step", least=1) == self.step:
