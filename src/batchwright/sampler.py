@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -230,7 +229,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
         """
         here = self._here()
         self.plan, first = self.plan.retargeted(here.batch, shares)
-        self._at = replace(self._at, batches=self.plan)
+        self._at = self._at._replace(batches=self.plan)
         return first
 
     def _check_source(self, state: Mapping[str, Any]) -> None:
@@ -261,7 +260,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
         micro_batches = start.micro_batches.lists(consumed + rank, world_size)
         while True:
             if self.plan is not plan:  # shares were set: from here on only the new plan is used
-                plan, start = self.plan, replace(start, batches=self.plan)
+                plan, start = self.plan, start._replace(batches=self.plan)
                 micro_batches = start.micro_batches.lists(consumed + rank, world_size)
             fetched = next(micro_batches, None)
             if fetched is None:

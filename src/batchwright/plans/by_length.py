@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
@@ -100,6 +100,15 @@ class LengthPlan(Plan, Windowed):
     def __getitem__(self, batch: int) -> np.ndarray:
         """The samples of micro-batch `batch`, int64 (samples of the micro-batch,)."""
         return self.admission.emitted(self.items(counted(batch)))
+
+    def lists(self, first: int, stride: int, count: int) -> Iterator[list[Any]]:
+        """Micro-batches first, first + stride, ..., `count` of them, each a fresh list of Python integers."""
+        window = None
+        for batch in range(first, first + stride * count, stride):
+            number, place = self.windows.of(batch)
+            if number != window:
+                window, (items, cut) = number, self.planned(number)
+            yield self.admission.emitted(items[cut.batch(place)]).tolist()
 
     def items(self, batch: int) -> Integers:
         """The items of a micro-batch: samples, pieces of them, or bundles, as the limits count them."""
