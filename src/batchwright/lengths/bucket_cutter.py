@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from heapq import heapify, heappop, heappush
@@ -31,6 +32,7 @@ class BucketCutter:
 
     kind = "bucketed"
     settled = True
+    room = math.inf
 
     @property
     def least_steps(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -64,6 +65,7 @@ class BudgetCutter:
 
     kind = "budgeted"
     least_steps = 1
+    room = math.inf
 
     @property
     def identity(self) -> dict[str, str]:

@@ -114,6 +114,11 @@ class Cutter(Protocol):
         """What each sample adds to a micro-batch, float64 (samples,): in proportion, to guess how many samples fit."""
         ...
 
+    @property
+    def room(self) -> float:
+        """The largest sum of `sizes` in a micro-batch; infinite where none is proven."""
+        ...
+
     def needed(self, samples: Integers, multiple: int) -> int:
         """How many micro-batches `cut` makes of these samples at least; as found without cutting them, where it can be."""
 

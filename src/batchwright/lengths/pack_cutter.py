@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -78,6 +79,11 @@ class PackCutter:
         """See `Cutter`: the largest share of a capacity."""
         sizes: Floats = (self.lengths / self.capacities).max(axis=1)
         return sizes
+
+    @property
+    def room(self) -> float:
+        """See `Cutter`: of several capacities, the largest shares may be of different ones."""
+        return self.packs if self.settled else math.inf
 
     def needed(self, samples: Integers, multiple: int) -> int:
         """See `Cutter`; by the fast solver, as it is asked for many times."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
@@ -63,6 +64,7 @@ class GroupCutter:
     kind = "grouped"
     settled = True
     least_steps = 1
+    room = math.inf
 
     @property
     def alike(self) -> Integers:
