@@ -131,7 +131,9 @@ class Position(NamedTuple):
 
     def after(self, consumed: int) -> Position:
         """The same epoch, after `consumed` of its micro-batches."""
-        return Position(self.batches, self.epoch, consumed, self.multiple, self.origin)  # `_replace` takes thrice as long
+        return Position(
+            self.batches, self.epoch, consumed, self.multiple, self.origin
+        )  # `_replace` takes thrice as long
 
     def moved(self, epoch: int) -> Position:
         """The beginning of another epoch of the run, counted from this one with epochs of the present length."""

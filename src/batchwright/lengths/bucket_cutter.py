@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from heapq import heapify, heappop, heappush
@@ -54,9 +55,9 @@ class BucketCutter:
         """See `Cutter`: all alike."""
         return np.ones(self.bucket_of.size)
 
-    def needed(self, samples: Integers, multiple: int) -> int:
+    def needed(self, samples: Integers, multiple: int) -> Callable[[int], int]:
         """See `Cutter`."""
-        return len(self.cut(samples, 0, multiple))
+        return lambda count: len(self.cut(samples[:count], 0, multiple))
 
     def for_window(self, parts: int = 1) -> BucketCutter:
         """See `Cutter`: no cut is a search."""

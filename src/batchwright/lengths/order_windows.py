@@ -20,6 +20,8 @@ __all__ = ["Begin", "OfOrder"]
 
 _PROBES = 4, 16, 64  # fill at least, before it is shortened, and at most so many windows to measure the places of one
 _PROBED = 1 << 15  # fill more than the fewest only while they take no more than this many places together
+_SLACK = 9 / 8  # look at so many times the mean places of a window to fill one; at twice as many if they are too few
+_DEVIATIONS = 4  # or at so many times as much above the mean as the largest window that was measured, if that is less
 _ROOMY = 64  # give up after looking at 64 mean windows' worth of places: many short samples may follow each other
 _SEARCHES = 3  # bisect what a search may add to a window this many times
 _FINEST = 1 << 10  # the number of items in a window is found to 1/1024 of it
@@ -74,12 +76,13 @@ class OfOrder(Windows):
         self._first = 0  # the first window whose beginning is known
         self._ready = Ready()
         self._places = float(epoch_samples)  # places of the order in a window, on average
+        self._slack = _SLACK  # places that are looked at to fill a window, as a multiple of that
         if measured is not None:
             self._follow(measured, window)
             return
         if window == "epoch":
             items = admission.items(order.take(0, epoch_samples))
-            needed = cutter.needed(items, step) if items.size else 0
+            needed = cutter.needed(items, step)(items.size) if items.size else 0
             self._hold = float(cutter.sizes[items].sum())
             self.window = self.epoch_batches = max(step, (needed - 1) // step * step)
             self._places *= self.window / max(needed, 1)
@@ -115,13 +118,14 @@ class OfOrder(Windows):
         asked = self.epoch_batches if window == "epoch" else whole_steps(window, step)
         self.window = min(max(asked, self._cutter.least_steps * step), self.epoch_batches)
         part = self.window / measured.window
-        self._places, self._hold = measured._places * part, measured._hold * part
+        self._places, self._hold, self._slack = measured._places * part, measured._hold * part, measured._slack
 
     def _measure(self, epoch_samples: int, epochs: int, probes: int) -> None:
         """Fill `probes` windows from all over these epochs: measures the places of a window, sets the epoch's length."""
         apart = max(1, epochs * epoch_samples // probes)
         places, sizes = zip(*(self._measured(at) for at in range(0, probes * apart, apart)), strict=True)
         self._places = probes / sum(1 / taken for taken in places)  # harmonic: what takes few places is more frequent
+        self._slack = min(_SLACK, 1 + _DEVIATIONS * (max(places) / self._places - 1))
         self._hold = sum(sizes) / probes
         batches = epoch_samples * self.window / self._places
         self.epoch_batches = max(self._step, math.floor(batches / self._step) * self._step)
@@ -253,11 +257,11 @@ class OfOrder(Windows):
         return items, cut, self._end(begin, samples, items.size)
 
     def _taken(self, begin: Begin, wanted: int, parts: int = 1) -> tuple[Integers, Integers, Cut | None]:
-        """Samples from `begin` on, those of their items that fill `wanted` micro-batches, and their cut if a search found it.
+        """Samples from `begin` on, the items of them that fill `wanted` micro-batches, and their cut if a search found it.
 
         The search, if the cutter is one, may take this part of the work limit of a window.
         """
-        places = max(wanted, math.ceil(self._places * 9 / 8))
+        places = max(wanted, math.ceil(self._places * self._slack)) + 1  # one more shows that it is full
         most = max(wanted, math.ceil(_ROOMY * self._places))
         while True:
             samples = self._order.take(begin.place, begin.place + places)
@@ -279,10 +283,7 @@ class OfOrder(Windows):
 
     def _held(self, items: Integers, wanted: int) -> int:
         """How many of the first items fit into `wanted` micro-batches; returns items.size if all fit."""
-
-        def needed(count: int) -> int:
-            return self._cutter.needed(items[:count], self._step)
-
+        needed = self._cutter.needed(items, self._step)
         sums = self._cutter.sizes[items].cumsum()
         room = self._cutter.room * wanted * (1 + 1e-9)  # sums are rounded
         fit, too_many = wanted, int(np.searchsorted(sums, room, side="right")) + 1  # one item in each always fits

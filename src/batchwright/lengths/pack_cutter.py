@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -85,12 +86,12 @@ class PackCutter:
         """See `Cutter`: of several capacities, the largest shares may be of different ones."""
         return self.packs if self.settled else math.inf
 
-    def needed(self, samples: Integers, multiple: int) -> int:
+    def needed(self, samples: Integers, multiple: int) -> Callable[[int], int]:
         """See `Cutter`; by the fast solver, as it is asked for many times."""
         if self.capacities.size > 1:
-            return -(-len(self._packed(samples, 0)) // self.packs)
-        kinds = Kinds.of(np.ascontiguousarray(self.lengths[samples, 0]))
-        return -(-_packs_of(self._stacks(kinds, int(self.capacities[0]))) // self.packs)
+            return lambda count: -(-len(self._packed(samples[:count], 0)) // self.packs)
+        column, capacity = self.lengths[samples, 0], int(self.capacities[0])
+        return lambda count: -(-_packs_of(self._stacks(Kinds.of(column[:count]), capacity)) // self.packs)
 
     def over_layers(self, falling: Integers, windows: int) -> PackCutter:
         """See `Cutter`."""
