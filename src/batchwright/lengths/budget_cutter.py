@@ -93,8 +93,8 @@ class BudgetCutter:
         if not self.settled:  # the order of chance depends on how many there are
             return lambda count: self._first_cut(self.costs[samples[mixed_places(self.ranks[samples[:count]])]])
         places = sorted_places(self.ranks[samples])
-        costs = self.costs[samples[places]]
-        return lambda count: self._first_cut(costs[places < count])
+        column = self.costs[samples[places], 0]
+        return lambda count: self._first_cut(column[places < count][:, None])
 
     def _first_cut(self, costs: Floats) -> int:
         """Micro-batches of samples in this order at the whole budgets."""
