@@ -195,6 +195,8 @@ class OfOrder(Windows):
 
     def begin(self, window: int) -> Begin:
         """Where a window begins. The windows before it are filled to find that, from the nearest one that is known."""
+        if window in self._begins:
+            return self._begins[window]
         nearest = max(known for known in self._begins if known <= window)
         if window - nearest > _FAR:
             warn(
