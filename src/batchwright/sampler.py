@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Literal
@@ -262,7 +261,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
         """
         # Micro-batches that a loader's workers have read are of the present shares, though they did not reach the run yet.
         self.plan, first = self.plan.retargeted(max(self.place().batch, self._read), shares)
-        begun = replace(self.run.begun, batches=self.plan)
+        begun = self.run.begun._replace(batches=self.plan)
         self.run, self._shares_set = self.run._replace(begun=begun), True
         return first
 
@@ -304,7 +303,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
         micro_batches = start.micro_batches.lists(consumed + rank, world_size)
         while True:
             if self.plan is not plan:  # shares were set: from here on only the new plan is used
-                plan, start = self.plan, replace(start, batches=self.plan)
+                plan, start = self.plan, start._replace(batches=self.plan)
                 micro_batches = start.micro_batches.lists(consumed + rank, world_size)
             first = next(micro_batches, None)
             if first is None:
@@ -329,7 +328,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
         if before > start.consumed and (self.run.asked is not None or not self.run.drawn):
             self._refuse_other_place(start.epoch, before)
         if self._shares_set:  # perhaps after the iterator began: a state must hold them
-            start = replace(start, batches=self.plan)
+            start = start._replace(batches=self.plan)
         self.run = RunState(start, after, True, None, ended)
 
     def _yield_lists(self, lists: Lists) -> Iterator[list[int]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -126,7 +125,7 @@ class Steps:
         """The factor for a rank's list number `step` of the epoch; 0 where the whole optimizer step is empty."""
         if self._plan is not self._sampler.plan:  # shares were set: what comes is of another plan than what came
             self._plan = self._sampler.plan
-            self._batches = replace(self._position, batches=self._plan).micro_batches
+            self._batches = self._position._replace(batches=self._plan).micro_batches
         number = step * self._fetch // self._accumulate
         if self._counted[0] != number:
             multiple = self._world_size * self._accumulate
