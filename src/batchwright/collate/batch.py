@@ -358,9 +358,16 @@ class Batch(MutableMapping[str, Any]):
             raise Infeasible("0 samples are selected", "select one or more")
         before = self._order or tuple(range(self.sample_count))
         labels = {name: label.select(numbers) for name, label in self._labels.items()}
-        entries = {name: value.select(numbers) for name, value in self._entries.items()}
+        entries = {name: value.select(numbers) for name, value in self._entries.items() if not self._describes(name)}
         order = tuple(before[n] for n in numbers)
         return self._with(self._root.select(numbers), labels=labels, order=order, entries=entries)
+
+    def _describes(self, name: str) -> bool:
+        """Whether an entry that was set is what would be there without: a mask that was moved or copied, not changed."""
+        if name in self._also:
+            field, what = self._also[name]
+            return equal(self.fields[field].also(what), self[name])
+        return name in self._root.derived and equal(self._root.derived[name].model, self[name])
 
     @property
     def order(self) -> Tensor:

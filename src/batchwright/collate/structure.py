@@ -222,6 +222,21 @@ class Tree(Value):
     def select(self, numbers: Sequence[int]) -> Tree:
         return replace(self.each(lambda child: child.select(numbers)), count=len(numbers))
 
+    @override
+    def replaced(self, model: Any) -> Tree | None:
+        """For a container of the same type and parts, all of which can replace those here."""
+        given = structure_of(model) if isinstance(self.structure, Structure) else None
+        if given is None or given.bare is not self.structure.bare or self.derived or self.hidden:
+            return None
+        children = {}
+        for key, (name, child) in zip(given.keys, self.children.items(), strict=True):
+            (part,) = given.column([model], key)
+            own = child.replaced(part)
+            if own is None:
+                return None
+            children[name] = own
+        return replace(self, children=children)
+
     def each(self, change: Callable[[Value], Value]) -> Tree:
         """The same container with every field changed."""
         children = {name: change(child) for name, child in self.children.items()}
