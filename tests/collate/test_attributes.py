@@ -41,7 +41,9 @@ def test_an_entry_is_read_as_an_attribute():
 
 
 def test_a_missing_attribute_says_which_entries_there_are():
-    with pytest.raises(AttributeError, match="^'labels' is no attribute of a batch, nor one of its keys ids, y, mask$"):
+    with pytest.raises(
+        AttributeError, match=r"^'labels' is no attribute of a batch, nor one of its keys ids, y, mask$"
+    ):
         _ = made().labels
     many = bw.Batch({f"{n}" * 1000: 1 for n in range(1000)})
     with pytest.raises(AttributeError) as refusal:
@@ -67,7 +69,7 @@ def test_libraries_that_look_for_protocols_find_none():
 def test_attributes_are_not_set_beside_the_entries():
     batch = made()
     for name in ("y", "labels", "data", "to"):
-        with pytest.raises(AttributeError, match=f"read only; set the entry: batch\\['{name}'\\] = ..."):
+        with pytest.raises(AttributeError, match=f"read only; set the entry: batch.'{name}'. = "):
             setattr(batch, name, torch.zeros(3))
         batch[name] = torch.zeros(3)
         assert batch[name].tolist() == [0.0] * 3

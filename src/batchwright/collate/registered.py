@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from torch.utils._pytree import MappingKey, register_pytree_node
-from torch.utils._pytree import KeyEntry
+from torch.utils._pytree import KeyEntry, MappingKey, register_pytree_node
 from torch.utils.data import default_collate
 from torch.utils.data._utils.collate import default_collate_fn_map
 

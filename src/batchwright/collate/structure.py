@@ -225,16 +225,16 @@ class Tree(Value):
     @override
     def replaced(self, model: Any) -> Tree | None:
         """For a container of the same type and parts, all of which can replace those here."""
-        given = structure_of(model) if isinstance(self.structure, Structure) else None
-        if given is None or given.bare is not self.structure.bare or self.derived or self.hidden:
+        own, given = self.structure, structure_of(model)
+        if given is None or not isinstance(own, Structure) or given.bare is not own.bare or self.derived or self.hidden:
             return None
         children = {}
         for key, (name, child) in zip(given.keys, self.children.items(), strict=True):
             (part,) = given.column([model], key)
-            own = child.replaced(part)
-            if own is None:
+            replaced = child.replaced(part)
+            if replaced is None:
                 return None
-            children[name] = own
+            children[name] = replaced
         return replace(self, children=children)
 
     def each(self, change: Callable[[Value], Value]) -> Tree:
