@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .plans.balanced import balanced, shuffled, weighted
     from .plans.bucketed import bucketed
     from .plans.budgeted import budgeted
+    from .plans.evaluation import evaluation
     from .plans.grouped import grouped
     from .plans.hierarchical import hierarchical
     from .plans.mixed import mixed
@@ -78,6 +79,7 @@ _HOME = {
     "budgeted": "plans.budgeted",
     "check_ranks": "ranks",
     "correct": "",
+    "evaluation": "plans.evaluation",
     "feedback": "",
     "grouped": "plans.grouped",
     "hierarchical": "plans.hierarchical",
@@ -127,6 +129,7 @@ __all__ = [
     "budgeted",
     "check_ranks",
     "correct",
+    "evaluation",
     "feedback",
     "grouped",
     "hierarchical",

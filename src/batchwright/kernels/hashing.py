@@ -38,6 +38,7 @@ class PURPOSE:
     LAYERS = 21
     LEVEL = 40
     SPLIT = 41
+    ONCE = 42
 
 
 @inner
