@@ -45,6 +45,7 @@ class Batch(MutableMapping[str, Any]):
         labels: Mapping[str, Value] | None = None,
         order: tuple[int, ...] | None = None,
         loss_scale: float = 1.0,
+        real: int | None = None,
         entries: Mapping[str, Value] | None = None,
         keys: Sequence[str] | None = None,
     ) -> None:
@@ -54,6 +55,7 @@ class Batch(MutableMapping[str, Any]):
         self._labels = labels or {}
         self._order = order
         self._loss_scale = loss_scale
+        self._real = real
         self._keys: dict[str, Value | tuple[str, str]] = {**self._root.shown, **self._also}
         for name in asides:
             self._keys.pop(name, None)
@@ -208,11 +210,11 @@ class Batch(MutableMapping[str, Any]):
         columns = {name: label.model for name, label in self._labels.items()}
         columns |= {name: self._root.children[name].model for name in sorted(self._asides)}
         fills = {name: value.fill for name, value in self.fields.items()}
-        return SideChannel(columns, {name: fill for name, fill in fills.items() if fill}, self._loss_scale)
+        return SideChannel(columns, {name: fill for name, fill in fills.items() if fill}, self._loss_scale, self._real)
 
-    def scaled(self, loss_scale: float) -> Self:
-        """The same batch with another loss scale in its side channel."""
-        return self._with(self._root, loss_scale=loss_scale)
+    def scaled(self, loss_scale: float, *, real: int | None = None) -> Self:
+        """The same batch with another loss scale in its side channel, and how many of its samples count."""
+        return self._with(self._root, loss_scale=loss_scale, real=real)
 
     def _places(self, numbers: Iterable[Any]) -> list[int]:
         """Samples' numbers counted from the front; IndexError if there is no such sample."""
@@ -321,6 +323,7 @@ class Batch(MutableMapping[str, Any]):
             "labels": self._labels,
             "order": self._order,
             "loss_scale": self._loss_scale,
+            "real": self._real,
             "entries": self._entries,
             "keys": tuple(self._keys) if self._edited else None,
         }

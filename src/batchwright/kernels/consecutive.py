@@ -35,7 +35,9 @@ def _cut(costs, first, last, step, limit, padded, offsets, at):
 
 
 @kernel("int64[:](float64[:], int64[:], int64, float64, boolean)")
-def level_steps(costs: NDArray[np.float64], runs: NDArray[np.int64], step: int, limit: float, padded: bool):  # type: ignore[no-untyped-def]
+def level_steps(
+    costs: NDArray[np.float64], runs: NDArray[np.int64], step: int, limit: float, padded: bool
+) -> NDArray[np.int64]:
     """Offsets of micro-batches over the same samples: each `step` runs are cut again, so that the largest cost is least.
 
     Args:
