@@ -89,6 +89,8 @@ EVERY_PLAN: dict[str, Callable[[int], Any]] = {
     "mixture in tokens, packed": lambda seed: bw.packed(LENGTHS, 512, window=8, order=in_tokens(seed), seed=seed),
     "tasks of many kinds": lambda seed: quietly(lambda: many_kinds(seed)),
     "one sample": lambda seed: bw.shuffled(1, 1, seed=seed),
+    "sequential": lambda seed: bw.sequential(100 + seed % 50, 32),
+    "ordered": lambda seed: bw.ordered(np.random.default_rng(seed).integers(0, 500, 900), 32),
     "evaluation": lambda seed: bw.evaluation(1 + seed % 300, 1 + seed % 7),
     "shuffled evaluation": lambda seed: bw.evaluation(1000, 32, order="shuffled", seed=seed),
     "longest first": lambda seed: bw.evaluation(LENGTHS[: 1 + seed % 50], 8, order="length"),

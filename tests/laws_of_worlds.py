@@ -89,7 +89,7 @@ def comes_in_order(plan: Any, drawn: list[list[Any]]) -> None:
         assert len(drawn) - last <= 2 * plan.windows.period + 64
         assert last > 0 or len(drawn) <= 2 * plan.windows.period + 64
     elif isinstance(plan, EvaluationPlan):  # every epoch has all samples in the order, whatever worlds it went through
-        ordered = plan.sequence.samples(0, plan.sequence.sample_count).tolist()
+        ordered = plan.sequence.samples(0, plan.sequence.count).tolist()
         gone = [*chain.from_iterable(drawn)]
         assert gone == (ordered * (1 + len(gone) // len(ordered)))[: len(gone)]
     elif isinstance(plan, TaskPlan) and plan.unit == "step":  # every task has its own micro-batches

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .plans.evaluation import evaluation
     from .plans.grouped import grouped
     from .plans.hierarchical import hierarchical
+    from .plans.in_turn import ordered, sequential
     from .plans.mixed import mixed
     from .plans.multilabel import multilabel, multilabel_weights
     from .plans.packed import packed
@@ -90,6 +91,7 @@ _HOME = {
     "multilabel_weights": "plans.multilabel",
     "online": "",
     "opaque": "collate",
+    "ordered": "plans.in_turn",
     "packed": "plans.packed",
     "partition": "lengths.partition",
     "ragged": "collate",
@@ -97,6 +99,7 @@ _HOME = {
     "resized": "collate",
     "rotating": "plans.rotating",
     "scalar": "collate",
+    "sequential": "plans.in_turn",
     "shuffled": "plans.balanced",
     "split": "splitting",
     "stack": "collate",
@@ -140,6 +143,7 @@ __all__ = [
     "multilabel_weights",
     "online",
     "opaque",
+    "ordered",
     "packed",
     "partition",
     "ragged",
@@ -147,6 +151,7 @@ __all__ = [
     "resized",
     "rotating",
     "scalar",
+    "sequential",
     "shuffled",
     "split",
     "stack",

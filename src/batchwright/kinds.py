@@ -12,8 +12,8 @@ from .lengths.admission import Admission
 from .lengths.cut import Cut, Cutter, Integers
 from .lengths.windows import Windows
 from .orders import ShareChange, SharedOrder
+from .orders.finite import Finite
 from .orders.inclusion import Strata
-from .orders.once import Once
 
 __all__ = ["EvaluationKind", "FixedKind", "LengthKind", "SamplerKind", "TaskKind"]
 
@@ -93,7 +93,7 @@ class EvaluationKind(_Kind, Protocol):
     """A plan for evaluation."""
 
     @property
-    def sequence(self) -> Once: ...
+    def sequence(self) -> Finite: ...
     @property
     def stretches(self) -> Any: ...
 

@@ -14,8 +14,8 @@ from ..groups import Groups
 from ..lengths.identity import fields_as_text
 from ..lengths.stretches import Stretch, Stretches
 from ..micro_batches import AS_IT_WAS, MicroBatches, counted
+from ..orders.finite import Finite
 from ..orders.inclusion import Strata, Stratum
-from ..orders.once import Once
 from ..orders.protocol import fingerprint_of
 from ..position import number_of
 from .plan import Plan
@@ -49,10 +49,10 @@ class EvaluationPlan(Plan):
     whole_epochs = True
     begin = 0
 
-    def __init__(self, sequence: Once, stretches: Stretches) -> None:
+    def __init__(self, sequence: Finite, stretches: Stretches) -> None:
         self.sequence = sequence
         self.stretches = stretches
-        self.groups = Groups.from_sizes({"all": sequence.sample_count})
+        self.groups = Groups.from_sizes({"all": sequence.count})
         self.epoch_batches = stretches.count(0, 1)
 
     def __getitem__(self, batch: int) -> np.ndarray:
@@ -111,9 +111,9 @@ class EvaluationPlan(Plan):
             raise Infeasible(f"the state says {shown(dict(carried))} of a plan for evaluation", AS_IT_WAS)
         step = number_of(carried["step"], "the state's step")
         begin = number_of(carried.get("begin", 0), "the state's begin")
-        if not (1 <= step <= _MOST_IN_A_STEP and 0 <= begin <= self.sequence.sample_count):
+        if not (1 <= step <= _MOST_IN_A_STEP and 0 <= begin <= self.sequence.count):
             raise Infeasible(
-                f"the state's step is {step} and it begins at place {begin} of {self.sequence.sample_count}, the largest "
+                f"the state's step is {step} and it begins at place {begin} of {self.sequence.count}, the largest "
                 f"step is {_MOST_IN_A_STEP}",
                 AS_IT_WAS,
             )
@@ -140,8 +140,9 @@ class EvaluationPlan(Plan):
         """Every argument that can change a micro-batch, by name, as short text; see `Plan`."""
         return {
             "plan": "evaluation",
-            **{f"order.{name}": text for name, text in _named(self.sequence).items()},
-            **_named(self.stretches),
+            "order": self.sequence.identity,
+            "cut": type(self.stretches).__name__.lower(),
+            **fields_as_text(self.stretches),
         }
 
     @cached_property
@@ -162,7 +163,7 @@ class EvaluationPlan(Plan):
     @property
     def mean_batch_size(self) -> float:
         """Samples that count in a micro-batch, on average."""
-        return self.sequence.sample_count / self.epoch_batches
+        return self.sequence.count / self.epoch_batches
 
     def strata(self, start: float, stop: float) -> Strata:
         """Every sample as often as every other; fillers do not count. See `Plan`."""
@@ -185,8 +186,4 @@ class EvaluationPlan(Plan):
         return audit_evaluation(self, multiple=multiple, epochs=epochs, first=first)
 
     def __repr__(self) -> str:
-        return f"<plan: evaluation of {self.sequence.sample_count} samples in {self.epoch_batches} micro-batches>"
-
-
-def _named(value: Any) -> dict[str, str]:
-    return {"kind": type(value).__name__, **fields_as_text(value)}
+        return f"<plan: evaluation of {self.sequence.count} samples in {self.epoch_batches} micro-batches>"

@@ -13,7 +13,7 @@ from ..errors import Infeasible, check_integer, check_number, exactly, one_of, s
 from ..group_parts import MOST_SAMPLES
 from ..lengths.packing import pack
 from ..lengths.stretches import Even, Limited
-from ..orders.once import InFileOrder, Listed, Once, Shuffled
+from ..orders.finite import Finite, InFileOrder, Listed, Shuffled
 from .evaluated import EvaluationPlan
 from .length_arguments import refuse_too_long
 
@@ -80,7 +80,7 @@ def evaluation(
         size = check_integer(batch_size, "batch_size", least=1)
         if order == "length":
             listed = Listed(_longest_first(_lengths(samples)))
-            return EvaluationPlan(listed, Even(listed.sample_count, size))
+            return EvaluationPlan(listed, Even(listed.count, size))
         count = _some(columns.sample_count(samples, called="samples"))
         return EvaluationPlan(_plain(order, count, seed), Even(count, size))
     lengths = _lengths(samples)
@@ -99,12 +99,12 @@ def evaluation(
         )
     if called == "capacity" and order == "length":
         return _packed(samples, lengths, limit)
-    sequence: Once = Listed(_longest_first(lengths)) if order == "length" else _plain(order, lengths.size, seed)
+    sequence: Finite = Listed(_longest_first(lengths)) if order == "length" else _plain(order, lengths.size, seed)
     costs = lengths[sequence.samples(0, lengths.size)]
     return EvaluationPlan(sequence, Limited(costs, limit, padded=called == "max_tokens"))
 
 
-def _plain(order: Order, count: int, seed: int) -> Once:
+def _plain(order: Order, count: int, seed: int) -> Finite:
     return InFileOrder(count) if order == "file" else Shuffled(count, seed)
 
 

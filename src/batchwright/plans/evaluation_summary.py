@@ -46,7 +46,7 @@ class EvaluationSummary(Printed):
         return [
             f"{self.samples} samples once each: {self.steps} steps of {self.ranks} micro-batches",
             f"fillers in the last step: {self.fillers} samples, {self.idle} ranks with nothing else",
-            f"padding {self.padding:.2%}, the most expensive micro-batch of a step costs {self.step_balance:.3f} of the mean",
+            f"padding {self.padding:.2%}, the costliest micro-batch of a step costs {self.step_balance:.3f} of its mean",
         ]
 
 
@@ -66,5 +66,5 @@ def summarise(plan: EvaluationPlan, ranks: int) -> EvaluationSummary:
         busy = full[full.sum(axis=1) > 0]
         balance = float((busy.max(axis=1) / busy.mean(axis=1)).mean()) if busy.size else 1.0
     return EvaluationSummary(
-        plan.sequence.sample_count, ranks, batches // ranks, sum(fillers), idle, padding, balance, plan.shortcomings
+        plan.sequence.count, ranks, batches // ranks, sum(fillers), idle, padding, balance, plan.shortcomings
     )
