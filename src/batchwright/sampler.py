@@ -192,6 +192,34 @@ class BatchSampler(torch.utils.data.BatchSampler):
         first = self._place(step, self.place().epoch if epoch is None else epoch)
         return [first.micro_batches[first.consumed + i] for i in range(self.stride)]
 
+    def real(self, step: int, *, epoch: int | None = None) -> int:
+        """How many samples of this rank's list number `step` of an epoch (the present one if left out) count.
+
+        Plans for evaluation (`batchwright.evaluation`) may fill up lists of the last step: the samples behind these only
+        keep a rank busy and belong in no metric. Of all other plans every sample counts.
+
+        Raises:
+            Infeasible: the epoch has fewer lists, or the list is before a change of the world size.
+
+        Example:
+            >>> import batchwright as bw
+            >>> sampler = bw.evaluation(5, batch_size=4).sampler(rank=1, world_size=2)
+            >>> list(sampler), sampler.real(0)
+            ([[3, 4, 4]], 2)
+        """
+        return self._real(step, epoch, range(self.rank, self._stride, self.world_size))
+
+    def real_of_all(self, step: int, *, epoch: int | None = None) -> int:
+        """How many samples count in the lists number `step` of all ranks together; see `real`."""
+        return self._real(step, epoch, range(self._stride))
+
+    def _real(self, step: int, epoch: int | None, places: range) -> int:
+        """How many samples count in some of the micro-batches that the ranks take as their list number `step`."""
+        if check_integer(step, "step", least=0) >= len(self):
+            raise Infeasible(f"step {step} of an epoch of {len(self)} steps", f"pass 0 to {len(self) - 1}")
+        first = self._place(step, self._here().epoch if epoch is None else epoch)
+        return sum(first.micro_batches.real(first.consumed + place) for place in places)
+
     def begun_at(self, epoch: int) -> int:
         """Where this rank started in the epoch, in lists: 0 except after a resume or `seek`."""
         begun = self.run.begun

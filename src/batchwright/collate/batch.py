@@ -72,6 +72,7 @@ class Batch(MutableMapping[str, Any]):
         labels: Mapping[str, Value] | None = None,
         order: tuple[int, ...] | None = None,
         loss_scale: float = 1.0,
+        real: int | None = None,
         entries: Mapping[str, Value] | None = None,
         keys: Sequence[str] | None = None,
     ) -> None:
@@ -94,6 +95,7 @@ class Batch(MutableMapping[str, Any]):
             _labels=labels or {},
             _order=order,
             _loss_scale=loss_scale,
+            _real=real,
             _keys=shown_keys,
             _entries=dict(entries or {}),
             _edited=keys is not None,
@@ -300,11 +302,11 @@ class Batch(MutableMapping[str, Any]):
         columns = {name: label.model for name, label in self._labels.items()}
         columns |= {name: self._root.children[name].model for name in sorted(self._asides)}
         fills = {name: value.fill for name, value in self.fields.items()}
-        return SideChannel(columns, {name: fill for name, fill in fills.items() if fill}, self._loss_scale)
+        return SideChannel(columns, {name: fill for name, fill in fills.items() if fill}, self._loss_scale, self._real)
 
-    def scaled(self, loss_scale: float) -> Self:
-        """The same batch with another loss scale in its side channel."""
-        return self._with(self._root, loss_scale=loss_scale)
+    def scaled(self, loss_scale: float, *, real: int | None = None) -> Self:
+        """The same batch with another loss scale in its side channel, and how many of its samples count."""
+        return self._with(self._root, loss_scale=loss_scale, real=real)
 
     def _places(self, numbers: Iterable[Any]) -> list[int]:
         """Samples' numbers counted from the front; IndexError if there is no such sample."""
@@ -434,6 +436,7 @@ class Batch(MutableMapping[str, Any]):
             "labels": self._labels,
             "order": self._order,
             "loss_scale": self._loss_scale,
+            "real": self._real,
             "entries": self._entries,
             "keys": tuple(self._keys) if self._edited else None,
         }

@@ -39,6 +39,7 @@ class PURPOSE:
     LEVEL = 40
     SPLIT = 41
     SAMPLES = 42
+    ONCE = 43
 
 
 @inner
