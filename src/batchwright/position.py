@@ -159,7 +159,7 @@ class Position(NamedTuple):
         here = Position(batches, self.epoch, 0, multiple, batch)
         if left and batches.whole_epochs:
             within = batch % batches.epoch_batches
-            return replace(here, consumed=within, origin=batch - within)
+            return here._replace(consumed=within, origin=batch - within)
         if self.consumed == 0:
             return here
         # What is left may be longer than a new epoch: then only one epoch's length counts, the next epoch takes the rest.

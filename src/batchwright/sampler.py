@@ -207,17 +207,17 @@ class BatchSampler(torch.utils.data.BatchSampler):
             >>> list(sampler), sampler.real(0)
             ([[3, 4, 4]], 2)
         """
-        return self._real(step, epoch, range(self.rank, self._stride, self.world_size))
+        return self._real(step, epoch, range(self.rank, self.stride, self.world_size))
 
     def real_of_all(self, step: int, *, epoch: int | None = None) -> int:
         """How many samples count in the lists number `step` of all ranks together; see `real`."""
-        return self._real(step, epoch, range(self._stride))
+        return self._real(step, epoch, range(self.stride))
 
     def _real(self, step: int, epoch: int | None, places: range) -> int:
         """How many samples count in some of the micro-batches that the ranks take as their list number `step`."""
         if check_integer(step, "step", least=0) >= len(self):
             raise Infeasible(f"step {step} of an epoch of {len(self)} steps", f"pass 0 to {len(self) - 1}")
-        first = self._place(step, self._here().epoch if epoch is None else epoch)
+        first = self._place(step, self.place().epoch if epoch is None else epoch)
         return sum(first.micro_batches.real(first.consumed + place) for place in places)
 
     def begun_at(self, epoch: int) -> int:
