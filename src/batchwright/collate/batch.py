@@ -228,10 +228,11 @@ class Batch(MutableMapping[str, Any]):
             else:
                 changed[name] = value
         made = self._with(replace(self._root, children=self._root.children | children) if children else self._root)
-        for name in [name for name in made if name not in values]:
+        for name in self._keys.keys() - values.keys():
             del made[name]
-        made.update(changed)
-        if [*made] != [*values]:
+        for name, value in changed.items():
+            made[name] = value
+        if tuple(made._keys) != tuple(values):
             made = made._with(made._root, keys=tuple(values))
         made._shown.update(kept)
         return made
