@@ -127,24 +127,25 @@ class Reader:
         if error is None:
             read.samples.append(found)
             return
-        if self.on_error == "skip":
-            read.broken.append(Broken(sample, error, None))
-            return
-        for other in self._others(sample):
+        broken = [Broken(sample, error, None)]
+        for other in self._others(sample) if self.on_error == "replace" else ():
             found, failed = self._tried(other, address, known)
             if failed is None:
                 read.samples.append(found)
-                read.broken.append(Broken(sample, error, other))
-                return
-            read.broken.append(Broken(other, failed, None))
-        raise Infeasible(
-            f"sample {sample} raised {error}, and so did every sample of its group that was tried in its place",
-            'mend the data set, or leave such samples out with on_error="skip"',
-        )
+                broken[0] = Broken(sample, error, other)
+                break
+            broken.append(Broken(other, failed, None))
+        else:
+            if self.on_error == "replace":
+                raise Infeasible(
+                    f"sample {sample} raised {error}, and so did every sample of its group that was tried in its place",
+                    'mend the data set, or leave such samples out with on_error="skip"',
+                )
+        read.broken.extend(entry for entry in broken if entry.sample not in known)  # the others were reported before
 
     def _tried(self, sample: int, address: int, known: frozenset[int]) -> tuple[Any, str | None]:
         if sample in known:
-            return None, "it raised before the run was resumed"
+            return None, "an error before the run was resumed"
         self._seed(address)
         try:
             return self.dataset[sample], None
