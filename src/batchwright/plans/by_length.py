@@ -14,7 +14,7 @@ from ..kernels.hashing import PURPOSE, child_key
 from ..lengths.admission import Admission
 from ..lengths.cut import Cut, Cutter, Integers, arranged
 from ..lengths.identity import fields_as_text
-from ..lengths.layout import PARTS, Layout, Window, in_layers, in_stretches, whole
+from ..lengths.layout import PARTS, Layout, Window, in_layers, in_stretches, one_window
 from ..lengths.length_strata import Layers
 from ..lengths.order_windows import OfOrder
 from ..lengths.windows import OfLayers, OfShuffle, Windows
@@ -43,8 +43,8 @@ class LengthPlan(Plan, Windowed):
     """Micro-batches of like cost, cut from an order window by window.
 
     Made by `budgeted`, `grouped`, `bucketed` and `packed`. A window is a number of consecutive micro-batches that
-    are planned together. Its samples are cut into micro-batches, the micro-batches are sorted into steps of like cost, and
-    the steps are shuffled.
+    are planned together. Its samples are cut into micro-batches, the micro-batches are sorted into steps of like cost,
+    and the steps are shuffled.
 
     Attributes:
         source: the plan whose order is cut.
@@ -55,11 +55,11 @@ class LengthPlan(Plan, Windowed):
         admission: which samples take part, and as which items.
         seed: of the shuffled steps.
         same_samples: True if `order=` was left out: every epoch then has the same samples.
-        delivery: how the targets of the given order were adjusted, since samples are cut or skipped; None without `order=`,
-            or if nothing can be cut or skipped.
+        delivery: how the targets of the given order were adjusted, since samples are cut or skipped; None without
+            `order=`, or if nothing can be cut or skipped.
         layers: the layers of lengths that windows are made of; None with `order=` and for buckets.
-        windows: the windows for this step size. `OfOrder` with `order=`. Without it, `OfLayers` if an epoch has at least two
-            windows or there are several budgets; `OfShuffle` for buckets, and if one window is a whole epoch.
+        windows: the windows for this step size. `OfOrder` with `order=`. Without it, `OfLayers` if an epoch has at
+            least two windows or there are several budgets; `OfShuffle` for buckets, and if one window is a whole epoch.
     """
 
     windows: Windows
@@ -210,7 +210,7 @@ class LengthPlan(Plan, Windowed):
             )
         if found is not None:
             return found
-        return whole(needed, self._items, self.epoch_samples, multiple=step, settled=self.cutter.settled)
+        return one_window(needed, self._items, self.epoch_samples, multiple=step, settled=self.cutter.settled)
 
     @cached_property
     def _items(self) -> int:
