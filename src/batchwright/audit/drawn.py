@@ -107,7 +107,7 @@ def _shares(plan: FixedKind, stretch: int) -> np.ndarray:
         weights = plan.share_changes[stretch - 1].weights
         return np.array([weight / sum(weights) for weight in weights])
     assert plan.order.dealt is not None
-    return plan.order.dealt.begun.of(0)
+    return plan.order.dealt.initial.of(0)
 
 
 class Size(Guarantee[Drawn]):

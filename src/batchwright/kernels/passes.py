@@ -1,12 +1,13 @@
-"""Which sample of its group a draw is: complete passes, each a new permutation; no batch repeats a sample across two passes.
+"""Finds the sample of a draw: passes through the group, each a new permutation; no batch repeats a sample where two meet.
 
 Draw k of a group of n samples is entry `k mod n` of pass `k div n`. Every pass is a bijection, so after any number of
 draws each sample came floor or ceil of its even share (guarantee G4).
 
 A batch that takes from two passes must not hold a sample twice (G5). Let `wide` be one less than the most draws a batch
-takes. The last `wide` entries of a pass are never changed. Of the next pass, those of the first `wide` entries that repeat
-one of them are swapped, in order, with the first later entries that do not. With n >= 3 * wide there are always enough of
-these, all within the first 2 * wide entries. A smaller group repeats one order: then any n consecutive draws are distinct.
+takes. The last `wide` entries of a pass are never changed. Of the next pass, those of the first `wide` entries that
+repeat one of them are swapped, in order, with the first later entries that do not. With n >= 3 * wide there are always
+enough of these, all within the first 2 * wide entries. A smaller group repeats one order: then any n consecutive draws
+are distinct.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _ONE = np.uint64(1)
 
 @inner
 def part_from_previous(head, repeats, wide):
-    """Swap each repeating entry among the first `wide` with the next later entry that does not repeat."""
+    """Swap each entry of the first `wide` that repeats with the next later entry that does not."""
     free = wide
     for i in range(wide):
         if repeats[i]:
