@@ -135,8 +135,8 @@ def _sets(labels: Any) -> list[dict[Any, None]]:
     parts = numbers and any(name % 1 for name in found_names)
     if len({len(row) for row in rows}) == 1 and (flags or parts):
         raise Infeasible(
-            f"all {len(rows)} samples have {len(rows[0])} labels, each of them from {min(found_names)} to {max(found_names)}: "
-            "these are no names, they tell which labels hold",
+            f"all {len(rows)} samples have {len(rows[0])} labels, each of them from {min(found_names)} to "
+            f"{max(found_names)}: these are no names, they tell which labels hold",
             "pass np.array(labels), 1 where the label holds and 0 where not",
         )
     return found
