@@ -1,4 +1,4 @@
-"""Guarantees of the plans that cut by cost, measured on the epochs they really yield."""
+"""Measures the guarantees of plans by lengths."""
 
 from __future__ import annotations
 
@@ -22,24 +22,25 @@ __all__ = ["audit_lengths"]
 
 
 def audit_lengths(plan: LengthKind, *, multiple: int = 1, epochs: int = 1, first: int = 0) -> Audit:
-    """Measure `epochs` whole epochs of a run from epoch `first` on, from what `plan[t]` yields.
+    """Measure complete epochs of a run of a plan by lengths, from what `plan[t]` yields.
 
-    - G1 budget: how far a micro-batch is over its limits (see the cutter's `excess`), but for samples that are too long
-      and were let through alone. Of `grouped(..., level=True)` how many samples a step is over those of its micro-batches.
-    - G4 coverage: by how much the number of times that a sample comes is wrong, at worst. Without `order=`, every epoch must
-      hold each sample once. With `order=`, whole windows are measured: together they must hold the samples that the order
-      has from the beginning of the first window to the end of the last.
-    - G4 together: samples of a micro-batch without those that must be with them, where `together` says so.
-    - G8 steps: micro-batches without a sample, which would leave a rank without work, or beyond whole steps.
-    - balance: what the most expensive micro-batch of a step costs above the mean of its step, as a share; nothing is
-      promised.
-    - padding: the share of what is computed that is no token; nothing is promised.
+    - G1 budget: how far a micro-batch exceeds its limits (see the cutter's `excess`), except micro-batches of one
+      sample with `too_long="alone"`. With `grouped(..., level=True)`: how many samples too many a step has.
+    - G4 coverage: by how much the number of times that a sample comes is wrong. Without `order=`, every epoch must have
+      each sample once. With `order=`, complete windows are measured: together they must have the samples of the order
+      from the start of the first window to the end of the last.
+    - G4 together: samples in a micro-batch without those that must be with them, if `together` was passed.
+    - G8 steps: micro-batches without a sample, which would leave a rank without work, and micro-batches beyond complete
+      steps.
+    - balance: how far the most expensive micro-batch of a step is above the mean of the step, as a fraction. Only
+      reported.
+    - padding: the fraction of all computed tokens that is padding. Only reported.
 
     Args:
-        plan: a plan that cuts by cost.
+        plan: a plan by lengths.
         multiple: micro-batches in a step, world size x accumulate.
-        epochs: how many to measure; 1 or more.
-        first: the first of them.
+        epochs: the number of epochs, 1 or more.
+        first: the first epoch.
 
     Example:
         >>> import batchwright as bw
@@ -64,14 +65,14 @@ def audit_lengths(plan: LengthKind, *, multiple: int = 1, epochs: int = 1, first
 
 @dataclass(frozen=True)
 class Windows:
-    """A stretch of micro-batches that has all of its samples.
+    """Consecutive micro-batches of which is known which samples they must have together.
 
     Attributes:
-        begin: its first micro-batch.
-        yielded: what `plan[t]` is for each of them.
-        items: the items in each, as the limits count them; without numbers that are of no sample.
-        wanted: the numbers that it should hold, in any order.
-        strangers: how many numbers in it are of no sample.
+        begin: the first micro-batch.
+        yielded: `plan[t]` for each of them.
+        items: the items of each, without numbers that are of no sample.
+        wanted: the numbers that they should have together, in any order.
+        strangers: how many of their numbers are of no sample.
     """
 
     begin: int
@@ -93,7 +94,7 @@ def _windows(plan: LengthKind, first: int, batches: int) -> Iterator[Windows]:
 
 
 class Budget(Guarantee[Windows]):
-    """G1: no micro-batch is over a limit, but those of one sample where too long ones are let through alone."""
+    """G1: no micro-batch exceeds a limit, except those of one sample with `too_long="alone"`."""
 
     def __init__(self, cutter: Cutter, *, alone: bool) -> None:
         super().__init__("G1 budget")
@@ -107,7 +108,7 @@ class Budget(Guarantee[Windows]):
 
 
 class LevelBudget(Guarantee[Windows]):
-    """G1 where the micro-batches of a step differ in size: the step has no more samples than as many of one size."""
+    """G1 if the micro-batches of a step may differ in size: their mean size is at most `batch_size`."""
 
     def __init__(self, cutter: GroupCutter, multiple: int) -> None:
         super().__init__("G1 budget")
@@ -120,7 +121,7 @@ class LevelBudget(Guarantee[Windows]):
 
 
 class Coverage(Guarantee[Windows]):
-    """G4: a stretch that has all of its samples has each as often as it should."""
+    """G4: each sample comes as often as it should."""
 
     def __init__(self) -> None:
         super().__init__("G4 coverage")
@@ -137,7 +138,7 @@ class Coverage(Guarantee[Windows]):
 
 
 class Together(Guarantee[Windows]):
-    """G4 together: what belongs together is in one micro-batch."""
+    """G4 together: samples that must stay together are in one micro-batch."""
 
     def __init__(self, admission: Admission) -> None:
         super().__init__("G4 together")
@@ -146,9 +147,9 @@ class Together(Guarantee[Windows]):
     def see(self, seen: Windows) -> None:
         """See `Guarantee`."""
         for batch, (yielded, items) in enumerate(zip(seen.yielded, seen.items, strict=True), seen.begin):
-            whole = self._admission.emitted(items)
-            apart = np.setxor1d(yielded, whole).size
-            self.offer(max(apart, abs(yielded.size - whole.size)), f"micro-batch {batch}")
+            complete = self._admission.emitted(items)
+            apart = np.setxor1d(yielded, complete).size
+            self.offer(max(apart, abs(yielded.size - complete.size)), f"micro-batch {batch}")
 
 
 class Steps(Guarantee[Windows]):
@@ -166,7 +167,7 @@ class Steps(Guarantee[Windows]):
 
 
 class Balance(Guarantee[Windows]):
-    """What the most expensive micro-batch of a step costs above the mean of the step."""
+    """How far the most expensive micro-batch of a step is above the mean of the step; only reported."""
 
     def __init__(self, cutter: Cutter, multiple: int) -> None:
         super().__init__("balance", np.inf)
@@ -181,7 +182,7 @@ class Balance(Guarantee[Windows]):
 
 
 class Padding(Guarantee[Windows]):
-    """The share of all that is computed that is no token."""
+    """The fraction of all computed tokens that is padding; only reported."""
 
     def __init__(self, cutter: Cutter) -> None:
         super().__init__("padding", np.inf)
@@ -200,6 +201,6 @@ class Padding(Guarantee[Windows]):
 
 
 def _steps(values: list[float], multiple: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Where each step begins, and the values of its micro-batches."""
+    """For each step its first micro-batch, and the values of its micro-batches."""
     for at in range(0, len(values), multiple):
         yield at, np.array(values[at : at + multiple])
