@@ -171,11 +171,13 @@ class Feedback:
         Returns:
             The new shares, float64 in the order of the plan's `groups.names`, the same on every rank.
         """
+        # Sums and counts, and not means: ranks may have observed different numbers of samples.
         seen = _over_ranks(self._seen)
         self._seen = np.zeros_like(self._seen)
         self._updates += 1
         present = seen[1] > 0
         fresh = np.divide(seen[0], seen[1], out=np.full(seen.shape[1], np.nan), where=present)
+        # The first signal of a group is taken as it is: smoothed, it would begin near 0.
         first = present & np.isnan(self._signal)
         self._signal[first] = fresh[first]
         kept = present & ~first

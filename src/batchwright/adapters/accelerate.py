@@ -1,7 +1,7 @@
-"""Hugging Face Accelerate: a loader that is sharded once, and whose position is in the checkpoints.
+"""Hugging Face Accelerate: a loader whose batches are divided over ranks once, with its position in checkpoints.
 
-`Accelerator.prepare` gives every process each world_size-th batch of whatever it yields; a sampler that knows its rank is
-sharded twice by it, in silence. `prepare` below is used in its place, for the loader alone.
+`Accelerator.prepare` gives every process each world_size-th batch of a loader. With a sampler that does this already,
+most batches would be lost without a warning. Use `prepare` below in its place, for the loader only.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ __all__ = ["PlanLoader", "prepare"]
 
 
 def prepare(accelerator: Accelerator, loader: DataLoader[Any], *, composition: Composition | None = None) -> PlanLoader:
-    """A prepared loader: on the right device, with this process's share, its position saved and loaded by `accelerator`.
+    """Prepare a loader: batches on the right device, and its position saved and loaded by `accelerator`.
 
     Args:
-        accelerator: what trains.
-        loader: made with `batch_sampler=plan.sampler()`. If gradients are accumulated, with `plan.sampler(accumulate=...)`.
-        composition: what to tell `Accelerator.log` of the batches; nothing if left out.
+        accelerator: the accelerator of the training.
+        loader: a loader with `batch_sampler=plan.sampler()`; if gradients are accumulated,
+            `plan.sampler(accumulate=...)`.
+        composition: logs the composition of batches to `Accelerator.log`; nothing if left out.
 
     Raises:
         Infeasible: the loader has no batchwright sampler, the processes do not share one plan (see `check_ranks`), or
@@ -52,7 +53,7 @@ def prepare(accelerator: Accelerator, loader: DataLoader[Any], *, composition: C
         prepare_data_loader(
             loader,
             accelerator.device,
-            num_processes=1,  # the sampler has done what more of them would do
+            num_processes=1,  # the sampler has divided the batches already
             process_index=0,
             put_on_device=accelerator.device_placement,
             dispatch_batches=False,
@@ -66,9 +67,10 @@ def prepare(accelerator: Accelerator, loader: DataLoader[Any], *, composition: C
 
 
 class PlanLoader:
-    """A prepared loader that knows which batches the training loop has taken, however far workers are ahead.
+    """A prepared loader that counts the batches that the training loop has taken; workers may be ahead of it.
 
-    `Accelerator.save_state` and `load_state` keep its position; `state_dict` and `load_state_dict` do for other checkpoints.
+    `Accelerator.save_state` and `load_state` keep its position. For other checkpoints use `state_dict` and
+    `load_state_dict`.
     """
 
     def __init__(
@@ -78,19 +80,22 @@ class PlanLoader:
         self.prepared = prepared
         self.sampler = sampler
         self.composition = composition
-        self._state: dict[
-            str, Any
-        ] = {}  # after the last batch that was taken; {} where none was since the sampler was placed
+        # The state after the last batch that was taken; {} if none was since the position of the sampler was set.
+        self._state: dict[str, Any] = {}
 
     def __len__(self) -> int:
-        """Batches an epoch gives this process."""
+        """The number of batches of this process in an epoch."""
         return len(self.sampler)
 
     def __iter__(self) -> Iterator[Any]:
-        """The batches of the next epoch, or of what is left of one."""
+        """Iterate over the batches of the next epoch, or the rest of one."""
         epoch, begun = self.sampler.epoch, self.sampler.step
-        self.prepared.iteration = epoch  # accelerate counts epochs too, in every process from 0, and tells the sampler
-        self.accelerator.step = begun  # where `accumulate` stands; a checkpoint has it in the terms of another world
+        self.prepared.iteration = (
+            epoch  # accelerate counts epochs from 0 in every process, and passes them to `set_epoch`
+        )
+        self.accelerator.step = (
+            begun  # for `accumulate`; the number in a checkpoint is for the world size that saved it
+        )
         for step, batch in enumerate(self.prepared, begun + 1):
             self._state = self.sampler.state_at(step, epoch=epoch)
             if self.composition is not None:
@@ -99,16 +104,16 @@ class PlanLoader:
 
     @property
     def epoch(self) -> int:
-        """The epoch that the next `iter` yields from."""
+        """The epoch that the next `iter` takes."""
         return self.sampler.epoch
 
     def set_epoch(self, epoch: int) -> None:
-        """As `BatchSampler.set_epoch`; a checkpoint saved now goes on there."""
+        """See `BatchSampler.set_epoch`; a checkpoint saved now resumes there."""
         self.sampler.set_epoch(epoch)
         self._state = {}
 
     def seek(self, step: int, *, epoch: int | None = None) -> None:
-        """As `BatchSampler.seek`, and in place of `skip_first_batches`; a checkpoint saved now goes on there."""
+        """See `BatchSampler.seek`; use it in place of `skip_first_batches`. A checkpoint saved now resumes there."""
         self.sampler.seek(step, epoch=epoch)
         self._state = {}
 
@@ -117,6 +122,6 @@ class PlanLoader:
         return dict(self._state) or self.sampler.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Let the next `iter` go on from there."""
+        """Let the next `iter` resume from a state."""
         self.sampler.load_state_dict(state)
         self._state = {}

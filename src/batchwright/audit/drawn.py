@@ -78,6 +78,7 @@ def shared(plan: FixedKind, first: int, batches: int) -> Iterator[Shared]:
     dealt, tickets, per_ticket = plan.order.dealt, plan.order.tickets, plan.order.per_ticket
     assert dealt is not None
     count = plan.groups.group_count
+    # From the first micro-batch of the run on: drift is limited over the run, and not over the audited part.
     expected = plan.prior_between(0, first) * first * tickets if first else np.zeros(count)
     had = dealt.drawn(first) / per_ticket
     of, quota = -1, expected

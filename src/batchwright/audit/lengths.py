@@ -68,29 +68,27 @@ class Windows:
     """Consecutive micro-batches of which is known which samples they must have together.
 
     Attributes:
-        begin: the first micro-batch.
+        start: the first micro-batch.
         yielded: `plan[t]` for each of them.
         items: the items of each, without numbers that are of no sample.
         wanted: the numbers that they should have together, in any order.
-        strangers: how many of their numbers are of no sample.
+        others: how many of their numbers are of no sample.
     """
 
-    begin: int
+    start: int
     yielded: list[np.ndarray]
     items: list[np.ndarray]
     wanted: np.ndarray
-    strangers: int
+    others: int
 
 
 def _windows(plan: LengthKind, first: int, batches: int) -> Iterator[Windows]:
     admission, count = plan.admission, plan.groups.sample_count
-    for begin, end, wanted in plan.windows.whole(first, first + batches, admission.items):
-        yielded = [plan[batch] for batch in range(begin, end)]
-        known = [batch[(batch >= 0) & (batch < count)] for batch in yielded]
-        strangers = sum(batch.size for batch in yielded) - sum(batch.size for batch in known)
-        yield Windows(
-            begin, yielded, [admission.taken(batch)[0] for batch in known], admission.emitted(wanted), strangers
-        )
+    for start, end, wanted in plan.windows.whole(first, first + batches, admission.items):
+        yielded = [plan[batch] for batch in range(start, end)]
+        valid = [batch[(batch >= 0) & (batch < count)] for batch in yielded]
+        others = sum(batch.size for batch in yielded) - sum(batch.size for batch in valid)
+        yield Windows(start, yielded, [admission.taken(batch)[0] for batch in valid], admission.emitted(wanted), others)
 
 
 class Budget(Guarantee[Windows]):
@@ -102,7 +100,7 @@ class Budget(Guarantee[Windows]):
 
     def see(self, seen: Windows) -> None:
         """See `Guarantee`."""
-        for batch, items in enumerate(seen.items, seen.begin):
+        for batch, items in enumerate(seen.items, seen.start):
             if items.size >= self._least:
                 self.offer(self._cutter.excess(items), f"micro-batch {batch}")
 
@@ -117,7 +115,7 @@ class LevelBudget(Guarantee[Windows]):
     def see(self, seen: Windows) -> None:
         """See `Guarantee`."""
         for at, step in _steps([float(items.size) for items in seen.items], self._multiple):
-            self.offer(step.sum() - self._most, f"micro-batches from {seen.begin + at}")
+            self.offer(step.sum() - self._most, f"micro-batches from {seen.start + at}")
 
 
 class Coverage(Guarantee[Windows]):
@@ -129,8 +127,8 @@ class Coverage(Guarantee[Windows]):
     def see(self, seen: Windows) -> None:
         """See `Guarantee`."""
         held = np.concatenate(seen.yielded)
-        where = f"micro-batches {seen.begin} to {seen.begin + len(seen.yielded) - 1}"
-        self.offer(seen.strangers, f"{where}, numbers of no sample")
+        where = f"micro-batches {seen.start} to {seen.start + len(seen.yielded) - 1}"
+        self.offer(seen.others, f"{where}, numbers of no sample")
         held = held[held >= 0]
         size = int(max(held.max(initial=0), seen.wanted.max(initial=0))) + 1
         apart = np.abs(np.bincount(held, minlength=size) - np.bincount(seen.wanted, minlength=size))
@@ -146,7 +144,7 @@ class Together(Guarantee[Windows]):
 
     def see(self, seen: Windows) -> None:
         """See `Guarantee`."""
-        for batch, (yielded, items) in enumerate(zip(seen.yielded, seen.items, strict=True), seen.begin):
+        for batch, (yielded, items) in enumerate(zip(seen.yielded, seen.items, strict=True), seen.start):
             complete = self._admission.emitted(items)
             apart = np.setxor1d(yielded, complete).size
             self.offer(max(apart, abs(yielded.size - complete.size)), f"micro-batch {batch}")
@@ -161,9 +159,9 @@ class Steps(Guarantee[Windows]):
 
     def see(self, seen: Windows) -> None:
         """See `Guarantee`."""
-        for batch, yielded in enumerate(seen.yielded, seen.begin):
+        for batch, yielded in enumerate(seen.yielded, seen.start):
             self.offer(float(yielded.size == 0), f"micro-batch {batch}")
-        self.offer(len(seen.yielded) % self._multiple, f"micro-batches from {seen.begin}, beyond whole steps")
+        self.offer(len(seen.yielded) % self._multiple, f"micro-batches from {seen.start}, beyond whole steps")
 
 
 class Balance(Guarantee[Windows]):
@@ -178,7 +176,7 @@ class Balance(Guarantee[Windows]):
         costs = [self._cutter.cost(items) if items.size else 0.0 for items in seen.items]
         for at, step in _steps(costs, self._multiple):
             if step.any():
-                self.offer(step.max() / step.mean() - 1, f"micro-batches from {seen.begin + at}")
+                self.offer(step.max() / step.mean() - 1, f"micro-batches from {seen.start + at}")
 
 
 class Padding(Guarantee[Windows]):

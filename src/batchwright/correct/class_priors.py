@@ -98,6 +98,7 @@ def _places(names: list[Any], axis: list[Any]) -> list[int]:
 def _summed(prior: np.ndarray, cells: tuple[list[int], ...], found: list[Any], domains: list[Any] | None) -> np.ndarray:
     """The shares of classes, with a row for each domain: sums over the groups of each cell."""
     table = np.zeros((1 if domains is None else len(domains), len(found)))
+    # Several groups may be in one cell: `table[cells] += prior` would add only one of them.
     np.add.at(table, cells, prior)
     totals = table.sum(1)
     if totals.min() <= 0:

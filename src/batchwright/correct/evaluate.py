@@ -129,6 +129,7 @@ def measure(logits: Tensor, targets: Tensor, names: list[Hashable], *, bins: int
             f"the logits of {unknown} of {len(logits)} samples hold NaN", "look at the model and its inputs"
         )
     if logits.dim() == 1 or logits.shape[-1] == 1:
+        # sigmoid(x) is the second entry of softmax(0, x).
         log_odds = logits.reshape(-1)
         logits = torch.stack([torch.zeros_like(log_odds), log_odds], -1)
     classes = logits.shape[-1]

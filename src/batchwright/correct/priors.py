@@ -245,6 +245,7 @@ class LogitAdjustment(nn.Module):
         offset = self.offset.to(logits)
         if domains is not None:
             offset = offset[domains]
+            # From (N, C) to (N, 1, ..., 1, C), so that it broadcasts over all dimensions between.
             tail = 0 if self.binary else 1
             offset = offset.view(*offset.shape[:1], *(1,) * (logits.dim() - 1 - tail), *offset.shape[1:])
         return logits + offset
@@ -310,6 +311,8 @@ def _log_ratio(
         )
     both = (trained > 0) & (deploy > 0)
     ratio = np.log(np.where(both, deploy, 1)) - np.log(np.where(both, trained, 1))
+    # In the loss the sign is the opposite: the logits plus log(trained / deploy) fit the stream, so the logits alone
+    # fit the data met later.
     if mode == "loss":
         return -ratio
     return np.where(deploy == 0, _NEVER, ratio)

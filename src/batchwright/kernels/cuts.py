@@ -70,6 +70,7 @@ def cut_several(
                     fits = fits and max(used[kind], costs[end, kind]) * count <= budgets[kind]
                 else:
                     fits = fits and used[kind] + costs[end, kind] <= budgets[kind]
+            # The first sample is taken also if it does not fit, and is then alone.
             if not fits and end > at:
                 break
             for kind in range(kinds):

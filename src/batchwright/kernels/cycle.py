@@ -256,6 +256,7 @@ def lay_out_head(cycle, part, layout, order, turn, edges, heavy, taken, head, re
     size, residue = part_of(cycle, part, layout, turn)
     here = stream(order, number)
     left, right = radices(np.uint64(size))
+    # As in `part_from_previous`; the first part of all has none before it.
     mended = 2 * apart if number > 0 else 0
     if size < TABLE_LIMIT:
         fill_table(head, size, here)

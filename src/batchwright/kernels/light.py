@@ -87,7 +87,7 @@ def arranged(
     *,
     batches: int,
     settling: bool,
-    hands: int,
+    round_batches: int,
     together: int,
     seldom: int,
 ) -> Light:
@@ -99,39 +99,41 @@ def arranged(
         tickets: in a micro-batch.
         batches: micro-batches in an epoch: a cycle of an uneven order has as many draws as those take, rounded.
         settling: whether the line is dealt for `batches` micro-batches only. Then the order is uneven.
-        hands: micro-batches in a round.
+        round_batches: micro-batches in a round.
         together: the number of consecutive micro-batches in which no light group may come twice, as far as that is
             possible.
         seldom: an order is even only if its groups come once in so many micro-batches or less often.
     """
     ticket = 1 << FRACTION_BITS
     rare = np.zeros(4, np.int64)
-    widths(edges, hands * ticket, rare)
-    count, most = int(rare[0]), together * -(-_ceil(int(rare[3])) // hands)
+    widths(edges, round_batches * ticket, rare)
+    count, most = int(rare[0]), together * -(-_ceil(int(rare[3])) // round_batches)
     # shares are kept to one unit of the line: widths that differ by no more are equal
     equal = 1 < count <= _MOST_DRAWS and rare[2] - rare[1] <= 1 and not settling
-    equal = equal and int(rare[2]) * seldom <= hands * ticket
+    equal = equal and int(rare[2]) * seldom <= round_batches * ticket
     # few groups get a new order only where a pass ends with a micro-batch, so micro-batches must hold nothing else
     many, alone = 3 * (most - 1) <= count, int(rare[3]) == int(edges[-1]) and together == 1
     layout = np.zeros(10, np.int64)
     if equal and (many or alone):
         drawn = np.diff(edges)
-        members = np.flatnonzero((drawn > 0) & (drawn < hands * ticket)) if count < drawn.size else np.empty(0, int)
+        members = (
+            np.flatnonzero((drawn > 0) & (drawn < round_batches * ticket)) if count < drawn.size else np.empty(0, int)
+        )
         layout[: _CYCLE + 1] = 1, count, most - 1, 0 if many else math.lcm(count, tickets)
-        return Light(np.flatnonzero(drawn >= hands * ticket), layout, members.astype(np.uint32))
+        return Light(np.flatnonzero(drawn >= round_batches * ticket), layout, members.astype(np.uint32))
     limit = ticket
-    if not settling and hands <= _SHORTEST * batches < _SHORTEST * _FEW * hands:
-        limit = _FEW * hands * ticket // batches + 1
+    if not settling and round_batches <= _SHORTEST * batches < _SHORTEST * _FEW * round_batches:
+        limit = _FEW * round_batches * ticket // batches + 1
         widths(edges, limit, rare)
-        most = together * -(-_ceil(int(rare[3])) // hands)
-        if limit > hands * ticket or 3 * (most - 1) * _FEW * hands * ticket > int(rare[3]) * batches:
+        most = together * -(-_ceil(int(rare[3])) // round_batches)
+        if limit > round_batches * ticket or 3 * (most - 1) * _FEW * round_batches * ticket > int(rare[3]) * batches:
             limit = ticket  # parts would be too short to keep the draws of a micro-batch apart
     heavy = np.flatnonzero(np.diff(edges) >= limit)
     widths(edges, limit, rare)
     total = int(rare[3])
     if total:
-        most = together * -(-_ceil(total) // hands)
-        draws = (total * batches // hands + ticket // 2) >> FRACTION_BITS
+        most = together * -(-_ceil(total) // round_batches)
+        draws = (total * batches // round_batches + ticket // 2) >> FRACTION_BITS
         draws = min(max(draws, 4 * most), _MOST_DRAWS)
         # an edge is off by less than 1 for its own rounding and as much for each heavy group taken out before it
         error = -(-((heavy.size + 1) * draws << FRACTION_BITS) // total) + 1

@@ -191,6 +191,7 @@ def fill_packs(table: Integers, places: Integers, starts: Integers) -> tuple[Int
             continue
         samples = table[row, SAMPLES]
         stack = row
+        # PARENT leads from the last sample of a stack to its first, so a pack is written from its end.
         for slot in range(samples - 1, -1, -1):
             kind = table[stack, KIND]
             start = free[kind]
@@ -296,6 +297,7 @@ def most_valuable_pack(
         value = values[kind]
         if value <= 0.0:
             continue
+        # Downwards, in one table: the entries that are read below are still without this length.
         for used in range(counts - 1, -1, -1):
             for gap in range(capacity, length - 1, -1):
                 most = min(at_most[kind], gap // length)
@@ -304,6 +306,7 @@ def most_valuable_pack(
                 champion = best[used, gap]
                 for copies in range(1, most + 1):
                     candidate = best[used - step * copies, gap - copies * length] + copies * value
+                    # Above rounding errors: the same values added in another order must not count as a gain.
                     if candidate > champion + 1e-12:
                         champion = candidate
                         taken[kind, used, gap] = copies

@@ -80,6 +80,7 @@ def _best_swap(heavy: Floats, light: Floats, difference: float) -> tuple[float, 
     for i in range(heavy.size):
         while j < light.size - 1 and heavy[i] - light[j] < difference / 2:
             j += 1
+        # heavy[i] - light[j] passes half the difference between j - 1 and j, so one of these two is nearest to it.
         for k in range(max(j - 1, 0), j + 1):
             moved = heavy[i] - light[k]
             rest = max(difference - moved, moved)
@@ -128,6 +129,7 @@ def swap_down(costs: Floats, items: Integers, good_enough: float, effort: int) -
         best_part = -1
         best_i = -1
         best_j = -1
+        # A tenth of the excess is left: see above; chosen by trial.
         enough = mean + 0.1 * (load[heaviest] - mean)
         for part in range(parts):
             if load[part] >= best:

@@ -29,6 +29,7 @@ def part_from_previous(head, repeats, wide):
     free = wide
     for i in range(wide):
         if repeats[i]:
+            # One is always found: at most `wide` of the first 2 * wide entries were among the last `wide` draws.
             while repeats[free]:
                 free += 1
             head[i], head[free] = head[free], head[i]
@@ -42,12 +43,15 @@ def draw_run(run, first, count, n, wide, left, right, key, head, repeats):
     `left, right = radices(n)`; `head` and `repeats` are scratch of at least max(64, 2 * wide) entries.
     """
     done = 0
+    # The swaps change the first 2 * wide draws of a pass and must not reach its last `wide`, which the next pass reads.
     parted = wide > 0 and 3 * wide <= n
     size = np.uint64(n)
     while done < count:
         pass_number, start = split(first + done, n)
         stop = min(n, start + count - done)
         if wide > 0 and not parted:
+            # Too few samples to separate passes: all passes have one order, so a sample comes again after exactly n
+            # draws.
             pass_number = 0
         here = stream(key, pass_number)
         joined = parted and pass_number > 0 and start < 2 * wide
@@ -55,6 +59,7 @@ def draw_run(run, first, count, n, wide, left, right, key, head, repeats):
         if n < TABLE_LIMIT:
             if joined:
                 fill_table(head, n, before)
+                # The last samples of the pass before, one bit each: a table has fewer than 64 entries.
                 tail = np.uint64(0)
                 for i in range(n - wide, n):
                     tail |= _ONE << np.uint64(head[i])

@@ -83,7 +83,7 @@ class BalancedComposer:
             feed.measure = partial(self._weigh, feed.measure, weigher)
         self._quotas = Quotas(batch_size=rules.batch_size, key=key)
         self._shares = np.zeros(0)  # of the groups known when they were made
-        self._hands = np.zeros((0, rules.batch_size), np.int64)  # the groups of every slot of the round's batches
+        self._table = np.zeros((0, rules.batch_size), np.int64)  # the group of every slot of the batches of the round
         self._dealt = 0  # of these batches, how many were composed
         # The next four count in samples read: when it is time for what their comments say.
         self._news_from = 0  # new groups get shares
@@ -120,11 +120,11 @@ class BalancedComposer:
 
     def _composed(self) -> Batch | None:
         news = len(self._buffer.labels) != len(self._shares) and self._feed.taken >= self._news_from
-        if news or self._dealt == len(self._hands):
+        if news or self._dealt == len(self._table):
             if not self._buffer.labels:
                 return None
             self._deal()
-        hand = self._hands[self._dealt]
+        wanted = self._table[self._dealt]
         self._dealt += 1
         if (
             not self._waits
@@ -134,7 +134,7 @@ class BalancedComposer:
                 self._read(self._unread)
                 self._unread = 0
         items: list[Any] = []
-        if not self._serve(hand, items):
+        if not self._serve(wanted, items):
             self._left += len(items) - len(self._buffer.repeats())
             self._undo(len(items))
             return None
@@ -162,19 +162,21 @@ class BalancedComposer:
     def _slots(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The slots planned for each group in the batches returned so far, and the slots it had."""
         had = self._buffer.column(stream_buffer.HAD)
-        return self._planned_for(len(had)) - np.bincount(self._hands[self._dealt :].ravel(), minlength=len(had)), had
+        return self._planned_for(len(had)) - np.bincount(self._table[self._dealt :].ravel(), minlength=len(had)), had
 
     def _planned_for(self, groups: int) -> NDArray[np.int64]:
         return np.concatenate([self._planned, np.zeros(groups - len(self._planned), np.int64)])
 
-    def _serve(self, hand: NDArray[np.int64], items: list[Any]) -> bool:
+    def _serve(self, wanted: NDArray[np.int64], items: list[Any]) -> bool:
         """Fill the slots of a batch; reads on if the group of a slot has no sample. False if the stream has ended."""
         buffer, feed = self._buffer, self._feed
         allowance = self._rules.patience
         begins = True
         while True:
             may_read = not feed.ended and (self._waits or allowance > 0)
-            outcome = buffer.serve(hand, items, begins=begins, may_read=may_read, ended=feed.ended)
+            # The kernel returns where it needs a sample, and goes on at the same slot; only its first call begins a
+            # batch.
+            outcome = buffer.serve(wanted, items, begins=begins, may_read=may_read, ended=feed.ended)
             begins = False
             if outcome == stream_buffer.STARVED:
                 self._read(1)
@@ -201,8 +203,8 @@ class BalancedComposer:
         taken, buffer = self._feed.taken, self._buffer
         count = len(buffer.labels)
         if count != len(self._shares) or taken >= self._estimate_from:
-            if self._dealt < len(self._hands):
-                self._quotas.take_back(self._hands[self._dealt :], self._shares)
+            if self._dealt < len(self._table):
+                self._quotas.take_back(self._table[self._dealt :], self._shares)
                 self._planned = self._slots()[0]
             self._shares = self._targets.of(buffer.labels, buffer.column(stream_buffer.SEEN))
             buffer.new_shares(self._shares, self._rules.batch_size)
@@ -216,8 +218,8 @@ class BalancedComposer:
             self._gauge_from = taken + buffer.for_queues // 4
         slots = max(_TURNS * count, min(taken // 8, _ROUND))
         batches = round_length(slots, self._rules.batch_size)
-        self._hands, self._dealt = self._quotas.deal(self._shares, batches=batches), 0
-        self._planned = self._planned_for(count) + np.bincount(self._hands.ravel(), minlength=count)
+        self._table, self._dealt = self._quotas.deal(self._shares, batches=batches), 0
+        self._planned = self._planned_for(count) + np.bincount(self._table.ravel(), minlength=count)
 
     def _read(self, count: int) -> int:
         """Read `count` samples, or all that are left; returns how many were read."""
@@ -296,6 +298,7 @@ class BalancedComposer:
     def _warn_of_waiting(self) -> None:
         taken = self._feed.taken
         seen = self._buffer.column(stream_buffer.SEEN)[: len(self._shares)]
+        # Not 0 in the division; groups without a share are left out below.
         possible = seen / np.maximum(self._shares, 1e-300)
         number = int(np.argmin(np.where(self._shares > 0, possible, np.inf)))
         label = self._buffer.labels[number]
@@ -319,7 +322,7 @@ class BalancedComposer:
         return {
             "buffer": self._buffer.state_dict(),
             "quotas": self._quotas.state_dict(),
-            "hands": self._hands[self._dealt :].tolist(),
+            "hands": self._table[self._dealt :].tolist(),
             "shares": self._shares.tolist(),
             "planned": self._planned.tolist(),
             "counters": [getattr(self, name) for name in _COUNTERS],
@@ -329,7 +332,7 @@ class BalancedComposer:
         """Continue from what `memory` and `held` returned."""
         self._buffer.load_state_dict(memory["buffer"], held[0])
         self._quotas.load_state_dict(memory["quotas"])
-        self._hands = np.array(memory["hands"], np.int64).reshape(-1, self._rules.batch_size)
+        self._table = np.array(memory["hands"], np.int64).reshape(-1, self._rules.batch_size)
         self._shares = np.array(memory["shares"])
         self._planned = np.array(memory["planned"], np.int64)
         for name, value in zip(_COUNTERS, memory["counters"], strict=True):

@@ -98,12 +98,14 @@ class Buffer:
         self.labels.append(label)
         self.pools.append([])
         if number == len(self._groups):
+            # Doubled, so that copying costs the same for each new group on average.
             self._make_room_for_groups(2 * number + 16)
         self._names[number] = label
         self._groups[number, stream_buffer.GIVEN_UP] = -1
         if number >= self._divided_for:
             self.divide(None)
         else:
+            # An equal share, until the next round gives the group its own.
             room = 1 + (self.for_queues - self._divided_for) // self._divided_for
             self._groups[number, stream_buffer.ROOM] = room
             if self._remembers:
@@ -226,7 +228,7 @@ class Buffer:
         )
         places, entries = self._kept[:, :count]
         self._items[places] = np.fromiter(items, object, count)  # a place may be used twice: the last sample stays
-        self._items[0] = None
+        self._items[0] = None  # place 0 is that of all samples that were not kept
         if self._weigher is not None:
             self._forget_freed()
         if self._remembers:
@@ -248,11 +250,11 @@ class Buffer:
         self._free = np.concatenate([self._free[:free], new, np.zeros(old - free, np.int32)])
         self.counters[stream_buffer.FREE] += more
 
-    def serve(self, hand: NDArray[np.int64], items: list[Any], *, begins: bool, may_read: bool, ended: bool) -> int:
+    def serve(self, wanted: NDArray[np.int64], items: list[Any], *, begins: bool, may_read: bool, ended: bool) -> int:
         """Add the available samples of a batch to `items`; arguments and outcome are those of `stream_buffer.serve`."""
         counters = self.counters
-        if self._served.shape[1] != len(hand):
-            self._served = np.zeros((5, len(hand)), np.int64)
+        if self._served.shape[1] != len(wanted):
+            self._served = np.zeros((5, len(wanted)), np.int64)
         repeats = 0 if begins else int(counters[stream_buffer.REPEATS])
         outcome: int = stream_buffer.serve(
             self._groups,
@@ -266,7 +268,7 @@ class Buffer:
             self._batches_per_slot,
             counters,
             self._key,
-            hand,
+            wanted,
             self._served,
             begins,
             may_read,

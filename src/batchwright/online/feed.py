@@ -175,7 +175,9 @@ class Feed:
             raise
 
     def _one_by_one(self) -> Iterator[tuple[Any, Any]]:
+        # Looked up once: this loop runs once for each sample.
         measure, lookup, as_is, wraps = self.measure, self.lookup, self.as_is, self.by_reference
+        # `_fail` raises, or returns if the source may be tried once more: some can go on after an error.
         while not self.ended:
             try:
                 for sample in self._iterator:

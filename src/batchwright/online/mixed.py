@@ -61,8 +61,7 @@ def mixed(
             has no samples.
 
     Example:
-        >>> both = mixed({"web": range(100), "books": range(-100, 0)}, target={"web": 0.75, "books": 0.25},
-        batch_size=8)
+        >>> both = mixed({"web": range(100), "books": range(-100, 0)}, target={"web": 0.75, "books": 0.25}, batch_size=8)
         >>> [sum(n < 0 for n in batch) for batch in both][:3]
         [2, 2, 2]
     """
@@ -113,6 +112,7 @@ class _Recipe:
 
     def composer(self, replica: Replica, epoch: int) -> Composer:
         if len(self.sources) > 1:
+            # A worker that is idle for one source would make batches with other shares.
             replica = replace(replica, all_read=True)
         feeds = {
             name: Feed(

@@ -51,18 +51,18 @@ class Quotas:
         counts = self._apportion(shares, batches)
         order = orders(self._own(PURPOSE.ROW), 1, len(counts))[0]
         row = np.repeat(order, counts[order])
-        hands = row.reshape(self.batch_size, batches).T
+        table = row.reshape(self.batch_size, batches).T
         position = _FIBONACCI.index(batches)
         stride = _FIBONACCI[position - 1] if position else 1
-        hands = hands[np.arange(batches) * stride % batches]
-        slots = orders(self._own(PURPOSE.SLOT), *hands.shape)
+        table = table[np.arange(batches) * stride % batches]
+        slots = orders(self._own(PURPOSE.SLOT), *table.shape)
         self.rounds += 1
-        return np.take_along_axis(hands, slots, axis=1)
+        return np.take_along_axis(table, slots, axis=1)
 
-    def take_back(self, hands: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
+    def take_back(self, table: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
         """Take back batches of the last round, dealt at `shares`, that were not used."""
-        used = np.bincount(hands.ravel(), minlength=len(shares))
-        self.deficit += used - shares * hands.size
+        used = np.bincount(table.ravel(), minlength=len(shares))
+        self.deficit += used - shares * table.size
 
     def _own(self, purpose: int) -> int:
         return child(child(self._key, purpose), self.rounds)
@@ -77,7 +77,9 @@ class Quotas:
         most = batches * np.ceil(quotas).astype(np.int64)
         expected = batches * quotas + self.deficit
         counts = np.clip(np.floor(expected + _WHOLE).astype(np.int64), least, most)
+        # Equal remainders are decided by chance, anew in every round: else the same groups would always be first.
         chance = _SPREAD * fractions(self._own(PURPOSE.TIES), 0, len(counts))
+        # The method of largest remainders, within the limits: each time, at most one slot of a group moves.
         while left := batches * self.batch_size - int(counts.sum()):
             step = 1 if left > 0 else -1
             movable = counts < most if left > 0 else counts > least

@@ -103,9 +103,13 @@ class Run:
 
     def state(self) -> dict[str, Any]:
         """The state: the anchor, and the number of batches since; a batch that was not returned does not count."""
+        # An error or an interrupt came within a batch: what is held is neither before nor after it, so the last anchor
+        # counts.
         if self._torn:
             for feed in self.composer.feeds if self._anchor is None else ():
                 feed.reader.position(feed.taken)  # raises if the source cannot be read again
+        # An anchor copies all samples that are held, so a new one is made only after as many samples were read since.
+        # Between, batches are counted, and composed again when a run resumes.
         elif self._anchor is None or self._taken() - self._anchor_taken > self._anchor_held:
             taken, rest, held = self._taken(), self.batch[self.used :], self.composer.held()
             self._anchor = self._weigh_anchor(held)

@@ -74,6 +74,8 @@ class Shards:
         shards = [self.shards[number] for number in order]
         if replica.count <= len(shards):
             return _ShardReader(self, shards[replica.index :: replica.count], 0, 1, call_of(replica))
+        # More readers than shards: readers s, s + shards, s + 2 * shards, ... share shard s, and each takes every
+        # step-th sample.
         sharing = range(replica.index % len(shards), replica.count, len(shards))
         shard, first = shards[sharing[0]], sharing.index(replica.index)
         return _ShardReader(self, [shard], first, len(sharing), call_of(replica))
@@ -129,6 +131,7 @@ class _ShardReader:
 
     def fetch(self, ordinals: Sequence[int]) -> list[Any]:
         found: dict[int, Any] = {}
+        # In ascending order, so that each shard is read at most once.
         wanted = sorted(set(ordinals))
         while wanted:
             shard = bisect_right(self._starts, wanted[0]) - 1

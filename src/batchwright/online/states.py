@@ -69,6 +69,7 @@ def opened(state: Any, fingerprint: str) -> dict[str, Any]:
     """
     if not isinstance(state, Mapping):
         raise Infeasible(f"the state is {typed(state)}", "load what state_dict() gave")
+    # First the version: states of another one may lack entries, and that is not the fault to name.
     if "version" in state and not _is(state["version"], _VERSION):
         raise Infeasible(
             f"the state is of version {shown(state['version'])} and states are of version {_VERSION} now",

@@ -105,7 +105,7 @@ class ConstantShares:
             self.tickets,
             batches=self.epoch,
             settling=settles,
-            hands=HANDS,
+            round_batches=HANDS,
             together=self.together,
             seldom=self.seldom,
         )

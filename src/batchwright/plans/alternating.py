@@ -79,6 +79,7 @@ def alternating(
             f"the target {wanted} moves, and tasks take turns in shares that stay",
             "pass a target whose shares stay, such as 'uniform' or a mapping",
         )
+    # Natural shares are those of the epochs' micro-batches, so that all tasks end their epochs together.
     weights = wanted.exact(lengths, names=list(tasks))
     sizes = {name: plan.groups.sample_count for name, plan in tasks.items()}
     groups = Groups.from_sizes(sizes)

@@ -215,6 +215,7 @@ def check_quotas(
     """Refuse more groups in a micro-batch than there are, and, with `distinct`, groups that must repeat samples."""
     distinct = check_bool(distinct, "distinct")
     tickets = batch_size // per_class
+    # Without these two, no quota is impossible: small groups repeat samples.
     for epoch in epochs_looked_at(shares, groups) if per_class > 1 or distinct else ():
         drawn = int(np.count_nonzero(shares.of(epoch)))
         if per_class > 1 and tickets > drawn:

@@ -89,6 +89,7 @@ def bucketed(
                 f"pass one row or more of {table.shape[1]} sizes",
             )
         _check_sides(shapes_of, "buckets", "bucket")
+        # Too many buckets are refused below; distances to all of them might not fit into memory.
         bucket_of = _nearest(table, shapes_of[: _MOST_BUCKETS + 1])
     if len(shapes_of) > _MOST_BUCKETS:
         raise Infeasible(

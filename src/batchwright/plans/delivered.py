@@ -205,6 +205,7 @@ def _weighed(shares: TargetShares, before: SharedOrder, drawn: SharedOrder, unit
         if _in_these_units(shares.target, delivered):
             return None
         _require_some(shares, groups, delivered > 0)
+        # Twelve digits, so that the rounding of sums does not change the plan.
         return _in_units_delivered(shares.target, tuple(Fraction(float(f"{total:.12g}")) for total in delivered))
     if not units.skipped.any():
         return None

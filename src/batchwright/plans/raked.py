@@ -130,6 +130,7 @@ class Margins:
     @cached_property
     def level_of_cell(self) -> np.ndarray:
         """The level of each cell in every attribute, from 0, int64 (cells, attributes)."""
+        # A cell has at least one sample, and all of its samples have the same levels.
         samples = np.array([self.cells.samples(cell)[0] for cell in self.cells.names])
         return np.stack([np.asarray(part.group_of(samples), np.int64) for part in self.levels.values()], axis=1)
 

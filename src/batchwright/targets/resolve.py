@@ -50,6 +50,7 @@ def resolve(target: Any) -> Target:
     target = plain(target)
     if isinstance(target, (int, float, Fraction)):
         return blend(target)
+    # `target=targets.uniform` without brackets: called with counts, it would raise an error that does not say so.
     if callable(target) and str(getattr(target, "__module__", "")).startswith(f"{__package__}."):
         raise Infeasible(f"the target is targets.{target.__name__} itself", "call it, and pass what it gives")
     if callable(target):
@@ -62,6 +63,7 @@ def resolve(target: Any) -> Target:
                 f"a target function of {takes} arguments is not understood", "take (counts) or (counts, epoch)"
             )
         written = getattr(target, "__qualname__", type(target).__qualname__)
+        # A function of the counts alone gives the same shares in every epoch.
         return Target(_called, (target, takes), written, settles_at=0 if takes == 1 else None)
     raise Infeasible(
         f"the target is {typed(target)}, which is not understood",

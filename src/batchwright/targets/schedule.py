@@ -52,6 +52,7 @@ def schedule(start: Any, end: Any, *, epochs: int, shape: str | Callable[[float]
             f"{target} is set while training runs and cannot be scheduled",
             "pass what it begins as, or moving(...) alone and set its shares with sampler.retarget",
         )
+    # Either end may itself be a schedule that takes longer.
     settles_at = max(epochs, first.settles_at or 0, last.settles_at or 0)
     named = "" if shape == "linear" else f", shape={shape!r}" if isinstance(shape, str) else ", shape=function"
     return Target(

@@ -100,6 +100,7 @@ def _check_size(name: str, layer: BatchNorm, samples: int, positions: int | None
 
 def _check_mixed(kind: str, layers: list[str], batches: list[np.ndarray]) -> None:
     single = sum(len(codes) > 1 and len(np.unique(codes)) == 1 for codes in batches)
+    # Some such batches occur by chance and do little; that half of them are too many is a choice.
     if layers and 2 * single >= len(batches):
         several = {"class": "classes", "task": "tasks"}[kind]
         _warn(

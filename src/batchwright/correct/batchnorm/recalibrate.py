@@ -82,6 +82,7 @@ def recalibrate(
             _check_stream(loader, plan)
         layers = tracking_layers(model)
         population = observe(model, loader, batches=batches, forward=forward, population=Population(resume))
+    # Before the ranks are merged: a call that resumes merges them again, and would count the others' batches twice.
     state = population.state()
     if joined():
         population = population.over_ranks(process_group)
@@ -100,6 +101,7 @@ def recalibrate(
                 (layer.running_var, moments.variance(unbiased=True)),
             ):
                 if buffer is not None:
+                    # Layers with statistics for each group have rows; a group that was not seen keeps its row.
                     rows = buffer.view(value.shape)
                     rows.copy_(torch.where(moments.count > 0, value, rows.cpu()))
             if layer.num_batches_tracked is not None:

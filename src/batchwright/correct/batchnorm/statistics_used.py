@@ -58,6 +58,7 @@ def frozen(model: nn.Module) -> Iterator[None]:
     """
     flags: dict[BatchNorm, bool] = {}
 
+    # At each call of a layer, and not once by `eval()`: a `train()` within the context would undo that.
     def freeze(layer: BatchNorm, _inputs: Any) -> None:
         flags[layer] = layer.training
         layer.training = False

@@ -83,6 +83,7 @@ class GlobalBatchNorm(BatchNorm):
         self._check_input_dim(input)
         shape = (1, -1, *(1,) * (input.dim() - 2))
         dims = [dim for dim in range(input.dim()) if dim != 1]
+        # Sums in half precision would lose digits; torch's own layer also adds them in float32.
         values = input.float() if input.dtype in (torch.float16, torch.bfloat16) else input
 
         local_count = values.new_tensor([values.numel() // self.num_features])
@@ -95,6 +96,7 @@ class GlobalBatchNorm(BatchNorm):
             )
         mean = sums[:-1] / count
         centred = values - mean.view(shape)
+        # A second communication, instead of the mean of squares in the first: their difference would lose digits.
         variance = self._over_ranks(centred.square().sum(dims)) / count
         seen = torch.ones((), dtype=torch.bool, device=values.device)
         track(self, mean, variance * (count / (count - 1)), seen=seen)
