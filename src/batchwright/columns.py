@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .errors import Infeasible, check_integer, exactly, shown, typed
+from .tables import is_unread, read_column, unread_names
 from .values import COMPLETE, PLAIN, is_tensor, missing, plain
 
 __all__ = [
@@ -38,8 +39,8 @@ def column(values: Any, *, called: str = "column") -> np.ndarray:
     """Read a column as a one-dimensional array, without a copy if possible.
 
     Args:
-        values: a list, tuple, range, NumPy array, torch tensor, pandas / polars / Arrow column, Hugging Face `Column`,
-            or anything with `__array__` or `to_numpy`.
+        values: a list, tuple, range, NumPy array, torch tensor, pandas / polars / Arrow column, Hugging Face `Column`, a
+            polars `LazyFrame`, DuckDB relation or Arrow dataset of one column, or anything with `__array__` or `to_numpy`.
         called: what the column is called in messages.
 
     Returns:
@@ -283,6 +284,8 @@ def as_array(values: Any, *, called: str) -> np.ndarray:
         raise _no_column(values, called)
     if isinstance(values, (list, tuple, range)):
         return _from_sequence(values, called)
+    if is_unread(values):
+        values = _only_column(values, called)
     try:
         if hasattr(values, "to_numpy"):
             arrow = hasattr(type(values), "type")
@@ -306,6 +309,18 @@ def as_array(values: Any, *, called: str) -> np.ndarray:
     return _from_sequence(items, called)
 
 
+def _only_column(table: Any, called: str) -> Any:
+    """The column of a table that is not read yet and has no other."""
+    names = unread_names(table)
+    if len(names) == 1:
+        return read_column(table, names[0])
+    select = ".select(name)" if hasattr(table, "select") else ".to_table(columns=[name])[name]"
+    raise Infeasible(
+        f"{called} is {typed(table)} and holds the columns {shown(names)}, one is needed",
+        f"pass {called}{select}, with the name of the column",
+    )
+
+
 def _no_column(values: Any, called: str) -> Infeasible:
     """The error for an object that is no column: why, and what to pass instead."""
     fact = f"{called} is {typed(values)}, one value a sample is needed"
@@ -315,8 +330,6 @@ def _no_column(values: Any, called: str) -> Infeasible:
         return Infeasible(f"{fact}, and this has no order", "pass a list, in the order of the samples")
     if isinstance(values, Mapping):
         return Infeasible(fact, "pass the values as a list, in the order of the samples")
-    if callable(getattr(values, "collect", None)) and not hasattr(values, "__len__"):
-        return Infeasible(f"{fact}, and this holds none before it is collected", f"pass {called}.collect()")
     return Infeasible(fact, "pass a list, an array or a tensor")
 
 

@@ -38,7 +38,8 @@ def is_unread(source: Any) -> bool:
     if _is_arrow_dataset(source):
         return True
     lazy = callable(getattr(source, "collect", None)) and not hasattr(source, "__len__")
-    return (lazy or callable(getattr(source, "fetch_arrow_table", None))) and _lazy(source) is not None
+    relation = any(callable(getattr(source, name, None)) for name in ("to_arrow_table", "fetch_arrow_table"))
+    return (lazy or relation) and _lazy(source) is not None
 
 
 def _is_arrow_dataset(source: Any) -> bool:

@@ -90,8 +90,8 @@ def test_packs_that_do_not_fit_are_refused():
     shape=st.sampled_from(["flat", "row", "packs"]),
     form=st.sampled_from(["packed", "padded", "list"]),
 )
-def test_indices_point_to_where_the_elements_lie_in_the_packs(packs, align, room, shape, form):
-    if shape == "packs" and room == "nothing":
+def test_indices_point_to_where_the_elements_lie_in_the_packs(packs, align, fill, shape, form):
+    if shape == "packs" and fill == "nothing":
         packs = packs[:1]
     capacity = 32 + -32 % align
     given_packs = [
@@ -114,7 +114,7 @@ def test_indices_point_to_where_the_elements_lie_in_the_packs(packs, align, room
         edges=bw.ragged(dim=-1, shift_by=("ids", "ids")),
         deep={"span": index},
         beside={"ids": bw.ragged(), "span": index},
-    ).packs(capacity=capacity, align=align, fill=room, shape=shape)
+    ).packs(capacity=capacity, align=align, fill=fill, shape=shape)
     batch = collate(given_packs)
     samples = [sample for pack in given_packs for sample in pack]
     ids = batch["ids"].reshape(-1)

@@ -272,7 +272,7 @@ packs_of_lengths = st.lists(st.lists(st.integers(0, 6), min_size=1, max_size=4),
     fill=st.sampled_from(["nothing", "dummy", "extend"]),
     masked=st.booleans(),
 )
-def test_packs_match_a_loop_and_give_their_samples_back(packs, align, room, masked):
+def test_packs_match_a_loop_and_give_their_samples_back(packs, align, fill, masked):
     aligned = [[-(-length // align) * align for length in pack] for pack in packs]
     capacity = -(-max(map(sum, aligned)) // align) * align + align
     given_packs = [
@@ -281,7 +281,7 @@ def test_packs_match_a_loop_and_give_their_samples_back(packs, align, room, mask
     collate = bw.Collate(ids=bw.ragged(pad=-7), tag=bw.opaque()).packs(
         capacity=capacity,
         align=align,
-        fill=room,
+        fill=fill,
         seams=["ids"] if masked else [],
         shape="flat",
         also={"positions": "positions", "segments": "segments", "mask": "mask", "cu_seqlens": "cu_seqlens"},
@@ -294,9 +294,9 @@ def test_packs_match_a_loop_and_give_their_samples_back(packs, align, room, mask
             shown = [-7, *own[1:]] if masked and own else own
             rows.append((shown + [-7] * (length - len(own)), [True] * len(own) + [False] * (length - len(own))))
         left = capacity - sum(lengths)
-        if room == "dummy":
+        if fill == "dummy":
             rows.append(([-7] * left, [False] * left))
-        elif room == "extend":
+        elif fill == "extend":
             rows[-1] = (rows[-1][0] + [-7] * left, rows[-1][1] + [False] * left)
         for shown, real in rows:
             segments += [len(ends) - 1] * len(shown)

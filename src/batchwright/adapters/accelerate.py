@@ -16,18 +16,22 @@ from torch.utils.data import DataLoader
 from ..accumulation import check_accumulation
 from ..composition import Composition
 from ..errors import Infeasible
+from ..plans.evaluated import EvaluationPlan
 from ..ranks import check_ranks
 from ..sampler import BatchSampler
 
-__all__ = ["PlanLoader", "prepare"]
+__all__ = ["EvaluationLoader", "PlanLoader", "prepare"]
 
 
 def prepare(accelerator: Accelerator, loader: DataLoader[Any], *, composition: Composition | None = None) -> PlanLoader:
     """Prepare a loader: batches on the right device, and its position saved and loaded by `accelerator`.
 
+    Of a plan for evaluation (`batchwright.evaluation`) the position is not saved, and `accelerator.gather_for_metrics`
+    leaves the fillers of the last step out.
+
     Args:
-        accelerator: the accelerator of the training.
-        loader: a loader with `batch_sampler=plan.sampler()`; if gradients are accumulated,
+        accelerator: the accelerator of the training or evaluation.
+        loader: a loader with `batch_sampler=plan.sampler()`; if gradients are accumulated in training,
             `plan.sampler(accumulate=...)`.
         composition: logs the composition of batches to `Accelerator.log`; nothing if left out.
 
@@ -47,8 +51,10 @@ def prepare(accelerator: Accelerator, loader: DataLoader[Any], *, composition: C
             "pass a loader made with batch_sampler=plan.sampler(rank=accelerator.process_index, "
             "world_size=accelerator.num_processes)",
         )
-    check_accumulation(sampler, accelerator.gradient_accumulation_steps, "Accelerator(gradient_accumulation_steps)")
-    prepared = PlanLoader(
+    evaluates = isinstance(sampler.plan, EvaluationPlan)
+    if not evaluates:
+        check_accumulation(sampler, accelerator.gradient_accumulation_steps, "Accelerator(gradient_accumulation_steps)")
+    prepared = (EvaluationLoader if evaluates else PlanLoader)(
         accelerator,
         prepare_data_loader(
             loader,
@@ -62,7 +68,8 @@ def prepare(accelerator: Accelerator, loader: DataLoader[Any], *, composition: C
         sampler,
         composition,
     )
-    accelerator.register_for_checkpointing(prepared)
+    if not evaluates:
+        accelerator.register_for_checkpointing(prepared)
     return prepared
 
 
@@ -90,17 +97,21 @@ class PlanLoader:
     def __iter__(self) -> Iterator[Any]:
         """Iterate over the batches of the next epoch, or the rest of one."""
         epoch, begun = self.sampler.epoch, self.sampler.step
-        self.prepared.iteration = (
-            epoch  # accelerate counts epochs from 0 in every process, and passes them to `set_epoch`
-        )
-        self.accelerator.step = (
-            begun  # for `accumulate`; the number in a checkpoint is for the world size that saved it
-        )
+        # Accelerate counts epochs from 0 in every process, and passes them to `set_epoch`.
+        self.prepared.iteration = epoch
+        self._begin(begun)
         for step, batch in enumerate(self.prepared, begun + 1):
             self._state = self.sampler.state_at(step, epoch=epoch)
+            self._came(step, epoch)
             if self.composition is not None:
                 self.composition.after(step, self.accelerator.log, epoch=epoch)
             yield batch
+
+    def _begin(self, step: int) -> None:
+        self.accelerator.step = step  # where `accumulate` stands; a checkpoint has it in the terms of another world
+
+    def _came(self, step: int, epoch: int) -> None:
+        """Before batch number `step`, counted from 1, is handed to the loop."""
 
     @property
     def epoch(self) -> int:
@@ -125,3 +136,14 @@ class PlanLoader:
         """Let the next `iter` resume from a state."""
         self.sampler.load_state_dict(state)
         self._state = {}
+
+
+class EvaluationLoader(PlanLoader):
+    """A prepared loader of a plan for evaluation; it leaves what Accelerate knows of training alone."""
+
+    def _begin(self, step: int) -> None:
+        """Evaluation accumulates nothing."""
+
+    def _came(self, step: int, epoch: int) -> None:
+        if step == len(self):  # what `gather_for_metrics` keeps of what it gathers last, where fillers stand last
+            self.prepared.remainder = self.sampler.real_of_all(step - 1, epoch=epoch)

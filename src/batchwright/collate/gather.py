@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from itertools import chain
 from typing import Any
 
@@ -124,11 +123,13 @@ class Run(Gathering):
             for part in frame.parts:
                 if not all(part.key in sample for sample in samples):
                     raise self._missing(samples, structure, part)
-        with suppress(TypeError):  # a sample may have no length
-            # The total is compared, which is faster; missing parts are found later, when columns are read.
-            if sum(map(len, samples)) == len(samples) * len(structure.keys):
-                return
-        raise self._unlike(samples, frame)
+        try:
+            count = sum(map(len, samples))
+        except TypeError:  # a sample may have no length
+            count = -1
+        # The total is compared, which is faster; missing parts are found later, when columns are read.
+        if count != len(samples) * len(structure.keys):
+            raise self._unlike(samples, frame)
 
     def _of_another_type(self, number: int, sample: Any, frame: Frame) -> Infeasible:
         other = structure_of(sample)

@@ -25,11 +25,14 @@ class SideChannel:
         fill: by name, the number of real and padded positions of every field that can have padding.
         loss_scale: the factor for the loss of this batch; 1 unless `bw.correct.LossScale.over` (or `Batch.scaled`) set
             it.
+        real: the number of samples that count; those after them are fillers of `bw.evaluation`. None if all count, or if it
+            was not set.
     """
 
     columns: Mapping[str, Any]
     fill: Mapping[str, Fill]
     loss_scale: float = 1.0
+    real: int | None = None
 
     @property
     def sample_ids(self) -> Any:

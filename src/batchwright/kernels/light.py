@@ -159,9 +159,7 @@ def _even_pass(first, layout, order):
 
 
 @inner
-def _even_run(
-    run, first, count, layout, members, order, head, repeats, points, sizes, lefts, rights, keys, highs, lows
-):
+def _even_run(run, first, count, layout, members, order, head, repeats, points):
     """`light_run` for an even order."""
     size, apart = layout[DRAWS], layout[APART]
     left, right = radices(np.uint64(size))
@@ -174,12 +172,12 @@ def _even_run(
         and (pass_number == 0 or place >= 2 * apart)
     ):
         here = stream(key, pass_number)  # within a pass, where the draws need not wait for each other
+        places, sizes, lefts, rights, keys, _, _ = points
         for i in range(count):
-            points[i], sizes[i], keys[i] = place + i, size, here
-            lefts[i], rights[i] = left, right
-        permute_each(count, points, sizes, lefts, rights, keys, highs, lows)
+            places[i], sizes[i], lefts[i], rights[i], keys[i] = place + i, size, left, right, here
+        permute_each(count, points)
         for i in range(count):
-            run[i] = points[i]
+            run[i] = places[i]
     else:
         draw_run(run, draw, count, size, apart, left, right, key, head, repeats)
     if members.size > 0:
@@ -188,10 +186,7 @@ def _even_run(
 
 
 @inner
-def light_run(
-    run, first, count, layout, members, order, turn, edges, heavy, taken, head, repeats,
-    points, sizes, lefts, rights, keys, highs, lows,
-):  # fmt: skip
+def light_run(run, first, count, layout, members, order, turn, edges, heavy, taken, head, repeats, points):
     """Write the groups of the light draws first..first+count-1, all of one micro-batch, into `run[:count]`.
 
     Args:
@@ -201,12 +196,10 @@ def light_run(
         order, turn: the keys of the parts' orders and of the cycles' first parts.
         edges, heavy, taken: the line, the heavy groups, and the widths of the first 0, 1, 2, ... of them together.
         head, repeats: scratch as of `draw_run`.
-        points, sizes, lefts, rights, keys, highs, lows: scratch of `count` entries.
+        points: scratch of `count` entries.
     """
     if layout[_EVEN]:
-        _even_run(
-            run, first, count, layout, members, order, head, repeats, points, sizes, lefts, rights, keys, highs, lows
-        )
+        _even_run(run, first, count, layout, members, order, head, repeats, points)
         return
     done = 0
     while done < count:
@@ -256,9 +249,7 @@ def _even_drawn(draw, totals, layout, members, order, head, repeats):
 
 
 @inner
-def light_drawn(
-    draw, totals, layout, members, order, turn, edges, heavy, taken, head, repeats
-):  # fmt: skip
+def light_drawn(draw, totals, layout, members, order, turn, edges, heavy, taken, head, repeats):
     """Write how many of the light draws 0..draw-1 every light group had into its place of `totals`."""
     if layout[_EVEN]:
         _even_drawn(draw, totals, layout, members, order, head, repeats)

@@ -8,6 +8,7 @@ Rogaway 2002). Below 64 elements, where a small cipher is visibly biased, a Fish
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,7 +18,9 @@ from .hashing import GOLDEN, below, stream
 __all__ = [
     "ROUNDS",
     "TABLE_LIMIT",
+    "Points",
     "fill_table",
+    "new_points",
     "permutation",
     "permute",
     "permute_each",
@@ -84,15 +87,42 @@ def permute(k, n, left, right, key):
             return k
 
 
+class Points(NamedTuple):
+    """Arrays for `permute_each`, one entry a point: where it is, the permutation it goes through, and scratch."""
+
+    places: np.ndarray
+    sizes: np.ndarray
+    lefts: np.ndarray
+    rights: np.ndarray
+    keys: np.ndarray
+    highs: np.ndarray
+    lows: np.ndarray
+
+
 @inner
-def permute_each(count, points, sizes, lefts, rights, keys, highs, lows):
-    """Apply `permute` to `points[i]` for every i below `count`, each with its own size and key.
+def new_points(count):
+    """Arrays for `count` points."""
+    return Points(
+        np.empty(count, np.int64),
+        np.empty(count, np.int64),
+        np.empty(count, np.uint64),
+        np.empty(count, np.uint64),
+        np.empty(count, np.uint64),
+        np.empty(count, np.uint64),
+        np.empty(count, np.uint64),
+    )
+
+
+@inner
+def permute_each(count, points):
+    """Apply `permute` to the first `count` places, each with its own size and key.
 
     The same network, round by round over all points. Within a point, every round waits for the one before; different
-    points do not wait for each other, so the processor works on several at once. `highs` and `lows` are scratch.
+    points do not wait for each other, so the processor works on several at once.
     """
+    places, sizes, lefts, rights, keys, highs, lows = points
     for i in range(count):
-        quotient, rest = split(points[i], np.int64(rights[i]))
+        quotient, rest = split(places[i], np.int64(rights[i]))
         highs[i], lows[i] = np.uint64(quotient), np.uint64(rest)
     for number in range(0, ROUNDS, 2):
         step = np.uint64(number) * GOLDEN
@@ -108,7 +138,7 @@ def permute_each(count, points, sizes, lefts, rights, keys, highs, lows):
         point = highs[i] * rights[i] + lows[i]
         if point >= np.uint64(sizes[i]):
             point = permute(point, np.uint64(sizes[i]), lefts[i], rights[i], keys[i])
-        points[i] = np.int64(point)
+        places[i] = np.int64(point)
 
 
 @inner

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from heapq import heapify, heappop, heappush
@@ -31,6 +33,7 @@ class BucketCutter:
 
     kind = "bucketed"
     settled = True
+    room = math.inf
 
     @property
     def least_steps(self) -> int:
@@ -54,9 +57,9 @@ class BucketCutter:
         """See `Cutter`: every sample takes one place."""
         return np.ones(self.bucket_of.size)
 
-    def needed(self, samples: Integers, multiple: int) -> int:
+    def needed(self, samples: Integers, multiple: int) -> Callable[[int], int]:
         """See `Cutter`."""
-        return len(self.cut(samples, 0, multiple))
+        return lambda count: len(self.cut(samples[:count], 0, multiple))
 
     def for_window(self, parts: int = 1) -> BucketCutter:
         """See `Cutter`: no cut is a search."""

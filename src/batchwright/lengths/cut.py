@@ -117,8 +117,17 @@ class Cutter(Protocol):
         """What each sample adds to a micro-batch, float64 (samples,), in any unit: to guess how many samples fit."""
         ...
 
-    def needed(self, samples: Integers, multiple: int) -> int:
-        """How many micro-batches `cut` makes of these samples at least, if possible found without cutting them."""
+    @property
+    def room(self) -> float:
+        """The largest sum of `sizes` in a micro-batch; infinite if none is proven."""
+        ...
+
+    def needed(self, samples: Integers, multiple: int) -> Callable[[int], int]:
+        """A function from n to the least number of micro-batches that `cut` makes of the first n of these samples.
+
+        It does not cut them, if possible.
+        """
+        ...
 
     def for_window(self, parts: int = 1) -> Cutter:
         """The cutter for one window, or for one of `parts` parts of the work of a window.

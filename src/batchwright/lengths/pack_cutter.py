@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,7 +20,7 @@ from .cut import Cut, Integers, falling_ranks, like_ranks, mixed_places, most_ex
 from .exact import Allowance
 from .identity import fields_as_text
 from .kinds import Kinds
-from .packing import Packing, Solver, pack, search
+from .packing import Packing, Solver, filled, search
 from .step_balance import NewStep, level_parts, redistributed, spread_over_steps
 
 __all__ = ["PackBounds", "PackCutter", "pack_offsets"]
@@ -78,10 +80,17 @@ class PackCutter:
         sizes: Floats = (self.lengths / self.capacities).max(axis=1)
         return sizes
 
-    def needed(self, samples: Integers, multiple: int) -> int:
-        """See `Cutter`: by the fast solver, since this is called many times for a window."""
-        fast = self if self.solver == "fast" else replace(self, solver="fast")
-        return -(-len(fast._packed(samples, 0)) // self.packs)
+    @property
+    def room(self) -> float:
+        """See `Cutter`: of several capacities, the largest shares may be of different ones."""
+        return self.packs if self.settled else math.inf
+
+    def needed(self, samples: Integers, multiple: int) -> Callable[[int], int]:
+        """See `Cutter`; by the fast solver, as it is asked for many times."""
+        if self.capacities.size > 1:
+            return lambda count: -(-len(self._packed(samples[:count], 0)) // self.packs)
+        column, capacity = self.lengths[samples, 0], int(self.capacities[0])
+        return lambda count: -(-_packs_of(self._stacks(Kinds.of(column[:count]), capacity)) // self.packs)
 
     def over_layers(self, falling: Integers, windows: int) -> PackCutter:
         """See `Cutter`."""
@@ -185,24 +194,10 @@ class PackCutter:
             offsets = np.concatenate([[0], held.cumsum()])
             return Packing(falling[np.argsort(pack_of, kind="stable")], offsets, 0)
         column, capacity = np.ascontiguousarray(lengths[:, 0]), int(self.capacities[0])
-        most = None if self.max_per_pack >= column.size else self.max_per_pack
         if self.solver == "exact":
+            most = None if self.max_per_pack >= column.size else self.max_per_pack
             return self._searched(column, capacity, most, allowed)
-        if not column.size:
-            return pack(column, capacity)
-        fill = self._fill(column, capacity, allowed)
-        # A sample longer than the fill cannot share a pack, as the others alone need the fill. It gets a pack of its
-        # own.
-        alone = np.flatnonzero(column > fill)
-        if not alone.size:
-            return pack(column, fill, max_per_pack=most)
-        others = np.flatnonzero(column <= fill)
-        rest = pack(column[others], fill, max_per_pack=most)
-        return Packing(
-            np.concatenate([alone, others[rest.members]]),
-            np.concatenate([np.arange(alone.size), alone.size + rest.offsets]),
-            0,
-        )
+        return self._best_fit(Kinds.of(column), capacity, allowed)
 
     def _searched(self, column: Integers, capacity: int, most: int | None, allowed: int) -> Packing:
         """Pack by the exact solver; each cut of a window may use half of what is left of its allowance.
@@ -231,31 +226,47 @@ class PackCutter:
                 low = middle
         return best
 
-    def _fill(self, column: Integers, capacity: int, allowed: int) -> int:
-        """The smallest fill at which `allowed` packs hold all samples; the capacity if there is none."""
-        kinds = Kinds.of(column)
+    def _best_fit(self, kinds: Kinds, capacity: int, allowed: int) -> Packing:
+        """Packs at the smallest fill at which `allowed` packs hold all samples; at the capacity if there is none.
+
+        A sample longer than the fill cannot share a pack, as the others alone need the fill. It gets a pack of its own.
+        """
         tokens = np.concatenate([[0], (kinds.lengths * kinds.counts).cumsum()])
-
-        def suffices(fill: int) -> bool:
-            short = kinds.up_to(fill)
-            packs = allowed - (column.size - int(kinds.starts[short]))  # without those of one sample that is longer
-            if tokens[short] > packs * fill:  # known without packing
-                return False
-            table = best_fit_decreasing(kinds.lengths[:short], kinds.counts[:short], fill, self.max_per_pack)
-            return int(table[:, COPIES].sum()) <= packs
-
+        fill, table = capacity, self._stacks(kinds, capacity)
+        low = 0 if _packs_of(table) <= allowed else fill - 1
         # Bisection takes for granted that a larger fill never needs more packs. Best fit breaks that rule now and then;
         # then the fill found is not the smallest, but it holds all samples all the same.
-        low, high = 0, capacity
-        if not allowed or not suffices(capacity):
-            return capacity
-        while high - low > 1:
-            middle = (low + high) // 2
-            if suffices(middle):
-                high = middle
+        while fill - low > 1:
+            middle = (low + fill) // 2
+            short = kinds.up_to(middle)
+            packs = allowed - (
+                kinds.places.size - int(kinds.starts[short])
+            )  # without those of one sample that is longer
+            tried = None
+            if tokens[short] <= packs * middle:  # else it is known without packing that they do not suffice
+                tried = self._stacks(kinds, middle)
+            if tried is not None and _packs_of(tried) <= packs:
+                fill, table = middle, tried
             else:
                 low = middle
-        return high
+        rest = filled(table, kinds, 0)
+        alone = np.sort(kinds.places[rest.members.size :])
+        if not alone.size:
+            return rest
+        return Packing(
+            np.concatenate([alone, rest.members]),
+            np.concatenate([np.arange(alone.size), alone.size + rest.offsets]),
+            0,
+        )
+
+    def _stacks(self, kinds: Kinds, fill: int) -> Integers:
+        """The samples that are no longer than the fill in packs of it; see `best_fit_decreasing`."""
+        fitting = kinds.up_to(fill)
+        return best_fit_decreasing(kinds.lengths[:fitting], kinds.counts[:fitting], fill, self.max_per_pack)
+
+
+def _packs_of(table: Integers) -> int:
+    return int(table[:, COPIES].sum())
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
@@ -63,6 +65,7 @@ class GroupCutter:
     kind = "grouped"
     settled = True
     least_steps = 1
+    room = math.inf
 
     @property
     def alike(self) -> Integers:
@@ -74,9 +77,9 @@ class GroupCutter:
         """See `Cutter`: all alike."""
         return np.ones(self.lengths.size)
 
-    def needed(self, samples: Integers, multiple: int) -> int:
+    def needed(self, samples: Integers, multiple: int) -> Callable[[int], int]:
         """See `Cutter`."""
-        return self.at_least(samples)
+        return lambda count: self.at_least(samples[:count])
 
     def for_window(self, parts: int = 1) -> GroupCutter:
         """See `Cutter`: no cut is a search."""

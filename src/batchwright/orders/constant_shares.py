@@ -14,14 +14,13 @@ import numpy as np
 
 from ..errors import Infeasible
 from ..kernels import apportion
-from ..kernels.deal import HANDS, deal_heavy, deal_with_light, drawn, new_scratch
+from ..kernels.deal import HANDS, Shares, deal_heavy, deal_with_light, drawn, new_rounds
 from ..kernels.hashing import PURPOSE, child_key
-from ..kernels.light import APART, DRAWS, Light, arranged
-from ..kernels.permutation import TABLE_LIMIT
+from ..kernels.light import DRAWS, Light, arranged
 
 __all__ = ["NONE", "TICKET", "ConstantShares", "Dealing", "after_change"]
 
-NONE, _NARROW = np.empty(0, np.int64), np.empty(0, np.uint32)
+NONE = np.empty(0, np.int64)
 TICKET = HANDS << apportion.FRACTION_BITS
 """One ticket in the unit of deficits, 1 / TICKET of a ticket.
 
@@ -84,10 +83,7 @@ class ConstantShares:
     together: int = 1
     seldom: int = 1
     light: Light = field(init=False)
-    root: np.uint64 = field(init=False)
-    key: np.uint64 = field(init=False)
-    start: int = field(init=False)
-    _head_size: int = field(init=False)
+    _shares: tuple[Any, ...] = field(init=False)
     _scratch: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
@@ -95,9 +91,6 @@ class ConstantShares:
         self.edges = self.edges if settles else self.wanted
         # Two spans of one change must not share random numbers, so each number of a change has two keys.
         key = child_key(child_key(self.seed, PURPOSE.CONSTANT_SHARES), 2 * self.change - settles)
-        self.root, self.key = np.uint64(self.seed), np.uint64(key)
-        # The offset of the first round's points, as 32 bits of a fraction of a ticket.
-        self.start = child_key(key, PURPOSE.PHASE) >> 32
         light_start = child_key(key, PURPOSE.LIGHT_PHASE) >> 32
         self.light = arranged(
             self.edges,
@@ -109,42 +102,27 @@ class ConstantShares:
             together=self.together,
             seldom=self.seldom,
         )
-        self._head_size = max(TABLE_LIMIT, 2 * int(self.light.layout[APART]))
+        start = child_key(key, PURPOSE.PHASE) >> 32
+        self._shares = tuple(Shares(self.tickets, np.uint64(key), start, self.edges, self.base, *self.light))
 
-    def deal(
-        self,
-        batches: np.ndarray,
-        per_ticket: int,
-        group_table: np.ndarray,
-        head_size: int,
-        index: np.ndarray | None,
-        *,
-        draws: bool,
-    ) -> Dealing:
-        """Deal some of its micro-batches, counted from the span's first."""
+    def deal(self, batches: np.ndarray, samples: tuple[Any, ...], *, draws: bool) -> Dealing:
+        """Deal some of its micro-batches, counted from the span's first; `samples` are those of `kernels.deal.Samples`."""
         count = batches.size
-        samples = np.empty((count, self.tickets * per_ticket), np.int64)
+        found = np.empty((count, self.tickets * samples[1]), np.int64)
         groups, numbers = np.empty((2, count if draws else 0, self.tickets), np.int64)
         self._check(int(batches.max(initial=0)))
         scratch = self._borrow()
         deal = deal_with_light if self.light.layout[DRAWS] else deal_heavy
-        deal(
-            batches, self.tickets, per_ticket, self.root, self.key, self.start, self.edges,
-            *scratch, *self.light, group_table, max(head_size, self._head_size), *_by_width(index), self.base,
-            samples, groups, numbers,
-        )  # fmt: skip
+        deal(batches, self._shares, samples, scratch, found, groups, numbers)
         self._scratch.append(scratch)
-        return Dealing(samples, groups, numbers)
+        return Dealing(found, groups, numbers)
 
     def drawn(self, batch: int) -> np.ndarray:
         """Tickets that every group had before micro-batch `batch` of this span and in earlier spans, int64 (groups,)."""
         totals = np.empty(self.edges.size - 1, np.int64)
         self._check(batch)
         scratch = self._borrow()
-        drawn(
-            batch, self.tickets, self.key, self.start, self.edges,
-            *scratch, *self.light, self._head_size, totals,
-        )  # fmt: skip
+        drawn(batch, self._shares, scratch, totals)
         self._scratch.append(scratch)
         return totals + self.base if self.base.size else totals
 
@@ -170,7 +148,7 @@ class ConstantShares:
         try:
             return self._scratch.pop()
         except IndexError:
-            return new_scratch(self.light.heavy)
+            return new_rounds(self.light.heavy)
 
     def _check(self, last: int) -> None:
         if last // HANDS >= apportion.MOST_ROUNDS:
@@ -266,14 +244,3 @@ def _settling(wanted: np.ndarray, deficit: np.ndarray, batches: int) -> np.ndarr
     part = part + np.clip(left - (np.cumsum(slack) - slack), 0, slack)
     given = given - part if over > 0 else given + part
     return np.concatenate([[0], np.cumsum(given)])
-
-
-def _by_width(index: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """An index as two arguments of a kernel, one for each width; one of them is empty.
-
-    Compiled code has one type for each argument. One argument of either type would double the compiled versions of the
-    kernel.
-    """
-    if index is None:
-        return _NARROW, NONE
-    return (index, NONE) if index.dtype == np.uint32 else (_NARROW, index)

@@ -10,8 +10,7 @@ import numpy as np
 
 from ..groups import Groups
 from ..kernels import apportion
-from ..kernels.deal import HANDS, WIDE, group_table_of
-from ..kernels.permutation import TABLE_LIMIT
+from ..kernels.deal import HANDS, WIDE, Samples, group_table_of
 from .constant_shares import NONE, TICKET, ConstantShares, Dealing, after_change
 from .protocol import Order, Undersized, take_from_batches, undersized_groups
 from .sequence import in_sequence
@@ -21,9 +20,9 @@ from .walk import Walk
 
 __all__ = ["Dealt"]
 
-_SELDOM = (
-    8  # groups of equal shares that come once in so many micro-batches, or less often, are shuffled in complete passes
-)
+# Groups of equal shares that come once in so many micro-batches, or less often, are shuffled in complete passes.
+_SELDOM = 8
+_NO_INDEX = np.empty(0, np.uint32)
 _RUN_BOUND = 6  # G6: consecutive micro-batches have at most this many tickets of a group more than its quotas
 
 
@@ -96,8 +95,9 @@ class Dealt:
         self._walk: Walk | None = None
         if shares.settles_at != 0:
             self._walk = Walk(spans[0], self._line, epoch_batches=epoch_batches, settles_at=shares.settles_at)
-        self._group_table = self._group_rows()
-        self._head_size = max(TABLE_LIMIT, 2 * int(self._group_table[:, WIDE].max(initial=0)))
+        table = self._group_rows()
+        head_size = 2 * int(table[:, WIDE].max(initial=0))
+        self._samples = tuple(Samples(np.uint64(seed), per_ticket, table, head_size, *_by_width(groups.index)))
 
     @property
     def identity(self) -> dict[str, str]:
@@ -131,9 +131,7 @@ class Dealt:
             span, end = self._span_at(int(numbers[done]) if numbers.size else 0)
             here = numbers.size if end is None else int(np.searchsorted(numbers, end))
             inside = numbers[done:here] - span.first
-            parts.append(
-                span.deal(inside, self.per_ticket, self._group_table, self._head_size, self.groups.index, draws=draws)
-            )
+            parts.append(span.deal(inside, self._samples, draws=draws))
             done = here
         return parts[0] if len(parts) == 1 else Dealing(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
@@ -314,3 +312,10 @@ class Dealt:
             edges = self._spans[0].wanted if epoch == 0 else self._line(epoch)
             np.maximum(widest, np.diff(edges), out=widest)
         return -(-widest // TICKET), widest / TICKET
+
+
+def _by_width(index: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """An index as two arguments of a kernel, one of each width, of which the other is empty."""
+    if index is None:
+        return _NO_INDEX, NONE
+    return (index, NONE) if index.dtype == np.uint32 else (_NO_INDEX, index)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..groups import Groups
 from ..lengths.layout import PARTS
-from ..orders import Dealt, Independent, Mixed, SharedOrder
+from ..orders import Dealt, Independent, InTurn, Mixed, SharedOrder
 from ..orders.inclusion import Strata, mean_shares, strata_of
 from ..orders.shares import Shares
 
@@ -78,6 +78,8 @@ class Part(NamedTuple):
 
 def faults(order: SharedOrder) -> list[str]:
     """The problems of an order, one text each."""
+    if isinstance(order, InTurn):
+        return [_begun_again(order)] if order.undersized() else []
     found = []
     rows = rows_of(order)
     if rows.group.size:
@@ -99,6 +101,8 @@ def notes(order: SharedOrder) -> list[str]:
     """The same for a summary, with what later shares may bring."""
     shares, groups = order.shares, order.groups
     found = faults(order)
+    if isinstance(order, InTurn):
+        return found
     quotas = shares.of(0) * order.tickets if order.per_ticket > 1 else np.zeros(1)
     if isinstance(order, Dealt) and np.abs(quotas - np.rint(quotas)).max() > 1e-9:
         in_turn = shares.settles_at == 0 and order.even_groups().size == np.count_nonzero(quotas)
@@ -124,6 +128,13 @@ def notes(order: SharedOrder) -> list[str]:
             f"share is above {whole[least] / order.tickets:.4g} ({may.size} groups are small enough for that)"
         )
     return found
+
+
+def _begun_again(order: InTurn) -> str:
+    return (
+        f"samples repeat within a batch: the order has {order.places.count} places, a batch takes {order.batch_size}; a "
+        "smaller batch avoids it"
+    )
 
 
 def rows_of(order: SharedOrder) -> Repeated:
