@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import threading
-import weakref
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 import torch
 from torch import Tensor
 from typing_extensions import override
 
-from ..errors import Infeasible, check_integer, listed, shown, typed
-from .entries import described, entry, equal, same_rows, tree_of
+from ..errors import Infeasible, listed, shown, typed
+from .entries import described, entry, equal, places, tree_of
 from .graphs import GraphStructure
 from .ragged_value import Ragged
+from .rebuilt import rebuilt, remember
 from .side_channel import SideChannel
 from .structure import Tree
 from .values import Transfer, Value
@@ -25,9 +23,6 @@ if TYPE_CHECKING:
     from tensordict import TensorDict
 
 __all__ = ["Batch"]
-
-_listed = threading.local()
-"""`batch`: a weak reference to the batch whose items this thread asked for last."""
 
 
 class Batch(MutableMapping[str, Any]):
@@ -78,7 +73,7 @@ class Batch(MutableMapping[str, Any]):
         keys: Sequence[str] | None = None,
     ) -> None:
         if not isinstance(root, Tree):
-            same = _rebuilt(root)
+            same = rebuilt(root)
             if same is not None:
                 self.__dict__.update(same.__dict__)
                 return
@@ -111,7 +106,7 @@ class Batch(MutableMapping[str, Any]):
         if isinstance(key, tuple):  # torch_geometric's name for a type of edges
             key = str(key)
         if not isinstance(key, str):
-            return self._tree.sample(self._places([key])[0])
+            return self._tree.sample(places([key], self.sample_count)[0])
         if key in self._shown:
             return self._shown[key]
         found = self._keys.get(key)
@@ -140,7 +135,7 @@ class Batch(MutableMapping[str, Any]):
     def items(self) -> ItemsView[str, Any]:
         """Names and values, of a dict; a Batch that is made of them is this one, see above."""
         if not torch.compiler.is_compiling():
-            _listed.batch = weakref.ref(self)
+            remember(self)
         return super().items()
 
     def __getattr__(self, name: str) -> Any:
@@ -217,31 +212,6 @@ class Batch(MutableMapping[str, Any]):
         name = next(reversed(self._keys))
         return name, self.pop(name)
 
-    def showing(self, values: Mapping[str, Any]) -> Self | None:
-        """This batch with these entries and no others; None if a tensor among them has other rows than were there."""
-        kept, changed, children = {}, {}, {}
-        for name, value in values.items():
-            before = self[name] if name in self._keys else value
-            if not same_rows(before, value):
-                return None
-            child = self._keys.get(name)
-            if child is not None and before is value:
-                kept[name] = value
-                continue
-            own = child.replaced(value) if isinstance(child, Value) and name in self._root.children else None
-            if own is not None and name not in self._entries:
-                children[name] = own
-            else:
-                changed[name] = value
-        made = self._with(replace(self._root, children=self._root.children | children) if children else self._root)
-        for name in [name for name in made if name not in values]:
-            del made[name]
-        made.update(changed)
-        if [*made] != [*values]:
-            made = made._with(made._root, keys=tuple(values))
-        made._shown.update(kept)
-        return made
-
     def copy(self) -> Self:
         """A batch with the same samples and tensors, but its own entries."""
         return self._with(self._root)
@@ -312,31 +282,6 @@ class Batch(MutableMapping[str, Any]):
         """A copy with another loss scale in its side channel, and the number of its samples that count."""
         return self._with(self._root, loss_scale=loss_scale, real=real)
 
-    def _places(self, numbers: Iterable[Any]) -> list[int]:
-        """Check numbers of samples, and count negative ones from the end; IndexError if there is no such sample."""
-        count, places = self.sample_count, []
-        try:
-            numbers = list(numbers)
-        except TypeError:
-            raise Infeasible(
-                f"{shown(numbers)} is no list of samples' numbers", "pass a list of them: batch.select([0])"
-            ) from None
-        for given in numbers:
-            if isinstance(given, slice):
-                raise Infeasible(
-                    f"{given} is no sample's number", f"batch.select(range({count})[start:stop]) gives a batch of some"
-                )
-            if isinstance(given, (bool, np.bool_)) or (isinstance(given, Tensor) and given.dtype is torch.bool):
-                raise Infeasible(
-                    f"{shown(given)} is no sample's number",
-                    "of a mask, batch.select([n for n, chosen in enumerate(mask) if chosen]) gives the batch",
-                )
-            number = check_integer(given, "a sample's number")
-            if not -count <= number < count:
-                raise IndexError(f"sample {number} of a batch of {count}")
-            places.append(number % count)
-        return places
-
     def unbatch(self) -> list[Any]:
         """The samples in the order of the batch, in the type that they had; index fields count within the sample again."""
         tree = self._tree
@@ -359,7 +304,7 @@ class Batch(MutableMapping[str, Any]):
 
     def select(self, numbers: Iterable[int]) -> Self:
         """A batch of the samples `numbers`, at least one, in this order; samples may be left out or repeated."""
-        numbers = self._places(numbers)
+        numbers = places(numbers, self.sample_count)
         if not numbers:
             raise Infeasible("0 samples are selected", "select one or more")
         before = self._order or tuple(range(self.sample_count))
@@ -454,16 +399,3 @@ class Batch(MutableMapping[str, Any]):
     def __repr__(self) -> str:
         entries = ", ".join(f"{name}: {described(self[name])}" for name in self)
         return f"Batch({self.sample_count} samples; {entries})"
-
-
-def _rebuilt(values: Mapping[str, Any]) -> Batch | None:
-    """The batch whose items this thread asked for last, with these values, if one of its tensors is among them."""
-    if torch.compiler.is_compiling():
-        return None
-    reference: weakref.ref[Batch] | None = getattr(_listed, "batch", None)
-    batch = reference() if reference is not None else None
-    if batch is None:
-        return None
-    known = batch._shown
-    shows = any(isinstance(value, Tensor) and value.ndim and known.get(name) is value for name, value in values.items())
-    return batch.showing(values) if shows else None

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import Infeasible, check_integer, shown
 from .structure import Structure, Tree
 from .values import Common, Extension, Opaque, Stacked, Value
 
-__all__ = ["described", "entry", "equal", "same_rows", "tree_of"]
+__all__ = ["described", "entry", "equal", "places", "same_rows", "tree_of"]
 
 
 def tree_of(mapping: Mapping[str, Any]) -> Tree:
@@ -82,6 +83,32 @@ def same_rows(before: Any, after: Any) -> bool:
     if isinstance(before, (list, tuple)) and isinstance(after, (list, tuple)):
         return len(before) == len(after) and all(map(same_rows, before, after))
     return True
+
+
+def places(numbers: Iterable[Any], count: int) -> list[int]:
+    """Samples' numbers counted from the front; IndexError if there is no such sample."""
+    found: list[int] = []
+    try:
+        numbers = list(numbers)
+    except TypeError:
+        raise Infeasible(
+            f"{shown(numbers)} is no list of samples' numbers", "pass a list of them: batch.select([0])"
+        ) from None
+    for given in numbers:
+        if isinstance(given, slice):
+            raise Infeasible(
+                f"{given} is no sample's number", f"batch.select(range({count})[start:stop]) gives a batch of some"
+            )
+        if isinstance(given, (bool, np.bool_)) or (isinstance(given, Tensor) and given.dtype is torch.bool):
+            raise Infeasible(
+                f"{shown(given)} is no sample's number",
+                "of a mask, batch.select([n for n, chosen in enumerate(mask) if chosen]) gives the batch",
+            )
+        number = check_integer(given, "a sample's number")
+        if not -count <= number < count:
+            raise IndexError(f"sample {number} of a batch of {count}")
+        found.append(number % count)
+    return found
 
 
 def described(value: Any) -> str:

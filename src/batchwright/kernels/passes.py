@@ -73,13 +73,21 @@ def draw_run(run, first, count, n, wide, left, right, key, head, repeats):
                 run[done] = head[i]
                 done += 1
             continue
-        if joined:
-            for i in range(2 * wide):
-                image = permute(np.uint64(i), size, left, right, here)
-                head[i] = np.int64(image)
-                repeats[i] = np.int64(unpermute(image, size, left, right, before)) >= n - wide
-            part_from_previous(head, repeats, wide)
-            while start < min(stop, 2 * wide):
+        if joined:  # as `part_from_previous`, but later entries are looked at only where one is needed
+            free = wide
+            for i in range(min(wide, stop)):
+                head[i] = np.int64(permute(np.uint64(i), size, left, right, here))
+                if np.int64(unpermute(np.uint64(head[i]), size, left, right, before)) < n - wide:
+                    continue
+                repeating = head[i]
+                while True:
+                    image = permute(np.uint64(free), size, left, right, here)
+                    head[free] = np.int64(image)
+                    free += 1
+                    if np.int64(unpermute(image, size, left, right, before)) < n - wide:
+                        break
+                head[i], head[free - 1] = head[free - 1], repeating
+            while start < min(stop, free):
                 run[done] = head[start]
                 done += 1
                 start += 1

@@ -46,6 +46,7 @@ class Loader:
         self,
         sampler: BatchSampler,
         dataset: Any,
+        /,
         *,
         num_workers: int | None = None,
         collate: Callable[[list[Any]], Any] | None = None,
@@ -225,9 +226,7 @@ class Loader:
 
     def _first_batch(self) -> Any:
         start = self.sampler.next_place()
-        micro_batches = next(self.sampler.lists_from(start), None)
-        if micro_batches is None:
-            raise Infeasible("the plan has no batch to look at", "look before the last epoch")
+        micro_batches = next(self.sampler.lists_from(start))
         request = self._requests.of(start, start.consumed, micro_batches)
         given = self._collated(self._reader.__getitems__(request))
         return self._moved(given.batch if isinstance(given, Given) else given)
