@@ -97,7 +97,7 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
         lambda: ends(buckets("epoch"))),
     # orders
     "forgotten shares": (
-        lambda: set_often().prior_between(5, 9), "which shares held before micro-batch ",
+        lambda: set_often().prior_between(5, 9), "the shares before micro-batch ",
         lambda: set_often().prior_between(set_often().share_changes[0].first, 1000)),
     "a late micro-batch": (
         lambda: bw.balanced(LABELS, 4).audit(first=1 << 40),

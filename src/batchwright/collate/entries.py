@@ -1,4 +1,4 @@
-"""What the entries of a batch are that were not collated: those of a plain mapping, and those that were set."""
+"""Entries of a batch that were not collated: those of a mapping, and those that were set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["described", "entry", "equal", "places", "same_rows", "tree_of"]
 
 
 def tree_of(mapping: Mapping[str, Any]) -> Tree:
-    """A plain mapping as the fields of as many samples as its first tensor or list is long."""
+    """The fields of a mapping; the length of its first tensor or list is the number of samples."""
     lengths = (len(value) for value in mapping.values() if _has_length(value))
     count = next(lengths, 0)
     return Tree(Structure(dict, tuple(mapping)), {name: _plain_value(mapping[name], count) for name in mapping}, count)
@@ -38,7 +38,7 @@ def _plain_value(value: Any, count: int) -> Value:
 
 
 def entry(value: Any, count: int) -> Value:
-    """What is set under a new name: of one row a sample, or in common to all samples."""
+    """The field for a value that is set under a new name: one row for each sample, or common to all samples."""
     if isinstance(value, Tensor) and value.shape[:1] == (count,) and not value.is_nested:
         return Stacked(value)
     if isinstance(value, (list, tuple)) and len(value) == count:
@@ -47,7 +47,7 @@ def entry(value: Any, count: int) -> Value:
 
 
 def equal(left: Any, right: Any) -> bool:
-    """Whether two values are equal, those within containers too; of tensors every number and the dtype."""
+    """Whether two values are equal, also within containers; tensors in all numbers and dtype."""
     if left is right:
         return True
     if isinstance(left, Tensor) or isinstance(right, Tensor):
@@ -112,7 +112,7 @@ def places(numbers: Iterable[Any], count: int) -> list[int]:
 
 
 def described(value: Any) -> str:
-    """An entry in a word or two."""
+    """A short text for an entry: shape and dtype, or its type."""
     if isinstance(value, Tensor):
         shape = "x".join(map(str, value.shape)) or "scalar"
         return f"{shape} {str(value.dtype).removeprefix('torch.')}"

@@ -1,4 +1,4 @@
-"""A finite order over and over: the order of the file, or one that somebody gives."""
+"""A finite order, repeated: the order of the file, or one that the user gives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""So many categories, so many classes of each, so many samples of each of those."""
+"""Nested groups: a number of categories in each batch, of classes in each category, of samples in each class."""
 
 from __future__ import annotations
 
@@ -31,28 +31,30 @@ def hierarchical(
     distinct: bool = False,
     seed: int = 0,
 ) -> FixedPlan:
-    """Batches of P categories with Q classes of each and M samples of each of those; any number of levels.
+    """Batches of P categories, with Q classes of each and M samples of each class; any number of levels.
 
-    Every node of the tree passes through its branches in turn, in a fresh order each pass: after any number of batches a
-    class has been present within one appearance of any other of its category, a category within one of any other (where the
-    target is uniform), and every sample of a class has been drawn within once of any other.
+    Every node of the tree goes through its branches in passes, in a new order each time. So after any number of
+    batches, the classes of a category have come equally often, up to one; the samples of a class too; and, if the
+    target is uniform, the categories.
 
     Args:
-        levels: columns of labels (or `Groups`), the outermost level first: `[category, class_]`. A class is told apart by
-            all its labels from the outside in, so the same name in two categories is two classes.
-        per: how many of each level a batch takes, and samples last: `[P, Q, M]`, one more than there are levels.
-        target: the shares of the outermost level. Other than "uniform" they are dealt, exact in every batch.
+        levels: for each level, the outermost first, labels, array-like of shape (n_samples,), or `Groups`, such as
+            `[category, class_]`. A class is identified by its labels on all levels down to it: the same name in two
+            categories means two classes.
+        per: the numbers that a batch takes on each level, and of samples at the end: `[P, Q, M]`, one more than there
+            are levels.
+        target: the shares of the outermost level. Shares other than "uniform" are exact in every batch too.
         epoch: as for `balanced`.
-        distinct: refuse a plan in which a class must repeat a sample within a batch.
-        seed: 0 to 2^64 - 1.
+        distinct: whether to refuse a plan in which a class must repeat a sample within a batch.
+        seed: int from 0 to 2^64 - 1.
 
     Raises:
-        Infeasible: fewer categories, or a category with fewer classes, than a batch takes; a category due more than once a
-            batch.
+        Infeasible: there are fewer categories, or fewer classes in a category, than a batch takes; or the share of a
+            category needs it more than once in a batch.
 
     Warns:
-        PoorWarning: a class has fewer samples than a batch takes, so they repeat; or samples practically never come, less
-            than once while a hundred times as many are drawn as there are.
+        PoorWarning: a class has fewer samples than a batch takes, so they repeat; or samples are practically never
+            drawn: less than once in a hundred times as many draws as there are samples.
 
     Example:
         >>> import batchwright as bw
@@ -109,7 +111,7 @@ def hierarchical(
 
 
 def _sizes(tree: Levels) -> dict[Any, int]:
-    """Samples in every outermost group."""
+    """The number of samples of every outermost group."""
     sizes = dict.fromkeys((name[0] for name in tree.names[0]), 0)
     for name, size in zip(tree.names[-1], tree.groups.sizes.tolist(), strict=True):
         sizes[name[0]] += size
@@ -117,7 +119,7 @@ def _sizes(tree: Levels) -> dict[Any, int]:
 
 
 def _leaf_shares(tree: Levels, outer: TargetShares) -> Any:
-    """What even turns below the outermost level make of its shares: one part of the node's share a branch."""
+    """The shares of the innermost groups: below the first level, branches divide the share of their node equally."""
     exact = outer.exact(0)
     total = sum(exact)
     parts = [Fraction(share, total) for share in exact]
