@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,7 +49,7 @@ class ConstantShares:
         base: tickets each group had before it; empty for none.
         deficit: what each group lacked of its expected tickets before it, in 1 / TICKET; empty for nothing.
         seed: of the order.
-        change: how many times the shares had after_change by then.
+        change: how many times the shares had changed by then.
         tickets: tickets in a micro-batch.
         edges: the line that is dealt; `wanted`, except in a span that makes up for a deficit.
         rounds: how many rounds the same shares had before it.
@@ -143,65 +144,40 @@ class ConstantShares:
 
 
 def after_change(
+    span: ConstantShares,
     first: int,
     wanted: np.ndarray,
     drawn: np.ndarray,
     deficit: np.ndarray,
-    seed: int,
-    change: int,
-    tickets: int,
     *,
+    change: int,
     epoch: int,
     may_change: bool,
-    together: int,
-    seldom: int,
 ) -> tuple[ConstantShares, ...]:
     """The spans from micro-batch `first` on, where the shares change: one that makes up for the deficit, and the rest.
 
     So no deficit stays, and drift does not add up however often the shares change.
 
     Args:
-        first: as of `ConstantShares`, like those that follow.
+        span: one before the change; what is not named here stays as it is.
+        first: as of `ConstantShares`, like `change` and `epoch`.
         wanted: the new line.
         drawn: the new span's base.
         deficit: what is to be made up for.
-        seed: of the order.
         change: the number of this change.
-        tickets: tickets in a micro-batch.
-        epoch: as of `ConstantShares`.
+        epoch: micro-batches in an epoch.
         may_change: whether the shares may change again after an epoch.
-        together: as of `ConstantShares`.
-        seldom: as of `ConstantShares`.
     """
+    changed = partial(replace, span, wanted=wanted, change=change)
     batches = HANDS * -(-int(np.abs(deficit).max(initial=0)) // _AT_ONCE)
     if may_change and epoch < HANDS:  # what fits into it is what there is time for
         batches = min(batches, epoch)
     edges = _settling(wanted, deficit, batches) if batches else wanted
     if np.array_equal(edges, wanted):
-        return (
-            ConstantShares(
-                first, wanted, drawn, deficit, seed, change, tickets, epoch=epoch, together=together, seldom=seldom
-            ),
-        )
-    settling = ConstantShares(
-        first, wanted, drawn, deficit, seed, change, tickets, edges, epoch=batches, together=together, seldom=seldom
-    )
-    drawn, deficit = settling.drawn(batches), settling.deficit_at(batches)
-    rounds = -(-batches // HANDS)
-    rest = ConstantShares(
-        first + batches,
-        wanted,
-        drawn,
-        deficit,
-        seed,
-        change,
-        tickets,
-        rounds=rounds,
-        epoch=epoch,
-        together=together,
-        seldom=seldom,
-    )
-    return settling, rest
+        return (changed(first=first, base=drawn, deficit=deficit, edges=NONE, rounds=0, epoch=epoch),)
+    settling = changed(first=first, base=drawn, deficit=deficit, edges=edges, rounds=0, epoch=batches)
+    drawn, deficit, rounds = settling.drawn(batches), settling.deficit_at(batches), -(-batches // HANDS)
+    return settling, changed(first=first + batches, base=drawn, deficit=deficit, edges=NONE, rounds=rounds, epoch=epoch)
 
 
 def _settling(wanted: np.ndarray, deficit: np.ndarray, batches: int) -> np.ndarray:

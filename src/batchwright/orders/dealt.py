@@ -12,7 +12,7 @@ from ..groups import Groups
 from ..kernels import apportion
 from ..kernels.deal import HANDS, WIDE, Samples, group_table_of
 from .constant_shares import NONE, TICKET, ConstantShares, Dealing, after_change
-from .protocol import Order, Undersized, take_from_batches, undersized_groups
+from .protocol import OfBatches, Order, Undersized, undersized_groups
 from .sequence import in_sequence
 from .share_change import ShareChange
 from .shares import Shares, group_rates
@@ -25,7 +25,7 @@ _NO_INDEX = np.empty(0, np.uint32)
 _RUN_BOUND = 6  # a run of micro-batches has so many tickets of a group above its quotas at most (G6)
 
 
-class Dealt:
+class Dealt(OfBatches):
     """Draws in exact shares. The module `kernels.deal` says how; `docs/design.md` says what is guaranteed.
 
     Args:
@@ -108,10 +108,6 @@ class Dealt:
             **({} if self.distinct_over is None else {"distinct, in sequence over": str(self.distinct_over)}),
         }
 
-    def batches(self, first: int, stride: int, count: int) -> np.ndarray:
-        """Micro-batches first, first + stride, ...: sample indices, int64 (count, batch_size)."""
-        return self.batches_at(first + stride * np.arange(count))
-
     def batches_at(self, numbers: np.ndarray) -> np.ndarray:
         """Micro-batches of these numbers, ascending: sample indices, int64 (numbers, batch_size)."""
         if self.distinct_over is None:
@@ -129,10 +125,6 @@ class Dealt:
             parts.append(span.deal(inside, self._samples, draws=draws))
             done = here
         return parts[0] if len(parts) == 1 else Dealing(*(np.concatenate(part) for part in zip(*parts, strict=True)))
-
-    def take(self, start: int, stop: int) -> np.ndarray:
-        """The samples at places start..stop-1 of the sequence."""
-        return take_from_batches(self, start, stop)
 
     def rates(self, samples: np.ndarray, epoch: int = 0) -> np.ndarray:
         """The expected share of the sequence that each of these samples is, float64."""
@@ -193,25 +185,20 @@ class Dealt:
         wanted = apportion.line(change.weights, HANDS * self.tickets)
         drawn, deficit = np.array(change.drawn, np.int64), np.array(change.deficit, np.int64)
         before = [span for span in spans if span.first < change.first]
-        return [
-            *before,
-            *after_change(
-                change.first,
-                wanted,
-                drawn,
-                deficit,
-                self.seed,
-                change.number,
-                self.tickets,
-                epoch=self.epoch_batches,
-                may_change=False,
-                together=self._together,
-                seldom=self._seldom,
-            ),
-        ]
+        after = after_change(
+            spans[0],
+            change.first,
+            wanted,
+            drawn,
+            deficit,
+            change=change.number,
+            epoch=self.epoch_batches,
+            may_change=False,
+        )
+        return [*before, *after]
 
     def round_of(self, batch: int) -> tuple[int, int]:
-        """How often the shares had after_change when a micro-batch was dealt, and which round since it belongs to."""
+        """How often the shares had changed when a micro-batch was dealt, and which round since it belongs to."""
         span, _ = self._span_at(batch)
         return span.change, span.rounds + (batch - span.first) // HANDS
 
