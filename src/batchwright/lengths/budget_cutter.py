@@ -13,6 +13,7 @@ from ..kernels.cuts import cut_longest, cut_several
 from ..kernels.step_balance import raise_to_most_expensive
 from .cut import (
     Cut,
+    Unsearched,
     by_steps,
     falling_ranks,
     like_ranks,
@@ -22,7 +23,6 @@ from .cut import (
     split_to,
     spread,
 )
-from .identity import fields_as_text
 from .step_balance import LEVEL, Dealt, dealt_anew, level_parts, spread_over_steps
 
 __all__ = ["BudgetCutter"]
@@ -34,7 +34,7 @@ _FEW = 32  # samples: one more or less is 3 % of a micro-batch's cost
 
 
 @dataclass(frozen=True)
-class BudgetCutter:
+class BudgetCutter(Unsearched):
     """Cuts samples that stand longest first so that no budget is exceeded.
 
     Args:
@@ -66,11 +66,6 @@ class BudgetCutter:
     least_steps = 1
 
     @property
-    def identity(self) -> dict[str, str]:
-        """See `Cutter`."""
-        return fields_as_text(self)
-
-    @property
     def settled(self) -> bool:
         """See `Cutter`: with several budgets, samples of one rank may differ in what they cost."""
         return self.budgets.size == 1
@@ -90,10 +85,6 @@ class BudgetCutter:
         """See `Cutter`."""
         places = (sorted_places if self.settled else mixed_places)(self.ranks[samples])
         return self._cutting(self.costs[samples[places]])(0, 1.0).size - 1
-
-    def for_window(self, parts: int = 1) -> BudgetCutter:
-        """See `Cutter`: no cut is a search."""
-        return self
 
     def over_layers(self, falling: Integers, windows: int) -> BudgetCutter:
         """See `Cutter`."""

@@ -20,7 +20,6 @@ from ..lengths.order_windows import OfOrder
 from ..lengths.windows import OfLayers, OfShuffle, Windows
 from ..micro_batches import MicroBatches, counted
 from ..orders.inclusion import Strata
-from ..orders.protocol import fingerprint_of
 from .changed_steps import MOST_IN_A_STEP, Windowed, carried_of, gone_on_from, resumed
 from .delivered import Delivery
 from .fixed import FixedPlan
@@ -250,11 +249,6 @@ class LengthPlan(Plan, Windowed):
             "epoch_samples": str(self.epoch_samples),
             "steps_seed": str(self.seed),
         }
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """16 hexadecimal digits that two plans share exactly if their arguments are the same."""
-        return fingerprint_of(self.identity)
 
     @property
     def shortcomings(self) -> list[str]:

@@ -13,7 +13,6 @@ from ..errors import Infeasible, check_integer, shown
 from ..groups import Groups
 from ..micro_batches import AS_IT_WAS, LAST, MicroBatches, counted
 from ..orders.inclusion import Strata, Stratum
-from ..orders.protocol import fingerprint_of
 from ..orders.reordered import Reordered
 from ..orders.task_schedule import reduced, task_schedule
 from ..position import number_of
@@ -137,11 +136,6 @@ class TaskPlan(Plan):
             "target": shares, "unit": self.unit, "named": str(self.named),
             "starts": ",".join(map(str, self.starts)), "epoch_batches": str(self.epoch_batches), **tasks,
         }  # fmt: skip
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """16 hexadecimal digits that two plans share exactly if their arguments are the same."""
-        return fingerprint_of(self.identity)
 
     @property
     def shortcomings(self) -> list[str]:
