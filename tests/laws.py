@@ -17,6 +17,7 @@ import torch
 
 import batchwright as bw
 from batchwright.plans.by_length import LengthPlan
+from batchwright.plans.evaluated import EvaluationPlan
 from batchwright.targets import Active, Filler, Fixed
 
 LABELS = np.repeat(np.arange(12), [400, 250, 130, 90, 60, 41, 30, 17, 9, 5, 2, 1])
@@ -88,6 +89,14 @@ EVERY_PLAN: dict[str, Callable[[int], Any]] = {
     "mixture in tokens, packed": lambda seed: bw.packed(LENGTHS, 512, window=8, order=in_tokens(seed), seed=seed),
     "tasks of many kinds": lambda seed: quietly(lambda: many_kinds(seed)),
     "one sample": lambda seed: bw.shuffled(1, 1, seed=seed),
+    "sequential": lambda seed: bw.sequential(100 + seed % 50, 32),
+    "ordered": lambda seed: bw.ordered(np.random.default_rng(seed).integers(0, 500, 900), 32),
+    "evaluation": lambda seed: bw.evaluation(1 + seed % 300, 1 + seed % 7),
+    "shuffled evaluation": lambda seed: bw.evaluation(1000, 32, order="shuffled", seed=seed),
+    "longest first": lambda seed: bw.evaluation(LENGTHS[: 1 + seed % 50], 8, order="length"),
+    "evaluation in tokens": lambda seed: bw.evaluation(LENGTHS[: 1 + seed % 900], max_tokens=2048),
+    "evaluation of a sum": lambda seed: bw.evaluation(LENGTHS, capacity=2048, order="shuffled", seed=seed),
+    "evaluation of packs": lambda seed: bw.evaluation(LENGTHS[: 1 + seed % 900], capacity=512, order="length"),
 }
 CANNOT_BE_PICKLED = {"function of the epoch"}  # a lambda cannot
 
@@ -262,7 +271,7 @@ def keeps_its_guarantees(make: Callable[[int], Any], seed: int, first: int) -> N
     """G1 to G6: an audit is kept from the beginning on and from anywhere."""
     plan = make(seed)
     for begin in (0, first):
-        if isinstance(plan, LengthPlan):  # it promises whole epochs
+        if isinstance(plan, (LengthPlan, EvaluationPlan)):  # it promises whole epochs
             audit = plan.audit(multiple=1 + seed % 5, first=begin % 50)
         else:
             audit = plan.audit(batches=100, first=begin)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from batchwright.plans.by_length import LengthPlan
+from batchwright.plans.evaluated import EvaluationPlan
 from batchwright.plans.tasks import TaskPlan
 
 from .laws import quietly
@@ -37,7 +39,8 @@ def resumes_in_another_world(make: Callable[[int], Any], seed: int, worlds: list
         epochs = 3 + longest // plan.epoch_length(world * accumulate) if number == len(worlds) - 1 else 1
         taken = 0
         for _ in range(epochs):
-            left = len(samplers[0]) - samplers[0].step
+            epoch, begun = samplers[0].epoch, samplers[0].step
+            left = len(samplers[0]) - begun
             iterators = [iter(sampler) for sampler in samplers]
             of_epoch = 0
             while epochs > 1 or taken < cuts[number]:
@@ -46,6 +49,9 @@ def resumes_in_another_world(make: Callable[[int], Any], seed: int, worlds: list
                 if step[0] is None:
                     break
                 drawn += [batch for batch in step if batch is not None]
+                if isinstance(plan, EvaluationPlan):
+                    real = [sampler.real(begun + of_epoch, epoch=epoch) for sampler in samplers]
+                    drawn[-world:] = [batch[:count] for batch, count in zip(drawn[-world:], real, strict=True)]
                 of_epoch, taken = of_epoch + 1, taken + 1
             assert of_epoch == left if epochs > 1 else of_epoch <= left
         states = [sampler.state_dict() for sampler in samplers]
@@ -82,6 +88,10 @@ def comes_in_order(plan: Any, drawn: list[list[Any]]) -> None:
                 last = number + 1
         assert len(drawn) - last <= 2 * plan.windows.period + 64
         assert last > 0 or len(drawn) <= 2 * plan.windows.period + 64
+    elif isinstance(plan, EvaluationPlan):  # every epoch has all samples in the order, whatever worlds it went through
+        ordered = plan.sequence.samples(0, plan.sequence.count).tolist()
+        gone = [*chain.from_iterable(drawn)]
+        assert gone == (ordered * (1 + len(gone) // len(ordered)))[: len(gone)]
     elif isinstance(plan, TaskPlan) and plan.unit == "step":  # every task has its own micro-batches
         had = [0] * len(plan.names)
         for batch in drawn:

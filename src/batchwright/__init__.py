@@ -39,8 +39,10 @@ if TYPE_CHECKING:
     from .plans.balanced import balanced, shuffled, weighted
     from .plans.bucketed import bucketed
     from .plans.budgeted import budgeted
+    from .plans.evaluation import evaluation
     from .plans.grouped import grouped
     from .plans.hierarchical import hierarchical
+    from .plans.in_turn import ordered, sequential
     from .plans.mixed import mixed
     from .plans.multilabel import multilabel, multilabel_weights
     from .plans.packed import packed
@@ -78,6 +80,7 @@ _HOME = {
     "budgeted": "plans.budgeted",
     "check_ranks": "ranks",
     "correct": "",
+    "evaluation": "plans.evaluation",
     "feedback": "",
     "grouped": "plans.grouped",
     "hierarchical": "plans.hierarchical",
@@ -88,6 +91,7 @@ _HOME = {
     "multilabel_weights": "plans.multilabel",
     "online": "",
     "opaque": "collate",
+    "ordered": "plans.in_turn",
     "packed": "plans.packed",
     "partition": "lengths.partition",
     "ragged": "collate",
@@ -95,6 +99,7 @@ _HOME = {
     "resized": "collate",
     "rotating": "plans.rotating",
     "scalar": "collate",
+    "sequential": "plans.in_turn",
     "shuffled": "plans.balanced",
     "split": "splitting",
     "stack": "collate",
@@ -127,6 +132,7 @@ __all__ = [
     "budgeted",
     "check_ranks",
     "correct",
+    "evaluation",
     "feedback",
     "grouped",
     "hierarchical",
@@ -137,6 +143,7 @@ __all__ = [
     "multilabel_weights",
     "online",
     "opaque",
+    "ordered",
     "packed",
     "partition",
     "ragged",
@@ -144,6 +151,7 @@ __all__ = [
     "resized",
     "rotating",
     "scalar",
+    "sequential",
     "shuffled",
     "split",
     "stack",

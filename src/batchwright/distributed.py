@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
 
-__all__ = ["gathered", "joined", "ranks", "summed"]
+from .errors import Infeasible, listed, shown
+
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
+
+__all__ = ["gathered", "joined", "mesh_ranks", "ranks", "summed"]
 
 
 def joined() -> bool:
@@ -22,6 +28,41 @@ def ranks(group: dist.ProcessGroup | None = None) -> tuple[int, int]:
         group: the processes that count; all of them if left out.
     """
     return (dist.get_rank(group), dist.get_world_size(group)) if joined() else (0, 1)
+
+
+def mesh_ranks(mesh: DeviceMesh, dims: Sequence[str] | None) -> tuple[int, int]:
+    """This process's number among the data-parallel ranks of a device mesh, and how many of those there are.
+
+    Processes that differ only in other dimensions (tensor, context, pipeline) have the same number: they need one batch.
+
+    Args:
+        mesh: of which this process is part.
+        dims: names of the data-parallel dimensions, outermost first; they are flattened in this order, as
+            HSDP does with ("dp_replicate", "dp_shard"). May be left out for a mesh of one dimension.
+
+    Raises:
+        Infeasible: the mesh has no such dimension, several and none is named, or this process is not part of it.
+    """
+    names, sizes, place = mesh.mesh_dim_names or (), tuple(mesh.shape), mesh.get_coordinate()
+    if place is None:
+        raise Infeasible("this process is not part of the device mesh", "pass the mesh that this process is part of")
+    if dims is None:
+        if len(sizes) != 1:
+            raise Infeasible(
+                f"the device mesh has dimensions {listed(names) or sizes}, and none is named as data-parallel",
+                'pass dims=, the names of the data-parallel ones, for example dims=("dp",)',
+            )
+        return place[0], sizes[0]
+    unknown = [name for name in dims if name not in names]
+    if unknown or not dims or isinstance(dims, str) or len(set(dims)) != len(tuple(dims)):
+        raise Infeasible(
+            f"dims is {shown(dims)}, the device mesh has {listed(names) or 'no names'}",
+            "pass a tuple of names of its data-parallel dimensions, each once, outermost first",
+        )
+    rank, world_size = 0, 1
+    for number in map(names.index, dims):
+        rank, world_size = rank * sizes[number] + place[number], world_size * sizes[number]
+    return rank, world_size
 
 
 def gathered(value: Any, group: dist.ProcessGroup | None = None) -> list[Any]:

@@ -12,9 +12,10 @@ from .lengths.admission import Admission
 from .lengths.cut import Cut, Cutter, Integers
 from .lengths.windows import Windows
 from .orders import ShareChange, SharedOrder
+from .orders.finite import Finite
 from .orders.inclusion import Strata
 
-__all__ = ["FixedKind", "LengthKind", "SamplerKind", "TaskKind"]
+__all__ = ["EvaluationKind", "FixedKind", "LengthKind", "SamplerKind", "TaskKind"]
 
 
 class _Kind(Protocol):
@@ -86,6 +87,18 @@ class TaskKind(_Kind, Protocol):
     def weights_of_tasks(self) -> Sequence[int]: ...
 
     def task_of(self, batch: int) -> Hashable: ...
+
+
+class EvaluationKind(_Kind, Protocol):
+    """A plan for evaluation."""
+
+    @property
+    def sequence(self) -> Finite: ...
+    @property
+    def stretches(self) -> Any: ...
+
+    def real(self, batch: int) -> int: ...
+    def stepped(self, step: int) -> EvaluationKind: ...
 
 
 class SamplerKind(Protocol):

@@ -65,6 +65,15 @@ def coded_labels(source: Any) -> Coded | None:
     return coded(source) if finder is None else None
 
 
+def known_labels(dataset: Any) -> np.ndarray | None:
+    """The labels of a dataset that holds them, as `labels` finds them; None for a column or for what holds none.
+
+    Raises:
+        Infeasible: what it holds cannot be read as labels.
+    """
+    return None if _finder(dataset) is None else labels(dataset)
+
+
 def class_names(source: Any) -> dict[Hashable, Hashable]:
     """From the names of the classes to their labels, where a dataset knows them; empty where it does not.
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+
+import torch.utils.data
 
 from .errors import Infeasible
 
 __all__ = ["Lists", "for_a_node"]
 
+_DRAWS = "_BaseDataLoaderIter._next_index"
+_DEEPEST = 8  # frames between it and the sampler: accelerate puts up to four there
 _NODE = ("torchdata.nodes.adapters", "SamplerWrapper.reset")
 
 
@@ -33,11 +38,20 @@ class Lists(Iterator[list[int]]):
         self._begin = begin
         self._lists: Iterator[list[int]] | None = iter(()) if ended else None
         self.ended = ended
+        self._reader: weakref.ref[Any] | None = None
 
     def __next__(self) -> list[int]:
         if self._lists is None:
             self._lists = self._begin(self)
+            self._reader = _reader_with_workers()
         return next(self._lists)
+
+    def ahead(self) -> int:
+        """Lists that the workers of a plain `DataLoader` have drawn and its loop has not seen; 0 where none reads."""
+        reader = None if self._reader is None else self._reader()
+        if reader is None:  # no workers, or the loop is over
+            return 0
+        return int(reader._send_idx - reader._rcvd_idx)
 
     def state_dict(self) -> dict[str, Any]:
         """Whether the epoch has ended; where it stands is in the sampler's state."""
@@ -66,3 +80,20 @@ def for_a_node() -> bool:
     """
     caller = sys._getframe(2)
     return (caller.f_globals.get("__name__"), caller.f_code.co_qualname) == _NODE
+
+
+def _reader_with_workers() -> weakref.ref[Any] | None:
+    """The iterator of a plain `DataLoader` with workers that draws, through wrappers of a trainer or not.
+
+    `StatefulDataLoader` keeps its own account of what its workers have drawn; its iterator is of another module.
+    """
+    frame = sys._getframe(2)
+    for _ in range(_DEEPEST):
+        if frame.f_code.co_qualname == _DRAWS:
+            reader = frame.f_locals["self"]
+            workers = type(reader).__module__ == torch.utils.data.dataloader.__name__ and reader._num_workers
+            return weakref.ref(reader) if workers else None
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return None

@@ -45,11 +45,14 @@ class MicroBatches(ABC):
             or one task. 1 where steps mean nothing.
         first: the first micro-batch that this list can give. Above 0 only after the run changed its step size: its state
             does not hold what came before.
+        whole_epochs: whether an epoch of a run always ends where one of this list ends, as in evaluation. Otherwise a run
+            that goes on in other steps rounds what is left of its epoch, and the next epoch begins right behind.
     """
 
     epoch_batches: int
     step: int = 1
     first: int = 0
+    whole_epochs: bool = False
 
     @abstractmethod
     def __getitem__(self, batch: int) -> np.ndarray:
@@ -58,6 +61,18 @@ class MicroBatches(ABC):
     @abstractmethod
     def stepped(self, step: int) -> MicroBatches:
         """The plan with steps of `step` micro-batches."""
+
+    def visit(self, batch: int) -> int:
+        """A number that differs in any two micro-batches that share a sample: the address of its random numbers.
+
+        Where each sample comes once in an epoch it is the number of the epoch, so it stays the same when a change of the
+        step size puts a sample into another micro-batch.
+        """
+        return batch
+
+    def real(self, batch: int) -> int:
+        """How many samples of a micro-batch count: all, but where plans for evaluation fill up; fillers stand last."""
+        return len(self[batch])
 
     def lists(self, first: int, stride: int, count: int) -> Iterator[list[Any]]:
         """Micro-batches first, first + stride, ..., `count` of them, each a fresh list of Python integers."""
@@ -126,6 +141,10 @@ class Stretch(Sequence[np.ndarray]):
     def lists(self, first: int, stride: int) -> Iterator[list[Any]]:
         """Micro-batches first, first + stride, ... to the end, each a fresh list of Python integers."""
         return self._batches.lists(self._origin + first, stride, max(0, -(-(self._length - first) // stride)))
+
+    def real(self, number: int) -> int:
+        """How many samples of a micro-batch of these count; see `MicroBatches`."""
+        return self._batches.real(self._origin + number)
 
     def __len__(self) -> int:
         return self._length

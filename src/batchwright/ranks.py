@@ -46,7 +46,7 @@ def check_ranks(loader: Any, *, group: torch.distributed.ProcessGroup | None = N
     }
     processes = gathered((sampler.rank, description), group)
     _refuse_differences([described for _, described in processes])
-    _refuse_wrong_shares([rank for rank, _ in processes], sampler.world_size, sharded_by)
+    _refuse_wrong_shares([rank for rank, _ in processes], sampler, sharded_by)
 
 
 def sampler_of(loader: Any) -> BatchSampler | None:
@@ -92,8 +92,8 @@ def _refuse_differences(described: list[dict[str, str]]) -> None:
                 )
 
 
-def _refuse_wrong_shares(ranks: list[int], world_size: int, sharded_by: list[str]) -> None:
-    processes = len(ranks)
+def _refuse_wrong_shares(ranks: list[int], sampler: BatchSampler, sharded_by: list[str]) -> None:
+    processes, world_size = len(ranks), sampler.world_size
     if sharded_by and world_size > 1:
         raise Infeasible(
             f"the sampler takes 1 of {world_size} micro-batches, {sharded_by[0]} 1 of {processes} of those",
@@ -101,7 +101,7 @@ def _refuse_wrong_shares(ranks: list[int], world_size: int, sharded_by: list[str
         )
     if sharded_by:
         return
-    if world_size != processes or sorted(ranks) != list(range(processes)):
+    if sorted(ranks) != [rank for rank in range(world_size) for _ in range(sampler.copies)]:
         raise Infeasible(
             f"{processes} processes take the shares of ranks {ranks} of a world of {world_size}",
             "leave rank and world_size out, or pass those of the process group",

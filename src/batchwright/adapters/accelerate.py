@@ -16,18 +16,23 @@ from torch.utils.data import DataLoader
 from ..accumulation import check_accumulation
 from ..composition import Composition
 from ..errors import Infeasible
+from ..plans.evaluated import EvaluationPlan
 from ..ranks import check_ranks
 from ..sampler import BatchSampler
 
-__all__ = ["PlanLoader", "prepare"]
+__all__ = ["EvaluationLoader", "PlanLoader", "prepare"]
 
 
 def prepare(accelerator: Accelerator, loader: DataLoader[Any], *, composition: Composition | None = None) -> PlanLoader:
     """A prepared loader: on the right device, with this process's share, its position saved and loaded by `accelerator`.
 
+    Of a plan for evaluation (`batchwright.evaluation`) the position is not saved, and `accelerator.gather_for_metrics`
+    leaves the fillers of the last step out.
+
     Args:
-        accelerator: what trains.
-        loader: made with `batch_sampler=plan.sampler()`. If gradients are accumulated, with `plan.sampler(accumulate=...)`.
+        accelerator: what trains or evaluates.
+        loader: made with `batch_sampler=plan.sampler()`. If gradients are accumulated in training, with
+            `plan.sampler(accumulate=...)`.
         composition: what to tell `Accelerator.log` of the batches; nothing if left out.
 
     Raises:
@@ -46,8 +51,10 @@ def prepare(accelerator: Accelerator, loader: DataLoader[Any], *, composition: C
             "pass a loader made with batch_sampler=plan.sampler(rank=accelerator.process_index, "
             "world_size=accelerator.num_processes)",
         )
-    check_accumulation(sampler, accelerator.gradient_accumulation_steps, "Accelerator(gradient_accumulation_steps)")
-    prepared = PlanLoader(
+    evaluates = isinstance(sampler.plan, EvaluationPlan)
+    if not evaluates:
+        check_accumulation(sampler, accelerator.gradient_accumulation_steps, "Accelerator(gradient_accumulation_steps)")
+    prepared = (EvaluationLoader if evaluates else PlanLoader)(
         accelerator,
         prepare_data_loader(
             loader,
@@ -61,7 +68,8 @@ def prepare(accelerator: Accelerator, loader: DataLoader[Any], *, composition: C
         sampler,
         composition,
     )
-    accelerator.register_for_checkpointing(prepared)
+    if not evaluates:
+        accelerator.register_for_checkpointing(prepared)
     return prepared
 
 
@@ -90,12 +98,19 @@ class PlanLoader:
         """The batches of the next epoch, or of what is left of one."""
         epoch, begun = self.sampler.epoch, self.sampler.step
         self.prepared.iteration = epoch  # accelerate counts epochs too, in every process from 0, and tells the sampler
-        self.accelerator.step = begun  # where `accumulate` stands; a checkpoint has it in the terms of another world
+        self._begin(begun)
         for step, batch in enumerate(self.prepared, begun + 1):
             self._state = self.sampler.state_at(step, epoch=epoch)
+            self._came(step, epoch)
             if self.composition is not None:
                 self.composition.after(step, self.accelerator.log, epoch=epoch)
             yield batch
+
+    def _begin(self, step: int) -> None:
+        self.accelerator.step = step  # where `accumulate` stands; a checkpoint has it in the terms of another world
+
+    def _came(self, step: int, epoch: int) -> None:
+        """Before batch number `step`, counted from 1, is handed to the loop."""
 
     @property
     def epoch(self) -> int:
@@ -120,3 +135,14 @@ class PlanLoader:
         """Let the next `iter` go on from there."""
         self.sampler.load_state_dict(state)
         self._state = {}
+
+
+class EvaluationLoader(PlanLoader):
+    """A prepared loader of a plan for evaluation; it leaves what Accelerate knows of training alone."""
+
+    def _begin(self, step: int) -> None:
+        """Evaluation accumulates nothing."""
+
+    def _came(self, step: int, epoch: int) -> None:
+        if step == len(self):  # what `gather_for_metrics` keeps of what it gathers last, where fillers stand last
+            self.prepared.remainder = self.sampler.real_of_all(step - 1, epoch=epoch)

@@ -1,4 +1,7 @@
-"""Hugging Face Trainer: training batches from any plan, resumed in mid-epoch in the right order on any world size."""
+"""Hugging Face Trainer: training batches from any plan, resumed in mid-epoch in the right order on any world size.
+
+And evaluation of every sample exactly once, on any number of processes.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +11,126 @@ from typing import Any
 
 import torch.utils.data
 from accelerate.data_loader import prepare_data_loader
+from accelerate.utils import recursively_apply
+from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
+from transformers.trainer_pt_utils import find_batch_size
 
-from ..collate import Collate, attention
+from ..collate import Batch, Collate, attention
 from ..collate.pack_collate import PackCollate
 from ..composition import Composition, Log
+from ..plans.evaluation import evaluation
 from ..plans.plan import Plan
-from ..ranks import check_ranks
+from ..ranks import check_ranks, sampler_of
 from ..sampler import BatchSampler
 
-__all__ = ["PlanProgress", "PlanTrainer"]
+__all__ = ["ExactEvaluation", "PlanProgress", "PlanTrainer"]
 
 
-class PlanTrainer(Trainer):
+class ExactEvaluation(Trainer):
+    """`transformers.Trainer` whose `evaluate` and `predict` take every sample exactly once on any number of processes.
+
+    Use it where no plan trains; `PlanTrainer` does the same. Before another trainer it is that one:
+    `class Mine(ExactEvaluation, Seq2SeqTrainer)`. Predictions and labels come in the order of the data set. `eval_loss` is
+    the mean over samples of each process's mean loss of its samples, without fillers: of losses that are means over samples
+    it is what one process gives. `per_device_eval_batch_size` holds; data sets without a length are left to `Trainer`.
+    """
+
+    _real: Iterator[int] | None = None  # while several processes evaluate: what counts in this one's next batches
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
+        """A loader of this process's part of the evaluation data."""
+        return self._exact(super().get_eval_dataloader(eval_dataset))
+
+    def get_test_dataloader(self, test_dataset: Any) -> DataLoader[Any]:
+        """A loader of this process's part of the test data."""
+        return self._exact(super().get_test_dataloader(test_dataset))
+
+    def _exact(self, loader: DataLoader[Any]) -> DataLoader[Any]:
+        if isinstance(loader.dataset, torch.utils.data.IterableDataset):
+            return loader
+        sampler = evaluation(loader.dataset, self.args.eval_batch_size).sampler()  # type: ignore[arg-type]
+        # the loader is made for one evaluation, so its workers end with it
+        return _prepared(self, loader, _WithSize(sampler, self.args.eval_batch_size), persistent_workers=False)
+
+    def evaluation_loop(self, dataloader: DataLoader[Any], *others: Any, **named: Any) -> Any:
+        """As `Trainer`'s, with each process's loss weighted by the samples that count."""
+        sampler, size = sampler_of(dataloader), self.args.per_device_eval_batch_size
+        if sampler is None or sampler.world_size == 1:
+            return super().evaluation_loop(dataloader, *others, **named)
+        self._real = (sampler.real(step, epoch=0) for step in range(len(sampler)))
+        # `Trainer` repeats a loss as often as this says; `prediction_step` gives it once for every row
+        self.args.per_device_eval_batch_size = 1
+        try:
+            return super().evaluation_loop(dataloader, *others, **named)
+        finally:
+            self._real, self.args.per_device_eval_batch_size = None, size
+
+    def prediction_step(
+        self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: list[str] | None = None
+    ) -> tuple[Any, Any, Any]:
+        """As `Trainer`'s, without fillers where this process has anything else; the rows they need are repeated."""
+        found: tuple[Any, Any, Any]
+        if self._real is None:
+            found = super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+            return found
+        rows, real = find_batch_size(inputs), next(self._real)
+        if 0 < real < rows:
+            inputs = _first(inputs, real, rows)
+        loss, logits, labels = super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+        if loss is not None:
+            loss = loss.repeat(rows)
+        if not 0 < real < rows:
+            return loss, logits, labels
+
+        def filled(tensor: Tensor) -> Tensor:
+            return torch.cat([tensor, tensor[-1:].expand(rows - real, *tensor.shape[1:])]) if tensor.dim() else tensor
+
+        return loss, recursively_apply(filled, logits), recursively_apply(filled, labels)
+
+
+def _first(inputs: Any, real: int, rows: int) -> Any:
+    """The first samples of a batch of so many rows."""
+    if isinstance(inputs, Batch):
+        return inputs.select(range(real))
+    return {
+        name: value[:real] if isinstance(value, (Tensor, list)) and len(value) == rows else value
+        for name, value in inputs.items()
+    }
+
+
+def _prepared(
+    trainer: Trainer, loader: DataLoader[Any], batch_sampler: torch.utils.data.BatchSampler, *, persistent_workers: bool
+) -> DataLoader[Any]:
+    """A loader like `Trainer`'s own, with another batch sampler, which Accelerate is not to shard a second time."""
+    prepared: DataLoader[Any] = prepare_data_loader(
+        DataLoader(
+            loader.dataset,
+            batch_sampler=batch_sampler,
+            collate_fn=loader.collate_fn,
+            num_workers=loader.num_workers,
+            prefetch_factor=loader.prefetch_factor,
+            persistent_workers=persistent_workers,
+            pin_memory=loader.pin_memory,
+            worker_init_fn=loader.worker_init_fn,
+            multiprocessing_context=loader.multiprocessing_context,
+        ),
+        trainer.accelerator.device,
+        num_processes=1,
+        process_index=0,
+        put_on_device=True,
+        dispatch_batches=False,
+    )
+    check_ranks(prepared)
+    return prepared
+
+
+class PlanTrainer(ExactEvaluation):
     """`transformers.Trainer` on a plan; before another trainer it is that one: `class Mine(PlanTrainer, Seq2SeqTrainer)`.
+
+    `evaluate` and `predict` take every sample exactly once, see `ExactEvaluation`.
 
     Every argument is `Trainer`'s own but two. What `TrainingArguments` say of training batches (their size, `drop_last`,
     sampling strategies) is the plan's now; accumulation, workers and everything else stay.
@@ -65,26 +172,8 @@ class PlanTrainer(Trainer):
     def get_train_dataloader(self) -> DataLoader[Any]:
         """A loader of this process's micro-batches; Accelerate would shard them a second time."""
         loader = super().get_train_dataloader()
-        prepared: DataLoader[Any] = prepare_data_loader(
-            DataLoader(
-                loader.dataset,
-                batch_sampler=_WithPlaceholders(self.plan_sampler),
-                collate_fn=loader.collate_fn,
-                num_workers=loader.num_workers,
-                prefetch_factor=loader.prefetch_factor,
-                persistent_workers=loader.persistent_workers,
-                pin_memory=loader.pin_memory,
-                worker_init_fn=loader.worker_init_fn,
-                multiprocessing_context=loader.multiprocessing_context,
-            ),
-            self.accelerator.device,
-            num_processes=1,
-            process_index=0,
-            put_on_device=True,
-            dispatch_batches=False,
-        )
-        check_ranks(prepared)
-        return prepared
+        sampler = _WithPlaceholders(self.plan_sampler)
+        return _prepared(self, loader, sampler, persistent_workers=loader.persistent_workers)
 
     def _init_training_state(
         self, max_steps: int, num_update_steps_per_epoch: int, *others: Any, **named: Any
@@ -102,6 +191,25 @@ class PlanTrainer(Trainer):
             self.plan_sampler.seek(0, epoch=epoch)
         self.plan_progress.epoch, self.plan_progress.step = epoch, step
         return epoch, step
+
+
+class _WithSize(torch.utils.data.BatchSampler):
+    """A sampler's lists, and the size of those of all processes: by it Accelerate cuts fillers off what it gathers last."""
+
+    def __init__(self, sampler: BatchSampler, batch_size: int) -> None:
+        self.batch_sampler = sampler
+        self.batch_size = batch_size * sampler.world_size
+
+    @property
+    def sampler(self) -> BatchSampler:  # type: ignore[override]  # the base class has an attribute; trainers only read it
+        """Where trainers forward `set_epoch` to."""
+        return self.batch_sampler
+
+    def __len__(self) -> int:
+        return len(self.batch_sampler)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self.batch_sampler)
 
 
 class _WithPlaceholders(torch.utils.data.BatchSampler):

@@ -13,8 +13,9 @@ from .guarantee import Guarantee
 if TYPE_CHECKING:
     from ..groups import Groups
     from ..kinds import FixedKind
+    from ..orders import InTurn
 
-__all__ = ["Drawn", "Shared", "Size", "drawn", "shared"]
+__all__ = ["Drawn", "Sequence", "Shared", "Size", "drawn", "shared"]
 
 
 @dataclass(frozen=True)
@@ -121,3 +122,19 @@ class Size(Guarantee[Drawn]):
         """See `Guarantee`."""
         strangers = seen.yielded.size - seen.samples.size
         self.offer(max(abs(seen.yielded.size - self._batch_size), strangers), f"micro-batch {seen.number}")
+
+
+class Sequence(Guarantee[Drawn]):
+    """G4: a micro-batch has the samples of its places, in order."""
+
+    def __init__(self, order: InTurn) -> None:
+        super().__init__("G4 order")
+        self._places, self._batch_size = order.places, order.batch_size
+
+    def see(self, seen: Drawn) -> None:
+        """See `Guarantee`."""
+        first = seen.number * self._batch_size % self._places.count
+        wanted = self._places.at((first + np.arange(self._batch_size)) % self._places.count)
+        shared = min(wanted.size, seen.yielded.size)
+        wrong = int((wanted[:shared] != seen.yielded[:shared]).sum())
+        self.offer(wrong + max(wanted.size, seen.yielded.size) - shared, f"micro-batch {seen.number}")

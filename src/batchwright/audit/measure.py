@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import Infeasible, check_integer
-from ..orders import Hierarchical, Mixed
+from ..orders import Hierarchical, InTurn, Mixed
 from . import levels
 from .coverage import Coverage
-from .drawn import Shared, Size, drawn, shared
+from .drawn import Sequence, Shared, Size, drawn, shared
 from .guarantee import Guarantee, measured
 from .report import Audit
 from .shares import WHOLE, WINDOW_BOUND, WINDOW_BOUND_ACROSS, Distinct, Drift, Quota, Rare, Runs
@@ -41,8 +41,9 @@ def audit(plan: FixedKind, *, batches: int = 1000, first: int = 0) -> Audit:
     - G6 window: the largest deviation from quota of any run of consecutive micro-batches within a round, and of any that
       crosses into the next.
 
-    Independent draws (`draw="random"`) promise G1 only, and only that is measured. Hierarchical plans promise more; see
-    `audit.levels`.
+    Of an order that is gone through as it is (`sequential`, `ordered`): G1 size, and as G4 order how many samples of a
+    micro-batch are not those of its places. Independent draws (`draw="random"`) promise G1 only, and only that is measured.
+    Hierarchical plans promise more; see `audit.levels`.
 
     Args:
         plan: a plan of fixed-size micro-batches.
@@ -62,6 +63,9 @@ def audit(plan: FixedKind, *, batches: int = 1000, first: int = 0) -> Audit:
             f"an audit counts every sample, and there are {plan.groups.sample_count}, more than {_MOST_SAMPLES}",
             "audit the same plan of fewer samples",
         )
+    if isinstance(plan.order, InTurn):
+        guarantees_in_turn = [Size(plan.batch_size), Sequence(plan.order)]
+        return measured(first, batches, guarantees_in_turn, drawn(plan, first, batches))
     if plan.order.dealt is None:
         return measured(first, batches, [Size(plan.batch_size)], drawn(plan, first, batches))
     names, rare = plan.groups.names, _rare(plan)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, KeysView, Mapping, MutableMapping, Sequence
+import threading
+import weakref
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, MutableMapping, Sequence
 from dataclasses import replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -12,13 +14,20 @@ from torch import Tensor
 from typing_extensions import override
 
 from ..errors import Infeasible, check_integer, listed, shown, typed
-from .entries import described, entry, equal, tree_of
+from .entries import described, entry, equal, same_rows, tree_of
+from .graphs import GraphStructure
 from .ragged_value import Ragged
 from .side_channel import SideChannel
 from .structure import Tree
 from .values import Transfer, Value
 
+if TYPE_CHECKING:
+    from tensordict import TensorDict
+
 __all__ = ["Batch"]
+
+_listed = threading.local()
+"""`batch`: a weak reference to the batch whose items this thread asked for last."""
 
 
 class Batch(MutableMapping[str, Any]):
@@ -28,13 +37,31 @@ class Batch(MutableMapping[str, Any]):
     deleted as those of a dict. Samples, `fields` and `data` follow an entry that is set where they can be told from it, as
     rows of a tensor that has the shape of the one before; a deleted entry is hidden from the model, and samples keep it.
 
+    An attribute that a Batch does not have is the entry of that name: `batch.input_ids`. Entries named like a method or with
+    an underscore in front are read by `batch["keys"]` only, and all are set so.
+
     `batch[3]` is sample 3 and `batch.unbatch()` all of them, of the type they had; `batch.fields[name]` holds every
     representation of a field; `batch.data` is the whole in the container type of a sample (`x, y = batch.data`);
     `batch.aside` is the side channel.
 
-    A plain mapping makes a Batch too, which is how trainers rebuild one: it has as many samples as its first tensor or list
-    is long, and single numbers are every sample's.
+    A plain mapping makes a Batch too: it has as many samples as its first tensor or list is long, and single numbers are
+    every sample's. Trainers rebuild batches so, of their `items()`. A mapping that holds a tensor of the batch whose items
+    were asked for last, and in all others as many rows as were there, is that batch with other entries: it keeps its samples
+    and its side channel. torch's pytree functions take a Batch apart and build it again in the same way.
     """
+
+    _root: Tree
+    _also: Mapping[str, tuple[str, str]]
+    _asides: frozenset[str]
+    _labels: Mapping[str, Value]
+    _order: tuple[int, ...] | None
+    _loss_scale: float
+    _keys: dict[str, Value | tuple[str, str]]
+    _entries: dict[str, Value]
+    """What was set since: the further keys still describe what was collated."""
+    _edited: bool
+    _fields: dict[str, Value] | None
+    _shown: dict[str, Any]
 
     def __init__(
         self,
@@ -45,25 +72,36 @@ class Batch(MutableMapping[str, Any]):
         labels: Mapping[str, Value] | None = None,
         order: tuple[int, ...] | None = None,
         loss_scale: float = 1.0,
+        real: int | None = None,
         entries: Mapping[str, Value] | None = None,
         keys: Sequence[str] | None = None,
     ) -> None:
-        self._root = root if isinstance(root, Tree) else tree_of(root)
-        self._also = also or {}
-        self._asides = asides
-        self._labels = labels or {}
-        self._order = order
-        self._loss_scale = loss_scale
-        self._keys: dict[str, Value | tuple[str, str]] = {**self._root.shown, **self._also}
+        if not isinstance(root, Tree):
+            same = _rebuilt(root)
+            if same is not None:
+                self.__dict__.update(same.__dict__)
+                return
+            root = tree_of(root)
+        shown_keys: dict[str, Value | tuple[str, str]] = {**root.shown, **(also or {})}
         for name in asides:
-            self._keys.pop(name, None)
-        self._entries = dict(entries or {})  # what was set since: the further keys still describe what was collated
-        self._edited = keys is not None
+            shown_keys.pop(name, None)
         if keys is not None:
-            self._keys |= self._entries
-            self._keys = {name: self._keys[name] for name in keys}
-        self._fields: dict[str, Value] | None = None
-        self._shown: dict[str, Any] = {}
+            shown_keys |= entries or {}
+            shown_keys = {name: shown_keys[name] for name in keys}
+        self.__dict__.update(  # past `__setattr__`, which would take as long as the rest
+            _root=root,
+            _also=also or {},
+            _asides=asides,
+            _labels=labels or {},
+            _order=order,
+            _loss_scale=loss_scale,
+            _real=real,
+            _keys=shown_keys,
+            _entries=dict(entries or {}),
+            _edited=keys is not None,
+            _fields=None,
+            _shown={},
+        )
 
     # ------------------------------------------------------------------ the mapping
 
@@ -93,6 +131,37 @@ class Batch(MutableMapping[str, Any]):
     def keys(self) -> KeysView[str]:
         """The names of what the model sees, of a dict: `model(**batch)` asks for them in every step."""
         return self._keys.keys()
+
+    @override
+    def items(self) -> ItemsView[str, Any]:
+        """Names and values, of a dict; a Batch that is made of them is this one, see above."""
+        if not torch.compiler.is_compiling():
+            _listed.batch = weakref.ref(self)
+        return super().items()
+
+    def __getattr__(self, name: str) -> Any:
+        """The entry of this name; of graphs, what torch_geometric counts and gathers too: `num_graphs`, `x_dict`."""
+        if name.startswith("_"):  # asked for by copy, pickle and libraries that look for protocols
+            raise AttributeError(f"'Batch' object has no attribute {name!r}", name=name, obj=self)
+        if name in self._keys:
+            return self[name]
+        if hasattr(type(self), name):  # a property that failed
+            return object.__getattribute__(self, name)
+        if isinstance(self._root.structure, GraphStructure) and (name.startswith("num_") or name.endswith("_dict")):
+            return self.sample_count if name == "num_graphs" else getattr(self.data, name)
+        raise AttributeError(
+            f"{shown(name)} is no attribute of a batch, nor one of its keys {listed(self._keys)}", name=name, obj=self
+        )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not name.startswith("_"):
+            raise AttributeError(
+                f"attributes of a batch are read only; set the entry: batch[{shown(name)}] = ...", name=name, obj=self
+            )
+        object.__setattr__(self, name, value)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *filter(str.isidentifier, self._keys)})
 
     def __contains__(self, key: object) -> bool:
         return (str(key) if isinstance(key, tuple) else key) in self._keys
@@ -143,6 +212,31 @@ class Batch(MutableMapping[str, Any]):
             raise KeyError("the batch has no entries")
         name = next(reversed(self._keys))
         return name, self.pop(name)
+
+    def showing(self, values: Mapping[str, Any]) -> Self | None:
+        """This batch with these entries and no others; None if a tensor among them has other rows than were there."""
+        kept, changed, children = {}, {}, {}
+        for name, value in values.items():
+            before = self[name] if name in self._keys else value
+            if not same_rows(before, value):
+                return None
+            child = self._keys.get(name)
+            if child is not None and before is value:
+                kept[name] = value
+                continue
+            own = child.replaced(value) if isinstance(child, Value) and name in self._root.children else None
+            if own is not None and name not in self._entries:
+                children[name] = own
+            else:
+                changed[name] = value
+        made = self._with(replace(self._root, children=self._root.children | children) if children else self._root)
+        for name in [name for name in made if name not in values]:
+            del made[name]
+        made.update(changed)
+        if [*made] != [*values]:
+            made = made._with(made._root, keys=tuple(values))
+        made._shown.update(kept)
+        return made
 
     def copy(self) -> Self:
         """A batch of the same samples and tensors, whose entries are set and deleted apart from these."""
@@ -208,11 +302,11 @@ class Batch(MutableMapping[str, Any]):
         columns = {name: label.model for name, label in self._labels.items()}
         columns |= {name: self._root.children[name].model for name in sorted(self._asides)}
         fills = {name: value.fill for name, value in self.fields.items()}
-        return SideChannel(columns, {name: fill for name, fill in fills.items() if fill}, self._loss_scale)
+        return SideChannel(columns, {name: fill for name, fill in fills.items() if fill}, self._loss_scale, self._real)
 
-    def scaled(self, loss_scale: float) -> Self:
-        """The same batch with another loss scale in its side channel."""
-        return self._with(self._root, loss_scale=loss_scale)
+    def scaled(self, loss_scale: float, *, real: int | None = None) -> Self:
+        """The same batch with another loss scale in its side channel, and how many of its samples count."""
+        return self._with(self._root, loss_scale=loss_scale, real=real)
 
     def _places(self, numbers: Iterable[Any]) -> list[int]:
         """Samples' numbers counted from the front; IndexError if there is no such sample."""
@@ -266,9 +360,16 @@ class Batch(MutableMapping[str, Any]):
             raise Infeasible("0 samples are selected", "select one or more")
         before = self._order or tuple(range(self.sample_count))
         labels = {name: label.select(numbers) for name, label in self._labels.items()}
-        entries = {name: value.select(numbers) for name, value in self._entries.items()}
+        entries = {name: value.select(numbers) for name, value in self._entries.items() if not self._describes(name)}
         order = tuple(before[n] for n in numbers)
         return self._with(self._root.select(numbers), labels=labels, order=order, entries=entries)
+
+    def _describes(self, name: str) -> bool:
+        """Whether an entry that was set is what would be there without: a mask that was moved or copied, not changed."""
+        if name in self._also:
+            field, what = self._also[name]
+            return equal(self.fields[field].also(what), self[name])
+        return name in self._root.derived and equal(self._root.derived[name].model, self[name])
 
     @property
     def order(self) -> Tensor:
@@ -305,6 +406,20 @@ class Batch(MutableMapping[str, Any]):
         """The batch in memory that other processes can read; what already is, is not copied."""
         return self._transferred(lambda tensor: tensor.share_memory_())
 
+    def to_tensordict(self) -> TensorDict:
+        """What the model sees as a `tensordict.TensorDict`; tensordict must be installed.
+
+        Its batch size is (N,) if every entry has a row for each of the N samples, so that it is indexed by samples; else it
+        is empty. Nested dicts are nested TensorDicts; what is no tensor is held as non-tensor data. The side channel stays
+        here.
+
+        Raises:
+            Infeasible: tensordict is not installed.
+        """
+        from .tensordicts import tensordict_of
+
+        return tensordict_of(self, self.sample_count)
+
     def _transferred(self, transfer: Transfer) -> Self:
         children = {
             name: child if name in self._asides else child.transferred(transfer)
@@ -321,6 +436,7 @@ class Batch(MutableMapping[str, Any]):
             "labels": self._labels,
             "order": self._order,
             "loss_scale": self._loss_scale,
+            "real": self._real,
             "entries": self._entries,
             "keys": tuple(self._keys) if self._edited else None,
         }
@@ -332,3 +448,16 @@ class Batch(MutableMapping[str, Any]):
     def __repr__(self) -> str:
         entries = ", ".join(f"{name}: {described(self[name])}" for name in self)
         return f"Batch({self.sample_count} samples; {entries})"
+
+
+def _rebuilt(values: Mapping[str, Any]) -> Batch | None:
+    """The batch whose items this thread asked for last, with these values, if one of its tensors is among them."""
+    if torch.compiler.is_compiling():
+        return None
+    reference: weakref.ref[Batch] | None = getattr(_listed, "batch", None)
+    batch = reference() if reference is not None else None
+    if batch is None:
+        return None
+    known = batch._shown
+    shows = any(isinstance(value, Tensor) and value.ndim and known.get(name) is value for name, value in values.items())
+    return batch.showing(values) if shows else None

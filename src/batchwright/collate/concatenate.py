@@ -70,3 +70,15 @@ def unnest(nested: Tensor) -> tuple[Tensor, Layout, int]:
         return shown, Layout(map(sub, starts[1:], starts)), dim
     pieces = nested.unbind()  # its memory has holes between the samples
     return torch.cat(pieces, dim), Layout(piece.shape[dim] for piece in pieces), dim
+
+
+def values_at(nested: Any, layout: Layout, dim: int) -> Tensor | None:
+    """The packed form of a jagged tensor; None unless it splits along `dim` of a sample as `layout` says."""
+    if nested.layout is not torch.jagged or nested.is_meta or nested.lengths() is not None:
+        return None
+    offsets: Tensor = nested.offsets()
+    if nested._ragged_idx != dim + 1:
+        return None
+    same = offsets is layout.on(offsets.device).offsets or tuple(offsets.tolist()) == layout.starts
+    values: Tensor = nested.values()
+    return values if same else None

@@ -12,7 +12,7 @@ from torch import Tensor
 from .structure import Structure, Tree
 from .values import Common, Extension, Opaque, Stacked, Value
 
-__all__ = ["described", "entry", "equal", "tree_of"]
+__all__ = ["described", "entry", "equal", "same_rows", "tree_of"]
 
 
 def tree_of(mapping: Mapping[str, Any]) -> Tree:
@@ -69,6 +69,19 @@ def _equal_tensors(left: Tensor, right: Tensor) -> bool:
     return (
         torch.equal(left.to_dense(), right.to_dense()) if left.layout is not torch.strided else torch.equal(left, right)
     )
+
+
+def same_rows(before: Any, after: Any) -> bool:
+    """Whether what stands in the place of `before` is as long as it; those within containers too."""
+    if before is after:
+        return True
+    if isinstance(before, Tensor) and isinstance(after, Tensor):
+        return (before.size(0) if before.ndim else None) == (after.size(0) if after.ndim else None)
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        return all(same_rows(before[name], after[name]) for name in before if name in after)
+    if isinstance(before, (list, tuple)) and isinstance(after, (list, tuple)):
+        return len(before) == len(after) and all(map(same_rows, before, after))
+    return True
 
 
 def described(value: Any) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from itertools import chain
 from typing import Any
 
@@ -124,10 +123,12 @@ class Run(Gathering):
             for part in frame.parts:
                 if not all(part.key in sample for sample in samples):
                     raise self._missing(samples, structure, part)
-        with suppress(TypeError):  # of a sample that has no length
-            if sum(map(len, samples)) == len(samples) * len(structure.keys):  # that none lacks a part, is found later
-                return
-        raise self._unlike(samples, frame)
+        try:
+            count = sum(map(len, samples))
+        except TypeError:  # of a sample that has no length
+            count = -1
+        if count != len(samples) * len(structure.keys):  # that none lacks a part, is found later
+            raise self._unlike(samples, frame)
 
     def _of_another_type(self, number: int, sample: Any, frame: Frame) -> Infeasible:
         other = structure_of(sample)

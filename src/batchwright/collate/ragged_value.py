@@ -13,7 +13,7 @@ from typing_extensions import override
 from ..errors import Infeasible, shown
 from . import memory
 from .axes import Lengths, asked_dims, elements, layouts, matched, measured
-from .concatenate import nest, pack, unnest, unpack
+from .concatenate import nest, pack, unnest, unpack, values_at
 from .descriptions import WithLengths
 from .layout import Layout
 from .padding import Padding, pad, pad_grid, unpad, unpad_grid
@@ -263,9 +263,15 @@ class Ragged(WithLengths):
 
     @override
     def replaced(self, model: Any) -> Ragged | None:
-        """For the padded and the packed form: other numbers in the same places."""
-        if self.form not in ("padded", "packed") or not isinstance(model, Tensor) or model.is_nested:
+        """Other numbers in the same places."""
+        if self.form == "list":
+            same = isinstance(model, (list, tuple)) and [_shape(one) for one in model] == [*map(_shape, self.list)]
+            return self._with("list", tuple(model)) if same else None
+        if not isinstance(model, Tensor) or model.is_nested is not (self.form == "jagged"):
             return None
+        if self.form == "jagged":
+            values = None if torch.compiler.is_compiling() else values_at(model, self._layout, self.dims[0])
+            return None if values is None else self._with("local", values)
         before: Tensor = self.model
         places = {d + 1 for d in self.dims} | {0} if self.form == "padded" else {self.dims[0]}
         if max(places) >= model.ndim or any(model.shape[place] != before.shape[place] for place in places):
@@ -343,3 +349,7 @@ class Ragged(WithLengths):
             f"Ragged({len(self)} samples of up to {tuple(axis.max_length for axis in self._axes)}, dims {self.dims}, "
             f"{self._tensor.dtype}, form {self.form!r})"
         )
+
+
+def _shape(value: Any) -> torch.Size | None:
+    return value.shape if isinstance(value, Tensor) else None

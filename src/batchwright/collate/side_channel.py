@@ -25,11 +25,13 @@ class SideChannel:
         fill: real and padded positions of every field where the question arises, by name.
         loss_scale: what the loss of this batch is to be multiplied by; 1 unless `bw.correct.LossScale.over` (or
             `Batch.scaled`) set it.
+        real: how many samples count, where that was told: those behind them are fillers of `bw.evaluation`. None if all do.
     """
 
     columns: Mapping[str, Any]
     fill: Mapping[str, Fill]
     loss_scale: float = 1.0
+    real: int | None = None
 
     @property
     def sample_ids(self) -> Any:

@@ -222,6 +222,21 @@ class Tree(Value):
     def select(self, numbers: Sequence[int]) -> Tree:
         return replace(self.each(lambda child: child.select(numbers)), count=len(numbers))
 
+    @override
+    def replaced(self, model: Any) -> Tree | None:
+        """For a container of the same type and parts, all of which can replace those here."""
+        own, given = self.structure, structure_of(model)
+        if given is None or not isinstance(own, Structure) or given.bare is not own.bare or self.derived or self.hidden:
+            return None
+        children = {}
+        for key, (name, child) in zip(given.keys, self.children.items(), strict=True):
+            (part,) = given.column([model], key)
+            replaced = child.replaced(part)
+            if replaced is None:
+                return None
+            children[name] = replaced
+        return replace(self, children=children)
+
     def each(self, change: Callable[[Value], Value]) -> Tree:
         """The same container with every field changed."""
         children = {name: change(child) for name, child in self.children.items()}

@@ -5,12 +5,14 @@ from __future__ import annotations
 from .batchnorm import check, frozen, per_group, recalibrate, report, synchronised, without_running_stats
 from .evaluate import evaluate
 from .loss_scale import LossScale, loss_scale
+from .means import Means
 from .priors import LogitAdjustment
 from .weights import Weighted, Weights
 
 __all__ = [
     "LogitAdjustment",
     "LossScale",
+    "Means",
     "Weighted",
     "Weights",
     "check",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,7 +84,8 @@ class LossScale:
     def over(self, loader: Iterable[Any]) -> Iterator[tuple[Any, float]]:
         """One `iter` of a loader that draws from the sampler: every batch with its factor, from wherever it goes on.
 
-        A `batchwright.Batch` has its factor as `batch.aside.loss_scale` too.
+        A `batchwright.Batch` has its factor as `batch.aside.loss_scale` too, and of a plan for evaluation how many of its
+        samples count as `batch.aside.real`: leave the others out of the sum.
 
         Raises:
             Infeasible: the loader draws from another sampler.
@@ -104,7 +104,7 @@ class LossScale:
         for step, batch in enumerate(loader, first):
             factor = steps.factor(step)
             # a `batchwright.Batch` carries its factor; this layer knows no collation
-            yield batch.scaled(factor) if hasattr(batch, "scaled") else batch, factor
+            yield batch.scaled(factor, real=steps.real(step)) if hasattr(batch, "scaled") else batch, factor
 
     def _steps(self, state: dict[str, Any]) -> Steps:
         return Steps(self.sampler, Position.of(self.sampler.plan, state), self._counts)
@@ -126,7 +126,7 @@ class Steps:
         """The factor for a rank's list number `step` of the epoch; 0 where the whole optimizer step is empty."""
         if self._plan is not self._sampler.plan:  # shares were set: what comes is of another plan than what came
             self._plan = self._sampler.plan
-            self._batches = replace(self._position, batches=self._plan).micro_batches
+            self._batches = self._position._replace(batches=self._plan).micro_batches
         number = step * self._fetch // self._accumulate
         if self._counted[0] != number:
             multiple = self._world_size * self._accumulate
@@ -134,11 +134,20 @@ class Steps:
             self._counted = number, _factor(self._world_size, sum(totals))
         return self._counted[1]
 
+    def real(self, step: int) -> int | None:
+        """How many samples of this rank's list count; None where all do, as in training."""
+        if not self._plan.whole_epochs:
+            return None
+        first = step * self._world_size * self._fetch + self._sampler.rank
+        return sum(self._batches.real(first + number * self._world_size) for number in range(self._fetch))
+
     def _total(self, number: int) -> float:
         if self._counts is None and hasattr(self._plan, "batch_size"):  # all micro-batches have one size
             return float(self._plan.batch_size)
         # where another world left more of an epoch than this world's has, it begins below 0
         batch = self._batches[number] if number >= 0 else np.array(next(self._batches.lists(number, 1)))
+        if self._plan.whole_epochs:
+            batch = batch[: self._batches.real(number)]
         if self._counts is None:
             return len(batch)
         return float(np.sum(self._counts(batch) if callable(self._counts) else self._counts[batch]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from heapq import heapify, heappop, heappush
@@ -30,6 +32,7 @@ class BucketCutter(Unsearched):
 
     kind = "bucketed"
     settled = True
+    room = math.inf
 
     @property
     def least_steps(self) -> int:
@@ -51,9 +54,9 @@ class BucketCutter(Unsearched):
         """See `Cutter`: all alike."""
         return np.ones(self.bucket_of.size)
 
-    def needed(self, samples: Integers, multiple: int) -> int:
+    def needed(self, samples: Integers, multiple: int) -> Callable[[int], int]:
         """See `Cutter`."""
-        return len(self.cut(samples, 0, multiple))
+        return lambda count: len(self.cut(samples[:count], 0, multiple))
 
     def over_layers(self, falling: Integers, windows: int) -> None:
         """See `Cutter`: a layer on the border of two buckets is of neither."""

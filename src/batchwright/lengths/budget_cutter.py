@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -64,6 +65,7 @@ class BudgetCutter(Unsearched):
 
     kind = "budgeted"
     least_steps = 1
+    room = math.inf
 
     @property
     def settled(self) -> bool:
@@ -81,10 +83,17 @@ class BudgetCutter(Unsearched):
         sizes: Floats = (self.costs / self.budgets).max(axis=1)
         return sizes
 
-    def needed(self, samples: Integers, multiple: int) -> int:
+    def needed(self, samples: Integers, multiple: int) -> Callable[[int], int]:
         """See `Cutter`."""
-        places = (sorted_places if self.settled else mixed_places)(self.ranks[samples])
-        return self._cutting(self.costs[samples[places]])(0, 1.0).size - 1
+        if not self.settled:  # the order of chance depends on how many there are
+            return lambda count: self._first_cut(self.costs[samples[mixed_places(self.ranks[samples[:count]])]])
+        places = sorted_places(self.ranks[samples])
+        column = self.costs[samples[places], 0]
+        return lambda count: self._first_cut(column[places < count][:, None])
+
+    def _first_cut(self, costs: Floats) -> int:
+        """Micro-batches of samples in this order at the whole budgets."""
+        return self._cutting(costs)(0, 1.0).size - 1
 
     def over_layers(self, falling: Integers, windows: int) -> BudgetCutter:
         """See `Cutter`."""

@@ -117,8 +117,17 @@ class Cutter(Protocol):
         """What each sample adds to a micro-batch, float64 (samples,): in proportion, to guess how many samples fit."""
         ...
 
-    def needed(self, samples: Integers, multiple: int) -> int:
-        """How many micro-batches `cut` makes of these samples at least; as found without cutting them, where it can be."""
+    @property
+    def room(self) -> float:
+        """The largest sum of `sizes` in a micro-batch; infinite where none is proven."""
+        ...
+
+    def needed(self, samples: Integers, multiple: int) -> Callable[[int], int]:
+        """How many micro-batches `cut` makes at least of the first so many of these samples.
+
+        Found without cutting them, where that is possible.
+        """
+        ...
 
     def for_window(self, parts: int = 1) -> Cutter:
         """The same cuts for one window.

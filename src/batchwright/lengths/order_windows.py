@@ -18,8 +18,10 @@ from .windows import Ready, Windows, fitting, most_that_fit
 
 __all__ = ["Begin", "OfOrder"]
 
-_PROBES = 4, 16, 64  # fill at least, at first, and at most this many windows to measure how many places one takes
+_PROBES = 4, 16, 64  # fill at least, before it is shortened, and at most so many windows to measure the places of one
 _PROBED = 1 << 15  # fill more than the fewest only while they take no more than this many places together
+_SLACK = 9 / 8  # look at so many times the mean places of a window to fill one; at twice as many if they are too few
+_DEVIATIONS = 4  # or at so many times as much above the mean as the largest window that was measured, if that is less
 _ROOMY = 64  # give up after looking at 64 mean windows' worth of places: many short samples may follow each other
 _SEARCHES = 3  # bisect what a search may add to a window this many times
 _FINEST = 1 << 10  # the number of items in a window is found to 1/1024 of it
@@ -74,28 +76,34 @@ class OfOrder(Windows):
         self._first = 0  # the first window whose beginning is known
         self._ready = Ready()
         self._places = float(epoch_samples)  # places of the order in a window, on average
+        self._slack = _SLACK  # places that are looked at to fill a window, as a multiple of that
         if measured is not None:
             self._follow(measured, window)
             return
         if window == "epoch":
             items = admission.items(order.take(0, epoch_samples))
-            needed = cutter.needed(items, step) if items.size else 0
+            needed = cutter.needed(items, step)(items.size) if items.size else 0
             self._hold = float(cutter.sizes[items].sum())
             self.window = self.epoch_batches = max(step, (needed - 1) // step * step)
             self._places *= self.window / max(needed, 1)
             return
         self.window = max(whole_steps(window, step), cutter.least_steps * step)
         self._places = float(min(epoch_samples, self.window))
-        self._places = self._reached(self._filled(Begin(0), self.window, PARTS)[2])
-        fewest, first, most = _PROBES
-        probes = max(fewest, math.floor(_PROBED / self._places))
-        self._measure(epoch_samples, max(1, moves_over), min(probes, first))
-        shorter = self.window > self.epoch_batches
-        self._shorten()
-        probes = min(max(fewest, math.floor(_PROBED / self._places)), most)
-        if shorter or probes > first:  # a shorter window holds slightly less per micro-batch
-            self._measure(epoch_samples, max(1, moves_over), probes)
+        self._places, self._hold = self._measured(0)
+        epochs, probed = max(1, moves_over), 0
+        if self._places > epoch_samples / 2:  # the window may be longer than an epoch
+            probed = self._probes(_PROBES[1])
+            self._measure(epoch_samples, epochs, probed)
+            if self.window > self.epoch_batches:
+                probed = 0  # a shorter window holds slightly less per micro-batch
             self._shorten()
+        if self._probes(_PROBES[2]) > probed:
+            self._measure(epoch_samples, epochs, self._probes(_PROBES[2]))
+            self._shorten()
+
+    def _probes(self, most: int) -> int:
+        """How many windows are filled, at most so many, to measure what one takes."""
+        return min(max(_PROBES[0], math.floor(_PROBED / self._places)), most)
 
     def _shorten(self) -> None:
         """Make a window no longer than an epoch."""
@@ -110,17 +118,23 @@ class OfOrder(Windows):
         asked = self.epoch_batches if window == "epoch" else whole_steps(window, step)
         self.window = min(max(asked, self._cutter.least_steps * step), self.epoch_batches)
         part = self.window / measured.window
-        self._places, self._hold = measured._places * part, measured._hold * part
+        self._places, self._hold, self._slack = measured._places * part, measured._hold * part, measured._slack
 
     def _measure(self, epoch_samples: int, epochs: int, probes: int) -> None:
         """Fill `probes` windows from all over these epochs: measures the places of a window, sets the epoch's length."""
         apart = max(1, epochs * epoch_samples // probes)
-        filled = [(at, *self._filled(Begin(at), self.window, PARTS)) for at in range(0, probes * apart, apart)]
-        # harmonic mean: windows that take few places are more frequent
-        self._places = probes / sum(1 / (self._reached(end) - at) for at, _, _, end in filled)
-        self._hold = sum(float(self._cutter.sizes[items].sum()) for _, items, _, _ in filled) / probes
+        places, sizes = zip(*(self._measured(at) for at in range(0, probes * apart, apart)), strict=True)
+        self._places = probes / sum(1 / taken for taken in places)  # harmonic: what takes few places is more frequent
+        self._slack = min(_SLACK, 1 + _DEVIATIONS * (max(places) / self._places - 1))
+        self._hold = sum(sizes) / probes
         batches = epoch_samples * self.window / self._places
         self.epoch_batches = max(self._step, math.floor(batches / self._step) * self._step)
+
+    def _measured(self, place: int) -> tuple[float, float]:
+        """How many places a window takes that begins at a place, and the sum of the sizes of its items."""
+        samples, items, _ = self._taken(Begin(place), self.window, PARTS)
+        end = self._end(Begin(place), samples, items.size)
+        return self._reached(end) - place, float(self._cutter.sizes[items].sum())
 
     def of(self, batch: int) -> tuple[int, int]:
         """See `Windows`."""
@@ -181,6 +195,8 @@ class OfOrder(Windows):
 
     def begin(self, window: int) -> Begin:
         """Where a window begins. The windows before it are filled to find that, from the nearest one that is known."""
+        if window in self._begins:
+            return self._begins[window]
         nearest = max(known for known in self._begins if known <= window)
         if window - nearest > _FAR:
             warn(
@@ -235,9 +251,19 @@ class OfOrder(Windows):
             kept = sorted(self._begins)
             self._begins = {known: self._begins[known] for known in [*kept[:1], *kept[2:-1:2], kept[-1]]}
 
-    def _filled(self, begin: Begin, wanted: int, parts: int = 1) -> tuple[Integers, Cut, Begin]:
+    def _filled(self, begin: Begin, wanted: int) -> tuple[Integers, Cut, Begin]:
         """The items that fill `wanted` micro-batches, how they are cut, and where the next window begins."""
-        places = max(wanted, math.ceil(self._places * 9 / 8))
+        samples, items, cut = self._taken(begin, wanted)
+        if cut is None:
+            items, cut = fitting(items, self._cutter, wanted, self._step)
+        return items, cut, self._end(begin, samples, items.size)
+
+    def _taken(self, begin: Begin, wanted: int, parts: int = 1) -> tuple[Integers, Integers, Cut | None]:
+        """Samples from `begin` on, the items of them that fill `wanted` micro-batches, and their cut if a search found it.
+
+        The search, if the cutter is one, may take this part of the work limit of a window.
+        """
+        places = max(wanted, math.ceil(self._places * self._slack)) + 1  # one more shows that it is full
         most = max(wanted, math.ceil(_ROOMY * self._places))
         while True:
             samples = self._order.take(begin.place, begin.place + places)
@@ -248,31 +274,35 @@ class OfOrder(Windows):
             places *= 2
         cutter = self._cutter.for_window(parts)
         found = None if cutter is self._cutter else self._searched(items, cutter, wanted, held)
-        items, cut = found or fitting(items[:held], self._cutter, wanted, self._step)
+        return samples, *(found or (items[:held], None))
+
+    def _end(self, begin: Begin, samples: Integers, used: int) -> Begin:
+        """Where a window ends that began at `begin`, before these samples, and used so many of their items."""
         ends = self._admission.counts(samples).cumsum() - begin.skipped  # items used up to each place
-        whole = int(np.searchsorted(ends, items.size, side="right"))  # places of which all items are used
+        whole = int(np.searchsorted(ends, used, side="right"))  # places of which all items are used
         before = int(ends[whole - 1]) if whole else -begin.skipped
-        return items, cut, Begin(begin.place + whole, items.size - before)
+        return Begin(begin.place + whole, used - before)
 
     def _held(self, items: Integers, wanted: int) -> int:
         """How many of the first items fit into `wanted` micro-batches; returns items.size if all fit."""
-
-        def fits(count: int) -> bool:
-            return self._cutter.needed(items[:count], self._step) <= wanted
-
-        fit, too_many = wanted, items.size + 1  # one item in each micro-batch always fits
-        sizes = self._cutter.sizes[items].cumsum()
-        guess = int(np.searchsorted(sizes, self._hold, side="right")) if self._hold else items.size
+        needed = self._cutter.needed(items, self._step)
+        sums = self._cutter.sizes[items].cumsum()
+        room = self._cutter.room * wanted * (1 + 1e-9)  # sums are rounded
+        fit, too_many = wanted, int(np.searchsorted(sums, room, side="right")) + 1  # one item in each always fits
+        if self._hold:
+            guess = int(np.searchsorted(sums, self._hold, side="right"))
+        else:
+            guess = items.size * wanted // max(wanted, needed(items.size))
         finest = max(1, items.size // _FINEST)
         reach = max(finest, items.size // wanted // 8)
-        guess = min(max(guess, fit + 1), items.size)
+        guess = min(max(guess, fit + 1), too_many - 1)
         while fit < guess < too_many:  # from the guess outwards, until one fits and one does not
-            if fits(guess):
-                fit, guess = guess, min(guess + reach, max(items.size, guess + 1))
+            if needed(guess) <= wanted:
+                fit, guess = guess, min(guess + reach, max(too_many - 1, guess + 1))
             else:
                 too_many, guess = guess, max(guess - reach, fit)
             reach *= 2
-        return most_that_fit(fits, fit, too_many, finest)
+        return most_that_fit(lambda count: needed(count) <= wanted, fit, too_many, finest)
 
     def _searched(self, items: Integers, cutter: Cutter, wanted: int, held: int) -> tuple[Integers, Cut] | None:
         """More than the first `held` items, if a search finds how they fit; else None. All attempts share one work limit."""

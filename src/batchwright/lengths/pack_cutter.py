@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,7 +19,7 @@ from .bounds import packs_at_least
 from .cut import Cut, Identified, Integers, falling_ranks, like_ranks, mixed_places, most_expensive_of_layers, split_to
 from .exact import Allowance
 from .kinds import Kinds
-from .packing import Packing, Solver, pack, search
+from .packing import Packing, Solver, filled, search
 from .step_balance import Dealt, dealt_anew, level_parts, spread_over_steps
 
 __all__ = ["PackBounds", "PackCutter", "pack_offsets"]
@@ -73,10 +75,17 @@ class PackCutter(Identified):
         sizes: Floats = (self.lengths / self.capacities).max(axis=1)
         return sizes
 
-    def needed(self, samples: Integers, multiple: int) -> int:
+    @property
+    def room(self) -> float:
+        """See `Cutter`: of several capacities, the largest shares may be of different ones."""
+        return self.packs if self.settled else math.inf
+
+    def needed(self, samples: Integers, multiple: int) -> Callable[[int], int]:
         """See `Cutter`; by the fast solver, as it is asked for many times."""
-        fast = self if self.solver == "fast" else replace(self, solver="fast")
-        return -(-len(fast._packed(samples, 0)) // self.packs)
+        if self.capacities.size > 1:
+            return lambda count: -(-len(self._packed(samples[:count], 0)) // self.packs)
+        column, capacity = self.lengths[samples, 0], int(self.capacities[0])
+        return lambda count: -(-_packs_of(self._stacks(Kinds.of(column[:count]), capacity)) // self.packs)
 
     def over_layers(self, falling: Integers, windows: int) -> PackCutter:
         """See `Cutter`."""
@@ -180,22 +189,10 @@ class PackCutter(Identified):
             offsets = np.concatenate([[0], held.cumsum()])
             return Packing(falling[np.argsort(pack_of, kind="stable")], offsets, 0)
         column, capacity = np.ascontiguousarray(lengths[:, 0]), int(self.capacities[0])
-        most = None if self.max_per_pack >= column.size else self.max_per_pack
         if self.solver == "exact":
+            most = None if self.max_per_pack >= column.size else self.max_per_pack
             return self._searched(column, capacity, most, allowed)
-        if not column.size:
-            return pack(column, capacity)
-        fill = self._fill(column, capacity, allowed)
-        alone = np.flatnonzero(column > fill)
-        if not alone.size:
-            return pack(column, fill, max_per_pack=most)
-        others = np.flatnonzero(column <= fill)
-        rest = pack(column[others], fill, max_per_pack=most)
-        return Packing(
-            np.concatenate([alone, others[rest.members]]),
-            np.concatenate([np.arange(alone.size), alone.size + rest.offsets]),
-            0,
-        )
+        return self._best_fit(Kinds.of(column), capacity, allowed)
 
     def _searched(self, column: Integers, capacity: int, most: int | None, allowed: int) -> Packing:
         """By the exact solver; each cut of a window may take half of what is left of its allowance."""
@@ -221,29 +218,43 @@ class PackCutter(Identified):
                 low = middle
         return best
 
-    def _fill(self, column: Integers, capacity: int, allowed: int) -> int:
-        """The least fill at which `allowed` packs hold everything; the capacity where they do not."""
-        kinds = Kinds.of(column)
+    def _best_fit(self, kinds: Kinds, capacity: int, allowed: int) -> Packing:
+        """Packs at the least fill at which `allowed` of them hold everything; at the capacity where they do not.
+
+        A sample that is longer than the fill has a pack of its own.
+        """
         tokens = np.concatenate([[0], (kinds.lengths * kinds.counts).cumsum()])
-
-        def suffices(fill: int) -> bool:
-            fitting = kinds.up_to(fill)
-            packs = allowed - (column.size - int(kinds.begin[fitting]))  # without those of one sample that is longer
-            if tokens[fitting] > packs * fill:  # told without packing
-                return False
-            table = best_fit_decreasing(kinds.lengths[:fitting], kinds.counts[:fitting], fill, self.max_per_pack)
-            return int(table[:, COPIES].sum()) <= packs
-
-        low, high = 0, capacity
-        if not allowed or not suffices(capacity):
-            return capacity
-        while high - low > 1:
-            middle = (low + high) // 2
-            if suffices(middle):
-                high = middle
+        fill, table = capacity, self._stacks(kinds, capacity)
+        low = 0 if _packs_of(table) <= allowed else fill - 1
+        while fill - low > 1:
+            middle = (low + fill) // 2
+            fitting = kinds.up_to(middle)
+            packs = allowed - (kinds.places.size - int(kinds.begin[fitting]))  # without those of one longer sample
+            tried = None
+            if tokens[fitting] <= packs * middle:  # else it is known without packing that they do not suffice
+                tried = self._stacks(kinds, middle)
+            if tried is not None and _packs_of(tried) <= packs:
+                fill, table = middle, tried
             else:
                 low = middle
-        return high
+        rest = filled(table, kinds, 0)
+        alone = np.sort(kinds.places[rest.members.size :])
+        if not alone.size:
+            return rest
+        return Packing(
+            np.concatenate([alone, rest.members]),
+            np.concatenate([np.arange(alone.size), alone.size + rest.offsets]),
+            0,
+        )
+
+    def _stacks(self, kinds: Kinds, fill: int) -> Integers:
+        """The samples that are no longer than the fill in packs of it; see `best_fit_decreasing`."""
+        fitting = kinds.up_to(fill)
+        return best_fit_decreasing(kinds.lengths[:fitting], kinds.counts[:fitting], fill, self.max_per_pack)
+
+
+def _packs_of(table: Integers) -> int:
+    return int(table[:, COPIES].sum())
 
 
 @dataclass(frozen=True)

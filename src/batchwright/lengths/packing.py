@@ -14,7 +14,7 @@ from .bounds import packs_at_least
 from .exact import Allowance, pack_kinds
 from .kinds import Kinds
 
-__all__ = ["MOST_CAPACITY", "Packing", "Solver", "pack", "search"]
+__all__ = ["MOST_CAPACITY", "Packing", "Solver", "filled", "pack", "search"]
 
 Solver = Literal["fast", "exact"]
 MOST_CAPACITY = 1 << 61
@@ -79,7 +79,7 @@ def pack(lengths: ArrayLike, capacity: int, *, max_per_pack: int | None = None, 
 
     kinds = Kinds.of(column)
     table = best_fit_decreasing(kinds.lengths, kinds.counts, capacity, max_per_pack or _UNLIMITED)
-    return _filled(table, kinds, packs_at_least(kinds.lengths, kinds.counts, capacity, max_per_pack))
+    return filled(table, kinds, packs_at_least(kinds.lengths, kinds.counts, capacity, max_per_pack))
 
 
 def search(
@@ -90,10 +90,10 @@ def search(
     made, copies, at_least = pack_kinds(
         kinds.lengths, kinds.counts, capacity, max_per_pack, allowance=allowance, enough=enough
     )
-    return _filled(_as_stacks(made, copies), kinds, at_least)
+    return filled(_as_stacks(made, copies), kinds, at_least)
 
 
-def _filled(table: NDArray[np.int64], kinds: Kinds, at_least: int) -> Packing:
+def filled(table: NDArray[np.int64], kinds: Kinds, at_least: int) -> Packing:
     """The samples in the packs of a table."""
     from ..kernels.packing import fill_packs
 

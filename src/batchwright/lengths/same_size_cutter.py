@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
@@ -62,6 +64,7 @@ class GroupCutter(Unsearched):
     kind = "grouped"
     settled = True
     least_steps = 1
+    room = math.inf
 
     @property
     def alike(self) -> Integers:
@@ -73,9 +76,9 @@ class GroupCutter(Unsearched):
         """See `Cutter`: all alike."""
         return np.ones(self.lengths.size)
 
-    def needed(self, samples: Integers, multiple: int) -> int:
+    def needed(self, samples: Integers, multiple: int) -> Callable[[int], int]:
         """See `Cutter`."""
-        return self.at_least(samples)
+        return lambda count: self.at_least(samples[:count])
 
     def over_layers(self, falling: Integers, windows: int) -> GroupCutter:
         """See `Cutter`."""

@@ -273,7 +273,7 @@ class OfShuffle(OfEpochs):
             if known and number:  # what is left of the epoch fills the micro-batches that are left, and they hold it
                 left = self._admission.items(self._order.take(place, begun + self._epoch_samples))
                 batches = self.epoch_batches - number * self.layout.batches
-                known = left.size >= batches >= self._cutter.needed(left, self.layout.multiple)
+                known = left.size >= batches >= self._cutter.needed(left, self.layout.multiple)(left.size)
             if not known:
                 raise Infeasible(f"the state says that window {window} begins at place {place}", AS_IT_WAS)
         found = {window: place for window, place, _ in begins}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .dealt import Dealt
 from .hierarchical import Hierarchical, Levels
+from .in_turn import InTurn
 from .independent import Independent
 from .mixed import Mixed
 from .protocol import Order
@@ -13,6 +14,7 @@ from .shared import SharedOrder, is_shared
 __all__ = [
     "Dealt",
     "Hierarchical",
+    "InTurn",
     "Independent",
     "Levels",
     "Mixed",

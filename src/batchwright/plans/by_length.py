@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
@@ -90,6 +90,7 @@ class LengthPlan(Plan, Windowed):
         # This plan for the step sizes used last; the plans in it share this. A pickled plan has none.
         self._steps: OrderedDict[int, LengthPlan] = OrderedDict({1: self})
         self._planned: OrderedDict[int, tuple[Integers, Cut]] = OrderedDict()  # the windows used last
+        self._items_kept = 0  # in these
         self._go_along(self._laid_out(1))  # refuse now what can never be delivered
         warn(
             *faults_of_lengths(self, least=_MANY),
@@ -100,11 +101,24 @@ class LengthPlan(Plan, Windowed):
         """The samples of micro-batch `batch`, int64 (samples of the micro-batch,)."""
         return self.admission.emitted(self.items(counted(batch)))
 
+    def lists(self, first: int, stride: int, count: int) -> Iterator[list[Any]]:
+        """Micro-batches first, first + stride, ..., `count` of them, each a fresh list of Python integers."""
+        window = None
+        for batch in range(first, first + stride * count, stride):
+            number, place = self.windows.of(batch)
+            if number != window:
+                window, (items, cut) = number, self.planned(number)
+            yield self.admission.emitted(items[cut.batch(place)]).tolist()
+
     def items(self, batch: int) -> Integers:
         """The items of a micro-batch: samples, pieces of them, or bundles, as the limits count them."""
         number, place = self.windows.of(batch)
         items, cut = self.planned(number)
         return items[cut.batch(place)]
+
+    def visit(self, batch: int) -> int:
+        """The epoch, where each sample comes once in an epoch; see `MicroBatches`."""
+        return self.windows.key(self.windows.of(batch)[0])[0] if self.same_samples else batch
 
     def stepped(self, step: int) -> LengthPlan:
         """The plan with steps of `step` micro-batches, which have like costs; see `Plan`.
@@ -142,7 +156,7 @@ class LengthPlan(Plan, Windowed):
         return found
 
     def _go_along(self, windows: Windows) -> None:
-        self.windows, self._planned = windows, OrderedDict()
+        self.windows, self._planned, self._items_kept = windows, OrderedDict(), 0
         self.epoch_batches, self.first = windows.epoch_batches, windows.first_batch
 
     def gone_on_from(self, batch: int, step: int) -> tuple[MicroBatches, int]:
@@ -172,11 +186,11 @@ class LengthPlan(Plan, Windowed):
             cut = self.cutter.levelled(items, cut, self.step)
         epoch, number = self.windows.key(window)
         key = child_key(child_key(child_key(self.seed, PURPOSE.STEPS), epoch), number)
-        self._planned[window] = items, arranged(cut, self.step, key)
-        kept = sum(kept.size for kept, _ in self._planned.values())
-        while kept > _ITEMS_KEPT and len(self._planned) > 2:
-            kept -= self._planned.popitem(last=False)[1][0].size
-        return self._planned[window]
+        self._planned[window] = found = items, arranged(cut, self.step, key)
+        self._items_kept += items.size
+        while self._items_kept > _ITEMS_KEPT and len(self._planned) > 2:
+            self._items_kept -= self._planned.popitem(last=False)[1][0].size
+        return found
 
     def _laid_out(self, step: int) -> Windows:
         """The windows of the plan in steps of `step` micro-batches."""
@@ -295,7 +309,7 @@ class LengthPlan(Plan, Windowed):
         return audit_lengths(self, multiple=multiple, epochs=epochs, first=first)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_planned": OrderedDict(), "_steps": OrderedDict()}
+        return {**vars(self), "_planned": OrderedDict(), "_items_kept": 0, "_steps": OrderedDict()}
 
     def __repr__(self) -> str:
         return (

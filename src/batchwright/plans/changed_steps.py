@@ -97,6 +97,10 @@ class Rotated(MicroBatches):
         # The earlier one: a state's windows lie at or before its own micro-batch, and the plan's number comes next.
         return {**carried_of(self.plan, min(self.number_of(batch), batch), since), "shift": self.shift}
 
+    def visit(self, batch: int) -> int:
+        """See `MicroBatches`."""
+        return self.plan.visit(self.number_of(batch))
+
     def epochs_before(self, batch: int) -> float:
         """See `MicroBatches`."""
         return self.plan.epochs_before(batch)
@@ -163,6 +167,10 @@ class _Joined(MicroBatches):
         """See `MicroBatches`."""
         then = {"at": self._at, "start": self._start, **self._after.carried(self._start, self._start)}
         return {**self._before.carried(batch, since), "then": then}
+
+    def visit(self, batch: int) -> int:
+        """See `MicroBatches`."""
+        return self._before.visit(batch) if batch < self._at else self._after.visit(batch - self._at + self._start)
 
     def epochs_before(self, batch: int) -> float:
         """See `MicroBatches`: the two lists may have epochs of different lengths."""

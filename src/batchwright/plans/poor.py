@@ -12,7 +12,7 @@ import numpy as np
 
 from ..groups import Groups
 from ..lengths.layout import PARTS
-from ..orders import Dealt, Independent, Mixed, SharedOrder
+from ..orders import Dealt, Independent, InTurn, Mixed, SharedOrder
 from ..orders.inclusion import Strata, mean_shares, strata_of
 from ..orders.shares import Shares
 
@@ -78,6 +78,8 @@ class Part(NamedTuple):
 
 def faults(order: SharedOrder) -> list[str]:
     """The problems of an order, one text each."""
+    if isinstance(order, InTurn):
+        return [_begun_again(order)] if order.undersized() else []
     found = []
     rows = rows_of(order)
     if rows.group.size:
@@ -98,6 +100,8 @@ def faults(order: SharedOrder) -> list[str]:
 def notes(order: SharedOrder) -> list[str]:
     """The same for a summary, with what later shares may bring."""
     found = faults(order)
+    if isinstance(order, InTurn):
+        return found
     if isinstance(order, Dealt) and not _in_turn(order):
         found.append(
             f"runs of {order.per_ticket} are dealt in exact shares: a group may come again before every other came, "
@@ -137,6 +141,13 @@ def _later_repeats(order: SharedOrder) -> list[str]:
         f"{when}: samples of {groups.names[least]!r}, which has {groups.sizes[least]}, repeat within a batch where its "
         f"share is above {whole[least] / order.tickets:.4g} ({may.size} groups are small enough for that)"
     ]
+
+
+def _begun_again(order: InTurn) -> str:
+    return (
+        f"samples repeat within a batch: the order has {order.places.count} places, a batch takes {order.batch_size}; a "
+        "smaller batch avoids it"
+    )
 
 
 def rows_of(order: SharedOrder) -> Repeated:

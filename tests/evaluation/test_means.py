@@ -1,0 +1,119 @@
+"""Means and loss scales of an evaluation: any number of ranks gives what one gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import batchwright as bw
+from batchwright.correct import LossScale, Means
+
+from .. import processes
+from ..laws import LENGTHS
+
+N = 101
+VALUES = np.random.default_rng(3).normal(size=900) ** 3
+PLANS = {
+    "by number": lambda: bw.evaluation(N, 4),
+    "shuffled": lambda: bw.evaluation(N, 4, order="shuffled"),
+    "in tokens": lambda: bw.evaluation(LENGTHS[:N], max_tokens=900),
+    "packs": lambda: bw.evaluation(LENGTHS[:N], capacity=512, order="length"),
+}
+every_plan = pytest.mark.parametrize("kind", PLANS)
+
+
+def summed_by_one(kind, world):
+    """As if one process were all ranks."""
+    plan, found = PLANS[kind](), []
+    for rank in range(world):
+        sampler = plan.sampler(rank=rank, world_size=world)
+        means = Means(sampler)
+        add_all(means, sampler)
+        found.append(means)
+    tables = [torch.stack([part.double() for pair in means._sums.values() for part in pair]) for means in found]
+    return sum(tables)
+
+
+def add_all(means, sampler):
+    for step, samples in enumerate(sampler):
+        means.add(
+            step,
+            loss=torch.tensor(VALUES[samples]),
+            correct=torch.tensor(VALUES[samples] > 0),
+            token_loss=(VALUES[samples] * LENGTHS[samples], torch.tensor(LENGTHS[samples])),
+        )
+
+
+@every_plan
+@pytest.mark.parametrize("world", [1, 2, 3, 7, 64, 200])
+def test_sums_over_any_number_of_ranks_are_those_of_one(kind, world):
+    loss, count, correct, _, token_loss, tokens = summed_by_one(kind, world).tolist()
+    assert (count, correct, tokens) == (N, int((VALUES[:N] > 0).sum()), int(LENGTHS[:N].sum()))  # to the last bit
+    scale = np.abs(VALUES[:N]).sum()
+    assert abs(loss - VALUES[:N].sum()) < 1e-12 * scale
+    assert abs(token_loss - (VALUES * LENGTHS)[:N].sum()) < 1e-12 * (np.abs(VALUES) * LENGTHS)[:N].sum()
+
+
+def gather_means(rank, world_size, kind):
+    sampler = PLANS[kind]().sampler()
+    means = Means(sampler)
+    add_all(means, sampler)
+    return means.result()
+
+
+@every_plan
+@pytest.mark.parametrize("world", [1, 2, 4])
+def test_processes_agree_with_one(kind, world):
+    ranks = processes.run(gather_means, world, kind)
+    assert all(other == ranks[0] for other in ranks)
+    expected = {
+        "loss": VALUES[:N].mean(),
+        "correct": (VALUES[:N] > 0).mean(),
+        "token_loss": (VALUES * LENGTHS)[:N].sum() / LENGTHS[:N].sum(),
+    }
+    assert ranks[0] == pytest.approx(expected, rel=1e-12)
+    assert ranks[0]["correct"] == expected["correct"]
+
+
+@every_plan
+@settings(max_examples=20)
+@given(world=st.integers(1, 9), accumulate=st.integers(1, 3))
+def test_the_loss_scale_makes_a_sum_over_what_counts_the_mean_over_the_step(kind, world, accumulate):
+    plan = PLANS[kind]()
+    for counts in (None, LENGTHS[:N], lambda numbers: LENGTHS[numbers]):
+        for step in range(0, len(plan.sampler(rank=0, world_size=world, accumulate=accumulate)), accumulate):
+            total = counted = 0.0
+            for rank in range(world):
+                sampler = plan.sampler(rank=rank, world_size=world, accumulate=accumulate)
+                lists, scale = list(sampler), LossScale(sampler, counts)
+                for number in range(step, step + accumulate):
+                    samples = lists[number][: sampler.real(number, epoch=0)]
+                    amounts = np.ones(len(samples)) if counts is None else LENGTHS[samples]
+                    total += (VALUES[samples] * amounts).sum() * scale.at(number, epoch=0) / world
+                    counted += amounts.sum()
+                    kept = scale.at(number, epoch=0)
+            assert kept == (world / counted if counted else 0)
+            seen = plan.sequence.samples(0, N)
+            if step == 0 and len(plan.sampler(rank=0, world_size=world, accumulate=accumulate)) == accumulate:
+                amounts = np.ones(N) if counts is None else LENGTHS[seen]
+                assert total == pytest.approx(np.average(VALUES[seen], weights=amounts))
+
+
+def test_batches_know_how_many_of_their_samples_count():
+    dataset = [{"x": torch.tensor(float(i))} for i in range(5)]
+    sampler = bw.evaluation(5, 4).sampler(rank=1, world_size=2)
+    loader = torch.utils.data.DataLoader(dataset, batch_sampler=sampler, collate_fn=bw.Collate({"x": bw.scalar()}))
+    ((batch, scale),) = LossScale(sampler).over(loader)
+    assert (len(batch["x"]), batch.aside.real, scale) == (3, 2, 2 / 5)
+    assert batch.to("cpu").aside.real == 2
+    training = bw.shuffled(5, 4).sampler()
+    loader = torch.utils.data.DataLoader(dataset, batch_sampler=training, collate_fn=bw.Collate({"x": bw.scalar()}))
+    assert [batch.aside.real for batch, _ in LossScale(training).over(loader)] == [None, None]
+
+
+def test_of_other_plans_every_sample_counts():
+    sampler = bw.shuffled(10, 4).sampler(rank=0, world_size=2, accumulate=2, fetch="step")
+    assert [sampler.real(step) for step in range(len(sampler))] == [8]
