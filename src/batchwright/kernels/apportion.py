@@ -29,7 +29,6 @@ __all__ = [
     "in_period",
     "line",
     "phase",
-    "points_before",
     "step_of",
     "tickets_before",
 ]
@@ -103,12 +102,6 @@ def spread(round_):
 def phase(start, round_):
     """The offset of a round, 0..2^32-1, if the offset of round 0 is `start`."""
     return (start + spread(round_)) & _MASK
-
-
-@inner
-def points_before(edge, offset):
-    """How many points of a round with this offset lie before an edge."""
-    return (edge + offset) >> 32
 
 
 @inner

@@ -38,11 +38,6 @@ class Admission:
     too_long_count: int = 0
     truncate_to: int | None = None
 
-    @property
-    def admits_all(self) -> bool:
-        """Whether every sample of the order is one item."""
-        return self.pieces is None and not self.skipped.size
-
     def items(self, samples: Integers) -> Integers:
         """The items of these samples, in their order."""
         if self.skipped.size:

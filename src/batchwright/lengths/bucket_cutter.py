@@ -10,15 +10,14 @@ from heapq import heapify, heappop, heappush
 
 import numpy as np
 
-from .cut import Cut, Integers, by_steps, split_to
-from .identity import fields_as_text
+from .cut import Cut, Integers, Unsearched, by_steps, split_to
 from .same_size_cutter import even_offsets
 
 __all__ = ["BucketCutter"]
 
 
 @dataclass(frozen=True)
-class BucketCutter:
+class BucketCutter(Unsearched):
     """Cuts samples bucket by bucket, so that all micro-batches of a step are of one bucket.
 
     Args:
@@ -61,10 +60,6 @@ class BucketCutter:
         """See `Cutter`."""
         return lambda count: len(self.cut(samples[:count], 0, multiple))
 
-    def for_window(self, parts: int = 1) -> BucketCutter:
-        """See `Cutter`: no cut is a search."""
-        return self
-
     def over_layers(self, falling: Integers, windows: int) -> None:
         """See `Cutter`: none, since a layer on the border of two buckets has samples of both."""
         return
@@ -72,11 +67,6 @@ class BucketCutter:
     def levelled(self, samples: Integers, cut: Cut, multiple: int) -> Cut:
         """See `Cutter`: a step is of one bucket already."""
         return by_steps(cut)
-
-    @property
-    def identity(self) -> dict[str, str]:
-        """See `Cutter`."""
-        return fields_as_text(self)
 
     def cut(self, samples: Integers, batches: int, multiple: int) -> Cut:
         """See `Cutter`. Buckets with fewer samples than a step has micro-batches share steps."""

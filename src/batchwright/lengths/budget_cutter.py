@@ -14,6 +14,7 @@ from ..kernels.cuts import cut_longest, cut_several
 from ..kernels.step_balance import raise_to_most_expensive
 from .cut import (
     Cut,
+    Unsearched,
     by_steps,
     falling_ranks,
     like_ranks,
@@ -23,7 +24,6 @@ from .cut import (
     split_to,
     spread,
 )
-from .identity import fields_as_text
 from .step_balance import LEVEL, NewStep, level_parts, redistributed, spread_over_steps
 
 __all__ = ["BudgetCutter"]
@@ -36,7 +36,7 @@ _FEW = 32
 
 
 @dataclass(frozen=True)
-class BudgetCutter:
+class BudgetCutter(Unsearched):
     """Cuts samples, sorted longest first, so that no budget is exceeded.
 
     Args:
@@ -69,11 +69,6 @@ class BudgetCutter:
     room = math.inf
 
     @property
-    def identity(self) -> dict[str, str]:
-        """See `Cutter`."""
-        return fields_as_text(self)
-
-    @property
     def settled(self) -> bool:
         """See `Cutter`: with several budgets, samples of the same size may differ in what they cost."""
         return self.budgets.size == 1
@@ -100,10 +95,6 @@ class BudgetCutter:
     def _first_cut(self, costs: Floats) -> int:
         """Micro-batches of samples in this order at the whole budgets."""
         return self._cutting(costs)(0, 1.0).size - 1
-
-    def for_window(self, parts: int = 1) -> BudgetCutter:
-        """See `Cutter`: no cut is a search."""
-        return self
 
     def over_layers(self, falling: Integers, windows: int) -> BudgetCutter:
         """See `Cutter`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from ..errors import Infeasible
 from ..kernels.cuts import keyed_order
 from ..kernels.packing import group_by_length
+from .identity import fields_as_text
 
 __all__ = [
     "Cut",
     "Cutter",
+    "Identified",
+    "Unsearched",
     "arranged",
     "by_steps",
     "falling_ranks",
@@ -170,6 +173,23 @@ class Cutter(Protocol):
     def part(self, samples: Integers) -> tuple[Integers, Integers]:
         """Split one micro-batch of two samples or more into two parts of like cost: places of each."""
         ...
+
+
+class Identified:
+    """A cutter whose fields decide its cuts."""
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """See `Cutter`."""
+        return fields_as_text(self)
+
+
+class Unsearched(Identified):
+    """A cutter of which no cut is a search."""
+
+    def for_window(self, parts: int = 1) -> Self:
+        """See `Cutter`."""
+        return self
 
 
 def spread(batches: int, cut_at: Callable[[int, float], Integers]) -> Integers:

@@ -16,9 +16,8 @@ from ..kernels.packing import COPIES, best_fit_decreasing, best_fit_vectors
 from ..kernels.partition import longest_first
 from .admission import Admission
 from .bounds import packs_at_least
-from .cut import Cut, Integers, falling_ranks, like_ranks, mixed_places, most_expensive_of_layers, split_to
+from .cut import Cut, Identified, Integers, falling_ranks, like_ranks, mixed_places, most_expensive_of_layers, split_to
 from .exact import Allowance
-from .identity import fields_as_text
 from .kinds import Kinds
 from .packing import Packing, Solver, filled, search
 from .step_balance import NewStep, level_parts, redistributed, spread_over_steps
@@ -31,7 +30,7 @@ _HALVINGS = 8  # steps of the bisection of the share of the capacities: finds it
 
 
 @dataclass(frozen=True)
-class PackCutter:
+class PackCutter(Identified):
     """Packs samples, and distributes the packs over micro-batches of like cost.
 
     Args:
@@ -58,11 +57,6 @@ class PackCutter:
 
     kind = "packed"
     least_steps = 1
-
-    @property
-    def identity(self) -> dict[str, str]:
-        """See `Cutter`."""
-        return fields_as_text(self)
 
     @property
     def settled(self) -> bool:

@@ -7,7 +7,8 @@ add up.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -160,34 +161,29 @@ class ConstantShares:
 
 
 def after_change(
+    span: ConstantShares,
     first: int,
     wanted: np.ndarray,
     drawn: np.ndarray,
     deficit: np.ndarray,
-    seed: int,
-    change: int,
-    tickets: int,
     *,
+    change: int,
     epoch: int,
     may_change: bool,
-    together: int,
-    seldom: int,
 ) -> tuple[ConstantShares, ...]:
     """The spans after a change of the shares: one that pays deficits back, if there are any, and the rest.
 
     Args:
+        span: the one before the change; what is not named here stays as it is.
         first: the first micro-batch that has the new shares.
         wanted: the edges of the new shares.
         drawn: tickets that each group has had so far.
         deficit: what each group lacks of its expected tickets so far.
-        seed: see `ConstantShares`, as for the arguments below without a description.
         change: how many times the shares have changed, this time included.
-        tickets: tickets in a micro-batch.
         epoch: micro-batches in an epoch.
         may_change: whether the shares may change again after an epoch.
-        together: see `ConstantShares`.
-        seldom: see `ConstantShares`.
     """
+    changed = partial(replace, span, wanted=wanted, change=change)
     batches = HANDS * -(-int(np.abs(deficit).max(initial=0)) // _AT_ONCE)
     if (
         may_change and epoch < HANDS
@@ -195,30 +191,10 @@ def after_change(
         batches = min(batches, epoch)
     edges = _settling(wanted, deficit, batches) if batches else wanted
     if np.array_equal(edges, wanted):
-        return (
-            ConstantShares(
-                first, wanted, drawn, deficit, seed, change, tickets, epoch=epoch, together=together, seldom=seldom
-            ),
-        )
-    settling = ConstantShares(
-        first, wanted, drawn, deficit, seed, change, tickets, edges, epoch=batches, together=together, seldom=seldom
-    )
-    drawn, deficit = settling.drawn(batches), settling.deficit_at(batches)
-    rounds = -(-batches // HANDS)
-    rest = ConstantShares(
-        first + batches,
-        wanted,
-        drawn,
-        deficit,
-        seed,
-        change,
-        tickets,
-        rounds=rounds,
-        epoch=epoch,
-        together=together,
-        seldom=seldom,
-    )
-    return settling, rest
+        return (changed(first=first, base=drawn, deficit=deficit, edges=NONE, rounds=0, epoch=epoch),)
+    settling = changed(first=first, base=drawn, deficit=deficit, edges=edges, rounds=0, epoch=batches)
+    drawn, deficit, rounds = settling.drawn(batches), settling.deficit_at(batches), -(-batches // HANDS)
+    return settling, changed(first=first + batches, base=drawn, deficit=deficit, edges=NONE, rounds=rounds, epoch=epoch)
 
 
 def _settling(wanted: np.ndarray, deficit: np.ndarray, batches: int) -> np.ndarray:

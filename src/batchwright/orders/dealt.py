@@ -12,7 +12,7 @@ from ..groups import Groups
 from ..kernels import apportion
 from ..kernels.deal import HANDS, WIDE, Samples, group_table_of
 from .constant_shares import NONE, TICKET, ConstantShares, Dealing, after_change
-from .protocol import Order, Undersized, take_from_batches, undersized_groups
+from .protocol import OfBatches, Order, Undersized, undersized_groups
 from .sequence import in_sequence
 from .share_change import ShareChange
 from .shares import Shares, group_rates
@@ -26,7 +26,7 @@ _NO_INDEX = np.empty(0, np.uint32)
 _RUN_BOUND = 6  # G6: consecutive micro-batches have at most this many tickets of a group more than its quotas
 
 
-class Dealt:
+class Dealt(OfBatches):
     """Draws in exact shares. `kernels.deal` explains how, `docs/design.md` what is guaranteed.
 
     Args:
@@ -113,10 +113,6 @@ class Dealt:
             **({} if self.distinct_over is None else {"distinct, in sequence over": str(self.distinct_over)}),
         }
 
-    def batches(self, first: int, stride: int, count: int) -> np.ndarray:
-        """See `Order`."""
-        return self.batches_at(first + stride * np.arange(count))
-
     def batches_at(self, numbers: np.ndarray) -> np.ndarray:
         """See `Order`."""
         if self.distinct_over is None:
@@ -134,10 +130,6 @@ class Dealt:
             parts.append(span.deal(inside, self._samples, draws=draws))
             done = here
         return parts[0] if len(parts) == 1 else Dealing(*(np.concatenate(part) for part in zip(*parts, strict=True)))
-
-    def take(self, start: int, stop: int) -> np.ndarray:
-        """See `Order`."""
-        return take_from_batches(self, start, stop)
 
     def rates(self, samples: np.ndarray, epoch: int = 0) -> np.ndarray:
         """See `Order`."""
@@ -198,22 +190,17 @@ class Dealt:
         wanted = apportion.line(change.weights, HANDS * self.tickets)
         drawn, deficit = np.array(change.drawn, np.int64), np.array(change.deficit, np.int64)
         before = [span for span in spans if span.first < change.first]
-        return [
-            *before,
-            *after_change(
-                change.first,
-                wanted,
-                drawn,
-                deficit,
-                self.seed,
-                change.number,
-                self.tickets,
-                epoch=self.epoch_batches,
-                may_change=False,
-                together=self._together,
-                seldom=self._seldom,
-            ),
-        ]
+        after = after_change(
+            spans[0],
+            change.first,
+            wanted,
+            drawn,
+            deficit,
+            change=change.number,
+            epoch=self.epoch_batches,
+            may_change=False,
+        )
+        return [*before, *after]
 
     def round_of(self, batch: int) -> tuple[int, int]:
         """How many times the shares had changed before a micro-batch, and the number of its round since the last change."""

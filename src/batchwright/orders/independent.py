@@ -8,13 +8,13 @@ import numpy as np
 
 from ..groups import Groups
 from ..kernels import independent
-from .protocol import Order, Undersized, take_from_batches
+from .protocol import OfBatches, Order, Undersized
 from .shares import Shares, group_rates
 
 __all__ = ["Independent"]
 
 
-class Independent:
+class Independent(OfBatches):
     """Draws the group and the sample of every slot independently, with replacement; arguments as for `Dealt`."""
 
     def __init__(
@@ -49,10 +49,6 @@ class Independent:
             "epoch": str(self.epoch_batches) if self.shares.settles_at != 0 else "any",
         }
 
-    def batches(self, first: int, stride: int, count: int) -> np.ndarray:
-        """See `Order`."""
-        return self.batches_at(first + stride * np.arange(count))
-
     def batches_at(self, numbers: np.ndarray) -> np.ndarray:
         """See `Order`."""
         slots = np.empty((numbers.size, self.batch_size), np.int64)
@@ -71,10 +67,6 @@ class Independent:
             )  # fmt: skip
             done = here
         return slots if self.groups.index is None else self.groups.index[slots].astype(np.int64)
-
-    def take(self, start: int, stop: int) -> np.ndarray:
-        """See `Order`."""
-        return take_from_batches(self, start, stop)
 
     def rates(self, samples: np.ndarray, epoch: int = 0) -> np.ndarray:
         """See `Order`."""

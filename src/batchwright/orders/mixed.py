@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from .dealt import Dealt
-from .protocol import Order, Undersized, fingerprint_of, samples_at, take_from_batches
+from .protocol import OfBatches, Order, Undersized, fingerprint_of, samples_at
 from .sequence import in_sequence
 from .share_change import ShareChange
 from .shared import SharedOrder
@@ -15,7 +15,7 @@ from .shared import SharedOrder
 __all__ = ["Mixed"]
 
 
-class Mixed:
+class Mixed(OfBatches):
     """Slots are dealt to sources; the k-th slot of a source gets the k-th sample of the source's own order.
 
     Samples are numbered through all sources, one after the other, as in a concatenation of their datasets.
@@ -54,10 +54,6 @@ class Mixed:
         children = {f"source {number}": fingerprint_of(child.identity) for number, child in self.children.items()}
         return {**self.dealt.identity, "order": "mixed", **children}
 
-    def batches(self, first: int, stride: int, count: int) -> np.ndarray:
-        """See `Order`."""
-        return self.batches_at(first + stride * np.arange(count))
-
     def batches_at(self, numbers: np.ndarray) -> np.ndarray:
         """See `Order`."""
         dealing = self.dealt.dealing(numbers, draws=True)
@@ -73,10 +69,6 @@ class Mixed:
                 places = draws[mine][:, None] * self.per_ticket + np.arange(self.per_ticket)
                 samples[mine] = samples_at(child, places) + self.groups.starts[source]
         return samples.reshape(numbers.size, self.batch_size)
-
-    def take(self, start: int, stop: int) -> np.ndarray:
-        """See `Order`."""
-        return take_from_batches(self, start, stop)
 
     def with_share_changes(self, share_changes: Sequence[ShareChange]) -> Mixed:
         """A copy with these changes of the shares of its sources."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -12,11 +13,11 @@ from ..groups import Groups
 from .shares import meant
 
 __all__ = [
+    "OfBatches",
     "Order",
     "Undersized",
     "fingerprint_of",
     "samples_at",
-    "take_from_batches",
     "undersized_groups",
 ]
 
@@ -75,11 +76,24 @@ def undersized_groups(groups: Groups, most: np.ndarray) -> list[Undersized]:
     return [Undersized(groups.names[group], int(groups.sizes[group]), int(most[group])) for group in short]
 
 
-def take_from_batches(order: Order, start: int, stop: int) -> np.ndarray:
-    """Implement `Order.take` for an order that computes complete micro-batches."""
-    first, last = start // order.batch_size, -(-stop // order.batch_size)
-    samples = order.batches(first, 1, max(0, last - first)).reshape(-1)
-    return samples[start - first * order.batch_size : stop - first * order.batch_size]
+class OfBatches(ABC):
+    """An order that computes complete micro-batches."""
+
+    batch_size: int
+
+    @abstractmethod
+    def batches_at(self, numbers: np.ndarray) -> np.ndarray:
+        """See `Order`."""
+
+    def batches(self, first: int, stride: int, count: int) -> np.ndarray:
+        """See `Order`."""
+        return self.batches_at(first + stride * np.arange(count))
+
+    def take(self, start: int, stop: int) -> np.ndarray:
+        """See `Order`."""
+        first, last = start // self.batch_size, -(-stop // self.batch_size)
+        samples = self.batches(first, 1, max(0, last - first)).reshape(-1)
+        return samples[start - first * self.batch_size : stop - first * self.batch_size]
 
 
 def samples_at(order: Order, places: np.ndarray) -> np.ndarray:

@@ -90,17 +90,7 @@ class Walk:
         last = next(span for span in reversed(spans) if span.first < first)
         drawn, deficit = last.drawn(first - last.first), last.deficit_at(first - last.first)
         return after_change(
-            first,
-            wanted,
-            drawn,
-            deficit,
-            last.seed,
-            last.change + 1,
-            last.tickets,
-            epoch=self._epoch_batches,
-            may_change=True,
-            together=last.together,
-            seldom=last.seldom,
+            last, first, wanted, drawn, deficit, change=last.change + 1, epoch=self._epoch_batches, may_change=True
         )
 
     def _mark(self, epoch: int, spans: Spans) -> None:

@@ -20,8 +20,7 @@ from ..lengths.order_windows import OfOrder
 from ..lengths.windows import OfLayers, OfShuffle, Windows
 from ..micro_batches import MicroBatches, counted
 from ..orders.inclusion import Strata
-from ..orders.protocol import fingerprint_of
-from .changed_steps import Windowed, carried_of, gone_on_from, resumed
+from .changed_steps import MOST_IN_A_STEP, Windowed, carried_of, gone_on_from, resumed
 from .delivered import Delivery
 from .fixed import FixedPlan
 from .plan import Plan
@@ -125,9 +124,18 @@ class LengthPlan(Plan, Windowed):
         return self.windows.key(self.windows.of(batch)[0])[0] if self.same_samples else batch
 
     def stepped(self, step: int) -> LengthPlan:
-        """The plan with steps of `step` micro-batches, which have like costs; see `Plan`."""
+        """The plan with steps of `step` micro-batches, which have like costs; see `Plan`.
+
+        Raises:
+            Infeasible: an epoch cannot fill a step, or a step is too large to be planned in seconds.
+        """
         if check_integer(step, "step", least=1) == self.step:
             return self
+        if step > MOST_IN_A_STEP:
+            raise Infeasible(
+                f"a step has {step} micro-batches, and a plan by lengths plans {MOST_IN_A_STEP} together at most",
+                "pass a smaller world_size or accumulate",
+            )
         found = self._steps.get(step)
         if found is None:
             found = self._along(self._laid_out(step), step)
@@ -258,11 +266,6 @@ class LengthPlan(Plan, Windowed):
             "epoch_samples": str(self.epoch_samples),
             "steps_seed": str(self.seed),
         }
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """16 hexadecimal digits: equal for two plans if and only if their arguments are equal."""
-        return fingerprint_of(self.identity)
 
     @property
     def shortcomings(self) -> list[str]:

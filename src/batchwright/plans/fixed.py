@@ -13,7 +13,6 @@ from ..errors import Infeasible, shown
 from ..micro_batches import AS_IT_WAS, MicroBatches, counted
 from ..orders import ShareChange, SharedOrder
 from ..orders.inclusion import Strata, batches_to_settle, mean_shares, strata_of
-from ..orders.protocol import fingerprint_of
 from .plan import Plan
 
 if TYPE_CHECKING:
@@ -72,11 +71,6 @@ class FixedPlan(Plan):
     def identity(self) -> dict[str, str]:
         """Every argument that can change a micro-batch, by name, as short text; see `Plan`."""
         return {**self.order.identity, "epoch_batches": str(self.epoch_batches)}
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """16 hexadecimal digits: equal for two plans if and only if their arguments are equal."""
-        return fingerprint_of(self.identity)
 
     @property
     def shortcomings(self) -> list[str]:

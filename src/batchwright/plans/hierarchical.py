@@ -63,6 +63,26 @@ def hierarchical(
         >>> len(plan[7]), len({category[i] for i in plan[7]}), len({(category[i], class_[i]) for i in plan[7]})
         (4, 2, 4)
     """
+    counts = _counts(levels, per)
+    batch_size, _, seed = checked(math.prod(counts), 1, seed)
+    tree = Levels.of([level if isinstance(level, Groups) else Groups.from_labels(level) for level in levels])
+    _check_branches(tree, counts, check_bool(distinct, "distinct"))
+    wanted = resolve(target)
+    categories = Groups.from_sizes(_sizes(tree))
+    outer = TargetShares(wanted, categories)
+    outermost = None
+    if wanted.shown != "uniform()":
+        _check_outermost(outer, categories, counts[0])
+        outermost = Dealt(categories, outer, batch_size=counts[0], seed=seed)
+    leaves = replace(_leaf_shares(tree, outer), shown=f"hierarchical(per={counts}, {wanted})")
+    shares = TargetShares(leaves, tree.groups)
+    order = Hierarchical(tree, counts, shares, outermost, seed)
+    warn(*faults(order))
+    return FixedPlan(order, epoch_batches=epoch_length(tree.groups, shares, batch_size, epoch))
+
+
+def _counts(levels: Sequence[Any], per: Sequence[int]) -> list[int]:
+    """How many of each level, and how many samples, a batch takes; checked."""
     if not isinstance(per, Iterable) or not isinstance(levels, Sized) or isinstance(levels, Mapping):
         raise Infeasible(
             f"levels is {typed(levels)} and per is {typed(per)}",
@@ -81,33 +101,23 @@ def hierarchical(
             f"a batch would have {shown(math.prod(counts))} samples, the most is {MOST_TICKETS}",
             f"take {MOST_TICKETS} samples a batch at most",
         )
-    batch_size, _, seed = checked(math.prod(counts), 1, seed)
-    parts = [level if isinstance(level, Groups) else Groups.from_labels(level) for level in levels]
-    tree = Levels.of(parts)
-    _check_branches(tree, counts, check_bool(distinct, "distinct"))
-    wanted, sizes = resolve(target), _sizes(tree)
-    categories = Groups.from_sizes(sizes)
-    outer = TargetShares(wanted, categories)
-    outermost = None
-    if wanted.shown != "uniform()":
-        if not wanted.stays:
-            raise Infeasible(
-                f"the target {wanted} moves, and the shares of levels stay",
-                "pass a target whose shares stay, such as 'uniform' or a mapping",
-            )
-        if outer.of(0).max() * counts[0] > 1 + 1e-9:
-            most = int(outer.of(0).argmax())
-            raise Infeasible(
-                f"{shown(categories.names[most])} is due {exactly(outer.of(0)[most] * counts[0])} times in a batch "
-                f"that takes {counts[0]}",
-                f"pass a share of at most 1 / {counts[0]}, or take fewer at once",
-            )
-        outermost = Dealt(categories, outer, batch_size=counts[0], seed=seed)
-    leaves = replace(_leaf_shares(tree, outer), shown=f"hierarchical(per={counts}, {wanted})")
-    shares = TargetShares(leaves, tree.groups)
-    order = Hierarchical(tree, counts, shares, outermost, seed)
-    warn(*faults(order))
-    return FixedPlan(order, epoch_batches=epoch_length(tree.groups, shares, batch_size, epoch))
+    return counts
+
+
+def _check_outermost(outer: TargetShares, categories: Groups, taken: int) -> None:
+    """Refuse shares of the categories that move, or by which one comes more than once in a batch."""
+    if not outer.target.stays:
+        raise Infeasible(
+            f"the target {outer.target} moves, and the shares of levels stay",
+            "pass a target whose shares stay, such as 'uniform' or a mapping",
+        )
+    due = outer.of(0) * taken
+    most = int(due.argmax())
+    if due[most] > 1 + 1e-9:
+        raise Infeasible(
+            f"{shown(categories.names[most])} is due {exactly(due[most])} times in a batch that takes {taken}",
+            f"pass a share of at most 1 / {taken}, or take fewer at once",
+        )
 
 
 def _sizes(tree: Levels) -> dict[Any, int]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..interface import BasePlan
+from ..orders.protocol import fingerprint_of
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
@@ -36,6 +38,11 @@ class Plan(BasePlan):
         >>> len(first(bw.shuffled(10, batch_size=4)))
         4
     """
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that two plans share exactly if their arguments are the same."""
+        return fingerprint_of(self.identity)
 
     @abstractmethod
     def summary(self) -> Any:
