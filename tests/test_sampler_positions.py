@@ -201,7 +201,9 @@ def test_an_epoch_named_again_after_its_workers_have_begun_changes_nothing():
 
 
 @UNEVEN
-@pytest.mark.parametrize("kind", ["shuffled", "tasks", "tasks by step", "budgeted", "balanced and packed", "bucketed"])
+@pytest.mark.parametrize(
+    "kind", ["shuffled", "tasks", "tasks by step", "budgeted", "balanced and packed", "bucketed", "shuffled evaluation"]
+)
 def test_an_epoch_that_was_begun_in_another_world_can_be_had_again_whole_and_not_from_where_it_never_was(kind):
     plan = laws.EVERY_PLAN[kind](7)
     sampler = plan.sampler()

@@ -71,6 +71,11 @@ def alternating(
                 f"task {shown(name)} is {typed(plan)}",
                 "pass a plan, such as balanced(labels, batch_size=...) or shuffled(n, batch_size=...)",
             )
+        if plan.whole_epochs:
+            raise Infeasible(
+                f"task {shown(name)} is a plan for evaluation, whose epochs would not end with its samples",
+                "evaluate every task by itself, or pass the training plan sequential(n, batch_size=...)",
+            )
     unit = one_of(unit, "unit", get_args(Unit))
     lengths = [plan.epoch_length() for plan in tasks.values()]
     wanted = resolve(target)

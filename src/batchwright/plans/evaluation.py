@@ -71,7 +71,7 @@ def evaluation(
     given = [name for name, limit in limits.items() if limit is not None]
     if len(given) != 1:
         raise Infeasible(
-            f"{' and '.join(given) or 'none of batch_size, max_tokens and capacity'} {'were' if given else 'was'} passed",
+            f"{' and '.join(given)} were passed" if given else "none of batch_size, max_tokens and capacity was passed",
             "pass one of batch_size, max_tokens and capacity",
         )
     order, seed = one_of(order, "order", get_args(Order)), seed_number(seed)

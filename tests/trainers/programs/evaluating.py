@@ -208,7 +208,7 @@ def ignite(rank: int, world_size: int, samples: int) -> Seen:
     loader = _loader(samples)
 
     def evaluate(engine: Engine, batch: torch.Tensor) -> torch.Tensor:
-        return batch[: loader.batch_sampler.real(engine.state.iteration - 1)].double()
+        return batch[: loader.batch_sampler.real(engine.state.iteration - 1), None].double()
 
     evaluator = Engine(evaluate)
     Average().attach(evaluator, "mean")
@@ -216,10 +216,10 @@ def ignite(rank: int, world_size: int, samples: int) -> Seen:
 
     @evaluator.on(Events.ITERATION_COMPLETED)
     def gather(engine: Engine) -> None:
-        counted.extend(_gathered(engine.state.output.long().tolist(), world_size))
+        counted.extend(_gathered(engine.state.output[:, 0].long().tolist(), world_size))
 
     evaluator.run(loader)
-    return counted, evaluator.state.metrics["mean"]
+    return counted, evaluator.state.metrics["mean"].item()
 
 
 EVALUATIONS = {
@@ -231,6 +231,6 @@ EVALUATIONS = {
 }
 
 
-def evaluate(rank: int, world_size: int, trainer: str, samples: int) -> Seen:
-    """A rank of an evaluation."""
-    return EVALUATIONS[trainer](rank, world_size, samples)
+def evaluate(rank: int, world_size: int, trainer: str, sizes: list[int]) -> list[Seen]:
+    """A rank of several evaluations, one after the other, of so many samples."""
+    return [EVALUATIONS[trainer](rank, world_size, samples) for samples in sizes]
