@@ -7,7 +7,7 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
-# a change is judged by the same examples each time; whoever works here looks for new ones with every run
+# a change is judged by the same examples each time; each run by a developer looks for new ones
 settings.register_profile(
     "suite",
     deadline=None,

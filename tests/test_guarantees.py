@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import batchwright as bw
 from batchwright.groups import Groups
-from batchwright.kernels.deal import new_scratch
+from batchwright.kernels.deal import new_rounds
 
 SEEDS = st.integers(0, 2**64 - 1)
 TARGETS = (
@@ -131,7 +131,7 @@ def test_g9_the_work_of_going_on_does_not_depend_on_the_position(position, group
     """Counted in steps over groups, not in seconds: one look-up and one layout a group, wherever it is."""
     plan = bw.balanced(Groups.from_sizes(dict.fromkeys(range(groups), 64)), 64)
     span = plan.order._spans[0]
-    span._scratch[:] = [new_scratch(span.light.heavy)]
+    span._scratch[:] = [new_rounds(span.light.heavy)]
     plan[position]
     work = int(span._scratch[0][0][2])
     assert work <= 3 * span.light.heavy.size + 64
@@ -142,7 +142,7 @@ def test_g8_a_rank_pays_for_its_own_batches(world, start):
     """The work of one of its micro-batches is bounded by the groups, whatever the world that it jumps over."""
     plan = bw.balanced(Groups.from_sizes(dict.fromkeys(range(500), 3)), 64)
     span = plan.order._spans[0]
-    span._scratch[:] = [new_scratch(span.light.heavy)]
+    span._scratch[:] = [new_rounds(span.light.heavy)]
     plan.order.batches(start, world, 20)
     work = int(span._scratch[0][0][2])
     assert work <= 20 * (64 + 3 * span.light.heavy.size) + span.light.heavy.size

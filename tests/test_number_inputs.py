@@ -12,6 +12,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import torch
+from pyarrow.dataset import dataset as arrow_dataset
 from torch.utils.data import TensorDataset
 
 import batchwright as bw
@@ -28,6 +29,9 @@ NUMBERS = {
     "long double": np.array([0.5, 1, 2], np.longdouble),
     "float16": np.array([0.5, 1, 2], np.float16),
     "frame of one column": pd.DataFrame({"w": [0.5, 1, 2]}),
+    "lazy frame of one column": pl.LazyFrame({"w": [0.5, 1, 2]}),
+    "column selected from a lazy frame": pl.LazyFrame({"x": [9, 9, 9], "w": [0.5, 1, 2]}).select("w"),
+    "arrow dataset of one column": arrow_dataset(pa.table({"w": [0.5, 1, 2]})),
     "gradient": torch.tensor([0.5, 1, 2], requires_grad=True),
 }
 
@@ -49,7 +53,8 @@ NO_NUMBERS = {
     "set": ({1, 2}, "this has no order"),
     "generator": ((n for n in [1, 2]), "read only once"),
     "dataset": (TensorDataset(torch.ones(2)), "is of type TensorDataset"),
-    "lazy frame": (pl.LazyFrame({"a": [1]}), "before it is collected"),
+    "lazy frame": (pl.LazyFrame({"a": [1], "b": [1]}), r"holds the columns \['a', 'b'\], one is needed"),
+    "arrow dataset": (arrow_dataset(pa.table({"a": [1], "b": [1]})), r"one is needed; pass .*\.to_table\(columns="),
     "nothing": (None, "is None, one value a sample"),
 }
 

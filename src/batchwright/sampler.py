@@ -1,10 +1,11 @@
-"""The only part with a state: which micro-batches this rank takes, and how far the run has come."""
+"""The batch sampler: which micro-batches this rank takes, and how far the run has come. Only this part has a state."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,42 +13,53 @@ import numpy as np
 import torch.distributed
 import torch.utils.data
 
-from .distributed import ranks
-from .errors import Infeasible, check_integer, shown, typed, warn
+from .distributed import mesh_ranks, ranks
+from .errors import Infeasible, check_integer, listed, shortened, shown, typed, warn
 from .interface import BasePlan
 from .lists import Lists, for_a_node
 from .micro_batches import AS_IT_WAS
-from .position import Position
+from .position import Position, RunState
 
 if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
+
     from .audit import Audit
 
 __all__ = ["BatchSampler", "Fetch"]
 
 Fetch = Literal["micro", "step"] | int
 
-_VERSION = 2
-_LONGEST_SHOWN = 32
+_VERSION = 2  # of the state
+_LONGEST_SHOWN = 32  # characters of a wrong fingerprint in a message
+_MOST_NAMED = 40  # arguments in a state: more than any plan has, except mixtures of many sources
 
 
 class BatchSampler(torch.utils.data.BatchSampler):
     """A batch sampler that takes every `world_size`-th micro-batch of a plan, and can save and resume its position.
 
-    Each iterator takes the next epoch, even if the last was not finished. `set_epoch`, `seek` and `load_state_dict` change
-    that if called before its first `next`. The base class's constructor is not called, and there are no attributes
-    `batch_size` and `drop_last`: trainers that find them rebuild the sampler.
+    Each iterator takes the next epoch, even if the last was not finished. `set_epoch`, `seek` and `load_state_dict`
+    change that if called before its first `next`. The base class's constructor is not called, and there are no
+    attributes `batch_size` and `drop_last`: trainers that find them rebuild the sampler.
+
+    Attributes:
+        copies: processes that take the same micro-batches, above 1 only with a mesh of more than data-parallel dimensions.
+        follows_group: whether rank and world size come from the process group or a mesh.
 
     Args:
         plan: the plan whose micro-batches are taken.
         rank: this process's number, 0 to world_size - 1; read from `torch.distributed` at every use if left out.
         world_size: how many processes there are; read in the same way if left out.
-        accumulate: micro-batches a rank runs for one optimizer step. Epochs are a multiple of world_size * accumulate long.
-        fetch: micro-batches in one yielded list: "micro" (1), "step" (`accumulate`), or a number of them, as loaders for
-            pipelined accelerators take it. Epochs are a multiple of it too.
-        sampler: a `DistributedSampler` whose rank and size are taken where `rank` and `world_size` are left out.
+        accumulate: micro-batches a rank runs for one optimizer step. Epochs are a multiple of world_size * accumulate
+            long.
+        fetch: micro-batches in one yielded list: "micro" (1), "step" (`accumulate`), or a number, as loaders for
+            pipelined accelerators need it. The length of an epoch is a multiple of it too.
+        mesh: a device mesh, in place of `rank` and `world_size`: for models that are split over processes too.
+        dims: names of its data-parallel dimensions, outermost first; may be left out if it has one dimension.
+        sampler: a `DistributedSampler`, whose rank and world size are used if `rank` and `world_size` are left out.
 
     Raises:
-        Infeasible: a rank outside the world, an accumulation or fetch below 1, one of rank and world_size without the other.
+        Infeasible: a rank outside the world, an accumulation or fetch below 1, one of rank and world_size without the
+            other.
 
     Example:
         >>> import batchwright as bw
@@ -64,8 +76,18 @@ class BatchSampler(torch.utils.data.BatchSampler):
         world_size: int | None = None,
         accumulate: int = 1,
         fetch: Fetch = "micro",
+        mesh: DeviceMesh | None = None,
+        dims: Sequence[str] | None = None,
         sampler: Any = None,
     ) -> None:
+        if mesh is not None:
+            if rank is not None or world_size is not None:
+                raise Infeasible("mesh was given, and rank or world_size too", "pass the mesh alone")
+            rank, world_size = mesh_ranks(mesh, dims)
+        elif dims is not None:
+            raise Infeasible(
+                f"dims is {shown(dims)} without a mesh", "pass mesh=, the device mesh with these dimensions"
+            )
         if rank is None and world_size is None and isinstance(sampler, torch.utils.data.DistributedSampler):
             rank, world_size = sampler.rank, sampler.num_replicas
         rank = rank if rank is None else check_integer(rank, "rank")
@@ -84,18 +106,13 @@ class BatchSampler(torch.utils.data.BatchSampler):
         self.plan = plan
         self.accumulate = accumulate
         self.fetch = _micro_batches(fetch, accumulate)
+        self.copies = 1 if mesh is None or not world_size else mesh.size() // world_size
+        self.follows_group = rank is None or mesh is not None
         self._given = None if rank is None or world_size is None else (rank, world_size)
-        # Where the run is, and where the next iterator begins. `_at` is the place after the last list that was handed out,
-        # or the place in a state that was loaded since. `set_epoch` and `seek` leave `_at` alone and set `_asked`, an epoch
-        # and a step, which counts instead until the next list is handed out. Without `_asked`, the next iterator begins with
-        # the epoch after that of `_at` if a list was handed out (`_drawn`), else at `_at`: at first, or after a state was
-        # loaded. `_ended` tells loaders that the last list, or the state, was the end of an epoch, and that `set_epoch` and
-        # `seek` were not called since. `_begun` is where the iterator began that handed out the last list.
-        self._at = Position.started(plan, 0, 1)
-        self._drawn = False
-        self._asked: tuple[int, int] | None = None
-        self._ended = False
-        self._begun = self._at
+        self.run = RunState.before(Position.started(plan, 0, 1))
+        self._read = 0  # the micro-batch behind the last one that the latest iterator read; it may be ahead of the run
+        self._shares_set = False
+        self._lists: weakref.ref[Lists] | None = None  # the iterator that was made last
 
     @property
     def rank(self) -> int:
@@ -114,71 +131,79 @@ class BatchSampler(torch.utils.data.BatchSampler):
 
     @property
     def epoch(self) -> int:
-        """The epoch that the next iterator yields from."""
-        if self._asked is None:
-            return self._at.epoch + self._drawn
-        epoch, step = self._asked
-        return epoch + (step == len(self))  # its end means the next epoch
+        """The epoch that the next iterator takes."""
+        if self.run.asked is None:
+            return self.run.at.epoch + self.run.drawn
+        epoch, step = self.run.asked
+        return epoch + (step == len(self))  # the end of an epoch means the start of the next
 
     @property
     def step(self) -> int:
-        """Lists of that epoch that the next iterator skips because they were already given, or because `seek` said so."""
-        return self._next().consumed // self._stride
+        """The lists of that epoch that the next iterator skips: they were given already, or `seek` was called."""
+        return self._next().consumed // self.stride
 
     @property
     def epochs_given(self) -> float:
-        """Epochs of the plan (or of the order that it cuts) that all ranks together were given so far, with a fraction."""
-        here = self._here()
+        """The epochs of the plan (with `order=`, of the order) that all ranks together have had so far, with a fraction."""
+        here = self.place()
         return here.batches.epochs_before(here.batch)
 
     def __len__(self) -> int:
-        """Lists of this rank in an epoch: the same for all ranks and epochs."""
-        return self.plan.epoch_length(self._multiple) // self._stride
+        """The number of lists of this rank in an epoch: the same for all ranks and epochs."""
+        return self.plan.epoch_length(self._multiple) // self.stride
 
     def __iter__(self) -> Lists:
-        """This rank's lists of the next epoch, or of what is left of an epoch after `load_state_dict` or `seek`.
+        """Iterate over this rank's lists of the next epoch, or the rest of an epoch after `load_state_dict` or `seek`.
 
         The iterator picks its epoch at its first `next`, as those of torch's own batch samplers do: trainers call
         `set_epoch` and `load_state_dict` between `iter` and `next`.
         """
-        return Lists(self._yield_lists, ended=self._ended and for_a_node())
+        lists = Lists(self._yield_lists, ended=self.run.ended and for_a_node())
+        self._lists = weakref.ref(lists)
+        return lists
 
     def set_epoch(self, epoch: int) -> None:
-        """Let the next iterator take this epoch from its start; if it is next anyway, from where `step` says."""
+        """Let the next iterator start at this epoch; if it is the next one anyway, its `step` does not change.
+
+        Trainers call `set_epoch` at the start of every epoch, also right after a resume within one. That must not undo
+        it.
+        """
         epoch = check_integer(epoch, "epoch", least=0)
-        if epoch != self.epoch or (self._drawn and self._asked is None):
-            self._asked = epoch, 0
-        self._ended = False
+        asked = self.run.asked
+        if epoch != self.epoch or (self.run.drawn and asked is None):
+            asked = epoch, 0
+        self.run = self.run._replace(asked=asked, ended=False)
 
     def seek(self, step: int, *, epoch: int | None = None) -> None:
         """Let the next iterator skip the first `step` of this rank's lists of an epoch (the next one if left out).
 
-        Pass the trainer's own count of steps: a loader with workers has drawn more lists than the trainer has used.
+        Pass the number of lists that the trainer has used: a loader with workers has drawn more than that.
 
         Raises:
-            Infeasible: the epoch has fewer lists, or the list is before a change of the world size.
+            Infeasible: the epoch has fewer lists, or the list came before a change of the world size.
         """
         step, epoch = (
             check_integer(step, "step"),
             check_integer(self.epoch if epoch is None else epoch, "epoch", least=0),
         )
         self._place(step, epoch)
-        self._asked, self._ended = (epoch, step), False
+        self.run = self.run._replace(asked=(epoch, step), ended=False)
 
     def state_at(self, step: int, *, epoch: int | None = None) -> dict[str, Any]:
         """The state after `step` of this rank's lists of an epoch (the present one if left out)."""
-        return self._state(self._place(step, self._here().epoch if epoch is None else epoch))
+        return self._state(self._place(step, self.place().epoch if epoch is None else epoch))
 
     def all_ranks(self, step: int, *, epoch: int | None = None) -> list[np.ndarray]:
-        """The micro-batches that all ranks together take as their list number `step` of an epoch: int64 arrays, in order."""
-        first = self._place(step, self._here().epoch if epoch is None else epoch)
-        return [first.micro_batches[first.consumed + i] for i in range(self._stride)]
+        """The micro-batches of the lists number `step` of all ranks in an epoch: int64 arrays, in order."""
+        first = self._place(step, self.place().epoch if epoch is None else epoch)
+        return [first.micro_batches[first.consumed + i] for i in range(self.stride)]
 
     def real(self, step: int, *, epoch: int | None = None) -> int:
-        """How many samples of this rank's list number `step` of an epoch (the present one if left out) count.
+        """How many samples count in list number `step` of this rank in an epoch (the current one if left out).
 
-        Plans for evaluation (`batchwright.evaluation`) may fill up lists of the last step: the samples behind these only
-        keep a rank busy and belong in no metric. Of all other plans every sample counts.
+        Plans for evaluation (`batchwright.evaluation`) may fill up lists of the last step with samples that do not count:
+        they keep a rank busy and must be left out of metrics. They come last in a list. In all other plans, every sample
+        counts.
 
         Raises:
             Infeasible: the epoch has fewer lists, or the list is before a change of the world size.
@@ -189,37 +214,49 @@ class BatchSampler(torch.utils.data.BatchSampler):
             >>> list(sampler), sampler.real(0)
             ([[3, 4, 4]], 2)
         """
-        return self._real(step, epoch, range(self.rank, self._stride, self.world_size))
+        return self._real(step, epoch, range(self.rank, self.stride, self.world_size))
 
     def real_of_all(self, step: int, *, epoch: int | None = None) -> int:
         """How many samples count in the lists number `step` of all ranks together; see `real`."""
-        return self._real(step, epoch, range(self._stride))
+        return self._real(step, epoch, range(self.stride))
 
     def _real(self, step: int, epoch: int | None, places: range) -> int:
-        """How many samples count in some of the micro-batches that the ranks take as their list number `step`."""
+        """How many samples count in these places of the micro-batches of list number `step` of all ranks."""
         if check_integer(step, "step", least=0) >= len(self):
             raise Infeasible(f"step {step} of an epoch of {len(self)} steps", f"pass 0 to {len(self) - 1}")
-        first = self._place(step, self._here().epoch if epoch is None else epoch)
+        first = self._place(step, self.place().epoch if epoch is None else epoch)
         return sum(first.micro_batches.real(first.consumed + place) for place in places)
 
     def begun_at(self, epoch: int) -> int:
-        """Where this rank started in the epoch, in lists: 0 except after a resume or `seek`."""
-        return self._fitted(self._begun).consumed // self._stride if epoch == self._begun.epoch else 0
+        """The list of the epoch at which this rank started: 0 except after a resume or `seek`."""
+        begun = self.run.begun
+        return self._fitted(begun).consumed // self.stride if epoch == begun.epoch else 0
 
     def state_dict(self) -> dict[str, Any]:
-        """The state after the last list that was handed out: a fresh dict of JSON types.
+        """The state after the last list that was yielded: a new dictionary of JSON types.
 
-        It is the same on all ranks: load it on every rank, of any number of them.
+        It is the same on all ranks. Load it on every rank; their number may change.
+
+        Warns:
+            PoorWarning: workers of a `DataLoader` have drawn lists that did not reach the training loop yet.
         """
-        state = self._state(self._here())
-        return {**state, "ended": True} if self._ended else state
+        lists = None if self._lists is None or self.run.asked is not None else self._lists()
+        ahead = 0 if lists is None else lists.ahead()
+        if ahead:
+            warn(
+                f"the loader's workers have drawn {ahead} lists that the loop has not seen, and this state counts them as "
+                "done; make the loader with plan.loader(dataset), or save sampler.state_at(step), the steps of this epoch "
+                "that were trained."
+            )
+        state = self._state(self.place())
+        return {**state, "ended": True} if self.run.ended else state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Let the next iterator go on from a state; {} changes nothing.
+        """Let the next iterator resume from a state; {} changes nothing.
 
         Raises:
-            Infeasible: the state is of another plan or version, is damaged, or its epoch cannot go on in a world of this
-                size. All ranks refuse it alike, and the sampler does not change.
+            Infeasible: the state is of another plan or version, is damaged, or its epoch cannot continue with this
+                world size. All ranks refuse it alike, and the sampler does not change.
         """
         if not isinstance(state, Mapping):
             raise Infeasible(f"the state is {typed(state)}", "load what state_dict() gave")
@@ -233,22 +270,24 @@ class BatchSampler(torch.utils.data.BatchSampler):
         self._fitted(rolled).check()
         # Nothing changes before all of the state has been checked.
         self.plan = self.plan.as_of(position.batches)
-        self._at, self._drawn, self._asked, self._ended = rolled, False, None, ended
+        self.run = RunState.before(rolled, ended=ended)
+        self._shares_set = False
 
     def audit(self, *, epochs: int = 1, first: int = 0) -> Audit:
-        """Measure what this rank takes, without communication; see `batchwright.audit.audit_rank`."""
+        """Measure the lists of this rank, without communication; see `batchwright.audit.audit_rank`."""
         from .audit import audit_rank
 
         return audit_rank(self, epochs=epochs, first=first)
 
     def retarget(self, shares: Any) -> int:
-        """Give the groups other shares from the next round of micro-batches on. Call it on every rank, at the same step.
+        """Set the shares of groups from the next round of micro-batches on. Call it on every rank, at the same step.
 
-        No sample is skipped or repeated for it. The state holds the new shares, so a resumed run goes on with them. Shares
-        that are set again before the round begins replace them.
+        No sample is skipped or repeated. The state holds the new shares, so a resumed run uses them too. If shares are
+        set again before the round begins, the later ones are used.
 
         Args:
-            shares: by label, by the name of a target ("uniform", ...), or in the order of `plan.groups.names`; summing to 1.
+            shares: by label, by the name of a target ("uniform", ...), or in the order of `plan.groups.names`; summing
+                to 1.
 
         Returns:
             The first micro-batch, counted over all epochs and ranks, that has them.
@@ -256,9 +295,10 @@ class BatchSampler(torch.utils.data.BatchSampler):
         Raises:
             Infeasible: the plan was not built with `targets.moving`, or a share is outside its limits.
         """
-        here = self._here()
-        self.plan, first = self.plan.retargeted(here.batch, shares)
-        self._at = replace(self._at, batches=self.plan)
+        # Micro-batches that a loader's workers have read are of the present shares, though they did not reach the run yet.
+        self.plan, first = self.plan.retargeted(max(self.place().batch, self._read), shares)
+        begun = self.run.begun._replace(batches=self.plan)
+        self.run, self._shares_set = self.run._replace(begun=begun), True
         return first
 
     def _check_source(self, state: Mapping[str, Any]) -> None:
@@ -273,51 +313,84 @@ class BatchSampler(torch.utils.data.BatchSampler):
             raise Infeasible("the state has no 'fingerprint'", "load what state_dict() gave")
         if not isinstance(fingerprint, str) or fingerprint != self.plan.fingerprint:
             given = fingerprint[:_LONGEST_SHOWN] if isinstance(fingerprint, str) else shown(fingerprint)
+            difference = _difference(state.get("identity"), self._identity)
             raise Infeasible(
-                f"the state is of plan {given}, this is plan {self.plan.fingerprint}",
+                f"the state is of plan {given}, this is plan {self.plan.fingerprint}{difference}",
                 "build the plan with the arguments, labels and seed it had",
             )
 
-    def _yield_lists(self, lists: Lists) -> Iterator[list[int]]:
-        plan, start = self.plan, self._next()
-        start.check()  # again: the world size may have changed since the state was loaded
+    def next_place(self) -> Position:
+        """Where the next iterator begins; a `PoorWarning` says what it costs if steps are uneven from there on.
+
+        Raises:
+            Infeasible: the run cannot go on there; the world size may have changed since a state was loaded.
+        """
+        start = self._next()
+        start.check()
         cost = start.batches.uneven(start.batch, start.multiple)
         if cost is not None:
             warn(cost)
-        rank, world_size = self._ranks()
-        consumed, length, begun = start.consumed, start.length, False
+        return start
+
+    def lists_from(self, start: Position) -> Iterator[list[list[int]]]:
+        """This rank's lists from a place to the end of its epoch, each as its micro-batches. The run does not move."""
+        plan, (rank, world_size) = self.plan, self._ranks()
+        consumed, self._read = start.consumed, start.batch
         micro_batches = start.micro_batches.lists(consumed + rank, world_size)
         while True:
             if self.plan is not plan:  # shares were set: from here on only the new plan is used
-                plan, start = self.plan, replace(start, batches=self.plan)
+                plan, start = self.plan, start._replace(batches=self.plan)
                 micro_batches = start.micro_batches.lists(consumed + rank, world_size)
-            fetched = next(micro_batches, None)
-            if fetched is None:
+            first = next(micro_batches, None)
+            if first is None:
                 return
-            if begun and (self._asked is not None or not self._drawn):
-                self._refuse_other_place(start.epoch, consumed)
-            begun = True
-            if self.fetch > 1:
-                fetched = [*fetched, *chain.from_iterable(islice(micro_batches, self.fetch - 1))]
+            fetched = [first, *islice(micro_batches, self.fetch - 1)] if self.fetch > 1 else [first]
             consumed += world_size * self.fetch
-            self._begun = start
-            self._at, self._drawn, self._asked = start.after(consumed), True, None
-            self._ended = lists.ended = consumed >= length
+            self._read = start.origin + consumed
             yield fetched
+
+    def give(self, start: Position, before: int, after: int, *, ended: bool) -> None:
+        """Move the run past a list of an iterator that began at `start`; the last step before the list reaches the loop.
+
+        Args:
+            start: what `next_place` gave.
+            before: micro-batches of the epoch that all ranks together had been given before this list.
+            after: the same with this list.
+            ended: whether it is the last of the epoch.
+
+        Raises:
+            Infeasible: `set_epoch`, `seek` or `load_state_dict` asked for another place since the list before.
+        """
+        if before > start.consumed and (self.run.asked is not None or not self.run.drawn):
+            self._refuse_other_place(start.epoch, before)
+        if self._shares_set:  # perhaps after the iterator began: a state must hold them
+            start = start._replace(batches=self.plan)
+        self.run = RunState(start, after, True, None, ended)
+
+    def _yield_lists(self, lists: Lists) -> Iterator[list[int]]:
+        start, stride = self.next_place(), self.stride
+        before, length = start.consumed, start.length
+        for fetched in self.lists_from(start):
+            self.give(start, before, before + stride, ended=before + stride >= length)
+            before += stride
+            if before >= length:
+                lists.ended = True
+            yield fetched[0] if len(fetched) == 1 else list(chain.from_iterable(fetched))
 
     def _refuse_other_place(self, epoch: int, consumed: int) -> None:
         """Refuse to go on with this iterator if `set_epoch`, `seek` or `load_state_dict` asked for another place since."""
         there = self._next()
-        # Allowed: the start of this iterator's epoch. Trainers call `set_epoch` when workers have begun to draw from it.
+        # Allowed: the start of this iterator's epoch. Trainers call `set_epoch` when workers have begun to draw from
+        # it.
         if (there.epoch, there.consumed) not in ((epoch, 0), (epoch, consumed)):
             raise Infeasible(
-                f"list {there.consumed // self._stride} of epoch {there.epoch} was asked for, an iterator that had begun "
-                f"before goes on with list {consumed // self._stride} of epoch {epoch}",
+                f"list {there.consumed // self.stride} of epoch {there.epoch} was asked for, an iterator that had begun "
+                f"before goes on with list {consumed // self.stride} of epoch {epoch}",
                 "call set_epoch, seek or load_state_dict before iter(loader): workers draw as soon as that is called",
             )
 
     @property
-    def _stride(self) -> int:
+    def stride(self) -> int:
         """Micro-batches that all ranks together take for one list each."""
         return self.world_size * self.fetch
 
@@ -326,32 +399,32 @@ class BatchSampler(torch.utils.data.BatchSampler):
         """The epoch's length is a multiple of this number of micro-batches."""
         return self.world_size * math.lcm(self.accumulate, self.fetch)
 
-    def _here(self) -> Position:
-        """Where the run is: the place that was asked for, else after the last list that was handed out."""
-        return self._fitted(self._at) if self._asked is None else self._next()
+    def place(self) -> Position:
+        """The position of the run: as set by `set_epoch` or `seek`, else after the last list that was yielded."""
+        return self._fitted(self.run.at) if self.run.asked is None else self._next()
 
     def _next(self) -> Position:
         """Where the next iterator begins."""
-        if self._asked is not None:
-            epoch, step = self._asked
+        if self.run.asked is not None:
+            epoch, step = self.run.asked
             return self._place(step, epoch).rolled()
-        here = self._fitted(self._at)
-        return here.moved(here.epoch + 1) if self._drawn else here
+        here = self._fitted(self.run.at)
+        return here.moved(here.epoch + 1) if self.run.drawn else here
 
     def _place(self, step: int, epoch: int) -> Position:
         """The position after `step` of this rank's lists of an epoch of this run."""
         step, epoch = check_integer(step, "step"), check_integer(epoch, "epoch", least=0)
         if not 0 <= step <= len(self):
             raise Infeasible(f"step {step} of an epoch of {len(self)} steps", f"pass 0 to {len(self)}")
-        here = self._fitted(self._at)
+        here = self._fitted(self.run.at)
         begun = here.after(0) if epoch == here.epoch else here.moved(epoch)
-        place = begun.after(step * self._stride)
+        place = begun.after(step * self.stride)
         early = place.batches.first - begun.batch
         if place.batch < place.batches.first:  # the world size changed within the epoch, and the list begins there
             if step:
                 raise Infeasible(
                     f"step {step} of epoch {epoch} came before the run went on in another world",
-                    f"pass 0 to begin the epoch again, or {-(-early // self._stride)} to {len(self)}",
+                    f"pass 0 to begin the epoch again, or {-(-early // self.stride)} to {len(self)}",
                 )
             return Position.started(self.plan, epoch, self._multiple)
         place.check()
@@ -361,21 +434,42 @@ class BatchSampler(torch.utils.data.BatchSampler):
         """The same place for the world size, `accumulate` and `fetch` of now."""
         left = position.length - position.consumed
         # The same multiple, but the old run had fewer ranks and stopped inside a step of ours.
-        if position.multiple == self._multiple and left % self._stride:
+        if position.multiple == self._multiple and left % self.stride:
             position = position.refitted(1)
         return position.refitted(self._multiple)
 
     def _state(self, position: Position) -> dict[str, Any]:
-        return {"version": _VERSION, "fingerprint": self.plan.fingerprint, **position.rolled().as_state()}
+        known = {"version": _VERSION, "fingerprint": self.plan.fingerprint, "identity": dict(self._identity)}
+        return known | position.rolled().as_state()
+
+    @cached_property
+    def _identity(self) -> dict[str, str]:
+        """The plan's identity in bounded size, for a state: it says what differs where a state is of another plan."""
+        return {name: shortened(text) for name, text in islice(self.plan.identity.items(), _MOST_NAMED)}
 
     def _ranks(self) -> tuple[int, int]:
         if self._given is not None:
             return self._given
         return ranks()
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_lists": None}  # an iterator stays in its process
+
     def __repr__(self) -> str:
         rank, world_size = self._ranks()
         return f"<rank {rank} of {world_size} of {self.plan!r}>"
+
+
+def _difference(theirs: Any, ours: Mapping[str, str]) -> str:
+    """Which argument of a plan differs from that of the plan in a state, in words; nothing if the state does not say."""
+    if not isinstance(theirs, Mapping):
+        return ""
+    names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
+    if not names:
+        return ""
+    name, more = names[0], f"; also other: {listed(names[1:])}" if len(names) > 1 else ""
+    was, now = (shown(texts[name]) if name in texts else "not there" for texts in (theirs, ours))
+    return f": its {shortened(name)} was {was}, now it is {now}{more}"
 
 
 def _micro_batches(fetch: Fetch, accumulate: int) -> int:

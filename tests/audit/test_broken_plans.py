@@ -1,4 +1,4 @@
-"""Plans and samplers that somebody broke on purpose: the audit names what is broken, and every finding can be."""
+"""Plans and samplers that are broken on purpose: the audit names what is broken, and every finding can be."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
+from batchwright.collate.entries import equal
 
 COLLATE = bw.Collate(
     ids=bw.ragged(pad=0, also={"attention_mask": "mask"}),
@@ -37,7 +38,9 @@ VALUES = (torch.zeros(3), torch.zeros(3, 3), torch.tensor(1.0), None, 7, ["a", "
 STEPS = st.one_of(
     st.tuples(st.just("set"), st.sampled_from(NAMES), st.sampled_from(VALUES)),
     st.tuples(
-        st.sampled_from(["pop", "delete", "setdefault", "popitem", "update"]), st.sampled_from(NAMES), st.just(9)
+        st.sampled_from(["pop", "delete", "setdefault", "popitem", "update", "|", "|=", "get", "clear", "copy"]),
+        st.sampled_from(NAMES),
+        st.just(9),
     ),
 )
 
@@ -67,6 +70,18 @@ def changed(mapping, step) -> object:
                 return "KeyError"
         case "update":
             mapping.update({name: value}, other=value)
+        case "|":
+            return [mapping | {name: value}, {name: value, "other": 1} | mapping]
+        case "|=":
+            mapping |= {name: value}
+        case "get":
+            return mapping.get(name, value)
+        case "clear":
+            mapping.clear()
+        case "copy":
+            copied = mapping.copy()
+            copied[name] = value
+            return copied
     return None
 
 
@@ -77,8 +92,9 @@ def test_it_does_what_a_dict_does(steps):
     keys = batch.keys()
     for step in steps:
         mine, wanted = changed(batch, step), changed(plain, step)
-        assert mine is wanted or mine == wanted
-        assert list(batch) == list(plain) == list(keys)
+        assert equal(mine, wanted)
+        assert list(batch) == list(plain) == list(keys) == list({**batch}) == list(dict(batch))
+        assert all(getattr(batch, name) is value for name, value in plain.items())
         assert list(reversed(batch)) == list(reversed(plain))
         assert all(batch[name] is value for name, value in plain.items())
         assert [*batch.values()] == [*plain.values()] or all(map(lambda a, b: a is b, batch.values(), plain.values()))

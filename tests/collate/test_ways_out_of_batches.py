@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -79,6 +81,11 @@ def checked(model: nn.Module, also: Any) -> None:
     bw.attention.check(model, bw.Collate(input_ids=bw.ragged()).packs(also=also), DOCUMENTS)
 
 
+def without_tensordict() -> Any:
+    with patch.dict(sys.modules, {"tensordict": None}):  # as where it is not installed
+        return BATCH.to_tensordict()
+
+
 def padded_epoch() -> Any:
     """The documents in padded batches of a budget, seen by a model that has no packs."""
     plan = bw.budgeted([len(sample["input_ids"]) for sample in DOCUMENTS], 8)
@@ -115,6 +122,11 @@ TABLE = {
         lambda: BATCH.copy().update({0: ONES(3)}),
         "set entries by their names: batch['weight'] = weights",
         lambda: BATCH.copy().update({"weight": ONES(3)}),
+    ),
+    "tensordict is not installed": (
+        without_tensordict,
+        "install it with `pip install tensordict`, or take the entries: dict(batch)",
+        lambda: dict(BATCH),
     ),
     "one number selected": (
         lambda: BATCH.select(1),

@@ -67,7 +67,7 @@ def test_named_packs_hold_every_sample_once_within_both_limits(lengths, capacity
     lengths = np.array(lengths, np.int64)
     kinds = Kinds.of(lengths)
     table = best_fit_decreasing(kinds.lengths, kinds.counts, capacity, most)
-    members, offsets = fill_packs(table, kinds.places, kinds.begin)
+    members, offsets = fill_packs(table, kinds.places, kinds.starts)
     assert sorted(members) == list(range(lengths.size))
     for begin, end in pairwise(offsets):
         inside = lengths[members[begin:end]]
@@ -87,7 +87,7 @@ def test_kinds_are_those_of_a_stable_sort(lengths, scale):
     assert kinds.lengths.tolist() == distinct.tolist()
     assert kinds.counts.tolist() == counts.tolist()
     assert kinds.places.tolist() == np.argsort(column, kind="stable").tolist()
-    assert kinds.begin.tolist() == [0, *counts.cumsum().tolist()]
+    assert kinds.starts.tolist() == [0, *counts.cumsum().tolist()]
 
 
 @given(LENGTHS)

@@ -152,7 +152,7 @@ CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it,
     "sum of shares": (lambda: retarget([0.5, 0.50001]), "the 2 new shares sum to 1.00001", lambda: retarget([0.5, 0.5])),
     "share outside": (lambda: retarget([0.71, 0.29]), "'cat' is given the share 0.71, the plan is laid out for 0.2 to 0.7",
                       lambda: (retarget([0.7, 0.3]), retarget([0.71, 0.29], balanced(target=bw.targets.moving("uniform"))))),
-    "share of nobody": (
+    "share of no class": (
         lambda: retarget([0.4, 0.3, 0.3], balanced(labels=EMPTY, target=bw.targets.moving("natural"))),
         "group 'owl' is given the share 0.3 but it has 0 samples",
         lambda: retarget([0.4, 0.6, 0], balanced(labels=EMPTY, target=bw.targets.moving("natural")))),

@@ -1,7 +1,7 @@
-"""Hugging Face Accelerate: a loader that is sharded once, and whose position is in the checkpoints.
+"""Hugging Face Accelerate: a loader whose batches are divided over ranks once, with its position in checkpoints.
 
-`Accelerator.prepare` gives every process each world_size-th batch of whatever it yields; a sampler that knows its rank is
-sharded twice by it, in silence. `prepare` below is used in its place, for the loader alone.
+`Accelerator.prepare` gives every process each world_size-th batch of a loader. With a sampler that does this already,
+most batches would be lost without a warning. Use `prepare` below in its place, for the loader only.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ __all__ = ["EvaluationLoader", "PlanLoader", "prepare"]
 
 
 def prepare(accelerator: Accelerator, loader: DataLoader[Any], *, composition: Composition | None = None) -> PlanLoader:
-    """A prepared loader: on the right device, with this process's share, its position saved and loaded by `accelerator`.
+    """Prepare a loader: batches on the right device, and its position saved and loaded by `accelerator`.
 
     Of a plan for evaluation (`batchwright.evaluation`) the position is not saved, and `accelerator.gather_for_metrics`
     leaves the fillers of the last step out.
 
     Args:
-        accelerator: what trains or evaluates.
-        loader: made with `batch_sampler=plan.sampler()`. If gradients are accumulated in training, with
+        accelerator: the accelerator of the training or evaluation.
+        loader: a loader with `batch_sampler=plan.sampler()`; if gradients are accumulated in training,
             `plan.sampler(accumulate=...)`.
-        composition: what to tell `Accelerator.log` of the batches; nothing if left out.
+        composition: logs the composition of batches to `Accelerator.log`; nothing if left out.
 
     Raises:
         Infeasible: the loader has no batchwright sampler, the processes do not share one plan (see `check_ranks`), or
@@ -59,7 +59,7 @@ def prepare(accelerator: Accelerator, loader: DataLoader[Any], *, composition: C
         prepare_data_loader(
             loader,
             accelerator.device,
-            num_processes=1,  # the sampler has done what more of them would do
+            num_processes=1,  # the sampler has divided the batches already
             process_index=0,
             put_on_device=accelerator.device_placement,
             dispatch_batches=False,
@@ -74,9 +74,10 @@ def prepare(accelerator: Accelerator, loader: DataLoader[Any], *, composition: C
 
 
 class PlanLoader:
-    """A prepared loader that knows which batches the training loop has taken, however far workers are ahead.
+    """A prepared loader that counts the batches that the training loop has taken; workers may be ahead of it.
 
-    `Accelerator.save_state` and `load_state` keep its position; `state_dict` and `load_state_dict` do for other checkpoints.
+    `Accelerator.save_state` and `load_state` keep its position. For other checkpoints use `state_dict` and
+    `load_state_dict`.
     """
 
     def __init__(
@@ -86,18 +87,18 @@ class PlanLoader:
         self.prepared = prepared
         self.sampler = sampler
         self.composition = composition
-        self._state: dict[
-            str, Any
-        ] = {}  # after the last batch that was taken; {} where none was since the sampler was placed
+        # The state after the last batch that was taken; {} if none was since the position of the sampler was set.
+        self._state: dict[str, Any] = {}
 
     def __len__(self) -> int:
-        """Batches an epoch gives this process."""
+        """The number of batches of this process in an epoch."""
         return len(self.sampler)
 
     def __iter__(self) -> Iterator[Any]:
-        """The batches of the next epoch, or of what is left of one."""
+        """Iterate over the batches of the next epoch, or the rest of one."""
         epoch, begun = self.sampler.epoch, self.sampler.step
-        self.prepared.iteration = epoch  # accelerate counts epochs too, in every process from 0, and tells the sampler
+        # Accelerate counts epochs from 0 in every process, and passes them to `set_epoch`.
+        self.prepared.iteration = epoch
         self._begin(begun)
         for step, batch in enumerate(self.prepared, begun + 1):
             self._state = self.sampler.state_at(step, epoch=epoch)
@@ -114,16 +115,16 @@ class PlanLoader:
 
     @property
     def epoch(self) -> int:
-        """The epoch that the next `iter` yields from."""
+        """The epoch that the next `iter` takes."""
         return self.sampler.epoch
 
     def set_epoch(self, epoch: int) -> None:
-        """As `BatchSampler.set_epoch`; a checkpoint saved now goes on there."""
+        """See `BatchSampler.set_epoch`; a checkpoint saved now resumes there."""
         self.sampler.set_epoch(epoch)
         self._state = {}
 
     def seek(self, step: int, *, epoch: int | None = None) -> None:
-        """As `BatchSampler.seek`, and in place of `skip_first_batches`; a checkpoint saved now goes on there."""
+        """See `BatchSampler.seek`; use it in place of `skip_first_batches`. A checkpoint saved now resumes there."""
         self.sampler.seek(step, epoch=epoch)
         self._state = {}
 
@@ -132,7 +133,7 @@ class PlanLoader:
         return dict(self._state) or self.sampler.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Let the next `iter` go on from there."""
+        """Let the next `iter` resume from a state."""
         self.sampler.load_state_dict(state)
         self._state = {}
 

@@ -1,4 +1,4 @@
-"""Ignite: a handler that keeps the position in `Checkpoint` and goes on from there.
+"""Ignite: a handler that saves the position in `Checkpoint`, and resumes from it.
 
 The loader is an ordinary one, made with `batch_sampler=plan.sampler()`.
 """
@@ -21,18 +21,18 @@ __all__ = ["PlanProgress"]
 
 
 class PlanProgress:
-    """Knows where an engine stands in a plan; put it into `Checkpoint`'s `to_save` beside the engine itself.
+    """Keeps the position of an engine in a plan; put it into `to_save` of `Checkpoint`, beside the engine.
 
-    Ignite counts iterations but leaves it to the data to resume; a plain loader would begin the epoch again. Ignite's epochs
-    may be shorter or longer than the plan's (`epoch_length`): the plan goes on where the epoch before ended, as Ignite does
-    with any loader, and only `terminate_epoch` makes it begin its next epoch.
+    Ignite counts iterations, but does not resume the data: a plain loader would begin the epoch again. Epochs of Ignite
+    may be shorter or longer than those of the plan (`epoch_length`). As with any loader, the next epoch continues where
+    the last one ended; only `terminate_epoch` starts the next epoch of the plan.
 
     Args:
         engine: the trainer; handlers are attached to it.
         sampler: the batch sampler of its loader.
 
     Raises:
-        Infeasible: when the engine starts, if the ranks do not share one plan (see `batchwright.check_ranks`) or its loader
+        Infeasible: when the engine starts, ranks have different plans (see `batchwright.check_ranks`), or its loader
             has another sampler.
     """
 
@@ -50,7 +50,7 @@ class PlanProgress:
 
     def state_dict(self) -> dict[str, Any]:
         """The position after the last batch that was trained on."""
-        if self.engine.last_event_name == Events.ITERATION_COMPLETED:  # whichever handler asks first
+        if self.engine.last_event_name == Events.ITERATION_COMPLETED:  # in any order of handlers
             self._done = self.engine.state.iteration
         epoch, step = self._next_place()
         position = self.sampler.state_at(step, epoch=epoch)
@@ -68,7 +68,7 @@ class PlanProgress:
         self._take_loader(engine)
         if self._lists_saved:
             self._restore_counts(engine)
-        elif engine.state.iteration:  # the same run goes on
+        elif engine.state.iteration:  # the same run continues
             self._place = self._next_place()
         else:
             self._place = (self.sampler.epoch, self.sampler.step)
@@ -80,7 +80,7 @@ class PlanProgress:
     def _take_loader(self, engine: Engine) -> None:
         loader = engine.state.dataloader
         if not isinstance(loader, DataLoader):
-            return  # something made of one: what it draws from cannot be seen
+            return  # an iterable made from a loader: its sampler cannot be found
         if sampler_of(loader) is not self.sampler:
             raise Infeasible(
                 f"the engine's loader draws from {sampler_of(loader) or loader.batch_sampler!r}, not from the sampler that "
@@ -94,13 +94,15 @@ class PlanProgress:
             )
         engine.state.dataloader = copy.copy(loader)
         inner = "sampler" if loader.batch_sampler is None else "batch_sampler"
-        vars(engine.state.dataloader).update({inner: _Placed(self), "_iterator": None})  # torch lets nobody set them
+        vars(engine.state.dataloader).update(
+            {inner: _Placed(self), "_iterator": None}
+        )  # torch forbids to set them as attributes
 
     def _restore_counts(self, engine: Engine) -> None:
-        """The engine's count of iterations, in this world's terms: another has another number of them in an epoch."""
+        """Convert the engine's count of iterations to this world size, which has another number of them in an epoch."""
         state, lists = engine.state, len(self.sampler)
         state.iteration = self._done
-        if state.epoch_length in (self._lists_saved, lists):  # an epoch of the engine's is one of the plan's
+        if state.epoch_length in (self._lists_saved, lists):  # an epoch of the engine is an epoch of the plan
             state.epoch_length = lists
             if lists != self._lists_saved:
                 epoch, step = self._place
@@ -129,10 +131,10 @@ class PlanProgress:
 
 
 class _Placed(ReproducibleBatchSampler):
-    """The sampler as the trainer's engine draws from it: from where training goes on, whoever drew from it meanwhile.
+    """The sampler for the trainer's engine: sets the position of the training before it draws.
 
-    Evaluators often run on the loader of the trainer. `DeterministicEngine` sets `start_iteration` to leave out what came
-    before a resumed run, which has been left out already.
+    Evaluators often draw from the loader of the trainer in between. `DeterministicEngine` sets `start_iteration` to
+    skip the batches before a resume; here they are skipped already.
     """
 
     def __init__(self, progress: PlanProgress) -> None:

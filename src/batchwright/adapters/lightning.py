@@ -1,6 +1,7 @@
-"""Lightning: a callback that puts the position into the checkpoints, for loaders with workers and other world sizes too.
+"""Lightning: a callback that saves the position in checkpoints; also for loaders with workers, and other world sizes.
 
-The loader is an ordinary one, made with `batch_sampler=plan.sampler()`; the trainer needs `use_distributed_sampler=False`.
+The loader is an ordinary one, made with `batch_sampler=plan.sampler()`; the trainer needs
+`use_distributed_sampler=False`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from ..sampler import BatchSampler
 try:
     from lightning.pytorch import Callback, LightningModule, Trainer
     from lightning.pytorch.callbacks import GradientAccumulationScheduler
-except ModuleNotFoundError:  # the same under its older name
+except ModuleNotFoundError:  # the older name of the package
     from pytorch_lightning import Callback, LightningModule, Trainer
     from pytorch_lightning.callbacks import GradientAccumulationScheduler
 
@@ -25,7 +26,7 @@ __all__ = ["PlanCallback"]
 
 
 class _Place(NamedTuple):
-    """After `step` lists of an epoch of the plan, in an epoch of Lightning's that began with the plan's epoch `first`."""
+    """A position: `step` lists of an epoch of the plan; the epoch of Lightning began with epoch `first` of the plan."""
 
     epoch: int
     step: int
@@ -33,22 +34,24 @@ class _Place(NamedTuple):
 
 
 class PlanCallback(Callback):
-    """Saves where training stands in the plan with every checkpoint, and goes on from there.
+    """Saves the position of the training in the plan with every checkpoint, and resumes from it.
 
-    The training loader may stand alone, or in a list, a dict or a `CombinedLoader` of several; every plan has a callback.
-    An epoch that Lightning ends early (`limit_train_batches`, -1 from `on_train_batch_start`) is over: the next one begins
-    at its own beginning. An epoch that `max_steps` or `should_stop` cut is gone on with. With `overfit_batches` every epoch
-    has the same batches.
+    The training loader may be the only one, or one of several in a list, a dictionary or a `CombinedLoader`; every plan
+    needs its own callback.
+
+    An epoch that Lightning ends early (`limit_train_batches`, -1 from `on_train_batch_start`) is over: the next epoch
+    of the plan follows. An epoch that `max_steps` or `should_stop` ended is continued. With `overfit_batches`, every
+    epoch has the same batches.
 
     Args:
         sampler: the batch sampler of the training loader.
-        composition: what to tell the trainer's loggers of it; nothing if left out.
-        name: tells this callback's state from that of another callback whose plan is the same.
+        composition: logs the composition of batches to the loggers of the trainer; nothing if left out.
+        name: distinguishes the state of this callback from that of another one with the same plan.
 
     Raises:
-        Infeasible: when training starts, if the ranks do not share one plan (see `batchwright.check_ranks`), no training
-            loader has this sampler, or `accumulate_grad_batches` is not what it accumulates; when a checkpoint is loaded, if
-            its plan is another.
+        Infeasible: when training starts, ranks have different plans (see `batchwright.check_ranks`), no training loader
+            has this sampler, or `accumulate_grad_batches` differs from its `accumulate`; when a checkpoint is loaded,
+            it is of another plan.
     """
 
     def __init__(self, sampler: BatchSampler, *, composition: Composition | None = None, name: str = "") -> None:
@@ -97,7 +100,7 @@ class PlanCallback(Callback):
             _count_as_begun(checkpoint["loops"]["fit_loop"]["epoch_progress"])
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Before a checkpoint is loaded and before anything asks for a loader."""
+        """Called before a checkpoint is loaded, and before a loader is made."""
         self._ignores_states = stage != "fit"
         if self._ignores_states:
             return
@@ -111,16 +114,16 @@ class PlanCallback(Callback):
             self._place = _Place(self.sampler.epoch, self.sampler.step, 0)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Before Lightning asks for the loader."""
+        """Called before Lightning makes the loader."""
         self._seek()
         check_ranks(self.sampler)
 
     def on_sanity_check_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Validation may have drawn from the same sampler."""
+        """Set the position again: validation may have drawn from the same sampler."""
         self._seek()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Once the loader is there and a checkpoint's counters are loaded."""
+        """Called when the loader is made and the counters of a checkpoint are loaded."""
         self._check_loaders(trainer)
         if pl_module.automatic_optimization:
             schedules = [c.scheduling for c in trainer.callbacks if isinstance(c, GradientAccumulationScheduler)]
@@ -137,32 +140,32 @@ class PlanCallback(Callback):
             came = self._came_before(trainer)
             _go_on_after(trainer, came)
             if not came and any(hasattr(loader, "load_state_dict") for loader in loop._combined_loader.flattened):
-                self._draw_anew(trainer)  # Lightning let it go on within the epoch that has ended
+                self._draw_anew(trainer)  # Lightning has resumed it within the epoch that has ended
         epochs, batches = loop.epoch_progress.current, loop.epoch_loop.batch_progress.current
         within = epochs.processed < epochs.started
         self._started = epochs.started - within
         self._counted = batches.processed if within else 0
-        vars(self.sampler)["set_epoch"] = lambda epoch: None  # Lightning is about to name the epoch by its own count
+        vars(self.sampler)["set_epoch"] = lambda epoch: None  # Lightning passes its own count of epochs next
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Before an epoch's first batch is drawn."""
-        self._check_loaders(trainer)  # the hook may have made another
+        """Called before the first batch of an epoch is drawn."""
+        self._check_loaders(trainer)  # a hook may have made another loader
         epoch, step, _ = self._next_place()
         self._place = _Place(epoch, step, epoch)
         self._counted = 0
         self._started = trainer.fit_loop.epoch_progress.current.started
         begun = "set_epoch" in vars(self.sampler) and (trainer.current_epoch == 0 or trainer.fit_loop.is_resuming)
-        if not begun:  # else the iterator is there already, and its workers have drawn
+        if not begun:  # else the iterator exists already, and its workers have drawn
             self._seek()
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Once the first batch is drawn."""
+        """Called when the first batch is drawn."""
         self._release()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """After each micro-batch."""
+        """Called after each micro-batch."""
         if self.composition is not None:
             ended, before = divmod(self._place.step + self._taken() - 1, len(self.sampler))
             epoch = self._place.epoch + ended
@@ -170,7 +173,7 @@ class PlanCallback(Callback):
                 self.composition.after(before + 1, logger.log_metrics, epoch=epoch, at=trainer.global_step)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """After training, where a checkpoint may still be saved."""
+        """Called after training; a checkpoint may still be saved later."""
         self._ignores_states = False
         if stage == "fit":
             self._place = self._next_place()
@@ -178,17 +181,17 @@ class PlanCallback(Callback):
             self._trainer = self._started = None
 
     def _taken(self) -> int:
-        """Lists trained on since counting began, by Lightning's count: right wherever this callback stands in the list."""
+        """The lists trained on since counting began, by Lightning's count: it does not depend on the order of callbacks."""
         if self._trainer is None or self._started is None:
             return 0
         loop = self._trainer.fit_loop
-        if loop.epoch_progress.current.started == self._started:  # the batches counted are those of the epoch before
+        if loop.epoch_progress.current.started == self._started:  # the counted batches are those of the epoch before
             return 0
         processed: int = loop.epoch_loop.batch_progress.current.processed
         return processed - self._counted
 
     def _next_place(self) -> _Place:
-        """Where training goes on from."""
+        """The position from which training continues."""
         taken, (epoch, step, first) = self._taken(), self._place
         if not taken:
             return self._place
@@ -196,7 +199,9 @@ class PlanCallback(Callback):
         over = _is_over(self._trainer)
         if self._trainer.overfit_batches:
             return _Place(epoch, 0, epoch) if over else _Place(epoch, step + taken, first)
-        ended, step = divmod(step + taken, len(self.sampler))  # of several loaders a short one begins again on the way
+        ended, step = divmod(
+            step + taken, len(self.sampler)
+        )  # with several loaders, a short one begins again within an epoch
         epoch += ended
         return _Place(epoch, step, first) if not over else _Place(epoch + (step > 0), 0, epoch + (step > 0))
 
@@ -212,19 +217,18 @@ class PlanCallback(Callback):
         vars(self.sampler).pop("set_epoch", None)
 
     def _came_before(self, trainer: Trainer) -> int:
-        """Batches of Lightning's epoch, as this world counts them, before the place that is gone on from; 0 between two."""
+        """The batches of Lightning's epoch before the position, in this world size; 0 between two epochs."""
         epoch, step, first = self._place
         came = (epoch - first) * len(self.sampler) + step
         if came < trainer.num_training_batches:
             return came
-        self._place = _Place(
-            epoch + (step > 0), 0, epoch + (step > 0)
-        )  # in this world that is all of Lightning's epoch
+        # In this world size, that is all of Lightning's epoch.
+        self._place = _Place(epoch + (step > 0), 0, epoch + (step > 0))
         self._seek()
         return 0
 
     def _adopt_count(self, trainer: Trainer) -> None:
-        """A checkpoint without this callback's state: Lightning's count says how far a plain loader was."""
+        """Take the position from Lightning's count, for a checkpoint without a state of this callback."""
         loop = trainer.fit_loop
         epochs, batches = loop.epoch_progress.current, loop.epoch_loop.batch_progress.current
         within, over = epochs.processed < epochs.started, _is_over(trainer)
@@ -261,7 +265,7 @@ class PlanCallback(Callback):
 
 
 def _is_over(trainer: Trainer) -> bool:
-    """Whether Lightning takes no more batches in the epoch that it counts, whether or not the loader has more."""
+    """Whether Lightning takes no more batches in its epoch, even if the loader has more."""
     progress = trainer.fit_loop.epoch_loop.batch_progress
     counts = progress.current
     if counts.processed >= trainer.num_training_batches:
@@ -270,16 +274,17 @@ def _is_over(trainer: Trainer) -> bool:
 
 
 def _count_as_begun(progress: dict[str, dict[str, int]]) -> None:
-    """Lightning's saved count of epochs with the last as begun, not done: it counts one that `max_steps` cut as done."""
+    """Mark the last epoch in a saved count as not finished: Lightning counts one that `max_steps` ended as finished."""
     if progress["current"]["processed"] == progress["current"]["started"]:
         for counts in progress.values():
             counts["processed"] = counts["completed"] = counts["started"] - 1
 
 
 def _go_on_after(trainer: Trainer, came: int) -> None:
-    """Let Lightning go on after some batches of an epoch, or between two if there are none.
+    """Let Lightning continue after some batches of an epoch, or between two epochs if there are none.
 
-    It counts in the terms of the world that saved the checkpoint; and with `max_steps` it ends an epoch that was done again.
+    Its counts are those of the world size that saved the checkpoint; and with `max_steps` it would end a finished epoch
+    again.
     """
     loop = trainer.fit_loop
     epochs, batches = loop.epoch_progress, loop.epoch_loop.batch_progress
@@ -288,11 +293,11 @@ def _go_on_after(trainer: Trainer, came: int) -> None:
         loop._restarting = loop.epoch_loop.restarting = False
         loop.reset_restart_stage()
         loop.epoch_loop.reset_restart_stage()
-    elif came or batches.current.processed:  # else the checkpoint is from right before the first batch
+    elif came or batches.current.processed:  # else the checkpoint was saved before the first batch
         change = (came or trainer.num_training_batches) - batches.current.processed
         for name in ("ready", "started", "processed", "completed"):
             setattr(batches.current, name, getattr(batches.current, name) + change)
-    # Lightning tells by the totals where the next checkpoint stands, and leaves them as the last one interrupted them
+    # Lightning takes the position of the next checkpoint from the totals, and does not repair interrupted ones.
     for counts in (epochs.current, epochs.total) if done else (epochs.total,):
         counts.ready = counts.started = counts.processed + (not done)
         counts.completed = counts.processed

@@ -1,6 +1,6 @@
-"""Ray Train: torch workers whose loaders keep their plan, and checkpoints that keep the position.
+"""Ray Train: loaders of torch workers that keep their plan, and checkpoints with the position.
 
-Ray's own `prepare_data_loader` puts a `DistributedSampler` in place of the plan's batches unless it is told not to.
+By default, Ray's own `prepare_data_loader` replaces the batches of the plan by a `DistributedSampler`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ _FILE = "batchwright.json"
 
 
 def prepare(loader: DataLoader[Any]) -> DataLoader[Any]:
-    """The loader with its batches moved to the worker's device, sharded by the plan alone.
+    """Prepare a loader: its batches are moved to the device of the worker, and divided over workers by the plan only.
 
     Args:
-        loader: made with `batch_sampler=plan.sampler()`, inside a `TorchTrainer`'s training function.
+        loader: a loader with `batch_sampler=plan.sampler()`, made in the training function of a `TorchTrainer`.
 
     Raises:
-        Infeasible: the workers do not share one plan (see `batchwright.check_ranks`), or the sampler's rank is not Ray's.
+        Infeasible: workers have different plans (see `batchwright.check_ranks`), or the rank of the sampler is not
+            Ray's.
     """
     check_ranks(loader)
     context = ray.train.get_context()
@@ -45,19 +46,19 @@ def prepare(loader: DataLoader[Any]) -> DataLoader[Any]:
 
 
 def save_position(sampler: BatchSampler, folder: str | Path, *, step: int, epoch: int | None = None) -> None:
-    """Put the position after `step` batches of an epoch into a folder that becomes a `ray.train.Checkpoint`.
+    """Save the position after `step` batches of an epoch in the folder of a `ray.train.Checkpoint`.
 
     Args:
-        sampler: of the training loader.
-        folder: which becomes the checkpoint.
-        step: batches of the epoch that this worker has trained on.
-        epoch: which epoch; the one that was last drawn from if left out, which something else may have drawn from since.
+        sampler: the sampler of the training loader.
+        folder: the folder that becomes the checkpoint.
+        step: the number of batches of the epoch that this worker has trained on.
+        epoch: the epoch; if left out, the one drawn from last. Pass it if other code draws from the sampler too.
     """
     Path(folder, _FILE).write_text(json.dumps(sampler.state_at(step, epoch=epoch)))
 
 
 def load_position(sampler: BatchSampler, checkpoint: ray.train.Checkpoint | None) -> None:
-    """Let the next `iter` go on from `ray.train.get_checkpoint()`, which is None at the beginning."""
+    """Let the next `iter` resume from `ray.train.get_checkpoint()`, which is None in a new run."""
     if checkpoint is not None:
         with checkpoint.as_directory() as folder:
             sampler.load_state_dict(json.loads(Path(folder, _FILE).read_text()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import attention
+from . import attention, registered  # noqa: F401  # batches are known to torch wherever there are any
 from .batch import Batch
 from .collate import Collate
 from .fields import aside, opaque, ragged, scalar, stack

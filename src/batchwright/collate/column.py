@@ -25,6 +25,7 @@ _WIDTHS: dict[Any, np.dtype[Any]] = {
     kind: np.dtype(str(dtype).removeprefix("torch.")) for kind, dtype in _DTYPES.items()
 }
 _FORMATS: dict[Any, str] = {bool: "?", int: "q", float: "d"}  # of `struct`, the same widths
+_MANY = 64  # numbers; of fewer, numpy reads a list sooner than `struct` begins
 _DTYPE_OF, _SHAPE_OF = attrgetter("dtype"), attrgetter("shape")
 
 
@@ -106,7 +107,10 @@ class Column:
         """Where every value is a flat list of Python numbers of one type: all end to end, and how many each has."""
         if type(self.values[0]) is not list or shared(list(map(type, self.values))) is None:
             return None
-        vector = _vector(list(chain.from_iterable(self.values)))
+        joined: list[Any] = []
+        for value in self.values:  # a third of the time that `chain` takes
+            joined += value
+        vector = _vector(joined)
         return None if vector is None else (vector, list(map(len, self.values)))
 
     def numbers(self) -> Tensor:
@@ -211,19 +215,18 @@ def _vector(values: list[Any]) -> Tensor | None:
     """Python numbers of one type as a vector; None for anything else, and for whole numbers past 64 bits.
 
     Two passes, one over the types and one over the numbers: numpy alone would take a bool among integers for one of them.
-    `struct` writes numbers into an array in about half the time that numpy takes to read a list.
+    Of many numbers, `struct` writes each in half the time that numpy takes.
     """
     kind = shared(list(map(type, values))) if values else None
     width = _WIDTHS.get(kind)
     if width is None:
         return None
-    vector = np.empty(len(values), width)
-    if kind is complex:
-        vector[:] = values
-        return torch.from_numpy(vector)
     try:
+        if len(values) < _MANY or kind is complex:
+            return torch.from_numpy(np.fromiter(values, width, len(values)))
+        vector = np.empty(len(values), width)
         struct.pack_into(f"{len(values)}{_FORMATS[kind]}", vector.data, 0, *values)
-    except struct.error:  # a whole number past 64 bits
+    except (OverflowError, struct.error):  # a whole number past 64 bits
         return None
     return torch.from_numpy(vector)
 

@@ -12,40 +12,44 @@ earlier micro-batches. So a micro-batch needs a group's passes at one place only
 There may be hundreds of millions of light groups (every sample its own group); they are only looked up. There are at most as
 many heavy groups as a round has tickets.
 
-How `deal` is organised. For every micro-batch it goes through five steps, each with a comment: shuffle the slots; find which
-groups have the micro-batch's tickets, and the number of each group's first draw; find the place of every draw in its group
-(most lie in the middle of a pass and are permuted together, because six rounds over many points run in parallel in the
-processor and over one point do not); look up the samples; write them to their slots. The steps are not functions of their
-own: they share fourteen buffers, so each would have as many arguments as `deal`.
-
-A kernel takes only arrays and numbers, so its arguments come one by one, in bundles: what to compute (`batches`, `tickets`,
-`per_ticket`), keys (`root`, `shares_key`, `start`), the division of the line (`edges`), scratch that remembers a round
-(`header`, `round_table`, `cells`), heavy and light groups (`heavy`, `light`, `members`), samples of groups (`group_table`,
-`head_size`, `index`, `wide_index`, `base`), and outputs.
+A kernel of numba takes plain tuples fastest, so `deal` gets its arguments as tuples and gives their entries names:
+`Shares`, `Rounds`, `Samples`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .apportion import PERIOD, cell, in_period, step_of, tickets_before
 from .compile import inner, kernel
-from .cycle import DRAWS
+from .cycle import APART, DRAWS
 from .hashing import PURPOSE, below, child, stream
 from .light import light_before, light_drawn, light_run
 from .passes import draw_run
-from .permutation import TABLE_LIMIT, permute_each, split
+from .permutation import TABLE_LIMIT, fill_table, new_points, permute_each, split
 
-__all__ = ["HANDS", "STRIDE", "WIDE", "deal_heavy", "deal_with_light", "drawn", "group_table_of", "new_scratch"]
+__all__ = [
+    "HANDS",
+    "STRIDE",
+    "WIDE",
+    "Rounds",
+    "Samples",
+    "Shares",
+    "deal_heavy",
+    "deal_with_light",
+    "drawn",
+    "group_table_of",
+    "new_rounds",
+]
 
 HANDS = 89  # a Fibonacci number
 STRIDE = 55  # the Fibonacci number before it
 _INVERSE = 34  # 55 * 34 = 1 modulo 89
 _LEAP = 16  # periods; from this distance on, counting from the beginning is cheaper than adding up the periods between
 
-# columns of `cells`, rows of `round_table`, entries of `header`
+# columns of `Rounds.cells`, rows of `Rounds.table`, entries of `Rounds.header`
 _TOTAL, _LOW, _HIGH, _GROUP = 0, 1, 2, 3
 _ORDER, _ROW, _BEFORE = 0, 1, 2
 _ROUND, _LIGHT, _STEPS, _PERIOD = 0, 1, 2, 3
@@ -76,16 +80,79 @@ def group_table_of(sizes: np.ndarray, starts: np.ndarray, wide: np.ndarray) -> n
     return np.stack([starts, sizes, wide, left, -(-sizes // left)], axis=1).astype(np.int64)
 
 
-def new_scratch(heavy: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Scratch that remembers the round computed last: `header`, `round_table` and `cells`. It affects only speed.
+class Shares(NamedTuple):
+    """Constant shares, and how they are dealt.
 
-    `header` holds the round, the light tickets before it, the steps of work so far, and the period of the round.
-    `round_table` holds the heavy groups in the round's order, the place of each in the row, and the tickets before each.
-    A row of `cells` is a heavy group: its tickets before the period, its two edges there, its number.
+    Attributes:
+        tickets: tickets in a micro-batch.
+        key: the key of their shuffles, uint64.
+        start: the first round's offset, below 2^32.
+        edges: from `line`, for HANDS * tickets tickets.
+        base: the tickets of each group before these shares began, or empty for none.
+        heavy, layout, members: from `arranged`: the heavy groups, and how the light ones are ordered.
     """
+
+    tickets: int
+    key: np.uint64
+    start: int
+    edges: np.ndarray
+    base: np.ndarray
+    heavy: np.ndarray
+    layout: np.ndarray
+    members: np.ndarray
+
+
+class Samples(NamedTuple):
+    """Which sample a draw of a group is.
+
+    Attributes:
+        root: the key of the passes, uint64.
+        per_ticket: draws from one group that a ticket stands for.
+        table: from `group_table_of`, or without rows if every group is one sample.
+        head_size: the longest head of a pass that may have to be changed.
+        narrow_index, wide_index: the samples group by group, in one of the two; both empty if sample i is entry i.
+    """
+
+    root: np.uint64
+    per_ticket: int
+    table: np.ndarray
+    head_size: int
+    narrow_index: np.ndarray
+    wide_index: np.ndarray
+
+
+class Rounds(NamedTuple):
+    """What is remembered of the round computed last. It affects only speed.
+
+    Attributes:
+        header: the round, the light tickets before it, the steps of work so far, and the period of the round.
+        table: the heavy groups in the round's order, the place of each in the row, and the tickets before each.
+        cells: a row for each heavy group: its tickets before the period, its two edges there, its number.
+    """
+
+    header: np.ndarray
+    table: np.ndarray
+    cells: np.ndarray
+
+
+_SHARES = "Tuple((int64, uint64, int64, int64[::1], int64[::1], int64[::1], int64[::1], uint32[::1]))"
+_SAMPLES = "Tuple((uint64, int64, int64[:, ::1], int64, uint32[::1], int64[::1]))"
+_ROUNDS = "Tuple((int64[::1], int64[:, ::1], int64[:, ::1]))"
+
+
+def new_rounds(heavy: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The entries of `Rounds` before any round is computed. Calls with the same shares keep them."""
     cells = np.zeros((heavy.size, 4), np.int64)
     cells[:, _GROUP] = heavy
     return np.array([-1, 0, 0, -1], np.int64), np.zeros((3, heavy.size + 1), np.int64), cells
+
+
+class _Runs(NamedTuple):
+    """The tickets of a micro-batch run by run: the group of a run, the number of its first ticket, its tickets."""
+
+    group: np.ndarray
+    first: np.ndarray
+    tickets: np.ndarray
 
 
 @inner
@@ -124,29 +191,26 @@ def _widths(edges, heavy):
 
 
 @inner
-def _lay_out(round_, header, round_table, cells, taken, end, shares_key, start):
-    """Update `header` and `round_table` to a round: the row's heavy groups in shuffled order, then the light tickets."""
-    heavy = taken.size - 1
+def _lay_out(round_, rounds, taken, shares):
+    """Update `rounds` to a round: the row's heavy groups in shuffled order, then the light tickets."""
+    header, table, cells = rounds
+    heavy, end, number = taken.size - 1, shares.edges[shares.edges.size - 1], np.uint64(round_)
     if round_ // PERIOD != header[_PERIOD]:
-        _enter_period(round_ // PERIOD, header, cells, taken[:-1], taken[1:], start)
-    header[_ROUND], header[_LIGHT] = round_, tickets_before(taken[heavy], end, round_, start)
+        _enter_period(round_ // PERIOD, header, cells, taken[:-1], taken[1:], shares.start)
+    header[_ROUND], header[_LIGHT] = round_, tickets_before(taken[heavy], end, round_, shares.start)
     step = step_of(round_)
-    key = child(child(shares_key, _GROUP_ORDER), np.uint64(round_))
-    round_table[_BEFORE, 0] = 0
+    table[_BEFORE, 0] = 0
     for h in range(heavy):
         count = ((cells[h, _HIGH] + step) >> 8) - ((cells[h, _LOW] + step) >> 8)
-        round_table[_BEFORE, h + 1] = round_table[_BEFORE, h] + count
-        round_table[_ORDER, h] = h
-    for h in range(heavy - 1, 0, -1):
-        other = np.int64(below(stream(key, h), np.uint64(h + 1)))
-        round_table[_ORDER, h], round_table[_ORDER, other] = round_table[_ORDER, other], round_table[_ORDER, h]
+        table[_BEFORE, h + 1] = table[_BEFORE, h] + count
+    fill_table(table[_ORDER], heavy, child(child(shares.key, _GROUP_ORDER), number))
     # places are counted from a random offset, so that over the rounds no micro-batch of a round is favoured
-    place = HANDS - np.int64(below(child(child(shares_key, _HAND_OFFSET), np.uint64(round_)), np.uint64(HANDS)))
+    place = HANDS - np.int64(below(child(child(shares.key, _HAND_OFFSET), number), np.uint64(HANDS)))
     for x in range(heavy):
-        round_table[_ROW, x] = place
-        h = round_table[_ORDER, x]
-        place += round_table[_BEFORE, h + 1] - round_table[_BEFORE, h]
-    round_table[_ROW, heavy] = place
+        table[_ROW, x] = place
+        h = table[_ORDER, x]
+        place += table[_BEFORE, h + 1] - table[_BEFORE, h]
+    table[_ROW, heavy] = place
     header[_STEPS] += heavy
 
 
@@ -157,216 +221,227 @@ def _drawn_before(h, beat, hand, cells, place, stop):
     return rounds + _earlier(stop, hand) - _earlier(place, hand)
 
 
-_DEAL = (
-    "void(int64[::1], int64, int64, uint64, uint64, int64, int64[::1], int64[::1], int64[:, ::1], int64[:, ::1],"
-    " int64[::1], int64[::1], uint32[::1], int64[:, ::1], int64, uint32[::1], int64[::1], int64[::1], int64[:, ::1],"
-    " int64[:, ::1], int64[:, ::1])"
-)
+@inner
+def _first_light(hand, tickets, rounds):
+    """How many tickets of light groups come before micro-batch `hand` of the round."""
+    last = rounds.table.shape[1] - 1
+    begin = rounds.table[_ROW, last]
+    end = begin + HANDS * tickets - rounds.table[_BEFORE, last]
+    return rounds.header[_LIGHT] + _earlier(end, hand) - _earlier(begin, hand)
+
+
+@inner
+def _new_head(longest, layout):
+    """Scratch for the head of a pass of a group's samples, of which the longest is given, or of the light groups."""
+    size = max(TABLE_LIMIT, longest, 2 * layout[APART])
+    return np.empty(size, np.int64), np.empty(size, np.uint8)
+
+
+@inner
+def _heavy_runs(runs, beat, hand, rounds):
+    """Write the runs of the heavy groups in a micro-batch; returns how many, and their tickets."""
+    header, table, cells = rounds
+    group, first, run_tickets = runs
+    heavy = cells.shape[0]
+    count, dealt, x = 0, 0, 0
+    end = table[_ROW, heavy]
+    place = table[_ROW, 0] + (hand * STRIDE + HANDS * HANDS - table[_ROW, 0]) % HANDS
+    while place < end:
+        while table[_ROW, x + 1] <= place:
+            x += 1
+        stop = table[_ROW, x + 1]
+        h = table[_ORDER, x]
+        begun = dealt
+        while place < stop:
+            dealt += 1
+            place += HANDS
+        group[count] = cells[h, _GROUP]
+        first[count] = _drawn_before(h, beat, hand, cells, table[_ROW, x], stop)
+        run_tickets[count] = dealt - begun
+        count += 1
+    header[_STEPS] += heavy
+    return count, dealt
+
+
+@inner
+def _light_runs(runs, count, missing, first, numbered, shares, taken, head, repeats, points):
+    """Write a run for each of the `missing` light tickets, from ticket `first` of all light ones on, behind `count` runs.
+
+    Where nothing asks for the numbers of their groups' tickets they are not `numbered`, but 0.
+    """
+    _, key, _, edges, _, heavy, layout, members = shares
+    order, turn = child(key, _LIGHT_ORDER), child(key, _LIGHT_TURN)
+    light_run(
+        runs.group[count:], first, missing, layout, members, order, turn, edges, heavy, taken, head, repeats, points
+    )
+    for at in range(missing):
+        group = runs.group[count + at]
+        before = light_before(group, first + at, layout, turn, edges, heavy, taken) if numbered else 0
+        runs.first[count + at], runs.tickets[count + at] = before, 1
+
+
+@inner
+def _find_places(places, runs, count, passes, samples, head, repeats, run, points, answers):
+    """Write the place among all samples of every draw of these runs into `places`.
+
+    Most draws lie in the middle of a pass and are permuted together: six rounds over many points run in parallel in the
+    processor, six rounds over one point do not.
+    """
+    table, per_ticket = samples.table, samples.per_ticket
+    group, first_ticket, tickets = runs
+    inside, sizes, lefts, rights, keys, _, _ = points
+    waiting, done = 0, 0
+    for number in range(count):
+        g = group[number]
+        draws = tickets[number] * per_ticket
+        begin, n, wide = table[g, _BEGIN], table[g, _SIZE], table[g, WIDE]
+        left, right = np.uint64(table[g, _LEFT]), np.uint64(table[g, _RIGHT])
+        first = first_ticket[number] * per_ticket
+        key = stream(passes, g)
+        pass_number, place = split(first, n)
+        unchanged = wide == 0 or (3 * wide <= n and (pass_number == 0 or place >= 2 * wide))
+        if n >= TABLE_LIMIT and unchanged and place + draws <= n:
+            here = stream(key, pass_number)
+            for i in range(draws):
+                inside[waiting], sizes[waiting], keys[waiting] = place + i, n, here
+                lefts[waiting], rights[waiting] = left, right
+                answers[waiting] = done + i
+                places[done + i] = begin
+                waiting += 1
+        else:
+            draw_run(run, first, draws, n, wide, left, right, key, head, repeats)
+            for i in range(draws):
+                places[done + i] = begin + run[i]
+        done += draws
+    permute_each(waiting, points)
+    for i in range(waiting):
+        places[answers[i]] += inside[i]
+
+
+@inner
+def _repeat_groups(places, runs, count, per_ticket):
+    """`_find_places` where every group is one sample."""
+    group, _, tickets = runs
+    done = 0
+    for number in range(count):
+        for _ in range(tickets[number] * per_ticket):
+            places[done] = group[number]
+            done += 1
+
+
+@inner
+def _look_up(places, samples):
+    """Make samples of places among all samples."""
+    narrow, wide = samples.narrow_index, samples.wide_index
+    if narrow.size > 0:
+        for i in range(places.size):
+            places[i] = narrow[places[i]]
+    elif wide.size > 0:
+        for i in range(places.size):
+            places[i] = wide[places[i]]
+
+
+@inner
+def _write_tickets(groups, draws, row, slots, runs, count):
+    """Write the group of each ticket, and the ticket's number there, into the ticket's slot of a row."""
+    group, first, tickets = runs
+    ticket = 0
+    for number in range(count):
+        for i in range(tickets[number]):
+            groups[row, slots[ticket]] = group[number]
+            draws[row, slots[ticket]] = first[number] + i
+            ticket += 1
+
+
+@inner
+def _write_samples(found, row, slots, samples, per_ticket):
+    """Write the samples of each ticket into the ticket's slot of a row."""
+    if per_ticket == 1:
+        for i in range(slots.size):
+            found[row, slots[i]] = samples[i]
+        return
+    done = 0
+    for i in range(slots.size):
+        for at in range(slots[i] * per_ticket, (slots[i] + 1) * per_ticket):
+            found[row, at] = samples[done]
+            done += 1
 
 
 def _dealer(with_light: bool) -> Any:
-    def deal(
-        batches,
-        tickets,
-        per_ticket,
-        root,
-        shares_key,
-        start,
-        edges,
-        header,
-        round_table,
-        cells,
-        heavy,
-        light,
-        members,
-        group_table,
-        head_size,
-        index,
-        wide_index,
-        base,
-        samples,
-        groups,
-        draws,
-    ):
-        """Compute micro-batches dealt in constant shares, one per row of `samples`, `groups` and `draws`.
+    def deal(batches, shares, samples, rounds, found, groups, draws):
+        """Compute micro-batches dealt in constant shares, one per row of `found`, `groups` and `draws`.
 
         Args:
             batches: the numbers of the micro-batches since these shares began, in any order; ascending is fastest.
-            tickets, per_ticket: tickets in a micro-batch, and draws from one group that a ticket stands for.
-            root, shares_key, start: the key of the samples' passes, the key of these shares' shuffles, the first round's
-                offset (below 2^32).
-            edges: from `line`, for HANDS * tickets tickets.
-            header, round_table, cells: from `new_scratch`; calls with the same shares keep them.
-            heavy, light, members: from `arranged`: the heavy groups, and how the light ones are ordered.
-            group_table: from `group_table_of`, or without rows if every group is one sample.
-            head_size: the longest head of a pass that may have to be changed, at least TABLE_LIMIT.
-            index, wide_index: the samples group by group, in one of the two; both empty if sample i is entry i.
-            base: the tickets of each group before these shares began, or empty for none.
-            samples: out; int64 (batches, tickets * per_ticket).
+            shares, samples, rounds: as `Shares`, `Samples` and `Rounds` say.
+            found: out; the samples, int64 (batches, tickets * per_ticket).
             groups: out; the group of each ticket, int64 (batches, tickets), or no rows if not needed.
             draws: out; how many tickets the group had before each ticket, as `groups`.
         """
-        taken, line_end = _widths(edges, heavy), edges[edges.size - 1]
-        slots = tickets * per_ticket
-        head, repeats = np.empty(head_size, np.int64), np.empty(head_size, np.uint8)
-        run, drawn, answers = np.empty(slots, np.int64), np.empty(slots, np.int64), np.empty(slots, np.int64)
-        points, sizes = np.empty(slots, np.int64), np.empty(slots, np.int64)
-        lefts, rights, keys = np.empty(slots, np.uint64), np.empty(slots, np.uint64), np.empty(slots, np.uint64)
-        highs, lows = np.empty(slots, np.uint64), np.empty(slots, np.uint64)
-        places = np.empty(tickets, np.int64)
-        run_group, run_draw = np.empty(tickets, np.int64), np.empty(tickets, np.int64)
-        run_tickets = np.empty(tickets, np.int64)
-        alone = group_table.shape[0] == 0
-        asked = groups.shape[0] > 0
-        passes = child(root, _PASS)
-        order, turn = child(shares_key, _LIGHT_ORDER), child(shares_key, _LIGHT_TURN)
+        shares, samples, rounds = Shares(*shares), Samples(*samples), Rounds(*rounds)
+        tickets, per_ticket, base = shares.tickets, samples.per_ticket, shares.base
+        taken = _widths(shares.edges, shares.heavy)
+        passes = child(samples.root, _PASS)
+        alone, asked = samples.table.shape[0] == 0, groups.shape[0] > 0
+        head, repeats = _new_head(samples.head_size, shares.layout)
+        runs = _Runs(np.empty(tickets, np.int64), np.empty(tickets, np.int64), np.empty(tickets, np.int64))
+        slots, places = np.empty(tickets, np.int64), np.empty(tickets * per_ticket, np.int64)
+        run, answers, points = np.empty_like(places), np.empty_like(places), new_points(places.size)
 
-        for row in range(samples.shape[0]):
+        for row in range(batches.size):
             batch = batches[row]
             round_ = batch // HANDS
             hand = batch - round_ * HANDS
-            if round_ != header[_ROUND]:
-                _lay_out(round_, header, round_table, cells, taken, line_end, shares_key, start)
-            # the slot of every ticket
-            shuffle = child(child(shares_key, _WITHIN_BATCH), np.uint64(batch))
-            for i in range(tickets):
-                places[i] = i
-            for i in range(tickets - 1, 0, -1):
-                other = np.int64(below(stream(shuffle, i), np.uint64(i + 1)))
-                places[i], places[other] = places[other], places[i]
-
-            # the groups of the tickets, run by run, and the number of the draw that each run begins with
-            dealt, runs, x = 0, 0, 0
-            end = round_table[_ROW, heavy.size]
-            place = round_table[_ROW, 0] + (hand * STRIDE + HANDS * HANDS - round_table[_ROW, 0]) % HANDS
-            while place < end:
-                while round_table[_ROW, x + 1] <= place:
-                    x += 1
-                stop = round_table[_ROW, x + 1]
-                h = round_table[_ORDER, x]
-                begun = dealt
-                while place < stop:
-                    dealt += 1
-                    place += HANDS
-                run_group[runs] = cells[h, _GROUP]
-                run_draw[runs] = _drawn_before(h, round_ % PERIOD, hand, cells, round_table[_ROW, x], stop)
-                run_tickets[runs] = dealt - begun
-                runs += 1
-            header[_STEPS] += heavy.size
+            if round_ != rounds.header[_ROUND]:
+                _lay_out(round_, rounds, taken, shares)
+            fill_table(slots, tickets, child(child(shares.key, _WITHIN_BATCH), np.uint64(batch)))
+            count, dealt = _heavy_runs(runs, round_ % PERIOD, hand, rounds)
             if with_light:  # noqa: SIM102 - a constant by itself, so that what it excludes is not compiled
                 if dealt < tickets:
-                    draw = (
-                        header[_LIGHT]
-                        + _earlier(end + HANDS * tickets - round_table[_BEFORE, heavy.size], hand)
-                        - _earlier(end, hand)
-                    )
-                    light_run(
-                        run_group[runs:], draw, tickets - dealt, light, members, order, turn, edges, heavy, taken,
-                        head, repeats, points, sizes, lefts, rights, keys, highs, lows,
-                    )  # fmt: skip
-                    asks = asked or not alone
-                    for at in range(tickets - dealt):
-                        g = run_group[runs]
-                        run_draw[runs] = light_before(g, draw + at, light, turn, edges, heavy, taken) if asks else 0
-                        run_tickets[runs] = 1
-                        runs += 1
-                    header[_STEPS] += tickets - dealt
-
+                    missing, first = tickets - dealt, _first_light(hand, tickets, rounds)
+                    numbered = asked or not alone
+                    _light_runs(runs, count, missing, first, numbered, shares, taken, head, repeats, points)
+                    count += missing
+                    rounds.header[_STEPS] += missing
             if base.size > 0:
-                for number in range(runs):
-                    run_draw[number] += base[run_group[number]]
-
-            # the place of every draw in its group: most lie in the middle of a pass and are permuted together at the end
-            waiting, done = 0, 0
-            for number in range(runs):
-                g = run_group[number]
-                count = run_tickets[number] * per_ticket
-                begin = g
-                if alone:
-                    for i in range(done, done + count):
-                        drawn[i] = g
-                    done += count
-                    continue
-                begin, n, wide = group_table[g, _BEGIN], group_table[g, _SIZE], group_table[g, WIDE]
-                left, right = np.uint64(group_table[g, _LEFT]), np.uint64(group_table[g, _RIGHT])
-                draw = run_draw[number] * per_ticket
-                key = stream(passes, g)
-                pass_number, place = split(draw, n)
-                unchanged = wide == 0 or (3 * wide <= n and (pass_number == 0 or place >= 2 * wide))
-                if n >= TABLE_LIMIT and unchanged and place + count <= n:
-                    here = stream(key, pass_number)
-                    for i in range(count):
-                        points[waiting], sizes[waiting], keys[waiting] = place + i, n, here
-                        lefts[waiting], rights[waiting] = left, right
-                        answers[waiting] = done + i
-                        drawn[done + i] = begin
-                        waiting += 1
-                else:
-                    draw_run(run, draw, count, n, wide, left, right, key, head, repeats)
-                    for i in range(count):
-                        drawn[done + i] = begin + run[i]
-                done += count
-            permute_each(waiting, points, sizes, lefts, rights, keys, highs, lows)
-            for i in range(waiting):
-                drawn[answers[i]] += points[i]
-
-            # the samples at these places
-            if index.size > 0:
-                for i in range(slots):
-                    drawn[i] = index[drawn[i]]
-            elif wide_index.size > 0:
-                for i in range(slots):
-                    drawn[i] = wide_index[drawn[i]]
-            if asked:
-                ticket = 0
-                for number in range(runs):
-                    for i in range(run_tickets[number]):
-                        groups[row, places[ticket]] = run_group[number]
-                        draws[row, places[ticket]] = run_draw[number] + i
-                        ticket += 1
-            # the slots of these samples
-            if per_ticket == 1:
-                for i in range(slots):
-                    samples[row, places[i]] = drawn[i]
+                for number in range(count):
+                    runs.first[number] += base[runs.group[number]]
+            if alone:
+                _repeat_groups(places, runs, count, per_ticket)
             else:
-                done = 0
-                for i in range(tickets):
-                    for at in range(places[i] * per_ticket, (places[i] + 1) * per_ticket):
-                        samples[row, at] = drawn[done]
-                        done += 1
+                _find_places(places, runs, count, passes, samples, head, repeats, run, points, answers)
+            _look_up(places, samples)
+            _write_samples(found, row, slots, places, per_ticket)
+            if asked:
+                _write_tickets(groups, draws, row, slots, runs, count)
 
     deal.__name__ = deal.__qualname__ = "deal_with_light" if with_light else "deal_heavy"
-    return kernel(_DEAL)(deal)
+    outputs = "int64[:, ::1], int64[:, ::1], int64[:, ::1]"
+    return kernel(f"void(int64[::1], {_SHARES}, {_SAMPLES}, {_ROUNDS}, {outputs})")(deal)
 
 
 deal_heavy, deal_with_light = _dealer(False), _dealer(True)
 """Two versions of `deal`: `deal_heavy`, for orders without light groups, compiles in a third of the time."""
 
 
-@kernel(
-    "void(int64, int64, uint64, int64, int64[::1], int64[::1], int64[:, ::1], int64[:, ::1], int64[::1], int64[::1],"
-    " uint32[::1], int64, int64[::1])"
-)
-def drawn(
-    batch, tickets, shares_key, start, edges, header, round_table, cells, heavy, light, members, head_size, totals
-):
+@kernel(f"void(int64, {_SHARES}, {_ROUNDS}, int64[::1])")
+def drawn(batch, shares, rounds, totals):
     """Write the tickets of each group in micro-batches 0..batch-1 since these shares began into `totals`, int64."""
+    shares, rounds = Shares(*shares), Rounds(*rounds)
+    header, table, cells = rounds
+    edges, heavy, layout = shares.edges, shares.heavy, shares.layout
     taken = _widths(edges, heavy)
     totals[:] = 0
     round_ = batch // HANDS
     hand = batch - round_ * HANDS
     if round_ != header[_ROUND]:
-        _lay_out(round_, header, round_table, cells, taken, edges[edges.size - 1], shares_key, start)
+        _lay_out(round_, rounds, taken, shares)
     for x in range(heavy.size):
-        h = round_table[_ORDER, x]
-        totals[heavy[h]] = _drawn_before(
-            h, round_ % PERIOD, hand, cells, round_table[_ROW, x], round_table[_ROW, x + 1]
-        )
-    if light[DRAWS] == 0:
+        h = table[_ORDER, x]
+        totals[heavy[h]] = _drawn_before(h, round_ % PERIOD, hand, cells, table[_ROW, x], table[_ROW, x + 1])
+    if layout[DRAWS] == 0:
         return
-    begin = round_table[_ROW, heavy.size]
-    end = begin + HANDS * tickets - round_table[_BEFORE, heavy.size]
-    order, turn = child(shares_key, _LIGHT_ORDER), child(shares_key, _LIGHT_TURN)
-    head, repeats = np.empty(head_size, np.int64), np.empty(head_size, np.uint8)
-    draw = header[_LIGHT] + _earlier(end, hand) - _earlier(begin, hand)
-    light_drawn(draw, totals, light, members, order, turn, edges, heavy, taken, head, repeats)
+    order, turn = child(shares.key, _LIGHT_ORDER), child(shares.key, _LIGHT_TURN)
+    head, repeats = _new_head(0, layout)
+    first = _first_light(hand, shares.tickets, rounds)
+    light_drawn(first, totals, layout, shares.members, order, turn, edges, heavy, taken, head, repeats)

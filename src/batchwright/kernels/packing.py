@@ -1,8 +1,8 @@
-"""Packing by distinct lengths: all packs that hold the same lengths are one row.
+"""Packs samples by distinct lengths: all packs that hold the same lengths are one row of a table.
 
-A *stack* is a number of packs that hold the same lengths; it knows the stack it was made from and the
-length that was added. Millions of samples make a few thousand stacks, so a whole corpus packs in the time
-of its distinct lengths, however long they are.
+A *stack* is a number of packs that hold the same lengths. It has the stack that it was made from, and the length that
+was added. Millions of samples make a few thousand stacks, so the time depends on the number of distinct lengths, not of
+samples.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ Links = NDArray[np.int32]
 
 PARENT, KIND, COPIES, GAP, SAMPLES, BELOW = range(6)  # columns of the table of stacks
 
-_LEVELS = 9  # of the list of open gaps: one gap in four of a level is in the next, so that it serves 4^9 gaps
+_LEVELS = 9  # of the skip list of open gaps: one gap in four of a level is in the next too, enough for 4^9 gaps
 _LAST = _LEVELS  # column of the links: of a gap, the stack that was opened last
 
 
 @inner
 def _grown(table: NDArray[Any], rows: int) -> NDArray[Any]:
-    """The table, grown if it has no place for another row."""
+    """The table, twice as large if it is full."""
     if rows < table.shape[0]:
         return table
     larger = np.empty((2 * table.shape[0], table.shape[1]), table.dtype)
@@ -46,9 +46,10 @@ def _grown(table: NDArray[Any], rows: int) -> NDArray[Any]:
 
 @inner
 def _least_gap(gap: int, table: Integers, links: Links, head: Links, before: Links) -> int:
-    """The row that stands for the least open gap of `gap` or more, -1 for none; `before` becomes those ahead of it.
+    """The row with the smallest open gap of at least `gap`, or -1; writes the rows before it, by level, into `before`.
 
-    Open gaps are a skip list (Pugh 1990): each is in the list of level 0, and in some of the levels above.
+    Open gaps are a skip list (Pugh 1990): each is in the list of level 0, and in some of the levels above. A sorted
+    array would take time to insert, one counter for each possible gap would take memory in proportion to the capacity.
     """
     row = -1
     following = -1
@@ -63,8 +64,10 @@ def _least_gap(gap: int, table: Integers, links: Links, head: Links, before: Lin
 
 @inner
 def _open(row: int, links: Links, head: Links, before: Links) -> None:
-    """Put a gap into the list, behind those of `before`."""
-    word = np.uint64(row) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(32)  # its levels: as good as random
+    """Put a gap into the list, after those of `before`."""
+    word = np.uint64(row) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(
+        32
+    )  # a hash of the row decides its levels: deterministic, and as good as random
     links[row, _LAST] = row
     for level in range(_LEVELS):
         if before[level] < 0:
@@ -94,11 +97,11 @@ def _close(row: int, links: Links, head: Links, before: Links) -> None:
 
 @kernel("int64[:, :](int64[:], int64[:], int64, int64)")
 def best_fit_decreasing(lengths: Integers, counts: Integers, capacity: int, most_samples: int) -> Integers:
-    """Pack `counts[kind]` samples of `lengths[kind]`, longest first, each into the smallest gap that holds it.
+    """Pack `counts[kind]` samples of `lengths[kind]`, longest first, each into the smallest gap in which it fits.
 
     Lengths are distinct, ascending, and at most `capacity`. Returns the table of stacks, one a row: parent row
-    (or -1), the kind of length added, copies that ended there, gap left, samples held, and a column of no
-    further use. This is best-fit decreasing (Johnson 1973), all samples of a length at once; Krell et al.
+    (or -1), the kind of length added, packs that ended there, gap left, samples held, and a column that is
+    only used here. This is best-fit decreasing (Johnson 1973), all samples of a length at once; Krell et al.
     (2021) pack histograms much like it. At most `most_samples` share a pack.
     """
     table = np.empty((1024, 6), np.int64)
@@ -112,10 +115,11 @@ def best_fit_decreasing(lengths: Integers, counts: Integers, capacity: int, most
         while left > 0:
             tightest = _least_gap(length, table, links, head, before)
             stack = np.int64(links[tightest, _LAST]) if tightest >= 0 else -1
-            room = table[stack, GAP] if stack >= 0 else capacity
+            gap = table[stack, GAP] if stack >= 0 else capacity
             samples = table[stack, SAMPLES] if stack >= 0 else 0
-            # One sample at a time, a pack once chosen stays the tightest: it is filled with this length.
-            each = min(room // length, most_samples - samples)
+            # Sample by sample, the pack chosen last would stay the one with the smallest gap. So it is filled with this
+            # length at once.
+            each = min(gap // length, most_samples - samples)
             copies = max(left // each, 1)
             if stack >= 0:
                 copies = min(copies, table[stack, COPIES])
@@ -125,7 +129,7 @@ def best_fit_decreasing(lengths: Integers, counts: Integers, capacity: int, most
                     if table[stack, BELOW] < 0:
                         _close(tightest, links, head, before)
             samples += 1
-            rest = room - length
+            rest = gap - length
             left -= copies
             table = _grown(table, rows)
             links = _grown(links, rows)
@@ -148,27 +152,27 @@ def best_fit_decreasing(lengths: Integers, counts: Integers, capacity: int, most
 
 @kernel("Tuple((int64[:], int64[:]))(int64[:], int64)")
 def group_by_length(lengths: Integers, longest: int) -> tuple[Integers, Integers]:
-    """Places sorted by length, stable, and where each length begins: a counting sort."""
-    begin = np.zeros(longest + 2, np.int64)
+    """Places sorted by length, stable, and where each length starts: a counting sort."""
+    starts = np.zeros(longest + 2, np.int64)
     for place in range(lengths.size):
-        begin[lengths[place] + 1] += 1
+        starts[lengths[place] + 1] += 1
     for length in range(longest + 1):
-        begin[length + 1] += begin[length]
-    free = begin.copy()
+        starts[length + 1] += starts[length]
+    free = starts.copy()
     places = np.empty(lengths.size, np.int64)
     for place in range(lengths.size):
         length = lengths[place]
         places[free[length]] = place
         free[length] += 1
-    return places, begin
+    return places, starts
 
 
 @kernel("Tuple((int64[:], int64[:]))(int64[:, :], int64[:], int64[:])")
-def fill_packs(table: Integers, places: Integers, begin: Integers) -> tuple[Integers, Integers]:
-    """Name the samples of the packs: pack p holds `members[offsets[p]:offsets[p + 1]]`, longest first.
+def fill_packs(table: Integers, places: Integers, starts: Integers) -> tuple[Integers, Integers]:
+    """Put samples into the packs of a table: pack p holds `members[offsets[p]:offsets[p + 1]]`, longest first.
 
-    `places` holds the samples sorted by length and `begin` where each kind of length begins: a pack takes the
-    next of each.
+    `places` are the samples sorted by length, `starts` says where each kind of length starts. A pack takes the next
+    samples of each kind.
     """
     packs = 0
     total = 0
@@ -178,7 +182,7 @@ def fill_packs(table: Integers, places: Integers, begin: Integers) -> tuple[Inte
     members = np.empty(total, np.int64)
     offsets = np.empty(packs + 1, np.int64)
     offsets[0] = 0
-    free = begin.copy()
+    free = starts.copy()
     pack = 0
     at = 0
     for row in range(table.shape[0]):
@@ -187,6 +191,7 @@ def fill_packs(table: Integers, places: Integers, begin: Integers) -> tuple[Inte
             continue
         samples = table[row, SAMPLES]
         stack = row
+        # PARENT leads from the last sample of a stack to its first, so a pack is written from its end.
         for slot in range(samples - 1, -1, -1):
             kind = table[stack, KIND]
             start = free[kind]
@@ -203,7 +208,7 @@ def fill_packs(table: Integers, places: Integers, begin: Integers) -> tuple[Inte
 
 @kernel("Tuple((int64[:, :], int64[:]))(int64[:, :], int64)")
 def stack_contents(table: Integers, kinds: int) -> tuple[Integers, Integers]:
-    """What a pack of each stack that has any holds, as counts by kind of length, and the number of such packs."""
+    """For each stack with packs, the number of samples of each kind in a pack, and the number of packs."""
     stacks = 0
     for row in range(table.shape[0]):
         stacks += table[row, COPIES] > 0
@@ -224,10 +229,11 @@ def stack_contents(table: Integers, kinds: int) -> tuple[Integers, Integers]:
 
 @kernel("Tuple((int64[:], int64[:]))(float64[:, :], float64[:], int64)")
 def best_fit_vectors(costs: Floats, capacities: Floats, most_samples: int) -> tuple[Integers, Integers]:
-    """Pack samples of several costs, in the order given, each into the fullest pack that holds it.
+    """Pack samples of several costs, in the order given, each into the fullest pack in which it fits.
 
-    Fullest means the largest sum of used shares. Only the last 512 open packs are looked at, so that the
-    time stays linear. Returns the pack of each sample and the number of samples of each pack.
+    Fullest means the largest sum of used shares of the capacities. Only the last 512 open packs are tried, so that the
+    time grows in proportion to the samples; 512 was chosen by trial. Returns the pack of each sample and the number of
+    samples of each pack.
     """
     samples, kinds = costs.shape
     open_packs = 512
@@ -281,34 +287,36 @@ def most_valuable_pack(
     samples of `lengths[i]`, at most `max_per_pack` samples in all (0: any number, and then no such
     dimension).
     """
-    layers = max_per_pack + 1 if max_per_pack > 0 else 1
+    counts = max_per_pack + 1 if max_per_pack > 0 else 1
     step = 1 if max_per_pack > 0 else 0
     kinds = lengths.size
-    best = np.zeros((layers, capacity + 1))
-    taken = np.zeros((kinds, layers, capacity + 1), np.int16)
+    best = np.zeros((counts, capacity + 1))
+    taken = np.zeros((kinds, counts, capacity + 1), np.int16)
     for kind in range(kinds):
         length = lengths[kind]
         value = values[kind]
         if value <= 0.0:
             continue
-        for layer in range(layers - 1, -1, -1):
-            for room in range(capacity, length - 1, -1):
-                most = min(at_most[kind], room // length)
+        # Downwards, in one table: the entries that are read below are still without this length.
+        for used in range(counts - 1, -1, -1):
+            for gap in range(capacity, length - 1, -1):
+                most = min(at_most[kind], gap // length)
                 if step == 1:
-                    most = min(most, layer)
-                champion = best[layer, room]
+                    most = min(most, used)
+                champion = best[used, gap]
                 for copies in range(1, most + 1):
-                    candidate = best[layer - step * copies, room - copies * length] + copies * value
+                    candidate = best[used - step * copies, gap - copies * length] + copies * value
+                    # Above rounding errors: the same values added in another order must not count as a gain.
                     if candidate > champion + 1e-12:
                         champion = candidate
-                        taken[kind, layer, room] = copies
-                best[layer, room] = champion
+                        taken[kind, used, gap] = copies
+                best[used, gap] = champion
     pack = np.zeros(kinds, np.int64)
-    layer = layers - 1
-    room = capacity
+    used = counts - 1
+    gap = capacity
     for kind in range(kinds - 1, -1, -1):
-        copies = taken[kind, layer, room]
+        copies = taken[kind, used, gap]
         pack[kind] = copies
-        layer -= step * copies
-        room -= copies * lengths[kind]
-    return best[layers - 1, capacity], pack
+        used -= step * copies
+        gap -= copies * lengths[kind]
+    return best[counts - 1, capacity], pack

@@ -70,16 +70,59 @@ def trim(groups: Integers, count: int, link: Short, free: Short, sizes: Integers
             _take(groups, group, link, free, sizes, counters)
 
 
+@inner
+def _pool_entry(groups: Integers, group: int, counters: Integers, key: np.uint64) -> np.int64:
+    """Where a new sample goes among what its group remembers, or -1."""
+    entry: np.int64 = groups[group, POOL]
+    if entry < groups[group, POOL_ROOM]:
+        groups[group, POOL] += 1
+        return entry
+    word = child(key, np.uint64(counters[DRAWN]))
+    entry = np.int64(below(word, np.uint64(groups[group, SEEN])))
+    counters[DRAWN] += 1
+    return entry if entry < groups[group, POOL_ROOM] else np.int64(-1)
+
+
+@inner
+def _append(groups: Integers, group: int, link: Short, free: Short, fresh: Short, counters: Integers) -> int:
+    """Put a sample at the end of its group's queue; returns its place."""
+    if groups[group, COUNT] == 0 and not groups[group, LISTED]:
+        groups[group, LISTED] = 1
+        fresh[counters[FRESH]] = group
+        counters[FRESH] += 1
+    counters[FREE] -= 1
+    counters[LEAST] = min(counters[LEAST], counters[FREE])
+    place: int = free[counters[FREE]]
+    if groups[group, COUNT] == 0:
+        groups[group, HEAD] = place
+    else:
+        link[groups[group, TAIL]] = place
+    groups[group, TAIL] = place
+    groups[group, COUNT] += 1
+    return place
+
+
+@inner
+def _large_group(groups: Integers, group: int, count: int, counters: Integers) -> int:
+    """The group that loses a sample where there are too many bytes: the one that has just grown, or the next in turn."""
+    if _is_large(groups, group, count, counters[LIMIT]):
+        return group
+    large: int = counters[HAND]
+    while True:
+        large = (large + 1) % count
+        if _is_large(groups, large, count, counters[LIMIT]):
+            counters[HAND] = large
+            return large
+
+
 @kernel(
-    "void(int64[:, ::1], int64, int32[::1], int32[::1], int64[::1], int32[::1], int64[::1], uint64, "
+    "void(int64[:, ::1], int64, Tuple((int32[::1], int32[::1], int64[::1])), int32[::1], int64[::1], uint64, "
     "int64[::1], int64[::1], int64[:, ::1])"
 )
 def arrive(
     groups: Integers,
     count: int,
-    link: Short,
-    free: Short,
-    sizes: Integers,
+    queues: tuple[Short, Short, Integers],
     fresh: Short,
     counters: Integers,
     key: np.uint64,
@@ -89,60 +132,31 @@ def arrive(
 ) -> None:
     """Put samples, given by the `numbers` of their groups, at the end of the queues; a full queue drops its oldest.
 
-    `kept[:, i]` becomes the place of sample i and where it goes among what its group remembers, or -1. What is
-    remembered is uniform over all that was seen (algorithm R; Vitter 1985).
+    `queues` are `link`, `free` and the bytes of each place. `kept[:, i]` becomes the place of sample i and where it goes
+    among what its group remembers, or -1. What is remembered is uniform over all that was seen (algorithm R; Vitter 1985).
 
     Where bytes are limited sample i weighs `weights[i]`. When they are passed, the oldest sample goes from the group that
     has just grown, if it holds more than an even part; else from the next group, in turn, that does.
     """
+    link, free, sizes = queues
     for i in range(numbers.size):
         group = numbers[i]
         groups[group, SEEN] += 1
         kept[0, i] = 0
-        kept[1, i] = -1
-        if counters[REMEMBERS]:
-            entry = groups[group, POOL]
-            if entry < groups[group, POOL_ROOM]:
-                groups[group, POOL] += 1
-            else:
-                word = child(key, np.uint64(counters[DRAWN]))
-                entry = np.int64(below(word, np.uint64(groups[group, SEEN])))
-                counters[DRAWN] += 1
-            if entry < groups[group, POOL_ROOM]:
-                kept[1, i] = entry
+        kept[1, i] = _pool_entry(groups, group, counters, key) if counters[REMEMBERS] else -1
         if groups[group, ROOM] == 0:
             continue
-        if groups[group, COUNT] == 0 and not groups[group, LISTED]:
-            groups[group, LISTED] = 1
-            fresh[counters[FRESH]] = group
-            counters[FRESH] += 1
         if groups[group, COUNT] >= groups[group, ROOM]:
             _take(groups, group, link, free, sizes, counters)
-        counters[FREE] -= 1
-        counters[LEAST] = min(counters[LEAST], counters[FREE])
-        place = free[counters[FREE]]
+        place = _append(groups, group, link, free, fresh, counters)
         kept[0, i] = place
-        if groups[group, COUNT] == 0:
-            groups[group, HEAD] = place
-        else:
-            link[groups[group, TAIL]] = place
-        groups[group, TAIL] = place
-        groups[group, COUNT] += 1
         if counters[LIMIT] < 0:
             continue
         sizes[place] = weights[i]
         groups[group, BYTES] += weights[i]
         counters[HELD] += weights[i]
         while counters[HELD] > counters[LIMIT]:
-            large = group
-            if not _is_large(groups, group, count, counters[LIMIT]):
-                large = counters[HAND]
-                while True:
-                    large = (large + 1) % count
-                    if _is_large(groups, large, count, counters[LIMIT]):
-                        break
-                counters[HAND] = large
-            _take(groups, large, link, free, sizes, counters)
+            _take(groups, _large_group(groups, group, count, counters), link, free, sizes, counters)
 
 
 @inner
@@ -215,8 +229,12 @@ def _stand_in(
 
 
 @inner
-def _charge(groups: Integers, in_deficit: Short, counters: Integers, short: int, stand_in: int) -> None:
-    """Record that a slot of group `short` went to group `stand_in`."""
+def _give_away(
+    groups: Integers, in_deficit: Short, counters: Integers, short: int, stand_in: int, served: Integers
+) -> None:
+    """Record that a slot of group `short` goes to group `stand_in`."""
+    served[2, counters[AWAY]] = short
+    counters[AWAY] += 1
     if groups[short, BALANCE] <= -counters[MOST_DEFICIT]:
         counters[WRITTEN_OFF] += 1
         return
@@ -255,21 +273,80 @@ def _payee(groups: Integers, in_deficit: Short, batches_per_slot: Floats, counte
     return payer
 
 
+@inner
+def _begin(counters: Integers) -> None:
+    """Begin a batch."""
+    counters[NUMBER] += 1
+    counters[AT], counters[PENDING], counters[TRIED], counters[AWAY], counters[REPEATS] = 0, -1, 0, 0, 0
+
+
+@inner
+def _due(groups: Integers, in_deficit: Short, batches_per_slot: Floats, counters: Integers, planned: int) -> int:
+    """The group that a slot should go to: the pending one, or the one it was planned for, or one in deficit instead."""
+    if counters[PENDING] >= 0:
+        pending: int = counters[PENDING]
+        return pending
+    if groups[planned, BALANCE] > 0 and counters[QUEUED] > 0:
+        return _payee(groups, in_deficit, batches_per_slot, counters, planned)
+    return planned
+
+
+@inner
+def _awaited(groups: Integers, group: int) -> bool:
+    """Whether a group without samples was not given up since it was last seen."""
+    return bool(groups[group, GIVEN_UP] != groups[group, SEEN])
+
+
+@inner
+def _may_read_for(groups: Integers, group: int, counters: Integers) -> bool:
+    """Whether to read on for a group without samples, where reading is allowed."""
+    return bool(not counters[WAITS] or _awaited(groups, group))
+
+
+@inner
+def _replace(
+    groups: Integers,
+    group: int,
+    candidates: tuple[Short, Short, Floats],
+    deficits: tuple[Short, Floats],
+    counters: Integers,
+    served: Integers,
+    ended: bool,
+) -> int:
+    """Give the slot of a group without samples to another one; returns that, or -1 if there is none or none may have it.
+
+    A stream that waits ends with the last sample of a group that it waits for.
+    """
+    if counters[WAITS] and ended and _awaited(groups, group):
+        return -1
+    fresh, heap, priorities = candidates
+    in_deficit, batches_per_slot = deficits
+    stand_in = _stand_in(groups, fresh, heap, priorities, batches_per_slot, counters)
+    if stand_in >= 0 and stand_in != group:
+        _give_away(groups, in_deficit, counters, group, stand_in, served)
+    return stand_in
+
+
+@inner
+def _repeat(groups: Integers, group: int, key: np.uint64, counters: Integers, served: Integers, at: int) -> None:
+    """Fill a slot with a sample that the group remembers, drawn at random."""
+    word = child(key, np.uint64(counters[DRAWN]))
+    counters[DRAWN] += 1
+    served[1, at] = 0
+    served[3, counters[REPEATS]] = at
+    served[4, counters[REPEATS]] = np.int64(below(word, np.uint64(groups[group, POOL])))
+    counters[REPEATS] += 1
+
+
 @kernel(
-    "int64(int64[:, ::1], int32[::1], int32[::1], int64[::1], int32[::1], int32[::1], float64[::1], int32[::1], "
-    "float64[::1], int64[::1], uint64, int64[::1], int64[:, ::1], "
-    "boolean, boolean, boolean)"
+    "int64(int64[:, ::1], Tuple((int32[::1], int32[::1], int64[::1])), Tuple((int32[::1], int32[::1], float64[::1])), "
+    "Tuple((int32[::1], float64[::1])), int64[::1], uint64, int64[::1], int64[:, ::1], boolean, boolean, boolean)"
 )
 def serve(
     groups: Integers,
-    link: Short,
-    free: Short,
-    sizes: Integers,
-    fresh: Short,
-    heap: Short,
-    priorities: Floats,
-    in_deficit: Short,
-    batches_per_slot: Floats,
+    queues: tuple[Short, Short, Integers],
+    candidates: tuple[Short, Short, Floats],
+    deficits: tuple[Short, Floats],
     counters: Integers,
     key: np.uint64,
     hand: Integers,
@@ -280,57 +357,47 @@ def serve(
 ) -> int:
     """Fill the slots of a batch, planned for the groups in `hand`; a new batch if it `begins`, else from slot AT on.
 
-    Its arguments in bundles: the groups and their queues (`groups` to `sizes`), the heap of groups that can stand in for
-    others (`fresh` to `priorities`), deficits (`in_deficit`, `batches_per_slot`), `counters` and `key`, the batch (`hand`,
-    `served`), and what may be done (`begins`, `may_read`, `ended`). Counters are one array with named entries, because a
-    kernel can change an array in place but not a number.
+    Args:
+        groups: a row of fields for each group.
+        queues: `link`, `free` and the bytes of each place.
+        candidates: groups that can stand in for others: those not in the heap yet, the heap, and its priorities.
+        deficits: the ring of the groups in deficit, and how many batches a slot is worth to each group.
+        counters: one array with named entries, because a kernel can change an array in place but not a number.
+        key: of random words.
+        hand: the group that each slot is planned for.
+        served: out. `served[:2, i]` becomes the group that has slot i and its sample's place, 0 where it is a repeat.
+            `served[2, :AWAY]` are the groups whose slots went to others; `served[3:, :REPEATS]` the slots with a repeat, and
+            which entry of what its group remembers.
+        begins, may_read, ended: whether the batch begins; whether more may be read for it; whether the source has ended.
 
-    `served[:2, i]` becomes the group that has slot i and its sample's place, 0 where it is a repeat. `served[2, :AWAY]` are
-    the groups whose slots went to others; `served[3:, :REPEATS]` the slots with a repeat, and which entry of what its group
-    remembers. `batches_per_slot[g]` is the batches that a slot is worth to group g.
-
-    Returns DONE; SHORT if group PENDING has run dry and may be read for; STARVED if no group has samples; OVER if the source
-    has ended and the slot cannot be filled. After SHORT and STARVED call again; after SHORT with TRIED set.
+    Returns:
+        DONE; SHORT if group PENDING has run dry and may be read for; STARVED if no group has samples; OVER if the source
+        has ended and the slot cannot be filled. After SHORT and STARVED call again; after SHORT with TRIED set.
     """
+    link, free, sizes = queues
+    in_deficit, batches_per_slot = deficits
     if begins:
-        counters[NUMBER] += 1
-        counters[AT], counters[PENDING], counters[TRIED], counters[AWAY], counters[REPEATS] = 0, -1, 0, 0, 0
+        _begin(counters)
     for at in range(counters[AT], hand.size):
-        group, tried = counters[PENDING], counters[TRIED]
-        if group < 0:
-            group, tried = hand[at], 0
-            if groups[group, BALANCE] > 0 and counters[QUEUED] > 0:
-                group = _payee(groups, in_deficit, batches_per_slot, counters, group)
+        tried = counters[PENDING] >= 0 and counters[TRIED]
+        group = _due(groups, in_deficit, batches_per_slot, counters, hand[at])
         counters[AT], counters[PENDING], counters[TRIED] = at, group, 0
+        repeats = False
         if groups[group, COUNT] == 0:
-            awaited = groups[group, GIVEN_UP] != groups[group, SEEN]
-            if not tried and may_read and (awaited or not counters[WAITS]):
+            if may_read and not tried and _may_read_for(groups, group, counters):
                 return SHORT
-            if groups[group, POOL] > 0:
-                word = child(key, np.uint64(counters[DRAWN]))
-                counters[DRAWN] += 1
-                served[0, at] = group
-                groups[group, HAD] += 1
-                served[1, at] = 0
-                served[3, counters[REPEATS]] = at
-                served[4, counters[REPEATS]] = np.int64(below(word, np.uint64(groups[group, POOL])))
-                counters[REPEATS] += 1
-                counters[PENDING] = -1
-                continue
-            stand_in = -1
-            if not (counters[WAITS] and ended and awaited):
-                stand_in = _stand_in(groups, fresh, heap, priorities, batches_per_slot, counters)
-            if stand_in < 0:
+            repeats = groups[group, POOL] > 0
+            if not repeats:
+                group = _replace(groups, group, candidates, deficits, counters, served, ended)
+            if group < 0:
                 counters[TRIED] = 1
                 return OVER if ended else STARVED
-            if stand_in != group:
-                _charge(groups, in_deficit, counters, group, stand_in)
-                served[2, counters[AWAY]] = group
-                counters[AWAY] += 1
-                group = stand_in
+        if repeats:
+            _repeat(groups, group, key, counters, served, at)
+        else:
+            served[1, at] = _take(groups, group, link, free, sizes, counters)
         served[0, at] = group
         groups[group, HAD] += 1
-        served[1, at] = _take(groups, group, link, free, sizes, counters)
         counters[PENDING] = -1
     counters[AT] = hand.size
     return DONE

@@ -1,4 +1,4 @@
-"""Windows over a given order: each is filled, and the next begins with the item behind it."""
+"""Windows over a given order: each is filled, and the next begins with the item after its last."""
 
 from __future__ import annotations
 
@@ -18,13 +18,22 @@ from .windows import Ready, Windows, fitting, most_that_fit
 
 __all__ = ["Begin", "OfOrder"]
 
-_PROBES = 4, 16, 64  # fill at least, at first, and at most this many windows to measure how many places one takes
-_PROBED = 1 << 15  # fill more than the fewest only while they take no more than this many places together
-_ROOMY = 64  # give up after looking at 64 mean windows' worth of places: many short samples may follow each other
-_SEARCHES = 3  # bisect what a search may add to a window this many times
-_FINEST = 1 << 10  # the number of items in a window is found to 1/1024 of it
-_BEGINS_KEPT = 1 << 12  # keep the beginnings of at least this many windows, evenly spread; others are found from these
-_FAR = 1 << 14  # windows that are filled on the way without a word: some ten seconds
+# How many places a window takes is measured by filling windows from all over the order: 4 at least, 16 at first, 64 at
+# most; more than 4 only while they take no more than 32,768 places together, so that measuring takes less than a
+# second. The mean of 64 is eight times as exact as one window.
+_PROBES = 4, 16, 64
+_PROBED = 1 << 15
+# To fill a window, look at this many times the mean places of a window, and at twice as many if they are too few; or at
+# this many times as much above the mean as the largest window that was measured, if that is less.
+_SLACK = 9 / 8
+_DEVIATIONS = 4
+_ROOMY = 64  # look at the places of up to 64 mean windows for one: many short samples may follow each other
+_SEARCHES = 3  # steps of the bisection of how much a search may add to a window: each is a search that takes seconds
+_FINEST = (
+    1 << 10
+)  # the number of items in a window is found to 1/1024 of it: finer takes more cuts and fills hardly more
+_BEGINS_KEPT = 1 << 12  # keep where this many windows begin at least, evenly spread; others are found from these
+_FAR = 1 << 14  # filling more windows than this to find where one begins gives a warning: it takes some ten seconds
 
 
 class Begin(NamedTuple):
@@ -32,7 +41,7 @@ class Begin(NamedTuple):
 
     Attributes:
         place: place of the order.
-        skipped: pieces of the sample at `place` already used by the window before.
+        skipped: how many pieces of the sample at `place` the window before already used.
     """
 
     place: int
@@ -42,18 +51,19 @@ class Begin(NamedTuple):
 class OfOrder(Windows):
     """Windows that are filled with consecutive items of an order.
 
-    How many items a window takes depends on the items, so where it begins depends on the windows before it. The beginnings
-    found so far are kept, and a state holds those that a run needs.
+    How many items fit into a window depends on the items, so where a window begins depends on the windows before it.
+    The places found so far are kept, and a state holds those that a run needs.
 
     Args:
         order: the order that is cut.
-        admission: which samples are items.
+        admission: turns samples into items.
         cutter: how items are cut.
         epoch_samples: places in an epoch of the order.
         window: micro-batches in a window, or "epoch".
         step: micro-batches in a step.
-        moves_over: epochs over which the composition of the order moves, 0 where it does not.
-        measured: the same windows in steps of 1, which measured what a window takes; they measure it if left out.
+        moves_over: epochs over which the composition of the order changes; 0 if it does not.
+        measured: the same windows in steps of 1, which have measured how many places a window takes; measured here if
+            left out.
     """
 
     def __init__(
@@ -74,28 +84,34 @@ class OfOrder(Windows):
         self._first = 0  # the first window whose beginning is known
         self._ready = Ready()
         self._places = float(epoch_samples)  # places of the order in a window, on average
+        self._slack = _SLACK  # places that are looked at to fill a window, as a multiple of that
         if measured is not None:
             self._follow(measured, window)
             return
         if window == "epoch":
             items = admission.items(order.take(0, epoch_samples))
-            needed = cutter.needed(items, step) if items.size else 0
+            needed = cutter.needed(items, step)(items.size) if items.size else 0
             self._hold = float(cutter.sizes[items].sum())
             self.window = self.epoch_batches = max(step, (needed - 1) // step * step)
             self._places *= self.window / max(needed, 1)
             return
         self.window = max(whole_steps(window, step), cutter.least_steps * step)
         self._places = float(min(epoch_samples, self.window))
-        self._places = self._reached(self._filled(Begin(0), self.window, PARTS)[2])
-        fewest, first, most = _PROBES
-        probes = max(fewest, math.floor(_PROBED / self._places))
-        self._measure(epoch_samples, max(1, moves_over), min(probes, first))
-        shorter = self.window > self.epoch_batches
-        self._shorten()
-        probes = min(max(fewest, math.floor(_PROBED / self._places)), most)
-        if shorter or probes > first:  # a shorter window holds slightly less per micro-batch
-            self._measure(epoch_samples, max(1, moves_over), probes)
+        self._places, self._hold = self._measured(0)
+        epochs, probed = max(1, moves_over), 0
+        if self._places > epoch_samples / 2:  # the window may be longer than an epoch
+            probed = self._probes(_PROBES[1])
+            self._measure(epoch_samples, epochs, probed)
+            if self.window > self.epoch_batches:
+                probed = 0  # a shorter window holds slightly less per micro-batch
             self._shorten()
+        if self._probes(_PROBES[2]) > probed:
+            self._measure(epoch_samples, epochs, self._probes(_PROBES[2]))
+            self._shorten()
+
+    def _probes(self, most: int) -> int:
+        """How many windows are filled, at most so many, to measure what one takes."""
+        return min(max(_PROBES[0], math.floor(_PROBED / self._places)), most)
 
     def _shorten(self) -> None:
         """Make a window no longer than an epoch."""
@@ -104,23 +120,31 @@ class OfOrder(Windows):
         self.window = shorter
 
     def _follow(self, measured: OfOrder, window: Window) -> None:
-        """Take from windows in steps of 1 what one takes, so that a plan measures it once for all step sizes."""
+        """Take over what windows in steps of 1 measured, so that a plan measures it once for all step sizes."""
         step = self._step
         self.epoch_batches = max(step, measured.epoch_batches // step * step)
         asked = self.epoch_batches if window == "epoch" else whole_steps(window, step)
         self.window = min(max(asked, self._cutter.least_steps * step), self.epoch_batches)
         part = self.window / measured.window
-        self._places, self._hold = measured._places * part, measured._hold * part
+        self._places, self._hold, self._slack = measured._places * part, measured._hold * part, measured._slack
 
     def _measure(self, epoch_samples: int, epochs: int, probes: int) -> None:
-        """Fill `probes` windows from all over these epochs: measures the places of a window, sets the epoch's length."""
+        """Fill `probes` windows from all over these epochs: measures the places of a window and the epoch's length."""
         apart = max(1, epochs * epoch_samples // probes)
-        filled = [(at, *self._filled(Begin(at), self.window, PARTS)) for at in range(0, probes * apart, apart)]
-        # harmonic mean: windows that take few places are more frequent
-        self._places = probes / sum(1 / (self._reached(end) - at) for at, _, _, end in filled)
-        self._hold = sum(float(self._cutter.sizes[items].sum()) for _, items, _, _ in filled) / probes
+        places, sizes = zip(*(self._measured(at) for at in range(0, probes * apart, apart)), strict=True)
+        # The harmonic mean: what counts is the number of windows in an epoch, and windows that take few places are more
+        # frequent.
+        self._places = probes / sum(1 / taken for taken in places)
+        self._slack = min(_SLACK, 1 + _DEVIATIONS * (max(places) / self._places - 1))
+        self._hold = sum(sizes) / probes
         batches = epoch_samples * self.window / self._places
         self.epoch_batches = max(self._step, math.floor(batches / self._step) * self._step)
+
+    def _measured(self, place: int) -> tuple[float, float]:
+        """How many places a window takes that begins at a place, and the sum of the sizes of its items."""
+        samples, items, _ = self._taken(Begin(place), self.window, PARTS)
+        end = self._end(Begin(place), samples, items.size)
+        return self._place_of(end) - place, float(self._cutter.sizes[items].sum())
 
     def of(self, batch: int) -> tuple[int, int]:
         """See `Windows`."""
@@ -132,13 +156,13 @@ class OfOrder(Windows):
 
     @property
     def places(self) -> float:
-        """See `Windows`: from the places that a window takes on average."""
+        """See `Windows`: the mean over the windows that were measured."""
         return self._places / self.window
 
     def places_before(self, batch: int) -> float:
-        """See `Windows`: exact for whole windows, since it is known where they begin."""
+        """See `Windows`: exact at the start of a window, since it is known where it begins."""
         window, place = self.of(batch)
-        return self._reached(self.begin(window)) + place * self.places
+        return self._place_of(self.begin(window)) + place * self.places
 
     @property
     def period(self) -> int:
@@ -148,7 +172,7 @@ class OfOrder(Windows):
     def whole(
         self, first: int, last: int, items: Callable[[Integers], Integers]
     ) -> Iterator[tuple[int, int, Integers]]:
-        """See `Windows`: one part, of all windows that have micro-batches of this stretch."""
+        """See `Windows`: one part, all windows that have micro-batches between `first` and `last`."""
         numbers = range(first // self.window, -(-last // self.window))
         begin, end = self.begin(numbers.start), self.begin(numbers.stop)
         samples = self._order.take(begin.place, end.place + 1)
@@ -166,7 +190,7 @@ class OfOrder(Windows):
 
     @property
     def first_batch(self) -> int:
-        """See `Windows`: the first of the first window whose beginning is known."""
+        """See `Windows`: the first micro-batch of the first window of which it is known where it begins."""
         return self._first * self.window
 
     def planned(self, window: int) -> tuple[Integers, Cut]:
@@ -180,7 +204,9 @@ class OfOrder(Windows):
         return items, cut
 
     def begin(self, window: int) -> Begin:
-        """Where a window begins. The windows before it are filled to find that, from the nearest one that is known."""
+        """Where a window begins: fills the windows before it, from the nearest one of which that is known."""
+        if window in self._begins:
+            return self._begins[window]
         nearest = max(known for known in self._begins if known <= window)
         if window - nearest > _FAR:
             warn(
@@ -195,12 +221,12 @@ class OfOrder(Windows):
         return found
 
     def begins(self, since: int, batch: int) -> list[list[int]]:
-        """See `Windows`: of the first known window, the epoch's first one, and the one of `batch`."""
+        """See `Windows`: of the first known window, the first one of the epoch, and the one of `batch`."""
         wanted = sorted({self._first, max(self._first, self.of(since)[0]), self.of(batch)[0]})
         return [[window, *self.begin(window)] for window in wanted]
 
     def knows(self, begins: Sequence[Sequence[int]], window: int) -> bool:
-        """See `Windows`: where the window begins, or the one before."""
+        """See `Windows`: they say where the window begins, or the one before it."""
         return bool(begins) and 0 <= window - begins[-1][0] <= 1
 
     def known(self, begins: Sequence[Sequence[int]]) -> OfOrder:
@@ -222,8 +248,8 @@ class OfOrder(Windows):
         other._begins, other._first, other._ready = dict(begins), min(begins), Ready()
         return other
 
-    def _reached(self, begin: Begin) -> float:
-        """The place where a window begins, as a number with a fraction if it begins inside a sample."""
+    def _place_of(self, begin: Begin) -> float:
+        """The place where a window begins; with a fraction if it begins between two pieces of a sample."""
         if not begin.skipped:
             return begin.place
         sample = self._order.take(begin.place, begin.place + 1)
@@ -232,12 +258,22 @@ class OfOrder(Windows):
     def _keep(self, window: int, begin: Begin) -> None:
         self._begins[window] = begin
         if len(self._begins) > 2 * _BEGINS_KEPT:
-            kept = sorted(self._begins)
+            kept = sorted(self._begins)  # drop every other one, but neither the first nor the last
             self._begins = {known: self._begins[known] for known in [*kept[:1], *kept[2:-1:2], kept[-1]]}
 
-    def _filled(self, begin: Begin, wanted: int, parts: int = 1) -> tuple[Integers, Cut, Begin]:
+    def _filled(self, begin: Begin, wanted: int) -> tuple[Integers, Cut, Begin]:
         """The items that fill `wanted` micro-batches, how they are cut, and where the next window begins."""
-        places = max(wanted, math.ceil(self._places * 9 / 8))
+        samples, items, cut = self._taken(begin, wanted)
+        if cut is None:
+            items, cut = fitting(items, self._cutter, wanted, self._step)
+        return items, cut, self._end(begin, samples, items.size)
+
+    def _taken(self, begin: Begin, wanted: int, parts: int = 1) -> tuple[Integers, Integers, Cut | None]:
+        """Samples from `begin` on, the items of them that fill `wanted` micro-batches, and their cut if a search found it.
+
+        The search, if the cutter is one, may take this part of the work limit of a window.
+        """
+        places = max(wanted, math.ceil(self._places * self._slack)) + 1  # one more shows that it is full
         most = max(wanted, math.ceil(_ROOMY * self._places))
         while True:
             samples = self._order.take(begin.place, begin.place + places)
@@ -248,34 +284,41 @@ class OfOrder(Windows):
             places *= 2
         cutter = self._cutter.for_window(parts)
         found = None if cutter is self._cutter else self._searched(items, cutter, wanted, held)
-        items, cut = found or fitting(items[:held], self._cutter, wanted, self._step)
+        return samples, *(found or (items[:held], None))
+
+    def _end(self, begin: Begin, samples: Integers, used: int) -> Begin:
+        """Where a window ends that began at `begin`, before these samples, and used so many of their items."""
         ends = self._admission.counts(samples).cumsum() - begin.skipped  # items used up to each place
-        whole = int(np.searchsorted(ends, items.size, side="right"))  # places of which all items are used
+        whole = int(np.searchsorted(ends, used, side="right"))  # places of which all items are used
         before = int(ends[whole - 1]) if whole else -begin.skipped
-        return items, cut, Begin(begin.place + whole, items.size - before)
+        return Begin(begin.place + whole, used - before)
 
     def _held(self, items: Integers, wanted: int) -> int:
-        """How many of the first items fit into `wanted` micro-batches; returns items.size if all fit."""
-
-        def fits(count: int) -> bool:
-            return self._cutter.needed(items[:count], self._step) <= wanted
-
-        fit, too_many = wanted, items.size + 1  # one item in each micro-batch always fits
-        sizes = self._cutter.sizes[items].cumsum()
-        guess = int(np.searchsorted(sizes, self._hold, side="right")) if self._hold else items.size
+        """How many of the first items fit into `wanted` micro-batches; `items.size` if all fit."""
+        needed = self._cutter.needed(items, self._step)
+        sums = self._cutter.sizes[items].cumsum()
+        room = self._cutter.room * wanted * (1 + 1e-9)  # sums are rounded
+        # One item in each micro-batch always fits.
+        fit, too_many = wanted, int(np.searchsorted(sums, room, side="right")) + 1
+        # Cutting costs much more than adding sizes. So the search starts where the sum of sizes is that of a mean
+        # window, which mostly is a few percent off.
+        if self._hold:
+            guess = int(np.searchsorted(sums, self._hold, side="right"))
+        else:
+            guess = items.size * wanted // max(wanted, needed(items.size))
         finest = max(1, items.size // _FINEST)
         reach = max(finest, items.size // wanted // 8)
-        guess = min(max(guess, fit + 1), items.size)
+        guess = min(max(guess, fit + 1), too_many - 1)
         while fit < guess < too_many:  # from the guess outwards, until one fits and one does not
-            if fits(guess):
-                fit, guess = guess, min(guess + reach, max(items.size, guess + 1))
+            if needed(guess) <= wanted:
+                fit, guess = guess, min(guess + reach, max(too_many - 1, guess + 1))
             else:
                 too_many, guess = guess, max(guess - reach, fit)
             reach *= 2
-        return most_that_fit(fits, fit, too_many, finest)
+        return most_that_fit(lambda count: needed(count) <= wanted, fit, too_many, finest)
 
     def _searched(self, items: Integers, cutter: Cutter, wanted: int, held: int) -> tuple[Integers, Cut] | None:
-        """More than the first `held` items, if a search finds how they fit; else None. All attempts share one work limit."""
+        """Search how more than the first `held` items fit; None if none is found. All attempts share one work limit."""
         found = None
 
         def fits(count: int) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
@@ -10,8 +12,7 @@ import numpy as np
 
 from ..errors import Infeasible
 from ..kernels.cuts import cut_longest
-from .cut import Cut, Integers, by_steps, falling_ranks, sorted_places, spread
-from .identity import fields_as_text
+from .cut import Cut, Integers, Unsearched, by_steps, falling_ranks, sorted_places, spread
 
 __all__ = ["GroupCutter", "even_offsets"]
 
@@ -43,7 +44,7 @@ def even_offsets(count: int, batches: int, batch_size: int, multiple: int) -> In
 
 
 @dataclass(frozen=True)
-class GroupCutter:
+class GroupCutter(Unsearched):
     """Cuts samples that stand longest first into micro-batches of `batch_size`.
 
     Args:
@@ -63,6 +64,7 @@ class GroupCutter:
     kind = "grouped"
     settled = True
     least_steps = 1
+    room = math.inf
 
     @property
     def alike(self) -> Integers:
@@ -74,13 +76,9 @@ class GroupCutter:
         """See `Cutter`: all alike."""
         return np.ones(self.lengths.size)
 
-    def needed(self, samples: Integers, multiple: int) -> int:
+    def needed(self, samples: Integers, multiple: int) -> Callable[[int], int]:
         """See `Cutter`."""
-        return self.at_least(samples)
-
-    def for_window(self, parts: int = 1) -> GroupCutter:
-        """See `Cutter`: no cut is a search."""
-        return self
+        return lambda count: self.at_least(samples[:count])
 
     def over_layers(self, falling: Integers, windows: int) -> GroupCutter:
         """See `Cutter`."""
@@ -89,11 +87,6 @@ class GroupCutter:
     def levelled(self, samples: Integers, cut: Cut, multiple: int) -> Cut:
         """See `Cutter`: sizes are given, and samples of like length stay together."""
         return by_steps(cut)
-
-    @property
-    def identity(self) -> dict[str, str]:
-        """See `Cutter`."""
-        return fields_as_text(self)
 
     def cut(self, samples: Integers, batches: int, multiple: int) -> Cut:
         """See `Cutter`: the shortest samples make up the smaller micro-batches."""

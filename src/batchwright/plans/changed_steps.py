@@ -28,9 +28,11 @@ from ..lengths.windows import Windows
 from ..micro_batches import AS_IT_WAS, LAST, MicroBatches
 from ..position import number_of
 
-__all__ = ["Rotated", "Windowed", "carried_of", "gone_on_from", "resumed"]
+__all__ = ["MOST_IN_A_STEP", "Rotated", "Windowed", "carried_of", "gone_on_from", "resumed"]
 
-_MOST_IN_A_STEP = 1 << 17  # a state with a larger step size is damaged, and planning for it would take minutes
+MOST_IN_A_STEP = 1 << 17
+"""Micro-batches in a step of a plan by lengths: a window of so many takes some ten seconds to plan."""
+
 _MOST_BEGINS = 3  # windows whose beginnings a state holds
 _COSTED = 32  # steps whose costs are compared, to say in numbers what uneven steps cost
 _WORTH_A_WORD = 1.01  # warn if uneven steps cost more than this times what even steps cost
@@ -94,6 +96,10 @@ class Rotated(MicroBatches):
         """See `MicroBatches`."""
         # The earlier one: a state's windows lie at or before its own micro-batch, and the plan's number comes next.
         return {**carried_of(self.plan, min(self.number_of(batch), batch), since), "shift": self.shift}
+
+    def visit(self, batch: int) -> int:
+        """See `MicroBatches`."""
+        return self.plan.visit(self.number_of(batch))
 
     def epochs_before(self, batch: int) -> float:
         """See `MicroBatches`."""
@@ -162,6 +168,10 @@ class _Joined(MicroBatches):
         then = {"at": self._at, "start": self._start, **self._after.carried(self._start, self._start)}
         return {**self._before.carried(batch, since), "then": then}
 
+    def visit(self, batch: int) -> int:
+        """See `MicroBatches`."""
+        return self._before.visit(batch) if batch < self._at else self._after.visit(batch - self._at + self._start)
+
     def epochs_before(self, batch: int) -> float:
         """See `MicroBatches`: the two lists may have epochs of different lengths."""
         if batch < self._at:
@@ -222,27 +232,37 @@ def resumed(plan: Windowed, carried: Mapping[str, Any], batch: int) -> MicroBatc
 
 def _listed(plan: Windowed, carried: Mapping[str, Any], batch: int) -> Windowed | Rotated:
     """The plan's list with the step size, the shift and the beginnings of windows that a state holds."""
-    unknown = set(carried) - {"step", "windows", "shift", "then"}
-    if unknown or "step" not in carried:
+    if "step" not in carried or set(carried) - {"step", "windows", "shift", "then"}:
         raise Infeasible(f"the state says {shown(dict(carried))} of its plan", AS_IT_WAS)
-    step, shift = (
-        number_of(carried["step"], "the state's step"),
-        number_of(carried.get("shift", 0), "the state's shift"),
-    )
-    if not (1 <= step <= _MOST_IN_A_STEP and 0 <= shift < step):
-        raise Infeasible(
-            f"the state's step is {step} and its shift {shift}, the largest step is {_MOST_IN_A_STEP}", AS_IT_WAS
-        )
+    step, shift = _steps_of(carried)
+    begins = _begins_of(carried)
     found = plan.stepped(step)
-    given = carried.get("windows", [])
-    if not (isinstance(given, list) and len(given) <= _MOST_BEGINS and all(_is_begin(begin) for begin in given)):
-        raise Infeasible(f"the state's windows are {shown(given)}", AS_IT_WAS)
-    begins = [[number_of(number, "the state's windows") for number in begin] for begin in given]
-    ascending = all(one[0] < other[0] and one[1:] < other[1:] for one, other in pairwise(begins))
-    if not (ascending and found.windows.knows(begins, found.windows.of(batch)[0])):
+    if not found.windows.knows(begins, found.windows.of(batch)[0]):
         raise Infeasible(f"the state's windows are {shown(begins)}, and it stands at micro-batch {batch}", AS_IT_WAS)
     found = found.along(begins)
     return Rotated(found, shift) if shift else found
+
+
+def _steps_of(carried: Mapping[str, Any]) -> tuple[int, int]:
+    """The step size that a state holds, and its shift."""
+    step = number_of(carried["step"], "the state's step")
+    shift = number_of(carried.get("shift", 0), "the state's shift")
+    if 1 <= step <= MOST_IN_A_STEP and 0 <= shift < step:
+        return step, shift
+    raise Infeasible(
+        f"the state's step is {step} and its shift {shift}, the largest step is {MOST_IN_A_STEP}", AS_IT_WAS
+    )
+
+
+def _begins_of(carried: Mapping[str, Any]) -> list[list[int]]:
+    """Where windows begin, as a state holds it: a few, ascending in their numbers and in their places."""
+    given = carried.get("windows", [])
+    if not (isinstance(given, list) and len(given) <= _MOST_BEGINS and all(map(_is_begin, given))):
+        raise Infeasible(f"the state's windows are {shown(given)}", AS_IT_WAS)
+    begins = [[number_of(number, "the state's windows") for number in begin] for begin in given]
+    if not all(one[0] < other[0] and one[1:] < other[1:] for one, other in pairwise(begins)):
+        raise Infeasible(f"the state's windows are {shown(begins)}", AS_IT_WAS)
+    return begins
 
 
 def _is_begin(begin: Any) -> bool:

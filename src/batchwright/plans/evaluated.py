@@ -16,7 +16,6 @@ from ..lengths.stretches import Stretch, Stretches
 from ..micro_batches import AS_IT_WAS, MicroBatches, counted
 from ..orders.finite import Finite
 from ..orders.inclusion import Strata, Stratum
-from ..orders.protocol import fingerprint_of
 from ..position import number_of
 from .plan import Plan
 
@@ -144,11 +143,6 @@ class EvaluationPlan(Plan):
             "cut": type(self.stretches).__name__.lower(),
             **fields_as_text(self.stretches),
         }
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """16 hexadecimal digits that two plans share exactly if their arguments are the same."""
-        return fingerprint_of(self.identity)
 
     @property
     def shortcomings(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Training plans whose order is not drawn: that of the file, and one that somebody gives."""
+"""Training plans whose order is not drawn: that of the file, and one that the user gives."""
 
 from __future__ import annotations
 

@@ -174,16 +174,10 @@ def _warn_of_gaps(names: list[Hashable], wanted: np.ndarray, reached: np.ndarray
 
 
 def _wanted(names: list[Hashable], counts: np.ndarray, samples: int, target: Any) -> np.ndarray:
+    """The wanted rate of every label, float64."""
     target = by_label(target)
     if isinstance(target, Mapping):
-        target = {plain(name): rate for name, rate in target.items()}
-        unknown = [name for name in target if name not in set(names)]
-        missing = [name for name in names if name not in target]
-        if unknown:
-            raise Infeasible(f"label {shown(unknown[0])} has a rate but no sample", "leave it out of the target")
-        if missing:
-            raise Infeasible(f"label {shown(missing[0])} has no wanted rate", "give every label of the data a rate")
-        wanted = np.array([float(check_number(target[name], f"the rate of label {name!r}")) for name in names])
+        wanted = _given_rates(names, target)
     else:
         chosen = resolve(target)
         if not chosen.stays:
@@ -203,6 +197,19 @@ def _wanted(names: list[Hashable], counts: np.ndarray, samples: int, target: Any
                 f"label {shown(name)} has a wanted rate of {exactly(rate)} but no sample", "give it the rate 0"
             )
     return wanted
+
+
+def _given_rates(names: list[Hashable], rates: Mapping[Any, Any]) -> np.ndarray:
+    """The rate of every label, from a mapping that must have these labels and no others."""
+    rates = {plain(name): rate for name, rate in rates.items()}
+    known = set(names)
+    for name in rates:
+        if name not in known:
+            raise Infeasible(f"label {shown(name)} has a rate but no sample", "leave it out of the target")
+    for name in names:
+        if name not in rates:
+            raise Infeasible(f"label {shown(name)} has no wanted rate", "give every label of the data a rate")
+    return np.array([float(check_number(rates[name], f"the rate of label {name!r}")) for name in names])
 
 
 def _cells(starts: np.ndarray, attributes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -130,26 +130,26 @@ def _sequence(sample: Any, called: str) -> Any:
 
 def _with_parts(sample: Any, names: Sequence[str | int], taken: Callable[[Any, str | int], Any], called: str) -> Any:
     """The sample with these parts cut, of the type that it had."""
-    record = dataclasses.is_dataclass(sample) and not isinstance(sample, type)
-    if not (hasattr(sample, "_fields") or record or _copies_apart(sample)):
+    named = hasattr(sample, "_fields")
+    record = named or (dataclasses.is_dataclass(sample) and not isinstance(sample, type))
+    if not record and not _copies_apart(sample):
         raise Infeasible(
             f"{called} is a {type(sample).__name__}, not known to be copied without what it holds being shared",
             f"leave cut out if samples are sequences themselves, or {_FUNCTION}",
         )
     try:
-        if hasattr(sample, "_fields"):
-            return sample._replace(**{str(name): taken(getattr(sample, str(name)), name) for name in names})
         if record:
-            return dataclasses.replace(sample, **{str(name): taken(getattr(sample, str(name)), name) for name in names})
+            parts = {str(name): taken(getattr(sample, str(name)), name) for name in names}
+            return sample._replace(**parts) if named else dataclasses.replace(sample, **parts)
         changed: Any = list(sample) if isinstance(sample, tuple) else copy.copy(sample)
         for name in names:
             changed[name] = taken(sample[name], name)
+        return tuple(changed) if isinstance(sample, tuple) else changed
     except (AttributeError, LookupError, TypeError):
         raise Infeasible(
             f"{called}, a {type(sample).__name__}, has no parts {list(names)} that can be cut and put back",
             "name parts that every sample has, or pass a function (sample, slice) -> sample",
         ) from None
-    return tuple(changed) if isinstance(sample, tuple) else changed
 
 
 def _copies_apart(sample: Any) -> bool:

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..interface import BasePlan
+from ..orders.protocol import fingerprint_of
 
 if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
     from torch.nn import Module
 
+    from ..loader import Loader
+    from ..loader.samples import OnError
     from ..sampler import BatchSampler, Fetch
 
 __all__ = ["Plan"]
 
 
 class Plan(BasePlan):
-    """A pure rule that says what is in every micro-batch, and so how often each sample comes.
+    """An endless list of micro-batches that depends only on its arguments and the seed.
 
-    `plan[t]` is micro-batch t, for t below 89 * 2**32 (the last is one less). It depends only on the plan's arguments: not
-    on the process, the rank, or earlier calls. Made by `balanced`, `budgeted`, `packed`, `alternating` and other builders.
+    `plan[t]` is micro-batch t, for t below 89 * 2**32 (the last is one less). It depends only on the plan's arguments:
+    not on the process, the rank, or earlier calls. Made by `balanced`, `budgeted`, `packed`, `alternating` and other
+    builders.
 
     Attributes:
-        groups: who is in which group, by the numbers that the plan yields.
+        groups: the groups of samples, by the numbers that the plan yields.
 
     Example:
         >>> import batchwright as bw
@@ -32,16 +39,21 @@ class Plan(BasePlan):
         4
     """
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that two plans share exactly if their arguments are the same."""
+        return fingerprint_of(self.identity)
+
     @abstractmethod
     def summary(self) -> Any:
-        """What the plan does, in numbers; `print` it."""
+        """The plan in numbers; `print` it."""
 
     @abstractmethod
     def audit(self) -> Any:
-        """Measure what the plan guarantees on what it yields; see `batchwright.audit`."""
+        """Measure the guarantees of the plan on its micro-batches; see `batchwright.audit`."""
 
     def check(self, model: Module, *, example: Any = None, classes: Any = None, world_size: int = 1) -> None:
-        """Refuse to feed a model whose BatchNorm layers these batches are too small for; see `batchwright.correct.check`."""
+        """Check that batches are large enough for the BatchNorm layers of a model; see `batchwright.correct.check`."""
         from ..correct import check
 
         check(self, model, example=example, classes=classes, world_size=world_size)
@@ -53,8 +65,92 @@ class Plan(BasePlan):
         world_size: int | None = None,
         accumulate: int = 1,
         fetch: Fetch = "micro",
+        mesh: DeviceMesh | None = None,
+        dims: Sequence[str] | None = None,
     ) -> BatchSampler:
         """A batch sampler for `torch.utils.data.DataLoader(dataset, batch_sampler=...)`; see `batchwright.BatchSampler`."""
         from ..sampler import BatchSampler  # it imports torch, which a plan does without
 
-        return BatchSampler(self, rank=rank, world_size=world_size, accumulate=accumulate, fetch=fetch)
+        return BatchSampler(
+            self, rank=rank, world_size=world_size, accumulate=accumulate, fetch=fetch, mesh=mesh, dims=dims
+        )
+
+    def loader(
+        self,
+        dataset: Any,
+        *,
+        num_workers: int | None = None,
+        collate: Callable[[list[Any]], Any] | None = None,
+        device: Any = None,
+        rank: int | None = None,
+        world_size: int | None = None,
+        accumulate: int = 1,
+        fetch: Fetch = "micro",
+        mesh: DeviceMesh | None = None,
+        dims: Sequence[str] | None = None,
+        seeded: bool = True,
+        on_error: OnError = "refuse",
+        max_errors: int = 100,
+        compare_ranks: bool = True,
+        check_data: bool = True,
+        **options: Any,
+    ) -> Loader:
+        """A loader of this plan's batches from a data set: the way to train on a plan.
+
+        Each loop over it takes the next epoch. Its state counts the batches that reached the loop, whatever its workers have
+        read ahead, and can be loaded with other workers, ranks and accumulation.
+
+        Args:
+            dataset: map-style, of the length that the plan was made for.
+            num_workers: processes that read the data set; if left out, none for tensors in memory and where processes are
+                not forked, else the CPUs that this process may use, shared among the processes of this machine, at most 8.
+            collate: makes a batch of a list of samples, like `DataLoader`'s `collate_fn`.
+            device: where batches are moved to; left where they are if left out.
+            rank: see `BatchSampler`.
+            world_size: see `BatchSampler`.
+            accumulate: see `BatchSampler`.
+            fetch: see `BatchSampler`.
+            mesh: see `BatchSampler`.
+            dims: see `BatchSampler`.
+            seeded: seed the generators of torch (on the CPU), NumPy and `random` before each sample is read, from the plan,
+                the sample, and which of its visits this is. Random transforms then give the same in any number of workers,
+                after any restart and in any world, and something else at each visit. A data set that reads lists at once
+                (`__getitems__`) is seeded once a micro-batch.
+            on_error: what to do with a sample that raises: "refuse" raises its error, "replace" gives the next sample of its
+                group, so that sizes and quotas hold, "skip" leaves it out.
+            max_errors: samples that may raise in this process before the loader refuses to go on.
+            compare_ranks: compare the plan and its arguments between the processes once, with one small gather: now if there
+                is a process group, else in the first loop. Not done where `rank` is given.
+            check_data: compare the data set's length, and its labels if it holds them, with the plan's.
+            options: other arguments of `torch.utils.data.DataLoader`.
+
+        Raises:
+            Infeasible: the data set is not the plan's, an option is the plan's to decide, or the ranks differ.
+
+        Example:
+            >>> import batchwright as bw
+            >>> loader = bw.shuffled(6, batch_size=2).loader(range(6), num_workers=0)
+            >>> for epoch in loader.epochs(2):
+            ...     for batch in epoch:
+            ...         pass
+            >>> print(loader.progress())
+            epoch 1: 3 of 3 batches (100 %)
+        """
+        from ..loader import Loader  # it imports torch, which a plan does without
+
+        sampler = self.sampler(
+            rank=rank, world_size=world_size, accumulate=accumulate, fetch=fetch, mesh=mesh, dims=dims
+        )
+        return Loader(
+            sampler,
+            dataset,
+            num_workers=num_workers,
+            collate=collate,
+            device=device,
+            seeded=seeded,
+            on_error=on_error,
+            max_errors=max_errors,
+            compare_ranks=compare_ranks,
+            check_data=check_data,
+            **options,
+        )

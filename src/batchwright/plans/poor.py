@@ -99,35 +99,48 @@ def faults(order: SharedOrder) -> list[str]:
 
 def notes(order: SharedOrder) -> list[str]:
     """The same for a summary, with what later shares may bring."""
-    shares, groups = order.shares, order.groups
     found = faults(order)
     if isinstance(order, InTurn):
         return found
-    quotas = shares.of(0) * order.tickets if order.per_ticket > 1 else np.zeros(1)
-    if isinstance(order, Dealt) and np.abs(quotas - np.rint(quotas)).max() > 1e-9:
-        in_turn = shares.settles_at == 0 and order.even_groups().size == np.count_nonzero(quotas)
-        if not in_turn:
-            found.append(
-                f"runs of {order.per_ticket} are dealt in exact shares: a group may come again before every other came, "
-                "within 3 runs of its share over any stretch; equal shares, below one run a micro-batch, take all in turn"
-            )
-    if not groups.starts.size or (shares.limits is None and shares.settles_at is not None):
-        return found
+    if isinstance(order, Dealt) and not _in_turn(order):
+        found.append(
+            f"runs of {order.per_ticket} are dealt in exact shares: a group may come again before every other came, "
+            "within 3 runs of its share over any stretch; equal shares, below one run a micro-batch, take all in turn"
+        )
+    shares = order.shares
+    unknown = shares.limits is not None or shares.settles_at is None  # which shares will come
+    if unknown and order.groups.starts.size and not isinstance(order, Independent):
+        found += _later_repeats(order)
+    return found
+
+
+def _in_turn(order: Dealt) -> bool:
+    """Whether groups come in turn, or equally often in each micro-batch. Of single samples it is not asked: True."""
+    if order.per_ticket == 1:
+        return True
+    quotas = order.shares.of(0) * order.tickets
+    whole = np.abs(quotas - np.rint(quotas)).max() <= 1e-9
+    return whole or (order.shares.settles_at == 0 and order.even_groups().size == np.count_nonzero(quotas))
+
+
+def _later_repeats(order: SharedOrder) -> list[str]:
+    """Which group repeats samples within a batch, and from which share on, where it is not known which shares will come."""
+    shares, groups = order.shares, order.groups
     highest = 1.0 if shares.limits is None else shares.limits[1]
     whole = groups.sizes // order.per_ticket  # tickets of distinct samples
     may = np.flatnonzero((np.ceil(np.round(highest * order.tickets, 9)) > whole) & (groups.sizes > 0))
-    if may.size and not isinstance(order, Independent):
-        least = int(may[groups.sizes[may].argmin()])
-        when = (
-            f"shares may be set up to {highest:g}"
-            if shares.limits is not None
-            else f"the target may move without end, its first {len(epochs_looked_at(shares, groups))} epochs were looked at"
-        )
-        found.append(
-            f"{when}: samples of {groups.names[least]!r}, which has {groups.sizes[least]}, repeat within a batch where its "
-            f"share is above {whole[least] / order.tickets:.4g} ({may.size} groups are small enough for that)"
-        )
-    return found
+    if not may.size:
+        return []
+    least = int(may[groups.sizes[may].argmin()])
+    when = (
+        f"shares may be set up to {highest:g}"
+        if shares.limits is not None
+        else f"the target may move without end, its first {len(epochs_looked_at(shares, groups))} epochs were looked at"
+    )
+    return [
+        f"{when}: samples of {groups.names[least]!r}, which has {groups.sizes[least]}, repeat within a batch where its "
+        f"share is above {whole[least] / order.tickets:.4g} ({may.size} groups are small enough for that)"
+    ]
 
 
 def _begun_again(order: InTurn) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from typing import Any, Literal, get_args
 
@@ -85,28 +86,12 @@ def rotating(
 def _given(
     groups: Groups, cohorts: Sequence[Sequence[Hashable]], per_class: int, unit: Unit, epoch: Any, seed: int
 ) -> TaskPlan:
-    for cohort in cohorts:
-        if not isinstance(cohort, Sequence) or isinstance(cohort, (str, bytes)):
-            raise Infeasible(f"a cohort is {shown(cohort)}", "pass lists of labels, or a number of cohorts to draw")
-    names = [tuple(groups.label(name) for name in cohort) for cohort in cohorts]
-    if not names or not all(names):
-        raise Infeasible(f"the cohorts are {shown(names)}", "give at least one, each with at least one label")
-    if len(set(names)) < len(names):
-        twice = next(cohort for cohort in names if names.count(cohort) > 1)
-        raise Infeasible(f"cohort {shown(twice)} is given {names.count(twice)} times", "give each cohort once")
-    missing = groups.group_count - len({name for cohort in names for name in cohort if name in groups.number_of})
-    if missing:
-        warn(f"{missing} of {groups.group_count} classes are in no cohort and never drawn")
+    names = _checked(groups, cohorts)
     children: dict[Any, Plan] = {}
     for cohort in names:
-        if len(set(cohort)) < len(cohort):
-            twice = next(name for name in cohort if cohort.count(name) > 1)
-            raise Infeasible(
-                f"cohort {shown(cohort)} names class {shown(twice)} {cohort.count(twice)} times", "name each class once"
-            )
         own = Groups.from_indices({name: groups.samples(name) for name in cohort}, sample_count=groups.sample_count)
         children[cohort] = balanced(own, len(cohort) * per_class, per_class=per_class, seed=seed)
-    samples = sum(len(cohort) for cohort in names) * per_class
+    samples = sum(map(len, names)) * per_class
     length = epoch_batches(epoch, natural=-(-groups.grouped_count * len(names) // samples))
     plan_of_tasks = TaskPlan(
         children,
@@ -118,5 +103,26 @@ def _given(
         epoch_batches=length,
         target=uniform().shown,
     )
+    missing = groups.group_count - len({name for cohort in names for name in cohort})
+    if missing:
+        warn(f"{missing} of {groups.group_count} classes are in no cohort and never drawn")
     warn(*faults_of_tasks(plan_of_tasks))
     return plan_of_tasks
+
+
+def _checked(groups: Groups, cohorts: Sequence[Sequence[Hashable]]) -> list[tuple[Hashable, ...]]:
+    """The cohorts, each a tuple of different labels, no two the same."""
+    for cohort in cohorts:
+        if not isinstance(cohort, Sequence) or isinstance(cohort, (str, bytes)):
+            raise Infeasible(f"a cohort is {shown(cohort)}", "pass lists of labels, or a number of cohorts to draw")
+    names = [tuple(groups.label(name) for name in cohort) for cohort in cohorts]
+    if not names or not all(names):
+        raise Infeasible(f"the cohorts are {shown(names)}", "give at least one, each with at least one label")
+    twice, times = Counter(names).most_common(1)[0]
+    if times > 1:
+        raise Infeasible(f"cohort {shown(twice)} is given {times} times", "give each cohort once")
+    for cohort in names:
+        name, times = Counter(cohort).most_common(1)[0]
+        if times > 1:
+            raise Infeasible(f"cohort {shown(cohort)} names class {shown(name)} {times} times", "name each class once")
+    return names

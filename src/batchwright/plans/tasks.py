@@ -13,7 +13,6 @@ from ..errors import Infeasible, check_integer, shown
 from ..groups import Groups
 from ..micro_batches import AS_IT_WAS, LAST, MicroBatches, counted
 from ..orders.inclusion import Strata, Stratum
-from ..orders.protocol import fingerprint_of
 from ..orders.reordered import Reordered
 from ..orders.task_schedule import reduced, task_schedule
 from ..position import number_of
@@ -138,11 +137,6 @@ class TaskPlan(Plan):
             "starts": ",".join(map(str, self.starts)), "epoch_batches": str(self.epoch_batches), **tasks,
         }  # fmt: skip
 
-    @cached_property
-    def fingerprint(self) -> str:
-        """16 hexadecimal digits that two plans share exactly if their arguments are the same."""
-        return fingerprint_of(self.identity)
-
     @property
     def shortcomings(self) -> list[str]:
         """What the plan delivers poorly, in words: see `Plan`; of single tasks with their names."""
@@ -188,20 +182,11 @@ class TaskPlan(Plan):
 
     def resumed(self, carried: Mapping[str, Any], batch: int) -> TaskPlan:
         """The list of a run whose state holds this; see `Plan`."""
-        if set(carried) - {"step", "ahead", "first", "tasks"} or ("step" in carried) != (self.unit == "step"):
-            raise Infeasible(f"the state says {shown(dict(carried))} of its plan", AS_IT_WAS)
-        step, first = (number_of(carried.get(name, 1), f"the state's {name}") for name in ("step", "first"))
-        ahead, tasks = carried.get("ahead", [0] * len(self.names)), carried.get("tasks", [{}] * len(self.names))
-        for called, given in (("ahead", ahead), ("tasks", tasks)):
-            if not isinstance(given, list) or len(given) != len(self.names):
-                raise Infeasible(f"the state's {called} is {shown(given)}, of {len(self.names)} tasks", AS_IT_WAS)
-        if not (1 <= step <= LAST and all(isinstance(task, Mapping) for task in tasks)):
-            raise Infeasible(f"the state says {shown(dict(carried))} of its plan", AS_IT_WAS)
+        step, first, ahead, tasks = self._checked(carried)
         found = copy.copy(self.stepped(step))
-        found.ahead = tuple(number_of(number, "the state's ahead") for number in ahead)
-        found.first = first if any(found.ahead) else 0
+        found.ahead, found.first = ahead, first if any(ahead) else 0
         own = found._next(batch)
-        if not all(0 <= number <= LAST for number in own):
+        if min(own) < 0 or max(own) > LAST:
             raise Infeasible(
                 f"the state stands at micro-batch {batch}, by which its tasks have had {shown(min(own))} to "
                 f"{shown(max(own))} micro-batches",
@@ -211,6 +196,25 @@ class TaskPlan(Plan):
             child.resumed(task, number) for child, task, number in zip(self.children, tasks, own, strict=True)
         ]
         return found
+
+    def _checked(self, carried: Mapping[str, Any]) -> tuple[int, int, tuple[int, ...], list[Mapping[str, Any]]]:
+        """What a state holds of this plan: `step`, `first`, `ahead`, and what it holds of the plan of each task."""
+        damaged = Infeasible(f"the state says {shown(dict(carried))} of its plan", AS_IT_WAS)
+        if set(carried) - {"step", "ahead", "first", "tasks"} or ("step" in carried) != (self.unit == "step"):
+            raise damaged
+        step, first = (number_of(carried.get(name, 1), f"the state's {name}") for name in ("step", "first"))
+        ahead = self._of_each_task(carried, "ahead", 0)
+        tasks = self._of_each_task(carried, "tasks", {})
+        if not (1 <= step <= LAST and all(isinstance(task, Mapping) for task in tasks)):
+            raise damaged
+        return step, first, tuple(number_of(number, "the state's ahead") for number in ahead), tasks
+
+    def _of_each_task(self, carried: Mapping[str, Any], called: str, otherwise: Any) -> list[Any]:
+        """An entry of a state that is a list with one value a task."""
+        given = carried.get(called, [otherwise] * len(self.names))
+        if not isinstance(given, list) or len(given) != len(self.names):
+            raise Infeasible(f"the state's {called} is {shown(given)}, of {len(self.names)} tasks", AS_IT_WAS)
+        return given
 
     def epochs_before(self, batch: int) -> float:
         """How many epochs came before this micro-batch; see `MicroBatches`."""

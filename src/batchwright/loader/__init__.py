@@ -1,0 +1,7 @@
+"""The loader of a plan: a `DataLoader` that counts which batches reached the training loop."""
+
+from .loader import Epoch, Loader
+from .progress import Progress
+from .samples import Broken
+
+__all__ = ["Broken", "Epoch", "Loader", "Progress"]

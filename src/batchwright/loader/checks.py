@@ -1,0 +1,125 @@
+"""What a loader checks before it yields anything: its data set, its arguments, and how many workers fit."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Mapping, Sized
+from typing import Any
+
+import numpy as np
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+
+from ..errors import Infeasible, check_integer, shown, typed, warn
+from ..interface import BasePlan
+from ..labels import known_labels
+
+__all__ = ["check_dataset", "check_options", "fitting_workers", "starts_python"]
+
+_COMPARED = 1 << 16  # labels that are compared, evenly spaced: a data set in another order differs at most of them
+_MOST_WORKERS = 8  # more seldom help one process, and each costs memory
+
+_DECIDED = {
+    "batch_size": "the plan decides what is in a batch",
+    "shuffle": "the plan decides the order",
+    "sampler": "the loader makes the plan's sampler itself",
+    "batch_sampler": "the loader makes the plan's sampler itself",
+    "drop_last": "a plan has no incomplete batch that could be dropped",
+}
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Refuse arguments of a `DataLoader` that the plan has decided.
+
+    Raises:
+        Infeasible: one of them was given.
+    """
+    for name, why in _DECIDED.items():
+        if name in options:
+            raise Infeasible(f"{name}={shown(options[name])} was given to plan.loader, but {why}", f"leave {name} out")
+
+
+def check_dataset(plan: BasePlan, dataset: Any) -> None:
+    """Refuse a data set that is not the one the plan was made for, as far as length and labels show.
+
+    Raises:
+        Infeasible: the data set has another length, no length, or the same labels in another order.
+
+    Warns:
+        PoorWarning: its labels are those of the plan's groups, but not as many of each.
+    """
+    if isinstance(dataset, DataLoader):
+        raise Infeasible("plan.loader was given a DataLoader", "pass the data set itself")
+    if isinstance(dataset, IterableDataset):
+        raise Infeasible(
+            f"{type(dataset).__name__} is an IterableDataset, whose samples have no numbers",
+            "pass a map-style data set, or balance the stream with batchwright.online",
+        )
+    if not hasattr(dataset, "__getitem__") or not isinstance(dataset, Sized):
+        raise Infeasible(
+            f"the data set is {typed(dataset)}, which has no length or no items",
+            "pass an object with __getitem__ and __len__",
+        )
+    count = plan.groups.sample_count
+    if len(dataset) != count:
+        raise Infeasible(
+            f"the data set has {len(dataset)} samples, the plan was made for {count}",
+            "make the plan from this data set, or pass the part of the data set that it was made from",
+        )
+    _check_labels(plan, dataset)
+
+
+def _check_labels(plan: BasePlan, dataset: Any) -> None:
+    try:
+        labels = known_labels(dataset)
+    except Infeasible:  # labels that cannot be read say nothing about the plan's
+        return
+    if labels is None:
+        return
+    groups = plan.groups
+    number_of = groups.number_of
+    compared = np.unique(np.linspace(0, len(labels) - 1, min(len(labels), _COMPARED)).astype(np.int64))
+    found = labels[compared].tolist()
+    if not set(found) <= set(number_of) or (len(compared) == len(labels) and set(found) != set(number_of)):
+        return  # the plan's groups are something else than the data set's labels
+    theirs, ours = np.array([number_of[label] for label in found]), groups.group_of(compared)
+    differing = np.flatnonzero(theirs != ours)
+    if not differing.size:
+        return
+    sample = int(compared[differing[0]])
+    fact = (
+        f"sample {sample} is labelled {shown(labels[sample].item())} in the data set and "
+        f"{shown(groups.names[int(ours[differing[0]])]) if ours[differing[0]] < groups.group_count else 'in no group'} "
+        f"in the plan; {differing.size} of {compared.size} labels that were compared differ"
+    )
+    way_out = "make the plan from the labels of this data set, in its order, or pass check_data=False"
+    if np.array_equal(np.sort(theirs), np.sort(ours)):  # as many of each: the same samples in another order
+        raise Infeasible(fact, way_out)
+    warn(f"{fact}; {way_out}.")
+
+
+def fitting_workers(dataset: Any, num_workers: int | None) -> int:
+    """How many worker processes read the data set.
+
+    If left out: none for tensors in memory, which are read faster than they are sent, and where processes are not forked,
+    since scripts without a main guard fail there; else the CPUs this process may use, shared among the processes of this
+    machine, at most 8.
+    """
+    if num_workers is not None:
+        return check_integer(num_workers, "num_workers", least=0)
+    if isinstance(dataset, TensorDataset) or starts_python(None):
+        return 0
+    here = os.environ.get("LOCAL_WORLD_SIZE", "1")  # torchrun says how many processes share this machine
+    usable = len(os.sched_getaffinity(0)) // max(1, int(here) if here.isdecimal() else 1)
+    return min(_MOST_WORKERS, usable if usable > 1 else 0)
+
+
+def starts_python(context: Any) -> bool:
+    """Whether a worker process starts Python anew, in place of a fork of this process.
+
+    Args:
+        context: `DataLoader`'s `multiprocessing_context`; None for the default one.
+    """
+    if not isinstance(context, str):
+        context = (multiprocessing if context is None else context).get_start_method()
+    return bool(context != "fork")

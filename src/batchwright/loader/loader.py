@@ -1,0 +1,381 @@
+"""A `DataLoader` of a plan's batches whose position is that of the training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import torch.utils.data
+from torch.utils._pytree import tree_map
+from torch.utils.data import DataLoader, default_collate
+
+from ..distributed import joined
+from ..errors import Infeasible, check_bool, check_integer, one_of, shown, warn
+from ..interface import BasePlan
+from ..kernels.hashing import PURPOSE, child_key
+from ..micro_batches import AS_IT_WAS
+from ..position import Position, RunState
+from ..ranks import check_ranks
+from ..sampler import BatchSampler
+from .checks import check_dataset, check_options, fitting_workers, starts_python
+from .progress import Progress
+from .samples import Broken, Collated, Given, OnError, Reader, Request
+
+__all__ = ["Epoch", "Loader"]
+
+
+Answer = TypeVar("Answer")
+
+_END = object()
+
+
+class Loader:
+    """The batches of a plan from a data set, counted where they reach the training loop; made by `plan.loader`.
+
+    Each loop over it takes the next epoch, or what is left of one after `load_state_dict`. However far its workers have read
+    ahead, `state_dict` counts the batches that the loop was given. A loop that was given one batch and did not ask for
+    another was a look: the next loop begins at the same place. `peek` is for looks.
+
+    Attributes:
+        dataset: the data set.
+        sampler: the batch sampler, whose position is that of the loop; for corrections, compositions, `retarget`.
+        broken: the samples that raised so far in this process, if `on_error` is not "refuse".
+    """
+
+    def __init__(
+        self,
+        sampler: BatchSampler,
+        dataset: Any,
+        /,
+        *,
+        num_workers: int | None = None,
+        collate: Callable[[list[Any]], Any] | None = None,
+        device: Any = None,
+        seeded: bool = True,
+        on_error: OnError = "refuse",
+        max_errors: int = 100,
+        compare_ranks: bool = True,
+        check_data: bool = True,
+        **options: Any,
+    ) -> None:
+        self.dataset, self.sampler, self.device = dataset, sampler, device
+        self.broken: list[Broken] = []
+        self._on_error: OnError = one_of(on_error, "on_error", ("refuse", "replace", "skip"))
+        self._max_errors = check_integer(max_errors, "max_errors", least=0)
+        self._key = child_key(int(sampler.plan.fingerprint, 16), PURPOSE.SAMPLES)
+        check_options(options)
+        if check_bool(check_data, "check_data"):
+            check_dataset(sampler.plan, dataset)
+        # Nothing below refers back to the loader: workers that stay are ended when the last reference goes, not by the
+        # collector of cycles, which would do it at any moment, even while other workers start, and wait for them.
+        self._requests = _Requests(sampler)
+        self._loader = self._made(options, collate, fitting_workers(dataset, num_workers), check_bool(seeded, "seeded"))
+        self._turn = 0  # how many iterators have begun; only the last may go on
+        self._look: tuple[RunState, RunState] | None = None  # before and after the only batch of an iterator
+        self._looks = 0
+        self._uncompared = check_bool(compare_ranks, "compare_ranks") and sampler.follows_group
+        if self._uncompared and joined():
+            self._compare()
+
+    def _made(self, options: dict[str, Any], collate: Any, workers: int, seeded: bool) -> DataLoader[Any]:
+        if "collate_fn" in options:
+            if collate is not None:
+                raise Infeasible("collate and collate_fn were given, which mean the same", "pass one of them")
+            collate = options.pop("collate_fn")
+        if workers and starts_python(options.get("multiprocessing_context")):
+            # A start of Python, its imports and a copy of the data set in every epoch. Forked workers cost little, and torch
+            # waits 5 s for each that stays, if the loader is freed in a cycle of references, as trainers make them.
+            options = {"persistent_workers": True, **options}
+        self._generator = None if "generator" in options else torch.Generator()
+        groups = self.plan.groups if self._on_error == "replace" else None
+        self._reader = Reader(self.dataset, self._key, seeded, self._on_error, groups)
+        self._collated = Collated(default_collate if collate is None else collate)
+        return DataLoader(
+            self._reader,  # type: ignore[arg-type]  # it is asked for lists, never for items
+            batch_sampler=self._requests,
+            collate_fn=self._collated,  # type: ignore[arg-type]  # it takes what `Reader` returns
+            num_workers=workers,
+            **{"pin_memory": torch.cuda.is_available(), "generator": self._generator, **options},
+        )
+
+    @property
+    def plan(self) -> BasePlan:
+        """The plan whose batches these are."""
+        return self.sampler.plan
+
+    @property
+    def batch_sampler(self) -> BatchSampler:
+        """The batch sampler: where trainers look for it."""
+        return self.sampler
+
+    @property
+    def num_workers(self) -> int:
+        """How many worker processes read the data set."""
+        return self._loader.num_workers
+
+    @property
+    def collate_fn(self) -> Callable[[list[Any]], Any]:
+        """What makes a batch of samples."""
+        return self._collated.collate
+
+    @property
+    def pin_memory(self) -> bool:
+        """Whether batches are put into page-locked memory."""
+        return self._loader.pin_memory
+
+    @property
+    def rank(self) -> int:
+        """This process's number."""
+        return self.sampler.rank
+
+    @property
+    def world_size(self) -> int:
+        """How many processes share the plan."""
+        return self.sampler.world_size
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that the next loop takes."""
+        return self._after_look(lambda: self.sampler.epoch)
+
+    @property
+    def step(self) -> int:
+        """Batches of that epoch that the next loop leaves out because they were given already."""
+        return self._after_look(lambda: self.sampler.step)
+
+    def __len__(self) -> int:
+        """Batches of this rank in an epoch: the same for all ranks and epochs."""
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[Any]:
+        """The batches of the next epoch, or of what is left of one; which, the first `next` decides."""
+        return _Batches(self)
+
+    def epochs(self, until: int) -> Iterator[Epoch]:
+        """The epochs from the next one to number `until` - 1, each to be looped over once.
+
+        Args:
+            until: how many epochs the whole run has, counted from its beginning: a resumed run goes on with the rest.
+
+        Example:
+            >>> import batchwright as bw
+            >>> loader = bw.shuffled(6, batch_size=2).loader(range(6), num_workers=0)
+            >>> [(epoch.number, len(list(epoch))) for epoch in loader.epochs(2)]
+            [(0, 3), (1, 3)]
+        """
+        for number in range(self.epoch, check_integer(until, "until", least=0)):
+            yield Epoch(self, number)
+            self._look = None  # the loop came back for the next epoch: what this one was given was used
+
+    def peek(self) -> Any:
+        """The batch that the next loop will give first; nothing moves, and no worker starts."""
+        return self._after_look(self._first_batch)
+
+    def progress(self) -> Progress:
+        """How far the loop has come, for a progress bar or a log."""
+        at = self.sampler.place()
+        step = at.consumed // self.sampler.stride
+        return Progress(at.epoch, step, len(self), self.sampler.epochs_given)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Let the next loop take this epoch from its start; if it is next anyway, from where `step` says."""
+        self.sampler.set_epoch(epoch)
+
+    def seek(self, step: int, *, epoch: int | None = None) -> None:
+        """Let the next loop leave out the first `step` of this rank's batches of an epoch (the next one if left out)."""
+        self.sampler.seek(step, epoch=epoch)
+
+    def retarget(self, shares: Any) -> int:
+        """Give the groups other shares from the next round of micro-batches on; see `BatchSampler.retarget`."""
+        return self.sampler.retarget(shares)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state after the last batch that the loop was given: a fresh dict of JSON types, the same on all ranks.
+
+        It can be loaded with any number of workers and ranks, and into a sampler of the same plan.
+        """
+        self._look = None  # a batch after which a checkpoint is saved was no look
+        state = self.sampler.state_dict()
+        broken = self._requests.broken.union(entry.sample for entry in self.broken)
+        return {**state, "broken": sorted(broken)} if broken else state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Let the next loop go on from a state; {} changes nothing.
+
+        Raises:
+            Infeasible: the state is of another plan or version, is damaged, or its epoch cannot go on in a world of this
+                size. All ranks refuse it alike, and the loader does not change.
+        """
+        broken = state.get("broken", []) if isinstance(state, Mapping) else []
+        count = self.plan.groups.sample_count
+        if not (isinstance(broken, list) and all(type(sample) is int and 0 <= sample < count for sample in broken)):
+            raise Infeasible(f"the state's broken samples are {shown(broken)}, not numbers below {count}", AS_IT_WAS)
+        self.sampler.load_state_dict(state)
+        self._requests.broken |= frozenset(broken)
+        self._look = None
+
+    def _after_look(self, question: Callable[[], Answer]) -> Answer:
+        """What `question` returns where the next loop begins; the position of the loop stays."""
+        if self._look is None or self.sampler.run is not self._look[1]:
+            return question()
+        self.sampler.run, after = self._look[0], self.sampler.run
+        try:
+            return question()
+        finally:
+            self.sampler.run = after
+
+    def _first_batch(self) -> Any:
+        start = self.sampler.next_place()
+        micro_batches = next(self.sampler.lists_from(start))
+        request = self._requests.of(start, start.consumed, micro_batches)
+        given = self._collated(self._reader.__getitems__(request))
+        return self._moved(given.batch if isinstance(given, Given) else given)
+
+    def _begin(self, number: int | None) -> Position:
+        if self._look is not None and self.sampler.run is self._look[1]:
+            self._begin_again(self._look[0])
+        else:
+            self._looks = 0
+        self._look, self._turn = None, self._turn + 1
+        if number is not None and number != self.sampler.epoch:
+            self.sampler.set_epoch(number)
+        return self.sampler.next_place()
+
+    def _read_from(self, start: Position) -> Iterator[Any]:
+        self._requests.start = start
+        if self._generator is not None:  # workers' seeds, which would else be drawn from torch's global generator
+            self._generator.manual_seed(child_key(self._key, start.batch))
+        return iter(self._loader)
+
+    def _begin_again(self, before: RunState) -> None:
+        self.sampler.run = before
+        self._looks += 1
+        if (
+            self._looks == 2
+        ):  # one look is ordinary; a loop that always stops after one batch trains on the same for ever
+            warn(
+                f"two loops in turn took one batch of epoch {self.sampler.epoch} and stopped, which counts as a look, so "
+                "both began with the same batch; if they trained on it, loop over loader.epochs(n)."
+            )
+
+    def _compare(self) -> None:
+        self._uncompared = False
+        check_ranks(self.sampler)
+
+    def _received(self, broken: list[Broken]) -> None:
+        if not self.broken:
+            warn(
+                f"sample {broken[0].sample} raised {broken[0].error}; with on_error={self._on_error!r} training goes on, "
+                f"loader.broken lists such samples, and more than {self._max_errors} are refused."
+            )
+        known = {entry.sample for entry in self.broken}
+        self.broken += [entry for entry in broken if entry.sample not in known]
+        if len(self.broken) > self._max_errors:
+            raise Infeasible(
+                f"{len(self.broken)} samples raised, max_errors is {self._max_errors}; the last was sample "
+                f"{self.broken[-1].sample}: {self.broken[-1].error}",
+                "mend the data set, or pass a larger max_errors",
+            )
+
+    def _moved(self, batch: Any) -> Any:
+        if self.device is None:
+            return batch
+        if hasattr(batch, "to"):
+            return batch.to(self.device, non_blocking=True)
+        return tree_map(lambda x: x.to(self.device, non_blocking=True) if isinstance(x, torch.Tensor) else x, batch)
+
+    def __repr__(self) -> str:
+        return f"<loader of {self.sampler!r}, {self.num_workers} workers>"
+
+
+class Epoch:
+    """One epoch of a loader, to be looped over once; made by `Loader.epochs`.
+
+    Attributes:
+        number: which epoch it is, from 0.
+    """
+
+    def __init__(self, loader: Loader, number: int) -> None:
+        self._loader = loader
+        self.number = number
+
+    def __len__(self) -> int:
+        """Batches that a loop over it gives: fewer than `len(loader)` where a resumed run goes on within the epoch."""
+        begun = self._loader.step if self._loader.epoch == self.number else 0
+        return len(self._loader) - begun
+
+    def __iter__(self) -> Iterator[Any]:
+        return _Batches(self._loader, self.number)
+
+    def __repr__(self) -> str:
+        return f"<epoch {self.number} of {self._loader!r}>"
+
+
+class _Requests(torch.utils.data.Sampler[Any]):
+    """What the inner `DataLoader` draws from: the rest of the epoch that the loader's iterator has begun.
+
+    Attributes:
+        start: where that iterator began.
+        broken: samples that are known to raise, from a state.
+    """
+
+    def __init__(self, sampler: BatchSampler) -> None:
+        self._sampler = sampler
+        self.start: Position | None = None
+        self.broken: frozenset[int] = frozenset()
+
+    def __len__(self) -> int:
+        return len(self._sampler)
+
+    def __iter__(self) -> Iterator[Request]:
+        assert self.start is not None
+        start, before, stride = self.start, self.start.consumed, self._sampler.stride
+        for micro_batches in self._sampler.lists_from(start):
+            yield self.of(start, before, micro_batches)
+            before += stride
+
+    def of(self, start: Position, before: int, micro_batches: list[list[int]]) -> Request:
+        """A list of this rank with the address of its random numbers, `before` micro-batches into the epoch."""
+        first, world_size = start.origin + before + self._sampler.rank, self._sampler.world_size
+        visits = [start.batches.visit(first + i * world_size) for i in range(len(micro_batches))]
+        return Request(micro_batches, visits, self.broken)
+
+
+class _Batches(Iterator[Any]):
+    """An epoch of a loader, or what is left of one; it begins at its first `next`, as trainers call `iter` early."""
+
+    def __init__(self, loader: Loader, number: int | None = None) -> None:
+        self._loader, self._number = loader, number
+        self._inner: Iterator[Any] | None = None
+        self._turn = self._before = self._length = self._given = 0
+        self._ended = False
+
+    def __next__(self) -> Any:
+        loader = self._loader
+        if self._ended:
+            raise StopIteration
+        if self._inner is None:
+            self._start = start = loader._begin(self._number)
+            self._turn, self._before, self._length = loader._turn, start.consumed, start.length
+            self._inner = loader._read_from(start)
+        elif loader._turn != self._turn:
+            raise Infeasible(
+                "another loop over this loader has begun since, and its position is that loop's",
+                "make a second loader of the plan to loop over it twice at once",
+            )
+        if self._given == 1 and loader._uncompared and joined():  # not at the first: a look may be of one rank alone
+            loader._compare()
+        loader._look = None  # the loop came back: what it was given was used
+        batch = next(self._inner, _END)
+        if batch is _END:
+            self._ended, self._inner = True, None
+            raise StopIteration
+        run, after = loader.sampler.run, self._before + loader.sampler.stride
+        loader.sampler.give(self._start, self._before, after, ended=after >= self._length)
+        self._before, self._given = after, self._given + 1
+        if self._given == 1:
+            loader._look = run, loader.sampler.run
+        if isinstance(batch, Given):
+            loader._received(batch.broken)
+            batch = batch.batch
+        return loader._moved(batch)

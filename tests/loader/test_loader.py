@@ -1,0 +1,357 @@
+"""`plan.loader`: the plan's batches, counted where they reach the loop."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import pickle
+import random
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import batchwright as bw
+
+from .. import laws
+from ..processes import Gang
+from .datasets import Numbers, NumbersByList
+
+pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # more workers than cores
+
+COUNT = 103
+PLAN = bw.shuffled(COUNT, batch_size=4, seed=3)
+EPOCHS = 3
+EXPECTED = [[batch.tolist() for batch in PLAN.epoch(epoch)] for epoch in range(EPOCHS)]
+
+
+def made(plan=PLAN, **options):
+    return plan.loader(Numbers(plan.groups.sample_count), **{"num_workers": 0, **options})
+
+
+def batches(loop):
+    return [batch.tolist() for batch in loop]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("kind", laws.EVERY_PLAN)
+def test_the_batches_of_every_plan(kind, workers):
+    plan = laws.EVERY_PLAN[kind](5)
+    loader = made(plan, num_workers=workers)
+    given_ones = [batch for _, loop in enumerate(loader.epochs(2)) for batch in _first(loop, 12)]
+    assert given_ones == [batch.tolist() for epoch in range(2) for batch in plan.epoch(epoch)[:12]]
+
+
+def _first(loop, count):
+    return [batch.tolist() for batch in itertools.islice(loop, count)]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_plain_double_loop_and_a_loop_over_epochs_are_the_same(workers):
+    loader = made(num_workers=workers)
+    assert [batches(loader) for _ in range(EPOCHS)] == EXPECTED
+    loader = made(num_workers=workers)
+    assert [batches(epoch) for epoch in loader.epochs(EPOCHS)] == EXPECTED
+    assert (loader.epoch, loader.step, len(loader)) == (EPOCHS, 0, len(EXPECTED[0]))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_look_costs_nothing(workers):
+    loader = made(num_workers=workers)
+    for _ in range(3):
+        assert loader.peek().tolist() == EXPECTED[0][0]
+    assert next(iter(loader)).tolist() == EXPECTED[0][0]
+    assert (loader.epoch, loader.step) == (0, 0)
+    assert loader.peek().tolist() == EXPECTED[0][0]
+    assert batches(loader) == EXPECTED[0]
+    assert loader.peek().tolist() == EXPECTED[1][0]
+    assert next(iter(loader)).tolist() == EXPECTED[1][0]
+    assert batches(loader) == EXPECTED[1]
+
+
+def test_an_iterator_of_which_nothing_was_taken_is_no_epoch():
+    loader = made()
+    iter(loader)
+    for _ in loader.epochs(0):
+        raise AssertionError
+    assert batches(loader) == EXPECTED[0]
+
+
+def test_an_epoch_that_was_left_is_over():
+    loader = made()
+    for batch in loader:
+        if batch.tolist() == EXPECTED[0][1]:
+            break
+    assert batches(loader) == EXPECTED[1]
+
+
+def test_epochs_of_one_batch_each_are_epochs():
+    loader = made()
+    assert [next(iter(epoch)).tolist() for epoch in loader.epochs(3)] == [epoch[0] for epoch in EXPECTED]
+    short = bw.shuffled(4, batch_size=4, seed=1)
+    loader = made(short)
+    assert [batches(loader) for _ in range(3)] == [[short[epoch].tolist()] for epoch in range(3)]
+
+
+def test_one_look_is_silent_and_a_loop_that_trains_on_one_batch_is_warned():
+    loader = made()
+    next(iter(loader))
+    next(iter(loader))
+    with pytest.warns(bw.PoorWarning, match=r"two loops in turn took one batch of epoch 0.*loader\.epochs\(n\)"):
+        next(iter(loader))
+
+
+def test_a_checkpoint_says_that_a_batch_was_no_look():
+    loader = made()
+    next(iter(loader))
+    state = loader.state_dict()
+    assert batches(loader) == EXPECTED[1]
+    loader.load_state_dict(state)
+    assert batches(loader) == EXPECTED[0][1:]
+
+
+def test_set_epoch_says_that_a_batch_was_no_look():
+    loader = made()
+    next(iter(loader))
+    loader.set_epoch(1)  # as trainers do before each epoch
+    assert batches(loader) == EXPECTED[1]
+
+
+@given(
+    st.sampled_from(["shuffled", "balanced", "budgeted", "packed", "tasks by step", "balanced and packed"]),
+    st.integers(0, 40),
+    st.integers(1, 3),
+    st.integers(1, 2),
+    st.integers(0, 99),
+)
+def test_going_on_elsewhere(kind, taken, world, accumulate, seed):
+    plan = laws.EVERY_PLAN[kind](seed)
+    loader = made(plan, accumulate=accumulate)
+    before = _take(loader, taken)
+    state = json.loads(json.dumps(loader.state_dict()))
+    sampler = plan.sampler(accumulate=accumulate)
+    expected = plan.sampler(rank=0, world_size=1, accumulate=accumulate)
+    lists = [batch for _ in range(3) for batch in expected][:taken]
+    assert before == lists
+    sampler.load_state_dict(state)  # the states of loaders and samplers are the same
+    others = [plan.sampler(rank=rank, world_size=world, accumulate=2) for rank in range(world)]
+    loaders = [made(plan, rank=rank, world_size=world, accumulate=2) for rank in range(world)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", bw.PoorWarning)  # uneven steps
+        for other, loader in zip(others, loaders, strict=True):
+            other.load_state_dict(state)
+            loader.load_state_dict(state)
+            assert _take(loader, 5) == [batch for _ in range(2) for batch in other][:5]
+
+
+def _take(loader, count):
+    taken = []
+    while len(taken) < count:
+        for batch in loader:
+            taken.append(batch.tolist())
+            if len(taken) == count:
+                break
+    return taken
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("taken", [1, 7, len(EXPECTED[0]) - 1, len(EXPECTED[0]), len(EXPECTED[0]) + 2])
+def test_workers_that_read_ahead_are_not_counted(workers, taken):
+    loader = made(num_workers=workers, prefetch_factor=4)
+    every = [batch for epoch in EXPECTED for batch in epoch]
+    assert _take(loader, taken) == every[:taken]
+    for state in (loader.state_dict(), loader.sampler.state_dict()):
+        for others in (0, 2):
+            other = made(num_workers=others)
+            other.load_state_dict(state)
+            assert [batch for epoch in other.epochs(EPOCHS) for batch in batches(epoch)] == every[taken:]
+
+
+def test_an_epoch_that_is_gone_on_with_says_how_long_it_is():
+    loader = made()
+    _take(loader, 10)
+    other = made()
+    other.load_state_dict(loader.state_dict())
+    assert [(epoch.number, len(epoch)) for epoch in other.epochs(2)] == [(0, 16), (1, 26)]
+
+
+def test_progress():
+    loader = made()
+    assert str(loader.progress()) == "epoch 0: 0 of 26 batches (0 %)"
+    _take(loader, 13)
+    progress = loader.progress()
+    assert (progress.epoch, progress.step, progress.steps, progress.epochs) == (0, 13, 26, 0.5)
+    assert str(progress) == "epoch 0: 13 of 26 batches (50 %)"
+
+
+def test_an_older_loop_is_refused():
+    loader = made()
+    older = iter(loader)
+    next(older)
+    next(older)
+    next(iter(loader))
+    with pytest.raises(bw.Infeasible, match="another loop over this loader has begun since") as refusal:
+        next(older)
+    assert "second loader" in refusal.value.way_out
+    first, second = iter(made()), iter(made())
+    assert [next(first).tolist(), next(second).tolist()] == [EXPECTED[0][0]] * 2
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_ended_loop_stays_ended(workers):
+    loop = iter(made(num_workers=workers))
+    assert len(list(loop)) == 26
+    assert list(loop) == []
+
+
+def test_lists_at_once_for_data_sets_that_read_so():
+    loader = PLAN.loader(NumbersByList(COUNT), num_workers=2)
+    assert batches(loader) == [[-sample for sample in batch] for batch in EXPECTED[0]]
+
+
+def test_collate_and_device():
+    loader = made(collate=lambda samples: {"sample": torch.tensor(samples)}, device="cpu")
+    assert [batch["sample"].tolist() for batch in loader] == EXPECTED[0]
+    assert batches(PLAN.loader(Numbers(COUNT), num_workers=0, collate_fn=torch.tensor)) == EXPECTED[0]
+    meta = PLAN.loader(Numbers(COUNT), num_workers=0, device="meta")
+    assert {batch.device.type for batch in meta} == {"meta"}
+
+
+def test_a_loader_travels():
+    loader = made()
+    _take(loader, 3)
+    assert batches(pickle.loads(pickle.dumps(loader))) == EXPECTED[1]
+
+
+def test_shares_that_are_set_while_workers_are_ahead():
+    labels = [0] * 300 + [1] * 100
+    plan = bw.balanced(labels, 8, target=bw.targets.moving("natural", floor=0.05), seed=2)
+    runs = []
+    for workers in (0, 3):
+        loader = made(plan, num_workers=workers, prefetch_factor=None if not workers else 8)
+        taken, state = [], None
+        for step, batch in enumerate(loader):
+            taken.append(batch.tolist())
+            if step == 4:
+                first = loader.retarget({0: 0.5, 1: 0.5})
+                state = loader.state_dict()
+        other = made(plan)
+        other.load_state_dict(state)
+        assert batches(other) == taken[5:]
+        runs.append(first)
+    assert runs[0] == runs[1]  # both within one round
+
+
+class Augmented(torch.utils.data.Dataset):
+    """Samples with random numbers of all three generators."""
+
+    def __len__(self) -> int:
+        return 60
+
+    def __getitem__(self, index: int) -> tuple[int, torch.Tensor, float, float]:
+        return index, torch.rand(()), np.random.rand(), random.random()  # noqa: NPY002  # as many transforms do
+
+
+def _augmented(plan, **options):
+    """The random numbers of every visit, by sample."""
+    found = {}
+    loader = plan.loader(Augmented(), **{"num_workers": 0, **options})
+    for epoch in loader.epochs(2):
+        for batch in epoch:
+            for sample, *numbers in zip(*(part.tolist() for part in batch), strict=True):
+                found.setdefault(sample, []).append(tuple(numbers))
+    return found
+
+
+AUGMENTED = {
+    "shuffled": bw.shuffled(60, 4, seed=1),
+    "balanced": bw.balanced([0] * 50 + [1] * 10, 4, seed=1),
+    "budgeted": bw.budgeted(np.arange(1, 61), max_tokens=130, window=4, seed=1),
+}
+
+
+@pytest.mark.parametrize("kind", AUGMENTED)
+def test_random_numbers_belong_to_a_sample_and_its_visit(kind):
+    plan = AUGMENTED[kind]
+    alone = _augmented(plan)
+    drawn = [numbers for visits in alone.values() for numbers in visits]
+    assert len(set(drawn)) == len(drawn)  # other ones at every visit
+    assert len({number for numbers in drawn for number in numbers}) == 3 * len(drawn)
+    assert alone == _augmented(plan, num_workers=3)
+    ranks = [_augmented(plan, rank=rank, world_size=2) for rank in range(2)]
+    for sample, visits in alone.items():
+        shared = set(visits) & {numbers for rank in ranks for numbers in rank.get(sample, [])}
+        assert len(shared) == len(visits) or kind != "budgeted"  # one epoch, one visit: in any world
+        if kind == "shuffled":
+            assert len(shared) == len(visits)
+
+
+def test_random_numbers_after_a_restart():
+    plan = AUGMENTED["balanced"]
+
+    def numbers(loader):
+        return [[part.tolist() for part in batch] for batch in loader]
+
+    whole = plan.loader(Augmented(), num_workers=2)
+    taken = []
+    state = None
+    for step, batch in enumerate(whole):
+        taken.append([part.tolist() for part in batch])
+        if step == 6:
+            state = whole.state_dict()
+    other = plan.loader(Augmented(), num_workers=0)
+    other.load_state_dict(state)
+    assert numbers(other) == taken[7:]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_generators_of_the_training_process_are_left_alone(workers):
+    torch.manual_seed(5)
+    np.random.seed(5)  # noqa: NPY002  # the generator that the loader gives back
+    random.seed(5)
+    before = torch.get_rng_state(), _numpys(), random.getstate()
+    list(AUGMENTED["shuffled"].loader(Augmented(), num_workers=workers))
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert before[1:] == (_numpys(), random.getstate())
+
+
+def _numpys():
+    return np.random.get_state()[1].tolist()  # noqa: NPY002
+
+
+def test_unseeded_samples_draw_from_the_generators_as_they_are():
+    torch.manual_seed(5)
+    first = _augmented(AUGMENTED["shuffled"], seeded=False)
+    assert first != _augmented(AUGMENTED["shuffled"], seeded=False)
+
+
+def _compare(rank, world_size, seeds):
+    loader = bw.shuffled(40, 2, seed=seeds[rank]).loader(Numbers(40), num_workers=0)
+    return sum(len(batch) for batch in loader)
+
+
+def _look_alone(rank, world_size):
+    loader = bw.shuffled(40, 2).loader(Numbers(40), num_workers=0)
+    if rank == 0:
+        next(iter(loader))
+    return sum(len(batch) for batch in loader)
+
+
+def _uncompared(rank, world_size):
+    return sum(len(batch) for batch in bw.shuffled(40, 2, seed=rank).loader(Numbers(40), compare_ranks=False))
+
+
+def test_ranks_are_compared_once():
+    assert Gang(_compare, 2, [1, 1]).results() == [20, 20]
+    with pytest.raises(RuntimeError, match="seed of the plan is 1 on process 0 and 2 on process 1"):
+        Gang(_compare, 2, [1, 2]).results()
+    assert Gang(_look_alone, 2).results() == [20, 20]
+    assert Gang(_uncompared, 2).results() == [20, 20]
+
+
+def test_a_default_for_workers():
+    assert bw.shuffled(4, 2).loader(torch.utils.data.TensorDataset(torch.arange(4))).num_workers == 0
+    assert 0 <= PLAN.loader(Numbers(COUNT)).num_workers <= 8
