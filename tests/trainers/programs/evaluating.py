@@ -133,6 +133,19 @@ def accelerate_in_tokens(rank: int, world_size: int, samples: int) -> Seen:
     return counted, sum(counted) / len(counted)
 
 
+def accelerate_view(rank: int, world_size: int, samples: int) -> Seen:
+    """A loader that goes through `Accelerator.prepare` itself."""
+    from accelerate import Accelerator
+
+    accelerator = Accelerator(cpu=True)
+    sampler = bw.evaluation(samples, BATCH_SIZE).sampler(rank=0, world_size=1, accumulate=world_size)
+    counted: list[int] = []
+    for batch in accelerator.prepare(DataLoader(range(samples), batch_sampler=sampler)):
+        counted += accelerator.gather_for_metrics(batch).tolist()
+    counted = counted[:samples]
+    return counted, sum(counted) / len(counted)
+
+
 class Rows(torch.utils.data.Dataset):
     def __init__(self, samples: int) -> None:
         self.samples = samples
@@ -226,7 +239,7 @@ EVALUATIONS = {
     evaluation.__name__: evaluation
     for evaluation in (
         *(plain, lightning_validate, lightning_test, lightning_predict),
-        *(accelerate, accelerate_in_tokens, transformers_evaluate, transformers_predict, ignite),
+        *(accelerate, accelerate_in_tokens, accelerate_view, transformers_evaluate, transformers_predict, ignite),
     )
 }
 
