@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import torch.utils.data
 from torch.utils._pytree import tree_map
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import DataLoader, TensorDataset, default_collate
 
 from ..distributed import joined
 from ..errors import Infeasible, check_bool, check_integer, one_of, shown, warn
@@ -88,7 +88,8 @@ class Loader:
             options = {"persistent_workers": True, **options}
         self._generator = None if "generator" in options else torch.Generator()
         groups = self.plan.groups if self._on_error == "replace" else None
-        self._reader = Reader(self.dataset, self._key, seeded, self._on_error, groups)
+        drawing = seeded and type(self.dataset) is not TensorDataset  # which draws no random numbers
+        self._reader = Reader(self.dataset, self._key, drawing, self._on_error, groups)
         self._collated = Collated(default_collate if collate is None else collate)
         return DataLoader(
             self._reader,  # type: ignore[arg-type]  # it is asked for lists, never for items
