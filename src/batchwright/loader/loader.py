@@ -9,6 +9,7 @@ import torch.utils.data
 from torch.utils._pytree import tree_map
 from torch.utils.data import DataLoader, TensorDataset, default_collate
 
+from ..collate import Batch
 from ..distributed import joined
 from ..errors import Infeasible, check_bool, check_integer, one_of, shown, warn
 from ..interface import BasePlan
@@ -143,6 +144,18 @@ class Loader:
     def step(self) -> int:
         """Batches of that epoch that the next loop leaves out because they were given already."""
         return self._after_look(lambda: self.sampler.step)
+
+    @property
+    def real(self) -> int:
+        """How many samples of the batch that the loop was given last count; the others, at its end, are fillers.
+
+        All count but in plans for evaluation, which give every rank something to do in every step.
+
+        Raises:
+            Infeasible: the loop was given none.
+        """
+        at = self.sampler.place()
+        return self.sampler.real(at.consumed // self.sampler.stride - 1, epoch=at.epoch)
 
     def __len__(self) -> int:
         """Batches of this rank in an epoch: the same for all ranks and epochs."""
@@ -379,4 +392,9 @@ class _Batches(Iterator[Any]):
         if isinstance(batch, Given):
             loader._received(batch.broken)
             batch = batch.batch
-        return loader._moved(batch)
+        batch = loader._moved(batch)
+        return (
+            batch.scaled(1.0, real=loader.real)
+            if isinstance(batch, Batch) and self._start.batches.whole_epochs
+            else batch
+        )
