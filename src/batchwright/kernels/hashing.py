@@ -38,8 +38,8 @@ class PURPOSE:
     LAYERS = 21
     LEVEL = 40
     SPLIT = 41
-    SAMPLES = 42
-    ONCE = 43
+    ONCE = 42
+    SAMPLES = 43
 
 
 @inner
