@@ -67,7 +67,7 @@ def fit(callbacks, train, *, checkpoint=None, validate=None, module=None, **opti
 def run(checkpoint=None, saving=(), *, first=True, accumulate=1, workers=0, **options):
     """A run of a plan's loader in a new process, as it were."""
     sampler = plan().sampler(accumulate=accumulate)
-    own = [PlanCallback(sampler)]
+    own = [PlanCallback()]
     callbacks = [*own, *saving] if first else [*saving, *own]
     train = loader(sampler, num_workers=workers)
     return fit(callbacks, train, checkpoint=checkpoint, accumulate_grad_batches=accumulate, **options).seen

@@ -72,7 +72,7 @@ def test_going_on_is_as_if_never_stopped(tmp_path, hook, nth, first, accumulate,
 
     def once(end, checkpoint=None, saving=()):
         sampler = plan().sampler(accumulate=accumulate)
-        train, own = loader(sampler), [PlanCallback(sampler)]
+        train, own = loader(sampler), [PlanCallback()]
         callbacks = [*own, *saving] if first else [*saving, *own]
         validate = train if validated else None
         more = {**options, **end, "accumulate_grad_batches": accumulate, "default_root_dir": tmp_path}
@@ -112,7 +112,7 @@ def test_an_epoch_that_a_hook_ends_is_over(tmp_path):
     def once(checkpoint=None, saving=()):
         sampler = plan().sampler()
         return fit(
-            [PlanCallback(sampler), *saving], loader(sampler), checkpoint=checkpoint, module=Ends(), max_epochs=3
+            [PlanCallback(), *saving], loader(sampler), checkpoint=checkpoint, module=Ends(), max_epochs=3
         ).seen
 
     once(saving=[Save("on_train_epoch_end", 1, tmp_path / "saved.ckpt")])
@@ -123,7 +123,7 @@ def test_an_epoch_that_a_hook_ends_is_over(tmp_path):
 @pytest.mark.parametrize("touch", ["peek", "dry run", "validate", "sanity check", "lr_find", "finder"])
 def test_a_touched_loader_is_trained_on_from_its_beginning(touch, workers, tmp_path):
     sampler = plan().sampler()
-    train, callback, module = loader(sampler, num_workers=workers), PlanCallback(sampler), Module()
+    train, callback, module = loader(sampler, num_workers=workers), PlanCallback(), Module()
     callbacks, options = [callback], {"default_root_dir": tmp_path, "max_epochs": 2}
     if touch == "peek":
         next(iter(train))
@@ -159,14 +159,14 @@ def test_a_sampler_that_was_placed_within_the_first_epoch_is_trained_on_from_the
     sampler = plan().sampler()
     sampler.seek(3, epoch=0)
     train = loader(sampler, num_workers=workers)
-    assert fit([PlanCallback(sampler)], train, max_epochs=2).seen == epochs((0, 3, 10), (1, 0, 10))
+    assert fit([PlanCallback()], train, max_epochs=2).seen == epochs((0, 3, 10), (1, 0, 10))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_fitting_again_goes_on(workers):
     sampler = plan().sampler()
     train, module = loader(sampler, num_workers=workers), Module()
-    trainer = Trainer(**QUIET, max_epochs=1, callbacks=[PlanCallback(sampler)])
+    trainer = Trainer(**QUIET, max_epochs=1, callbacks=[PlanCallback()])
     trainer.fit(module, train)
     trainer.fit_loop.max_epochs = trainer.fit_loop.max_epochs + 1
     trainer.fit(module, train)
@@ -177,7 +177,7 @@ def test_a_checkpoint_of_another_plan_is_refused(tmp_path):
     run(saving=[Save("on_train_batch_end", 4, tmp_path / "saved.ckpt")], max_epochs=1)
     sampler = plan(6).sampler()
     with pytest.raises(bw.Infeasible, match="build the plan with the arguments, labels and seed it had"):
-        fit([PlanCallback(sampler)], loader(sampler), checkpoint=tmp_path / "saved.ckpt", max_epochs=1)
+        fit([PlanCallback()], loader(sampler), checkpoint=tmp_path / "saved.ckpt", max_epochs=1)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -191,7 +191,7 @@ def test_a_checkpoint_that_was_saved_without_the_callback_is_gone_on_from_by_lig
 def test_validating_a_checkpoint_does_not_move_training(tmp_path):
     run(saving=[Save("on_train_batch_end", 4, tmp_path / "saved.ckpt")], max_epochs=1)
     sampler = plan().sampler()
-    callbacks, module = [PlanCallback(sampler)], Module()
+    callbacks, module = [PlanCallback()], Module()
     trainer = Trainer(**QUIET, max_epochs=1, callbacks=callbacks)
     trainer.validate(module, DataLoader(range(4)), ckpt_path=tmp_path / "saved.ckpt", verbose=False, weights_only=False)
     trainer.fit(module, loader(sampler))

@@ -37,7 +37,7 @@ def test_of_several_loaders_each_has_its_plan_and_callback(kind, tmp_path):
     def once(checkpoint=None, saving=(), **options):
         a = plan().sampler()
         b = bw.shuffled(SAMPLES, 4, seed=6).sampler(rank=0, world_size=4)
-        callbacks = [PlanCallback(a), *saving, PlanCallback(b)]
+        callbacks = [PlanCallback(), *saving, PlanCallback()]
         module = fit(callbacks, combined(a, b, kind), checkpoint=checkpoint, max_epochs=3, **options)
         return list(zip(module.seen, module.seen_b, strict=True))
 
@@ -62,7 +62,7 @@ def test_a_loader_without_batch_size_asks_the_dataset_for_whole_lists(tmp_path):
     def once(checkpoint=None, saving=()):
         sampler = plan().sampler()
         train = DataLoader(ByList(), batch_size=None, sampler=sampler)
-        return fit([PlanCallback(sampler), *saving], train, checkpoint=checkpoint, max_epochs=2).seen
+        return fit([PlanCallback(), *saving], train, checkpoint=checkpoint, max_epochs=2).seen
 
     assert once(saving=[Save("on_train_batch_end", 14, tmp_path / "saved.ckpt")]) == epochs((0, 0, 10), (1, 0, 10))
     assert once(tmp_path / "saved.ckpt") == epochs((1, 4, 10))
@@ -73,7 +73,7 @@ def test_a_stateful_loader_whose_state_lightning_saves_too(nth, workers, tmp_pat
     def once(checkpoint=None, saving=()):
         sampler = plan().sampler()
         train = StatefulDataLoader(range(SAMPLES), batch_sampler=sampler, num_workers=workers)
-        return fit([PlanCallback(sampler), *saving], train, checkpoint=checkpoint, max_epochs=2).seen
+        return fit([PlanCallback(), *saving], train, checkpoint=checkpoint, max_epochs=2).seen
 
     whole = once(saving=[Save("on_train_batch_end", nth, tmp_path / "saved.ckpt")])
     assert once(tmp_path / "saved.ckpt") == whole[nth:]
@@ -90,7 +90,7 @@ def test_a_data_module_gives_the_loader(tmp_path):
 
     def once(checkpoint=None, saving=()):
         data = Data()
-        return fit([PlanCallback(data.sampler), *saving], data, checkpoint=checkpoint, max_epochs=3,
+        return fit([PlanCallback(), *saving], data, checkpoint=checkpoint, max_epochs=3,
                    reload_dataloaders_every_n_epochs=1).seen  # fmt: skip
 
     whole = once(saving=[Save("on_train_batch_end", 14, tmp_path / "saved.ckpt")])
@@ -109,13 +109,13 @@ def test_a_hook_that_makes_a_new_sampler_is_refused():
 def test_two_loaders_that_share_a_sampler_are_refused():
     sampler = plan().sampler()
     with pytest.raises(bw.Infeasible, match="2 training loaders draw from one sampler"):
-        fit([PlanCallback(sampler)], [loader(sampler), loader(sampler)], max_epochs=1)
+        fit([PlanCallback()], [loader(sampler), loader(sampler)], max_epochs=1)
 
 
 def test_a_short_loader_that_is_not_begun_anew_is_refused_and_the_way_out_works():
     for kind, works in (("max_size", False), ("max_size_cycle", True), ("min_size", True)):
         a, b = plan().sampler(), plan(6).sampler(rank=0, world_size=4)
-        callbacks = [PlanCallback(a), PlanCallback(b)]
+        callbacks = [PlanCallback(), PlanCallback()]
         if works:
             fit(callbacks, combined(a, b, kind), max_epochs=1)
         else:
@@ -146,7 +146,7 @@ def test_the_same_plan_twice_needs_names(tmp_path):
 def test_what_the_two_accumulate_is_compared():
     def once(sampler_accumulates, trainer_accumulates, *, fetch="micro", callbacks=(), plan=plan):
         sampler = plan().sampler(accumulate=sampler_accumulates, fetch=fetch)
-        return fit([PlanCallback(sampler), *callbacks], DataLoader(ByList(), batch_size=None, sampler=sampler),
+        return fit([PlanCallback(), *callbacks], DataLoader(ByList(), batch_size=None, sampler=sampler),
                    accumulate_grad_batches=trainer_accumulates, max_steps=1, module=Sums())  # fmt: skip
 
     class Sums(Module):
@@ -168,7 +168,7 @@ def test_tasks_that_keep_a_step_are_told_what_a_step_is():
             return self.layer(batch[:, None].float()).mean()
 
     with pytest.warns(bw.PoorWarning, match="a step may have several tasks"):
-        fit([PlanCallback(sampler)], loader(sampler), accumulate_grad_batches=2, max_steps=1, module=Counts())
+        fit([PlanCallback()], loader(sampler), accumulate_grad_batches=2, max_steps=1, module=Counts())
 
 
 def test_the_composition_is_that_of_the_epochs_that_were_trained_on(tmp_path):

@@ -80,7 +80,7 @@ def test_lightning(tmp_path):
             return torch.optim.SGD(self.parameters(), lr=1e-9)
 
     sampler = recorder.plan().sampler()
-    callback = PlanCallback(sampler, composition=bw.Composition(sampler, every=10))
+    callback = PlanCallback(composition=functools.partial(bw.Composition, every=10))
     trainer = Trainer(
         accelerator="cpu",
         max_epochs=1,

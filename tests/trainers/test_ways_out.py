@@ -92,7 +92,7 @@ def hook_makes_it_once():
 
 def fits(of_callbacks, loaders):
     """An epoch of Lightning's, its first loader whole."""
-    assert fit([PlanCallback(sampler) for sampler in of_callbacks], loaders, max_epochs=1).seen == ALL
+    assert fit([PlanCallback() for sampler in of_callbacks], loaders, max_epochs=1).seen == ALL
 
 
 def two_loaders_with_a_sampler_each():
@@ -112,7 +112,7 @@ def two_loaders_of_others():
 def long_and_short(kind):
     """Ten lists and three; "min_size" ends with the shorter."""
     a, b = plan().sampler(), plan(6).sampler(rank=0, world_size=4)
-    seen = fit([PlanCallback(a), PlanCallback(b)], combined(a, b, kind), max_epochs=1).seen
+    seen = fit([PlanCallback(), PlanCallback()], combined(a, b, kind), max_epochs=1).seen
     assert seen == ALL[: 3 if kind == "min_size" else LENGTH]
 
 

@@ -105,7 +105,7 @@ def lightning_is_limited(rank: int, world_size: int, checkpoint: str, resume: bo
 
     sampler = short_plan().sampler()
     options = {"limit_train_batches": 8, "enable_checkpointing": False}
-    limited = trainer(Life("", epochs=2), world_size, [Save(), PlanCallback(sampler)], **options)
+    limited = trainer(Life("", epochs=2), world_size, [Save(), PlanCallback()], **options)
     path = checkpoint if resume else None
     limited.fit(_trained(LightningModule, seen)(), loader(sampler), ckpt_path=path, weights_only=False)
     return seen
@@ -157,7 +157,7 @@ def older_lightning(rank: int, world_size: int) -> list[list[int]]:
     seen: list[list[int]] = []
     module = _trained(pytorch_lightning.LightningModule, seen)()
     loader = _loader()
-    callback = PlanCallback(loader.batch_sampler)
+    callback = PlanCallback()
     options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     pytorch_lightning.Trainer(accelerator="cpu", max_epochs=1, callbacks=[callback], **options).fit(module, loader)
     return seen

@@ -100,7 +100,7 @@ def train(rank: int, world_size: int, life: Life) -> None:
     saving = ModelCheckpoint(
         life.folder, filename="{step}", save_top_k=-1, every_n_train_steps=life.checkpoint_every, save_last=False
     )
-    callbacks = [PlanCallback(sampler), Beginning(recorder), saving, Mortal(recorder, life.accumulate)]
+    callbacks = [PlanCallback(), Beginning(recorder), saving, Mortal(recorder, life.accumulate)]
     checkpoints = sorted(
         Path(life.folder).glob("step=*.ckpt"), key=lambda path: int(path.stem.split("=")[1].split("-")[0])
     )
