@@ -91,8 +91,7 @@ def lightning_is_limited(rank: int, world_size: int, checkpoint: str, resume: bo
 
     from batchwright.adapters.lightning import PlanCallback
 
-    from ..places import loader
-    from ..places import plan as short_plan
+    from ..places import made
     from .lightning import trainer
 
     warnings.filterwarnings("ignore", module="lightning")
@@ -103,11 +102,10 @@ def lightning_is_limited(rank: int, world_size: int, checkpoint: str, resume: bo
             if len(seen) == 6 and not resume:
                 trainer.save_checkpoint(checkpoint)
 
-    sampler = short_plan().sampler()
     options = {"limit_train_batches": 8, "enable_checkpointing": False}
     limited = trainer(Life("", epochs=2), world_size, [Save(), PlanCallback()], **options)
     path = checkpoint if resume else None
-    limited.fit(_trained(LightningModule, seen)(), loader(sampler), ckpt_path=path, weights_only=False)
+    limited.fit(_trained(LightningModule, seen)(), made(), ckpt_path=path, weights_only=False)
     return seen
 
 
