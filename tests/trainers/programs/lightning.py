@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from torch.utils.data import DataLoader
 
 from batchwright.adapters.lightning import PlanCallback
 
@@ -77,7 +76,7 @@ def trainer(life: Life, world_size: int, callbacks: list[Callback], **options) -
             def set_world_size(self, size):
                 pass
 
-        options = {"strategy": "ddp", "plugins": [Started()], "use_distributed_sampler": False} | options
+        options = {"strategy": "ddp", "plugins": [Started()]} | options
     return Trainer(
         accelerator="cpu",
         devices=world_size,
@@ -95,8 +94,7 @@ def trainer(life: Life, world_size: int, callbacks: list[Callback], **options) -
 def train(rank: int, world_size: int, life: Life) -> None:
     warnings.filterwarnings("ignore", module="lightning")
     recorder = Recorder(life, rank, world_size)
-    sampler = plan().sampler(accumulate=life.accumulate)
-    loader = DataLoader(Numbers(len(LABELS)), batch_sampler=sampler, num_workers=life.workers)
+    loader = plan().loader(Numbers(len(LABELS)), num_workers=life.workers, accumulate=life.accumulate)
     saving = ModelCheckpoint(
         life.folder, filename="{step}", save_top_k=-1, every_n_train_steps=life.checkpoint_every, save_last=False
     )
