@@ -15,11 +15,15 @@ from ...loader.datasets import Numbers
 from ..recorder import LABELS, Life, Recorder, model, plan
 
 
-def train(rank: int, world_size: int, life: Life) -> None:
+def train(rank: int, world_size: int, life: Life, *, adapter: bool = True) -> None:
     recorder = Recorder(life, rank, world_size)
     accelerator = Accelerator(cpu=True, gradient_accumulation_steps=life.accumulate)
-    options = {"num_workers": life.workers, "accumulate": life.accumulate}
-    loader = prepare(accelerator, plan().loader(Numbers(len(LABELS)), **options))
+    loader = plan().loader(Numbers(len(LABELS)), num_workers=life.workers, accumulate=life.accumulate)
+    if adapter:
+        prepare(accelerator, loader)
+    else:
+        loader = accelerator.prepare(loader)
+        accelerator.register_for_checkpointing(loader)
     network = model()
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-9)
     optimizer.register_step_post_hook(recorder.stepped)

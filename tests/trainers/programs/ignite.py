@@ -28,7 +28,7 @@ class Steps:
         self.done = state["done"]
 
 
-def train(rank: int, world_size: int, life: Life) -> None:
+def train(rank: int, world_size: int, life: Life, *, progress: bool = True) -> None:
     recorder = Recorder(life, rank, world_size)
     loader = plan().loader(Numbers(len(LABELS)), num_workers=life.workers, accumulate=life.accumulate)
     network = model() if world_size == 1 else DistributedDataParallel(model())
@@ -45,7 +45,7 @@ def train(rank: int, world_size: int, life: Life) -> None:
             steps.done += 1
 
     trainer = Engine(update)
-    saved = {"trainer": trainer, "plan": PlanProgress(trainer, loader), "steps": steps}
+    saved = {"trainer": trainer, "plan": PlanProgress(trainer, loader) if progress else loader, "steps": steps}
     handler = Checkpoint(
         saved,
         DiskSaver(life.folder, require_empty=False, atomic=True),

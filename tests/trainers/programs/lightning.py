@@ -91,14 +91,15 @@ def trainer(life: Life, world_size: int, callbacks: list[Callback], **options) -
     )
 
 
-def train(rank: int, world_size: int, life: Life) -> None:
+def train(rank: int, world_size: int, life: Life, *, callback: bool = True) -> None:
     warnings.filterwarnings("ignore", module="lightning")
     recorder = Recorder(life, rank, world_size)
     loader = plan().loader(Numbers(len(LABELS)), num_workers=life.workers, accumulate=life.accumulate)
     saving = ModelCheckpoint(
         life.folder, filename="{step}", save_top_k=-1, every_n_train_steps=life.checkpoint_every, save_last=False
     )
-    callbacks = [PlanCallback(), Beginning(recorder), saving, Mortal(recorder, life.accumulate)]
+    own = [PlanCallback()] if callback else []
+    callbacks = [*own, Beginning(recorder), saving, Mortal(recorder, life.accumulate)]
     checkpoints = sorted(
         Path(life.folder).glob("step=*.ckpt"), key=lambda path: int(path.stem.split("=")[1].split("-")[0])
     )
