@@ -41,6 +41,8 @@ class Loader:
         dataset: the data set.
         sampler: the batch sampler, whose position is that of the loop; for corrections, compositions, `retarget`.
         broken: the samples that raised so far in this process, if `on_error` is not "refuse".
+        device: where batches are moved to; None leaves them where they are.
+        watch: called before each batch is given, with its epoch, its step counted from 1, and whether a loop begins with it.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Loader:
     ) -> None:
         self.dataset, self.sampler, self.device = dataset, sampler, device
         self.broken: list[Broken] = []
+        self.watch: Callable[[int, int, bool], None] | None = None
         self._on_error: OnError = one_of(on_error, "on_error", ("refuse", "replace", "skip"))
         self._max_errors = check_integer(max_errors, "max_errors", least=0)
         self._key = child_key(int(sampler.plan.fingerprint, 16), PURPOSE.SAMPLES)
@@ -373,6 +376,11 @@ class _Batches(Iterator[Any]):
             self._turn, self._before, self._length = loader._turn, start.consumed, start.length
             self._inner = loader._read_from(start)
         elif loader._turn != self._turn:
+            if (
+                self._before >= self._length
+            ):  # every batch was given; trainers ask once more before they begin another loop
+                self._ended, self._inner = True, None
+                raise StopIteration
             raise Infeasible(
                 "another loop over this loader has begun since, and its position is that loop's",
                 "make a second loader of the plan to loop over it twice at once",
@@ -389,6 +397,8 @@ class _Batches(Iterator[Any]):
         self._before, self._given = after, self._given + 1
         if self._given == 1:
             loader._look = run, loader.sampler.run
+        if loader.watch is not None:
+            loader.watch(self._start.epoch, after // loader.sampler.stride, self._given == 1)
         if isinstance(batch, Given):
             loader._received(batch.broken)
             batch = batch.batch
