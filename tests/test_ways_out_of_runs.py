@@ -34,6 +34,10 @@ def audit_of(count: int) -> Any:
     return bw.balanced(bw.Groups.from_sizes({"a": count - 10, "b": 10}), 8).audit(batches=2)
 
 
+def of_a_world(size: int) -> bw.BatchSampler:
+    return PLAN.sampler(rank=0, world_size=size)
+
+
 TABLE = {
     "a plan as the sampler of a composition": (
         lambda: bw.Composition(PLAN),
@@ -132,16 +136,16 @@ TABLE = {
         lambda: ranks._refuse_differences([{"plan": "a"}] * 3),
     ),
     "shares of shares": (
-        lambda: ranks._refuse_wrong_shares([0, 1], 2, ["BatchSamplerShard"]),
+        lambda: ranks._refuse_wrong_shares([0, 1], of_a_world(2), ["BatchSamplerShard"]),
         "the sampler takes 1 of 2 micro-batches, BatchSamplerShard 1 of 2 of those",
         "let batchwright's adapter for this trainer prepare the loader",
-        lambda: ranks._refuse_wrong_shares([0, 1], 2, []),
+        lambda: ranks._refuse_wrong_shares([0, 1], of_a_world(2), []),
     ),
     "the same share twice": (
-        lambda: ranks._refuse_wrong_shares([0, 0], 1, []),
+        lambda: ranks._refuse_wrong_shares([0, 0], of_a_world(1), []),
         r"2 processes take the shares of ranks \[0, 0\] of a world of 1",
         "leave rank and world_size out, or pass those of the process group",
-        lambda: ranks._refuse_wrong_shares([0, 1], 2, []),
+        lambda: ranks._refuse_wrong_shares([0, 1], of_a_world(2), []),
     ),
     "two accumulations": (
         lambda: check_accumulation(PLAN.sampler(accumulate=4), 2, "accumulate_grad_batches"),

@@ -34,12 +34,13 @@ _LONGEST_SHOWN = 32  # characters of a wrong fingerprint in a message
 _MOST_NAMED = 40  # arguments in a state: more than any plan has, except mixtures of many sources
 
 
-class BatchSampler(torch.utils.data.BatchSampler):
+class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSampler):
     """A batch sampler that takes every `world_size`-th micro-batch of a plan, and can save and resume its position.
 
-    Each iterator takes the next epoch, even if the last was not finished. `set_epoch`, `seek` and `load_state_dict`
-    change that if called before its first `next`. The base class's constructor is not called, and there are no
-    attributes `batch_size` and `drop_last`: trainers that find them rebuild the sampler.
+    Each iterator takes the next epoch, even if the last was not finished. `set_epoch`, `seek` and `load_state_dict` change
+    that if called before its first `next`. The base class's constructor is not called, and there are no attributes
+    `batch_size` and `drop_last`: trainers that find them rebuild the sampler. Samplers that are no `SequentialSampler` are
+    taken for shuffling ones, and are replaced where Lightning is to overfit.
 
     Attributes:
         copies: processes that take the same micro-batches, above 1 only with a mesh of more than data-parallel dimensions.
@@ -152,7 +153,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
         """The number of lists of this rank in an epoch: the same for all ranks and epochs."""
         return self.plan.epoch_length(self._multiple) // self.stride
 
-    def __iter__(self) -> Lists:
+    def __iter__(self) -> Lists:  # type: ignore[override]  # of lists, as torch's own batch sampler
         """Iterate over this rank's lists of the next epoch, or the rest of an epoch after `load_state_dict` or `seek`.
 
         The iterator picks its epoch at its first `next`, as those of torch's own batch samplers do: trainers call

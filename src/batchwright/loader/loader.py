@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 
 import torch.utils.data
 from torch.utils._pytree import tree_map
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import DataLoader, TensorDataset, default_collate
 
+from ..collate import Batch
 from ..distributed import joined
 from ..errors import Infeasible, check_bool, check_integer, one_of, shown, warn
 from ..interface import BasePlan
@@ -40,6 +41,8 @@ class Loader:
         dataset: the data set.
         sampler: the batch sampler, whose position is that of the loop; for corrections, compositions, `retarget`.
         broken: the samples that raised so far in this process, if `on_error` is not "refuse".
+        device: where batches are moved to; None leaves them where they are.
+        watch: called before each batch is given, with its epoch, its step counted from 1, and whether a loop begins with it.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Loader:
     ) -> None:
         self.dataset, self.sampler, self.device = dataset, sampler, device
         self.broken: list[Broken] = []
+        self.watch: Callable[[int, int, bool], None] | None = None
         self._on_error: OnError = one_of(on_error, "on_error", ("refuse", "replace", "skip"))
         self._max_errors = check_integer(max_errors, "max_errors", least=0)
         self._key = child_key(int(sampler.plan.fingerprint, 16), PURPOSE.SAMPLES)
@@ -88,7 +92,8 @@ class Loader:
             options = {"persistent_workers": True, **options}
         self._generator = None if "generator" in options else torch.Generator()
         groups = self.plan.groups if self._on_error == "replace" else None
-        self._reader = Reader(self.dataset, self._key, seeded, self._on_error, groups)
+        drawing = seeded and type(self.dataset) is not TensorDataset  # which draws no random numbers
+        self._reader = Reader(self.dataset, self._key, drawing, self._on_error, groups)
         self._collated = Collated(default_collate if collate is None else collate)
         return DataLoader(
             self._reader,  # type: ignore[arg-type]  # it is asked for lists, never for items
@@ -142,6 +147,18 @@ class Loader:
     def step(self) -> int:
         """Batches of that epoch that the next loop leaves out because they were given already."""
         return self._after_look(lambda: self.sampler.step)
+
+    @property
+    def real(self) -> int:
+        """How many samples of the batch that the loop was given last count; the others, at its end, are fillers.
+
+        All count but in plans for evaluation, which give every rank something to do in every step.
+
+        Raises:
+            Infeasible: the loop was given none.
+        """
+        at = self.sampler.place()
+        return self.sampler.real(at.consumed // self.sampler.stride - 1, epoch=at.epoch)
 
     def __len__(self) -> int:
         """Batches of this rank in an epoch: the same for all ranks and epochs."""
@@ -359,6 +376,11 @@ class _Batches(Iterator[Any]):
             self._turn, self._before, self._length = loader._turn, start.consumed, start.length
             self._inner = loader._read_from(start)
         elif loader._turn != self._turn:
+            if (
+                self._before >= self._length
+            ):  # every batch was given; trainers ask once more before they begin another loop
+                self._ended, self._inner = True, None
+                raise StopIteration
             raise Infeasible(
                 "another loop over this loader has begun since, and its position is that loop's",
                 "make a second loader of the plan to loop over it twice at once",
@@ -375,7 +397,14 @@ class _Batches(Iterator[Any]):
         self._before, self._given = after, self._given + 1
         if self._given == 1:
             loader._look = run, loader.sampler.run
+        if loader.watch is not None:
+            loader.watch(self._start.epoch, after // loader.sampler.stride, self._given == 1)
         if isinstance(batch, Given):
             loader._received(batch.broken)
             batch = batch.batch
-        return loader._moved(batch)
+        batch = loader._moved(batch)
+        return (
+            batch.scaled(1.0, real=loader.real)
+            if isinstance(batch, Batch) and self._start.batches.whole_epochs
+            else batch
+        )
