@@ -34,7 +34,7 @@ _LONGEST_SHOWN = 32
 _MOST_NAMED = 40  # arguments in a state: more than any plan has but mixtures of many sources
 
 
-class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSampler):  # type: ignore[misc]  # of two items
+class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSampler):
     """A batch sampler that takes every `world_size`-th micro-batch of a plan, and can save and resume its position.
 
     Each iterator takes the next epoch, even if the last was not finished. `set_epoch`, `seek` and `load_state_dict` change
@@ -151,7 +151,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         """Lists of this rank in an epoch: the same for all ranks and epochs."""
         return self.plan.epoch_length(self._multiple) // self.stride
 
-    def __iter__(self) -> Lists:
+    def __iter__(self) -> Lists:  # type: ignore[override]  # lists, not the numbers of a `SequentialSampler`
         """This rank's lists of the next epoch, or of what is left of an epoch after `load_state_dict` or `seek`.
 
         The iterator picks its epoch at its first `next`, as those of torch's own batch samplers do: trainers call

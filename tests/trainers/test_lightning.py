@@ -35,7 +35,9 @@ HOOKS = [
 ]  # fmt: skip
 
 
-every_loader = pytest.mark.parametrize(("by", "workers"), [("loader", 0), ("loader", 2), ("sampler", 0), ("sampler", 2)])
+every_loader = pytest.mark.parametrize(
+    ("by", "workers"), [("loader", 0), ("loader", 2), ("sampler", 0), ("sampler", 2)]
+)
 
 
 @every_loader

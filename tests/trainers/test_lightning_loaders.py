@@ -111,7 +111,9 @@ def test_a_data_module_gives_the_loader(alone, reload, workers, tmp_path):
 
     def once(checkpoint=None, saving=()):
         callbacks = [*saving, *([] if alone else [PlanCallback()])]
-        return fit(callbacks, Data(), checkpoint=checkpoint, max_epochs=3, reload_dataloaders_every_n_epochs=reload).seen
+        return fit(
+            callbacks, Data(), checkpoint=checkpoint, max_epochs=3, reload_dataloaders_every_n_epochs=reload
+        ).seen
 
     for nth in (10, 14):
         whole = once(saving=[Save("on_train_batch_end", nth, tmp_path / "saved.ckpt")])
@@ -186,7 +188,13 @@ def test_tasks_that_keep_a_step_are_told_what_a_step_is():
             return self.layer(batch[:, None].float()).mean()
 
     with pytest.warns(bw.PoorWarning, match="a step may have several tasks"):
-        fit([PlanCallback()], tasks.loader(range(40), num_workers=0), accumulate_grad_batches=2, max_steps=1, module=Counts())
+        fit(
+            [PlanCallback()],
+            tasks.loader(range(40), num_workers=0),
+            accumulate_grad_batches=2,
+            max_steps=1,
+            module=Counts(),
+        )
 
 
 def test_the_composition_is_that_of_the_epochs_that_were_trained_on(tmp_path):

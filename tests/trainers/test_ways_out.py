@@ -92,7 +92,9 @@ def saved_and_gone_on_with(*seeds):
 
     def once(seeds, checkpoint=None):
         callbacks = [PlanCallback(), Save("on_train_batch_end", 4, f"{folder}/saved")]
-        return fit(callbacks, [made("sampler", seed=seed) for seed in seeds], checkpoint=checkpoint, module=One(), max_epochs=1).seen
+        return fit(
+            callbacks, [made("sampler", seed=seed) for seed in seeds], checkpoint=checkpoint, module=One(), max_epochs=1
+        ).seen
 
     with tempfile.TemporaryDirectory() as folder:
         once([5])

@@ -58,7 +58,9 @@ def prepare(
         loader.device = accelerator.device
     if isinstance(loader.plan, EvaluationPlan):
         return EvaluationLoader(loader)
-    check_accumulation(loader.sampler, accelerator.gradient_accumulation_steps, "Accelerator(gradient_accumulation_steps)")
+    check_accumulation(
+        loader.sampler, accelerator.gradient_accumulation_steps, "Accelerator(gradient_accumulation_steps)"
+    )
 
     def watch(epoch: int, step: int, begins: bool) -> None:
         if begins:  # where `accumulate` stands; a checkpoint has it in the terms of another world

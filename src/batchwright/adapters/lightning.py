@@ -177,7 +177,9 @@ class PlanCallback(Callback):
         if not begun or (trainer.current_epoch > 0 and not trainer.fit_loop.is_resuming):
             for plan in self._plans:
                 plan.seek()
-        elif before != [plan.sampler for plan in self._plans]:  # else the iterators are there, and their workers have drawn
+        elif before != [
+            plan.sampler for plan in self._plans
+        ]:  # else the iterators are there, and their workers have drawn
             self._draw_from_places(trainer)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -224,9 +226,7 @@ class PlanCallback(Callback):
         found = [(loader, sampler) for loader in combined.flattened if (sampler := sampler_of(loader)) is not None]
         samplers = [sampler for _, sampler in found]
         if not found:
-            raise Infeasible(
-                "no training loader has a plan", "pass plan.loader(dataset), or leave the callback out"
-            )
+            raise Infeasible("no training loader has a plan", "pass plan.loader(dataset), or leave the callback out")
         if len({id(sampler) for sampler in samplers}) < len(samplers):
             raise Infeasible("two training loaders draw from one sampler", "give each of them a plan.loader(dataset)")
         for sampler in samplers:
@@ -304,7 +304,7 @@ class PlanCallback(Callback):
             vars(plan.sampler).pop("set_epoch", None)
 
     def _came_before(self, trainer: Trainer) -> int:
-        """Batches of Lightning's epoch, as this world counts them, before the places that are gone on from; 0 between two."""
+        """Batches of Lightning's epoch, as this world counts them, before the places to go on from; 0 between two epochs."""
         combined = trainer.fit_loop._combined_loader
         assert combined is not None
         longest = (min if combined._mode == "min_size" else max)(self._plans, key=lambda plan: len(plan.sampler))

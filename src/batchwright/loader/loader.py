@@ -363,7 +363,9 @@ class _Batches(Iterator[Any]):
             self._turn, self._before, self._length = loader._turn, start.consumed, start.length
             self._inner = loader._read_from(start)
         elif loader._turn != self._turn:
-            if self._before >= self._length:  # every batch was given; trainers ask once more before they begin another loop
+            if (
+                self._before >= self._length
+            ):  # every batch was given; trainers ask once more before they begin another loop
                 self._ended, self._inner = True, None
                 raise StopIteration
             raise Infeasible(

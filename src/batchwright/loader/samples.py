@@ -98,6 +98,8 @@ class Reader:
                 if callable(whole):  # a data set that reads lists at once, as those of Hugging Face
                     self._seed(key)
                     read.samples.extend(whole(samples))
+                elif self.on_error == "refuse" and not self.random:  # no sample needs an address
+                    read.samples.extend(map(self._at, samples))
                 else:
                     self._read_each(samples, key, request.broken, read)
             return read
