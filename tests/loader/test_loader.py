@@ -217,11 +217,14 @@ def test_a_loop_that_was_given_every_batch_ends_though_another_has_begun(workers
 def test_after_an_error_in_the_loop(workers, error):
     """The batch that failed was given; the rest of the epoch comes where it is asked for, else the next epoch."""
 
+    def five(loader):
+        for step, _ in enumerate(loader, 1):
+            if step == 5:
+                raise error
+
     def fail(loader):
         with pytest.raises(error):
-            for step, _ in enumerate(loader, 1):
-                if step == 5:
-                    raise error
+            five(loader)
 
     loader = made(num_workers=workers)
     fail(loader)
