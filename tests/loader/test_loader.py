@@ -201,6 +201,57 @@ def test_an_older_loop_is_refused():
 
 
 @pytest.mark.parametrize("workers", [0, 2])
+def test_a_loop_that_was_given_every_batch_ends_though_another_has_begun(workers):
+    """Trainers ask for one more batch when something else has looped over the loader since."""
+    loader = made(num_workers=workers)
+    older = iter(loader)
+    given_ones = [next(older).tolist() for _ in EXPECTED[0]]
+    assert batches(loader) == EXPECTED[1]
+    assert list(older) == []
+    assert given_ones == EXPECTED[0]
+    assert batches(loader) == EXPECTED[2]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_after_an_error_in_the_loop(workers, error):
+    """The batch that failed was given; the rest of the epoch comes where it is asked for, else the next epoch."""
+
+    def five(loader):
+        for step, _ in enumerate(loader, 1):
+            if step == 5:
+                raise error
+
+    def fail(loader):
+        with pytest.raises(error):
+            five(loader)
+
+    loader = made(num_workers=workers)
+    fail(loader)
+    other = made()
+    other.load_state_dict(loader.state_dict())
+    assert batches(other) == EXPECTED[0][5:]
+    loader.load_state_dict(loader.state_dict())
+    assert batches(loader) == EXPECTED[0][5:]
+    fail(loader)
+    at = loader.progress()
+    loader.seek(at.step - 1, epoch=at.epoch)
+    assert batches(loader) == EXPECTED[1][4:]
+    fail(loader)
+    loader.set_epoch(0)
+    assert batches(loader) == EXPECTED[0]
+
+
+def test_somebody_may_watch():
+    loader, seen = made(), []
+    loader.watch = lambda epoch, step, begins: seen.append((epoch, step, begins))
+    _take(loader, 3)
+    loader.load_state_dict(loader.state_dict())
+    _take(loader, 2)
+    assert seen == [(0, 1, True), (0, 2, False), (0, 3, False), (0, 4, True), (0, 5, False)]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
 def test_an_ended_loop_stays_ended(workers):
     loop = iter(made(num_workers=workers))
     assert len(list(loop)) == 26

@@ -38,10 +38,17 @@ def test_lightning_refuses_to_where_it_was_given_a_loader_over_a_sampler():
 
 
 def test_lightning_goes_on_alone_in_the_same_world(tmp_path):
-    whole = processes.run(habits.lightning_goes_on_alone, 2, str(tmp_path / "saved.ckpt"), False)
-    ranks = processes.run(habits.lightning_goes_on_alone, 2, str(tmp_path / "saved.ckpt"), True)
-    assert ranks == [seen[13 + 4 :] for seen in whole]
-    assert len(ranks[0]) == 13 - 4
+    whole = processes.run(habits.lightning_goes_on, 2, str(tmp_path / "saved.ckpt"), False)
+    ranks = processes.run(habits.lightning_goes_on, 2, str(tmp_path / "saved.ckpt"), True)
+    assert ranks == [seen[13 + 8 :] for seen in whole]
+    assert len(ranks[0]) == 13 - 8
+
+
+def test_lightnings_callback_goes_on_elsewhere_from_a_checkpoint_without_it(tmp_path):
+    """By the state of the plan's loader; what one process counted, 16 of 25, would be more than two have in an epoch."""
+    processes.run(habits.lightning_goes_on, 1, str(tmp_path / "saved.ckpt"), False)
+    ranks = processes.run(habits.lightning_goes_on, 2, str(tmp_path / "saved.ckpt"), True, True)
+    assert [batch for step in zip(*ranks, strict=True) for batch in step] == expected(25 + 16 + 10)[25 + 16 :]
 
 
 def test_lightning_under_its_older_name():

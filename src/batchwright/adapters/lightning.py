@@ -320,7 +320,7 @@ class PlanCallback(Callback):
         """A checkpoint without this callback's state: Lightning has loaded a stateful loader's, or its count says it."""
         loop = trainer.fit_loop
         epochs, batches = loop.epoch_progress.current, loop.epoch_loop.batch_progress.current
-        within, over = epochs.processed < epochs.started, _is_over(trainer)
+        within, over = epochs.processed < epochs.started, _took_last(trainer)  # in the world that saved
         for plan in self._plans:
             epoch, step = epochs.processed + (within and over), batches.processed if within and not over else 0
             if step and isinstance(plan.loader, Loader):
@@ -343,11 +343,14 @@ def _check_accumulation(sampler: BatchSampler, trainer: Trainer) -> None:
 
 def _is_over(trainer: Trainer) -> bool:
     """Whether Lightning takes no more batches in the epoch that it counts, whether or not the loader has more."""
+    done = trainer.fit_loop.epoch_loop.batch_progress.current.processed
+    return bool(done >= trainer.num_training_batches) or _took_last(trainer)
+
+
+def _took_last(trainer: Trainer) -> bool:
+    """Whether Lightning has said of the last batch that it was the last, and is done with it."""
     progress = trainer.fit_loop.epoch_loop.batch_progress
-    counts = progress.current
-    if counts.processed >= trainer.num_training_batches:
-        return True
-    return bool(progress.is_last_batch) and counts.processed == counts.ready
+    return bool(progress.is_last_batch) and progress.current.processed == progress.current.ready
 
 
 def _count_as_begun(progress: dict[str, dict[str, int]]) -> None:

@@ -220,7 +220,7 @@ def ignite(rank: int, world_size: int, samples: int) -> Seen:
     loader = _loader(samples)
 
     def evaluate(engine: Engine, batch: torch.Tensor) -> torch.Tensor:
-        return batch[: loader.sampler.real(engine.state.iteration - 1), None].double()
+        return batch[: loader.sampler.real(engine.state.iteration - 1), None].double()  # a vector would be one sample
 
     evaluator = Engine(evaluate)
     Average().attach(evaluator, "mean")
@@ -228,10 +228,10 @@ def ignite(rank: int, world_size: int, samples: int) -> Seen:
 
     @evaluator.on(Events.ITERATION_COMPLETED)
     def gather(engine: Engine) -> None:
-        counted.extend(_gathered(engine.state.output[:, 0].long().tolist(), world_size))
+        counted.extend(_gathered(engine.state.output.flatten().long().tolist(), world_size))
 
     evaluator.run(loader)
-    return counted, evaluator.state.metrics["mean"].item()
+    return counted, float(evaluator.state.metrics["mean"])
 
 
 EVALUATIONS = {

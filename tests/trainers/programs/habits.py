@@ -114,10 +114,14 @@ def lightning_is_limited(rank: int, world_size: int, checkpoint: str, resume: bo
     return seen
 
 
-def lightning_goes_on_alone(rank: int, world_size: int, checkpoint: str, resume: bool) -> list[list[int]]:
-    """Two epochs without the callback; saved after 4 batches of the second, or gone on with from there, by workers."""
+def lightning_goes_on(
+    rank: int, world_size: int, checkpoint: str, resume: bool, callback: bool = False
+) -> list[list[int]]:
+    """Two epochs; saved after 16 batches of the second, over all processes, or gone on with from there, by workers."""
     from lightning.pytorch import LightningModule
     from lightning.pytorch.callbacks import Callback
+
+    from batchwright.adapters.lightning import PlanCallback
 
     from .lightning import trainer
 
@@ -126,11 +130,12 @@ def lightning_goes_on_alone(rank: int, world_size: int, checkpoint: str, resume:
 
     class Save(Callback):
         def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-            if len(seen) == len(trainer.train_dataloader) + 4 and not resume:
+            if len(seen) == len(trainer.train_dataloader) + 16 // world_size and not resume:
                 trainer.save_checkpoint(checkpoint)
 
     options = {"use_distributed_sampler": True, "enable_checkpointing": False}
-    going = trainer(Life("", epochs=2), world_size, [Save()], **options)
+    callbacks = [Save(), PlanCallback()] if callback else [Save()]
+    going = trainer(Life("", epochs=2), world_size, callbacks, **options)
     train = plan().loader(range(len(LABELS)), num_workers=2 if resume else 0)
     path = checkpoint if resume else None
     going.fit(_trained(LightningModule, seen)(), train, ckpt_path=path, weights_only=False)
