@@ -3,9 +3,11 @@
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchwright.kernels.open_gaps import MOST_BITS
 from batchwright.kernels.packing import (
     best_fit_decreasing,
     best_fit_vectors,
@@ -60,6 +62,16 @@ def test_the_stacks_are_those_of_trying_every_gap_at_any_scale(counted, capacity
     table = best_fit_decreasing(distinct, counts, capacity * scale, most)[:, :5]
     found = [[row[0], int(distinct[row[1]]), *row[2:]] for row in table.tolist()]
     assert found == oracles.stacks(histogram, capacity * scale, most)
+
+
+@pytest.mark.parametrize("capacity", [131_072, 1_048_576])
+def test_packs_of_long_sequences_are_the_same_by_bitmap_and_by_list(capacity):
+    lengths = np.clip(np.random.default_rng(0).lognormal(7.0, 1.6, 20_000), 16, capacity).astype(np.int64)
+    distinct, counts = kinds_of(lengths)
+    scale = MOST_BITS // capacity + 1  # at this scale gaps are kept in the list
+    near = best_fit_decreasing(distinct, counts, capacity, UNLIMITED)
+    far = best_fit_decreasing(distinct * scale, counts, capacity * scale, UNLIMITED)
+    assert np.array_equal(near * [1, 1, 1, scale, 1, 1], far)
 
 
 @given(LENGTHS, st.integers(20, 45), st.integers(1, 5))

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compile import inner, kernel
+from .open_gaps import LEVELS, MOST_BITS, bitmap, clear_bit, close_gap, least_bit, least_gap, open_gap, set_bit
 
 __all__ = [
     "COPIES",
@@ -26,76 +27,41 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-Links = NDArray[np.int32]
 
 PARENT, KIND, COPIES, GAP, SAMPLES, BELOW = range(6)  # columns of the table of stacks
 
-_LEVELS = 9  # of the skip list of open gaps: one gap in four of a level is in the next too, enough for 4^9 gaps
-_LAST = _LEVELS  # column of the links: of a gap, the stack that was opened last
-
 
 @inner
-def _grown(table: NDArray[Any], rows: int) -> NDArray[Any]:
-    """The table, twice as large if it is full."""
-    if rows < table.shape[0]:
-        return table
+def _doubled(table: NDArray[Any]) -> NDArray[Any]:
+    """The table with room for twice as many rows."""
     larger = np.empty((2 * table.shape[0], table.shape[1]), table.dtype)
-    larger[:rows] = table
+    larger[: table.shape[0]] = table
     return larger
 
 
 @inner
-def _least_gap(gap: int, table: Integers, links: Links, head: Links, before: Links) -> int:
-    """The row with the smallest open gap of at least `gap`, or -1; writes the rows before it, by level, into `before`.
+def _add(table: Integers, row: int, below: int, kind: int, length: int, left: int, gap: int, most_samples: int) -> int:
+    """Write the stack that samples of one length make, added to the stack `below` or to new packs (-1); its packs.
 
-    Open gaps are a skip list (Pugh 1990): each is in the list of level 0, and in some of the levels above. A sorted
-    array would take time to insert, one counter for each possible gap would take memory in proportion to the capacity.
+    `left` samples of this length are left, and `gap` is the room of the packs that they are added to.
     """
-    row = -1
-    following = -1
-    for level in range(_LEVELS - 1, -1, -1):
-        following = head[level] if row < 0 else links[row, level]
-        while following >= 0 and table[following, GAP] < gap:
-            row = following
-            following = links[row, level]
-        before[level] = row
-    return following
+    samples = table[below, SAMPLES] if below >= 0 else 0
+    # Sample by sample, the pack chosen last would stay the one with the smallest gap. So it is filled with this length
+    # at once.
+    each = min(gap // length, most_samples - samples)
+    copies = max(left // each, 1)
+    if below >= 0:
+        copies = min(copies, table[below, COPIES])
+        table[below, COPIES] -= copies
+    table[row, PARENT] = below
+    table[row, KIND] = kind
+    table[row, COPIES] = copies
+    table[row, GAP] = gap - length
+    table[row, SAMPLES] = samples + 1
+    table[row, BELOW] = -1
+    return copies
 
 
-@inner
-def _open(row: int, links: Links, head: Links, before: Links) -> None:
-    """Put a gap into the list, after those of `before`."""
-    word = np.uint64(row) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(
-        32
-    )  # a hash of the row decides its levels: deterministic, and as good as random
-    links[row, _LAST] = row
-    for level in range(_LEVELS):
-        if before[level] < 0:
-            links[row, level] = head[level]
-            head[level] = row
-        else:
-            links[row, level] = links[before[level], level]
-            links[before[level], level] = row
-        if word & np.uint64(3):
-            break
-        word >>= np.uint64(2)
-
-
-@inner
-def _close(row: int, links: Links, head: Links, before: Links) -> None:
-    """Take a gap out of the list."""
-    for level in range(_LEVELS):
-        if before[level] < 0:
-            if head[level] != row:
-                break
-            head[level] = links[row, level]
-        else:
-            if links[before[level], level] != row:
-                break
-            links[before[level], level] = links[row, level]
-
-
-@kernel("int64[:, :](int64[:], int64[:], int64, int64)")
 def best_fit_decreasing(lengths: Integers, counts: Integers, capacity: int, most_samples: int) -> Integers:
     """Pack `counts[kind]` samples of `lengths[kind]`, longest first, each into the smallest gap in which it fits.
 
@@ -104,48 +70,72 @@ def best_fit_decreasing(lengths: Integers, counts: Integers, capacity: int, most
     only used here. This is best-fit decreasing (Johnson 1973), all samples of a length at once; Krell et al.
     (2021) pack histograms much like it. At most `most_samples` share a pack.
     """
+    if capacity <= MOST_BITS:
+        return _with_bitmap(lengths, counts, capacity, most_samples)
+    return _with_list(lengths, counts, capacity, most_samples)
+
+
+@kernel("int64[:, :](int64[:], int64[:], int64, int64)")
+def _with_bitmap(lengths: Integers, counts: Integers, capacity: int, most_samples: int) -> Integers:
+    """`best_fit_decreasing`, finding gaps in a bitmap of all possible gaps."""
     table = np.empty((1024, 6), np.int64)
-    links = np.empty((1024, _LEVELS + 1), np.int32)
-    head = np.full(_LEVELS, -1, np.int32)
-    before = np.empty(_LEVELS, np.int32)
+    words, starts = bitmap(capacity + 1)
+    newest = np.empty(capacity + 1, np.int32)  # of an open gap, the stack that was opened last
     rows = 0
     for kind in range(lengths.size - 1, -1, -1):
         length = lengths[kind]
         left = counts[kind]
         while left > 0:
-            tightest = _least_gap(length, table, links, head, before)
-            stack = np.int64(links[tightest, _LAST]) if tightest >= 0 else -1
+            if rows == table.shape[0]:
+                table = _doubled(table)
+            gap, _ = least_bit(length, words, starts)
+            stack = int(newest[gap]) if gap >= 0 else -1
+            left -= _add(table, rows, stack, kind, length, left, gap if stack >= 0 else capacity, most_samples)
+            if stack >= 0 and table[stack, COPIES] == 0:
+                newest[gap] = table[stack, BELOW]
+                if table[stack, BELOW] < 0:
+                    clear_bit(gap, words, starts)
+            rest = table[rows, GAP]
+            if table[rows, SAMPLES] < most_samples and rest > 0:
+                if set_bit(rest, words, starts):
+                    table[rows, BELOW] = newest[rest]
+                newest[rest] = rows
+            rows += 1
+    return table[:rows].copy()
+
+
+@kernel("int64[:, :](int64[:], int64[:], int64, int64)")
+def _with_list(lengths: Integers, counts: Integers, capacity: int, most_samples: int) -> Integers:
+    """`best_fit_decreasing`, finding gaps in a skip list of those that are open."""
+    table = np.empty((1024, 6), np.int64)
+    links = np.empty((1024, LEVELS), np.int32)
+    newest = np.empty((1024, 1), np.int32)  # of the gap that a row opened, the stack that was opened last
+    head = np.full(LEVELS, -1, np.int32)
+    before = np.empty(LEVELS, np.int32)
+    rows = 0
+    for kind in range(lengths.size - 1, -1, -1):
+        length = lengths[kind]
+        left = counts[kind]
+        while left > 0:
+            if rows == table.shape[0]:
+                table, links, newest = _doubled(table), _doubled(links), _doubled(newest)
+            found = least_gap(length, table[:, GAP], links, head, before)
+            stack = int(newest[found, 0]) if found >= 0 else -1
             gap = table[stack, GAP] if stack >= 0 else capacity
-            samples = table[stack, SAMPLES] if stack >= 0 else 0
-            # Sample by sample, the pack chosen last would stay the one with the smallest gap. So it is filled with this
-            # length at once.
-            each = min(gap // length, most_samples - samples)
-            copies = max(left // each, 1)
-            if stack >= 0:
-                copies = min(copies, table[stack, COPIES])
-                table[stack, COPIES] -= copies
-                if table[stack, COPIES] == 0:
-                    links[tightest, _LAST] = table[stack, BELOW]
-                    if table[stack, BELOW] < 0:
-                        _close(tightest, links, head, before)
-            samples += 1
-            rest = gap - length
-            left -= copies
-            table = _grown(table, rows)
-            links = _grown(links, rows)
-            table[rows, PARENT] = stack
-            table[rows, KIND] = kind
-            table[rows, COPIES] = copies
-            table[rows, GAP] = rest
-            table[rows, SAMPLES] = samples
-            table[rows, BELOW] = -1
-            if samples < most_samples and rest > 0:
-                same = _least_gap(rest, table, links, head, before)
+            left -= _add(table, rows, stack, kind, length, left, gap, most_samples)
+            if stack >= 0 and table[stack, COPIES] == 0:
+                newest[found, 0] = table[stack, BELOW]
+                if table[stack, BELOW] < 0:
+                    close_gap(found, links, head, before)
+            rest = table[rows, GAP]
+            if table[rows, SAMPLES] < most_samples and rest > 0:
+                same = least_gap(rest, table[:, GAP], links, head, before)
                 if same >= 0 and table[same, GAP] == rest:
-                    table[rows, BELOW] = links[same, _LAST]
-                    links[same, _LAST] = rows
+                    table[rows, BELOW] = newest[same, 0]
+                    newest[same, 0] = rows
                 else:
-                    _open(rows, links, head, before)
+                    open_gap(rows, links, head, before)
+                    newest[rows, 0] = rows
             rows += 1
     return table[:rows].copy()
 
