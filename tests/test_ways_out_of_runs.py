@@ -41,8 +41,8 @@ def of_a_world(size: int) -> bw.BatchSampler:
 TABLE = {
     "a plan as the sampler of a composition": (
         lambda: bw.Composition(PLAN),
-        "a sampler is needed, this is of type FixedPlan",
-        "pass plan.sampler(...)",
+        "a sampler or a loader of a plan is needed, this is of type FixedPlan",
+        "pass plan.loader(...) or plan.sampler(...)",
         lambda: bw.Composition(PLAN.sampler()),
     ),
     "lengths of others": (
@@ -65,14 +65,14 @@ TABLE = {
     ),
     "a plan as the sampler of feedback": (
         lambda: Feedback(MOVING, by_signal()),
-        "a sampler is needed, this is of type FixedPlan",
-        "pass plan.sampler(...)",
+        "a sampler or a loader of a plan is needed, this is of type FixedPlan",
+        "pass plan.loader(...) or plan.sampler(...)",
         lambda: Feedback(MOVING.sampler(), by_signal()),
     ),
     "no sampler of feedback": (
         lambda: Feedback(None, by_signal()),
-        "a sampler is needed, this is None",
-        "pass plan.sampler(...)",
+        "a sampler or a loader of a plan is needed, this is None",
+        "pass plan.loader(...) or plan.sampler(...)",
         lambda: Feedback(MOVING.sampler(), by_signal()),
     ),
     "a rule that is not made": (
@@ -185,7 +185,7 @@ def test_the_way_out_is_one(name: str) -> None:
     told_and_followed(CASES[name])
 
 
-NAMES = ("accumulation", "composition", "feedback", "geometry", "ranks", "shared_list")
+NAMES = ("accumulation", "composition", "feedback", "geometry", "ranks", "sampler_of", "shared_list")
 FILES = [*(SOURCE / f"{name}.py" for name in NAMES), *(SOURCE / "audit").glob("*.py")]
 
 

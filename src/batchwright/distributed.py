@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.distributed as dist
 
-from .errors import Infeasible, listed, shown
+from .errors import Infeasible, listed, shown, typed
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
@@ -43,6 +43,8 @@ def mesh_ranks(mesh: DeviceMesh, dims: Sequence[str] | None) -> tuple[int, int]:
     Raises:
         Infeasible: the mesh has no such dimension, several and none is named, or this process is not part of it.
     """
+    if not hasattr(mesh, "get_coordinate"):
+        raise Infeasible(f"mesh is {typed(mesh)}", "pass a torch.distributed.device_mesh.DeviceMesh")
     names, sizes, place = mesh.mesh_dim_names or (), tuple(mesh.shape), mesh.get_coordinate()
     if place is None:
         raise Infeasible("this process is not part of the device mesh", "pass the mesh that this process is part of")

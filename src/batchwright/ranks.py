@@ -10,6 +10,7 @@ from .distributed import gathered, joined
 from .errors import Infeasible
 from .orders.shares import meant
 from .sampler import BatchSampler
+from .sampler_of import inside, sampler_of
 
 __all__ = ["check_ranks", "sampler_of"]
 
@@ -49,22 +50,6 @@ def check_ranks(loader: Any, *, group: torch.distributed.ProcessGroup | None = N
     _refuse_wrong_shares([rank for rank, _ in processes], sampler, sharded_by)
 
 
-def sampler_of(loader: Any) -> BatchSampler | None:
-    """The batchwright sampler that a loader draws from, wrapped by a trainer or not; None if there is none."""
-    inner = loader
-    while inner is not None and not isinstance(inner, BatchSampler):
-        inner = _inside(inner)
-    return inner
-
-
-def _inside(loader: Any) -> Any:
-    """The object from which a loader or a batch sampler takes its lists."""
-    inner = getattr(loader, "batch_sampler", None)
-    if inner is None and getattr(loader, "batch_size", 0) is None:  # the loader passes complete lists to the dataset
-        return getattr(loader, "sampler", None)
-    return inner
-
-
 def _found(loader: Any) -> tuple[BatchSampler, list[str]]:
     """The sampler in a loader, and the names of wrappers around it that give each process only a part of its lists."""
     sampler = sampler_of(loader)
@@ -77,7 +62,7 @@ def _found(loader: Any) -> tuple[BatchSampler, list[str]]:
     while inner is not sampler:
         if getattr(inner, "num_processes", 1) > 1:  # accelerate's BatchSamplerShard
             sharded_by.append(type(inner).__name__)
-        inner = _inside(inner)
+        inner = inside(inner)
     return sampler, sharded_by
 
 

@@ -14,11 +14,12 @@ import torch.distributed
 import torch.utils.data
 
 from .distributed import mesh_ranks, ranks
-from .errors import Infeasible, check_integer, listed, shortened, shown, typed, warn
+from .errors import Infeasible, check_integer, shown, typed, warn
 from .interface import BasePlan
 from .lists import Lists, for_a_node
 from .micro_batches import AS_IT_WAS
 from .position import Position, RunState
+from .state_checks import VERSION, bounded_identity, check_state_of
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["BatchSampler", "Fetch"]
 
 Fetch = Literal["micro", "step"] | int
-
-_VERSION = 2  # of the state
-_LONGEST_SHOWN = 32  # characters of a wrong fingerprint in a message
-_MOST_NAMED = 40  # arguments in a state: more than any plan has, except mixtures of many sources
 
 
 class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSampler):
@@ -263,7 +260,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
             raise Infeasible(f"the state is {typed(state)}", "load what state_dict() gave")
         if not state:
             return
-        self._check_source(state)
+        check_state_of(self.plan, state)
         position, ended = Position.of(self.plan, state), state.get("ended", False)
         if not isinstance(ended, bool):
             raise Infeasible(f"the state's ended is {shown(ended)}, neither True nor False", AS_IT_WAS)
@@ -301,24 +298,6 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         begun = self.run.begun._replace(batches=self.plan)
         self.run, self._shares_set = self.run._replace(begun=begun), True
         return first
-
-    def _check_source(self, state: Mapping[str, Any]) -> None:
-        """Refuse a state of another version or plan."""
-        version, fingerprint = state.get("version"), state.get("fingerprint")
-        if type(version) is not int or version != _VERSION:
-            raise Infeasible(
-                f"the state has version {shown(version)}, this is version {_VERSION}",
-                "load it with the version of batchwright that saved it",
-            )
-        if fingerprint is None:
-            raise Infeasible("the state has no 'fingerprint'", "load what state_dict() gave")
-        if not isinstance(fingerprint, str) or fingerprint != self.plan.fingerprint:
-            given = fingerprint[:_LONGEST_SHOWN] if isinstance(fingerprint, str) else shown(fingerprint)
-            difference = _difference(state.get("identity"), self._identity)
-            raise Infeasible(
-                f"the state is of plan {given}, this is plan {self.plan.fingerprint}{difference}",
-                "build the plan with the arguments, labels and seed it had",
-            )
 
     def next_place(self) -> Position:
         """Where the next iterator begins; a `PoorWarning` says what it costs if steps are uneven from there on.
@@ -440,13 +419,12 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         return position.refitted(self._multiple)
 
     def _state(self, position: Position) -> dict[str, Any]:
-        known = {"version": _VERSION, "fingerprint": self.plan.fingerprint, "identity": dict(self._identity)}
+        known = {"version": VERSION, "fingerprint": self.plan.fingerprint, "identity": dict(self._identity)}
         return known | position.rolled().as_state()
 
     @cached_property
     def _identity(self) -> dict[str, str]:
-        """The plan's identity in bounded size, for a state: it says what differs where a state is of another plan."""
-        return {name: shortened(text) for name, text in islice(self.plan.identity.items(), _MOST_NAMED)}
+        return bounded_identity(self.plan)
 
     def _ranks(self) -> tuple[int, int]:
         if self._given is not None:
@@ -459,18 +437,6 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
     def __repr__(self) -> str:
         rank, world_size = self._ranks()
         return f"<rank {rank} of {world_size} of {self.plan!r}>"
-
-
-def _difference(theirs: Any, ours: Mapping[str, str]) -> str:
-    """Which argument of a plan differs from that of the plan in a state, in words; nothing if the state does not say."""
-    if not isinstance(theirs, Mapping):
-        return ""
-    names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
-    if not names:
-        return ""
-    name, more = names[0], f"; also other: {listed(names[1:])}" if len(names) > 1 else ""
-    was, now = (shown(texts[name]) if name in texts else "not there" for texts in (theirs, ours))
-    return f": its {shortened(name)} was {was}, now it is {now}{more}"
 
 
 def _micro_batches(fetch: Fetch, accumulate: int) -> int:

@@ -425,3 +425,44 @@ def test_batches_of_an_evaluation_say_how_many_samples_count(workers, world):
             assert batch.aside.real == loader.real == loader.sampler.real(step)
             counted += [(step, rank, sample) for sample in batch["value"].tolist()[: loader.real]]
     assert [sample for _, _, sample in sorted(counted)] == list(range(21))
+
+
+def test_pairs_of_named_tasks_have_random_numbers_too():
+    plan = bw.alternating({"a": bw.shuffled(8, 4), "b": bw.shuffled(4, 4)}, named=True)
+
+    class Pairs:
+        def __getitem__(self, pair):
+            return pair[1], torch.rand(())
+
+        def __len__(self):
+            return 12
+
+    runs = [[batch[1].tolist() for batch in plan.loader(Pairs(), num_workers=workers)] for workers in (0, 2)]
+    assert runs[0] == runs[1]
+    assert len({number for batch in runs[0] for number in batch}) == 12
+
+
+def test_a_loss_scale_after_a_look():
+    plan = bw.budgeted(range(1, 21), 40)
+    loader = plan.loader(range(20), num_workers=0)
+    next(iter(loader))
+    scale = bw.correct.LossScale(loader)
+    for batch, factor in scale.over(loader):
+        assert factor == 1 / len(batch)
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_random_numbers_of_an_evaluation_are_those_of_any_world(world):
+    plan = bw.evaluation(60, batch_size=4)
+    found = {}
+    for rank in range(world):
+        loader = plan.loader(Augmented(), rank=rank, world_size=world, num_workers=0)
+        for batch in loader:
+            samples, numbers = (part[: loader.real].tolist() for part in batch[:2])
+            found |= dict(zip(samples, numbers, strict=True))
+    alone = {
+        s: n
+        for batch in plan.loader(Augmented(), num_workers=0)
+        for s, n in zip(batch[0].tolist(), batch[1].tolist(), strict=True)
+    }
+    assert found == alone

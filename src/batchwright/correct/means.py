@@ -9,7 +9,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ..distributed import summed
-from ..errors import Infeasible, listed, shown, typed
+from ..errors import Infeasible, listed, shown
+from ..sampler_of import needed_sampler
 
 if TYPE_CHECKING:
     from ..sampler import BatchSampler
@@ -41,10 +42,7 @@ class Means:
     """
 
     def __init__(self, sampler: BatchSampler) -> None:
-        if not hasattr(sampler, "accumulate"):
-            raise Infeasible(
-                f"a sampler is needed, this is {typed(sampler)}", "pass what plan.sampler(...) gives your loader"
-            )
+        sampler = needed_sampler(sampler)
         self.sampler = sampler
         self._sums: dict[str, tuple[Tensor, Tensor]] = {}
 

@@ -18,9 +18,10 @@ from ..micro_batches import AS_IT_WAS
 from ..position import Position, RunState
 from ..ranks import check_ranks
 from ..sampler import BatchSampler
-from .checks import check_dataset, check_options, fitting_workers, starts_python
+from .checks import check_dataset, check_named, check_options, fitting_workers, starts_python
 from .progress import Progress
-from .samples import Broken, Collated, Given, OnError, Reader, Request
+from .requests import Requests
+from .samples import Broken, Collated, Given, OnError, Reader
 
 __all__ = ["Epoch", "Loader"]
 
@@ -67,12 +68,13 @@ class Loader:
         self._on_error: OnError = one_of(on_error, "on_error", ("refuse", "replace", "skip"))
         self._max_errors = check_integer(max_errors, "max_errors", least=0)
         self._key = child_key(int(sampler.plan.fingerprint, 16), PURPOSE.SAMPLES)
-        check_options(options)
+        check_options(options, collate, device)
+        check_named(sampler.plan, self._on_error)
         if check_bool(check_data, "check_data"):
             check_dataset(sampler.plan, dataset)
         # Nothing below refers back to the loader: workers that stay are ended when the last reference goes, not by the
         # collector of cycles, which would do it at any moment, even while other workers start, and wait for them.
-        self._requests = _Requests(sampler)
+        self._requests = Requests(sampler)
         self._loader = self._made(options, collate, fitting_workers(dataset, num_workers), check_bool(seeded, "seeded"))
         self._turn = 0  # how many iterators have begun; only the last may go on
         self._look: tuple[RunState, RunState] | None = None  # before and after the only batch of an iterator
@@ -157,8 +159,10 @@ class Loader:
         Raises:
             Infeasible: the loop was given none.
         """
-        at = self.sampler.place()
-        return self.sampler.real(at.consumed // self.sampler.stride - 1, epoch=at.epoch)
+        run = self.sampler.run
+        if not run.drawn:
+            raise Infeasible("no batch was given yet", "ask after a batch was given")
+        return self.sampler.real(run.consumed // self.sampler.stride - 1, epoch=run.begun.epoch)
 
     def __len__(self) -> int:
         """Batches of this rank in an epoch: the same for all ranks and epochs."""
@@ -250,7 +254,7 @@ class Loader:
 
     def _begin(self, number: int | None) -> Position:
         if self._look is not None and self.sampler.run is self._look[1]:
-            self._begin_again(self._look[0])
+            self._begin_again(self._look[0], number)
         else:
             self._looks = 0
         self._look, self._turn = None, self._turn + 1
@@ -264,12 +268,11 @@ class Loader:
             self._generator.manual_seed(child_key(self._key, start.batch))
         return iter(self._loader)
 
-    def _begin_again(self, before: RunState) -> None:
+    def _begin_again(self, before: RunState, number: int | None) -> None:
         self.sampler.run = before
         self._looks += 1
-        if (
-            self._looks == 2
-        ):  # one look is ordinary; a loop that always stops after one batch trains on the same for ever
+        # One look is ordinary. A plain loop that always stops after one batch would train on the same one each time.
+        if self._looks == 2 and number is None:
             warn(
                 f"two loops in turn took one batch of epoch {self.sampler.epoch} and stopped, which counts as a look, so "
                 "both began with the same batch; if they trained on it, loop over loader.epochs(n)."
@@ -326,36 +329,6 @@ class Epoch:
 
     def __repr__(self) -> str:
         return f"<epoch {self.number} of {self._loader!r}>"
-
-
-class _Requests(torch.utils.data.Sampler[Any]):
-    """What the inner `DataLoader` draws from: the rest of the epoch that the loader's iterator has begun.
-
-    Attributes:
-        start: where that iterator began.
-        broken: samples that are known to raise, from a state.
-    """
-
-    def __init__(self, sampler: BatchSampler) -> None:
-        self._sampler = sampler
-        self.start: Position | None = None
-        self.broken: frozenset[int] = frozenset()
-
-    def __len__(self) -> int:
-        return len(self._sampler)
-
-    def __iter__(self) -> Iterator[Request]:
-        assert self.start is not None
-        start, before, stride = self.start, self.start.consumed, self._sampler.stride
-        for micro_batches in self._sampler.lists_from(start):
-            yield self.of(start, before, micro_batches)
-            before += stride
-
-    def of(self, start: Position, before: int, micro_batches: list[list[int]]) -> Request:
-        """A list of this rank with the address of its random numbers, `before` micro-batches into the epoch."""
-        first, world_size = start.origin + before + self._sampler.rank, self._sampler.world_size
-        visits = [start.batches.visit(first + i * world_size) for i in range(len(micro_batches))]
-        return Request(micro_batches, visits, self.broken)
 
 
 class _Batches(Iterator[Any]):

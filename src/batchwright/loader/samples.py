@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -125,8 +126,10 @@ class Reader:
             error.add_note(f"It was raised by sample {sample} of the data set.")
             raise
 
-    def _addresses(self, samples: list[int], visit: int) -> list[int]:
+    def _addresses(self, samples: list[Any], visit: int) -> list[int]:
         """The address of the random numbers of each sample of a micro-batch, as 64-bit integers."""
+        if isinstance(samples[0], tuple):  # of a plan with `named=True`: pairs of a task and a number
+            samples = [_number_of(pair) for pair in samples]
         key = np.uint64(child_key(self.key, visit))
         addresses: list[int] = mixed_words(key + np.array(samples, np.uint64) * GOLDEN).tolist()
         if len(set(samples)) < len(samples):  # one that comes twice has other random numbers each time
@@ -181,6 +184,11 @@ class Reader:
             place = int(np.searchsorted(members, sample))
         for step in range(1, min(len(members), _TRIED + 1)):
             yield int(members[(place + step) % len(members)])
+
+
+def _number_of(pair: Any) -> int:
+    """A 64-bit number of a pair of a task and a number, the same in every process."""
+    return int.from_bytes(hashlib.blake2b(repr(pair).encode(), digest_size=8).digest(), "big")
 
 
 def _seed(address: int) -> None:

@@ -86,6 +86,10 @@ class EvaluationPlan(Plan):
             return self.stretches.stretch(self.begin, self.step, batch - self.first)
         return self.stretches.stretch(0, self.step, batch % self.epoch_batches)
 
+    def visit(self, batch: int) -> int:
+        """The epoch, since each sample comes once in it; see `MicroBatches`."""
+        return batch // self.epoch_batches
+
     def stepped(self, step: int) -> EvaluationPlan:
         """The same plan with steps of `step` micro-batches; see `Plan`."""
         if check_integer(step, "step", least=1) == self.step and not self.begin:
