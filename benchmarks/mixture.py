@@ -77,9 +77,9 @@ def main() -> None:
             run = make(sizes, weights, samples)
             took = []
             while sum(took) < LEAST_SECONDS:
-                begun = time.perf_counter()
+                started = time.perf_counter()
                 indices = run()
-                took.append(time.perf_counter() - begun)
+                took.append(time.perf_counter() - started)
             cost[make.__name__, count] = min(took) / samples * 1e9
             sources = np.searchsorted(starts, indices, side="right") - 1
             print(

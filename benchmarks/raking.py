@@ -84,10 +84,10 @@ def main() -> None:
     rows, columns_ = np.concatenate(carried), np.repeat(np.arange(80), [len(part) for part in carried])
     matrix = sparse.csr_matrix((np.ones(rows.size), (rows, columns_)), shape=(samples, 80))
     for target, repeats in (("uniform", 20), ("sqrt", 10), (0.5, 10), ("uniform", 5)):
-        begun = time.perf_counter()
+        started = time.perf_counter()
         rates = bw.multilabel_weights(matrix, target=target, max_repeats=repeats)
         print(
-            f"80 labels x {samples} samples, {target}, at most {repeats} repeats: {time.perf_counter() - begun:.1f} s, "
+            f"80 labels x {samples} samples, {target}, at most {repeats} repeats: {time.perf_counter() - started:.1f} s, "
             f"largest gap of a rate {np.abs(rates.reached - rates.wanted).max():.1e}"
         )
 

@@ -58,6 +58,8 @@ def plans():
     moving = bw.balanced(grouped, 64, target=bw.targets.moving("uniform"), seed=27)
     yield "moved", moving.with_share_changes([moving.share_change_after(1000, moving.natural_prior)])
     yield "random", bw.balanced(grouped, 32, draw="random", seed=14)
+    yield "sequential", bw.sequential(10**12 + 39, 16)
+    yield "ordered", bw.ordered(np.arange(3000) * 7919 % 1009, 16)
     yield "random weights", bw.weighted(np.arange(1, 5001) ** 2, 32, draw="random", seed=15)
 
 
@@ -89,6 +91,13 @@ def epoch_plans():
     cut = {"short": bw.budgeted(other, 4096, window=8, seed=39), "long": bw.packed(lengths, 4096, window=8, seed=40)}
     yield "tasks by step of budgets and packs", bw.alternating(cut, target=bw.targets.temperature(3), unit="step")
     yield "tasks of budgets and packs", bw.alternating(cut, target="uniform")
+    yield "evaluation", bw.evaluation(2003, 16)
+    yield "evaluation, shuffled", bw.evaluation(10**6 + 3, 16, order="shuffled", seed=41)
+    yield "evaluation, few shuffled", bw.evaluation(50, 4, order="shuffled", seed=42)
+    yield "evaluation, longest first", bw.evaluation(lengths, 16, order="length")
+    yield "evaluation in tokens", bw.evaluation(lengths, max_tokens=16_384)
+    yield "evaluation of sums", bw.evaluation(lengths, capacity=8192, order="shuffled", seed=43)
+    yield "evaluation of packs", bw.evaluation(lengths, capacity=4096, order="length")
 
 
 def _squared(lengths):

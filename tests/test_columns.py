@@ -65,7 +65,7 @@ NUMBERS_ONLY = {
 
 
 class Own(Sequence):
-    """Somebody's own column type: a length and items, nothing else (as Hugging Face's `Column`)."""
+    """A user's own column type: a length and items, nothing else (as Hugging Face's `Column`)."""
 
     def __init__(self, values):
         self._values = values
@@ -145,7 +145,7 @@ def test_numbers_in_the_place_of_labels_are_labels_where_samples_share_them():
     assert bw.Groups.from_labels(whole).sizes.tolist() == [1, 1, 1]
     few = TensorDataset(torch.zeros(4, 2), torch.tensor([0.5, 1, 1.5, 2]))
     assert bw.Groups.from_labels(few).sizes.tolist() == [1, 1, 1, 1]
-    assert bw.Groups.from_labels(torch.tensor([0.1, 0.2])).group_count == 2  # a column is what somebody pointed at
+    assert bw.Groups.from_labels(torch.tensor([0.1, 0.2])).group_count == 2  # a column is what the user passed
 
 
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float8_e4m3fn])
@@ -249,7 +249,7 @@ def test_a_column_that_is_held_as_codes_costs_what_codes_cost(source):
 
 
 class Annotated:
-    """A dataset that looks like no other: its labels are where nobody looks."""
+    """A dataset that looks like no other: its labels are in an unusual place."""
 
     def __init__(self, classes):
         self.annotations = {"class": classes}

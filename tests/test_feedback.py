@@ -147,7 +147,7 @@ def test_the_bandit_explores_less_and_less_and_keeps_to_its_formula():
         assert rule(signal, update) == pytest.approx((1 - 3 * explored) * raised / raised.sum() + explored)
 
 
-def test_a_group_nobody_saw_has_the_mean_of_the_others():
+def test_a_group_that_was_not_seen_has_the_mean_of_the_others():
     made = bw.balanced(list("aabbcc"), 6, target=bw.targets.moving("uniform"))
     feedback = Feedback(made.sampler(), by_signal())
     assert feedback.update().tolist() == made.shares().tolist()

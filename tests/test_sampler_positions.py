@@ -99,7 +99,7 @@ def test_going_on_elsewhere_keeps_ranks_level_and_the_order_whole(
 def test_a_state_is_small_json():
     sampler = PLAN.sampler(rank=0, world_size=64, accumulate=8)
     sampler.seek(3, epoch=10**8)
-    assert len(json.dumps(sampler.state_dict())) < 400
+    assert len(json.dumps(sampler.state_dict())) < 1200
 
 
 @UNEVEN
@@ -201,7 +201,9 @@ def test_an_epoch_named_again_after_its_workers_have_begun_changes_nothing():
 
 
 @UNEVEN
-@pytest.mark.parametrize("kind", ["shuffled", "tasks", "tasks by step", "budgeted", "balanced and packed", "bucketed"])
+@pytest.mark.parametrize(
+    "kind", ["shuffled", "tasks", "tasks by step", "budgeted", "balanced and packed", "bucketed", "shuffled evaluation"]
+)
 def test_an_epoch_that_was_begun_in_another_world_can_be_had_again_whole_and_not_from_where_it_never_was(kind):
     plan = laws.EVERY_PLAN[kind](7)
     sampler = plan.sampler()

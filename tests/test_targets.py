@@ -56,7 +56,7 @@ def test_repeat_factor(counts, threshold):
 
 @given(counts=COUNTS, max_passes=st.integers(1, 20))
 def test_capped_is_as_uniform_as_the_caps_allow(counts, max_passes):
-    """Characterised, not recomputed: no cap is passed, and whoever is below its cap has the most that anyone has."""
+    """Characterised, not recomputed: no cap is passed, and a group below its cap has the largest share of all."""
     drawn = targets.capped(max_passes).shares(counts) * sum(counts)
     caps = np.array(counts) * max_passes
     assert (drawn <= caps * (1 + 1e-9)).all()

@@ -12,6 +12,7 @@ from batchwright import ranks
 from batchwright.accumulation import check_accumulation
 from batchwright.feedback import Feedback, bandit, by_signal
 
+from .evaluation.test_ways_out import CASES as EVALUATION
 from .refusals import SOURCE, cases, check_that_all_are_reached, told_and_followed
 
 LABELS = [0] * 30 + [1] * 10
@@ -31,6 +32,10 @@ def observe(values: Any, **seen: Any) -> None:
 
 def audit_of(count: int) -> Any:
     return bw.balanced(bw.Groups.from_sizes({"a": count - 10, "b": 10}), 8).audit(batches=2)
+
+
+def of_a_world(size: int) -> bw.BatchSampler:
+    return PLAN.sampler(rank=0, world_size=size)
 
 
 TABLE = {
@@ -131,16 +136,16 @@ TABLE = {
         lambda: ranks._refuse_differences([{"plan": "a"}] * 3),
     ),
     "shares of shares": (
-        lambda: ranks._refuse_wrong_shares([0, 1], 2, ["BatchSamplerShard"]),
+        lambda: ranks._refuse_wrong_shares([0, 1], of_a_world(2), ["BatchSamplerShard"]),
         "the sampler takes 1 of 2 micro-batches, BatchSamplerShard 1 of 2 of those",
         "let batchwright's adapter for this trainer prepare the loader",
-        lambda: ranks._refuse_wrong_shares([0, 1], 2, []),
+        lambda: ranks._refuse_wrong_shares([0, 1], of_a_world(2), []),
     ),
     "the same share twice": (
-        lambda: ranks._refuse_wrong_shares([0, 0], 1, []),
+        lambda: ranks._refuse_wrong_shares([0, 0], of_a_world(1), []),
         r"2 processes take the shares of ranks \[0, 0\] of a world of 1",
         "leave rank and world_size out, or pass those of the process group",
-        lambda: ranks._refuse_wrong_shares([0, 1], 2, []),
+        lambda: ranks._refuse_wrong_shares([0, 1], of_a_world(2), []),
     ),
     "two accumulations": (
         lambda: check_accumulation(PLAN.sampler(accumulate=4), 2, "accumulate_grad_batches"),
@@ -185,4 +190,4 @@ FILES = [*(SOURCE / f"{name}.py" for name in NAMES), *(SOURCE / "audit").glob("*
 
 
 def test_every_refusal_in_the_code_is_among_these(monkeypatch: pytest.MonkeyPatch) -> None:
-    check_that_all_are_reached(FILES, 16, [CASES], monkeypatch)
+    check_that_all_are_reached(FILES, 17, [CASES, EVALUATION], monkeypatch)

@@ -1,4 +1,4 @@
-"""What the sampler accumulates, held against what a trainer says it accumulates."""
+"""Compares the accumulation of a sampler with that of a trainer."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ __all__ = ["check_accumulation"]
 
 
 def check_accumulation(sampler: BatchSampler, lists: int, setting: str) -> None:
-    """Compare the accumulation of a sampler with that of the trainer that steps the optimizer.
+    """Check that a sampler accumulates as many micro-batches as the trainer that steps the optimizer.
 
     Args:
-        sampler: of the training loader.
-        lists: lists of the sampler that the trainer runs for one optimizer step.
-        setting: where the trainer was told so, in its own words.
+        sampler: the sampler of the training loader.
+        lists: the number of the sampler's lists that the trainer runs for one optimizer step.
+        setting: the trainer's setting for it, as its users write it.
 
     Raises:
-        Infeasible: both accumulate, and not the same number of micro-batches.
+        Infeasible: both accumulate, but different numbers of micro-batches.
 
     Warns:
-        PoorWarning: one of the two accumulates, the other was not told, and steps come out uneven or not as planned.
+        PoorWarning: only one of the two accumulates, so that steps are uneven or not the ones that were planned.
     """
     told, done = sampler.accumulate, lists * sampler.fetch
     if told == done:

@@ -1,6 +1,7 @@
-"""Columns: one value a sample (label, length, weight, source), taken from whatever the user has.
+"""Columns: one value for each sample (label, length, weight, source), read from any object that holds such values.
 
-Everything is recognised by what it holds. No library is imported to find out whether an object is one of its own.
+Objects are recognised by their methods and attributes, so no library has to be imported to find out whether an object
+is its.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ __all__ = [
 ]
 
 _NUMBERS = (bool, int, float)
-_EXACT_AS_FLOAT = 1 << 53  # whole numbers up to here are exact in float64
+_EXACT_AS_FLOAT = 1 << 53  # float64 holds all integers up to this one
 
 
 def column(values: Any, *, called: str = "column") -> np.ndarray:
-    """The values of a column as a one-dimensional array, without a copy where the source allows it.
+    """Read a column as a one-dimensional array, without a copy if possible.
 
     Args:
         values: a list, tuple, range, NumPy array, torch tensor, pandas / polars / Arrow column, Hugging Face `Column`, a
@@ -56,7 +57,7 @@ def column(values: Any, *, called: str = "column") -> np.ndarray:
 
 
 def one_dimensional(values: Any, *, called: str) -> np.ndarray:
-    """The values of a column, of which some may be missing; masked ones are None.
+    """Read a column in which values may be missing; masked ones become None.
 
     Raises:
         Infeasible: the values are not one-dimensional.
@@ -84,12 +85,12 @@ def one_dimensional(values: Any, *, called: str) -> np.ndarray:
 
 
 def complete(array: np.ndarray, *, called: str, otherwise: str = "give every sample a value") -> np.ndarray:
-    """A column of which no value is missing.
+    """Check that no value of a column is missing.
 
     Args:
-        array: the column.
+        array: array of shape (samples,).
         called: what it is called in messages.
-        otherwise: the way out.
+        otherwise: the way out in the message.
 
     Raises:
         Infeasible: a value is missing.
@@ -101,10 +102,10 @@ def complete(array: np.ndarray, *, called: str, otherwise: str = "give every sam
 
 
 def numbers(values: Any, *, called: str) -> np.ndarray:
-    """A column of finite real numbers.
+    """Read a column of finite real numbers.
 
     Raises:
-        Infeasible: as `column`, and where a value is not a finite number.
+        Infeasible: as `column`, and if a value is not a finite number.
 
     Example:
         >>> numbers([1, 2.5], called="weights").tolist()
@@ -112,7 +113,9 @@ def numbers(values: Any, *, called: str) -> np.ndarray:
     """
     array = as_numbers(column(values, called=called), called=called, each="sample")
     if array.dtype.kind == "f":
-        with np.errstate(all="ignore"):  # a sum may overflow where no number is infinite
+        # One sum is faster than a test of every number. It may overflow without an infinite number; then each is
+        # tested.
+        with np.errstate(all="ignore"):
             total = array.sum()
         if not np.isfinite(total):
             bad = np.flatnonzero(~np.isfinite(array))
@@ -124,10 +127,10 @@ def numbers(values: Any, *, called: str) -> np.ndarray:
 
 
 def whole_numbers(values: Any, *, called: str, least: int) -> np.ndarray:
-    """A column of whole numbers, int64.
+    """Read a column of integers, int64; floats without a fraction are accepted.
 
     Raises:
-        Infeasible: as `numbers`, and where a value is not whole, below the least or above 2^53.
+        Infeasible: as `numbers`, and if a value has a fraction, is below `least` or above 2^53.
 
     Example:
         >>> whole_numbers([3.0, 1.0], called="lengths", least=1).tolist()
@@ -144,12 +147,12 @@ def whole_numbers(values: Any, *, called: str, least: int) -> np.ndarray:
 
 
 def as_numbers(values: Any, *, called: str, each: str = "position") -> np.ndarray:
-    """Values of any shape as an array of real numbers, finite or not; those wider than float64 as float64.
+    """Read values of any shape as real numbers, finite or not; wider types become float64.
 
     Args:
         values: numbers.
         called: what they are called in messages.
-        each: what one of them is of.
+        each: what one value belongs to, for messages.
 
     Raises:
         Infeasible: as `as_array`, and for values that are no numbers: text, times, complex numbers.
@@ -189,7 +192,7 @@ def _is_number(value: Any) -> bool:
 
 
 def by_label(values: Any) -> Any:
-    """A pandas Series as a dictionary from its index, so that it is read by label everywhere; all else as it is.
+    """Turn a pandas Series into a dictionary, so that it is read by label; other values are returned as they are.
 
     Example:
         >>> by_label([0.5, 0.5]), by_label({"a": 1})
@@ -201,11 +204,11 @@ def by_label(values: Any) -> Any:
 
 
 def sample_count(source: Any, *, called: str) -> int:
-    """How many samples there are: a number, or the length of something whose items are samples, not parts of another kind.
+    """The number of samples: an integer, or the length of a dataset.
 
     Raises:
-        Infeasible: it is neither; or its length is that of a loader, a sampler, a mapping or a text, which count batches,
-            splits, columns and letters.
+        Infeasible: it is neither; or its length is that of a loader, a sampler, a mapping or a text, which count
+            batches, splits, columns and letters.
 
     Example:
         >>> sample_count(7, called="samples"), sample_count(["a", "b"], called="samples")
@@ -235,7 +238,7 @@ def sample_count(source: Any, *, called: str) -> int:
 
 
 def sample_numbers(values: Any, *, called: str = "samples") -> np.ndarray:
-    """Numbers of samples of any shape, as integers.
+    """Read numbers of samples, of any shape, as integers.
 
     Raises:
         Infeasible: they are no whole numbers, such as a mask.
@@ -261,11 +264,11 @@ def sample_numbers(values: Any, *, called: str = "samples") -> np.ndarray:
 
 
 def as_array(values: Any, *, called: str) -> np.ndarray:
-    """Values of any shape as an array; see `column` for what is understood. Objects in it are plain values.
+    """Read values of any shape as an array; see `column` for the accepted types. Objects in it become plain values.
 
     Raises:
-        Infeasible: values that are no array: rows of different lengths, a tensor that is sparse or holds no data, what has
-            no order or can be read only once.
+        Infeasible: the values make no array: rows of different lengths, a tensor that is sparse or without data, a set,
+            an iterator.
 
     Example:
         >>> as_array([[1, 0], [0, 1]], called="labels").shape
@@ -319,7 +322,7 @@ def _only_column(table: Any, called: str) -> Any:
 
 
 def _no_column(values: Any, called: str) -> Infeasible:
-    """Why this is no column, and what to pass instead."""
+    """The error for an object that is no column: why, and what to pass instead."""
     fact = f"{called} is {typed(values)}, one value a sample is needed"
     if isinstance(values, Iterator):
         return Infeasible(f"{fact}, and this can be read only once", f"pass list({called})")
@@ -331,7 +334,7 @@ def _no_column(values: Any, called: str) -> Infeasible:
 
 
 def _from_tensor(tensor: Any, called: str) -> np.ndarray:
-    """A tensor that may live on an accelerator, of a type that NumPy may lack."""
+    """Read a tensor, which may be on an accelerator and of a type that NumPy does not have."""
     if tensor.is_nested:
         raise Infeasible(f"{called} is a nested tensor, its rows have lengths of their own", "pass one value a sample")
     if tensor.device.type == "meta":
@@ -359,7 +362,7 @@ def _from_sequence(values: Sequence[Any], called: str) -> np.ndarray:
     numeric = all(issubclass(each, _NUMBERS) for each in kinds)
     if kinds & {str, bytes, tuple, type(None)} or any(issubclass(each, tuple) for each in kinds):
         return _objects(items)
-    if len(kinds) > 1 and not numeric:  # which NumPy would turn into text, NaN or rows
+    if len(kinds) > 1 and not numeric:  # NumPy would turn mixed types into text, NaN or rows
         return _objects(items)
     try:
         array = np.asarray(items)
@@ -380,15 +383,17 @@ def _objects(items: list[Any]) -> np.ndarray:
 
 
 def _loses_digits(items: list[Any], array: np.ndarray) -> bool:
-    """Whether whole numbers among these are no longer told apart in float64."""
+    """Whether float64 does not hold all integers among these exactly."""
     with np.errstate(invalid="ignore"):
         large = np.flatnonzero(np.abs(array) >= _EXACT_AS_FLOAT)
-    exact = ((items[place], float(array[place])) for place in large.tolist())  # which Python compares exactly
+    exact = (
+        (items[place], float(array[place])) for place in large.tolist()
+    )  # Python compares an integer with a float exactly
     return any(isinstance(item, int) and item != number for item, number in exact)
 
 
 def _plain_objects(array: np.ndarray) -> np.ndarray:
-    """An array whose objects, if it holds any, are plain values; never the array that was passed in, changed."""
+    """Turn the objects of an array into plain values; the array that was passed in is not changed."""
     if array.dtype.kind != "O":
         return array
     kinds = set(map(type, array.flat))

@@ -1,4 +1,4 @@
-"""Tell any logger what the global batches are made of."""
+"""Logs the composition of the batches of all ranks."""
 
 from __future__ import annotations
 
@@ -13,35 +13,39 @@ from .sampler import BatchSampler
 
 __all__ = ["Composition", "Log"]
 
-_MOST_GROUPS = 32
+_MOST_GROUPS = 32  # two numbers each, for every report: loggers become slow with many more
 
 
 class Log(Protocol):
-    """What takes numbers: `accelerator.log`, a Lightning logger's `log_metrics`, `wandb.log`, or a line around any other."""
+    """A function that logs numbers, such as `accelerator.log`, a Lightning logger's `log_metrics`, or `wandb.log`."""
 
     def __call__(self, values: Mapping[str, float], step: int, /) -> Any:
-        """Write some named numbers down for a step."""
+        """Log some named numbers at a step."""
         ...
 
 
 class Composition:
-    """Every so often, the composition of the global batches since the last time, over all ranks, without asking them.
+    """Logs the composition of the batches of all ranks, once in so many lists, without communication.
 
-    - `share/<group>` and `target/<group>`: the share that each group had and should have (of more than 32 the 32 largest).
+    Every rank knows the whole plan. So it computes what the other ranks took; the lists of all ranks with the same
+    number are counted together. The numbers are those of the lists since the last report:
+
+    - `share/<group>` and `target/<group>`: the share that each group had and should have (the 32 largest groups).
     - `deviation`: the largest difference between the two over all groups.
-    - `repeated`: samples of a global batch that are in it more than once, a mean.
-    - `padding`: the fraction of a padded micro-batch that is padding, where lengths are given.
-    - `cost_spread`: what the rank with the largest cost in a step has over the mean of the ranks, where costs are given: all
-      others wait for it.
+    - `repeated`: how many samples in the lists of all ranks with one number repeat another sample there; a mean.
+    - `padding`: if lengths are given, the fraction of a padded micro-batch that is padding.
+    - `cost_spread`: if costs are given, how far the most expensive rank is above the mean of the ranks, which wait for
+      it.
 
     Args:
-        sampler: what the batches come from.
-        every: how many of this rank's lists lie between two reports.
-        lengths: a column of the samples' lengths.
-        costs: a column of the samples' costs, in any unit.
+        sampler: the sampler of the training loader.
+        every: the number of this rank's lists between two reports.
+        lengths: the length of every sample, array-like of shape (n_samples,).
+        costs: the cost of every sample in any unit, array-like of shape (n_samples,).
 
     Raises:
-        Infeasible: `every` is below 1, `sampler` is none, or a column is not one value for each number the plan yields.
+        Infeasible: `every` is below 1, `sampler` is no sampler, or a column has not one value for each number the plan
+            yields.
 
     Example:
         >>> import batchwright as bw
@@ -60,7 +64,7 @@ class Composition:
         self.costs = None if costs is None else self._of_samples(costs, "costs")
 
     def _of_samples(self, values: Any, called: str) -> np.ndarray:
-        column = numbers(values, called=called).astype(np.float64)  # of which sums do not wrap around
+        column = numbers(values, called=called).astype(np.float64)  # sums of float64 do not wrap around
         count = self.sampler.plan.groups.sample_count
         if column.size != count:
             raise Infeasible(
@@ -69,23 +73,24 @@ class Composition:
         return column
 
     def after(self, step: int, log: Log, *, epoch: int, at: int | None = None) -> None:
-        """Call after each of this rank's lists; once in `every` of them it calls `log`.
+        """Call this after each of this rank's lists; it calls `log` after every `every` lists.
 
         Args:
-            step: how many of this rank's lists of the epoch have come.
-            log: takes the numbers.
-            epoch: which epoch they are of.
-            at: the step to log them at; if left out, counted in lists over all epochs.
+            step: how many lists of the epoch this rank has had.
+            log: receives the numbers.
+            epoch: the epoch of these lists.
+            at: the step to log at; if left out, the number of lists over all epochs.
         """
         if check_integer(step, "step", least=1) % self.every == 0:
-            begun = self.sampler.begun_at(epoch)  # before it came another run's lists, maybe of another world
+            # Lists before a resume were those of another run, perhaps with another world size.
+            resumed_at = self.sampler.begun_at(epoch)
             log(
-                self.measured(max(step - self.every, begun), step, epoch=epoch),
+                self.measured(max(step - self.every, resumed_at), step, epoch=epoch),
                 epoch * len(self.sampler) + step if at is None else at,
             )
 
     def measured(self, first: int, last: int, *, epoch: int) -> dict[str, float]:
-        """The numbers of lists first..last-1 of an epoch."""
+        """Measure lists first..last-1 of an epoch."""
         steps = [self.sampler.all_ranks(step, epoch=epoch) for step in range(first, last)]
         found = self._shares(np.concatenate([batch for step in steps for batch in step]), epoch)
         found["repeated"] = float(np.mean([_repeats(np.concatenate(step)) for step in steps]))
@@ -100,7 +105,7 @@ class Composition:
     def _shares(self, samples: np.ndarray, epoch: int) -> dict[str, float]:
         plan = self.sampler.plan
         groups, length = plan.groups, plan.epoch_length()
-        if hasattr(plan, "share_changes"):  # its shares may have been set since
+        if hasattr(plan, "share_changes"):  # shares set during the run count, and these are the present ones
             target = plan.shares(epoch)
         else:
             target = plan.prior_between(epoch * length, (epoch + 1) * length)

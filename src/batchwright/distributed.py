@@ -1,4 +1,4 @@
-"""Which of several processes this is: the one place that asks `torch.distributed`."""
+"""Rank, world size and communication: the only module that uses `torch.distributed`."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def joined() -> bool:
 
 
 def ranks(group: dist.ProcessGroup | None = None) -> tuple[int, int]:
-    """This process's number and how many there are: 0 and 1 without a process group.
+    """The rank of this process and the world size; 0 and 1 without a process group.
 
     Args:
-        group: the processes that count; all of them if left out.
+        group: the process group; the default one if left out.
     """
     return (dist.get_rank(group), dist.get_world_size(group)) if joined() else (0, 1)
 
@@ -66,7 +66,7 @@ def mesh_ranks(mesh: DeviceMesh, dims: Sequence[str] | None) -> tuple[int, int]:
 
 
 def gathered(value: Any, group: dist.ProcessGroup | None = None) -> list[Any]:
-    """What every process of the group passed, in the order of their numbers; one gather of what pickles."""
+    """Gather a value that can be pickled from every process of the group, in the order of ranks."""
     if not joined():
         return [value]
     values: list[Any] = [None] * dist.get_world_size(group)
@@ -75,12 +75,13 @@ def gathered(value: Any, group: dist.ProcessGroup | None = None) -> list[Any]:
 
 
 def summed(values: torch.Tensor, group: dist.ProcessGroup | None = None) -> torch.Tensor:
-    """The sum over all processes of the group, on the CPU, the same bits on every one; one all-reduce and one broadcast."""
+    """The sum over all processes of the group, on the CPU, with the same bits on every one."""
     if not joined():
         return values.clone()
-    # NCCL reduces on its own device only, other backends on the CPU
+    # NCCL reduces only tensors on its own device, other backends those on the CPU.
     nccl = dist.get_backend(group) == "nccl"
     total = values.to(torch.device("cuda", torch.cuda.current_device()) if nccl else "cpu", copy=True)
     dist.all_reduce(total, group=group)
+    # An all-reduce may add in another order on every rank, and so round differently.
     dist.broadcast(total, group=group, group_src=0)
     return total.cpu()

@@ -1,4 +1,4 @@
-"""The one exception family: what cannot be delivered is refused when it is asked for."""
+"""The error and the warning of this package, and checks of arguments."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 _LONGEST = 600  # characters of a fact, of a way out and of a warning: about seven lines of a terminal
-_MOST = 1 << 62  # what is counted stays within 64 bits, one more added to it too
+_MOST = 1 << 62  # the default limit of integer arguments: larger numbers could overflow 64 bits in sums
 Word = TypeVar("Word", bound=str)
 
 _LONGEST_VALUE = 120  # characters of one value that a message shows
@@ -39,12 +39,12 @@ _MOST_NAMES = 12
 
 
 class Infeasible(ValueError):
-    """What was asked cannot be delivered; the message gives the fact, the numbers and the way out.
+    """The arguments cannot be satisfied; the message gives the fact, the numbers and a way out.
 
     Args:
-        fact: what is wrong, with the two numbers that show it, in the user's own names.
-        way_out: what to pass instead. Empty only where torch builds the error again, in the parent process of a loader's
-            worker, from the worker's whole message.
+        fact: what is wrong, with the numbers that show it and the user's names for things.
+        way_out: what to pass instead. It is empty only if torch builds the error again in the main process, from the
+            message of a loader's worker.
 
     Example:
         >>> raise Infeasible("batch_size is 0, the least is 1", "pass batch_size=1 or more")
@@ -54,7 +54,7 @@ class Infeasible(ValueError):
     """
 
     def __init__(self, fact: str, way_out: str = "") -> None:
-        if way_out:  # a worker's whole message stays whole: it is a traceback that ends in a message within bounds
+        if way_out:  # without: torch passes a worker's traceback, which must not be shortened
             fact, way_out = _cut(fact, _LONGEST), _cut(way_out, _LONGEST)
         super().__init__(fact, way_out)
         self.fact = fact
@@ -65,14 +65,14 @@ class Infeasible(ValueError):
 
 
 class PoorWarning(UserWarning):
-    """What was asked is delivered but costs something; the message says what it costs."""
+    """The arguments can be satisfied, but at a cost; the message says which."""
 
     def __init__(self, message: str) -> None:
         super().__init__(_cut(message, _LONGEST))
 
 
 def warn(*texts: str) -> None:
-    """Give a `PoorWarning` of each text, at the first line outside of this package that led here."""
+    """Give a `PoorWarning` for each text, at the line of the user's code that called this package."""
     package = __name__.partition(".")[0]
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
@@ -82,7 +82,7 @@ def warn(*texts: str) -> None:
 
 
 def _cut(text: str, longest: int) -> str:
-    """A text of bounded length: of a longer one its beginning and its end."""
+    """Shorten a text to `longest` characters: of a longer one, its beginning and its end."""
     if len(text) <= longest:
         return text
     said = f" ... ({len(text)} characters in all) ... "
@@ -91,7 +91,7 @@ def _cut(text: str, longest: int) -> str:
 
 
 class _Short(reprlib.Repr):
-    """Looks at the first items of a container only: a list of labels may be of a hundred million."""
+    """A `repr` that reads only the first items of a container: a list of labels may have a hundred million."""
 
     maxlevel = 4
     maxlist = maxtuple = maxdict = maxset = maxfrozenset = maxdeque = maxarray = 40
@@ -107,13 +107,13 @@ class _Short(reprlib.Repr):
     def repr_instance(self, x: Any, level: int) -> str:
         try:
             text = repr(x)
-        except Exception:  # somebody's own `__repr__`
+        except Exception:  # the `__repr__` of a user's class may raise anything
             return f"a {type(x).__name__}"
         return _cut(" ".join(text.split()) if "\n" in text else text, _LONGEST_VALUE)
 
 
 def shown(value: Any) -> str:
-    """A value as a message shows it: its `repr` in bounded length, its type where it has none.
+    """The `repr` of a value for a message, of bounded length; its type if `repr` fails.
 
     Example:
         >>> shown("a"), len(shown("a" * 10**6)), shown(10**5000)
@@ -123,7 +123,7 @@ def shown(value: Any) -> str:
 
 
 def shortened(name: Any) -> str:
-    """A name that somebody gave, in bounded length.
+    """A name given by the user, of bounded length.
 
     Example:
         >>> shortened("web"), len(shortened("x" * 10_000))
@@ -133,7 +133,7 @@ def shortened(name: Any) -> str:
 
 
 def listed(names: Iterable[Any]) -> str:
-    """The names joined by commas: a dozen, and how many more there are.
+    """Join names by commas: the first twelve, and how many more there are.
 
     Example:
         >>> listed("ab"), listed([]), listed(range(100))[-14:]
@@ -145,14 +145,14 @@ def listed(names: Iterable[Any]) -> str:
 
 
 def said(error: BaseException) -> str:
-    """The type of an error and what it says, in one line of bounded length."""
+    """The type of an error and its message, in one line of bounded length."""
     return f"{type(error).__name__}: {_cut(' '.join(str(error).split()), _LONGEST // 2)}".rstrip(": ")
 
 
 def exactly(number: Any) -> str:
-    """A number with all its digits: a whole one as an integer, any other as the shortest text that reads back as it.
+    """A number with all its digits: an integer if it is one, else the shortest text that is read as the same float.
 
-    Of a whole number beyond float64 the message has the first digits and the last.
+    Of an integer that float64 cannot hold, only the size is shown.
 
     Example:
         >>> exactly(1234567.0), exactly(0.1), exactly(float("inf"))
@@ -167,7 +167,7 @@ def exactly(number: Any) -> str:
 
 
 def typed(value: Any) -> str:
-    """What a value is, for messages: "None", or "of type" and its type.
+    """The type of a value, for messages: "None", or "of type" and the name of its type.
 
     Example:
         >>> typed(None), typed([])
@@ -178,7 +178,7 @@ def typed(value: Any) -> str:
 
 @contextmanager
 def noted(note: str) -> Iterator[None]:
-    """Run somebody's own code: what it raises goes on as it is, with a note of where it was called.
+    """Run code of the user: its exceptions get a note that says where it was called.
 
     Example:
         >>> try:
@@ -196,7 +196,7 @@ def noted(note: str) -> Iterator[None]:
 
 
 def check_integer(value: Any, called: str, *, least: int | None = None, most: int | None = _MOST) -> int:
-    """An integer argument as a Python `int`, from any integer type except booleans.
+    """Check an integer argument: a Python `int`, from any integer type but booleans.
 
     Raises:
         Infeasible: it is not a whole number, below the least or above the most; the message has the argument's name.
@@ -206,7 +206,7 @@ def check_integer(value: Any, called: str, *, least: int | None = None, most: in
         3
     """
     try:
-        if _is_truth(value):  # an integer to Python and torch: batch_size=True would be 1
+        if _is_truth(value):  # booleans are integers to Python and torch: batch_size=True would mean 1
             raise TypeError
         number = operator.index(value)
     except (TypeError, ValueError, RuntimeError):  # no integer; no value on a meta device
@@ -223,7 +223,7 @@ def _is_truth(value: Any) -> bool:
 
 
 def seed_number(seed: Any) -> int:
-    """A seed as a plain Python integer: every builder checks its seed here.
+    """Check a seed; every function with a seed does it here.
 
     Raises:
         Infeasible: it is no whole number from 0 to 2^64 - 1.
@@ -236,7 +236,7 @@ def seed_number(seed: Any) -> int:
 
 
 def check_number(value: Any, called: str, *, or_infinite: bool = False) -> Any:
-    """A finite number as it was passed; of a tensor or an array with one value, that value.
+    """Check a finite number; of a tensor or an array with one value, that value is taken.
 
     Args:
         value: what was passed.
@@ -260,7 +260,7 @@ def check_number(value: Any, called: str, *, or_infinite: bool = False) -> Any:
 
 
 def check_bool(value: Any, called: str) -> bool:
-    """A boolean argument; values that Python only treats as true or false are refused.
+    """Check a boolean argument; other values that Python treats as true or false are refused.
 
     Raises:
         Infeasible: it is something else; the message has the argument's name.
@@ -275,7 +275,7 @@ def check_bool(value: Any, called: str) -> bool:
 
 
 def one_of(value: Any, called: str, choices: Sequence[Word], *, or_else: str = "") -> Word:
-    """One of a few words, as plain text; whatever is no text is none of them.
+    """Check an argument that must be one of a few words.
 
     Args:
         value: what was passed.
@@ -290,7 +290,7 @@ def one_of(value: Any, called: str, choices: Sequence[Word], *, or_else: str = "
         >>> one_of("exact", "draw", ("exact", "random"))
         'exact'
     """
-    for choice in choices if isinstance(value, str) else ():  # an array equals a word place by place
+    for choice in choices if isinstance(value, str) else ():  # only text: an array would be compared element by element
         if value == choice:
             return choice
     *others, last = [*map(repr, choices), *([or_else] if or_else else [])]
@@ -298,7 +298,7 @@ def one_of(value: Any, called: str, choices: Sequence[Word], *, or_else: str = "
 
 
 def check_mapping(parts: Any, called: str) -> Mapping[Any, Any]:
-    """A mapping argument with at least one entry.
+    """Check a mapping argument, which must have at least one entry.
 
     Raises:
         Infeasible: it is no mapping, or an empty one; the message has the argument's name.

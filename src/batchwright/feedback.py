@@ -1,7 +1,7 @@
-"""Controllers that turn a running signal of every group into its share of what comes next.
+"""Sets the shares of groups from signals of training.
 
-A signal (loss, recall, gradient norm) is observed sample by sample, averaged over all ranks, smoothed, turned into shares
-by a rule, kept within limits, and given to the sampler, which deals by it from the next round on.
+A signal (loss, recall, gradient norm) is observed sample by sample, averaged by group over all ranks, and smoothed. A
+rule turns it into shares, these are kept within limits, and the sampler uses them from the next round on.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from .sampler import BatchSampler
 __all__ = ["Feedback", "Rule", "bandit", "by_recall", "by_signal"]
 
 Rule = Callable[[np.ndarray, int], np.ndarray]
-"""From the smoothed signal of every group and the number of the update (from 1), wanted shares in any proportion."""
+"""From the smoothed signal, float64 (groups,), and the number of the update, from 1, to shares in proportion."""
 
-_DIGITS = 12
-_HALVINGS = 200
+_DIGITS = 12  # shares are rounded to so many: the rule's last bits may differ from rank to rank, what is set must not
+_HALVINGS = 200  # a bisection of floats has ended long before: 64 halvings reach one unit in the last place
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class by_signal:  # noqa: N801  # reads as the function that it is
     power: float = 1.0
 
     def __call__(self, signal: np.ndarray, update: int) -> np.ndarray:
-        """The signal to the power."""
+        """The signal to the power `power`."""
         wanted: np.ndarray = np.maximum(signal, 0) ** self.power
         return wanted
 
@@ -55,7 +55,7 @@ class by_recall:  # noqa: N801  # reads as the function that it is
     """
 
     def __call__(self, signal: np.ndarray, update: int) -> np.ndarray:
-        """What is missing to full recall."""
+        """1 - recall."""
         wanted: np.ndarray = np.clip(1 - signal, 0, 1)
         return wanted
 
@@ -64,9 +64,10 @@ class by_recall:  # noqa: N801  # reads as the function that it is
 class bandit:  # noqa: N801  # reads as the function that it is
     """Multiplicative weights with exploration, as in online data mixing (Albalak et al. 2023, after Exp3).
 
-    share = (1 - K e) softmax(e' * reward) + e with e = min(1 / K, sqrt(ln K / (K t))) at update t and e' the one before.
-    Their reward is the loss of the one domain that was drawn, over its probability; here every group is drawn in every
-    round, so that each reward is simply the smoothed signal, which is what theirs is on average.
+    share = (1 - K e) softmax(e' * reward) + e, for K groups, with e = min(1 / K, sqrt(ln K / (K t))) at update t, and
+    e' that of the update before. In the paper, the reward is the loss of the one domain that was drawn, divided by its
+    probability. Here every group is drawn in every round, so the reward is the smoothed signal: the expectation of the
+    paper's reward.
 
     Example:
         >>> bandit()(np.array([1.0, 1.0]), 1).tolist()
@@ -85,16 +86,16 @@ class bandit:  # noqa: N801  # reads as the function that it is
 
 
 class Feedback:
-    """Moves a sampler's shares with what training shows.
+    """Sets the shares of a sampler from signals of training.
 
     Args:
-        sampler: of a plan whose target is `targets.moving`, whose floor and ceiling hold.
-        rule: `by_signal()`, `by_recall()`, `bandit()`, or any function of (signal, number of the update).
-        smoothing: how much of the earlier signal is kept at an update, 0 to below 1.
-        most_change: how far a share may move at an update.
+        sampler: the sampler of a plan with `target=targets.moving(...)`; the floor and ceiling given there always hold.
+        rule: `by_signal()`, `by_recall()`, `bandit()`, or any function of (signal, number of the update); see `Rule`.
+        smoothing: the weight of the earlier signal at an update, from 0 to below 1.
+        most_change: the most that a share may change at an update.
 
     Raises:
-        Infeasible: a plan whose shares cannot be set, or numbers outside their range.
+        Infeasible: the plan's shares cannot be set, or a number is outside its range.
 
     Example:
         >>> import batchwright as bw
@@ -128,19 +129,20 @@ class Feedback:
         count = self.groups.group_count
         self.shares: np.ndarray = plan.shares()
         self._signal = np.full(count, np.nan)
-        self._seen = np.zeros((2, count))  # sums and counts since the last update, of this rank
+        self._seen = np.zeros((2, count))  # sums and counts of this rank since the last update
         self._updates = 0
 
     def observe(self, values: Any, *, labels: Any = None, samples: Any = None) -> None:
-        """Take the signal of some samples, told apart by the plan's labels or by their sample numbers.
+        """Take the signal of some samples, given by their labels or by their numbers.
 
         Args:
-            values: one number a sample: a tensor, an array, a list.
-            labels: the group of each, by label.
-            samples: or their numbers in the dataset.
+            values: the signal of each sample, array-like of shape (n_samples,).
+            labels: the label of each sample, array-like of shape (n_samples,).
+            samples: in place of labels, the numbers of the samples in the dataset, array-like of shape (n_samples,).
 
         Raises:
-            Infeasible: values that are not finite or not one a sample, or a label or sample that the plan does not know.
+            Infeasible: a value is not finite, there is not one for each sample, or the plan has no such label or
+                sample.
         """
         if (labels is None) == (samples is None):
             passed = "neither is" if labels is None else "both are"
@@ -162,18 +164,20 @@ class Feedback:
         self._seen[1] += np.bincount(codes, minlength=self.groups.group_count)
 
     def update(self) -> np.ndarray:
-        """Set the shares from what all ranks observed since the last update; every rank must call it at the same step.
+        """Set the shares from what all ranks observed since the last update; call it on every rank at the same step.
 
-        A group that nobody observed keeps its signal; before its first, it has the mean of the others'.
+        A group that was not observed keeps its signal. If it was never observed, it has the mean signal of the others.
 
         Returns:
             The new shares, float64 in the order of the plan's `groups.names`, the same on every rank.
         """
+        # Sums and counts, and not means: ranks may have observed different numbers of samples.
         seen = _over_ranks(self._seen)
         self._seen = np.zeros_like(self._seen)
         self._updates += 1
         present = seen[1] > 0
         fresh = np.divide(seen[0], seen[1], out=np.full(seen.shape[1], np.nan), where=present)
+        # The first signal of a group is taken as it is: smoothed, it would begin near 0.
         first = present & np.isnan(self._signal)
         self._signal[first] = fresh[first]
         kept = present & ~first
@@ -196,7 +200,7 @@ class Feedback:
         return self.shares
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run goes on with, in JSON types; every rank must call it, since what they saw is summed."""
+        """The state in JSON types; call it on every rank, since the observations of all ranks are summed."""
         return {
             "signal": [None if np.isnan(value) else value for value in self._signal.tolist()],
             "shares": self.shares.tolist(),
@@ -205,16 +209,18 @@ class Feedback:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state, on every rank of any number of them; the sampler loads its own."""
+        """Resume from a state, on every rank; their number may have changed. The sampler has a state of its own."""
         if not state:
             return
         self._signal = np.array([np.nan if value is None else value for value in state["signal"]], np.float64)
         self.shares = np.array(state["shares"], np.float64)
-        self._seen = np.array(state["seen"], np.float64) / ranks()[1]
+        self._seen = (
+            np.array(state["seen"], np.float64) / ranks()[1]
+        )  # the state has the sum over all ranks: each takes a part
         self._updates = int(state["updates"])
 
     def _limited(self, wanted: np.ndarray) -> np.ndarray:
-        """The shares in proportion to what is wanted that keep floor, ceiling and the limit of change, and sum to 1."""
+        """The shares nearest in proportion to `wanted` that keep floor, ceiling and the limit of change, and sum to 1."""
         low = np.maximum(self._limits[0], self.shares - self.most_change)
         high = np.minimum(self._limits[1], self.shares + self.most_change)
         wanted = np.maximum(wanted / wanted.max(), 1e-9) if wanted.max() > 0 else np.ones(wanted.size)
@@ -226,11 +232,12 @@ class Feedback:
             else:
                 most = middle
         shares = np.round(np.clip(most * wanted, low, high), _DIGITS)
+        # What rounding left goes to the share that is farthest from its limits.
         shares[int(np.argmax(np.minimum(shares - low, high - shares)))] += 1 - shares.sum()
         return shares
 
 
 def _over_ranks(values: np.ndarray) -> np.ndarray:
-    """The sum over all ranks, the same bits on every one of them."""
+    """The sum over all ranks, with the same bits on each."""
     found: np.ndarray = summed(torch.tensor(values, dtype=torch.float64)).numpy()
     return found

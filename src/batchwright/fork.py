@@ -1,22 +1,26 @@
-"""A process is not forked while another of its threads imports modules or compiles kernels."""
+"""Delays a fork of the process while another thread imports modules or compiles kernels.
+
+A forked child has only the thread that forked. Locks that other threads held stay locked in it forever, and the child
+hangs at its next import or compilation. Loaders fork their workers, often while a kernel is still being compiled.
+"""
 
 from __future__ import annotations
 
-import logging  # noqa: F401 - what it does at a fork is registered first and so done last: a compilation may want to log
+import logging  # noqa: F401 - imported first, so that its handler at a fork runs after ours: a compilation may log
 import os
 import threading
-from importlib import _bootstrap  # which locks of modules are held is told nowhere else
+from importlib import _bootstrap  # private, but there is no public way to learn which locks of modules are held
 
 __all__ = ["COMPILING"]
 
 COMPILING = threading.RLock()
 """Held while a kernel is compiled or read from the cache."""
 
-_TRIES = 100  # a fork in the middle of an import may be what the other thread waits for: then it is not waited for
+_TRIES = 100  # then fork anyway: the other thread may itself wait for this fork
 
 
 def _before_fork() -> None:
-    """Wait for the other threads: a child would inherit the locks they hold, and nobody in it would release them."""
+    """Wait until other threads have ended their imports and compilations."""
     for _ in range(_TRIES):
         for name in _importing():
             _bootstrap._lock_unlock_module(name)  # type: ignore[attr-defined]  # returns when that import has ended

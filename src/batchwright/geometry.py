@@ -1,4 +1,4 @@
-"""How many samples go where: micro-batch, accumulation, replicas, device iterations."""
+"""The sizes of a training step: micro-batch, accumulation, replicas, device iterations."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["Geometry"]
 
 @dataclass(frozen=True, kw_only=True)
 class Geometry:
-    """The sizes of a training step, in the words that trainers and loaders of pipelined accelerators use.
+    """The sizes of a training step, in the words of trainers and of loaders for pipelined accelerators.
 
     Attributes:
         micro_batch: samples in one forward pass of one replica.
         accumulate: micro-batches whose gradients a replica adds up for one optimizer step.
         replicas: copies of the model, each on its own micro-batches.
-        device_iterations: optimizer steps that one call of the loader fetches the samples for.
+        device_iterations: optimizer steps for which one call of the loader fetches the samples.
 
     Raises:
         Infeasible: a number below 1.
@@ -45,12 +45,12 @@ class Geometry:
 
     @property
     def step_samples(self) -> int:
-        """Samples in one optimizer step, over all replicas: the global batch."""
+        """Samples in one optimizer step, over all replicas."""
         return self.rank_samples * self.replicas
 
     @property
     def rank_samples(self) -> int:
-        """Samples that one replica gives to an optimizer step."""
+        """Samples of one replica in one optimizer step."""
         return self.micro_batch * self.accumulate
 
     @property
@@ -64,12 +64,12 @@ class Geometry:
         return self.micro_batch * self.fetch
 
     def sampler(self, plan: BasePlan, *, rank: int | None = None) -> BatchSampler:
-        """A sampler whose every list is one fetch.
+        """A sampler each of whose lists is one fetch.
 
         Args:
-            plan: micro-batches of `micro_batch` samples.
-            rank: the replica that this process feeds; left out, one process feeds all of them, and a list holds the fetches
-                of all, micro-batch by micro-batch in the plan's order.
+            plan: a plan with micro-batches of `micro_batch` samples.
+            rank: the replica that this process feeds. If left out, one process feeds all replicas: a list then has the
+                fetches of all of them, micro-batch by micro-batch in the order of the plan.
 
         Raises:
             Infeasible: the plan's micro-batches have another size.

@@ -1,4 +1,4 @@
-"""The parts of an index of groups: read, and checked where they come from outside."""
+"""The parts of an index of groups: reads them, and checks those that users pass."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ __all__ = [
     "warn_of_singles",
 ]
 
-MOST_SAMPLES = 1 << 61  # sums of a few sample numbers stay within 64 bits
-NARROW = 1 << 32  # below this many samples an index entry takes 4 bytes
+MOST_SAMPLES = 1 << 61  # the sum of a few sample numbers fits 64 bits
+NARROW = 1 << 32  # below this many samples, an entry of an index takes 4 bytes
 
-_CHUNK = 1 << 20
-_FEWEST_SINGLES = 20  # of fewer samples each may well be a group of its own
-_MOST_SINGLES = 0.9  # of the groups; a long tail of real classes stays below
-_LOOKED_AT = 32
+_CHUNK = 1 << 20  # samples handled at once, so that no temporary array is as large as the dataset
+_FEWEST_SINGLES = 20  # with fewer samples, groups of one sample are nothing unusual
+_MOST_SINGLES = 0.9  # of the groups; a long tail of real classes has fewer groups of one sample
+_LOOKED_AT = 32  # samples that are looked at to guess what the column is
 
 
 def size_of(size: Any, name: Any) -> int:
-    """A size as a whole number; 3.0 is one."""
+    """Check the size of a group, an integer; 3.0 counts as one."""
     number = plain(size)
     if isinstance(number, float) and number.is_integer():
         number = int(number)
@@ -46,7 +46,7 @@ def size_of(size: Any, name: Any) -> int:
 
 
 def count_of(count: Any) -> int:
-    """How many samples a dataset has, from 1 to the most."""
+    """Check the number of samples of a dataset, 1 or more."""
     number = check_integer(count, "sample_count")
     if number < 1:
         raise Infeasible(f"the dataset is empty: sample_count is {shown(number)}", "pass at least one sample")
@@ -58,7 +58,7 @@ def count_of(count: Any) -> int:
 
 
 def distinct_names(names: Any) -> list[Hashable]:
-    """The names of groups, each once."""
+    """Check the names of groups, which must be distinct."""
     if isinstance(names, (str, bytes)) or not isinstance(names, (Sequence, np.ndarray)):
         raise Infeasible(f"names is {typed(names)}", "pass a list of labels, one a group")
     found = [plain(name) for name in names]
@@ -75,7 +75,7 @@ def distinct_names(names: Any) -> list[Hashable]:
 def checked_index(
     names: Sequence[Hashable], starts: Any, index: Any, count: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """An index that was built elsewhere, copied, after everything in it was checked."""
+    """Check all of an index that the user built, and copy it."""
     starts = columns.sample_numbers(starts, called="starts").astype(np.int64)
     if not starts.size and index is None and names == range(count):
         return starts, None
@@ -111,7 +111,7 @@ def checked_index(
 
 
 def named_lists(indices: Any) -> Iterable[tuple[Any, Any]]:
-    """Lists with the names of their groups: numbers, where they have none."""
+    """Lists with the names of their groups; groups without names are numbered."""
     listed = isinstance(indices, (Mapping, Sequence, np.ndarray)) and not isinstance(indices, (str, bytes))
     if not listed or getattr(indices, "ndim", 1) == 0:
         raise Infeasible(f"the lists are {typed(indices)}", "pass a list of lists of sample numbers, one list a group")
@@ -119,7 +119,7 @@ def named_lists(indices: Any) -> Iterable[tuple[Any, Any]]:
 
 
 def numbers_of_group(part: Any, name: Any) -> np.ndarray:
-    """The numbers of the samples of one group, int64."""
+    """Check the numbers of the samples of one group, int64."""
     called = f"the list of group {shown(name)}"
     numbers = np.asarray(columns.column(part, called=called))
     if numbers.size == 0:
@@ -133,7 +133,7 @@ def numbers_of_group(part: Any, name: Any) -> np.ndarray:
 
 
 def indexed(values: np.ndarray | Coded) -> tuple[list[Hashable], np.ndarray, np.ndarray]:
-    """Names, starts and index of the groups of equal values.
+    """Group samples of equal value: names, starts and index.
 
     A counting sort: two passes over chunks of the column, so that the column is never copied whole.
     """
@@ -163,6 +163,7 @@ def _coding(values: np.ndarray) -> tuple[Sequence[Hashable], Any, int]:
         return [False, True], lambda chunk: chunk.astype(np.int64), 2
     if values.dtype.kind in "iu":
         low, high = int(values.min()), int(values.max())
+        # One counter for each integer between them, if that takes little more memory than the index itself.
         if high - low < 4 * values.size + 65_536 and high < 1 << 63:
             return range(low, high + 1), lambda chunk: chunk.astype(np.int64) - low, high - low + 1
     if values.dtype.kind == "O":
@@ -192,7 +193,7 @@ def _sorted_if_possible(names: Any) -> list[Any]:
 
 
 def warn_of_singles(values: np.ndarray | Coded, sizes: np.ndarray) -> None:
-    """Name a column in which nearly every group has one sample: it says which sample, not which kind of sample."""
+    """Warn of labels that are probably ids: nearly every group has one sample."""
     singles = int(np.count_nonzero(sizes == 1))
     if values.size < _FEWEST_SINGLES or singles < _MOST_SINGLES * sizes.size or singles < values.size / 2:
         return

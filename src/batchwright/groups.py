@@ -1,4 +1,4 @@
-"""Groups: which samples share a key, as one compact index."""
+"""Groups of samples that share a key, as one compact index."""
 
 from __future__ import annotations
 
@@ -32,17 +32,20 @@ __all__ = ["Groups"]
 
 
 class Groups:
-    """An index of samples by group: 4 bytes a sample (8 from 2^32 samples on), none where groups are contiguous.
+    """An index of samples by group.
 
-    Build one with `from_labels`, `from_sizes`, `from_indices`, `singletons` or `combine`. Immutable. The constructor takes
-    the finished index, and checks all of it.
+    It takes 4 bytes for each sample (8 from 2^32 samples on), and none if groups are contiguous. Build one with
+    `from_labels`, `from_sizes`, `from_indices`, `singletons` or `combine`. It is immutable. The constructor takes a
+    finished index, and checks all of it.
 
     Attributes:
-        names: the user's own label of each group, in group order (sorted where labels can be sorted).
-        starts: int64 (groups + 1); the samples of group g are `index[starts[g]:starts[g + 1]]`.
-        index: the sample numbers, group by group, ascending within each; None where sample i is simply entry i.
+        names: the label of each group, sorted if labels can be sorted.
+        starts: int64 (groups + 1): the samples of group g are `index[starts[g]:starts[g + 1]]`. Empty if every sample
+            is a group of its own.
+        index: the sample numbers, group by group, ascending within each group, uint32 or int64; None if entry i is
+            sample i.
         sample_count: how many samples the dataset has.
-        aliases: from other names of the labels, such as the names of the classes, to the labels.
+        aliases: from other names, such as those of classes, to labels.
 
     Raises:
         Infeasible: names, starts and index that are no index of `sample_count` samples.
@@ -73,7 +76,7 @@ class Groups:
         sample_count: int,
         aliases: Mapping[Hashable, Hashable] | None = None,
     ) -> Groups:
-        """Groups from parts that were made here, and need no check."""
+        """Groups from parts that were made here and need no check."""
         groups = cls.__new__(cls)
         groups.names, groups.starts, groups.index, groups.sample_count = names, starts, index, sample_count
         groups.aliases = aliases or {}
@@ -81,10 +84,13 @@ class Groups:
 
     @classmethod
     def from_labels(cls, labels: Any) -> Groups:
-        """Group samples by their label; `labels` is any column, or a dataset that knows its labels.
+        """Group samples by label; `labels` is a column, or a dataset that knows its labels.
 
-        Where a dataset knows the names of its classes (`ClassLabel` of Hugging Face, `class_to_idx` of torchvision), targets
-        may use these names too.
+        If a dataset knows the names of its classes (`ClassLabel` of Hugging Face, `class_to_idx` of torchvision),
+        targets may use these names too.
+
+        Args:
+            labels: array-like of shape (n_samples,), of any dtype; or a dataset, see `batchwright.labels.labels`.
 
         Raises:
             Infeasible: no labels found, a label missing, a value that is no label, or no sample at all.
@@ -107,7 +113,7 @@ class Groups:
 
     @classmethod
     def from_keys(cls, keys: Any, *, called: str) -> Groups:
-        """Group samples by a key of each, such as its patient or its document; one sample a key is nothing unusual.
+        """Group samples by a key, such as patient or document; here one sample for a key is nothing unusual.
 
         Args:
             keys: any column.
@@ -127,7 +133,10 @@ class Groups:
 
     @classmethod
     def from_sizes(cls, sizes: Mapping[Any, int]) -> Groups:
-        """Groups that lie one after the other: the first `n` samples are the first group's, and so on. Takes no memory.
+        """Contiguous groups: the first samples are those of the first group, and so on. Takes no memory.
+
+        Args:
+            sizes: for each label the number of its samples.
 
         Raises:
             Infeasible: no groups, no samples, or a size that is negative or not whole.
@@ -145,7 +154,7 @@ class Groups:
 
     @classmethod
     def from_indices(cls, indices: Sequence[Any] | Mapping[Any, Any], *, sample_count: int | None = None) -> Groups:
-        """Groups given as lists of sample numbers, one list a group (or a mapping from label to list).
+        """Groups given as lists of sample numbers, one list for each group (or a mapping from label to list).
 
         Samples that are in no list are never drawn.
 
@@ -185,7 +194,7 @@ class Groups:
 
     @classmethod
     def singletons(cls, sample_count: int) -> Groups:
-        """Every sample a group of its own, named by its number; takes no memory.
+        """Make every sample a group of its own, named by its number. Takes no memory.
 
         Example:
             >>> Groups.singletons(3).sizes.tolist()
@@ -196,12 +205,12 @@ class Groups:
 
     @classmethod
     def combine(cls, *columns_or_groups: Any) -> Groups:
-        """The cells of several attributes of one dataset: samples that agree in all of them; named by tuples of labels.
+        """Group samples by several attributes: a group is a combination of labels, named by their tuple.
 
-        Cells without a sample do not exist.
+        Combinations without a sample are no groups.
 
         Args:
-            columns_or_groups: for each attribute a column of labels, or `Groups`.
+            columns_or_groups: for each attribute labels, array-like of shape (n_samples,), or `Groups`.
 
         Raises:
             Infeasible: the groupings are of datasets of different sizes, or leave a sample ungrouped.
@@ -225,6 +234,7 @@ class Groups:
                     f"{part.sample_count - part.grouped_count} of {part.sample_count} samples are in no group",
                     "combine groupings that hold every sample",
                 )
+            # Numbered anew after each attribute: the product of all group counts could exceed 64 bits.
             cells = cells * part.group_count + part.codes
             _, cells = np.unique(cells, return_inverse=True)
         _, starts, index = indexed(cells)
@@ -237,12 +247,12 @@ class Groups:
 
     @property
     def group_count(self) -> int:
-        """How many groups there are, empty ones included."""
+        """The number of groups, empty ones included."""
         return len(self.names)
 
     @property
     def grouped_count(self) -> int:
-        """How many samples are in a group."""
+        """The number of samples that are in a group."""
         return int(self.starts[-1]) if self.starts.size else self.sample_count
 
     @cached_property
@@ -254,7 +264,7 @@ class Groups:
 
     @cached_property
     def codes(self) -> np.ndarray:
-        """The group of every sample, in the narrowest integer type; made when first asked for.
+        """The group of every sample, in the narrowest integer type; computed at first use.
 
         Samples in no group have the number of groups as their code.
         """
@@ -267,7 +277,7 @@ class Groups:
 
     @cached_property
     def number_of(self) -> dict[Hashable, int]:
-        """From the user's label to the group's number."""
+        """From label to the number of the group."""
         return {name: number for number, name in enumerate(self.names)}
 
     def group_of(self, indices: Any) -> np.ndarray:
@@ -291,9 +301,9 @@ class Groups:
         return found
 
     def locate(self, indices: Any) -> tuple[list[Hashable], np.ndarray]:
-        """The label of each of these samples, and the how-manieth of its group it is, counted from 0.
+        """The label of each sample, and its index within its group, from 0.
 
-        Where groups lie one after the other, as the sources of a mixture do, that is the number within the source.
+        For contiguous groups, such as the sources of a mixture, that is its number within the source.
 
         Raises:
             Infeasible: a sample outside the dataset, or in no group.
@@ -325,16 +335,16 @@ class Groups:
         Raises:
             Infeasible: no group has one of the labels.
         """
-        known = [self.label(name) for name in labels]
-        unknown = next((label for label in known if label not in self.number_of), None)
+        found = [self.label(name) for name in labels]
+        unknown = next((label for label in found if label not in self.number_of), None)
         if unknown is not None:
             raise self._unknown(unknown)
-        return np.array([self.number_of[label] for label in known], np.int64)
+        return np.array([self.number_of[label] for label in found], np.int64)
 
     def label(self, name: Any) -> Any:
-        """The label that a name stands for: the plain value of a scalar, the label of a class that is given by its name.
+        """The label for a name: the plain value of a scalar, or the label of the class with that name.
 
-        What is neither is given back as it is.
+        Any other value is returned as it is.
 
         Example:
             >>> Groups.from_labels([2, 0, 2]).label(np.int64(2))
@@ -355,8 +365,8 @@ class Groups:
             Infeasible: no group has this label.
         """
         name = self.label(name)
-        known = self.number_of if self.starts.size else self.names  # a range looks itself up
-        if name not in known:
+        labels = self.number_of if self.starts.size else self.names  # a range needs no dictionary
+        if name not in labels:
             raise self._unknown(name)
         if not self.starts.size:
             return np.array([name], np.int64)
@@ -366,7 +376,7 @@ class Groups:
 
     @cached_property
     def digest(self) -> str:
-        """A fingerprint of the whole index, 16 hexadecimal digits."""
+        """A fingerprint of the index, 16 hexadecimal digits."""
         hasher = hashlib.blake2b(f"{self.sample_count} {self.group_count}".encode(), digest_size=8)
         hasher.update(np.ascontiguousarray(self.starts, "<i8").data)
         if self.index is not None:

@@ -1,4 +1,4 @@
-"""What other modules need of a plan: an endless list of micro-batches, and how often each sample comes in it."""
+"""The interface of a plan for other modules: an endless list of micro-batches, and how often each sample comes in it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ __all__ = ["BasePlan", "rounded"]
 
 
 class BasePlan(MicroBatches):
-    """What a sampler, an audit or a correction needs of a plan; `plans.plan.Plan` adds what users need.
+    """What samplers, audits and corrections need of a plan; `plans.plan.Plan` adds what users need.
 
-    `plan[t]` is micro-batch t, for t below 89 * 2**32 (the last is one less). It depends only on the plan's arguments: not
-    on the process, the rank, or earlier calls.
+    `plan[t]` is micro-batch t, for t below 89 * 2**32 (the last is one less). It depends only on the plan's arguments:
+    not on the process, the rank, or earlier calls.
 
     Attributes:
-        groups: who is in which group, by the numbers that the plan yields.
+        groups: the groups of samples, by the numbers that the plan yields.
     """
 
     groups: Groups
@@ -39,24 +39,24 @@ class BasePlan(MicroBatches):
     def identity(self) -> dict[str, str]:
         """Every argument that can change a micro-batch, by name, as short text.
 
-        A target that is a function of the epoch is represented by its shares in the first 4 epochs. The step size is not
-        included: a run chooses it.
+        A target that is a function of the epoch is represented by its shares in the first 4 epochs. The step size is
+        not included: a run chooses it.
         """
 
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """16 hexadecimal digits, the same for two plans exactly if their `identity` is the same."""
+        """16 hexadecimal digits: equal for two plans if and only if their `identity` is equal."""
 
     @property
     @abstractmethod
     def shortcomings(self) -> list[str]:
-        """What users should be warned of: samples that repeat within a micro-batch, or are practically never drawn."""
+        """Warnings for users: samples that repeat within a micro-batch, or are practically never drawn."""
 
     @property
     @abstractmethod
     def settles_after(self) -> float | None:
-        """Epochs after which shares no longer change: 0 if they never change, None if they may always change."""
+        """The epochs after which shares no longer change: 0 if they never change, None if they may always change."""
 
     @property
     @abstractmethod
@@ -65,7 +65,7 @@ class BasePlan(MicroBatches):
 
     @abstractmethod
     def strata(self, start: float, stop: float) -> Strata:
-        """What is drawn from epoch `start` to epoch `stop`, in expectation; both may have a fraction."""
+        """The inclusion rates of all samples from epoch `start` to epoch `stop`, which may be fractions."""
 
     @abstractmethod
     def shares(self, epoch: int = 0) -> np.ndarray:
@@ -74,8 +74,9 @@ class BasePlan(MicroBatches):
     def stepped(self, step: int) -> BasePlan:
         """The plan with steps of `step` micro-batches: those of a step have like costs, one bucket, or one task.
 
-        Step k is the micro-batches k * step to (k + 1) * step - 1; in a run, `step` is world size x accumulate. A sampler
-        does this; users need not. Plans of micro-batches of a fixed size return themselves: a step means nothing there.
+        Step k is the micro-batches k * step to (k + 1) * step - 1; in a run, `step` is world size x accumulate. A
+        sampler does this; users need not. Plans of micro-batches of a fixed size return themselves: a step means
+        nothing there.
 
         Args:
             step: 1 or more.
@@ -91,14 +92,14 @@ class BasePlan(MicroBatches):
 
     @abstractmethod
     def resumed(self, carried: Mapping[str, Any], batch: int) -> MicroBatches:
-        """The list for a run that resumes from a state; the inverse of `carried`.
+        """The list of a run that resumes from a state; the inverse of `carried`.
 
         Args:
             carried: what `carried` returned.
             batch: the micro-batch that `carried` was called with.
 
         Raises:
-            Infeasible: no state of this plan holds this.
+            Infeasible: a state of this plan cannot hold this.
         """
 
     def retargeted(self, batch: int, shares: Any) -> tuple[BasePlan, int]:
@@ -143,7 +144,7 @@ class BasePlan(MicroBatches):
         raise TypeError("a plan is endless: give plan.sampler() to a DataLoader, loop over plan.epoch(0)")
 
     def locate(self, indices: Any) -> tuple[list[Hashable], np.ndarray]:
-        """The group of each of these samples, and its number there; for a mixture, the source and the number there.
+        """The group of each sample, and its index within the group; for a mixture, the source and the index there.
 
         Args:
             indices: array-like of shape (samples,), the numbers that the plan yields.
@@ -157,16 +158,17 @@ class BasePlan(MicroBatches):
         return self.groups.locate(indices)
 
     def drawn_in(self, epoch: int) -> Strata:
-        """What is drawn in an epoch, in expectation; the result for the last epoch asked for is kept."""
+        """The inclusion rates of an epoch; the result for the last epoch is kept."""
         number, kept = epoch if self.moves else 0, self._drawn
         if kept is None or kept[0] != number:
             kept = self._drawn = number, self.strata(number, number + 1)
         return kept[1]
 
     def prior_between(self, start: int, stop: int, groups: Groups | None = None) -> np.ndarray:
-        """The mean wanted share of every group (the plan's own, if left out) over micro-batches start..stop-1, float64.
+        """The mean wanted share of every group over micro-batches start..stop-1, float64 (groups,).
 
         Micro-batches are counted from the start of the plan, through all epochs, in a run with a world size of 1.
+        Without `groups`, the shares are those of the plan's own groups.
         """
         if not 0 <= start < stop:
             raise Infeasible(f"there are no micro-batches from {start} to {stop}", "pass 0 <= start < stop")
@@ -174,7 +176,7 @@ class BasePlan(MicroBatches):
         return self.strata(start / length, stop / length).prior(self.groups if groups is None else groups)
 
     def rates(self, indices: Any, *, epoch: int = 0) -> np.ndarray:
-        """The expected share of each of these samples in all draws of an epoch, float64."""
+        """The expected share of each of these samples in the draws of an epoch, float64, in the shape of `indices`."""
         return self.drawn_in(epoch).rates(sample_numbers(indices))
 
     @cached_property
@@ -189,7 +191,7 @@ class BasePlan(MicroBatches):
         return self.settles_after != 0
 
     def horizon(self) -> int:
-        """How many micro-batches `sampled_prior` averages over: until all shares have settled, at least one epoch.
+        """The micro-batches over which `sampled_prior` averages: until all shares have settled, at least one epoch.
 
         Raises:
             Infeasible: shares may always change, so there is no single prior.
@@ -206,7 +208,8 @@ class BasePlan(MicroBatches):
     def sampled_prior(self) -> np.ndarray:
         """The share of every group in what is sampled, float64 in the order of `groups.names`.
 
-        If shares change, it is the mean over the epochs until they settle; `prior_between` gives it for any micro-batches.
+        If shares change, it is the mean over the epochs until they settle; `prior_between` gives it for any
+        micro-batches.
 
         Raises:
             Infeasible: shares may always change, so there is no single prior.
@@ -214,15 +217,15 @@ class BasePlan(MicroBatches):
         return self.prior_between(0, self.horizon())
 
     def weights(self, indices: Any, *, epoch: int | None = None) -> np.ndarray:
-        """The weight of each of these samples that undoes the sampling: natural over sampled inclusion rate, float64.
+        """The weight of each sample that corrects for the sampling, float64: natural over sampled inclusion rate.
 
         The mean of `weight * value` over the sampled stream estimates the mean of `value` over all samples without bias
         (Horvitz and Thompson 1952); the weights themselves average to 1. If shares were set during a run, these are the
         weights of what comes next.
 
         Args:
-            indices: numbers of samples.
-            epoch: which epoch they are drawn in; needed if shares change.
+            indices: numbers of samples, array-like of any shape.
+            epoch: the epoch in which they are drawn; needed if shares change.
 
         Raises:
             Infeasible: a sample is never drawn, so it has no weight; or shares change and no epoch is given.
@@ -254,5 +257,5 @@ class BasePlan(MicroBatches):
 
 
 def rounded(batches: int, multiple: int) -> int:
-    """The next multiple of `multiple`."""
+    """Round up to a multiple of `multiple`."""
     return -(-batches // multiple) * multiple

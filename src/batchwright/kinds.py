@@ -1,4 +1,4 @@
-"""What an audit needs of a plan of each kind, whatever class it is of."""
+"""What an audit needs of each kind of plan, as protocols: `audit` is below `plans` and must not import it."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class EvaluationKind(_Kind, Protocol):
 
 
 class SamplerKind(Protocol):
-    """A sampler, in what an audit of a rank needs of it."""
+    """What an audit of a rank needs of a sampler."""
 
     @property
     def plan(self) -> Any: ...

@@ -1,4 +1,4 @@
-"""The labels of samples that have several each: a matrix of ones and zeros, or a list of labels for each sample."""
+"""Reads labels of samples that have several each: a matrix of ones and zeros, or a list for each sample."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from .values import is_tensor, missing, no_label, plain
 __all__ = ["LabelSets", "label_sets"]
 
 LabelSets = tuple[list[Hashable], np.ndarray, np.ndarray]
-"""Names; where the labels of each sample start, and the end; the numbers of the labels, ascending within each sample."""
+"""Names; where the labels of each sample start, int64 (samples + 1); the labels' numbers, sample by sample, int64."""
 
 _LISTS = "pass a list of labels for each sample"
 
 
 def label_sets(labels: Any) -> LabelSets:
-    """Names, and sample by sample the numbers of its labels.
+    """Read the names of labels, and for each sample the numbers of its labels.
 
     Args:
-        labels: a sparse matrix of scipy or torch, a two-dimensional array or a data frame of shape (n_samples, n_labels), 1
-            where the label holds and 0 where not, or a list of lists of labels.
+        labels: a sparse matrix of scipy or torch, a two-dimensional array or a data frame of shape (n_samples,
+            n_labels), 1 where the label holds and 0 where not, or a list of lists of labels.
 
     Raises:
         Infeasible: an entry of a matrix is neither 0 nor 1, or the labels of a sample are no list of labels.
@@ -44,7 +44,7 @@ def label_sets(labels: Any) -> LabelSets:
     shape = getattr(labels, "shape", ())
     if len(shape) == 2:
         return _of_matrix(labels)
-    objects = isinstance(labels, np.ndarray) and labels.dtype.kind == "O" and labels.ndim == 1  # lists, one a sample
+    objects = isinstance(labels, np.ndarray) and labels.dtype.kind == "O" and labels.ndim == 1  # an array of lists
     if is_tensor(labels) or (isinstance(labels, np.ndarray) and not objects):
         raise Infeasible(
             f"labels is {typed(labels)} of shape {tuple(shape)}, samples x labels are needed",
@@ -91,7 +91,7 @@ def _of_matrix(labels: Any) -> LabelSets:
 
 
 def _holds(values: np.ndarray, where: Any) -> np.ndarray:
-    """Which entries are 1, of entries that are all 0 or 1."""
+    """Which entries are 1; all must be 0 or 1."""
     holds: np.ndarray = values == 1
     other = ~holds & (values != 0)
     if other.any():
@@ -121,7 +121,7 @@ def _of_lists(labels: Any) -> LabelSets:
 
 
 def _sets(labels: Any) -> list[dict[Any, None]]:
-    """The labels of every sample, each once, in order of appearance."""
+    """The labels of every sample without repetitions, in order of appearance."""
     if hasattr(labels, "to_pylist") or hasattr(labels, "to_list"):
         labels = labels.to_pylist() if hasattr(labels, "to_pylist") else labels.to_list()
     ordered = isinstance(labels, (Sequence, np.ndarray)) or is_tensor(labels)  # a nested one has rows of labels
@@ -129,14 +129,14 @@ def _sets(labels: Any) -> list[dict[Any, None]]:
         raise Infeasible(f"the labels are {typed(labels)}", _LISTS)
     rows = [_row(row, sample) for sample, row in enumerate(labels)]
     found = [dict.fromkeys(row) for row in rows]
-    known: set[Any] = set().union(*found)
-    flags = known <= {-1, 0, 1} and any(row != sorted(names) for row, names in zip(rows, found, strict=True))
-    numbers = all(isinstance(name, (int, float)) for name in known)
-    parts = numbers and any(name % 1 for name in known)
+    found_names: set[Any] = set().union(*found)
+    flags = found_names <= {-1, 0, 1} and any(row != sorted(names) for row, names in zip(rows, found, strict=True))
+    numbers = all(isinstance(name, (int, float)) for name in found_names)
+    parts = numbers and any(name % 1 for name in found_names)
     if len({len(row) for row in rows}) == 1 and (flags or parts):
         raise Infeasible(
-            f"all {len(rows)} samples have {len(rows[0])} labels, each of them from {min(known)} to {max(known)}: these are "
-            "no names, they tell which labels hold",
+            f"all {len(rows)} samples have {len(rows[0])} labels, each of them from {min(found_names)} to "
+            f"{max(found_names)}: these are no names, they tell which labels hold",
             "pass np.array(labels), 1 where the label holds and 0 where not",
         )
     return found

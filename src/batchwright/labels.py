@@ -1,4 +1,4 @@
-"""The label of every sample: from a column, or from a dataset that knows its labels."""
+"""Reads the label of every sample from a column, or from a dataset that knows its labels."""
 
 from __future__ import annotations
 
@@ -16,28 +16,33 @@ __all__ = ["class_names", "coded_labels", "label_fn_map", "labels"]
 
 LABEL_NAMES = ("targets", "labels", "label", "target", "y")
 LABEL_COLUMNS = ("label", "labels", "target", "targets", "class", "y")
-_FEWEST_MEASURED = 20  # of fewer samples all may have labels of their own
-_MOST_MEASURED = 0.5  # more different numbers for a sample than this are measurements, not labels
+_FEWEST_MEASURED = 20  # with fewer samples, a label for each is nothing unusual
+_MOST_MEASURED = 0.5  # if more than this part of all numbers are distinct, they are measurements, not labels
 _NAMES_SHOWN = 8
 
 Found = tuple[np.ndarray, str]  # a column of which values may be missing, and what it is called
 
 
 def labels(source: Any) -> np.ndarray:
-    """The label of every sample, from a column or from a dataset that knows its labels.
+    """Read the label of every sample, from a column or from a dataset that knows its labels.
 
-    A dataset whose type `label_fn_map` knows is asked by the function there. Others are looked through: `Subset` (nested
-    too) and `ConcatDataset` of anything below, `.targets` / `.labels` as torchvision's datasets have them, the last tensor
-    of a `TensorDataset`, a column named label (labels, target, ...) of a Hugging Face dataset, a data frame (lazy ones
-    too: that column is read), an Arrow dataset or a mapping of columns. Where there are several the first counts, in the
-    order of `LABEL_NAMES` and `LABEL_COLUMNS`. Of a `Subset` only the labels of its own samples are looked at.
+    For a dataset of a type in `label_fn_map`, the function there is used. Other datasets are searched:
+
+    - `Subset` (also nested) and `ConcatDataset` of any dataset below; of a `Subset`, only the labels of its own samples
+      are read;
+    - `.targets`, `.labels` and the other `LABEL_NAMES`, as datasets of torchvision have them;
+    - the last tensor of a `TensorDataset`;
+    - a column `label` or another of `LABEL_COLUMNS` of a Hugging Face dataset, a data frame (of a lazy one, only that
+      column is read), an Arrow dataset or a mapping of columns.
+
+    If there are several, the first in the order of `LABEL_NAMES` and `LABEL_COLUMNS` counts.
 
     Returns:
         An array of shape (samples,), of any dtype.
 
     Raises:
-        Infeasible: no labels can be found, and the message says what was looked for; or what a dataset has in their place
-            are floating-point numbers of which nearly all differ, such as weights or what a regression is to predict.
+        Infeasible: no labels were found (the message says what was searched for); or those of a dataset are
+            floating-point numbers that nearly all differ, such as weights or targets of a regression.
 
     Example:
         >>> labels({"text": ["a", "b"], "label": [1, 0]}).tolist()
@@ -55,9 +60,9 @@ def labels(source: Any) -> np.ndarray:
 
 
 def coded_labels(source: Any) -> Coded | None:
-    """The labels of a dictionary column (pandas and polars categories, Arrow dictionaries) as codes, which cost little.
+    """The labels of a dictionary column (pandas and polars categories, Arrow dictionaries) as codes, without a copy.
 
-    None for any other source, and where labels are missing: `labels` reads those.
+    None for any other source, or if labels are missing; `labels` reads these.
     """
     finder = _finder(source)
     if finder is _of_table:
@@ -75,7 +80,7 @@ def known_labels(dataset: Any) -> np.ndarray | None:
 
 
 def class_names(source: Any) -> dict[Hashable, Hashable]:
-    """From the names of the classes to their labels, where a dataset knows them; empty where it does not.
+    """From the names of classes to their labels, if a dataset has such names; else empty.
 
     Hugging Face keeps them in `features`, torchvision in `class_to_idx`.
     """
@@ -111,15 +116,15 @@ def _is_array(source: Any) -> bool:
 
 
 label_fn_map: dict[type, Callable[[Any], Any]] = {}
-"""From types of datasets to functions that take one and return its labels, a column; for derived types too.
+"""From types of datasets to functions that return the labels of one, a column; also used for derived types.
 
-Asked before anything else is looked at, so that datasets of your own need not look like one that is known:
+It is used before anything else, so your own datasets need no attribute with a known name:
 `batchwright.labels.label_fn_map[MyDataset] = lambda dataset: dataset.annotations["class"]`.
 """
 
 
 def _finder(source: Any) -> Callable[[Any], Found] | None:
-    """How to find the labels of a dataset; None for what is itself a column."""
+    """The function that finds the labels of a dataset; None if the source is itself a column."""
     own = next((label_fn_map[kind] for kind in type(source).__mro__ if kind in label_fn_map), None)
     if own is not None:
         return lambda dataset: _named(own(dataset), f"labels of {type(dataset).__name__}")
@@ -160,7 +165,7 @@ def _of_table(table: Any) -> Found:
 
 
 def _of_unread(table: Any) -> Found:
-    """Of a table that is not read yet, the one column is."""
+    """Read one column of a table that has not been read yet."""
     wanted = _wanted(table, unread_names(table))
     return _named(read_column(table, wanted), f"column {wanted!r}")
 
@@ -195,7 +200,7 @@ def _attribute(source: Any, name: str) -> Any:
 
 
 def _columns(source: Any) -> list[Any] | None:
-    """The names of the columns of a table or a mapping of columns; None for what is neither."""
+    """The names of the columns of a table or a mapping of columns; None for other objects."""
     names = getattr(source, "column_names", None)
     if names is None:
         names = getattr(source, "columns", None)
@@ -247,7 +252,7 @@ def _same_length(source: Any, found: np.ndarray) -> None:
 
 
 def _not_measured(source: Any, found: np.ndarray) -> None:
-    """Refuse what is no label: numbers that hardly any two samples share."""
+    """Refuse numbers that are no labels: hardly any two samples have the same."""
     if found.size < _FEWEST_MEASURED or found.dtype.kind != "f" or (found == np.round(found)).all():
         return
     distinct = np.unique(found).size
@@ -278,8 +283,8 @@ def _no_labels(source: Any) -> Infeasible:
     )
 
 
-# What a source is taken for, and how its labels are then found; None for a column. The first that fits counts: a table has
-# attributes of any name, and a subset has those of its dataset.
+# How each kind of source is recognised, and how its labels are found; None for a column. The first that fits is used,
+# so the order matters: a table may have attributes of any name, and a subset has those of its dataset.
 _FINDERS: tuple[tuple[Callable[[Any], bool], Callable[[Any], Found] | None], ...] = (
     (_is_plain_column, None),
     (_is_subset, _of_subset),

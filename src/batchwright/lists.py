@@ -1,4 +1,4 @@
-"""What a sampler's `iter` returns: lists of samples that know, for loaders that ask, whether their epoch has ended."""
+"""The iterator of a sampler: lists of samples, and a state for loaders that says whether the epoch has ended."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _NODE = ("torchdata.nodes.adapters", "SamplerWrapper.reset")
 
 
 class Lists(Iterator[list[int]]):
-    """A rank's lists of an epoch, or of what is left of one; which epoch that is, the first `next` decides.
+    """The lists of a rank in an epoch, or the rest of them; the first `next` decides which epoch it is.
 
-    torchdata's `StatefulDataLoader` keeps the state of the iterator beside that of the sampler. It goes on from a state by
-    a new iterator, and where an epoch had ended it draws from that one, finds that nothing is left, and makes another for
-    the next epoch. So an iterator that goes on where the epoch had ended yields nothing, and leaves the sampler as it is.
+    torchdata's `StatefulDataLoader` keeps the state of the iterator beside that of the sampler. To resume it makes a
+    new iterator. If the epoch had ended, it draws from this iterator, finds nothing, and makes another one for the next
+    epoch. So an iterator that resumes at the end of an epoch yields nothing, and does not change the sampler.
 
     Attributes:
         ended: whether the last list of the epoch has come.
 
     Args:
-        begin: makes the iterator over the lists of the epoch that is next when it is called, and tells this object when
-            the last of them has come.
-        ended: whether nothing is left from the start.
+        begin: makes the iterator over the lists of the epoch that is next when it is called; it sets `ended` with the
+            last of them.
+        ended: whether nothing is left of the epoch at the start.
     """
 
     def __init__(self, begin: Callable[[Lists], Iterator[list[int]]], *, ended: bool = False) -> None:
@@ -54,11 +54,11 @@ class Lists(Iterator[list[int]]):
         return int(reader._send_idx - reader._rcvd_idx)
 
     def state_dict(self) -> dict[str, Any]:
-        """Whether the epoch has ended; where it stands is in the sampler's state."""
+        """Whether the epoch has ended; the position is in the sampler's state."""
         return {"ended": self.ended}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state, beside the sampler's own; before the first `next`.
+        """Resume from a state, before the first `next`; the sampler loads its own.
 
         Raises:
             Infeasible: it is no state of an iterator.
@@ -73,10 +73,11 @@ class Lists(Iterator[list[int]]):
 
 
 def for_a_node() -> bool:
-    """Whether it is torchdata's `SamplerWrapper` that calls `iter`.
+    """Whether torchdata's `SamplerWrapper` is the caller of `iter`.
 
-    With a state of an ended epoch it looks for what is left of that, finds nothing, and calls `set_epoch` for the next one.
-    A plain loop goes on with the next epoch, by the very same calls: only the caller tells which of the two it is.
+    With the state of an ended epoch, it expects an empty iterator, and then calls `set_epoch` for the next epoch. A
+    plain loop expects the next epoch. Both make exactly the same calls, so only the caller's name shows which of the
+    two it is.
     """
     caller = sys._getframe(2)
     return (caller.f_globals.get("__name__"), caller.f_code.co_qualname) == _NODE

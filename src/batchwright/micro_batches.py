@@ -1,4 +1,4 @@
-"""Endless lists of micro-batches, one for a run, and the stretches of a list that are epochs of the run."""
+"""Endless lists of micro-batches, and parts of a list, such as epochs, as sequences."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ from .kernels.deal import HANDS
 __all__ = ["AS_IT_WAS", "LAST", "MicroBatches", "Stretch", "counted"]
 
 AS_IT_WAS = "load what state_dict() gave, as it was"
-LAST = (
-    MOST_ROUNDS * HANDS - 1
-)  # the last micro-batch of an endless list, since the kernels count in 64 bits: 89 * 2**32 - 1
+# The last micro-batch of an endless list: 89 * 2**32 - 1, since `kernels.apportion` counts 2**32 rounds of 89.
+LAST = MOST_ROUNDS * HANDS - 1
 
 
 def counted(batch: int) -> int:
-    """`batch` as an integer, checked to be the number of a micro-batch.
+    """Check the number of a micro-batch.
 
     Raises:
         IndexError: it is negative.
@@ -37,16 +36,16 @@ def counted(batch: int) -> int:
 
 
 class MicroBatches(ABC):
-    """An endless list of micro-batches, each made when it is asked for: a plan, or a plan whose step size changes.
+    """An endless list of micro-batches, each computed when needed: a plan, or a plan whose step size changes.
 
     Attributes:
         epoch_batches: micro-batches in an epoch, before rounding up to a multiple of world size x accumulate.
-        step: size of a step: micro-batches k * step to (k + 1) * step - 1 belong together. They have like costs, one bucket,
-            or one task. 1 where steps mean nothing.
-        first: the first micro-batch that this list can give. Above 0 only after the run changed its step size: its state
-            does not hold what came before.
+        step: size of a step: micro-batches k * step to (k + 1) * step - 1 belong together. They have like costs, one
+            bucket, or one task. 1 where steps mean nothing.
+        first: the first micro-batch that this list can give. Above 0 only after the run changed its step size: its
+            state does not hold what came before.
         whole_epochs: whether an epoch of a run always ends where one of this list ends, as in evaluation. Otherwise a run
-            that goes on in other steps rounds what is left of its epoch, and the next epoch begins right behind.
+            that resumes with another step size rounds the rest of its epoch, and the next epoch begins directly after it.
     """
 
     epoch_batches: int
@@ -60,7 +59,7 @@ class MicroBatches(ABC):
 
     @abstractmethod
     def stepped(self, step: int) -> MicroBatches:
-        """The plan with steps of `step` micro-batches."""
+        """The same plan with steps of `step` micro-batches."""
 
     def visit(self, batch: int) -> int:
         """A number that differs in any two micro-batches that share a sample: the address of its random numbers.
@@ -92,15 +91,15 @@ class MicroBatches(ABC):
         return self, batch
 
     def reached(self, batch: int) -> tuple[MicroBatches, int]:
-        """Drops parts of the list that lie before `batch`: the remaining list, and the new number of `batch`."""
+        """Drop parts of the list that end before `batch`: the remaining list, and the number of `batch` in it."""
         return self, batch
 
     def uneven(self, batch: int, step: int) -> str | None:
-        """A warning of what it costs to run from `batch` on in steps of `step`; None if it costs nothing."""
+        """A warning of the cost of running from `batch` on in steps of `step`; None if there is none."""
         return None
 
     def carried(self, batch: int, since: int) -> dict[str, Any]:
-        """What a state must hold of the list, beside the number `batch`, so that a run can resume there in constant time.
+        """What a state must hold beside the number `batch`, so that a run can resume there in constant time.
 
         Args:
             batch: the micro-batch that comes next.
@@ -109,14 +108,14 @@ class MicroBatches(ABC):
         return {}
 
     def epochs_before(self, batch: int) -> float:
-        """How many epochs came before this micro-batch."""
+        """The number of epochs before this micro-batch, with a fraction."""
         return batch / self.epoch_batches
 
     def check_batch(self, batch: int) -> None:
         """Refuse a micro-batch before `first`.
 
         Raises:
-            Infeasible: on all ranks or on none.
+            Infeasible: it does, on all ranks or on none.
         """
         if batch < self.first:
             raise Infeasible(
@@ -130,8 +129,8 @@ class Stretch(Sequence[np.ndarray]):
 
     Args:
         batches: the endless list.
-        origin: the first micro-batch. It may be below 0 after a change of the world size: those micro-batches count for the
-            epoch's length only.
+        origin: the first micro-batch. It may be below 0 after a change of the world size: those micro-batches count for
+            the epoch's length only.
         length: how many micro-batches.
     """
 

@@ -1,8 +1,8 @@
-"""How far a run has come: all arithmetic of epochs, steps and changes of the world size, once for every kind of plan.
+"""How far a run has come: the arithmetic of epochs, steps and changes of the world size, for all kinds of plans.
 
 A run takes the micro-batches of an endless list in order. The plan says how many of them an epoch has; that number is
-rounded up to a multiple of world size x accumulate, and the next epoch begins right behind. After a change of the world size
-the run goes on with the next micro-batch of the list.
+rounded up to a multiple of world size x accumulate, and the next epoch begins right after it. After a change of the
+world size the run goes on with the next micro-batch of the list.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from .micro_batches import AS_IT_WAS, LAST, MicroBatches, Stretch
 
 __all__ = ["Numbers", "Position", "RunState", "number_of"]
 
-_LARGEST = (1 << 63) - 1
+_LARGEST = (1 << 63) - 1  # a larger number in a state cannot come from a run, and would overflow in kernels
 _HEX = re.compile("0x[0-9a-f]+")
 
 
 def number_of(value: Any, called: str) -> int:
-    """A number in a state, checked.
+    """Check a number in a state.
 
     Raises:
         Infeasible: it is no whole number, or has more than 63 bits.
@@ -43,8 +43,9 @@ class Numbers(NamedTuple):
         epoch: which epoch of the run, from 0.
         consumed: micro-batches of the epoch that all ranks together have been given.
         multiple: world size x accumulate; the epoch's length is a multiple of it.
-        origin: number of the epoch's first micro-batch in the endless list. After a change of the world size `consumed` is
-            chosen so that the rest of the epoch has the right length; `origin` then follows from it and may be negative.
+        origin: number of the epoch's first micro-batch in the endless list. After a change of the world size `consumed`
+            is chosen so that the rest of the epoch has the right length; `origin` then follows from it and may be
+            negative.
     """
 
     epoch: int
@@ -54,7 +55,7 @@ class Numbers(NamedTuple):
 
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> Numbers:
-        """The numbers in a state of JSON types.
+        """Read the numbers of a state.
 
         Raises:
             Infeasible: a number that is missing, not whole or too small.
@@ -71,7 +72,7 @@ class Numbers(NamedTuple):
 
 
 class Position(NamedTuple):
-    """How far a run has come in its list of micro-batches; the same on all ranks.
+    """The position of a run in its list of micro-batches; the same on all ranks.
 
     Attributes:
         batches: the endless list of the run.
@@ -89,13 +90,13 @@ class Position(NamedTuple):
 
     @classmethod
     def started(cls, plan: MicroBatches, epoch: int, multiple: int) -> Position:
-        """The beginning of an epoch in a run that never had another multiple."""
+        """The start of an epoch in a run whose multiple never changed."""
         batches = plan.stepped(multiple)
         return cls(batches, epoch, 0, multiple, epoch * rounded(batches.epoch_batches, multiple))
 
     @classmethod
     def of(cls, plan: BasePlan, state: Mapping[str, Any]) -> Position:
-        """The position in a state of JSON types; the inverse of `as_state`.
+        """Read a position from a state; the inverse of `as_state`.
 
         Raises:
             Infeasible: it is no position of this plan.
@@ -108,7 +109,7 @@ class Position(NamedTuple):
         return found
 
     def as_state(self) -> dict[str, Any]:
-        """The position as a dict of JSON types."""
+        """The position as a dictionary of JSON types."""
         batches, batch = self.batches.reached(self.batch)
         numbers = Numbers(self.epoch, self.consumed, self.multiple, batch - self.consumed)
         carried = batches.carried(batch, batch - self.consumed)
@@ -126,31 +127,32 @@ class Position(NamedTuple):
 
     @property
     def micro_batches(self) -> Stretch:
-        """The micro-batches of the epoch, a sequence."""
+        """The micro-batches of the epoch as a sequence."""
         return Stretch(self.batches, self.origin, self.length)
 
     def after(self, consumed: int) -> Position:
-        """The same epoch, after `consumed` of its micro-batches."""
-        return Position(
-            self.batches, self.epoch, consumed, self.multiple, self.origin
-        )  # `_replace` takes thrice as long
+        """The position after `consumed` micro-batches of the same epoch."""
+        # `_replace` takes three times as long.
+        return Position(self.batches, self.epoch, consumed, self.multiple, self.origin)
 
     def moved(self, epoch: int) -> Position:
-        """The beginning of another epoch of the run, counted from this one with epochs of the present length."""
+        """The start of another epoch of the run; epochs between have the present length."""
         origin = self.origin + (epoch - self.epoch) * self.length
-        if origin < self.batches.first:  # earlier than the list goes back: as if the run always had this multiple
+        if (
+            origin < self.batches.first
+        ):  # before the first micro-batch that the list knows: as if the run always had this multiple
             return self.started(self.batches, epoch, self.multiple)
         batches, batch = self.batches.reached(origin)
         return Position(batches, epoch, 0, self.multiple, batch)
 
     def rolled(self) -> Position:
-        """If the epoch is used up, the beginning of the next, else unchanged."""
+        """The start of the next epoch if this one has ended, else the same position."""
         return self.moved(self.epoch + 1) if self.consumed >= self.length else self
 
     def refitted(self, multiple: int) -> Position:
-        """The same place for a run that goes on with another multiple.
+        """The same position in a run that continues with another multiple.
 
-        What is left of the epoch is rounded up to the new multiple; the next epoch follows right behind.
+        What is left of the epoch is rounded up to the new multiple; the next epoch follows right after it.
         """
         if multiple == self.multiple:
             return self
@@ -162,15 +164,16 @@ class Position(NamedTuple):
             return here._replace(consumed=within, origin=batch - within)
         if self.consumed == 0:
             return here
-        # What is left may be longer than a new epoch: then only one epoch's length counts, the next epoch takes the rest.
+        # What is left may be longer than a new epoch: then only one epoch's length counts, the next epoch takes the
+        # rest.
         consumed = here.length - min(rounded(left, multiple), here.length)
         return here._replace(consumed=consumed, origin=batch - consumed)
 
     def check(self) -> None:
-        """Refuse a position that is impossible, or too near the last micro-batch.
+        """Refuse a position that is impossible, or too near to the last micro-batch.
 
         Raises:
-            Infeasible: on all ranks or on none.
+            Infeasible: it is such a position, on all ranks or on none.
         """
         if self.consumed > self.length or self.batch < 0:
             raise Infeasible(

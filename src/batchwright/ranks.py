@@ -1,4 +1,4 @@
-"""The one question ranks may ask each other: are we about to train on the same plan?"""
+"""Checks before training that all ranks have the same plan; the only communication between samplers."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ __all__ = ["check_ranks", "sampler_of"]
 
 
 def check_ranks(loader: Any, *, group: torch.distributed.ProcessGroup | None = None) -> None:
-    """Refuse to train when the processes are not about to share one plan, naming what differs.
+    """Check that all processes use the same plan and position; the error names what differs.
 
-    One gather of a few hundred bytes; call it on every rank, right before training. Without a process group nothing is
-    communicated.
+    Call it on every rank right before training. It gathers a few hundred bytes from each process; without a process
+    group nothing is communicated.
 
     Args:
-        loader: a `BatchSampler`, or a loader that was given one, wrapped by a trainer or not.
-        group: the processes that share the plan; all of them if left out. Where models are split over processes too, the
+        loader: a `BatchSampler`, or a loader with one, also wrapped by a trainer.
+        group: the processes that share the plan; all of them if left out. If models are split over processes, pass the
             data-parallel group.
 
     Raises:
-        Infeasible: on every rank, if an argument of the plan, the accumulation, fetch, epoch or position differs, if two
-            processes have the same rank, or if a wrapper would take every world_size-th micro-batch a second time.
+        Infeasible: on every rank, if an argument of the plan, the accumulation, fetch, epoch or position differs, if
+            two processes have the same rank, or if a wrapper would take every world_size-th micro-batch a second time.
 
     Example:
         >>> import batchwright as bw
@@ -58,15 +58,15 @@ def sampler_of(loader: Any) -> BatchSampler | None:
 
 
 def _inside(loader: Any) -> Any:
-    """What a loader or a batch sampler takes its lists from."""
+    """The object from which a loader or a batch sampler takes its lists."""
     inner = getattr(loader, "batch_sampler", None)
-    if inner is None and getattr(loader, "batch_size", 0) is None:  # the dataset is asked for whole lists
+    if inner is None and getattr(loader, "batch_size", 0) is None:  # the loader passes complete lists to the dataset
         return getattr(loader, "sampler", None)
     return inner
 
 
 def _found(loader: Any) -> tuple[BatchSampler, list[str]]:
-    """The sampler inside a loader, and the wrappers around it that give a process only some of what it yields."""
+    """The sampler in a loader, and the names of wrappers around it that give each process only a part of its lists."""
     sampler = sampler_of(loader)
     if sampler is None:
         raise Infeasible(

@@ -1,4 +1,4 @@
-"""The only part with a state: which micro-batches this rank takes, and how far the run has come."""
+"""The batch sampler: which micro-batches this rank takes, and how far the run has come. Only this part has a state."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ __all__ = ["BatchSampler", "Fetch"]
 
 Fetch = Literal["micro", "step"] | int
 
-_VERSION = 2
-_LONGEST_SHOWN = 32
-_MOST_NAMED = 40  # arguments in a state: more than any plan has but mixtures of many sources
+_VERSION = 2  # of the state
+_LONGEST_SHOWN = 32  # characters of a wrong fingerprint in a message
+_MOST_NAMED = 40  # arguments in a state: more than any plan has, except mixtures of many sources
 
 
 class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSampler):
@@ -50,15 +50,17 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         plan: the plan whose micro-batches are taken.
         rank: this process's number, 0 to world_size - 1; read from `torch.distributed` at every use if left out.
         world_size: how many processes there are; read in the same way if left out.
-        accumulate: micro-batches a rank runs for one optimizer step. Epochs are a multiple of world_size * accumulate long.
-        fetch: micro-batches in one yielded list: "micro" (1), "step" (`accumulate`), or a number of them, as loaders for
-            pipelined accelerators take it. Epochs are a multiple of it too.
+        accumulate: micro-batches a rank runs for one optimizer step. Epochs are a multiple of world_size * accumulate
+            long.
+        fetch: micro-batches in one yielded list: "micro" (1), "step" (`accumulate`), or a number, as loaders for
+            pipelined accelerators need it. The length of an epoch is a multiple of it too.
         mesh: a device mesh, in place of `rank` and `world_size`: for models that are split over processes too.
         dims: names of its data-parallel dimensions, outermost first; may be left out if it has one dimension.
-        sampler: a `DistributedSampler` whose rank and size are taken where `rank` and `world_size` are left out.
+        sampler: a `DistributedSampler`, whose rank and world size are used if `rank` and `world_size` are left out.
 
     Raises:
-        Infeasible: a rank outside the world, an accumulation or fetch below 1, one of rank and world_size without the other.
+        Infeasible: a rank outside the world, an accumulation or fetch below 1, one of rank and world_size without the
+            other.
 
     Example:
         >>> import batchwright as bw
@@ -130,29 +132,29 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
 
     @property
     def epoch(self) -> int:
-        """The epoch that the next iterator yields from."""
+        """The epoch that the next iterator takes."""
         if self.run.asked is None:
             return self.run.at.epoch + self.run.drawn
         epoch, step = self.run.asked
-        return epoch + (step == len(self))  # its end means the next epoch
+        return epoch + (step == len(self))  # the end of an epoch means the start of the next
 
     @property
     def step(self) -> int:
-        """Lists of that epoch that the next iterator skips because they were already given, or because `seek` said so."""
+        """The lists of that epoch that the next iterator skips: they were given already, or `seek` was called."""
         return self._next().consumed // self.stride
 
     @property
     def epochs_given(self) -> float:
-        """Epochs of the plan (or of the order that it cuts) that all ranks together were given so far, with a fraction."""
+        """The epochs of the plan (with `order=`, of the order) that all ranks together have had so far, with a fraction."""
         here = self.place()
         return here.batches.epochs_before(here.batch)
 
     def __len__(self) -> int:
-        """Lists of this rank in an epoch: the same for all ranks and epochs."""
+        """The number of lists of this rank in an epoch: the same for all ranks and epochs."""
         return self.plan.epoch_length(self._multiple) // self.stride
 
-    def __iter__(self) -> Lists:  # type: ignore[override]  # lists, not the numbers of a `SequentialSampler`
-        """This rank's lists of the next epoch, or of what is left of an epoch after `load_state_dict` or `seek`.
+    def __iter__(self) -> Lists:  # type: ignore[override]  # of lists, as torch's own batch sampler
+        """Iterate over this rank's lists of the next epoch, or the rest of an epoch after `load_state_dict` or `seek`.
 
         The iterator picks its epoch at its first `next`, as those of torch's own batch samplers do: trainers call
         `set_epoch` and `load_state_dict` between `iter` and `next`.
@@ -162,7 +164,11 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         return lists
 
     def set_epoch(self, epoch: int) -> None:
-        """Let the next iterator take this epoch from its start; if it is next anyway, from where `step` says."""
+        """Let the next iterator start at this epoch; if it is the next one anyway, its `step` does not change.
+
+        Trainers call `set_epoch` at the start of every epoch, also right after a resume within one. That must not undo
+        it.
+        """
         epoch = check_integer(epoch, "epoch", least=0)
         asked = self.run.asked
         if epoch != self.epoch or (self.run.drawn and asked is None):
@@ -172,10 +178,10 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
     def seek(self, step: int, *, epoch: int | None = None) -> None:
         """Let the next iterator skip the first `step` of this rank's lists of an epoch (the next one if left out).
 
-        Pass the trainer's own count of steps: a loader with workers has drawn more lists than the trainer has used.
+        Pass the number of lists that the trainer has used: a loader with workers has drawn more than that.
 
         Raises:
-            Infeasible: the epoch has fewer lists, or the list is before a change of the world size.
+            Infeasible: the epoch has fewer lists, or the list came before a change of the world size.
         """
         step, epoch = (
             check_integer(step, "step"),
@@ -189,15 +195,16 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         return self._state(self._place(step, self.place().epoch if epoch is None else epoch))
 
     def all_ranks(self, step: int, *, epoch: int | None = None) -> list[np.ndarray]:
-        """The micro-batches that all ranks together take as their list number `step` of an epoch: int64 arrays, in order."""
+        """The micro-batches of the lists number `step` of all ranks in an epoch: int64 arrays, in order."""
         first = self._place(step, self.place().epoch if epoch is None else epoch)
         return [first.micro_batches[first.consumed + i] for i in range(self.stride)]
 
     def real(self, step: int, *, epoch: int | None = None) -> int:
-        """How many samples of this rank's list number `step` of an epoch (the present one if left out) count.
+        """How many samples count in list number `step` of this rank in an epoch (the current one if left out).
 
-        Plans for evaluation (`batchwright.evaluation`) may fill up lists of the last step: the samples behind these only
-        keep a rank busy and belong in no metric. Of all other plans every sample counts.
+        Plans for evaluation (`batchwright.evaluation`) may fill up lists of the last step with samples that do not count:
+        they keep a rank busy and must be left out of metrics. They come last in a list. In all other plans, every sample
+        counts.
 
         Raises:
             Infeasible: the epoch has fewer lists, or the list is before a change of the world size.
@@ -215,21 +222,21 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         return self._real(step, epoch, range(self.stride))
 
     def _real(self, step: int, epoch: int | None, places: range) -> int:
-        """How many samples count in some of the micro-batches that the ranks take as their list number `step`."""
+        """How many samples count in these places of the micro-batches of list number `step` of all ranks."""
         if check_integer(step, "step", least=0) >= len(self):
             raise Infeasible(f"step {step} of an epoch of {len(self)} steps", f"pass 0 to {len(self) - 1}")
         first = self._place(step, self.place().epoch if epoch is None else epoch)
         return sum(first.micro_batches.real(first.consumed + place) for place in places)
 
     def begun_at(self, epoch: int) -> int:
-        """Where this rank started in the epoch, in lists: 0 except after a resume or `seek`."""
+        """The list of the epoch at which this rank started: 0 except after a resume or `seek`."""
         begun = self.run.begun
         return self._fitted(begun).consumed // self.stride if epoch == begun.epoch else 0
 
     def state_dict(self) -> dict[str, Any]:
-        """The state after the last list that was handed out: a fresh dict of JSON types.
+        """The state after the last list that was yielded: a new dictionary of JSON types.
 
-        It is the same on all ranks: load it on every rank, of any number of them.
+        It is the same on all ranks. Load it on every rank; their number may change.
 
         Warns:
             PoorWarning: workers of a `DataLoader` have drawn lists that did not reach the training loop yet.
@@ -246,11 +253,11 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         return {**state, "ended": True} if self.run.ended else state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Let the next iterator go on from a state; {} changes nothing.
+        """Let the next iterator resume from a state; {} changes nothing.
 
         Raises:
-            Infeasible: the state is of another plan or version, is damaged, or its epoch cannot go on in a world of this
-                size. All ranks refuse it alike, and the sampler does not change.
+            Infeasible: the state is of another plan or version, is damaged, or its epoch cannot continue with this
+                world size. All ranks refuse it alike, and the sampler does not change.
         """
         if not isinstance(state, Mapping):
             raise Infeasible(f"the state is {typed(state)}", "load what state_dict() gave")
@@ -268,19 +275,20 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         self._shares_set = False
 
     def audit(self, *, epochs: int = 1, first: int = 0) -> Audit:
-        """Measure what this rank takes, without communication; see `batchwright.audit.audit_rank`."""
+        """Measure the lists of this rank, without communication; see `batchwright.audit.audit_rank`."""
         from .audit import audit_rank
 
         return audit_rank(self, epochs=epochs, first=first)
 
     def retarget(self, shares: Any) -> int:
-        """Give the groups other shares from the next round of micro-batches on. Call it on every rank, at the same step.
+        """Set the shares of groups from the next round of micro-batches on. Call it on every rank, at the same step.
 
-        No sample is skipped or repeated for it. The state holds the new shares, so a resumed run goes on with them. Shares
-        that are set again before the round begins replace them.
+        No sample is skipped or repeated. The state holds the new shares, so a resumed run uses them too. If shares are
+        set again before the round begins, the later ones are used.
 
         Args:
-            shares: by label, by the name of a target ("uniform", ...), or in the order of `plan.groups.names`; summing to 1.
+            shares: by label, by the name of a target ("uniform", ...), or in the order of `plan.groups.names`; summing
+                to 1.
 
         Returns:
             The first micro-batch, counted over all epochs and ranks, that has them.
@@ -373,7 +381,8 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
     def _refuse_other_place(self, epoch: int, consumed: int) -> None:
         """Refuse to go on with this iterator if `set_epoch`, `seek` or `load_state_dict` asked for another place since."""
         there = self._next()
-        # Allowed: the start of this iterator's epoch. Trainers call `set_epoch` when workers have begun to draw from it.
+        # Allowed: the start of this iterator's epoch. Trainers call `set_epoch` when workers have begun to draw from
+        # it.
         if (there.epoch, there.consumed) not in ((epoch, 0), (epoch, consumed)):
             raise Infeasible(
                 f"list {there.consumed // self.stride} of epoch {there.epoch} was asked for, an iterator that had begun "
@@ -392,7 +401,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         return self.world_size * math.lcm(self.accumulate, self.fetch)
 
     def place(self) -> Position:
-        """Where the run is: the place that was asked for, else after the last list that was handed out."""
+        """The position of the run: as set by `set_epoch` or `seek`, else after the last list that was yielded."""
         return self._fitted(self.run.at) if self.run.asked is None else self._next()
 
     def _next(self) -> Position:

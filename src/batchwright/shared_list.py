@@ -1,4 +1,4 @@
-"""A list of Python objects that a loader's workers share instead of copying."""
+"""A list of Python objects that the workers of a loader share."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Item = TypeVar("Item")
 
 
 class SharedList(Sequence[Item], Generic[Item]):
-    """An immutable list whose items lie pickled, side by side, in one block of shared memory.
+    """An immutable list whose items are kept, pickled, in one block of shared memory.
 
-    A forked worker that only looks at an item of a plain list writes to it (its reference count), so that in time every
-    worker holds a copy of all file names and annotations; a spawned worker is sent one at once. Here there is nothing
-    to write to: forked and spawned workers look at the same block. An item is unpickled again each time it is asked for.
+    A forked worker that reads an item of a Python list writes to its reference count, and so copies the memory page. In
+    time every worker has a copy of all file names and annotations. A spawned worker gets a copy at its start. Here
+    nothing is written: all workers read the same block. An item is unpickled each time it is read.
 
     Args:
-        items: anything that can be pickled, usually strings, tuples or dictionaries; consumed once.
+        items: an iterable of objects that can be pickled, usually strings, tuples or dictionaries; read once.
 
     Example:
         >>> import batchwright as bw
@@ -38,15 +38,17 @@ class SharedList(Sequence[Item], Generic[Item]):
             ends.append(len(block))
         tensors = torch.frombuffer(block or bytearray(1), dtype=torch.uint8), torch.tensor(ends)
         for tensor in tensors:
-            tensor.share_memory_()  # torch leaves it untyped
+            tensor.share_memory_()  # without a type in torch's stubs
         self.__setstate__(tensors)
 
     def __getstate__(self) -> tuple[torch.Tensor, torch.Tensor]:
-        return self._tensors  # which stay shared when they are pickled
+        return self._tensors  # torch shares their memory with the process that unpickles them
 
     def __setstate__(self, tensors: tuple[torch.Tensor, torch.Tensor]) -> None:
         self._tensors = tensors
-        self._block, self._ends = (tensor.numpy().data for tensor in tensors)  # quicker to read than tensors
+        self._block, self._ends = (
+            tensor.numpy().data for tensor in tensors
+        )  # a memoryview is read faster than a tensor
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -56,7 +58,7 @@ class SharedList(Sequence[Item], Generic[Item]):
     @overload
     def __getitem__(self, index: slice) -> list[Item]: ...
     def __getitem__(self, index: int | slice) -> Item | list[Item]:
-        """An item, or a list of those of a slice."""
+        """An item, or the list of the items of a slice."""
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         place = range(len(self))[index]

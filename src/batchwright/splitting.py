@@ -1,4 +1,4 @@
-"""Splits: exact fractions of every group, or of whole units that must stay on one side."""
+"""Splits a dataset into exact fractions of every group, or into complete units that must not be divided."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Split", "split"]
 
-_SUM_TOLERANCE = 1e-6
-_SWEEPS = 10
+_SUM_TOLERANCE = 1e-6  # fractions such as 1 / 3, written with a few digits, may miss 1 by this
+_SWEEPS = 10  # over all units, at most; chosen by trial
 
 
 @dataclass(frozen=True)
 class Split:
-    """Sample numbers by part; `print` it for what each part got of each group.
+    """The parts of a dataset, as sample numbers; `print` shows the size of each.
 
     Attributes:
-        parts: by part its sample numbers, ascending, int64. The parts are disjoint and hold every sample.
-        fractions: what was asked for.
-        groups: what the split is stratified by.
+        parts: for each part its sample numbers, ascending, int64. Every sample is in exactly one part.
+        fractions: the wanted fraction of each part.
+        groups: the groups by which the split is stratified.
         counts: int64 (parts, groups): samples of each group in each part.
     """
 
@@ -51,18 +51,18 @@ class Split:
 
     @cached_property
     def off(self) -> float:
-        """The largest distance of a group's count in a part from its fraction, in samples: below 1 without `together`."""
+        """The largest distance of a group's count in a part from its fraction, in samples; below 1 without `together`."""
         wanted = np.outer(list(self.fractions.values()), self.groups.sizes)
         return float(np.abs(self.counts - wanted).max())
 
     def subset(self, dataset: Any, part: Hashable) -> torch.utils.data.Subset[Any]:
-        """A `torch.utils.data.Subset` of a dataset: plans find the parent's labels through it."""
+        """A part as a `torch.utils.data.Subset`; plans find the labels of the dataset through it."""
         from torch.utils.data import Subset
 
         return Subset(dataset, self[part].tolist())
 
     def labels(self, part: Hashable) -> list[Hashable]:
-        """The label of every sample of a part, in its order: what `balanced` takes for a plan over the part."""
+        """The label of every sample of a part, in its order; pass it to `balanced` for a plan over the part."""
         codes = np.asarray(self.groups.group_of(self[part]))
         return [self.groups.names[code] for code in codes.tolist()]
 
@@ -80,18 +80,20 @@ def split(
     together: Any = None,
     seed: int = 0,
 ) -> Split:
-    """Split a dataset so that every group is split in the same fractions, the same way in every process.
+    """Split a dataset into parts that have the same fraction of every group.
 
-    Each part gets floor or ceil of its fraction of every group, and the parts that were short before get the next ceil, so
-    that totals come out too. With `together`, whole units stay on one side, and shares of groups come as close as they can
-    (`Split.off` tells): units are placed one by one, those that hold most first, each where it leaves the squared gaps
-    smallest, and then moved while that still lessens them.
+    Each part gets floor or ceil of its fraction of every group. Parts that got less in earlier groups get the ceils, so
+    that the total sizes are right too. The result is the same in every process.
+
+    With `together`, all samples of a unit are in one part, and fractions of groups are met as nearly as possible (see
+    `Split.off`). Units are placed one by one, the largest first, each in the part where the sum of squared gaps becomes
+    smallest; then they are moved as long as that makes the sum smaller.
 
     Args:
-        labels: a column of labels, a dataset that knows its labels, or `Groups`.
-        fractions: by part the fraction of the samples it gets; they sum to 1.
-        stratify: keep the fractions within every group; otherwise only over all samples.
-        together: a column naming the unit (patient, speaker, scene) of every sample.
+        labels: labels, array-like of shape (n_samples,), a dataset that knows its labels, or `Groups`.
+        fractions: for each part the fraction of the samples; they sum to 1.
+        stratify: whether the fractions hold within every group; otherwise only over all samples.
+        together: the unit (patient, speaker, scene) of every sample, array-like of shape (n_samples,).
         seed: 0 to 2^64 - 1.
 
     Raises:
@@ -129,9 +131,9 @@ def split(
 
 
 def _by_sample(groups: Groups, exact: list[Fraction], seed: int) -> np.ndarray:
-    """The part of every sample: groups lie on one line, and each group's stretch of it is cut at the fractions."""
+    """The part of every sample, int64, if samples are divided one by one, group after group."""
     place = np.empty(groups.sample_count, np.int64)
-    carried = [Fraction(0)] * len(exact)  # what each part is owed from the groups before, so that totals come out too
+    carried = [Fraction(0)] * len(exact)  # what each part lacks from earlier groups, so that totals are right too
     for number, name in enumerate(groups.names):
         samples = groups.samples(name)
         counts, carried = _apportioned(samples.size, exact, carried)
@@ -140,22 +142,22 @@ def _by_sample(groups: Groups, exact: list[Fraction], seed: int) -> np.ndarray:
     return place
 
 
-def _apportioned(size: int, exact: list[Fraction], owed: list[Fraction]) -> tuple[list[int], list[Fraction]]:
-    """Floor or ceil of every part of a group, the ceils to those that are owed most; and what is owed after it."""
+def _apportioned(size: int, exact: list[Fraction], lacked: list[Fraction]) -> tuple[list[int], list[Fraction]]:
+    """Floor or ceil of each part's fraction of a group, ceil for the parts that lack most; and what they lack then."""
     wanted = [size * part for part in exact]
     counts = [int(amount) for amount in wanted]
-    owing = [amount - count + debt for amount, count, debt in zip(wanted, counts, owed, strict=True)]
-    most_owed = sorted(
-        (part for part in range(len(exact)) if wanted[part] > counts[part]), key=lambda p: (-owing[p], p)
+    lacking = [amount - count + before for amount, count, before in zip(wanted, counts, lacked, strict=True)]
+    most_lacking = sorted(
+        (part for part in range(len(exact)) if wanted[part] > counts[part]), key=lambda p: (-lacking[p], p)
     )
-    for part in most_owed[: size - sum(counts)]:
+    for part in most_lacking[: size - sum(counts)]:
         counts[part] += 1
-        owing[part] -= 1
-    return counts, owing
+        lacking[part] -= 1
+    return counts, lacking
 
 
 def _by_unit(groups: Groups, exact: list[Fraction], together: Any, seed: int) -> np.ndarray:
-    """The part of every sample where whole units stay together."""
+    """The part of every sample, int64, if units stay together."""
     units = together if isinstance(together, Groups) else Groups.from_keys(together, called="together")
     if units.sample_count != groups.sample_count:
         raise Infeasible(
@@ -167,7 +169,9 @@ def _by_unit(groups: Groups, exact: list[Fraction], together: Any, seed: int) ->
     np.add.at(holds, (np.asarray(units.codes, np.int64), codes), 1)
     weight = 1 / np.maximum(groups.sizes, 1)  # a sample of a small group matters more
     mixed = _shuffle(units.group_count, seed, 0)
-    size_class = np.floor(np.log2((holds[mixed] * weight).sum(axis=1)))  # within a factor of two the order is random
+    size_class = np.floor(
+        np.log2((holds[mixed] * weight).sum(axis=1))
+    )  # units that differ by less than a factor of two come in random order
     order = mixed[np.argsort(-size_class, kind="stable")].tolist()
     gap = np.outer([float(part) for part in exact], groups.sizes)
     closed = np.array([part == 0 for part in exact])
@@ -177,10 +181,10 @@ def _by_unit(groups: Groups, exact: list[Fraction], together: Any, seed: int) ->
         for unit in order:
             if sweep:
                 gap[part_of[unit]] += holds[unit]
-            # placing it in a part changes the part's squared gap by (gap - holds)^2 - gap^2
+            # Placing the unit in a part changes the part's squared gap by (gap - holds)^2 - gap^2.
             change = ((holds[unit] - 2 * gap) * holds[unit] * weight**2).sum(axis=1)
             change[closed] = np.inf
-            best = int(np.argmin(np.round(change, 12)))
+            best = int(np.argmin(np.round(change, 12)))  # rounded: platforms may differ in the last bits
             moved |= best != part_of[unit]
             part_of[unit] = best
             gap[best] -= holds[unit]

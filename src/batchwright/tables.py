@@ -1,4 +1,4 @@
-"""Tables that hold no values before they are asked for them, and columns that are held as codes."""
+"""Reads columns of lazy tables, and columns that are kept as codes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["Coded", "coded", "is_unread", "read_column", "unread_names"]
 
 
 class Coded(NamedTuple):
-    """A column of few different values.
+    """A column of a few distinct values, kept as codes.
 
     Args:
-        names: the values that may come, each once, sorted where they can be.
-        codes: the place of each sample's value among the names, an array of integers of shape (samples,).
+        names: the values that may occur, each once, sorted if possible.
+        codes: the index of each sample's value in `names`, an array of integers of shape (samples,).
     """
 
     names: list[Any]
@@ -34,7 +34,7 @@ class Coded(NamedTuple):
 
 
 def is_unread(source: Any) -> bool:
-    """Whether this is a table that holds no values yet: a lazy frame, a DuckDB relation, an Arrow dataset."""
+    """Whether this is a table that has not been read yet: a lazy frame, a DuckDB relation, an Arrow dataset."""
     if _is_arrow_dataset(source):
         return True
     lazy = callable(getattr(source, "collect", None)) and not hasattr(source, "__len__")
@@ -47,19 +47,19 @@ def _is_arrow_dataset(source: Any) -> bool:
 
 
 def unread_names(table: Any) -> list[str]:
-    """The names of the columns of a table that is not read yet."""
+    """The names of the columns of a lazy table."""
     return list(table.schema.names) if _is_arrow_dataset(table) else _lazy(table).collect_schema().names()
 
 
 def read_column(table: Any, name: str) -> Any:
-    """One column of a table that is not read yet; no other is read."""
+    """Read one column of a lazy table, and no other."""
     if _is_arrow_dataset(table):
         return table.to_table(columns=[name])[name]
     return _lazy(table).select(name).collect()[name].to_native()
 
 
 def _lazy(table: Any) -> Any:
-    """The table by narwhals' one interface to all libraries of lazy tables; None for what narwhals does not know."""
+    """The table through narwhals, one interface to all libraries of lazy tables; None if narwhals does not know it."""
     import narwhals
 
     frame = narwhals.from_native(table, pass_through=True)
@@ -67,7 +67,7 @@ def _lazy(table: Any) -> Any:
 
 
 def coded(values: Any) -> Coded | None:
-    """A dictionary column as it is held, without a value made for each sample; None for any other, or with gaps in it."""
+    """A dictionary column as codes, without making a value for each sample; None for others, and if values are missing."""
     parts = _of_pandas(values) or _of_arrow(values)
     if parts is None:
         return None
@@ -88,7 +88,7 @@ def coded(values: Any) -> Coded | None:
 
 
 def _of_pandas(values: Any) -> tuple[np.ndarray, list[Any]] | None:
-    """A categorical, an index of one, or a series of one."""
+    """Codes and categories of a pandas categorical, or of an index or series of one."""
     held: Any = getattr(values, "cat", values) if hasattr(getattr(values, "dtype", None), "categories") else None
     if not (hasattr(held, "codes") and hasattr(held, "categories")):
         return None
@@ -96,7 +96,7 @@ def _of_pandas(values: Any) -> tuple[np.ndarray, list[Any]] | None:
 
 
 def _of_arrow(values: Any) -> tuple[np.ndarray, list[Any]] | None:
-    """An array of Arrow, in chunks or not, or a series of polars, which gives its own as one."""
+    """Codes and categories of an Arrow dictionary array, in chunks or not, or of a polars series, which gives one."""
     if str(getattr(values, "dtype", "")).startswith(("Categorical", "Enum")) and hasattr(values, "to_arrow"):
         values = values.to_arrow()
     if not str(getattr(values, "type", "")).startswith("dictionary<"):

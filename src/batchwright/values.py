@@ -1,4 +1,4 @@
-"""Single values: which plain Python value a label, a number or a key is, and which are no label at all."""
+"""Single values: turns labels, numbers and keys into plain Python values, and says which values are no labels."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from .errors import typed
 __all__ = ["COMPLETE", "PLAIN", "is_tensor", "missing", "no_label", "plain"]
 
 COMPLETE = frozenset({str, bytes, int, bool, date, datetime, time, timedelta, Fraction})
-"""Types whose values are equal where they look equal, and never missing."""
+"""Types whose values are never missing, and equal if they look equal."""
 
 PLAIN = COMPLETE | {float, complex, type(None), Decimal}
-"""Types whose values are taken as they are."""
+"""Types whose values are used as they are."""
 
 
 def is_tensor(value: Any) -> bool:
-    """Whether this is a tensor of torch, which is not imported to find out: without it there is none."""
+    """Whether this is a tensor of torch. Torch is not imported for it: if it was not imported, there is no tensor."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, getattr(torch, "Tensor", ()))
 
 
 def plain(value: Any) -> Any:
-    """The plain Python value that a scalar of NumPy, torch or Arrow holds, also within a tuple; all else as it is.
+    """The plain Python value of a scalar of NumPy, torch or Arrow, also within a tuple; other values do not change.
 
     Times become `datetime` values where these are exact, so that they are equal to those of pandas and of Python.
 
@@ -40,7 +40,9 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, tuple):
         parts = tuple(map(plain, value))
-        return value if all(map(_same, parts, value)) else parts  # a named tuple keeps its type
+        return (
+            value if all(map(_same, parts, value)) else parts
+        )  # without a change the same tuple is returned: a named tuple keeps its type
     if value is np.ma.masked:
         return None
     if isinstance(value, np.generic):
@@ -57,7 +59,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _of_time(value: Any) -> Any:
-    """A time of NumPy as Python's; itself where Python's would be another: finer than a microsecond, or too far away."""
+    """A time of NumPy as Python's; unchanged if Python cannot hold it: finer than a microsecond, or too far away."""
     unit = np.datetime_data(value.dtype)[0]
     within = value.astype(f"{value.dtype.kind}8[us]") if unit in ("ns", "ps", "fs", "as") else value
     if within != value:
@@ -72,17 +74,17 @@ def _of_number(value: Any) -> Any:
 
 
 def _of_array(value: Any) -> Any:
-    """The one value of an array or a tensor of one; the array itself where it has more, or none that can be read."""
+    """The value of an array or a tensor of one; the array itself if it has more values, or none that can be read."""
     try:
         if value.ndim > 1 or tuple(value.shape) not in ((), (1,)):
             return value
         return plain(value[()] if isinstance(value, np.ndarray) and not value.ndim else value.reshape(()).item())
-    except Exception:  # on a meta device, nested, quantized: whoever asked refuses it as the tensor it is
+    except Exception:  # a tensor on a meta device, nested, quantized: refused later, with a message that fits
         return value
 
 
 def missing(value: Any) -> bool:
-    """Whether this stands for no value: None, NaN, NaT, pandas' NA, or a tuple of which a part is not equal to itself.
+    """Whether this is a missing value: None, NaN, NaT, pandas' NA, or a tuple with a part that is not equal to itself.
 
     Example:
         >>> [missing(value) for value in (None, float("nan"), ("a", float("nan")), ("a", None), "")]
@@ -103,7 +105,7 @@ def missing(value: Any) -> bool:
 
 
 def no_label(value: Any) -> str | None:
-    """Why no group can be named by this value; None where one can.
+    """Why a value cannot be the label of a group; None if it can.
 
     Example:
         >>> no_label("cat"), no_label([1])

@@ -11,7 +11,7 @@ from batchwright.plans import FixedPlan
 
 
 class Tampered(Dealt):
-    """A dealt order somebody broke."""
+    """A dealt order that is broken on purpose."""
 
     def dealing(self, numbers, *, draws=False):
         dealt = super().dealing(numbers, draws=draws)

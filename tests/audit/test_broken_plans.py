@@ -1,4 +1,4 @@
-"""Plans and samplers that somebody broke on purpose: the audit names what is broken, and every finding can be."""
+"""Plans and samplers that are broken on purpose: the audit names what is broken, and every finding can be."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from .breaking import at, broken, changed, lost, of_another_group, of_the_same_g
 BALANCED = bw.balanced(np.repeat([0, 1, 2], [40, 40, 20]), 13)
 SINGLE = bw.balanced(np.repeat([0, 1], [40, 60]), 5)  # 2.5 tickets each
 RARE = bw.weighted(np.ones(5000), 16)
+SEQUENTIAL = bw.sequential(100, 13)
 RANDOM = bw.balanced(np.repeat([0, 1], [40, 60]), 6, draw="random")
 SMALL = laws.quietly(lambda: bw.balanced([0] * 5 + [1] * 45, 100))
 BEFORE = laws.EVERY_PLAN["moving"](1)  # the plan "moved" before its shares were set
@@ -71,6 +72,7 @@ FIXED = {
         {"G4 coverage", "G5 distinct"},
     ),
     "a rare sample for another": (RARE, lambda plan, batch: plan[0] if batch == 40 else plan[batch], {"G4 rare"}),
+    "an order that is not the one given": (SEQUENTIAL, at(7, lambda samples: samples[::-1]), {"G4 order"}),
     "a source out of its order": (
         MIXED,
         lambda plan, batch: np.where(plan[batch] == 103, 104, plan[batch]),
@@ -331,7 +333,8 @@ def test_every_finding_of_every_audit_is_failed_by_a_broken_plan():
     fixed = [make(1) for make in laws.EVERY_PLAN.values()]
     by_task = [plan for plan in fixed if isinstance(plan, TaskPlan)]
     lengthwise = [plan for plan in fixed if isinstance(plan, laws.LengthPlan)]
-    fixed = [plan for plan in fixed if plan not in by_task and plan not in lengthwise]
+    evaluations = [plan for plan in fixed if isinstance(plan, laws.EvaluationPlan)]  # see test_broken_evaluations
+    fixed = [plan for plan in fixed if plan not in (*by_task, *lengthwise, *evaluations)]
     levels = [plan for plan in fixed if isinstance(plan.order, Hierarchical)]
     fixed = [plan for plan in fixed if plan not in levels]
 

@@ -100,7 +100,7 @@ def test_other_models_in_their_default_are_refused_with_a_way_out(kind):
     followed(model, bw.attention.HUGGING_FACE, caught.value.way_out)
 
 
-@pytest.mark.parametrize("rules", [{"room": "dummy"}, {"room": "extend"}, {"align": 4, "room": "dummy"}])
+@pytest.mark.parametrize("rules", [{"fill": "dummy"}, {"fill": "extend"}, {"align": 4, "fill": "dummy"}])
 @pytest.mark.parametrize("shape", ["row", "packs"])
 def test_packs_of_every_shape_are_judged(rules, shape):
     collate = packs(bw.attention.HUGGING_FACE, capacity=32, shape=shape, **rules)

@@ -86,7 +86,7 @@ class EveryTensor:
             "aside": bw.aside(),
         }
         self.collate = bw.Collate({**forms, **sides, **rest})
-        self.packs = bw.Collate(ids=bw.ragged(pad=-1)).packs(capacity=16, align=2, room="dummy", seams=["ids"])
+        self.packs = bw.Collate(ids=bw.ragged(pad=-1)).packs(capacity=16, align=2, fill="dummy", seams=["ids"])
 
     def sample(self, number: int) -> dict:
         rows, columns = torch.ones(number + 1, 3), torch.ones(3, number + 1)
@@ -245,7 +245,7 @@ def test_every_tensor_that_travels_is_made_in_shared_memory():
 
 
 def test_packs_travel_from_workers():
-    collate = bw.Collate(ids=bw.ragged()).packs(capacity=12, room="dummy", also={"positions": "positions"})
+    collate = bw.Collate(ids=bw.ragged()).packs(capacity=12, fill="dummy", also={"positions": "positions"})
     dataset = bw.identified([{"ids": torch.arange(n)} for n in (3, 4, 5, 2)])
     loader = DataLoader(dataset, sampler=[[0, 1], [2, 3]], batch_size=2, num_workers=1, collate_fn=collate)
     (batch,) = loader
@@ -379,4 +379,4 @@ def test_descriptions_show_shapes():
     batch = COLLATE([sample(0), sample(3)])
     assert repr(batch).startswith("Batch(2 samples; ids: 2x4 int64, edges: 2x2 int64")
     assert repr(batch.fields["ids"]) == "Ragged(2 samples of up to (4,), dims (0,), torch.int64, form 'padded')"
-    assert repr(batch.fields["ids"].layout) == "Layout(2 stretches, 5 elements, longest 4)"
+    assert repr(batch.fields["ids"].layout) == "Layout(2 samples, 5 elements, longest 4)"

@@ -65,7 +65,7 @@ REFUSED = {
     "packs' also": lambda: WIDE.packs(also={LONG: "q"}),
     "packs' also in words": lambda: WIDE.packs(also=LONG),
     "packs as None": lambda: WIDE.packs(packs=None),
-    "room": lambda: WIDE.packs(room=LONG),
+    "room": lambda: WIDE.packs(fill=LONG),
     "lengths": lambda: bw.Ragged.from_packed(ONES(3), LONG),
     "lengths of several types": lambda: bw.collate.Layout([*NUMBERS, "a"]),
     "records": lambda: bw.Collate()([_record("D"), _record("E")]),

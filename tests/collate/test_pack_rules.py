@@ -13,9 +13,9 @@ import batchwright as bw
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"room": "dummy"}, "no.*none is given|none is given"),
+        ({"fill": "dummy"}, "no.*none is given|none is given"),
         ({"capacity": 10, "align": 4}, "capacity 10 is no multiple of align 4"),
-        ({"room": "full", "capacity": 8}, "room is 'full'"),
+        ({"fill": "full", "capacity": 8}, "fill is 'full'"),
         ({"align": 0}, "align is 0"),
         ({"seams": ["tag"]}, "asked for"),
         ({"along": ["tag"]}, "ragged along dim 0"),
@@ -86,12 +86,12 @@ def test_packs_that_do_not_fit_are_refused():
 @given(
     packs=st.lists(st.lists(st.integers(1, 6), min_size=1, max_size=4), min_size=1, max_size=4),
     align=st.integers(1, 4),
-    room=st.sampled_from(["nothing", "dummy", "extend"]),
+    fill=st.sampled_from(["nothing", "dummy", "extend"]),
     shape=st.sampled_from(["flat", "row", "packs"]),
     form=st.sampled_from(["packed", "padded", "list"]),
 )
-def test_indices_point_to_where_the_elements_lie_in_the_packs(packs, align, room, shape, form):
-    if shape == "packs" and room == "nothing":
+def test_indices_point_to_where_the_elements_lie_in_the_packs(packs, align, fill, shape, form):
+    if shape == "packs" and fill == "nothing":
         packs = packs[:1]
     capacity = 32 + -32 % align
     given_packs = [
@@ -114,7 +114,7 @@ def test_indices_point_to_where_the_elements_lie_in_the_packs(packs, align, room
         edges=bw.ragged(dim=-1, shift_by=("ids", "ids")),
         deep={"span": index},
         beside={"ids": bw.ragged(), "span": index},
-    ).packs(capacity=capacity, align=align, room=room, shape=shape)
+    ).packs(capacity=capacity, align=align, fill=fill, shape=shape)
     batch = collate(given_packs)
     samples = [sample for pack in given_packs for sample in pack]
     ids = batch["ids"].reshape(-1)

@@ -125,9 +125,9 @@ def varlen(causal: bool):
 
 ONE_ROW = ({}, [4])
 ALIGNED = ({"align": 4}, [4])
-DUMMY = ({"capacity": 24, "room": "dummy"}, [4])
-EXTENDED = ({"capacity": 24, "room": "extend", "align": 2}, [4])
-TWO_PACKS = ({"capacity": 12, "room": "dummy", "shape": "packs"}, [2, 2])
+DUMMY = ({"capacity": 24, "fill": "dummy"}, [4])
+EXTENDED = ({"capacity": 24, "fill": "extend", "align": 2}, [4])
+TWO_PACKS = ({"capacity": 12, "fill": "dummy", "shape": "packs"}, [2, 2])
 CASES = [
     *(pytest.param(dense, True, *rules) for rules in (ONE_ROW, ALIGNED, DUMMY, EXTENDED, TWO_PACKS)),
     *(pytest.param(dense, False, *rules) for rules in (ONE_ROW, DUMMY, TWO_PACKS)),  # padding within a segment is seen
@@ -269,10 +269,10 @@ packs_of_lengths = st.lists(st.lists(st.integers(0, 6), min_size=1, max_size=4),
 @given(
     packs=packs_of_lengths,
     align=st.integers(1, 4),
-    room=st.sampled_from(["nothing", "dummy", "extend"]),
+    fill=st.sampled_from(["nothing", "dummy", "extend"]),
     masked=st.booleans(),
 )
-def test_packs_match_a_loop_and_give_their_samples_back(packs, align, room, masked):
+def test_packs_match_a_loop_and_give_their_samples_back(packs, align, fill, masked):
     aligned = [[-(-length // align) * align for length in pack] for pack in packs]
     capacity = -(-max(map(sum, aligned)) // align) * align + align
     given_packs = [
@@ -281,7 +281,7 @@ def test_packs_match_a_loop_and_give_their_samples_back(packs, align, room, mask
     collate = bw.Collate(ids=bw.ragged(pad=-7), tag=bw.opaque()).packs(
         capacity=capacity,
         align=align,
-        room=room,
+        fill=fill,
         seams=["ids"] if masked else [],
         shape="flat",
         also={"positions": "positions", "segments": "segments", "mask": "mask", "cu_seqlens": "cu_seqlens"},
@@ -294,9 +294,9 @@ def test_packs_match_a_loop_and_give_their_samples_back(packs, align, room, mask
             shown = [-7, *own[1:]] if masked and own else own
             rows.append((shown + [-7] * (length - len(own)), [True] * len(own) + [False] * (length - len(own))))
         left = capacity - sum(lengths)
-        if room == "dummy":
+        if fill == "dummy":
             rows.append(([-7] * left, [False] * left))
-        elif room == "extend":
+        elif fill == "extend":
             rows[-1] = (rows[-1][0] + [-7] * left, rows[-1][1] + [False] * left)
         for shown, real in rows:
             segments += [len(ends) - 1] * len(shown)

@@ -58,9 +58,9 @@ def check(batch: bw.Batch, shape: str, lengths, align: int = 1, capacity: int = 
 def test_a_loader_over_a_plan_makes_the_plans_packs(shape, room, by, workers):
     plan = bw.packed(LENGTHS, CAPACITY, packs=PACKS)
     if by == "plan":
-        dataset, collate = bw.identified(Rows(LENGTHS)), declared().packs(packs=plan, room=room, shape=shape)
+        dataset, collate = bw.identified(Rows(LENGTHS)), declared().packs(packs=plan, fill=room, shape=shape)
     else:
-        dataset, collate = Rows(LENGTHS), declared().packs(capacity=CAPACITY, packs=PACKS, room=room, shape=shape)
+        dataset, collate = Rows(LENGTHS), declared().packs(capacity=CAPACITY, packs=PACKS, fill=room, shape=shape)
     loader = DataLoader(dataset, batch_sampler=plan.sampler(), num_workers=workers, collate_fn=collate)
     batches = list(loader)
     for batch, planned in zip(batches, plan.epoch(0), strict=True):
@@ -73,7 +73,7 @@ def test_a_loader_over_a_plan_makes_the_plans_packs(shape, room, by, workers):
 def test_a_plan_for_lengths_as_aligned_is_collated_aligned(by):
     plan = bw.packed(-(-LENGTHS // 8) * 8, CAPACITY, packs=PACKS)
     cut = {"packs": plan} if by == "plan" else {"packs": PACKS, "capacity": CAPACITY}
-    collate = declared().packs(align=8, room="dummy", shape="packs", **cut)
+    collate = declared().packs(align=8, fill="dummy", shape="packs", **cut)
     for batch in DataLoader(bw.identified(Rows(LENGTHS)), batch_sampler=plan.sampler(), collate_fn=collate):
         check(batch, "packs", LENGTHS, align=8)
 
@@ -104,7 +104,7 @@ def test_whatever_limits_the_packs_of_a_plan_the_plan_knows_them(limits):
 
 def test_several_capacities_are_cut_by_the_plan():
     plan = bw.packed({"text": LENGTHS, "image": LENGTHS[::-1]}, {"text": 80, "image": 70}, packs=2)
-    collate = declared().packs(packs=plan, capacity=80, room="dummy", shape="packs")
+    collate = declared().packs(packs=plan, capacity=80, fill="dummy", shape="packs")
     for batch, planned in zip(
         DataLoader(bw.identified(Rows(LENGTHS)), batch_sampler=plan.sampler(), collate_fn=collate),
         plan.epoch(0),
@@ -119,7 +119,7 @@ def test_several_capacities_are_cut_by_the_plan():
 def test_a_loader_over_a_stream_makes_the_streams_packs(shape, workers):
     samples = [Rows(LENGTHS)[n] for n in range(160)]
     stream = bw.online.packed(samples, length=lambda sample: len(sample["ids"]), capacity=CAPACITY, packs=PACKS)
-    collate = declared().packs(capacity=CAPACITY, room="dummy", shape=shape)
+    collate = declared().packs(capacity=CAPACITY, fill="dummy", shape=shape)
     seen = []
     for batch in DataLoader(stream, batch_size=None, num_workers=workers, collate_fn=collate):
         assert 1 <= len(packs_of(batch)) <= PACKS

@@ -61,7 +61,7 @@ def test_no_pack_of_a_truncating_plan_is_over_its_capacity_once_collated():
     dataset = [{"ids": torch.arange(n), "labels": list(range(n))} for n in LENGTHS]
     plan = bw.packed(LENGTHS, 100, packs=2, too_long="truncate")
     field = bw.ragged(pad=-1, truncate_to=plan.truncate_to)
-    collate = bw.Collate(ids=field, labels=field).packs(capacity=100, packs=2, room="dummy", shape="packs")
+    collate = bw.Collate(ids=field, labels=field).packs(capacity=100, packs=2, fill="dummy", shape="packs")
     batches = list(DataLoader(dataset, batch_sampler=plan.sampler(), collate_fn=collate))
     assert {batch["ids"].shape[1] for batch in batches} == {100}
     assert sum(int((batch["ids"] >= 0).sum()) for batch in batches) == np.minimum(LENGTHS, 100).sum()

@@ -174,9 +174,9 @@ TABLE = {
     ),
     "unequal packs": (
         lambda: bw.Collate(x=bw.ragged()).packs(capacity=3, packs=2, shape="packs")(ROWS),
-        "pass capacity=... and room='dummy' or room='extend'",
+        "pass capacity=... and fill='dummy' or fill='extend'",
         lambda: [
-            bw.Collate(x=bw.ragged()).packs(capacity=3, packs=2, shape="packs", room=room)(ROWS)
+            bw.Collate(x=bw.ragged()).packs(capacity=3, packs=2, shape="packs", fill=room)(ROWS)
             for room in ("dummy", "extend")
         ],
     ),

@@ -122,9 +122,9 @@ TABLE = {
         lambda: X.packs(packs=2, capacity=3)(ROWS),
     ),
     "room without a capacity": (
-        lambda: X.packs(room="dummy"),
+        lambda: X.packs(fill="dummy"),
         "pass capacity=...",
-        lambda: X.packs(room="dummy", capacity=6)(ROWS),
+        lambda: X.packs(fill="dummy", capacity=6)(ROWS),
     ),
     "a capacity between two multiples of align": (
         lambda: X.packs(capacity=10, align=4),

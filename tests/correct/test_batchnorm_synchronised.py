@@ -202,7 +202,7 @@ def too_small(rank: int, group: dist.ProcessGroup) -> str:
 def test_one_value_per_channel_over_all_ranks_is_refused_on_every_rank(ranks: Ranks) -> None:
     messages = ranks.run(too_small, world=2)
     assert messages[0] == messages[1]
-    assert "holds 1 value per channel" in messages[0]
+    assert "hold 1 value per channel" in messages[0]
 
 
 def half_precision(rank: int, group: dist.ProcessGroup) -> Tensor:

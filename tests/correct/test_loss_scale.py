@@ -161,12 +161,21 @@ KINDS = sorted(laws.EVERY_PLAN)
 
 
 def counted(kind: str, world: int, accumulate: int, state: dict, counts: object) -> list[list[tuple[list, float]]]:
-    """What `over` gives every rank for what is left of the epoch that a state is in."""
+    """What `over` gives every rank for what is left of the epoch that a state is in, without fillers."""
     plan = laws.EVERY_PLAN[kind](5)
     samplers = [plan.sampler(rank=rank, world_size=world, accumulate=accumulate) for rank in range(world)]
     for sampler in samplers:
         sampler.load_state_dict(state)
-    return [list(LossScale(sampler, counts).over(iter(sampler))) for sampler in samplers]
+    found = []
+    for sampler in samplers:
+        begun, epoch = sampler.step, sampler.epoch
+        pairs = list(LossScale(sampler, counts).over(iter(sampler)))
+        if isinstance(plan, laws.EvaluationPlan):
+            pairs = [
+                (batch[: sampler.real(step, epoch=epoch)], scale) for step, (batch, scale) in enumerate(pairs, begun)
+            ]
+        found.append(pairs)
+    return found
 
 
 def assert_factors_are_of_whole_steps(ranks: list, accumulate: int, amount: Callable[[list], float]) -> None:

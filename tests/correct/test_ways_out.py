@@ -11,6 +11,7 @@ import torch
 from batchwright.correct import LogitAdjustment, Weights, per_group, recalibrate
 from batchwright.errors import Infeasible
 
+from ..evaluation.test_ways_out import CASES as EVALUATION
 from ..refusals import SOURCE, check_that_all_are_reached
 from .ranks import Ranks
 from .small import MANY, norm
@@ -44,5 +45,5 @@ def test_messages_are_short_however_long_and_many_names_are(make: Callable[[], A
 def test_every_refusal_in_the_code_is_among_these(monkeypatch: pytest.MonkeyPatch, ranks: Ranks) -> None:
     over_ranks = [case.refuse(ranks)[0][1] for case in OVER_RANKS.values()]
     check_that_all_are_reached(
-        (SOURCE / "correct").rglob("*.py"), 51, [BATCHNORM, PRIORS, WEIGHTS], monkeypatch, over_ranks
+        (SOURCE / "correct").rglob("*.py"), 55, [BATCHNORM, EVALUATION, PRIORS, WEIGHTS], monkeypatch, over_ranks
     )

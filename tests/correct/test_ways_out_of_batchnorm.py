@@ -205,7 +205,7 @@ OVER_RANKS_TABLE = {  # what rank 0 of two is refused, and what it passes
     ),
     "a global batch of one": (
         lambda ranks: ranks.run(in_training, [1, 0], world=2),
-        "the global batch holds 1 value per channel in training, BatchNorm needs 2",
+        "the batches of all ranks hold 1 value per channel in training, BatchNorm needs 2",
         "pass larger batches",
         lambda ranks: ranks.run(in_training, [1, 1], world=2),
     ),

@@ -10,7 +10,9 @@ MASK = (1 << 64) - 1
 GOLDEN = 0x9E3779B97F4A7C15
 UNIT = 1 << 32
 HANDS, STRIDE, FEW = 89, 55, 2
-PASS, PHASE, GROUP_ORDER, HAND_OFFSET, LIGHT_ORDER, WITHIN_BATCH, RANDOM_GROUP, RANDOM_SAMPLE, DECK = range(1, 10)
+PASS, PHASE, GROUP_ORDER, HAND_OFFSET, LIGHT_ORDER, WITHIN_BATCH, RANDOM_GROUP, RANDOM_SAMPLE, CONSTANT_SHARES = range(
+    1, 10
+)
 LIGHT_PHASE, LIGHT_TURN = 10, 11
 
 
@@ -158,12 +160,12 @@ def uneven_draws(widths, heavies, most, epoch, start, order, turn):
         number, before = number + 1, groups
 
 
-class Deck:
+class DealtOrder:
     """Deals every round from the first, ticket by ticket."""
 
     def __init__(self, weights, sizes, tickets, per_ticket, wide, seed, epoch, number=0):
         self.sizes, self.tickets, self.per_ticket, self.wide = sizes, tickets, per_ticket, wide
-        self.key = child(child(seed, DECK), number)
+        self.key = child(child(seed, CONSTANT_SHARES), number)
         self.start = child(self.key, PHASE) >> 32
         self.pass_keys = [stream(child(seed, PASS), g) for g in range(len(sizes))]
         self.firsts = [sum(sizes[:g]) for g in range(len(sizes))]
@@ -209,17 +211,17 @@ class Deck:
     def batches(self, count):
         found = []
         for batch in range(count):
-            number, hand = divmod(batch, HANDS)
-            if hand == 0:
+            number, place = divmod(batch, HANDS)
+            if place == 0:
                 places = self._row(number)
-            mine = [places[y] for y in sorted(places) if y % HANDS == hand * STRIDE % HANDS]
+            mine = [places[y] for y in sorted(places) if y % HANDS == place * STRIDE % HANDS]
             destination = fisher_yates(range(self.tickets), child(child(self.key, WITHIN_BATCH), batch))
             slots = [None] * self.tickets
             groups = [None] * self.tickets
-            for card, g in enumerate(mine):
+            for ticket, g in enumerate(mine):
                 g = next(self.lights) if g is None else g
                 samples = [self._sample(g) for _ in range(self.per_ticket)]
-                slots[destination[card]], groups[destination[card]] = samples, g
+                slots[destination[ticket]], groups[destination[ticket]] = samples, g
             found.append(([sample for ticket in slots for sample in ticket], groups))
         return found
 

@@ -1,4 +1,4 @@
-"""Dealing: any hand of any round at once, the same as dealing every card from the beginning."""
+"""Dealing: any micro-batch directly, the same as dealing every ticket from the start."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WEIGHTS = (
 
 
 @st.composite
-def decks(draw):
+def orders_and_oracles(draw):
     weights = draw(WEIGHTS.filter(any))
     count = len(weights)
     sizes = draw(st.lists(st.integers(1, 120), min_size=count, max_size=count))
@@ -47,30 +47,30 @@ def decks(draw):
     )
     total = sum(weights)
     wide = [max(0, -(-tickets * weight // total) * per_ticket - 1) for weight in weights]
-    return order, oracles.Deck(weights, sizes, tickets, per_ticket, wide, seed, epoch)
+    return order, oracles.DealtOrder(weights, sizes, tickets, per_ticket, wide, seed, epoch)
 
 
 @settings(max_examples=60)
-@given(deck=decks())
-def test_matches_dealing_every_card(deck):
-    order, oracle = deck
+@given(both=orders_and_oracles())
+def test_matches_dealing_every_ticket(both):
+    order, oracle = both
     samples, groups, _ = order.dealing(np.arange(2 * HANDS + 5), draws=True)
     for batch, (expected_samples, expected_groups) in enumerate(oracle.batches(2 * HANDS + 5)):
         assert groups[batch].tolist() == expected_groups
         assert samples[batch].tolist() == expected_samples
 
 
-@given(deck=decks(), first=st.integers(0, 10**10), stride=st.integers(1, 2000), count=st.integers(1, 20))
-def test_a_hand_is_the_same_however_it_is_reached(deck, first, stride, count):
-    order, _ = deck
+@given(both=orders_and_oracles(), first=st.integers(0, 10**10), stride=st.integers(1, 2000), count=st.integers(1, 20))
+def test_a_micro_batch_is_the_same_however_it_is_asked_for(both, first, stride, count):
+    order, _ = both
     together = order.batches(first, stride, count)
     backwards = [order.batches(first + i * stride, 1, 1)[0] for i in reversed(range(count))]
     assert np.array_equal(together, backwards[::-1])
 
 
-@given(deck=decks(), first=st.integers(0, 10**10), count=st.integers(1, 200))
-def test_totals_are_what_was_dealt(deck, first, count):
-    order, _ = deck
+@given(both=orders_and_oracles(), first=st.integers(0, 10**10), count=st.integers(1, 200))
+def test_totals_are_what_was_dealt(both, first, count):
+    order, _ = both
     groups = order.dealing(first + np.arange(count), draws=True).groups
     counted = np.bincount(groups.reshape(-1), minlength=order.groups.group_count) * order.per_ticket
     assert np.array_equal(order.drawn(first + count) - order.drawn(first), counted)

@@ -3,9 +3,11 @@
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchwright.kernels.open_gaps import MOST_BITS
 from batchwright.kernels.packing import (
     best_fit_decreasing,
     best_fit_vectors,
@@ -62,12 +64,22 @@ def test_the_stacks_are_those_of_trying_every_gap_at_any_scale(counted, capacity
     assert found == oracles.stacks(histogram, capacity * scale, most)
 
 
+@pytest.mark.parametrize("capacity", [131_072, 1_048_576])
+def test_packs_of_long_sequences_are_the_same_by_bitmap_and_by_list(capacity):
+    lengths = np.clip(np.random.default_rng(0).lognormal(7.0, 1.6, 20_000), 16, capacity).astype(np.int64)
+    distinct, counts = kinds_of(lengths)
+    scale = MOST_BITS // capacity + 1  # at this scale gaps are kept in the list
+    near = best_fit_decreasing(distinct, counts, capacity, UNLIMITED)
+    far = best_fit_decreasing(distinct * scale, counts, capacity * scale, UNLIMITED)
+    assert np.array_equal(near * [1, 1, 1, scale, 1, 1], far)
+
+
 @given(LENGTHS, st.integers(20, 45), st.integers(1, 5))
 def test_named_packs_hold_every_sample_once_within_both_limits(lengths, capacity, most):
     lengths = np.array(lengths, np.int64)
     kinds = Kinds.of(lengths)
     table = best_fit_decreasing(kinds.lengths, kinds.counts, capacity, most)
-    members, offsets = fill_packs(table, kinds.places, kinds.begin)
+    members, offsets = fill_packs(table, kinds.places, kinds.starts)
     assert sorted(members) == list(range(lengths.size))
     for begin, end in pairwise(offsets):
         inside = lengths[members[begin:end]]
@@ -87,7 +99,7 @@ def test_kinds_are_those_of_a_stable_sort(lengths, scale):
     assert kinds.lengths.tolist() == distinct.tolist()
     assert kinds.counts.tolist() == counts.tolist()
     assert kinds.places.tolist() == np.argsort(column, kind="stable").tolist()
-    assert kinds.begin.tolist() == [0, *counts.cumsum().tolist()]
+    assert kinds.starts.tolist() == [0, *counts.cumsum().tolist()]
 
 
 @given(LENGTHS)

@@ -35,4 +35,4 @@ FILES = [
 
 
 def test_every_refusal_in_the_code_is_among_these(monkeypatch):
-    check_that_all_are_reached(FILES, 66, [BUDGETS, PACKS, PARTITION, POSITIONS], monkeypatch)
+    check_that_all_are_reached(FILES, 68, [BUDGETS, PACKS, PARTITION, POSITIONS], monkeypatch)

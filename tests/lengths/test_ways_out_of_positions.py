@@ -61,6 +61,10 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
     "multiple": (
         lambda: budget().epoch_length(0), "multiple is 0, the least is 1", lambda: budget().epoch_length(1)),
     "step": (lambda: budget().stepped(0), "step is 0, the least is 1", lambda: ends(budget().stepped(1))),
+    "a large step": (
+        lambda: ordered().stepped(10**7),
+        "a step has 10000000 micro-batches, and a plan by lengths plans 131072 together at most; pass a smaller world_size",
+        lambda: ordered().stepped(4096)[0]),
     "epoch": (lambda: budget().epoch(-1), "epoch is -1, the least is 0", lambda: ends(budget())),
     "window": (
         lambda: budget(window=HUGE), "micro-batches; pass a whole number of 1 or more, or \"epoch\"",
@@ -85,6 +89,9 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
     "a later window": (
         lambda: resumed(ordered(), plan={"step": 1, "windows": [[1, 8, 0]]}),
         "the state's windows are [[1, 8, 0]], and it stands at micro-batch 0; load what", lambda: resumed(ordered())),
+    "windows in another order": (
+        lambda: resumed(ordered(), plan={"step": 1, "windows": [[1, 8, 0], [0, 0, 0]]}),
+        "the state's windows are [[1, 8, 0], [0, 0, 0]]; load what", lambda: resumed(ordered())),
     "an item that is not there": (
         lambda: resumed(ordered(), plan={"step": 1, "windows": [[0, 0, 5]]}),
         "the state says that window 0 begins at item 5 of place 0; load what", lambda: resumed(ordered())),
@@ -97,7 +104,7 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
         lambda: ends(buckets("epoch"))),
     # orders
     "forgotten shares": (
-        lambda: set_often().prior_between(5, 9), "which shares held before micro-batch ",
+        lambda: set_often().prior_between(5, 9), "the shares before micro-batch ",
         lambda: set_often().prior_between(set_often().share_changes[0].first, 1000)),
     "a late micro-batch": (
         lambda: bw.balanced(LABELS, 4).audit(first=1 << 40),

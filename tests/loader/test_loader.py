@@ -406,3 +406,22 @@ def test_ranks_are_compared_once():
 def test_a_default_for_workers():
     assert bw.shuffled(4, 2).loader(torch.utils.data.TensorDataset(torch.arange(4))).num_workers == 0
     assert 0 <= PLAN.loader(Numbers(COUNT)).num_workers <= 8
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("world", [1, 2, 4])
+def test_batches_of_an_evaluation_say_how_many_samples_count(workers, world):
+    plan = bw.evaluation(21, batch_size=4)
+    counted = []
+    for rank in range(world):
+        loader = plan.loader(
+            [{"value": number} for number in range(21)],
+            rank=rank,
+            world_size=world,
+            num_workers=workers,
+            collate=bw.Collate(),
+        )
+        for step, batch in enumerate(loader):
+            assert batch.aside.real == loader.real == loader.sampler.real(step)
+            counted += [(step, rank, sample) for sample in batch["value"].tolist()[: loader.real]]
+    assert [sample for _, _, sample in sorted(counted)] == list(range(21))

@@ -1,4 +1,4 @@
-"""SharedList: a list in every way that reads, in one block whoever looks."""
+"""SharedList: a list in every way that reads, in one block for all processes."""
 
 from __future__ import annotations
 

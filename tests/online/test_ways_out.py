@@ -122,11 +122,11 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
     "few bytes": (lambda: balance(buffer_bytes=1, size=one, when_short="repeat"),
                   "buffer_bytes is 1, the least is 2; pass buffer_bytes=2 or more",
                   lambda: read(balance([1], key=one, batch_size=1, buffer_bytes=2, size=one, when_short="repeat"))),
-    "a share for nobody": (
+    "a share for no group": (
         lambda: read(balance(target={0: 0.25, 1: 0.25, 2: 0.25, "x" * 9999: 0.25}, buffer=99)),
         "was given 25.00% of every batch, source 'source' ended after 60 samples without one of it",
         lambda: read(balance(target={0: 0.25, 1: 0.25, 2: 0.5, 7: 0}))),
-    "a share for nobody, others instead": (
+    "a share for no group, others instead": (
         lambda: read(balance(target={0: 0.25, 1: 0.25, 2: 0.25, 3: 0.25}, buffer=99)), "group 3 was given 25.00% of every",
         lambda: read(balance(target={0: 0.25, 1: 0.25, 2: 0.25, 3: 0.25}, when_short="redistribute"))),
     "key": (lambda: balance(key=None), "key is None; pass key as a function of a sample, or as the name of an entry",

@@ -41,7 +41,7 @@ def test_every_level_is_exact_and_present_in_turn(plan, first):
 
 
 class Swapped(Hierarchical):
-    """A hierarchical order that somebody broke."""
+    """A hierarchical order that is broken on purpose."""
 
     def batches(self, first, stride, count):
         return np.where(super().batches(first, stride, count) == 3, 5, super().batches(first, stride, count))

@@ -69,7 +69,7 @@ def test_resuming_anywhere_costs_one_window(make, planned):
     assert length > 10 * 16
     for step in (0, length // 16, length // 8 - 1):
         state = plan.sampler(rank=0, world_size=8).state_at(step)
-        assert len(json.dumps(state)) < 400
+        assert len(json.dumps(state)) < 1200
         fresh = make().sampler(rank=0, world_size=8)
         fresh.load_state_dict(state)
         planned.clear()
@@ -97,7 +97,7 @@ def test_going_on_at_epoch_1000_costs_at_most_two_windows_in_the_same_world_and_
         fresh, state = OVER_AN_ORDER[kind](), saved
         fresh.stepped(2), fresh.stepped(world)  # laid out before it is counted
         for number in range(2):  # once more from the state in the new world
-            assert len(json.dumps(state)) < 400
+            assert len(json.dumps(state)) < 1200
             sampler = fresh.sampler(rank=0, world_size=world)
             planned.clear(), cuts.clear()
             sampler.load_state_dict(state)
@@ -186,7 +186,7 @@ def test_what_a_window_does_not_hold_comes_first_in_the_next_and_the_state_knows
     sampler = plan.sampler(rank=world - 1, world_size=world)
     for epoch, stop in ((0, 2 * windows.window // world + 1), (1, len(sampler) - 1)):
         state = json.loads(json.dumps(sampler.state_at(stop, epoch=epoch)))
-        assert len(json.dumps(state)) < 400
+        assert len(json.dumps(state)) < 1200
         fresh = make().sampler(rank=world - 1, world_size=world)
         fresh.load_state_dict(state)
         sampler.seek(stop, epoch=epoch)

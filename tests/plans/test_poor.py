@@ -129,7 +129,7 @@ def test_samples_that_practically_never_come_are_told(build, said):
     target=st.sampled_from(["uniform", "natural", "sqrt", 0.3]),
     seed=st.integers(0, 2**64 - 1),
 )
-def test_a_plan_without_a_word_repeats_nothing_within_a_micro_batch_and_leaves_nobody_out(
+def test_a_plan_without_a_word_repeats_nothing_within_a_micro_batch_and_leaves_no_sample_out(
     sizes, batch_size, target, seed
 ):
     labels = np.repeat(np.arange(len(sizes)), sizes)

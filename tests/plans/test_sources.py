@@ -1,4 +1,4 @@
-"""Sources of a mixture: somebody's own order, and shares that move within a source."""
+"""Sources of a mixture: a user's own order, and shares that move within a source."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCHEDULE = bw.targets.schedule("natural", "uniform", epochs=3)
 
 
 class Ladder:
-    """An order of somebody's own: 0, 1, 1, 2, 2, 2, ... over and over; sample i is i + 1 parts of it."""
+    """A user's own order: 0, 1, 1, 2, 2, 2, ... over and over; sample i is i + 1 parts of it."""
 
     epoch_batches = 1
 
@@ -51,7 +51,7 @@ def own_order(samples=4, **options):
 
 @settings(max_examples=30)
 @given(samples=st.integers(1, 6), batch_size=st.sampled_from([2, 4, 10]), seed=st.integers(0, 99))
-def test_somebodys_own_order_is_followed_and_its_rates_are_those_of_the_mixture(samples, batch_size, seed):
+def test_a_users_own_order_is_followed_and_its_rates_are_those_of_the_mixture(samples, batch_size, seed):
     assert isinstance(Ladder(samples), Order)
     plan = laws.quietly(lambda: own_order(samples, batch_size=batch_size, seed=seed))
     ladder = plan.order.children[1]

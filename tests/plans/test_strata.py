@@ -153,7 +153,7 @@ def test_shares_that_are_forgotten_are_asked_for_in_vain() -> None:
         list(sampler)
     first = sampler.plan.share_changes[0].first
     for start, stop in ((0, first - 1), (5, first + 10)):
-        with pytest.raises(bw.Infeasible, match=f"before micro-batch {first} is forgotten"):
+        with pytest.raises(bw.Infeasible, match=f"before micro-batch {first} are not known any more"):
             sampler.plan.prior_between(start, stop)
     counted = sum(np.bincount(GROUPS.group_of(sampler.plan[t]), minlength=3) for t in range(first, first + 89))
     assert sampler.plan.prior_between(first, first + 89) == pytest.approx(counted / counted.sum(), abs=6 / 356)

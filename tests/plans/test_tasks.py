@@ -46,7 +46,7 @@ def tasks_of_epoch(plan, epoch, multiple):
 
 
 class Tampered(TaskPlan):
-    """A plan of tasks that somebody broke."""
+    """A plan of tasks that is broken on purpose."""
 
     def __getitem__(self, batch):
         return super().__getitem__(batch + 1)

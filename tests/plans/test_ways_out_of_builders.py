@@ -43,6 +43,8 @@ MOST = (1 << 30) // 89
 
 
 CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it, and what its way out says to do
+    "evaluation as a task": (lambda: bw.alternating({"a": bw.evaluation(9, 3)}), "'a' is a plan for evaluation, whose",
+                             lambda: bw.alternating({"a": bw.sequential(9, 3)})),
     # build
     "samples": (lambda: bw.shuffled(2**62, 4), f"samples is {2**62}, the most is {2**61}",
                 lambda: bw.shuffled(*numbers_of(lambda: bw.shuffled(2**62, 4)), 4)[5]),

@@ -6,6 +6,8 @@ from itertools import islice
 
 import numpy as np
 import pytest
+from torch import distributed
+from torch.distributed.device_mesh import init_device_mesh
 
 import batchwright as bw
 from batchwright.correct import LogitAdjustment
@@ -115,6 +117,16 @@ def early(step):
     next(iter(taken))
 
 
+def in_a_mesh(**more):
+    """A sampler of the only process of a device mesh."""
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    try:
+        mesh = init_device_mesh("cpu", (1,), mesh_dim_names=("dp",))
+        assert sampler(mesh=mesh, **more).world_size == 1
+    finally:
+        distributed.destroy_process_group()
+
+
 CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it, and what its way out says to do
     # tasks
     "unit": (lambda: tasks(unit="x" * 9999), "unit is 'xxx", lambda: (tasks(unit="batch"), tasks(unit="step"))),
@@ -152,7 +164,7 @@ CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it,
     "sum of shares": (lambda: retarget([0.5, 0.50001]), "the 2 new shares sum to 1.00001", lambda: retarget([0.5, 0.5])),
     "share outside": (lambda: retarget([0.71, 0.29]), "'cat' is given the share 0.71, the plan is laid out for 0.2 to 0.7",
                       lambda: (retarget([0.7, 0.3]), retarget([0.71, 0.29], balanced(target=bw.targets.moving("uniform"))))),
-    "share of nobody": (
+    "share of no class": (
         lambda: retarget([0.4, 0.3, 0.3], balanced(labels=EMPTY, target=bw.targets.moving("natural"))),
         "group 'owl' is given the share 0.3 but it has 0 samples",
         lambda: retarget([0.4, 0.6, 0], balanced(labels=EMPTY, target=bw.targets.moving("natural")))),
@@ -209,6 +221,11 @@ CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it,
     # sampler
     "rank alone": (lambda: sampler(rank=1), "rank is 1 and world_size is None",
                    lambda: (sampler(rank=1, world_size=2), sampler())),
+    "a mesh beside a rank": (lambda: in_a_mesh(rank=0, world_size=1), "mesh was given, and rank or world_size too",
+                             in_a_mesh),
+    "dims alone": (lambda: sampler(dims=("dp",)), r"dims is \('dp',\) without a mesh", lambda: in_a_mesh(dims=("dp",))),
+    "a step that is not there": (lambda: sampler().real(len(sampler())), "step [0-9]+ of an epoch of [0-9]+ steps",
+                                 lambda: sampler().real(len(sampler()) - 1)),
     "world_size": (lambda: sampler(rank=0, world_size=0), "world_size is 0, the least is 1",
                    lambda: sampler(rank=0, world_size=1)),
     "rank": (lambda: sampler(rank=2, world_size=2), "rank 2 is outside a world of 2",
@@ -228,6 +245,7 @@ CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it,
     "another place": (lambda: go_on_elsewhere(again=False),
                       "list 2 of epoch 5 was asked for, an iterator that had begun before goes on with list 1 of epoch 0",
                       lambda: go_on_elsewhere(again=True)),
+    "list": (lambda: sampler().real(3), "step 3 of an epoch of 3 steps", lambda: (sampler().real(0), sampler().real(2))),
     "step": (lambda: sampler().seek(4), "step 4 of an epoch of 3 steps", lambda: (sampler().seek(0), sampler().seek(3))),
     "something else of a plan": (lambda: load_changed(plan={"step": 2}), "of a plan of micro-batches of a fixed size",
                                  load_as_it_was),

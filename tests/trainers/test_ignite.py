@@ -1,4 +1,4 @@
-"""Ignite: whatever its epochs are and whoever else draws from the loader, a resumed run sees what an unbroken one sees."""
+"""Ignite: a resumed run sees what an unbroken one sees, with any epochs and other readers of the loader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SIGKILL at moments nobody chose: after each restart the optimizer sees what it would have seen."""
+"""SIGKILL at random moments: after each restart the optimizer sees what it would have seen."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FOR_EVER = 10**6  # epochs
 def survive(trainer, world, kills, folder):
     """Kill a run `kills` times, then let it end; a life is killed some steps after it began, wherever it is in one.
 
-    The lives that are killed would go on without end: however late the kill comes, there is somebody to kill.
+    The lives that are killed would go on without end: however late the kill comes, there is a process to kill.
     """
     moments = random.Random(f"{trainer} {world} {kills}")
     life = Life(str(folder), epochs=FOR_EVER, workers=2, checkpoint_every=2)

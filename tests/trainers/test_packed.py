@@ -46,7 +46,7 @@ def trainer(folder: Any, collate: Any, *, data: Any = None, trained: Any = None,
 
 def packs(also: Any = bw.attention.HUGGING_FACE, **fields: Any) -> Any:
     declared = bw.Collate(input_ids=bw.ragged(), labels=bw.ragged(pad=-100), **fields)
-    return declared.packs(capacity=8, packs=2, shape="row", room="dummy", seams=["labels"], also=also)
+    return declared.packs(capacity=8, packs=2, shape="row", fill="dummy", seams=["labels"], also=also)
 
 
 def test_packed_documents_are_kept_apart_where_the_cache_was_on(tmp_path):

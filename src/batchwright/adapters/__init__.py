@@ -1,4 +1,4 @@
-"""One module a trainer, each importing that trainer; nothing here is loaded with batchwright itself.
+"""One module for each trainer, which imports that trainer; none of them is loaded with batchwright itself.
 
 `torchdata`, `accelerate`, `transformers`, `lightning`, `ignite`, `ray`. A plain loop needs none of them.
 """

@@ -304,7 +304,7 @@ class PlanCallback(Callback):
             vars(plan.sampler).pop("set_epoch", None)
 
     def _came_before(self, trainer: Trainer) -> int:
-        """Batches of Lightning's epoch, as this world counts them, before the places to go on from; 0 between two epochs."""
+        """Batches of Lightning's epoch, in this world, before the places to resume from; 0 between two epochs."""
         combined = trainer.fit_loop._combined_loader
         assert combined is not None
         longest = (min if combined._mode == "min_size" else max)(self._plans, key=lambda plan: len(plan.sampler))

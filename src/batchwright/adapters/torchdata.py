@@ -1,7 +1,7 @@
-"""torchdata: `StatefulDataLoader` works as it is; its state can go on in any other loader.
+"""torchdata: `StatefulDataLoader` needs no adapter; this module takes the sampler's state out of its state.
 
-A state of a `StatefulDataLoader` can be loaded only with the number of workers it was saved with. What it says of the
-sampler has no such limit.
+A state of a `StatefulDataLoader` can be loaded only with the number of workers with which it was saved. The state of
+the sampler in it has no such limit.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["sampler_state"]
 
 
 def sampler_state(loader_state: dict[str, Any]) -> dict[str, Any]:
-    """The sampler's own state out of a `StatefulDataLoader`'s, to go on with other workers or without them.
+    """The state of the sampler in a state of `StatefulDataLoader`, to resume with another number of workers.
 
     Args:
         loader_state: what `StatefulDataLoader.state_dict()` returned, for a loader with a batchwright sampler.
@@ -23,7 +23,7 @@ def sampler_state(loader_state: dict[str, Any]) -> dict[str, Any]:
         A state for `BatchSampler.load_state_dict`.
 
     Raises:
-        Infeasible: there is no such sampler's state in it, or it was not saved at the step it is of.
+        Infeasible: there is no state of such a sampler in it, or its snapshot is older than the step it is of.
 
     Example:
         >>> import batchwright as bw

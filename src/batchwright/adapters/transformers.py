@@ -1,4 +1,4 @@
-"""Hugging Face Trainer: training batches from any plan, resumed in mid-epoch in the right order on any world size.
+"""Hugging Face Trainer: training batches from any plan, resumed within an epoch on any world size.
 
 And evaluation of every sample exactly once, on any number of processes.
 """
@@ -32,10 +32,11 @@ __all__ = ["ExactEvaluation", "PlanProgress", "PlanTrainer"]
 class ExactEvaluation(Trainer):
     """`transformers.Trainer` whose `evaluate` and `predict` take every sample exactly once on any number of processes.
 
-    Use it where no plan trains; `PlanTrainer` does the same. Before another trainer it is that one:
-    `class Mine(ExactEvaluation, Seq2SeqTrainer)`. Predictions and labels come in the order of the data set. `eval_loss` is
-    the mean over samples of each process's mean loss of its samples, without fillers: of losses that are means over samples
-    it is what one process gives. `per_device_eval_batch_size` holds; data sets without a length are left to `Trainer`.
+    Use it if no plan is trained with; `PlanTrainer` does the same. For another trainer write
+    `class Mine(ExactEvaluation, Seq2SeqTrainer)`. Predictions and labels come in the order of the dataset. `eval_loss` is
+    the mean over samples of each process's mean loss of its samples, without fillers. For losses that are means over
+    samples, one process gives the same. `per_device_eval_batch_size` holds; datasets without a length are left to
+    `Trainer`.
     """
 
     _real: Iterator[int] | None = None  # while several processes evaluate: what counts in this one's next batches
@@ -128,16 +129,17 @@ def _prepared(
 
 
 class PlanTrainer(ExactEvaluation):
-    """`transformers.Trainer` on a plan; before another trainer it is that one: `class Mine(PlanTrainer, Seq2SeqTrainer)`.
+    """`transformers.Trainer` with a plan; for another trainer write `class Mine(PlanTrainer, Seq2SeqTrainer)`.
 
     `evaluate` and `predict` take every sample exactly once, see `ExactEvaluation`.
 
-    Every argument is `Trainer`'s own but two. What `TrainingArguments` say of training batches (their size, `drop_last`,
-    sampling strategies) is the plan's now; accumulation, workers and everything else stay.
+    It has two arguments more than `Trainer`. The plan replaces what `TrainingArguments` say of training batches (their
+    size, `drop_last`, sampling strategies); accumulation, workers and all other arguments stay.
 
     Args:
-        plan: what is in every micro-batch.
-        log_composition_every: micro-batches of a rank between two reports of the composition to `Trainer.log`; 0 for none.
+        plan: the plan of the training batches.
+        log_composition_every: the number of micro-batches of a rank between two reports of the composition to
+            `Trainer.log`; 0 for none.
     """
 
     def __init__(self, *args: Any, plan: Plan, log_composition_every: int = 0, **options: Any) -> None:
@@ -149,28 +151,28 @@ class PlanTrainer(ExactEvaluation):
         self._keep_packed_samples_apart()
 
     def _keep_packed_samples_apart(self) -> None:
-        """Switch the model's cache off where the collate function packs, and refuse where samples see each other still."""
+        """If samples are packed, switch off the model's cache, and check that samples do not attend to each other."""
         if not isinstance(self.data_collator, PackCollate) or self.is_deepspeed_enabled or self.is_fsdp_enabled:
             return
         for module in self.model.modules():
             if getattr(getattr(module, "config", None), "use_cache", False):
-                module.config.use_cache = False  # with a cache, models do not look at where positions restart
+                module.config.use_cache = False  # with a cache, models ignore that positions start again
         dataset = self.train_dataset
         if hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__"):
             attention.check(self.model, self.data_collator, (dataset[index] for index in range(len(dataset))))
 
     def _set_signature_columns_if_needed(self) -> None:
-        """Which columns of samples `Trainer` keeps: those that the model takes, and those that `Collate` declares."""
+        """The columns of samples that `Trainer` keeps: those of the model, and those that `Collate` declares."""
         super()._set_signature_columns_if_needed()
         if isinstance(self.data_collator, (Collate, PackCollate)):
-            known: list[str] = self._signature_columns
+            model_columns: list[str] = self._signature_columns
             self._signature_columns: list[str] = [
-                *known,
-                *(name for name in self.data_collator.fields if name not in known),
+                *model_columns,
+                *(name for name in self.data_collator.fields if name not in model_columns),
             ]
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        """A loader of this process's micro-batches; Accelerate would shard them a second time."""
+        """A loader of the micro-batches of this process; Accelerate would divide them a second time."""
         loader = super().get_train_dataloader()
         sampler = _WithPlaceholders(self.plan_sampler)
         return _prepared(self, loader, sampler, persistent_workers=loader.persistent_workers)
@@ -178,7 +180,7 @@ class PlanTrainer(ExactEvaluation):
     def _init_training_state(
         self, max_steps: int, num_update_steps_per_epoch: int, *others: Any, **named: Any
     ) -> tuple[int, int]:
-        """Where `Trainer` resumes: it divides its steps by those of an epoch, which another world size makes wrong."""
+        """Set where `Trainer` resumes: its own division by the steps of an epoch is wrong in another world size."""
         epoch, step = super()._init_training_state(max_steps, num_update_steps_per_epoch, *others, **named)
         saved = self.state.stateful_callbacks.setdefault(PlanProgress.__name__, self.plan_progress.state())
         if self.state.global_step and not self.args.ignore_data_skip:
@@ -213,10 +215,9 @@ class _WithSize(torch.utils.data.BatchSampler):
 
 
 class _WithPlaceholders(torch.utils.data.BatchSampler):
-    """A sampler's lists behind as many empty ones as it leaves out: `Trainer` resumes by dropping those.
+    """The lists of a sampler after as many empty ones as it skips: `Trainer` drops the first lists to resume.
 
-    So the lists before are never drawn, which would take the longer the later a run is resumed; and in another world than
-    they were trained in there may be none.
+    So the skipped lists are never drawn, which would take time, and which may not exist in another world size.
     """
 
     def __init__(self, sampler: BatchSampler) -> None:
@@ -224,7 +225,7 @@ class _WithPlaceholders(torch.utils.data.BatchSampler):
 
     @property
     def sampler(self) -> BatchSampler:  # type: ignore[override]  # the base class has an attribute; trainers only read it
-        """Where trainers forward `set_epoch` to."""
+        """The sampler to which trainers forward `set_epoch`."""
         return self.batch_sampler
 
     def __len__(self) -> int:
@@ -235,7 +236,7 @@ class _WithPlaceholders(torch.utils.data.BatchSampler):
 
 
 class PlanProgress(TrainerCallback, ExportableState):
-    """Counts the micro-batches that were trained on, and puts the position into every checkpoint's `trainer_state.json`."""
+    """Counts the micro-batches of the training, and saves the position in `trainer_state.json` of every checkpoint."""
 
     def __init__(self, sampler: BatchSampler, composition: Composition | None, log: Log) -> None:
         self.sampler = sampler
@@ -244,23 +245,23 @@ class PlanProgress(TrainerCallback, ExportableState):
         self.epoch = self.step = 0
 
     def state(self) -> dict[str, Any]:
-        """What is saved."""
+        """The state that is saved."""
         return {"args": {}, "attributes": {"position": self.sampler.state_at(self.step, epoch=self.epoch)}}
 
     def on_substep_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
     ) -> None:
-        """After a micro-batch that does not end an optimizer step."""
+        """Called after a micro-batch that does not end an optimizer step."""
         self._count(state)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
-        """After the micro-batch that ends one."""
+        """Called after the micro-batch that ends an optimizer step."""
         self._count(state)
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
     ) -> None:
-        """After the last of an epoch, before a checkpoint at its end; one in which training stops is gone on with."""
+        """Called at the end of an epoch, before a checkpoint; an epoch in which training stops will be continued."""
         if not control.should_training_stop:
             self.epoch, self.step = self.epoch + 1, 0
 

@@ -1,4 +1,4 @@
-"""Measure a plan against its guarantees, on what it really yields."""
+"""Measures the guarantees of a plan on the micro-batches that it yields."""
 
 from __future__ import annotations
 

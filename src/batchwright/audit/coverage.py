@@ -1,4 +1,4 @@
-"""Coverage of a plan of exact shares: every sample of a group comes as often as the others."""
+"""Measures coverage of a plan with exact shares: all samples of a group come equally often."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Coverage"]
 
-_EVERY = 256  # micro-batches; to look at all samples costs more than a micro-batch
+_EVERY = 256  # micro-batches between two checks: checking all samples takes longer than a micro-batch
 
 
 class Coverage(Guarantee[Shared]):
-    """G4: after k draws of a group of n, each of its samples came floor or ceil of k / n times.
+    """G4: after k draws of a group of n samples, each has come floor or ceil of k / n times.
 
-    A source with an order of its own came in that order; for an audit that begins at micro-batch 0 its groups, to any
-    depth, are held to the same.
+    For a source with its own order: its samples came in that order. If the audit begins at micro-batch 0, the groups of
+    such a source, and of sources in it, are measured in the same way.
     """
 
     def __init__(self, plan: FixedKind, first: int) -> None:
@@ -53,7 +53,7 @@ class Coverage(Guarantee[Shared]):
             strayed = np.abs(np.bincount(own, minlength=stop - start) - self._seen[start:stop])
             name = groups.names[number]
             self.offer(strayed.max(), f"the order of source {name!r}")
-            if not self._first:  # from the beginning passes are whole
+            if not self._first:  # only from the start of the plan are passes complete
                 for group, outside in _nested(child, own):
                     self.offer(outside, f"source {name!r}, group {group!r}")
 
@@ -63,7 +63,7 @@ class Coverage(Guarantee[Shared]):
 
 
 def _nested(order: Order, drawn: np.ndarray) -> Iterator[tuple[object, float]]:
-    """The same as `_uneven` of a source with an order of its own, and of those in it, that drew these samples."""
+    """`_uneven` for a source with its own order that drew these samples, and for the sources in it."""
     if not is_shared(order) or isinstance(order, Independent):
         return
     by_group = np.bincount(order.groups.group_of(drawn), minlength=order.groups.group_count)
@@ -74,16 +74,16 @@ def _nested(order: Order, drawn: np.ndarray) -> Iterator[tuple[object, float]]:
 
 
 def _uneven(order: SharedOrder, seen: np.ndarray, drawn: np.ndarray) -> tuple[object, float]:
-    """The group whose samples came least evenly, and how far outside floor..ceil the worst of them is."""
+    """The group whose samples came least evenly, and how far the worst of them is outside floor..ceil."""
     groups = order.groups
     if not groups.starts.size:
-        return 0, 0.0  # every sample its own group: its count is its group's
+        return 0, 0.0  # every sample is a group of its own
     by_group = seen[: groups.grouped_count] if groups.index is None else seen[groups.index]
     filled = np.setdiff1d(np.flatnonzero(groups.sizes), list(order.children))
     if not filled.size:
         return 0, 0.0
     bounds = np.stack([groups.starts[:-1][filled], groups.starts[1:][filled]], axis=1).reshape(-1)
-    padded = np.append(by_group, 0)  # `reduceat` takes no bound behind the last entry
+    padded = np.append(by_group, 0)  # `reduceat` accepts no bound after the last entry
     least = np.minimum.reduceat(padded, bounds)[::2]
     most = np.maximum.reduceat(padded, bounds)[::2]
     size = groups.sizes[filled]

@@ -1,4 +1,4 @@
-"""What a fixed-size plan really yields, micro-batch by micro-batch, beside what it should yield."""
+"""The micro-batches of a plan with a fixed batch size, with the quotas that they should have."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Drawn:
     """One micro-batch.
 
     Attributes:
-        number: which.
-        yielded: what `plan[number]` is.
+        number: its number.
+        yielded: `plan[number]`.
         samples: those of its numbers that are samples of the plan's groups, int64.
     """
 
@@ -35,28 +35,28 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Shared(Drawn):
-    """One micro-batch of a plan of exact shares; arrays have one entry for each group.
+    """One micro-batch of a plan with exact shares; arrays have one entry for each group.
 
     Attributes:
         counts: samples of the group in it.
-        quota: the tickets that it should have of the group, by the wanted shares.
-        had: tickets of the group since micro-batch 0, those of this one included.
-        due: the sum of the group's quotas since micro-batch 0, likewise.
-        before: `had - due` before this micro-batch.
-        round: how often the shares had changed by then, and which round since then it is in.
+        quota: the quota of the group, in tickets.
+        had: tickets of the group since micro-batch 0, this one included.
+        expected: the sum of the quotas of the group since micro-batch 0, this one included.
+        before: `had - expected` before this micro-batch.
+        round: how many times the shares had changed before, and the number of its round since the last change.
     """
 
     counts: np.ndarray
     quota: np.ndarray
     had: np.ndarray
-    due: np.ndarray
+    expected: np.ndarray
     before: np.ndarray
     round: tuple[int, int]
 
     @property
     def deviation(self) -> np.ndarray:
-        """How many tickets every group has had beyond its quotas, float64."""
-        found: np.ndarray = self.had - self.due
+        """How many more tickets every group has had than its quotas, float64 (groups,)."""
+        found: np.ndarray = self.had - self.expected
         return found
 
 
@@ -68,47 +68,48 @@ def drawn(plan: FixedKind, first: int, batches: int) -> Iterator[Drawn]:
 
 
 def grouped(groups: Groups, numbers: np.ndarray) -> np.ndarray:
-    """Those of these numbers that are samples of the groups."""
+    """Those of the numbers that are samples of the groups, int64."""
     samples = numbers[(numbers >= 0) & (numbers < groups.sample_count)]
     found: np.ndarray = samples[np.asarray(groups.group_of(samples)) < groups.group_count]
     return found
 
 
 def shared(plan: FixedKind, first: int, batches: int) -> Iterator[Shared]:
-    """Micro-batches first..first+batches-1 of a plan of exact shares."""
+    """Micro-batches first..first+batches-1 of a plan with exact shares."""
     dealt, tickets, per_ticket = plan.order.dealt, plan.order.tickets, plan.order.per_ticket
     assert dealt is not None
     count = plan.groups.group_count
-    due = plan.prior_between(0, first) * first * tickets if first else np.zeros(count)
+    # From the first micro-batch of the run on: drift is limited over the run, and not over the audited part.
+    expected = plan.prior_between(0, first) * first * tickets if first else np.zeros(count)
     had = dealt.drawn(first) / per_ticket
-    of, quota = -1, due
+    of, quota = -1, expected
     for seen in drawn(plan, first, batches):
-        stretch = _stretch(plan, seen.number)
-        if stretch != of:
-            of, quota = stretch, _shares(plan, stretch) * tickets
+        span = _span(plan, seen.number)
+        if span != of:
+            of, quota = span, _shares(plan, span) * tickets
         counts = np.bincount(plan.groups.group_of(seen.samples), minlength=count)
-        before = had - due
-        had, due = had + counts / per_ticket, due + quota
+        before = had - expected
+        had, expected = had + counts / per_ticket, expected + quota
         round_of = dealt.round_of(seen.number)
-        yield Shared(seen.number, seen.yielded, seen.samples, counts, quota, had, due, before, round_of)
+        yield Shared(seen.number, seen.yielded, seen.samples, counts, quota, had, expected, before, round_of)
 
 
-def _stretch(plan: FixedKind, number: int) -> int:
-    """The stretch of equal shares that a micro-batch is in: the times that shares were set before it, or the epoch."""
+def _span(plan: FixedKind, number: int) -> int:
+    """The number of the span of constant shares that a micro-batch is in: times that shares were set, or the epoch."""
     if plan.order.shares.limits is not None:
         return sum(change.first <= number for change in plan.share_changes)
     return number // plan.epoch_batches if plan.order.shares.settles_at != 0 else 0
 
 
-def _shares(plan: FixedKind, stretch: int) -> np.ndarray:
-    """The wanted shares in a stretch, as the plan's arguments and the run say them."""
+def _shares(plan: FixedKind, span: int) -> np.ndarray:
+    """The wanted shares in a span of constant shares, from the plan's arguments and the run's changes."""
     if plan.order.shares.limits is None:
-        return plan.shares(stretch)
-    if stretch:
-        weights = plan.share_changes[stretch - 1].weights
+        return plan.shares(span)
+    if span:
+        weights = plan.share_changes[span - 1].weights
         return np.array([weight / sum(weights) for weight in weights])
     assert plan.order.dealt is not None
-    return plan.order.dealt.begun.of(0)
+    return plan.order.dealt.initial.of(0)
 
 
 class Size(Guarantee[Drawn]):
@@ -120,8 +121,8 @@ class Size(Guarantee[Drawn]):
 
     def see(self, seen: Drawn) -> None:
         """See `Guarantee`."""
-        strangers = seen.yielded.size - seen.samples.size
-        self.offer(max(abs(seen.yielded.size - self._batch_size), strangers), f"micro-batch {seen.number}")
+        others = seen.yielded.size - seen.samples.size
+        self.offer(max(abs(seen.yielded.size - self._batch_size), others), f"micro-batch {seen.number}")
 
 
 class Sequence(Guarantee[Drawn]):

@@ -206,7 +206,7 @@ class Fillers(Guarantee[Epoch]):
         left = sum(seen.real[max(0, last) :])
         needed = -left % self._multiple if self._even and left else max(0, self._multiple - left)
         self.offer(fillers.sum() - needed, f"epoch {seen.number}")
-        with_fillers = np.flatnonzero(fillers)
+        with_fillers = np.flatnonzero(fillers > 0)
         if with_fillers.size:
             behind = sum(seen.real[with_fillers[0] + 1 :])
             self.offer(behind, f"samples behind the first filler of epoch {seen.number}")

@@ -1,4 +1,4 @@
-"""One guarantee of a plan, measured as its micro-batches come; and the walk that all audits share."""
+"""The base of all guarantees that audits measure, and the loop that all audits share."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Seen = TypeVar("Seen", contravariant=True)
 
 
 class Guarantee(ABC, Generic[Seen]):
-    """One thing that a plan promises: it sees what the plan yields, piece by piece, and keeps the worst.
+    """One guarantee of a plan: gets what the plan yields, piece by piece, and keeps the worst value.
 
     Args:
-        name: of its finding, "G1 size" for instance.
-        bound: the worst it may be; infinity where nothing is promised.
+        name: the name of its finding, such as "G1 size".
+        bound: the worst value that is allowed; infinity if nothing is guaranteed.
     """
 
     def __init__(self, name: str, bound: float = 0.0) -> None:
@@ -32,7 +32,7 @@ class Guarantee(ABC, Generic[Seen]):
         """Measure the next piece of what the plan yields."""
 
     def end(self) -> None:
-        """Measure what can only be measured once all pieces were seen."""
+        """Measure what can only be measured after the last piece."""
 
     def offer(self, value: float, where: str) -> None:
         """Keep this value if it is the worst so far."""
@@ -40,18 +40,18 @@ class Guarantee(ABC, Generic[Seen]):
             self._worst, self._where = float(value), where
 
     def offer_groups(self, values: np.ndarray, number: int, names: Sequence[Hashable]) -> None:
-        """Keep the worst of one value for each group, of a micro-batch."""
+        """Keep the worst of the values of all groups in a micro-batch."""
         group = int(values.argmax())
         if values[group] > self._worst:
             self.offer(values[group], f"micro-batch {number}, group {names[group]!r}")
 
     def finding(self) -> Finding:
-        """The worst of all that was seen."""
+        """The worst value so far."""
         return Finding(self.name, self.bound, self._worst, self._where)
 
 
 def measured(first: int, batches: int, guarantees: Sequence[Guarantee[Seen]], pieces: Iterable[Seen]) -> Audit:
-    """The audit of micro-batches first..first+batches-1, whose pieces every guarantee sees."""
+    """Audit micro-batches first..first+batches-1: every guarantee gets all pieces of them."""
     for piece in pieces:
         for guarantee in guarantees:
             guarantee.see(piece)

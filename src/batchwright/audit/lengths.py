@@ -1,4 +1,4 @@
-"""Guarantees of the plans that cut by cost, measured on the epochs they really yield."""
+"""Measures the guarantees of plans by lengths."""
 
 from __future__ import annotations
 
@@ -22,24 +22,25 @@ __all__ = ["audit_lengths"]
 
 
 def audit_lengths(plan: LengthKind, *, multiple: int = 1, epochs: int = 1, first: int = 0) -> Audit:
-    """Measure `epochs` whole epochs of a run from epoch `first` on, from what `plan[t]` yields.
+    """Measure complete epochs of a run of a plan by lengths, from what `plan[t]` yields.
 
-    - G1 budget: how far a micro-batch is over its limits (see the cutter's `excess`), but for samples that are too long
-      and were let through alone. Of `grouped(..., level=True)` how many samples a step is over those of its micro-batches.
-    - G4 coverage: by how much the number of times that a sample comes is wrong, at worst. Without `order=`, every epoch must
-      hold each sample once. With `order=`, whole windows are measured: together they must hold the samples that the order
-      has from the beginning of the first window to the end of the last.
-    - G4 together: samples of a micro-batch without those that must be with them, where `together` says so.
-    - G8 steps: micro-batches without a sample, which would leave a rank without work, or beyond whole steps.
-    - balance: what the most expensive micro-batch of a step costs above the mean of its step, as a share; nothing is
-      promised.
-    - padding: the share of what is computed that is no token; nothing is promised.
+    - G1 budget: how far a micro-batch exceeds its limits (see the cutter's `excess`), except micro-batches of one
+      sample with `too_long="alone"`. With `grouped(..., level=True)`: how many samples too many a step has.
+    - G4 coverage: by how much the number of times that a sample comes is wrong. Without `order=`, every epoch must have
+      each sample once. With `order=`, complete windows are measured: together they must have the samples of the order
+      from the start of the first window to the end of the last.
+    - G4 together: samples in a micro-batch without those that must be with them, if `together` was passed.
+    - G8 steps: micro-batches without a sample, which would leave a rank without work, and micro-batches beyond complete
+      steps.
+    - balance: how far the most expensive micro-batch of a step is above the mean of the step, as a fraction. Only
+      reported.
+    - padding: the fraction of all computed tokens that is padding. Only reported.
 
     Args:
-        plan: a plan that cuts by cost.
+        plan: a plan by lengths.
         multiple: micro-batches in a step, world size x accumulate.
-        epochs: how many to measure; 1 or more.
-        first: the first of them.
+        epochs: the number of epochs, 1 or more.
+        first: the first epoch.
 
     Example:
         >>> import batchwright as bw
@@ -64,36 +65,34 @@ def audit_lengths(plan: LengthKind, *, multiple: int = 1, epochs: int = 1, first
 
 @dataclass(frozen=True)
 class Windows:
-    """A stretch of micro-batches that has all of its samples.
+    """Consecutive micro-batches of which is known which samples they must have together.
 
     Attributes:
-        begin: its first micro-batch.
-        yielded: what `plan[t]` is for each of them.
-        items: the items in each, as the limits count them; without numbers that are of no sample.
-        wanted: the numbers that it should hold, in any order.
-        strangers: how many numbers in it are of no sample.
+        start: the first micro-batch.
+        yielded: `plan[t]` for each of them.
+        items: the items of each, without numbers that are of no sample.
+        wanted: the numbers that they should have together, in any order.
+        others: how many of their numbers are of no sample.
     """
 
-    begin: int
+    start: int
     yielded: list[np.ndarray]
     items: list[np.ndarray]
     wanted: np.ndarray
-    strangers: int
+    others: int
 
 
 def _windows(plan: LengthKind, first: int, batches: int) -> Iterator[Windows]:
     admission, count = plan.admission, plan.groups.sample_count
-    for begin, end, wanted in plan.windows.whole(first, first + batches, admission.items):
-        yielded = [plan[batch] for batch in range(begin, end)]
-        known = [batch[(batch >= 0) & (batch < count)] for batch in yielded]
-        strangers = sum(batch.size for batch in yielded) - sum(batch.size for batch in known)
-        yield Windows(
-            begin, yielded, [admission.taken(batch)[0] for batch in known], admission.emitted(wanted), strangers
-        )
+    for start, end, wanted in plan.windows.whole(first, first + batches, admission.items):
+        yielded = [plan[batch] for batch in range(start, end)]
+        valid = [batch[(batch >= 0) & (batch < count)] for batch in yielded]
+        others = sum(batch.size for batch in yielded) - sum(batch.size for batch in valid)
+        yield Windows(start, yielded, [admission.taken(batch)[0] for batch in valid], admission.emitted(wanted), others)
 
 
 class Budget(Guarantee[Windows]):
-    """G1: no micro-batch is over a limit, but those of one sample where too long ones are let through alone."""
+    """G1: no micro-batch exceeds a limit, except those of one sample with `too_long="alone"`."""
 
     def __init__(self, cutter: Cutter, *, alone: bool) -> None:
         super().__init__("G1 budget")
@@ -101,13 +100,13 @@ class Budget(Guarantee[Windows]):
 
     def see(self, seen: Windows) -> None:
         """See `Guarantee`."""
-        for batch, items in enumerate(seen.items, seen.begin):
+        for batch, items in enumerate(seen.items, seen.start):
             if items.size >= self._least:
                 self.offer(self._cutter.excess(items), f"micro-batch {batch}")
 
 
 class LevelBudget(Guarantee[Windows]):
-    """G1 where the micro-batches of a step differ in size: the step has no more samples than as many of one size."""
+    """G1 if the micro-batches of a step may differ in size: their mean size is at most `batch_size`."""
 
     def __init__(self, cutter: GroupCutter, multiple: int) -> None:
         super().__init__("G1 budget")
@@ -116,11 +115,11 @@ class LevelBudget(Guarantee[Windows]):
     def see(self, seen: Windows) -> None:
         """See `Guarantee`."""
         for at, step in _steps([float(items.size) for items in seen.items], self._multiple):
-            self.offer(step.sum() - self._most, f"micro-batches from {seen.begin + at}")
+            self.offer(step.sum() - self._most, f"micro-batches from {seen.start + at}")
 
 
 class Coverage(Guarantee[Windows]):
-    """G4: a stretch that has all of its samples has each as often as it should."""
+    """G4: each sample comes as often as it should."""
 
     def __init__(self) -> None:
         super().__init__("G4 coverage")
@@ -128,8 +127,8 @@ class Coverage(Guarantee[Windows]):
     def see(self, seen: Windows) -> None:
         """See `Guarantee`."""
         held = np.concatenate(seen.yielded)
-        where = f"micro-batches {seen.begin} to {seen.begin + len(seen.yielded) - 1}"
-        self.offer(seen.strangers, f"{where}, numbers of no sample")
+        where = f"micro-batches {seen.start} to {seen.start + len(seen.yielded) - 1}"
+        self.offer(seen.others, f"{where}, numbers of no sample")
         held = held[held >= 0]
         size = int(max(held.max(initial=0), seen.wanted.max(initial=0))) + 1
         apart = np.abs(np.bincount(held, minlength=size) - np.bincount(seen.wanted, minlength=size))
@@ -137,7 +136,7 @@ class Coverage(Guarantee[Windows]):
 
 
 class Together(Guarantee[Windows]):
-    """G4 together: what belongs together is in one micro-batch."""
+    """G4 together: samples that must stay together are in one micro-batch."""
 
     def __init__(self, admission: Admission) -> None:
         super().__init__("G4 together")
@@ -145,10 +144,10 @@ class Together(Guarantee[Windows]):
 
     def see(self, seen: Windows) -> None:
         """See `Guarantee`."""
-        for batch, (yielded, items) in enumerate(zip(seen.yielded, seen.items, strict=True), seen.begin):
-            whole = self._admission.emitted(items)
-            apart = np.setxor1d(yielded, whole).size
-            self.offer(max(apart, abs(yielded.size - whole.size)), f"micro-batch {batch}")
+        for batch, (yielded, items) in enumerate(zip(seen.yielded, seen.items, strict=True), seen.start):
+            complete = self._admission.emitted(items)
+            apart = np.setxor1d(yielded, complete).size
+            self.offer(max(apart, abs(yielded.size - complete.size)), f"micro-batch {batch}")
 
 
 class Steps(Guarantee[Windows]):
@@ -160,13 +159,13 @@ class Steps(Guarantee[Windows]):
 
     def see(self, seen: Windows) -> None:
         """See `Guarantee`."""
-        for batch, yielded in enumerate(seen.yielded, seen.begin):
+        for batch, yielded in enumerate(seen.yielded, seen.start):
             self.offer(float(yielded.size == 0), f"micro-batch {batch}")
-        self.offer(len(seen.yielded) % self._multiple, f"micro-batches from {seen.begin}, beyond whole steps")
+        self.offer(len(seen.yielded) % self._multiple, f"micro-batches from {seen.start}, beyond whole steps")
 
 
 class Balance(Guarantee[Windows]):
-    """What the most expensive micro-batch of a step costs above the mean of the step."""
+    """How far the most expensive micro-batch of a step is above the mean of the step; only reported."""
 
     def __init__(self, cutter: Cutter, multiple: int) -> None:
         super().__init__("balance", np.inf)
@@ -177,11 +176,11 @@ class Balance(Guarantee[Windows]):
         costs = [self._cutter.cost(items) if items.size else 0.0 for items in seen.items]
         for at, step in _steps(costs, self._multiple):
             if step.any():
-                self.offer(step.max() / step.mean() - 1, f"micro-batches from {seen.begin + at}")
+                self.offer(step.max() / step.mean() - 1, f"micro-batches from {seen.start + at}")
 
 
 class Padding(Guarantee[Windows]):
-    """The share of all that is computed that is no token."""
+    """The fraction of all computed tokens that is padding; only reported."""
 
     def __init__(self, cutter: Cutter) -> None:
         super().__init__("padding", np.inf)
@@ -200,6 +199,6 @@ class Padding(Guarantee[Windows]):
 
 
 def _steps(values: list[float], multiple: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Where each step begins, and the values of its micro-batches."""
+    """For each step its first micro-batch, and the values of its micro-batches."""
     for at in range(0, len(values), multiple):
         yield at, np.array(values[at : at + multiple])

@@ -1,4 +1,4 @@
-"""The guarantees of a hierarchical plan, measured on its micro-batches."""
+"""Measures the guarantees of a hierarchical plan."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ __all__ = ["audit"]
 
 
 def audit(plan: FixedKind, *, batches: int = 1000, first: int = 0) -> Audit:
-    """Measure what a hierarchical plan promises over micro-batches first..first+batches-1.
+    """Measure the guarantees of a hierarchical plan over micro-batches first..first+batches-1.
 
-    - G1 size: how far a micro-batch's size is from batch_size, or the numbers in it that are samples of no group.
-    - G2 levels: how far from right the number of nodes of any level in a micro-batch, or of samples under any of them, is.
-    - G3 presence: how much oftener one branch of a node came than another, beyond once (outermost groups that are dealt by
-      shares are left out); for an audit that begins inside a pass it may be one more.
-    - G4 coverage: as G3, for the samples of an innermost group.
-    - G5 distinct: repeats within a micro-batch beyond those that a group smaller than its part of it must make.
+    - G1 size: how far the size of a micro-batch is from `batch_size`, or the numbers in it that are of no sample.
+    - G2 levels: how wrong the number of nodes of a level in a micro-batch is, or the number of samples of a node.
+    - G3 presence: how many more times one branch of a node came than another, minus 1. Outermost groups with other
+      shares than "uniform" are left out. One more is allowed if the audit begins within a pass.
+    - G4 coverage: the same for the samples of an innermost group.
+    - G5 distinct: repeats within a micro-batch, without those of groups that are too small.
     """
     order = plan.order
     assert isinstance(order, Hierarchical)
@@ -43,7 +43,7 @@ def audit(plan: FixedKind, *, batches: int = 1000, first: int = 0) -> Audit:
 
 
 class Exact(Guarantee[Drawn]):
-    """G2: a micro-batch has so many nodes of every level as `per` says, and under each the same number of samples."""
+    """G2: a micro-batch has as many nodes of every level as `per` says, and each has the same number of samples."""
 
     def __init__(self, order: Hierarchical, batch_size: int) -> None:
         super().__init__("G2 levels")
@@ -61,7 +61,7 @@ class Exact(Guarantee[Drawn]):
 
 
 class Presence(Guarantee[Drawn]):
-    """G3: of the branches of a node none is in more micro-batches than another, beyond one."""
+    """G3: the branches of a node come equally often, up to one."""
 
     def __init__(self, order: Hierarchical, bound: int) -> None:
         super().__init__("G3 presence", bound)
@@ -78,7 +78,7 @@ class Presence(Guarantee[Drawn]):
 
 
 class Coverage(Guarantee[Drawn]):
-    """G4: of the samples of an innermost group none comes more often than another, beyond once."""
+    """G4: the samples of an innermost group come equally often, up to one."""
 
     def __init__(self, groups: Groups, bound: int) -> None:
         super().__init__("G4 coverage", bound)
@@ -97,7 +97,7 @@ class Coverage(Guarantee[Drawn]):
 
 
 class Distinct(Guarantee[Drawn]):
-    """G5: no sample comes twice in a micro-batch, but those of a group smaller than its part of it."""
+    """G5: no sample comes twice in a micro-batch, except samples of groups that are too small."""
 
     def __init__(self, groups: Groups, per_ticket: int) -> None:
         super().__init__("G5 distinct")
@@ -111,7 +111,7 @@ class Distinct(Guarantee[Drawn]):
 
 
 def _unevenness(counts: np.ndarray, branches: np.ndarray) -> float:
-    """The largest difference between two branches of one node, beyond 1."""
+    """The largest difference between two branches of one node, minus 1."""
     firsts = np.cumsum(branches) - branches
     spread = np.maximum.reduceat(counts, firsts) - np.minimum.reduceat(counts, firsts)
     return float(max(0, spread.max() - 1))

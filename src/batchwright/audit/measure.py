@@ -1,4 +1,4 @@
-"""Guarantees G1 to G6, measured on the micro-batches of a fixed-size plan."""
+"""Measures guarantees G1 to G6 of plans with a fixed batch size."""
 
 from __future__ import annotations
 
@@ -13,42 +13,43 @@ from .coverage import Coverage
 from .drawn import Sequence, Shared, Size, drawn, shared
 from .guarantee import Guarantee, measured
 from .report import Audit
-from .shares import WHOLE, WINDOW_BOUND, WINDOW_BOUND_ACROSS, Distinct, Drift, Quota, Rare, Runs
+from .shares import WHOLE, WINDOW_BOUND, WINDOW_BOUND_ACROSS, Consecutive, Distinct, Drift, Quota, Rare
 
 if TYPE_CHECKING:
     from ..kinds import FixedKind
 
 __all__ = ["audit"]
 
-_MOST_SAMPLES = 1 << 28
+_MOST_SAMPLES = 1 << 28  # an audit has a counter for each: 2 GB for this many
 
 
 def audit(plan: FixedKind, *, batches: int = 1000, first: int = 0) -> Audit:
     """Measure guarantees G1 to G6 over `batches` micro-batches from `first` on, from what `plan[t]` yields.
 
-    - G1 size: how far a micro-batch's size is from batch_size, or the numbers in it that are samples of no group.
-    - G2 quota: how far a group's count lies outside floor..ceil of its quota, in tickets of `per_class` samples.
-    - G3 drift: the largest difference between what a group was given since micro-batch 0 and the sum of its quotas, in
-      tickets. The bound is 6 over the first million micro-batches and 1 more for every factor of ten beyond. It is 10
-      instead of 6 where a group's share goes to 0 and back: what such a group lacks waits until it has a share again.
-    - G4 coverage: how far a sample's count lies outside floor..ceil of an even share of its group's draws; for an audit
-      that begins inside a pass it may be one more. Of a source with an order of its own: how far from it, and, for an audit
-      that begins at micro-batch 0, the same of its groups, to any depth.
-    - G4 rare: how far the tickets of a group, counted from micro-batch 0, lie outside floor..ceil of what is expected: of
-      groups of equal shares that are shuffled in whole passes (see `kernels.light`), where all others take whole quotas.
-    - G5 distinct: repeats within a micro-batch beyond those that a group smaller than its quota must make; a source with
-      an order of its own is left out where it has groups smaller than what a micro-batch may take of them.
-    - G6 window: the largest deviation from quota of any run of consecutive micro-batches within a round, and of any that
-      crosses into the next.
+    - G1 size: how far the size of a micro-batch is from `batch_size`, or the numbers in it that are of no sample.
+    - G2 quota: how far the count of a group is outside floor..ceil of its quota, in tickets of `per_class` samples.
+    - G3 drift: the largest difference between the tickets of a group since micro-batch 0 and the sum of its quotas. The
+      bound is 6 over the first million micro-batches and 1 more for every factor of ten beyond. It is 10 instead of 6
+      if a share becomes 0 and returns: the deficit of such a group is paid back only when it has a share again.
+    - G4 coverage: how far the count of a sample is outside floor..ceil of an equal part of its group's draws. One more
+      is allowed if the audit begins within a pass. For a source with its own order: how far it is from that order, and,
+      if the audit begins at micro-batch 0, the same for its groups and for the sources in it.
+    - G4 rare: how far the tickets of a group since micro-batch 0 are outside floor..ceil of the sum of its quotas. Only
+      for groups of equal shares that are shuffled in complete passes (see `kernels.light`), if all others have integer
+      quotas.
+    - G5 distinct: repeats within a micro-batch, without those of groups that are smaller than their quota. A source
+      with its own order is left out if it has groups smaller than what a micro-batch may take of them.
+    - G6 window: the largest deviation from the quotas over consecutive micro-batches within a round.
+    - G6 across: the same for micro-batches of two consecutive rounds.
 
-    Of an order that is gone through as it is (`sequential`, `ordered`): G1 size, and as G4 order how many samples of a
-    micro-batch are not those of its places. Independent draws (`draw="random"`) promise G1 only, and only that is measured.
-    Hierarchical plans promise more; see `audit.levels`.
+    Plans that go through their order as it is (`sequential`, `ordered`) have G1 size, and as G4 order the number of samples
+    of a micro-batch that are not those of its places. Independent draws (`draw="random"`) have only G1. Hierarchical plans
+    have other guarantees; see `audit.levels`.
 
     Args:
-        plan: a plan of fixed-size micro-batches.
-        batches: how many to measure; 1 or more.
-        first: the first of them.
+        plan: a plan with a fixed batch size.
+        batches: the number of micro-batches, 1 or more.
+        first: the first micro-batch.
 
     Example:
         >>> import batchwright as bw
@@ -77,14 +78,14 @@ def audit(plan: FixedKind, *, batches: int = 1000, first: int = 0) -> Audit:
         Coverage(plan, first),
         *([Rare(names, rare)] if rare.size else []),
         Distinct(plan.groups, excused),
-        Runs("G6 window", WINDOW_BOUND, names, rounds=1),
-        Runs("G6 across", WINDOW_BOUND_ACROSS, names, rounds=2),
+        Consecutive("G6 window", WINDOW_BOUND, names, rounds=1),
+        Consecutive("G6 across", WINDOW_BOUND_ACROSS, names, rounds=2),
     ]
     return measured(first, batches, guarantees, shared(plan, first, batches))
 
 
 def _rare(plan: FixedKind) -> np.ndarray:
-    """The groups that come in whole passes over all of them, if all together take whole tickets of every micro-batch."""
+    """The groups that are shuffled in complete passes, if all of them together have an integer quota."""
     dealt = plan.order.dealt
     assert dealt is not None
     even = dealt.even_groups() if plan.order.shares.limits is None else np.empty(0, np.int64)

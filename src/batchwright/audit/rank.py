@@ -1,4 +1,4 @@
-"""What one rank can say of its own lists without asking the others."""
+"""Measures the lists of one rank, without communication."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ __all__ = ["audit_rank"]
 
 
 def audit_rank(sampler: SamplerKind, *, epochs: int = 1, first: int = 0) -> Audit:
-    """Measure what this rank is handed in `epochs` whole epochs from epoch `first` on; nothing is communicated.
+    """Measure the lists of this rank in complete epochs; nothing is communicated.
 
-    - G8 share: lists that are not the rank's own micro-batches of the plan: list k of an epoch of n that begins with
-      micro-batch e is `plan[e + rank + k * world_size]`. Where this is kept, what `plan.audit` says of the plan's
-      micro-batches holds for the rank's.
-    - G8 steps: how many lists an epoch has beyond or short of its share of the plan's, which is the same on all ranks.
-    - composition: the largest difference between a group's share of all that the rank is handed and its share in the plan;
-      nothing is promised, since a rank sees only every world_size-th micro-batch.
+    - G8 share: lists that are not the rank's own: list k of an epoch that begins with micro-batch e must be
+      `plan[e + rank + k * world_size]`. If this holds, all that `plan.audit` says of the plan's micro-batches holds for
+      those of the rank.
+    - G8 steps: how many lists too many or too few an epoch has; all ranks must have the same number.
+    - composition: the largest difference between the share of a group in the lists of the rank and in the plan. Only
+      reported, since a rank gets only every world_size-th micro-batch.
 
     Args:
-        sampler: of any plan; where it stands does not matter and does not change.
-        epochs: how many to measure; 1 or more.
-        first: the first of them.
+        sampler: the sampler of any plan; its position does not matter and does not change.
+        epochs: the number of epochs, 1 or more.
+        first: the first epoch.
 
     Example:
         >>> import batchwright as bw
@@ -56,10 +56,10 @@ class Epoch:
     """One epoch of a rank.
 
     Attributes:
-        number: which.
-        told: how many lists the sampler says it has.
-        handed: its lists, as the sampler hands them out.
-        own: what they should be, from the plan.
+        number: its number.
+        told: the number of lists according to `len(sampler)`.
+        handed: the lists that the sampler yields.
+        own: the lists that it should yield, from the plan.
     """
 
     number: int
@@ -70,17 +70,17 @@ class Epoch:
 
 def _epochs(sampler: SamplerKind, first: int, epochs: int, multiple: int) -> Iterator[Epoch]:
     plan, rank, world_size, fetch = sampler.plan, sampler.rank, sampler.world_size, sampler.fetch
-    begun = plan.sampler(rank=rank, world_size=world_size, accumulate=sampler.accumulate, fetch=fetch)
+    fresh = plan.sampler(rank=rank, world_size=world_size, accumulate=sampler.accumulate, fetch=fetch)
     walked, stepped, length = copy.copy(sampler), plan.stepped(multiple), plan.epoch_length(multiple)
     for number in range(first, first + epochs):
-        walked.load_state_dict(begun.state_at(0, epoch=number))  # not of the run: in this world from the beginning
+        walked.load_state_dict(fresh.state_at(0, epoch=number))  # a run that always had this world size
         alone = [_alone(stepped, number * length + own) for own in range(rank, length, world_size)]
         own = [[*chain.from_iterable(alone[at : at + fetch])] for at in range(0, len(alone), fetch)]
         yield Epoch(number, len(walked), list(walked), own)
 
 
 def _alone(plan: Any, number: int) -> list[Any]:
-    """A micro-batch of the plan, as a sampler hands it out."""
+    """A micro-batch of the plan in the form in which a sampler yields it."""
     samples = plan[number]
     if getattr(plan, "named", False):
         name = plan.task_of(number)
@@ -89,7 +89,7 @@ def _alone(plan: Any, number: int) -> list[Any]:
 
 
 class Share(Guarantee[Epoch]):
-    """G8: a rank is handed its own micro-batches."""
+    """G8: a rank gets its own micro-batches."""
 
     def __init__(self) -> None:
         super().__init__("G8 share")
@@ -114,7 +114,7 @@ class Steps(Guarantee[Epoch]):
 
 
 class Composition(Guarantee[Epoch]):
-    """How near a rank comes to the shares of the plan."""
+    """How near the shares in the lists of a rank are to those of the plan; only reported."""
 
     def __init__(self, plan: BasePlan, first: int, epochs: int) -> None:
         super().__init__("composition", math.inf)

@@ -1,4 +1,4 @@
-"""What an audit found: a line a guarantee."""
+"""The result of an audit: one line for each guarantee."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["Audit", "Finding"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One guarantee, measured; or a number that is told beside them.
+    """The measured value of one guarantee, or a value that is only reported.
 
     Attributes:
-        guarantee: its name, "G1 size" for instance.
-        bound: the worst it may be; infinity where it is only told, and nothing is promised.
-        worst: the worst that was seen.
-        where: the micro-batch, and the group or sample, where that was.
+        guarantee: its name, such as "G1 size".
+        bound: the worst value that is allowed; infinity if the value is only reported.
+        worst: the worst value that was measured.
+        where: the micro-batch, and the group or sample, of the worst value.
     """
 
     guarantee: str
@@ -28,13 +28,13 @@ class Finding:
 
     @property
     def promised(self) -> bool:
-        """Whether there is a bound, so that it can be broken."""
+        """Whether there is a bound."""
         return self.bound < math.inf
 
     @property
     def kept(self) -> bool:
-        """Whether the worst is within the bound."""
-        return self.worst <= self.bound + 1e-6
+        """Whether the worst value is within the bound."""
+        return self.worst <= self.bound + 1e-6  # sums of quotas are floats
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Audit:
     """The findings of an audit over `batches` micro-batches from `first` on; `print` it.
 
     Attributes:
-        first: the first micro-batch measured.
-        batches: how many were.
-        findings: one a guarantee.
+        first: the first micro-batch that was measured.
+        batches: the number of micro-batches.
+        findings: one for each guarantee.
     """
 
     first: int
@@ -59,7 +59,7 @@ class Audit:
     def __getitem__(self, guarantee: str) -> Finding:
         """The finding of a guarantee, by its name or number: `audit["G6 across"]`, `audit["G2"]`.
 
-        Where a number has several findings, the one that comes nearest to its bound, or furthest beyond.
+        If a number has several findings, the one that is nearest to its bound, or farthest beyond it.
 
         Raises:
             Infeasible: nothing of this name was measured.

@@ -1,4 +1,4 @@
-"""The guarantees of a plan of tasks, measured on its micro-batches."""
+"""Measures the guarantees of a plan of tasks."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ __all__ = ["audit"]
 
 
 def audit(plan: TaskKind, *, batches: int = 1000, first: int = 0) -> Audit:
-    """Measure what a plan of tasks promises over micro-batches first..first+batches-1, from what `plan[t]` yields.
+    """Measure the guarantees of a plan of tasks over micro-batches first..first+batches-1, from what `plan[t]` yields.
 
-    - G2 one task: samples of a micro-batch that its task, which is that of its step, does not have.
-    - G3 drift: the largest distance of a task from its share of all turns so far, in turns; the bound is the plan's.
-    - G4 order: micro-batches that are not the next ones of their task's own plan.
+    - G2 one task: samples of a micro-batch that are not of its task; with `unit="step"`, the task of the step.
+    - G3 drift: the largest distance of a task from its share of all turns so far, in turns; the bound is `plan.bound`.
+    - G4 order: micro-batches that are not the next ones of the own plan of their task.
 
-    What the micro-batches of a task promise is its own plan's to keep: audit `plan.children`.
+    The guarantees within a task are those of its own plan: audit `plan.children`.
     """
     batches, first = check_integer(batches, "batches", least=1), check_integer(first, "first", least=0)
     return measured(first, batches, [OneTask(plan), Drift(plan), Order(plan)], _turns(plan, first, batches))
@@ -37,10 +37,10 @@ class Turn:
     """One micro-batch of a plan of tasks.
 
     Attributes:
-        number: which.
-        task: its task, counted from 0, as the plan says; where a task keeps a whole step, that of the step.
-        samples: what `plan[number]` is, as the task's own plan numbers them.
-        had: how many micro-batches every task has had since micro-batch 0, before this one.
+        number: its number.
+        task: its task, from 0, according to the plan; with `unit="step"`, the task of the step.
+        samples: `plan[number]`, numbered as in the task's own plan.
+        had: the micro-batches that every task has had since micro-batch 0, before this one.
     """
 
     number: int
@@ -50,9 +50,9 @@ class Turn:
 
 
 def _turns(plan: TaskKind, first: int, batches: int) -> Iterator[Turn]:
-    begun = first // plan.step
-    had = [count * plan.step for count in plan.turns.counts(begun)]
-    for number in range(begun * plan.step, first + batches):
+    turn = first // plan.step
+    had = [count * plan.step for count in plan.turns.counts(turn)]
+    for number in range(turn * plan.step, first + batches):
         task = plan.names.index(plan.task_of(number - number % plan.step))
         if number >= first:
             yield Turn(number, task, plan[number] - plan.starts[task], list(had))
@@ -60,7 +60,7 @@ def _turns(plan: TaskKind, first: int, batches: int) -> Iterator[Turn]:
 
 
 class OneTask(Guarantee[Turn]):
-    """G2: all samples of a micro-batch are its task's."""
+    """G2: all samples of a micro-batch are of its task."""
 
     def __init__(self, plan: TaskKind) -> None:
         super().__init__("G2 one task")
@@ -73,7 +73,7 @@ class OneTask(Guarantee[Turn]):
 
 
 class Drift(Guarantee[Turn]):
-    """G3: every task has its share of the turns, whenever one ends."""
+    """G3: every task has its share of the turns, after any number of them."""
 
     def __init__(self, plan: TaskKind) -> None:
         super().__init__("G3 drift", plan.bound)

@@ -1,4 +1,4 @@
-"""Whether a Hugging Face model keeps the samples of a pack apart: it is tried on two short ones."""
+"""Tests whether a Hugging Face model keeps the samples of a pack separate, with two short samples."""
 
 from __future__ import annotations
 
@@ -20,15 +20,13 @@ if TYPE_CHECKING:
 
 __all__ = ["check"]
 
-_LENGTHS = (5, 7)
-_LOOKED_AT = 32
-"""Samples that are looked at for two that are not empty."""
+_LENGTHS = (5, 7)  # tokens of the two samples: short, and different, so that exchanged samples are noticed
+_LOOKED_AT = 32  # samples that are tried to find two that are not empty
 
-_LABELS = ("label", "label_ids", "labels")
-"""Without them models return logits and compute no loss."""
+_LABELS = ("label", "label_ids", "labels")  # left out: without them models return logits and compute no loss
 
+# Differences up to this, in standard deviations of the outputs, count as rounding; 5e-2 for narrower types.
 _SEEN = {torch.float32: 1e-3, torch.float64: 1e-3}
-"""The largest difference that rounding makes, in standard deviations of the outputs; of narrower types 5e-2."""
 
 _POSITIONS = {"position_ids": "positions"}
 _WAYS = {
@@ -42,7 +40,7 @@ _WAYS = {
     "{'attention_mask': 'causal_mask', 'position_ids': 'positions'}": {"attention_mask": "causal_mask", **_POSITIONS},
     "{'attention_mask': 'full_mask', 'position_ids': 'positions'}": {"attention_mask": "full_mask", **_POSITIONS},
 }
-"""What `also` may be, as it is written, in the order in which it is tried."""
+"""The values of `also` that are tried, in this order, by their text for the message."""
 
 
 def check(model: nn.Module, packs: PackCollate, samples: Iterable[Any]) -> None:
@@ -68,7 +66,7 @@ def check(model: nn.Module, packs: PackCollate, samples: Iterable[Any]) -> None:
 
 @dataclass(frozen=True)
 class _Trial:
-    """Two short samples, and a model's outputs for each alone."""
+    """Two short samples, and the outputs of a model for each of them alone."""
 
     model: nn.Module
     packs: PackCollate
@@ -95,17 +93,19 @@ class _Trial:
         return _SEEN.get(self.alone[0].dtype, 5e-2)
 
     def difference(self, also: Mapping[str, str]) -> float:
-        """How far the outputs in one pack are from those alone, in standard deviations of these."""
+        """The largest difference of the outputs in a pack from those for each sample alone, in standard deviations."""
         rules = self.packs.rules
-        capacity = None if rules.room == "nothing" else rules.aligned(2 * sum(map(rules.aligned, _LENGTHS)))
-        batch = self.packs.described(also, PackRules(capacity, 1, rules.align, rules.room, rules.seams, rules.shape))
+        # Twice what the samples need, so that the effect of padding is tried too.
+        capacity = None if rules.fill == "nothing" else rules.aligned(2 * sum(map(rules.aligned, _LENGTHS)))
+        batch = self.packs.described(also, PackRules(capacity, 1, rules.align, rules.fill, rules.seams, rules.shape))
         together = _outputs(self.model, batch(self.samples), self.tokens)
+        # Relative to how much outputs vary; 1 if they are all equal.
         spread = torch.cat(self.alone).double().std().item() or 1.0
         pairs = zip(together, self.alone, strict=True)
         return max((one.double() - other.double()).abs().max().item() for one, other in pairs) / spread
 
     def way_out(self) -> str:
-        """What to pass so that samples are kept apart, once it is tried; the model is left as it was."""
+        """Find by trial the arguments with which samples are kept separate; the model does not change."""
         for implementation in (None, "sdpa"):
             for written, also in {"": self.packs.also, **_WAYS}.items():
                 for cached in (True, False):
@@ -117,7 +117,7 @@ class _Trial:
         with _changed(self.model, implementation, cached):
             try:
                 return self.difference(also) <= self.rounding
-            except Exception:  # a model that does not take these keywords
+            except Exception:  # the model does not accept these keywords
                 return False
 
 
@@ -130,7 +130,7 @@ def _said(also: str, implementation: str | None, cached: bool) -> str:
 
 @contextmanager
 def _changed(model: Any, implementation: str | None, cached: bool) -> Iterator[None]:
-    """The model with another attention implementation and without its cache, for a while."""
+    """A context in which the model has another attention implementation, or no cache."""
     configs = [module.config for module in model.modules() if hasattr(module, "config")]
     kept = [(config, getattr(config, "use_cache", None), _implementation(config)) for config in configs]
     try:
@@ -138,7 +138,7 @@ def _changed(model: Any, implementation: str | None, cached: bool) -> Iterator[N
             if not cached and getattr(config, "use_cache", False):
                 config.use_cache = False
         if implementation:
-            with suppress(AttributeError, ValueError):  # a model that does not have it fits no better than before
+            with suppress(AttributeError, ValueError):  # a model without this implementation fails the test as before
                 model.set_attn_implementation(implementation)
         yield
     finally:
@@ -158,7 +158,7 @@ def _attention(model: Any) -> Any:
 
 
 def _short(packs: PackCollate, tokens: str, samples: Iterable[Any], vocabulary: int) -> Iterator[dict[str, Any]]:
-    """Two samples of which the packed fields are cut or repeated to a few elements, with random tokens."""
+    """Two samples with packed fields cut or repeated to a few elements, and random tokens."""
     generator = torch.Generator().manual_seed(0)
     lengths = iter(_LENGTHS)
     for sample in islice(samples, _LOOKED_AT):
@@ -179,7 +179,7 @@ def _of_length(values: Any, length: int) -> Tensor:
 
 
 def _outputs(model: nn.Module, batch: Any, tokens: str) -> list[Tensor]:
-    """The model's outputs for the tokens of each sample."""
+    """The outputs of the model for the tokens of each sample."""
     from ..correct.modes import modes_kept
 
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))

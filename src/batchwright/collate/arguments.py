@@ -1,4 +1,4 @@
-"""Arguments of declarations, as whatever their callers write them, in the one form that fields keep."""
+"""Turns arguments of declarations into the form in which fields keep them."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ __all__ = ["by_name", "further_keys", "menu_lengths", "names", "whole_numbers"]
 
 
 def by_name(fields: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
-    """Declarations by the names of the parts that they are for; those of a sequence are for its parts 0, 1, ..."""
+    """Declarations by the names of parts; those of a sequence are for its parts 0, 1, ..."""
     if isinstance(fields, Mapping):
         return dict(fields)
     return {str(number): field for number, field in enumerate(fields) if field is not None}
 
 
 def further_keys(also: Any) -> tuple[tuple[str, str], ...]:
-    """The further keys of a batch, and what each holds."""
+    """The further keys of a batch, with the description that each shows."""
     if not isinstance(also, (Mapping, type(None))):
         raise Infeasible(f"also is {shown(also)}", 'pass what each further key holds: also={"batch": "segments"}')
     return tuple((also or {}).items())
 
 
 def names(fields: Any) -> tuple[str, ...]:
-    """The fields that one points into: a name, or a list of them."""
+    """The names of fields that an index field points into: from a name, or a list of them."""
     if isinstance(fields, str):
         return (fields,)
     if not isinstance(fields, (list, tuple)) or not all(isinstance(name, str) for name in fields):
@@ -41,7 +41,7 @@ def menu_lengths(menu: Any) -> tuple[int | tuple[int, ...], ...]:
 
 
 def whole_numbers(value: Any, called: str) -> int | tuple[int, ...]:
-    """One whole number, or a tuple of them."""
+    """Check an integer, or a tuple of them."""
     return (
         tuple(check_integer(each, called) for each in value)
         if isinstance(value, Sequence)

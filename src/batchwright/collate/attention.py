@@ -1,15 +1,15 @@
-"""What each kind of attention must be told so that samples packed into one sequence do not see each other.
+"""Arguments for attention functions, so that samples packed into one sequence do not attend to each other.
 
-Sets of keywords, to be passed as `also=` or made of a `Layout` by `keywords`:
+Sets of keywords, to be passed as `also=` or computed from a `Layout` by `keywords`:
 
 - `FLASH_ATTENTION`: flash-attention's `flash_attn_varlen_func` and `flash_attn_varlen_kvpacked_func`;
 - `FLASH_ATTENTION_QKV`: its `flash_attn_varlen_qkvpacked_func`;
 - `TORCH_VARLEN`: `torch.nn.attention.varlen.varlen_attn`;
-- `HUGGING_FACE`: the padding-free inputs of Hugging Face models. With the attention implementations "sdpa" and "eager" these
-  keep samples apart only where the model is called with `use_cache=False`; in its default samples see each other. `check`
-  tries a model.
+- `HUGGING_FACE`: the padding-free inputs of Hugging Face models. With the attention implementations "sdpa" and "eager",
+  samples are separate only if the model is called with `use_cache=False`; by default, they attend to each other.
+  `check` tests a model.
 
-Functions of a `Layout` or of segment numbers for the rest: jagged tensors, flex attention, dense masks.
+Functions of a `Layout` or of segment numbers for other kinds: jagged tensors, flex attention, dense masks.
 """
 
 from __future__ import annotations
@@ -59,21 +59,21 @@ HUGGING_FACE = MappingProxyType(
 
 
 def check(model: nn.Module, packs: PackCollate, samples: Iterable[Any]) -> None:
-    """Refuse packs in which the samples of a Hugging Face model see each other.
+    """Check that a Hugging Face model keeps the samples of a pack separate.
 
-    Whether a model keeps packed samples apart depends on its kind, its attention implementation, `use_cache` and the
-    keywords that it is given. So it is tried: the outputs for two short samples in one pack must be those of each alone.
+    That depends on the type of the model, its attention implementation, `use_cache` and its keywords. So it is tested:
+    the outputs for two short samples in one pack must be those for each sample alone.
 
     Args:
-        model: called with the batch's keys, labels left out; it is not changed.
-        packs: what `Collate.packs` made.
-        samples: as the dataset gives them; the first that are not empty are cut short, and get random tokens.
+        model: the model; it is called with the keys of the batch, without labels, and does not change.
+        packs: the result of `Collate.packs`.
+        samples: samples as the dataset returns them; the first ones that are not empty are cut, and get random tokens.
 
     Raises:
-        Infeasible: the outputs differ; the message says what to pass so that they do not.
+        Infeasible: the outputs differ; the message has arguments with which they do not.
 
     Warns:
-        PoorWarning: it could not be tried.
+        PoorWarning: the model could not be tested.
 
     Example:
         >>> import batchwright as bw
@@ -89,7 +89,7 @@ def check(model: nn.Module, packs: PackCollate, samples: Iterable[Any]) -> None:
 
 
 def keywords(layout: Layout, names: Mapping[str, str] = FLASH_ATTENTION) -> dict[str, Any]:
-    """One of the sets above for self-attention: int32 offsets, and the longest stretch as a Python integer.
+    """Compute one of the sets above for self-attention: int32 offsets, and the largest length as a Python integer.
 
     Example:
         >>> keywords(Layout([2, 3]), FLASH_ATTENTION_QKV)

@@ -19,13 +19,13 @@ Lengths = Layout | Tensor | Sequence[int]
 
 
 def asked_dims(dim: Any, ndim: int) -> tuple[int, ...]:
-    """The ragged dimensions that a caller names: those of `normal_dims`, once they are known to be whole numbers."""
+    """`normal_dims` for dimensions that a user passed, after a check that they are integers."""
     return normal_dims(whole_numbers(dim, "dim"), ndim)
 
 
 @lru_cache
 def normal_dims(dim: int | tuple[int, ...], ndim: int) -> tuple[int, ...]:
-    """The ragged dimensions of a sample of `ndim` dimensions: distinct, counted from the front, in order."""
+    """The ragged dimensions of a sample with `ndim` dimensions: distinct, counted from the first, ascending."""
     asked = (dim,) if isinstance(dim, int) else dim
     dims = tuple(sorted(d + ndim if d < 0 else d for d in asked))
     if not dims or len(set(dims)) < len(dims) or dims[0] < 0 or dims[-1] >= ndim:
@@ -39,7 +39,7 @@ def normal_dims(dim: int | tuple[int, ...], ndim: int) -> tuple[int, ...]:
 
 
 def measured(pieces: Sequence[Tensor], dim: int | tuple[int, ...]) -> tuple[tuple[int, ...], tuple[Layout, ...]]:
-    """The ragged dimensions of tensors that are alike in all else, and one layout for each."""
+    """The ragged dimensions of tensors that are equal in all other sizes, and a layout for each."""
     if not isinstance(pieces, Sequence):
         raise Infeasible(f"pieces are {typed(pieces)}", "pass a list of tensors, one for each sample")
     if not pieces:
@@ -61,7 +61,7 @@ def measured(pieces: Sequence[Tensor], dim: int | tuple[int, ...]) -> tuple[tupl
 
 
 def elements(axes: tuple[Layout, ...]) -> Layout:
-    """How many elements each sample holds: the product of its lengths along the ragged axes."""
+    """The number of elements of each sample: the product of its lengths along the ragged axes."""
     if len(axes) == 1:
         return axes[0]
     products = [1] * len(axes[0])
@@ -71,7 +71,7 @@ def elements(axes: tuple[Layout, ...]) -> Layout:
 
 
 def layouts(lengths: Lengths | tuple[Lengths, ...]) -> tuple[Layout, ...]:
-    """One layout for each ragged axis, from the lengths along the only one or a tuple of them."""
+    """One layout for each ragged axis, from the lengths along one axis or a tuple of them."""
     if isinstance(lengths, tuple) and any(_is_axis(axis) for axis in lengths):
         axes = tuple(_one(axis) for axis in lengths)
     else:
@@ -85,7 +85,7 @@ def layouts(lengths: Lengths | tuple[Lengths, ...]) -> tuple[Layout, ...]:
 
 
 def matched(dims: tuple[int, ...], axes: tuple[Layout, ...]) -> tuple[int, ...]:
-    """The dimensions, once it is known that there are lengths along each."""
+    """Check that there are lengths along each of the dimensions."""
     if len(dims) != len(axes):
         raise Infeasible(
             f"dim names {len(dims)} ragged dimensions, and there are lengths along {len(axes)}",

@@ -1,22 +1,20 @@
-"""The collated batch: a mapping for the model, every representation for you, and a side channel for neither."""
+"""The collated batch: a mapping for the model, with every form of each field, and a side channel."""
 
 from __future__ import annotations
 
-import threading
-import weakref
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 import torch
 from torch import Tensor
 from typing_extensions import override
 
-from ..errors import Infeasible, check_integer, listed, shown, typed
-from .entries import described, entry, equal, same_rows, tree_of
+from ..errors import Infeasible, listed, shown, typed
+from .entries import described, entry, equal, places, tree_of
 from .graphs import GraphStructure
 from .ragged_value import Ragged
+from .rebuilt import rebuilt, remember
 from .side_channel import SideChannel
 from .structure import Tree
 from .values import Transfer, Value
@@ -26,28 +24,26 @@ if TYPE_CHECKING:
 
 __all__ = ["Batch"]
 
-_listed = threading.local()
-"""`batch`: a weak reference to the batch whose items this thread asked for last."""
-
 
 class Batch(MutableMapping[str, Any]):
     """N collated samples.
 
-    As a mapping it shows each field in the form declared for the model, so `model(**batch)` works. Entries are set and
-    deleted as those of a dict. Samples, `fields` and `data` follow an entry that is set where they can be told from it, as
-    rows of a tensor that has the shape of the one before; a deleted entry is hidden from the model, and samples keep it.
+    As a mapping it has each field in the form declared for the model, so `model(**batch)` works. Entries are set and
+    deleted as in a dictionary. If a new value has the shape of the one before, samples, `fields` and `data` change with
+    it. A deleted entry is hidden from the model, but samples keep it.
 
-    An attribute that a Batch does not have is the entry of that name: `batch.input_ids`. Entries named like a method or with
-    an underscore in front are read by `batch["keys"]` only, and all are set so.
+    - `batch.input_ids` is `batch["input_ids"]`, if `Batch` itself has no such attribute. Entries that are called like a
+      method or start with an underscore are read by `batch["keys"]` only. All entries are set by `batch["keys"] = ...`.
+    - `batch[3]` is sample 3, and `batch.unbatch()` all samples, in the type that they had.
+    - `batch.fields[name]` has every form of a field.
+    - `batch.data` is the batch in the container type of a sample (`x, y = batch.data`).
+    - `batch.aside` is the side channel.
 
-    `batch[3]` is sample 3 and `batch.unbatch()` all of them, of the type they had; `batch.fields[name]` holds every
-    representation of a field; `batch.data` is the whole in the container type of a sample (`x, y = batch.data`);
-    `batch.aside` is the side channel.
-
-    A plain mapping makes a Batch too: it has as many samples as its first tensor or list is long, and single numbers are
-    every sample's. Trainers rebuild batches so, of their `items()`. A mapping that holds a tensor of the batch whose items
-    were asked for last, and in all others as many rows as were there, is that batch with other entries: it keeps its samples
-    and its side channel. torch's pytree functions take a Batch apart and build it again in the same way.
+    A batch can also be made from a mapping: the length of its first tensor or list is the number of samples, and single
+    numbers belong to all samples. Trainers rebuild batches so, from their `items()`. If the mapping has a tensor of the
+    batch whose items were asked for last, and all its other entries have the number of rows that they had, the result is
+    that batch with other entries: it keeps its samples and its side channel. Torch's pytree functions take a batch apart and
+    build it again in the same way.
     """
 
     _root: Tree
@@ -77,7 +73,7 @@ class Batch(MutableMapping[str, Any]):
         keys: Sequence[str] | None = None,
     ) -> None:
         if not isinstance(root, Tree):
-            same = _rebuilt(root)
+            same = rebuilt(root)
             if same is not None:
                 self.__dict__.update(same.__dict__)
                 return
@@ -107,17 +103,20 @@ class Batch(MutableMapping[str, Any]):
 
     def __getitem__(self, key: str | int | tuple[str, ...]) -> Any:
         """A field as the model sees it, by name; or a sample, by number."""
-        if isinstance(key, tuple):  # the type of a graph's edges
+        if isinstance(key, tuple):  # torch_geometric's name for a type of edges
             key = str(key)
         if not isinstance(key, str):
-            return self._tree.sample(self._places([key])[0])
+            return self._tree.sample(places([key], self.sample_count)[0])
         if key in self._shown:
             return self._shown[key]
         found = self._keys.get(key)
         if found is None:
             raise self._absent(key)
         if isinstance(found, Value):
-            seen, lasts = found.model, torch.is_grad_enabled()  # else it may have been made without its graph
+            seen, lasts = (
+                found.model,
+                torch.is_grad_enabled(),
+            )  # without gradients, it may lack its graph: do not keep it
         else:
             field, what = found
             children = self._root.children
@@ -129,14 +128,14 @@ class Batch(MutableMapping[str, Any]):
 
     @override
     def keys(self) -> KeysView[str]:
-        """The names of what the model sees, of a dict: `model(**batch)` asks for them in every step."""
+        """The names of the entries; of a dictionary, as `model(**batch)` reads them in every step."""
         return self._keys.keys()
 
     @override
     def items(self) -> ItemsView[str, Any]:
         """Names and values, of a dict; a Batch that is made of them is this one, see above."""
         if not torch.compiler.is_compiling():
-            _listed.batch = weakref.ref(self)
+            remember(self)
         return super().items()
 
     def __getattr__(self, name: str) -> Any:
@@ -189,7 +188,7 @@ class Batch(MutableMapping[str, Any]):
         self._edit(name)
 
     def __delitem__(self, key: str | tuple[str, ...]) -> None:
-        """Hide the entry of this name from the model; samples and further keys that describe it keep the field."""
+        """Hide an entry from the model; samples, and further keys that describe it, keep the field."""
         name = str(key) if isinstance(key, tuple) else key
         if name not in self._keys:
             raise self._absent(name)
@@ -207,39 +206,14 @@ class Batch(MutableMapping[str, Any]):
 
     @override
     def popitem(self) -> tuple[str, Any]:
-        """Remove the entry set last, as a dict does."""
+        """Remove the last entry, as a dictionary does."""
         if not self._keys:
             raise KeyError("the batch has no entries")
         name = next(reversed(self._keys))
         return name, self.pop(name)
 
-    def showing(self, values: Mapping[str, Any]) -> Self | None:
-        """This batch with these entries and no others; None if a tensor among them has other rows than were there."""
-        kept, changed, children = {}, {}, {}
-        for name, value in values.items():
-            before = self[name] if name in self._keys else value
-            if not same_rows(before, value):
-                return None
-            child = self._keys.get(name)
-            if child is not None and before is value:
-                kept[name] = value
-                continue
-            own = child.replaced(value) if isinstance(child, Value) and name in self._root.children else None
-            if own is not None and name not in self._entries:
-                children[name] = own
-            else:
-                changed[name] = value
-        made = self._with(replace(self._root, children=self._root.children | children) if children else self._root)
-        for name in [name for name in made if name not in values]:
-            del made[name]
-        made.update(changed)
-        if [*made] != [*values]:
-            made = made._with(made._root, keys=tuple(values))
-        made._shown.update(kept)
-        return made
-
     def copy(self) -> Self:
-        """A batch of the same samples and tensors, whose entries are set and deleted apart from these."""
+        """A batch with the same samples and tensors, but its own entries."""
         return self._with(self._root)
 
     __copy__ = copy
@@ -253,7 +227,7 @@ class Batch(MutableMapping[str, Any]):
         return merged
 
     def __ror__(self, other: Mapping[str, Any]) -> Self:
-        """A copy with the entries of `other` before its own, where it has none of that name."""
+        """A copy that also has the entries of `other` with other names, before its own."""
         if not isinstance(other, Mapping):
             return NotImplemented
         merged = self | {name: value for name, value in other.items() if name not in self}
@@ -264,14 +238,14 @@ class Batch(MutableMapping[str, Any]):
         return self
 
     def __eq__(self, other: object) -> bool:
-        """Whether `other` is a mapping of the same names to equal values; tensors are equal in every number and dtype."""
+        """Whether `other` is a mapping with the same names and equal values; tensors are equal in all numbers and dtype."""
         return equal(self, other) if isinstance(other, Mapping) else NotImplemented
 
     # ------------------------------------------------------------------ fields and samples
 
     @property
     def fields(self) -> Mapping[str, Value]:
-        """Every field with all its representations, nested ones by their names joined by dots."""
+        """Every field in all its forms; nested ones by their names joined with dots."""
         if self._fields is None:
             self._fields = self._tree.leaves()
         return self._fields
@@ -283,7 +257,7 @@ class Batch(MutableMapping[str, Any]):
 
     @property
     def _tree(self) -> Tree:
-        """The collated fields, with those in their place that were set since and are fields of the same kind."""
+        """The collated fields, replaced by those that were set since, if these are of the same kind."""
         own = {
             name: set_since
             for name, set_since in self._entries.items()
@@ -293,55 +267,30 @@ class Batch(MutableMapping[str, Any]):
 
     @property
     def sample_count(self) -> int:
-        """N."""
+        """The number of samples, N."""
         return len(self._root)
 
     @property
     def aside(self) -> SideChannel:
-        """Sample ids, groups, tasks, repeats, real and padded positions, loss scale: what never reaches the model."""
+        """The side channel, which the model does not get: ids, groups, tasks, weights, padding, loss scale."""
         columns = {name: label.model for name, label in self._labels.items()}
         columns |= {name: self._root.children[name].model for name in sorted(self._asides)}
         fills = {name: value.fill for name, value in self.fields.items()}
         return SideChannel(columns, {name: fill for name, fill in fills.items() if fill}, self._loss_scale, self._real)
 
     def scaled(self, loss_scale: float, *, real: int | None = None) -> Self:
-        """The same batch with another loss scale in its side channel, and how many of its samples count."""
+        """A copy with another loss scale in its side channel, and the number of its samples that count."""
         return self._with(self._root, loss_scale=loss_scale, real=real)
 
-    def _places(self, numbers: Iterable[Any]) -> list[int]:
-        """Samples' numbers counted from the front; IndexError if there is no such sample."""
-        count, places = self.sample_count, []
-        try:
-            numbers = list(numbers)
-        except TypeError:
-            raise Infeasible(
-                f"{shown(numbers)} is no list of samples' numbers", "pass a list of them: batch.select([0])"
-            ) from None
-        for given in numbers:
-            if isinstance(given, slice):
-                raise Infeasible(
-                    f"{given} is no sample's number", f"batch.select(range({count})[start:stop]) gives a batch of some"
-                )
-            if isinstance(given, (bool, np.bool_)) or (isinstance(given, Tensor) and given.dtype is torch.bool):
-                raise Infeasible(
-                    f"{shown(given)} is no sample's number",
-                    "of a mask, batch.select([n for n, chosen in enumerate(mask) if chosen]) gives the batch",
-                )
-            number = check_integer(given, "a sample's number")
-            if not -count <= number < count:
-                raise IndexError(f"sample {number} of a batch of {count}")
-            places.append(number % count)
-        return places
-
     def unbatch(self) -> list[Any]:
-        """The samples, in the order of the batch, of the type that they had, index fields counted from 0 again."""
+        """The samples in the order of the batch, in the type that they had; index fields count within the sample again."""
         tree = self._tree
         return [tree.sample(number) for number in range(self.sample_count)]
 
     # ------------------------------------------------------------------ order
 
     def sorted_by(self, name: str, *, descending: bool = True) -> Self:
-        """The samples by their length in the ragged field `name` (equal lengths keep their order); see `restore`."""
+        """Sort the samples by their length in the ragged field `name`; equal lengths keep their order. See `restore`."""
         value = self.fields.get(name)
         if not isinstance(value, Ragged):
             kind = "no field of this batch" if value is None else f"{type(value).__name__}, which has no lengths"
@@ -354,8 +303,8 @@ class Batch(MutableMapping[str, Any]):
         return self.select(sorted(range(len(counts)), key=lambda n: -counts[n] if descending else counts[n]))
 
     def select(self, numbers: Iterable[int]) -> Self:
-        """The samples `numbers`, at least one, in that order; some may be left out or repeated."""
-        numbers = self._places(numbers)
+        """A batch of the samples `numbers`, at least one, in this order; samples may be left out or repeated."""
+        numbers = places(numbers, self.sample_count)
         if not numbers:
             raise Infeasible("0 samples are selected", "select one or more")
         before = self._order or tuple(range(self.sample_count))
@@ -373,11 +322,11 @@ class Batch(MutableMapping[str, Any]):
 
     @property
     def order(self) -> Tensor:
-        """int64, N: the place that each sample had when it was collated."""
+        """int64, N: the number that each sample had when it was collated."""
         return torch.tensor(self._order if self._order is not None else range(self.sample_count), device="cpu")
 
     def restore(self, outputs: Tensor | None = None) -> Any:
-        """The batch in the order it was collated in; or `outputs`, whose dimension 0 is this batch's samples, in it."""
+        """The batch in its original order; or `outputs`, a tensor with a row for each sample, in that order."""
         if sorted(self.order.tolist()) != list(range(self.sample_count)):
             raise Infeasible(
                 f"samples were left out or repeated: the order is {shown(self.order.tolist())}",
@@ -395,15 +344,17 @@ class Batch(MutableMapping[str, Any]):
     # ------------------------------------------------------------------ travel
 
     def to(self, device: torch.device | str | int, non_blocking: bool = False) -> Self:
-        """The batch on `device`; index tensors are made there, the side channel stays where it is."""
+        """The batch on `device`; index tensors are computed there, and the side channel is not moved."""
         return self._transferred(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> Self:
         """The batch in page-locked memory; `DataLoader(pin_memory=True)` calls this."""
-        return self._transferred(lambda tensor: tensor.pin_memory())  # derived types have their own
+        return self._transferred(
+            lambda tensor: tensor.pin_memory()
+        )  # a lambda: derived tensor types have their own method
 
     def share_memory_(self) -> Self:
-        """The batch in memory that other processes can read; what already is, is not copied."""
+        """The batch in memory that other processes can read; tensors that are there already are not copied."""
         return self._transferred(lambda tensor: tensor.share_memory_())
 
     def to_tensordict(self) -> TensorDict:
@@ -448,16 +399,3 @@ class Batch(MutableMapping[str, Any]):
     def __repr__(self) -> str:
         entries = ", ".join(f"{name}: {described(self[name])}" for name in self)
         return f"Batch({self.sample_count} samples; {entries})"
-
-
-def _rebuilt(values: Mapping[str, Any]) -> Batch | None:
-    """The batch whose items this thread asked for last, with these values, if one of its tensors is among them."""
-    if torch.compiler.is_compiling():
-        return None
-    reference: weakref.ref[Batch] | None = getattr(_listed, "batch", None)
-    batch = reference() if reference is not None else None
-    if batch is None:
-        return None
-    known = batch._shown
-    shows = any(isinstance(value, Tensor) and value.ndim and known.get(name) is value for name, value in values.items())
-    return batch.showing(values) if shows else None

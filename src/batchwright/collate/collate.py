@@ -1,4 +1,4 @@
-"""`Collate`: samples in, one batch out, each field as it was declared."""
+"""`Collate`: a collate function that joins each field of samples as it was declared."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from ..errors import Infeasible, typed
 from .batch import Batch
 from .declared import Declared
 from .pack_collate import PackCollate, PlanOfPacks
-from .packs import PackRules, Room, Shape
+from .packs import PackFill, PackRules, Shape
 from .plan_columns import PlanOfGroups, plan_columns
 
 __all__ = ["Collate"]
 
 
 class Collate(Declared):
-    """A collate function for `torch.utils.data.DataLoader` that joins each field as it was declared, once.
+    """A collate function for `torch.utils.data.DataLoader` that joins each field of samples as it was declared.
 
-    Fields that are not declared follow torch's `default_collate` and its extension table; a ragged one among them is
-    refused with the line that declares it. Samples may be mappings, tuples, named tuples, dataclasses or graphs of PyTorch
-    Geometric, nested as they like: a nested container is declared by a mapping or sequence of declarations. Fields of graphs
-    that are not declared follow the graphs' own `__cat_dim__` and `__inc__`.
+    Fields that are not declared are joined as by torch's `default_collate` and its extension table; if such a field is
+    ragged, the error shows the declaration for it. Samples may be mappings, tuples, named tuples, dataclasses or graphs
+    of PyTorch Geometric, with any nesting: a nested container is declared by a mapping or sequence of declarations.
+    Fields of graphs that are not declared follow the graphs' own `__cat_dim__` and `__inc__`.
 
     Args:
         fields: the declarations as a mapping, or, for samples that are plain tuples, as a sequence.
-        named: the same by keyword.
+        named: declarations by keyword.
 
     Raises:
-        Infeasible: if samples do not fit the declarations or each other; the message names sample, field and shapes.
+        Infeasible: samples do not fit the declarations or each other; the message names sample, field and shapes.
 
     Example:
         >>> import torch, batchwright as bw
@@ -43,22 +43,22 @@ class Collate(Declared):
     """
 
     def __call__(self, samples: Sequence[Any]) -> Batch:
-        """Collate `samples`: one batch."""
+        """Collate a list of samples to one batch."""
         root, labels, _ = self.gathered(samples)
         return Batch(root, also=self.also, asides=self.asides, labels=labels)
 
     def with_plan(self, plan: PlanOfGroups, *, clip: float | None = None) -> Self:
-        """The same, with each sample's group and loss weight, as the plan knows them, in the side channel of each batch.
+        """A copy that adds the group and the loss weight of each sample, from a plan, to the side channel of batches.
 
-        `batch.aside.groups` are the user's labels; `batch.aside.weights`, float32, are those of `bw.correct.Weights`:
-        the mean of weight x loss estimates the natural mean.
+        `batch.aside.groups` are the labels of the groups; `batch.aside.weights`, float32, are those of
+        `bw.correct.Weights`: the mean of weight x loss estimates the mean loss over all samples.
 
         Args:
-            plan: what samples the dataset, which is wrapped in `bw.identified`.
-            clip: the largest weight; None clips nothing.
+            plan: the plan of the loader, whose dataset is wrapped in `bw.identified`.
+            clip: the largest weight; None means no limit.
 
         Raises:
-            Infeasible: the plan's target moves, so that a sample has another weight in another epoch.
+            Infeasible: the target of the plan moves, so a sample has different weights in different epochs.
 
         Example:
             >>> import batchwright as bw
@@ -77,35 +77,35 @@ class Collate(Declared):
         capacity: int | None = None,
         packs: int | PlanOfPacks = 1,
         align: int = 1,
-        room: Room = "nothing",
+        fill: PackFill = "nothing",
         seams: Sequence[str] = (),
         shape: Shape = "row",
         along: Sequence[str] | None = None,
         also: Mapping[str, str] | None = None,
     ) -> PackCollate:
-        """A collate function for packs of samples.
+        """Make a collate function that joins samples to packs.
 
-        What it is given is a list of samples, as loaders make of the micro-batches of `bw.packed`, or a batch of
-        `bw.online.packed`, which says itself how it is packed, or a list of packs: lists of samples.
+        It is called with a list of samples, as loaders make of the micro-batches of `bw.packed`; with a batch of
+        `bw.online.packed`, which includes how it is packed; or with a list of packs, which are lists of samples.
 
-        Fields ragged along dim 0 are laid end to end; every other field is collated over all samples of all packs. Indices
-        into a packed field (`shift_by`) point into all its packs, flattened.
+        Fields that are ragged along dim 0 are concatenated; every other field is collated over the samples of all
+        packs. Indices into a packed field (`shift_by`) point into all of its packs, flattened.
 
         Args:
-            capacity: what a pack may hold at most; left out, that of the plan where there is one.
-            packs: how a list of samples is cut into packs. A number: into so many at most, each taking what fits of the
-                capacity, as `bw.packed` means it. The plan of `bw.packed` itself, if its dataset is wrapped in
-                `bw.identified`: as `plan.packs` says, whatever else limits the plan's packs.
-            align: each sample is filled up to a multiple of this.
-            room: what becomes of the room left in a pack: `"nothing"`, `"dummy"` (filled, as one segment of its own),
-                `"extend"` (filled, as part of the last sample's segment).
-            seams: fields whose first element of each sample becomes the field's pad value: labels that are predicted
-                from the element before must not be predicted from another sample's.
-            shape: what the model sees: `"row"` (1 x all), `"packs"` (packs x capacity) or `"flat"`.
-            along: the fields that are packed; by default every one declared `bw.ragged()` along dim 0.
+            capacity: the most elements of a pack; if left out, the capacity of the plan, if a plan is given.
+            packs: how a list of samples is divided into packs. A number: the most packs; each takes the next samples
+                that fit, as in `bw.packed`. Or the plan of `bw.packed` itself, if its dataset is wrapped in
+                `bw.identified`: then all limits of the plan count, as in `plan.packs`.
+            align: each sample is padded to a multiple of this.
+            fill: what the rest of a pack is filled with: `"nothing"`, `"dummy"` (padding, as a segment of its own),
+                `"extend"` (padding, as part of the segment of the last sample).
+            seams: fields in which the first element of each sample is replaced by the field's pad value. A label that
+                is predicted from the element before it must not be predicted from another sample.
+            shape: the shape that the model gets: `"row"` (1 x all), `"packs"` (packs x capacity) or `"flat"`.
+            along: the fields that are packed; by default all that are declared `bw.ragged()` along dim 0.
             also: further keys of the batch: `"positions"`, `"segments"`, `"cu_seqlens"`, `"offsets"`, `"lengths"`,
                 `"max_length"`, `"mask"` (True at real elements), `"causal_mask"`, `"full_mask"` (dense, of attention),
-                `"causal_blocks"`, `"full_blocks"` (flex attention's). `bw.attention` has sets ready for use; with that for
+                `"causal_blocks"`, `"full_blocks"` (for flex attention). `bw.attention` has ready sets; with the one for
                 Hugging Face, models need `use_cache=False`.
 
         Example:
@@ -126,7 +126,7 @@ class Collate(Declared):
             capacity=bounds.capacity if bounds is not None and capacity is None else capacity,
             packs=1 if bounds is not None else cast(int, packs),
             align=align,
-            room=room,
+            fill=fill,
             seams=tuple(seams),
             shape=shape,
         )

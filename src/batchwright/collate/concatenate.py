@@ -1,4 +1,4 @@
-"""From pieces to one tensor in which they lie end to end, to torch's nested tensor over it, and back."""
+"""Concatenates pieces to one tensor, makes torch's nested tensor of it, and takes the pieces out again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["nest", "pack", "unnest", "unpack"]
 
 
 def pack(pieces: memory.Pieces, dims: tuple[int, ...]) -> Tensor:
-    """The pieces end to end along the first of `dims`, into which the others are flattened."""
+    """Concatenate the pieces along the first of `dims`, into which the others are flattened."""
     first, end = dims[0], dims[0] + len(dims)
     if len(dims) > 1:
         together = tuple(range(first, end))
@@ -28,7 +28,7 @@ def pack(pieces: memory.Pieces, dims: tuple[int, ...]) -> Tensor:
 def unpack(
     packed: Tensor, layout: Layout, counts: Sequence[Sequence[int]], dims: tuple[int, ...]
 ) -> tuple[Tensor, ...]:
-    """The pieces as views: the inverse of `pack`. `counts` holds the lengths along each of `dims`."""
+    """The pieces as views: the inverse of `pack`. `counts` has the lengths along each of `dims`."""
     first = dims[0]
     pieces = tuple(packed.split_with_sizes(layout.counts, first))
     if len(dims) == 1:
@@ -41,7 +41,7 @@ def unpack(
 
 
 def nest(packed: Tensor, layout: Layout, dim: int) -> Tensor:
-    """A `torch.nested` tensor over the packed memory, ragged along `dim` of a sample."""
+    """A `torch.nested` tensor that shares the packed memory, ragged along `dim` of a sample."""
     return torch.nested.nested_tensor_from_jagged(
         packed,
         layout.offsets,
@@ -52,7 +52,7 @@ def nest(packed: Tensor, layout: Layout, dim: int) -> Tensor:
 
 
 def unnest(nested: Tensor) -> tuple[Tensor, Layout, int]:
-    """The packed form of a jagged tensor, its layout, and the dimension of a sample that is ragged."""
+    """The packed form of a jagged tensor, its layout, and the ragged dimension of a sample."""
     if not (isinstance(nested, Tensor) and nested.is_nested and nested.layout is torch.jagged):
         kind = f"a tensor of layout {nested.layout}" if isinstance(nested, Tensor) else f"a {type(nested).__name__}"
         unbound = isinstance(nested, Tensor) and nested.is_nested
@@ -64,11 +64,10 @@ def unnest(nested: Tensor) -> tuple[Tensor, Layout, int]:
     dim: int = jagged._ragged_idx - 1
     if jagged.lengths() is None:
         starts = jagged.offsets().tolist()
-        shown = nested.values().narrow(
-            dim, starts[0], starts[-1] - starts[0]
-        )  # its memory may hold more than the samples
+        # Its memory may have more than the samples.
+        shown = nested.values().narrow(dim, starts[0], starts[-1] - starts[0])
         return shown, Layout(map(sub, starts[1:], starts)), dim
-    pieces = nested.unbind()  # its memory has holes between the samples
+    pieces = nested.unbind()  # its memory has gaps between the samples
     return torch.cat(pieces, dim), Layout(piece.shape[dim] for piece in pieces), dim
 
 

@@ -1,4 +1,4 @@
-"""The words that declare a field, wherever it stands in a sample: what a refusal tells its reader to write."""
+"""The text of a declaration, for messages: what to write so that a field is declared."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from keyword import iskeyword
 
 __all__ = ["declaration"]
 
-_LONGEST = 80
+_LONGEST = 80  # characters of a name in a message
 _PLACES = tuple("0123456789")
 
 
 def declaration(path: Sequence[str], field: str) -> str:
-    """What to write so that the part of a sample under `path` is declared as `field`.
+    """The text that declares the part of a sample under `path` as `field`.
 
     Args:
-        path: the names on the way to the part, its own last.
-        field: the declaration in Python.
+        path: the names of the containers of the part, then its own.
+        field: the declaration as Python code.
 
     Example:
         >>> for path in (["ids"], ["text", "ids"], ["1"], ["input-ids"]):

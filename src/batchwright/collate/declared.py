@@ -1,4 +1,4 @@
-"""The declarations of a sample's fields, checked once, and the gathering of a batch by them."""
+"""Declarations of the fields of samples: checks them once, and gathers batches by them."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ __all__ = ["Declared"]
 
 
 class Declared:
-    """Declared fields, and how samples are gathered by them: what `Collate` and `PackCollate` have in common.
+    """Declared fields, and the gathering of samples by them: the common part of `Collate` and `PackCollate`.
 
     Attributes:
         fields: the declarations by name.
-        also: from further keys of a batch to the field and what of it each shows.
-        asides: the fields that the model does not see.
-        known: from names to functions of sample ids, whose values come with each batch.
+        also: by further key of a batch, the field and the description that it shows.
+        asides: the names of fields for the side channel.
+        known: by name, functions of sample ids, whose values are added to the side channel.
     """
 
     def __init__(self, fields: Mapping[str, Any] | Sequence[Any] | None = None, /, **named: Any) -> None:
@@ -78,7 +78,7 @@ class Declared:
             )
 
     def gathered(self, samples: Sequence[Any]) -> tuple[Tree, dict[str, Value], Callable[[int], str]]:
-        """The collated fields, the labels that came beside the samples, and what to call sample i in a message."""
+        """Collate the fields, and the labels of `bw.identified`; also returns the name of sample i for messages."""
         if not isinstance(samples, (list, tuple)):
             raise Infeasible(
                 f"a list of samples is needed, this is {typed(samples)}",
@@ -105,7 +105,7 @@ class Declared:
         run = Run(self._frames, labels.get("sample_id"))
         registered = default_collate_fn_map.get(type(samples[0]))
         if registered is not None and isinstance(samples[0], list):
-            registered(samples, collate_fn_map=default_collate_fn_map)  # a stream's batch refuses to be a sample
+            registered(samples, collate_fn_map=default_collate_fn_map)  # raises if the sample is a batch of a stream
         structure = structure_of(samples[0])
         if structure is None:
             raise Infeasible(
@@ -119,15 +119,15 @@ class Declared:
         return root, labels, run.called
 
     def knowing(self, **known: Known) -> Self:
-        """The same, with what is known of samples by their ids put into the side channel of each batch.
+        """A copy that adds values found by sample id to the side channel of batches.
 
         Args:
-            known: functions from sample ids (int64, N) to N values, an array, a tensor or a list; `batch.aside.columns`
-                has them by the functions' names, numbers as a tensor and all else in a list. The functions run in the
-                workers, where they are sent once.
+            known: by name, functions from sample ids (int64, N) to N values: an array, a tensor or a list.
+                `batch.aside.columns` has the values by these names, numbers as a tensor, others in a list. The
+                functions are sent to the workers once, and run there.
 
         Raises:
-            Infeasible: when collating, if samples have no ids: wrap their dataset in `bw.identified`.
+            Infeasible: when collating, samples have no ids; wrap their dataset in `bw.identified`.
 
         Example:
             >>> import batchwright as bw

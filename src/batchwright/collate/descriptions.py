@@ -1,4 +1,4 @@
-"""What describes a ragged field to a model: lengths, offsets, segments, positions, masks."""
+"""Descriptions of ragged fields for models: lengths, offsets, segments, positions, masks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DESCRIPTIONS = ("lengths", "first", "offsets", "cu_seqlens", "max_length", "segm
 
 
 class WithLengths(Value):
-    """A field that is described by the lengths of its samples along each ragged dimension."""
+    """A field with lengths: the lengths of its samples along each ragged dimension describe it."""
 
     dims: tuple[int, ...]
     padding: Padding
@@ -27,17 +27,17 @@ class WithLengths(Value):
     @property
     @abstractmethod
     def layout(self) -> Layout:
-        """How the packed dimension splits among the samples."""
+        """How the packed dimension is divided among the samples."""
 
     @property
     @abstractmethod
     def axes(self) -> tuple[Layout, ...]:
-        """The lengths along each ragged axis; `layout` holds their products."""
+        """The lengths along each ragged axis; `layout` has their products."""
 
     @property
     @abstractmethod
     def padded(self) -> Tensor:
-        """N x ...: every sample filled up with `padding.value` to a common length."""
+        """N x ...: every sample padded with `padding.value` to a common length."""
 
     @override
     def also(self, what: str) -> Any:
@@ -47,7 +47,7 @@ class WithLengths(Value):
 
     @property
     def lengths(self) -> Tensor:
-        """int64, N."""
+        """int64, N: the length of each sample."""
         return self.layout.lengths
 
     @property
@@ -57,17 +57,17 @@ class WithLengths(Value):
 
     @property
     def offsets(self) -> Tensor:
-        """int64, N + 1."""
+        """int64, N + 1: where each sample starts in the packed form, and the end."""
         return self.layout.offsets
 
     @property
     def cu_seqlens(self) -> Tensor:
-        """int32, N + 1."""
+        """int32, N + 1: `offsets` for attention functions."""
         return self.layout.cu_seqlens
 
     @property
     def max_length(self) -> int:
-        """The longest sample, a Python integer."""
+        """The length of the longest sample, a Python integer."""
         return self.layout.max_length
 
     @property

@@ -1,22 +1,23 @@
-"""What the entries of a batch are that were not collated: those of a plain mapping, and those that were set."""
+"""Entries of a batch that were not collated: those of a mapping, and those that were set."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import Infeasible, check_integer, shown
 from .structure import Structure, Tree
 from .values import Common, Extension, Opaque, Stacked, Value
 
-__all__ = ["described", "entry", "equal", "same_rows", "tree_of"]
+__all__ = ["described", "entry", "equal", "places", "same_rows", "tree_of"]
 
 
 def tree_of(mapping: Mapping[str, Any]) -> Tree:
-    """A plain mapping as the fields of as many samples as its first tensor or list is long."""
+    """The fields of a mapping; the length of its first tensor or list is the number of samples."""
     lengths = (len(value) for value in mapping.values() if _has_length(value))
     count = next(lengths, 0)
     return Tree(Structure(dict, tuple(mapping)), {name: _plain_value(mapping[name], count) for name in mapping}, count)
@@ -37,7 +38,7 @@ def _plain_value(value: Any, count: int) -> Value:
 
 
 def entry(value: Any, count: int) -> Value:
-    """What is set under a new name: of one row a sample, or in common to all samples."""
+    """The field for a value that is set under a new name: one row for each sample, or common to all samples."""
     if isinstance(value, Tensor) and value.shape[:1] == (count,) and not value.is_nested:
         return Stacked(value)
     if isinstance(value, (list, tuple)) and len(value) == count:
@@ -46,7 +47,7 @@ def entry(value: Any, count: int) -> Value:
 
 
 def equal(left: Any, right: Any) -> bool:
-    """Whether two values are equal, those within containers too; of tensors every number and the dtype."""
+    """Whether two values are equal, also within containers; tensors in all numbers and dtype."""
     if left is right:
         return True
     if isinstance(left, Tensor) or isinstance(right, Tensor):
@@ -84,8 +85,34 @@ def same_rows(before: Any, after: Any) -> bool:
     return True
 
 
+def places(numbers: Iterable[Any], count: int) -> list[int]:
+    """Samples' numbers counted from the front; IndexError if there is no such sample."""
+    found: list[int] = []
+    try:
+        numbers = list(numbers)
+    except TypeError:
+        raise Infeasible(
+            f"{shown(numbers)} is no list of samples' numbers", "pass a list of them: batch.select([0])"
+        ) from None
+    for given in numbers:
+        if isinstance(given, slice):
+            raise Infeasible(
+                f"{given} is no sample's number", f"batch.select(range({count})[start:stop]) gives a batch of some"
+            )
+        if isinstance(given, (bool, np.bool_)) or (isinstance(given, Tensor) and given.dtype is torch.bool):
+            raise Infeasible(
+                f"{shown(given)} is no sample's number",
+                "of a mask, batch.select([n for n, chosen in enumerate(mask) if chosen]) gives the batch",
+            )
+        number = check_integer(given, "a sample's number")
+        if not -count <= number < count:
+            raise IndexError(f"sample {number} of a batch of {count}")
+        found.append(number % count)
+    return found
+
+
 def described(value: Any) -> str:
-    """An entry in a word or two."""
+    """A short text for an entry: shape and dtype, or its type."""
     if isinstance(value, Tensor):
         shape = "x".join(map(str, value.shape)) or "scalar"
         return f"{shape} {str(value.dtype).removeprefix('torch.')}"

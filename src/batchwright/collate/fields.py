@@ -1,4 +1,4 @@
-"""How each field of a sample is to be collated: frozen declarations that validate themselves."""
+"""Declarations of fields: frozen values that validate themselves and collate a column."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ __all__ += ["aside", "opaque", "ragged", "scalar", "stack"]
 
 
 class Context:
-    """What the fields of one batch share: the layouts already seen, and the fields already collated, by full name."""
+    """Shared by the fields of one batch: the layouts so far, and the collated fields by full name."""
 
     def __init__(self) -> None:
         self.layouts: dict[tuple[int, ...], Layout] = {}
         self.done: dict[str, Value] = {}
 
     def layout(self, counts: tuple[int, ...]) -> Layout:
-        """One layout for equal lengths, so that their jagged tensors share offsets and can be combined."""
+        """The layout for these lengths; the same object for equal lengths, as torch combines jagged tensors only then."""
         layout = self.layouts.get(counts)
         if layout is None:
             layout = self.layouts[counts] = Layout(counts)
         return layout
 
     def beside(self, name: str, target: str) -> Value:
-        """The field `target` beside the field `name`, or the one of that full name."""
+        """The field `target` in the same container as `name`, or the one with that full name."""
         parent, _, _ = name.rpartition(".")
         for full in (f"{parent}.{target}" if parent else target, target):
             if full in self.done:
@@ -56,14 +56,14 @@ class Context:
 
 
 class Field(ABC):
-    """A declaration of one field: how N values become one."""
+    """The declaration of one field: how N values are joined."""
 
     also: tuple[tuple[str, str], ...] = ()
-    """Further keys of the batch, and what of this field each holds."""
+    """Further keys of the batch, with the description of this field that each shows."""
 
     @property
     def offers(self) -> tuple[str, ...]:
-        """What `also` may ask for."""
+        """The descriptions that `also` may name."""
         return ()
 
     @property
@@ -199,7 +199,8 @@ class RaggedField(Field):
         return self.shifted(column, context, shift, self.shift_by)
 
     def shifted(self, column: Column, context: Context, shift: tuple[Layout, ...], within: tuple[str, ...]) -> Ragged:
-        """The field moved by `shift`; where the fields that it indexes have names, `within` them."""
+        """Collate the field with indices shifted by `shift`; `within` has the names of the fields that they index."""
+        # Lists of numbers become one tensor at once, which takes much less time than a tensor for each.
         flat = column.flat_numbers() if self.dim in (0, -1) else None
         source: Any
         if flat is None:
@@ -226,7 +227,7 @@ class RaggedField(Field):
         return tuple([elements_of(column, name, target, context.layout) for name, target in targets])
 
     def _truncated(self, column: Column, dim: int, most: int) -> Column:
-        """The column with the first `most` elements of every sample; what has no such dimension is refused later on."""
+        """Cut every sample to its first `most` elements; samples without this dimension are refused later."""
         if dim == 0 and all(type(value) is list for value in column.values):
             if max(map(len, column.values)) <= most:
                 return column
@@ -245,7 +246,7 @@ class RaggedField(Field):
     def _pieces(
         self, column: Column, context: Context
     ) -> tuple[tuple[Tensor, ...], tuple[int, ...], tuple[Layout, ...]]:
-        """The samples' tensors, alike but for their lengths; the dimensions that those are along; and the lengths."""
+        """The tensors of the samples, their ragged dimensions, and the lengths along each."""
         tensors = column.tensors()
         if tensors[0].layout is not torch.strided:
             column.refuse_unlike(tensors)
@@ -272,13 +273,13 @@ class RaggedField(Field):
 
 
 def _shortened(tensor: Tensor, dim: int, most: int, *, alone: bool) -> Tensor:
-    """The first `most` elements; of what travels alone, without the rest of its memory."""
+    """The first `most` elements; with `alone` as a copy, so that the rest of the memory is not sent with it."""
     short = tensor.narrow(dim, 0, most)
     return short.clone() if alone else short
 
 
 def _settled(column: Column, gathered: Ragged) -> Ragged:
-    """The field in the form that the model sees; what its padding refuses is told of the longest sample."""
+    """The field in the form that the model gets; errors of padding name the longest sample."""
     try:
         return gathered.settle()
     except Infeasible as error:
@@ -286,7 +287,7 @@ def _settled(column: Column, gathered: Ragged) -> Ragged:
 
 
 def stack() -> StackField:
-    """Samples of equal shape and dtype along a new first dimension.
+    """Declare a field of tensors of equal shape and dtype: they are stacked along a new first dimension.
 
     Example:
         >>> import torch, batchwright as bw
@@ -308,27 +309,28 @@ def ragged(
     truncate_to: int | None = None,
     also: Mapping[str, str] | None = None,
 ) -> RaggedField:
-    """Samples that differ in length along `dim`, one dimension of a sample or several.
+    """Declare a field whose samples differ in length along one dimension or several.
 
     Args:
-        dim: the ragged dimension(s) of a sample.
-        pad: what padding holds, a number that the field's dtype has (a floating dtype: that it has one near). Given, the
-            model sees the padded form unless `form` says otherwise.
-        form: what the batch, as a mapping, shows: `"packed"` (the default without `pad`), `"padded"`, `"jagged"` or
-            `"list"`. Every form stays available as `batch.fields[name].packed` and so on.
+        dim: the ragged dimension or dimensions of a sample.
+        pad: the value of padding, a number that the dtype of the field has (for a floating dtype, about). If given, the
+            model gets the padded form, unless `form` is given too.
+        form: the form that the batch, as a mapping, has: `"packed"` (the default without `pad`), `"padded"`, `"jagged"`
+            or `"list"`. Every other form is available as `batch.fields[name].packed` and so on.
         side: the side that is padded, `"right"` or `"left"`.
         multiple: padded lengths are rounded up to a multiple of this; those of a menu must be multiples of it.
-        menu: the only padded lengths that may occur (for several dimensions: tuples); the smallest that fits is taken.
-        shift_by: the field that this one's values index. In the packed form each sample's indices are moved on by the
-            elements of earlier samples, and back again on `unbatch`. Several names: one for each row of dim 0.
-        truncate_to: longer samples are cut to their first elements, so many along `dim`; `unbatch` gives them as cut. None
-            cuts nothing, and `plan.truncate_to` is what a plan by lengths counts on.
-        also: further keys of the batch and what they hold: `"mask"`, `"lengths"`, `"first"`, `"offsets"`,
+        menu: the padded lengths that may occur (for several dimensions: tuples); the smallest that fits is used.
+        shift_by: the field that the values of this one index. In the packed form, the number of elements in earlier
+            samples is added to the indices of each sample; `unbatch` subtracts it. Several names: one for each row of
+            dim 0.
+        truncate_to: samples with more elements along `dim` are cut to their first ones; `unbatch` returns them as cut.
+            None means no limit; pass `plan.truncate_to` for a plan by lengths.
+        also: further keys of the batch, with what each shows: `"mask"`, `"lengths"`, `"first"`, `"offsets"`,
             `"cu_seqlens"`, `"max_length"`, `"segments"` or `"positions"`.
 
     Raises:
-        Infeasible: when built, if these do not fit each other; when collating, if samples differ elsewhere than along
-            `dim`, or an index points outside its own sample.
+        Infeasible: the arguments contradict each other; when collating, samples differ in other dimensions than `dim`,
+            or an index points outside its own sample.
 
     Example:
         >>> import torch, batchwright as bw
@@ -358,7 +360,9 @@ def ragged(
 
 
 def scalar() -> ScalarField:
-    """One number a sample, as one vector: of Python's numbers bool, int64, float64 or complex128, of others their dtype.
+    """Declare a field of numbers, one for each sample: they become a vector.
+
+    Python numbers become bool, int64, float64 or complex128; other numbers keep their dtype.
 
     Example:
         >>> import batchwright as bw
@@ -369,7 +373,7 @@ def scalar() -> ScalarField:
 
 
 def opaque() -> OpaqueField:
-    """Anything at all, one a sample, left alone in a list.
+    """Declare a field of any objects, one for each sample: they become a list.
 
     Example:
         >>> import batchwright as bw
@@ -380,7 +384,7 @@ def opaque() -> OpaqueField:
 
 
 def aside() -> Aside:
-    """A field for the side channel: found in `batch.aside`, never among the batch's keys (`batch.data`, the whole, has it).
+    """Declare a field for the side channel: it is in `batch.aside` and in `batch.data`, but not among the keys of the batch.
 
     Example:
         >>> import batchwright as bw

@@ -1,4 +1,4 @@
-"""How containers of one structure are taken apart by their declarations: found out once, used for every batch."""
+"""Frames: how containers of one structure are taken apart by their declarations, computed once for all batches."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .values import Opaque, Value
 __all__ = ["MISSING", "WAITING", "Frame", "Frames", "Gathering", "Part"]
 
 _Spec = Field | Mapping[str, Any] | Sequence[Any]
-_MOST_FRAMES = 256
+_MOST_FRAMES = 256  # then all are dropped: datasets whose samples have ever new keys must not fill the memory
 MISSING = (KeyError, IndexError, AttributeError, TypeError)
-"""What containers raise for a part that they lack."""
+"""The errors that containers raise for a missing part."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of a container: what finds it, its name, the names on the way to it, how it is collated."""
+    """One part of a container: its key, its name, its path, and how it is collated."""
 
     key: Any
     name: str
@@ -53,19 +53,19 @@ class Frame:
 
     @property
     def place(self) -> str:
-        """Where in a sample these containers stand, for a message about one."""
+        """The place of these containers within a sample, for messages."""
         return _place(self.path)
 
 
 class Frames:
-    """The frames of the containers that one collate function has met: most batches are made as the one before was."""
+    """The frames that one collate function has used so far; most batches have the structure of the batch before."""
 
     def __init__(self, also: Mapping[str, tuple[str, str]]) -> None:
         self.also = also
         self._made: dict[tuple[Structure, tuple[str, ...]], Frame] = {}
 
     def of(self, structure: Structure, spec: Mapping[str, Any], path: tuple[str, ...]) -> Frame:
-        """The frame of containers of this structure, found under `path` and declared by `spec`; it keeps no template."""
+        """The frame of containers of this structure under `path`, declared by `spec`; it keeps no template."""
         structure = structure.bare
         frame = self._made.get((structure, path))
         if frame is None:
@@ -101,7 +101,7 @@ class Frames:
 
 
 class Gathering(Context):
-    """A batch that is being gathered: what its samples are called, and which of its fields wait for others."""
+    """A batch that is being gathered: the names of its samples for messages, and the fields that wait for others."""
 
     def __init__(self, frames: Frames, ids: Value | None) -> None:
         super().__init__()
@@ -110,31 +110,31 @@ class Gathering(Context):
         self.waiting: list[tuple[dict[str, Value], str, Field, Column]] = []
 
     def name_by(self, samples: Sequence[Any], structure: Structure, key: str) -> None:
-        """Let messages call samples by the id that they carry as their part `key`."""
+        """Use part `key` of the samples as their ids in messages."""
         if self.ids is None and key in structure.keys:
-            with suppress(*MISSING):  # `container` says what is missing
+            with suppress(*MISSING):  # `container` raises later, with a message
                 self.ids = Opaque(structure.column(samples, key))
 
     def called(self, number: int) -> str:
-        """What sample `number` is called in a message."""
+        """The name of sample `number` in a message."""
         if self.ids is None:
             return f"sample {number} of the batch"
         return f"sample {shown(self.ids.sample(number))} (number {number} of the batch)"
 
     def put(self, children: dict[str, Value], name: str, field: Field, column: Column) -> None:
-        """Collate a declared field as the child `name`, as soon as the fields that it indexes are there."""
+        """Collate a declared field as the child `name`, now or when the fields that it indexes are collated."""
         if field.after:
             self.wait(children, name, field, column)
         else:
             children[name] = field.gather(column, self)
 
     def wait(self, children: dict[str, Value], name: str, field: Field, column: Column) -> None:
-        """Leave the place of the field `name` free until `finish`."""
+        """Postpone the field `name` until `finish`; its place among the children is kept."""
         children[name] = WAITING
         self.waiting.append((children, name, field, column))
 
     def refuse_absent(self, frame: Frame) -> None:
-        """Refuse containers that lack a part which is declared."""
+        """Refuse containers without a part that is declared."""
         if frame.absent:
             raise Infeasible(
                 f"field {shown('.'.join((*frame.path, frame.absent[0])))} is missing in {self.called(0)}, "
@@ -144,7 +144,7 @@ class Gathering(Context):
 
 
 WAITING = Opaque([])
-"""Keeps the place of a field among its container's until the fields that it indexes are there."""
+"""Keeps the place of a field in its container until the fields that it indexes are collated."""
 
 
 def _place(path: tuple[str, ...]) -> str:

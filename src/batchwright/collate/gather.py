@@ -1,4 +1,4 @@
-"""The collating of one batch: samples are taken apart part by part, and the fields that index others come last."""
+"""Collates one batch: takes samples apart part by part; fields that index others come last."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from .values import Extension, Opaque, Stacked, Value
 
 __all__ = ["Run"]
 
-# What default_collate does with these, done without casting or dropping anything.
+# In place of torch's functions: the same results, but without casts, and without dropping anything.
 _INSTEAD_OF: dict[Any, Field] = {
     collate_tensor_fn: StackField(),
     collate_numpy_array_fn: StackField(),
@@ -42,7 +42,7 @@ _INSTEAD_OF: dict[Any, Field] = {
 
 
 class Run(Gathering):
-    """The collating of one batch: its samples are taken apart, and undeclared parts are collated as torch does."""
+    """Collates one batch: takes its samples apart, and collates undeclared parts as torch does."""
 
     def container(
         self, samples: Sequence[Any], structure: Structure, spec: Mapping[str, Any], path: tuple[str, ...] = ()
@@ -69,13 +69,13 @@ class Run(Gathering):
         return Tree(structure, children, len(samples))
 
     def finish(self, root: Tree) -> None:
-        """Collate the fields that index others, now that those are there."""
+        """Collate the fields that index others, which are collated by now."""
         if not self.waiting:
             return
         self.done = {name: value for name, value in root.leaves().items() if value is not WAITING}
         for children, name, field, column in self.waiting:
             children[name] = field.gather(column, self)
-        self.waiting.clear()  # columns know this run by its `called`: leave no cycle that would keep their tensors
+        self.waiting.clear()  # columns refer to this object: a cycle would keep their tensors in memory
 
     def _undeclared(self, column: Column, part: Part) -> Value:
         first = column.values[0]
@@ -102,7 +102,7 @@ class Run(Gathering):
         )
 
     def _alike(self, samples: Sequence[Any], frame: Frame) -> None:
-        """Refuse containers without parts, or with other parts than the first's or the declaration's."""
+        """Refuse containers without parts, or with other parts than the first one or the declaration."""
         structure = frame.structure
         if not structure.keys:
             raise Infeasible(
@@ -112,22 +112,23 @@ class Run(Gathering):
         self.refuse_absent(frame)
         if structure.reads == "attribute":
             for number, sample in enumerate(samples):
-                if type(sample) is not structure.kind:  # what it holds beyond the first's fields would be lost
+                if type(sample) is not structure.kind:  # its other fields would be lost
                     raise self._of_another_type(number, sample, frame)
             return
         kinds: set[Any] = set(map(type, samples))
         if "torch_geometric" in sys.modules and any(map(is_graph, kinds)):
             number = next(number for number, sample in enumerate(samples) if hasattr(sample, "__cat_dim__"))
-            raise self._of_another_type(number, samples[number], frame)  # it would be taken for a mapping
+            raise self._of_another_type(number, samples[number], frame)  # it would be treated as a mapping
         if structure.fills:
             for part in frame.parts:
                 if not all(part.key in sample for sample in samples):
                     raise self._missing(samples, structure, part)
         try:
             count = sum(map(len, samples))
-        except TypeError:  # of a sample that has no length
+        except TypeError:  # a sample may have no length
             count = -1
-        if count != len(samples) * len(structure.keys):  # that none lacks a part, is found later
+        # The total is compared, which is faster; missing parts are found later, when columns are read.
+        if count != len(samples) * len(structure.keys):
             raise self._unlike(samples, frame)
 
     def _of_another_type(self, number: int, sample: Any, frame: Frame) -> Infeasible:

@@ -1,4 +1,4 @@
-"""Graphs of PyTorch Geometric, joined as they say themselves (`__cat_dim__`, `__inc__`), with `batch` and `ptr` beside."""
+"""Collates graphs of PyTorch Geometric by their own rules (`__cat_dim__`, `__inc__`), and adds `batch` and `ptr`."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from .values import Opaque, Value
 __all__ = ["gather_graphs", "is_graph"]
 
 _EDGES = ("edge_index", "face")
-"""The attributes that hold nothing but nodes of their own graph."""
+"""The attributes that have indices of nodes of their own graph only."""
 
 _STATE = ("_mapping", "_parent", "_key")
-"""What the stores of an empty graph keep; all else that they hold beside their attributes is one sample's own."""
+"""Private attributes that the stores of an empty graph keep; all others belong to one sample."""
 
 _SPARSE = (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc)
 _PLAIN = (Tensor, torch.nn.Parameter)
@@ -40,17 +40,17 @@ _LIBRARIES: dict[tuple[str, str], How] = {
 
 @lru_cache(maxsize=256)
 def is_graph(kind: type) -> bool:
-    """Whether samples of this type say how they are joined, as `Data` and `HeteroData` do."""
+    """Whether samples of this type have their own rules for joining, as `Data` and `HeteroData` have."""
     return all(callable(getattr(kind, name, None)) for name in ("__cat_dim__", "__inc__")) and hasattr(kind, "stores")
 
 
 @dataclass(frozen=True, eq=False)
 class GraphStructure:
-    """How graphs of one type are put together again.
+    """Makes graphs of one type from parts.
 
     Args:
-        template: a graph of that type without attributes.
-        types: the types of nodes and edges by the names of their parts; all other parts are the graph's own attributes.
+        template: a graph of the type without attributes.
+        types: the types of nodes and edges, by the names of their parts; all other parts are attributes of the graph.
     """
 
     template: Any
@@ -58,7 +58,7 @@ class GraphStructure:
 
     @classmethod
     def of(cls, graph: Any) -> GraphStructure:
-        """That of this graph."""
+        """The structure of this graph."""
         template = copy.copy(graph)
         for store in template.stores:
             for name in list(store.keys()):
@@ -68,10 +68,10 @@ class GraphStructure:
         return cls(template, {str(store._key): store._key for store in graph.stores if store._key is not None})
 
     def build(self, parts: Mapping[str, Any]) -> Any:
-        """A graph with these attributes; those of a type of nodes or edges are in a dict."""
+        """A graph with these attributes; those of a type of nodes or edges are in a dictionary."""
         return self._filled(copy.copy(self.template), parts)
 
-    def whole(self, parts: Mapping[str, Any], count: int) -> Any:
+    def batch(self, parts: Mapping[str, Any], count: int) -> Any:
         """A batch of torch_geometric with these attributes of `count` graphs.
 
         Raises:
@@ -82,14 +82,14 @@ class GraphStructure:
         kind = type(self.template)
         try:
             empty = kind() if issubclass(kind, Batch) else Batch(_base_cls=kind)
-            whole = self._filled(empty.stores_as(self.template), parts)
+            made = self._filled(empty.stores_as(self.template), parts)
         except Exception as error:
             raise Infeasible(
                 f"torch_geometric makes no batch of {kind.__name__} ({said(error)})",
                 "take the batch as a mapping: batch['x'], or model(**batch)",
             ) from error
-        whole._num_graphs = count
-        return whole
+        made._num_graphs = count
+        return made
 
     def _filled(self, graph: Any, parts: Mapping[str, Any]) -> Any:
         own = graph.stores[0]
@@ -104,19 +104,19 @@ class GraphStructure:
 
 
 class StoreStructure:
-    """How what one type of nodes or edges holds is put together again: as a dict."""
+    """Makes the attributes of one type of nodes or edges from parts, as a dictionary."""
 
     def build(self, parts: Mapping[str, Any]) -> dict[str, Any]:
         """The attributes of one graph."""
         return dict(parts)
 
-    def whole(self, parts: Mapping[str, Any], count: int) -> dict[str, Any]:
-        """Those of all graphs."""
+    def batch(self, parts: Mapping[str, Any], count: int) -> dict[str, Any]:
+        """The attributes of all graphs."""
         return dict(parts)
 
 
 def gather_graphs(run: Gathering, samples: Sequence[Any], spec: Mapping[str, Any], path: tuple[str, ...]) -> Tree:
-    """Collate graphs of one type: as declared, and where nothing is declared as the graphs say themselves."""
+    """Collate graphs of one type: as declared, or by their own rules if nothing is declared."""
     for number, sample in enumerate(samples):
         if type(sample) is not type(samples[0]):
             raise Infeasible(
@@ -127,6 +127,7 @@ def gather_graphs(run: Gathering, samples: Sequence[Any], spec: Mapping[str, Any
     by_type = [sample.stores for sample in samples]
     if structure.types or any(len(stores) > 1 for stores in by_type):
         by_type = [{store._key: store for store in stores} for stores in by_type]
+        # PyTorch Geometric keeps the attributes of a HeteroData itself in a store with the key None.
         own = [stores.pop(None, {}) for stores in by_type]
     else:
         own, by_type = [stores[0] for stores in by_type], []
@@ -156,12 +157,12 @@ def gather_graphs(run: Gathering, samples: Sequence[Any], spec: Mapping[str, Any
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Graphs:
-    """The graphs of a batch and one store of each, which holds the attributes that are joined.
+    """The graphs of a batch, and one store of each, whose attributes are joined.
 
     Args:
         run: the collating of the batch.
-        graphs: all of one type.
-        stores: one of each graph.
+        graphs: graphs of one type.
+        stores: one store of each graph.
     """
 
     run: Gathering
@@ -169,7 +170,7 @@ class Graphs:
     stores: Sequence[Any]
 
     def store(self, structure: GraphStructure | StoreStructure, path: tuple[str, ...], spec: Mapping[str, Any]) -> Tree:
-        """The attributes of the stores, and `batch` and `ptr` where they hold nodes."""
+        """Join the attributes of the stores; adds `batch` and `ptr` if they have nodes."""
         held = [_attributes(store) for store in self.stores]
         self._refuse_unlike(held, path)
         names = tuple(held[0])
@@ -183,7 +184,7 @@ class Graphs:
             elif name == "num_nodes":
                 children[name] = Joined.of(column.values, Join("sum"))
             elif name == "ptr":
-                children[name] = Opaque(list(column.values))  # those of a batch of batches come from its own nodes
+                children[name] = Opaque(list(column.values))  # for a batch of batches, `ptr` is computed from all nodes
             else:
                 children[name] = self._attribute(column, name)
         wanted = [name for name in ("batch", "ptr") if path or name not in self.run.frames.also]
@@ -214,7 +215,7 @@ class Graphs:
         self.run.put(children, key, declared, column)
 
     def _attribute(self, column: Column, key: str) -> Value:
-        """One attribute, joined as torch_geometric joins what the first graph holds."""
+        """Join one attribute as torch_geometric does for the type of the first graph's value."""
         first = column.values[0]
         if isinstance(first, Tensor):
             self._refuse_others(column, Tensor)
@@ -231,7 +232,7 @@ class Graphs:
         return Opaque(list(column.values))
 
     def _container(self, column: Column, key: str, spec: Mapping[str, Any]) -> Tree:
-        """A mapping of attributes, or a list of tensors that go by the name of the whole."""
+        """Join a mapping of attributes, or a list of tensors, which all have the rules of the list's name."""
         structure = structure_of(column.values[0])
         if structure is None:
             raise Infeasible(
@@ -269,7 +270,7 @@ class Graphs:
         return ragged(dim).shifted(column, run, shift, targets)
 
     def _shift(self, first: Tensor, dim: Any, moves: Sequence[Any]) -> tuple[Layout, ...]:
-        """One layout, or one a row, that moves indices as `moves` do; none where torch_geometric does something else."""
+        """One layout, or one for each row, that shifts indices as `moves`; none if torch_geometric does something else."""
         if dim is None or not first.ndim or first.dtype not in ADDED:
             return ()
         rows: list[Any] = [move.tolist() if isinstance(move, Tensor) else move for move in moves]
@@ -285,7 +286,7 @@ class Graphs:
         return tuple([self.run.layout(tuple(each)) for each in counts])
 
     def _indexed(self, rows: int) -> tuple[str, ...]:
-        """What the nodes that edges join are called in a message."""
+        """The names in messages for the nodes that edges point to."""
         key = self.stores[0]._key
         if rows == 2 and isinstance(key, tuple):
             return key[0], key[-1]
@@ -298,7 +299,7 @@ class Graphs:
         return self._asked(column, "__inc__", key, len(self.graphs))
 
     def _asked(self, column: Column, what: str, key: str, count: int) -> tuple[Any, ...]:
-        """What the first `count` graphs say of the attribute."""
+        """Call the graphs' own rule for the attribute, for the first `count` graphs."""
         said: list[Any] = []
         try:
             for graph, value, store in zip(self.graphs[:count], column.values, self.stores, strict=False):
@@ -327,7 +328,7 @@ class Graphs:
                 )
 
     def _refuse_unlike(self, containers: Sequence[Any], path: tuple[str, ...]) -> None:
-        """Refuse containers of other attributes than the first's; torch_geometric drops what the first does not have."""
+        """Refuse containers with other attributes than the first; torch_geometric would drop them."""
         keys = _keys(containers[0])
         for number, container in enumerate(containers):
             if (found := _keys(container)) != keys:
@@ -340,14 +341,14 @@ class Graphs:
 
 
 def _attributes(store: Any) -> dict[str, Any]:
-    """What a store holds; of a batch of torch_geometric, without the numbers of nodes that it notes beside them."""
+    """The attributes of a store, without the numbers of nodes that batches of torch_geometric keep there."""
     attributes: dict[str, Any] = store.to_dict() if hasattr(store, "to_dict") else dict(store)
     attributes.pop("_num_nodes", None)
     return attributes
 
 
 def _keys(container: Any) -> Any:
-    """What finds the attributes, compared without their order."""
+    """The keys of the attributes; equal if they differ only in their order."""
     if isinstance(container, dict):
         return container.keys()
     if isinstance(container, Mapping):
@@ -364,7 +365,7 @@ def _moves_any(move: Any) -> bool:
 
 
 def _columns(rows: Sequence[Any], length: int) -> bool:
-    """Whether each is a column of this length: one number in each row."""
+    """Whether each is a column of this length, with one number in each row."""
     return all(
         isinstance(row, list) and len(row) == length and all(isinstance(each, list) and len(each) == 1 for each in row)
         for row in rows

@@ -1,4 +1,4 @@
-"""Samples that know who they are: ids, groups, tasks and weights travel beside the data, into the batch's side channel."""
+"""Samples with ids: ids, groups, tasks and weights come with each sample and go into the side channel of the batch."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ __all__ = ["Identified", "Identity", "Known", "identified", "numbers_of"]
 _PLAIN = {bool, int, float}
 
 Known = Callable[[np.ndarray], Any]
-"""From sample ids, int64 N, to what is known of those samples: N values, an array, a tensor or a list."""
+"""A function from sample ids, int64 of shape (N,), to N values: an array, a tensor or a list."""
 
 
 @dataclass(slots=True)
 class Identity:
-    """A sample and the labels that travel beside it."""
+    """A sample with its labels for the side channel."""
 
     sample: Any
     labels: Mapping[str, Any]
     lists: frozenset[str] = frozenset()
-    """The labels that are in lists in every batch, since not all samples of the dataset have numbers."""
+    """The labels that are lists in every batch, since not all samples of the dataset have numbers."""
 
     @staticmethod
     def separated(samples: Sequence[Any], known: Mapping[str, Known]) -> tuple[Sequence[Any], dict[str, Value]]:
-        """The samples without their labels, and as columns the labels and what is `known` of samples with these ids."""
+        """The samples without labels; and columns of the labels, and of the values of the functions in `known`."""
         first = samples[0]
         if not isinstance(first, Identity):
             raise Infeasible(
@@ -51,6 +51,7 @@ class Identity:
         try:
             beside = [sample.labels for sample in samples]
             columns: dict[str, Any] = {name: [labels[name] for labels in beside] for name in first.labels}
+            # Every sample has these labels, or there was a KeyError; if the total is right, none has others.
             alike = sum(map(len, beside)) == len(beside) * len(first.labels) and {*map(type, samples)} == {Identity}
         except (AttributeError, IndexError, KeyError, TypeError):
             alike = False
@@ -69,7 +70,7 @@ class Identity:
 
     @staticmethod
     def refuse_mixed(samples: Sequence[Any]) -> None:
-        """Refuse samples of which some come with other labels than the first, or some with labels and some without."""
+        """Refuse samples with other labels than the first one, or some with labels and some without."""
         names = _names(samples[0])
         for number, sample in enumerate(samples):
             if _names(sample) != names:
@@ -107,7 +108,7 @@ def _looked_up(name: str, of: Known, ids: np.ndarray) -> Any:
 
 
 def _label_column(name: str, values: Any) -> Value:
-    """One label of each sample: numbers as a tensor, weights float32, all else as a list."""
+    """A column of labels: numbers as a tensor, weights as float32, others as a list."""
     if isinstance(values, Opaque):
         return values
     if not isinstance(values, Tensor) and hasattr(values, "__array__"):
@@ -121,7 +122,7 @@ def _label_column(name: str, values: Any) -> Value:
 
 
 def numbers_of(values: Sequence[Any]) -> Tensor | None:
-    """Numbers as int64, as float64 if one of them is a float, or as bool if all are; None if there is something else."""
+    """Numbers as int64, as float64 if one of them is a float, or as bool if all are; None if one is no number."""
     kinds = set(map(type, values))
     if not kinds <= _PLAIN:
         if not all(issubclass(kind, (*_PLAIN, np.number, np.bool_, Tensor)) for kind in kinds):
@@ -135,7 +136,7 @@ def numbers_of(values: Sequence[Any]) -> Tensor | None:
     dtype = torch.float64 if float in kinds else torch.int64 if int in kinds else torch.bool
     try:
         return torch.tensor(values, dtype=dtype, device="cpu")
-    except (OverflowError, RuntimeError, ValueError):  # whole numbers past 64 bits
+    except (OverflowError, RuntimeError, ValueError):  # an integer does not fit 64 bits
         return None
 
 
@@ -174,7 +175,7 @@ class Identified(Dataset[Any]):
         return len(self._dataset)
 
     def __getitem__(self, index: Any) -> Any:
-        """One sample by its index, -1 being the last; or by a list of indices a list of them."""
+        """One sample by its index, where -1 is the last; or a list of samples by a list of indices."""
         place = self._place(index)
         if isinstance(place, (list, tuple)):
             return self.__getitems__(place)
@@ -183,7 +184,7 @@ class Identified(Dataset[Any]):
         return self._identity(place, sample)
 
     def __getitems__(self, indices: Sequence[Any]) -> list[Any]:
-        """The samples of a batch, read together where the dataset can; a DataLoader asks for them so."""
+        """The samples of a batch, read in one call if the dataset can do that; a DataLoader calls this."""
         places = [self._place(index) for index in indices]
         together = getattr(self._dataset, "__getitems__", None)
         if not callable(together) or any(isinstance(place, (list, tuple)) for place in places):
@@ -199,7 +200,7 @@ class Identified(Dataset[Any]):
         return list(map(self._identity, places, samples))
 
     def _place(self, index: Any) -> Any:
-        """An index as the dataset takes it, counted from the front; a list of several as it is."""
+        """An index as the dataset takes it, not negative; a list is returned as it is."""
         if isinstance(index, (Tensor, np.ndarray, np.generic)):
             index = index.tolist()
         if isinstance(index, slice):
@@ -215,13 +216,13 @@ class Identified(Dataset[Any]):
 
 
 def identified(dataset: Any, **columns: Any) -> Identified:
-    """The dataset with each sample's index beside it, so that batches know their `sample_ids` and errors name them.
+    """Wrap a dataset so that each sample comes with its index: batches then have `sample_ids`, and errors name them.
 
     Args:
         dataset: any map-style dataset. Indexed with a list, it returns a list of samples.
-        columns: what else is to travel in the side channel, indexed as the dataset is: `group=labels, task=tasks`. In
-            `batch.aside` numbers are tensors (weights float32), all else is in lists. What a column of the dataset's is in
-            one batch, it is in all: a list, tuple or array of numbers and others is in lists.
+        columns: further columns for the side channel, with one value for each sample: `group=labels, task=tasks`. In
+            `batch.aside`, numbers become tensors (weights float32), others lists. A column has the same type in all
+            batches: one with numbers and other values is always a list.
 
     Raises:
         Infeasible: a column is not as long as the dataset, or one of them has no length.

@@ -1,4 +1,4 @@
-"""Fields whose values index another field: by what they are shifted, and that none points outside its own sample."""
+"""Fields whose values index another field: finds what they are shifted by, and checks that indices are within the sample."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NAMES = ", ".join(str(dtype).removeprefix("torch.") for dtype in ADDED)
 
 
 def elements_of(column: Column, name: str, target: Value, layout: Callable[[tuple[int, ...]], Layout]) -> Layout:
-    """How many elements each sample holds of the field `target`, which is called `name` and which `column` indexes."""
+    """The number of elements of each sample in the field `target`, called `name`, which `column` indexes."""
     if isinstance(target, Ragged):
         if len(target.axes) > 1:
             raise Infeasible(
@@ -48,7 +48,7 @@ def elements_of(column: Column, name: str, target: Value, layout: Callable[[tupl
 
 
 def refuse_unfit(column: Column, indices: Ragged, shift: tuple[Layout, ...]) -> None:
-    """Refuse what cannot be moved by `shift`: other dtypes than integers, other rows than there are."""
+    """Refuse fields that cannot be shifted: no integers, or another number of rows."""
     dtype = indices.dtype
     if dtype not in ADDED:
         raise Infeasible(
@@ -81,6 +81,7 @@ def refuse_overflow(column: Column, indices: Ragged, shift: tuple[Layout, ...]) 
 def refuse_outside(column: Column, indices: Ragged, shift: tuple[Layout, ...], targets: tuple[str, ...]) -> None:
     """Refuse indices outside their own sample; read on the packed form, which collating makes anyway."""
     dtype = indices.dtype
+    # Before the sums are looked at: an index that wrapped around could seem to be inside.
     for target, name in zip(shift, targets, strict=True):
         if target.total - 1 > torch.iinfo(dtype).max:
             raise Infeasible(

@@ -1,4 +1,4 @@
-"""How a packed dimension splits among samples: every index into it comes from here, and from nowhere else."""
+"""`Layout`: how a packed dimension is divided among samples. All indices into packed dimensions are computed here."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _CPU = torch.device("cpu")
 
 
 class Layout:
-    """The lengths of N stretches that lie end to end, and every tensor that indexes them, each built when first asked for.
+    """The lengths of N samples in a packed dimension, and every tensor that indexes it; each is computed at first use.
 
-    Totals and the longest length are Python integers, known without touching a device.
+    Total and longest length are Python integers, so reading them does not wait for a device.
 
     Args:
-        counts: the N lengths, whole numbers of 0 or more.
-        device: where the tensors are to live.
+        counts: the N lengths, integers of 0 or more.
+        device: the device of the tensors.
 
     Example:
         >>> layout = Layout([2, 0, 3])
@@ -48,7 +48,7 @@ class Layout:
             raise Infeasible(f"lengths are {shown(counts)}", "pass a list of whole numbers, one a sample") from None
         self.device = device if isinstance(device, torch.device) else torch.device(device)
         self._kept: dict[Hashable, Any] = {}
-        if type(self.total) is not int:  # numbers of numpy or torch among them
+        if type(self.total) is not int:  # some are numbers of numpy or torch
             self.counts = tuple([check_integer(count, "a length") for count in self.counts])
             self.total = sum(self.counts)
         self.max_length = max(self.counts) if self.counts else 0
@@ -57,25 +57,25 @@ class Layout:
             raise Infeasible(f"a length is {self.min_length}, the least is 0", "pass lengths of 0 or more")
 
     def on(self, device: torch.device) -> Layout:
-        """The same layout with its tensors on `device`; asked twice, it is the same object and shares its tensors."""
+        """The same layout with its tensors on `device`; always the same object, so that fields share the tensors."""
         if device == self.device:
             return self
         return self._once(str(device), lambda: Layout(self.counts, device))
 
     def select(self, numbers: Sequence[int]) -> Layout:
-        """The stretches `numbers`, in that order; asked twice, it is the same object, so that fields go on sharing it."""
+        """The layout of the samples `numbers`, in this order; always the same object, so that fields share it."""
         chosen = tuple(numbers)
         return self._once(chosen, lambda: Layout([self.counts[number] for number in chosen], self.device))
 
     @property
     def starts(self) -> tuple[int, ...]:
-        """N + 1 Python integers: where each stretch begins, and at last where all end."""
+        """N + 1 Python integers: where each sample starts, and the end."""
         return self._once("starts", lambda: tuple(accumulate(self.counts, initial=0)))
 
     @property
     def lengths(self) -> Tensor:
-        """int64, N: the length of each stretch."""
-        lengths = self._kept.get("lengths")  # as `_once`, in less time: most batches ask for it
+        """int64, N: the length of each sample."""
+        lengths = self._kept.get("lengths")  # as `_once`, but faster: most batches need it
         if lengths is None:
             lengths = self._kept["lengths"] = self._tensor(self.counts)
         return lengths
@@ -87,12 +87,12 @@ class Layout:
 
     @property
     def first(self) -> Tensor:
-        """int64, N: the packed index at which each stretch begins."""
+        """int64, N: the packed index of the first element of each sample."""
         return self.offsets[:-1]
 
     @property
     def cu_seqlens(self) -> Tensor:
-        """int32, N + 1: `offsets` in the width that variable-length attention kernels read."""
+        """int32, N + 1: `offsets` as variable-length attention kernels need them."""
         if self.total > _INT32_MOST:
             raise Infeasible(
                 f"{self.total} packed elements do not fit 32-bit offsets, which end at {_INT32_MOST}",
@@ -102,23 +102,23 @@ class Layout:
 
     @property
     def segments(self) -> Tensor:
-        """int64, total: which stretch each packed element belongs to."""
+        """int64, total: the sample of each packed element."""
         return self._once("segments", lambda: self.repeated(range(len(self.counts))))
 
     @property
     def positions(self) -> Tensor:
-        """int64, total: the place of each packed element within its own stretch."""
+        """int64, total: the index of each packed element within its sample."""
         return self._once("positions", lambda: self._numbered([-start for start in self.starts[:-1]]))
 
     def repeated(self, values: Sequence[int]) -> Tensor:
-        """int64, total: the value of each stretch at each of its elements."""
+        """int64, total: the value of each sample, repeated for each of its elements."""
         if self.device.type == "cpu" and not torch.compiler.is_compiling():  # numpy is several times as fast there
             lengths = self._once("numpy", lambda: np.array(self.counts, dtype=np.int64))
             return torch.from_numpy(np.asarray(values, dtype=np.int64).repeat(lengths))
         return torch.repeat_interleave(self._tensor(values), self.lengths, output_size=self.total)
 
     def _numbered(self, values: Sequence[int]) -> Tensor:
-        """The value of each stretch at each of its elements, raised by the element's place in the packed dimension."""
+        """The value of each sample, repeated for each element, plus the index of the element in the packed dimension."""
         repeated = self.repeated(values)
         return repeated.add_(torch.arange(self.total, device=self.device))
 
@@ -131,28 +131,28 @@ class Layout:
         return tensor if self.device.type == "cpu" else tensor.to(self.device, non_blocking=True)
 
     def _once(self, name: Hashable, make: Callable[[], Kept]) -> Kept:
-        """What `make` gave when `name` was first asked for; without `cached_property`, whose lock ends a compiled graph."""
+        """Compute a value once and keep it; not `cached_property`, whose lock breaks the graph of `torch.compile`."""
         kept: Kept | None = self._kept.get(name)
         if kept is None:
             kept = self._kept[name] = lasting(make)
         return kept
 
     def mask(self, length: int, side: Side = "right") -> Tensor:
-        """bool, N x length: True where a padded array of that length holds a real element."""
+        """bool, N x length: True at elements of samples, False at padding, for this padded length."""
         places = torch.arange(length, device=self.device)
         if one_of(side, "side", SIDES) == "left":
             return places >= length - self.lengths[:, None]
         return places < self.lengths[:, None]
 
     def packed_to_padded(self, length: int, side: Side = "right") -> Tensor:
-        """int64, total: the place of each packed element in the flattened N x length padded array."""
+        """int64, total: the index of each packed element in the flattened N x length padded tensor."""
         moves = [number * length - start for number, start in enumerate(self.starts[:-1])]
         if one_of(side, "side", SIDES) == "left":
             moves = [move + length - count for move, count in zip(moves, self.counts, strict=True)]
         return self._numbered(moves)
 
     def padded_to_packed(self, length: int, side: Side = "right") -> Tensor:
-        """int64, N x length: the packed index of each padded slot, -1 where the slot is padding."""
+        """int64, N x length: the packed index of each padded position, -1 for padding."""
         slots = torch.full((len(self.counts) * length,), -1, dtype=torch.int64, device=self.device)
         slots[self.packed_to_padded(length, side)] = torch.arange(self.total, device=self.device)
         return slots.view(len(self.counts), length)
@@ -170,4 +170,4 @@ class Layout:
         return Layout, (self.counts, str(self.device))
 
     def __repr__(self) -> str:
-        return f"Layout({len(self)} stretches, {self.total} elements, longest {self.max_length})"
+        return f"Layout({len(self)} samples, {self.total} elements, longest {self.max_length})"

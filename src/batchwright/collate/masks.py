@@ -1,4 +1,4 @@
-"""Masks of attention for samples that lie end to end: dense ones and flex attention's."""
+"""Attention masks for packed samples: dense ones, and those of flex attention."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["block_mask", "mask"]
 
 
 def mask(segments: Tensor, *, causal: bool = True) -> Tensor:
-    """bool, ... x length x length: True where a query may look at a key, for segments numbered along the last dimension.
+    """bool, ... x length x length: True if a query may attend to a key; `segments` are numbered along the last dimension.
 
     Example:
         >>> from batchwright.collate.layout import Layout
@@ -30,7 +30,7 @@ def mask(segments: Tensor, *, causal: bool = True) -> Tensor:
 
 
 def block_mask(segments: Tensor, *, causal: bool = True) -> Any:
-    """The `BlockMask` of flex attention for segments numbered along the last dimension (length, or packs x length)."""
+    """The `BlockMask` of flex attention; `segments` are numbered along the last dimension (length, or packs x length)."""
     from torch.nn.attention.flex_attention import create_block_mask
 
     rows = segments if segments.ndim == 2 else segments[None]

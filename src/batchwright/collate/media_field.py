@@ -1,4 +1,4 @@
-"""Media: none, one or many items a sample, all items of the batch in one tensor."""
+"""Media fields: no, one or many items in each sample, and all items of the batch in one tensor."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _COUNTED = {"counts": "lengths", "offsets": "offsets", "segments": "segments"}
 
 @dataclass(frozen=True)
 class Media(Value):
-    """The items of all samples end to end, and how many each sample has.
+    """The items of all samples, and the number of items of each sample.
 
     Args:
-        items: the items, collated as one field; None where no sample has any.
-        counts: how many items each sample has.
-        kinds: how each sample held its items, so that it gets them back so: `"none"`, `"one"` or `"many"`.
+        items: the items, collated as one field; None if no sample has any.
+        counts: the number of items of each sample.
+        kinds: the form of the items in each sample, so that samples get it back: `"none"`, `"one"` or `"many"`.
     """
 
     items: Value | None
@@ -112,14 +112,14 @@ class MediaField(Field):
 
 
 def media(item: Field | None = None, *, also: dict[str, str] | None = None) -> MediaField:
-    """None, one or many items a sample: `None`, an item, or a list of items. All items of the batch become one field.
+    """Declare a field with no, one or many items in each sample: `None`, an item, or a list of items.
 
-    The model gets the items of all samples end to end (None where no sample has one).
+    The items of all samples become one field, which the model gets (None if no sample has an item).
 
     Args:
         item: how items are collated: `bw.stack()` (the default), `bw.resized(...)`, `bw.ragged(...)`.
-        also: further keys of the batch: `"counts"` (items a sample), `"offsets"`, `"segments"` (the sample of each item),
-            or what `item` offers.
+        also: further keys of the batch: `"counts"` (items a sample), `"offsets"`, `"segments"` (the sample of each
+            item), or what `item` offers.
 
     Example:
         >>> import torch, batchwright as bw

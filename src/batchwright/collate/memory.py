@@ -1,4 +1,7 @@
-"""Where a collated tensor is written: in a DataLoader's worker straight into shared memory, once; else in large pages."""
+"""Allocates collated tensors: in a worker of a DataLoader directly in shared memory, else in large pages.
+
+A worker sends batches through shared memory. A tensor that is made there is not copied again.
+"""
 
 from __future__ import annotations
 
@@ -22,24 +25,24 @@ NUMPY_DTYPES = {
     dtype: np.dtype(str(dtype).removeprefix("torch."))
     for dtype in (torch.bool, *INTEGERS, *_REALS, torch.complex64, torch.complex128)
 }
-"""Those that numpy has too."""
+"""The dtypes of torch that numpy has too."""
 
 _ZEROS = ("0", "0.0", "0j", "False")
-"""Numbers whose bits are all 0 in every dtype; that of -0.0 is not."""
+"""The `repr` of numbers whose bits are 0 in every dtype; -0.0 has a bit for the sign."""
 
 _LARGE = 1 << 22
-"""Bytes from which numpy asks the system for huge pages; torch does not, and most of its time goes into page faults."""
+"""Bytes from which numpy requests huge pages from the system. Torch does not, and spends most of its time in page faults."""
 
 
 def stack(pieces: Pieces) -> Tensor:
-    """`torch.stack` into the best memory."""
+    """`torch.stack`, into memory chosen as described above."""
     if get_worker_info() is None and len(pieces) * pieces[0].nbytes < _LARGE:
         return torch.stack(pieces)
     return torch.stack(pieces, out=_destination(pieces, [len(pieces), *pieces[0].shape]))
 
 
 def cat(pieces: Pieces, dim: int = 0) -> Tensor:
-    """`torch.cat`, in a worker into shared memory; elsewhere to add up its size first would cost more than it gains.
+    """`torch.cat`, in a worker into shared memory; elsewhere, computing its size first takes more time than it saves.
 
     Compiled functions may call it.
     """
@@ -51,11 +54,11 @@ def cat(pieces: Pieces, dim: int = 0) -> Tensor:
 
 
 def filled(shape: Sequence[int], dtype: torch.dtype, value: float | complex | bool) -> tuple[np.ndarray, Tensor]:
-    """Memory of one of `NUMPY_DTYPES` that holds `value` everywhere, as an array and as the tensor that a batch keeps."""
+    """Memory filled with `value`, of one of `NUMPY_DTYPES`: an array, and a tensor that shares it."""
     if get_worker_info() is not None:
         tensor = _shared(shape, dtype)
         array = tensor.numpy()
-    elif repr(value) in _ZEROS:  # fresh memory of zeros is quicker than any filling
+    elif repr(value) in _ZEROS:  # new memory from the system is zero already: faster than filling
         array = np.zeros(shape, NUMPY_DTYPES[dtype])
         return array, torch.from_numpy(array)
     else:
@@ -66,15 +69,16 @@ def filled(shape: Sequence[int], dtype: torch.dtype, value: float | complex | bo
 
 
 def _destination(pieces: Pieces, shape: Sequence[int]) -> Tensor | None:
-    """An empty tensor for what is made of `pieces`: shared in a worker, else in huge pages; None if torch must allocate it.
+    """An empty tensor for joined `pieces`: shared in a worker, else in huge pages; None if torch must allocate it.
 
-    Torch allocates off the CPU, where a gradient must flow, and what is small.
+    Torch allocates on other devices, if a gradient is needed, and for small tensors.
     """
     first = pieces[0]
     byte_count = math.prod(shape) * first.dtype.itemsize
     in_worker = get_worker_info() is not None
     if not in_worker and byte_count < _LARGE:
         return None
+    # `out=` cannot record a gradient.
     if not first.is_cpu or any(piece.requires_grad for piece in pieces):
         return None
     if in_worker:
@@ -83,7 +87,7 @@ def _destination(pieces: Pieces, shape: Sequence[int]) -> Tensor | None:
 
 
 def lasting(make: Callable[[], Made]) -> Made:
-    """What `make` gives, fit to be kept: tensors that are made in inference mode can never be trained on."""
+    """The result of `make`, computed outside of inference mode: tensors made in that mode cannot be used in training."""
     if torch.compiler.is_compiling() or not torch.is_inference_mode_enabled():
         return make()
     with torch.inference_mode(False):
@@ -91,7 +95,7 @@ def lasting(make: Callable[[], Made]) -> Made:
 
 
 def settle(tensor: Tensor) -> Tensor:
-    """`tensor` itself, or in a worker its copy in shared memory: for what was not made by joining."""
+    """`tensor` itself, or in a worker its copy in shared memory; for tensors that were not made by joining."""
     if get_worker_info() is None or tensor.untyped_storage().is_shared() or not tensor.is_cpu or tensor.requires_grad:
         return tensor
     return _shared(tensor.shape, tensor.dtype).copy_(tensor)
@@ -99,5 +103,6 @@ def settle(tensor: Tensor) -> Tensor:
 
 def _shared(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     byte_count = math.prod(shape) * dtype.itemsize
+    # As torch's `default_collate` does it; there is no public function.
     storage: torch.UntypedStorage = torch.UntypedStorage._new_shared(byte_count)
     return torch.empty(0, dtype=dtype).set_(storage).view(*shape)

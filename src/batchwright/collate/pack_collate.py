@@ -1,4 +1,4 @@
-"""`Collate.packs`: a collate function for two-level batches, packs of samples."""
+"""`PackCollate`: a collate function that joins samples to packs; made by `Collate.packs`."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ __all__ = ["PackCollate", "PlanOfPacks"]
 
 
 class PackBounds(Protocol):
-    """From the samples of a micro-batch, in order, to where its packs begin and where the last one ends."""
+    """Finds where the packs of a micro-batch start, from its samples in order."""
 
     @property
     def capacity(self) -> int | None:
-        """What a pack holds at most, if that is one number."""
+        """The capacity of a pack, if there is only one."""
 
     def __call__(self, samples: np.ndarray, /) -> np.ndarray:
-        """int64 (packs + 1)."""
+        """Where each pack starts, and where the last ends, int64 (packs + 1)."""
 
 
 class PlanOfPacks(Protocol):
-    """What is asked of a plan here: it knows where packs begin."""
+    """What this module needs of a plan; `collate` is below `plans` and must not import it."""
 
     @property
     def bounds(self) -> PackBounds:
@@ -66,11 +66,15 @@ class PackCollate:
         self._declared = copy.copy(collate)
         self._declared.known = {}
         self._bounds = bounds
-        form = "list" if rules.fills else "packed"  # pieces go straight into their packs
+        form = (
+            "list" if rules.fills else "packed"
+        )  # with padding between them, samples are copied once, into their packs
         fields = {name: replace(declared[name], form=form) for name in self.along}
         _refuse_other_numbers_of_packs(collate)
         self._collate = type(collate)({**declared, **fields}).knowing(**collate.known)
-        self._collate.also.update(_described(self.along[0], also, self._collate))  # its frames know them too
+        self._collate.also.update(
+            _described(self.along[0], also, self._collate)
+        )  # in place: its frames have the same dictionary
         self._indices = [
             (path, targets)
             for path, targets in _index_fields(declared, ())
@@ -78,7 +82,7 @@ class PackCollate:
         ]
 
     def __call__(self, packs: Sequence[Any]) -> Batch:
-        """Collate packs, lists of samples; a plain list of samples is cut into packs."""
+        """Collate packs, which are lists of samples; a list of samples is divided into packs."""
         if not isinstance(packs, (list, tuple)):
             raise Infeasible(
                 f"a list of packs or of samples is needed, this is {typed(packs)}",
@@ -109,11 +113,11 @@ class PackCollate:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """The declarations, as of `Collate`."""
+        """The declarations, as in `Collate`."""
         return self._declared.fields
 
     def described(self, also: Mapping[str, str], rules: PackRules) -> PackCollate:
-        """The same fields in packs by other rules, with other further keys; what no plan and no id need say."""
+        """A copy with other rules and other further keys, without the plan."""
         return PackCollate(self._declared, rules, bounds=None, along=self.along, also=also)
 
     def knowing(self, **known: Known) -> Self:
@@ -137,21 +141,21 @@ def _refuse_other_numbers_of_packs(collate: Declared) -> None:
 
 
 def _packable(declared: Mapping[str, Any], rules: PackRules, along: Sequence[str] | None) -> tuple[str, ...]:
-    """The names of the fields that are packed: those named in `along`, or all that can be.
+    """The names of the fields that are packed: those in `along`, or all that can be packed.
 
     Raises:
-        Infeasible: there are none, one of them cannot be packed, or one that cannot be masked is to be at the seams.
+        Infeasible: there are none, one of them cannot be packed, or one of `seams` has no pad value.
     """
-    fitting = [
+    packable = [
         name
         for name, field in declared.items()
         if isinstance(field, RaggedField) and field.dim == 0 and not field.shift_by
     ]
-    names = tuple(fitting if along is None else along)
-    stray = [name for name in (*names, *rules.seams) if name not in fitting]
+    names = tuple(packable if along is None else along)
+    stray = [name for name in (*names, *rules.seams) if name not in packable]
     if stray or not names:
         raise Infeasible(
-            f"packs are made of fields that are ragged along dim 0: {shown(fitting) if fitting else 'none is declared'}; "
+            f"packs are made of fields that are ragged along dim 0: {shown(packable) if packable else 'none is declared'}; "
             f"asked for {shown(stray or list(names))}",
             "declare them as bw.ragged()",
         )
@@ -177,7 +181,7 @@ def _packable(declared: Mapping[str, Any], rules: PackRules, along: Sequence[str
 
 
 def _described(lead: str, also: Mapping[str, str], collate: Declared) -> dict[str, tuple[str, str]]:
-    """The further keys of the batch, and what of the field `lead` each holds."""
+    """The further keys of the batch, each with the description of field `lead` that it shows."""
     if not isinstance(also, Mapping):
         raise Infeasible(
             f"also is {shown(also)}", 'pass what each further key holds: also={"position_ids": "positions"}'
@@ -196,8 +200,8 @@ def _described(lead: str, also: Mapping[str, str], collate: Declared) -> dict[st
 
 
 def _taken_apart(packs: Sequence[Any]) -> tuple[Sequence[Any], list[int] | None]:
-    """The samples of all packs, and how many each pack holds, or None where the batch does not say."""
-    told = getattr(packs, "packs", ())  # the batches of streams know
+    """The samples of all packs, and the size of each pack; None for the sizes if the batch does not have them."""
+    told = getattr(packs, "packs", ())  # batches of streams have it
     if told:
         if sum(told) != len(packs):
             raise Infeasible(
@@ -219,7 +223,7 @@ def _taken_apart(packs: Sequence[Any]) -> tuple[Sequence[Any], list[int] | None]
 
 
 def _planned(bounds: PackBounds, labels: Mapping[str, Value]) -> list[int]:
-    """How many samples each pack of the plan holds."""
+    """The size of each pack, from the plan."""
     ids = labels.get("sample_id")
     if not isinstance(ids, Scalars):
         raise Infeasible(
@@ -231,7 +235,7 @@ def _planned(bounds: PackBounds, labels: Mapping[str, Value]) -> list[int]:
 
 
 def _index_fields(fields: Mapping[str, Any], path: tuple[str, ...]) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
-    """Where the declared index fields are, and what they index."""
+    """The paths of the declared index fields, and the fields that each indexes."""
     found = []
     for name, field in fields.items():
         if isinstance(field, RaggedField) and field.shift_by:
@@ -242,7 +246,7 @@ def _index_fields(fields: Mapping[str, Any], path: tuple[str, ...]) -> list[tupl
 
 
 def _point(root: Tree, path: tuple[str, ...], targets: tuple[str, ...], packed: Mapping[str, Packed]) -> None:
-    """Let an index field of a batch just collated point to where the packed fields lie; others beside it come first."""
+    """Change an index field so that it points into the packed fields; a field of the same container takes precedence."""
     container = root
     for part in path[:-1]:
         container = cast(Tree, container.children[part])

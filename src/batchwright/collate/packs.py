@@ -1,4 +1,4 @@
-"""Packs: samples end to end in sequences of a fixed length, as packed plans yield them, with seams that do not leak."""
+"""Packs: samples concatenated to sequences of limited length, with the borders between them marked."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from .padding import fill_value
 from .ragged_value import Ragged
 from .values import Fill, Transfer, Value
 
-__all__ = ["OFFERS", "PackRules", "Packed", "Plot", "Room", "Shape", "laid_out", "pointed_into"]
+__all__ = ["OFFERS", "PackFill", "PackRules", "Packed", "Plot", "Shape", "laid_out", "pointed_into"]
 
-Room = Literal["nothing", "dummy", "extend"]
+PackFill = Literal["nothing", "dummy", "extend"]
 Shape = Literal["flat", "row", "packs"]
 
 _DESCRIPTIONS = ("positions", "segments", "cu_seqlens", "offsets", "lengths", "max_length", "mask")
@@ -32,26 +32,26 @@ _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 @dataclass(frozen=True)
 class PackRules:
-    """How samples are laid into packs: see `Collate.packs`."""
+    """The rules for placing samples in packs; see `Collate.packs`."""
 
     capacity: int | None = None
     packs: int = 1
     align: int = 1
-    room: Room = "nothing"
+    fill: PackFill = "nothing"
     seams: tuple[str, ...] = ()
     shape: Shape = "row"
 
     def __post_init__(self) -> None:
-        one_of(self.room, "room", get_args(Room))
+        one_of(self.fill, "fill", get_args(PackFill))
         one_of(self.shape, "shape", get_args(Shape))
         for called in ("packs", "align", "capacity"):
             if called != "capacity" or self.capacity is not None:
                 check_integer(getattr(self, called), called, least=1)
         if self.packs > 1 and self.capacity is None:
             raise Infeasible(f"packs={self.packs} are filled up to a capacity, and none is given", "pass capacity=...")
-        if self.room != "nothing" and self.capacity is None:
+        if self.fill != "nothing" and self.capacity is None:
             raise Infeasible(
-                f"room={shown(self.room)} fills packs up to a capacity, and none is given", "pass capacity=..."
+                f"fill={shown(self.fill)} fills packs up to a capacity, and none is given", "pass capacity=..."
             )
         if self.capacity is not None and self.capacity % self.align:
             raise Infeasible(
@@ -61,25 +61,26 @@ class PackRules:
 
     @property
     def fills(self) -> bool:
-        """Whether packs hold anything but the samples' own elements."""
-        return self.align > 1 or self.room != "nothing"
+        """Whether packs have padding."""
+        return self.align > 1 or self.fill != "nothing"
 
     def aligned(self, length: int) -> int:
-        """What a sample of this length takes of a pack."""
+        """The elements that a sample of this length takes in a pack."""
         return -(-length // self.align) * self.align
 
     def cut(self, lengths: Sequence[int]) -> list[int]:
-        """How many of these samples each pack holds, if each takes what fits of the sequence."""
+        """How many samples each pack gets, if each takes the next samples that fit."""
         if self.capacity is None:
             return [len(lengths)]
         sizes = [0]
-        room = self.capacity
+        left = self.capacity
         for length in map(self.aligned, lengths):
-            if length > room and sizes[-1]:
+            # A sample above the capacity gets a pack of its own here; `Plot.lay` refuses it, with both numbers.
+            if length > left and sizes[-1]:
                 sizes.append(0)
-                room = self.capacity
+                left = self.capacity
             sizes[-1] += 1
-            room -= length
+            left -= length
         if len(sizes) > self.packs:
             raise Infeasible(
                 f"{len(lengths)} samples of {sum(map(self.aligned, lengths))} elements fill {len(sizes)} packs of "
@@ -91,13 +92,13 @@ class PackRules:
 
 @dataclass(frozen=True)
 class Plot:
-    """Where everything lies in a batch of packs, the same for all its packed fields.
+    """The places of all samples and padding in a batch of packs, the same for all its packed fields.
 
     Args:
-        own: each sample's own length.
-        segments: the stretches that attention must keep apart: the samples as aligned, and dummies.
-        packs: how many elements each pack holds.
-        segment_counts: how many segments each pack holds.
+        own: the length of each sample.
+        segments: the parts that attention must keep separate: samples with their padding, and dummies.
+        packs: the number of elements of each pack.
+        segment_counts: the number of segments of each pack.
         homes: the segment of each sample.
     """
 
@@ -109,7 +110,7 @@ class Plot:
 
     @classmethod
     def lay(cls, lengths: Sequence[int], pack_sizes: Sequence[int], rules: PackRules) -> Plot:
-        """Lay samples of these lengths, `pack_sizes[k]` of them in pack k, by the rules."""
+        """Place samples of these lengths, `pack_sizes[k]` of them in pack k, by the rules."""
         segments: list[int] = []
         homes: list[int] = []
         packs: list[int] = []
@@ -127,9 +128,11 @@ class Plot:
                     "plan for this capacity and for lengths as aligned; where the plan splits samples load its pieces, "
                     "plan.pieces(dataset, cut=[...]), where it truncates them bw.ragged(truncate_to=plan.truncate_to)",
                 )
-            if left and rules.room == "dummy":
+            # A dummy is a segment of its own, so that no sample attends to padding; "extend" adds it to the last
+            # sample.
+            if left and rules.fill == "dummy":
                 own.append(left)
-            elif left and rules.room == "extend":
+            elif left and rules.fill == "extend":
                 own[-1] += left
             segments += own
             packs.append(sum(own))
@@ -137,19 +140,19 @@ class Plot:
         if rules.shape == "packs" and len(set(packs)) > 1:
             raise Infeasible(
                 f"packs hold from {min(packs)} to {max(packs)} elements and shape='packs' wants them equal",
-                "pass capacity=... and room='dummy' or room='extend'",
+                "pass capacity=... and fill='dummy' or fill='extend'",
             )
         return cls(Layout(lengths), Layout(segments), Layout(packs), tuple(segment_counts), tuple(homes))
 
     @cached_property
     def places(self) -> Layout:
-        """A stretch for each sample from its first element to the next sample's, over whatever padding lies between."""
+        """For each sample the elements from its first to the next sample's first, with the padding between them."""
         starts = [self.segments.starts[home] for home in self.homes]
         return Layout([end - start for start, end in pairwise([*starts, self.segments.total])])
 
     @property
     def gaps(self) -> list[int]:
-        """How many elements of padding each segment holds after a sample's own: all of a dummy's."""
+        """The number of padding elements in each segment; in a dummy, all of them."""
         gaps = list(self.segments.counts)
         for home, length in zip(self.homes, self.own.counts, strict=True):
             gaps[home] -= length
@@ -158,13 +161,13 @@ class Plot:
 
 @dataclass(frozen=True)
 class Packed(Value):
-    """One ragged field laid into packs.
+    """One ragged field, in packs.
 
     Args:
-        tensor: all packs end to end.
-        plot: where everything lies in it.
-        shape: what the model sees: `"flat"`, `"row"` (1 x all) or `"packs"` (packs x capacity).
-        seams: what stood at the first element of each sample before it was masked, or None.
+        tensor: all packs, concatenated.
+        plot: the places of samples and padding in it.
+        shape: the shape that the model gets: `"flat"`, `"row"` (1 x all) or `"packs"` (packs x capacity).
+        seams: the first element of each sample before it was masked, or None.
     """
 
     tensor: Tensor
@@ -174,7 +177,7 @@ class Packed(Value):
 
     @classmethod
     def laid(cls, ragged: Ragged, plot: Plot, rules: PackRules, *, masked: bool) -> Packed:
-        """Lay a ragged field; `masked` puts its pad value at each sample's first element."""
+        """Place a ragged field in packs; `masked` replaces the first element of each sample by the pad value."""
         if not (rules.fills or masked):
             return cls(ragged.packed, plot, rules.shape)
         pieces = ragged.list
@@ -202,7 +205,7 @@ class Packed(Value):
 
     @property
     def layout(self) -> Layout:
-        """The segments, which attention must keep apart."""
+        """The segments, which attention must keep separate."""
         return self.plot.segments.on(self.tensor.device)
 
     def __len__(self) -> int:
@@ -233,7 +236,7 @@ class Packed(Value):
             make = masks.mask if form == "mask" else masks.block_mask
             rows = self.also("segments")
             made = make(rows, causal=kind == "causal")
-            return made.unsqueeze(1) if form == "mask" and self.shape != "flat" else made  # room for the heads
+            return made.unsqueeze(1) if form == "mask" and self.shape != "flat" else made  # a dimension for the heads
         if what not in _DESCRIPTIONS:
             raise Infeasible(f"a packed field has no {shown(what)}", f"ask for one of {', '.join(OFFERS)}")
         if what == "mask":
@@ -245,10 +248,12 @@ class Packed(Value):
 
     def _segments(self) -> Tensor:
         numbers = self._shaped(self.layout.segments)
-        return numbers - numbers[:, :1] if self.shape == "packs" else numbers  # each pack counts its own from 0
+        return (
+            numbers - numbers[:, :1] if self.shape == "packs" else numbers
+        )  # in each pack, segments are counted from 0
 
     def _real(self) -> Tensor:
-        """bool: True where a sample's own element is."""
+        """bool: True at elements of samples, False at padding."""
         own = [0] * len(self.plot.segments)
         for home, length in zip(self.plot.homes, self.plot.own.counts, strict=True):
             own[home] = length
@@ -262,7 +267,7 @@ class Packed(Value):
 
 
 def _filled(pieces: Sequence[Tensor], plot: Plot, pad: float | complex | bool) -> Tensor:
-    """The samples and the padding between them, in one concatenation."""
+    """Concatenate the samples and the padding between them in one call."""
     gaps = plot.gaps
     filler = pieces[0].new_full([sum(gaps), *pieces[0].shape[1:]], pad).split_with_sizes(gaps)
     homes = dict(zip(plot.homes, pieces, strict=True))
@@ -271,21 +276,19 @@ def _filled(pieces: Sequence[Tensor], plot: Plot, pad: float | complex | bool) -
 
 
 def _overwritten(tensor: Tensor, places: Tensor, value: float | complex | bool) -> Tensor:
-    """The tensor, which nobody else holds, with another value at these places of dim 0."""
+    """Set a value at these places of dim 0; the tensor is changed in place, as no other object has it."""
     if tensor.requires_grad:
         return tensor.index_fill(0, places, value)
     try:
         return tensor.index_fill_(0, places, value)
-    except (
-        NotImplementedError
-    ):  # torch has no index_fill of unsigned and 8-bit floating types, but their bits can be set
+    except NotImplementedError:  # torch has no index_fill for unsigned and 8-bit floating types: set their bits
         bits = _BITS[tensor.dtype.itemsize]
         tensor.view(bits).index_fill_(0, places, tensor.new_full((1,), value).view(bits).item())
         return tensor
 
 
 def _seams(plot: Plot) -> Tensor:
-    """The place of the first element of every sample that has one."""
+    """The place of the first element of every sample that is not empty."""
     starts = plot.segments.starts
     places = [starts[home] for home, length in zip(plot.homes, plot.own.counts, strict=True) if length]
     return torch.tensor(places, dtype=torch.int64, device="cpu")
@@ -294,7 +297,7 @@ def _seams(plot: Plot) -> Tensor:
 def laid_out(
     fields: Mapping[str, Ragged], pack_sizes: Sequence[int], rules: PackRules, called: Callable[[int], str]
 ) -> dict[str, Packed]:
-    """The fields, which run along each other, laid into packs of `pack_sizes` samples."""
+    """Place fields of equal lengths in packs of `pack_sizes` samples."""
     lead, first = next(iter(fields.items()))
     plot = Plot.lay(first.layout.counts, pack_sizes, rules)
     for name, ragged in fields.items():
@@ -318,7 +321,7 @@ def laid_out(
 
 
 def pointed_into(indices: Ragged, places: Sequence[Layout | None], name: str) -> Ragged:
-    """The field `name`, whose indices point into fields that now lie elsewhere; None where a field has not moved."""
+    """The field `name`, with indices into fields that are now in packs; None in `places` if a field is not."""
     shift = tuple(there or before for there, before in zip(places, indices.shift, strict=True))
     most = torch.iinfo(indices.dtype).max
     total = max(target.total for target in shift)

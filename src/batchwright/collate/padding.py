@@ -1,4 +1,4 @@
-"""From pieces of unequal length to one rectangle and back, for any dtype, in few calls that autograd can follow."""
+"""Pads tensors of different lengths to one tensor, and takes them out again; for any dtype, differentiable."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ _BOUNDS = {dtype: (torch.iinfo(dtype).min, torch.iinfo(dtype).max) for dtype in 
 
 
 _POWERS = getattr(torch, "float8_e8m0fnu", None)
-"""Powers of two, which have neither 0 nor a sign; older versions of torch lack the dtype."""
+"""A dtype with powers of two only, without 0 and sign; older versions of torch do not have it."""
 
 _COMPLEX: tuple[Any, ...] = (complex, np.complexfloating)  # not all of numpy's are Python's
 
 
 @dataclass(frozen=True)
 class Padding:
-    """How a ragged field is padded when its padded form is asked for.
+    """How the padded form of a ragged field is made.
 
     Args:
-        value: what the padding holds. A floating dtype takes the nearest number that it has, finite if this one is; any
-            other dtype must have it exactly.
+        value: the value of padding. A floating dtype takes its nearest number, finite if this one is; any other dtype
+            must have it exactly.
         side: the side of each sample that is padded.
         multiple: the padded length is rounded up to a multiple of this; every length of a menu must be one.
         menu: the padded lengths that may occur (for several ragged axes: tuples of lengths); the smallest that fits is
-            taken. A short menu keeps compiled models and CUDA graphs to few shapes.
+            used. With a short menu, compiled models and CUDA graphs see few shapes.
     """
 
     value: float | complex | bool = 0
@@ -68,17 +68,17 @@ class Padding:
                 return wanted
             return tuple([-(-length // self.multiple) * self.multiple for length in wanted])
         shapes = [_shape(entry) for entry in self.menu]
-        fitting = [
+        large_enough = [
             shape
             for shape in shapes
             if len(shape) == len(wanted) and all(size >= least for size, least in zip(shape, wanted, strict=True))
         ]
-        if not fitting:
+        if not large_enough:
             raise Infeasible(
                 f"the longest sample needs {wanted}, the menu offers [{listed(shapes)}]",
                 "add a longer entry to menu, or cut the samples",
             )
-        return min(fitting, key=lambda shape: (_volume(shape), shape))
+        return min(large_enough, key=lambda shape: (_volume(shape), shape))
 
 
 def _shape(entry: int | tuple[int, ...]) -> tuple[int, ...]:
@@ -93,11 +93,12 @@ def _volume(shape: Sequence[int]) -> int:
 
 
 def fill_value(value: float | complex | bool, dtype: torch.dtype) -> float | complex | bool:
-    """`value`, once it is known that `dtype` has it: exactly, or for floating dtypes a number near it."""
+    """Check that `dtype` has `value`: exactly, or for floating dtypes a number near it."""
     bounds = _BOUNDS.get(dtype)
     if isinstance(value, _COMPLEX):
         value = complex(value)
     if bounds is not None:
+        # 3.0 counts as 3; for NaN and infinity, `value // 1` is NaN, which equals nothing.
         if not isinstance(value, complex) and value == value // 1 and bounds[0] <= value <= bounds[1]:
             return value
     elif dtype.is_complex:
@@ -112,7 +113,7 @@ def fill_value(value: float | complex | bool, dtype: torch.dtype) -> float | com
 
 
 def _near(value: float, dtype: torch.dtype) -> bool:
-    """Whether the dtype has a number near `value`: a finite one, or the infinity or the not-a-number that it is."""
+    """Whether a floating dtype has a number near `value`; infinity and NaN must be in it."""
     if dtype.itemsize == 1:
         try:  # kinds of bits that are no numbers, and two numbers in a byte, cannot be filled in
             torch.empty(0, dtype=dtype, device="cpu").new_full((1,), 1.0)
@@ -135,18 +136,18 @@ def pad(
     value: float | complex | bool,
     side: Side = "right",
 ) -> Tensor:
-    """N pieces, ragged along `dim` by `layout` and alike elsewhere, as one N x ... x `length` x ... tensor.
+    """Pad N pieces, ragged along `dim` with the lengths of `layout`, to one tensor N x ... x `length` x ...
 
-    Where numpy can write it, which asks for no gradient, sample by sample; in general pieces and stretches of padding are
-    concatenated in turn, in one call whatever N is.
+    If no gradient is needed, numpy writes sample by sample into padded memory, which is fastest. Otherwise all pieces,
+    with padding between them, are concatenated in one call.
     """
     first = pieces[0]
     value = fill_value(value, first.dtype)
     numpy_can = first.dtype in memory.NUMPY_DTYPES and first.is_cpu and not torch.compiler.is_compiling()
-    if numpy_can and layout.total:  # an empty array's strides are not torch's
+    if numpy_can and layout.total:  # numpy and torch differ in the strides of empty arrays
         try:
             return _written(pieces, layout, dim, length, value, side)
-        except RuntimeError:  # numpy refuses gradients, derived types, and what torch has yet to conjugate or negate
+        except RuntimeError:  # numpy refuses gradients, derived types, and lazy conjugation or negation
             if all(type(piece) is Tensor and not _has_to_be_asked(piece) for piece in pieces):
                 raise
     gaps = [length - count for count in layout.counts]
@@ -163,21 +164,20 @@ def pad(
 
 
 def _has_to_be_asked(piece: Tensor) -> bool:
-    """Whether torch alone knows the piece's numbers or its gradient."""
+    """Whether numpy cannot read the piece: it has a gradient, or torch conjugates or negates it lazily."""
     return piece.requires_grad or piece.is_conj() or piece.is_neg()
 
 
 def _written(
     pieces: memory.Pieces, layout: Layout, dim: int, length: int, value: float | complex | bool, side: Side
 ) -> Tensor:
-    """`pad`, sample by sample, into memory that holds the padding."""
+    """Implement `pad` sample by sample, into memory that is filled with padding."""
     first = pieces[0]
     shape = [len(pieces), *first.shape]
     shape[dim + 1] = length
     padded, tensor = memory.filled(shape, first.dtype, value)
-    if (
-        first.ndim == 1 and side == "right" and not first.is_complex()
-    ):  # most common, quickest as memory moved in one piece
+    # The most common case: copying between memoryviews is faster than numpy's slices.
+    if first.ndim == 1 and side == "right" and not first.is_complex():
         source, target = torch.cat(pieces).numpy().data, padded.reshape(-1).data
         row = start = 0
         for count in layout.counts:
@@ -194,7 +194,7 @@ def _written(
 
 
 def unpad(padded: Tensor, counts: Sequence[int], *, dim: int, side: Side = "right") -> Sequence[Tensor]:
-    """The pieces of a padded tensor, as views where its memory allows: the inverse of `pad`."""
+    """The pieces of a padded tensor, as views if its memory allows it: the inverse of `pad`."""
     length = padded.shape[dim + 1]
     flat = padded.movedim(0, dim).flatten(dim, dim + 1)
     if side == "right":
@@ -219,7 +219,7 @@ def pad_grid(
     for piece in pieces:
         amounts = [0] * (2 * piece.ndim)
         for dim, extent in zip(dims, extents, strict=True):
-            last_first = 2 * (piece.ndim - 1 - dim)  # torch counts the amounts from the last dimension on
+            last_first = 2 * (piece.ndim - 1 - dim)  # torch lists the amounts from the last dimension to the first
             amounts[last_first + (side == "right")] = extent - piece.shape[dim]
         padded.append(torch.constant_pad_nd(piece, amounts, value))
     return torch.stack(padded) if torch.compiler.is_compiling() else memory.stack(padded)

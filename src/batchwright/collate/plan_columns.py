@@ -1,4 +1,4 @@
-"""What a plan knows of samples, as functions of their ids that travel to workers with the collate function."""
+"""Groups and loss weights of samples from a plan, as functions of sample ids that are sent to workers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["PlanOfGroups", "plan_columns"]
 
 
 class PlanOfGroups(Protocol):
-    """What is asked of a plan here; every plan of batchwright answers it."""
+    """What this module needs of a plan; `collate` is below `plans` and must not import it."""
 
     groups: Any
 
@@ -31,10 +31,10 @@ class PlanOfGroups(Protocol):
 
 
 def plan_columns(plan: PlanOfGroups, clip: float | None) -> dict[str, Known]:
-    """From names to functions of sample ids: the group and the loss weight that the plan gives each sample.
+    """Functions of sample ids by name: the group and the loss weight of each sample.
 
     Raises:
-        Infeasible: the plan's target moves, or `clip` is no weight.
+        Infeasible: the target of the plan moves, or `clip` is not above 0.
     """
     knowledge = _PlanKnowledge(Weights(cast(Any, plan), clip=clip).lasting())  # which checks that it is a plan
     return {"group": knowledge.groups, "weight": knowledge.loss_weights}
@@ -42,12 +42,12 @@ def plan_columns(plan: PlanOfGroups, clip: float | None) -> dict[str, Known]:
 
 @dataclass(frozen=True)
 class _PlanKnowledge:
-    """What the plan behind `weights` knows of samples."""
+    """The functions; a class, so that they can be pickled for workers."""
 
     weights: Weights
 
     def groups(self, ids: np.ndarray) -> Tensor | Opaque:
-        """The user's labels of the samples' groups: numbers if those of all groups are."""
+        """The labels of the groups of samples; as a tensor if the labels of all groups are numbers."""
         groups = self.weights.plan.groups
         codes = groups.group_of(ids)
         if self._numbers is None:
@@ -59,5 +59,5 @@ class _PlanKnowledge:
         return numbers_of(self.weights.plan.groups.names)
 
     def loss_weights(self, ids: np.ndarray) -> np.ndarray:
-        """float32, as losses are."""
+        """The loss weights, float32, as losses are."""
         return self.weights(ids).astype(np.float32)

@@ -1,4 +1,4 @@
-"""A field whose samples differ in length, in every form that a model may ask for."""
+"""`Ragged`: a field whose samples differ in length, in every form that a model may need."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ Result = TypeVar("Result")
 
 
 class Ragged(WithLengths):
-    """N samples that differ in length along one dimension or several, held once, shown in any form.
+    """N samples that differ in length along one dimension or several, kept once, available in any form.
 
-    Each form is computed when first asked for and kept; all are differentiable and lose nothing, for every dtype.
-    Index fields (`shift_by`) count within their own sample in the list, padded and jagged forms, and within the packed
-    form of the field they point into in the packed form: that is where an index must span samples.
+    Each form is computed at first use and kept; all are differentiable and exact, for every dtype. Index fields
+    (`shift_by`) have indices within their own sample in the list, padded and jagged forms. In the packed form, they
+    have indices into the packed form of the field that they point into, so an index can be used across samples.
 
     Build one with `Ragged.from_list`, `from_packed`, `from_padded` or `from_jagged`, or let `Collate` do it.
 
@@ -132,7 +132,7 @@ class Ragged(WithLengths):
         return cls("local", values, axes=axes, dims=dims, form="jagged")._filled(values)
 
     def _filled(self, values: Tensor) -> Ragged:
-        """This field, once its lengths are known to be those of the packed `values`."""
+        """Check that the lengths are those of the packed `values`."""
         held = values.shape[self.dims[0]]
         if held != self._layout.total:
             raise Infeasible(
@@ -143,18 +143,18 @@ class Ragged(WithLengths):
 
     @property
     def list(self) -> tuple[Tensor, ...]:
-        """The samples, one tensor each (views of the packed form, where that is what is held)."""
+        """The samples, one tensor each; views of the packed form, if that is what is kept."""
         return self._once("list", self._make_list)
 
     @property
     def packed(self) -> Tensor:
-        """The samples end to end; several ragged axes are flattened into one, row by row. Index fields are shifted."""
+        """The samples, concatenated; several ragged axes are flattened into one, row by row. Index fields are shifted."""
         return self._once("packed", self._make_packed)
 
     @property
     @override
     def padded(self) -> Tensor:
-        """N x ...: every sample filled up with `padding.value` to a common length."""
+        """N x ...: every sample padded with `padding.value` to a common length."""
         return self._once("padded", self._make_padded)
 
     @property
@@ -174,6 +174,7 @@ class Ragged(WithLengths):
                 "a PackedSequence has lengths of 1 or more, and this field's shortest length is 0",
                 "leave empty samples out",
             )
+        # `pack_padded_sequence` reads samples from the left edge.
         right = self.padded if self.padding.side == "right" else Ragged.from_list(self.list).padded
         lengths = torch.tensor(self._layout.counts, device="cpu")
         return pack_padded_sequence(right, lengths, batch_first=True, enforce_sorted=False)
@@ -183,7 +184,8 @@ class Ragged(WithLengths):
         if known is not None:
             return known
         made = memory.lasting(make)
-        if torch.is_grad_enabled() or not self._requires_grad():  # a form made without its graph is not kept
+        # A form that was made without gradients is not kept: a later caller may need its graph.
+        if torch.is_grad_enabled() or not self._requires_grad():
             self._known[name] = made
         return made
 
@@ -205,11 +207,11 @@ class Ragged(WithLengths):
         if not self.shift:
             return self._local()
         if self._held == "list" and "local" not in self._known:
-            return self._make_local().add_(self.addend())  # fresh memory, and indices have no gradient
+            return self._make_local().add_(self.addend())  # in place: the memory is new, and indices have no gradient
         return self._local() + self.addend()
 
     def addend(self) -> Tensor:
-        """What the packed form adds to each element: how many elements of the other field the earlier samples hold."""
+        """What the packed form adds to each index: the number of elements of the other field in earlier samples."""
         repeated = [self.layout.repeated(target.starts[:-1]) for target in self.shift]
         addend = repeated[0] if len(repeated) == 1 else torch.stack(repeated)
         trailing = self._tensor_ndim() - 1 - self.dims[0]
@@ -236,24 +238,24 @@ class Ragged(WithLengths):
 
     @property
     def device(self) -> torch.device:
-        """Where the field lives."""
+        """The device of the field."""
         return self._tensor.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of every form."""
+        """The dtype of every form."""
         return self._tensor.dtype
 
     @property
     @override
     def layout(self) -> Layout:
-        """How the packed dimension splits among the samples."""
+        """How the packed dimension is divided among the samples."""
         return self._layout.on(self.device)
 
     @property
     @override
     def axes(self) -> tuple[Layout, ...]:
-        """The lengths along each ragged axis; `layout` holds their products."""
+        """The lengths along each ragged axis; `layout` has their products."""
         return tuple(axis.on(self.device) for axis in self._axes)
 
     @property
@@ -263,7 +265,7 @@ class Ragged(WithLengths):
 
     @override
     def replaced(self, model: Any) -> Ragged | None:
-        """Other numbers in the same places."""
+        """See `Value`; only with the same lengths."""
         if self.form == "list":
             same = isinstance(model, (list, tuple)) and [_shape(one) for one in model] == [*map(_shape, self.list)]
             return self._with("list", tuple(model)) if same else None
@@ -311,7 +313,10 @@ class Ragged(WithLengths):
         return chosen.settle()
 
     def settle(self) -> Ragged:
-        """Hold the form that the model sees, and nothing else; for a field just made, which nobody has looked at yet."""
+        """Keep only the form that the model sees; call it right after the field was made.
+
+        The batch is then as small as possible when a worker sends it.
+        """
         held = "local" if self.form == "jagged" else self.form
         known = self._known.get(held)
         source = getattr(self, f"_make_{held}")() if known is None else known

@@ -10,6 +10,7 @@ from torch.utils.data import default_collate
 from torch.utils.data._utils.collate import default_collate_fn_map
 
 from .batch import Batch
+from .rebuilt import showing
 
 __all__ = ["Rest"]
 
@@ -51,7 +52,7 @@ def _flatten_with_keys(batch: Batch) -> tuple[list[tuple[KeyEntry, Any]], Rest]:
 def _unflatten(values: Iterable[Any], rest: Rest) -> Batch:
     """The batch with other values: with its samples and side channel, unless the values have other rows."""
     named = dict(zip(rest.names, values, strict=True))
-    made = None if rest.batch is None else rest.batch.showing(named)
+    made = None if rest.batch is None else showing(rest.batch, named)
     return Batch(named) if made is None else made
 
 

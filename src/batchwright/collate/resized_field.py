@@ -1,4 +1,4 @@
-"""Images and other grids of different heights and widths, brought to one size and stacked."""
+"""Images and other grids of different heights and widths, resized or padded to one size and stacked."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Mode = Literal["bilinear", "bicubic", "nearest"]
 
 @dataclass(slots=True, eq=False)
 class Grid(Held):
-    """N x ... x H x W, and the height and width that each sample had."""
+    """N grids as one tensor N x ... x H x W, and the height and width of each sample."""
 
     held: Tensor
     sizes: tuple[tuple[int, int], ...]
@@ -35,7 +35,7 @@ class Grid(Held):
 
     @override
     def sample(self, number: int) -> Tensor:
-        """The sample: exactly as it was where it was padded, at the common size where it was resized."""
+        """The sample; a padded one exactly as it was, a resized one at the common size."""
         if self.how == "resize":
             return self.held[number]
         height, width = self.sizes[number]
@@ -92,7 +92,7 @@ class ResizedField(Field):
             raise Infeasible(
                 f"size is {shown(self.size)}", "pass size=(height, width), each 1 or more, or size='largest'"
             )
-        Padding(value=self.pad, multiple=self.multiple)  # refuses what is no number
+        Padding(value=self.pad, multiple=self.multiple)  # checks them
 
     @property
     @override
@@ -172,7 +172,7 @@ class ResizedField(Field):
 
 
 def _nearest(image: Tensor, extents: tuple[int, int]) -> Tensor:
-    """The nearest pixel's own value, for any dtype: torch's `nearest-exact`, index floor((i + 1/2) * in / out)."""
+    """The value of the nearest pixel, for any dtype: as torch's `nearest-exact`, index floor((i + 1/2) * in / out)."""
     for dim, extent in ((-2, extents[0]), (-1, extents[1])):
         numbers = torch.arange(extent, device=image.device)
         image = image.index_select(dim, (2 * numbers + 1) * image.shape[dim] // (2 * extent))
@@ -180,7 +180,7 @@ def _nearest(image: Tensor, extents: tuple[int, int]) -> Tensor:
 
 
 def _chosen(size: Any) -> Any:
-    """The (height, width) that was passed, or "largest"."""
+    """Check `size`: (height, width), or "largest"."""
     if isinstance(size, str):
         return one_of(size, "size", ("largest",), or_else="(height, width)")
     try:
@@ -200,17 +200,17 @@ def resized(
     pad: float = 0,
     also: dict[str, str] | None = None,
 ) -> ResizedField:
-    """Grids (... x H x W) of different heights and widths, brought to one size and stacked N x ... x H x W.
+    """Grids (... x H x W) of different heights and widths, resized or padded to one size and stacked N x ... x H x W.
 
     Args:
         size: the common (height, width), or `"largest"`: the largest of each in the batch.
         multiple: both are rounded up to a multiple of this.
-        how: `"resize"` interpolates every image to the common size; `"pad"` fills it up at the bottom and the right, and
-            is undone exactly by `unbatch`.
-        mode: `"bilinear"` or `"bicubic"` as torch's `interpolate` (float or uint8), or `"nearest"` for masks of any
-            dtype, whose values stay what they are.
-        antialias: whether the first two smooth when they shrink.
-        pad: what padding holds.
+        how: `"resize"` interpolates every image to the common size; `"pad"` pads it at the bottom and the right, and
+            `unbatch` returns the original.
+        mode: `"bilinear"` or `"bicubic"` as in torch's `interpolate` (float or uint8), or `"nearest"` for masks of any
+            dtype, which then keep their values.
+        antialias: whether the first two smooth images that become smaller.
+        pad: the value of padding.
         also: further keys of the batch: `"sizes"` (int64, N x 2, the original heights and widths) or `"mask"` (bool,
             N x H x W, True where an image is).
 

@@ -1,4 +1,4 @@
-"""What travels with a batch and is none of the model's business."""
+"""The side channel of a batch: information on its samples that the model does not get."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ __all__ = ["SideChannel"]
 
 @dataclass(frozen=True)
 class SideChannel:
-    """What is known of a batch and is none of the model's business.
+    """Information on the samples of a batch that the model does not get.
 
     Args:
-        columns: what was declared `bw.aside()`, or came from `bw.identified` or `Collate.with_plan`, one value a sample,
-            by name.
-        fill: real and padded positions of every field where the question arises, by name.
-        loss_scale: what the loss of this batch is to be multiplied by; 1 unless `bw.correct.LossScale.over` (or
-            `Batch.scaled`) set it.
-        real: how many samples count, where that was told: those behind them are fillers of `bw.evaluation`. None if all do.
+        columns: by name, one value for each sample: fields declared `bw.aside()`, and columns of `bw.identified` and
+            `Collate.with_plan`.
+        fill: by name, the number of real and padded positions of every field that can have padding.
+        loss_scale: the factor for the loss of this batch; 1 unless `bw.correct.LossScale.over` (or `Batch.scaled`) set
+            it.
+        real: the number of samples that count; those after them are fillers of `bw.evaluation`. None if all count, or if it
+            was not set.
     """
 
     columns: Mapping[str, Any]
@@ -35,27 +36,27 @@ class SideChannel:
 
     @property
     def sample_ids(self) -> Any:
-        """The samples' ids in order, or None where none came with them."""
+        """The ids of the samples, or None."""
         return self.columns.get("sample_id")
 
     @property
     def groups(self) -> Any:
-        """The samples' groups, or None."""
+        """The groups of the samples, or None."""
         return self.columns.get("group")
 
     @property
     def tasks(self) -> Any:
-        """The samples' tasks, or None."""
+        """The tasks of the samples, or None."""
         return self.columns.get("task")
 
     @property
     def weights(self) -> Any:
-        """The samples' loss weights, float32, or None."""
+        """The loss weights of the samples, float32, or None."""
         return self.columns.get("weight")
 
     @property
     def repeats(self) -> Tensor:
-        """bool, N: True where a sample with the same id stands earlier in the batch."""
+        """bool, N: True if a sample with the same id is earlier in the batch."""
         ids = self.sample_ids
         if ids is None:
             raise Infeasible(

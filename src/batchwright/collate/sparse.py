@@ -1,4 +1,4 @@
-"""Sparse matrices, one a sample, as one block-diagonal matrix."""
+"""Sparse matrices, one for each sample, as one block-diagonal matrix."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class BlockDiagonal(Held):
 
 
 def joined(matrices: Sequence[Tensor]) -> BlockDiagonal:
-    """The block-diagonal matrix of coalesced COO matrices: their entries end to end, moved down and to the right."""
+    """The block-diagonal matrix of coalesced COO matrices: their entries concatenated, with shifted indices."""
     rows, columns = Layout(m.shape[0] for m in matrices), Layout(m.shape[1] for m in matrices)
     entries = Layout(m.values().shape[0] for m in matrices)
     corners = torch.stack([rows.first, columns.first]).to(matrices[0].device)

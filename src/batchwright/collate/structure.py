@@ -1,4 +1,4 @@
-"""Samples that are containers: how they are taken apart, and how one of the same type is put together again."""
+"""Takes samples that are containers apart, and makes containers of the same type from parts."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ __all__ = ["Builder", "Structure", "Tree", "structure_of"]
 
 
 class Builder(Protocol):
-    """What puts containers together again."""
+    """Makes containers from parts."""
 
     def build(self, parts: Mapping[str, Any]) -> Any:
-        """A container of one sample's parts."""
+        """A container with the parts of one sample."""
 
-    def whole(self, parts: Mapping[str, Any], count: int) -> Any:
-        """A container of parts of which each is of all `count` samples."""
+    def batch(self, parts: Mapping[str, Any], count: int) -> Any:
+        """A container each of whose parts is of all `count` samples."""
 
 
 @dataclass(frozen=True, eq=False)
 class Structure:
     """The type of a container and the names of its parts, in order.
 
-    Containers of one type with equal keys have one and the same structure, unless they ask for a template.
+    Containers of one type with equal keys share one structure object, unless they need a template.
 
     Args:
-        kind: the container's type.
-        keys: what finds each part in the container.
-        reads: `"item"` where parts are found by `container[key]`, `"attribute"` where by name.
-        template: a container of this type without parts, which new ones start from, where the type asks for one.
+        kind: the type of the container.
+        keys: the key or name of each part.
+        reads: `"item"` if parts are read by `container[key]`, `"attribute"` if by name.
+        template: a container of this type without parts, of which new ones are copies, if the type needs one.
     """
 
     kind: Any
@@ -48,26 +48,26 @@ class Structure:
 
     @cached_property
     def bare(self) -> Structure:
-        """The one structure that all containers of this type with these keys have, whatever they ask for as a template."""
+        """The shared structure of this type with these keys, without a template."""
         return self if self.template is None else _structure(self.kind, self.keys, self.reads)
 
     @property
     def interned(self) -> Structure:
-        """The one structure of this type with these keys that has no template."""
+        """The shared structure of this type with these keys."""
         return _structure(self.kind, self.keys, self.reads)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The parts' names as text, for declarations and messages."""
+        """The names of the parts as text, for declarations and messages."""
         return tuple(map(str, self.keys))
 
     @cached_property
     def fills(self) -> bool:
-        """Whether containers of this type make up a part that they lack, as a `defaultdict` does."""
+        """Whether containers of this type create missing parts, as a `defaultdict` does."""
         return hasattr(self.kind, "__missing__")
 
     def column(self, samples: Sequence[Any], key: Any) -> list[Any]:
-        """Part `key` of every sample; KeyError, IndexError or AttributeError where a sample has none."""
+        """Part `key` of every sample; raises KeyError, IndexError or AttributeError if a sample does not have it."""
         if self.reads == "item":
             return [sample[key] for sample in samples]
         return [getattr(sample, key) for sample in samples]
@@ -76,7 +76,7 @@ class Structure:
         """A container of this type with these parts.
 
         Raises:
-            Infeasible: the type's constructor asks for something else than the parts.
+            Infeasible: the constructor of the type does not accept the parts.
         """
         if self.kind is dict:
             return dict(zip(self.keys, parts.values(), strict=True))
@@ -93,8 +93,8 @@ class Structure:
                 "let the dataset return a dict of them",
             ) from error
 
-    def whole(self, parts: Mapping[str, Any], count: int) -> Any:
-        """A container of this type with these parts, each of all `count` samples."""
+    def batch(self, parts: Mapping[str, Any], count: int) -> Any:
+        """A container of this type each of whose parts is of all `count` samples."""
         return self.build(parts)
 
     def _built(self, keyed: dict[Any, Any]) -> Any:
@@ -129,7 +129,7 @@ def _numbered(kind: Any, length: int) -> Structure:
 
 @lru_cache(maxsize=256)
 def _record(kind: type) -> Structure | None:
-    """The structure of every instance of this type, if the type fixes it."""
+    """The structure of every instance of this type, if the type determines it."""
     if issubclass(kind, tuple) and hasattr(kind, "_fields"):
         return _structure(kind, kind._fields, "attribute")
     if dataclasses.is_dataclass(kind):
@@ -138,17 +138,18 @@ def _record(kind: type) -> Structure | None:
 
 
 def _emptied(sample: Mapping[Any, Any]) -> Any:
-    """A container of the sample's type and attributes, without its parts; None where the constructor must make one.
+    """A container of the sample's type and attributes, without its parts; None if only the constructor can make one.
 
-    Nothing is removed from a copy of the sample: copies of containers that keep their parts elsewhere share them with it.
+    It is not made by copying the sample and removing the parts: some containers keep their parts in another object,
+    which copies share.
     """
     kind, attributes = type(sample), getattr(sample, "__dict__", {})
     if isinstance(sample, dict):
-        if attributes is sample:  # parts that are attributes too, which only the constructor can set up
+        if attributes is sample:  # its parts are its attributes too: only the constructor can do that
             return None
         try:
             template: Any = kind.__new__(kind)
-        except TypeError:  # it is not made of nothing
+        except TypeError:  # it needs arguments
             return None
         if attributes:
             vars(template).update(attributes)
@@ -163,7 +164,7 @@ def _emptied(sample: Mapping[Any, Any]) -> Any:
 
 
 def structure_of(sample: Any) -> Structure | None:
-    """How to take `sample` apart, or None where it is no container."""
+    """The structure of a sample; None if it is no container."""
     kind: type = type(sample)
     if kind is dict:
         return _structure(kind, tuple(sample))
@@ -191,13 +192,13 @@ class Tree(Value):
     count: int
     """The number of samples."""
     derived: dict[str, Value] = field(default_factory=dict)
-    """What the model sees and no sample has: `batch` and `ptr` of graphs."""
+    """Parts that the model gets and no sample has: `batch` and `ptr` of graphs."""
     hidden: frozenset[str] = frozenset()
-    """The children that samples get back and the model does not see."""
+    """Names of children that samples get back, but the model does not get."""
 
     @property
     def shown(self) -> dict[str, Value]:
-        """What the model sees, by name."""
+        """The parts that the model gets, by name."""
         if not self.derived and not self.hidden:
             return self.children
         return {name: child for name, child in self.children.items() if name not in self.hidden} | self.derived
@@ -205,7 +206,7 @@ class Tree(Value):
     @property
     @override
     def model(self) -> Any:
-        return self.structure.whole({name: child.model for name, child in self.shown.items()}, self.count)
+        return self.structure.batch({name: child.model for name, child in self.shown.items()}, self.count)
 
     def __len__(self) -> int:
         return self.count

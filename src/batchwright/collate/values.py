@@ -1,4 +1,4 @@
-"""What a collated field is: an interface, and the forms that need no more than a line a method."""
+"""Collated fields: their interface, and the simple kinds."""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ __all__ = ["Common", "Extension", "Fill", "Held", "Opaque", "Scalars", "Stacked"
 
 Transfer = Callable[[Tensor], Tensor]
 
-# The values that every small batch is made of are not frozen dataclasses, which would triple the time of making one.
+# Most values are no frozen dataclasses: making a frozen one takes three times as long, and small batches consist of
+# them.
 
 
 @dataclass(frozen=True)
 class Fill:
-    """How many places of a field hold samples' own elements, and how many hold padding."""
+    """The number of positions of a field with elements of samples, and of positions with padding."""
 
     real: int
     padded: int
 
 
 class Value(ABC):
-    """One collated field: what the model sees, the samples it came from, and how its tensors travel."""
+    """One collated field: what the model gets, the samples in it, and how it is moved to another device."""
 
     @property
     @abstractmethod
     def model(self) -> Any:
-        """What the batch, as a mapping, shows under the field's name."""
+        """The value that the batch, as a mapping, has under the name of the field."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -45,40 +46,40 @@ class Value(ABC):
 
     @abstractmethod
     def sample(self, number: int) -> Any:
-        """What sample `number` held."""
+        """The value of sample `number`."""
 
     @abstractmethod
     def transferred(self, transfer: Transfer) -> Value:
-        """The same field with `transfer` applied to the tensors that hold it."""
+        """A copy with `transfer` applied to its tensors."""
 
     @abstractmethod
     def select(self, numbers: Sequence[int]) -> Value:
-        """The field of the samples `numbers`, in that order."""
+        """The field for the samples `numbers`, in this order."""
 
     def leaves(self, name: str) -> dict[str, Value]:
-        """The fields under `name` that are no containers, by full name: the names on the way joined by dots."""
+        """The fields under `name` that are no containers, by full name, with dots."""
         return {name: self}
 
     def also(self, what: str) -> Any:
-        """A further tensor that indexes or describes this field, by name."""
+        """A description of this field by name, such as lengths or a mask."""
         raise Infeasible(f"a {type(self).__name__} field has no {shown(what)}", "declare the field as bw.ragged()")
 
     def replaced(self, model: Any) -> Value | None:
-        """This field where the model sees `model` in its place; None where samples cannot be told from that."""
+        """This field if the model gets `model` in its place; None if the samples cannot be found in `model`."""
         return None
 
     @property
     def fill(self) -> Fill | None:
-        """Real and padded places of what the model sees, or None where the question does not arise."""
+        """The number of real and padded positions, or None for fields that cannot have padding."""
         return None
 
 
 @dataclass(slots=True, eq=False)
 class Held(Value):
-    """A field that is held as the model sees it: a tensor of one row a sample, where a kind of its own says no more.
+    """A field that is kept as the model gets it; if nothing else is said, a tensor with one row for each sample.
 
     Args:
-        held: what the model sees.
+        held: the value that the model gets.
     """
 
     held: Any
@@ -104,7 +105,7 @@ class Held(Value):
         return self._holding(self.held[torch.tensor(numbers, device=self.held.device)])
 
     def _holding(self, held: Any, **changed: Any) -> Self:
-        """The same field of other things."""
+        """A copy with another value, and other attributes."""
         made = copy.copy(self)
         for name, value in {"held": held, **changed}.items():
             setattr(made, name, value)
@@ -125,7 +126,7 @@ class Stacked(Held):
 
 @dataclass(slots=True, eq=False)
 class Scalars(Stacked):
-    """Python numbers, one a sample, as one vector; samples get numbers of their own type back."""
+    """Python numbers, one for each sample, as a vector; samples get Python numbers back."""
 
     @override
     def sample(self, number: int) -> Any:
@@ -142,7 +143,7 @@ class Scalars(Stacked):
 
 @dataclass(slots=True, eq=False)
 class Opaque(Held):
-    """Anything at all, one a sample, in a list."""
+    """Any objects, one for each sample, in a list."""
 
     held: list[Any]
 
@@ -161,7 +162,7 @@ class Opaque(Held):
 
 @dataclass(slots=True, eq=False)
 class Common(Held):
-    """What all samples have in common: a loss in a mapping that a trainer rebuilt, a weight of each class."""
+    """A value that all samples share: a loss in a mapping that a trainer made again, a weight of each class."""
 
     count: int
 
@@ -183,13 +184,13 @@ class Common(Held):
 
 @dataclass(slots=True, eq=False)
 class Extension(Common):
-    """What a type registered with torch's `default_collate_fn_map` was collated to: torch's business, passed on.
+    """The result of a function in torch's `default_collate_fn_map`.
 
-    Samples are taken of it by number where it has one entry for each.
+    Samples are read from it by number if it has one entry for each.
     """
 
     way_out: str = "declare the field: bw.opaque() gives each sample back"
-    """What to do where it has no samples to take."""
+    """The way out in the message if samples cannot be read from it."""
 
     @override
     def sample(self, number: int) -> Any:

@@ -1,4 +1,4 @@
-"""What the model and the loss must know of how the batch was sampled."""
+"""Corrects a model, its loss and its BatchNorm layers for the way batches were sampled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a classifier's probabilities are from what happens."""
+"""Measures how well the probabilities of a classifier agree with observed frequencies."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ __all__ = ["balanced_accuracy", "calibration_error", "classwise_calibration_erro
 
 
 def calibration_error(probabilities: Tensor, targets: Tensor, *, bins: int = 15) -> float:
-    """The expected calibration error of the class predicted: mean over bins of |accuracy - confidence|.
+    """The expected calibration error of the predicted class: mean over bins of |accuracy - confidence|.
 
-    Bins are of equal width, (i / bins, (i + 1) / bins], weighted by how many samples fall in (Guo et al.
-    2017).
+    Bins are of equal width, (i / bins, (i + 1) / bins], weighted by their number of samples (Guo et al. 2017).
 
     Args:
-        probabilities: (N, C), rows that sum to 1.
-        targets: integers (N,), the true classes.
-        bins: how many.
+        probabilities: tensor of shape (N, C), rows that sum to 1.
+        targets: integer tensor of shape (N,), the true classes.
+        bins: the number of bins.
 
     Example:
         >>> calibration_error(torch.tensor([[0.75, 0.25], [0.75, 0.25]]), torch.tensor([0, 1]))
@@ -28,10 +27,9 @@ def calibration_error(probabilities: Tensor, targets: Tensor, *, bins: int = 15)
 
 
 def classwise_calibration_error(probabilities: Tensor, targets: Tensor, *, bins: int = 15) -> float:
-    """The mean over classes of the calibration error of that class's own probability (Kull et al. 2019).
+    """The mean over classes of the calibration error of the probability of the class (Kull et al. 2019).
 
-    A rare class weighs as much as a common one here, where the error of the class predicted hardly sees it.
-    Arguments as for `calibration_error`.
+    A rare class counts as much as a common one; in `calibration_error` it has hardly any effect. Arguments as there.
 
     Example:
         >>> classwise_calibration_error(torch.tensor([[0.75, 0.25], [0.75, 0.25]]), torch.tensor([0, 1]))

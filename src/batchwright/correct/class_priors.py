@@ -1,4 +1,4 @@
-"""Class priors out of the group priors that a plan knows."""
+"""Class priors from the group priors of a plan."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from ..groups import Groups
 if TYPE_CHECKING:
     from ..interface import BasePlan
 
-__all__ = ["ClassPriors", "checked", "class_priors", "who_is_in"]
+__all__ = ["ClassPriors", "checked", "class_priors", "groups_of"]
 
 Part = Callable[[Any], Hashable]
 
 
 @dataclass(frozen=True)
 class ClassPriors:
-    """Shares of classes, float64 (C,), or (D, C) with a row for each domain that sums to 1.
+    """Shares of classes, float64 of shape (C,), or (D, C) with a row for each domain that sums to 1.
 
     Attributes:
         classes: the class of each logit, in order.
         domains: the domain of each row, in order; None for a single row.
-        trained: shares in what was sampled.
-        natural: shares among all samples.
+        trained: the shares in the sampled batches.
+        natural: the shares among all samples.
     """
 
     classes: list[Hashable]
@@ -45,23 +45,24 @@ def class_priors(
     class_of: Part | None = None,
     domain_of: Part | None = None,
 ) -> ClassPriors:
-    """Class priors, trained and natural, summed over groups.
+    """The class priors of a plan, sampled and natural, summed over groups.
 
     Args:
-        plan: what was sampled.
-        batches: over how many micro-batches, all ranks together; None: over the epochs until its shares have settled.
-        classes: array-like of shape (n_samples,) of labels, int or str, or `Groups`, where the plan's groups are
-            something else.
-        order: the class of each logit, array-like of shape (n_classes,); as the classes come in the groups if left out.
-        class_of: from a group's name to its class; the name itself if left out.
-        domain_of: from a group's name to its domain, for one row per domain.
+        plan: the plan of the training.
+        batches: the micro-batches of all ranks over which the mean is taken; None: the epochs until shares have
+            settled.
+        classes: labels, array-like of shape (n_samples,), int or str, or `Groups`; needed if the groups of the plan are
+            no classes.
+        order: the class of each logit, array-like of shape (n_classes,); if left out, in the order of the groups.
+        class_of: from the name of a group to its class; the name itself if left out.
+        domain_of: from the name of a group to its domain, for one row per domain.
 
     Returns:
         `ClassPriors`, float64 of shape (n_classes,), or (n_domains, n_classes) with `domain_of`.
 
     Raises:
         Infeasible: `order` lacks a class that was sampled, a domain is never sampled, `classes` is of other samples, or
-            `batches` is None and the plan's shares never have to settle.
+            `batches` is None and the shares of the plan may always change.
 
     Example:
         >>> import batchwright as bw
@@ -72,31 +73,32 @@ def class_priors(
         (['cat', 'dog'], ['day', 'night'], [[1.0, 0.0], [0.5, 0.5]])
     """
     plan = checked(plan, of_sampler="call LogitAdjustment.from_sampler(sampler), or pass sampler.plan")
-    groups = who_is_in(classes, plan)
+    groups = groups_of(classes, plan)
     sampled = plan.prior_between(0, plan.horizon() if batches is None else batches, groups)
     _check_callable(class_of, "class_of")
     _check_callable(domain_of, "domain_of")
     names = list(groups.names)
     of_class = names if class_of is None else [class_of(name) for name in names]
     of_domain = [None] * len(names) if domain_of is None else [domain_of(name) for name in names]
-    known = list(dict.fromkeys(of_class)) if order is None else _in_order(order, of_class)
+    found = list(dict.fromkeys(of_class)) if order is None else _in_order(order, of_class)
     rows = list(dict.fromkeys(of_domain))
-    cells, domains = (_places(of_domain, rows), _places(of_class, known)), None if domain_of is None else rows
+    cells, domains = (_places(of_domain, rows), _places(of_class, found)), None if domain_of is None else rows
     trained, natural = (
-        _summed(prior, cells, known, domains) for prior in (sampled, groups.sizes / groups.grouped_count)
+        _summed(prior, cells, found, domains) for prior in (sampled, groups.sizes / groups.grouped_count)
     )
-    return ClassPriors(known, domains, trained, natural)
+    return ClassPriors(found, domains, trained, natural)
 
 
 def _places(names: list[Any], axis: list[Any]) -> list[int]:
-    """Where each name stands on an axis."""
+    """The index of each name on an axis."""
     numbers = {name: number for number, name in enumerate(axis)}
     return [numbers[name] for name in names]
 
 
-def _summed(prior: np.ndarray, cells: tuple[list[int], ...], known: list[Any], domains: list[Any] | None) -> np.ndarray:
-    """The shares of classes, with a row for each domain: the sums over the groups of each cell."""
-    table = np.zeros((1 if domains is None else len(domains), len(known)))
+def _summed(prior: np.ndarray, cells: tuple[list[int], ...], found: list[Any], domains: list[Any] | None) -> np.ndarray:
+    """The shares of classes, with a row for each domain: sums over the groups of each cell."""
+    table = np.zeros((1 if domains is None else len(domains), len(found)))
+    # Several groups may be in one cell: `table[cells] += prior` would add only one of them.
     np.add.at(table, cells, prior)
     totals = table.sum(1)
     if totals.min() <= 0:
@@ -118,23 +120,23 @@ def _check_callable(part: Part | None, called: str) -> None:
 
 
 def _in_order(order: Sequence[Hashable], sampled: list[Hashable]) -> list[Hashable]:
-    """The classes in the order of the logits, each once, with all that were sampled."""
-    known = list(order)
-    column = {name: number for number, name in enumerate(known)}
-    twice = [name for place, name in enumerate(known) if column[name] != place]
+    """Check that `order` has every class once, and all classes that were sampled."""
+    found = list(order)
+    column = {name: number for number, name in enumerate(found)}
+    twice = [name for place, name in enumerate(found) if column[name] != place]
     if twice:
         raise Infeasible(f"order names class {shown(twice[0])} twice", "name each class once, the class of every logit")
     missing = [name for name in dict.fromkeys(sampled) if name not in column]
     if missing:
         raise Infeasible(
-            f"order names {len(known)} classes, the plan has {len(missing)} besides ({listed(map(shown, missing))})",
+            f"order names {len(found)} classes, the plan has {len(missing)} besides ({listed(map(shown, missing))})",
             "name the class of every logit",
         )
-    return known
+    return found
 
 
 def checked(plan: Any, *, of_sampler: str = "pass sampler.plan") -> BasePlan:
-    """The plan, or a refusal of something else, with the way out for somebody who has a sampler."""
+    """Check that this is a plan; `of_sampler` is the way out in the message if a sampler was passed."""
     from ..interface import BasePlan
 
     if isinstance(plan, BasePlan):
@@ -145,11 +147,11 @@ def checked(plan: Any, *, of_sampler: str = "pass sampler.plan") -> BasePlan:
     )
 
 
-def who_is_in(classes: Any, plan: BasePlan) -> Groups:
-    """The groups that `classes` names, a column of labels or `Groups`; the plan's own for None.
+def groups_of(classes: Any, plan: BasePlan) -> Groups:
+    """The groups for `classes`, a column of labels or `Groups`; those of the plan for None.
 
     Raises:
-        Infeasible: `classes` is not of as many samples as the plan draws from.
+        Infeasible: `classes` has another number of samples than the plan.
     """
     if classes is None:
         return plan.groups

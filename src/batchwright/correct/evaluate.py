@@ -1,4 +1,4 @@
-"""A classifier on a loader, as trained and corrected for what was sampled, side by side."""
+"""Evaluates a classifier as trained, and with its logits corrected for the sampling."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["Evaluation", "Metrics", "evaluate", "measure", "second_field"]
 
 @dataclass(frozen=True)
 class Metrics:
-    """What one set of logits is worth; `recall` is by class name, NaN for a class without samples."""
+    """Metrics of a set of logits; `recall` is by the name of the class, NaN for a class without samples."""
 
     samples: int
     calibration_error: float
@@ -42,7 +42,7 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The metrics of a model as it is and with its logits adjusted; prints as a table."""
+    """The metrics of a model with its own logits, and with adjusted ones; prints as a table."""
 
     as_trained: Metrics
     corrected: Metrics
@@ -79,20 +79,20 @@ def evaluate(
     targets: Callable[[Any], Tensor] = second_field,
     domains: Callable[[Any], Tensor] | None = None,
 ) -> Evaluation:
-    """Calibration and accuracy of `model` on `loader`, before and after correcting for what `plan` sampled.
+    """Measure calibration and accuracy of a model, before and after correcting for the sampling.
 
-    The loader is of data as it will be met: not sampled by the plan. The model runs in evaluation mode, which
-    is undone afterwards.
+    The loader must have data with the shares of later use, not those of the plan. The model runs in evaluation mode;
+    its mode is restored afterwards.
 
     Args:
-        model: gives logits (N, C), or log-odds (N,) or (N, 1) of the second of two classes.
-        loader: batches (inputs, targets, ...), targets being integers in the order of the logits.
-        plan: what the model was trained on; `LogitAdjustment.from_plan(plan)` is the correction.
-        adjustment: another correction in place of that one, such as for other deploy shares.
-        bins: of the calibration errors.
-        forward: how to run the model on a batch; the default passes its first field.
-        targets: where a batch has its classes; the default is its second field.
-        domains: where a batch has its domains, for an adjustment with a row of priors for each.
+        model: returns logits (N, C), or log-odds (N,) or (N, 1) of the second of two classes.
+        loader: batches (inputs, targets, ...), with integer targets in the order of the logits.
+        plan: the plan of the training; `LogitAdjustment.from_plan(plan)` is the correction.
+        adjustment: another correction in place of that one, for instance for other deploy shares.
+        bins: the number of bins of the calibration errors.
+        forward: runs the model on a batch; by default on its first field.
+        targets: from a batch to its classes; by default its second field.
+        domains: from a batch to its domains, for an adjustment with a row of priors for each.
 
     Raises:
         Infeasible: the loader has no sample, a class lies outside the plan's, logits and targets do not fit each other,
@@ -111,7 +111,7 @@ def evaluate(
 
 
 def measure(logits: Tensor, targets: Tensor, names: list[Hashable], *, bins: int = 15) -> Metrics:
-    """The metrics of logits (N, C), or of log-odds (N,) or (N, 1), against the classes (N,) they should give.
+    """The metrics of logits (N, C), or of log-odds (N,) or (N, 1), with the true classes (N,).
 
     Raises:
         Infeasible: no sample, a class outside 0..C-1, shapes that do not fit, or a NaN among the logits.
@@ -129,6 +129,7 @@ def measure(logits: Tensor, targets: Tensor, names: list[Hashable], *, bins: int
             f"the logits of {unknown} of {len(logits)} samples hold NaN", "look at the model and its inputs"
         )
     if logits.dim() == 1 or logits.shape[-1] == 1:
+        # sigmoid(x) is the second entry of softmax(0, x).
         log_odds = logits.reshape(-1)
         logits = torch.stack([torch.zeros_like(log_odds), log_odds], -1)
     classes = logits.shape[-1]
@@ -169,7 +170,7 @@ def _predictions(
             except Exception as error:
                 error.add_note(f"batch {len(truth)} of the loader was run through the model")
                 raise
-            truth.append(_whole(targets(batch)).to(logits[-1].device))
+            truth.append(_integers(targets(batch)).to(logits[-1].device))
             if domains is not None:
                 of_domain.append(torch.as_tensor(domains(batch)).to(logits[-1].device))
     if not logits:
@@ -177,15 +178,15 @@ def _predictions(
     return torch.cat(logits), torch.cat(truth), torch.cat(of_domain) if of_domain else None
 
 
-def _whole(targets: Any) -> Tensor:
+def _integers(targets: Any) -> Tensor:
     """Targets (N,) or (N, 1) as int64 (N,)."""
     if not isinstance(targets, Tensor):
         raise Infeasible(
             f"the targets of a batch are {typed(targets)}, no tensor",
             "say where they are: targets=lambda batch: ...",
         )
-    whole = targets.long()
-    parts = targets[whole.to(targets.dtype) != targets]
+    integers = targets.long()
+    parts = targets[integers.to(targets.dtype) != targets]
     if len(parts):
         raise Infeasible(f"targets hold {exactly(parts[0].item())}, which is not whole", "pass classes, 0 to C-1")
-    return whole.squeeze(-1) if whole.dim() == 2 and whole.shape[-1] == 1 else whole
+    return integers.squeeze(-1) if integers.dim() == 2 and integers.shape[-1] == 1 else integers

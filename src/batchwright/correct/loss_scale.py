@@ -1,4 +1,4 @@
-"""The factor that makes a sum of losses the mean over a whole optimizer step, whatever ranks and batches there are."""
+"""The factor that turns a sum of losses into the mean over an optimizer step, for any ranks and batch sizes."""
 
 from __future__ import annotations
 
@@ -25,22 +25,24 @@ Counts = Callable[[np.ndarray], Any]
 
 
 class LossScale:
-    """`loss_sum * scale`, averaged over ranks by DDP and summed over accumulation, is the mean over the optimizer step.
+    """The factor for a sum of losses that gives the mean over an optimizer step.
 
-    With micro-batches of different counts the mean of means is not the mean: a token of a short batch weighs more. Here
-    the scale is world_size / (all that is counted in the step's world_size x accumulate micro-batches), which every rank
-    knows from the plan alone: nothing is communicated, and a step costs as much as drawing the numbers of all ranks, where
-    batches or counts differ. Where only the data knows the counts, `loss_scale` asks the ranks once a step.
+    `loss_sum * factor`, averaged over ranks by DDP and summed over accumulation, is the mean over the step. A mean of
+    the means of micro-batches is not: if their counts differ, a token of a short batch counts more. The factor is
+    world_size / (the counts of all world_size x accumulate micro-batches of the step). Every rank computes it from the
+    plan alone, without communication; if counts differ, that takes as long as drawing the sample numbers of all ranks.
+    If the counts are known only from the data, use the function `loss_scale`, which communicates once for each step.
 
     Args:
-        sampler: what yields this rank's micro-batches.
-        counts: what the mean is over: None for samples; a column of one amount for each number the plan yields, such as
-            its tokens; or a function from these numbers to their amounts, such as `Weights(plan)`, for a self-normalised
-            weighted mean.
+        sampler: the sampler of the training loader.
+        counts: what the mean is taken over: None for samples; one amount for each number that the plan yields, such as
+            its tokens, array-like of shape (n_samples,); or a function from these numbers to their amounts, such as
+            `Weights(plan)`, for a self-normalised weighted mean.
 
     Raises:
-        Infeasible: `counts` is no column of finite numbers of 0 or more, one for each number the plan yields; `Weights`
-            of a plan whose target moves; a sampler whose lists are of several optimizer steps (`fetch`).
+        Infeasible: `counts` is no column of finite numbers of 0 or more, with one for each number that the plan yields;
+            or it is `Weights` of a plan whose target moves; or a list of the sampler has several optimizer steps
+            (`fetch`).
 
     Example:
         >>> import batchwright as bw
@@ -67,7 +69,7 @@ class LossScale:
         self._counts = counts if counts is None or callable(counts) else _amounts(counts, sampler)
 
     def at(self, step: int, *, epoch: int | None = None) -> float:
-        """The factor for this rank's list number `step` of an epoch (the one that comes next if left out).
+        """The factor for this rank's list number `step` of an epoch, the next one if left out.
 
         Raises:
             Infeasible: the epoch has fewer steps.
@@ -82,10 +84,10 @@ class LossScale:
         return self._steps(sampler.state_at(0, epoch=epoch)).factor(step)
 
     def over(self, loader: Iterable[Any]) -> Iterator[tuple[Any, float]]:
-        """One `iter` of a loader that draws from the sampler: every batch with its factor, from wherever it goes on.
+        """Iterate once over a loader that draws from the sampler: every batch with its factor, also after a resume.
 
-        A `batchwright.Batch` has its factor as `batch.aside.loss_scale` too, and of a plan for evaluation how many of its
-        samples count as `batch.aside.real`: leave the others out of the sum.
+        A `batchwright.Batch` also has its factor as `batch.aside.loss_scale`. If the plan is for evaluation, it has the
+        number of samples that count as `batch.aside.real`: leave the others out of the sum.
 
         Raises:
             Infeasible: the loader draws from another sampler.
@@ -97,13 +99,13 @@ class LossScale:
                 "pass a loader with batch_sampler=sampler, the one the loss scale was made with",
             )
         state = self.sampler.state_dict()
-        if state["epoch"] != self.sampler.epoch:  # the epoch before was broken off, the next one begins
+        if state["epoch"] != self.sampler.epoch:  # the epoch before was not finished, and the next one begins
             state = self.sampler.state_at(0, epoch=self.sampler.epoch)
         steps = self._steps(state)
         first = state["consumed"] // (self.sampler.world_size * self.sampler.fetch)
         for step, batch in enumerate(loader, first):
             factor = steps.factor(step)
-            # a `batchwright.Batch` carries its factor; this layer knows no collation
+            # Not `isinstance(batch, Batch)`: this module is below `collate` and must not import it.
             yield batch.scaled(factor, real=steps.real(step)) if hasattr(batch, "scaled") else batch, factor
 
     def _steps(self, state: dict[str, Any]) -> Steps:
@@ -111,7 +113,7 @@ class LossScale:
 
 
 class Steps:
-    """The optimizer steps of one epoch, whose totals are counted when first asked for."""
+    """The optimizer steps of one epoch; the totals of each are counted when they are first needed."""
 
     def __init__(self, sampler: BatchSampler, position: Position, counts: Any | Counts | None) -> None:
         self._sampler = sampler
@@ -123,8 +125,8 @@ class Steps:
         self._counted: tuple[int | None, float] = None, 0.0  # the optimizer step counted last, and its factor
 
     def factor(self, step: int) -> float:
-        """The factor for a rank's list number `step` of the epoch; 0 where the whole optimizer step is empty."""
-        if self._plan is not self._sampler.plan:  # shares were set: what comes is of another plan than what came
+        """The factor for list number `step` of a rank in the epoch; 0 if all of the optimizer step is empty."""
+        if self._plan is not self._sampler.plan:  # shares were set: from here on the plan is another one
             self._plan = self._sampler.plan
             self._batches = self._position._replace(batches=self._plan).micro_batches
         number = step * self._fetch // self._accumulate
@@ -144,7 +146,8 @@ class Steps:
     def _total(self, number: int) -> float:
         if self._counts is None and hasattr(self._plan, "batch_size"):  # all micro-batches have one size
             return float(self._plan.batch_size)
-        # where another world left more of an epoch than this world's has, it begins below 0
+        # After a change of the world size, numbers of an epoch may begin below 0; a sequence would count these from its
+        # end.
         batch = self._batches[number] if number >= 0 else np.array(next(self._batches.lists(number, 1)))
         if self._plan.whole_epochs:
             batch = batch[: self._batches.real(number)]
@@ -154,11 +157,11 @@ class Steps:
 
 
 def loss_scale(count: float | Tensor, *, process_group: dist.ProcessGroup | None = None) -> float:
-    """The factor as `LossScale` gives it, from what this rank counted itself, by one all-reduce of one number.
+    """The factor of `LossScale`, from the count of this rank, by one all-reduce of one number.
 
     Args:
-        count: tokens, samples or weights in all of this rank's micro-batches of the optimizer step.
-        process_group: the ranks that DDP averages over; None means all, or this process alone if there is no group.
+        count: tokens, samples or weights in all micro-batches of this rank in the optimizer step.
+        process_group: the ranks over which DDP averages; None means all, or this process alone if there is no group.
 
     Returns:
         world_size / (the sum of the counts over ranks); 0 if that sum is 0.

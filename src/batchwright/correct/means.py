@@ -41,7 +41,7 @@ class Means:
     """
 
     def __init__(self, sampler: BatchSampler) -> None:
-        if not hasattr(sampler, "real"):
+        if not hasattr(sampler, "accumulate"):
             raise Infeasible(
                 f"a sampler is needed, this is {typed(sampler)}", "pass what plan.sampler(...) gives your loader"
             )

@@ -1,4 +1,4 @@
-"""Training and evaluation mode of every module, given back as they were."""
+"""Keeps training and evaluation modes of modules."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ __all__ = ["modes_kept"]
 
 @contextmanager
 def modes_kept(model: nn.Module) -> Iterator[None]:
-    """Whatever the context sets, every module of `model` leaves it in the mode in which it came."""
+    """A context after which every module of `model` has the mode that it had before.
+
+    Not one flag for the model: some of its modules may be frozen in evaluation mode.
+    """
     kept = {module: module.training for module in model.modules()}
     try:
         yield

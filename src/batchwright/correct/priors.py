@@ -1,4 +1,4 @@
-"""The class prior a model was trained on, taken out of its logits, and the one it will meet, put in."""
+"""Corrects logits from the class prior of the training to that of later use."""
 
 from __future__ import annotations
 
@@ -25,38 +25,38 @@ Mode = Literal["post_hoc", "loss"]
 Priors = npt.ArrayLike
 Deploy = Literal["natural", "uniform"] | Mapping[Any, float] | Priors
 
-_NEVER = math.log(np.finfo(np.float32).tiny)
-_SUM_TOLERANCE = 1e-6
+_NEVER = math.log(np.finfo(np.float32).tiny)  # about -87: the smallest exponent whose probability is above 0 in float32
+_SUM_TOLERANCE = 1e-6  # shares written with a few digits may miss 1 by this
 
 
 class LogitAdjustment(nn.Module):
-    """Adds `tau * log(deploy / trained)` to the logits, so that a model fits the prior it will meet.
+    """Adds `tau * log(deploy / trained)` to logits: from the class shares of the training to those of later use.
 
-    `mode="post_hoc"` adds it to a trained model's logits: by Bayes' rule the posterior under `trained` becomes the one
-    under `deploy` at tau = 1. `mode="loss"` adds its negative to the logits *inside the loss*, so that the bare logits
-    learn the posterior under `deploy`. What is known by other names:
+    `mode="post_hoc"` adds it to the logits of a trained model: for tau = 1, Bayes' rule turns the posterior under
+    `trained` into the one under `deploy`. `mode="loss"` subtracts it from the logits *within the loss*, so that the
+    logits of the model itself learn the posterior under `deploy`. Special cases have other names:
 
-    - trained sampled, deploy natural, post hoc: prior correction (Elkan 2001; Saerens et al. 2002; for one logit King &
-      Zeng 2001);
-    - trained natural, deploy uniform: logit adjustment, either mode, any tau (Menon et al. 2021); in the loss at tau = 1 it
-      is balanced softmax (Ren et al. 2020);
-    - trained uniform, deploy uniform: nothing to do, and nothing is done.
+    - trained sampled, deploy natural, post hoc: prior correction (Elkan 2001; Saerens et al. 2002; for one logit King
+      and Zeng 2001);
+    - trained natural, deploy uniform: logit adjustment, either mode, any tau (Menon et al. 2021); in the loss with tau
+      = 1 it is balanced softmax (Ren et al. 2020);
+    - trained uniform, deploy uniform: nothing is changed.
 
-    A class that will never be met (deploy 0) gets about -87 post hoc: finite, and its probability vanishes. A class that
-    was never sampled but will be met keeps its logit as it is, with a warning.
+    A class with deploy share 0 gets about -87 post hoc: a finite number, with a probability of nearly 0. A class that
+    was never sampled but has a deploy share keeps its logit, with a warning.
 
     Args:
-        trained: shares (C,) of the classes in what the model was trained on, in the order of the logits; or (D, C), a row
-            for each domain.
-        deploy: the shares it will meet, of the same shape, or `"uniform"` over the classes trained on.
+        trained: the shares of the classes in training, in the order of the logits, array-like of shape (C,); or (D, C),
+            a row for each domain.
+        deploy: the shares in later use, of the same shape, or `"uniform"` over the classes of the training.
         mode: `"post_hoc"` or `"loss"`.
-        tau: strength; 1 is Bayes' rule, 0 does nothing.
-        binary: the model has one logit a sample, the log-odds of the second of two classes.
-        names: what to call the classes in errors; 0..C-1 by default.
+        tau: the strength: 1 is Bayes' rule, 0 changes nothing.
+        binary: whether the model has one logit for each sample, the log-odds of the second of two classes.
+        names: the names of the classes in errors; 0..C-1 if left out.
 
     Raises:
-        Infeasible: shares negative, not summing to 1, or of shapes that differ; `binary` with other than two
-            classes; in the loss, a class trained on that has deploy share 0.
+        Infeasible: shares are negative, do not sum to 1, or have different shapes; `binary` with more or fewer than two
+            classes; in the loss, a class of the training has deploy share 0.
 
     Example:
         >>> adjust = LogitAdjustment([0.5, 0.5], [0.98, 0.02])
@@ -118,30 +118,30 @@ class LogitAdjustment(nn.Module):
         class_of: Part | None = None,
         domain_of: Part | None = None,
     ) -> LogitAdjustment:
-        """The adjustment for a model trained on what `plan` samples.
+        """The adjustment for a model that was trained with a plan.
 
-        `trained` is the plan's own, exact prior: balanced sampling with `deploy="uniform"` is left alone, instead of
-        being corrected a second time.
+        `trained` is the exact prior of the plan. So with balanced sampling and `deploy="uniform"` nothing is changed:
+        the sampling has done it already.
 
         Args:
-            plan: what the model was trained on.
+            plan: the plan of the training.
             mode: as for the class.
             tau: as for the class.
-            deploy: the prior that will be met: `"natural"` (of the plan's whole dataset), `"uniform"` over the classes
-                trained on, a mapping from class to share, or shares in the order of the logits.
+            deploy: the shares in later use: `"natural"` (of the dataset of the plan), `"uniform"` over the classes of
+                the training, a mapping from class to share, or shares in the order of the logits.
             binary: as for the class.
-            batches: micro-batches trained, all ranks together: where shares move the prior is the mean over them. None:
-                over the plan's epochs until they have settled.
-            classes: who is in which class, a column of labels or `Groups`, where the plan's groups are something else,
-                as sources, tasks or single samples are.
-            order: the class of each logit, also of such as the plan never saw; the names of the groups if left out.
-            class_of: from a group's name to its class, where groups are not classes themselves.
-            domain_of: from a group's name to its domain: one row of priors for each, in the order in which domains
-                come in the groups.
+            batches: the number of micro-batches in training, of all ranks: if shares change, the prior is the mean over
+                them. None: over the epochs of the plan until shares have settled.
+            classes: the class of every sample, array-like of shape (n_samples,), or `Groups`; needed if the groups of
+                the plan are no classes, but sources, tasks or single samples.
+            order: the class of each logit, also of classes that the plan does not have; the names of the groups if left
+                out.
+            class_of: from the name of a group to its class, if groups are no classes.
+            domain_of: from the name of a group to its domain: one row of priors for each, in the order of the groups.
 
         Raises:
             Infeasible: as for the class; `order` or `deploy` lacks a class, a domain is never sampled, `classes` are of
-                other samples, or `batches` is None and the plan's shares may move without end.
+                other samples, or `batches` is None and the shares of the plan may always change.
 
         Example:
             >>> import batchwright as bw
@@ -170,13 +170,13 @@ class LogitAdjustment(nn.Module):
         class_of: Part | None = None,
         domain_of: Part | None = None,
     ) -> LogitAdjustment:
-        """The adjustment for a model trained on what `sampler` and its like on other ranks have given out so far.
+        """The adjustment for a model that was trained with what the samplers of all ranks have yielded so far.
 
-        Where shares were on schedule, or were set by `sampler.retarget`, the prior is the mean over all of it, also of
-        what came before a restart. Arguments as for `from_plan`.
+        If shares changed by a schedule or by `sampler.retarget`, the prior is the mean over all of it, also from before
+        a restart. Arguments as for `from_plan`.
 
         Raises:
-            Infeasible: as for `from_plan`; or nothing was given out yet.
+            Infeasible: as for `from_plan`; or nothing was yielded yet.
 
         Example:
             >>> import batchwright as bw
@@ -216,14 +216,14 @@ class LogitAdjustment(nn.Module):
         return cls(priors.trained, shares, mode=mode, tau=tau, binary=binary, names=priors.classes)
 
     def forward(self, logits: Tensor, *, domains: Tensor | None = None) -> Tensor:
-        """The logits (..., C), or log-odds of any shape if `binary`, plus the offset, in their own dtype.
+        """Add the offset to logits (..., C), or, if `binary`, to log-odds of any shape; their dtype does not change.
 
         Args:
-            logits: what the model gives.
-            domains: the domain of each sample, integers (N,); wanted if and only if the priors have a row each.
+            logits: the output of the model.
+            domains: the domain of each sample, an integer tensor (N,); if and only if the priors have a row for each.
 
         Raises:
-            Infeasible: another number of classes than the priors have; `domains` missing or not wanted.
+            Infeasible: the number of classes differs from that of the priors, or `domains` is missing or not needed.
         """
         if domains is None and self.domains is not None:
             raise Infeasible(
@@ -245,12 +245,13 @@ class LogitAdjustment(nn.Module):
         offset = self.offset.to(logits)
         if domains is not None:
             offset = offset[domains]
+            # From (N, C) to (N, 1, ..., 1, C), so that it broadcasts over all dimensions between.
             tail = 0 if self.binary else 1
             offset = offset.view(*offset.shape[:1], *(1,) * (logits.dim() - 1 - tail), *offset.shape[1:])
         return logits + offset
 
     def extra_repr(self) -> str:
-        """How it was built, for `repr`."""
+        """The arguments, for `repr`."""
         return f"{len(self.classes)} classes, mode={self.mode!r}, tau={self.tau}, binary={self.binary}"
 
 
@@ -297,7 +298,7 @@ def _uniform(trained: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 def _log_ratio(
     trained: npt.NDArray[np.float64], deploy: npt.NDArray[np.float64], mode: Mode, names: list[Hashable]
 ) -> npt.NDArray[np.float64]:
-    """The offset at tau = 1; rules for shares of zero are those of the class docstring."""
+    """The offset for tau = 1; the docstring of the class has the rules for shares of 0."""
     surprises = _named(names, (trained == 0) & (deploy > 0))
     if surprises:
         warn(f"classes {surprises} were sampled 0 times and will be met: their logits stay as they are")
@@ -310,6 +311,8 @@ def _log_ratio(
         )
     both = (trained > 0) & (deploy > 0)
     ratio = np.log(np.where(both, deploy, 1)) - np.log(np.where(both, trained, 1))
+    # In the loss the sign is the opposite: the logits plus log(trained / deploy) fit the stream, so the logits alone
+    # fit the data met later.
     if mode == "loss":
         return -ratio
     return np.where(deploy == 0, _NEVER, ratio)

@@ -1,4 +1,4 @@
-"""Rows of named values as text in columns."""
+"""Tables as text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["text_table"]
 
 
 def text_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """The rows under their head, the first column to the left, the rest to the right; floats to three digits.
+    """Format rows as text: the first column aligned left, the others right; floats with three digits.
 
     Example:
         >>> print(text_table(["layer", "shift"], [["first", 0.5], ["second", 1e-06]]))

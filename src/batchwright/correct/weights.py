@@ -1,4 +1,4 @@
-"""Loss weights that give a sampled stream the mean of the natural one, and what clipping them costs."""
+"""Loss weights that correct for the sampling, and the cost of clipping them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import Infeasible, check_number, exactly, listed, noted, shown, typed
-from .class_priors import checked, who_is_in
+from .class_priors import checked, groups_of
 from .table import text_table
 
 if TYPE_CHECKING:
@@ -24,12 +24,13 @@ __all__ = ["ClippedGroup", "ClippingReport", "Weighted", "Weights"]
 class Weights:
     """The weight of each sample: natural over sampled inclusion rate, at most `clip`.
 
-    The mean of weight x value over the sampled stream estimates the mean of value over all samples, without bias where
-    nothing is clipped (Horvitz & Thompson 1952). Clipping trades variance for a bias that `report` states (Ionides 2008).
+    The mean of weight x value over the sampled batches estimates the mean of value over all samples; without clipping,
+    the estimate has no bias (Horvitz and Thompson 1952). Clipping gives less variance and some bias (Ionides 2008);
+    `report` shows how much.
 
     Args:
-        plan: what samples.
-        clip: the largest weight, above 0; None or infinity clips nothing.
+        plan: the plan of the training.
+        clip: the largest weight, above 0; None or infinity means no limit.
 
     Raises:
         Infeasible: `clip` is not above 0, or `plan` is no plan.
@@ -49,7 +50,7 @@ class Weights:
         self.clip = clip
 
     def __call__(self, indices: Any, *, epoch: int | None = None) -> np.ndarray:
-        """The weights of these samples, float64, in an epoch of a target that moves.
+        """The weights of these samples, float64; pass the epoch if the target moves.
 
         Raises:
             Infeasible: a sample is never drawn, or the target moves and no epoch is given.
@@ -58,10 +59,10 @@ class Weights:
         return weights if self.clip is None else np.minimum(weights, self.clip)
 
     def lasting(self) -> Weights:
-        """These weights, once it is known that they hold in every epoch.
+        """These weights, after a check that they are the same in every epoch.
 
         Raises:
-            Infeasible: shares move, so that a sample has another weight in another epoch.
+            Infeasible: shares change, so a sample has different weights in different epochs.
         """
         if self.plan.moves:
             raise Infeasible(
@@ -71,18 +72,20 @@ class Weights:
         return self
 
     def report(self, *, batches: int | None = None, classes: Any = None) -> ClippingReport:
-        """What clipping costs, group by group.
+        """Report the cost of clipping, group by group.
 
         Args:
-            batches: over how many micro-batches, all ranks together; None: over the epochs until shares have settled.
-            classes: the groups to tell of, a column of labels or `Groups`; the plan's own if left out.
+            batches: the micro-batches of all ranks over which the mean is taken; None: the epochs until shares have
+                settled.
+            classes: the groups of the report, array-like of shape (n_samples,), or `Groups`; those of the plan if left
+                out.
 
         Raises:
-            Infeasible: `batches` is None and shares may move without end, or `classes` is of other samples.
+            Infeasible: `batches` is None and shares may always change, or `classes` is of other samples.
         """
-        groups = who_is_in(classes, self.plan)
+        groups = groups_of(classes, self.plan)
         table = np.zeros((3, groups.group_count))
-        for share, strata in _stretches(self.plan, batches):
+        for share, strata in _spans(self.plan, batches):
             table += share * self._by_group(strata, groups)
         natural = groups.sizes / self.plan.groups.grouped_count
         rows = zip(groups.names, natural, *table[:2], strict=True)
@@ -90,21 +93,21 @@ class Weights:
         return ClippingReport(found, float(table[1].sum() ** 2 / table[2].sum()))
 
     def _by_group(self, strata: Strata, groups: Groups) -> np.ndarray:
-        """How much of what is drawn every group is, that much weighted, and weighted twice over: float64 (3, groups)."""
-        whole = len(strata) == 1 and strata[0].groups is groups  # one weight a group
-        rates = strata[0].shares if whole else strata.rates(np.arange(groups.sample_count))
-        sizes = groups.sizes if whole else np.ones(groups.sample_count)
+        """By group, the share of all draws, this times the weight, and times the weight squared: float64 (3, groups)."""
+        by_groups = len(strata) == 1 and strata[0].groups is groups  # one weight a group
+        rates = strata[0].shares if by_groups else strata.rates(np.arange(groups.sample_count))
+        sizes = groups.sizes if by_groups else np.ones(groups.sample_count)
         full = np.divide(sizes, self.plan.groups.grouped_count * rates, out=np.zeros(rates.size), where=rates > 0)
         weights = full if self.clip is None else np.minimum(full, self.clip)
         found = np.stack([rates, rates * weights, rates * weights**2])
-        if whole:
+        if by_groups:
             return found
         count = groups.group_count
         return np.stack([np.bincount(groups.codes, weights=row, minlength=count + 1)[:count] for row in found])
 
 
-def _stretches(plan: BasePlan, batches: int | None) -> Iterator[tuple[float, Strata]]:
-    """Stretches in each of which a sample has one weight, and the part of the whole that each is."""
+def _spans(plan: BasePlan, batches: int | None) -> Iterator[tuple[float, Strata]]:
+    """Spans in which every sample has one weight: the part of all draws in each, and its inclusion rates."""
     if not plan.moves:
         yield 1.0, plan.strata(0, 1)
         return
@@ -119,10 +122,10 @@ class ClippedGroup:
     """One group of a `ClippingReport`.
 
     Attributes:
-        name: the user's label.
+        name: the label.
         natural: its share of all samples.
-        sampled: its share of the sampled stream.
-        estimated: the share of the natural mean that the weighted stream gives it.
+        sampled: its share of the sampled batches.
+        estimated: its share of the weighted batches.
     """
 
     name: Hashable
@@ -132,22 +135,23 @@ class ClippedGroup:
 
     @property
     def full(self) -> float:
-        """The weight that makes up for the difference, a mean over what is sampled; 0 where nothing is."""
+        """The mean weight before clipping; 0 if the group is never sampled."""
         return self.natural / self.sampled if self.sampled else 0.0
 
     @property
     def weight(self) -> float:
-        """The weight after clipping, a mean over what is sampled."""
+        """The mean weight after clipping."""
         return self.estimated / self.sampled if self.sampled else 0.0
 
 
 @dataclass(frozen=True)
 class ClippingReport:
-    """What weights do to an estimate of the natural mean; prints as a table.
+    """The effect of weights on an estimate of the natural mean; prints as a table.
 
     Attributes:
-        groups: group by group.
-        efficiency: effective over real number of samples, (mean weight)^2 / mean squared weight (Kish 1965).
+        groups: one line for each group.
+        efficiency: the effective number of samples divided by the real one: (mean weight)^2 / mean squared weight (Kish
+            1965).
     """
 
     groups: tuple[ClippedGroup, ...]
@@ -155,13 +159,14 @@ class ClippingReport:
 
     @property
     def lost(self) -> float:
-        """The share of the natural stream that the weighted one does not stand for; 0 where nothing is clipped."""
+        """The part of the natural mean that is missing in the weighted one; 0 if nothing is clipped."""
         return sum(group.natural - group.estimated for group in self.groups)
 
     def bias(self, means: Mapping[Any, float]) -> float:
-        """Expectation of the weighted mean minus the natural mean, for a value with these means by group.
+        """The expected weighted mean minus the natural mean, for a value with these means by group.
 
-        Exact where the samples of a group are drawn equally often; else for a value that does not depend on how often.
+        Exact if all samples of a group are drawn equally often; else for values that do not depend on how often they
+        are drawn.
 
         Raises:
             Infeasible: a group has no mean.
@@ -182,18 +187,18 @@ class ClippingReport:
 
 
 class Weighted:
-    """A map-style dataset whose samples bring their weight, so that any collate function stacks it with the batch.
+    """A map-style dataset whose samples include their weight, so that any collate function puts it into the batch.
 
     A tuple or list gets the weight as its last field, a dict as the field `"weight"`; any other sample becomes
     `(sample, weight)`. The weight is a numpy float32, so that `default_collate` makes a float32 tensor of them.
 
     Args:
-        dataset: map-style: `dataset[i]`, with `__getitems__(list)` used where it has one.
+        dataset: a map-style dataset; its `__getitems__(list)` is used if it has one.
         weights: the weights; of a plan whose target does not move.
 
     Raises:
-        Infeasible: the plan's target moves, so that a sample has another weight in another epoch, or the dataset has
-            another number of samples.
+        Infeasible: the target of the plan moves, so a sample has different weights in different epochs, or the dataset
+            has another number of samples.
 
     Example:
         >>> import batchwright as bw
@@ -225,7 +230,7 @@ class Weighted:
             return self.dataset[index]
 
     def __getitems__(self, indices: list[int]) -> list[Any]:
-        """The samples of a whole batch, whose weights are looked up at once."""
+        """The samples of a batch; their weights are computed in one call."""
         fetch = getattr(self.dataset, "__getitems__", None)
         samples = fetch(indices) if fetch else [self._sample(index) for index in indices]
         weights = self.weights(indices).astype(np.float32)

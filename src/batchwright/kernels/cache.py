@@ -1,4 +1,4 @@
-"""The cache of compiled kernels: kernels damaged on disk are compiled again."""
+"""The cache of compiled kernels on disk; a damaged kernel is compiled again."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _DIGEST_BYTES = 16
 
 
 def use_checked_cache(dispatcher: Any) -> None:
-    """Let a function of numba's keep its machine code on disk, with a digest that is compared before the code is run.
+    """Let a function of numba keep its machine code on disk, with a digest that is compared before the code is run.
 
-    Numba unpickles whatever a cache file holds: an empty or truncated one (a full disk, a killed container) would break
-    every later process, and changed machine code would run.
+    Numba itself unpickles any content of a cache file. An empty or truncated file (a full disk, a killed container)
+    would break every later process, and damaged machine code would run.
     """
     dispatcher._cache = _CheckedCache(dispatcher.py_func)
 
 
 class _CheckedCache(FunctionCache):
-    """The cache of one function; machine code that cannot be saved is used all the same."""
+    """The cache of one function; machine code that cannot be saved is used anyway."""
 
     def __init__(self, function: Any) -> None:
         super().__init__(function)
@@ -40,7 +40,7 @@ class _CheckedCache(FunctionCache):
 
 
 class _CheckedFile(IndexDataCacheFile):
-    """The index and the data of one function; what cannot be read counts as absent."""
+    """The index and the data of one function; a file that cannot be read counts as missing."""
 
     def load(self, key: Any) -> Any:
         try:

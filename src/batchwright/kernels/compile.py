@@ -1,4 +1,4 @@
-"""How kernels are compiled: one signature each, when first called, cached on disk; they also work without the cache."""
+"""Compiles kernels: each for one signature, when it is first called, cached on disk if that is possible."""
 
 from __future__ import annotations
 
@@ -33,8 +33,10 @@ DECLARED: dict[str, Callable[[], Any]] = {}
 def kernel(signature: str) -> Callable[[Function], Function]:
     """Compile an entry point for exactly `signature` when it is first called, releasing the GIL while it runs.
 
-    The machine code is kept in numba's on-disk cache. A cache that cannot be written (a read-only container)
-    costs the compile time, once a process, and nothing else; so does one that is damaged.
+    The machine code is kept in numba's cache on disk. If that cannot be written (a read-only container) or is damaged,
+    every process compiles once, and nothing else changes.
+
+    One signature and no more: numba would silently compile another version for other types, in the middle of training.
     """
 
     def declare(function: Function) -> Function:
@@ -68,10 +70,10 @@ def _compiled(function: Callable[..., Any], signature: str) -> Any:
 
 
 def _raised_by_handler(error: BaseException) -> BaseException:
-    """The exception of a signal handler, or the error itself where there is none.
+    """The exception of a signal handler, or the error itself if there is none.
 
-    Numba makes Python arrays of what a kernel returns, and that runs signal handlers. Where one raises, numba goes on to the
-    next array, and Python reports a `SystemError` with the exception of the handler as its cause.
+    Numba makes Python arrays of what a kernel returns, and that runs signal handlers. Where one raises, numba goes on
+    to the next array, and Python reports a `SystemError` with the exception of the handler as its cause.
     """
     while isinstance(error, SystemError) and error.__cause__ is not None:
         error = error.__cause__
@@ -84,7 +86,10 @@ def inner(function: Function) -> Function:
 
 
 def _forget_stale() -> None:
-    """Drop caches beside the sources that are older than any of them: numba looks at one file, kernels call others."""
+    """Delete cached kernels that are older than any source file here.
+
+    Numba compares a kernel with its own file only; but kernels call functions in other files.
+    """
     folder = Path(__file__).parent
     newest = max(source.stat().st_mtime for source in folder.glob("*.py"))
     for cached in folder.glob("__pycache__/*.nb[ci]"):

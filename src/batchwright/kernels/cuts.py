@@ -1,4 +1,4 @@
-"""Where to cut samples, sorted longest first, so that no micro-batch exceeds a budget."""
+"""Cuts a sequence of samples so that no micro-batch exceeds a budget."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ Integers = NDArray[np.int64]
 
 @kernel("int64[:](float64[:], float64, int64, int64)")
 def cut_longest(costs: Floats, budget: float, most_samples: int, count_multiple: int) -> Integers:
-    """Offsets of the micro-batches of falling `costs` with longest x count <= budget, as few as possible.
+    """Offsets of micro-batches of falling `costs` with longest x count <= budget, as few as possible, int64.
 
-    The first sample says how many fit, so the walk steps from cut to cut. A sample over the budget is alone. Counts
-    of `count_multiple` and more are cut down to a multiple of it.
+    The first sample of a micro-batch is its longest, so it alone decides how many fit; the time grows with the number
+    of micro-batches, not of samples. A sample over the budget gets a micro-batch of its own. Sample counts above
+    `count_multiple` are rounded down to a multiple of it.
     """
     offsets = np.empty(costs.size + 1, np.int64)
     offsets[0] = 0
@@ -28,6 +29,7 @@ def cut_longest(costs: Floats, budget: float, most_samples: int, count_multiple:
     while at < costs.size:
         fit = most_samples
         if costs[at] > 0.0:
+            # Below 2^53, so that the float is an exact integer.
             fit = min(most_samples, int(min(budget / costs[at], 9e15)))
             if (fit + 1) * costs[at] <= budget and fit < most_samples:  # the division was rounded down
                 fit += 1
@@ -46,10 +48,10 @@ def cut_longest(costs: Floats, budget: float, most_samples: int, count_multiple:
 def cut_several(
     costs: Floats, budgets: Floats, padded: NDArray[np.bool_], most_samples: int, count_multiple: int
 ) -> Integers:
-    """Offsets of the micro-batches in the order given that keep every budget; column k is a cost with budget k.
+    """Offsets of micro-batches, in the order given, that exceed no budget; column k of `costs` counts for budget k.
 
     If `padded[k]`, the cost of a micro-batch is its most expensive sample times its number of samples, else the sum.
-    Greedy: a micro-batch takes samples as long as they fit; a sample over a budget is alone.
+    Greedy: a micro-batch takes samples as long as they fit. A sample over a budget gets a micro-batch of its own.
     """
     samples, kinds = costs.shape
     offsets = np.empty(samples + 1, np.int64)
@@ -68,6 +70,7 @@ def cut_several(
                     fits = fits and max(used[kind], costs[end, kind]) * count <= budgets[kind]
                 else:
                     fits = fits and used[kind] + costs[end, kind] <= budgets[kind]
+            # The first sample is taken also if it does not fit, and is then alone.
             if not fits and end > at:
                 break
             for kind in range(kinds):
@@ -88,7 +91,7 @@ def cut_several(
 
 @kernel("int64[:](int64, uint64)")
 def keyed_order(count: int, key: np.uint64) -> Integers:
-    """The numbers 0..count-1 in an order that depends on `key` alone (Fisher and Yates, bits of splitmix64)."""
+    """The numbers 0..count-1 shuffled by `key` (Fisher and Yates, random bits of splitmix64)."""
     order = np.arange(count)
     word = key
     for last in range(count - 1, 0, -1):

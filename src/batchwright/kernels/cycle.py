@@ -1,12 +1,12 @@
-"""An order of groups with different shares: an endless sequence of cycles, each a systematic sample of the groups.
+"""An order of rare groups with different shares: an endless sequence of cycles, each a systematic sample of the groups.
 
-The groups lie side by side on a line. A cycle takes points of the line that are one ticket apart (Madow and Madow 1944).
-Their offset changes from cycle to cycle, see `apportion.phase`. So in a cycle every group comes as often as expected,
-rounded down or up. A cycle is drawn in *parts*: a part takes every `parts`-th point, where `parts` is the smallest number
-for which no group comes twice in a part. Parts are visited with a stride close to the golden section, which spreads the
-points of one group evenly over the cycle. Within a part, points come in the order of a keyed bijection. Where one part
-follows another, early draws of a group that came in the last `apart` draws are swapped with later ones, as in `passes`:
-draws at most `apart` apart are of different groups.
+The groups lie side by side on a line. A cycle takes points of the line that are one ticket apart (Madow and Madow
+1944). Their offset changes from cycle to cycle, see `apportion.phase`. So in a cycle every group comes as often as
+expected, rounded down or up. A cycle is drawn in *parts*: a part takes every `parts`-th point, where `parts` is the
+smallest number for which no group comes twice in a part. Parts are visited with a stride close to the golden section,
+which spreads the points of one group evenly over the cycle. Within a part, points come in the order of a keyed
+bijection. Where one part follows another, early draws of a group that came in the last `apart` draws are swapped with
+later ones, as in `passes`: draws at most `apart` apart are of different groups.
 
 On the line of a round, the groups of this order lie among the *heavy* ones, which are left out here.
 """
@@ -37,7 +37,7 @@ __all__ = [
     "place_of",
     "point_in",
     "points_in",
-    "stretch",
+    "span",
     "turned",
     "widest",
     "widths",
@@ -45,7 +45,8 @@ __all__ = [
 
 _ONE = np.uint64(1)
 
-# entries of a layout; the first three are also of an even order, see `light`
+# Entries of a layout: one int64 array, as a kernel takes no objects. An even order (see `light`) uses the first ones
+# only.
 DRAWS, APART = 1, 2  # draws in a cycle, and how many consecutive ones are of different groups, less 1
 PARTS, STRIDE, INVERSE = 4, 5, 6  # parts of a cycle, the stride through them, and its inverse modulo their number
 GRAIN, START, TOTAL = 7, 8, 9  # edges are multiples of 2^grain; the first cycle's phase; the length of the line
@@ -53,7 +54,7 @@ GRAIN, START, TOTAL = 7, 8, 9  # edges are multiples of 2^grain; the first cycle
 
 @inner
 def _put_right(quotient, rest, divisor):
-    """The exact quotient and remainder, from an estimated quotient whose remainder may be too large or negative."""
+    """Correct an estimated quotient and its remainder, which may be too large or negative."""
     while rest < 0:
         rest += divisor
         quotient -= 1
@@ -65,7 +66,11 @@ def _put_right(quotient, rest, divisor):
 
 @inner
 def _scaled(edge, total, draws):
-    """floor(edge * draws * 2^32 / total), exactly, for 0 <= edge <= total < 2^62: an estimate, corrected modulo 2^64."""
+    """floor(edge * draws * 2^32 / total), exactly, for 0 <= edge <= total < 2^62.
+
+    The product has up to 125 bits. So the quotient is estimated in floats, and the remainder is computed modulo 2^64,
+    which is exact as it is small. It then corrects the estimate.
+    """
     whole = np.int64(np.float64(edge) * np.float64(draws) / np.float64(total))
     rest = np.int64(np.uint64(edge) * np.uint64(draws) - np.uint64(whole) * np.uint64(total))
     whole, rest = _put_right(whole, rest, total)
@@ -77,13 +82,17 @@ def _scaled(edge, total, draws):
 
 @inner
 def _cycle_edge(edge, total, draws, grain):
-    """An edge of the light groups' line on the line of a cycle, to the nearest multiple of 2^grain."""
+    """An edge of the light groups' line on the line of a cycle, rounded to a multiple of 2^grain.
+
+    Heavy groups that were taken out leave errors of rounding. On a coarser grid, groups of equal width keep equal
+    widths.
+    """
     return ((_scaled(edge, total, draws) + ((1 << grain) >> 1)) >> grain) << grain
 
 
 @inner
 def _below(value, ascending):
-    """How many of the ascending numbers are below a value."""
+    """How many of the ascending numbers are below `value`, by bisection."""
     first, last = 0, ascending.size
     while first < last:
         middle = (first + last) >> 1
@@ -95,7 +104,7 @@ def _below(value, ascending):
 
 
 @inner
-def stretch(g, layout, edges, heavy, taken):
+def span(g, layout, edges, heavy, taken):
     """The two edges of a light group on the line of a cycle; `taken[h]` is the width of the first h heavy groups."""
     gone = taken[_below(g, heavy)]
     total, draws, grain = layout[TOTAL], layout[DRAWS], layout[GRAIN]
@@ -105,7 +114,7 @@ def stretch(g, layout, edges, heavy, taken):
 
 @kernel("void(int64[::1], int64, int64[::1])")
 def widths(edges, limit, found):
-    """Into `found`: of the groups with a share and narrower than `limit`: number, and least, most and total width."""
+    """For the groups with a share and narrower than `limit`, write number, least, most and total width into `found`."""
     found[0], found[1], found[2], found[3] = 0, limit, 0, 0
     for g in range(edges.size - 1):
         width = edges[g + 1] - edges[g]
@@ -133,14 +142,18 @@ def widest(edges, heavy, total, draws, grain):
 
 @inner
 def group_of(point, offset, layout, edges, heavy, taken):
-    """The light group that holds a point of a cycle with this offset: the one with `low < position <= high`."""
+    """The light group in which a point of a cycle with this offset lies: the one with `low < position <= high`.
+
+    Edges on the cycle's line are not stored, as there may be a million groups. The point is brought back to the round's
+    line in floats; then the place is corrected with exact edges, and the group is found by bisection.
+    """
     total, draws, grain = layout[TOTAL], layout[DRAWS], layout[GRAIN]
     position = ((point + 1) << 32) - offset
     # edges are rounded to a multiple of 2^grain: one is below the position where its exact place is below this
     bound = ((position + (1 << grain) - 1) >> grain << grain) - ((1 << grain) >> 1)
     slope = np.float64(total) / (np.float64(draws) * 4294967296.0)
     edge = np.int64(np.float64(bound) * slope)
-    edge = min(max(edge, np.int64(0)), total)  # an estimate, off by a thousand or so, then by one or two
+    edge = min(max(edge, np.int64(0)), total)  # an estimate in floats, off by about a thousand, then by one or two
     edge += np.int64(np.float64(bound - _scaled(edge, total, draws)) * slope)
     edge = min(max(edge, np.int64(0)), total)
     while edge > 0 and _scaled(edge - 1, total, draws) >= bound:
@@ -159,7 +172,10 @@ def group_of(point, offset, layout, edges, heavy, taken):
 
 @inner
 def _floors(count, divisor, factor, rest):
-    """The sum of floor((factor * i + rest) / divisor) for i in 0..count-1, as in Euclid's algorithm; nothing negative."""
+    """The sum of floor((factor * i + rest) / divisor) for i in 0..count-1; all arguments are 0 or more.
+
+    As in Euclid's algorithm, divisor and factor change places in every step: it takes logarithmic time.
+    """
     total = np.int64(0)
     while True:
         total += (count - 1) * count // 2 * (factor // divisor) + count * (rest // divisor)
@@ -172,7 +188,7 @@ def _floors(count, divisor, factor, rest):
 
 @inner
 def count_below(count, divisor, factor, rest, bound):
-    """For how many i in 0..count-1 (factor * i + rest) mod divisor is below a bound of 0 to divisor."""
+    """For how many i in 0..count-1 is (factor * i + rest) mod divisor below `bound`, from 0 to divisor."""
     return _floors(count, divisor, factor, rest) - _floors(count, divisor, factor, rest + divisor - bound) + count
 
 
@@ -184,7 +200,7 @@ def turned(cycle, layout, turn):
 
 @inner
 def part_of(cycle, part, layout, turn):
-    """How many points a part takes, and the first of them: from there on every `parts`-th."""
+    """The number of points of a part, and the first of them: the part takes every `parts`-th point from there on."""
     parts = layout[PARTS]
     first = (layout[STRIDE] * part + turned(cycle, layout, turn)) % parts
     return (layout[DRAWS] - first - 1) // parts + 1, first
@@ -197,23 +213,25 @@ def place_of(draw, layout, turn):
     cycle = draw // draws
     rest = draw - cycle * draws
     longer, size = draws % parts, draws // parts
-    part = rest * parts // draws  # an estimate: parts differ by one point, and longer ones are spread evenly
-    begin = part * size + count_below(part, parts, layout[STRIDE], turned(cycle, layout, turn), longer)
-    while begin > rest:
+    part = (
+        rest * parts // draws
+    )  # an estimate: parts differ by one point at most, and the longer ones are spread evenly
+    start = part * size + count_below(part, parts, layout[STRIDE], turned(cycle, layout, turn), longer)
+    while start > rest:
         part -= 1
-        begin -= part_of(cycle, part, layout, turn)[0]
+        start -= part_of(cycle, part, layout, turn)[0]
     count = part_of(cycle, part, layout, turn)[0]
-    while rest - begin >= count:
-        begin += count
+    while rest - start >= count:
+        start += count
         part += 1
         count = part_of(cycle, part, layout, turn)[0]
-    return cycle, part, rest - begin
+    return cycle, part, rest - start
 
 
 @inner
 def points_in(g, cycle, layout, edges, heavy, taken):
-    """The first point of a cycle that falls on group g, and how many do."""
-    low, high = stretch(g, layout, edges, heavy, taken)
+    """The first point of a cycle that falls on group g, and how many points do."""
+    low, high = span(g, layout, edges, heavy, taken)
     offset = phase(layout[START], cycle)
     first = (low + offset) >> 32
     return first, ((high + offset) >> 32) - first
@@ -221,7 +239,7 @@ def points_in(g, cycle, layout, edges, heavy, taken):
 
 @inner
 def point_in(g, cycle, residue, layout, edges, heavy, taken):
-    """The number among the points of a part (whose first is `residue`) of the one that falls on group g, or -1."""
+    """The number, within a part whose first point is `residue`, of the point that falls on group g; -1 if there is none."""
     first, count = points_in(g, cycle, layout, edges, heavy, taken)
     ahead = (residue - first) % layout[PARTS]
     return (first + ahead) // layout[PARTS] if ahead < count else -1
@@ -229,15 +247,16 @@ def point_in(g, cycle, residue, layout, edges, heavy, taken):
 
 @inner
 def lay_out_head(cycle, part, layout, order, turn, edges, heavy, taken, head, repeats):
-    """Into `head`: the first points of a part, with no group among the first `apart` that came in the last `apart` before.
+    """Write the first points of a part into `head`, so that no group of the last `apart` draws is among the first `apart`.
 
-    All the part's points where these are few, else the first `2 * apart`. Returns how many.
+    Writes all points of the part if these are few, else the first `2 * apart`. Returns how many.
     """
     parts, apart = layout[PARTS], layout[APART]
     number = cycle * parts + part
     size, residue = part_of(cycle, part, layout, turn)
     here = stream(order, number)
     left, right = radices(np.uint64(size))
+    # As in `part_from_previous`; the first part of all has none before it.
     mended = 2 * apart if number > 0 else 0
     if size < TABLE_LIMIT:
         fill_table(head, size, here)
@@ -247,7 +266,7 @@ def lay_out_head(cycle, part, layout, order, turn, edges, heavy, taken, head, re
     if mended > 0:
         offset = phase(layout[START], cycle)
         earlier, last = (cycle, part - 1) if part > 0 else (cycle - 1, parts - 1)
-        count, begin = part_of(earlier, last, layout, turn)
+        count, start = part_of(earlier, last, layout, turn)
         before = stream(order, number - 1)
         left, right = radices(np.uint64(count))
         tail = np.uint64(0)
@@ -258,7 +277,7 @@ def lay_out_head(cycle, part, layout, order, turn, edges, heavy, taken, head, re
                 tail |= _ONE << np.uint64(table[i])
         for i in range(mended):
             g = group_of(head[i] * parts + residue, offset, layout, edges, heavy, taken)
-            point = point_in(g, earlier, begin, layout, edges, heavy, taken)
+            point = point_in(g, earlier, start, layout, edges, heavy, taken)
             if point < 0:
                 repeats[i] = 0
             elif count < TABLE_LIMIT:

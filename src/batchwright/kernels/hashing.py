@@ -1,4 +1,4 @@
-"""Randomness by address: a 64-bit integer hash of (seed, purpose, where), and nothing else.
+"""Keyed randomness: every random number is a 64-bit hash of its address (seed, purpose, place).
 
 No generator holds state, so the same address gives the same bits in every process, on every platform and at every
 numpy version. The mixer is the finaliser of splitmix64 (Steele, Lea, Flood 2014, constants "variant 13" by Stafford).
@@ -10,7 +10,7 @@ import numpy as np
 
 from .compile import inner
 
-__all__ = ["GOLDEN", "PURPOSE", "below", "child", "child_key", "mix", "stream"]
+__all__ = ["GOLDEN", "PURPOSE", "below", "child", "child_key", "mix", "mixed_words", "stream"]
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
@@ -38,13 +38,13 @@ class PURPOSE:
     LAYERS = 21
     LEVEL = 40
     SPLIT = 41
-    SAMPLES = 42
-    ONCE = 43
+    ONCE = 42
+    SAMPLES = 43
 
 
 @inner
 def mix(word):
-    """A bijection of 64-bit words that flips each output bit with probability one half per input bit."""
+    """Mix the bits of a word: a bijection in which each input bit flips each output bit with probability one half."""
     word = (word ^ (word >> _U30)) * _FIRST
     word = (word ^ (word >> _U27)) * _SECOND
     return word ^ (word >> _U31)
@@ -52,24 +52,30 @@ def mix(word):
 
 @inner
 def child(key, number):
-    """The key at address `number` under `key`: children of one key are distinct, and so are chains of them."""
+    """The key at address `number` under `key`; the children of one key are distinct.
+
+    Two rounds of `mix`. With one, as in `stream`, child n of a key would be child n - 1 of key + GOLDEN.
+    """
     return mix(mix(key + GOLDEN) ^ (number * GOLDEN + _ONE))
 
 
 @inner
 def stream(key, number):
-    """Word `number` of the sequence under `key` (splitmix64): one hash instead of two, for leaves of the tree of keys."""
+    """Word `number` of the sequence under `key` (splitmix64), for the last step of an address: half the work of `child`."""
     return mix(key + np.uint64(number) * GOLDEN)
 
 
 @inner
 def below(word, bound):
-    """The high 32 bits of `word` scaled to 0..bound-1, for bounds up to 2^32 (bias below bound / 2^32)."""
+    """Scale the high 32 bits of `word` to 0..bound-1, for bounds up to 2^32.
+
+    The bias is below bound / 2^32. A multiplication in place of a division, which is slow (Lemire 2019).
+    """
     return ((word >> _U32) * bound) >> _U32
 
 
 def child_key(key: int, number: int) -> int:
-    """`child` in plain Python integers, for the few keys that are made outside a kernel."""
+    """`child` in Python integers, for the few keys that are made outside of kernels."""
     mask = (1 << 64) - 1
     golden, first, second = int(GOLDEN), int(_FIRST), int(_SECOND)
 
@@ -79,3 +85,11 @@ def child_key(key: int, number: int) -> int:
         return word ^ (word >> 31)
 
     return mixed(mixed((key + golden) & mask) ^ ((number * golden + 1) & mask))
+
+
+def mixed_words(words: np.ndarray) -> np.ndarray:
+    """`mix` of an array of 64-bit words, outside of kernels."""
+    words = (words ^ (words >> _U30)) * _FIRST
+    words = (words ^ (words >> _U27)) * _SECOND
+    mixed: np.ndarray = words ^ (words >> _U31)
+    return mixed

@@ -1,4 +1,4 @@
-"""Go down a tree of nested groups, taking the next few branches of every node on the way."""
+"""Goes down a tree of nested groups and takes the next few branches of every node on the way."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def _common(one, other):
 def descend(nodes, visits, level, per, firsts, offsets, root, apart, slots):
     """Fill each row of `slots` with the leaves under the nodes of that row.
 
-    A node that is visited for the v-th time takes draws v * per .. v * per + per - 1 from its branches, pass after pass.
-    Draw k of b branches is in pass k div b, and a pass visits each branch once: so that is also how often the branch came
-    before.
+    A node that is visited for the v-th time takes draws v * per .. v * per + per - 1 from its branches, pass after
+    pass. Draw k of b branches is in pass k div b, and a pass visits each branch once: so that is also how often the
+    branch came before.
 
     Args:
         nodes, visits: nodes of one level, and how often each came before; int64 (batches, nodes per batch).
@@ -37,7 +37,7 @@ def descend(nodes, visits, level, per, firsts, offsets, root, apart, slots):
         firsts: level by level the first branch of every node, as numbered in the level below, and the end of the last.
         offsets: where each level begins in `firsts`.
         root: the key.
-        apart: how many consecutive leaves of a node are distinct, where it has as many; those of a visit at least.
+        apart: this many consecutive leaves of a node are distinct, if it has as many; at least those of one visit.
         slots: out; int64 (batches, nodes a batch * product of per from `level` on).
     """
     scratch = max(TABLE_LIMIT, 2 * apart)
@@ -61,11 +61,11 @@ def descend(nodes, visits, level, per, firsts, offsets, root, apart, slots):
                 draw, wide = came[i] * taken, taken - 1
                 own, begin = child(key, np.uint64(here[i])), draw
                 if depth == per.size - 1 and apart > taken:
-                    wide = (
-                        apart - 1 if 3 * (apart - 1) <= branches else branches
-                    )  # a node with few branches keeps one order
+                    # A node with few branches keeps one order: that too keeps neighbours distinct, see `passes`.
+                    wide = apart - 1 if 3 * (apart - 1) <= branches else branches
                 elif branches % taken == 0 or 3 * wide > branches:
-                    # few branches: one order for as many passes as end with a visit, then another; no seam within a visit
+                    # Few branches: one order for as many passes as it takes to end with a visit, then another order. So
+                    # no visit takes from two different orders.
                     cycle = branches * taken // _common(branches, taken)
                     own, begin = child(own, np.uint64(draw // cycle)), draw % cycle
                     wide = branches

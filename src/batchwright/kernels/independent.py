@@ -1,4 +1,4 @@
-"""Independent draws: every slot picks its group, then its sample, by a hash of its own address."""
+"""Independent draws: the group and the sample of every slot are found by hashes of its address."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["LINE", "pick"]
 LINE = 1 << 12  # tickets on the line: with its fraction bits 2^44 positions, a share is met to within 2^-44
 
 _GROUP, _SAMPLE = np.uint64(PURPOSE.RANDOM_GROUP), np.uint64(PURPOSE.RANDOM_SAMPLE)
-_SHIFT = np.uint64(64 - 12 - 32)
+_SHIFT = np.uint64(64 - 12 - 32)  # leaves as many bits as the line has: 12 of LINE, 32 of the fraction
 
 
 @kernel("void(int64[::1], int64, int64, uint64, int64[::1], int64[::1], int64[:, ::1], int64[:, ::1])")
 def pick(batches, tickets, per_ticket, root, edges, starts, slots, groups):
-    """Compute micro-batches; arguments as in `deal`, `edges` on a line of `LINE` tickets."""
+    """Compute micro-batches; arguments as in `deal`, with `edges` on a line of `LINE` tickets."""
     group_key, sample_key = child(root, _GROUP), child(root, _SAMPLE)
     for row in range(slots.shape[0]):
         for ticket in range(tickets):

@@ -1,4 +1,4 @@
-"""One window of an epoch in which every window has one sample of every length stratum."""
+"""Windows of an epoch in which every window has one sample of every length stratum."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ def one_of_each_stratum(falling: Integers, starts: Integers, windows: int, windo
     """The samples of a window, longest first.
 
     `falling` are the samples, longest first; those of one length begin at `starts`. A stratum is `windows` consecutive
-    samples of `falling`; each window gets one of them, chosen by a keyed rotation of the stratum. Samples of equal length
-    are rotated too, so that strata differ from epoch to epoch. If the last stratum is too short, the first windows get it.
+    samples of `falling`; each window gets one of them, by a keyed rotation of the stratum. A rotation is a permutation
+    that needs one random number, and any window is found without the others. Samples of equal length are rotated too,
+    so that strata differ from epoch to epoch. If the last stratum is too short, the first windows get its samples.
     """
     count = falling.size
     strata = (count + windows - 1) // windows

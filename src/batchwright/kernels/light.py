@@ -3,11 +3,12 @@
 The draws of all light groups together are numbered in order of time. There are two such orders.
 
 *Even*: all groups that come less than once per micro-batch have the same share, and they are rare enough. Then they are
-shuffled like samples, in complete passes, each a new permutation of the groups (see `passes`): each group comes once before
-any comes again.
+shuffled like samples, in complete passes, each a new permutation of the groups (see `passes`): each group comes once
+before any comes again.
 
-*Uneven*: otherwise the groups with less than one ticket per round, or at most two per epoch, are light. Their draws come in
-cycles as long as an epoch (see `cycle`): in an epoch, every group comes as often as expected, rounded down or up.
+*Uneven*: otherwise the groups with less than one ticket per round, or at most two per epoch, are light. Their draws
+come in cycles as long as an epoch (see `cycle`): in an epoch, every group comes as often as expected, rounded down or
+up.
 
 Everything is computed from the number of the draw, in a time that grows with the logarithm of the number of groups.
 """
@@ -34,7 +35,7 @@ from .cycle import (
     place_of,
     point_in,
     points_in,
-    stretch,
+    span,
     turned,
     widest,
     widths,
@@ -45,21 +46,22 @@ from .permutation import TABLE_LIMIT, permute, permute_each, radices, split, unp
 
 __all__ = ["APART", "DRAWS", "Light", "arranged", "light_before", "light_drawn", "light_run"]
 
-_MOST_DRAWS = (1 << 31) - 2  # a cycle in units of 2^-32 ticket, and an offset, fit 64 bits
-_FEW = 2  # the most draws per epoch of a light group: with more, runs of micro-batches across epochs missed quotas by 3 (G6)
-_SHORTEST = 3  # the most epochs in a round: with more, a run across all of them missed its quota by 3 too
+_MOST_DRAWS = (1 << 31) - 2  # the length of a cycle in 2^-32 ticket, plus an offset, fits 63 bits
+_FEW = 2  # the most draws an epoch of a light group: with more, G6 failed in tests across epochs
+_SHORTEST = 3  # the most epochs in a round: with more, G6 failed in tests too
 _GOLDEN_SECTION = (math.sqrt(5) - 1) / 2
-# entries of a layout, in addition to those of `cycle`: 1 or 0; draws after which few groups get a new order, or 0
+# Entries of a layout beside those of `cycle`: whether the order is even (1 or 0); and the draws after which a small
+# number of groups gets a new order (0 if every pass is a new order).
 _EVEN, _CYCLE = 0, 3
 
 
 class Light(NamedTuple):
-    """How the groups of a line are divided, and how the draws of the light ones are arranged.
+    """How the groups of a line are divided into heavy and light ones, and how the draws of the light ones are arranged.
 
     Attributes:
         heavy: the groups that are not light, ascending, int64.
-        layout: the entries named above, int64 (10,); all 0 where no light group has a share.
-        members: where the order is even, the light groups with a share, ascending, uint32; empty where that is all groups.
+        layout: the entries named above and in `cycle`, int64 (10,); all 0 if no light group has a share.
+        members: for an even order the light groups with a share, ascending, uint32; empty if these are all groups.
     """
 
     heavy: np.ndarray
@@ -85,7 +87,7 @@ def arranged(
     *,
     batches: int,
     settling: bool,
-    hands: int,
+    round_batches: int,
     together: int,
     seldom: int,
 ) -> Light:
@@ -96,39 +98,42 @@ def arranged(
         start: the phase of the first cycle, below 2^32.
         tickets: in a micro-batch.
         batches: micro-batches in an epoch: a cycle of an uneven order has as many draws as those take, rounded.
-        settling: whether the line is dealt for so many micro-batches only. Then the order is uneven.
-        hands: micro-batches in a round.
-        together: the number of consecutive micro-batches in which no light group may come twice, as far as that is possible.
+        settling: whether the line is dealt for `batches` micro-batches only. Then the order is uneven.
+        round_batches: micro-batches in a round.
+        together: the number of consecutive micro-batches in which no light group may come twice, as far as that is
+            possible.
         seldom: an order is even only if its groups come once in so many micro-batches or less often.
     """
     ticket = 1 << FRACTION_BITS
     rare = np.zeros(4, np.int64)
-    widths(edges, hands * ticket, rare)
-    count, most = int(rare[0]), together * -(-_ceil(int(rare[3])) // hands)
+    widths(edges, round_batches * ticket, rare)
+    count, most = int(rare[0]), together * -(-_ceil(int(rare[3])) // round_batches)
     # shares are kept to one unit of the line: widths that differ by no more are equal
     equal = 1 < count <= _MOST_DRAWS and rare[2] - rare[1] <= 1 and not settling
-    equal = equal and int(rare[2]) * seldom <= hands * ticket
+    equal = equal and int(rare[2]) * seldom <= round_batches * ticket
     # few groups get a new order only where a pass ends with a micro-batch, so micro-batches must hold nothing else
     many, alone = 3 * (most - 1) <= count, int(rare[3]) == int(edges[-1]) and together == 1
     layout = np.zeros(10, np.int64)
     if equal and (many or alone):
         drawn = np.diff(edges)
-        members = np.flatnonzero((drawn > 0) & (drawn < hands * ticket)) if count < drawn.size else np.empty(0, int)
+        members = (
+            np.flatnonzero((drawn > 0) & (drawn < round_batches * ticket)) if count < drawn.size else np.empty(0, int)
+        )
         layout[: _CYCLE + 1] = 1, count, most - 1, 0 if many else math.lcm(count, tickets)
-        return Light(np.flatnonzero(drawn >= hands * ticket), layout, members.astype(np.uint32))
+        return Light(np.flatnonzero(drawn >= round_batches * ticket), layout, members.astype(np.uint32))
     limit = ticket
-    if not settling and hands <= _SHORTEST * batches < _SHORTEST * _FEW * hands:
-        limit = _FEW * hands * ticket // batches + 1
+    if not settling and round_batches <= _SHORTEST * batches < _SHORTEST * _FEW * round_batches:
+        limit = _FEW * round_batches * ticket // batches + 1
         widths(edges, limit, rare)
-        most = together * -(-_ceil(int(rare[3])) // hands)
-        if limit > hands * ticket or 3 * (most - 1) * _FEW * hands * ticket > int(rare[3]) * batches:
+        most = together * -(-_ceil(int(rare[3])) // round_batches)
+        if limit > round_batches * ticket or 3 * (most - 1) * _FEW * round_batches * ticket > int(rare[3]) * batches:
             limit = ticket  # parts would be too short to keep the draws of a micro-batch apart
     heavy = np.flatnonzero(np.diff(edges) >= limit)
     widths(edges, limit, rare)
     total = int(rare[3])
     if total:
-        most = together * -(-_ceil(total) // hands)
-        draws = (total * batches // hands + ticket // 2) >> FRACTION_BITS
+        most = together * -(-_ceil(total) // round_batches)
+        draws = (total * batches // round_batches + ticket // 2) >> FRACTION_BITS
         draws = min(max(draws, 4 * most), _MOST_DRAWS)
         # an edge is off by less than 1 for its own rounding and as much for each heavy group taken out before it
         error = -(-((heavy.size + 1) * draws << FRACTION_BITS) // total) + 1
@@ -148,7 +153,7 @@ def _ceil(fixed: int) -> int:
 
 @inner
 def _even_pass(first, layout, order):
-    """For an even order: the key of the passes that light draw `first` is in, and its number among their draws."""
+    """For an even order: the key of the passes of light draw `first`, and the number of the draw under that key."""
     cycle = layout[_CYCLE]
     return (order, first) if cycle == 0 else (child(order, np.uint64(first // cycle)), first % cycle)
 
@@ -217,7 +222,7 @@ def light_before(g, draw, layout, turn, edges, heavy, taken):
     """How many draws light group g had in the cycles and parts before the part of light draw `draw`."""
     if layout[_EVEN]:
         return draw // layout[DRAWS]
-    low, high = stretch(g, layout, edges, heavy, taken)
+    low, high = span(g, layout, edges, heavy, taken)
     cycle, part, _ = place_of(draw, layout, turn)
     first, count = points_in(g, cycle, layout, edges, heavy, taken)
     before = tickets_before(low, high, cycle, layout[START])

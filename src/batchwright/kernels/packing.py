@@ -1,8 +1,8 @@
-"""Packing by distinct lengths: all packs that hold the same lengths are one row.
+"""Packs samples by distinct lengths: all packs that hold the same lengths are one row of a table.
 
-A *stack* is a number of packs that hold the same lengths; it knows the stack it was made from and the
-length that was added. Millions of samples make a few thousand stacks, so a whole corpus packs in the time
-of its distinct lengths, however long they are.
+A *stack* is a number of packs that hold the same lengths. It has the stack that it was made from, and the length that
+was added. Millions of samples make a few thousand stacks, so the time depends on the number of distinct lengths, not of
+samples.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compile import inner, kernel
+from .open_gaps import LEVELS, MOST_BITS, bitmap, clear_bit, close_gap, least_bit, least_gap, open_gap, set_bit
 
 __all__ = [
     "COPIES",
@@ -26,149 +27,142 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-Links = NDArray[np.int32]
 
 PARENT, KIND, COPIES, GAP, SAMPLES, BELOW = range(6)  # columns of the table of stacks
 
-_LEVELS = 9  # of the list of open gaps: one gap in four of a level is in the next, so that it serves 4^9 gaps
-_LAST = _LEVELS  # column of the links: of a gap, the stack that was opened last
-
 
 @inner
-def _grown(table: NDArray[Any], rows: int) -> NDArray[Any]:
-    """The table, grown if it has no place for another row."""
-    if rows < table.shape[0]:
-        return table
+def _doubled(table: NDArray[Any]) -> NDArray[Any]:
+    """The table with room for twice as many rows."""
     larger = np.empty((2 * table.shape[0], table.shape[1]), table.dtype)
-    larger[:rows] = table
+    larger[: table.shape[0]] = table
     return larger
 
 
 @inner
-def _least_gap(gap: int, table: Integers, links: Links, head: Links, before: Links) -> int:
-    """The row that stands for the least open gap of `gap` or more, -1 for none; `before` becomes those ahead of it.
+def _add(table: Integers, row: int, below: int, kind: int, length: int, left: int, gap: int, most_samples: int) -> int:
+    """Write the stack that samples of one length make, added to the stack `below` or to new packs (-1); its packs.
 
-    Open gaps are a skip list (Pugh 1990): each is in the list of level 0, and in some of the levels above.
+    `left` samples of this length are left, and `gap` is the room of the packs that they are added to.
     """
-    row = -1
-    following = -1
-    for level in range(_LEVELS - 1, -1, -1):
-        following = head[level] if row < 0 else links[row, level]
-        while following >= 0 and table[following, GAP] < gap:
-            row = following
-            following = links[row, level]
-        before[level] = row
-    return following
+    samples = table[below, SAMPLES] if below >= 0 else 0
+    # Sample by sample, the pack chosen last would stay the one with the smallest gap. So it is filled with this length
+    # at once.
+    each = min(gap // length, most_samples - samples)
+    copies = max(left // each, 1)
+    if below >= 0:
+        copies = min(copies, table[below, COPIES])
+        table[below, COPIES] -= copies
+    table[row, PARENT] = below
+    table[row, KIND] = kind
+    table[row, COPIES] = copies
+    table[row, GAP] = gap - length
+    table[row, SAMPLES] = samples + 1
+    table[row, BELOW] = -1
+    return copies
 
 
-@inner
-def _open(row: int, links: Links, head: Links, before: Links) -> None:
-    """Put a gap into the list, behind those of `before`."""
-    word = np.uint64(row) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(32)  # its levels: as good as random
-    links[row, _LAST] = row
-    for level in range(_LEVELS):
-        if before[level] < 0:
-            links[row, level] = head[level]
-            head[level] = row
-        else:
-            links[row, level] = links[before[level], level]
-            links[before[level], level] = row
-        if word & np.uint64(3):
-            break
-        word >>= np.uint64(2)
+def best_fit_decreasing(lengths: Integers, counts: Integers, capacity: int, most_samples: int) -> Integers:
+    """Pack `counts[kind]` samples of `lengths[kind]`, longest first, each into the smallest gap in which it fits.
 
-
-@inner
-def _close(row: int, links: Links, head: Links, before: Links) -> None:
-    """Take a gap out of the list."""
-    for level in range(_LEVELS):
-        if before[level] < 0:
-            if head[level] != row:
-                break
-            head[level] = links[row, level]
-        else:
-            if links[before[level], level] != row:
-                break
-            links[before[level], level] = links[row, level]
+    Lengths are distinct, ascending, and at most `capacity`. Returns the table of stacks, one a row: parent row
+    (or -1), the kind of length added, packs that ended there, gap left, samples held, and a column that is
+    only used here. This is best-fit decreasing (Johnson 1973), all samples of a length at once; Krell et al.
+    (2021) pack histograms much like it. At most `most_samples` share a pack.
+    """
+    if capacity <= MOST_BITS:
+        return _with_bitmap(lengths, counts, capacity, most_samples)
+    return _with_list(lengths, counts, capacity, most_samples)
 
 
 @kernel("int64[:, :](int64[:], int64[:], int64, int64)")
-def best_fit_decreasing(lengths: Integers, counts: Integers, capacity: int, most_samples: int) -> Integers:
-    """Pack `counts[kind]` samples of `lengths[kind]`, longest first, each into the smallest gap that holds it.
-
-    Lengths are distinct, ascending, and at most `capacity`. Returns the table of stacks, one a row: parent row
-    (or -1), the kind of length added, copies that ended there, gap left, samples held, and a column of no
-    further use. This is best-fit decreasing (Johnson 1973), all samples of a length at once; Krell et al.
-    (2021) pack histograms much like it. At most `most_samples` share a pack.
-    """
+def _with_bitmap(lengths: Integers, counts: Integers, capacity: int, most_samples: int) -> Integers:
+    """`best_fit_decreasing`, finding gaps in a bitmap of all possible gaps."""
     table = np.empty((1024, 6), np.int64)
-    links = np.empty((1024, _LEVELS + 1), np.int32)
-    head = np.full(_LEVELS, -1, np.int32)
-    before = np.empty(_LEVELS, np.int32)
+    words, starts = bitmap(capacity + 1)
+    newest = np.empty(capacity + 1, np.int32)  # of an open gap, the stack that was opened last
     rows = 0
     for kind in range(lengths.size - 1, -1, -1):
         length = lengths[kind]
         left = counts[kind]
         while left > 0:
-            tightest = _least_gap(length, table, links, head, before)
-            stack = np.int64(links[tightest, _LAST]) if tightest >= 0 else -1
-            room = table[stack, GAP] if stack >= 0 else capacity
-            samples = table[stack, SAMPLES] if stack >= 0 else 0
-            # One sample at a time, a pack once chosen stays the tightest: it is filled with this length.
-            each = min(room // length, most_samples - samples)
-            copies = max(left // each, 1)
-            if stack >= 0:
-                copies = min(copies, table[stack, COPIES])
-                table[stack, COPIES] -= copies
-                if table[stack, COPIES] == 0:
-                    links[tightest, _LAST] = table[stack, BELOW]
-                    if table[stack, BELOW] < 0:
-                        _close(tightest, links, head, before)
-            samples += 1
-            rest = room - length
-            left -= copies
-            table = _grown(table, rows)
-            links = _grown(links, rows)
-            table[rows, PARENT] = stack
-            table[rows, KIND] = kind
-            table[rows, COPIES] = copies
-            table[rows, GAP] = rest
-            table[rows, SAMPLES] = samples
-            table[rows, BELOW] = -1
-            if samples < most_samples and rest > 0:
-                same = _least_gap(rest, table, links, head, before)
+            if rows == table.shape[0]:
+                table = _doubled(table)
+            gap, _ = least_bit(length, words, starts)
+            stack = int(newest[gap]) if gap >= 0 else -1
+            left -= _add(table, rows, stack, kind, length, left, gap if stack >= 0 else capacity, most_samples)
+            if stack >= 0 and table[stack, COPIES] == 0:
+                newest[gap] = table[stack, BELOW]
+                if table[stack, BELOW] < 0:
+                    clear_bit(gap, words, starts)
+            rest = table[rows, GAP]
+            if table[rows, SAMPLES] < most_samples and rest > 0:
+                if set_bit(rest, words, starts):
+                    table[rows, BELOW] = newest[rest]
+                newest[rest] = rows
+            rows += 1
+    return table[:rows].copy()
+
+
+@kernel("int64[:, :](int64[:], int64[:], int64, int64)")
+def _with_list(lengths: Integers, counts: Integers, capacity: int, most_samples: int) -> Integers:
+    """`best_fit_decreasing`, finding gaps in a skip list of those that are open."""
+    table = np.empty((1024, 6), np.int64)
+    links = np.empty((1024, LEVELS), np.int32)
+    newest = np.empty((1024, 1), np.int32)  # of the gap that a row opened, the stack that was opened last
+    head = np.full(LEVELS, -1, np.int32)
+    before = np.empty(LEVELS, np.int32)
+    rows = 0
+    for kind in range(lengths.size - 1, -1, -1):
+        length = lengths[kind]
+        left = counts[kind]
+        while left > 0:
+            if rows == table.shape[0]:
+                table, links, newest = _doubled(table), _doubled(links), _doubled(newest)
+            found = least_gap(length, table[:, GAP], links, head, before)
+            stack = int(newest[found, 0]) if found >= 0 else -1
+            gap = table[stack, GAP] if stack >= 0 else capacity
+            left -= _add(table, rows, stack, kind, length, left, gap, most_samples)
+            if stack >= 0 and table[stack, COPIES] == 0:
+                newest[found, 0] = table[stack, BELOW]
+                if table[stack, BELOW] < 0:
+                    close_gap(found, links, head, before)
+            rest = table[rows, GAP]
+            if table[rows, SAMPLES] < most_samples and rest > 0:
+                same = least_gap(rest, table[:, GAP], links, head, before)
                 if same >= 0 and table[same, GAP] == rest:
-                    table[rows, BELOW] = links[same, _LAST]
-                    links[same, _LAST] = rows
+                    table[rows, BELOW] = newest[same, 0]
+                    newest[same, 0] = rows
                 else:
-                    _open(rows, links, head, before)
+                    open_gap(rows, links, head, before)
+                    newest[rows, 0] = rows
             rows += 1
     return table[:rows].copy()
 
 
 @kernel("Tuple((int64[:], int64[:]))(int64[:], int64)")
 def group_by_length(lengths: Integers, longest: int) -> tuple[Integers, Integers]:
-    """Places sorted by length, stable, and where each length begins: a counting sort."""
-    begin = np.zeros(longest + 2, np.int64)
+    """Places sorted by length, stable, and where each length starts: a counting sort."""
+    starts = np.zeros(longest + 2, np.int64)
     for place in range(lengths.size):
-        begin[lengths[place] + 1] += 1
+        starts[lengths[place] + 1] += 1
     for length in range(longest + 1):
-        begin[length + 1] += begin[length]
-    free = begin.copy()
+        starts[length + 1] += starts[length]
+    free = starts.copy()
     places = np.empty(lengths.size, np.int64)
     for place in range(lengths.size):
         length = lengths[place]
         places[free[length]] = place
         free[length] += 1
-    return places, begin
+    return places, starts
 
 
 @kernel("Tuple((int64[:], int64[:]))(int64[:, :], int64[:], int64[:])")
-def fill_packs(table: Integers, places: Integers, begin: Integers) -> tuple[Integers, Integers]:
-    """Name the samples of the packs: pack p holds `members[offsets[p]:offsets[p + 1]]`, longest first.
+def fill_packs(table: Integers, places: Integers, starts: Integers) -> tuple[Integers, Integers]:
+    """Put samples into the packs of a table: pack p holds `members[offsets[p]:offsets[p + 1]]`, longest first.
 
-    `places` holds the samples sorted by length and `begin` where each kind of length begins: a pack takes the
-    next of each.
+    `places` are the samples sorted by length, `starts` says where each kind of length starts. A pack takes the next
+    samples of each kind.
     """
     packs = 0
     total = 0
@@ -178,7 +172,7 @@ def fill_packs(table: Integers, places: Integers, begin: Integers) -> tuple[Inte
     members = np.empty(total, np.int64)
     offsets = np.empty(packs + 1, np.int64)
     offsets[0] = 0
-    free = begin.copy()
+    free = starts.copy()
     pack = 0
     at = 0
     for row in range(table.shape[0]):
@@ -187,6 +181,7 @@ def fill_packs(table: Integers, places: Integers, begin: Integers) -> tuple[Inte
             continue
         samples = table[row, SAMPLES]
         stack = row
+        # PARENT leads from the last sample of a stack to its first, so a pack is written from its end.
         for slot in range(samples - 1, -1, -1):
             kind = table[stack, KIND]
             start = free[kind]
@@ -203,7 +198,7 @@ def fill_packs(table: Integers, places: Integers, begin: Integers) -> tuple[Inte
 
 @kernel("Tuple((int64[:, :], int64[:]))(int64[:, :], int64)")
 def stack_contents(table: Integers, kinds: int) -> tuple[Integers, Integers]:
-    """What a pack of each stack that has any holds, as counts by kind of length, and the number of such packs."""
+    """For each stack with packs, the number of samples of each kind in a pack, and the number of packs."""
     stacks = 0
     for row in range(table.shape[0]):
         stacks += table[row, COPIES] > 0
@@ -224,10 +219,11 @@ def stack_contents(table: Integers, kinds: int) -> tuple[Integers, Integers]:
 
 @kernel("Tuple((int64[:], int64[:]))(float64[:, :], float64[:], int64)")
 def best_fit_vectors(costs: Floats, capacities: Floats, most_samples: int) -> tuple[Integers, Integers]:
-    """Pack samples of several costs, in the order given, each into the fullest pack that holds it.
+    """Pack samples of several costs, in the order given, each into the fullest pack in which it fits.
 
-    Fullest means the largest sum of used shares. Only the last 512 open packs are looked at, so that the
-    time stays linear. Returns the pack of each sample and the number of samples of each pack.
+    Fullest means the largest sum of used shares of the capacities. Only the last 512 open packs are tried, so that the
+    time grows in proportion to the samples; 512 was chosen by trial. Returns the pack of each sample and the number of
+    samples of each pack.
     """
     samples, kinds = costs.shape
     open_packs = 512
@@ -281,34 +277,36 @@ def most_valuable_pack(
     samples of `lengths[i]`, at most `max_per_pack` samples in all (0: any number, and then no such
     dimension).
     """
-    layers = max_per_pack + 1 if max_per_pack > 0 else 1
+    counts = max_per_pack + 1 if max_per_pack > 0 else 1
     step = 1 if max_per_pack > 0 else 0
     kinds = lengths.size
-    best = np.zeros((layers, capacity + 1))
-    taken = np.zeros((kinds, layers, capacity + 1), np.int16)
+    best = np.zeros((counts, capacity + 1))
+    taken = np.zeros((kinds, counts, capacity + 1), np.int16)
     for kind in range(kinds):
         length = lengths[kind]
         value = values[kind]
         if value <= 0.0:
             continue
-        for layer in range(layers - 1, -1, -1):
-            for room in range(capacity, length - 1, -1):
-                most = min(at_most[kind], room // length)
+        # Downwards, in one table: the entries that are read below are still without this length.
+        for used in range(counts - 1, -1, -1):
+            for gap in range(capacity, length - 1, -1):
+                most = min(at_most[kind], gap // length)
                 if step == 1:
-                    most = min(most, layer)
-                champion = best[layer, room]
+                    most = min(most, used)
+                champion = best[used, gap]
                 for copies in range(1, most + 1):
-                    candidate = best[layer - step * copies, room - copies * length] + copies * value
+                    candidate = best[used - step * copies, gap - copies * length] + copies * value
+                    # Above rounding errors: the same values added in another order must not count as a gain.
                     if candidate > champion + 1e-12:
                         champion = candidate
-                        taken[kind, layer, room] = copies
-                best[layer, room] = champion
+                        taken[kind, used, gap] = copies
+                best[used, gap] = champion
     pack = np.zeros(kinds, np.int64)
-    layer = layers - 1
-    room = capacity
+    used = counts - 1
+    gap = capacity
     for kind in range(kinds - 1, -1, -1):
-        copies = taken[kind, layer, room]
+        copies = taken[kind, used, gap]
         pack[kind] = copies
-        layer -= step * copies
-        room -= copies * lengths[kind]
-    return best[layers - 1, capacity], pack
+        used -= step * copies
+        gap -= copies * lengths[kind]
+    return best[counts - 1, capacity], pack

@@ -1,4 +1,4 @@
-"""Parts of equal cost: longest first into the lightest part, then swaps with the heaviest part."""
+"""Distributes items over parts of equal cost: longest first into the lightest part, then swaps with the heaviest."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _sift(heap: Integers, size: int, load: Floats, filled: Integers) -> None:
 
 @kernel("int64[:](float64[:], int64, int64)")
 def longest_first(costs: Floats, parts: int, most_items: int) -> Integers:
-    """The part of each item, `costs` descending: each goes to the lightest part with fewer than `most_items`.
+    """The part of each item: each goes to the lightest part that has fewer than `most_items`; `costs` descend.
 
     Graham's rule (1969), with a count cap. Ties go to the part with fewer items, then to the lower number.
     """
@@ -67,19 +67,20 @@ def longest_first(costs: Floats, parts: int, most_items: int) -> Integers:
 
 @inner
 def _best_swap(heavy: Floats, light: Floats, difference: float) -> tuple[float, int, int]:
-    """The swap between two rows of descending costs that leaves the heavier of the two lightest.
+    """The swap between two rows of descending costs after which the heavier of the two is as light as possible.
 
     Moving `d = heavy[i] - light[j]` leaves max(load - d, other + d): the best `d` is nearest to half the
     difference.
     Both rows are walked once: as i grows, heavy[i] falls, and so does the light[j] that fits it.
     """
-    best_rest = difference  # of the old difference, what stays above the lighter part's old load
+    best_rest = difference  # what the heavier of the two then has above the lighter part's old load
     best_i = -1
     best_j = -1
     j = 0
     for i in range(heavy.size):
         while j < light.size - 1 and heavy[i] - light[j] < difference / 2:
             j += 1
+        # heavy[i] - light[j] passes half the difference between j - 1 and j, so one of these two is nearest to it.
         for k in range(max(j - 1, 0), j + 1):
             moved = heavy[i] - light[k]
             rest = max(difference - moved, moved)
@@ -110,9 +111,9 @@ def swap_down(costs: Floats, items: Integers, good_enough: float, effort: int) -
     """Swap items between the heaviest part and others until it is at most `good_enough`; swaps made.
 
     Rows are parts, their costs descending; both arrays are rewritten in place. Every swap leaves both parts
-    lighter than the heaviest was, so the sorted loads fall and the walk ends. `effort` bounds the cells it
-    may look at: the result never depends on the clock. The first swap that leaves a tenth of the excess is
-    taken, else the best of all parts.
+    lighter than the heaviest was, so the loop ends. `effort` limits how many cells it looks at; a limit on the time
+    would make results depend on the machine. It takes the first swap that leaves a tenth of the heaviest part's excess
+    over the mean, else the best swap of all parts: looking at all parts for every swap would use up the effort.
     """
     parts, width = costs.shape
     load = np.empty(parts)
@@ -128,6 +129,7 @@ def swap_down(costs: Floats, items: Integers, good_enough: float, effort: int) -
         best_part = -1
         best_i = -1
         best_j = -1
+        # A tenth of the excess is left: see above; chosen by trial.
         enough = mean + 0.1 * (load[heaviest] - mean)
         for part in range(parts):
             if load[part] >= best:

@@ -1,12 +1,13 @@
-"""Which sample of its group a draw is: complete passes, each a new permutation; no batch repeats a sample across two passes.
+"""Finds the sample of a draw: passes through the group, each a new permutation; no batch repeats a sample where two meet.
 
 Draw k of a group of n samples is entry `k mod n` of pass `k div n`. Every pass is a bijection, so after any number of
 draws each sample came floor or ceil of its even share (guarantee G4).
 
 A batch that takes from two passes must not hold a sample twice (G5). Let `wide` be one less than the most draws a batch
-takes. The last `wide` entries of a pass are never changed. Of the next pass, those of the first `wide` entries that repeat
-one of them are swapped, in order, with the first later entries that do not. With n >= 3 * wide there are always enough of
-these, all within the first 2 * wide entries. A smaller group repeats one order: then any n consecutive draws are distinct.
+takes. The last `wide` entries of a pass are never changed. Of the next pass, those of the first `wide` entries that
+repeat one of them are swapped, in order, with the first later entries that do not. With n >= 3 * wide there are always
+enough of these, all within the first 2 * wide entries. A smaller group repeats one order: then any n consecutive draws
+are distinct.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ _ONE = np.uint64(1)
 
 @inner
 def part_from_previous(head, repeats, wide):
-    """Swap each repeating entry among the first `wide` with the next later entry that does not repeat."""
+    """Swap each entry of the first `wide` that repeats with the next later entry that does not."""
     free = wide
     for i in range(wide):
         if repeats[i]:
+            # One is always found: at most `wide` of the first 2 * wide entries were among the last `wide` draws.
             while repeats[free]:
                 free += 1
             head[i], head[free] = head[free], head[i]
@@ -41,12 +43,15 @@ def draw_run(run, first, count, n, wide, left, right, key, head, repeats):
     `left, right = radices(n)`; `head` and `repeats` are scratch of at least max(64, 2 * wide) entries.
     """
     done = 0
+    # The swaps change the first 2 * wide draws of a pass and must not reach its last `wide`, which the next pass reads.
     parted = wide > 0 and 3 * wide <= n
     size = np.uint64(n)
     while done < count:
         pass_number, start = split(first + done, n)
         stop = min(n, start + count - done)
         if wide > 0 and not parted:
+            # Too few samples to separate passes: all passes have one order, so a sample comes again after exactly n
+            # draws.
             pass_number = 0
         here = stream(key, pass_number)
         joined = parted and pass_number > 0 and start < 2 * wide
@@ -54,6 +59,7 @@ def draw_run(run, first, count, n, wide, left, right, key, head, repeats):
         if n < TABLE_LIMIT:
             if joined:
                 fill_table(head, n, before)
+                # The last samples of the pass before, one bit each: a table has fewer than 64 entries.
                 tail = np.uint64(0)
                 for i in range(n - wide, n):
                     tail |= _ONE << np.uint64(head[i])
@@ -67,13 +73,21 @@ def draw_run(run, first, count, n, wide, left, right, key, head, repeats):
                 run[done] = head[i]
                 done += 1
             continue
-        if joined:
-            for i in range(2 * wide):
-                image = permute(np.uint64(i), size, left, right, here)
-                head[i] = np.int64(image)
-                repeats[i] = np.int64(unpermute(image, size, left, right, before)) >= n - wide
-            part_from_previous(head, repeats, wide)
-            while start < min(stop, 2 * wide):
+        if joined:  # as `part_from_previous`, but later entries are looked at only where one is needed
+            free = wide
+            for i in range(min(wide, stop)):
+                head[i] = np.int64(permute(np.uint64(i), size, left, right, here))
+                if np.int64(unpermute(np.uint64(head[i]), size, left, right, before)) < n - wide:
+                    continue
+                repeating = head[i]
+                while True:
+                    image = permute(np.uint64(free), size, left, right, here)
+                    head[free] = np.int64(image)
+                    free += 1
+                    if np.int64(unpermute(image, size, left, right, before)) < n - wide:
+                        break
+                head[i], head[free - 1] = head[free - 1], repeating
+            while start < min(stop, free):
                 run[done] = head[start]
                 done += 1
                 start += 1

@@ -1,4 +1,4 @@
-"""One evaluation of raked weights, exp of a sum of multipliers: their sums by attribute, and the derivatives."""
+"""Evaluates raked weights once: the weights for given multipliers, their sums by attribute, and the derivatives."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ __all__ = ["evaluate_raking"]
     "float64[:, ::1])"
 )
 def evaluate_raking(multipliers, base, floor, cap, starts, attributes, weights, sums, curvature):
-    """Weights `base * exp(sum of the multipliers of its attributes)`, cut off at floor and cap, and their sums by attribute.
+    """Write the weights `base * exp(sum of the multipliers of its attributes)`, cut off at floor and cap, and their sums.
 
     Args:
-        multipliers: one an attribute.
-        base, floor, cap: one an item: its weight before, the least and the most it may become (0 and infinity for no bound).
+        multipliers: for each attribute, float64 (attributes,).
+        base, floor, cap: for each item its weight before, and the limits of its weight (0 and infinity for none).
         starts, attributes: the attributes of item i are `attributes[starts[i]:starts[i + 1]]`.
-        weights: out; one an item.
+        weights: out; float64 (items,).
         sums: out; the sum of weights by attribute.
-        curvature: out; the derivative of the sums by the multipliers, upper triangle and mirrored.
+        curvature: out; the derivative of the sums by the multipliers, a symmetric matrix.
 
     Returns:
-        The integral of the weights along their exponents: the convex function whose gradient is `sums`.
+        The sum over the items of the integral of the weight by its exponent: the convex function whose gradient is
+        `sums`.
     """
     sums[:] = 0.0
     curvature[:] = 0.0
@@ -35,6 +36,7 @@ def evaluate_raking(multipliers, base, floor, cap, starts, attributes, weights, 
         exponent = 0.0
         for place in range(first, last):
             exponent += multipliers[attributes[place]]
+        # exp(709) is the largest that float64 holds.
         weight = base[item] * math.exp(min(exponent, 700.0))
         free = floor[item] < weight < cap[item]
         if free:

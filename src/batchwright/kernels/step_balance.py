@@ -1,4 +1,4 @@
-"""Balance the costs of the micro-batches of a step, without adding a micro-batch."""
+"""Makes the costs of the micro-batches of a step equal, without adding a micro-batch."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ __all__ = ["balance_in_all", "raise_to_most_expensive"]
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-_LOOKED_AT = 64  # samples of a suitable cost that are tried; if all are taken, the micro-batch stays as it is
+_LOOKED_AT = 64  # samples of a suitable cost that are tried; if none can be used, the micro-batch stays as it is
 
 
 @kernel("float64[:](float64[:], int64[:], int64[:], int64[:], int64, float64, float64)")
 def raise_to_most_expensive(
     costs: Floats, members: Integers, offsets: Integers, falling: Integers, multiple: int, budget: float, enough: float
 ) -> Floats:
-    """Swap a more expensive sample into every micro-batch below `enough` of the most expensive one of its step.
+    """Swap a more expensive sample into every micro-batch below `enough` times the most expensive one of its step.
 
-    The cost of a micro-batch is that of its most expensive sample times its number of samples. `falling` are the places of
-    `members` by falling `costs`; both arrays are rewritten in place. The sample that is swapped in comes from a micro-batch
-    with a more expensive one, whose cost therefore stays the same; it is swapped for the micro-batch's most expensive
-    sample. No micro-batch exceeds the most expensive one of its step. Returns the new cost of every micro-batch.
+    The cost of a micro-batch is that of its most expensive sample times its number of samples. `falling` are the places
+    of `members` by falling `costs`; both arrays are rewritten in place. The sample that is swapped in comes from a
+    micro-batch with a more expensive one, whose cost therefore stays the same; it is swapped for the micro-batch's most
+    expensive sample. No micro-batch exceeds the most expensive one of its step. Returns the new cost of every
+    micro-batch.
     """
     batches = offsets.size - 1
     at_first = costs[falling]
     batch_of = np.empty(members.size, np.int64)
-    taken = np.zeros(members.size, np.bool_)  # decides what a micro-batch costs, or has moved
+    taken = np.zeros(members.size, np.bool_)  # the sample decides what its micro-batch costs, or was already moved
     most_expensive_at = np.empty(batches, np.int64)
     total = np.empty(batches)
     for batch in range(batches):
@@ -73,8 +74,9 @@ def raise_to_most_expensive(
 def balance_in_all(costs: Floats, parts: int, most_items: int) -> Integers:
     """The part of each item, in the order given: the one whose largest load, over all kinds, stays smallest.
 
-    `costs` are (items, kinds); a load is a share of the kind's mean over the parts, and kinds of which there is nothing
-    do not count. Of equal parts the first is taken; one with `most_items` takes no more. Graham's rule (1969) for vectors.
+    Graham's rule (1969) for vectors. `costs` are float64 (items, kinds). Loads are divided by the mean of their kind
+    over the parts, so that kinds can be compared; kinds that sum to 0 are ignored. Of equal parts the first is taken; a
+    part with `most_items` takes no more.
     """
     items, kinds = costs.shape
     weight = np.zeros(kinds)

@@ -1,4 +1,4 @@
-"""Task schedules: the chairman assignment as a table, and earliest deadline first over a run of turns."""
+"""Task schedules: the chairman assignment as a table, and earliest deadline first over consecutive turns."""
 
 from __future__ import annotations
 
@@ -43,17 +43,18 @@ def _popped(heap, size, keys):
 
 
 @kernel("void(int64[::1], int64[::1], int64[::1])")
-def chairman(weights, who, before):
-    """Fill one period: turn t is that of task `who[t]`, which had `before[t]` turns since the period began.
+def chairman(weights, task_at, before):
+    """Fill one period: turn t is that of task `task_at[t]`, which had `before[t]` turns since the period began.
 
     Tijdeman 1980, "The chairman assignment problem": of the tasks that are due (behind by 1 / (2n - 2) of a turn
-    or more), the one that reaches the bound 1 - 1 / (2n - 2) first. After every turn each task is within it of its share.
+    or more), the one that reaches the bound 1 - 1 / (2n - 2) first. After every turn each task is within it of its
+    share.
 
     Args:
         weights: turns of each in a period, all above 0; their sum is the period, below 2^20.
-        who, before: out; one entry a turn.
+        task_at, before: out; one entry for each turn.
     """
-    period, parts = who.size, max(1, 2 * weights.size - 2)
+    period, parts = task_at.size, max(1, 2 * weights.size - 2)
     had, opens, due = np.zeros((3, weights.size), np.int64)
     waiting, ready = np.empty((2, weights.size), np.int64)
     waiting_size = ready_size = 0
@@ -64,11 +65,13 @@ def chairman(weights, who, before):
         while waiting_size > 0 and opens[waiting[0]] <= turn:
             i = waiting[0]
             waiting_size = _popped(waiting, waiting_size, opens)
+            # After this turn its share would be more than 1 - 1 / parts of a turn ahead of it. All products stay below
+            # 2^63.
             due[i] = ((had[i] + 1) * parts - 1) * period // (weights[i] * parts)
             ready_size = _pushed(ready, ready_size, i, due)
         i = ready[0]
         ready_size = _popped(ready, ready_size, due)
-        who[turn - 1], before[turn - 1] = i, had[i]
+        task_at[turn - 1], before[turn - 1] = i, had[i]
         had[i] += 1
         opens[i] = _due_from(had[i], weights[i], parts, period)
         waiting_size = _pushed(waiting, waiting_size, i, opens)
@@ -81,32 +84,32 @@ def _due_from(had, weight, parts, period):
 
 
 @kernel("void(int64[:,::1], int64, int64[::1], int32[::1], int32[::1], int64[::1])")
-def earliest_deadline(spacing, end, left, who, before, had):
-    """Assign a run of slots to tasks by earliest deadline first; the j-th turn of a task has an interval of turns.
+def earliest_deadline(spacing, end, left, task_at, before, had):
+    """Assign consecutive slots to tasks by earliest deadline first; the j-th turn of a task has an interval of turns.
 
-    A row of `spacing` is a sequence of evenly spaced moments: (quotient, remainder, step, step's remainder, divisor) stand
-    for (quotient + remainder / divisor) + k * (step + step's remainder / divisor), k = 0, 1, ... A job of a party may be
-    done from the turn after one of its moments on and until the turn that the next one falls into; a slot is the turn
-    after a moment of the last row. Turns are counted from the beginning of the stretch, 1 the first.
+    A row of `spacing` is a sequence of evenly spaced moments: (quotient, remainder, step, step's remainder, divisor)
+    stand for (quotient + remainder / divisor) + k * (step + step's remainder / divisor), k = 0, 1, ... A task
+    may have its turn from the turn after one of its moments until the turn that contains its next moment; a slot is the
+    turn after a moment of the last row. Turns are counted from the first of this call, which is 1.
 
     Args:
-        spacing: (parties + 1, 5): a row a party and that of the slots. Changed.
+        spacing: int64 (tasks + 1, 5): a row for each task and one of the slots. Changed.
         end: no deadline is later than this turn.
-        left: the most jobs of each party. Changed.
-        who, before: out; the party of each slot, and how many slots of the stretch it had before.
-        had: out; how many slots each party had in all.
+        left: int64 (tasks,): the most turns of each task. Changed.
+        task_at, before: out; the task of each slot, and how many of these slots it had before.
+        had: out; how many slots each task had in all.
     """
-    parties = had.size
-    opens, due = np.empty(parties, np.int64), np.empty(parties, np.int64)
-    waiting, ready = np.empty(parties, np.int64), np.empty(parties, np.int64)
+    tasks = had.size
+    opens, due = np.empty(tasks, np.int64), np.empty(tasks, np.int64)
+    waiting, ready = np.empty(tasks, np.int64), np.empty(tasks, np.int64)
     waiting_size = ready_size = 0
-    for i in range(parties):
+    for i in range(tasks):
         had[i], opens[i] = 0, spacing[i, 0] + 1
         if left[i] > 0:
             waiting_size = _pushed(waiting, waiting_size, i, opens)
-    for slot in range(who.size):
-        turn = spacing[parties, 0] + 1
-        _advance(spacing, parties)
+    for slot in range(task_at.size):
+        turn = spacing[tasks, 0] + 1
+        _advance(spacing, tasks)
         while waiting_size > 0 and opens[waiting[0]] <= turn:
             i = waiting[0]
             waiting_size = _popped(waiting, waiting_size, opens)
@@ -115,7 +118,7 @@ def earliest_deadline(spacing, end, left, who, before, had):
             ready_size = _pushed(ready, ready_size, i, due)
         i = ready[0]
         ready_size = _popped(ready, ready_size, due)
-        who[slot], before[slot] = i, had[i]
+        task_at[slot], before[slot] = i, had[i]
         had[i] += 1
         left[i] -= 1
         opens[i] = spacing[i, 0] + 1
@@ -126,6 +129,7 @@ def earliest_deadline(spacing, end, left, who, before, had):
 @inner
 def _advance(spacing, row):
     """Go on to the next moment of a row."""
+    # A fraction as quotient and remainder: exact, where a float would drift over many turns.
     spacing[row, 0] += spacing[row, 2]
     spacing[row, 1] += spacing[row, 3]
     if spacing[row, 1] >= spacing[row, 4]:
@@ -134,29 +138,29 @@ def _advance(spacing, row):
 
 
 @kernel("void(int64[::1], int64[::1], int64[::1], int64, int64, uint64)")
-def reorder(who, first, last, attempts, farthest, key):
-    """Shuffle the turns of a stretch, each within its interval.
+def reorder(task_at, first, last, attempts, farthest, key):
+    """Shuffle consecutive turns, each within its interval.
 
     Each place is tried `attempts` times: a random other place in the interval of its turn is drawn. The two turns are
     swapped, or the turn moves there and those between move by one, if all of them stay in their intervals.
 
     Args:
-        who: in and out; the task of each turn.
-        first, last: in and out; the first and the last place that the turn may have, within the stretch.
+        task_at: in and out; the task of each turn.
+        first, last: in and out; the first and the last place that the turn may have, among these turns.
         attempts: how often each place is tried.
         farthest: turns at least so far apart are swapped or left.
         key: of the hash.
     """
     number = np.uint64(0)
     for _ in range(attempts):
-        for place in range(who.size):
+        for place in range(task_at.size):
             number += np.uint64(1)
-            room = np.uint64(last[place] - first[place] + 1)
-            other = first[place] + np.int64(below(stream(key, number), room))
-            if who[other] == who[place]:
+            choices = np.uint64(last[place] - first[place] + 1)
+            other = first[place] + np.int64(below(stream(key, number), choices))
+            if task_at[other] == task_at[place]:
                 continue
             if first[other] <= place <= last[other]:
-                who[place], who[other] = who[other], who[place]
+                task_at[place], task_at[other] = task_at[other], task_at[place]
                 first[place], first[other] = first[other], first[place]
                 last[place], last[other] = last[other], last[place]
                 continue
@@ -169,10 +173,10 @@ def reorder(who, first, last, attempts, farthest, key):
                 fits = first[between] <= between - step <= last[between]
             if not fits:
                 continue
-            moved, earliest, latest = who[place], first[place], last[place]
+            moved, earliest, latest = task_at[place], first[place], last[place]
             between = place
             while between != other:
-                who[between] = who[between + step]
+                task_at[between] = task_at[between + step]
                 first[between], last[between] = first[between + step], last[between + step]
                 between += step
-            who[other], first[other], last[other] = moved, earliest, latest
+            task_at[other], first[other], last[other] = moved, earliest, latest

@@ -1,1 +1,1 @@
-"""Cost: what a sample costs, how many fit, and who carries how much. Pure functions of arrays."""
+"""The length engine: items, ways to cut them into micro-batches, windows, packs. Pure functions of arrays."""

@@ -19,14 +19,15 @@ TooLong = Literal["refuse", "alone", "truncate", "skip", "split"]
 
 @dataclass(frozen=True)
 class Admission:
-    """Turns the samples of an order into the items that are cut.
+    """Turns the samples of an order into items: leaves some out, splits some, keeps some together.
 
     Attributes:
         skipped: sorted numbers of the samples that are left out.
         pieces: where the items of each sample begin, int64 (samples + 1); None where item i is sample i.
-        bundles: (offsets, samples): order number i stands for `samples[offsets[i]:offsets[i + 1]]`; None for itself.
-        too_long: the policy.
-        too_long_count: samples it was applied to.
+        bundles: (offsets, samples), both int64: number i of the order stands for the samples
+            `samples[offsets[i]:offsets[i + 1]]`, which stay together. None where number i is sample i.
+        too_long: what is done with samples that are longer than the limit.
+        too_long_count: how many samples are longer than the limit.
         truncate_to: the length that longer samples are cut down to when they are collated, or None.
     """
 
@@ -37,26 +38,21 @@ class Admission:
     too_long_count: int = 0
     truncate_to: int | None = None
 
-    @property
-    def admits_all(self) -> bool:
-        """Whether every sample of the order is one item."""
-        return self.pieces is None and not self.skipped.size
-
     def items(self, samples: Integers) -> Integers:
         """The items of these samples, in their order."""
         if self.skipped.size:
             samples = samples[~np.isin(samples, self.skipped)]
         if self.pieces is None:
             return samples
-        return _stretches(self.pieces, samples)
+        return _ranges(self.pieces, samples)
 
     @property
     def renumbers(self) -> bool:
-        """Whether what a sampler yields are other numbers than those of the order."""
+        """Whether a sampler yields numbers that are not those of the order."""
         return self.pieces is not None or self.bundles is not None
 
     def origins(self, sample_count: int) -> Integers:
-        """The number in the order that each number a sampler may yield stands for, of an order over `sample_count`."""
+        """For each number that a sampler can yield, the number in the order it comes from, int64."""
         if self.bundles is not None:
             return self._bundle_of
         if self.pieces is not None:
@@ -65,7 +61,8 @@ class Admission:
 
     @cached_property
     def _bundle_of(self) -> Integers:
-        """The bundle of each sample, where there are any; looked up once a micro-batch by what cuts it into packs."""
+        """The bundle of each sample, int64 (samples,)."""
+        # Kept, because every micro-batch is cut into packs again after it was yielded, and each cut needs it.
         assert self.bundles is not None
         offsets, samples = self.bundles
         bundle_of = np.empty(samples.size, np.int64)
@@ -73,10 +70,11 @@ class Admission:
         return bundle_of
 
     def groups(self, groups: Groups) -> Groups:
-        """The groups of the order by the numbers that a sampler yields."""
+        """The groups of the order, over the numbers that a sampler yields."""
         if not self.renumbers:
             return groups
         codes = groups.group_of(self.origins(groups.sample_count))
+        # Stable, since an index of groups needs the samples of each group in ascending order.
         index = np.argsort(codes, kind="stable")
         starts = np.searchsorted(codes[index], np.arange(groups.group_count + 1))
         return Groups(groups.names, starts, index[: starts[-1]], codes.size)
@@ -87,35 +85,38 @@ class Admission:
             return drawn
         rates = drawn.rates(np.arange(sample_count))
         rates[self.skipped] = 0
+        # Every piece comes as often as its sample does; so the shares must be scaled to sum to 1 again.
         shares = rates[self.origins(sample_count)]
         return Strata([Stratum(Groups.singletons(shares.size), 0, shares / shares.sum())])
 
     def counts(self, samples: Integers) -> Integers:
-        """How many items each of these samples is."""
+        """The number of items of each of these samples, int64; 0 for one that is left out."""
         counts = np.ones(samples.size, np.int64) if self.pieces is None else np.diff(self.pieces)[samples]
         return np.where(np.isin(samples, self.skipped), 0, counts) if self.skipped.size else counts
 
     def emitted(self, items: Integers) -> Integers:
-        """What a sampler yields for these items."""
+        """The numbers that a sampler yields for these items."""
         if self.bundles is None:
             return items
         offsets, samples = self.bundles
-        emitted: Integers = samples[_stretches(offsets, items)]
+        emitted: Integers = samples[_ranges(offsets, items)]
         return emitted
 
     def taken(self, emitted: Integers) -> tuple[Integers, Integers]:
-        """The inverse of `emitted`: the items, and where in it each begins, with the end."""
+        """The inverse of `emitted`: the items; and where each starts in `emitted`, with the end added."""
         if self.bundles is None:
             return emitted, np.arange(emitted.size + 1)
         offsets, samples = self.bundles
         bundles = self._bundle_of[emitted]
-        begins = np.flatnonzero(emitted == samples[offsets[bundles]])  # one bundle may come twice in a row
-        return bundles[begins], np.append(begins, emitted.size)
+        # An item starts where the first sample of a bundle stands. A change of bundle would not do: one may come twice
+        # in a row.
+        starts = np.flatnonzero(emitted == samples[offsets[bundles]])
+        return bundles[starts], np.append(starts, emitted.size)
 
 
-def _stretches(offsets: Integers, numbers: Integers) -> Integers:
+def _ranges(offsets: Integers, numbers: Integers) -> Integers:
     """offsets[i], offsets[i] + 1, ..., offsets[i + 1] - 1 for each of the numbers i, one after the other."""
     first, count = offsets[numbers], offsets[numbers + 1] - offsets[numbers]
-    begins = np.concatenate([[0], count.cumsum()])
-    places: Integers = np.arange(begins[-1]) + np.repeat(first - begins[:-1], count)
+    starts = np.concatenate([[0], count.cumsum()])
+    places: Integers = np.arange(starts[-1]) + np.repeat(first - starts[:-1], count)
     return places

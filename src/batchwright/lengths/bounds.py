@@ -1,4 +1,4 @@
-"""How few packs there can be: bounds that hold for every solver."""
+"""Lower bounds on the number of packs, which hold for every way to pack."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ def packs_at_least(
 ) -> int:
     """The least number of packs that can hold `counts[kind]` samples of `lengths[kind]`, distinct and ascending.
 
-    The best of three: all tokens over the capacity; all samples over `max_per_pack`; and the bound L2 of
-    Martello and Toth (1990): a sample longer than half a pack needs its own, one longer than `capacity - k`
-    shares with none of length k or more, and what has length k or more beyond the gaps of the others needs
-    packs again. Of all k only the lengths themselves count: between two of them a larger k never lowers the bound.
+    The largest of three bounds: all tokens divided by the capacity; all samples divided by `max_per_pack`; and L2 of
+    Martello and Toth (1990), for every length k up to half the capacity:
+
+    - A sample longer than `capacity - k` cannot share a pack with one of length k or more.
+    - A sample longer than half the capacity needs a pack that no other such sample is in. These packs have gaps.
+    - The samples from k to half the capacity fill the gaps. What is left of them needs further packs.
+
+    Only lengths that occur have to be tried as k: between two of them a larger k never lowers the bound.
 
     Example:
         >>> packs_at_least(np.array([6]), np.array([3]), 10)
@@ -28,6 +32,7 @@ def packs_at_least(
     capacity = min(capacity, max(int(tokens.sum()), 1))  # no pack holds more than everything
     counted, summed = np.concatenate([[0], counts.cumsum()]), np.concatenate([[0], tokens.cumsum()])
     half = capacity // 2
+    # Names of Martello and Toth: `alone` counts their set N1, `own` N2, and `others` is the length of N3.
     short = np.searchsorted(lengths, half, side="right")
     least = np.concatenate([[0], lengths[:short]])  # k, one bound each
     within = np.searchsorted(lengths, capacity - least, side="right")

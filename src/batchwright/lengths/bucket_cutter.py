@@ -1,4 +1,4 @@
-"""Cuts samples bucket by bucket, each into whole steps."""
+"""Cuts samples bucket by bucket, so that all micro-batches of a step are of one bucket."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from heapq import heapify, heappop, heappush
 
 import numpy as np
 
-from .cut import Cut, Integers, by_steps, split_to
-from .identity import fields_as_text
+from .cut import Cut, Integers, Unsearched, by_steps, split_to
 from .same_size_cutter import even_offsets
 
 __all__ = ["BucketCutter"]
 
 
 @dataclass(frozen=True)
-class BucketCutter:
-    """Cuts samples bucket by bucket, each into whole steps.
+class BucketCutter(Unsearched):
+    """Cuts samples bucket by bucket, so that all micro-batches of a step are of one bucket.
 
     Args:
-        bucket_of: int64 (samples,).
+        bucket_of: the bucket of every sample, int64 (samples,).
         areas: float64 (buckets,), what a sample of the bucket costs.
         batch_size: samples in a micro-batch.
     """
@@ -38,6 +37,8 @@ class BucketCutter:
     @property
     def least_steps(self) -> int:
         """See `Cutter`: two for every bucket."""
+        # The last step of every bucket is a short one: with two steps a bucket, on average, at most half of all steps
+        # are.
         return 2 * self.areas.size
 
     @property
@@ -52,32 +53,23 @@ class BucketCutter:
 
     @cached_property
     def sizes(self) -> np.ndarray:
-        """See `Cutter`: all alike."""
+        """See `Cutter`: every sample takes one place."""
         return np.ones(self.bucket_of.size)
 
     def needed(self, samples: Integers, multiple: int) -> Callable[[int], int]:
         """See `Cutter`."""
         return lambda count: len(self.cut(samples[:count], 0, multiple))
 
-    def for_window(self, parts: int = 1) -> BucketCutter:
-        """See `Cutter`: no cut is a search."""
-        return self
-
     def over_layers(self, falling: Integers, windows: int) -> None:
-        """See `Cutter`: a layer on the border of two buckets is of neither."""
+        """See `Cutter`: none, since a layer on the border of two buckets has samples of both."""
         return
 
     def levelled(self, samples: Integers, cut: Cut, multiple: int) -> Cut:
         """See `Cutter`: a step is of one bucket already."""
         return by_steps(cut)
 
-    @property
-    def identity(self) -> dict[str, str]:
-        """See `Cutter`."""
-        return fields_as_text(self)
-
     def cut(self, samples: Integers, batches: int, multiple: int) -> Cut:
-        """See `Cutter`. A bucket with fewer samples than a step has micro-batches shares a step with other such buckets."""
+        """See `Cutter`. Buckets with fewer samples than a step has micro-batches share steps."""
         buckets = self.bucket_of[samples]
         held = np.bincount(buckets, minlength=self.areas.size)
         pieces = np.split(np.argsort(buckets, kind="stable"), held.cumsum()[:-1])
@@ -100,25 +92,28 @@ class BucketCutter:
         return Cut(joined, offsets, costs, stepped=True)
 
     def _steps(self, sizes: list[int], wanted: int, multiple: int) -> list[int] | None:
-        """Steps of each bucket, `wanted` or more in all: those most filled are split; None where samples are too few."""
+        """How many steps each bucket has, `wanted` or more in all; None if there are too few samples.
+
+        Steps are added one by one, each to the bucket whose steps would then still have the most samples.
+        """
         steps = [-(-size // (self.batch_size * multiple)) for size in sizes]
-        room = [
+        splittable = [
             (-size / (count + 1), number)
             for number, (size, count) in enumerate(zip(sizes, steps, strict=True))
             if size >= (count + 1) * multiple
         ]
-        heapify(room)
+        heapify(splittable)
         for _ in range(wanted - sum(steps)):
-            if not room:
+            if not splittable:
                 return None
-            _, number = heappop(room)
+            _, number = heappop(splittable)
             steps[number] += 1
             if sizes[number] >= (steps[number] + 1) * multiple:
-                heappush(room, (-sizes[number] / (steps[number] + 1), number))
+                heappush(splittable, (-sizes[number] / (steps[number] + 1), number))
         return steps
 
     def _shared(self, small: list[Integers], samples: Integers, batches: int, multiple: int) -> Cut:
-        """Steps of several buckets, each micro-batch of one; `batches` micro-batches or more."""
+        """Steps that several buckets share, each micro-batch of one bucket; `batches` micro-batches or more."""
         parts = [places[at : at + self.batch_size] for places in small for at in range(0, places.size, self.batch_size)]
         offsets = np.concatenate([[0], np.cumsum([part.size for part in parts])])
         costs = np.array([self.cost(samples[part]) for part in parts])
@@ -126,41 +121,42 @@ class BucketCutter:
         return split_to(Cut(np.concatenate(parts), offsets, costs), wanted, samples, self)
 
     def cost(self, samples: Integers) -> float:
-        """See `Cutter`: the area of its bucket, a sample."""
+        """See `Cutter`: for each sample the area of its bucket."""
         return float(self.areas[self.bucket_of[samples]].sum())
 
     def tokens(self, samples: Integers) -> tuple[float, float]:
-        """See `Cutter`: what a bucket pads or crops is not known here."""
+        """See `Cutter`: all of the area; what is padding in it is not known here."""
         return self.cost(samples), self.cost(samples)
 
     def excess(self, samples: Integers) -> float:
-        """See `Cutter`: samples too many, or buckets beside the first."""
+        """See `Cutter`: how many samples are too many; 1 if there is more than one bucket."""
         return max(0.0, float(samples.size - self.batch_size), float(np.ptp(self.bucket_of[samples]) > 0))
 
     def at_least(self, samples: Integers) -> int:
-        """See `Cutter`: each bucket its own."""
+        """See `Cutter`: no micro-batch holds two buckets."""
         return int((-(-np.bincount(self.bucket_of[samples]) // self.batch_size)).sum())
 
     def part(self, samples: Integers) -> tuple[Integers, Integers]:
-        """See `Cutter`: in the middle."""
+        """See `Cutter`: all cost the same, so it is cut in the middle."""
         return np.arange(samples.size // 2), np.arange(samples.size // 2, samples.size)
 
 
 def _own_and_shared(pieces: list[Integers], batch_size: int, multiple: int) -> tuple[list[Integers], list[Integers]]:
-    """The buckets that have steps of their own, and those that share steps: they are smaller than a step."""
+    """The buckets that have steps of their own, and those smaller than a step, which share steps."""
     small = [places for places in pieces if 0 < places.size < multiple]
     large = [places for places in pieces if places.size >= multiple]
+    # The small ones may be too few even together. Then the largest bucket gives them some of its samples.
     while large and (short := _short(small, batch_size, multiple)) > 0:
-        large.sort(key=len)  # too few even together: the largest bucket lends some
-        lent = large.pop()
-        if lent.size - short >= multiple:
-            large.append(lent[short:])
-            lent = lent[:short]
-        small.append(lent)
+        large.sort(key=len)
+        given = large.pop()
+        if given.size - short >= multiple:
+            large.append(given[short:])
+            given = given[:short]
+        small.append(given)
     return large, small
 
 
 def _short(small: list[Integers], batch_size: int, multiple: int) -> int:
-    """How many samples these buckets have too few to fill the steps that they share."""
+    """How many samples these buckets lack to have one in every micro-batch of the steps that they share."""
     parts = sum(-(-places.size // batch_size) for places in small)
     return -(-parts // multiple) * multiple - sum(places.size for places in small)

@@ -1,4 +1,4 @@
-"""Cutting at a budget: as many samples as fit, like lengths together."""
+"""Cuts samples at a budget: as many as fit into a micro-batch, those of like length together."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ..kernels.cuts import cut_longest, cut_several
 from ..kernels.step_balance import raise_to_most_expensive
 from .cut import (
     Cut,
+    Unsearched,
     by_steps,
     falling_ranks,
     like_ranks,
@@ -23,31 +24,31 @@ from .cut import (
     split_to,
     spread,
 )
-from .identity import fields_as_text
-from .step_balance import LEVEL, Dealt, dealt_anew, level_parts, spread_over_steps
+from .step_balance import LEVEL, NewStep, level_parts, redistributed, spread_over_steps
 
 __all__ = ["BudgetCutter"]
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-_FEW = 32  # samples: one more or less is 3 % of a micro-batch's cost
+# Micro-batches of fewer samples stay at the whole budget: one sample more or less is over 3 % of their cost.
+_FEW = 32
 
 
 @dataclass(frozen=True)
-class BudgetCutter:
-    """Cuts samples that stand longest first so that no budget is exceeded.
+class BudgetCutter(Unsearched):
+    """Cuts samples, sorted longest first, so that no budget is exceeded.
 
     Args:
         costs: float64 (samples, budgets).
         budgets: float64 (budgets,).
-        padded: for each budget, whether a micro-batch costs longest x count, or the sum.
-        most_samples: in one micro-batch.
-        count_multiple: counts of this and more are a multiple of it.
-        rounded: whether shapes are to be few, and so stay as they were cut.
-        lengths: float64 (samples,), what is padded, for reports.
-        balance: float64 (samples,), what the micro-batches of a step are to be equal in; None for what the budget counts,
-            or the sum of the shares of several.
+        padded: bool (budgets,): whether a micro-batch costs longest x count, or the sum.
+        most_samples: the most samples in a micro-batch.
+        count_multiple: a micro-batch of this many samples or more has a multiple of it.
+        rounded: whether there are to be few different shapes; micro-batches then stay as they were cut.
+        lengths: float64 (samples,), what is padded; only reports need it.
+        balance: float64 (samples,), what the micro-batches of a step are to be equal in; None for what the budget
+            counts, or the sum of the shares of several.
     """
 
     costs: Floats
@@ -68,13 +69,8 @@ class BudgetCutter:
     room = math.inf
 
     @property
-    def identity(self) -> dict[str, str]:
-        """See `Cutter`."""
-        return fields_as_text(self)
-
-    @property
     def settled(self) -> bool:
-        """See `Cutter`: with several budgets, samples of one rank may differ in what they cost."""
+        """See `Cutter`: with several budgets, samples of the same size may differ in what they cost."""
         return self.budgets.size == 1
 
     @property
@@ -100,17 +96,13 @@ class BudgetCutter:
         """Micro-batches of samples in this order at the whole budgets."""
         return self._cutting(costs)(0, 1.0).size - 1
 
-    def for_window(self, parts: int = 1) -> BudgetCutter:
-        """See `Cutter`: no cut is a search."""
-        return self
-
     def over_layers(self, falling: Integers, windows: int) -> BudgetCutter:
         """See `Cutter`."""
         largest = most_expensive_of_layers(self.costs, falling, windows)
         return replace(self, costs=largest, lengths=largest[:, 0], balance=None)
 
     def cut(self, samples: Integers, batches: int, multiple: int) -> Cut:
-        """See `Cutter`: a lower budget until `batches` micro-batches are needed, then the most expensive are split."""
+        """See `Cutter`: lowers the budget until `batches` micro-batches are needed, then splits the most expensive."""
         places = (sorted_places if self.settled else mixed_places)(self.ranks[samples])
         costs = self.costs[samples[places]]
         cut_at = self._cutting(costs)
@@ -126,24 +118,26 @@ class BudgetCutter:
     def levelled(self, samples: Integers, cut: Cut, multiple: int) -> Cut:
         """See `Cutter`.
 
-        Where padding counts, a micro-batch cheaper than the most expensive of its step takes one longer sample in exchange:
-        what it then pads is less than what its rank would have waited. With sums, the samples of a step are distributed over
-        its micro-batches a second time, so that these are equal in every budget. Micro-batches of rounded shapes are left as
-        they are. So are those of several budgets, if one of these is padded.
+        Where padding counts, a micro-batch cheaper than the most expensive of its step exchanges one sample for a
+        longer one: the padding this adds costs less than the time its rank would have waited. With sums, the samples of
+        a step are distributed over its micro-batches a second time, so that these are equal in every budget.
+        Micro-batches of rounded shapes are left as they are. So are those of several budgets, if one of these is
+        padded.
         """
         if self.rounded:
             return by_steps(cut)
         if not self.padded.any():
             several = self.budgets.size > 1 or self.balance is not None
-            return dealt_anew(
+            return redistributed(
                 spread_over_steps(cut, multiple) if several else cut,
                 multiple,
                 lambda steps: np.add.reduceat(self._kinds(samples[steps.members]), steps.offsets[:-1]),
-                lambda members: self._dealt(samples[members], multiple),
+                lambda members: self._redistributed(samples[members], multiple),
             )
         if not self.settled or self.balance is not None:
             return by_steps(cut)
-        # A micro-batch that even the longest sample would not make as expensive as the others: for steps of its own.
+        # Some micro-batches would not be as expensive as the others even with the longest sample. They get steps of
+        # their own.
         stuck = np.diff(cut.offsets) * self.costs[samples, 0].max() < LEVEL * cut.costs.max()
         steps = cut.chosen(np.lexsort((-cut.costs, stuck)))
         members = steps.members.copy()
@@ -155,11 +149,11 @@ class BudgetCutter:
         return Cut(members, steps.offsets, costs, stepped=True)
 
     def _kinds(self, samples: Integers) -> Floats:
-        """What micro-batches of sums are to be level in, (samples, kinds): every budget, and the balance."""
+        """What the micro-batches of a step are to be equal in, float64 (samples, kinds): budgets and balance."""
         return self.costs[samples] if self.balance is None else np.column_stack([self.costs, self.balance])[samples]
 
-    def _dealt(self, samples: Integers, multiple: int) -> Dealt | None:
-        """One step whose sums count, dealt again; None where a limit is in the way."""
+    def _redistributed(self, samples: Integers, multiple: int) -> NewStep | None:
+        """One step whose sums count, distributed again; None if that would exceed a limit."""
         kinds = self._kinds(samples)
         parts = level_parts(kinds, multiple, self.most_samples)
         loads = np.array([kinds[part].sum(axis=0) for part in parts])
@@ -167,10 +161,10 @@ class BudgetCutter:
         if np.any(loads[:, : self.budgets.size] > self.budgets) or min(sizes) == 0 or max(sizes) > self.most_samples:
             return None
         offsets = np.concatenate([[0], np.cumsum(sizes)])
-        return Dealt(parts, loads, self._costs(samples[np.concatenate(parts)], offsets))
+        return NewStep(parts, loads, self._costs(samples[np.concatenate(parts)], offsets))
 
     def cost(self, samples: Integers) -> float:
-        """See `Cutter`: what the budget counts, the sum of the shares of several, or the balance."""
+        """See `Cutter`: in the unit of the budget; with several, the sum of their shares; with `balance`, its sum."""
         return float(self._costs(samples, np.array([0, samples.size]))[0])
 
     def tokens(self, samples: Integers) -> tuple[float, float]:
@@ -179,16 +173,18 @@ class BudgetCutter:
         return float(lengths.sum()), float(lengths.max() * lengths.size if self.padded[0] else lengths.sum())
 
     def excess(self, samples: Integers) -> float:
-        """See `Cutter`: the largest share over a budget, or the samples too many."""
+        """See `Cutter`: the largest share of a budget above 1, or how many samples are too many."""
         costs = self.costs[samples]
         totals = np.where(self.padded, costs.max(axis=0) * samples.size, costs.sum(axis=0))
         return max(0.0, float((totals / self.budgets).max()) - 1, float(samples.size - self.most_samples))
 
     def at_least(self, samples: Integers) -> int:
-        """See `Cutter`: what cutting longest first needs where padding counts, the mean load where it does not."""
+        """See `Cutter`: as cut longest first where padding counts, else the sum divided by the budget."""
         costs = self.costs[samples]
         by_count = -(-samples.size // self.most_samples)
+        # 1e-9: a sum of floats that is a whole number of budgets may come out slightly above it.
         sums = np.ceil(costs.sum(axis=0) / self.budgets - 1e-9).max(initial=0)
+        # For a padded budget, cutting longest first is optimal: no other way needs fewer micro-batches.
         alone = [
             cut_longest(-np.sort(-costs[:, kind]), self.budgets[kind], self.most_samples, 1).size - 1
             for kind in np.flatnonzero(self.padded)
@@ -196,14 +192,15 @@ class BudgetCutter:
         return max(by_count, int(sums), *alone, 0)
 
     def part(self, samples: Integers) -> tuple[Integers, Integers]:
-        """See `Cutter`: in the middle, the longer half first."""
+        """See `Cutter`: the longer half of the samples, then the shorter half."""
         falling = np.argsort(self.ranks[samples], kind="stable")
         return falling[: samples.size // 2], falling[samples.size // 2 :]
 
     def _long(self, offsets: Integers) -> int:
-        """How many of the first micro-batches stay at the whole budget where there is room for more of them.
+        """How many of the first micro-batches stay at the whole budget when the others are cut at a lower one.
 
-        One of few long samples would lose a large share of its cost with one of them, and no step would be level.
+        These have few long samples each. Without one of these, a micro-batch would cost much less, and steps would be
+        uneven.
         """
         if not (self.settled and self.padded[0]):
             return 0
@@ -211,7 +208,7 @@ class BudgetCutter:
         return long if long <= len(offsets) // 2 else 0
 
     def _cutting(self, costs: Floats) -> Callable[[int, float], Integers]:
-        """Offsets from a sample on at a share of the budgets."""
+        """The function that cuts from a sample on, at a share of the budgets, and returns the offsets."""
         if self.padded.size == 1 and self.padded[0]:
             column = np.ascontiguousarray(costs[:, 0])
             return lambda first, share: cut_longest(
@@ -222,7 +219,7 @@ class BudgetCutter:
         )
 
     def _costs(self, samples: Integers, offsets: Integers, costs: Floats | None = None) -> Floats:
-        """What micro-batches cost: see `cost`. `costs` are those of the samples, where they are at hand."""
+        """What each micro-batch costs, float64; see `cost`. Pass the `costs` of the samples if they are known already."""
         if self.balance is not None:
             return np.add.reduceat(self.balance[samples], offsets[:-1])
         costs = self.costs[samples] if costs is None else costs

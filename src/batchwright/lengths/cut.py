@@ -1,11 +1,11 @@
-"""What a window of an order becomes: micro-batches, each a stretch of one array."""
+"""The result of cutting a window into micro-batches, and what every way to cut must offer."""
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from ..errors import Infeasible
 from ..kernels.cuts import keyed_order
 from ..kernels.packing import group_by_length
+from .identity import fields_as_text
 
 __all__ = [
     "Cut",
     "Cutter",
+    "Identified",
+    "Unsearched",
     "arranged",
     "by_steps",
     "falling_ranks",
@@ -36,10 +39,10 @@ class Cut:
     """Micro-batches over the samples of a window.
 
     Attributes:
-        members: places in the window, micro-batch by micro-batch, int64.
+        members: places among the samples of the window, micro-batch by micro-batch, int64.
         offsets: micro-batch b holds `members[offsets[b]:offsets[b + 1]]`, int64.
-        costs: what each costs, float64.
-        stepped: whether the micro-batches already stand step by step, and their steps must stay together.
+        costs: what each micro-batch costs, float64.
+        stepped: whether the micro-batches are already sorted into steps, which must stay together.
     """
 
     members: Integers
@@ -55,14 +58,14 @@ class Cut:
         return self.members[self.offsets[number] : self.offsets[number + 1]]
 
     def chosen(self, numbers: Integers) -> Cut:
-        """These micro-batches in this order."""
+        """A cut of these micro-batches, in this order."""
         sizes = np.diff(self.offsets)[numbers]
         offsets = np.concatenate([[0], sizes.cumsum()])
         at = np.arange(offsets[-1]) + np.repeat(self.offsets[numbers] - offsets[:-1], sizes)
         return Cut(self.members[at], offsets, self.costs[numbers])
 
     def below(self, places: int) -> Cut:
-        """The same micro-batches without the places from `places` on, and without those that this empties."""
+        """The same micro-batches, only with places below `places`; those that become empty are left out."""
         kept = self.members < places
         sizes = np.add.reduceat(kept, self.offsets[:-1], dtype=np.int64)
         offsets = np.concatenate([[0], sizes[sizes > 0].cumsum()])
@@ -70,7 +73,10 @@ class Cut:
 
 
 class Cutter(Protocol):
-    """One way to turn samples into micro-batches within a limit."""
+    """One way to turn samples into micro-batches within a limit: "batch by size".
+
+    Samples are numbered over the whole dataset. `multiple` is the number of micro-batches in a step.
+    """
 
     @property
     def kind(self) -> str:
@@ -79,12 +85,12 @@ class Cutter(Protocol):
 
     @property
     def ranks(self) -> Integers:
-        """The place of every sample when the longest come first, int64; equal ones share one."""
+        """The rank of every sample by length, int64 (samples,): 0 for the longest; equal lengths share one."""
         ...
 
     @property
     def settled(self) -> bool:
-        """Whether how many micro-batches are needed depends on which samples there are, not on their order."""
+        """Whether the number of micro-batches depends only on which samples there are, not on their order."""
         ...
 
     @property
@@ -94,55 +100,55 @@ class Cutter(Protocol):
 
     @property
     def alike(self) -> Integers:
-        """The place of every sample when like ones stand together, the most expensive first, int64; equal ones share one."""
+        """The rank of every sample in an order in which neighbours are alike, int64 (samples,); equal ones share one."""
         ...
 
     @property
     def identity(self) -> dict[str, str]:
-        """Everything that decides the cuts, by name, as short text."""
+        """Every argument that changes how samples are cut, by name, as short text."""
         ...
 
     def cut(self, samples: Integers, batches: int, multiple: int) -> Cut:
-        """These samples in `batches` micro-batches of like cost, or in more where the limit allows no fewer.
+        """Cut these samples into `batches` micro-batches of like cost, or more if the limit allows no fewer.
 
-        With `batches=0` in as few as the limit allows. Steps are `multiple` micro-batches long.
+        `batches=0` means as few as possible. Steps are `multiple` micro-batches long.
         """
         ...
 
     @property
     def sizes(self) -> NDArray[np.float64]:
-        """What each sample adds to a micro-batch, float64 (samples,): in proportion, to guess how many samples fit."""
+        """What each sample adds to a micro-batch, float64 (samples,), in any unit: to guess how many samples fit."""
         ...
 
     @property
     def room(self) -> float:
-        """The largest sum of `sizes` in a micro-batch; infinite where none is proven."""
+        """The largest sum of `sizes` in a micro-batch; infinite if none is proven."""
         ...
 
     def needed(self, samples: Integers, multiple: int) -> Callable[[int], int]:
-        """How many micro-batches `cut` makes at least of the first so many of these samples.
+        """A function from n to the least number of micro-batches that `cut` makes of the first n of these samples.
 
-        Found without cutting them, where that is possible.
+        It does not cut them, if possible.
         """
         ...
 
     def for_window(self, parts: int = 1) -> Cutter:
-        """The same cuts for one window.
+        """The cutter for one window, or for one of `parts` parts of the work of a window.
 
-        Where a cut is a search of limited work, all cuts that the window takes share one limit, or a part of it.
+        It matters if cutting is a search: then all cuts for the window share one limit of work.
         """
         ...
 
     def over_layers(self, falling: Integers, windows: int) -> Cutter | None:
-        """The same limits over one item for each layer, which costs as much as the most expensive item of the layer.
+        """A cutter over one item for each layer, which costs as much as the most expensive item of the layer.
 
-        A layer is `windows` neighbours of `falling`. If these items fit into n micro-batches, any one item of each layer
-        does too. None if that does not follow from the limits.
+        A layer is `windows` neighbours of `falling`. If these items fit into n micro-batches, then one item of each
+        layer does too, whichever it is. None if the limits of this cutter do not guarantee that.
         """
         ...
 
     def levelled(self, samples: Integers, cut: Cut, multiple: int) -> Cut:
-        """The same samples in as many micro-batches, step by step, so that those of a step cost nearly the same.
+        """Make the micro-batches of each step cost nearly the same; their number does not change.
 
         The most expensive micro-batch of a step never becomes more expensive.
         """
@@ -161,25 +167,43 @@ class Cutter(Protocol):
         ...
 
     def at_least(self, samples: Integers) -> int:
-        """How many micro-batches any way of cutting these samples needs, proven."""
+        """A proven lower bound: no way of cutting these samples needs fewer micro-batches."""
         ...
 
     def part(self, samples: Integers) -> tuple[Integers, Integers]:
-        """One micro-batch of two samples or more in two parts of like cost."""
+        """Split one micro-batch of two samples or more into two parts of like cost: places of each."""
         ...
 
 
-def spread(batches: int, cut_at: Callable[[int, float], Integers]) -> Integers:
-    """Offsets of at most `batches` micro-batches, cut at as small a share of the limit as allows that.
+class Identified:
+    """A cutter whose fields decide its cuts."""
 
-    Cutting below the limit spreads the work where there is room for more micro-batches than are needed. Where many samples
-    cost the same, one step of the share is many micro-batches: then the first samples are cut at the smaller
-    share, the others at the larger.
+    @property
+    def identity(self) -> dict[str, str]:
+        """See `Cutter`."""
+        return fields_as_text(self)
+
+
+class Unsearched(Identified):
+    """A cutter of which no cut is a search."""
+
+    def for_window(self, parts: int = 1) -> Self:
+        """See `Cutter`."""
+        return self
+
+
+def spread(batches: int, cut_at: Callable[[int, float], Integers]) -> Integers:
+    """Cut into at most `batches` micro-batches, at the smallest share of the limit that allows it.
+
+    If there may be more micro-batches than are needed, a lower limit makes them all smaller in place of the last ones
+    alone. If many samples cost the same, a tiny change of the share changes the number of micro-batches a lot. Then the
+    first samples are cut at the share that is slightly too small, the others at the one that is large enough.
 
     Args:
         batches: how many there may be; at the whole limit there are no more.
         cut_at: offsets of the micro-batches from a sample on, at a share of the limit: `cut_at(first, share)`.
     """
+    # Bisection on the share, in steps of 2^-20 of the limit: one token of a budget of a million.
     low, high = 0, 1 << 20
     while high - low > 1:
         middle = (low + high) // 2
@@ -189,6 +213,7 @@ def spread(batches: int, cut_at: Callable[[int, float], Integers]) -> Integers:
             low = middle
     small = cut_at(0, low / (1 << 20))
     large = high / (1 << 20)
+    # Bisection on where the larger share begins: as late as possible, so that all of the `batches` are used.
     kept, too_many = 0, small.size - 1
     while too_many - kept > 1:
         middle = (kept + too_many) // 2
@@ -212,69 +237,71 @@ def split_to(cut: Cut, batches: int, samples: Integers, cutter: Cutter) -> Cut:
             f"{cut.members.size} samples cannot fill {batches} micro-batches",
             "pass a larger window, more samples, or a smaller world_size or accumulate",
         )
-    whole = [cut.batch(number) for number in range(len(cut))]
-    most_expensive = [(-float(cost), number) for number, cost in enumerate(cut.costs) if whole[number].size > 1]
-    heapq.heapify(most_expensive)
+    parts_of = [cut.batch(number) for number in range(len(cut))]
+    most_expensive = [(-float(cost), number) for number, cost in enumerate(cut.costs) if parts_of[number].size > 1]
+    heapq.heapify(most_expensive)  # a heap, since both halves of a split may be the most expensive again
     costs = cut.costs.tolist()
-    while len(whole) < batches:
+    while len(parts_of) < batches:
         _, number = heapq.heappop(most_expensive)
-        halves = cutter.part(samples[whole[number]])
-        parts = [whole[number][half] for half in halves]
-        whole[number] = parts[0]
-        whole.append(parts[1])
+        halves = cutter.part(samples[parts_of[number]])
+        parts = [parts_of[number][half] for half in halves]
+        parts_of[number] = parts[0]
+        parts_of.append(parts[1])
         costs.append(0.0)
-        for place in (number, len(whole) - 1):
-            costs[place] = cutter.cost(samples[whole[place]])
-            if whole[place].size > 1:
+        for place in (number, len(parts_of) - 1):
+            costs[place] = cutter.cost(samples[parts_of[place]])
+            if parts_of[place].size > 1:
                 heapq.heappush(most_expensive, (-costs[place], place))
-    offsets = np.concatenate([[0], np.cumsum([part.size for part in whole])])
-    return Cut(np.concatenate(whole), offsets, np.array(costs))
+    offsets = np.concatenate([[0], np.cumsum([part.size for part in parts_of])])
+    return Cut(np.concatenate(parts_of), offsets, np.array(costs))
 
 
 def arranged(cut: Cut, multiple: int, key: int) -> Cut:
-    """Micro-batches in runs of `multiple`, the runs and the places within each shuffled by `key`.
+    """Shuffle the steps, and the micro-batches within each step, by `key`; steps stay together.
 
-    A run is a step: where the micro-batches stood step by step its ranks carry near-equal cost, and steps of any cost come
-    at any time.
+    So the ranks of a step have near-equal costs, and expensive steps do not all come at the same time.
     """
     word = np.uint64(key)
     if multiple == 1:  # nothing to shuffle within
         return cut.chosen(keyed_order(len(cut), word))
-    runs = np.arange(len(cut) // multiple * multiple).reshape(-1, multiple)
-    within = np.stack([run[keyed_order(multiple, word + np.uint64(1 + place))] for place, run in enumerate(runs)])
-    return cut.chosen(within[keyed_order(len(runs), word)].reshape(-1))
+    steps = np.arange(len(cut) // multiple * multiple).reshape(-1, multiple)
+    within = np.stack([one[keyed_order(multiple, word + np.uint64(1 + place))] for place, one in enumerate(steps)])
+    return cut.chosen(within[keyed_order(len(steps), word)].reshape(-1))
 
 
 def by_steps(cut: Cut) -> Cut:
-    """Micro-batches by falling cost, so that neighbours are steps; those that stand step by step already stay."""
+    """Sort micro-batches by falling cost, so that neighbours make steps; those sorted into steps already stay."""
     if cut.stepped:
         return cut
     return replace(cut.chosen(np.argsort(-cut.costs, kind="stable")), stepped=True)
 
 
 def most_expensive_of_layers(table: np.ndarray, falling: Integers, windows: int) -> np.ndarray:
-    """The largest of every `windows` neighbours of `falling` in each column; of one column those are the first ones."""
+    """The largest value of every `windows` neighbours of `falling`, column by column: float64 (layers, columns)."""
     if table.shape[1] == 1:
-        return table[falling[::windows]]
+        return table[falling[::windows]]  # sorted by this column: the first of each layer is the largest
     largest: np.ndarray = np.maximum.reduceat(table[falling], np.arange(0, falling.size, windows), axis=0)
     return largest
 
 
 def falling_ranks(keys: np.ndarray) -> Integers:
-    """The place of each key among the distinct keys, the largest 0."""
+    """The rank of each key among the distinct keys, int64: 0 for the largest."""
     distinct, ranks = np.unique(keys, return_inverse=True)
     return distinct.size - 1 - ranks.astype(np.int64)
 
 
 def like_ranks(table: np.ndarray) -> Integers:
-    """The place of each row (samples, kinds) when rows that are alike in all kinds stand together; equal rows share one.
+    """The rank of each row of `table` (samples, kinds) in an order in which neighbours are alike in all kinds.
 
-    Strata of the first kind, within them strata of the next, and so on, falling by the last kind; every other stratum
-    rises, so that neighbours are alike across strata too.
+    Rows are grouped into strata by the first kind, within these by the next, and so on, and sorted by the last kind:
+    falling in one stratum, rising in the next (as a snake), so that neighbours are alike across the border of two
+    strata too. Equal rows share a rank.
     """
     count, kinds = table.shape
     if kinds == 1:
         return falling_ranks(table[:, 0])
+    # Were the last kind divided into as many strata, each cell would have about 16 rows. The 16 was chosen by trial;
+    # only how full micro-batches are depends on it.
     strata = max(1, round((count / 16) ** (1 / kinds)))
     keys = []
     for kind in range(kinds - 1):
@@ -290,16 +317,16 @@ def like_ranks(table: np.ndarray) -> Integers:
 
 
 def mixed_places(ranks: Integers) -> Integers:
-    """A sort with equal ones in an order of chance, the same for as many.
+    """Places sorted by rank, those of equal rank shuffled; the shuffle depends only on how many there are.
 
-    Where costs are of several kinds, those high in one kind then stand among those high in another, and fill a limit
-    together.
+    With costs of several kinds, samples that are expensive in one kind are then mixed with samples that are expensive
+    in another, and together they fill all limits. A stable sort could put all of one kind first.
     """
     mixed = keyed_order(ranks.size, np.uint64(ranks.size))
     return mixed[sorted_places(ranks[mixed])]
 
 
 def sorted_places(ranks: Integers) -> Integers:
-    """A stable sort; by counting where there are fewer ranks than places."""
+    """Places sorted by rank, stable; by counting, which takes linear time, if there are fewer ranks than places."""
     largest = int(ranks.max(initial=0))
     return group_by_length(ranks, largest)[0] if largest < ranks.size else np.argsort(ranks, kind="stable")

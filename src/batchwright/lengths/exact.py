@@ -9,7 +9,7 @@ stage best-fit decreasing may finish what remains, and the cheapest finish wins.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,36 +83,44 @@ def pack_kinds(
         )
     programme = _Programme(lengths, capacity, max_per_pack or 0, allowance)
     best = programme.best_fit(wanted)
-    programme.add(best[0])
+    programme.add(best.kinds)
     bound = packs_at_least(lengths, wanted, capacity, max_per_pack)
-    fixed_kinds: list[Integers] = []
-    fixed_copies: list[int] = []
-    left = wanted.copy()
-    while best[1].sum() > (enough or bound) >= bound and left.any():
+    fixed = _Packs(np.empty((0, lengths.size), np.int64), np.empty(0, np.int64))
+    left = wanted
+    while best.total > (enough or bound) >= bound and left.any():
         shares, at_least = programme.solve(left)
         if not shares.size:
             break
-        if not fixed_kinds:  # the first programme is the whole one: its bound is the one that counts
+        if not fixed.total:  # the first programme is the whole one: its bound is the one that counts
             bound = max(bound, at_least)
-        whole = np.floor(shares + 1e-9).astype(np.int64)
-        if not whole.any():
-            whole[int(shares.argmax())] = 1
-        for column in np.argsort(-shares, kind="stable")[: np.count_nonzero(whole)]:
-            kind = np.minimum(programme.columns[column], left)
-            takes = np.flatnonzero(kind)
-            if whole[column] == 0 or takes.size == 0:
-                continue
-            copies = int(min(whole[column], (left[takes] // kind[takes]).min()))
-            fixed_kinds.append(kind)
-            fixed_copies.append(copies)
-            left = left - copies * kind
-        kinds, copies_each = programme.best_fit(left)
-        if sum(fixed_copies) + copies_each.sum() < best[1].sum():
-            best = (
-                np.concatenate([np.array(fixed_kinds), kinds]),
-                np.concatenate([np.array(fixed_copies, np.int64), copies_each]),
-            )
+        taken = programme.whole_packs(shares, left)
+        fixed = fixed.plus(taken)
+        left = left - taken.samples
+        finished = fixed.plus(programme.best_fit(left))
+        if finished.total < best.total:
+            best = finished
     return *best, bound
+
+
+class _Packs(NamedTuple):
+    """Kinds of packs, one a row, and copies of each."""
+
+    kinds: Integers
+    copies: Integers
+
+    @property
+    def total(self) -> int:
+        """How many packs there are."""
+        return int(self.copies.sum())
+
+    @property
+    def samples(self) -> Integers:
+        """How many samples of each length they take."""
+        return self.copies @ self.kinds
+
+    def plus(self, others: _Packs) -> _Packs:
+        """These packs and others."""
+        return _Packs(np.concatenate([self.kinds, others.kinds]), np.concatenate([self.copies, others.copies]))
 
 
 class _Programme:
@@ -136,12 +144,27 @@ class _Programme:
                 self.columns.append(np.array(pack, np.int64))
         return len(self.columns) - before
 
-    def best_fit(self, wanted: Integers) -> tuple[Integers, Integers]:
-        """Best-fit decreasing over `wanted`: its kinds of packs and the copies of each."""
+    def best_fit(self, wanted: Integers) -> _Packs:
+        """Best-fit decreasing over `wanted`."""
         from ..kernels.packing import best_fit_decreasing, stack_contents
 
         table = best_fit_decreasing(self.lengths, wanted, self.capacity, self.max_per_pack or np.iinfo(np.int64).max)
-        return stack_contents(table, self.lengths.size)
+        return _Packs(*stack_contents(table, self.lengths.size))
+
+    def whole_packs(self, shares: NDArray[np.float64], wanted: Integers) -> _Packs:
+        """The packs that an optimum takes whole, the largest shares first; if it takes none, one of its largest share."""
+        whole = np.floor(shares + 1e-9).astype(np.int64)
+        if not whole.any():
+            whole[int(shares.argmax())] = 1
+        left, kinds, copies = wanted.copy(), [], []
+        for column in np.argsort(-shares, kind="stable")[: np.count_nonzero(whole)]:
+            kind = np.minimum(self.columns[column], left)
+            takes = np.flatnonzero(kind)
+            if whole[column] and takes.size:
+                kinds.append(kind)
+                copies.append(min(whole[column], (left[takes] // kind[takes]).min()))
+                left -= copies[-1] * kind
+        return _Packs(np.array(kinds).reshape(-1, wanted.size), np.array(copies, np.int64))
 
     def solve(self, wanted: Integers) -> tuple[NDArray[np.float64], int]:
         """The optimum over all packs for `wanted`: the share of each column, the bound it proves.

@@ -1,4 +1,4 @@
-"""What a value is, as short text: the identity of a plan is made of it."""
+"""Values as short text, for the identity of a plan."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 __all__ = ["fields_as_text"]
 
-_SHOWN = 8  # numbers that are written out; of more there is a digest
+_SHOWN = 8  # arrays of more numbers are replaced by a digest, so that an identity stays a few lines long
 
 
 def fields_as_text(value: Any) -> dict[str, str]:
@@ -18,6 +18,7 @@ def fields_as_text(value: Any) -> dict[str, str]:
 
     All fields are taken, so that one that is added later is never left out.
     """
+    # Only fields that the constructor takes: the others are computed from these.
     return {field.name: _text(getattr(value, field.name)) for field in fields(value) if field.init}
 
 

@@ -1,4 +1,4 @@
-"""Samples by their distinct lengths, in time and memory of the samples, however long they are."""
+"""Groups samples by length, in time and memory that do not depend on how long they are."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ __all__ = ["Kinds"]
 
 Integers = NDArray[np.int64]
 
-_DENSE = 16  # lengths up to so many times the number of samples are counted, one counter each; larger ones are sorted
+# Counting sort takes one counter for each possible length, so it is used only up to 16 counters a sample; above,
+# sorting is faster and takes less memory.
+_DENSE = 16
 
 
 class Kinds(NamedTuple):
@@ -21,13 +23,13 @@ class Kinds(NamedTuple):
         lengths: int64 (kinds,).
         counts: samples of each, int64 (kinds,).
         places: the samples by length, equal ones in the order given, int64.
-        begin: where each kind begins in `places`, and the end of the last, int64 (kinds + 1).
+        starts: where each kind starts in `places`, and the end of the last, int64 (kinds + 1).
     """
 
     lengths: Integers
     counts: Integers
     places: Integers
-    begin: Integers
+    starts: Integers
 
     @classmethod
     def of(cls, column: Integers) -> Kinds:
@@ -42,14 +44,14 @@ class Kinds(NamedTuple):
 
         longest = int(column.max(initial=0))
         if longest <= _DENSE * column.size:
-            places, starts = group_by_length(column, longest)
-            lengths = np.flatnonzero(np.diff(starts))
-            begin = np.append(starts[lengths], column.size)
+            places, by_length = group_by_length(column, longest)
+            lengths = np.flatnonzero(np.diff(by_length))
+            starts = np.append(by_length[lengths], column.size)
         else:
             places = np.argsort(column, kind="stable")
             first = np.flatnonzero(np.diff(column[places], prepend=-1))
-            lengths, begin = column[places[first]], np.append(first, column.size)
-        return cls(lengths, np.diff(begin), places, begin)
+            lengths, starts = column[places[first]], np.append(first, column.size)
+        return cls(lengths, np.diff(starts), places, starts)
 
     def up_to(self, length: int) -> int:
         """How many kinds are no longer than this."""

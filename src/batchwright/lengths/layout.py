@@ -1,4 +1,9 @@
-"""How many windows an epoch has, and how many micro-batches each: decided before any of them is planned."""
+"""Decides how many windows an epoch has, and how many micro-batches each, before any of them is planned.
+
+So the length of an epoch is known when the plan is built, and the window of any micro-batch follows from its number.
+That needs spare room: if windows are cut from a shuffle, it depends on chance how many micro-batches their samples
+need.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +18,32 @@ from ..errors import Infeasible
 from .cut import Cut, Cutter
 from .length_strata import Layers
 
-__all__ = ["PARTS", "Layout", "Window", "in_layers", "in_stretches", "whole", "whole_steps"]
+__all__ = ["PARTS", "Layout", "Window", "in_layers", "in_stretches", "one_window", "whole_steps"]
 
 Window = int | Literal["epoch"]
 PARTS = 16
-"""Each cut that lays out an epoch may use 1/16 of a window's work limit. There are up to about 200 such cuts."""
+"""Each cut that lays out an epoch may use 1/16 of the work limit of a window (see `exact.Allowance`).
 
-_PROBES = (16, 64)  # measure at least and at most this many stretches
-_TRIED = (0, -1, 1, -2, *range(2, 17))  # sixteenths by which windows are made longer than asked for
+There are up to about 200 such cuts, so a layout takes as long as 13 windows at most.
+"""
+
+# The number of micro-batches that a stretch of the order needs is measured, not derived: it depends on all lengths. Its
+# standard deviation is known to 1 / sqrt(2 n) of itself after n stretches: 18 % from 16 of them, 9 % from 64.
+_PROBES = (16, 64)  # stretches that are measured, at least and at most
+# Windows of layers may be longer than asked for by so many sixteenths, tried in this order: near ones first, at most
+# double. Their length is rounded up to whole steps, and where little has to be rounded depends on the lengths; hence
+# the trial.
+_TRIED = (0, -1, 1, -2, *range(2, 17))
 _NEAR = 1.005  # accept an epoch of at most this many times the fewest micro-batches, to stay near the window asked for
-_PROBED_SAMPLES = 4096  # places in a stretch that is measured, at most
-_SIGMAS_MEAN = 3.0  # standard errors that are added to the measured mean
-_SIGMAS = 6.0  # spare room of an epoch, in standard deviations
-_ROOMY = 4  # the spare room is spread over the last micro-batches of an epoch: this many times the room
+_PROBED_SAMPLES = 4096  # places in a stretch that is measured, at most: cutting 64 of these takes some ten milliseconds
+_SIGMAS_MEAN = 3.0  # standard errors that are added to the measured mean: it is too small once in 700 plans
+# Spare room of an epoch, in standard deviations of what all its stretches need. For a normal distribution one epoch in
+# 10^9 needs more; if the measured deviation is 18 % too small, one in 10^6. Even then all last windows are first cut as
+# one, which mostly fits (`windows.OfShuffle`).
+_SIGMAS = 6.0
+# The spare room is spread over the last micro-batches of an epoch, four times as many as the room itself. So these are
+# three quarters full on average, and all others are full. Four was chosen by trial.
+_ROOMY = 4
 
 
 @dataclass(frozen=True)
@@ -39,10 +57,11 @@ class Layout:
         batches: micro-batches in every window but the last.
         last_batches: micro-batches in the last window.
         multiple: micro-batches in a step; all windows are a multiple of it long.
-        steady: where windows are stretches of the order: how many of them take about `places` of it each. The others, the
-            last ones, share the rest of the epoch and have spare room.
+        steady: if windows are stretches of the order: the first `steady` windows take about `places` places each. The
+            other windows, the last ones, share the rest of the epoch and have spare room.
         places: see `steady`.
-        firsts: where windows are made of layers: how the longest items of all layers are cut. Any window can be cut so.
+        firsts: if windows are made of layers: a cut of the longest items of all layers. Any window can be cut in this
+            way.
     """
 
     windows: int
@@ -68,19 +87,22 @@ class Layout:
         return self.last_batches if window == self.windows - 1 else self.batches
 
     def line(self, window: int, epoch_samples: int) -> int:
-        """The place within an epoch up to which a window that is a stretch of the order takes items, unless it is full."""
+        """The place within an epoch where a window that is a stretch of the order ends, unless it is full before."""
         if window < self.steady:
             return (window + 1) * self.places
-        begun, ended = self.steady * self.batches, window * self.batches + self.wanted(window)
+        before, ended = self.steady * self.batches, window * self.batches + self.wanted(window)
         rest = epoch_samples - self.steady * self.places
-        return self.steady * self.places + rest * (ended - begun) // (self.length - begun)
+        # The last windows share the rest in proportion to their micro-batches.
+        return self.steady * self.places + rest * (ended - before) // (self.length - before)
 
 
-def whole(needed: Callable[[int, int], int], items: int, epoch_samples: int, *, multiple: int, settled: bool) -> Layout:
-    """One window for a whole epoch; with spare room if another epoch may need more micro-batches than the first.
+def one_window(
+    needed: Callable[[int, int], int], items: int, epoch_samples: int, *, multiple: int, settled: bool
+) -> Layout:
+    """The layout with one window, the whole epoch; with spare room if another epoch may need more micro-batches.
 
     Args:
-        needed: how many micro-batches `needed(first, count)` places of the order need.
+        needed: the number of micro-batches that `count` places of the order need, from place `first` on.
         items: items in an epoch.
         epoch_samples: places of the order in an epoch.
         multiple: micro-batches in a step.
@@ -90,8 +112,9 @@ def whole(needed: Callable[[int, int], int], items: int, epoch_samples: int, *, 
         Infeasible: an epoch has too few samples for one step.
     """
     first = needed(0, epoch_samples)
-    room = 0.0 if settled else _room_of_whole(needed, epoch_samples)
-    batches = min(whole_steps(first + room, multiple), max(items // multiple * multiple, whole_steps(first, multiple)))
+    spare = 0.0 if settled else _spare_of_epoch(needed, epoch_samples)
+    # No more than one micro-batch an item, unless the first epoch alone needs that.
+    batches = min(whole_steps(first + spare, multiple), max(items // multiple * multiple, whole_steps(first, multiple)))
     if batches > items:
         raise Infeasible(
             f"{items} samples cannot fill {batches} micro-batches, the next multiple of {multiple}",
@@ -101,24 +124,24 @@ def whole(needed: Callable[[int, int], int], items: int, epoch_samples: int, *, 
 
 
 def in_layers(layers: Layers, cutter: Cutter, *, window: Window, multiple: int) -> Layout | None:
-    """Windows made of layers, about `window` micro-batches each; None if an epoch is too short for two.
+    """The layout with windows made of layers, of about `window` micro-batches each; None if not even two fit.
 
-    A window has as many micro-batches as the most expensive items of all layers need, so no window needs more. Windows may
-    be up to twice as long as asked for if that makes the epoch shorter. With `window="epoch"` there is one.
+    A window has as many micro-batches as the most expensive items of all layers need, so no window needs more. Windows
+    may be up to twice as long as asked for if that makes the epoch shorter. With `window="epoch"` there is one.
     """
     items = layers.falling.size
     total = len(cutter.for_window(PARTS).cut(layers.falling, 0, multiple))
-    asked = 1.0 if window == "epoch" else total / whole_steps(window, multiple)
+    wanted = 1.0 if window == "epoch" else total / whole_steps(window, multiple)
     found: list[Layout] = []
-    for step in _TRIED:
-        windows = math.floor(asked / (1 + step / 16))
+    for longer in _TRIED:
+        windows = math.floor(wanted / (1 + longer / 16))
         if windows < 1 or (windows == 1) != (window == "epoch") or windows in {layout.windows for layout in found}:
             continue
         largest = cutter.over_layers(layers.falling, windows)
         assert largest is not None  # there are layers only if the cutter has this
         cut = largest.for_window(PARTS).cut(np.arange(-(-items // windows)), 0, multiple)
         batches = whole_steps(len(cut), multiple)
-        if items // windows >= batches:
+        if items // windows >= batches:  # else a micro-batch would have no item
             found.append(Layout(windows, batches, batches, multiple, firsts=cut))
     shortest = min((layout.length for layout in found), default=0)
     return next((layout for layout in found if layout.length <= _NEAR * shortest), None)
@@ -133,13 +156,13 @@ def in_stretches(
     multiple: int,
     least_steps: int,
 ) -> Layout | None:
-    """Windows that are stretches of a plain shuffle, about `window` micro-batches each; None if not even two fit.
+    """The layout with windows that are stretches of a shuffle, of about `window` micro-batches; None if not even two fit.
 
-    A window takes items up to a fixed place, or fewer if it is full. The last windows have spare room for what is left. How
-    many micro-batches a stretch needs is measured on stretches from all over the epoch.
+    A window takes items up to a fixed place, or fewer if it is full. The last windows have spare room for what is left.
+    How many micro-batches a stretch needs is measured on stretches from all over the epoch.
 
     Args:
-        needed: how many micro-batches `needed(first, count)` places of the order need.
+        needed: the number of micro-batches that `count` places of the order need, from place `first` on.
         items: items in an epoch, about.
         epoch_samples: places of the order in an epoch.
         window: micro-batches in a window.
@@ -149,7 +172,7 @@ def in_stretches(
     batches = max(whole_steps(window, multiple), least_steps * multiple)
     probed = min(epoch_samples, _PROBED_SAMPLES)
     rate = max(needed(0, probed), 1) / probed
-    for _ in range(2):  # a second look at windows of the size the first suggested
+    for _ in range(2):  # twice: the first round finds how long a window is, the second measures windows of that length
         probed = max(1, min(math.floor(batches / rate), epoch_samples // 2))
         needs = _probed(needed, probed, epoch_samples)
         spread = float(needs.std(ddof=1))
@@ -157,30 +180,35 @@ def in_stretches(
     places = math.floor(batches / rate)
     if places < 1 or epoch_samples // places < 2:
         return None
-    room = least_steps * multiple / 2 + _SIGMAS * spread * math.sqrt(epoch_samples / probed)
-    length = whole_steps(rate * epoch_samples + room, multiple)
+    # The first term is for rounding to whole steps, the second for chance. The
+    # needs of stretches add up like independent ones: the deviation of their sum grows with the root of their number.
+    spare = least_steps * multiple / 2 + _SIGMAS * spread * math.sqrt(epoch_samples / probed)
+    length = whole_steps(rate * epoch_samples + spare, multiple)
     if length > items:
         return None
     windows = length // batches
     last = length - (windows - 1) * batches
-    roomy = min(windows - 1, math.ceil(_ROOMY * room / batches))
+    roomy = min(windows - 1, math.ceil(_ROOMY * spare / batches))
     return Layout(windows, batches, last, multiple, min(windows - 1 - roomy, epoch_samples // places), places)
 
 
-def _room_of_whole(needed: Callable[[int, int], int], epoch_samples: int) -> float:
-    """Spare micro-batches, since another epoch may need more than the first; see `in_stretches`."""
+def _spare_of_epoch(needed: Callable[[int, int], int], epoch_samples: int) -> float:
+    """Spare micro-batches of an epoch that is one window, as another epoch may need more; see `in_stretches`."""
     probed = min(epoch_samples, _PROBED_SAMPLES)
     needs = _probed(needed, probed, epoch_samples)
+    # One more, since the whole epoch may be rounded up where its stretches were not.
     return 1 + _SIGMAS * float(needs.std(ddof=1)) * math.sqrt(epoch_samples / probed)
 
 
 def _probed(needed: Callable[[int, int], int], probed: int, epoch_samples: int) -> np.ndarray:
-    """How many micro-batches stretches of `probed` places from all over an epoch need, float64 (stretches,)."""
+    """The micro-batches that stretches of `probed` places from all over an epoch need, float64 (stretches,)."""
     probes = min(max(epoch_samples // probed, _PROBES[0]), _PROBES[1])
     apart = max(probed, epoch_samples // (probes - 1))
     return np.array([needed(probe * apart, probed) for probe in range(probes)], float)
 
 
 def whole_steps(batches: float, multiple: int) -> int:
-    """The next multiple of `multiple`, at least `multiple` itself."""
-    return max(1, math.ceil(batches / multiple - 1e-9)) * multiple
+    """Round up to a multiple of `multiple`, at least to `multiple` itself."""
+    return (
+        max(1, math.ceil(batches / multiple - 1e-9)) * multiple
+    )  # 1e-9: a product of floats may be just above an integer

@@ -1,9 +1,9 @@
 """Windows that are alike: each holds one sample of every layer of lengths.
 
 A plain shuffle leaves to chance how long the samples of a window are, and so how many micro-batches it needs. Without
-`order=`, samples are sorted by length and cut into layers of as many neighbours as there are windows, and a window takes one
-sample of each layer. If the longest sample of each layer fits into n micro-batches, any one sample of each layer does too.
-So each window of every epoch needs at most n.
+`order=`, samples are sorted by length and cut into layers of as many neighbours as there are windows, and a window
+takes one sample of each layer. If the longest sample of each layer fits into n micro-batches, any one sample of each
+layer does too. So each window of every epoch needs at most n.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ __all__ = ["Layers"]
 
 @dataclass(frozen=True)
 class Layers:
-    """All items, longest first, and where each length begins.
+    """All items, longest first, and where each length starts: windows take one item of every layer.
 
     Args:
-        falling: the items, longest first, those of one length in an order that depends on the seed.
-        starts: where the items of each length begin in `falling`, and the end.
-        seed: of everything random.
+        falling: the items, longest first, int64 (items,); those of one length in an order that depends on the seed.
+        starts: where the items of each length start in `falling`, and the end, int64 (lengths + 1).
+        seed: the seed of the plan.
     """
 
     falling: Integers
@@ -36,17 +36,18 @@ class Layers:
 
     @classmethod
     def of(cls, items: Integers, ranks: Integers, seed: int) -> Layers:
-        """The layers of `items`, rank 0 the longest."""
+        """Sort `items` by rank; rank 0 is the longest."""
+        # Shuffled first: otherwise items of one length would always stand in the same layers, with the same neighbours.
         mixed = items[keyed_order(items.size, np.uint64(child_key(seed, PURPOSE.LAYERS)))]
         falling = mixed[sorted_places(ranks[mixed])]
         starts = np.flatnonzero(np.diff(ranks[falling], prepend=-1, append=np.iinfo(np.int64).max))
         return cls(falling, starts, seed)
 
     def size(self, window: int, windows: int) -> int:
-        """How many items one of `windows` windows has."""
+        """How many items a window has, of `windows` windows."""
         return (self.falling.size - window - 1) // windows + 1
 
     def window(self, epoch: int, window: int, windows: int) -> Integers:
-        """The items of one of `windows` windows of an epoch, longest first."""
+        """The items of a window of an epoch that has `windows` of them, longest first."""
         key = child_key(child_key(self.seed, PURPOSE.LAYERS), 1 + epoch)
         return one_of_each_stratum(self.falling, self.starts, windows, window, np.uint64(key))

@@ -1,4 +1,4 @@
-"""Windows over a given order: each is filled, and the next begins with the item behind it."""
+"""Windows over a given order: each is filled, and the next begins with the item after its last."""
 
 from __future__ import annotations
 
@@ -18,15 +18,22 @@ from .windows import Ready, Windows, fitting, most_that_fit
 
 __all__ = ["Begin", "OfOrder"]
 
-_PROBES = 4, 16, 64  # fill at least, before it is shortened, and at most so many windows to measure the places of one
-_PROBED = 1 << 15  # fill more than the fewest only while they take no more than this many places together
-_SLACK = 9 / 8  # look at so many times the mean places of a window to fill one; at twice as many if they are too few
-_DEVIATIONS = 4  # or at so many times as much above the mean as the largest window that was measured, if that is less
-_ROOMY = 64  # give up after looking at 64 mean windows' worth of places: many short samples may follow each other
-_SEARCHES = 3  # bisect what a search may add to a window this many times
-_FINEST = 1 << 10  # the number of items in a window is found to 1/1024 of it
-_BEGINS_KEPT = 1 << 12  # keep the beginnings of at least this many windows, evenly spread; others are found from these
-_FAR = 1 << 14  # windows that are filled on the way without a word: some ten seconds
+# How many places a window takes is measured by filling windows from all over the order: 4 at least, 16 at first, 64 at
+# most; more than 4 only while they take no more than 32,768 places together, so that measuring takes less than a
+# second. The mean of 64 is eight times as exact as one window.
+_PROBES = 4, 16, 64
+_PROBED = 1 << 15
+# To fill a window, look at this many times the mean places of a window, and at twice as many if they are too few; or at
+# this many times as much above the mean as the largest window that was measured, if that is less.
+_SLACK = 9 / 8
+_DEVIATIONS = 4
+_ROOMY = 64  # look at the places of up to 64 mean windows for one: many short samples may follow each other
+_SEARCHES = 3  # steps of the bisection of how much a search may add to a window: each is a search that takes seconds
+_FINEST = (
+    1 << 10
+)  # the number of items in a window is found to 1/1024 of it: finer takes more cuts and fills hardly more
+_BEGINS_KEPT = 1 << 12  # keep where this many windows begin at least, evenly spread; others are found from these
+_FAR = 1 << 14  # filling more windows than this to find where one begins gives a warning: it takes some ten seconds
 
 
 class Begin(NamedTuple):
@@ -34,7 +41,7 @@ class Begin(NamedTuple):
 
     Attributes:
         place: place of the order.
-        skipped: pieces of the sample at `place` already used by the window before.
+        skipped: how many pieces of the sample at `place` the window before already used.
     """
 
     place: int
@@ -44,18 +51,19 @@ class Begin(NamedTuple):
 class OfOrder(Windows):
     """Windows that are filled with consecutive items of an order.
 
-    How many items a window takes depends on the items, so where it begins depends on the windows before it. The beginnings
-    found so far are kept, and a state holds those that a run needs.
+    How many items fit into a window depends on the items, so where a window begins depends on the windows before it.
+    The places found so far are kept, and a state holds those that a run needs.
 
     Args:
         order: the order that is cut.
-        admission: which samples are items.
+        admission: turns samples into items.
         cutter: how items are cut.
         epoch_samples: places in an epoch of the order.
         window: micro-batches in a window, or "epoch".
         step: micro-batches in a step.
-        moves_over: epochs over which the composition of the order moves, 0 where it does not.
-        measured: the same windows in steps of 1, which measured what a window takes; they measure it if left out.
+        moves_over: epochs over which the composition of the order changes; 0 if it does not.
+        measured: the same windows in steps of 1, which have measured how many places a window takes; measured here if
+            left out.
     """
 
     def __init__(
@@ -112,7 +120,7 @@ class OfOrder(Windows):
         self.window = shorter
 
     def _follow(self, measured: OfOrder, window: Window) -> None:
-        """Take from windows in steps of 1 what one takes, so that a plan measures it once for all step sizes."""
+        """Take over what windows in steps of 1 measured, so that a plan measures it once for all step sizes."""
         step = self._step
         self.epoch_batches = max(step, measured.epoch_batches // step * step)
         asked = self.epoch_batches if window == "epoch" else whole_steps(window, step)
@@ -121,10 +129,12 @@ class OfOrder(Windows):
         self._places, self._hold, self._slack = measured._places * part, measured._hold * part, measured._slack
 
     def _measure(self, epoch_samples: int, epochs: int, probes: int) -> None:
-        """Fill `probes` windows from all over these epochs: measures the places of a window, sets the epoch's length."""
+        """Fill `probes` windows from all over these epochs: measures the places of a window and the epoch's length."""
         apart = max(1, epochs * epoch_samples // probes)
         places, sizes = zip(*(self._measured(at) for at in range(0, probes * apart, apart)), strict=True)
-        self._places = probes / sum(1 / taken for taken in places)  # harmonic: what takes few places is more frequent
+        # The harmonic mean: what counts is the number of windows in an epoch, and windows that take few places are more
+        # frequent.
+        self._places = probes / sum(1 / taken for taken in places)
         self._slack = min(_SLACK, 1 + _DEVIATIONS * (max(places) / self._places - 1))
         self._hold = sum(sizes) / probes
         batches = epoch_samples * self.window / self._places
@@ -134,7 +144,7 @@ class OfOrder(Windows):
         """How many places a window takes that begins at a place, and the sum of the sizes of its items."""
         samples, items, _ = self._taken(Begin(place), self.window, PARTS)
         end = self._end(Begin(place), samples, items.size)
-        return self._reached(end) - place, float(self._cutter.sizes[items].sum())
+        return self._place_of(end) - place, float(self._cutter.sizes[items].sum())
 
     def of(self, batch: int) -> tuple[int, int]:
         """See `Windows`."""
@@ -146,13 +156,13 @@ class OfOrder(Windows):
 
     @property
     def places(self) -> float:
-        """See `Windows`: from the places that a window takes on average."""
+        """See `Windows`: the mean over the windows that were measured."""
         return self._places / self.window
 
     def places_before(self, batch: int) -> float:
-        """See `Windows`: exact for whole windows, since it is known where they begin."""
+        """See `Windows`: exact at the start of a window, since it is known where it begins."""
         window, place = self.of(batch)
-        return self._reached(self.begin(window)) + place * self.places
+        return self._place_of(self.begin(window)) + place * self.places
 
     @property
     def period(self) -> int:
@@ -162,7 +172,7 @@ class OfOrder(Windows):
     def whole(
         self, first: int, last: int, items: Callable[[Integers], Integers]
     ) -> Iterator[tuple[int, int, Integers]]:
-        """See `Windows`: one part, of all windows that have micro-batches of this stretch."""
+        """See `Windows`: one part, all windows that have micro-batches between `first` and `last`."""
         numbers = range(first // self.window, -(-last // self.window))
         begin, end = self.begin(numbers.start), self.begin(numbers.stop)
         samples = self._order.take(begin.place, end.place + 1)
@@ -180,7 +190,7 @@ class OfOrder(Windows):
 
     @property
     def first_batch(self) -> int:
-        """See `Windows`: the first of the first window whose beginning is known."""
+        """See `Windows`: the first micro-batch of the first window of which it is known where it begins."""
         return self._first * self.window
 
     def planned(self, window: int) -> tuple[Integers, Cut]:
@@ -194,7 +204,7 @@ class OfOrder(Windows):
         return items, cut
 
     def begin(self, window: int) -> Begin:
-        """Where a window begins. The windows before it are filled to find that, from the nearest one that is known."""
+        """Where a window begins: fills the windows before it, from the nearest one of which that is known."""
         if window in self._begins:
             return self._begins[window]
         nearest = max(known for known in self._begins if known <= window)
@@ -211,12 +221,12 @@ class OfOrder(Windows):
         return found
 
     def begins(self, since: int, batch: int) -> list[list[int]]:
-        """See `Windows`: of the first known window, the epoch's first one, and the one of `batch`."""
+        """See `Windows`: of the first known window, the first one of the epoch, and the one of `batch`."""
         wanted = sorted({self._first, max(self._first, self.of(since)[0]), self.of(batch)[0]})
         return [[window, *self.begin(window)] for window in wanted]
 
     def knows(self, begins: Sequence[Sequence[int]], window: int) -> bool:
-        """See `Windows`: where the window begins, or the one before."""
+        """See `Windows`: they say where the window begins, or the one before it."""
         return bool(begins) and 0 <= window - begins[-1][0] <= 1
 
     def known(self, begins: Sequence[Sequence[int]]) -> OfOrder:
@@ -238,8 +248,8 @@ class OfOrder(Windows):
         other._begins, other._first, other._ready = dict(begins), min(begins), Ready()
         return other
 
-    def _reached(self, begin: Begin) -> float:
-        """The place where a window begins, as a number with a fraction if it begins inside a sample."""
+    def _place_of(self, begin: Begin) -> float:
+        """The place where a window begins; with a fraction if it begins between two pieces of a sample."""
         if not begin.skipped:
             return begin.place
         sample = self._order.take(begin.place, begin.place + 1)
@@ -248,7 +258,7 @@ class OfOrder(Windows):
     def _keep(self, window: int, begin: Begin) -> None:
         self._begins[window] = begin
         if len(self._begins) > 2 * _BEGINS_KEPT:
-            kept = sorted(self._begins)
+            kept = sorted(self._begins)  # drop every other one, but neither the first nor the last
             self._begins = {known: self._begins[known] for known in [*kept[:1], *kept[2:-1:2], kept[-1]]}
 
     def _filled(self, begin: Begin, wanted: int) -> tuple[Integers, Cut, Begin]:
@@ -284,11 +294,14 @@ class OfOrder(Windows):
         return Begin(begin.place + whole, used - before)
 
     def _held(self, items: Integers, wanted: int) -> int:
-        """How many of the first items fit into `wanted` micro-batches; returns items.size if all fit."""
+        """How many of the first items fit into `wanted` micro-batches; `items.size` if all fit."""
         needed = self._cutter.needed(items, self._step)
         sums = self._cutter.sizes[items].cumsum()
         room = self._cutter.room * wanted * (1 + 1e-9)  # sums are rounded
-        fit, too_many = wanted, int(np.searchsorted(sums, room, side="right")) + 1  # one item in each always fits
+        # One item in each micro-batch always fits.
+        fit, too_many = wanted, int(np.searchsorted(sums, room, side="right")) + 1
+        # Cutting costs much more than adding sizes. So the search starts where the sum of sizes is that of a mean
+        # window, which mostly is a few percent off.
         if self._hold:
             guess = int(np.searchsorted(sums, self._hold, side="right"))
         else:
@@ -305,7 +318,7 @@ class OfOrder(Windows):
         return most_that_fit(lambda count: needed(count) <= wanted, fit, too_many, finest)
 
     def _searched(self, items: Integers, cutter: Cutter, wanted: int, held: int) -> tuple[Integers, Cut] | None:
-        """More than the first `held` items, if a search finds how they fit; else None. All attempts share one work limit."""
+        """Search how more than the first `held` items fit; None if none is found. All attempts share one work limit."""
         found = None
 
         def fits(count: int) -> bool:

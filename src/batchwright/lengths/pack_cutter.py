@@ -1,4 +1,4 @@
-"""Cutting into packs: micro-batches of `packs` packs of a fixed capacity."""
+"""Packs samples: micro-batches of a number of packs, each of a fixed capacity."""
 
 from __future__ import annotations
 
@@ -16,30 +16,29 @@ from ..kernels.packing import COPIES, best_fit_decreasing, best_fit_vectors
 from ..kernels.partition import longest_first
 from .admission import Admission
 from .bounds import packs_at_least
-from .cut import Cut, Integers, falling_ranks, like_ranks, mixed_places, most_expensive_of_layers, split_to
+from .cut import Cut, Identified, Integers, falling_ranks, like_ranks, mixed_places, most_expensive_of_layers, split_to
 from .exact import Allowance
-from .identity import fields_as_text
 from .kinds import Kinds
 from .packing import Packing, Solver, filled, search
-from .step_balance import Dealt, dealt_anew, level_parts, spread_over_steps
+from .step_balance import NewStep, level_parts, redistributed, spread_over_steps
 
 __all__ = ["PackBounds", "PackCutter", "pack_offsets"]
 
 Floats = NDArray[np.float64]
 
-_HALVINGS = 8  # of the share of the capacities: to a few thousandths
+_HALVINGS = 8  # steps of the bisection of the share of the capacities: finds it to 1/256
 
 
 @dataclass(frozen=True)
-class PackCutter:
-    """Packs samples and deals the packs to micro-batches of like cost.
+class PackCutter(Identified):
+    """Packs samples, and distributes the packs over micro-batches of like cost.
 
     Args:
         lengths: int64 (items, capacities).
         capacities: int64 (capacities,).
-        packs: packs in a micro-batch, at most.
-        max_per_pack: items in a pack, at most.
-        costs: float64 (items,), what ranks are balanced by.
+        packs: the most packs in a micro-batch.
+        max_per_pack: the most items in a pack.
+        costs: float64 (items,), what the micro-batches of a step are to be equal in.
         solver: "fast" or "exact".
     """
 
@@ -50,9 +49,8 @@ class PackCutter:
     costs: Floats
     solver: Solver
     ranks: Integers = field(init=False, repr=False)
-    _allowance: Allowance | None = field(
-        init=False, repr=False, default=None
-    )  # of a window; one a cut where it is None
+    # What all cuts of a window may use together; None means that each cut has an allowance of its own.
+    _allowance: Allowance | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ranks", falling_ranks(self.sizes))
@@ -61,13 +59,8 @@ class PackCutter:
     least_steps = 1
 
     @property
-    def identity(self) -> dict[str, str]:
-        """See `Cutter`."""
-        return fields_as_text(self)
-
-    @property
     def settled(self) -> bool:
-        """See `Cutter`: one capacity is packed by the histogram."""
+        """See `Cutter`: with one capacity, packs depend only on how many samples there are of each length."""
         return self.capacities.size == 1
 
     @property
@@ -99,7 +92,7 @@ class PackCutter:
         return replace(self, lengths=longest, costs=longest[:, 0].astype(np.float64))
 
     def for_window(self, parts: int = 1) -> PackCutter:
-        """See `Cutter`: the exact solver searches, and its allowance is of a window."""
+        """See `Cutter`: the exact solver is a search; its work limit is an `Allowance`."""
         if self.solver == "fast":
             return self
         limited = copy(self)
@@ -107,7 +100,7 @@ class PackCutter:
         return limited
 
     def cut(self, samples: Integers, batches: int, multiple: int) -> Cut:
-        """See `Cutter`: packs are filled less where there may be more of them."""
+        """See `Cutter`: if more packs are allowed than needed, all of them are filled less."""
         packing = self._packed(samples, batches * self.packs)
         begin = packing.offsets[:-1]
         costs = np.add.reduceat(self.costs[samples[packing.members]], begin) if len(packing) else np.empty(0)
@@ -123,22 +116,22 @@ class PackCutter:
         return split_to(Cut(members, offsets, totals), batches, samples, self)
 
     def levelled(self, samples: Integers, cut: Cut, multiple: int) -> Cut:
-        """See `Cutter`: the samples of a step are dealt to packs of like lengths and cost, the packs to micro-batches."""
+        """See `Cutter`: samples of a step are distributed again to equal packs, and these to equal micro-batches."""
         several = self._kinds(samples).shape[1] > 1
-        return dealt_anew(
+        return redistributed(
             spread_over_steps(cut, multiple) if several else cut,
             multiple,
             lambda steps: steps.costs[:, None],
-            lambda members: self._dealt(samples[members], multiple),
+            lambda members: self._redistributed(samples[members], multiple),
         )
 
     def _kinds(self, samples: Integers) -> Floats:
-        """What the packs of a step are to be level in, (samples, kinds): every capacity, and a cost that is another."""
+        """What the packs of a step are to be equal in, float64 (samples, kinds): lengths, and the cost if it differs."""
         lengths, costs = self.lengths[samples].astype(np.float64), self.costs[samples]
         return lengths if np.array_equal(costs, lengths[:, 0]) else np.column_stack([lengths, costs])
 
-    def _dealt(self, samples: Integers, multiple: int) -> Dealt | None:
-        """One step dealt again; None where a limit is in the way."""
+    def _redistributed(self, samples: Integers, multiple: int) -> NewStep | None:
+        """One step, distributed again; None if that would exceed a limit."""
         kinds = self._kinds(samples)
         packs = [part for part in level_parts(kinds, multiple * self.packs, self.max_per_pack) if part.size]
         loads = np.array([self.lengths[samples[part]].sum(axis=0) for part in packs])
@@ -151,19 +144,19 @@ class PackCutter:
         if not all(dealt):
             return None
         totals = np.bincount(batch_of, weights=costs[falling], minlength=multiple).astype(np.float64)
-        return Dealt([np.concatenate(parts) for parts in dealt], totals[:, None], totals)
+        return NewStep([np.concatenate(parts) for parts in dealt], totals[:, None], totals)
 
     def cost(self, samples: Integers) -> float:
-        """See `Cutter`: the sum."""
+        """See `Cutter`: the sum over the samples."""
         return float(self.costs[samples].sum())
 
     def tokens(self, samples: Integers) -> tuple[float, float]:
-        """See `Cutter`: what pads is what the packs leave empty."""
+        """See `Cutter`: padding is what the packs leave empty."""
         packs = self.pack_offsets(samples).size - 1
         return float(self.lengths[samples, 0].sum()), float(packs * self.capacities[0])
 
     def excess(self, samples: Integers) -> float:
-        """See `Cutter`: packs too many, where each takes what fits, or the largest share over a capacity."""
+        """See `Cutter`: how many packs are too many, or the largest share of a capacity above 1."""
         alone = float((self.lengths[samples] / self.capacities).max()) - 1
         return max(0.0, alone, float(self.pack_offsets(samples).size - 1 - self.packs))
 
@@ -177,17 +170,17 @@ class PackCutter:
         return -(-max(bounds) // self.packs)
 
     def part(self, samples: Integers) -> tuple[Integers, Integers]:
-        """See `Cutter`: of like cost, each in the order it had, so that no part needs more packs than the whole."""
+        """See `Cutter`: the samples keep their order, so that no part needs more packs than the whole."""
         falling = np.argsort(-self.costs[samples], kind="stable")
         half = longest_first(self.costs[samples[falling]], 2, samples.size)
         return np.sort(falling[half == 0]), np.sort(falling[half == 1])
 
     def pack_offsets(self, samples: Integers) -> Integers:
-        """Where the packs of a micro-batch begin; see `pack_offsets`."""
+        """Where the packs of a micro-batch start, and the end of the last; see `pack_offsets`."""
         return pack_offsets(self.lengths[samples], self.capacities, self.max_per_pack)
 
     def _packed(self, samples: Integers, allowed: int) -> Packing:
-        """The samples in packs; where `allowed` is more than needed, filled as little as that allows."""
+        """Pack the samples; if more packs are `allowed` than needed, fill each as little as possible."""
         lengths = self.lengths[samples]
         if self.capacities.size > 1:
             falling = mixed_places(self.ranks[samples])
@@ -201,7 +194,10 @@ class PackCutter:
         return self._best_fit(Kinds.of(column), capacity, allowed)
 
     def _searched(self, column: Integers, capacity: int, most: int | None, allowed: int) -> Packing:
-        """By the exact solver; each cut of a window may take half of what is left of its allowance."""
+        """Pack by the exact solver; each cut of a window may use half of what is left of its allowance.
+
+        The number of cuts is not known in advance: with halves, some is left for every one of them.
+        """
         if self._allowance is None:
             return search(column, capacity, most, Allowance.of(), enough=allowed)
         half = self._allowance.left // 2
@@ -211,7 +207,7 @@ class PackCutter:
         return packing
 
     def _fit_vectors(self, lengths: Floats, allowed: int) -> tuple[Integers, Integers]:
-        """The pack of each item and how many each holds, at about the least share of the capacities that allows."""
+        """The pack of each item, and the sizes of packs, at about the smallest share of the capacities that allows it."""
         capacities = self.capacities.astype(np.float64)
         low, high = float((lengths / capacities).max(initial=0.0)), 1.0
         best = best_fit_vectors(lengths, capacities, self.max_per_pack)
@@ -225,19 +221,23 @@ class PackCutter:
         return best
 
     def _best_fit(self, kinds: Kinds, capacity: int, allowed: int) -> Packing:
-        """Packs at the least fill at which `allowed` of them hold everything; at the capacity where they do not.
+        """Packs at the smallest fill at which `allowed` packs hold all samples; at the capacity if there is none.
 
-        A sample that is longer than the fill has a pack of its own.
+        A sample longer than the fill cannot share a pack, as the others alone need the fill. It gets a pack of its own.
         """
         tokens = np.concatenate([[0], (kinds.lengths * kinds.counts).cumsum()])
         fill, table = capacity, self._stacks(kinds, capacity)
         low = 0 if _packs_of(table) <= allowed else fill - 1
+        # Bisection takes for granted that a larger fill never needs more packs. Best fit breaks that rule now and then;
+        # then the fill found is not the smallest, but it holds all samples all the same.
         while fill - low > 1:
             middle = (low + fill) // 2
-            fitting = kinds.up_to(middle)
-            packs = allowed - (kinds.places.size - int(kinds.begin[fitting]))  # without those of one longer sample
+            short = kinds.up_to(middle)
+            packs = allowed - (
+                kinds.places.size - int(kinds.starts[short])
+            )  # without those of one sample that is longer
             tried = None
-            if tokens[fitting] <= packs * middle:  # else it is known without packing that they do not suffice
+            if tokens[short] <= packs * middle:  # else it is known without packing that they do not suffice
                 tried = self._stacks(kinds, middle)
             if tried is not None and _packs_of(tried) <= packs:
                 fill, table = middle, tried
@@ -265,7 +265,7 @@ def _packs_of(table: Integers) -> int:
 
 @dataclass(frozen=True)
 class PackBounds:
-    """From the samples of a micro-batch to the places at which its packs begin; see `PackedPlan.packs`."""
+    """Finds where the packs start in a micro-batch, from its samples alone; see `PackedPlan.packs`."""
 
     lengths: Integers
     capacities: Integers
@@ -274,17 +274,17 @@ class PackBounds:
 
     @property
     def capacity(self) -> int | None:
-        """Of a pack; None where there are several."""
+        """The capacity of a pack; None if there are several."""
         return int(self.capacities[0]) if self.capacities.size == 1 else None
 
     @property
     def sample_count(self) -> int:
-        """The numbers that a sampler may yield."""
+        """How many numbers a sampler can yield."""
         bundles = self.admission.bundles
         return self.lengths.shape[0] if bundles is None else bundles[1].size
 
     def __call__(self, samples: Integers) -> Integers:
-        """int64 (packs + 1): where each pack begins, and where the last ends."""
+        """Where each pack starts in `samples`, and where the last ends, int64 (packs + 1)."""
         most = self.sample_count
         if samples.size and not 0 <= samples.min() <= samples.max() < most:
             raise Infeasible(
@@ -302,9 +302,16 @@ class PackBounds:
 
 
 def pack_offsets(lengths: Integers, capacities: Integers, max_per_pack: int) -> Integers:
-    """Where the packs of a sequence of items begin, and where the last ends; lengths are (items, capacities).
+    """Where the packs of a sequence of items start, and where the last ends, int64 (packs + 1).
 
-    Each pack takes what fits, in the order of the items: of all ways to cut a sequence into packs none needs fewer.
+    Each pack takes what fits, in the order of the items ("next fit"). No way to cut the sequence into packs, without
+    changing its order, needs fewer. So a batch does not have to carry the borders of its packs: they are computed again
+    from its samples.
+
+    Args:
+        lengths: int64 (items, capacities).
+        capacities: int64 (capacities,).
+        max_per_pack: the most items in a pack.
     """
     count = lengths.shape[0]
     held = np.zeros((capacities.size, count + 1), np.int64)

@@ -1,4 +1,4 @@
-"""Samples into packs of a fixed capacity, with the bound that says how good it is."""
+"""Packs samples into packs of a fixed capacity, and proves how many packs are needed at least."""
 
 from __future__ import annotations
 
@@ -17,13 +17,19 @@ from .kinds import Kinds
 __all__ = ["MOST_CAPACITY", "Packing", "Solver", "filled", "pack", "search"]
 
 Solver = Literal["fast", "exact"]
-MOST_CAPACITY = 1 << 61
+MOST_CAPACITY = 1 << 61  # sums of two capacities fit 64 bits
 _UNLIMITED = int(np.iinfo(np.int64).max)
 
 
 @dataclass(frozen=True)
 class Packing:
-    """Pack p holds `members[offsets[p]:offsets[p + 1]]`; no solver needs fewer than `at_least` packs."""
+    """Samples in packs.
+
+    Attributes:
+        members: the samples, pack by pack, int64.
+        offsets: pack p holds `members[offsets[p]:offsets[p + 1]]`, int64 (packs + 1).
+        at_least: a proven lower bound: no way to pack these samples needs fewer packs.
+    """
 
     members: NDArray[np.int64]
     offsets: NDArray[np.int64]
@@ -34,11 +40,11 @@ class Packing:
 
     @property
     def gap(self) -> float:
-        """Packs above the proven bound, as a share of it: 0 is optimal."""
+        """Packs above the proven lower bound, as a fraction of it: 0 is optimal."""
         return len(self) / self.at_least - 1 if self.at_least else 0.0
 
     def loads(self, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Total length of each pack."""
+        """The total length of each pack, int64 (packs,)."""
         running = np.zeros(self.members.size + 1, np.int64)
         np.cumsum(lengths[self.members], out=running[1:])
         loads: NDArray[np.int64] = running[self.offsets[1:]] - running[self.offsets[:-1]]
@@ -46,16 +52,23 @@ class Packing:
 
 
 def pack(lengths: ArrayLike, capacity: int, *, max_per_pack: int | None = None, solver: Solver = "fast") -> Packing:
-    """Pack samples of whole lengths 1..capacity so that no pack holds more than `capacity`.
+    """Pack samples so that the lengths in a pack sum to at most `capacity`.
 
-    `"fast"` is best-fit decreasing on the distinct lengths; time and memory do not depend on how long they are.
-    `"exact"` is column generation rounded to a packing: up to about five seconds, and mostly optimal for
-    some hundred distinct lengths; it needs scipy. Its steps are counted and bounded: where they are not
-    enough, the packs are those found so far. Samples of equal length are taken in the order given.
+    Args:
+        lengths: integers from 1 to `capacity`, array-like of shape (n_samples,).
+        capacity: the most that the lengths of a pack may sum to.
+        max_per_pack: the most samples in a pack; no limit if left out.
+        solver: `"fast"` is best-fit decreasing over the distinct lengths; its time and memory do not depend on how long
+            they are. `"exact"` is column generation (Gilmore and Gomory 1961), rounded to whole packs. It takes up to
+            about five seconds, is mostly optimal for some hundred distinct lengths, and needs scipy. Its steps are
+            counted and limited; when they are used up, it returns the best packs found so far.
+
+    Returns:
+        The packs. Samples of equal length are taken in the order given.
 
     Raises:
-        Infeasible: a length is not whole, below 1 or above the capacity, an argument is out of range, or `"exact"` would
-            need too large a table.
+        Infeasible: a length is not whole, below 1 or above the capacity, an argument is out of range, or `"exact"`
+            would need too large a table.
 
     Example:
         >>> packing = pack([4, 6, 5, 3, 2], 10)
@@ -85,7 +98,7 @@ def pack(lengths: ArrayLike, capacity: int, *, max_per_pack: int | None = None, 
 def search(
     column: NDArray[np.int64], capacity: int, max_per_pack: int | None, allowance: Allowance, *, enough: int = 0
 ) -> Packing:
-    """`pack` by the exact solver within an allowance, until there are `enough` packs or fewer."""
+    """Pack by the exact solver within an allowance; stops when there are `enough` packs or fewer."""
     kinds = Kinds.of(column)
     made, copies, at_least = pack_kinds(
         kinds.lengths, kinds.counts, capacity, max_per_pack, allowance=allowance, enough=enough
@@ -94,15 +107,15 @@ def search(
 
 
 def filled(table: NDArray[np.int64], kinds: Kinds, at_least: int) -> Packing:
-    """The samples in the packs of a table."""
+    """Put the samples into the packs that a table describes."""
     from ..kernels.packing import fill_packs
 
-    members, offsets = fill_packs(table, kinds.places, kinds.begin)
+    members, offsets = fill_packs(table, kinds.places, kinds.starts)
     return Packing(members, offsets, at_least)
 
 
 def checked_lengths(values: ArrayLike, capacity: int) -> NDArray[np.int64]:
-    """The lengths as an array; what no pack can hold is refused."""
+    """Check lengths: int64; one that no pack can hold is refused."""
     lengths = columns.whole_numbers(values, called="lengths", least=1)
     if lengths.max(initial=0) > capacity:
         sample = int(lengths.argmax())
@@ -114,7 +127,7 @@ def checked_lengths(values: ArrayLike, capacity: int) -> NDArray[np.int64]:
 
 
 def _as_stacks(kinds: NDArray[np.int64], copies: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Kinds of packs as the table that `fill_packs` reads: one chain of rows a kind, longest first."""
+    """Kinds of packs as the table that `fill_packs` reads: for each kind one chain of rows, longest sample first."""
     rows: list[tuple[int, int, int, int, int, int]] = []
     for kind, count in zip(kinds, copies, strict=True):
         chain = np.repeat(np.arange(kind.size), kind)[::-1]

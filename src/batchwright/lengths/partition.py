@@ -1,4 +1,4 @@
-"""Equal work: items with costs into parts of near-equal total cost."""
+"""Distributes items over parts of near-equal total cost."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from ..errors import Infeasible, check_bool, check_integer, check_number, exactl
 
 __all__ = ["Partition", "partition"]
 
-_EFFORT = 6_000_000  # cells the swaps may look at: some ten milliseconds
-_GOOD_ENOUGH = 1e-4  # above the mean; finer than any clock sees
+_EFFORT = 6_000_000  # cells that the swaps may look at: some ten milliseconds
+_GOOD_ENOUGH = 1e-4  # stop this near to the mean: the time of a training step varies by more
 
 
 @dataclass(frozen=True)
 class Partition:
-    """Items dealt to parts, and the way back.
+    """Items distributed over parts, and the way back to the order of the items.
 
-    `parts[k]` holds the indices of part k, ascending; `costs[k]` their total. Results that stand in the order
-    of the concatenated parts return to the order of the items by `results[inverse]`.
+    Attributes:
+        parts: for each part the numbers of its items, ascending, int64.
+        inverse: `results[inverse]` puts results, computed part after part, into the order of the items; int64 (items,).
+        costs: the total cost of each part, float64 (parts,).
     """
 
     parts: tuple[NDArray[np.int64], ...]
@@ -32,7 +34,7 @@ class Partition:
 
     @property
     def max_over_mean(self) -> float:
-        """The heaviest part over the mean: 1 is perfect, and what all the other parts wait for."""
+        """The cost of the most expensive part over the mean cost; 1 is perfect."""
         mean = float(self.costs.mean())
         return float(self.costs.max()) / mean if mean > 0 else 1.0
 
@@ -43,21 +45,22 @@ class Partition:
         return self.parts[part]
 
     def restore(self, results: Sequence[Any]) -> list[Any]:
-        """Results in the order of the concatenated parts, back in the order of the items."""
+        """Put results, computed part after part, into the order of the items."""
         return [results[place] for place in self.inverse]
 
 
 def partition(costs: ArrayLike, parts: int, *, equal_size: bool = False, max_cost: float | None = None) -> Partition:
-    """Deal items to `parts` parts of near-equal total cost.
+    """Distribute items over parts of near-equal total cost.
 
-    Longest first into the lightest part (Graham 1969), then swaps with the heaviest part until it is within
-    0.01 % of the mean or no swap helps. Deterministic; equal costs keep the order of the items.
+    Each item, the most expensive first, goes to the part that costs least so far (Graham 1969). Then items are swapped
+    with the most expensive part until it is within 0.01 % of the mean, or no swap helps. The result depends only on the
+    costs; items of equal cost keep their order.
 
     Args:
-        costs: one non-negative cost an item, in any unit.
-        parts: how many parts.
-        equal_size: every part gets exactly `len(costs) / parts` items.
-        max_cost: no part may cost more than this; None or infinity limits nothing.
+        costs: non-negative numbers in any unit, array-like of shape (n_items,).
+        parts: the number of parts.
+        equal_size: whether every part gets exactly `len(costs) / parts` items.
+        max_cost: the most that a part may cost; None or infinity means no limit.
 
     Raises:
         Infeasible: a cost is negative or not finite, items do not divide, or a part exceeds `max_cost`.
@@ -80,7 +83,7 @@ def partition(costs: ArrayLike, parts: int, *, equal_size: bool = False, max_cos
     part_of = longest_first(cost[falling], parts, count // parts if equal_size else count)
     held = np.bincount(part_of, minlength=parts)
     by_part = np.argsort(part_of, kind="stable")  # within a part still by falling cost
-    # A free partition may also move one item: a swap with a place that holds nothing and costs nothing.
+    # Without `equal_size`, an item may also move alone: that is a swap with an empty place, which costs nothing.
     width = int(held.max()) + (0 if equal_size else 1)
     place = np.arange(count) - np.repeat(np.cumsum(held) - held, held)
     cell_costs, cell_items = np.zeros((parts, width)), np.full((parts, width), -1)
@@ -95,14 +98,14 @@ def partition(costs: ArrayLike, parts: int, *, equal_size: bool = False, max_cos
     members = tuple(np.sort(row[row >= 0]) for row in cell_items)
     totals = np.array([float(cost[part].sum()) for part in members])
     if max_cost is not None and totals.max() > max_cost:
-        raise _too_dear(cost, totals, max_cost)
+        raise _above_max_cost(cost, totals, max_cost)
     inverse = np.empty(count, np.int64)
     inverse[np.concatenate(members)] = np.arange(count)
     return Partition(members, inverse, totals)
 
 
-def _too_dear(cost: NDArray[np.float64], totals: NDArray[np.float64], max_cost: float) -> Infeasible:
-    """The refusal of a limit that the most expensive part is over, with the simplest reason that is true."""
+def _above_max_cost(cost: NDArray[np.float64], totals: NDArray[np.float64], max_cost: float) -> Infeasible:
+    """The error for a part that costs more than `max_cost`, with the simplest reason that is true."""
     most, limit, total = exactly(totals.max()), exactly(max_cost), float(cost.sum())
     item = int(cost.argmax())
     if cost[item] > max_cost:
@@ -121,7 +124,7 @@ def _too_dear(cost: NDArray[np.float64], totals: NDArray[np.float64], max_cost: 
 
 
 def _checked(costs: ArrayLike, parts: int, equal_size: bool) -> NDArray[np.float64]:
-    """The costs as an array, or the refusal of what no partition can deliver."""
+    """Check costs: float64 (items,); what cannot be distributed is refused."""
     cost = np.asarray(as_numbers(costs, called="costs"), np.float64)
     if cost.ndim != 1:
         raise Infeasible(f"costs have {cost.ndim} dimensions, one is needed", "pass one number an item")

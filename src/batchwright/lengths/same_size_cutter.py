@@ -12,8 +12,7 @@ import numpy as np
 
 from ..errors import Infeasible
 from ..kernels.cuts import cut_longest
-from .cut import Cut, Integers, by_steps, falling_ranks, sorted_places, spread
-from .identity import fields_as_text
+from .cut import Cut, Integers, Unsearched, by_steps, falling_ranks, sorted_places, spread
 
 __all__ = ["GroupCutter", "even_offsets"]
 
@@ -45,7 +44,7 @@ def even_offsets(count: int, batches: int, batch_size: int, multiple: int) -> In
 
 
 @dataclass(frozen=True)
-class GroupCutter:
+class GroupCutter(Unsearched):
     """Cuts samples that stand longest first into micro-batches of `batch_size`.
 
     Args:
@@ -81,10 +80,6 @@ class GroupCutter:
         """See `Cutter`."""
         return lambda count: self.at_least(samples[:count])
 
-    def for_window(self, parts: int = 1) -> GroupCutter:
-        """See `Cutter`: no cut is a search."""
-        return self
-
     def over_layers(self, falling: Integers, windows: int) -> GroupCutter:
         """See `Cutter`."""
         return replace(self, lengths=self.lengths[falling[::windows]])
@@ -92,11 +87,6 @@ class GroupCutter:
     def levelled(self, samples: Integers, cut: Cut, multiple: int) -> Cut:
         """See `Cutter`: sizes are given, and samples of like length stay together."""
         return by_steps(cut)
-
-    @property
-    def identity(self) -> dict[str, str]:
-        """See `Cutter`."""
-        return fields_as_text(self)
 
     def cut(self, samples: Integers, batches: int, multiple: int) -> Cut:
         """See `Cutter`: the shortest samples make up the smaller micro-batches."""

@@ -1,4 +1,4 @@
-"""Steps whose micro-batches were made one by one, dealt again so that they cost the same."""
+"""Distributes the samples of a step again, so that its micro-batches cost the same."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from ..kernels.step_balance import balance_in_all
 from .cut import Cut, Integers, by_steps
 from .partition import partition
 
-__all__ = ["LEVEL", "Dealt", "dealt_anew", "level_parts", "spread_over_steps"]
+__all__ = ["LEVEL", "NewStep", "level_parts", "redistributed", "spread_over_steps"]
 
 Floats = NDArray[np.float64]
 
-LEVEL = 0.9995  # of the most expensive: micro-batches this close are left as they are
+LEVEL = 0.9995  # of the most expensive: a micro-batch this close is left as it is; the time of a step varies by more
 
 
-class Dealt(NamedTuple):
-    """The samples of a step in other micro-batches.
+class NewStep(NamedTuple):
+    """The samples of a step, distributed again.
 
     Attributes:
         parts: places among the samples of the step, one array a micro-batch.
@@ -34,16 +34,16 @@ class Dealt(NamedTuple):
     costs: Floats
 
 
-def dealt_anew(
-    cut: Cut, multiple: int, loads_of: Callable[[Cut], Floats], deal: Callable[[Integers], Dealt | None]
+def redistributed(
+    cut: Cut, multiple: int, loads_of: Callable[[Cut], Floats], redistribute: Callable[[Integers], NewStep | None]
 ) -> Cut:
-    """Micro-batches step by step; those of uneven steps as `deal` gives them, where that makes them more even.
+    """Sort micro-batches into steps, and distribute the samples of uneven steps again if that makes them more even.
 
     Args:
         cut: the micro-batches.
         multiple: micro-batches in a step.
-        loads_of: what is to be equal over the micro-batches of a step, (micro-batches, kinds).
-        deal: the members of a step as `multiple` micro-batches, or None where that cannot be.
+        loads_of: what is to be equal over the micro-batches of a step, float64 (micro-batches, kinds).
+        redistribute: from the members of a step to `multiple` micro-batches of them; None if that is not possible.
     """
     steps = by_steps(cut)
     loads = loads_of(steps)
@@ -54,22 +54,26 @@ def dealt_anew(
         if uneven * LEVEL <= 1:
             continue
         begin, end = offsets[first], offsets[first + multiple]
-        dealt = deal(members[begin:end])
-        if dealt is not None and _unevenness(dealt.loads) < uneven:
-            members[begin:end] = members[begin:end][np.concatenate(dealt.parts)]
-            offsets[first + 1 : first + multiple + 1] = begin + np.cumsum([part.size for part in dealt.parts])
-            costs[here] = dealt.costs
+        found = redistribute(members[begin:end])
+        if found is not None and _unevenness(found.loads) < uneven:
+            members[begin:end] = members[begin:end][np.concatenate(found.parts)]
+            offsets[first + 1 : first + multiple + 1] = begin + np.cumsum([part.size for part in found.parts])
+            costs[here] = found.costs
     return Cut(members, offsets, costs, stepped=True)
 
 
 def spread_over_steps(cut: Cut, multiple: int) -> Cut:
-    """Micro-batches step by step, neighbours in steps apart: every step then has long samples, and short ones to fill up."""
+    """Sort micro-batches into steps so that neighbours come into different steps.
+
+    Every step then has long samples, and short ones to fill up with: with costs of several kinds, steps of like
+    micro-batches could not be made equal.
+    """
     numbers = np.arange(len(cut)).reshape(multiple, -1).T.reshape(-1)
     return replace(cut.chosen(numbers), stepped=True)
 
 
 def level_parts(table: Floats, parts: int, most_items: int) -> list[Integers]:
-    """Items in parts that are near-equal in every column of `table`, (items, kinds)."""
+    """Distribute items over parts that are near-equal in every column of `table`, float64 (items, kinds)."""
     if table.shape[1] == 1:
         return list(partition(table[:, 0], parts).parts)
     shares = table / np.maximum(table.sum(axis=0), np.finfo(float).tiny)
@@ -80,7 +84,7 @@ def level_parts(table: Floats, parts: int, most_items: int) -> list[Integers]:
 
 
 def _unevenness(loads: Floats) -> float:
-    """The largest load over the mean, of the most uneven kind; 1 is level."""
+    """The largest load over the mean load, of the most uneven kind; 1 is perfect."""
     means = loads.mean(axis=0)
     some = means > 0
     return float((loads[:, some].max(axis=0) / means[some]).max(initial=1.0))

@@ -2,11 +2,12 @@
 
 A window takes a number of items and cuts them into a known number of micro-batches. Three kinds:
 
-- `OfOrder`, with `order=`: windows are stretches of the order. Each is filled with as many items as fit, and the next window
-  begins with the item behind them. An epoch is a fixed number of micro-batches; the next epoch goes on along the order.
-- `OfLayers`, without `order=`, if an epoch has two windows at least, or there are several budgets: every epoch has the same
-  samples, and each window has one sample of every layer of lengths. No window depends on another.
-- `OfShuffle`, without `order=`, for buckets, and where one window is a whole epoch: every epoch has the same samples, and
+- `OfOrder`, with `order=`: windows are stretches of the order. Each is filled with as many items as fit, and the next
+  window begins with the item after them. An epoch is a fixed number of micro-batches; the next epoch continues in the
+  order.
+- `OfLayers`, without `order=`, if an epoch has at least two windows, or there are several budgets: every epoch has the
+  same samples, and each window has one sample of every layer of lengths. No window depends on another.
+- `OfShuffle`, without `order=`, for buckets, and if one window is a whole epoch: every epoch has the same samples, and
   windows are stretches of a plain shuffle.
 """
 
@@ -26,7 +27,9 @@ from .layout import Layout
 from .length_strata import Layers
 
 _ITEMS_READY = 1 << 20  # items that `Ready` keeps at most: 16 MB
-_IN_PROPORTION = 16  # cuts of a window before bisection: after each, items are left out in proportion to the excess
+# Cuts of a window in which items are left out in proportion to the excess; then bisection. Most windows need one or
+# two; if the first items are far longer than the others, proportion alone took 84 cuts.
+_IN_PROPORTION = 16
 
 __all__ = ["OfLayers", "OfShuffle", "Ready", "Windows", "fitting", "most_that_fit"]
 
@@ -46,17 +49,17 @@ class Windows(ABC):
 
     @abstractmethod
     def planned(self, window: int) -> tuple[Integers, Cut]:
-        """The items of a window and how they are cut, before costs are levelled within steps and steps are shuffled."""
+        """The items of a window and how they are cut, before steps are made equal and shuffled."""
 
     @abstractmethod
     def next_boundary(self, batch: int) -> int:
-        """The next boundary at or after `batch`: all samples before it have been given, and none after it."""
+        """The first boundary at or after `batch`: no window (without `order=`: no epoch) extends across it."""
 
     @abstractmethod
     def whole(
         self, first: int, last: int, items: Callable[[Integers], Integers]
     ) -> Iterator[tuple[int, int, Integers]]:
-        """The list from `first` to `last`, cut at boundaries, with the items that each part must hold; for an audit.
+        """For an audit: the list from `first` to `last`, cut at boundaries, with the items that each part must hold.
 
         Yields:
             The first micro-batch of a part, the one behind its last, and the items that it must hold, in any order.
@@ -65,10 +68,10 @@ class Windows(ABC):
     @property
     @abstractmethod
     def places(self) -> float:
-        """Places of the order that a micro-batch takes, on average."""
+        """How many places of the order a micro-batch takes, on average."""
 
     def places_before(self, batch: int) -> float:
-        """Places of the order that were taken before a micro-batch; within a window on average."""
+        """How many places of the order were taken before a micro-batch; within a window, an estimate."""
         return batch * self.places
 
     @property
@@ -78,13 +81,13 @@ class Windows(ABC):
 
     @abstractmethod
     def after(self, before: Windows, at: int) -> int:
-        """Which micro-batch of this list comes at boundary `at` of other windows of the same plan."""
+        """The micro-batch of this list that follows boundary `at` of `before`, other windows of the same plan."""
 
     def ending(self, at: int, number: int) -> list[list[int]]:
-        """Where in the order the window before boundary `at` ends: there window `number` of another list begins.
+        """Where in the order the window before boundary `at` ends: window `number` of another list begins there.
 
         Returns:
-            As `begins`; empty if windows can be found from their number alone.
+            As `begins`; empty if the number of a window says where it begins.
         """
         return []
 
@@ -94,33 +97,33 @@ class Windows(ABC):
         return 0
 
     def key(self, window: int) -> tuple[int, int]:
-        """The two numbers that the shuffle of a window's steps depends on, beside the seed: epoch, and window within it."""
+        """The epoch, and the number of the window within it: the shuffle of its steps depends on these and the seed."""
         return 0, window
 
     def begins(self, since: int, batch: int) -> list[list[int]]:
-        """Where windows begin, as a state holds it, so that a run goes on from `batch` in constant time.
+        """Where a few windows begin, for a state, so that a run can resume at `batch` in constant time.
 
         Args:
             since: the micro-batch that the run's epoch began with.
             batch: the micro-batch that comes next.
 
         Returns:
-            Window, place in the order and skipped items of a few windows, ascending; empty if windows can be found from
-            their number alone.
+            For each window its number, its place in the order and the items skipped there, ascending; empty if the
+            number of a window says where it begins.
         """
         return []
 
     def knows(self, begins: Sequence[Sequence[int]], window: int) -> bool:
-        """Whether these beginnings, as a state holds them, are enough to go on at a window."""
+        """Whether `begins`, as a state holds it, is enough to resume at a window."""
         return not begins or begins[-1][0] <= window
 
     def known(self, begins: Sequence[Sequence[int]]) -> Windows:
-        """The same windows, told where some of them begin; the inverse of `begins`."""
+        """The same windows, given where some of them begin; the inverse of `begins`."""
         return self
 
 
 class Ready:
-    """Windows planned on the way to a later one. Each is taken once; the oldest are dropped."""
+    """Keeps windows that were planned on the way to a later one. Each is taken once; the oldest are dropped."""
 
     def __init__(self) -> None:
         self._windows: dict[int, tuple[Integers, Cut]] = {}
@@ -135,17 +138,17 @@ class Ready:
             self.take(next(iter(self._windows)))
 
     def take(self, window: int) -> tuple[Integers, Cut] | None:
-        """The window, which is then kept no longer; None if it is not kept."""
+        """Return a window and keep it no longer; None if it is not kept."""
         found = self._windows.pop(window, None)
         self._items -= 0 if found is None else found[0].size
         return found
 
     def __reduce__(self) -> tuple[type[Ready], tuple[()]]:
-        return Ready, ()  # another process plans its own
+        return Ready, ()  # pickled empty: another process plans its own windows
 
 
 class OfEpochs(Windows):
-    """Windows of epochs that have the same samples each."""
+    """Windows of epochs that all have the same samples."""
 
     def __init__(self, layout: Layout, epoch_samples: int) -> None:
         self.layout, self._epoch_samples = layout, epoch_samples
@@ -174,13 +177,13 @@ class OfEpochs(Windows):
     def whole(
         self, first: int, last: int, items: Callable[[Integers], Integers]
     ) -> Iterator[tuple[int, int, Integers]]:
-        """See `Windows`: epochs, of all samples."""
+        """See `Windows`: every epoch is a part, and must hold all items."""
         wanted = items(np.arange(self._epoch_samples))
         for begin in range(first, last, self.epoch_batches):
             yield begin, begin + self.epoch_batches, wanted
 
     def after(self, before: Windows, at: int) -> int:
-        """See `Windows`: as many epochs."""
+        """See `Windows`: the start of the same epoch."""
         return at // before.epoch_batches * self.epoch_batches
 
     def key(self, window: int) -> tuple[int, int]:
@@ -201,17 +204,19 @@ class OfLayers(OfEpochs):
         assert layout.firsts is not None
         items = self._layers.window(*self.key(window), layout.windows)
         cut = self._cutter.cut(items, layout.batches, layout.multiple)
-        if len(cut) > layout.batches:  # the longest of all layers fit, so these fit in the same way
+        # A heuristic may need one more for shorter samples. The longest of all layers fit, so these fit in the same
+        # way.
+        if len(cut) > layout.batches:
             cut = split_to(layout.firsts.below(items.size), layout.batches, items, self._cutter)
         return items, cut
 
 
 class OfShuffle(OfEpochs):
-    """Windows that are stretches of a plain shuffle, each epoch of all samples.
+    """Windows that are stretches of a plain shuffle; each epoch has all samples.
 
-    A window takes items up to a fixed place, or fewer if it is full; the next window begins with the item behind them. The
-    last windows of an epoch have spare room for the items left to them, and are planned together. If these items do not fit
-    into them one after the other, all last windows are cut as one window.
+    A window takes items up to a fixed place, or fewer if it is full; the next window begins with the item after them.
+    The last windows of an epoch have spare room for the items that are left, and are planned together. If the items do
+    not fit when the windows are filled one after the other, all last windows are cut as one window.
 
     Args:
         layout: the windows of an epoch.
@@ -219,7 +224,7 @@ class OfShuffle(OfEpochs):
         order: the shuffle.
         admission: which samples are items.
         cutter: how items are cut.
-        begins: by window, the place of the order where it begins, as far as that is known.
+        begins: for some windows, the place of the order where they begin.
     """
 
     def __init__(
@@ -233,8 +238,8 @@ class OfShuffle(OfEpochs):
     ) -> None:
         super().__init__(layout, epoch_samples)
         self._order, self._admission, self._cutter = order, admission, cutter
-        self._begins = dict(begins or {})  # those of the epoch that was asked for last
-        self._last: tuple[int, list[tuple[Integers, Cut]]] = -1, []
+        self._begins = dict(begins or {})  # only of one epoch, the one planned last: a run goes through them one by one
+        self._last: tuple[int, list[tuple[Integers, Cut]]] = -1, []  # an epoch, and its last windows
         self._ready = Ready()
 
     def planned(self, window: int) -> tuple[Integers, Cut]:
@@ -280,7 +285,7 @@ class OfShuffle(OfEpochs):
         return OfShuffle(self.layout, self._epoch_samples, self._order, self._admission, self._cutter, found)
 
     def _begin(self, window: int) -> int:
-        """Where a window begins. The windows before it are planned to find that, from the nearest one that is known."""
+        """Where a window begins: plans the windows before it, from the nearest one of which that is known."""
         epoch, number = self.key(window)
         first = window - number
         if first not in self._begins:
@@ -292,7 +297,7 @@ class OfShuffle(OfEpochs):
         return self._begins[window]
 
     def _rest(self, epoch: int) -> list[tuple[Integers, Cut]]:
-        """The last windows of an epoch."""
+        """Plan the last windows of an epoch."""
         layout = self.layout
         begin, begun = self._begin(epoch * layout.windows + layout.steady), epoch * self._epoch_samples
         items = self._admission.items(self._order.take(begin, begun + self._epoch_samples))
@@ -308,11 +313,11 @@ class OfShuffle(OfEpochs):
         return found if taken == items.size else self._as_one(items)
 
     def _as_one(self, items: Integers) -> list[tuple[Integers, Cut]]:
-        """The last windows of an epoch, cut as one, if the items left do not fit into them one after the other."""
+        """Cut the last windows of an epoch as one window."""
         layout = self.layout
         wanted = [layout.wanted(number) for number in range(layout.steady, layout.windows)]
         cut = self._cutter.cut(items, sum(wanted), layout.multiple)
-        if len(cut) > sum(wanted):  # the number may depend on the order of the items: try the sorted one
+        if len(cut) > sum(wanted):  # a heuristic's result may depend on the order of the items: try another
             items = np.sort(items)
             cut = self._cutter.cut(items, sum(wanted), layout.multiple)
         if len(cut) > sum(wanted):
@@ -325,13 +330,13 @@ class OfShuffle(OfEpochs):
 
 
 def fitting(items: Integers, cutter: Cutter, wanted: int, multiple: int) -> tuple[Integers, Cut]:
-    """As many of the first items as fit into `wanted` micro-batches, and how they are cut.
+    """Take as many of the first items as fit into `wanted` micro-batches, and cut them.
 
-    All cuts share the work limit of one window. With a work limit, cutting twice may differ, so the cut that fitted is
-    returned.
+    All cuts share the work limit of one window. Cutting the same items twice may then give different cuts; so the cut
+    that was found to fit is returned, and the items are not cut again.
 
-    While there are too many items, some are left out in proportion to the excess. If the first items are much longer than
-    the others, that would take very many cuts; so after some cuts the number that fits is found by bisection.
+    While there are too many items, some are left out in proportion to the excess. If the first items are much longer
+    than the others, that would take very many cuts; so after some cuts the number that fits is found by bisection.
     """
     cutter = cutter.for_window()
     cut = cutter.cut(items, wanted, multiple)
@@ -355,13 +360,13 @@ def fitting(items: Integers, cutter: Cutter, wanted: int, multiple: int) -> tupl
 
 
 def most_that_fit(fits: Callable[[int], bool], fit: int, too_many: int, finest: int = 1) -> int:
-    """The largest number that fits, or up to `finest` - 1 less, by bisection.
+    """Find the largest number that fits, or up to `finest` - 1 less, by bisection.
 
     Args:
         fits: whether a number fits.
-        fit: one that fits.
-        too_many: one that does not.
-        finest: stop when the two are this near.
+        fit: a number that fits.
+        too_many: a number that does not.
+        finest: stop when the two differ by this much.
     """
     while too_many - fit > finest:
         middle = (fit + too_many) // 2

@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 
 import torch.utils.data
 from torch.utils._pytree import tree_map
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import DataLoader, TensorDataset, default_collate
 
+from ..collate import Batch
 from ..distributed import joined
 from ..errors import Infeasible, check_bool, check_integer, one_of, shown, warn
 from ..interface import BasePlan
@@ -48,6 +49,7 @@ class Loader:
         self,
         sampler: BatchSampler,
         dataset: Any,
+        /,
         *,
         num_workers: int | None = None,
         collate: Callable[[list[Any]], Any] | None = None,
@@ -90,7 +92,8 @@ class Loader:
             options = {"persistent_workers": True, **options}
         self._generator = None if "generator" in options else torch.Generator()
         groups = self.plan.groups if self._on_error == "replace" else None
-        self._reader = Reader(self.dataset, self._key, seeded, self._on_error, groups)
+        drawing = seeded and type(self.dataset) is not TensorDataset  # which draws no random numbers
+        self._reader = Reader(self.dataset, self._key, drawing, self._on_error, groups)
         self._collated = Collated(default_collate if collate is None else collate)
         return DataLoader(
             self._reader,  # type: ignore[arg-type]  # it is asked for lists, never for items
@@ -144,6 +147,18 @@ class Loader:
     def step(self) -> int:
         """Batches of that epoch that the next loop leaves out because they were given already."""
         return self._after_look(lambda: self.sampler.step)
+
+    @property
+    def real(self) -> int:
+        """How many samples of the batch that the loop was given last count; the others, at its end, are fillers.
+
+        All count but in plans for evaluation, which give every rank something to do in every step.
+
+        Raises:
+            Infeasible: the loop was given none.
+        """
+        at = self.sampler.place()
+        return self.sampler.real(at.consumed // self.sampler.stride - 1, epoch=at.epoch)
 
     def __len__(self) -> int:
         """Batches of this rank in an epoch: the same for all ranks and epochs."""
@@ -228,9 +243,7 @@ class Loader:
 
     def _first_batch(self) -> Any:
         start = self.sampler.next_place()
-        micro_batches = next(self.sampler.lists_from(start), None)
-        if micro_batches is None:
-            raise Infeasible("the plan has no batch to look at", "look before the last epoch")
+        micro_batches = next(self.sampler.lists_from(start))
         request = self._requests.of(start, start.consumed, micro_batches)
         given = self._collated(self._reader.__getitems__(request))
         return self._moved(given.batch if isinstance(given, Given) else given)
@@ -389,4 +402,9 @@ class _Batches(Iterator[Any]):
         if isinstance(batch, Given):
             loader._received(batch.broken)
             batch = batch.batch
-        return loader._moved(batch)
+        batch = loader._moved(batch)
+        return (
+            batch.scaled(1.0, real=loader.real)
+            if isinstance(batch, Batch) and self._start.batches.whole_epochs
+            else batch
+        )

@@ -1,4 +1,4 @@
-"""Makes a source of anything a user may pass as one, by its methods; refuses values that only look like samples."""
+"""Makes a source of any object that holds samples, by its methods; refuses objects that only seem to hold samples."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ __all__ = ["Chain", "as_source"]
 
 
 def as_source(value: Any, *, name: str) -> Source:
-    """`value` as a source: one of this package's own, a stream, a sequence, a dataset of torch or Hugging Face, an iterable.
+    """Turn a value into a source: a source of this package, a stream, a sequence, a dataset, an iterable.
 
     Raises:
-        Infeasible: it is no collection of samples, though parts of it (letters, columns, batches) could be read from it.
+        Infeasible: it is no collection of samples, although something (letters, columns, batches) could be read from
+            it.
     """
     name = shortened(name)
     if isinstance(value, Stream):
@@ -41,6 +42,7 @@ def as_source(value: Any, *, name: str) -> Source:
         return _HuggingFace(value, name=name)
     if isinstance(value, torch.utils.data.ChainDataset):
         return Chain(value.datasets, name=name)
+    # The order of these questions matters: many types answer to several of them.
     if isinstance(value, torch.utils.data.IterableDataset):  # it has a __getitem__, of its base class, that raises
         return OneReader(value, name=name)
     if hasattr(value, "iloc"):
@@ -51,7 +53,7 @@ def as_source(value: Any, *, name: str) -> Source:
 
 
 def _no_samples(value: Any) -> tuple[str, str] | None:
-    """Why a value cannot be read as samples, and what to pass instead; None if it can."""
+    """Why a value cannot be read as samples, and what to pass in place of it; None if it can."""
     if value is None:
         return "is None", "pass an iterable dataset, a sequence, or online.Shards(shards, read)"
     if isinstance(value, type):
@@ -124,14 +126,14 @@ def _no_order(value: Any, article: str) -> tuple[str, str] | None:
 
 
 def _apart(dataset: Any) -> Any:
-    """A copy of the dataset with its own epoch and position, which copies made by `copy` share."""
+    """A copy of a Hugging Face dataset with its own epoch and position; `copy.copy` alone would share these."""
     own = copy.copy(dataset)
     own.__dict__ = {**vars(dataset), "_epoch": 0}
     return own
 
 
 class _HuggingFace:
-    """A Hugging Face IterableDataset: it splits itself over workers; here it is split over ranks."""
+    """A Hugging Face IterableDataset. It splits itself over the workers of a loader; here it is split over ranks."""
 
     def __init__(self, dataset: Any, *, name: str) -> None:
         self.dataset = dataset
@@ -168,14 +170,14 @@ class _HuggingFace:
 
 
 class Chain:
-    """Sources one after the other, each split over the replicas.
+    """Reads sources one after the other; each is split over the replicas.
 
     Args:
         sources: anything `online.balanced` takes as a source.
         name: the name of the chain in errors.
 
     Raises:
-        Infeasible: there are no sources, or one that cannot be read.
+        Infeasible: there are no sources, or one of them cannot be read.
 
     Example:
         >>> both = Chain([[1, 2, 3], [4, 5]])

@@ -1,4 +1,4 @@
-"""`balanced`: its arguments, checked and kept as a recipe."""
+"""`balanced` for streams: checks its arguments, and keeps them as a recipe."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .stream import Stream
 
 __all__ = ["balanced"]
 
-_NO_LIMIT = 1 << 62
+_NO_LIMIT = 1 << 62  # more samples than any run reads; sums with it fit 64 bits
 
 
 def balanced(
@@ -50,8 +50,8 @@ def balanced(
     """Batches of a stream in which every group has its share.
 
     Use it where the data has no index. While the buffer has samples of every group, group g fills floor or ceil of
-    `batch_size * share_g` slots of every batch. Shares are computed from `target` and the groups seen so far, or named by
-    `target` or `natural`.
+    `batch_size * share_g` slots of every batch. Shares are computed from `target` and the groups seen so far, or named
+    by `target` or `natural`.
 
     Args:
         source: an iterable dataset, a sequence, `Shards`, another stream of samples.
@@ -60,13 +60,13 @@ def balanced(
         target: as for a balanced plan: a name, a number from 0 (natural) to 1 (uniform), a mapping, a function.
         buffer: the most samples kept in memory, a batch at least (two with "repeat"). It is divided among the groups by
             share; if the part of a group is full, its oldest sample is dropped (`report().dropped`).
-        buffer_bytes: the most bytes kept in memory, in addition to `buffer`; the largest groups lose samples first. With
-            "repeat", half of the bytes are for samples that can be repeated. The number of them in a group is what would
-            fit if all were as large as its largest.
+        buffer_bytes: the most bytes kept in memory, in addition to `buffer`; the largest groups lose samples first.
+            With "repeat", half of the bytes are for samples that can be repeated. The number of them in a group is what
+            would fit if all were as large as its largest.
         size: bytes of a sample, for `buffer_bytes`: a function, or the name of an entry.
-        when_short: what happens to a slot of a group that has no sample in the buffer. "wait": read on, up to `patience`
-            samples; if none came, others take the slot, and the group is not waited for until it is seen again.
-            "repeat": draw from a uniform sample of all that was seen of the group.
+        when_short: what happens to a slot of a group that has no sample in the buffer. "wait": read on, up to
+            `patience` samples; if none came, others take the slot, and the group is not waited for until it is seen
+            again. "repeat": draw from a uniform sample of all that was seen of the group.
             "redistribute": other groups take the slot. It is a deficit of the group, paid back when its samples come.
         patience: samples to read on for a group without a sample; `buffer` if waiting, else 0: a batch is read for each
             batch given, and an eighth more while the buffer is less than half full. `math.inf` is no limit.
@@ -83,7 +83,8 @@ def balanced(
         seed: of the order of groups within a batch and of repeats.
 
     Raises:
-        Infeasible: an argument is out of range; while iterating: a sample is broken, or there are more groups than places.
+        Infeasible: an argument is out of range; while iterating: a sample is broken, or there are more groups than
+            places.
 
     Example:
         >>> digits = [n % 100 for n in range(10_000)]  # 0 is as rare as any; groups: is it below 10?

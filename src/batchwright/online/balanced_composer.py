@@ -25,17 +25,21 @@ from .shares import StreamShares
 __all__ = ["BalancedComposer", "Rules", "WhenShort"]
 
 WhenShort = Literal["wait", "repeat", "redistribute"]
-_ROUND = 4096  # slots dealt in one go: what numpy costs a call is then nothing a slot
-_TURNS = 4  # slots in a round for each group at least: what planning costs a group is spread over so many
-_POOR = 10  # waiting that reads so many samples for each one it gives is worth a warning
-_RUN = 64  # samples read in one go, where that is little beside the buffer: what a call costs is then little a sample
-_DRIFT = 4  # slots that rounding may keep from a group at any time
-_GROWTH = 1.25  # shares are estimated again when the samples seen have grown by this factor
+_ROUND = 4096  # slots dealt at once: the fixed cost of numpy calls is then small for each slot
+_TURNS = (
+    4  # slots in a round for each group at least: the cost of planning, which grows with groups, is spread over them
+)
+_POOR = 10  # warn if waiting reads at least this many samples for each one that it returns
+_RUN = 64  # samples read at once, if the buffer is much larger: the fixed cost of a call is then small for each sample
+_DRIFT = 4  # slots: rounding alone can keep a group this far from its share at any time
+_GROWTH = (
+    1.25  # shares are estimated again when this many times as many samples were seen: a logarithmic number of times
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The arguments of `balanced`, as numbers."""
+    """The arguments of `balanced`, validated."""
 
     batch_size: int
     buffer: int
@@ -46,9 +50,10 @@ class Rules:
 
 
 class BalancedComposer:
-    """Composes the batches of one replica. The work a sample costs does not grow with the number of groups.
+    """Composes the batches of one replica. The work for each sample does not grow with the number of groups.
 
-    What does (shares, places, a round's plan) is done again only after that many samples were read or dealt.
+    Work that grows with the number of groups (shares, places, the plan of a round) is done only after as many samples
+    were read or dealt as there are groups.
     """
 
     def __init__(self, feed: Feed, rules: Rules, shares: StreamShares, *, key: int) -> None:
@@ -60,7 +65,7 @@ class BalancedComposer:
         self._waits = rules.when_short == "wait"
         weigher = rules.weigher
         if weigher is not None and remembers:
-            weigher = weigher.half()  # the other half is for what can be repeated
+            weigher = weigher.half()  # the other half is for samples that can be repeated
         self._weights: list[int] = []  # of the samples read and not in the buffer yet
         self._buffer = Buffer(
             places=rules.buffer,
@@ -78,18 +83,22 @@ class BalancedComposer:
             feed.measure = partial(self._weigh, feed.measure, weigher)
         self._quotas = Quotas(batch_size=rules.batch_size, key=key)
         self._shares = np.zeros(0)  # of the groups known when they were made
-        self._hands = np.zeros((0, rules.batch_size), np.int64)  # the groups of every slot of the round's batches
+        self._table = np.zeros((0, rules.batch_size), np.int64)  # the group of every slot of the batches of the round
         self._dealt = 0  # of these batches, how many were composed
-        self._news_from = 0  # samples read, from which on new groups get their shares
-        self._estimate_from = 0  # samples read, after which shares are estimated again
-        self._judge_from = 4 * rules.buffer  # samples read, from which on it is looked whether waiting costs too much
-        self._gauge_from = 0  # samples read, from which on it is looked again how full the buffer is
-        self._batches_per_slot = 0  # samples read per batch given, if no slot waits
+        # The next four count in samples read: when it is time for what their comments say.
+        self._news_from = 0  # new groups get shares
+        self._estimate_from = 0  # shares are estimated again
+        self._judge_from = 4 * rules.buffer  # check whether waiting costs too much; the first buffers are not typical
+        self._gauge_from = 0  # check how full the buffer is
+        self._batches_per_slot = 0  # samples to read for each batch that is returned, if no slot waits
         self._planned = np.zeros(0, np.int64)  # slots of the rounds dealt so far, for each group
         self._unread = self._delivered = self._repeated = self._given = self._written_off = self._left = 0
 
     def start(self) -> None:
-        """Fill half of the buffer to see which groups there are; groups of equal share lose nothing by it."""
+        """Fill half of the buffer, to see which groups there are.
+
+        Not all of it: a full buffer drops samples, and with equal shares the common groups would drop them at once.
+        """
         for label in self._targets.labels:
             self._buffer.numbers[label]
         self._feed.start()
@@ -99,7 +108,7 @@ class BalancedComposer:
         """The next batch.
 
         Raises:
-            Infeasible: the source has ended without a batch, for want of a group that shares were given to.
+            Infeasible: the source has ended without a batch, since a group with a share never came.
         """
         batch = self._composed()
         if batch is None:
@@ -111,19 +120,21 @@ class BalancedComposer:
 
     def _composed(self) -> Batch | None:
         news = len(self._buffer.labels) != len(self._shares) and self._feed.taken >= self._news_from
-        if news or self._dealt == len(self._hands):
+        if news or self._dealt == len(self._table):
             if not self._buffer.labels:
                 return None
             self._deal()
-        hand = self._hands[self._dealt]
+        wanted = self._table[self._dealt]
         self._dealt += 1
-        if not self._waits:  # waiting reads as much as is needed; else a batch is read for each batch, in runs
+        if (
+            not self._waits
+        ):  # with waiting, as much is read as is needed; else one batch for each batch, several at once
             self._unread += self._batches_per_slot
             if self._unread >= self._run:
                 self._read(self._unread)
                 self._unread = 0
         items: list[Any] = []
-        if not self._serve(hand, items):
+        if not self._serve(wanted, items):
             self._left += len(items) - len(self._buffer.repeats())
             self._undo(len(items))
             return None
@@ -144,26 +155,28 @@ class BalancedComposer:
         return batch
 
     def _undo(self, served: int) -> None:
-        """Undo the quotas dealt last: they give no batch, though some slots were filled."""
+        """Take back the quotas dealt last: they made no batch, although some slots were filled."""
         self._dealt -= 1
         np.subtract.at(self._buffer.column(stream_buffer.HAD), self._buffer.owner_numbers()[:served], 1)
 
     def _slots(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The slots planned for each group in the batches given, and the slots it had."""
+        """The slots planned for each group in the batches returned so far, and the slots it had."""
         had = self._buffer.column(stream_buffer.HAD)
-        return self._planned_for(len(had)) - np.bincount(self._hands[self._dealt :].ravel(), minlength=len(had)), had
+        return self._planned_for(len(had)) - np.bincount(self._table[self._dealt :].ravel(), minlength=len(had)), had
 
     def _planned_for(self, groups: int) -> NDArray[np.int64]:
         return np.concatenate([self._planned, np.zeros(groups - len(self._planned), np.int64)])
 
-    def _serve(self, hand: NDArray[np.int64], items: list[Any]) -> bool:
-        """Fill a batch's slots, reading on where the group of a slot has no sample; False if the stream has ended."""
+    def _serve(self, wanted: NDArray[np.int64], items: list[Any]) -> bool:
+        """Fill the slots of a batch; reads on if the group of a slot has no sample. False if the stream has ended."""
         buffer, feed = self._buffer, self._feed
         allowance = self._rules.patience
         begins = True
         while True:
             may_read = not feed.ended and (self._waits or allowance > 0)
-            outcome = buffer.serve(hand, items, begins=begins, may_read=may_read, ended=feed.ended)
+            # The kernel returns where it needs a sample, and goes on at the same slot; only its first call begins a
+            # batch.
+            outcome = buffer.serve(wanted, items, begins=begins, may_read=may_read, ended=feed.ended)
             begins = False
             if outcome == stream_buffer.STARVED:
                 self._read(1)
@@ -173,7 +186,7 @@ class BalancedComposer:
                 return outcome == stream_buffer.DONE
 
     def _read_for(self, group: int, allowance: int) -> int:
-        """Read on until a group has a sample, at most this many samples, in runs; returns how many are left of them."""
+        """Read on until a group has a sample, at most `allowance` samples; returns how many of these are left."""
         buffer, feed = self._buffer, self._feed
         left = allowance
         while left > 0 and not feed.ended and not buffer.has(group):
@@ -186,12 +199,12 @@ class BalancedComposer:
         return allowance
 
     def _deal(self) -> None:
-        """Plan the next round; if new groups have no share yet, it replaces the rest of this round."""
+        """Plan the next round; if there are new groups without a share, it replaces the rest of the current round."""
         taken, buffer = self._feed.taken, self._buffer
         count = len(buffer.labels)
         if count != len(self._shares) or taken >= self._estimate_from:
-            if self._dealt < len(self._hands):
-                self._quotas.take_back(self._hands[self._dealt :], self._shares)
+            if self._dealt < len(self._table):
+                self._quotas.take_back(self._table[self._dealt :], self._shares)
                 self._planned = self._slots()[0]
             self._shares = self._targets.of(buffer.labels, buffer.column(stream_buffer.SEEN))
             buffer.new_shares(self._shares, self._rules.batch_size)
@@ -200,14 +213,13 @@ class BalancedComposer:
         if taken >= self._gauge_from:
             self._batches_per_slot = size = self._rules.batch_size
             if buffer.held() < buffer.for_queues // 2:
-                self._batches_per_slot += max(
-                    1, size // 8
-                )  # make up for what was dropped, or the buffer would run down
+                # An eighth more than is returned, since full queues drop samples: else the buffer would become empty.
+                self._batches_per_slot += max(1, size // 8)
             self._gauge_from = taken + buffer.for_queues // 4
         slots = max(_TURNS * count, min(taken // 8, _ROUND))
         batches = round_length(slots, self._rules.batch_size)
-        self._hands, self._dealt = self._quotas.deal(self._shares, batches=batches), 0
-        self._planned = self._planned_for(count) + np.bincount(self._hands.ravel(), minlength=count)
+        self._table, self._dealt = self._quotas.deal(self._shares, batches=batches), 0
+        self._planned = self._planned_for(count) + np.bincount(self._table.ravel(), minlength=count)
 
     def _read(self, count: int) -> int:
         """Read `count` samples, or all that are left; returns how many were read."""
@@ -227,7 +239,7 @@ class BalancedComposer:
         return number
 
     def _judge_the_end(self) -> None:
-        """Warn if the pass gave no batch, or hardly any, for what it read."""
+        """Warn if the pass returned no batch, or hardly any for the samples it read."""
         feed, buffer = self._feed, self._buffer
         sound = feed.tried - feed.skipped
         if sound == 0:
@@ -286,6 +298,7 @@ class BalancedComposer:
     def _warn_of_waiting(self) -> None:
         taken = self._feed.taken
         seen = self._buffer.column(stream_buffer.SEEN)[: len(self._shares)]
+        # Not 0 in the division; groups without a share are left out below.
         possible = seen / np.maximum(self._shares, 1e-300)
         number = int(np.argmin(np.where(self._shares > 0, possible, np.inf)))
         label = self._buffer.labels[number]
@@ -309,7 +322,7 @@ class BalancedComposer:
         return {
             "buffer": self._buffer.state_dict(),
             "quotas": self._quotas.state_dict(),
-            "hands": self._hands[self._dealt :].tolist(),
+            "hands": self._table[self._dealt :].tolist(),
             "shares": self._shares.tolist(),
             "planned": self._planned.tolist(),
             "counters": [getattr(self, name) for name in _COUNTERS],
@@ -319,7 +332,7 @@ class BalancedComposer:
         """Continue from what `memory` and `held` returned."""
         self._buffer.load_state_dict(memory["buffer"], held[0])
         self._quotas.load_state_dict(memory["quotas"])
-        self._hands = np.array(memory["hands"], np.int64).reshape(-1, self._rules.batch_size)
+        self._table = np.array(memory["hands"], np.int64).reshape(-1, self._rules.batch_size)
         self._shares = np.array(memory["shares"])
         self._planned = np.array(memory["planned"], np.int64)
         for name, value in zip(_COUNTERS, memory["counters"], strict=True):

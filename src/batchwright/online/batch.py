@@ -1,4 +1,4 @@
-"""What a stream returns: batches with the group of each sample, and a report of the whole run."""
+"""Batches of a stream, with the group of each sample, and the report of a run."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["Batch", "Report"]
 
 
 class Batch(list[Any]):
-    """A list of samples, with how the stream composed it.
+    """A list of samples, with information on how the stream composed it.
 
     Attributes:
-        groups: the group of each sample; empty where a stream has none.
-        repeats: the positions that hold a sample drawn again from what was seen of its group: one given before or, rarely,
-            one that fell out of a full buffer.
-        given_away: for each group that had to give slots to others in this batch, how many.
-        packs: where samples were packed, how many each pack holds, in order.
+        groups: the group of each sample; empty if the stream has no groups.
+        repeats: the positions of samples that repeat an earlier one of their group: one that was returned before or,
+            rarely, one that a full buffer had dropped.
+        given_away: for each group whose slots in this batch went to other groups, how many.
+        packs: for packed streams, the number of samples in each pack, in order.
     """
 
     groups: Sequence[Hashable] = ()
@@ -38,26 +38,26 @@ def _no_batch_of_batches(batch: Sequence[Any], *, collate_fn_map: Any = None) ->
     )
 
 
-default_collate_fn_map[Batch] = _no_batch_of_batches  # as torch has it for types that its own collate should know
+default_collate_fn_map[Batch] = _no_batch_of_batches  # torch's own table of types that its collate function knows
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Counts of what one replica's run has done so far: every sample dropped, repeated or replaced is counted.
+    """Counts of one replica's run so far; every sample that was dropped, repeated or replaced is counted.
 
     Attributes:
-        read: samples taken from the source(s), and readings that failed and were skipped.
-        delivered: samples given in batches, repeats counted each time.
-        repeated: of those, drawn again.
-        dropped: samples that fell out of a full buffer unused.
-        skipped: broken samples and failed readings left out (`on_error="skip"`).
-        given_away: slots that went to another group because theirs had no sample in the buffer.
-        written_off: the part of them beyond `max_deficit`: they are not paid back.
+        read: samples read from the sources, and readings that failed and were skipped.
+        delivered: samples returned in batches, repeats included.
+        repeated: of these, the repeats.
+        dropped: samples that a full buffer dropped unused.
+        skipped: broken samples and failed readings that were left out (`on_error="skip"`).
+        given_away: slots that went to another group because their own had no sample in the buffer.
+        written_off: of these, the slots beyond `max_deficit`: they are not paid back.
         held: samples in memory now; when the stream has ended, the samples left over.
-        deficit: the slots each group lacks now (below zero: has had beyond its plan), where not zero.
-        seen: the samples read of each group.
-        expected: the slots planned for each group in the batches given.
-        had: the slots each group had; fewer than expected where other groups took its slots.
+        deficit: for each group, the slots that it lacks now (negative: it has had too many), if not 0.
+        seen: for each group, the samples read.
+        expected: for each group, the slots planned in the batches returned so far.
+        had: for each group, the slots it had; fewer than expected if other groups took its slots.
     """
 
     read: int

@@ -1,4 +1,4 @@
-"""The bounded buffer: a queue per group that drops its oldest sample, a pool for repeats, and the deficits of groups."""
+"""The bounded buffer of a stream: for each group a queue, which drops its oldest sample, and a pool for repeats."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from .keyed_random import Chances
 
 __all__ = ["Buffer"]
 
-_ROOM = 1.25  # room is kept for a quarter more groups than are known, so that most new ones move no other
+_ROOM = 1.25  # places are kept for a quarter more groups than are known: most new groups then change no other queue
 _NO_WEIGHTS = np.zeros(0, np.int64)
-# the counters that outlast a batch, and are not of the places or of the arguments
+# The counters that a state holds: those for one batch, for places and for arguments are set anew.
 _LASTING = [
     stream_buffer.FRESH,
     stream_buffer.HEAP,
@@ -33,11 +33,12 @@ _LASTING = [
 
 
 class Buffer:
-    """At most `places` samples in all, divided among the groups by share; every group with a share has a place.
+    """Keeps at most `places` samples, divided among the groups by share; every group with a share has at least one place.
 
-    Groups are numbered in the order they are admitted. Samples are held in lists; everything that is counted is in arrays,
-    on which the kernels of `kernels.stream_buffer` work. With `remembers`, half of the places hold samples that can be
-    repeated; a weigher's limit holds for the queues, and again for the samples that can be repeated.
+    Groups are numbered in the order in which they are first seen. Samples are Python objects and are kept in lists; all
+    numbers are in arrays, for the kernels of `kernels.stream_buffer`. With `remembers`, half of the places are for
+    samples that can be repeated. A limit in bytes holds for the queues, and once more for the samples that can be
+    repeated.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Buffer:
         self.places = places
         self.labels: list[Hashable] = []
         self.numbers = Numbers(self._admit, refusal)
-        self.pools: list[list[Any]] = []  # what each group remembers
+        self.pools: list[list[Any]] = []  # for each group, the samples that can be repeated
         self._weigher = weigher
         self._remembers = remembers
         self._key = np.uint64(key)
@@ -79,7 +80,7 @@ class Buffer:
         self.counters[stream_buffer.WAITS] = waits
 
     def column(self, field: int) -> NDArray[np.int64]:
-        """One of the fields of `kernels.stream_buffer`, one entry per group."""
+        """One of the fields of `kernels.stream_buffer`, int64 (groups,)."""
         return self._groups[: len(self.labels), field]
 
     @property
@@ -97,12 +98,14 @@ class Buffer:
         self.labels.append(label)
         self.pools.append([])
         if number == len(self._groups):
+            # Doubled, so that copying costs the same for each new group on average.
             self._make_room_for_groups(2 * number + 16)
         self._names[number] = label
         self._groups[number, stream_buffer.GIVEN_UP] = -1
         if number >= self._divided_for:
             self.divide(None)
         else:
+            # An equal share, until the next round gives the group its own.
             room = 1 + (self.for_queues - self._divided_for) // self._divided_for
             self._groups[number, stream_buffer.ROOM] = room
             if self._remembers:
@@ -113,9 +116,8 @@ class Buffer:
         def longer(array: NDArray[Any]) -> NDArray[Any]:
             return np.concatenate([array, np.zeros((capacity - len(array), *array.shape[1:]), array.dtype)])
 
-        in_deficit = np.roll(
-            self._in_deficit, -self.counters[stream_buffer.FIRST]
-        )  # in a ring that starts at its first entry again
+        # A ring buffer that grows must start at its first entry again.
+        in_deficit = np.roll(self._in_deficit, -self.counters[stream_buffer.FIRST])
         self.counters[stream_buffer.FIRST] = 0
         self._names = longer(self._names)
         self._groups, self._batches_per_slot, self._fresh = (
@@ -130,9 +132,9 @@ class Buffer:
         )
 
     def divide(self, shares: NDArray[np.float64] | None) -> None:
-        """Divide the places again: one for each group with a share, the others in proportion.
+        """Divide the places again: one for each group with a share, the others in proportion to the shares.
 
-        None means the shares of last time, and an even part for each group that has come since.
+        None means the shares of the last call, and an equal share for each group that has come since.
 
         Raises:
             Infeasible: there are more groups than places.
@@ -147,8 +149,8 @@ class Buffer:
                 f"pass buffer={8 * count} or more, or a key with fewer values",
             )
         if shares is None:
-            known = len(self._shares)
-            shares = np.concatenate([self._shares * (known / count), np.full(count - known, 1.0 / count)])
+            old = len(self._shares)
+            shares = np.concatenate([self._shares * (old / count), np.full(count - old, 1.0 / count)])
         else:
             self._shares = shares
         places = np.where(shares > 0, 1 + np.floor(spare * shares * (count / self._divided_for)), 0)
@@ -167,16 +169,17 @@ class Buffer:
             self._fit_pools(slice(0, len(rooms)))
 
     def _fit_pools(self, which: slice) -> None:
-        """Drop what no longer fits, uniformly; a pool never grows again, or it would not stay uniform.
+        """Drop samples of pools that no longer fit, at random: a pool stays a uniform sample of its group (Vitter 1985).
 
-        Of bytes, a group's part holds as many samples as would fit were all as large as its largest: how many then
-        depends on what was seen, not on what is kept, or small samples would be favoured.
+        A pool that has become smaller never grows again: what it would take then would be newer samples only. With a
+        limit in bytes, a pool keeps as many samples as would fit if all were as large as the largest seen so far. If it
+        kept as many as fit, small samples would be more frequent in it than in the group.
         """
         groups = self._groups[which]
         if self._weigher is not None:
             part = self._weigher.limit * groups[:, stream_buffer.ROOM] // self.for_queues
-            fitting = part // np.maximum(groups[:, stream_buffer.LARGEST], 1)
-            np.minimum(groups[:, stream_buffer.POOL_ROOM], fitting, where=groups[:, stream_buffer.LARGEST] > 0,
+            samples_that_fit = part // np.maximum(groups[:, stream_buffer.LARGEST], 1)
+            np.minimum(groups[:, stream_buffer.POOL_ROOM], samples_that_fit, where=groups[:, stream_buffer.LARGEST] > 0,
                        out=groups[:, stream_buffer.POOL_ROOM])  # fmt: skip
         over = np.flatnonzero(groups[:, stream_buffer.POOL] > groups[:, stream_buffer.POOL_ROOM]) + which.start
         self._chances.seek(int(self.counters[stream_buffer.DRAWN]))
@@ -222,8 +225,8 @@ class Buffer:
             self._kept,
         )
         places, entries = self._kept[:, :count]
-        self._items[places] = np.fromiter(items, object, count)  # of a place taken twice the last stays
-        self._items[0] = None
+        self._items[places] = np.fromiter(items, object, count)  # a place may be used twice: the last sample stays
+        self._items[0] = None  # place 0 is that of all samples that were not kept
         if self._weigher is not None:
             self._forget_freed()
         if self._remembers:
@@ -245,12 +248,12 @@ class Buffer:
         self._free = np.concatenate([self._free[:free], new, np.zeros(old - free, np.int32)])
         self.counters[stream_buffer.FREE] += more
 
-    def serve(self, hand: NDArray[np.int64], items: list[Any], *, begins: bool, may_read: bool, ended: bool) -> int:
+    def serve(self, wanted: NDArray[np.int64], items: list[Any], *, begins: bool, may_read: bool, ended: bool) -> int:
         """Add the available samples of a batch to `items`; arguments and outcome are those of `stream_buffer.serve`."""
         counters = self.counters
-        if self._served.shape[1] != len(hand):
-            self._served = np.zeros((5, len(hand)), np.int64)
-        known = 0 if begins else int(counters[stream_buffer.REPEATS])
+        if self._served.shape[1] != len(wanted):
+            self._served = np.zeros((5, len(wanted)), np.int64)
+        repeats = 0 if begins else int(counters[stream_buffer.REPEATS])
         outcome: int = stream_buffer.serve(
             self._groups,
             (self._link, self._free, self._sizes),
@@ -258,7 +261,7 @@ class Buffer:
             (self._in_deficit, self._batches_per_slot),
             counters,
             self._key,
-            hand,
+            wanted,
             self._served,
             begins,
             may_read,
@@ -267,8 +270,8 @@ class Buffer:
         places = self._served[1, len(items) : counters[stream_buffer.AT]]
         items.extend(self._items[places].tolist())
         self._items[places] = None  # they are free
-        if counters[stream_buffer.REPEATS] > known:
-            slots, entries = self._served[3:, known : counters[stream_buffer.REPEATS]]
+        if counters[stream_buffer.REPEATS] > repeats:
+            slots, entries = self._served[3:, repeats : counters[stream_buffer.REPEATS]]
             for at, number, entry in zip(
                 slots.tolist(), self._served[0, slots].tolist(), entries.tolist(), strict=True
             ):
@@ -365,7 +368,7 @@ class Buffer:
         self.pools = [list(islice(items, entries)) for entries in self.column(stream_buffer.POOL).tolist()]
 
     def _fill_queues(self, queued: list[Any]) -> None:
-        """Lay the samples of the queues into places 1, 2, ..., one group after the other."""
+        """Put the samples of the queues into places 1, 2, ..., one group after the other."""
         total = len(queued)
         self._make_room_for_samples(total + 1)
         self._items[1 : total + 1] = queued

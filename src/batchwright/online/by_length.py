@@ -1,4 +1,4 @@
-"""`budgeted` and `packed`: batches of a stream under a budget of tokens."""
+"""`budgeted` and `packed` for streams: batches under a budget of tokens."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ def budgeted(
         seed: of the order of batches within a buffer.
 
     Raises:
-        Infeasible: neither limit is given, or one is out of range; while iterating: a sample is longer than `max_tokens`.
+        Infeasible: neither limit is given, or one is out of range; while iterating: a sample is longer than
+            `max_tokens`.
 
     Example:
         >>> words = ["a", "gooseberry", "of", "a", "strawberry", "to"]
@@ -112,10 +113,11 @@ def packed(
     name: str | None = None,
     seed: int = 0,
 ) -> Stream:
-    """Packs of a stream's samples, of total length at most `capacity`, by best fit decreasing.
+    """Packs of the samples of a stream, of total length at most `capacity`, by best fit decreasing.
 
-    Use it to concatenate samples of a stream without padding. Every sample comes exactly once. A batch is a flat list of
-    samples; `batch.packs` has the number of samples in each of its packs. The last batch of a buffer may have fewer packs.
+    Use it to concatenate samples of a stream without padding. Every sample comes exactly once. A batch is a flat list
+    of samples; `batch.packs` has the number of samples in each of its packs. The last batch of a buffer may have fewer
+    packs.
 
     Args:
         source: an iterable dataset, a sequence, `Shards`, another stream of samples.

@@ -1,4 +1,4 @@
-"""A limit of memory in bytes: the bytes of a sample, and how many are kept."""
+"""A limit of memory in bytes: measures samples, and refuses those that are too large."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _size(measure: Callable[[Any], Any], sample: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Weigher:
-    """The bytes of a sample, and the most bytes kept."""
+    """Measures the bytes of a sample; has the most bytes that are kept."""
 
     size: Callable[[Any], int]
     limit: int
@@ -29,10 +29,10 @@ class Weigher:
     def asked_for(
         cls, buffer_bytes: int | None, size: Callable[[Any], int] | str | int | None, *, least: int = 1
     ) -> Weigher | None:
-        """A weigher, if these arguments of a stream ask for one.
+        """A weigher, if these arguments of a stream need one; else None.
 
         Raises:
-            Infeasible: only one of them is given, or the bytes are fewer than the least that this stream needs.
+            Infeasible: only one of them is given, or `buffer_bytes` is below `least`.
         """
         if buffer_bytes is None and size is None:
             return None

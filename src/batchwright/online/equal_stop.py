@@ -1,4 +1,8 @@
-"""An equal stop for all ranks: a step is taken only if every rank has a batch for it (as torch's `Join`)."""
+"""Stops all ranks after equally many steps: a step is taken only if every rank has a batch for it.
+
+Torch's `Join` lets ranks end at different steps and replaces their communication. That works only for the collectives
+it knows.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +21,12 @@ B = TypeVar("B")
 
 
 def equal_stop(loader: Iterable[B], *, group: dist.ProcessGroup | None = None) -> EqualStop[B]:
-    """The loader's batches until the first rank has no more, so that all ranks take equally many steps.
+    """Iterate over a loader until the first rank has no more batches, so that all ranks take equally many steps.
 
-    Use it where ranks may have different numbers of batches and a step waits for all ranks. Each rank fetches one batch
-    ahead; one flag per step tells all ranks whether every rank has one. When a rank has none, the batches of the others are
-    dropped and their sources are read no further; `left` counts them. All ranks begin the next epoch together.
+    Use it if ranks may have different numbers of batches and a step waits for all ranks. Each rank fetches one batch
+    ahead; one all-reduce of a flag in each step tells all ranks whether every rank has a batch. When a rank has none,
+    the batches of the others are dropped and their sources are read no further; `left` counts them. All ranks begin the
+    next epoch together.
 
     Args:
         loader: the loader of this rank.
@@ -55,7 +60,7 @@ class EqualStop(Generic[B]):
     def _all_have(self, ahead: list[B]) -> bool:
         if not (dist.is_available() and dist.is_initialized()):
             return bool(ahead)
-        device = "cuda" if dist.get_backend(self._group) == "nccl" else "cpu"
+        device = "cuda" if dist.get_backend(self._group) == "nccl" else "cpu"  # NCCL reduces only tensors on its device
         flag = torch.tensor(len(ahead), device=device)
         dist.all_reduce(flag, op=dist.ReduceOp.MIN, group=self._group)
         return bool(flag.item())

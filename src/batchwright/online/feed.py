@@ -1,4 +1,4 @@
-"""Reading a source one sample at a time: counted, measured, and with errors that say which sample of which source."""
+"""Reads a source sample by sample: counts, measures, and says in errors which sample of which source it was."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OnError = Literal["raise", "skip"]
 
 
 def measure_of(what: Any, *, argument: str) -> Callable[[Any], Any]:
-    """A function of a sample: as passed, or the entry of the sample that a name or number stands for."""
+    """A function of a sample: the one passed, or one that reads the entry with the given name or number."""
     if callable(what):
         return cast(Callable[[Any], Any], what)
     if isinstance(what, (str, int)) and not isinstance(what, bool):
@@ -46,9 +46,9 @@ def number(measured: str, value: Any) -> Any:
     if type(value) is int or type(value) is float:
         return value
     if hasattr(value, "item"):
-        with suppress(ValueError, RuntimeError):  # which arrays and tensors of several values raise
+        with suppress(ValueError, RuntimeError):  # arrays and tensors of several values raise these
             value = value.item()
-    if isinstance(value, Decimal):  # which nothing can be added to but its own kind and integers
+    if isinstance(value, Decimal):  # a Decimal cannot be added to a float
         return float(value)
     if isinstance(value, Real):
         return value
@@ -59,10 +59,10 @@ _PLAIN_NUMBERS = frozenset({int, float})
 
 
 class Feed:
-    """One replica's samples with a measure (a key, a length) of each, and how many were taken and skipped.
+    """Reads the samples of one replica with a measure (a key, a length) of each, and counts them.
 
-    A sample that will be held is given as it is, or as (ordinal, sample) where the source can fetch it again: `unwrap`
-    undoes that.
+    It returns samples as they are, or as (ordinal, sample) if the source can fetch a sample again: a state then needs
+    only the ordinals of the samples in memory. `unwrap` undoes that.
     """
 
     def __init__(
@@ -79,17 +79,17 @@ class Feed:
     ) -> None:
         self.name = source.name if name is None else shortened(name)
         self.measure = measure
-        self.lookup: Callable[[Any], Any] | None = None  # what its value is looked up in
-        self.as_is: frozenset[type] = frozenset()  # types of values that need no looking up, read one by one
-        self.careful: Callable[[Any], Any] | None = None  # and from then on in what, once a value could not be hashed
+        self.lookup: Callable[[Any], Any] | None = None  # applied to every measure
+        self.as_is: frozenset[type] = frozenset()  # types of measures to which it is not applied, when read one by one
+        self.careful: Callable[[Any], Any] | None = None  # replaces `lookup` once a measure could not be hashed: slower
         self.taken = 0  # samples of this turn
         self.earlier = 0  # samples of the turns before
         self.skipped = 0
-        self.failed = 0  # of those, readings that the source failed at, which took no sample
+        self.failed = 0  # of those, failures of the source, which took no sample
         self.ended = False
         self.pairs: Iterator[tuple[Any, Any]] = iter(())  # the measures and items of the samples to come
         self._iterator: Iterator[Any] = iter(())
-        self._failure: Exception | None = None  # what the source raised last, if nothing came since
+        self._failure: Exception | None = None  # the last exception of the source, if no sample came since
         self._source = source
         self._replica = replica
         self._epoch = epoch
@@ -133,8 +133,8 @@ class Feed:
         self.start()
 
     def state(self) -> dict[str, Any]:
-        """Where the reading stands."""
-        again = self.by_reference or not self.ended  # else nothing will be read from it again
+        """The position in the source, and the counts."""
+        again = self.by_reference or not self.ended  # else the source is not read again
         return {
             "position": self.reader.position(self.taken) if again else None,
             "turn": self._turn,
@@ -175,7 +175,9 @@ class Feed:
             raise
 
     def _one_by_one(self) -> Iterator[tuple[Any, Any]]:
+        # Looked up once: this loop runs once for each sample.
         measure, lookup, as_is, wraps = self.measure, self.lookup, self.as_is, self.by_reference
+        # `_fail` raises, or returns if the source may be tried once more: some can go on after an error.
         while not self.ended:
             try:
                 for sample in self._iterator:
@@ -196,7 +198,10 @@ class Feed:
                 self._fail(error)
 
     def take(self, count: int) -> tuple[list[Any], list[Any]]:
-        """The measures and items of the next `count` samples, or of fewer at the end, read in one go."""
+        """The measures and items of the next `count` samples, or of fewer at the end.
+
+        All are read first, then all are measured: `map` and `islice` are loops in C, faster than `_one_by_one`.
+        """
         samples: list[Any] = []
         while len(samples) < count and not self.ended:
             before = len(samples)
@@ -216,7 +221,7 @@ class Feed:
         broken: set[int] = set()
         rest = iter(samples)
         while len(values) + len(broken) < len(samples):
-            failure: Exception = StopIteration()  # which a measure may raise too, and which ends `map` without a word
+            failure: Exception = StopIteration()  # if a measure raises this, `map` ends without an error
             try:
                 measures = map(self.measure, rest)
                 values.extend(measures if self.lookup is None else map(self.lookup, measures))
@@ -246,11 +251,14 @@ class Feed:
                 PoorWarning,
                 stacklevel=2,
             )
-        if self._failure is not None:  # a generator that raised only pretends to have ended
+        if self._failure is not None:  # a generator that has raised ends at the next call: that is no end of the source
             raise self._failure
 
     def _fail(self, error: Exception) -> None:
-        """The source raised: try once more if broken samples are to be skipped."""
+        """Handle an exception of the source: with `on_error="skip"`, try once more.
+
+        Some sources can go on after an error. A second exception in a row shows that this one cannot.
+        """
         if error is not self._failure:
             error.add_note(f"while reading sample {self.taken:,} of source {self.name!r}{self.part}")
         if not self._skips or self._failure is not None:

@@ -1,4 +1,4 @@
-"""The labels that keys return, as values that are equal if they look equal."""
+"""Turns the labels that keys return into values that are equal if they look equal."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _VALUES = "biufcSU"  # the kinds of numpy scalars that are numbers or text, and 
 
 
 def plain(label: Any, said: str = "key gives") -> Hashable:
-    """A label; a tensor or array without dimensions becomes its Python value, in tuples too.
+    """Check a label; a tensor or array without dimensions becomes its Python value, also within tuples.
 
     Raises:
-        Refused: no group is named by it.
+        Refused: it cannot be the label of a group.
     """
     if label is None:
         raise Refused(f"{said} None, and a missing label names no group")
@@ -40,7 +40,7 @@ def plain(label: Any, said: str = "key gives") -> Hashable:
 
 
 def _equal_to_itself(label: Any, said: str) -> Hashable:
-    """The label, if it is one: nan is equal to nothing, and of a missing value pandas cannot say what it is equal to."""
+    """Refuse labels that are not equal to themselves: NaN, and missing values of pandas."""
     try:
         equal = bool(label == label)
     except (TypeError, ValueError, ArithmeticError):
@@ -59,7 +59,7 @@ class Numbers(dict[Hashable, int]):
         self._refusal = refusal
 
     def __missing__(self, label: Hashable) -> int:
-        """Tensors come here every time, since no two of them are the same key."""
+        """The number of a label that is not in the dictionary: new, or a tensor, since no two tensors are equal as keys."""
         value = plain(label)
         if (number := self.get(value)) is None:
             if (why := self._refusal(value)) is not None:
@@ -68,7 +68,7 @@ class Numbers(dict[Hashable, int]):
         return number
 
     def of(self, label: Any) -> int:
-        """The same for anything: of labels that cannot be hashed too."""
+        """The number of any label, also of one that cannot be hashed."""
         try:
             return self[label]
         except TypeError:

@@ -1,4 +1,4 @@
-"""Exact interleaving of a few streams, in samples or in units."""
+"""Interleaves streams in exact shares of samples, or of units such as tokens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["ByCount", "ByUnit", "Interleaving"]
 
 
 class Interleaving(Protocol):
-    """Says which stream gives the next sample."""
+    """Decides which stream gives the next sample."""
 
     def next(self) -> int:
         """The stream of the next sample. Call `served` before the next call."""
@@ -31,8 +31,8 @@ class Interleaving(Protocol):
 class ByCount:
     """Stream g gives its sample k within turns [k / p, (k + 1) / p), by earliest deadline first.
 
-    So after any number of turns each stream is within one sample of its exact share (Liu and Layland 1973; Tijdeman 1980).
-    All in whole numbers: `weights` are proportional to the shares.
+    So after any number of turns each stream is within one sample of its exact share (Liu and Layland 1973; Tijdeman
+    1980). All numbers are integers: `weights` are proportional to the shares.
     """
 
     def __init__(self, weights: Sequence[int]) -> None:
@@ -76,10 +76,10 @@ class ByCount:
 
 
 class ByUnit:
-    """The stream that has had the least for its share is next (start-time fair queueing; Goyal, Vin, Cheng 1996).
+    """The stream that has had the fewest units for its share is next (start-time fair queueing; Goyal, Vin, Cheng 1996).
 
-    Shares of units (tokens, bytes) then differ from the exact ones by no more than about one sample a stream, however the
-    sizes vary.
+    Shares of units (tokens, bytes) then differ from the exact ones by about one sample of each stream at most, for any
+    sizes.
     """
 
     def __init__(self, weights: Sequence[int]) -> None:

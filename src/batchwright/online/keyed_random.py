@@ -1,4 +1,4 @@
-"""Random words by address: the project's integer hash, written for whole arrays."""
+"""Keyed random numbers for arrays: the hash of `kernels.hashing` in numpy."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from ..kernels.hashing import GOLDEN, mix
 
 __all__ = ["PURPOSE", "Chances", "child", "fractions", "orders", "root", "words"]
 
-_mix = mix.py_func  # type: ignore[attr-defined]  # the same lines, run by numpy over arrays instead of compiled
+_mix = mix.py_func  # type: ignore[attr-defined]  # the same source code, run by numpy over arrays
 _ONE = np.uint64(1)
 
 
 class PURPOSE:
-    """What a stream's words are for. Continues the engine's list far above it; never renumber."""
+    """The purposes of random words in streams, above those of `kernels.hashing`. Never renumber: results would change."""
 
     TIES = 101
     ROW = 102
@@ -56,7 +56,7 @@ def fractions(key: int, start: int, count: int) -> NDArray[np.float64]:
 def orders(key: int, rows: int, length: int) -> NDArray[np.int64]:
     """A random permutation of 0 .. length - 1 in each row, an array (rows, length).
 
-    The words are sorted with their positions in the lowest bits: several times faster than sorting positions by words.
+    The words are sorted with their positions in the lowest bits: several times faster than `argsort` of the words.
     """
     low = np.uint64((1 << (length - 1).bit_length()) - 1)
     drawn = words(key, 0, rows * length).reshape(rows, length)
@@ -68,9 +68,9 @@ def orders(key: int, rows: int, length: int) -> NDArray[np.int64]:
 
 
 class Chances:
-    """Random numbers one at a time, by address: the n-th is the same however many were drawn in one process."""
+    """Random numbers one by one: the n-th depends only on the key and n."""
 
-    _BLOCK = 1024
+    _BLOCK = 1024  # numbers computed at once, so that numpy calls cost little for each
 
     def __init__(self, key: int) -> None:
         self._key = key

@@ -1,4 +1,4 @@
-"""Batches by length: samples gather in a buffer, a rule cuts the buffer into batches, their order is shuffled."""
+"""Batches by length: collects samples in a buffer, cuts the buffer into batches by a rule, and shuffles their order."""
 
 from __future__ import annotations
 
@@ -19,58 +19,63 @@ __all__ = ["CutBuffer", "LengthComposer", "cut_by_budget", "pack"]
 
 
 class CutBuffer(NamedTuple):
-    """A buffer that was cut: the positions of each batch's packs, and the positions that stay for the next buffer."""
+    """A buffer that was cut into batches.
+
+    Attributes:
+        batches: for each batch its packs, for each pack the positions in the buffer.
+        kept: the positions that stay for the next buffer.
+    """
 
     batches: list[list[list[int]]]
     kept: list[int]
 
 
 def cut_by_budget(lengths: Sequence[float], *, max_tokens: float | None, max_samples: int | None) -> CutBuffer:
-    """Batches of samples of like length, none above `max_tokens` when padded to its longest; from the longest down.
+    """Cut samples, the longest first, into batches of at most `max_tokens` when padded to the longest.
 
-    Cutting downwards leaves the odd batch at the end to the shortest samples, where it is cheapest.
+    The last batch may be small. In this order it is one of the shortest samples, where an extra batch costs least.
     """
     batches: list[list[list[int]]] = []
     batch: list[int] = []
-    room = 0
+    fits = 0  # the samples that fit into the present batch
     for position in sorted(range(len(lengths)), key=lambda position: (-lengths[position], position)):
-        if len(batch) == room:
+        if len(batch) == fits:
             batch = []
             batches.append([batch])
             by_tokens = len(lengths) if max_tokens is None else int(max_tokens // lengths[position])
-            room = by_tokens if max_samples is None else min(by_tokens, max_samples)
+            fits = by_tokens if max_samples is None else min(by_tokens, max_samples)
         batch.append(position)
     return CutBuffer(batches, [])
 
 
 def pack(lengths: Sequence[float], *, capacity: float, packs: int, kept_before: int, last: bool) -> CutBuffer:
-    """Best fit, longest first (Johnson 1973): a sample goes to the fullest pack that has room for it.
+    """Best fit decreasing (Johnson 1973): each sample, the longest first, goes to the fullest pack in which it fits.
 
-    The emptiest pack waits for the next buffer, unless it holds one of the first `kept_before` samples, which have
-    waited already. Packs go out `packs` at a time, fullest together.
+    The emptiest pack waits for the next buffer, unless it has one of the first `kept_before` samples, which have waited
+    already. `packs` consecutive packs make a batch.
     """
     bins: list[list[int]] = []
-    rooms: list[tuple[float, int]] = []  # (room left, bin), sorted
+    gaps: list[tuple[float, int]] = []  # (gap, bin), sorted
     for position in sorted(range(len(lengths)), key=lambda position: (-lengths[position], position)):
-        place = bisect_left(rooms, (lengths[position], -1))
-        if place == len(rooms):
+        place = bisect_left(gaps, (lengths[position], -1))
+        if place == len(gaps):
             bins.append([position])
-            room, number = capacity, len(bins) - 1
+            gap, number = capacity, len(bins) - 1
         else:
-            room, number = rooms.pop(place)
+            gap, number = gaps.pop(place)
             bins[number].append(position)
-        if room > lengths[position]:
-            insort(rooms, (room - lengths[position], number))
+        if gap > lengths[position]:
+            insort(gaps, (gap - lengths[position], number))
     kept: list[int] = []
-    if rooms and not last and min(bins[rooms[-1][1]]) >= kept_before:
-        kept = sorted(bins.pop(rooms[-1][1]))
+    if gaps and not last and min(bins[gaps[-1][1]]) >= kept_before:
+        kept = sorted(bins.pop(gaps[-1][1]))
     return CutBuffer([bins[start : start + packs] for start in range(0, len(bins), packs)], kept)
 
 
 class LengthComposer:
-    """Cuts a buffer of `buffer` samples, or of fewer if bytes are limited, again and again; every sample comes exactly once.
+    """Fills a buffer of `buffer` samples, or of fewer if bytes are limited, and cuts it; then the next one.
 
-    A sample that would take a buffer above the bytes waits for the next.
+    Every sample comes exactly once. A sample that would exceed the limit of bytes waits for the next buffer.
     """
 
     def __init__(
@@ -94,7 +99,7 @@ class LengthComposer:
         self._title = title
         self._key = key
         self._kept: list[tuple[float, Any]] = []
-        self._too_much: list[tuple[float, Any]] = []  # the sample read last, if the buffer had no room for it
+        self._too_much: list[tuple[float, Any]] = []  # the sample read last, if it did not fit into the buffer
         self._ready: deque[list[list[Any]]] = deque()
         self._buffers = 0
         self._delivered = 0
@@ -146,18 +151,18 @@ class LengthComposer:
     def _within(
         self, weigher: Weigher, buffer: list[tuple[float, Any]], more: Iterator[tuple[float, Any]]
     ) -> list[tuple[float, Any]]:
-        room = weigher.limit - sum(weigher.size(item) for _, item in buffer)
-        fitting: list[tuple[float, Any]] = []
+        left = weigher.limit - sum(weigher.size(item) for _, item in buffer)
+        found: list[tuple[float, Any]] = []
         for entry in more:
-            room -= weigher.size(entry[1])
-            if room < 0:
+            left -= weigher.size(entry[1])
+            if left < 0:
                 self._too_much = [entry]
                 break
-            fitting.append(entry)
-        return fitting
+            found.append(entry)
+        return found
 
     def held(self) -> list[list[Any]]:
-        """The samples that were kept, that which waits, then those of the batches to come."""
+        """The samples that were kept for the next buffer, then those of batches that are not returned yet."""
         waiting = [item for _, item in self._kept + self._too_much]
         return [waiting + [item for packs in self._ready for one in packs for item in one]]
 

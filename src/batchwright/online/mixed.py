@@ -1,4 +1,4 @@
-"""`mixed`: several streams as one, in exact proportion."""
+"""`mixed` for streams: several streams as one, in exact shares."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .stream import Stream
 __all__ = ["mixed"]
 
 AtEnd = Literal["stop", "continue", "restart"]
-_CHUNK = 64  # samples composed in one go where samples are asked for
+_CHUNK = 64  # samples composed at once if the stream returns single samples
 
 
 def mixed(
@@ -37,15 +37,15 @@ def mixed(
     state_bytes: int = 64 << 20,
     name: str = "mixture",
 ) -> Stream:
-    """Several streams interleaved in exact proportion.
+    """Interleave several streams in exact shares.
 
     After any number of samples, each source is within one sample of its share.
 
     Args:
         sources: the sources by name, each anything that `balanced` takes.
         target: the share of each source, by name; "uniform"; or a schedule of targets.
-        unit: the unit of shares: a function of a sample (its tokens, its bytes), or the name of an entry; samples if left
-            out.
+        unit: the unit of shares: a function of a sample (its tokens, its bytes), or the name of an entry; samples if
+            left out.
         batch_size: samples in a batch (the last may be smaller); if left out, the stream returns single samples, as a
             source of another stream.
         at_end: when a source ends: "stop", "continue" with the others in proportion, or "restart" it (its next epoch).
@@ -112,6 +112,7 @@ class _Recipe:
 
     def composer(self, replica: Replica, epoch: int) -> Composer:
         if len(self.sources) > 1:
+            # A worker that is idle for one source would make batches with other shares.
             replica = replace(replica, all_read=True)
         feeds = {
             name: Feed(

@@ -1,4 +1,8 @@
-"""The group of each slot of the next batches: apportions a round of batches, deals it, carries the deficits over."""
+"""Decides the group of each slot: apportions the slots of a round of batches, deals them, and carries deficits over.
+
+This is the rule of `kernels.apportion` and `kernels.deal` in floats, for shares that are estimated while a stream is
+read.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +15,26 @@ from .keyed_random import PURPOSE, child, fractions, orders
 
 __all__ = ["Quotas", "round_length"]
 
+# Rounds have a Fibonacci number of batches: the number before it is the stride that spreads a group most evenly over a
+# round.
 _FIBONACCI = [1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610, 987, 1597, 2584, 4181, 6765, 10946]
-_WHOLE = 1e-9  # a quota this near a whole number is that number: 64 * (1/3 of 3/64) must stay 1
-_SPREAD = 0.5  # how far chance may overrule a deficit: enough that no two groups stay tied
+_WHOLE = 1e-9  # a quota this near to an integer is that integer: 64 * (1/3 of 3/64) must stay 1
+_SPREAD = 0.5  # slots: the random part in the order of deficits; without it, groups with equal shares would stay tied
 
 
 def round_length(slots: int, batch_size: int) -> int:
-    """The Fibonacci number of batches that holds at least `slots` slots, at most 10,946."""
+    """The smallest Fibonacci number of batches with at least `slots` slots, at most 10,946."""
     return next((n for n in _FIBONACCI if n * batch_size >= slots), _FIBONACCI[-1])
 
 
 class Quotas:
     """Deals rounds of batches in which group g fills floor or ceil of `batch_size * share_g` slots of every batch.
 
-    A group has what its share of the round comes to and what earlier rounds left it owed, rounded to whole tickets and kept
-    where floor or ceil of its quota fits every batch: so its running total stays near its share however the shares move
-    between rounds, and wherever a round is cut short. The row of tickets, sorted by group
-    in an order that is new every round, is dealt like cards: consecutive tickets of a group land in different batches.
+    In a round, a group gets its share of the slots plus its deficit from earlier rounds, rounded to an integer, and
+    within the limits that floor or ceil of its quota set for every batch. So its total stays near its share, however
+    the shares change between rounds, and wherever a round is stopped early. The slots of a round form a row, group by
+    group, in an order of groups that is new in every round. Batch k takes every `batches`-th slot from its start on, so
+    consecutive slots of a group come into different batches.
     """
 
     def __init__(self, *, batch_size: int, key: int) -> None:
@@ -44,18 +51,18 @@ class Quotas:
         counts = self._apportion(shares, batches)
         order = orders(self._own(PURPOSE.ROW), 1, len(counts))[0]
         row = np.repeat(order, counts[order])
-        hands = row.reshape(self.batch_size, batches).T
+        table = row.reshape(self.batch_size, batches).T
         position = _FIBONACCI.index(batches)
         stride = _FIBONACCI[position - 1] if position else 1
-        hands = hands[np.arange(batches) * stride % batches]
-        slots = orders(self._own(PURPOSE.SLOT), *hands.shape)
+        table = table[np.arange(batches) * stride % batches]
+        slots = orders(self._own(PURPOSE.SLOT), *table.shape)
         self.rounds += 1
-        return np.take_along_axis(hands, slots, axis=1)
+        return np.take_along_axis(table, slots, axis=1)
 
-    def take_back(self, hands: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
-        """Undo the counts of these batches of the last round, dealt at `shares`, which are not used."""
-        used = np.bincount(hands.ravel(), minlength=len(shares))
-        self.deficit += used - shares * hands.size
+    def take_back(self, table: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
+        """Take back batches of the last round, dealt at `shares`, that were not used."""
+        used = np.bincount(table.ravel(), minlength=len(shares))
+        self.deficit += used - shares * table.size
 
     def _own(self, purpose: int) -> int:
         return child(child(self._key, purpose), self.rounds)
@@ -70,7 +77,9 @@ class Quotas:
         most = batches * np.ceil(quotas).astype(np.int64)
         expected = batches * quotas + self.deficit
         counts = np.clip(np.floor(expected + _WHOLE).astype(np.int64), least, most)
+        # Equal remainders are decided by chance, anew in every round: else the same groups would always be first.
         chance = _SPREAD * fractions(self._own(PURPOSE.TIES), 0, len(counts))
+        # The method of largest remainders, within the limits: each time, at most one slot of a group moves.
         while left := batches * self.batch_size - int(counts.sum()):
             step = 1 if left > 0 else -1
             movable = counts < most if left > 0 else counts > least

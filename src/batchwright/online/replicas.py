@@ -1,4 +1,4 @@
-"""Which of the processes that read one source this is: a rank, and a worker of that rank's loader."""
+"""Replicas: the processes that read one source, by rank and worker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ __all__ = ["Replica"]
 class Replica:
     """One of `world_size * workers` processes that share a source, numbered rank by rank.
 
-    Where `all_read` is set, one of them without a part of the source could not do what it is there for.
+    Attributes:
+        rank: the rank.
+        world_size: the number of ranks.
+        worker: the number of the loader's worker.
+        workers: the number of workers of the loader.
+        all_read: whether every replica needs a part of the source: it then is an error if one gets none.
     """
 
     rank: int = 0
@@ -34,17 +39,17 @@ class Replica:
 
     @property
     def index(self) -> int:
-        """This replica's number, 0 to count - 1."""
+        """The number of this replica, 0 to count - 1."""
         return self.rank * self.workers + self.worker
 
     @property
     def count(self) -> int:
-        """How many replicas share the source."""
+        """The number of replicas."""
         return self.world_size * self.workers
 
     @classmethod
     def here(cls, rank: int, world_size: int) -> Replica:
-        """This process of that rank: a worker of torch's loader, or the only process."""
+        """The replica of this process: a worker of torch's loader, or the main process."""
         info = torch.utils.data.get_worker_info()
         if info is None:
             return cls(rank, world_size)

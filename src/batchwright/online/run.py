@@ -1,4 +1,8 @@
-"""One pass of one replica over its feeds, and its state: an anchor, and the batches returned since."""
+"""One pass of one replica over its feeds, and its state.
+
+Saving all samples in memory after every batch would take too long. So a state is an anchor (everything in memory, taken
+rarely) and the number of batches returned since then; these are composed again when the state is loaded.
+"""
 
 from __future__ import annotations
 
@@ -51,21 +55,21 @@ class Recipe(Protocol):
 
 
 class Run:
-    """One pass of one replica. A state is an anchor (everything in memory, rarely taken) and the batches since."""
+    """One pass of one replica over its feeds."""
 
     def __init__(self, recipe: Recipe, replica: Replica, epoch: int, state: Any, state_bytes: int) -> None:
         self.composer = recipe.composer(replica, epoch)
         self.replica = replica
         self.epoch = epoch
         self.batch: Sequence[Any] = ()
-        self.used = 0  # samples of `batch` that were yielded, where samples are yielded
+        self.used = 0  # samples of `batch` that were yielded, if the stream yields samples
         self.steps = 0
         self._state_bytes = state_bytes
         self._anchor: bytes | None = None
         self._anchor_taken = 0  # samples read when it was taken
-        self._anchor_held = 0  # samples in it: after as many more were read, a new one is taken
+        self._anchor_held = 0  # samples in it: after as many more are read, a new one is taken, so its cost is spread
         self._since = 0
-        self._over = False  # a composer that gave None is not asked again
+        self._over = False  # the composer returned None
         self._torn = False  # the composer was stopped between two batches, by an error or an interrupt
         if state is None or state["anchor"] is None:
             self.composer.start()
@@ -98,10 +102,14 @@ class Run:
         return True
 
     def state(self) -> dict[str, Any]:
-        """The batches since the anchor, or since the start; a batch that was begun and not returned does not count."""
+        """The state: the anchor, and the number of batches since; a batch that was not returned does not count."""
+        # An error or an interrupt came within a batch: what is held is neither before nor after it, so the last anchor
+        # counts.
         if self._torn:
             for feed in self.composer.feeds if self._anchor is None else ():
-                feed.reader.position(feed.taken)  # refuses where the source cannot be read again
+                feed.reader.position(feed.taken)  # raises if the source cannot be read again
+        # An anchor copies all samples that are held, so a new one is made only after as many samples were read since.
+        # Between, batches are counted, and composed again when a run resumes.
         elif self._anchor is None or self._taken() - self._anchor_taken > self._anchor_held:
             taken, rest, held = self._taken(), self.batch[self.used :], self.composer.held()
             self._anchor = self._weigh_anchor(held)

@@ -1,4 +1,4 @@
-"""Sources in shards, which are divided among the replicas."""
+"""Sources in shards, which are divided over the replicas."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _END = object()
 class Shards:
     """A source in shards (tar files, Parquet row groups, ranges), each read by one replica.
 
-    Use it for data that several ranks or workers read. Replica i of c reads shards i, i + c, ... of the epoch's order. If
-    there are fewer shards than replicas, the replicas that share a shard each keep a part of its samples. Samples can be
-    fetched again, so the state of a stream has the numbers of the samples in its buffer and not the samples.
+    Use it for data that several ranks or workers read. Replica i of c reads shards i, i + c, ... of the epoch's order.
+    If there are fewer shards than replicas, the replicas that share a shard each keep a part of its samples. Samples
+    can be fetched again, so the state of a stream has the numbers of the samples in its buffer and not the samples.
 
     Args:
         shards: one value per shard, such as a path or a (path, row group) pair.
@@ -66,7 +66,7 @@ class Shards:
         return f"shards shuffle={self.shuffle} seed={self.seed}"
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
-        """The shards of one replica."""
+        """The shards that one replica reads."""
         order = list(range(len(self.shards)))
         if self.shuffle:
             keys = words(root(self.seed, PURPOSE.SHARDS, epoch), 0, len(order))
@@ -74,6 +74,8 @@ class Shards:
         shards = [self.shards[number] for number in order]
         if replica.count <= len(shards):
             return _ShardReader(self, shards[replica.index :: replica.count], 0, 1, call_of(replica))
+        # More readers than shards: readers s, s + shards, s + 2 * shards, ... share shard s, and each takes every
+        # step-th sample.
         sharing = range(replica.index % len(shards), replica.count, len(shards))
         shard, first = shards[sharing[0]], sharing.index(replica.index)
         return _ShardReader(self, [shard], first, len(sharing), call_of(replica))
@@ -89,7 +91,7 @@ class _ShardReader:
         self._first = first
         self._step = step
         self._call = call
-        self._starts: list[int] = []  # the ordinal each shard opened so far began with
+        self._starts: list[int] = []  # for each shard opened so far, the ordinal of its first sample
         self._taken = 0
 
     def open(self, position: Any) -> Iterator[Any]:
@@ -129,6 +131,7 @@ class _ShardReader:
 
     def fetch(self, ordinals: Sequence[int]) -> list[Any]:
         found: dict[int, Any] = {}
+        # In ascending order, so that each shard is read at most once.
         wanted = sorted(set(ordinals))
         while wanted:
             shard = bisect_right(self._starts, wanted[0]) - 1

@@ -1,4 +1,4 @@
-"""The shares that a target gives to the groups of a stream, known or seen so far."""
+"""The shares of the groups of a stream, of which more may appear."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .group_keys import plain
 __all__ = ["StreamShares"]
 
 _EXPLICIT = explicit({None: 1}).formula
-_PARTS = 1_000_000_000  # natural shares become counts out of so many
+_PARTS = 1_000_000_000  # natural shares become counts that sum to this: targets take integers
 
 
 def _by_group(shares: Mapping[Any, Any], argument: str) -> dict[Hashable, Any]:
@@ -30,9 +30,10 @@ def _by_group(shares: Mapping[Any, Any], argument: str) -> dict[Hashable, Any]:
 
 
 class StreamShares:
-    """A target in an epoch, for groups that appear one by one.
+    """The target of an epoch, for groups that appear one by one.
 
-    `labels` are the groups that are named beforehand, by the target or by the natural shares.
+    Attributes:
+        labels: the groups that are named in advance, by the target or by the natural shares.
     """
 
     def __init__(self, target: Any, natural: Mapping[Hashable, float] | None, epoch: int) -> None:

@@ -1,4 +1,4 @@
-"""Sources of samples, and one replica's reader of a source, which knows its position."""
+"""Sources of samples, and readers: one replica's way through a source, with its position."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.utils.data import IterableDataset
 
 from ..errors import Infeasible, PoorWarning, shortened
 from .replicas import Replica
-from .worker_info import Call, call_of, stepped, told
+from .worker_info import Call, call_directly, call_of, stepped
 
 __all__ = [
     "Idle",
@@ -37,7 +37,11 @@ _END = object()
 
 
 class Reader(Protocol):
-    """One replica's reading of a source, from a position on."""
+    """Reads the part of one replica, from any position on.
+
+    Attributes:
+        can_fetch: whether samples that were read can be read again by their ordinals.
+    """
 
     can_fetch: bool
 
@@ -45,42 +49,44 @@ class Reader(Protocol):
         """The samples from `position` on; None is the start."""
 
     def position(self, taken: int) -> Any:
-        """Where the reading stands after `taken` samples since the start: plain data, for `open`."""
+        """The position after `taken` samples since the start, as plain data for `open`."""
 
     def fetch(self, ordinals: Sequence[int]) -> list[Any]:
-        """The samples with these ordinals, again, in this order; only where `can_fetch`."""
+        """Read the samples with these ordinals again, in this order; only if `can_fetch`."""
 
 
 @runtime_checkable
 class Source(Protocol):
-    """Something several replicas can read together, each its own part."""
+    """A collection of samples of which each replica reads its own part."""
 
     name: str
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
-        """The part of epoch `epoch` that `replica` reads: the parts are disjoint and are together the whole."""
+        """The reader of the part of `replica` in an epoch; each sample is in exactly one part."""
 
 
 def described(source: Source) -> str:
-    """How a source describes the way it is read; nothing, if its class is the user's own."""
+    """What the order of the samples of a source depends on; empty for a user's own class."""
     describe = getattr(source, "describe", None)
     return "" if describe is None else f" of ({describe()})"
 
 
 class Idle:
-    """Warns once how many workers of a loader have nothing to read; copies in forked processes know that it warned."""
+    """Warns once that some workers of a loader have nothing to read; copies in forked workers know if it has warned."""
 
     def __init__(self) -> None:
-        self._said = mmap.mmap(-1, 1)  # shared with forked workers, of which each epoch starts new ones
+        self._said = mmap.mmap(
+            -1, 1
+        )  # memory shared with forked workers: every epoch forks new ones, and they would warn again
 
     def __getstate__(self) -> None:
-        """Memory cannot be sent to a spawned worker."""
+        """Nothing: shared memory of this kind cannot be sent to a spawned worker."""
 
     def __setstate__(self, state: None) -> None:
         self._said = mmap.mmap(-1, 1)
 
     def say(self, name: str, replica: Replica, reading: int, why: str, way_out: str) -> None:
-        """Warn that only so many of the workers read, in the first of them."""
+        """Warn, in the first worker, that only `reading` of the workers have something to read."""
         if replica.worker or replica.workers <= reading or self._said[0]:
             return
         self._said[0] = 1
@@ -93,7 +99,7 @@ class Idle:
 
 
 def shorter(name: str, count: int) -> Infeasible:
-    """The refusal of a state whose position is beyond the end of the source."""
+    """The error for a state whose position is after the end of the source."""
     return Infeasible(
         f"the state has read {count:,} samples where source {name!r} has fewer now",
         "resume with the source that the stream was stopped with, or begin again",
@@ -121,11 +127,11 @@ def _once_only(iterable: Iterable[Any]) -> bool:
 
 
 class PlainReader:
-    """Reads an iterable as it is. One with a state goes on from it; any other is read again up to its position."""
+    """Reads an iterable as it is. If it has a state, that is used to resume; else it is read again up to the position."""
 
     can_fetch = False
 
-    def __init__(self, iterable: Iterable[Any], name: str, *, call: Call = told, again: bool = False) -> None:
+    def __init__(self, iterable: Iterable[Any], name: str, *, call: Call = call_directly, again: bool = False) -> None:
         self._iterable = iterable
         self._name = name
         self._call = call
@@ -152,7 +158,7 @@ class PlainReader:
         return skip(samples, position["taken"], name=self._name) if position is not None and saved is None else samples
 
     def _load(self, stateful: Any, saved: Any) -> None:
-        self._call(stateful.load_state_dict, copy.deepcopy(saved))  # which may be changed by its new owner
+        self._call(stateful.load_state_dict, copy.deepcopy(saved))  # a copy, since the iterable may change it
 
     def position(self, taken: int) -> Any:
         """Where the reading stands."""
@@ -172,7 +178,7 @@ class PlainReader:
 
 
 class _Rest:
-    """The rest of an iterator."""
+    """The rest of an iterator; if it is empty from the start, that is an error and no end."""
 
     def __init__(self, iterator: Iterator[Any], name: str, *, again: bool) -> None:
         self._iterator = iterator
@@ -198,7 +204,7 @@ class _Rest:
 
 
 class _Turned:
-    """A plain iterable that knows its epoch."""
+    """A plain iterable, to which the epoch is passed if it has `set_epoch`."""
 
     def __init__(self, iterable: Iterable[Any], *, name: str) -> None:
         self.iterable = iterable
@@ -209,7 +215,7 @@ class _Turned:
         """How it is read."""
         return type(self).__name__
 
-    def turned(self, epoch: int, call: Call = told) -> PlainReader:
+    def turned(self, epoch: int, call: Call = call_directly) -> PlainReader:
         if hasattr(self.iterable, "set_epoch"):
             self.iterable.set_epoch(epoch)
         again, self._again = self._again, True
@@ -217,14 +223,14 @@ class _Turned:
 
 
 class OneReader(_Turned):
-    """An iterable of unknown behaviour: worker 0 of a world of one reads it, other workers read nothing."""
+    """An iterable of which nothing is known: worker 0 reads it, other workers read nothing; several ranks are refused."""
 
     def __init__(self, iterable: Iterable[Any], *, name: str) -> None:
         super().__init__(iterable, name=name)
         self._idle = Idle()
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
-        """All of it, or none of it."""
+        """All samples, or none."""
         if replica.world_size > 1:
             raise Infeasible(
                 f"source {self.name!r} cannot be split and {replica.world_size} ranks want to read it", f"pass {_SPLIT}"
@@ -250,15 +256,16 @@ class SelfSplit(_Turned):
         super().__init__(source, name=name)
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
-        """What the source yields in this process."""
+        """All samples that the source yields in this process."""
         return self.turned(epoch)
 
 
 class Strided(_Turned):
-    """A source that every replica reads completely, keeping every `count`-th sample.
+    """A source that every replica reads completely; each keeps every `count`-th sample.
 
-    Use it if the source has a repeatable order and no shards; every replica pays for all reading. If groups repeat with a
-    period that has a common factor with the number of replicas, some replicas get no sample of some groups.
+    Use it if the source has a repeatable order and no shards. Every replica has the cost of reading all samples. If
+    groups come with a fixed period that has a common factor with the number of replicas, some replicas get no sample of
+    some groups.
 
     Args:
         source: an iterable that gives the same samples in the same order whenever it is read.
@@ -269,7 +276,7 @@ class Strided(_Turned):
         super().__init__(source, name=name)
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
-        """Samples index, index + count, ... of the whole."""
+        """Samples index, index + count, ... of all."""
         if _once_only(self.iterable):
             raise Infeasible(
                 f"source {self.name!r} is an iterator: it can be read once, not by {replica.count} replicas",
@@ -281,20 +288,20 @@ class Strided(_Turned):
 class _StridedReader:
     can_fetch = False
 
-    def __init__(self, whole: PlainReader, index: int, count: int) -> None:
-        self._whole = whole
+    def __init__(self, inner: PlainReader, index: int, count: int) -> None:
+        self._inner = inner
         self._index = index
         self._count = count
 
     def open(self, position: Any) -> Iterator[Any]:
         first = self._index if position is None else position["first"]
-        return islice(self._whole.open(None if position is None else position["whole"]), first, None, self._count)
+        return islice(self._inner.open(None if position is None else position["whole"]), first, None, self._count)
 
     def position(self, taken: int) -> Any:
         if taken == 0:
             return None
         read = self._index + (taken - 1) * self._count + 1  # islice has read up to its last sample, no further
-        return {"whole": self._whole.position(read), "first": self._count - 1}
+        return {"whole": self._inner.position(read), "first": self._count - 1}
 
     def fetch(self, ordinals: Sequence[int]) -> list[Any]:
         raise NotImplementedError

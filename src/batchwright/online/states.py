@@ -1,4 +1,8 @@
-"""The state of a stream, and the check that a loaded state is the one saved, before anything changes."""
+"""The state of a stream; checks that a loaded state is as it was saved, before anything changes.
+
+Pickled bytes that were damaged could run any code when they are unpickled. So they have a digest, which is compared
+first.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +18,12 @@ __all__ = ["kept", "opened", "remembered", "sealed"]
 
 _VERSION = 2
 _ENTRIES = ("version", "fingerprint", "epoch", "replica", "run", "next", "check")
-_DIGEST = 16  # bytes before what they are the digest of
+_DIGEST = 16  # bytes of a digest, in front of the content
 _ANEW = "load another copy of the state, or begin again"
 
 
 def kept(everything: Any) -> bytes:
-    """What a pass has in memory, pickled, after its digest.
+    """Pickle everything that a pass has in memory, with its digest in front.
 
     Raises:
         Infeasible: a sample in it cannot be pickled.
@@ -35,10 +39,10 @@ def kept(everything: Any) -> bytes:
 
 
 def remembered(anchor: bytes) -> Any:
-    """What `kept` was given.
+    """Unpickle what `kept` pickled.
 
     Raises:
-        Infeasible: these are other bytes, or a sample in it cannot be had here.
+        Infeasible: the bytes are not as they were saved, or a sample in them cannot be unpickled here.
     """
     if _digest(anchor[_DIGEST:]) != anchor[:_DIGEST]:
         raise Infeasible(f"the {len(anchor):,} bytes of memory in the state are not those that were saved", _ANEW)
@@ -52,19 +56,20 @@ def remembered(anchor: bytes) -> Any:
 
 
 def sealed(state: dict[str, Any]) -> dict[str, Any]:
-    """A state with its version and a checksum of all that is in it."""
+    """Add the version, and a checksum of all entries, to a state."""
     state = {"version": _VERSION, **state}
     return {**state, "check": _check(state)}
 
 
 def opened(state: Any, fingerprint: str) -> dict[str, Any]:
-    """A copy of a state that `sealed` gave, for a stream with this fingerprint.
+    """Check a state that `sealed` made, for a stream with this fingerprint, and copy it.
 
     Raises:
-        Infeasible: it is another stream's or another version's, not as it was saved, or no state at all.
+        Infeasible: it is of another stream or version, not as it was saved, or no state at all.
     """
     if not isinstance(state, Mapping):
         raise Infeasible(f"the state is {typed(state)}", "load what state_dict() gave")
+    # First the version: states of another one may lack entries, and that is not the fault to name.
     if "version" in state and not _is(state["version"], _VERSION):
         raise Infeasible(
             f"the state is of version {shown(state['version'])} and states are of version {_VERSION} now",
@@ -96,7 +101,7 @@ def _digest(content: bytes) -> bytes:
 
 
 def _check(state: Mapping[str, Any]) -> str:
-    """The checksum of a state; the part in memory counts by its own digest, which is known."""
+    """The checksum of a state; for the pickled part its own digest is used, so that it is not read twice."""
     run = state["run"]
     if type(run) is dict:
         anchor = run.get("anchor")

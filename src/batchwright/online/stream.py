@@ -1,4 +1,4 @@
-"""The dataset that torch iterates: its replica, its epoch, its steps and its position."""
+"""The iterable dataset that a loader reads: its replica, epoch, steps and position."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["Stream"]
 
 
 class Stream(torch.utils.data.IterableDataset[Any]):
-    """An iterable dataset of batches composed as samples come; made by the functions of `batchwright.online`.
+    """An iterable dataset of batches, composed while samples are read; made by the functions of `batchwright.online`.
 
     Pass it to a loader with `batch_size=None`. It splits its source over ranks and workers, and has a state for
     torchdata's StatefulDataLoader. A stream of samples (`batches=False`) can be the source of another stream.
@@ -62,7 +62,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
             Replica(*self._ranks())
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy begins where `iter` would begin here; spawned workers, which join no process group, are told the rank."""
+        """A copy begins where `iter` would begin here. Spawned workers are in no process group: the rank is sent along."""
         sent = {"_spawned_by": self._ranks()} if get_spawning_popen() is not None else {}
         return {**self.__dict__, "_run": None, **sent}
 
@@ -70,7 +70,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         return ranks(self._rank, self._world_size, otherwise=self._spawned_by)
 
     def set_epoch(self, epoch: int) -> None:
-        """Let the next pass be that of `epoch`; a state loaded for another epoch is dropped.
+        """Set the epoch of the next pass; a loaded state of another epoch is dropped.
 
         Raises:
             Infeasible: it is not a whole number, or below 0.
@@ -85,13 +85,13 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         return self._steps
 
     def __iter__(self) -> Iterator[Any]:
-        """One pass. Its first item fixes its epoch or state, because loaders call `iter` more than once.
+        """Iterate over one pass. Its epoch or state is fixed at the first item, because loaders call `iter` more than once.
 
         Raises:
             Infeasible: the state that was loaded is another reader's.
         """
         self._replica()
-        self._run = None  # what a state says from now on is where this pass begins
+        self._run = None  # until the first item, a state is the start of this pass
         return self._pass()
 
     def _replica(self) -> Replica:
@@ -105,9 +105,10 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         return replica if self._steps is None else replace(replica, all_read=True)
 
     def _pass(self) -> Iterator[Any]:
-        """One pass. If a state is at the end of its epoch, the next epoch begins, unless other replicas may still be in it.
+        """One pass. If a loaded state is at the end of its epoch, the next one begins, unless other replicas may be in it.
 
-        A worker never begins it: its loader may have seen the end, and then asks for that once more and throws it away.
+        In a worker, the next epoch never begins here: the loader may have seen the end before; then it reads the end
+        once more and drops it.
         """
         replica, loaded = self._replica(), self._loaded
         given = self._rest(replica, loaded)
@@ -122,7 +123,9 @@ class Stream(torch.utils.data.IterableDataset[Any]):
     def _rest(self, replica: Replica, loaded: dict[str, Any] | None) -> Iterator[Any]:
         epoch, state = (self._epoch, None) if loaded is None else (loaded["epoch"], loaded["run"])
         run = self._run = Run(self._recipe, replica, epoch, state, self._state_bytes)
-        if loaded is None:  # the next pass is another epoch's, however far this one is read: ranks may stop early
+        if (
+            loaded is None
+        ):  # the next pass is another epoch, even if this one is not read to its end: ranks may stop early
             self._epoch = epoch + 1
         return self._steps_of(run) if self._batches else self._samples_of(run)
 
@@ -144,7 +147,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
                 break
             self._loaded = None
             run.used = len(run.batch)
-            self._run = run  # which another call of `iter` may have put aside
+            self._run = run  # another call of `iter` may have set it to None
             yield run.batch
         self._loaded = None
 
@@ -161,10 +164,10 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         self._loaded = None
 
     def state_dict(self) -> dict[str, Any]:
-        """The position of the current pass in this process.
+        """The state of the current pass in this process.
 
         Raises:
-            Infeasible: a source cannot say where it stands, or the buffer takes more than `state_bytes`.
+            Infeasible: a source has no position, or the buffer takes more than `state_bytes`.
         """
         if self._loaded is not None:
             return copy.deepcopy(self._loaded)
@@ -183,7 +186,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         """Continue from `state` in the next pass; {} and a refused state change nothing.
 
         Raises:
-            Infeasible: the state is another stream's or another version's, not as it was saved, or none.
+            Infeasible: the state is of another stream or version, not as it was saved, or no state at all.
         """
         if isinstance(state, Mapping) and not state:
             return
@@ -203,7 +206,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         """The counts of the current pass in this process, or of the one that just ended.
 
         Raises:
-            Infeasible: nothing was read here; the workers of a loader count for themselves.
+            Infeasible: nothing was read in this process; each worker of a loader has its own counts.
         """
         if self._run is None:
             raise Infeasible(
@@ -217,7 +220,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         """Check that another stream can read this one.
 
         Raises:
-            Infeasible: it gives batches, or was made for one rank.
+            Infeasible: it yields batches, or was made for one rank.
         """
         if self._batches:
             raise Infeasible(f"stream {self.name!r} gives batches", f"{self._for_samples} to read samples from it")
@@ -228,7 +231,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
             )
 
     def reader(self, replica: Replica, epoch: int) -> _StreamReader:
-        """One replica's samples, for a stream that reads this one."""
+        """The samples of one replica, for a stream that reads this one."""
         return _StreamReader(self, replica, epoch)
 
 

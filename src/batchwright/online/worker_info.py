@@ -1,4 +1,8 @@
-"""Calls a source with torch's `worker_info` hidden, so that the source is read whole and does not split itself."""
+"""Calls a source with torch's `worker_info` hidden, so that it returns all samples and does not split itself.
+
+Many iterable datasets split themselves over the workers of a loader. A stream splits them too; both together would lose
+samples.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +15,20 @@ from torch.utils.data._utils import worker as torch_worker
 
 from .replicas import Replica
 
-__all__ = ["Call", "call_of", "stepped", "told"]
+__all__ = ["Call", "call_directly", "call_of", "stepped"]
 
 Call = Callable[..., Any]
 
 R = TypeVar("R")
 
 
-def told(function: Callable[..., R], *arguments: Any) -> R:
-    """`function(*arguments)`."""
+def call_directly(function: Callable[..., R], *arguments: Any) -> R:
+    """Call `function(*arguments)` unchanged."""
     return function(*arguments)
 
 
-def _untold(function: Callable[..., R], *arguments: Any) -> R:
-    """`function(*arguments)`, to which torch's `get_worker_info` says that this is the main process."""
+def _call_hidden(function: Callable[..., R], *arguments: Any) -> R:
+    """Call `function(*arguments)`; torch's `get_worker_info` says meanwhile that this is the main process."""
     info, torch_worker._worker_info = torch_worker._worker_info, None
     try:
         return function(*arguments)
@@ -33,10 +37,10 @@ def _untold(function: Callable[..., R], *arguments: Any) -> R:
 
 
 def call_of(replica: Replica) -> Call:
-    """How this replica calls a source that must not split itself."""
-    return _untold if replica.workers > 1 else told
+    """The way in which this replica calls a source that must not split itself."""
+    return _call_hidden if replica.workers > 1 else call_directly
 
 
-def stepped(iterator: Iterator[Any], call: Call = told) -> Iterator[Any]:
-    """The rest of an iterator by `next` alone, because some iterators start again when `iter` is called on them."""
-    return map(next if call is told else partial(call, next), repeat(iterator))
+def stepped(iterator: Iterator[Any], call: Call = call_directly) -> Iterator[Any]:
+    """The rest of an iterator by `next` alone: some iterators start again when `iter` is called on them."""
+    return map(next if call is call_directly else partial(call, next), repeat(iterator))

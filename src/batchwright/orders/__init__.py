@@ -1,4 +1,4 @@
-"""Orders: endless sequences of sample indices of which any stretch can be had without what comes before it."""
+"""Orders: endless sequences of sample indices, of which any part can be computed without what comes before it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,14 @@
-"""A span of the dealt order in which the shares are constant, and what follows when they change."""
+"""Spans of the dealt order in which the shares are constant, and how one follows another when shares change.
+
+When shares change, every group has had a little more or less than its shares so far: its deficit. A first span of the
+new shares pays the deficits back, in a few rounds; a second one goes on with the new shares alone. So deficits never
+add up.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,20 +23,26 @@ __all__ = ["NONE", "TICKET", "ConstantShares", "Dealing", "after_change"]
 
 NONE = np.empty(0, np.int64)
 TICKET = HANDS << apportion.FRACTION_BITS
-"""A ticket in the unit of what is deficit: so many 2^-32ths of a ticket, over HANDS micro-batches, are whole numbers."""
+"""One ticket in the unit of deficits, 1 / TICKET of a ticket.
 
-_NEAR = TICKET >> 20  # shares that come as floats miss whole quotas by less than this
-_AT_ONCE = TICKET * 3 // 4  # made up for in a round: dealing alone strays by 2.04 in a run of it, and G6 allows 3
-_FRACTION = 20
+A quota is a part of a round in units of 2^-32 ticket, divided by the HANDS micro-batches of the round. In this unit all
+quotas and deficits are integers, so that nothing is rounded, however often shares change.
+"""
+
+_NEAR = TICKET >> 20  # a quota this near to an integer is taken for it: shares given as floats miss it by less
+# The most that is paid back in a round, a ticket a group. Any number of consecutive micro-batches may be 3 tickets from
+# their quota (G6); dealing uses up to 2.04 of these (measured).
+_AT_ONCE = TICKET * 3 // 4
+_FRACTION = 20  # bits of the factor by which deficits are scaled down
 
 
 class Dealing(NamedTuple):
-    """Micro-batches in full, one a row.
+    """Micro-batches, one a row.
 
     Attributes:
         samples: sample numbers, int64 (batches, batch_size).
-        groups: the group of each ticket, int64 (batches, tickets); no rows if not asked for.
-        draws: how many tickets the ticket's group had before it, as `groups`.
+        groups: the group of each ticket, int64 (batches, tickets); no rows if not needed.
+        draws: how many tickets the group of each ticket had before it, int64 (batches, tickets); no rows if not needed.
     """
 
     samples: np.ndarray
@@ -40,21 +52,23 @@ class Dealing(NamedTuple):
 
 @dataclass
 class ConstantShares:
-    """A span of the order in which the shares are constant, from micro-batch `first` on.
+    """A span of the order, from micro-batch `first` on, in which the shares are constant.
 
     Args:
-        first: its first micro-batch, counted from the order's beginning.
-        wanted: the groups on the line of a round's tickets.
-        base: tickets each group had before it; empty for none.
-        deficit: what each group lacked of its expected tickets before it, in 1 / TICKET; empty for nothing.
-        seed: of the order.
-        change: how many times the shares had after_change by then.
+        first: number of its first micro-batch in the order.
+        wanted: the wanted shares, as edges of the groups on the line of a round's tickets; see `kernels.apportion`.
+        base: tickets that each group had before it, int64 (groups,); empty if none had any.
+        deficit: what each group lacked of its expected tickets before it, int64 (groups,) in 1 / TICKET; empty for
+            nothing.
+        seed: the seed of the order.
+        change: how many times the shares had changed when it began.
         tickets: tickets in a micro-batch.
-        edges: the line that is dealt; `wanted`, except in a span that makes up for a deficit.
-        rounds: how many rounds the same shares had before it.
-        epoch: micro-batches in an epoch; where what is owed is being made up for, those after which another span follows.
-        together: in how many consecutive micro-batches no light group may come twice, as far as that is possible.
-        seldom: groups of equal shares are shuffled in whole passes if they come once in so many micro-batches or less often.
+        edges: the line that is dealt; `wanted`, except in a span that pays deficits back.
+        rounds: how many rounds the spans of the same shares before it had.
+        epoch: micro-batches in an epoch; in a span that pays deficits back, its own number of micro-batches.
+        together: number of consecutive micro-batches in which no light group comes twice, as far as that is possible.
+        seldom: groups of equal shares are shuffled in complete passes if they come once in this many micro-batches, or
+            less.
     """
 
     first: int
@@ -76,6 +90,7 @@ class ConstantShares:
     def __post_init__(self) -> None:
         settles = self.edges.size > 0
         self.edges = self.edges if settles else self.wanted
+        # Two spans of one change must not share random numbers, so each number of a change has two keys.
         key = child_key(child_key(self.seed, PURPOSE.CONSTANT_SHARES), 2 * self.change - settles)
         light_start = child_key(key, PURPOSE.LIGHT_PHASE) >> 32
         self.light = arranged(
@@ -84,7 +99,7 @@ class ConstantShares:
             self.tickets,
             batches=self.epoch,
             settling=settles,
-            hands=HANDS,
+            round_batches=HANDS,
             together=self.together,
             seldom=self.seldom,
         )
@@ -92,7 +107,7 @@ class ConstantShares:
         self._shares = tuple(Shares(self.tickets, np.uint64(key), start, self.edges, self.base, *self.light))
 
     def deal(self, batches: np.ndarray, samples: tuple[Any, ...], *, draws: bool) -> Dealing:
-        """Some of its micro-batches, counted from its own first; `samples` are the entries of `kernels.deal.Samples`."""
+        """Deal some of its micro-batches, counted from the span's first; `samples` are those of `kernels.deal.Samples`."""
         count = batches.size
         found = np.empty((count, self.tickets * samples[1]), np.int64)
         groups, numbers = np.empty((2, count if draws else 0, self.tickets), np.int64)
@@ -104,7 +119,7 @@ class ConstantShares:
         return Dealing(found, groups, numbers)
 
     def drawn(self, batch: int) -> np.ndarray:
-        """Tickets every group had before micro-batch `batch` of this span, those before the span included."""
+        """Tickets that every group had before micro-batch `batch` of this span and in earlier spans, int64 (groups,)."""
         totals = np.empty(self.edges.size - 1, np.int64)
         self._check(batch)
         scratch = self._borrow()
@@ -113,12 +128,12 @@ class ConstantShares:
         return totals + self.base if self.base.size else totals
 
     def quotas(self) -> np.ndarray:
-        """The tickets a micro-batch should have for every group, float64."""
+        """The quota of every group in tickets, float64 (groups,)."""
         found: np.ndarray = np.diff(self.wanted) / TICKET
         return found
 
     def deficit_at(self, batch: int) -> np.ndarray:
-        """What each group lacked of its expected tickets before micro-batch `batch` of this span, int64 in 1 / TICKET.
+        """The deficit of each group before micro-batch `batch` of this span, int64 (groups,) in 1 / TICKET.
 
         Expected tickets may exceed 64 bits and a deficit never does, so the arithmetic is modulo 2^64.
         """
@@ -127,7 +142,10 @@ class ConstantShares:
         return lacked + self.deficit if self.deficit.size else lacked
 
     def _borrow(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Scratch that no other thread has: it remembers the last round, which makes the next micro-batch cheap."""
+        """Scratch memory that no other thread uses; it holds the last round, which makes its next micro-batch cheap.
+
+        `list.pop` and `list.append` are atomic, so no lock is needed.
+        """
         try:
             return self._scratch.pop()
         except IndexError:
@@ -143,84 +161,62 @@ class ConstantShares:
 
 
 def after_change(
+    span: ConstantShares,
     first: int,
     wanted: np.ndarray,
     drawn: np.ndarray,
     deficit: np.ndarray,
-    seed: int,
-    change: int,
-    tickets: int,
     *,
+    change: int,
     epoch: int,
     may_change: bool,
-    together: int,
-    seldom: int,
 ) -> tuple[ConstantShares, ...]:
-    """The spans from micro-batch `first` on, where the shares change: one that makes up for the deficit, and the rest.
-
-    So no deficit stays, and drift does not add up however often the shares change.
+    """The spans after a change of the shares: one that pays deficits back, if there are any, and the rest.
 
     Args:
-        first: as of `ConstantShares`, like those that follow.
-        wanted: the new line.
-        drawn: the new span's base.
-        deficit: what is to be made up for.
-        seed: of the order.
-        change: the number of this change.
-        tickets: tickets in a micro-batch.
-        epoch: as of `ConstantShares`.
+        span: the one before the change; what is not named here stays as it is.
+        first: the first micro-batch that has the new shares.
+        wanted: the edges of the new shares.
+        drawn: tickets that each group has had so far.
+        deficit: what each group lacks of its expected tickets so far.
+        change: how many times the shares have changed, this time included.
+        epoch: micro-batches in an epoch.
         may_change: whether the shares may change again after an epoch.
-        together: as of `ConstantShares`.
-        seldom: as of `ConstantShares`.
     """
+    changed = partial(replace, span, wanted=wanted, change=change)
     batches = HANDS * -(-int(np.abs(deficit).max(initial=0)) // _AT_ONCE)
-    if may_change and epoch < HANDS:  # what fits into it is what there is time for
+    if (
+        may_change and epoch < HANDS
+    ):  # the shares change again before a round is over: pay back what that leaves time for
         batches = min(batches, epoch)
     edges = _settling(wanted, deficit, batches) if batches else wanted
     if np.array_equal(edges, wanted):
-        return (
-            ConstantShares(
-                first, wanted, drawn, deficit, seed, change, tickets, epoch=epoch, together=together, seldom=seldom
-            ),
-        )
-    settling = ConstantShares(
-        first, wanted, drawn, deficit, seed, change, tickets, edges, epoch=batches, together=together, seldom=seldom
-    )
-    drawn, deficit = settling.drawn(batches), settling.deficit_at(batches)
-    rounds = -(-batches // HANDS)
-    rest = ConstantShares(
-        first + batches,
-        wanted,
-        drawn,
-        deficit,
-        seed,
-        change,
-        tickets,
-        rounds=rounds,
-        epoch=epoch,
-        together=together,
-        seldom=seldom,
-    )
-    return settling, rest
+        return (changed(first=first, base=drawn, deficit=deficit, edges=NONE, rounds=0, epoch=epoch),)
+    settling = changed(first=first, base=drawn, deficit=deficit, edges=edges, rounds=0, epoch=batches)
+    drawn, deficit, rounds = settling.drawn(batches), settling.deficit_at(batches), -(-batches // HANDS)
+    return settling, changed(first=first + batches, base=drawn, deficit=deficit, edges=NONE, rounds=rounds, epoch=epoch)
 
 
 def _settling(wanted: np.ndarray, deficit: np.ndarray, batches: int) -> np.ndarray:
-    """Edges that differ from the wanted ones by the deficit, to be dealt for this many micro-batches.
+    """Edges of shares that pay the deficits back within this many micro-batches.
 
-    A group gets at most three quarters of a ticket more or less than it should in a round, and in every micro-batch still
-    floor or ceil of its quota (G2): one whose quota is whole cannot be made up to. Others give way, by part of the room
-    they have.
+    Two limits: in a round, a group gets at most three quarters of a ticket more or less than its shares; and in every
+    micro-batch it still gets floor or ceil of its quota (G2). So a group with an integer quota cannot be compensated.
+    What is then missing or left over is taken from the other groups or given to them, in proportion to their slack.
     """
-    due = np.diff(wanted)
+    due = np.diff(wanted)  # what each group should get in a micro-batch, in 1 / TICKET
     most = _AT_ONCE // min(batches, HANDS)
+    # From floor to ceil of the quota, and no further than `most`.
     low = np.minimum(np.maximum((due + _NEAR) // TICKET * TICKET, due - most), due)
     high = np.maximum(np.minimum(-((_NEAR - due) // TICKET) * TICKET, due + most), due)
     given = np.clip(due + deficit // batches, low, high)
     over = int(given.sum()) - int(wanted[-1])
-    room = given - low if over > 0 else high - given
-    part = room * ((abs(over) << _FRACTION) // max(1, int(room.sum()))) >> _FRACTION
+    slack = given - low if over > 0 else high - given
+    # In fixed point, and rounded down: all platforms must agree. What rounding leaves goes to the first groups with
+    # slack.
+    part = slack * ((abs(over) << _FRACTION) // max(1, int(slack.sum()))) >> _FRACTION
     left = abs(over) - int(part.sum())
-    room = room - part
-    part = part + np.clip(left - (np.cumsum(room) - room), 0, room)
+    slack = slack - part
+    part = part + np.clip(left - (np.cumsum(slack) - slack), 0, slack)
     given = given - part if over > 0 else given + part
     return np.concatenate([[0], np.cumsum(given)])

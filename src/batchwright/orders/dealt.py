@@ -1,4 +1,4 @@
-"""The dealt order: exact shares in every batch, even use of every sample, any position at once."""
+"""The dealt order: exact shares in every micro-batch, even use of every sample, any place computed directly."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..groups import Groups
 from ..kernels import apportion
 from ..kernels.deal import HANDS, WIDE, Samples, group_table_of
 from .constant_shares import NONE, TICKET, ConstantShares, Dealing, after_change
-from .protocol import Order, Undersized, take_from_batches, undersized_groups
+from .protocol import OfBatches, Order, Undersized, undersized_groups
 from .sequence import in_sequence
 from .share_change import ShareChange
 from .shares import Shares, group_rates
@@ -20,25 +20,27 @@ from .walk import Walk
 
 __all__ = ["Dealt"]
 
-_SELDOM = 8  # micro-batches from one draw of a group to the next
+# Groups of equal shares that come once in so many micro-batches, or less often, are shuffled in complete passes.
+_SELDOM = 8
 _NO_INDEX = np.empty(0, np.uint32)
-_RUN_BOUND = 6  # a run of micro-batches has so many tickets of a group above its quotas at most (G6)
+_RUN_BOUND = 6  # G6: consecutive micro-batches have at most this many tickets of a group more than its quotas
 
 
-class Dealt:
-    """Draws in exact shares. The module `kernels.deal` says how; `docs/design.md` says what is guaranteed.
+class Dealt(OfBatches):
+    """Draws in exact shares. `kernels.deal` explains how, `docs/design.md` what is guaranteed.
 
     Args:
         groups: which samples are in which group.
         shares: the wanted shares.
         batch_size: samples in a micro-batch.
-        per_ticket: consecutive draws from one group (M of "P classes times M").
+        per_ticket: samples of one group that come together (M of "P classes times M").
         seed: 0 to 2^64 - 1.
-        epoch_batches: after how many micro-batches a target that moves is asked again.
-        share_changes: shares that were set later. If the first is not change number 1, what came before it is not known.
-        begun: the shares before the first change; `shares` if left out.
-        distinct_over: how many consecutive samples are distinct, as far as groups are large enough; those of a micro-batch
-            if left out.
+        epoch_batches: the number of micro-batches after which a target that moves is evaluated again.
+        share_changes: changes of the shares during a run. If the first of them is not number 1, earlier ones are not
+            known.
+        initial: the shares before the first change; `shares` if left out.
+        distinct_over: this many consecutive samples are distinct, as far as groups are large enough; those of a
+            micro-batch if left out.
     """
 
     def __init__(
@@ -51,13 +53,13 @@ class Dealt:
         seed: int = 0,
         epoch_batches: int = 1,
         share_changes: tuple[ShareChange, ...] = (),
-        begun: Shares | None = None,
+        initial: Shares | None = None,
         distinct_over: int | None = None,
     ) -> None:
         self.groups = groups
         self.shares = shares
         self.share_changes = share_changes
-        self.begun = shares if begun is None else begun
+        self.initial = shares if initial is None else initial
         self.batch_size = batch_size
         self.per_ticket = per_ticket
         self.seed = seed
@@ -65,9 +67,10 @@ class Dealt:
         self.distinct_over = distinct_over
         self.tickets = batch_size // per_ticket
         self._together = 1 if distinct_over is None else self._touched(distinct_over)
-        # where groups come often and take one sample at a time, to shuffle them costs two thirds more than to deal them
+        # Groups that come often are dealt: with tickets of one sample, shuffling them would take two thirds more time
+        # (measured).
         self._seldom = 1 if per_ticket > 1 or not groups.starts.size else _SELDOM
-        edges = self.begun.edges(HANDS * self.tickets, 0)
+        edges = self.initial.edges(HANDS * self.tickets, 0)
         spans = [
             ConstantShares(
                 0,
@@ -84,7 +87,9 @@ class Dealt:
         ]
         for change in share_changes:
             spans = self._with(spans, change)
-        if share_changes and share_changes[0].number > 1:  # what came before it is forgotten
+        if (
+            share_changes and share_changes[0].number > 1
+        ):  # a state keeps the last changes only: what came before is not known
             spans = [span for span in spans if span.first >= share_changes[0].first]
         self._spans = tuple(spans)
         self._walk: Walk | None = None
@@ -96,11 +101,11 @@ class Dealt:
 
     @property
     def identity(self) -> dict[str, str]:
-        """What decides the sequence: see `Order`."""
+        """See `Order`."""
         return {
             "draw": "exact",
             "groups": self.groups.digest,
-            "target": self.begun.identity,
+            "target": self.initial.identity,
             "batch_size": str(self.batch_size),
             "per_class": str(self.per_ticket),
             "seed": str(self.seed),
@@ -108,18 +113,14 @@ class Dealt:
             **({} if self.distinct_over is None else {"distinct, in sequence over": str(self.distinct_over)}),
         }
 
-    def batches(self, first: int, stride: int, count: int) -> np.ndarray:
-        """Micro-batches first, first + stride, ...: sample indices, int64 (count, batch_size)."""
-        return self.batches_at(first + stride * np.arange(count))
-
     def batches_at(self, numbers: np.ndarray) -> np.ndarray:
-        """Micro-batches of these numbers, ascending: sample indices, int64 (numbers, batch_size)."""
+        """See `Order`."""
         if self.distinct_over is None:
             return self.dealing(numbers).samples
         return in_sequence(self.dealing(numbers, draws=True), self.per_ticket).samples
 
     def dealing(self, numbers: np.ndarray, *, draws: bool = False) -> Dealing:
-        """As `batches_at`; with `draws` also the group of each ticket, and how many tickets the group had before."""
+        """Like `batches_at`; with `draws`, also the group of each ticket and how many tickets the group had before."""
         parts: list[Dealing] = []
         done = 0
         while done < numbers.size or not parts:
@@ -130,35 +131,31 @@ class Dealt:
             done = here
         return parts[0] if len(parts) == 1 else Dealing(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
-    def take(self, start: int, stop: int) -> np.ndarray:
-        """The samples at places start..stop-1 of the sequence."""
-        return take_from_batches(self, start, stop)
-
     def rates(self, samples: np.ndarray, epoch: int = 0) -> np.ndarray:
-        """The expected share of the sequence that each of these samples is, float64."""
+        """See `Order`."""
         return group_rates(self.groups, self.shares, samples, epoch)
 
     @property
     def children(self) -> Mapping[int, Order]:
-        """None: every group is shuffled."""
+        """See `SharedOrder`: none, every group is shuffled."""
         return {}
 
     @property
     def dealt(self) -> Dealt:
-        """This order: its shares are exact."""
+        """See `SharedOrder`: this order itself."""
         return self
 
     def even_groups(self) -> np.ndarray:
-        """The numbers of the groups that come in complete passes over all of them, ascending; none if shares change."""
+        """The numbers of the groups that are shuffled in complete passes, ascending; none if shares change."""
         return self._spans[0].light.even_groups() if self.shares.settles_at == 0 else NONE
 
     def drawn(self, batch: int) -> np.ndarray:
-        """How many samples of every group came in micro-batches 0..batch-1, int64 (groups,), without replay."""
+        """How many samples of every group came before micro-batch `batch`, int64 (groups,); computed directly."""
         span, _ = self._span_at(batch)
         return span.drawn(batch - span.first) * self.per_ticket
 
     def share_change_after(self, batch: int, weights: Sequence[int]) -> ShareChange:
-        """The change these weights make at the first round that begins at micro-batch `batch` or later."""
+        """The change to these weights, at the first round that begins at micro-batch `batch` or later."""
         spans = [span for span in self._spans if span.first < batch] or self._spans[:1]
         span = spans[-1]
         until = -(-(batch - span.first) // HANDS) * HANDS
@@ -168,21 +165,21 @@ class Dealt:
         )
 
     def with_share_changes(self, share_changes: Sequence[ShareChange]) -> Dealt:
-        """The same order with these stretches of other shares; its `shares` are those of the last."""
-        shares = self.begun.moved(share_changes[-1].weights) if share_changes else self.begun
-        return self._again(shares, share_changes, self.distinct_over, begun=self.begun)
+        """A copy with these changes of the shares; its `shares` are those of the last one."""
+        shares = self.initial.moved(share_changes[-1].weights) if share_changes else self.initial
+        return self._again(shares, share_changes, self.distinct_over, initial=self.initial)
 
     def with_shares(self, shares: Shares) -> Dealt:
-        """The same order of groups in other shares, from the beginning."""
-        return self._again(shares, (), self.distinct_over, begun=shares)
+        """A copy with other shares from the beginning."""
+        return self._again(shares, (), self.distinct_over, initial=shares)
 
     def quotas(self, batch: int) -> np.ndarray:
-        """The tickets a micro-batch should have for every group, float64."""
+        """The quotas of a micro-batch in tickets, float64 (groups,)."""
         span, _ = self._span_at(batch)
         return span.quotas()
 
     def expected(self, batch: int) -> np.ndarray:
-        """The tickets every group should have had in micro-batches 0..batch-1, the sum of its quotas: float64."""
+        """The sum of every group's quotas before micro-batch `batch`, in tickets: float64 (groups,)."""
         span, _ = self._span_at(batch)
         before = span.base + span.deficit / TICKET if span.base.size else 0.0
         expected: np.ndarray = before + (batch - span.first) * span.quotas()
@@ -193,30 +190,25 @@ class Dealt:
         wanted = apportion.line(change.weights, HANDS * self.tickets)
         drawn, deficit = np.array(change.drawn, np.int64), np.array(change.deficit, np.int64)
         before = [span for span in spans if span.first < change.first]
-        return [
-            *before,
-            *after_change(
-                change.first,
-                wanted,
-                drawn,
-                deficit,
-                self.seed,
-                change.number,
-                self.tickets,
-                epoch=self.epoch_batches,
-                may_change=False,
-                together=self._together,
-                seldom=self._seldom,
-            ),
-        ]
+        after = after_change(
+            spans[0],
+            change.first,
+            wanted,
+            drawn,
+            deficit,
+            change=change.number,
+            epoch=self.epoch_batches,
+            may_change=False,
+        )
+        return [*before, *after]
 
     def round_of(self, batch: int) -> tuple[int, int]:
-        """How often the shares had after_change when a micro-batch was dealt, and which round since it belongs to."""
+        """How many times the shares had changed before a micro-batch, and the number of its round since the last change."""
         span, _ = self._span_at(batch)
         return span.change, span.rounds + (batch - span.first) // HANDS
 
     def _span_at(self, batch: int) -> tuple[ConstantShares, int | None]:
-        """The span that holds a micro-batch, and the micro-batch up to which it is known to last; None if it has no end."""
+        """The span of a micro-batch, and the micro-batch where the span ends as far as is known; None if it never ends."""
         if self._walk is not None:
             return self._walk.at(batch)
         number = bisect_right(self._spans, batch, key=lambda span: span.first) - 1
@@ -225,13 +217,14 @@ class Dealt:
         return self._spans[number], self._spans[number + 1].first if number + 1 < len(self._spans) else None
 
     def _line(self, epoch: int) -> np.ndarray:
-        """The groups on the line of a round's tickets, in an epoch."""
+        """The shares of an epoch, as edges on the line of a round's tickets; see `kernels.apportion`."""
         return self.shares.edges(HANDS * self.tickets, epoch)
 
     def most_drawn(self, places: int | None = None) -> np.ndarray:
         """The most draws of each group in the micro-batches that `places` consecutive samples can touch, int64 (groups,).
 
-        Within a micro-batch draws are shuffled, so that those few samples may hold any of them. One micro-batch if left out.
+        Draws are shuffled within a micro-batch, so the samples taken of it may be any of them. Without `places`: the
+        most in one micro-batch.
         """
         most, quotas = self._largest_quotas()
         if places is None:
@@ -247,11 +240,11 @@ class Dealt:
         return self.shares.settles_at == 0 and self.shares.limits is None and self._spans[0].light.even
 
     def _touched(self, places: int) -> int:
-        """How many micro-batches so many consecutive samples can touch."""
+        """The most micro-batches that `places` consecutive samples can touch."""
         return (places + 2 * self.batch_size - 2) // self.batch_size
 
     def whole_quotas(self) -> list[bool]:
-        """Which groups have the same number of tickets, above 0, in every micro-batch."""
+        """For each group, whether it has the same number of tickets, above 0, in every micro-batch."""
         tickets = np.diff(self._spans[0].wanted)
         steady = self.shares.settles_at == 0 and self.shares.limits is None
         return [steady and count > 0 and count % TICKET == 0 for count in tickets.tolist()]
@@ -260,18 +253,18 @@ class Dealt:
         """A copy in which any `places` consecutive samples are distinct, where groups are large enough."""
         if places == self.distinct_over:
             return self
-        return self._again(self.shares, self.share_changes, places, begun=self.begun)
+        return self._again(self.shares, self.share_changes, places, initial=self.initial)
 
     def undersized(self, places: int | None = None) -> list[Undersized]:
         """The groups too small to keep samples apart; see `SharedOrder`."""
         most = self.most_drawn(places)
-        if not self.groups.starts.size:  # every sample a group of its own
+        if not self.groups.starts.size:  # every sample is a group of its own
             often = int(most.argmax())
             return [Undersized(often, 1, int(most[often]))] if most[often] > 1 else []
         return undersized_groups(self.groups, most)
 
     def _again(
-        self, shares: Shares, share_changes: Sequence[ShareChange], places: int | None, *, begun: Shares
+        self, shares: Shares, share_changes: Sequence[ShareChange], places: int | None, *, initial: Shares
     ) -> Dealt:
         return Dealt(
             self.groups,
@@ -281,21 +274,22 @@ class Dealt:
             seed=self.seed,
             epoch_batches=self.epoch_batches,
             share_changes=tuple(share_changes),
-            begun=begun,
+            initial=initial,
             distinct_over=places,
         )
 
     def _group_rows(self) -> np.ndarray:
-        """What the kernel needs of each group; no rows if every sample is its own group."""
+        """What the kernel needs of each group, int64 (groups, 5); no rows if every sample is its own group."""
         groups = self.groups
         if not groups.starts.size:
             return np.empty((0, 5), np.int64)
         return group_table_of(groups.sizes, groups.starts[:-1], np.maximum(self.most_drawn(self.distinct_over) - 1, 0))
 
     def _largest_quotas(self) -> tuple[np.ndarray, np.ndarray]:
-        """The most tickets of each group in a micro-batch over all epochs, int64, and the largest quota, float64."""
+        """For each group, over all epochs, the most tickets in a micro-batch, int64, and the largest quota, float64."""
         count = self.groups.group_count
         if self.shares.limits is not None:
+            # Rounded, since 0.1 * 30 is slightly above 3 in floats, and its ceil would be 4.
             quota = round(self.shares.limits[1] * self.tickets, 9)
             return np.full(count, math.ceil(quota), np.int64), np.full(count, quota)
         if self.shares.settles_at is None:

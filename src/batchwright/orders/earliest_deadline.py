@@ -1,21 +1,22 @@
-"""Tasks that share evenly spaced turns, each within one turn of its share after every turn. Any turn is found directly.
+"""Schedules tasks so that each is within one turn of its share after every turn; any turn is found directly.
 
 A task of rate r is within one turn of `r * turns` after every turn exactly if its j-th turn lies in its j-th interval,
-turns `floor((j - 1) / r) + 1 .. ceil(j / r)` (Steiner and Yeomans 1993; "proportionate progress", Baruah, Cohen, Plaxton
-and Varvel 1996). Earliest deadline first finds a turn for every interval whenever there is one (Glover 1967). But its state
-at a turn is only known after running it from the beginning.
+turns `floor((j - 1) / r) + 1 .. ceil(j / r)` (Steiner and Yeomans 1993; "proportionate progress", Baruah, Cohen,
+Plaxton and Varvel 1996). Earliest deadline first finds a turn for every interval whenever there is one (Glover 1967).
+But its state at a turn is only known after running it from the beginning.
 
 So time is cut into blocks, none shorter than the longest distance 1 / r between two turns of a task. The counts at each
-edge of a block are fixed by a rule that looks back only one such distance: start one distance earlier, give the tasks with
-the earliest deadlines the turns that are ahead, and run earliest deadline first up to the edge. From these counts one can
-go on, because a rule that misses no deadline led to them. They can be reached from the edge before, because every task has
-a deadline in between, so it no longer matters where the run began. By Hall's theorem these two facts suffice: the
-intervals, cut at both edges of a block, can all be kept, and earliest deadline first keeps them. A block costs a few dozen
-nanoseconds a turn and is computed when asked for.
+edge of a block are fixed by a rule that looks back only one such distance: start one distance earlier, give the tasks
+with the earliest deadlines the turns that are ahead, and run earliest deadline first up to the edge. From these counts
+one can go on, because a rule that misses no deadline led to them. They can be reached from the edge before, because
+every task has a deadline in between, so it no longer matters where the run began. By Hall's theorem these two facts
+suffice: the intervals, cut at both edges of a block, can all be kept, and earliest deadline first keeps them. A block
+costs a few dozen nanoseconds a turn and is computed when asked for.
 
-The slots do not have to be all turns. Slots of rate p suffice if every run of n turns has at least floor(p * n) of them,
-because at most so many intervals lie within it. The turns of a Beatty sequence, floor(p * turns), are such slots, and so
-are the turns that it leaves. This is how tasks that come very rarely get slots of their own, in blocks of their own length.
+The slots do not have to be all turns. Slots of rate p suffice if every run of n turns has at least floor(p * n) of
+them, because at most so many intervals lie within it. The turns of a Beatty sequence, floor(p * turns), are such slots,
+and so are the turns that it leaves. This is how tasks that come very rarely get slots of their own, in blocks of their
+own length.
 """
 
 from __future__ import annotations
@@ -29,18 +30,25 @@ from ..kernels.task_schedule import earliest_deadline
 
 __all__ = ["EarliestDeadline"]
 
-_SHORTEST_BLOCK = 1024  # slots; a shorter one costs more to ask for than to make
-_LONGEST_BLOCK = 1 << 61  # turns, so that sums of two fit 64 bits
+_SHORTEST_BLOCK = 1024  # slots: for a shorter block, calling the kernel takes longer than its work
+_LONGEST_BLOCK = 1 << 61  # turns, so that the sum of two fits 64 bits
 _ENDLESS = (1 << 63) - 1
 
 
 class _Block(NamedTuple):
-    """A block of slots: the task of each, how often the task came before in the block, and every task's count before it."""
+    """A block of slots.
+
+    Attributes:
+        number: which block.
+        tasks: the task of each slot, int32.
+        before: how many earlier slots of the block are of the same task, int32.
+        counts: how many turns each task had before the block.
+    """
 
     number: int
-    who: np.ndarray
+    tasks: np.ndarray
     before: np.ndarray
-    begun: list[int]
+    counts: list[int]
 
 
 class EarliestDeadline:
@@ -56,27 +64,27 @@ class EarliestDeadline:
     def __init__(self, weights: Sequence[int], total: int, *, late: bool) -> None:
         self._weights = list(weights)
         self._total, self._rate, self._late = total, sum(weights), late
-        self._longest = -(-total // min(weights))  # turns between two of the rarest task
+        self._longest = -(-total // min(weights))  # turns between two turns of the rarest task
         slots = max(1, self._longest * self._rate // total)
         self._length = self._longest * max(1, min(_SHORTEST_BLOCK // slots, _LONGEST_BLOCK // self._longest))
         self._edges: dict[int, list[int]] = {}
         self._block: _Block | None = None
 
     def slots(self, turn: int) -> int:
-        """How many of the turns before this one are slots of this schedule."""
+        """How many turns before `turn` are slots of this schedule."""
         return self._rate * turn // self._total if self._late else -(-self._rate * turn // self._total)
 
     def at(self, turn: int) -> tuple[int, int]:
-        """The task of a turn that is a slot, and how many turns it had before."""
+        """The task of `turn`, which must be a slot, and how many turns this task had before."""
         block, place = self._found(turn)
-        task = int(block.who[place])
-        return task, block.begun[task] + int(block.before[place])
+        task = int(block.tasks[place])
+        return task, block.counts[task] + int(block.before[place])
 
     def counts(self, turn: int) -> list[int]:
-        """How many of the turns before this one each task had."""
+        """How many turns before `turn` each task had."""
         block, place = self._found(turn)
-        within = np.bincount(block.who[:place], minlength=len(self._weights)).tolist()
-        return [begun + had for begun, had in zip(block.begun, within, strict=True)]
+        within = np.bincount(block.tasks[:place], minlength=len(self._weights)).tolist()
+        return [count + had for count, had in zip(block.counts, within, strict=True)]
 
     def _found(self, turn: int) -> tuple[_Block, int]:
         number = turn // self._length
@@ -87,44 +95,56 @@ class EarliestDeadline:
 
     def _made(self, number: int) -> _Block:
         first, end = number * self._length, (number + 1) * self._length
-        begun, ended = self._edge(number), self._edge(number + 1)
-        self._edges = {number: begun, number + 1: ended}
-        who, before, _ = self._served(first, end, begun, ended)
-        return _Block(number, who, before, begun)
+        counts, counts_after = self._edge(number), self._edge(number + 1)
+        self._edges = {number: counts, number + 1: counts_after}
+        tasks, before, _ = self._served(first, end, counts, counts_after)
+        return _Block(number, tasks, before, counts)
 
     def _edge(self, number: int) -> list[int]:
-        """How many turns each task has had at the edge before a block; see the module."""
-        known = self._edges.get(number)
-        if known is not None:
-            return known
+        """How many turns each task has had before a block; the module's docstring says why this can be found directly."""
+        kept = self._edges.get(number)
+        if kept is not None:
+            return kept
         end = number * self._length
         first = end - self._longest
-        begun = [weight * first // self._total for weight in self._weights]
-        ahead = self.slots(first) - sum(begun)
+        counts = [weight * first // self._total for weight in self._weights]
+        ahead = self.slots(first) - sum(counts)
         behind = (task for task, weight in enumerate(self._weights) if weight * first % self._total)
-        for task in sorted(behind, key=lambda i: -(-(begun[i] + 1) * self._total // self._weights[i]))[:ahead]:
-            begun[task] += 1
-        _, _, had = self._served(first, end, begun)
-        return [one + more for one, more in zip(begun, had.tolist(), strict=True)]
+        for task in sorted(behind, key=lambda i: -(-(counts[i] + 1) * self._total // self._weights[i]))[:ahead]:
+            counts[task] += 1
+        _, _, had = self._served(first, end, counts)
+        return [one + more for one, more in zip(counts, had.tolist(), strict=True)]
 
     def _served(
-        self, first: int, end: int, begun: Sequence[int], ended: Sequence[int] | None = None
+        self, first: int, end: int, counts: Sequence[int], counts_after: Sequence[int] | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Serve turns first..end-1 from these counts, to others if given: who, how often before, and in all."""
+        """Run earliest deadline first over turns first..end-1, from these counts on, up to `counts_after` if given.
+
+        Returns:
+            The task of each slot, how often it came before among these slots, and how often each task came in all.
+        """
+        # A task that has had j turns must get its next one in the interval that begins at j / rate and ends at (j + 1)
+        # / rate. The kernel gets both as quotient and remainder, since the products exceed 64 bits.
         rows = [
-            self._spaced(had * self._total, first, weight) for had, weight in zip(begun, self._weights, strict=True)
+            self._spaced(had * self._total, first, weight) for had, weight in zip(counts, self._weights, strict=True)
         ]
         slots = self.slots(first)
         moment = (slots + 1) * self._total - 1 if self._late else slots * self._total
         spacing = np.array([*rows, self._spaced(moment, first, self._rate)], np.int64)
-        left = [_ENDLESS] * len(rows) if ended is None else [b - a for a, b in zip(begun, ended, strict=True)]
-        who, before = np.empty((2, self.slots(end) - slots), np.int32)
+        left = (
+            [_ENDLESS] * len(rows)
+            if counts_after is None
+            else [b - a for a, b in zip(counts, counts_after, strict=True)]
+        )
+        tasks, before = np.empty((2, self.slots(end) - slots), np.int32)
         had = np.empty(len(rows), np.int64)
-        earliest_deadline(spacing, _ENDLESS if ended is None else end - first, np.array(left), who, before, had)
-        return who, before, had
+        earliest_deadline(
+            spacing, _ENDLESS if counts_after is None else end - first, np.array(left), tasks, before, had
+        )
+        return tasks, before, had
 
     def _spaced(self, moment: int, first: int, weight: int) -> tuple[int, ...]:
-        """The moments (moment + k * total) / weight counted from turn `first` on, as the kernel takes them."""
+        """The sequence (moment + k * total) / weight, counted from turn `first` on, as quotients and remainders."""
         return (*divmod(moment - first * weight, weight), *divmod(self._total, weight), weight)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 from ..groups import Groups
 from ..kernels.hierarchy import descend
 from .dealt import Dealt
-from .protocol import Order, Undersized, fingerprint_of, take_from_batches, undersized_groups
+from .protocol import OfBatches, Order, Undersized, fingerprint_of, undersized_groups
 from .shares import Shares, group_rates
 
 __all__ = ["Hierarchical", "Levels"]
@@ -68,7 +68,7 @@ class Levels:
         return nodes[::-1]
 
 
-class Hierarchical:
+class Hierarchical(OfBatches):
     """Every batch takes `per[0]` outermost groups, `per[1]` groups of each, and so on down to `per[-1]` samples.
 
     Every node passes through its branches: after any number of visits each branch came floor or ceil of its even share.
@@ -118,10 +118,6 @@ class Hierarchical:
             **({} if self.distinct_over is None else {"distinct over": str(self.distinct_over)}),
         }  # fmt: skip
 
-    def batches(self, first: int, stride: int, count: int) -> np.ndarray:
-        """Micro-batches first, first + stride, ...: sample indices, int64 (count, batch_size)."""
-        return self.batches_at(first + stride * np.arange(count))
-
     def batches_at(self, numbers: np.ndarray) -> np.ndarray:
         """Micro-batches of these numbers, ascending: sample indices, int64 (numbers, batch_size)."""
         if self.outermost is None:
@@ -142,10 +138,6 @@ class Hierarchical:
             slots,
         )
         return slots if self.groups.index is None else self.groups.index[slots].astype(np.int64)
-
-    def take(self, start: int, stop: int) -> np.ndarray:
-        """The samples at places start..stop-1 of the sequence."""
-        return take_from_batches(self, start, stop)
 
     def rates(self, samples: np.ndarray, epoch: int = 0) -> np.ndarray:
         """The expected share of the sequence that each of these samples is, float64."""

@@ -1,4 +1,4 @@
-"""A finite order over and over: the order of the file, or one that somebody gives."""
+"""A finite order, repeated: the order of the file, or one that the user gives."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 
 from ..groups import Groups
 from .finite import Finite
-from .protocol import Order, Undersized, take_from_batches
+from .protocol import OfBatches, Order, Undersized
 from .shares import Shares, group_rates
 
 __all__ = ["InTurn"]
 
 
-class InTurn:
+class InTurn(OfBatches):
     """The places of a finite order in turn; behind the last comes the first.
 
     Args:
@@ -43,19 +43,11 @@ class InTurn:
             "batch_size": str(self.batch_size),
         }
 
-    def batches(self, first: int, stride: int, count: int) -> np.ndarray:
-        """Micro-batches first, first + stride, ...: sample indices, int64 (count, batch_size)."""
-        return self.batches_at(first + stride * np.arange(count))
-
     def batches_at(self, numbers: np.ndarray) -> np.ndarray:
         """Micro-batches of these numbers, ascending: sample indices, int64 (numbers, batch_size)."""
         starts = [int(number) * self.batch_size % self.places.count for number in numbers]  # exact beyond 64 bits
         found = np.array(starts, np.int64)[:, None] + np.arange(self.batch_size)
         return self.places.at(found.reshape(-1) % self.places.count).reshape(found.shape)
-
-    def take(self, start: int, stop: int) -> np.ndarray:
-        """The samples at places start..stop-1 of the sequence."""
-        return take_from_batches(self, start, stop)
 
     def rates(self, samples: np.ndarray, epoch: int = 0) -> np.ndarray:
         """The share of the sequence that each of these samples is, float64."""

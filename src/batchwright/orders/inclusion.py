@@ -1,4 +1,4 @@
-"""Inclusion rates: how often each sample is drawn in a stretch of a plan, in expectation."""
+"""Inclusion rates: the expected share of each sample in the draws of a part of a plan (Horvitz and Thompson 1952)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class Stratum(NamedTuple):
 
     Attributes:
         groups: which samples are in which group.
-        start: what is added to their sample numbers.
+        start: added to the sample numbers of `groups`: a source of a mixture has its numbers after those of earlier
+            sources.
         shares: the share of each group in all draws, float64 (groups,).
     """
 
@@ -29,7 +30,7 @@ class Stratum(NamedTuple):
     shares: np.ndarray
 
     def members(self) -> tuple[np.ndarray, np.ndarray]:
-        """Every sample that is in a group, and its share in all draws."""
+        """Every sample that is in a group, int64, and its share of all draws, float64."""
         groups = self.groups
         if not groups.starts.size:
             return self.start + np.arange(groups.sample_count), self.shares
@@ -39,17 +40,17 @@ class Stratum(NamedTuple):
 
 
 class Strata(tuple[Stratum, ...]):
-    """The strata of all draws: inclusion rates (Horvitz and Thompson 1952). Rates of a sample in several strata add."""
+    """The inclusion rates of all samples, in strata with equal rates; a sample's rates in several strata add up."""
 
     def within(self, share: float, start: int) -> Iterator[Stratum]:
-        """These strata as a part of a larger whole: scaled by `share`, with samples numbered from `start` on."""
+        """The same strata as a part of a larger plan: shares times `share`, samples numbered from `start` on."""
         return (stratum._replace(start=stratum.start + start, shares=stratum.shares * share) for stratum in self)
 
     def prior(self, groups: Groups) -> np.ndarray:
-        """The share of each of these groups in all draws, float64; they sum to 1 if every sample drawn is in a group."""
+        """The share of each group in all draws, float64 (groups,); they sum to 1 if every drawn sample is in a group."""
         found = np.zeros(groups.group_count)
         for stratum in self:
-            if stratum.groups is groups and stratum.start == 0:
+            if stratum.groups is groups and stratum.start == 0:  # the usual case needs no pass over the samples
                 found += stratum.shares
                 continue
             samples, rates = stratum.members()
@@ -58,7 +59,7 @@ class Strata(tuple[Stratum, ...]):
         return found
 
     def rates(self, samples: np.ndarray) -> np.ndarray:
-        """The share of each of these samples in all draws, float64."""
+        """The share of each of these samples in all draws, float64, in the shape of `samples`."""
         samples = np.asarray(samples)
         found = np.zeros(samples.shape)
         for groups, start, shares in self:
@@ -71,8 +72,8 @@ class Strata(tuple[Stratum, ...]):
 
 
 def strata_of(order: Order, start: int, stop: int) -> Strata:
-    """The inclusion rates of micro-batches start..stop-1 of an order."""
-    if not is_shared(order):  # a user's own order, which knows rates of single samples
+    """The inclusion rates of an order over micro-batches start..stop-1."""
+    if not is_shared(order):  # a user's own order gives rates of single samples only
         everyone = Groups.singletons(order.groups.sample_count)
         return Strata([Stratum(everyone, 0, order.rates(np.arange(everyone.sample_count)))])
     shares = mean_shares(order, start, stop)
@@ -87,20 +88,21 @@ def strata_of(order: Order, start: int, stop: int) -> Strata:
 
 
 def mean_shares(order: SharedOrder, start: int, stop: int) -> np.ndarray:
-    """The mean wanted share of every group over micro-batches start..stop-1, float64.
+    """The mean wanted share of every group over micro-batches start..stop-1, float64 (groups,).
 
-    Where shares were set while a run was under way and the earliest are forgotten, what was drawn by then stands for them.
+    If shares were set during a run, and its state no longer holds the earliest ones, the draws counted until then are
+    used in place of them.
 
     Raises:
-        Infeasible: a stretch that begins or ends among those forgotten.
+        Infeasible: the range begins or ends where the shares are no longer known.
     """
     dealt, settled = order.dealt, order.shares.settles_at
     if dealt is not None and dealt.share_changes:
-        known = dealt.share_changes[0]
-        if known.number > 1 and min(start or known.first, stop) < known.first:
+        earliest = dealt.share_changes[0]
+        if earliest.number > 1 and min(start or earliest.first, stop) < earliest.first:
             raise Infeasible(
-                f"which shares held before micro-batch {known.first} is forgotten, only those set last are kept",
-                f"ask from 0 on or from {known.first} on, up to {known.first} or later",
+                f"the shares before micro-batch {earliest.first} are not known any more, only those set last are kept",
+                f"ask from 0 on or from {earliest.first} on, up to {earliest.first} or later",
             )
         expected = dealt.expected(stop) - (dealt.expected(start) if start else 0)
         mean: np.ndarray = expected / expected.sum()
@@ -119,23 +121,24 @@ def mean_shares(order: SharedOrder, start: int, stop: int) -> np.ndarray:
 
 
 def batches_to_settle(order: Order) -> int | None:
-    """The number of micro-batches after which no share changes: 0 if none ever does, None if some may always change."""
+    """The micro-batch from which on no share changes: 0 if none ever does, None if some may always change."""
     if not is_shared(order):
         return 0
     settled = order.shares.settles_at
     if settled is None or order.shares.limits is not None:
         return None
     own = settled * order.epoch_batches
-    after = own
+    settled_by = own
     for number, child in order.children.items():
         batches, share = batches_to_settle(child), float(order.shares.of(settled)[number])
         if batches is None:
             return None
         if batches and share:
-            after = max(after, own + int(np.ceil(batches * child.batch_size / (share * order.batch_size))))
-    return after
+            settled_by = max(settled_by, own + int(np.ceil(batches * child.batch_size / (share * order.batch_size))))
+    return settled_by
 
 
+# A source's own shares may change along its order, and the mixture takes only a part of that in the same time.
 def _batches_of_child(order: SharedOrder, number: int, child: Order, start: int, stop: int) -> tuple[int, int]:
     if batches_to_settle(child) == 0 or order.dealt is None:
         return 0, 1

@@ -8,14 +8,14 @@ import numpy as np
 
 from ..groups import Groups
 from ..kernels import independent
-from .protocol import Order, Undersized, take_from_batches
+from .protocol import OfBatches, Order, Undersized
 from .shares import Shares, group_rates
 
 __all__ = ["Independent"]
 
 
-class Independent:
-    """Every slot of a batch draws its group and sample independently, with replacement; arguments as for `Dealt`."""
+class Independent(OfBatches):
+    """Draws the group and the sample of every slot independently, with replacement; arguments as for `Dealt`."""
 
     def __init__(
         self,
@@ -34,11 +34,11 @@ class Independent:
         self.seed = seed
         self.epoch_batches = epoch_batches
         self.tickets = batch_size // per_ticket
-        self._line: tuple[int, np.ndarray] = -1, np.empty(0, np.int64)  # of the epoch asked for last
+        self._line: tuple[int, np.ndarray] = -1, np.empty(0, np.int64)  # of the epoch evaluated last
 
     @property
     def identity(self) -> dict[str, str]:
-        """What decides the sequence: see `Order`."""
+        """See `Order`."""
         return {
             "draw": "random",
             "groups": self.groups.digest,
@@ -49,12 +49,8 @@ class Independent:
             "epoch": str(self.epoch_batches) if self.shares.settles_at != 0 else "any",
         }
 
-    def batches(self, first: int, stride: int, count: int) -> np.ndarray:
-        """Micro-batches first, first + stride, ...: sample indices, int64 (count, batch_size)."""
-        return self.batches_at(first + stride * np.arange(count))
-
     def batches_at(self, numbers: np.ndarray) -> np.ndarray:
-        """Micro-batches of these numbers, ascending: sample indices, int64 (numbers, batch_size)."""
+        """See `Order`."""
         slots = np.empty((numbers.size, self.batch_size), np.int64)
         groups = np.empty((numbers.size, self.tickets), np.int64)
         done = 0
@@ -72,21 +68,17 @@ class Independent:
             done = here
         return slots if self.groups.index is None else self.groups.index[slots].astype(np.int64)
 
-    def take(self, start: int, stop: int) -> np.ndarray:
-        """The samples at places start..stop-1 of the sequence."""
-        return take_from_batches(self, start, stop)
-
     def rates(self, samples: np.ndarray, epoch: int = 0) -> np.ndarray:
-        """The expected share of the sequence that each of these samples is, float64."""
+        """See `Order`."""
         return group_rates(self.groups, self.shares, samples, epoch)
 
     @property
     def children(self) -> Mapping[int, Order]:
-        """Every group is drawn from by itself."""
+        """See `SharedOrder`: none."""
         return {}
 
     def with_shares(self, shares: Shares) -> Independent:
-        """The same order of groups in other shares."""
+        """A copy with other shares."""
         return Independent(
             self.groups,
             shares,
@@ -97,22 +89,22 @@ class Independent:
         )
 
     def distinct_within(self, places: int) -> Independent:
-        """Itself: independent draws keep no samples apart."""
+        """See `SharedOrder`: itself, since independent draws keep no samples distinct."""
         return self
 
     def undersized(self, places: int | None = None) -> list[Undersized]:
-        """One group, since any sample may come again at once."""
+        """See `SharedOrder`: the group with the largest share stands for all, since any sample may come twice in a row."""
         group = int(self.shares.of(0).argmax())
         return [Undersized(self.groups.names[group], int(self.groups.sizes[group]), places or self.batch_size)]
 
     @property
     def dealt(self) -> None:
-        """None: its shares hold on average only."""
+        """See `SharedOrder`: none, since shares hold on average only."""
         return None
 
     def _edges(self, epoch: int) -> np.ndarray:
-        known, edges = self._line
-        if known != epoch:
+        kept, edges = self._line
+        if kept != epoch:
             edges = self.shares.edges(independent.LINE, epoch)
             self._line = epoch, edges
         return edges

@@ -1,4 +1,4 @@
-"""The mixed order: sources dealt in exact shares, each of which may be an order of its own."""
+"""The mixed order: sources in exact shares; each may have an order of its own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from .dealt import Dealt
-from .protocol import Order, Undersized, fingerprint_of, samples_at, take_from_batches
+from .protocol import OfBatches, Order, Undersized, fingerprint_of, samples_at
 from .sequence import in_sequence
 from .share_change import ShareChange
 from .shared import SharedOrder
@@ -15,22 +15,22 @@ from .shared import SharedOrder
 __all__ = ["Mixed"]
 
 
-class Mixed:
+class Mixed(OfBatches):
     """Slots are dealt to sources; the k-th slot of a source gets the k-th sample of the source's own order.
 
-    Indices count through the sources one after the other, as in the concatenation of their datasets.
+    Samples are numbered through all sources, one after the other, as in a concatenation of their datasets.
 
-    A micro-batch of the mixture may take samples from several micro-batches of a source. The source then joins its passes,
-    so that these samples are distinct too (`SharedOrder.distinct_within`). The draws of a group are also put in sequence
-    within each micro-batch of the source: wherever the mixture stops in it, every sample of the group comes once before any
-    comes again. Otherwise the mixture follows the source exactly.
+    A micro-batch of the mixture may take samples from several micro-batches of a source. The source then joins its
+    passes, so that these samples are distinct too (`SharedOrder.distinct_within`). The draws of a group are also put in
+    sequence within each micro-batch of the source: wherever the mixture stops in it, every sample of the group comes
+    once before any comes again. Otherwise the mixture follows the source exactly.
 
     Args:
-        dealt: deals the slots; its groups are the sources, one behind the other.
-        children: the order of a source by its number. The others are plainly shuffled, which `dealt` does by itself: a
-            thousand such sources cost no more than a thousand classes.
-        distinct_over: how many consecutive samples are distinct, where groups are large enough; if left out, the samples of
-            a micro-batch.
+        dealt: deals the slots; its groups are the sources.
+        children: the orders of sources by number. Sources without one are shuffled by `dealt` itself: a thousand such
+            sources cost no more than a thousand classes.
+        distinct_over: this many consecutive samples are distinct, as far as groups are large enough; those of a
+            micro-batch if left out.
     """
 
     def __init__(self, dealt: Dealt, children: Mapping[int, Order], *, distinct_over: int | None = None) -> None:
@@ -50,16 +50,12 @@ class Mixed:
 
     @property
     def identity(self) -> dict[str, str]:
-        """What decides the sequence: see `Order`."""
+        """See `Order`."""
         children = {f"source {number}": fingerprint_of(child.identity) for number, child in self.children.items()}
         return {**self.dealt.identity, "order": "mixed", **children}
 
-    def batches(self, first: int, stride: int, count: int) -> np.ndarray:
-        """Micro-batches first, first + stride, ...: sample indices, int64 (count, batch_size)."""
-        return self.batches_at(first + stride * np.arange(count))
-
     def batches_at(self, numbers: np.ndarray) -> np.ndarray:
-        """Micro-batches of these numbers, ascending: sample indices, int64 (numbers, batch_size)."""
+        """See `Order`."""
         dealing = self.dealt.dealing(numbers, draws=True)
         if self.distinct_over is not None:
             dealing = in_sequence(dealing, self.per_ticket)
@@ -74,10 +70,6 @@ class Mixed:
                 samples[mine] = samples_at(child, places) + self.groups.starts[source]
         return samples.reshape(numbers.size, self.batch_size)
 
-    def take(self, start: int, stop: int) -> np.ndarray:
-        """The samples at places start..stop-1 of the sequence."""
-        return take_from_batches(self, start, stop)
-
     def with_share_changes(self, share_changes: Sequence[ShareChange]) -> Mixed:
         """A copy with these changes of the shares of its sources."""
         return Mixed(self.dealt.with_share_changes(share_changes), self.children, distinct_over=self.distinct_over)
@@ -87,7 +79,7 @@ class Mixed:
         return Mixed(self.dealt.distinct_within(places), self.children, distinct_over=places)
 
     def undersized(self, places: int | None = None) -> list[Undersized]:
-        """The groups too small to keep samples apart; see `SharedOrder`. Those of sources are named (source, group)."""
+        """See `SharedOrder`; groups of sources are named (source, group)."""
         names = self.groups.names
         own = {names[number] for number in self.children}
         rows = [row for row in self.dealt.undersized(places) if row.name not in own]
@@ -96,7 +88,7 @@ class Mixed:
         return rows
 
     def undersized_sources(self, places: int | None = None) -> dict[int, list[Undersized]]:
-        """By number of a source with an order of its own, its groups too small to keep samples apart; without others."""
+        """By number of a source with an order of its own, its groups that are too small; sources without any left out."""
         runs = self._runs if places is None else self._runs_of(self.children, places)
         rows = {
             number: child.undersized(runs[number])
@@ -107,16 +99,16 @@ class Mixed:
         return {number: found for number, found in rows.items() if found}
 
     def _runs_of(self, children: Mapping[int, Order], places: int | None) -> dict[int, int | None]:
-        """How many consecutive places of each source `places` of the mixture take; None for whole micro-batches of it."""
+        """How many consecutive places of each source `places` of the mixture take; None if they are its micro-batches."""
         most = self.dealt.most_drawn(places)
-        whole = self.dealt.whole_quotas() if places is None else [False] * most.size
+        integer = self.dealt.whole_quotas() if places is None else [False] * most.size
         return {
-            number: None if whole[number] and child.batch_size == most[number] else int(most[number])
+            number: None if integer[number] and child.batch_size == most[number] else int(most[number])
             for number, child in children.items()
         }
 
     def rates(self, samples: np.ndarray, epoch: int = 0) -> np.ndarray:
-        """The expected share of the sequence that each of these samples is; every source is in its own epoch by then."""
+        """See `Order`; each source is in the epoch of its own that it has reached by then."""
         samples = np.asarray(samples)
         rates = np.asarray(self.dealt.rates(samples, epoch))
         source = np.asarray(self.groups.group_of(samples))

@@ -1,8 +1,9 @@
-"""The interface of every order: all that a plan needs of it."""
+"""The interface of every order: what a plan needs of it."""
 
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -12,11 +13,11 @@ from ..groups import Groups
 from .shares import meant
 
 __all__ = [
+    "OfBatches",
     "Order",
     "Undersized",
     "fingerprint_of",
     "samples_at",
-    "take_from_batches",
     "undersized_groups",
 ]
 
@@ -25,9 +26,9 @@ class Undersized(NamedTuple):
     """A group too small for its draws: its samples may repeat.
 
     Attributes:
-        name: its label.
-        size: its number of samples.
-        most: the most draws of it.
+        name: the label of the group.
+        size: the number of its samples.
+        most: the most draws of it that should be distinct.
     """
 
     name: Hashable
@@ -37,18 +38,19 @@ class Undersized(NamedTuple):
 
 @runtime_checkable
 class Order(Protocol):
-    """An endless, addressable sequence of sample indices.
+    """An endless sequence of sample indices, any part of which can be computed directly.
 
-    It comes in batches of `batch_size` samples, over which its composition is exact; `take` cuts it anywhere.
+    It is made of micro-batches of `batch_size` samples, whose composition is exact; `take` may begin and end within
+    them.
     """
 
     groups: Groups
     batch_size: int
-    epoch_batches: int  # micro-batches after which a target that moves is asked again
+    epoch_batches: int  # after so many micro-batches, a target that moves is evaluated again
 
     @property
     def identity(self) -> dict[str, str]:
-        """Every argument that decides the sequence, by name, as short text: what a fingerprint is made of."""
+        """Every argument that can change the sequence, by name, as short text; fingerprints are made of it."""
         ...
 
     def batches(self, first: int, stride: int, count: int) -> np.ndarray:
@@ -60,29 +62,42 @@ class Order(Protocol):
         ...
 
     def take(self, start: int, stop: int) -> np.ndarray:
-        """The samples at places start..stop-1 of the sequence, int64."""
+        """The samples at places start..stop-1 of the sequence, int64 (stop - start,)."""
         ...
 
     def rates(self, samples: np.ndarray, epoch: int = 0) -> np.ndarray:
-        """The expected share of the sequence that each of these samples is, float64."""
+        """The expected share of each of these samples in the draws of an epoch, float64, in the shape of `samples`."""
         ...
 
 
 def undersized_groups(groups: Groups, most: np.ndarray) -> list[Undersized]:
-    """The groups with fewer samples than their most draws, int64 (groups,)."""
+    """The groups that have fewer samples than `most`, their most draws, int64 (groups,)."""
     short = np.flatnonzero((most > groups.sizes) & (groups.sizes > 0)).tolist()
     return [Undersized(groups.names[group], int(groups.sizes[group]), int(most[group])) for group in short]
 
 
-def take_from_batches(order: Order, start: int, stop: int) -> np.ndarray:
-    """`take` for an order that computes whole micro-batches."""
-    first, last = start // order.batch_size, -(-stop // order.batch_size)
-    whole = order.batches(first, 1, max(0, last - first)).reshape(-1)
-    return whole[start - first * order.batch_size : stop - first * order.batch_size]
+class OfBatches(ABC):
+    """An order that computes complete micro-batches."""
+
+    batch_size: int
+
+    @abstractmethod
+    def batches_at(self, numbers: np.ndarray) -> np.ndarray:
+        """See `Order`."""
+
+    def batches(self, first: int, stride: int, count: int) -> np.ndarray:
+        """See `Order`."""
+        return self.batches_at(first + stride * np.arange(count))
+
+    def take(self, start: int, stop: int) -> np.ndarray:
+        """See `Order`."""
+        first, last = start // self.batch_size, -(-stop // self.batch_size)
+        samples = self.batches(first, 1, max(0, last - first)).reshape(-1)
+        return samples[start - first * self.batch_size : stop - first * self.batch_size]
 
 
 def samples_at(order: Order, places: np.ndarray) -> np.ndarray:
-    """The samples at any places of the sequence; only the micro-batches that hold them are computed, each once."""
+    """The samples at any places of the sequence, in the shape of `places`; computes each micro-batch it needs once."""
     batches, within = np.divmod(places, order.batch_size)
     needed, row = np.unique(batches, return_inverse=True)
     found: np.ndarray = order.batches_at(needed)[row.reshape(within.shape), within]  # numpy 1 gives the inverse flat
@@ -90,6 +105,6 @@ def samples_at(order: Order, places: np.ndarray) -> np.ndarray:
 
 
 def fingerprint_of(identity: dict[str, str]) -> str:
-    """16 hexadecimal digits of an identity; how a target was written is left out."""
+    """16 hexadecimal digits of an identity; two spellings of one target give the same."""
     text = "\n".join(f"{name}={meant(value)}" for name, value in sorted(identity.items()))
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

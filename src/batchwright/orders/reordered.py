@@ -1,10 +1,10 @@
-"""Task turns, shuffled so that every rank gets every task.
+"""Turns of tasks, shuffled so that every rank gets every task.
 
-Of W ranks, rank r has turns r, r + W, r + 2 W, ... If the tasks repeated with a fixed period that has a common divisor with
-W, a rank would always get the same few tasks. No fixed pattern avoids that for every W, and W is not known when a plan is
-built. So the turns of each stretch are shuffled, by a hash of the number of the stretch. Turn j of a task of rate r stays in
-its interval, turns `floor((j - 1) / r) + 1 .. ceil(j / r)`. That keeps every task within one turn of its share after every
-turn (see `earliest_deadline`).
+Of W ranks, rank r has turns r, r + W, r + 2 W, ... If the tasks repeated with a fixed period that has a common divisor
+with W, a rank would always get the same few tasks. No fixed pattern avoids that for every W, and W is not known when a
+plan is built. So the turns of each stretch are shuffled, by a hash of the number of the stretch. Turn j of a task of
+rate r stays in its interval, turns `floor((j - 1) / r) + 1 .. ceil(j / r)`. That keeps every task within one turn of
+its share after every turn (see `earliest_deadline`).
 """
 
 from __future__ import annotations
@@ -21,27 +21,36 @@ from .task_schedule import LONGEST_PERIOD, TaskSchedule
 __all__ = ["Reordered"]
 
 _SHORT = 128  # turns in a stretch: cheap enough to compute for a single turn; more if the shares have a longer period
-_ATTEMPTS = 4
-_FARTHEST = 1024  # turns; farther ones are only swapped, so that a stretch costs at most its length times this
+_ATTEMPTS = 4  # how often each turn is tried at a random place; chosen by trial
+_FARTHEST = (
+    1024  # turns: moving a turn shifts those between, so farther ones are only swapped, and the cost stays bounded
+)
 _WORD = (1 << 64) - 1
-_FITS = 1 << 62  # products below it fit 64 bits
+_FITS = 1 << 62  # products below this fit 64 bits; larger ones are computed with Python's integers
 
 
 class _Stretch(NamedTuple):
-    """A stretch of turns: the task of each, its count before within the stretch, and all counts before the stretch."""
+    """A stretch of turns.
+
+    Attributes:
+        number: which stretch.
+        tasks: the task of each turn, int64.
+        before: how many earlier turns of the stretch are of the same task, int64.
+        counts: how many turns each task had before the stretch.
+    """
 
     number: int
-    who: np.ndarray
+    tasks: np.ndarray
     before: np.ndarray
-    begun: list[int]
+    counts: list[int]
 
 
 class Reordered:
-    """The turns of another order of tasks, shuffled within stretches.
+    """The turns of another schedule, shuffled within stretches.
 
     Args:
-        inner: turns after each of which every task is within one turn of its share.
-        weights: their weights, whole numbers of 0 or more.
+        inner: a schedule in which every task is within one turn of its share after every turn.
+        weights: the weights of the tasks, integers of 0 or more.
     """
 
     def __init__(self, inner: TaskSchedule, weights: Sequence[int]) -> None:
@@ -58,16 +67,16 @@ class Reordered:
         return 1 - 1 / self._total
 
     def at(self, turn: int) -> tuple[int, int]:
-        """The task of a turn, and how many turns it had before."""
+        """See `TaskSchedule`."""
         stretch, place = self._found(turn)
-        task = int(stretch.who[place])
-        return task, stretch.begun[task] + int(stretch.before[place])
+        task = int(stretch.tasks[place])
+        return task, stretch.counts[task] + int(stretch.before[place])
 
     def counts(self, turn: int) -> list[int]:
-        """How many of the turns before this one each task had."""
+        """See `TaskSchedule`."""
         stretch, place = self._found(turn)
-        within = np.bincount(stretch.who[:place], minlength=len(self._weights)).tolist()
-        return [begun + had for begun, had in zip(stretch.begun, within, strict=True)]
+        within = np.bincount(stretch.tasks[:place], minlength=len(self._weights)).tolist()
+        return [count + had for count, had in zip(stretch.counts, within, strict=True)]
 
     def _found(self, turn: int) -> tuple[_Stretch, int]:
         number, place = divmod(turn, self._length)
@@ -78,19 +87,19 @@ class Reordered:
 
     def _made(self, number: int) -> _Stretch:
         first = number * self._length
-        begun = self._inner.counts(first)
-        who = np.array([self._inner.at(turn)[0] for turn in range(first, first + self._length)], np.int64)
-        earliest, latest = self._intervals(first, begun, who)
+        counts = self._inner.counts(first)
+        tasks = np.array([self._inner.at(turn)[0] for turn in range(first, first + self._length)], np.int64)
+        earliest, latest = self._intervals(first, counts, tasks)
         key = child_key(child_key(0, PURPOSE.TURNS), number & _WORD)
-        reorder(who, earliest, latest, _ATTEMPTS, _FARTHEST, np.uint64(key))
-        return _Stretch(number, who, _earlier(who), begun)
+        reorder(tasks, earliest, latest, _ATTEMPTS, _FARTHEST, np.uint64(key))
+        return _Stretch(number, tasks, _earlier(tasks), counts)
 
-    def _intervals(self, first: int, begun: Sequence[int], who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The first and the last place of the stretch that each of its turns may have."""
+    def _intervals(self, first: int, counts: Sequence[int], tasks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The first and the last place in the stretch that each of its turns may have, int64."""
         kind = np.int64 if self._total * (self._length + 2) < _FITS else object
-        weights = np.array(self._weights, kind)[who]
-        behind = [had * self._total - weight * first for had, weight in zip(begun, self._weights, strict=True)]
-        moments = np.array(behind, kind)[who] + _earlier(who).astype(kind) * self._total
+        weights = np.array(self._weights, kind)[tasks]
+        behind = [had * self._total - weight * first for had, weight in zip(counts, self._weights, strict=True)]
+        moments = np.array(behind, kind)[tasks] + _earlier(tasks).astype(kind) * self._total
         earliest = np.maximum(moments // weights, 0)
         latest = np.minimum(-(-(moments + self._total) // weights) - 1, self._length - 1)
         return earliest.astype(np.int64), latest.astype(np.int64)
@@ -99,10 +108,10 @@ class Reordered:
         return {**vars(self), "_kept": None}
 
 
-def _earlier(who: np.ndarray) -> np.ndarray:
-    """How many of the turns before each are of the same task."""
-    by_task = np.argsort(who, kind="stable")
-    begins = np.flatnonzero(np.diff(who[by_task], prepend=-1))
-    earlier = np.empty(who.size, np.int64)
-    earlier[by_task] = np.arange(who.size) - np.repeat(begins, np.diff(np.append(begins, who.size)))
+def _earlier(tasks: np.ndarray) -> np.ndarray:
+    """For each turn, how many earlier turns are of the same task, int64."""
+    by_task = np.argsort(tasks, kind="stable")
+    starts = np.flatnonzero(np.diff(tasks[by_task], prepend=-1))
+    earlier = np.empty(tasks.size, np.int64)
+    earlier[by_task] = np.arange(tasks.size) - np.repeat(starts, np.diff(np.append(starts, tasks.size)))
     return earlier

@@ -1,4 +1,4 @@
-"""Puts the draws of a group in sequence within a micro-batch, so that a part of the micro-batch can be taken."""
+"""Puts the draws of each group in ascending order within a micro-batch, so that a part of it can be taken."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["in_sequence"]
 
 
 def in_sequence(dealing: Dealing, per_ticket: int) -> Dealing:
-    """The same micro-batches with the draws of every group in ascending order; every group keeps its places.
+    """Put the draws of every group in ascending order within each micro-batch; the groups keep their places.
 
-    The tickets of a micro-batch are shuffled. Without this, a part of it could hold later draws of a group without the
-    earlier ones, and some samples of the group would come again before others came once.
+    The tickets of a micro-batch are shuffled. Without this, a part of it could have later draws of a group without the
+    earlier ones, and some samples of the group would come a second time before others came once.
     """
     places = np.argsort(dealing.groups, axis=1, kind="stable")
     by_draw = np.lexsort((dealing.draws, dealing.groups), axis=1)

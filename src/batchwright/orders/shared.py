@@ -1,4 +1,4 @@
-"""The interface of an order in wanted shares, which plans of micro-batches of a fixed size cut."""
+"""The interface of an order whose micro-batches have groups in wanted shares."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["SharedOrder", "is_shared"]
 
 @runtime_checkable
 class SharedOrder(Order, Protocol):
-    """An order in which every micro-batch has its groups in wanted shares; plans of fixed size cut it.
+    """An order whose micro-batches have groups in wanted shares; plans of a fixed batch size are made of it.
 
     Attributes:
         shares: the wanted shares of `groups`.
-        tickets: what a micro-batch deals out; each ticket is `per_ticket` draws from one group.
-        per_ticket: batch_size / tickets.
-        children: the orders of groups that have one of their own, by group number.
-        dealt: where the shares are exact, the dealt order that makes them so; None where they hold on average.
+        tickets: tickets in a micro-batch; each is `per_ticket` samples of one group.
+        per_ticket: samples in a ticket, batch_size / tickets.
+        children: by group number, the orders of groups that have one of their own.
+        dealt: the dealt order that makes the shares exact; None if they hold on average only.
     """
 
     shares: Shares
@@ -30,29 +30,29 @@ class SharedOrder(Order, Protocol):
 
     @property
     def children(self) -> Mapping[int, Order]:
-        """The orders of groups that have one of their own; all other groups are shuffled."""
+        """By group number, the orders of groups that have one of their own; all other groups are shuffled."""
         ...
 
     @property
     def dealt(self) -> Dealt | None:
-        """The dealt order behind exact shares."""
+        """The dealt order that makes the shares exact; None if they hold on average only."""
         ...
 
     def distinct_within(self, places: int) -> SharedOrder:
         """A copy in which any `places` consecutive samples are distinct, except in groups too small for it.
 
-        By itself an order keeps that within each micro-batch.
+        Without this call, only the samples of each micro-batch are distinct.
         """
         ...
 
     def undersized(self, places: int | None = None) -> list[Undersized]:
-        """The groups too small for `places` consecutive samples to be distinct, or those of a micro-batch if left out.
+        """The groups too small for `places` consecutive samples (if left out, a micro-batch) to be distinct.
 
-        Where every sample is a group of its own, or draws are independent, one of them stands for all.
+        If every sample is a group of its own, or draws are independent, the list has one group, which stands for all.
         """
         ...
 
 
 def is_shared(order: Order) -> TypeGuard[SharedOrder]:
-    """Whether an order is a `SharedOrder`; unlike `isinstance` before Python 3.12, this computes no property."""
+    """Whether an order is a `SharedOrder`. Before Python 3.12, `isinstance` would compute all of its properties."""
     return hasattr(order, "shares") and hasattr(order, "distinct_within")

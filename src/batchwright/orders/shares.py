@@ -1,4 +1,4 @@
-"""Wanted shares of groups."""
+"""Wanted shares of groups, as exact positions on a line or as floats."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from ..targets.moving import moved
 
 __all__ = ["Shares", "TargetShares", "WeightShares", "group_rates", "meant"]
 
-_DIGEST = re.compile("[0-9a-f]{16}(?= as )")  # in a value of an identity: what follows is for people
-_CHUNK = 1 << 20
-_EPOCHS_TOLD_APART = 4
-_LONGEST_SHOWN = 60
-_DECIMAL_BITS = 14_000  # under 4,300 digits
-_TRIAL_BITS = 28  # a sum of 2^34 weights of at most 2^28 still fits
+_DIGEST = re.compile("[0-9a-f]{16}(?= as )")  # in a value of an identity; the text after it is only shown to users
+_CHUNK = 1 << 20  # samples handled at once, so that no temporary array is as large as the dataset
+_EPOCHS_TOLD_APART = 4  # targets that never settle count as equal if their shares are, in this many epochs
+_LONGEST_SHOWN = 60  # characters of a target in an identity
+_DECIMAL_BITS = 14_000  # Python refuses to write integers of more than 4,300 decimal digits
+_TRIAL_BITS = 28  # 2^34 weights of at most 2^28 still sum to less than 2^62
 
 
 class Shares(Protocol):
-    """Shares of groups: exact as edges on a line, or as floats."""
+    """The wanted shares of groups in every epoch."""
 
     @property
     def settles_at(self) -> int | None:
-        """The epoch from which the shares no longer change: 0 for constant ones, None for never."""
+        """The epoch from which on the shares no longer change: 0 if they are constant, None if they may always change."""
         ...
 
     @property
     def identity(self) -> str:
-        """Short text for a fingerprint: equal for equal shares."""
+        """Short text for a fingerprint; equal for equal shares."""
         ...
 
     @property
@@ -47,7 +47,7 @@ class Shares(Protocol):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What summaries add about them."""
+        """Notes about the shares for summaries."""
         ...
 
     @property
@@ -56,15 +56,15 @@ class Shares(Protocol):
         ...
 
     def moved(self, weights: Sequence[int]) -> Shares:
-        """New shares, for those that have limits."""
+        """A copy set to these weights; only for shares that have `limits`."""
         ...
 
     def edges(self, tickets: int, epoch: int) -> np.ndarray:
-        """The groups on a line of `tickets` tickets, see `kernels.apportion.line`."""
+        """The groups on a line of `tickets` tickets, int64 (groups + 1); see `kernels.apportion.line`."""
         ...
 
     def of(self, epoch: int, groups: np.ndarray | None = None) -> np.ndarray:
-        """The shares in an epoch, float64, of all groups (summing to 1) or of these."""
+        """The shares in an epoch, float64: of all groups (summing to 1), or only of `groups`."""
         ...
 
 
@@ -74,17 +74,17 @@ class TargetShares:
     def __init__(self, target: Target, groups: Groups) -> None:
         self.target = target.bound_to(groups)
         self._groups = groups
-        self._asked: tuple[int, np.ndarray] = -1, np.empty(0)  # the epoch asked for last
-        self.of(0)  # refuses what cannot be met before anything is drawn
+        self._asked: tuple[int, np.ndarray] = -1, np.empty(0)  # the epoch evaluated last
+        self.of(0)  # raises now if the target cannot be met, and not at the first draw
 
     @property
     def settles_at(self) -> int | None:
-        """The epoch from which the target no longer moves."""
+        """See `Shares`."""
         return self.target.settles_at
 
     @cached_property
     def identity(self) -> str:
-        """A digest of the shares themselves: of all epochs until they settle, of the first few where they never do."""
+        """See `Shares`: a digest of the shares of all epochs until they settle, or of the first few if they never do."""
         epochs = _EPOCHS_TOLD_APART if self.settles_at is None else self.settles_at + 1
         hasher = hashlib.blake2b(repr((self.settles_at, self.limits)).encode(), digest_size=8)
         for epoch in range(epochs):
@@ -100,7 +100,7 @@ class TargetShares:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What summaries add about the target."""
+        """Notes about the target for summaries."""
         return self.target.notes
 
     @property
@@ -109,7 +109,7 @@ class TargetShares:
         return self.target.limits
 
     def moved(self, weights: Sequence[int]) -> TargetShares:
-        """The target, set to these weights."""
+        """See `Shares`."""
         return TargetShares(moved(self.target, weights), self._groups)
 
     def exact(self, epoch: int) -> list[int]:
@@ -117,28 +117,28 @@ class TargetShares:
         return self.target.exact(self._groups.sizes, epoch, names=self._groups.names)
 
     def edges(self, tickets: int, epoch: int) -> np.ndarray:
-        """The groups on a line of `tickets` tickets."""
+        """See `Shares`."""
         return apportion.line(self.exact(epoch), tickets)
 
     def of(self, epoch: int, groups: np.ndarray | None = None) -> np.ndarray:
-        """The shares in an epoch, of all groups or of these."""
-        known, shares = self._asked
-        if known != epoch:
+        """See `Shares`."""
+        kept, shares = self._asked
+        if kept != epoch:
             shares = self.target.shares(self._groups.sizes, epoch, names=self._groups.names)
             self._asked = epoch, shares
         return shares.copy() if groups is None else shares[groups]
 
 
 class WeightShares:
-    """Shares in proportion to one weight a sample; for hundreds of millions of samples.
+    """Shares in proportion to one weight for each sample; for hundreds of millions of samples.
 
-    Weights become whole numbers whose sum stays below 2^61 / tickets: relative to their mean they are kept to about six
-    digits for a hundred million samples in batches of 256, to more for fewer. Nothing of what was passed in is kept.
+    Weights become integers that sum to less than 2^61 / tickets. For a hundred million samples in batches of 256 that
+    keeps about six digits of a mean weight, for fewer samples more. The array that was passed in is not kept.
 
     Args:
-        weights: finite numbers of 0 or more.
-        tickets: of the line on which they will lie.
-        notes: what summaries say besides.
+        weights: finite numbers of 0 or more, array of shape (n_samples,).
+        tickets: the length of the line on which the samples will lie.
+        notes: notes for summaries.
 
     Attributes:
         vanished: how many samples have a weight above 0 that is too small beside the others to be kept.
@@ -156,8 +156,7 @@ class WeightShares:
             raise Infeasible(f"all {weights.size} weights are 0", "give one sample a weight above 0")
         self.notes = notes
         self._tickets = tickets
-        whole = _whole_numbers(weights, (1 << 61) // tickets)
-        self._edges = apportion.line(whole, tickets)
+        self._edges = apportion.line(_as_integers(weights, (1 << 61) // tickets), tickets)
         self.vanished = 0
         for first in range(0, weights.size, _CHUNK):
             gone = np.diff(self._edges[first : first + _CHUNK + 1]) == 0
@@ -165,24 +164,24 @@ class WeightShares:
 
     @cached_property
     def identity(self) -> str:
-        """A digest of the weights as they are kept."""
+        """See `Shares`: a digest of the weights as they are kept."""
         return f"weights {hashlib.blake2b(self._edges.data, digest_size=8).hexdigest()}"
 
     def moved(self, weights: Sequence[int]) -> Shares:
-        """Refused: one weight per sample is too much for a state."""
+        """Refused: a state cannot hold one weight for each sample."""
         raise Infeasible(
             "the weights of samples cannot be set",
             "group the samples and balance the groups with target=targets.moving(...)",
         )
 
     def edges(self, tickets: int, epoch: int) -> np.ndarray:
-        """The samples on the line of tickets they were made for."""
+        """See `Shares`; only for the number of tickets that the weights were made for."""
         if tickets != self._tickets:
             raise ValueError(f"weights made for a line of {self._tickets} tickets, not {tickets}")
         return self._edges
 
     def of(self, epoch: int, groups: np.ndarray | None = None) -> np.ndarray:
-        """The shares of all samples or of these."""
+        """See `Shares`."""
         if groups is None:
             groups = np.arange(self._edges.size - 1)
         shares: np.ndarray = (self._edges[groups + 1] - self._edges[groups]) / self._edges[-1]
@@ -190,7 +189,7 @@ class WeightShares:
 
 
 def meant(value: str) -> str:
-    """A value of an identity without the target's spelling: two ways to write the same shares are equal.
+    """Leave the spelling of a target out of a value of an identity: the same shares are then equal.
 
     Example:
         >>> meant("0123456789abcdef as sqrt"), meant("['read as a book']")
@@ -201,14 +200,14 @@ def meant(value: str) -> str:
 
 
 def _text(weights: list[int]) -> str:
-    """Integers as text; in hexadecimal if Python refuses to write them as decimals."""
+    """Integers as text; in hexadecimal if Python refuses to write them in decimal."""
     return repr(weights) if max(weights).bit_length() < _DECIMAL_BITS else " ".join(map(hex, weights))
 
 
-def _whole_numbers(weights: np.ndarray, limit: int) -> np.ndarray:
-    """Weights in proportion as int64 that sum to less than `limit`: themselves if they do, else scaled by a power of two.
+def _as_integers(weights: np.ndarray, limit: int) -> np.ndarray:
+    """Weights as int64 in proportion, with a sum below `limit`: unchanged if they are such, else scaled by a power of two.
 
-    Every step is exact or correctly rounded, one number at a time, so that all platforms agree.
+    Every operation is exact or correctly rounded, on one number at a time, so that all platforms agree.
     """
     whole = np.empty(weights.size, np.int64)
     if weights.dtype.kind in "biu" and float(weights.max()) * weights.size < limit:
@@ -216,6 +215,7 @@ def _whole_numbers(weights: np.ndarray, limit: int) -> np.ndarray:
         return whole
     top = weights.max()
     total, bits = 0, _TRIAL_BITS
+    # A first scaling finds the sum, a second uses all of the bits that the limit leaves.
     for attempt in range(2):
         for first in range(0, weights.size, _CHUNK):
             part = weights[first : first + _CHUNK].astype(np.float64) / np.float64(top)
@@ -226,7 +226,7 @@ def _whole_numbers(weights: np.ndarray, limit: int) -> np.ndarray:
 
 
 def group_rates(groups: Groups, shares: Shares, samples: np.ndarray, epoch: int) -> np.ndarray:
-    """The share of each of these samples in all draws, equal within a group; 0 for a sample in no group."""
+    """The share of each of these samples in all draws, float64: equal within a group, 0 for a sample in no group."""
     number = np.asarray(groups.group_of(samples))
     grouped = number < groups.group_count
     rates = np.zeros(number.shape)

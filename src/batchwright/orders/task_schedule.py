@@ -1,8 +1,9 @@
-"""Which task has which turn: an endless schedule in given shares, of which any turn is found directly.
+"""Endless schedules of tasks in given shares; the task of any turn is found directly.
 
-After every turn, each task is within one turn of its share, whatever the shares. Shares with a short period get one table,
-by Tijdeman's chairman assignment, which repeats: each of n tasks is then within 1 - 1 / (2n - 2). Other shares (irrational
-ones, sizes of large datasets) are scheduled in blocks that do not depend on each other: see `earliest_deadline`.
+After every turn, each task is within one turn of its share, whatever the shares. Shares with a short period get one
+table, by Tijdeman's chairman assignment, which repeats: each of n tasks is then within 1 - 1 / (2n - 2). Other shares
+(irrational ones, sizes of large datasets) are scheduled in blocks that do not depend on each other: see
+`earliest_deadline`.
 """
 
 from __future__ import annotations
@@ -21,13 +22,15 @@ from .earliest_deadline import EarliestDeadline
 
 __all__ = ["LONGEST_PERIOD", "Blocks", "Periodic", "TaskSchedule", "reduced", "task_schedule"]
 
-LONGEST_PERIOD = 1 << 16  # turns in a table: 1 MB
-_LONGEST_BLOCK = 1 << 22  # slots; a third of a second to make, 32 MB
-_FINEST = 1 << 59  # shares are kept to this part of a turn: one turn in 10^17
+LONGEST_PERIOD = 1 << 16  # turns in a table, of 1 MB
+_LONGEST_BLOCK = 1 << 22  # slots in a block: it takes a third of a second and 32 MB
+_FINEST = (
+    1 << 59
+)  # weights sum to this at most: the sums and differences of two, in kernels, fit 64 bits. It is 1 turn in 10^17
 
 
 class TaskSchedule(Protocol):
-    """An endless sequence of turns, extended to negative numbers so that differences can be taken anywhere."""
+    """An endless sequence of turns."""
 
     @property
     def bound(self) -> float:
@@ -35,16 +38,16 @@ class TaskSchedule(Protocol):
         ...
 
     def at(self, turn: int) -> tuple[int, int]:
-        """The task of a turn, and how many turns it had before."""
+        """The task of a turn, and how many turns that task had before."""
         ...
 
     def counts(self, turn: int) -> list[int]:
-        """How many of the turns before this one each task had."""
+        """How many turns before `turn` each task had."""
         ...
 
 
 def reduced(weights: Sequence[int]) -> tuple[int, ...]:
-    """Integer weights in the same proportion without a common divisor; a sum above 2^59 is rounded to it.
+    """Divide integer weights by their common divisor; scale them down if they sum to more than 2^59.
 
     Rounding changes no share by more than 2^-59, one turn in 10^17, and makes none 0.
     """
@@ -75,7 +78,7 @@ def task_schedule(weights: Sequence[int], names: Sequence[Hashable] | None = Non
 
 
 def _often(weights: Sequence[int]) -> tuple[int, int]:
-    """How many tasks, largest weight first, share the first schedule so that blocks are shortest; and the blocks' length."""
+    """How many tasks, largest weight first, the first schedule gets so that blocks are shortest; and their length."""
     total, rare = sum(weights), 0
     best, longest = len(weights), total // weights[-1]
     if longest <= LONGEST_PERIOD:
@@ -129,7 +132,8 @@ class Blocks:
 
     Args:
         weights: integers, 0 or more; their sum is at most 2^60.
-        often, rarely: the tasks of the first schedule and of the second, which may have none; all of a weight above 0.
+        often, rarely: the tasks of the first and of the second schedule (there may be no second); all weights are above
+            0.
     """
 
     def __init__(self, weights: Sequence[int], often: Sequence[int], rarely: Sequence[int] = ()) -> None:
@@ -142,7 +146,7 @@ class Blocks:
 
     @property
     def bound(self) -> float:
-        """One turn, which no task ever reaches."""
+        """One turn; no task ever reaches it."""
         return 1.0
 
     def at(self, turn: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The spans of an order with scheduled shares, found by walking from epoch to epoch."""
+"""Finds the spans of an order whose shares follow a schedule, from epoch to epoch."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .constant_shares import ConstantShares, after_change
 
 __all__ = ["Walk"]
 
-_MARKS = 1024  # epochs from which a walk may begin, at most
-_MARKED_NUMBERS = 1 << 19  # in all of them, of each array of a span
-_FEWEST_MARKS = 16
+_MARKS = 1024  # the most epochs whose spans are kept: finding any of 131,072 epochs takes 128 steps at most
+_MARKED_NUMBERS = 1 << 19  # numbers in all spans that are kept, for each array of a span: 4 MB
+_FEWEST_MARKS = 16  # also where there are very many groups
 
 Spans = tuple[ConstantShares, ...]
 
@@ -22,15 +22,15 @@ Spans = tuple[ConstantShares, ...]
 class Walk:
     """Finds the spans of any epoch.
 
-    What an epoch is dealt from depends on what was dealt before it, so that nothing is skipped and drift does not add up.
-    So the epochs before it are gone through, each once. Of those that were gone through only some are kept, evenly spaced:
-    memory is bounded, and going back takes few steps.
+    The spans of an epoch depend on the deficits of the epoch before, so that deficits never add up. So all earlier
+    epochs are computed first, each once. Only the spans of some of them are kept, evenly spaced: memory is bounded, and
+    going back to an earlier epoch takes few steps.
 
     Args:
-        first: the span that the order begins with.
-        line: the groups on the line of a round's tickets, in an epoch.
+        first: the first span of the order.
+        line: from an epoch to its shares, as edges on the line of a round's tickets.
         epoch_batches: micro-batches in an epoch.
-        settles_at: the epoch from which shares no longer change; None for never.
+        settles_at: the epoch from which on shares no longer change; None if they may always change.
     """
 
     def __init__(
@@ -40,14 +40,17 @@ class Walk:
         self._epoch_batches = epoch_batches
         self._settles_at = settles_at
         self._most = max(_FEWEST_MARKS, min(_MARKS, _MARKED_NUMBERS // first.wanted.size))
-        self._known: tuple[int, Spans] = 0, (first,)  # the epoch asked for last
-        self._marks: tuple[int, tuple[Spans, ...]] = 1, ((first,),)  # how many epochs lie between two, and they
+        self._latest: tuple[int, Spans] = 0, (first,)  # the epoch that was needed last, and its spans
+        self._marks: tuple[int, tuple[Spans, ...]] = (
+            1,
+            ((first,),),
+        )  # the distance between two kept epochs, and their spans
 
     def at(self, batch: int) -> tuple[ConstantShares, int | None]:
-        """The span that holds a micro-batch, and the micro-batch up to which it is known to last; None if it has no end.
+        """The span of a micro-batch, and the micro-batch where the span ends as far as is known; None if it never ends.
 
         Raises:
-            Infeasible: so many epochs are not followed.
+            Infeasible: the epoch is too far away.
         """
         epoch, ends = batch // self._epoch_batches, []
         if self._settles_at is not None and epoch >= self._settles_at:
@@ -59,9 +62,9 @@ class Walk:
         return next(span for span in reversed(spans) if span.first <= batch), min(ends, default=None)
 
     def _of(self, epoch: int) -> Spans:
-        """The spans of an epoch. Threads that compute it at the same time find the same."""
-        known, spans = self._known
-        if known == epoch:
+        """The spans of an epoch. Several threads may compute it at the same time: they find the same."""
+        reached, spans = self._latest
+        if reached == epoch:
             return spans
         if epoch > MOST_EPOCHS:
             raise Infeasible(
@@ -70,38 +73,28 @@ class Walk:
             )
         apart, marks = self._marks
         nearest = min(epoch // apart, len(marks) - 1)
-        if not nearest * apart < known < epoch:
-            known, spans = nearest * apart, marks[nearest]
-        for following in range(known + 1, epoch + 1):
+        if not nearest * apart < reached < epoch:
+            reached, spans = nearest * apart, marks[nearest]
+        for following in range(reached + 1, epoch + 1):
             spans = self._after(spans, following)
             self._mark(following, spans)
-        self._known = epoch, spans
+        self._latest = epoch, spans
         return spans
 
     def _after(self, spans: Spans, epoch: int) -> Spans:
         """The spans of an epoch, given those of the one before it."""
         wanted = self._line(epoch)
-        if np.array_equal(wanted, spans[-1].wanted):
+        if np.array_equal(wanted, spans[-1].wanted):  # shares that stay make no new span, and deficits stay small in it
             return spans
         first = epoch * self._epoch_batches
         last = next(span for span in reversed(spans) if span.first < first)
         drawn, deficit = last.drawn(first - last.first), last.deficit_at(first - last.first)
         return after_change(
-            first,
-            wanted,
-            drawn,
-            deficit,
-            last.seed,
-            last.change + 1,
-            last.tickets,
-            epoch=self._epoch_batches,
-            may_change=True,
-            together=last.together,
-            seldom=last.seldom,
+            last, first, wanted, drawn, deficit, change=last.change + 1, epoch=self._epoch_batches, may_change=True
         )
 
     def _mark(self, epoch: int, spans: Spans) -> None:
-        """Keep the spans of an epoch if it is the next to keep; if that makes too many, keep those of every other one."""
+        """Keep the spans of an epoch, if it is the next one to keep; if there are then too many, drop every other one."""
         apart, marks = self._marks
         if epoch != apart * len(marks):
             return

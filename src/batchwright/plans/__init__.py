@@ -1,4 +1,4 @@
-"""Plans: an order cut into micro-batches, pure and addressable."""
+"""Plans: endless lists of micro-batches, any of which can be computed directly. One file for each public function."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Multi-task training with one task a micro-batch, or a step."""
+"""Multi-task training: every micro-batch, or every step, is of one task."""
 
 from __future__ import annotations
 
@@ -27,36 +27,37 @@ def alternating(
     named: bool = False,
     epoch: int | Literal["natural"] = "natural",
 ) -> TaskPlan:
-    """Micro-batches of one task each, in shares that hold at every moment; every task keeps its own plan and batch size.
+    """Micro-batches of one task each; every task keeps its own plan and batch size.
 
-    The k-th turn of a task is the k-th micro-batch of its plan. After any number of turns every task is within one turn of
-    its share, for any shares (the chairman assignment, Tijdeman 1980), and any turn is had at once. Shares are of
-    micro-batches.
+    The k-th turn of a task is the k-th micro-batch of its plan. Shares count micro-batches. After any number of turns,
+    every task is within one turn of its share, for any shares (the chairman assignment, Tijdeman 1980). Any turn is
+    computed directly.
 
-    With `unit="batch"` the ranks take turns in turn, so turns with a fixed period would give a rank some of the tasks only.
-    They are therefore moved about by chance, each within the turns that keep its task within one of its share. Every rank
-    then has every task in its share on average, however many ranks there are.
+    With `unit="batch"`, consecutive turns go to different ranks. If turns came with a fixed period, a rank could always
+    get the same tasks. So turns are shuffled, as far as every task stays within one turn of its share. Then every rank
+    gets every task in its share on average, for any number of ranks.
 
     Args:
-        tasks: a plan a task, by name.
-        target: the shares: "natural" is proportional to the length of each task's own epoch, "uniform" gives every task one
-            turn a round (in the order given with `unit="step"`, in a fresh order each round with "batch"), a mapping is
-            explicit, `targets.temperature(T)` lies between.
-        unit: "batch": every micro-batch has its own task; "step": every step has one, the same for all ranks and all
-            accumulated micro-batches.
-        same_dataset: all plans number the samples of one dataset; `plan.groups` are then theirs, where no label means
-            different samples in two of them. Otherwise indices address the concatenation of the tasks'
-            datasets in the order given, and `plan.locate(indices)` tells them apart.
-        named: samplers yield (task, number in the task's dataset) pairs in place of indices.
-        epoch: "natural" (as many micro-batches as the tasks' own epochs have in all) or a number of micro-batches.
+        tasks: for each task, by name, its plan.
+        target: the shares: "natural" is proportional to the length of each task's own epoch, "uniform" gives every task
+            one turn a round (in the order given with `unit="step"`, shuffled in each round with "batch"), a mapping is
+            explicit, `targets.temperature(T)` is between natural and uniform.
+        unit: "batch": every micro-batch has its own task; "step": every step has one task, the same for all ranks and
+            all accumulated micro-batches.
+        same_dataset: True if the samples of all plans are numbered in one dataset. `plan.groups` are then those of the
+            plans, unless one label means different samples in two of them. If False, indices are those of the
+            concatenation of the tasks' datasets in the order given, and `plan.locate(indices)` finds the task.
+        named: whether samplers yield pairs (task, number in the task's dataset) in place of indices.
+        epoch: "natural" (as many micro-batches as all tasks' own epochs together) or a number of micro-batches.
 
     Warns:
-        PoorWarning: samples practically never come, less than once while a hundred times as many are drawn as there are.
+        PoorWarning: samples are practically never drawn: less than once in a hundred times as many draws as there are
+            samples.
 
     Raises:
-        Infeasible: no tasks, something that is no plan, a target that moves, shares that span too many orders of magnitude
-            to lay turns out (the smallest below a millionth of others that are below a millionth themselves), or plans that
-            cannot share a dataset.
+        Infeasible: there are no tasks, a task is no plan, the target moves, the plans cannot share a dataset, or shares
+            span too many orders of magnitude for a schedule (the smallest is below a millionth of others that are
+            themselves below a millionth).
 
     Example:
         >>> import batchwright as bw
@@ -70,6 +71,11 @@ def alternating(
                 f"task {shown(name)} is {typed(plan)}",
                 "pass a plan, such as balanced(labels, batch_size=...) or shuffled(n, batch_size=...)",
             )
+        if plan.whole_epochs:
+            raise Infeasible(
+                f"task {shown(name)} is a plan for evaluation, whose epochs would not end with its samples",
+                "evaluate every task by itself, or pass the training plan sequential(n, batch_size=...)",
+            )
     unit = one_of(unit, "unit", get_args(Unit))
     lengths = [plan.epoch_length() for plan in tasks.values()]
     wanted = resolve(target)
@@ -78,6 +84,7 @@ def alternating(
             f"the target {wanted} moves, and tasks take turns in shares that stay",
             "pass a target whose shares stay, such as 'uniform' or a mapping",
         )
+    # Natural shares are those of the epochs' micro-batches, so that all tasks end their epochs together.
     weights = wanted.exact(lengths, names=list(tasks))
     sizes = {name: plan.groups.sample_count for name, plan in tasks.items()}
     groups = Groups.from_sizes(sizes)
@@ -106,20 +113,20 @@ def alternating(
 
 
 def _in_common(parts: Sequence[Groups]) -> Groups:
-    """The groups of all parts by their names; one of everybody where they contradict each other."""
+    """The groups of all parts, joined by name; one group of all samples if they contradict each other."""
     first = parts[0]
     if all(part.digest == first.digest and list(part.names) == list(first.names) for part in parts):
         return first
-    everybody = Groups.from_sizes({"all": first.sample_count})
+    all_samples = Groups.from_sizes({"all": first.sample_count})
     found: dict[Hashable, np.ndarray] = {}
     for part in parts:
-        if not part.starts.size:  # every sample its own
-            return everybody
+        if not part.starts.size:  # every sample is a group of its own
+            return all_samples
         for name in part.names:
             samples = part.samples(name)
             if not np.array_equal(found.setdefault(name, samples), samples):
-                return everybody
+                return all_samples
     members = np.concatenate(list(found.values()))
     if members.size > np.unique(members).size:
-        return everybody
+        return all_samples
     return Groups.from_indices(found, sample_count=first.sample_count)

@@ -1,4 +1,4 @@
-"""The public ways to make a fixed-size plan; everything that cannot be delivered is refused here."""
+"""Plans with a fixed batch size: `balanced`, `shuffled`, `weighted`. Arguments that cannot be satisfied are refused here."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ __all__ = [
 Draw = Literal["exact", "random"]
 _DRAWS = get_args(Draw)
 _LENGTHS = "natural", "largest", "smallest"
-MOST_TICKETS = (1 << 30) // HANDS
+MOST_TICKETS = (1 << 30) // HANDS  # of a micro-batch: the tickets of a round, in 2^-32 ticket, then fit 62 bits
 
 
 def balanced(
@@ -49,30 +49,33 @@ def balanced(
     distinct: bool = False,
     seed: int = 0,
 ) -> FixedPlan:
-    """Batches in which every group has exactly its share, and every sample of a group its turn.
+    """Batches in which every group has exactly its share, and all samples of a group come equally often.
+
+    "Exactly" means the quota, rounded down or up: 32 samples of 3 groups in equal shares are 10 or 11 of each.
 
     Args:
-        labels: a column of labels, a dataset that knows its labels, or `Groups`.
-        batch_size: samples in every micro-batch.
-        target: the wanted shares: a name ("uniform", "natural", "sqrt"), a number from 0 (natural) to 1 (uniform), a mapping
-            from label to share, a function of (counts, epoch), or one of `batchwright.targets`.
-        per_class: samples of a group come in runs of this many: `batch_size / per_class` groups times `per_class` samples,
-            as metric learning needs them. With equal shares ("uniform") no group comes again before every other came.
-        draw: "exact" deals; "random" draws independently, shares then hold on average only.
-        epoch: "natural" (as many samples as the dataset has), "largest" / "smallest" (until the largest / smallest group
-            has been seen once), or a number of micro-batches.
-        distinct: refuse a plan in which a group must repeat a sample within one micro-batch.
-        seed: 0 to 2^64 - 1.
+        labels: array-like of shape (n_samples,), of any dtype; a dataset that knows its labels; or `Groups`.
+        batch_size: samples in every micro-batch, int, 1 or more.
+        target: the wanted shares: a name ("uniform", "natural", "sqrt"), a number from 0 (natural) to 1 (uniform), a
+            mapping from label to share, a function of (counts, epoch), or one of `batchwright.targets`.
+        per_class: samples of a group that come together: a batch has `batch_size / per_class` groups with `per_class`
+            samples of each, for metric learning. With equal shares ("uniform"), each group comes once before any comes
+            again.
+        draw: "exact", or "random": independent draws, with shares that hold on average only.
+        epoch: "natural" (as many samples as the dataset has), "largest" / "smallest" (until each sample of the largest
+            / smallest group has come once), or a number of micro-batches.
+        distinct: whether to refuse a plan in which a group must repeat a sample within a micro-batch.
+        seed: int from 0 to 2^64 - 1.
 
     Returns:
-        A plan: `plan[t]` is an int64 array of batch_size sample indices.
+        A plan: `plan[t]` is an int64 array of shape (batch_size,), the indices of the samples of micro-batch t.
 
     Raises:
-        Infeasible: what is asked cannot be delivered.
+        Infeasible: the arguments cannot be satisfied.
 
     Warns:
-        PoorWarning: a group is smaller than its quota, so its samples repeat within a micro-batch; or samples practically
-            never come, less than once while a hundred times as many are drawn as there are.
+        PoorWarning: a group is smaller than its quota, so its samples repeat within a micro-batch; or samples are
+            practically never drawn: less than once in a hundred times as many draws as there are samples.
 
     Example:
         >>> import batchwright as bw
@@ -96,14 +99,16 @@ def shuffled(
     epoch: int | Literal["natural"] = "natural",
     seed: int = 0,
 ) -> FixedPlan:
-    """Plain shuffling: every sample once a pass, any position at once, no memory.
+    """Shuffle a dataset: every sample comes once before any comes again.
+
+    Every pass is a new permutation. Any micro-batch is computed directly, and no permutation is kept in memory.
 
     Args:
-        samples: how many samples there are, or a dataset that has a length.
-        batch_size: samples in every micro-batch.
-        draw: "exact" passes through all samples in turn; "random" draws with replacement.
-        epoch: "natural" or a number of micro-batches.
-        seed: 0 to 2^64 - 1.
+        samples: the number of samples, or a dataset that has a length.
+        batch_size: samples in every micro-batch, int, 1 or more.
+        draw: "exact", or "random": draws with replacement.
+        epoch: "natural" (as many samples as the dataset has) or a number of micro-batches.
+        seed: int from 0 to 2^64 - 1.
 
     Raises:
         Infeasible: no samples, or a batch size below 1.
@@ -129,27 +134,27 @@ def weighted(
     epoch: int | Literal["natural"] = "natural",
     seed: int = 0,
 ) -> FixedPlan:
-    """Samples in proportion to a weight each, for any number of samples.
+    """Draw samples in proportion to their weights.
 
-    With equal weights (some may be 0) every sample comes once before any comes again, as in a shuffle. With others, a
-    sample that is expected at most twice an epoch, or less than once in 89 micro-batches, comes floor or ceil of its
-    expectation in every epoch of the plan; beside samples of larger weights, within 1 of that. Anywhere between it is
-    within 3 of its expectation, and a sample of a larger weight within 6.
+    With equal weights (some may be 0), every sample comes once before any comes again, as in a shuffle. With other
+    weights, a sample that is expected at most twice in an epoch, or less than once in 89 micro-batches, comes floor or
+    ceil of its expectation in every epoch of the plan; if there are samples of larger weights too, within 1 of that.
+    Within an epoch, such a sample is at most 3 draws from its expectation, a sample of a larger weight at most 6.
 
     Args:
-        weights: a column of finite numbers, 0 or more.
-        batch_size: samples in every micro-batch.
-        draw: "exact" deals (systematic sampling, Madow and Madow 1944); "random" draws with replacement, as torch's
-            `WeightedRandomSampler` does.
-        epoch: "natural" or a number of micro-batches.
-        seed: 0 to 2^64 - 1.
+        weights: finite numbers of 0 or more, array-like of shape (n_samples,).
+        batch_size: samples in every micro-batch, int, 1 or more.
+        draw: "exact" (systematic sampling, Madow and Madow 1944), or "random": with replacement, as
+            `torch.utils.data.WeightedRandomSampler` draws.
+        epoch: "natural" (as many samples as the dataset has) or a number of micro-batches.
+        seed: int from 0 to 2^64 - 1.
 
     Raises:
         Infeasible: no samples, a negative, infinite or NaN weight, or weights that are all 0.
 
     Warns:
-        PoorWarning: weights so large that their samples repeat within a micro-batch, or so small beside the others that
-            theirs practically never come, less than once while a hundred times as many are drawn as there are.
+        PoorWarning: a weight is so large that its sample repeats within a micro-batch, or so small that its sample is
+            practically never drawn: less than once in a hundred times as many draws as there are samples.
 
     Example:
         >>> import batchwright as bw
@@ -163,7 +168,7 @@ def weighted(
 def by_weight(
     column: np.ndarray, batch_size: int, *, draw: str, epoch: Any, seed: int, notes: tuple[str, ...] = ()
 ) -> FixedPlan:
-    """A plan of samples in proportion to their weights, with notes for its summary."""
+    """`weighted` for weights that are checked, with notes for the summary."""
     draw = one_of(draw, "draw", _DRAWS)
     groups = Groups.singletons(column.size)
     shares = WeightShares(column, LINE if draw == "random" else HANDS * batch_size, notes)
@@ -181,7 +186,7 @@ def _plan(
 
 
 def checked(batch_size: int, per_class: int, seed: int, *, called: str = "per_class") -> tuple[int, int, int]:
-    """Batch size, samples a ticket (by the argument's name) and seed as plain integers that fit each other."""
+    """Check batch size, samples in a ticket (`called` is the argument's name) and seed."""
     batch_size, per_class = check_integer(batch_size, "batch_size", least=1), check_integer(per_class, called, least=1)
     seed = seed_number(seed)
     if batch_size % per_class:
@@ -207,9 +212,10 @@ def check_quotas(
     *,
     called: str = "per_class",
 ) -> None:
-    """Refuse more groups a micro-batch than there are, and groups that must repeat samples where `distinct` forbids it."""
+    """Refuse more groups in a micro-batch than there are, and, with `distinct`, groups that must repeat samples."""
     distinct = check_bool(distinct, "distinct")
     tickets = batch_size // per_class
+    # Without these two, no quota is impossible: small groups repeat samples.
     for epoch in epochs_looked_at(shares, groups) if per_class > 1 or distinct else ():
         drawn = int(np.count_nonzero(shares.of(epoch)))
         if per_class > 1 and tickets > drawn:
@@ -254,7 +260,7 @@ def epoch_length(groups: Groups, shares: Shares, batch_size: int, epoch: Any) ->
 
 
 def epoch_batches(epoch: Any, *, natural: int, words: tuple[str, ...] = ("natural",)) -> int:
-    """Micro-batches in an epoch that is "natural" or a number of them; `words` are all that the caller takes."""
+    """Micro-batches in an epoch that is "natural" or a number of them; `words` are the names that the caller accepts."""
     if isinstance(epoch, str):
         one_of(epoch, "epoch", words, or_else="a number of micro-batches")
         return natural

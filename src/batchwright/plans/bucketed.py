@@ -1,4 +1,4 @@
-"""Micro-batches of one shape: every step in one bucket, partial buckets split over the ranks, never lost."""
+"""Micro-batches of one shape: all micro-batches of a step are of one bucket."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .length_arguments import source_of
 
 __all__ = ["BucketedPlan", "bucketed"]
 
-_MOST_BUCKETS = 4096
+_MOST_BUCKETS = 4096  # distances of all shapes to all buckets are computed
 _AT_ONCE = 1 << 22  # pairs of a shape and a bucket that are compared at once
 
 
@@ -33,7 +33,7 @@ class BucketedPlan(LengthPlan):
     buckets: np.ndarray
 
     def bucket(self, batch: Any) -> np.ndarray:
-        """The shape a micro-batch is to be brought to."""
+        """The shape to which the samples of a micro-batch are to be padded, cropped or resized, float64 (sides,)."""
         assert isinstance(self.cutter, BucketCutter)
         shape: np.ndarray = self.buckets[self.cutter.bucket_of[np.asarray(batch, np.int64)[0]]]
         return shape
@@ -48,23 +48,24 @@ def bucketed(
     window: Window = "epoch",
     seed: int = 0,
 ) -> BucketedPlan:
-    """Micro-batches of one bucket of shapes, all ranks of a step in the same bucket.
+    """Micro-batches of samples of like shape; all ranks of a step have the same bucket.
 
-    Sizes are `batch_size`, but in the last step of a bucket, which shares out what is left. Buckets with fewer samples
-    than a step has micro-batches share steps.
+    Micro-batches have `batch_size` samples, except in the last step of a bucket, which divides the rest of its samples
+    equally. Buckets with fewer samples than a step has micro-batches share steps.
 
     Args:
-        shapes: one row a sample, (samples, sides): height and width, or any sizes above 0.
-        batch_size: samples in a micro-batch.
-        buckets: how many, then each has the same number of samples and the median shape of them; or the shapes themselves,
-            then each sample goes to the one of nearest proportions, of nearest size among those, which takes time by
-            distinct shapes times buckets. 4,096 at most.
+        shapes: height and width of every sample, or any sizes above 0, array-like of shape (n_samples, n_sides).
+        batch_size: samples in a micro-batch, int, 1 or more.
+        buckets: the number of buckets, 4,096 at most: each then gets the same number of samples, and their median
+            shape. Or the shapes of the buckets, array-like of shape (n_buckets, n_sides): each sample then goes to the
+            bucket of nearest proportions, and of nearest size among those. The time grows with distinct shapes times
+            buckets.
         order: the plan whose order is cut, such as `balanced(...)`; a plain shuffle if left out.
-        window: micro-batches planned together, two steps for every bucket at least, or "epoch".
-        seed: of the plain shuffle and of the order of steps.
+        window: micro-batches planned together, at least two steps for every bucket, or "epoch".
+        seed: of the plain shuffle and of the order of steps, int from 0 to 2^64 - 1.
 
     Raises:
-        Infeasible: shapes that are not above 0, no buckets, or a batch size below 1.
+        Infeasible: a size is not above 0, there are no buckets, or the batch size is below 1.
 
     Example:
         >>> import batchwright as bw
@@ -88,6 +89,7 @@ def bucketed(
                 f"pass one row or more of {table.shape[1]} sizes",
             )
         _check_sides(shapes_of, "buckets", "bucket")
+        # Too many buckets are refused below; distances to all of them might not fit into memory.
         bucket_of = _nearest(table, shapes_of[: _MOST_BUCKETS + 1])
     if len(shapes_of) > _MOST_BUCKETS:
         raise Infeasible(
@@ -118,7 +120,7 @@ def _rows(values: Any, called: str) -> np.ndarray:
 
 
 def _check_sides(rows: np.ndarray, called: str, each: str) -> None:
-    """Refuse what are no rows of sizes."""
+    """Check that these are rows of sizes."""
     if rows.ndim != 2:
         raise Infeasible(f"{called} have {rows.ndim} dimensions, not 2", f"pass one row of sizes for every {each}")
     bad = np.argwhere(~(np.isfinite(rows) & (rows > 0)))
@@ -131,19 +133,20 @@ def _check_sides(rows: np.ndarray, called: str, each: str) -> None:
 
 
 def _are_rows(values: Any) -> bool:
-    """Whether these are rows of numbers, of which tuples would be taken for labels of their own."""
+    """Whether these are rows of numbers; a list of tuples would be read as a column of labels."""
     return all(isinstance(row, (list, tuple)) for row in values)
 
 
 def _proportions(shapes: np.ndarray) -> np.ndarray:
-    """Logarithms of the sides, less their mean: equal for shapes that differ in size alone."""
+    """Logarithms of the sides minus their mean: equal for shapes that differ only in size."""
     logarithms = np.log(shapes)
     proportions: np.ndarray = logarithms - logarithms.mean(axis=1, keepdims=True)
     return proportions
 
 
 def _nearest(table: np.ndarray, buckets: np.ndarray) -> Integers:
-    """The bucket of nearest proportions for every sample; among equally near ones that of nearest size."""
+    """For every sample the bucket of nearest proportions, and of nearest size among equally near ones, int64."""
+    # Datasets have few distinct shapes, so the distances to all buckets are computed once for each shape.
     distinct, row_of = np.unique(table, axis=0, return_inverse=True)
     proportions, sizes = _proportions(buckets), np.log(buckets).mean(axis=1)
     nearest = []
@@ -156,9 +159,13 @@ def _nearest(table: np.ndarray, buckets: np.ndarray) -> Integers:
 
 
 def _of_equal_mass(table: np.ndarray, buckets: int) -> tuple[np.ndarray, Integers]:
-    """Buckets of equal mass along the proportions, first side against the others; equal shapes stay together."""
+    """Buckets with equal numbers of samples, along the proportion of the first side to the others.
+
+    Equal shapes stay in one bucket. Bucket shapes are medians, so that one extreme shape does not enlarge its bucket.
+    """
     keys = np.log(table).sum(axis=1) if table.shape[1] == 1 else _proportions(table)[:, 0].round(9)
     _, place = np.unique(keys, return_inverse=True)
+    # The middle of the samples of equal shape decides their bucket.
     middle = np.bincount(place).cumsum() - np.bincount(place) / 2
     bucket = np.minimum((middle * buckets / keys.size).astype(np.int64), buckets - 1)
     _, bucket_of = np.unique(bucket[place], return_inverse=True)

@@ -1,4 +1,4 @@
-"""The public way to micro-batches under a budget."""
+"""Micro-batches under a budget of tokens or cost."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def budgeted(
 ) -> LengthPlan:
     """Micro-batches that never cost more than a budget, with samples of similar length together.
 
-    A window of the order is sorted by length and cut where the budget is reached. All micro-batches of a step cost about
-    the same, steps come in random order, and every epoch has the same number of micro-batches.
+    A window of the order is sorted by length and cut where the budget is reached. All micro-batches of a step cost
+    about the same, steps come in random order, and every epoch has the same number of micro-batches.
 
     Args:
         lengths: array-like of shape (n_samples,), int or float, 0 or more; `{name: column}` for several budgets.
@@ -57,9 +57,10 @@ def budgeted(
             micro-batches of a step are to be equal in. Left out, it is what the budget counts, or the sum of the shares
             of several budgets.
         round_length: lengths count as the next multiple of this, or as the next of a list of lengths: few shapes.
-        round_count: micro-batches of this many samples or more have a multiple of it, except those split to fit an epoch.
-        too_long: what to do with a sample that alone is over the budget: "refuse" the plan; "alone": it is a micro-batch by
-            itself, over the budget; "truncate": it counts as long as the budget, and
+        round_count: micro-batches of this many samples or more have a multiple of it, except those split to fit an
+            epoch.
+        too_long: what to do with a sample that alone is over the budget: "refuse" the plan; "alone": it is a
+            micro-batch by itself, over the budget; "truncate": it counts as long as the budget, and
             `bw.ragged(truncate_to=plan.truncate_to)` cuts it; "skip" it.
         seed: of the plain shuffle and of the order of steps, int from 0 to 2^64 - 1.
 
@@ -109,18 +110,18 @@ def budgeted(
 
 @dataclass(frozen=True)
 class Budgets:
-    """What samples take of budgets, checked."""
+    """Budgets, and what each sample takes of them; validated."""
 
     names: list[str]
     lengths: Floats  # (samples, budgets)
     limits: Floats  # (budgets,)
     padded: NDArray[np.bool_]  # (budgets,)
-    menu: int | Integers  # lengths count as the next multiple of this, or as the next of these
-    cost: Callable[[Floats], ArrayLike] | None  # of lengths; None where the lengths themselves are counted
+    menu: int | Integers  # lengths are rounded up to the next multiple of this, or to the next of these
+    cost: Callable[[Floats], ArrayLike] | None  # from lengths to costs; None if the lengths themselves are counted
 
     @classmethod
     def of(cls, lengths: Any, max_tokens: Any, padded: Any, round_length: Any, cost: Any) -> Budgets:
-        """From the arguments of `budgeted`."""
+        """Parse the arguments of `budgeted`."""
         lengths, max_tokens = named(lengths, max_tokens, "max_tokens", "budgets", none="max_tokens")
         names, table = list(lengths), _lengths(lengths)
         limits = np.array([_limit(max_tokens[name], part_called("max_tokens", name)) for name in names])
@@ -128,18 +129,18 @@ class Budgets:
 
     @cached_property
     def costs(self) -> Floats:
-        """What samples take of each budget, float64 (samples, budgets)."""
+        """What each sample takes of each budget, float64 (samples, budgets)."""
         rounded = self._rounded(self.lengths)
         return rounded if self.cost is None else np.column_stack([costs_of(self.cost, column) for column in rounded.T])
 
     @cached_property
     def over(self) -> NDArray[np.bool_]:
-        """Which samples are over each budget by themselves, bool (samples, budgets)."""
+        """Whether a sample alone exceeds a budget, bool (samples, budgets)."""
         over: NDArray[np.bool_] = self.costs > self.limits
         return over if isinstance(self.menu, int) else over | (self.lengths > self.menu[-1])
 
     def admission(self, too_long: TooLong) -> Admission:
-        """Which samples take part under a policy for those that are over a budget by themselves."""
+        """The items, if `too_long` is done with samples that alone exceed a budget."""
         over = self.over.any(axis=1)
         if over.any() and too_long == "refuse":
             self._refuse()
@@ -162,21 +163,21 @@ class Budgets:
 
     @property
     def _longest(self) -> int:
-        """The longest rounded length within the first budget, 0 for none."""
+        """The longest rounded length within the first budget; 0 if there is none."""
         limit = self.limits[0]
         if isinstance(self.menu, np.ndarray):
             return int(self.menu[self.menu <= limit].max(initial=0))
         return int(limit // self.menu * self.menu) if math.isfinite(limit) else 0
 
     def _rounded(self, values: Floats) -> Floats:
-        """Lengths as they will be padded; those beyond a menu stay as they are."""
+        """Round lengths up as they will be padded; those above the largest of a list do not change."""
         if isinstance(self.menu, int):
             return np.ceil(values / self.menu) * self.menu if self.menu > 1 else values
         place = np.searchsorted(self.menu, values)
         return np.where(place < self.menu.size, self.menu[np.minimum(place, self.menu.size - 1)], values)
 
     def _refuse(self) -> None:
-        """Refuse the first budget that some samples exceed alone."""
+        """Refuse the first budget that some samples alone exceed."""
         column = int(self.over.any(axis=0).argmax())
         name, over = self.names[column], self.over[:, column]
         sample = int(over.argmax())
@@ -198,7 +199,7 @@ class Budgets:
         refuse_too_long(fact, over, self._enough(), policies)
 
     def _enough(self) -> str:
-        """The arguments with which no sample is too long, as a message says them."""
+        """For a message, the arguments with which no sample would be too long."""
         wanted, larger = [], self
         longest = math.ceil(self.lengths.max())
         if isinstance(self.menu, np.ndarray) and longest > self.menu[-1]:
@@ -210,7 +211,7 @@ class Budgets:
         return " and ".join(wanted)
 
     def _as_passed(self, limits: Iterable[float]) -> str:
-        """Budgets as the argument is written."""
+        """Budgets as a user writes the argument."""
         by_name = {name: exactly(limit) for name, limit in zip(self.names, limits, strict=True)}
         if ONLY in by_name:
             return f"max_tokens={by_name[ONLY]}"
@@ -218,7 +219,7 @@ class Budgets:
 
 
 def _lengths(given: Mapping[str, Any]) -> Floats:
-    """Columns of lengths of 0 or more, float64 (samples, budgets)."""
+    """Read columns of lengths of 0 or more, float64 (samples, budgets)."""
     table = table_of(
         {
             name: columns.numbers(values, called=f"lengths[{name!r}]" if name != ONLY else "lengths").astype(float)
@@ -239,7 +240,7 @@ def _called(name: str) -> str:
 
 
 def _limit(given: Any, called: str) -> float:
-    """A budget above 0; an infinite one bounds nothing."""
+    """Check a budget, above 0; an infinite one means no limit."""
     limit = float(check_number(given, called, or_infinite=True))
     if limit <= 0:
         raise Infeasible(f"{called} is {exactly(limit)}", "pass a budget above 0")
@@ -247,7 +248,7 @@ def _limit(given: Any, called: str) -> float:
 
 
 def _padded(padded: Any, names: Collection[str]) -> list[bool]:
-    """For each budget whether its micro-batches are padded."""
+    """For each budget, whether its micro-batches are padded."""
     if not isinstance(padded, Mapping):
         return [check_bool(padded, "padded")] * len(names)
     if set(padded) != set(names):
@@ -259,7 +260,7 @@ def _padded(padded: Any, names: Collection[str]) -> list[bool]:
 
 
 def _menu(round_length: int | Sequence[int]) -> int | Integers:
-    """A length of which multiples are taken, or lengths in rising order."""
+    """Check `round_length`: a length of which multiples are taken, or a list of lengths, which is sorted."""
     if not isinstance(round_length, (list, tuple, range, np.ndarray)):
         return check_integer(round_length, "round_length", least=1)
     if not len(round_length):

@@ -1,4 +1,4 @@
-"""Plans that cut an order by cost, window by window."""
+"""Plans by lengths: they cut an order into micro-batches by cost, window by window."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from ..kernels.hashing import PURPOSE, child_key
 from ..lengths.admission import Admission
 from ..lengths.cut import Cut, Cutter, Integers, arranged
 from ..lengths.identity import fields_as_text
-from ..lengths.layout import PARTS, Layout, Window, in_layers, in_stretches, whole
+from ..lengths.layout import PARTS, Layout, Window, in_layers, in_stretches, one_window
 from ..lengths.length_strata import Layers
 from ..lengths.order_windows import OfOrder
 from ..lengths.windows import OfLayers, OfShuffle, Windows
 from ..micro_batches import MicroBatches, counted
 from ..orders.inclusion import Strata
-from ..orders.protocol import fingerprint_of
-from .changed_steps import Windowed, carried_of, gone_on_from, resumed
+from .changed_steps import MOST_IN_A_STEP, Windowed, carried_of, gone_on_from, resumed
 from .delivered import Delivery
 from .fixed import FixedPlan
 from .plan import Plan
@@ -33,7 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LengthPlan"]
 
-_MANY = 0.05  # warn if more than this part of all micro-batches holds a sample twice
+_MANY = (
+    0.05  # warn if more than this part of all micro-batches has a sample twice: a few always do where two passes meet
+)
 _MOVES_ON = 30  # epochs that are measured if shares never settle
 _ITEMS_KEPT = 1 << 21  # items of planned windows that a plan keeps: 32 MB
 _STEPS_KEPT = 8  # step sizes for which a plan keeps the windows; one process sees few
@@ -43,23 +44,23 @@ class LengthPlan(Plan, Windowed):
     """Micro-batches of like cost, cut from an order window by window.
 
     Made by `budgeted`, `grouped`, `bucketed` and `packed`. A window is a number of consecutive micro-batches that
-    are planned together. Its samples are cut into micro-batches, the micro-batches are sorted into steps of like cost, and
-    the steps are shuffled.
+    are planned together. Its samples are cut into micro-batches, the micro-batches are sorted into steps of like cost,
+    and the steps are shuffled.
 
     Attributes:
         source: the plan whose order is cut.
-        groups: who is in which group, as the source has it, by the numbers that a sampler yields.
+        groups: the groups of the source, by the numbers that a sampler yields.
         epoch_samples: samples in an epoch of the source.
         window: micro-batches that are planned together, or "epoch".
-        cutter: how samples become micro-batches.
-        admission: which samples take part, and as which items.
-        seed: of the shuffled steps.
+        cutter: cuts items into micro-batches.
+        admission: turns samples into items.
+        seed: the seed of the shuffled steps.
         same_samples: True if `order=` was left out: every epoch then has the same samples.
-        delivery: how the targets of the given order were adjusted, since samples are cut or skipped; None without `order=`,
-            or if nothing can be cut or skipped.
+        delivery: how the targets of the given order were adjusted, since samples are cut or skipped; None without
+            `order=`, or if nothing can be cut or skipped.
         layers: the layers of lengths that windows are made of; None with `order=` and for buckets.
-        windows: the windows for this step size. `OfOrder` with `order=`. Without it, `OfLayers` if an epoch has at least two
-            windows or there are several budgets; `OfShuffle` for buckets, and if one window is a whole epoch.
+        windows: the windows for this step size. `OfOrder` with `order=`. Without it, `OfLayers` if an epoch has at
+            least two windows or there are several budgets; `OfShuffle` for buckets, and if one window is a whole epoch.
     """
 
     windows: Windows
@@ -85,6 +86,7 @@ class LengthPlan(Plan, Windowed):
         self.admission = admission
         self.seed = seed_number(seed)
         items = admission.items(np.arange(epoch_samples)) if epoch_samples is not None else None
+        # Layers are used if the limits allow it; a cutter says so for any items, so one is enough to ask.
         layered = items is not None and cutter.over_layers(items[:1], 1) is not None
         self.layers = Layers.of(items, cutter.alike, self.seed) if items is not None and layered else None
         self.same_samples = epoch_samples is not None
@@ -99,7 +101,7 @@ class LengthPlan(Plan, Windowed):
         )
 
     def __getitem__(self, batch: int) -> np.ndarray:
-        """The samples of micro-batch `batch`, int64 (samples of the micro-batch,)."""
+        """The samples of micro-batch `batch`, int64 (n_samples_of_the_batch,)."""
         return self.admission.emitted(self.items(counted(batch)))
 
     def lists(self, first: int, stride: int, count: int) -> Iterator[list[Any]]:
@@ -112,7 +114,7 @@ class LengthPlan(Plan, Windowed):
             yield self.admission.emitted(items[cut.batch(place)]).tolist()
 
     def items(self, batch: int) -> Integers:
-        """The items of a micro-batch: samples, pieces of them, or bundles, as the limits count them."""
+        """The items of a micro-batch, int64: samples, pieces of samples, or samples that stay together."""
         number, place = self.windows.of(batch)
         items, cut = self.planned(number)
         return items[cut.batch(place)]
@@ -122,9 +124,18 @@ class LengthPlan(Plan, Windowed):
         return self.windows.key(self.windows.of(batch)[0])[0] if self.same_samples else batch
 
     def stepped(self, step: int) -> LengthPlan:
-        """The plan with steps of `step` micro-batches, which have like costs; see `Plan`."""
+        """The plan with steps of `step` micro-batches, which have like costs; see `Plan`.
+
+        Raises:
+            Infeasible: an epoch cannot fill a step, or a step is too large to be planned in seconds.
+        """
         if check_integer(step, "step", least=1) == self.step:
             return self
+        if step > MOST_IN_A_STEP:
+            raise Infeasible(
+                f"a step has {step} micro-batches, and a plan by lengths plans {MOST_IN_A_STEP} together at most",
+                "pass a smaller world_size or accumulate",
+            )
         found = self._steps.get(step)
         if found is None:
             found = self._along(self._laid_out(step), step)
@@ -134,7 +145,7 @@ class LengthPlan(Plan, Windowed):
         return found
 
     def along(self, begins: Sequence[Sequence[int]]) -> LengthPlan:
-        """The same plan, told where some windows begin; see `Windows.known`."""
+        """The same plan, given where some windows begin; see `Windows.known`."""
         if not begins:
             return self
         return self._along(self.windows.known(begins), self.step)
@@ -152,19 +163,19 @@ class LengthPlan(Plan, Windowed):
         self.epoch_batches, self.first = windows.epoch_batches, windows.first_batch
 
     def gone_on_from(self, batch: int, step: int) -> tuple[MicroBatches, int]:
-        """The list with other steps from where a window, or an epoch, ends; see `MicroBatches`."""
+        """See `MicroBatches`: steps change where a window, or an epoch, ends."""
         return gone_on_from(self, batch, step)
 
     def carried(self, batch: int, since: int) -> dict[str, Any]:
-        """The step size, and where windows begin; see `MicroBatches`."""
+        """See `MicroBatches`: the step size, and where windows begin."""
         return carried_of(self, batch, since)
 
     def epochs_before(self, batch: int) -> float:
-        """How many epochs of the source came before this micro-batch; see `MicroBatches`."""
+        """See `MicroBatches`: epochs of the source."""
         return self.windows.places_before(batch) / self.epoch_samples
 
     def resumed(self, carried: Mapping[str, Any], batch: int) -> MicroBatches:
-        """The list of a run whose state holds this; see `Plan`."""
+        """See `BasePlan`."""
         return resumed(self, carried, batch)
 
     def planned(self, window: int) -> tuple[Integers, Cut]:
@@ -206,7 +217,7 @@ class LengthPlan(Plan, Windowed):
         return OfShuffle(self._in_stretches(step), self.epoch_samples, self.source.order, self.admission, self.cutter)
 
     def _in_stretches(self, step: int) -> Layout:
-        """The layout of an epoch of the plain shuffle, in windows that are stretches of it, or in one window."""
+        """The layout of an epoch of the plain shuffle: windows that are stretches of it, or one window."""
 
         def needed(first: int, count: int) -> int:
             items = self.admission.items(self.source.order.take(first, first + count))
@@ -224,7 +235,7 @@ class LengthPlan(Plan, Windowed):
             )
         if found is not None:
             return found
-        return whole(needed, self._items, self.epoch_samples, multiple=step, settled=self.cutter.settled)
+        return one_window(needed, self._items, self.epoch_samples, multiple=step, settled=self.cutter.settled)
 
     @cached_property
     def _items(self) -> int:
@@ -256,20 +267,15 @@ class LengthPlan(Plan, Windowed):
             "steps_seed": str(self.seed),
         }
 
-    @cached_property
-    def fingerprint(self) -> str:
-        """16 hexadecimal digits that two plans share exactly if their arguments are the same."""
-        return fingerprint_of(self.identity)
-
     @property
     def shortcomings(self) -> list[str]:
-        """What users should be warned of: see `Plan`; with that of the order that is cut."""
+        """See `BasePlan`; with those of the order that is cut."""
         own = [] if self.delivery is None else self.delivery.notes
         return [*(f"order: {text}" for text in self.source.shortcomings), *faults_of_lengths(self), *own]
 
     @property
     def settles_after(self) -> float | None:
-        """Epochs of the source after which shares no longer change; see `Plan`."""
+        """See `BasePlan`: epochs of the source."""
         return self.source.settles_after
 
     @cached_property
@@ -280,7 +286,7 @@ class LengthPlan(Plan, Windowed):
         return float(self.windows.places * drawn[self.admission.origins(drawn.size)].sum())
 
     def strata(self, start: float, stop: float) -> Strata:
-        """What is drawn from epoch `start` to epoch `stop`; see `Plan.strata`."""
+        """See `BasePlan`."""
         return self.admission.strata(self.source.strata(start, stop), self.source.groups.sample_count)
 
     def shares(self, epoch: int = 0) -> np.ndarray:
@@ -288,19 +294,19 @@ class LengthPlan(Plan, Windowed):
         return self.drawn_in(epoch).prior(self.groups)
 
     def rates(self, indices: Any, *, epoch: int = 0) -> np.ndarray:
-        """The part of all that is drawn in an epoch that each of these samples is, in expectation, float64."""
+        """The expected share of each of these samples in the draws of an epoch, float64."""
         if not (self.admission.renumbers or self.admission.skipped.size):
             return self.source.rates(indices, epoch=epoch)
         return super().rates(indices, epoch=epoch)
 
     def summary(self, multiple: int = 1) -> LengthSummary:
-        """What the plan does, measured on its first epoch: cost, padding, balance, composition, the proven bound."""
+        """Measure the plan on its first epoch: cost, padding, balance, composition, and a proven bound."""
         from .length_summary import summarise
 
         return summarise(self, multiple)
 
     def audit(self, *, multiple: int = 1, epochs: int = 1, first: int = 0) -> Audit:
-        """Measure guarantees G1, G4, G8, balance and padding on what the plan yields; see `audit.audit_lengths`."""
+        """Measure guarantees G1, G4, G8, balance and padding; see `audit.audit_lengths`."""
         from ..audit import audit_lengths
 
         return audit_lengths(self, multiple=multiple, epochs=epochs, first=first)

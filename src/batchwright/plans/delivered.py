@@ -1,8 +1,8 @@
-"""Shares that hold for what a plan by lengths delivers, where it cuts samples or skips them.
+"""Corrects the shares of an order for samples that a plan by lengths cuts or skips.
 
-An order does not know what is cut. A source of long samples that is to give a tenth of all tokens gives less if its samples
-are cut. So the targets of an order are computed a second time. Targets in the unit that is cut are weighed by what is
-delivered of each sample. Targets in samples are weighed by the samples that are not skipped.
+An order does not know that samples will be cut. If a source of long samples is to give a tenth of all tokens, and its
+samples are cut, it gives less. So the targets of an order are computed again: targets in tokens from what is left of
+each sample, targets in samples from the samples that are not skipped.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from .fixed import FixedPlan
 
 __all__ = ["Delivery", "SourceLine", "Units", "delivery", "reweighed"]
 
-_ALIKE = 1e-9  # sums of the same lengths, whatever type they are of
-_SHOWN = 12
+_ALIKE = 1e-9  # relative difference of two sums of the same lengths: they may have been added in other types
+_SHOWN = 12  # sources of a summary
 
 
 @dataclass(frozen=True)
 class Units:
-    """What samples hold of a unit, and what of it is delivered.
+    """The lengths of samples in some unit, before and after they are cut or skipped.
 
     Attributes:
-        lengths: float64 (samples,).
-        delivered: float64 (samples,), 0 for samples that are skipped.
-        skipped: bool (samples,).
+        lengths: lengths before, float64 (samples,).
+        delivered: lengths after, float64 (samples,); 0 for samples that are skipped.
+        skipped: which samples are skipped, bool (samples,).
     """
 
     lengths: np.ndarray
@@ -46,30 +46,30 @@ class Units:
 
     @classmethod
     def of(cls, lengths: np.ndarray, cut: np.ndarray, skipped: Integers) -> Units:
-        """From the lengths before and after samples were cut, and the numbers of those that are skipped."""
+        """From lengths before and after samples were cut, and the numbers of samples that are skipped."""
         gone = np.zeros(lengths.size, bool)
         gone[skipped] = True
         return cls(lengths.astype(np.float64), np.where(gone, 0.0, cut).astype(np.float64), gone)
 
     def part(self, first: int, last: int) -> Units:
-        """Those of some neighbours."""
+        """The same for samples first..last-1."""
         return Units(self.lengths[first:last], self.delivered[first:last], self.skipped[first:last])
 
     @property
-    def whole(self) -> bool:
-        """Whether everything is delivered."""
+    def unchanged(self) -> bool:
+        """Whether no sample is cut or skipped."""
         return not self.skipped.any() and bool((self.lengths == self.delivered).all())
 
 
 @dataclass(frozen=True)
 class SourceLine:
-    """What one source, or group, of an order gives to a plan by lengths, in expectation over the first epoch.
+    """The part of one source, or group, in what a plan by lengths yields, in expectation over the first epoch.
 
     Attributes:
-        name: its label.
-        asked: the share of all units that its share in the target comes to.
+        name: the label.
+        asked: the share of all units that the target asks for.
         delivered: its share of all units that are delivered.
-        lost: the part of the units in the samples drawn from it that is cut off or skipped.
+        lost: the part of the units drawn from it that is cut off or skipped.
     """
 
     name: Hashable
@@ -79,13 +79,13 @@ class SourceLine:
 
 
 class Delivery(NamedTuple):
-    """What becomes of an order under a plan by lengths.
+    """An order whose shares hold for what a plan by lengths delivers of it.
 
     Attributes:
-        source: the plan whose order is cut, its targets weighed again where they would not hold for what is delivered.
-        lines: a line a source or group.
-        notes: what summaries say of it.
-        fault: what is poor about it, in words; None where nothing is.
+        source: the plan whose order is cut, with corrected targets if that was necessary.
+        lines: one line for each source or group.
+        notes: notes for summaries.
+        fault: a warning, if some shares cannot be corrected; else None.
     """
 
     source: FixedPlan
@@ -95,16 +95,16 @@ class Delivery(NamedTuple):
 
 
 def delivery(order: FixedPlan, lengths: np.ndarray, cut: np.ndarray, skipped: Integers) -> Delivery:
-    """What becomes of an order where its samples are cut or skipped.
+    """Correct the targets of an order for samples that are cut or skipped.
 
     Args:
-        order: the plan whose order it is.
-        lengths: float64 (samples,), what samples hold.
-        cut: float64 (samples,), the same after they are cut.
-        skipped: numbers of the samples that are left out.
+        order: the plan whose order is cut.
+        lengths: the lengths of samples before they are cut, float64 (samples,).
+        cut: the lengths after they are cut, float64 (samples,).
+        skipped: the numbers of the samples that are skipped, int64.
 
     Raises:
-        Infeasible: a group that is to have a share and of which nothing is delivered.
+        Infeasible: a group has a share in the target, and all of its samples are skipped.
     """
     units = Units.of(lengths, cut, skipped)
     source = reweighed(order, units)
@@ -114,7 +114,7 @@ def delivery(order: FixedPlan, lengths: np.ndarray, cut: np.ndarray, skipped: In
         else ["the shares of the order were weighed again, so that they hold for what is delivered"]
     )
     fault = None
-    if not units.whole and _other_units(order.order, units):
+    if not units.unchanged and _other_units(order.order, units):
         fault = (
             "a target of the order is in units other than the lengths that are cut here, or is set while training runs: its "
             f"shares hold for whole samples, and {int((units.delivered != units.lengths).sum())} samples are cut or skipped"
@@ -123,10 +123,10 @@ def delivery(order: FixedPlan, lengths: np.ndarray, cut: np.ndarray, skipped: In
 
 
 def reweighed(source: FixedPlan, units: Units) -> FixedPlan:
-    """The same plan with targets under which shares hold for what is delivered; itself where they do already.
+    """The same plan with targets so that shares hold for what is delivered; itself if they hold already.
 
     Raises:
-        Infeasible: a group that is to have a share and of which nothing is delivered.
+        Infeasible: a group has a share in the target, and all of its samples are skipped.
     """
     order = _order(source.order, units)
     if order is source.order:
@@ -136,21 +136,21 @@ def reweighed(source: FixedPlan, units: Units) -> FixedPlan:
 
 
 def source_lines(asked: FixedPlan, drawn: FixedPlan, units: Units) -> list[SourceLine]:
-    """A line a source or group, the largest first, at most a dozen.
+    """One line for each source or group, the largest first, at most twelve.
 
     Args:
         asked: the plan whose order was given.
-        drawn: the same, `reweighed`.
-        units: what is delivered.
+        drawn: the same plan, `reweighed`.
+        units: the lengths before and after samples are cut.
     """
     groups = drawn.groups
     if not groups.starts.size or groups.group_count < 2:
         return []
-    whole, kept = _means(drawn.order, units.lengths), _means(drawn.order, units.delivered)
+    before, after = _means(drawn.order, units.lengths), _means(drawn.order, units.delivered)
     shares = drawn.shares(0)
-    given, held = shares * kept, shares * whole
+    given, held = shares * after, shares * before
     in_units = isinstance(asked.order.shares, TargetShares) and _known_units(asked.order, units)
-    # a target in units was weighed by what is delivered, or by whole lengths where nothing could be weighed again
+    # A target in units holds for what is delivered. One in samples asks for units in proportion to the uncut lengths.
     wanted = given if in_units else asked.shares(0) * _means(asked.order, units.lengths)
     shown = np.argsort(-groups.sizes, kind="stable")[:_SHOWN].tolist()
     return [
@@ -165,7 +165,7 @@ def source_lines(asked: FixedPlan, drawn: FixedPlan, units: Units) -> list[Sourc
 
 
 def _order(order: Order, units: Units) -> Order:
-    """The order with targets weighed again; itself where nothing changes."""
+    """The order with corrected targets; itself if nothing changes."""
     if isinstance(order, Mixed):
         starts = order.groups.starts
         children = {
@@ -180,7 +180,14 @@ def _order(order: Order, units: Units) -> Order:
 
 
 def _order_of_groups(order: Any, before: SharedOrder, drawn: SharedOrder, units: Units) -> Any:
-    """The order of groups with its target weighed again, by what the order that draws from them delivers, before and now."""
+    """The order of groups with a corrected target.
+
+    Args:
+        order: deals the groups.
+        before: the order that draws from the groups, as it was given.
+        drawn: the same with corrected sources.
+        units: the lengths before and after samples are cut.
+    """
     shares = order.shares
     if not isinstance(shares, TargetShares) or shares.limits is not None:
         return order
@@ -191,13 +198,14 @@ def _order_of_groups(order: Any, before: SharedOrder, drawn: SharedOrder, units:
 
 
 def _weighed(shares: TargetShares, before: SharedOrder, drawn: SharedOrder, units: Units) -> Target | None:
-    """The target under which the shares hold for what is delivered; None where it is the same."""
+    """The target with which the shares hold for what is delivered; None if it is the same."""
     groups, sizes = drawn.groups, drawn.groups.sizes
     if _known_units(before, units):
         delivered = _sums(drawn, units.delivered)
         if _in_these_units(shares.target, delivered):
             return None
         _require_some(shares, groups, delivered > 0)
+        # Twelve digits, so that the rounding of sums does not change the plan.
         return _in_units_delivered(shares.target, tuple(Fraction(float(f"{total:.12g}")) for total in delivered))
     if not units.skipped.any():
         return None
@@ -215,7 +223,7 @@ def _weighed(shares: TargetShares, before: SharedOrder, drawn: SharedOrder, unit
 
 
 def _other_units(order: Order, units: Units) -> bool:
-    """Whether a target of an order cannot be weighed again for what these samples lose."""
+    """Whether a target of an order is in units, but cannot be corrected: others than these, or set during training."""
     if not is_shared(order):
         return False
     shares = order.shares
@@ -231,7 +239,7 @@ def _other_units(order: Order, units: Units) -> bool:
 
 
 def _known_units(order: SharedOrder, units: Units) -> bool:
-    """Whether the target of an order is in the unit of these lengths, weighed by them or by what sources draw of them."""
+    """Whether the target of an order is in the unit of these lengths."""
     assert isinstance(order.shares, TargetShares)
     target = order.shares.target
     return _in_units(target) and any(
@@ -260,7 +268,7 @@ def _require_some(shares: Shares, groups: Groups, delivers: np.ndarray) -> None:
 def _of_kept(
     counts: Sequence[Number], names: Sequence[Hashable], epoch: int, inner: Target, kept: Sequence[int]
 ) -> Sequence[Number]:
-    """Shares of the samples that are kept, as shares of what is drawn."""
+    """From shares of the samples that are not skipped to shares of all draws; a target's function."""
     wanted = inner.exact(kept, epoch, names=names)
     return [
         Fraction(share) * Fraction(count) / left if share else 0
@@ -269,7 +277,7 @@ def _of_kept(
 
 
 def _in_these_units(target: Target, sums: np.ndarray) -> bool:
-    """Whether a target, or one that it is made of, is in a unit of which the groups hold so much."""
+    """Whether a target, or one that it is made of, is in a unit of which the groups have these sums."""
     found = in_measure(target)
     if found is not None:
         return len(found) == sums.size and bool(np.allclose([float(one) for one in found], sums, rtol=_ALIKE, atol=0))
@@ -277,7 +285,7 @@ def _in_these_units(target: Target, sums: np.ndarray) -> bool:
 
 
 def _in_units_delivered(target: Target, sums: tuple[Fraction, ...]) -> Target:
-    """The target with what is delivered in place of what the groups hold."""
+    """The target with the delivered sums of the groups in place of those before."""
     if in_measure(target) is not None:
         inner, _ = target.arguments
         return replace(target, arguments=(inner, sums))
@@ -292,14 +300,14 @@ def _plain_sums(groups: Groups, values: np.ndarray) -> np.ndarray:
 
 
 def _means(order: Order, values: np.ndarray) -> np.ndarray:
-    """The mean of the values over what is drawn of each group: of a source with an order of its own, as that draws."""
+    """The mean of `values` over the draws of each group, float64; a source with its own order draws with its own shares."""
     sums, sizes = _sums(order, values), order.groups.sizes
     means: np.ndarray = np.divide(sums, sizes, out=np.zeros(sums.size), where=sizes > 0)
     return means
 
 
 def _sums(order: Order, values: np.ndarray) -> np.ndarray:
-    """What groups hold, in a pass of as many draws as each has samples."""
+    """The sum of `values` over as many draws of each group as it has samples, float64 (groups,)."""
     groups = order.groups
     sums = _plain_sums(groups, values)
     if isinstance(order, Mixed):

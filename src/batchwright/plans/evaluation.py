@@ -34,23 +34,23 @@ def evaluation(
     too_long: TooLong = "refuse",
     seed: int = 0,
 ) -> EvaluationPlan:
-    """Every sample exactly once over all ranks, in the same number of steps on each.
+    """A plan that yields every sample exactly once over all ranks, in equally many steps on each.
 
-    Use it for validation, tests and prediction. `torch.utils.data.DistributedSampler` repeats samples until the ranks have
-    equally many, so metrics depend on the number of ranks. Here a rank with nothing left gets a filler: a real sample that
-    keeps it busy, so that no collective operation hangs. `sampler.real(step)` says how many samples of a list count;
-    `batchwright.correct.Means` leaves the others out.
+    Use it for validation, tests and prediction. `torch.utils.data.DistributedSampler` repeats samples until all ranks have
+    equally many, so metrics depend on the number of ranks. Here a rank that has no sample left gets a filler: a real
+    sample that keeps it busy, so that no collective operation hangs. `sampler.real(step)` is the number of samples in a
+    list that count; `batchwright.correct.Means` leaves the others out.
 
-    All epochs are alike. The lists of all ranks, step by step, are the samples in their order.
+    All epochs are equal. The lists of all ranks, step by step, have the samples in their order.
 
     Args:
         samples: how many samples there are, or a dataset that has a length. With `max_tokens`, `capacity` or
             `order="length"`: array-like of shape (n_samples,), the lengths of the samples, 0 or more.
-        batch_size: samples in every list but those of the last step, which are smaller and as large as each other.
-        max_tokens: instead of `batch_size`: the most that a list costs when it is padded, longest sample times samples.
+        batch_size: samples in every list. The lists of the last step are smaller, and equal in size.
+        max_tokens: instead of `batch_size`: the most tokens of a padded list: longest sample times number of samples.
         capacity: instead of `batch_size`: the largest sum of lengths in a list, for packs and for ragged batches.
-        order: "file" (sample 0 first), "shuffled" (by `seed`, the same in every epoch), or "length" (longest first, which
-            pads least; with `capacity` packs as full as best-fit makes them, the fullest first).
+        order: "file" (sample 0 first), "shuffled" (by `seed`, the same in every epoch), or "length" (longest first, for
+            the least padding; with `capacity`, packs by best fit, the fullest first).
         too_long: samples longer than `max_tokens` or `capacity`: "refuse", or "alone" in a list of their own.
         seed: of `order="shuffled"`, 0 to 2^64 - 1.
 
@@ -71,7 +71,7 @@ def evaluation(
     given = [name for name, limit in limits.items() if limit is not None]
     if len(given) != 1:
         raise Infeasible(
-            f"{' and '.join(given) or 'none of batch_size, max_tokens and capacity'} {'were' if given else 'was'} passed",
+            f"{' and '.join(given)} were passed" if given else "none of batch_size, max_tokens and capacity was passed",
             "pass one of batch_size, max_tokens and capacity",
         )
     order, seed = one_of(order, "order", get_args(Order)), seed_number(seed)

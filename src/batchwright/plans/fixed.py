@@ -1,4 +1,4 @@
-"""Plans whose micro-batches all have the same number of samples."""
+"""Plans with a fixed batch size."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from ..errors import Infeasible, shown
 from ..micro_batches import AS_IT_WAS, MicroBatches, counted
 from ..orders import ShareChange, SharedOrder
 from ..orders.inclusion import Strata, batches_to_settle, mean_shares, strata_of
-from ..orders.protocol import fingerprint_of
 from .plan import Plan
 
 if TYPE_CHECKING:
@@ -23,23 +22,22 @@ if TYPE_CHECKING:
 
 __all__ = ["FixedPlan"]
 
-_LONGEST_SHOWN = 100
-_CHANGES_KEPT = 8  # so far back may a loader's workers be ahead of what was trained on
-_SAMPLES_AT_ONCE = (
-    4096,
-    32_768,
-)  # few first, so that the first batch comes at once; then so many that a call costs nothing
+_LONGEST_SHOWN = 100  # characters of a target in a `repr`
+_CHANGES_KEPT = 8  # workers of a loader are ahead of training, and may need earlier shares again after a resume
+# Samples computed in one call of a kernel: few at first, so that the first batch comes quickly; later so many that
+# calling the kernel takes no time in proportion.
+_SAMPLES_AT_ONCE = 4096, 32_768
 
 
 class FixedPlan(Plan):
     """Micro-batches of `batch_size` samples each; `plan[t]` is micro-batch t, for t below 89 * 2**32.
 
-    Made by `balanced`, `shuffled` and `weighted`.
+    Made by `balanced`, `shuffled`, `weighted`, `mixed`, `hierarchical`, `raked` and `multilabel`.
 
     Attributes:
         epoch_batches: micro-batches in an epoch, before it is rounded up to a multiple.
-        order: the endless order of samples it cuts.
-        groups: who is in which group.
+        order: the endless order of samples that it cuts.
+        groups: the groups of the samples.
         batch_size: samples in every micro-batch.
 
     Example:
@@ -61,7 +59,7 @@ class FixedPlan(Plan):
         return samples
 
     def lists(self, first: int, stride: int, count: int) -> Iterator[list[Any]]:
-        """Micro-batches first, first + stride, ..., `count` of them, each a fresh list of Python integers."""
+        """See `MicroBatches`."""
         at_once, most = (max(1, samples // self.batch_size) for samples in _SAMPLES_AT_ONCE)
         while count > 0:
             asked = min(at_once, count)
@@ -74,24 +72,19 @@ class FixedPlan(Plan):
         """Every argument that can change a micro-batch, by name, as short text; see `Plan`."""
         return {**self.order.identity, "epoch_batches": str(self.epoch_batches)}
 
-    @cached_property
-    def fingerprint(self) -> str:
-        """16 hexadecimal digits that two plans share exactly if their arguments are the same."""
-        return fingerprint_of(self.identity)
-
     @property
     def shortcomings(self) -> list[str]:
-        """What the plan delivers poorly, in words: see `Plan`."""
+        """See `BasePlan`."""
         from .poor import notes
 
         return notes(self.order)
 
     def carried(self, batch: int, since: int) -> dict[str, Any]:
-        """The shares that were set in the run; see `MicroBatches`."""
+        """See `MicroBatches`: the shares that were set during the run."""
         return {"share_changes": [change.as_list() for change in self.share_changes]} if self.share_changes else {}
 
     def resumed(self, carried: Mapping[str, Any], batch: int) -> FixedPlan:
-        """The plan with the shares that were set in the run; see `Plan`."""
+        """See `BasePlan`: the plan with the shares that were set during the run."""
         if set(carried) - {"share_changes"}:
             raise Infeasible(
                 f"the state says {shown(dict(carried))} of a plan of micro-batches of a fixed size", AS_IT_WAS
@@ -108,18 +101,18 @@ class FixedPlan(Plan):
         return self if share_changes == self.share_changes else self.with_share_changes(share_changes)
 
     def retargeted(self, batch: int, shares: Any) -> tuple[FixedPlan, int]:
-        """The plan with other shares from a round on; see `Plan`. The last few changes of shares are known."""
+        """See `BasePlan`; only the last few changes are kept."""
         change = self.share_change_after(batch, shares)
         kept = [earlier for earlier in self.share_changes if earlier.first < change.first]
         return self.with_share_changes([*kept, change][-_CHANGES_KEPT:]), change.first
 
     def as_of(self, batches: MicroBatches) -> FixedPlan:
-        """The plan with the shares that were set in the run: what the run goes along."""
+        """See `BasePlan`: the list of the run itself."""
         assert isinstance(batches, FixedPlan)
         return batches
 
     def check_batch(self, batch: int) -> None:
-        """Refuse a micro-batch whose shares are no longer known; see `MicroBatches`."""
+        """See `MicroBatches`: refuses a micro-batch whose shares are no longer known."""
         share_changes = self.share_changes
         if share_changes and share_changes[0].number > 1 and batch < share_changes[0].first:
             raise Infeasible(
@@ -134,11 +127,11 @@ class FixedPlan(Plan):
 
     @property
     def share_changes(self) -> tuple[ShareChange, ...]:
-        """The stretches whose shares were set; they are in a sampler's state, not in the fingerprint."""
+        """The changes of the shares during the run; they are part of a sampler's state, not of the fingerprint."""
         return () if self.order.dealt is None else self.order.dealt.share_changes
 
     def share_change_after(self, batch: int, shares: Any) -> ShareChange:
-        """The stretch of the order that these shares make, from the first round that begins at `batch` or later on.
+        """The change to these shares, at the first round that begins at `batch` or later.
 
         Args:
             batch: a micro-batch of the endless plan.
@@ -148,23 +141,24 @@ class FixedPlan(Plan):
             Infeasible: the plan's target is not `targets.moving`, or a share is outside its limits.
 
         Warns:
-            PoorWarning: with these shares a group is smaller than its quota, so its samples repeat within a micro-batch.
+            PoorWarning: with these shares a group is smaller than its quota, so its samples repeat within a
+                micro-batch.
         """
         from .retarget import share_change_after
 
         return share_change_after(self, batch, shares)
 
     def with_share_changes(self, share_changes: Sequence[ShareChange]) -> FixedPlan:
-        """The same plan with these stretches of other shares; for runs whose shares were set while they ran."""
+        """The same plan with these changes of the shares."""
         from .retarget import with_share_changes
 
         return FixedPlan(with_share_changes(self, share_changes), epoch_batches=self.epoch_batches)
 
     @property
     def settles_after(self) -> float | None:
-        """After how many epochs no share moves any more: 0 if none ever does, None if some may move without end."""
-        windows = batches_to_settle(self.order)
-        return None if windows is None else windows / self.epoch_batches
+        """See `BasePlan`."""
+        batches = batches_to_settle(self.order)
+        return None if batches is None else batches / self.epoch_batches
 
     @property
     def mean_batch_size(self) -> float:
@@ -172,28 +166,28 @@ class FixedPlan(Plan):
         return self.batch_size
 
     def strata(self, start: float, stop: float) -> Strata:
-        """What is drawn from epoch `start` to epoch `stop`, either of which may lie within one."""
+        """See `BasePlan`."""
         first = round(start * self.epoch_batches)
         return strata_of(self.order, first, max(first + 1, round(stop * self.epoch_batches)))
 
     def prior_between(self, start: int, stop: int, groups: Groups | None = None) -> np.ndarray:
-        """The mean wanted share of every group (the plan's own, if left out) over micro-batches start..stop-1, float64."""
+        """See `BasePlan`."""
         if 0 <= start < stop and (groups is None or groups is self.groups):
             return mean_shares(self.order, start, stop)
         return super().prior_between(start, stop, groups)
 
     def rates(self, indices: Any, *, epoch: int = 0) -> np.ndarray:
-        """The part of all that is drawn in an epoch that each of these samples is, in expectation, float64."""
+        """The expected share of each of these samples in the draws of an epoch, float64."""
         return self.order.rates(sample_numbers(indices), epoch)
 
     def summary(self) -> Summary:
-        """What the plan will do, in numbers: sizes, shares, quotas, passes an epoch, and everything that is merely poor."""
+        """The plan in numbers: sizes, shares, quotas, passes an epoch, and warnings."""
         from .summary import summarise
 
         return summarise(self)
 
     def audit(self, *, batches: int = 1000, first: int = 0) -> Audit:
-        """Measure guarantees G1 to G6 on what the plan really yields; see `batchwright.audit`."""
+        """Measure guarantees G1 to G6 on the micro-batches of the plan; see `batchwright.audit`."""
         from ..audit import audit
 
         return audit(self, batches=batches, first=first)

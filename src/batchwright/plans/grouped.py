@@ -1,4 +1,4 @@
-"""Micro-batches of one size, like lengths together."""
+"""Micro-batches of one size, with samples of similar length together."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ def grouped(
     level: bool = False,
     seed: int = 0,
 ) -> LengthPlan:
-    """Micro-batches of one size with samples of like length together, and steps of like length over all ranks.
+    """Micro-batches of one size, with samples of similar length together in a micro-batch and in a step.
 
-    Only the last step of a window may have smaller micro-batches, where the samples do not divide.
+    Only the last step of a window may have smaller micro-batches, if the samples cannot be divided evenly.
 
     Args:
-        lengths: a column of lengths.
-        batch_size: samples in a micro-batch.
+        lengths: array-like of shape (n_samples,), int or float, 0 or more.
+        batch_size: samples in a micro-batch, int, 1 or more.
         order: the plan whose order is cut, such as `balanced(...)`; a plain shuffle if left out.
         window: micro-batches planned together, or "epoch". A larger one pads less and mixes less.
-        level: micro-batches of a step differ in size, so that they cost the same when padded; the step as a whole still has
-            `batch_size` samples a micro-batch.
-        seed: of the plain shuffle and of the order of steps.
+        level: whether micro-batches of a step differ in size, so that they cost the same when padded; their mean size
+            is still `batch_size`.
+        seed: of the plain shuffle and of the order of steps, int from 0 to 2^64 - 1.
 
     Raises:
         Infeasible: a batch size below 1, a length below 0, no samples, or an order over other samples.

@@ -1,4 +1,4 @@
-"""So many categories, so many classes of each, so many samples of each of those."""
+"""Nested groups: a number of categories in each batch, of classes in each category, of samples in each class."""
 
 from __future__ import annotations
 
@@ -31,28 +31,30 @@ def hierarchical(
     distinct: bool = False,
     seed: int = 0,
 ) -> FixedPlan:
-    """Batches of P categories with Q classes of each and M samples of each of those; any number of levels.
+    """Batches of P categories, with Q classes of each and M samples of each class; any number of levels.
 
-    Every node of the tree passes through its branches in turn, in a fresh order each pass: after any number of batches a
-    class has been present within one appearance of any other of its category, a category within one of any other (where the
-    target is uniform), and every sample of a class has been drawn within once of any other.
+    Every node of the tree goes through its branches in passes, in a new order each time. So after any number of
+    batches, the classes of a category have come equally often, up to one; the samples of a class too; and, if the
+    target is uniform, the categories.
 
     Args:
-        levels: columns of labels (or `Groups`), the outermost level first: `[category, class_]`. A class is told apart by
-            all its labels from the outside in, so the same name in two categories is two classes.
-        per: how many of each level a batch takes, and samples last: `[P, Q, M]`, one more than there are levels.
-        target: the shares of the outermost level. Other than "uniform" they are dealt, exact in every batch.
+        levels: for each level, the outermost first, labels, array-like of shape (n_samples,), or `Groups`, such as
+            `[category, class_]`. A class is identified by its labels on all levels down to it: the same name in two
+            categories means two classes.
+        per: the numbers that a batch takes on each level, and of samples at the end: `[P, Q, M]`, one more than there
+            are levels.
+        target: the shares of the outermost level. Shares other than "uniform" are exact in every batch too.
         epoch: as for `balanced`.
-        distinct: refuse a plan in which a class must repeat a sample within a batch.
-        seed: 0 to 2^64 - 1.
+        distinct: whether to refuse a plan in which a class must repeat a sample within a batch.
+        seed: int from 0 to 2^64 - 1.
 
     Raises:
-        Infeasible: fewer categories, or a category with fewer classes, than a batch takes; a category due more than once a
-            batch.
+        Infeasible: there are fewer categories, or fewer classes in a category, than a batch takes; or the share of a
+            category needs it more than once in a batch.
 
     Warns:
-        PoorWarning: a class has fewer samples than a batch takes, so they repeat; or samples practically never come, less
-            than once while a hundred times as many are drawn as there are.
+        PoorWarning: a class has fewer samples than a batch takes, so they repeat; or samples are practically never
+            drawn: less than once in a hundred times as many draws as there are samples.
 
     Example:
         >>> import batchwright as bw
@@ -61,6 +63,27 @@ def hierarchical(
         >>> len(plan[7]), len({category[i] for i in plan[7]}), len({(category[i], class_[i]) for i in plan[7]})
         (4, 2, 4)
     """
+    counts = _counts(levels, per)
+    batch_size, _, seed = checked(math.prod(counts), 1, seed)
+    tree = Levels.of([level if isinstance(level, Groups) else Groups.from_labels(level) for level in levels])
+    _check_branches(tree, counts, check_bool(distinct, "distinct"))
+    wanted = resolve(target)
+    categories = Groups.from_sizes(_sizes(tree))
+    outer = TargetShares(wanted, categories)
+    outermost = None
+    if wanted.shown != "uniform()":
+        _check_outermost(outer, categories, counts[0])
+        # In passes all categories come equally often, so other shares are dealt.
+        outermost = Dealt(categories, outer, batch_size=counts[0], seed=seed)
+    leaves = replace(_leaf_shares(tree, outer), shown=f"hierarchical(per={counts}, {wanted})")
+    shares = TargetShares(leaves, tree.groups)
+    order = Hierarchical(tree, counts, shares, outermost, seed)
+    warn(*faults(order))
+    return FixedPlan(order, epoch_batches=epoch_length(tree.groups, shares, batch_size, epoch))
+
+
+def _counts(levels: Sequence[Any], per: Sequence[int]) -> list[int]:
+    """The numbers in `per` as integers, after checks."""
     if not isinstance(per, Iterable) or not isinstance(levels, Sized) or isinstance(levels, Mapping):
         raise Infeasible(
             f"levels is {typed(levels)} and per is {typed(per)}",
@@ -79,37 +102,27 @@ def hierarchical(
             f"a batch would have {shown(math.prod(counts))} samples, the most is {MOST_TICKETS}",
             f"take {MOST_TICKETS} samples a batch at most",
         )
-    batch_size, _, seed = checked(math.prod(counts), 1, seed)
-    parts = [level if isinstance(level, Groups) else Groups.from_labels(level) for level in levels]
-    tree = Levels.of(parts)
-    _check_branches(tree, counts, check_bool(distinct, "distinct"))
-    wanted, sizes = resolve(target), _sizes(tree)
-    categories = Groups.from_sizes(sizes)
-    outer = TargetShares(wanted, categories)
-    outermost = None
-    if wanted.shown != "uniform()":
-        if not wanted.stays:
-            raise Infeasible(
-                f"the target {wanted} moves, and the shares of levels stay",
-                "pass a target whose shares stay, such as 'uniform' or a mapping",
-            )
-        if outer.of(0).max() * counts[0] > 1 + 1e-9:
-            most = int(outer.of(0).argmax())
-            raise Infeasible(
-                f"{shown(categories.names[most])} is due {exactly(outer.of(0)[most] * counts[0])} times in a batch "
-                f"that takes {counts[0]}",
-                f"pass a share of at most 1 / {counts[0]}, or take fewer at once",
-            )
-        outermost = Dealt(categories, outer, batch_size=counts[0], seed=seed)
-    leaves = replace(_leaf_shares(tree, outer), shown=f"hierarchical(per={counts}, {wanted})")
-    shares = TargetShares(leaves, tree.groups)
-    order = Hierarchical(tree, counts, shares, outermost, seed)
-    warn(*faults(order))
-    return FixedPlan(order, epoch_batches=epoch_length(tree.groups, shares, batch_size, epoch))
+    return counts
+
+
+def _check_outermost(outer: TargetShares, categories: Groups, taken: int) -> None:
+    """Refuse shares of the categories that change, and shares so large that a batch needs a category more than once."""
+    if not outer.target.stays:
+        raise Infeasible(
+            f"the target {outer.target} moves, and the shares of levels stay",
+            "pass a target whose shares stay, such as 'uniform' or a mapping",
+        )
+    due = outer.of(0) * taken
+    most = int(due.argmax())
+    if due[most] > 1 + 1e-9:
+        raise Infeasible(
+            f"{shown(categories.names[most])} is due {exactly(due[most])} times in a batch that takes {taken}",
+            f"pass a share of at most 1 / {taken}, or take fewer at once",
+        )
 
 
 def _sizes(tree: Levels) -> dict[Any, int]:
-    """Samples in every outermost group."""
+    """The number of samples of every outermost group."""
     sizes = dict.fromkeys((name[0] for name in tree.names[0]), 0)
     for name, size in zip(tree.names[-1], tree.groups.sizes.tolist(), strict=True):
         sizes[name[0]] += size
@@ -117,8 +130,8 @@ def _sizes(tree: Levels) -> dict[Any, int]:
 
 
 def _leaf_shares(tree: Levels, outer: TargetShares) -> Any:
-    """What even turns below the outermost level make of its shares: one part of the node's share a branch."""
-    exact = outer.exact(0)
+    """The shares of the innermost groups: below the first level, branches divide the share of their node equally."""
+    exact = outer.exact(0)  # integers, so that the branches of a node get exactly equal shares
     total = sum(exact)
     parts = [Fraction(share, total) for share in exact]
     for level in range(1, len(tree.names)):
@@ -128,6 +141,7 @@ def _leaf_shares(tree: Levels, outer: TargetShares) -> Any:
 
 
 def _check_branches(tree: Levels, counts: Sequence[int], distinct: bool) -> None:
+    """Refuse a node that has fewer branches than a batch takes; for samples only if `distinct`, or if there are none."""
     for level, count in enumerate(counts):
         branches = tree.branches(level)
         short = np.flatnonzero(branches < count)

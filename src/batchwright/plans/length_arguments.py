@@ -1,4 +1,4 @@
-"""The arguments that plans by lengths share, checked: lengths and limits by name, costs, balance, the order that is cut."""
+"""Checks arguments that all plans by lengths have: lengths and limits by name, costs, balance, the order that is cut."""
 
 from __future__ import annotations
 
@@ -18,11 +18,19 @@ __all__ = ["ONLY", "balance_of", "costs_of", "named", "part_called", "refuse_too
 
 Floats = NDArray[np.float64]
 
-ONLY = ""  # the name of lengths, and of a limit, that were given without one
+ONLY = ""  # the name for lengths, and for a limit, that were passed without a name
 
 
 def named(lengths: Any, limits: Any, called: str, several: str, *, none: str) -> tuple[Mapping[str, Any], ...]:
-    """Lengths and limits as dictionaries by the same names; messages call the limits as told, and `none` if empty."""
+    """Turn lengths and limits into dictionaries by the same names.
+
+    Args:
+        lengths: a column, or columns by name.
+        limits: a number, or numbers by the same names.
+        called: the name of the argument with the limits.
+        several: what several limits are called in messages.
+        none: what the argument is called in the message if it is empty.
+    """
     if isinstance(limits, Mapping) != isinstance(lengths, Mapping):
         raise Infeasible(
             f"lengths is {typed(lengths)} and {called} is {typed(limits)}",
@@ -39,12 +47,12 @@ def named(lengths: Any, limits: Any, called: str, several: str, *, none: str) ->
 
 
 def part_called(argument: str, name: str) -> str:
-    """How messages call the part of an argument that has this name."""
+    """The name in messages for one part of an argument."""
     return argument if name == ONLY else f"{argument}[{shown(name)}]"
 
 
 def table_of(by_name: dict[str, np.ndarray]) -> np.ndarray:
-    """Columns of one length side by side, (samples, columns)."""
+    """Columns of equal length as one array, (samples, columns)."""
     sizes = {name: column.size for name, column in by_name.items()}
     if len(set(sizes.values())) > 1:
         raise Infeasible(f"columns of different length: {sizes}", "pass one value a sample in each")
@@ -52,7 +60,14 @@ def table_of(by_name: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def refuse_too_long(fact: str, over: np.ndarray, enough: str, policies: list[str]) -> NoReturn:
-    """Refuse limits that the samples `over` exceed alone: what would be enough, and the policies to choose from."""
+    """Refuse limits that some samples alone exceed.
+
+    Args:
+        fact: the first of these samples, for the message.
+        over: which samples exceed a limit, bool (samples,).
+        enough: the arguments that would be enough, for the message.
+        policies: the values of `too_long` that could be passed.
+    """
     others = int(over.sum()) - 1
     choices = " or ".join(filter(None, [", ".join(policies[:-1]), *policies[-1:]]))
     raise Infeasible(
@@ -62,7 +77,7 @@ def refuse_too_long(fact: str, over: np.ndarray, enough: str, policies: list[str
 
 
 def balance_of(balance: Any, sample_count: int) -> Floats:
-    """A column that ranks are to be equal in, checked."""
+    """Check `balance`, in which the micro-batches of a step are to be equal, float64 (samples,)."""
     column: Floats = columns.numbers(balance, called="balance").astype(np.float64)
     if column.size != sample_count:
         raise Infeasible(f"balance has {column.size} numbers for {sample_count} lengths", "pass one a sample")
@@ -73,7 +88,7 @@ def balance_of(balance: Any, sample_count: int) -> Floats:
 
 
 def costs_of(cost: Callable[[Floats], ArrayLike], lengths: Floats) -> Floats:
-    """What samples of these lengths cost, checked."""
+    """The costs of samples of these lengths, by a user's function, checked: float64 (samples,)."""
     if not callable(cost):
         raise Infeasible(
             f"cost is {shown(cost)}, no function", "pass a function from an array of lengths to as many costs"
@@ -96,15 +111,15 @@ def costs_of(cost: Callable[[Floats], ArrayLike], lengths: Floats) -> Floats:
 
 
 def source_of(order: FixedPlan | None, sample_count: int, seed: int) -> tuple[FixedPlan, int | None]:
-    """The plan whose order is cut, and the places of an epoch where every epoch holds the same samples (else None).
+    """The plan whose order is cut; and, if every epoch has the same samples, its places in an epoch, else None.
 
     Raises:
-        Infeasible: the order is over another number of samples, or keeps samples together that cutting would tear apart.
+        Infeasible: the order is over another number of samples, or keeps samples together that cutting would separate.
     """
     if sample_count == 0:
         raise Infeasible("the dataset is empty: 0 lengths", "pass at least one sample")
     if order is None:
-        # One sample at a time: a pass then ends where an epoch does, to the sample.
+        # With a batch size of 1, a pass ends exactly where an epoch ends.
         return shuffled(sample_count, 1, seed=seed), sample_count
     if not isinstance(getattr(order, "order", None), Order):
         raise Infeasible(f"order is a {type(order).__name__}", "pass a plan of balanced, weighted, shuffled or mixed")
@@ -124,7 +139,7 @@ def source_of(order: FixedPlan | None, sample_count: int, seed: int) -> tuple[Fi
 
 
 def samples_together(order: Order) -> int:
-    """The most samples of a group that an order, or that of a source in it, keeps together in a micro-batch; 1 for none."""
+    """The most samples of a group that an order, or one of its sources, keeps together in a micro-batch; 1 for none."""
     if not is_shared(order):
         return 1
     return max(order.per_ticket, *(samples_together(child) for child in order.children.values()), 1)

@@ -1,4 +1,4 @@
-"""What a plan that cuts by cost does, measured on its first epoch."""
+"""The summary of a plan by lengths, measured on its first epoch."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ _COLUMNS = (
     Column("delivered", "delivered", 11, ".4%"),
     Column("lost", "lost", 10, ".4%"),
 )
-_MEASURED = 1 << 18  # samples, after which no further window is measured
+_MEASURED = 1 << 18  # samples after which no further window is measured: then a summary takes seconds at most
 
 __all__ = ["LengthSummary", "summarise"]
 
 
 @dataclass(frozen=True)
 class LengthSummary(Printed):
-    """A plan in numbers, those after `measured` from that many windows of epoch 0; `print` it.
+    """A plan in numbers; those after `measured` are from that many windows of epoch 0. `print` it.
 
     Attributes:
         multiple: micro-batches in a step.
         epoch_batches: micro-batches in every epoch.
         windows: windows in every epoch.
-        measured: windows measured: all, or as many as hold a quarter of a million samples.
+        measured: windows that were measured: all, or as many as have a quarter of a million samples.
         batch_sizes: the smallest and the largest micro-batch, in samples.
-        padding: the share of what is computed that is no token.
-        at_least: micro-batches that any plan of the same limit needs for these samples, proven.
-        batches: micro-batches there are.
-        step_balance: the cost of the most expensive micro-batch of a step over the step's mean, averaged over all steps; 1
-            is perfect.
-        worst_step: the same of the worst step.
-        composition: how far the count of any group in a micro-batch is from its share of the window, in samples, at
-            worst.
-        too_long: the policy for samples over the limit.
-        too_long_count: how many samples that concerns.
-        sources: what each source or group of an order that was given delivers, the largest first; at most a dozen.
-        notes: what is repeated, practically never comes or was weighed again, in words.
+        padding: the fraction of all computed tokens that is padding.
+        at_least: a proven lower bound: no plan with the same limits needs fewer micro-batches for these samples.
+        batches: the number of micro-batches.
+        step_balance: the cost of the most expensive micro-batch of a step over the step's mean, averaged over all
+            steps; 1 is perfect.
+        worst_step: the same for the worst step.
+        composition: the largest distance of the count of a group in a micro-batch from its share of the window, in
+            samples.
+        too_long: what is done with samples over the limit.
+        too_long_count: the number of samples over the limit.
+        sources: with `order=`, what each source or group delivers, the largest first; at most twelve.
+        notes: samples that repeat or are practically never drawn, and shares that were corrected.
     """
 
     multiple: int
@@ -65,7 +65,7 @@ class LengthSummary(Printed):
 
     @property
     def gap(self) -> float:
-        """Micro-batches above the proven bound, as a share of it."""
+        """Micro-batches above the proven lower bound, as a fraction of it."""
         return self.batches / self.at_least - 1 if self.at_least else 0.0
 
     def head(self) -> list[str]:
@@ -84,7 +84,7 @@ class LengthSummary(Printed):
 
 
 def summarise(plan: LengthKind, multiple: int) -> LengthSummary:
-    """The summary of a plan."""
+    """Make the summary of a plan."""
     plan, cutter = plan.stepped(multiple), plan.cutter
     windows = plan.windows.of(plan.epoch_batches - 1)[0] + 1
     measured, sizes, costs = [], [], []
@@ -123,9 +123,11 @@ def summarise(plan: LengthKind, multiple: int) -> LengthSummary:
 
 
 def _farthest(groups: np.ndarray, sizes: np.ndarray) -> float:
-    """How far the count of any group in a micro-batch is from its share of the window, in samples.
+    """The largest distance of the count of a group in a micro-batch from its share of the window, in samples.
 
-    `groups` are those of the samples, micro-batch by micro-batch; memory is that of the samples, however many groups.
+    `groups` are those of the samples, micro-batch by micro-batch. A table of micro-batches x groups would not fit into
+    memory with a million groups. So only pairs that occur are counted; pairs that do not occur are farthest where the
+    group is most common.
     """
     batch_of = np.repeat(np.arange(sizes.size), sizes)
     distinct, group = np.unique(groups, return_inverse=True)
@@ -133,11 +135,11 @@ def _farthest(groups: np.ndarray, sizes: np.ndarray) -> float:
     cells, held = np.unique(batch_of * distinct.size + group, return_counts=True)
     batch, of = np.divmod(cells, distinct.size)
     farthest = float(np.abs(held - share[of] * sizes[batch]).max())
-    whole = np.arange(sizes.size)  # micro-batches that hold all of the most common groups so far
+    complete = np.arange(sizes.size)  # micro-batches that have all of the most common groups so far
     for common in np.argsort(-share, kind="stable"):
-        holds = np.isin(whole * distinct.size + common, cells)
-        farthest = max(farthest, float((share[common] * sizes[whole[~holds]]).max(initial=0)))
-        whole = whole[holds]
-        if not whole.size:
+        holds = np.isin(complete * distinct.size + common, cells)
+        farthest = max(farthest, float((share[common] * sizes[complete[~holds]]).max(initial=0)))
+        complete = complete[holds]
+        if not complete.size:
             break
     return farthest

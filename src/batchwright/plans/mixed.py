@@ -1,4 +1,4 @@
-"""Mixtures: several sources in one stream of batches, to any depth."""
+"""Mixtures of several sources; a source may be a mixture itself."""
 
 from __future__ import annotations
 
@@ -34,34 +34,36 @@ def mixed(
     distinct: bool = False,
     seed: int = 0,
 ) -> FixedPlan:
-    """Batches that take exactly their share from each of several sources, each of which may be balanced or mixed itself.
+    """Batches with exact shares of several sources; a source may itself be balanced or mixed.
 
-    Indices address the `torch.utils.data.ConcatDataset` of the sources' datasets, in the order given;
-    `plan.locate(indices)` gives (source names, numbers within the source). A source is never exhausted: when all its
-    samples were seen it goes on with its next pass, and `plan.summary()` says how many passes an epoch makes through each.
+    Indices are those of the `torch.utils.data.ConcatDataset` of the sources' datasets, in the order given;
+    `plan.locate(indices)` returns the sources and the indices within them. A source never ends: when all its samples
+    have come, its next pass begins. `plan.summary()` says how many passes of each source an epoch has.
 
     Args:
-        sources: by name: a number of samples, or anything that has a length (a dataset, a column of labels) or `Groups`, to
-            be shuffled; or a plan of fixed-size micro-batches, or an order, that is followed as it is. Shares inside such a
-            source are exact over its own micro-batches: give it its quota as batch size to have them exact in every batch.
-            Where a batch takes from several of its micro-batches, its passes are joined again so that samples stay distinct.
-        batch_size: samples in every micro-batch.
+        sources: for each source, by name, one of these: a number of samples, an object with a length (a dataset, a
+            column of labels) or `Groups`, to be shuffled; a plan of a fixed batch size, or an order, whose order is
+            kept. Shares within such a source are exact over its own micro-batches: for exact shares in every batch of
+            the mixture, give it its quota as batch size. If a batch takes from several micro-batches of it, its samples
+            are distinct too.
+        batch_size: samples in every micro-batch, int, 1 or more.
         target: the wanted shares of the sources, as for `balanced`: "natural" is proportional to their sizes,
-            `targets.temperature(T)` flattens that, `targets.capped(passes)` bounds repetition, a mapping is explicit.
-        per_source: samples of a source come in runs of this many consecutive draws.
-        epoch: "natural" (as many samples as all sources have), "largest" / "smallest" (until the largest / smallest source
-            has been seen once), or a number of micro-batches.
-        distinct: refuse a plan in which a sample may come twice in a micro-batch: because a source is smaller than its
-            quota, or a group of a source with an order of its own smaller than what a micro-batch may take of it.
-        seed: 0 to 2^64 - 1; a source that is a plan keeps its own.
+            `targets.temperature(T)` makes these more equal, `targets.capped(passes)` limits repetition, a mapping is
+            explicit.
+        per_source: samples of a source that come together.
+        epoch: "natural" (as many samples as all sources have), "largest" / "smallest" (until each sample of the largest
+            / smallest source has come once), or a number of micro-batches.
+        distinct: whether to refuse a plan in which a sample can come twice in a micro-batch: a source is smaller than
+            its quota, or a group of a source with its own order is smaller than what a micro-batch can take of it.
+        seed: int from 0 to 2^64 - 1; a source that is a plan keeps its own seed.
 
     Raises:
-        Infeasible: no sources, a source that is nothing of the above, or a target that cannot be met.
+        Infeasible: there are no sources, a source is none of the above, or the target cannot be met.
 
     Warns:
-        PoorWarning: a source, or a group of a source with an order of its own, is so small that samples repeat within a
-            micro-batch; or samples practically never come, less than once while a hundred times as many are drawn as there
-            are.
+        PoorWarning: a source, or a group of a source with its own order, is so small that samples repeat within a
+            micro-batch; or samples are practically never drawn: less than once in a hundred times as many draws as
+            there are samples.
 
     Example:
         >>> import batchwright as bw
@@ -90,14 +92,14 @@ def mixed(
             raise Infeasible(f"{fact}, and distinct samples were asked for", f"{way_out}, or pass distinct=False")
     plan = FixedPlan(order, epoch_batches=length)
     lengths = measured(wanted)
-    if children and lengths is not None:  # a source with shares of its own draws samples of another mean length
+    if children and lengths is not None:  # a source with its own shares may draw samples of another mean length
         plan = reweighed(plan, Units.of(lengths, lengths, np.empty(0, np.int64)))
     warn(*faults(plan.order))
     return plan
 
 
 def source_of(name: Any, source: Any) -> tuple[int, Order | None]:
-    """How many samples a source of a mixture has, and its order if it has one of its own."""
+    """The number of samples of a source, and its order if it has its own."""
     if isinstance(source, FixedPlan):
         return source.groups.sample_count, source.order
     if isinstance(source, Order):
@@ -120,7 +122,7 @@ def source_of(name: Any, source: Any) -> tuple[int, Order | None]:
 
 
 def _grouped_only(groups: Groups) -> Order:
-    """A shuffle of the samples that are in a group."""
+    """A shuffle of those samples that are in a group."""
     assert groups.index is not None  # contiguous groups hold every sample
     index = np.sort(groups.index)
     one = Groups(["grouped"], np.array([0, index.size]), index, groups.sample_count)

@@ -1,4 +1,4 @@
-"""The public way to packs."""
+"""Micro-batches of packs: samples joined into sequences of limited length."""
 
 from __future__ import annotations
 
@@ -26,16 +26,19 @@ from .pieces import CutBy, Pieces
 
 __all__ = ["PackedPlan", "packed"]
 
-_SHOWN = 4  # samples that a refusal names
+_SHOWN = 4  # samples that a message names
 
 
 class PackedPlan(LengthPlan):
     """A plan whose micro-batches are packs, one after the other; made by `packed`."""
 
     def packs(self, batch: ArrayLike) -> list[np.ndarray]:
-        """One micro-batch as the packs it is made of, in order: what the collate layer needs.
+        """Split a micro-batch into its packs, in order, for the collate layer.
 
-        Each pack takes what fits of the sequence, so this depends on the micro-batch alone.
+        Each pack takes the next samples that fit, so the result depends only on the micro-batch.
+
+        Args:
+            batch: the sample numbers of a micro-batch, array-like of shape (n_samples_of_the_batch,).
 
         Example:
             >>> import batchwright as bw
@@ -48,22 +51,22 @@ class PackedPlan(LengthPlan):
 
     @cached_property
     def bounds(self) -> PackBounds:
-        """Where the packs of any micro-batch begin, for processes that need nothing else of the plan."""
+        """Finds where the packs of a micro-batch start; small, for processes that need nothing else of the plan."""
         assert isinstance(self.cutter, PackCutter)
         bundles = Admission(np.empty(0, np.int64), bundles=self.admission.bundles)
         return PackBounds(self.cutter.lengths, self.cutter.capacities, self.cutter.max_per_pack, bundles)
 
     def pieces(self, dataset: Any, *, cut: CutBy | None = None) -> Pieces:
-        """The dataset whose item i is what the plan means by i: a stretch of a sample where too long ones are split or cut.
+        """A dataset whose item i is what the plan means by i: with `too_long="split"` or `"truncate"`, a part of a sample.
 
         Args:
-            dataset: map-style, of the samples that the plan was made for.
-            cut: the names or numbers of the parts of a sample that are cut (the others come whole with every piece), or a
-                function (sample, slice) -> sample. Left out, samples are sequences themselves: tensors, arrays, lists,
+            dataset: a map-style dataset of the samples that the plan was made for.
+            cut: the names or numbers of the parts of a sample that are cut (every piece gets all of the other parts),
+                or a function (sample, slice) -> sample. If left out, samples must be sequences: tensors, arrays, lists,
                 strings.
 
         Raises:
-            Infeasible: the dataset is of another size; when a sample is asked for, if it cannot be cut like this.
+            Infeasible: the dataset has another size; or, when a sample is read, it cannot be cut in this way.
 
         Example:
             >>> import batchwright as bw
@@ -98,10 +101,10 @@ def packed(
     too_long: TooLong = "refuse",
     seed: int = 0,
 ) -> PackedPlan:
-    """Micro-batches of packs: samples one after the other, no pack longer than its capacity.
+    """Micro-batches of packs: sequences of joined samples, none longer than the capacity.
 
-    A window of the order is packed, its packs are dealt to micro-batches of similar cost, and the steps come in random
-    order. Every epoch packs again, and has the same number of micro-batches.
+    A window of the order is packed, its packs are distributed over micro-batches of similar cost, and the steps come in
+    random order. Every epoch packs again, and has the same number of micro-batches.
 
     Args:
         lengths: array-like of shape (n_samples,), int, 1 or more; `{name: column}`, 0 or more, for several capacities.
@@ -110,15 +113,15 @@ def packed(
         max_per_pack: the most samples in a pack.
         order: the plan whose order is cut, such as `balanced(...)`; a plain shuffle if left out.
         window: micro-batches planned together, or "epoch". A larger one packs tighter and mixes less.
-        together: array-like of shape (n_samples,) of keys, int or str: samples of one key stay in one pack (preference
-            pairs). The order is then over the keys, in sorted order.
+        together: keys, array-like of shape (n_samples,), int or str: samples with the same key stay in one pack
+            (preference pairs). An `order` is then over the keys, in sorted order.
         cost: a function from lengths, float64 of shape (n,), to costs of the same shape, such as
-            `lambda n: n + n**2 / 4096`, that the micro-batches of a step are to be equal in; tokens if left out, and the
-            sum of the shares of several capacities.
-        balance: array-like of shape (n_samples,), int or float, 0 or more, such as supervised tokens: the same as one
-            number a sample.
-        solver: "fast" or "exact"; see `batchwright.lengths.packing.pack`. The steps of one exact packing are bounded,
-            at about five seconds. Each window takes that at most, and the layout of an epoch seven times that, once for
+            `lambda n: n + n**2 / 4096`, that the micro-batches of a step are to be equal in; tokens if left out, and
+            the sum of the shares of several capacities.
+        balance: in place of `cost` one number for each sample, array-like of shape (n_samples,), int or float, 0 or
+            more, such as supervised tokens.
+        solver: "fast" or "exact"; see `batchwright.lengths.packing.pack`. The work of one exact packing is limited to
+            about five seconds. Each window takes that at most, and the layout of an epoch seven times that, once for
             each world_size * accumulate.
         too_long: what to do with a sample longer than the capacity: "refuse" the plan; "truncate": it counts as long as
             the capacity, and `bw.ragged(truncate_to=plan.truncate_to)` cuts it; "skip" it; "split" it: the plan then
@@ -169,7 +172,7 @@ def packed(
 
 @dataclass(frozen=True)
 class Capacities:
-    """What samples, or those that stay together, take of the capacities of a pack, checked."""
+    """The capacities of a pack, and what each sample, or samples that stay together, takes of them; validated."""
 
     names: list[str]
     lengths: Integers  # (samples, capacities)
@@ -178,7 +181,7 @@ class Capacities:
 
     @classmethod
     def of(cls, lengths: Any, capacity: Any) -> Capacities:
-        """From the arguments of `packed`."""
+        """Parse the arguments of `packed`."""
         lengths, capacity = named(lengths, capacity, "capacity", "capacities", none="capacities")
         least = 1 if len(lengths) == 1 else 0
         by_name, limits = {}, []
@@ -189,7 +192,7 @@ class Capacities:
         return cls(list(lengths), table_of(by_name), np.array(limits, np.int64))
 
     def together(self, keys: Any) -> Capacities:
-        """The same of samples that stay together: those with one key."""
+        """The same with samples of one key kept together."""
         groups = Groups.from_keys(keys, called="together")
         if groups.sample_count != self.lengths.shape[0]:
             raise Infeasible(f"{groups.sample_count} keys for {self.lengths.shape[0]} lengths", "pass one key a sample")
@@ -198,7 +201,7 @@ class Capacities:
         return replace(bundled, lengths=bundled.summed(self.lengths))
 
     def summed(self, column: np.ndarray) -> np.ndarray:
-        """The sums of a column of samples over those that stay together."""
+        """The sums of a column over samples that stay together."""
         if self.bundles is None:
             return column
         offsets, samples = self.bundles
@@ -206,7 +209,7 @@ class Capacities:
         return sums
 
     def admission(self, too_long: TooLong, *, may_split: bool) -> Admission:
-        """Which samples take part, and in how many pieces, under a policy for those that exceed a capacity."""
+        """The items, if `too_long` is done with samples that exceed a capacity."""
         over: np.ndarray = np.any(self.lengths > self.limits, axis=1)
         if over.any() and too_long == "refuse":
             self._refuse(over, may_split=may_split)
@@ -226,7 +229,7 @@ class Capacities:
         )
 
     def items(self, admission: Admission) -> Integers:
-        """The lengths of what is packed: samples, or their pieces, all full but the last; int64 (items, capacities)."""
+        """The lengths of the items, int64 (items, capacities): samples, or pieces, all full but the last of a sample."""
         pieces = admission.pieces
         if pieces is None:
             return self.lengths if admission.truncate_to is None else np.minimum(self.lengths, admission.truncate_to)
@@ -235,7 +238,7 @@ class Capacities:
         return items
 
     def _refuse(self, over: np.ndarray, *, may_split: bool) -> None:
-        """Refuse capacities that some samples exceed alone."""
+        """Refuse capacities that some samples alone exceed."""
         item = int(over.argmax())
         column = int((self.lengths[item] > self.limits).argmax())
         name, who = self.names[column], f"sample {item} has"
@@ -254,13 +257,13 @@ class Capacities:
         refuse_too_long(fact, over, self._enough(), policies)
 
     def _enough(self) -> str:
-        """The capacities that no sample exceeds, as a message says them."""
+        """For a message, the capacities that no sample would exceed."""
         needed = dict(zip(self.names, np.maximum(self.lengths.max(axis=0), self.limits).tolist(), strict=True))
         return f"capacity={needed.get(ONLY, needed)} or more"
 
 
 def _limit(given: Any, called: str) -> int:
-    """A capacity, a whole number."""
+    """Check a capacity, an integer; 8.0 counts as one."""
     limit = check_number(given, called)
     if limit < 1 or int(limit) != limit:
         raise Infeasible(f"{called} is {exactly(limit)}", "pass a whole capacity of 1 or more")
@@ -294,7 +297,7 @@ def _check_contradictions(
 
 
 def _costs(table: Integers, capacities: Integers, cost: Callable[[np.ndarray], ArrayLike] | None) -> np.ndarray:
-    """What micro-batches are to be equal in, one number an item."""
+    """What the micro-batches of a step are to be equal in, float64 (items,)."""
     if cost is None and capacities.size > 1:
         shares: np.ndarray = (table / capacities).sum(axis=1)
         return shares

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..interface import BasePlan
+from ..orders.protocol import fingerprint_of
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
@@ -20,13 +22,14 @@ __all__ = ["Plan"]
 
 
 class Plan(BasePlan):
-    """A pure rule that says what is in every micro-batch, and so how often each sample comes.
+    """An endless list of micro-batches that depends only on its arguments and the seed.
 
-    `plan[t]` is micro-batch t, for t below 89 * 2**32 (the last is one less). It depends only on the plan's arguments: not
-    on the process, the rank, or earlier calls. Made by `balanced`, `budgeted`, `packed`, `alternating` and other builders.
+    `plan[t]` is micro-batch t, for t below 89 * 2**32 (the last is one less). It depends only on the plan's arguments:
+    not on the process, the rank, or earlier calls. Made by `balanced`, `budgeted`, `packed`, `alternating` and other
+    builders.
 
     Attributes:
-        groups: who is in which group, by the numbers that the plan yields.
+        groups: the groups of samples, by the numbers that the plan yields.
 
     Example:
         >>> import batchwright as bw
@@ -36,16 +39,21 @@ class Plan(BasePlan):
         4
     """
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that two plans share exactly if their arguments are the same."""
+        return fingerprint_of(self.identity)
+
     @abstractmethod
     def summary(self) -> Any:
-        """What the plan does, in numbers; `print` it."""
+        """The plan in numbers; `print` it."""
 
     @abstractmethod
     def audit(self) -> Any:
-        """Measure what the plan guarantees on what it yields; see `batchwright.audit`."""
+        """Measure the guarantees of the plan on its micro-batches; see `batchwright.audit`."""
 
     def check(self, model: Module, *, example: Any = None, classes: Any = None, world_size: int = 1) -> None:
-        """Refuse to feed a model whose BatchNorm layers these batches are too small for; see `batchwright.correct.check`."""
+        """Check that batches are large enough for the BatchNorm layers of a model; see `batchwright.correct.check`."""
         from ..correct import check
 
         check(self, model, example=example, classes=classes, world_size=world_size)

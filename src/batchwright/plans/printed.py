@@ -1,4 +1,4 @@
-"""The text of a summary: a head, a table, notes; the same for every kind of plan."""
+"""The text of summaries, the same for every kind of plan: a head, a table, notes."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any, NamedTuple
 
 __all__ = ["Column", "Printed", "table"]
 
-_SHOWN = 12
-_NAME = 20  # characters; a longer name is cut
+_SHOWN = 12  # rows: half of them the largest, half the smallest
+_NAME = 20  # characters of a name; longer ones are cut
 
 
 class Column(NamedTuple):
     """A column of numbers.
 
     Attributes:
-        title: above it.
-        number: the attribute of a line that it shows.
-        width: in characters.
-        form: of the numbers, as in a format string.
+        title: the title above it.
+        number: the attribute of a row that it shows.
+        width: the width in characters.
+        form: the format of the numbers, as in a format string.
     """
 
     title: str
@@ -32,7 +32,7 @@ class Printed(ABC):
     """A plan in numbers; `print` it.
 
     Attributes:
-        notes: what the numbers do not say, in words.
+        notes: remarks beside the numbers.
     """
 
     notes: list[str]
@@ -46,13 +46,13 @@ class Printed(ABC):
 
 
 def table(title: str, columns: Sequence[Column], rows: Sequence[Any], count: int | None = None) -> list[str]:
-    """A line of titles and one for each row, which has a `name`; the first and last ones where there are many.
+    """A line of titles, and one line for each row, by its `name`; only the first and last ones if there are many.
 
     Args:
-        title: of the names.
-        columns: what to show of each row.
-        rows: the largest first.
-        count: how many rows there would be, if these are not all of them.
+        title: the title of the names.
+        columns: what is shown of each row.
+        rows: the rows, the largest first.
+        count: the number of all rows, if these are not all.
     """
     shown = rows if len(rows) <= _SHOWN else [*rows[: _SHOWN // 2], *rows[-_SHOWN // 2 :]]
     lines = [_line(title, (f"{column.title:>{column.width}}" for column in columns))]

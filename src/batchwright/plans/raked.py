@@ -1,4 +1,4 @@
-"""Several attributes at once, each with its own margin: raking."""
+"""Raking: several attributes at once, each with its own wanted shares."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .repeats import LEAST_REPEATS, above, check_repeats, repeats_note
 
 __all__ = ["raked"]
 
-_LOWER = (0.01, 0.001, 0.0)  # floors that are tried where margins cannot be met with the usual one
+_LOWER = (0.01, 0.001, 0.0)  # floors that are tried if the margins cannot be met with the default one
 
 
 def raked(
@@ -37,31 +37,31 @@ def raked(
     distinct: bool = False,
     seed: int = 0,
 ) -> FixedPlan:
-    """Batches in which every attribute has its own wanted margin: outcome x scanner x age band.
+    """Batches in which every attribute, such as outcome, scanner and age band, has its own wanted shares.
 
-    Samples are grouped by the cell of all attributes; the shares of cells are those of least relative entropy from the
-    natural ones that meet every margin (raking, Deming and Stephan 1940), and are then dealt exactly. The summary says how
-    far the count of a level can be from its margin in one micro-batch.
+    A cell is a combination of one level of each attribute. Of all shares of cells that meet every margin, those with
+    the least relative entropy from the natural shares are used (raking, Deming and Stephan 1940); they are exact in
+    every batch. The summary says how far the count of a level can be from its margin in a micro-batch.
 
     Args:
-        attributes: by the attribute's name, array-like of shape (n_samples,) of labels, int or str, or `Groups`; at most
-            4,096 levels in all.
-        margins: by attribute the wanted shares of its levels, anything a target may be: a mapping, "uniform", "natural", ...
+        attributes: for each attribute, by name, labels, array-like of shape (n_samples,), int or str, or `Groups`; at
+            most 4,096 levels in all.
+        margins: for each attribute the wanted shares of its levels, any target: a mapping, "uniform", "natural", ...
         batch_size: samples in every micro-batch.
-        min_repeats: how often each sample is drawn at least, on average, while as many samples are drawn as there are: 0
-            to 1. Left out, 0.1, so that every sample comes once in 10 epochs on average and always within 30; where
-            margins can only be met with less, the largest of 0.01, 0.001 and 0 that meets them, and the summary says so.
+        min_repeats: the least mean number of draws of a sample in as many draws as there are samples, from 0 to 1. If
+            left out, 0.1: every sample comes once in 10 epochs on average, and always within 30. If the margins can
+            only be met with less, the largest of 0.01, 0.001 and 0 that meets them is used, and the summary says so.
             Samples of a level of share 0 are never drawn.
-        max_repeats: how often at most, 1 or more; left out, nothing is limited.
-        closest: where margins cannot be met together, meet them as closely as possible (least squares of the gaps) and
-            report the gaps in the summary, instead of refusing.
+        max_repeats: the largest such number, 1 or more; no limit if left out.
+        closest: if the margins cannot be met together, whether to meet them as nearly as possible (least squares of the
+            gaps) and report the gaps in the summary, instead of refusing.
         epoch: as for `balanced`.
         distinct: as for `balanced`.
         seed: int from 0 to 2^64 - 1.
 
     Raises:
-        Infeasible: attributes without a margin or of different lengths, or margins that cannot be met: with the attribute
-            and level that is furthest off.
+        Infeasible: attributes lack a margin or have different lengths, or the margins cannot be met; the message names
+            the level that is farthest from its share.
 
     Example:
         >>> import batchwright as bw
@@ -98,7 +98,7 @@ def raked(
 
 @dataclass(frozen=True)
 class Margins:
-    """The wanted shares of the levels of every attribute, checked."""
+    """The wanted shares of the levels of every attribute; validated."""
 
     levels: dict[Hashable, Groups]  # by attribute the samples of each level
     cells: Groups  # the samples of each cell of all attributes
@@ -107,7 +107,7 @@ class Margins:
 
     @classmethod
     def of(cls, attributes: Any, margins: Any) -> Margins:
-        """From the arguments of `raked`."""
+        """Parse the arguments of `raked`."""
         for name in [*check_mapping(attributes, "attributes"), *check_mapping(margins, "margins")]:
             if name not in attributes or name not in margins:
                 lacks = "no margin" if name in attributes else "no column"
@@ -129,12 +129,13 @@ class Margins:
 
     @cached_property
     def level_of_cell(self) -> np.ndarray:
-        """The level of each cell, from 0 in every attribute, int64 (cells, attributes)."""
+        """The level of each cell in every attribute, from 0, int64 (cells, attributes)."""
+        # A cell has at least one sample, and all of its samples have the same levels.
         samples = np.array([self.cells.samples(cell)[0] for cell in self.cells.names])
         return np.stack([np.asarray(part.group_of(samples), np.int64) for part in self.levels.values()], axis=1)
 
     def nearest(self, floor: float, cap: float) -> Raking:
-        """The shares of cells nearest to the natural ones that meet the margins within limits on repeats."""
+        """The shares of cells, nearest to the natural ones, that meet the margins within limits on repeats."""
         first = np.cumsum([0, *(part.group_count for part in self.levels.values())])[:-1]
         starts = np.arange(0, self.level_of_cell.size + 1, len(self.levels))
         levels = (self.level_of_cell + first).reshape(-1)
@@ -151,7 +152,7 @@ class Margins:
         return [(*level, goal, reached) for level, goal, reached in values]
 
     def bounds(self, quotas: np.ndarray) -> list[str]:
-        """How far the count of a level can be from its quota in one micro-batch: its cells are floor or ceil of theirs."""
+        """Notes on how far the count of a level can be from its quota: each of its cells has floor or ceil of its own."""
         part_of_cell = quotas - np.floor(quotas + 1e-6)
         uneven = part_of_cell > 1e-6
         notes = []
@@ -182,7 +183,7 @@ def _goals(levels: Mapping[Hashable, Groups], margins: Mapping[Any, Any]) -> np.
 
 
 def _fitted(margins: Margins, least: float, most: float, *, may_lower: bool, closest: bool) -> tuple[float, Raking]:
-    """The shares of cells, and the floor on repeats that they keep: lowered where only that meets the margins."""
+    """The floor on repeats, and the shares of cells: the floor is lowered if the margins can only be met so."""
     found = margins.nearest(least, most)
     if margins.met(found) or not may_lower:
         return least, found

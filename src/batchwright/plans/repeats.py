@@ -1,4 +1,4 @@
-"""How often single samples come: the limits of builders that weigh samples, and what summaries say of them."""
+"""How often single samples come: limits for `raked` and `multilabel`, and a note for summaries."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from ..errors import Infeasible, check_number, exactly
 
 __all__ = ["LEAST_REPEATS", "above", "check_repeats", "repeats_note"]
 
-LEAST_REPEATS = 0.1  # every sample comes once in ten epochs on average, as the ceiling of 10 is its counterpart
-# A sample expected p times an epoch comes in one of any 3 / p epochs in a row: so near to each other are the offsets of so
-# many cycles (see `kernels.light`). Counted: 13 epochs for 0.1, 31 for 0.05, 256 for 0.01.
+LEAST_REPEATS = 0.1  # the default: on average, every sample comes once in ten epochs at least
+# A sample that is expected p times in an epoch comes in at least one of any 3 / p consecutive epochs, since the offsets
+# of cycles are spread evenly (see `kernels.light`). The longest distances that were counted: 13 epochs for p = 0.1, 31
+# for 0.05, 256 for 0.01.
 _LATEST = 3
-_DEALT = 1 + 1e-6  # weights are rounded when they are dealt: a floor this much higher keeps its promise
-_AT = 1e-9
+_DEALT = 1 + 1e-6  # weights are rounded when they are dealt: with a floor this much higher, they never fall below it
+_AT = 1e-9  # a value this near to a limit counts as equal to it
 
 
 def check_repeats(min_repeats: Any, max_repeats: Any) -> tuple[float, float]:
-    """The limits as numbers.
+    """Check the limits on how often a sample comes.
 
     Raises:
-        Infeasible: a floor that is not 0 to 1, or a ceiling below 1.
+        Infeasible: the floor is not from 0 to 1, or the ceiling is below 1.
     """
     least, most = check_number(min_repeats, "min_repeats"), check_number(max_repeats, "max_repeats", or_infinite=True)
     if not 0 <= least <= 1:
@@ -34,16 +35,16 @@ def check_repeats(min_repeats: Any, max_repeats: Any) -> tuple[float, float]:
 
 
 def above(min_repeats: float) -> float:
-    """The floor as it is to be dealt."""
+    """The floor that is used for the weights, so that `min_repeats` still holds when they are rounded."""
     return min(1.0, min_repeats * _DEALT)
 
 
 def repeats_note(repeats: np.ndarray, samples: np.ndarray, min_repeats: float, max_repeats: float) -> str:
-    """How often samples come, in words.
+    """A note for summaries on how often samples come.
 
     Args:
-        repeats: float64 (cells,), how often a sample comes while as many are drawn as there are.
-        samples: int64 (cells,), how many samples come that often.
+        repeats: how often a sample of each cell comes in as many draws as there are samples, float64 (cells,).
+        samples: the number of samples of each cell, int64 (cells,).
         min_repeats: the floor that was set.
         max_repeats: the ceiling that was set.
     """

@@ -1,4 +1,4 @@
-"""Shares set while a run is under way: checked, made whole, and put into the order from a round on."""
+"""Shares that are set during a run: checks them, and puts them into the order from a round on."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from .poor import repeated, repeats_text
 
 __all__ = ["share_change_after", "with_share_changes"]
 
-_WHOLE = 1 << 40
-_TOLERANCE = 1e-6
-_MOST_DEFICIT = 64 * TICKET  # ten times what any group can lack of its due
+_WHOLE = 1 << 40  # shares become integers that sum to this, so that a state holds them exactly, in 13 digits each
+_TOLERANCE = 1e-6  # shares written with a few digits may miss 1, and a limit, by this
+_MOST_DEFICIT = 64 * TICKET  # a state with more is damaged: a group can lack a tenth of this (guarantee G3)
 
 
 def share_change_after(plan: FixedKind, batch: int, shares: Any) -> ShareChange:
@@ -41,7 +41,7 @@ def share_change_after(plan: FixedKind, batch: int, shares: Any) -> ShareChange:
 
 
 def _check_settable(plan: FixedKind) -> tuple[float, float]:
-    """How far the shares of a plan may go; refused where they cannot be set."""
+    """The limits of the shares of a plan; refuses a plan whose shares cannot be set."""
     order, limits = plan.order, plan.order.shares.limits
     if isinstance(order, Dealt | Mixed) and limits is not None:
         return limits
@@ -56,7 +56,7 @@ def _check_settable(plan: FixedKind) -> tuple[float, float]:
 
 
 def _one_a_group(shares: Any, groups: Groups) -> list[float]:
-    """Shares that were passed in any form, a number for each group."""
+    """Turn shares of any accepted form into one number for each group."""
     names, shares = groups.names, by_label(shares)
     if isinstance(shares, (str, Target)):
         target = resolve(shares)
@@ -129,7 +129,7 @@ def with_share_changes(plan: FixedKind, share_changes: Sequence[ShareChange]) ->
 
 
 def _check_change(change: ShareChange, dealt: Dealt) -> None:
-    """Refuse what cannot be dealt: the kernels read it as it is."""
+    """Refuse a change that no run can have made: kernels read its numbers without a check."""
     groups = dealt.groups
     if not (len(change.weights) == len(change.drawn) == len(change.deficit) == groups.group_count):
         raise Infeasible(

@@ -1,4 +1,4 @@
-"""What a plan will do, in numbers."""
+"""The summary of a plan with a fixed batch size."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GroupLine", "Summary", "summarise"]
 
-_FEW = 12  # groups that are measured where every sample is one of its own
+_FEW = 12  # groups that are measured if every sample is a group of its own
 _COLUMNS = (
     Column("size", "size", 12, ""),
     Column("natural", "natural_share", 10, ".4%"),
@@ -31,12 +31,12 @@ class GroupLine:
     """One group of a summary.
 
     Attributes:
-        name: the user's label.
-        size: samples it has.
+        name: the label.
+        size: the number of its samples.
         natural_share: its share of all samples.
         share: its wanted share in the first epoch.
         quota: samples of it a micro-batch takes, on average.
-        passes: how often an epoch goes through it.
+        passes: the number of passes through it in an epoch.
     """
 
     name: Hashable
@@ -54,10 +54,10 @@ class Summary(Printed):
     Attributes:
         batch_size: samples in a micro-batch.
         epoch_batches: micro-batches in an epoch.
-        target: the target as it is written.
-        groups: a line a group, the largest first; the largest and smallest only where there are very many.
-        group_count: how many groups there are.
-        notes: everything that is repeated, left out or merely approximate, in words.
+        target: the target as the user wrote it.
+        groups: one line for each group, the largest first; only some if every sample is a group of its own.
+        group_count: the number of all groups.
+        notes: samples that repeat or are left out, and numbers that are approximate.
     """
 
     batch_size: int
@@ -76,7 +76,7 @@ class Summary(Printed):
 
 
 def summarise(plan: FixedKind) -> Summary:
-    """The summary of a plan."""
+    """Make the summary of a plan."""
     groups, shares, sizes = plan.groups, plan.shares(), plan.groups.sizes
     wanted = np.argsort(-sizes, kind="stable") if groups.starts.size else np.arange(min(_FEW, groups.group_count))
     drawn = plan.epoch_batches * plan.batch_size

@@ -1,4 +1,4 @@
-"""What a plan of tasks will do, in numbers."""
+"""The summary of a plan of tasks."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class TaskLine:
     Attributes:
         name: the task.
         share: its share of the micro-batches.
-        batches: micro-batches of it in an epoch, on average.
+        batches: its micro-batches in an epoch, on average.
         own_epoch: micro-batches in an epoch of its own plan.
-        passes: how many of its own epochs an epoch makes.
-        plan: its plan, in words.
+        passes: epochs of its own plan in an epoch.
+        plan: the `repr` of its plan.
     """
 
     name: Hashable
@@ -48,11 +48,11 @@ class TaskSummary(Printed):
 
     Attributes:
         epoch_batches: micro-batches in an epoch.
-        unit: what a task keeps to itself, a "batch" or a "step".
-        target: the target as it is written.
-        bound: how far, in turns, a task can be from its share after any number of them.
-        tasks: a line a task.
-        notes: what is repeated or practically never comes, in words.
+        unit: what a task has alone, a "batch" or a "step".
+        target: the target as the user wrote it.
+        bound: the largest distance of a task from its share, in turns, after any number of turns.
+        tasks: one line for each task.
+        notes: samples that repeat or are practically never drawn.
     """
 
     epoch_batches: int
@@ -72,7 +72,7 @@ class TaskSummary(Printed):
 
 
 def summarise(plan: TaskKind) -> TaskSummary:
-    """The summary of a plan of tasks."""
+    """Make the summary of a plan of tasks."""
     lines = []
     for name, share, child in zip(plan.names, plan.shares().tolist(), plan.children, strict=True):
         batches, own = share * plan.epoch_batches, child.epoch_length()

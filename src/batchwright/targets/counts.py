@@ -1,4 +1,4 @@
-"""Targets that are formulas of the groups' sizes: natural, uniform, everything between, and capped."""
+"""Targets that are formulas of the sizes of groups: natural, uniform, between these, and capped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["blend", "capped", "effective_number", "natural", "power", "repeat_fa
 
 
 def natural() -> Target:
-    """Shares in proportion to group sizes: all samples alike (instance-balanced).
+    """Shares in proportion to the sizes of groups: every sample comes equally often (instance-balanced).
 
     Example:
         >>> natural().shares([3, 1]).tolist()
@@ -34,7 +34,7 @@ def uniform() -> Target:
 
 
 def blend(alpha: Number) -> Target:
-    """Linear between natural and uniform: `(1 - alpha) * natural + alpha * uniform`, alpha from 0 to 1.
+    """A mean of natural and uniform: `(1 - alpha) * natural + alpha * uniform`, alpha from 0 to 1.
 
     Example:
         >>> blend(0.5).shares([3, 1]).tolist()
@@ -119,7 +119,7 @@ def capped(max_passes: Number, *, budget: float | None = None) -> Target:
     """
     max_passes = check_number(max_passes, "max_passes")
     require(max_passes > 0, f"max_passes is {max_passes}", "pass a number above 0")
-    if isinstance(budget, float) and budget.is_integer():  # 1e6
+    if isinstance(budget, float) and budget.is_integer():  # people write 1e6
         budget = int(budget)
     budget = budget if budget is None else check_integer(budget, "budget", least=1)
     shown = f"capped({max_passes})" if budget is None else f"capped({max_passes}, budget={budget})"
@@ -134,6 +134,7 @@ def _power(counts: Sequence[int], names: Any, epoch: int, q: Number) -> Sequence
 
 def _blend(counts: Sequence[int], names: Any, epoch: int, alpha: Fraction) -> Sequence[Number]:
     total, filled = sum(counts), sum(count > 0 for count in counts)
+    # In integers: both are multiplied by what they would be divided by, total and number of groups.
     to_natural, to_uniform = (alpha.denominator - alpha.numerator) * filled, alpha.numerator * total
     return [to_natural * count + to_uniform * (count > 0) for count in counts]
 
@@ -141,6 +142,7 @@ def _blend(counts: Sequence[int], names: Any, epoch: int, alpha: Fraction) -> Se
 def _effective_number(counts: Sequence[int], names: Any, epoch: int, beta: float) -> Sequence[Number]:
     if beta == 0:
         return counts
+    # 1 - beta ** n, without the loss of digits when beta is near 1.
     return [rounded(n * (1 - beta) / -math.expm1(n * math.log(beta))) if n else 0 for n in counts]
 
 
@@ -156,7 +158,7 @@ def _capped(
     held = sum(counts)
     if held and max_passes * held < left:
         least: Number = math.ceil(left / held * 10**6) / 10**6
-        if fraction(least) < left / held:  # so large that float64 is coarser than that
+        if fraction(least) < left / held:  # the float is so large that six decimals are lost
             least = math.ceil(left / held)
         raise Infeasible(
             f"{exactly(max_passes)} passes through {_count(held)} samples give {_count(max_passes * held)}, "
@@ -173,5 +175,5 @@ def _capped(
 
 
 def _count(number: int | Fraction) -> str:
-    """A number of samples, exactly if it is an integer."""
+    """A number of samples as text, exact if it is an integer."""
     return str(number if number.denominator == 1 else float(number))

@@ -1,4 +1,4 @@
-"""Shares given one by one, by label or in the order of the groups."""
+"""Targets with a given share for each group, by label or in the order of the groups."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ SUM_TOLERANCE = 1e-6
 
 
 def explicit(shares: Mapping[Any, Number]) -> Target:
-    """Shares by the user's own labels; every group is named, and they sum to 1.
+    """Shares by label: every group has one, and they sum to 1.
 
-    Numbers are taken as the decimals they are written as: 0.3 of a batch of 10 is 3, always.
+    Numbers are read as the decimals that were written: 0.3 of a batch of 10 is exactly 3.
 
     Raises:
-        Infeasible: here if they do not sum to 1; at the plan if a label is unknown or a group is not named.
+        Infeasible: the shares do not sum to 1; when a plan is built, if a label is unknown or a group has no share.
 
     Example:
         >>> explicit({"cat": 0.3, "dog": 0.7}).shares([5, 5], names=["cat", "dog"]).tolist()
@@ -41,10 +41,10 @@ def explicit(shares: Mapping[Any, Number]) -> Target:
 
 
 class ByName(tuple[tuple[Hashable, Number], ...]):
-    """Shares by label or by the name of a class, in the order given."""
+    """Shares by label, or by the name of a class, in the order in which they were given."""
 
     def bound_to(self, groups: Groups) -> ByName:
-        """The same by the labels of these groups."""
+        """The same shares by the labels of these groups."""
         found = ByName((groups.label(name), share) for name, share in self)
         labels = [label for label, _ in found]
         twice = (
@@ -57,7 +57,7 @@ class ByName(tuple[tuple[Hashable, Number], ...]):
 
 
 def listed(shares: list[Number]) -> Target:
-    """Shares in the order of the groups' names."""
+    """A target with shares in the order of the groups."""
     given = {place: check_number(share, f"the share of group number {place}") for place, share in enumerate(shares)}
     _check_sum(given)
     return Target(_in_order, (tuple(given.values()),), f"{shares}")
@@ -73,7 +73,7 @@ def _check_sum(shares: Mapping[Any, Number]) -> None:
 
 
 def to_one(total: Number) -> str:
-    """What to do with shares that sum to this."""
+    """The way out for shares with this sum."""
     return "divide each by their sum" if 0 < total < math.inf else "give shares of 0 or more that sum to 1"
 
 

@@ -1,4 +1,4 @@
-"""Batch recipes as in process manufacturing: lines that are fixed, driven by strength, compensating, or fill the rest."""
+"""Targets from batch recipes, as in process manufacturing: fixed lines, lines by strength, compensating lines, fillers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Active", "Compensating", "Filler", "Fixed", "Line", "formula", "quan
 
 @dataclass(frozen=True)
 class Fixed:
-    """A line with a fixed quantity: a group with a plain quota.
+    """A line with a fixed quantity.
 
     Args:
         name: the group.
@@ -33,7 +33,7 @@ class Fixed:
 
 @dataclass(frozen=True)
 class Active:
-    """A line that must deliver a strength: estimated * target_strength / measured strength.
+    """A line whose quantity follows a measured strength: estimated * target_strength / strength.
 
     Strength is the useful content of a sample of the group, such as its rate of useful tokens or positive labels.
 
@@ -93,7 +93,7 @@ class Active:
 
 @dataclass(frozen=True)
 class Compensating:
-    """A line that compensates the active ones: estimated - factor * (balanced active - estimated active).
+    """A line that compensates for the active ones: estimated - factor * (balanced active - estimated active).
 
     Args:
         name: the group.
@@ -111,7 +111,7 @@ class Compensating:
 
 @dataclass(frozen=True)
 class Filler:
-    """A line that fills the rest of the batch; several fillers share it in proportion to their estimates.
+    """A line that takes the rest of the batch; several fillers divide it in proportion to their estimates.
 
     Args:
         name: the group.
@@ -140,18 +140,18 @@ def _settle(line: Line, *quantities: str) -> None:
 
 
 def quantities(lines: Sequence[Line], size: Number) -> dict[Hashable, Fraction]:
-    """The balanced quantity of every line (of every lot, where a line has several): exact, summing to `size`.
+    """The quantity of every line, or of every lot of it: exact fractions that sum to `size`.
 
     Raises:
-        Infeasible: a quantity below 0 or above the size (names its line), a repeated name, or no filler for the rest.
+        Infeasible: a quantity is below 0 or above the size, a name is repeated, or there is a rest and no filler.
 
     Example:
         >>> lines = [Fixed("A", 20), Active("B", 30, 30, 35), Compensating("C", 10, factor=1.10), Filler("D", 40)]
         >>> {name: round(float(quantity), 6) for name, quantity in quantities(lines, 100).items()}
         {'A': 20.0, 'B': 25.714286, 'C': 14.714286, 'D': 39.571429}
     """
-    whole = _number(size, "the size")
-    require(whole > 0, f"the size is {exactly(whole)}", "pass a size above 0")
+    total_size = _number(size, "the size")
+    require(total_size > 0, f"the size is {exactly(total_size)}", "pass a size above 0")
     if not isinstance(lines, Iterable) or isinstance(lines, (str, bytes, Mapping)):
         raise Infeasible(f"lines is {typed(lines)}", "pass a list of Fixed, Active, Compensating or Filler lines")
     lines = list(lines)
@@ -161,13 +161,13 @@ def quantities(lines: Sequence[Line], size: Number) -> dict[Hashable, Fraction]:
     def put(name: Hashable, quantity: Fraction) -> None:
         require(name not in found, f"line {shown(name)} is given twice", "give each name one line")
         require(
-            0 <= quantity <= whole,
-            f"line {shown(name)} comes out at {exactly(quantity)}, the size is {exactly(whole)}",
+            0 <= quantity <= total_size,
+            f"line {shown(name)} comes out at {exactly(quantity)}, the size is {exactly(total_size)}",
             "change the estimates, the factor or the size so that it lies between 0 and the size",
         )
         found[name] = quantity
 
-    for line in lines:  # in the order given, so that shares are read as they were written
+    for line in lines:  # two loops: compensating lines need the surplus of all active ones
         require(isinstance(line, Line), f"a line is {shown(line)}", "pass Fixed, Active, Compensating or Filler lines")
         if isinstance(line, Active):
             estimated = fraction(line.estimated)
@@ -181,7 +181,7 @@ def quantities(lines: Sequence[Line], size: Number) -> dict[Hashable, Fraction]:
             del found[line.name]
             put(line.name, fraction(line.estimated) - fraction(line.factor) * surplus)
     fillers = [line for line in lines if isinstance(line, Filler)]
-    left = whole - sum(found.values())
+    left = total_size - sum(found.values())
     if fillers:
         expected = sum(fraction(line.estimated) for line in fillers)
         require(expected > 0, f"the fillers' estimates sum to {exactly(expected)}", "estimate one of them above 0")
@@ -190,18 +190,18 @@ def quantities(lines: Sequence[Line], size: Number) -> dict[Hashable, Fraction]:
             put(line.name, left * fraction(line.estimated) / expected)
     elif left:
         raise Infeasible(
-            f"the lines come to {exactly(whole - left)}, the size is {exactly(whole)}, and no line is a filler",
+            f"the lines come to {exactly(total_size - left)}, the size is {exactly(total_size)}, and no line is a filler",
             "add a Filler line, or make the others fit",
         )
     return {name: found[name] for line in lines for name in _names(line)}
 
 
 def formula(lines: Sequence[Line], size: Number) -> Target:
-    """A target from a recipe: fixed quotas, quotas driven by measured strength, counter-moving ones, and a filler.
+    """A target from a recipe: fixed quantities, quantities by measured strength, compensating ones, and a filler.
 
     Args:
         lines: `Fixed`, `Active`, `Compensating` and `Filler` lines, each naming a group; every group has one.
-        size: what the quantities sum to, in samples of a batch or any other unit: shares are quantities over size.
+        size: the sum of the quantities, in samples of a batch or any other unit; a share is a quantity divided by it.
 
     Raises:
         Infeasible: as `quantities`.

@@ -1,4 +1,4 @@
-"""Shares that are changed during training."""
+"""Targets whose shares are set during training."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from .target import Number, Target, require
 
 __all__ = ["moving"]
 
-_CLOSE = 1e-9
+_CLOSE = 1e-9  # a share this near to a limit is within it
 
 
 def moving(start: Any, *, floor: float = 0.0, ceiling: float = 1.0) -> Target:
-    """Shares that begin as `start` and can be set with `sampler.retarget`, within limits given here.
+    """Shares that begin as `start` and can be set with `sampler.retarget`, within these limits.
 
-    The ceiling keeps a batch free of repeats (G5) when shares change: passes are joined for the largest quota.
-    Groups smaller than three times that quota repeat one order from pass to pass.
+    A low ceiling is useful: two passes of a group are joined so that a batch with the largest possible quota has no
+    repeats (G5). Groups smaller than three times that quota have one order in all passes.
 
     Args:
-        start: the target to begin with, anything that `resolve` takes; one that does not move by itself.
-        floor: the least share any group may be given.
-        ceiling: the most.
+        start: the first target, anything that `resolve` accepts, but not one that moves.
+        floor: the smallest share that a group may get.
+        ceiling: the largest share that a group may get.
 
     Raises:
-        Infeasible: limits that leave no room, a start that moves, or (at the plan) one that lies outside the limits.
+        Infeasible: the limits contradict each other, `start` moves, or (when a plan is built) it is outside the limits.
 
     Example:
         >>> moving("uniform", ceiling=0.5)
@@ -43,7 +43,7 @@ def moving(start: Any, *, floor: float = 0.0, ceiling: float = 1.0) -> Target:
 
 
 def moved(target: Target, weights: Sequence[int]) -> Target:
-    """A moving target, set to these weights."""
+    """A copy of a moving target, set to these weights."""
     return replace(target, formula=_set, arguments=(tuple(weights),))
 
 

@@ -1,4 +1,8 @@
-"""Shares nearest to the natural ones that meet sums over overlapping attributes: raking and exponential tilting."""
+"""Finds shares nearest to the natural ones with given sums over attributes: raking, or exponential tilting.
+
+The shares of least relative entropy are `base * exp(sum of multipliers)`. The multipliers minimise a convex function,
+the dual; so Newton's method finds them, whatever attributes overlap.
+"""
 
 from __future__ import annotations
 
@@ -11,24 +15,27 @@ import numpy as np
 __all__ = ["MOST_SUMS", "REACHED", "Raking", "solve_raking"]
 
 MOST_SUMS = 4096
-"""The most sums at once: a step of Newton's method takes their cube, some seconds for this many."""
+"""The most sums at once: a step of Newton's method takes time with their cube, some seconds for this many."""
 
-REACHED = 1e-7  # a sum this close to what was wanted is met
+REACHED = 1e-7  # a sum this near to the wanted one counts as met
 
-_STAGES = ((1e-3, 1e-5), (1e-6, 1e-7), (1e-10, 1e-12))  # what a squared multiplier costs, and when a slope is flat
-_HARD = 1e-14
-_MOST_STEPS = 100
-_HALVINGS = 80  # of a range of some 1,000: exact to the last digit
-_WEAKEST, _STRONGEST = 1e-8, 1e8  # damping that is tried
-_STEEPEST = 60.0  # items e^60 times as likely as others: what wants more cannot be met
+# Three stages, each from the result of the one before: the ridge (the cost of a squared multiplier), and the slope that
+# counts as flat. A large ridge makes the first steps safe where sums cannot be met; the last one is so small that sums
+# which can be met are met to 1e-10 or so. The numbers were chosen by trial.
+_STAGES = ((1e-3, 1e-5), (1e-6, 1e-7), (1e-10, 1e-12))
+_HARD = 1e-14  # the ridge of the multiplier for the sum of all shares, which must be met exactly
+_MOST_STEPS = 100  # of Newton's method in a stage; most problems take ten or twenty
+_HALVINGS = 80  # bisection steps over a range of about 1,400: exact to the last digit
+_WEAKEST, _STRONGEST = 1e-8, 1e8  # the range of damping that is tried
+_STEEPEST = 60.0  # stop if items become e^60 times as likely as others: such sums cannot be met
 
 
 class Raking(NamedTuple):
     """Shares of items, and their sums by attribute.
 
     Attributes:
-        shares: float64, one an item, summing to 1.
-        reached: float64, the sum of shares by attribute.
+        shares: the share of each item, float64 (items,), summing to 1.
+        reached: the sum of the shares of each attribute, float64 (attributes,).
     """
 
     shares: np.ndarray
@@ -44,31 +51,32 @@ def solve_raking(
     floor: float = 0.0,
     cap: float = math.inf,
 ) -> Raking:
-    """The shares of least relative entropy from `base` whose sums by attribute are as wanted.
+    """Find the shares of least relative entropy from `base` whose sums by attribute are as wanted.
 
-    They are `base * exp(...)` with one multiplier an attribute, kept within `floor * base` and `cap * base`, and are found
+    They are `base * exp(...)` with one multiplier for each attribute, cut off at `floor * base` and `cap * base`, found
     by Newton's method on the convex dual (Csiszar 1975; for attributes that do not overlap this is raking, Deming and
-    Stephan 1940). Sums that cannot be met are met as closely as can be: in the least squares of the gaps, weighed at least
-    1,000 times against the entropy. Items with an attribute whose wanted sum is 0 are left out, whatever the floor.
+    Stephan 1940). Sums that cannot be met are met as nearly as possible, by least squares of the gaps, with at least
+    1,000 times the weight of the entropy. Items with an attribute whose wanted sum is 0 get no share, even with a
+    floor.
 
     Args:
-        base: natural shares, summing to 1.
-        starts: where the attributes of every item begin, and the end of the last.
-        attributes: those of item i, ascending, are `attributes[starts[i]:starts[i + 1]]`.
-        wanted: the sum of shares of every attribute.
-        floor: the least share that each may have, as a multiple of its natural one, 0 to 1.
-        cap: the most, 1 or more.
+        base: the natural shares, float64 (items,), summing to 1.
+        starts: where the attributes of every item start, and the end of the last, int64 (items + 1).
+        attributes: the attributes of item i, ascending, are `attributes[starts[i]:starts[i + 1]]`, int64.
+        wanted: the wanted sum of the shares of every attribute, float64 (attributes,).
+        floor: the smallest share of an item, as a multiple of its natural share, 0 to 1.
+        cap: the largest, as a multiple of its natural share, 1 or more.
     """
     from ..kernels.raking import evaluate_raking
 
-    count = wanted.size + 1  # the last attribute is that of all items: it sums to 1
+    count = wanted.size + 1  # one more attribute, which all items have: it sums to 1
     sizes = np.diff(starts)
     all_attributes = np.full(attributes.size + base.size, wanted.size, np.int64)
     own = np.arange(attributes.size) + np.repeat(np.arange(base.size), sizes)
     all_attributes[own] = attributes
     starts = (starts + np.arange(starts.size)).astype(np.int64)
     goal = np.append(wanted, 1.0)
-    removed = np.zeros(base.size, bool)  # a wanted sum of 0 is met by leaving its items out
+    removed = np.zeros(base.size, bool)  # a wanted sum of 0 would need an infinite multiplier: leave the items out
     np.logical_or.at(removed, np.repeat(np.arange(base.size), np.diff(starts)), goal[all_attributes] <= 0)
     natural = np.where(removed, 0.0, base).astype(np.float64)
     least, most = natural * floor, np.where(removed, 0.0, base * cap)
@@ -78,7 +86,7 @@ def solve_raking(
     here = np.zeros(count)
     for ridge, flat in _STAGES:
         cost = np.full(count, ridge)
-        cost[-1] = _HARD  # all shares sum to 1, whatever else is met
+        cost[-1] = _HARD
 
         def height(at: np.ndarray, cost: np.ndarray = cost) -> float:
             dual: float = evaluate_raking(at, natural, least, most, starts, all_attributes, weights, sums, curvature)
@@ -102,9 +110,9 @@ def _lowest(
     here: np.ndarray,
     flat: float,
 ) -> np.ndarray:
-    """Newton's method, damped (Levenberg 1944) where there is no curvature because items are at their limits.
+    """Minimise by Newton's method, damped (Levenberg 1944) where items at their limits leave no curvature.
 
-    `derivatives` are of the point whose height was asked last.
+    `derivatives` are those of the point at which `height` was evaluated last.
     """
     level, damping = height(here), 0.0
     slope, steepness = derivatives(here)
@@ -113,6 +121,8 @@ def _lowest(
             break
         step = -np.linalg.solve(steepness + damping * np.eye(here.size), slope)
         lower = height(here + step)
+        # Armijo's rule, with its usual constant 1e-4: a step must lower the function by this part of what the slope
+        # promises.
         if lower > level + 1e-4 * float(slope @ step) or not np.isfinite(lower):
             damping = max(_WEAKEST, 10 * damping)
             continue
@@ -129,7 +139,7 @@ def _summing_to_one(
     starts: np.ndarray,
     attributes: np.ndarray,
 ) -> np.ndarray:
-    """The multipliers, all shifted so that the weights sum to 1, as far as their limits allow."""
+    """Shift all multipliers so that the weights sum to 1, as far as their limits allow."""
     exponents = np.add.reduceat(here[attributes], starts[:-1])
     low, high = -700.0 - exponents.max(), 700.0 - exponents.min()
     for _ in range(_HALVINGS):

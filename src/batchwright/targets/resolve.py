@@ -1,4 +1,4 @@
-"""Makes a `Target` of anything a user may pass as one."""
+"""Makes a `Target` of anything that users may pass as one."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 
 
 def resolve(target: Any) -> Target:
-    """A `Target` from what a user may pass: one, a name, a number, a mapping, or a function.
+    """Make a `Target` from a target, a name, a number, a mapping, a list or a function.
 
-    A name is "natural", "uniform" or "sqrt"; a number from 0 (natural) to 1 (uniform) is `blend`; a mapping from label to
-    share (a pandas Series too) is `explicit`; a list or array has the shares in the order of the groups' names; a function
-    is called as `function(counts, epoch)`, or `function(counts)` if it takes one argument.
+    A name is "natural", "uniform" or "sqrt"; a number from 0 (natural) to 1 (uniform) is `blend`; a mapping from label
+    to share (a pandas Series too) is `explicit`; a list or array has the shares in the order of the groups' names; a
+    function is called as `function(counts, epoch)`, or `function(counts)` if it takes one argument.
 
     Example:
         >>> resolve("uniform"), resolve(0.5), resolve({"a": 0.9, "b": 0.1})
@@ -37,10 +37,10 @@ def resolve(target: Any) -> Target:
         return target
     target = by_label(target)
     if isinstance(target, str):
-        known: dict[str, Target] = {"natural": natural(), "uniform": uniform(), "sqrt": power(0.5)}
-        if target not in known:
-            raise Infeasible(f"no target is called {shown(target)}", f"pass one of {', '.join(map(repr, known))}")
-        return known[target]
+        named: dict[str, Target] = {"natural": natural(), "uniform": uniform(), "sqrt": power(0.5)}
+        if target not in named:
+            raise Infeasible(f"no target is called {shown(target)}", f"pass one of {', '.join(map(repr, named))}")
+        return named[target]
     if isinstance(target, Mapping):
         return explicit(target)
     if isinstance(target, Sequence) or hasattr(target, "to_numpy") or getattr(target, "ndim", 0) == 1:
@@ -50,6 +50,7 @@ def resolve(target: Any) -> Target:
     target = plain(target)
     if isinstance(target, (int, float, Fraction)):
         return blend(target)
+    # `target=targets.uniform` without brackets: called with counts, it would raise an error that does not say so.
     if callable(target) and str(getattr(target, "__module__", "")).startswith(f"{__package__}."):
         raise Infeasible(f"the target is targets.{target.__name__} itself", "call it, and pass what it gives")
     if callable(target):
@@ -62,6 +63,7 @@ def resolve(target: Any) -> Target:
                 f"a target function of {takes} arguments is not understood", "take (counts) or (counts, epoch)"
             )
         written = getattr(target, "__qualname__", type(target).__qualname__)
+        # A function of the counts alone gives the same shares in every epoch.
         return Target(_called, (target, takes), written, settles_at=0 if takes == 1 else None)
     raise Infeasible(
         f"the target is {typed(target)}, which is not understood",

@@ -1,4 +1,4 @@
-"""Targets that move from one to another, epoch by epoch."""
+"""Targets that change from one to another, epoch by epoch."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ __all__ = ["schedule"]
 
 
 def schedule(start: Any, end: Any, *, epochs: int, shape: str | Callable[[float], float] = "linear") -> Target:
-    """Move from one target to another: `(1 - s) * start + s * end` with s = shape(epoch / epochs), `end` from `epochs` on.
+    """Move from one target to another: `(1 - s) * start + s * end` with s = shape(epoch / epochs).
 
-    Progressively-balanced sampling (Kang et al. 2020, equation 2) is `schedule("natural", "uniform", epochs=...)`. An epoch
-    here is the plan's own number of micro-batches, whatever the world size.
+    From epoch `epochs` on it is `end`. Progressively-balanced sampling (Kang et al. 2020, equation 2) is
+    `schedule("natural", "uniform", epochs=...)`. An epoch here has the plan's own number of micro-batches, for any
+    world size.
 
     Args:
-        start: the target of epoch 0, anything that `resolve` takes.
-        end: the target of epoch `epochs` and all after it.
-        epochs: how many epochs the way takes, up to 131,072. The plan looks at each: a microsecond a group.
+        start: the target of epoch 0, anything that `resolve` accepts.
+        end: the target of epoch `epochs` and all later ones.
+        epochs: the number of epochs the change takes, 131,072 at most. A plan evaluates each: a microsecond for each
+            group.
         shape: "linear", "cosine" (slow, fast, slow), or a function from [0, 1] to [0, 1].
 
     Example:
@@ -50,6 +52,7 @@ def schedule(start: Any, end: Any, *, epochs: int, shape: str | Callable[[float]
             f"{target} is set while training runs and cannot be scheduled",
             "pass what it begins as, or moving(...) alone and set its shares with sampler.retarget",
         )
+    # Either end may itself be a schedule that takes longer.
     settles_at = max(epochs, first.settles_at or 0, last.settles_at or 0)
     named = "" if shape == "linear" else f", shape={shape!r}" if isinstance(shape, str) else ", shape=function"
     return Target(
@@ -78,6 +81,6 @@ def _schedule(
         way = fraction(rounded(check_number(given, f"the shape at epoch {epoch}")))
         require(0 <= way <= 1, f"the shape gives {float(way)} at epoch {epoch}", "give values from 0 to 1")
     first, last = start.exact(counts, epoch, names=names), end.exact(counts, epoch, names=names)
-    # in whole numbers: what both would be divided by is the same for every group
+    # In integers: both are multiplied by the sum of the other, which is the same factor for every group.
     to_first, to_last = (way.denominator - way.numerator) * sum(last), way.numerator * sum(first)
     return [to_first * a + to_last * b for a, b in zip(first, last, strict=True)]

@@ -25,7 +25,7 @@ _LOW = (1 << 32) - 1
 
 
 class Measure:
-    """The amount of a unit in every sample."""
+    """The amount of a unit, such as tokens, in every sample."""
 
     def __init__(self, values: np.ndarray) -> None:
         self.values = values
@@ -51,7 +51,7 @@ class Measure:
         return tuple(fraction(rounded(total)) if isinstance(total, float) else Fraction(total) for total in sums)
 
     def _sums(self, groups: Groups) -> list[Any]:
-        """The sum over each group: of whole numbers exactly, in two halves whose sums stay within 64 bits."""
+        """The sum over each group; integers are summed exactly, in two halves whose sums fit 64 bits."""
         if self.values.dtype.kind == "f":
             with np.errstate(over="ignore"):
                 sums: list[Any] = _summed(self.values.astype(np.float64), groups).tolist()
@@ -74,18 +74,19 @@ def _summed(values: np.ndarray, groups: Groups) -> np.ndarray:
 def in_units(target: Any, lengths: Any) -> Target:
     """A target whose shares are of tokens (seconds, pixels, ...) instead of samples.
 
-    Use it where groups differ in the length of their samples. The inner target gets the amount of the unit in each group
-    instead of its number of samples. Every share is then divided by the group's mean length, so that, averaged over complete
-    passes, the unit is mixed in the wanted shares.
+    Use it where groups differ in the length of their samples. The inner target gets the amount of the unit in each
+    group instead of its number of samples. Every share is then divided by the group's mean length, so that, averaged
+    over complete passes, the unit is mixed in the wanted shares.
 
     Args:
-        target: the wanted shares of the unit, anything that `resolve` takes: "natural" is by tokens, `capped(2)` limits to
-            two passes with a budget in tokens.
+        target: the wanted shares of the unit, anything that `resolve` takes: "natural" is by tokens, `capped(2)` limits
+            to two passes with a budget in tokens.
         lengths: array-like of shape (n_samples,): the amount of the unit in each sample, 0 or more, in the order of the
             dataset; of a mixture, in the order of its concatenated sources.
 
     Raises:
-        Infeasible: a negative length; when the plan is built, a wrong number of lengths, or a group with none of the unit.
+        Infeasible: a negative length; when the plan is built, a wrong number of lengths, or a group with none of the
+            unit.
 
     Example:
         >>> import batchwright as bw

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
+from torch.utils.data import DataLoader
 
 import batchwright as bw
 
@@ -131,6 +132,19 @@ def accelerate_in_tokens(rank: int, world_size: int, samples: int) -> Seen:
     return counted, sum(counted) / len(counted)
 
 
+def accelerate_view(rank: int, world_size: int, samples: int) -> Seen:
+    """A loader that goes through `Accelerator.prepare` itself."""
+    from accelerate import Accelerator
+
+    accelerator = Accelerator(cpu=True)
+    sampler = bw.evaluation(samples, BATCH_SIZE).sampler(rank=0, world_size=1, accumulate=world_size)
+    counted: list[int] = []
+    for batch in accelerator.prepare(DataLoader(range(samples), batch_sampler=sampler)):
+        counted += accelerator.gather_for_metrics(batch).tolist()
+    counted = counted[:samples]
+    return counted, sum(counted) / len(counted)
+
+
 class Rows(torch.utils.data.Dataset):
     def __init__(self, samples: int) -> None:
         self.samples = samples
@@ -224,11 +238,11 @@ EVALUATIONS = {
     evaluation.__name__: evaluation
     for evaluation in (
         *(plain, lightning_validate, lightning_test, lightning_predict),
-        *(accelerate, accelerate_in_tokens, transformers_evaluate, transformers_predict, ignite),
+        *(accelerate, accelerate_in_tokens, accelerate_view, transformers_evaluate, transformers_predict, ignite),
     )
 }
 
 
-def evaluate(rank: int, world_size: int, trainer: str, samples: int) -> Seen:
-    """A rank of an evaluation."""
-    return EVALUATIONS[trainer](rank, world_size, samples)
+def evaluate(rank: int, world_size: int, trainer: str, sizes: list[int]) -> list[Seen]:
+    """A rank of several evaluations, one after the other, of so many samples."""
+    return [EVALUATIONS[trainer](rank, world_size, samples) for samples in sizes]

@@ -1,4 +1,4 @@
-"""BatchNorm under a sampler: which statistics, of which stream, over which ranks and groups."""
+"""BatchNorm with sampled batches: which statistics are used, and over which batches, ranks and groups."""
 
 from __future__ import annotations
 

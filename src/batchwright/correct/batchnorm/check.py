@@ -1,4 +1,4 @@
-"""Whether the batches of a plan are ones that a model's BatchNorm layers can normalise by."""
+"""Checks that the batches of a plan are large and mixed enough for a model's BatchNorm layers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import Infeasible, typed, warn
-from ..class_priors import who_is_in
+from ..class_priors import groups_of
 from ..modes import modes_kept
 from .layers import BatchNorm, named_layers
 from .population import Forward, first_field
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check"]
 
-_LOOKED_AT = 64  # micro-batches of the first epoch, of every rank
+_LOOKED_AT = 64  # micro-batches of the first epoch that are checked, for each rank
 _SYNCHRONISED = (GlobalBatchNorm, nn.SyncBatchNorm)
 
 
@@ -33,28 +33,28 @@ def check(
     world_size: int = 1,
     forward: Forward = first_field,
 ) -> None:
-    """Refuse a plan whose batches are too small for a BatchNorm layer; warn of layers that see one class at a time.
+    """Refuse a plan whose batches are too small for a BatchNorm layer; warn of batches of one class.
 
-    Looks at the first 64 micro-batches of every rank. A layer needs two values per channel: two samples, or one sample
-    with several positions. Layers of `synchronised` count what all ranks hold.
+    A layer needs two values per channel: two samples, or one sample with several positions. The first 64 micro-batches
+    of every rank are checked. For layers of `synchronised`, the micro-batches of all ranks together count.
 
     Args:
-        plan: what the model will be trained on.
-        model: any module; one without BatchNorm layers passes.
-        example: one batch as `forward` takes it, to see how many positions a sample has at each layer. Without it
-            BatchNorm1d layers are taken to have one; others cannot be judged and are warned of at one sample a batch.
-        classes: who is in which class, a column of labels or `Groups`, where the plan's groups are something else, such
-            as tasks.
-        world_size: how many ranks there will be.
-        forward: how to run the model on the example.
+        plan: the plan for the training of the model.
+        model: any module; one without BatchNorm layers always passes.
+        example: one batch, as `forward` takes it: shows how many positions a sample has at each layer. Without it,
+            BatchNorm1d layers are assumed to have one; for other layers there is a warning if a batch has one sample.
+        classes: the class of every sample, array-like of shape (n_samples,), or `Groups`; needed if the groups of the
+            plan are no classes, but for instance tasks.
+        world_size: the number of ranks.
+        forward: runs the model on the example.
 
     Raises:
-        Infeasible: a layer would see one value per channel, or `classes` is of other samples than the plan's.
+        Infeasible: a layer would get one value per channel, or `classes` is of other samples than the plan.
 
     Warns:
-        PoorWarning: in half of the batches or more all samples are of one class (of one task, where the plan's groups are
-            its tasks) although there are several, so that a layer's statistics never hold what tells them apart; or a
-            layer may see one value per channel.
+        PoorWarning: in at least half of the batches all samples are of one class (or one task, if the groups of the
+            plan are its tasks) although there are several, so the statistics of a layer do not contain the differences
+            between them; or a layer may get one value per channel.
 
     Example:
         >>> import batchwright as bw
@@ -66,7 +66,7 @@ needs 2; pass larger batches, or synchronise the layers over ranks.
     """
     if not isinstance(model, nn.Module):
         raise Infeasible(f"the model is {typed(model)}", "pass the torch.nn.Module that will be trained")
-    groups = who_is_in(classes, plan)
+    groups = groups_of(classes, plan)
     layers = named_layers(model)
     if not layers:
         return
@@ -100,6 +100,7 @@ def _check_size(name: str, layer: BatchNorm, samples: int, positions: int | None
 
 def _check_mixed(kind: str, layers: list[str], batches: list[np.ndarray]) -> None:
     single = sum(len(codes) > 1 and len(np.unique(codes)) == 1 for codes in batches)
+    # Some such batches occur by chance and do little; that half of them are too many is a choice.
     if layers and 2 * single >= len(batches):
         several = {"class": "classes", "task": "tasks"}[kind]
         _warn(
@@ -110,7 +111,7 @@ def _check_mixed(kind: str, layers: list[str], batches: list[np.ndarray]) -> Non
 
 
 def _positions(model: nn.Module, layers: dict[str, BatchNorm], example: Any, forward: Forward) -> dict[str, int]:
-    """Values per sample and channel at each layer that the example reaches."""
+    """The number of values per sample and channel at each layer that the example reaches."""
     found: dict[str, int] = {}
     handles = []
 

@@ -1,4 +1,4 @@
-"""Finding BatchNorm layers, putting others in their place, moving running statistics."""
+"""Finds and replaces BatchNorm layers, and updates running statistics."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["BatchNorm", "named_layers", "replaced", "track", "tracking_layers"]
 
 
 def named_layers(model: nn.Module) -> dict[str, BatchNorm]:
-    """Every BatchNorm layer of `model` by its dotted name, each once: 1d, 2d, 3d, synchronised, per group."""
+    """All BatchNorm layers of `model` by dotted name, each once: 1d, 2d, 3d, synchronised, per group."""
     return {name: layer for name, layer in model.named_modules() if isinstance(layer, BatchNorm)}
 
 
@@ -35,9 +35,9 @@ def tracking_layers(model: nn.Module) -> dict[str, BatchNorm]:
 
 
 def replaced(model: nn.Module, substitute: Callable[[BatchNorm], nn.Module]) -> nn.Module:
-    """`model` with `substitute(layer)` for every BatchNorm layer, in place where it is not the root.
+    """Replace every BatchNorm layer of `model` by `substitute(layer)`; in place, unless `model` is itself such a layer.
 
-    A layer used in two places stays one layer used in two places.
+    A layer that is used in two places is replaced by one layer.
     """
     substitutes: dict[BatchNorm, nn.Module] = {}
 
@@ -56,10 +56,10 @@ def replaced(model: nn.Module, substitute: Callable[[BatchNorm], nn.Module]) -> 
 
 @torch.no_grad()
 def track(layer: BatchNorm, mean: Tensor, variance: Tensor, *, seen: Tensor) -> None:
-    """Move the running statistics of `layer` towards `mean` and the unbiased `variance`, where `seen`.
+    """Update the running statistics of `layer` with `mean` and the unbiased `variance`, where `seen` is true.
 
-    The step is `momentum`, or 1 / (batches so far) where momentum is None, as in `torch.nn.BatchNorm1d`.
-    `seen` is a boolean tensor of the shape of `num_batches_tracked`.
+    The weight of the new values is `momentum`, or 1 / (batches so far) if momentum is None, as in
+    `torch.nn.BatchNorm1d`. `seen` is a boolean tensor of the shape of `num_batches_tracked`.
     """
     if layer.running_mean is None or layer.running_var is None or layer.num_batches_tracked is None:
         return

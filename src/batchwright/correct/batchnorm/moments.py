@@ -1,4 +1,4 @@
-"""Count, mean and sum of squared deviations, of parts and of parts put together."""
+"""Count, mean and sum of squared deviations of values, and how to merge those of two sets of values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Moments"]
 
 @dataclass(frozen=True)
 class Moments:
-    """Values per group and channel: `count` (G, 1), `mean` (G, C) and `squares` (G, C), about the mean.
+    """Moments per group and channel: `count` (G, 1), `mean` (G, C), and `squares` (G, C), of deviations from the mean.
 
     Example:
         >>> left, right = Moments.of(torch.tensor([[1.0], [2.0]])), Moments.of(torch.tensor([[6.0]]))
@@ -27,10 +27,10 @@ class Moments:
 
     @classmethod
     def of(cls, values: Tensor, ids: Tensor | None = None, groups: int = 1) -> Moments:
-        """The moments of `values` (N, C, ...) over all dimensions but C, by group where `ids` (N,) names it.
+        """The moments of `values` (N, C, ...) over all dimensions but C; by group, if `ids` (N,) are given.
 
-        Two passes (the squares are taken about the mean), differentiable, in the dtype of `values`. A group
-        with no sample has count, mean and squares 0.
+        Differentiable, in the dtype of `values`. Two passes: a mean of squares minus a squared mean would lose digits.
+        A group without samples has count, mean and squares 0.
         """
         flat = values.flatten(2) if values.dim() > 2 else values.unsqueeze(-1)
         samples, channels, positions = flat.shape
@@ -48,7 +48,7 @@ class Moments:
         return self.count, self.mean, self.squares
 
     def merged(self, other: Moments) -> Moments:
-        """The moments of both sets of values together (Chan, Golub & LeVeque 1979)."""
+        """The moments of both sets of values together (Chan, Golub and LeVeque 1979)."""
         count = self.count + other.count
         share = other.count / count.clamp(min=1)
         shift = other.mean - self.mean

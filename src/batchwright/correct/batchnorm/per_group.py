@@ -1,4 +1,4 @@
-"""BatchNorm with statistics of its own for each domain that a batch mixes."""
+"""BatchNorm with separate statistics for each group in a batch."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ __all__ = ["GroupBatchNorm", "PerGroup", "per_group"]
 
 
 def per_group(model: nn.Module, groups: Sequence[Hashable]) -> PerGroup:
-    """`model` called as `model(x, groups=ids)`, each of whose BatchNorm layers keeps statistics per group.
+    """Make BatchNorm layers keep statistics per group; the model is then called as `model(x, groups=ids)`.
 
-    Domains that one batch mixes are normalised each by its own mean and variance, and scaled by one shared
-    weight and bias: domain-specific BatchNorm (Chang et al. 2019) without a batch per domain. Every group
-    starts from the running statistics the layer has. The layers are changed in place.
+    Each group in a batch is normalised by its own mean and variance, and scaled by a shared weight and bias. This is
+    domain-specific BatchNorm (Chang et al. 2019), without separate batches for each domain. Every group starts from the
+    running statistics of the layer. The layers are replaced in place.
 
     Args:
         model: any module with BatchNorm layers.
-        groups: the groups' names in the order of their ids, such as `plan.groups.names`.
+        groups: the names of the groups in the order of their ids, such as `plan.groups.names`.
 
     Raises:
-        Infeasible: the model has no BatchNorm layer; `groups` is empty or names one twice.
+        Infeasible: the model has no BatchNorm layer, or `groups` is empty or has a name twice.
 
     Example:
         >>> model = per_group(nn.Sequential(nn.BatchNorm1d(1)), ["day", "night"])
@@ -48,7 +48,7 @@ def per_group(model: nn.Module, groups: Sequence[Hashable]) -> PerGroup:
 
 
 class PerGroup(nn.Module):
-    """A model with `GroupBatchNorm` layers; its call says which group each sample of the batch is of."""
+    """A model with `GroupBatchNorm` layers; it is called with the group of each sample."""
 
     def __init__(self, model: nn.Module, routing: _Routing) -> None:
         super().__init__()
@@ -56,10 +56,10 @@ class PerGroup(nn.Module):
         self.routing = routing
 
     def forward(self, *inputs: Any, groups: Tensor, **keywords: Any) -> Any:
-        """Run the model on `inputs`, whose samples are of `groups`, an integer tensor (N,) of group ids.
+        """Run the model on `inputs`; `groups` is an integer tensor (N,), the group id of each sample.
 
         Raises:
-            Infeasible: an id is outside 0..G-1, or they are no whole numbers.
+            Infeasible: an id is outside 0..G-1, or ids are no integers.
         """
         self.routing.open(groups)
         try:
@@ -69,7 +69,10 @@ class PerGroup(nn.Module):
 
 
 class _Routing:
-    """What the layers of one model share: whose the samples of the present batch are."""
+    """The group of each sample in the present batch, shared by all layers of a model.
+
+    Layers are called by code that knows nothing of groups, so the ids cannot be passed to them as an argument.
+    """
 
     def __init__(self, names: list[Hashable]) -> None:
         self.names = names
@@ -101,11 +104,11 @@ class GroupBatchNorm(BatchNorm):
     """A BatchNorm layer whose running statistics have shape (groups, channels); weight and bias are shared.
 
     Args:
-        like: the layer to take parameters, options, mode and the first running statistics from.
-        routing: whose the samples of the present batch are.
+        like: the layer whose parameters, options, mode and running statistics are taken over.
+        routing: the group of each sample in the present batch.
 
     Raises:
-        Infeasible: in training, when a group of the batch has one value per channel, or the batch size differs from the
+        Infeasible: in training, a group of the batch has one value per channel, or the batch size differs from the
             number of ids.
     """
 
@@ -136,6 +139,7 @@ class GroupBatchNorm(BatchNorm):
     def forward(self, input: Tensor) -> Tensor:
         """Normalise `input` (N, C, ...) by the statistics of each sample's own group."""
         ids = self._ids(input)
+        # Half precision has too few digits for variances: torch's own layers compute in float32 too.
         values = input.float() if input.dtype in (torch.float16, torch.bfloat16) else input
         if self.training or self.running_mean is None or self.running_var is None:
             mean, variance = self._batch_statistics(values)

@@ -1,4 +1,4 @@
-"""The population of values that every BatchNorm layer of a model meets over a stream of batches."""
+"""Collects the moments of all values that reach each BatchNorm layer of a model over many batches."""
 
 from __future__ import annotations
 
@@ -22,15 +22,14 @@ __all__ = ["Forward", "Population", "first_field", "observe", "raised_on_all"]
 
 Forward = Callable[[nn.Module, Any], Any]
 
-_LONGEST = 300
-"""Characters of another rank's error that are repeated."""
+_LONGEST = 300  # characters of another rank's error in a message
 
 
 def first_field(model: nn.Module, batch: Any) -> Any:
-    """Run `model` on the batch, or on its first field if a tuple or list, moved to the model's device.
+    """Run `model` on the batch, or on its first field if it is a tuple or list, moved to the model's device.
 
     Raises:
-        Infeasible: that is no tensor.
+        Infeasible: it is no tensor.
     """
     inputs = batch[0] if isinstance(batch, (tuple, list)) and len(batch) else batch
     if not isinstance(inputs, Tensor):
@@ -43,7 +42,10 @@ def first_field(model: nn.Module, batch: Any) -> Any:
 
 
 class Population:
-    """Moments per layer, in float64 on the CPU, and the number of batches they are of."""
+    """Moments per layer, in float64 on the CPU, and the number of batches.
+
+    In float32, sums over many batches would lose digits.
+    """
 
     def __init__(self, state: dict[str, Any] | None = None) -> None:
         self.batches = 0
@@ -58,13 +60,13 @@ class Population:
             self.moments = {name: Moments(*tensors) for name, tensors in state["layers"].items()}
 
     def add(self, name: str, moments: Moments) -> None:
-        """Put the moments of one batch at the layer `name` to those before it."""
+        """Merge the moments of one batch into those of the layer `name`."""
         double = Moments(*(tensor.cpu().double() for tensor in moments.tensors))
         before = self.moments.get(name)
         self.moments[name] = double if before is None else before.merged(double)
 
     def check(self, layers: dict[str, BatchNorm]) -> None:
-        """Refuse layers that are not those of the population."""
+        """Refuse layers that differ from those of the population."""
         for name, moments in self.moments.items():
             width, given = moments.mean.shape[-1], layers[name].num_features if name in layers else None
             if width != given:
@@ -75,12 +77,12 @@ class Population:
                 )
 
     def state(self) -> dict[str, Any]:
-        """`batches` and, by layer, [count, mean, squares]: plain tensors that `Population` takes back."""
+        """The state for a later call: `batches`, and for each layer the tensors [count, mean, squares]."""
         layers = {name: [tensor.clone() for tensor in moments.tensors] for name, moments in self.moments.items()}
         return {"batches": self.batches, "layers": layers}
 
     def over_ranks(self, process_group: dist.ProcessGroup | None) -> Population:
-        """The population of all ranks' streams, merged in rank order and so the same on every rank; None means all."""
+        """The population of all ranks, merged in the order of ranks, so that rounding is the same on every rank."""
         pooled = Population()
         for state in gathered(self.state(), process_group):
             part = Population(state)
@@ -92,7 +94,7 @@ class Population:
 
 @contextmanager
 def raised_on_all(process_group: dist.ProcessGroup | None) -> Iterator[None]:
-    """Let what one rank raises within the context be raised by every rank, so that none waits for it without end."""
+    """Raise an error of one rank on every rank; without this, the others would wait for it in the next communication."""
     error: Exception | None = None
     try:
         yield
@@ -117,15 +119,21 @@ def observe(
     forward: Forward,
     population: Population,
 ) -> Population:
-    """Run `batches` batches (None: all) of `loader` through `model`, adding to `population` what layers meet.
+    """Run batches of `loader` through `model`, and add the values that reach BatchNorm layers to `population`.
 
-    BatchNorm layers normalise by the batch meanwhile, as in training; all else (dropout) is in evaluation
-    mode, as it will be when the statistics are used. Nothing of the model is changed, also when an error is
-    raised.
+    BatchNorm layers normalise by the batch, as in training; all other layers (dropout) are in evaluation mode, as they
+    will be when the statistics are used. The model does not change, also if an error is raised.
+
+    Args:
+        model: a model with BatchNorm layers.
+        loader: the batches.
+        batches: the number of batches to use; all if None.
+        forward: runs the model on a batch.
+        population: the moments so far; they are updated.
 
     Raises:
-        Infeasible: no layer keeps running statistics, `loader` has no batch, a layer met a value that is not finite, or
-            `population` is of another model.
+        Infeasible: no layer keeps running statistics, `loader` has no batch, a value is not finite, or `population` is
+            of another model.
     """
     layers = tracking_layers(model)
     population.check(layers)

@@ -1,4 +1,4 @@
-"""Running statistics as the population they stand for, instead of a decaying memory of the last batches."""
+"""Sets running statistics to those of all batches of a stream, in place of a moving average over the last batches."""
 
 from __future__ import annotations
 
@@ -38,35 +38,35 @@ def recalibrate(
     forward: Forward = first_field,
     process_group: dist.ProcessGroup | None = None,
 ) -> dict[str, Any]:
-    """Set the running statistics of every BatchNorm layer to mean and unbiased variance over the stream.
+    """Set the running statistics of every BatchNorm layer to mean and unbiased variance over a stream of batches.
 
-    Every value counts once, so batches of different sizes weigh by their size, and the variance holds what
-    lies between batches too (the population statistics of Wu & Johnson 2021, merged as by Chan et al. 1979 in
-    float64); an average over batches, as in `torch.optim.swa_utils.update_bn`, does neither. BatchNorm layers
-    normalise by the batch meanwhile; everything else is in evaluation mode. `momentum` is not touched; a
-    model that raises midway is left as it was. Layers that no batch reached keep their statistics, with a
-    warning.
+    Every value counts once. So batches count by their size, and the variance includes the differences between batches
+    (the population statistics of Wu and Johnson 2021, merged as in Chan et al. 1979 in float64). An average over
+    batches, as in `torch.optim.swa_utils.update_bn`, has neither property. BatchNorm layers normalise by the batch
+    meanwhile; all other layers are in evaluation mode. `momentum` does not change. If an error is raised, the model is
+    as it was before. Layers that no batch reached keep their statistics, with a warning.
 
     Args:
         model: the trained model.
-        loader: batches of the stream it was trained on, which is the stream its weights fit.
-        batches: how many to use; None means all of `loader`.
-        stream: `"natural"` says that `loader` is not the stream trained on but the natural one, and is warned of.
-        plan: what the model was trained on; a `DataLoader` that does not draw from it, or from one of the same shares,
-            is then refused as the sampled stream. Where shares moved, go on with the sampler that trained: one that is
-            new begins with the first shares.
-        resume: what an earlier call returned, to go on from: the two together equal one call over both parts.
-        forward: how to run the model on a batch; the default passes its first field.
-        process_group: the ranks whose streams are pooled, so that all get the same statistics; None means all, or this
-            process alone if there is no group. Each of them must make the call. The state returned is still of this
-            process's own stream, to resume it with.
+        loader: batches as the model was trained on: its weights fit these.
+        batches: the number of batches to use; all of `loader` if None.
+        stream: `"sampled"`; or `"natural"`, if `loader` has batches of the natural shares instead, which gives a
+            warning.
+        plan: the plan that the model was trained with. A `DataLoader` that draws neither from it nor from a plan with
+            the same shares is then refused. If shares changed during training, use the sampler of the training: a new
+            one would begin with the first shares.
+        resume: the state that an earlier call returned: the two calls together equal one call over all batches.
+        forward: runs the model on a batch; by default on its first field.
+        process_group: the ranks whose batches are merged, so that all get the same statistics; None means all ranks, or
+            this process alone if there is no group. Every rank must make the call. The state that is returned has only
+            the batches of this process.
 
     Returns:
-        The state to resume from: the batches seen and, by layer, count, mean and sum of squares per channel.
+        The state to resume from: the number of batches, and by layer count, mean and sum of squares per channel.
 
     Raises:
-        Infeasible: no layer keeps running statistics, `loader` has no batch or does not draw as `plan` does, a layer
-            meets a value that is not finite, or `resume` is of another model. What one rank raises, every rank raises.
+        Infeasible: no layer keeps running statistics, `loader` has no batch or does not draw as `plan` does, a value is
+            not finite, or `resume` is of another model. An error of one rank is raised on every rank.
 
     Example:
         >>> model = nn.Sequential(nn.BatchNorm1d(1), nn.Linear(1, 2))
@@ -82,6 +82,7 @@ def recalibrate(
             _check_stream(loader, plan)
         layers = tracking_layers(model)
         population = observe(model, loader, batches=batches, forward=forward, population=Population(resume))
+    # Before the ranks are merged: a call that resumes merges them again, and would count the others' batches twice.
     state = population.state()
     if joined():
         population = population.over_ranks(process_group)
@@ -100,6 +101,7 @@ def recalibrate(
                 (layer.running_var, moments.variance(unbiased=True)),
             ):
                 if buffer is not None:
+                    # Layers with statistics for each group have rows; a group that was not seen keeps its row.
                     rows = buffer.view(value.shape)
                     rows.copy_(torch.where(moments.count > 0, value, rows.cpu()))
             if layer.num_batches_tracked is not None:
@@ -122,7 +124,7 @@ def _check_stream(loader: Iterable[Any], plan: BasePlan) -> None:
 
 
 def _draw_alike(one: BasePlan, other: BasePlan) -> bool:
-    if one.fingerprint == other.fingerprint:  # shares that were set while it ran are not in it
+    if one.fingerprint == other.fingerprint:  # a fingerprint does not include shares that were set during a run
         return True
     if one.groups.digest != other.groups.digest or one.settles_after is None or other.settles_after is None:
         return False

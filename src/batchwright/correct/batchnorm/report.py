@@ -1,4 +1,4 @@
-"""How far apart the statistics of two streams are, layer by layer."""
+"""Compares the statistics of two streams of batches, layer by layer."""
 
 from __future__ import annotations
 
@@ -17,11 +17,15 @@ __all__ = ["BatchNormReport", "LayerDifference", "report"]
 
 @dataclass(frozen=True)
 class LayerDifference:
-    """What one layer meets in stream b beside stream a.
+    """The difference between streams a and b at one layer. Standard deviations include the layer's eps.
 
-    `mean_shift` is the root mean square over channels of (mean_b - mean_a) / std_a, `worst_mean_shift` its
-    largest magnitude; `log_std_ratio` is the root mean square of log(std_b / std_a), `worst_log_std_ratio`
-    its largest magnitude. Standard deviations hold the layer's eps, as its own division does.
+    Attributes:
+        layer: the name of the layer.
+        channels: its number of channels.
+        mean_shift: the root mean square over channels of (mean_b - mean_a) / std_a.
+        worst_mean_shift: the largest absolute value of it.
+        log_std_ratio: the root mean square over channels of log(std_b / std_a).
+        worst_log_std_ratio: the largest absolute value of it.
     """
 
     layer: str
@@ -34,7 +38,7 @@ class LayerDifference:
 
 @dataclass(frozen=True)
 class BatchNormReport:
-    """One `LayerDifference` a layer, in the model's order; prints as a table."""
+    """A `LayerDifference` for each layer, in the order of the model; prints as a table."""
 
     layers: tuple[LayerDifference, ...]
 
@@ -51,11 +55,18 @@ def report(
     batches: int | None = None,
     forward: Forward = first_field,
 ) -> BatchNormReport:
-    """How far the statistics each BatchNorm layer meets differ between two streams; the model stays as it is.
+    """Measure how much the statistics at each BatchNorm layer differ between two streams; the model does not change.
 
-    Each stream is measured as `recalibrate` would: normalised by its own batches, dropout off. With the
-    natural stream as a and the balanced one as b it shows what the balance did to normalisation. Only layers
-    that both streams reach are listed.
+    Each stream is measured as by `recalibrate`: normalised by its own batches, without dropout. With natural batches as
+    a and balanced ones as b, it shows the effect of balancing on normalisation. Only layers that both streams reach are
+    listed.
+
+    Args:
+        model: a model with BatchNorm layers.
+        loader_a: the batches of stream a.
+        loader_b: the batches of stream b.
+        batches: the number of batches of each to use; all if None.
+        forward: runs the model on a batch; by default on its first field.
 
     Raises:
         Infeasible: no layer keeps running statistics, or a loader has no batch.

@@ -1,4 +1,4 @@
-"""Which statistics BatchNorm layers normalise by: always the batch's, or the running ones untouched."""
+"""Sets which statistics BatchNorm layers use: always those of the batch, or the running ones without updates."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 def without_running_stats(model: Model) -> Model:
-    """`model`, changed in place: its BatchNorm layers normalise by the batch in training and in evaluation.
+    """Make BatchNorm layers normalise by the batch in training and in evaluation; `model` is changed in place.
 
-    `torch.func.replace_all_batch_norm_modules_` does the change, so `torch.func.vmap`, `grad` and `jvp`
-    accept the model afterwards: no layer writes to a buffer any more. The output for a sample then depends on
-    the batch it came in, also in evaluation.
+    No layer writes to a buffer any more, so `torch.func.vmap`, `grad` and `jvp` accept the model
+    (`torch.func.replace_all_batch_norm_modules_` makes the change). The output for a sample then depends on the other
+    samples of its batch, also in evaluation.
 
     Raises:
         Infeasible: the model has no BatchNorm layer.
@@ -40,11 +40,11 @@ def without_running_stats(model: Model) -> Model:
 
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
-    """Within the context BatchNorm layers normalise by their running statistics and never update them.
+    """A context in which BatchNorm layers normalise by their running statistics and do not update them.
 
-    It holds through `model.train()` and `model.eval()` called inside, leaves every layer's `training` flag to
-    the caller, and nests. Weights and biases of the layers go on learning. Layers without running statistics
-    have nothing to freeze and are left alone.
+    `model.train()` and `model.eval()` within the context do not change that; the `training` flags stay as the caller
+    sets them. Contexts may be nested. Weights and biases of the layers are still trained. Layers without running
+    statistics do not change.
 
     Raises:
         Infeasible: no BatchNorm layer of the model keeps running statistics.
@@ -58,6 +58,7 @@ def frozen(model: nn.Module) -> Iterator[None]:
     """
     flags: dict[BatchNorm, bool] = {}
 
+    # At each call of a layer, and not once by `eval()`: a `train()` within the context would undo that.
     def freeze(layer: BatchNorm, _inputs: Any) -> None:
         flags[layer] = layer.training
         layer.training = False

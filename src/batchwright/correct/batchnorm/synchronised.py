@@ -1,4 +1,4 @@
-"""BatchNorm over the global batch: one mean and one variance for what all ranks hold together."""
+"""BatchNorm over ranks: one mean and one variance for the micro-batches of all ranks together."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ __all__ = ["GlobalBatchNorm", "synchronised"]
 
 
 def synchronised(model: nn.Module, *, process_group: dist.ProcessGroup | None = None) -> nn.Module:
-    """`model` whose BatchNorm layers normalise, in training, by the statistics of the global batch.
+    """Make BatchNorm layers normalise, in training, by the micro-batches of all ranks together.
 
-    Layers whose tensors lie on an accelerator become torch's `SyncBatchNorm`; those on the CPU, which it
-    refuses, become `GlobalBatchNorm`, the same result over any process group. Move the model to its device
-    first. Parameters and buffers are shared with the layers replaced, so optimizers and checkpoints stay
-    valid. Changed in place (a model that is itself a BatchNorm layer is returned as a new layer).
+    Layers with tensors on an accelerator become torch's `SyncBatchNorm`. That refuses tensors on the CPU; such layers
+    become `GlobalBatchNorm`, which gives the same result over any process group. So move the model to its device first.
+    Parameters and buffers are shared with the replaced layers, so optimizers and checkpoints stay valid. The model is
+    changed in place; a model that is itself a BatchNorm layer is returned as a new layer.
 
-    A global batch that a plan balanced is thereby also normalised as one, at every world size alike.
+    The micro-batches of all ranks, which a plan balances together, are then also normalised together, for any world
+    size.
 
     Args:
         model: any module; wrap it in DistributedDataParallel afterwards.
@@ -49,19 +50,18 @@ def synchronised(model: nn.Module, *, process_group: dist.ProcessGroup | None = 
 
 
 class GlobalBatchNorm(BatchNorm):
-    """BatchNorm over all ranks by two sums each way, on any device a process group can reduce.
+    """BatchNorm (Ioffe and Szegedy 2015) over the micro-batches of all ranks, on any device that the group can reduce.
 
-    Where no process group is initialised, or in evaluation, it is plain BatchNorm. Ranks may hold batches of
-    different sizes, also none. The variance is the mean square about the *global* mean (two passes), so
-    nothing cancels; running statistics take the unbiased variance, as torch's do. Ioffe & Szegedy 2015, over
-    the global batch.
+    Without a process group, and in evaluation, it is plain BatchNorm. Ranks may have batches of different sizes, also
+    empty ones. The variance is the mean square of deviations from the mean over all ranks: this takes two all-reduces
+    in each direction, but loses no digits. Running statistics take the unbiased variance, as torch's do.
 
     Args:
-        like: the layer to take the parameters, buffers, options and mode from; they are shared, not copied.
+        like: the layer whose parameters, buffers, options and mode are taken over; they are shared, not copied.
         process_group: the ranks to synchronise over; None means all.
 
     Raises:
-        Infeasible: in training, when all ranks together hold fewer than two values per channel.
+        Infeasible: in training, all ranks together have fewer than two values per channel.
     """
 
     def __init__(self, like: BatchNorm, *, process_group: dist.ProcessGroup | None = None) -> None:
@@ -83,6 +83,7 @@ class GlobalBatchNorm(BatchNorm):
         self._check_input_dim(input)
         shape = (1, -1, *(1,) * (input.dim() - 2))
         dims = [dim for dim in range(input.dim()) if dim != 1]
+        # Sums in half precision would lose digits; torch's own layer also adds them in float32.
         values = input.float() if input.dtype in (torch.float16, torch.bfloat16) else input
 
         local_count = values.new_tensor([values.numel() // self.num_features])
@@ -90,11 +91,12 @@ class GlobalBatchNorm(BatchNorm):
         count = sums[-1].detach()
         if count < 2:
             raise Infeasible(
-                f"the global batch holds {int(count)} value per channel in training, BatchNorm needs 2",
+                f"the batches of all ranks hold {int(count)} value per channel in training, BatchNorm needs 2",
                 "pass larger batches",
             )
         mean = sums[:-1] / count
         centred = values - mean.view(shape)
+        # A second communication, instead of the mean of squares in the first: their difference would lose digits.
         variance = self._over_ranks(centred.square().sum(dims)) / count
         seen = torch.ones((), dtype=torch.bool, device=values.device)
         track(self, mean, variance * (count / (count - 1)), seen=seen)
@@ -113,7 +115,7 @@ class GlobalBatchNorm(BatchNorm):
 
 
 class _SumOverRanks(torch.autograd.Function):
-    """The sum over ranks; every rank's loss depends on every rank's input, so gradients sum too."""
+    """The sum over ranks. The loss of every rank depends on the input of every rank, so gradients are summed too."""
 
     @staticmethod
     def forward(ctx: Any, tensor: Tensor, process_group: dist.ProcessGroup | None) -> Tensor:

@@ -1,0 +1,68 @@
+"""A batch with other entries: one that a trainer or a pytree function makes of the values of another."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from .entries import same_rows
+from .values import Value
+
+if TYPE_CHECKING:
+    from .batch import Batch
+
+__all__ = ["rebuilt", "remember", "showing"]
+
+_listed = threading.local()
+"""`batch`: a weak reference to the batch whose items this thread asked for last."""
+
+
+def remember(batch: Batch) -> None:
+    """Its items are asked for: a mapping that is made of them may become a Batch again."""
+    _listed.batch = weakref.ref(batch)
+
+
+def showing(batch: Batch, values: Mapping[str, Any]) -> Batch | None:
+    """The batch with these entries and no others; None if a tensor among them has other rows than were there."""
+    kept, changed, children = {}, {}, {}
+    for name, value in values.items():
+        before = batch[name] if name in batch._keys else value
+        if not same_rows(before, value):
+            return None
+        child = batch._keys.get(name)
+        if child is not None and before is value:
+            kept[name] = value
+            continue
+        own = child.replaced(value) if isinstance(child, Value) and name in batch._root.children else None
+        if own is not None and name not in batch._entries:
+            children[name] = own
+        else:
+            changed[name] = value
+    made = batch._with(replace(batch._root, children=batch._root.children | children) if children else batch._root)
+    for name in batch._keys.keys() - values.keys():
+        del made[name]
+    for name, value in changed.items():
+        made[name] = value
+    if tuple(made._keys) != tuple(values):
+        made = made._with(made._root, keys=tuple(values))
+    made._shown.update(kept)
+    return made
+
+
+def rebuilt(values: Mapping[str, Any]) -> Batch | None:
+    """The batch whose items this thread asked for last, with these values, if one of its tensors is among them."""
+    if torch.compiler.is_compiling():
+        return None
+    reference: weakref.ref[Batch] | None = getattr(_listed, "batch", None)
+    batch = reference() if reference is not None else None
+    if batch is None:
+        return None
+    known = batch._shown
+    shows = any(isinstance(value, Tensor) and value.ndim and known.get(name) is value for name, value in values.items())
+    return showing(batch, values) if shows else None

@@ -1,0 +1,212 @@
+"""The way out that a loader's refusal names is followed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
+
+import batchwright as bw
+
+from ..refusals import SOURCE, cases, check_that_all_are_reached, told_and_followed
+from .datasets import Numbers
+
+PLAN = bw.shuffled(12, batch_size=4, seed=3)
+LABELS = [0] * 8 + [1] * 4
+BALANCED = bw.balanced(LABELS, batch_size=4)
+
+
+class Labelled(Numbers):
+    """A data set that holds its labels, as torchvision's do."""
+
+    def __init__(self, targets: Any) -> None:
+        super().__init__(len(targets))
+        self.targets = targets
+
+
+class Stream(IterableDataset):
+    """Samples without numbers."""
+
+    def __iter__(self) -> Any:
+        return iter(range(12))
+
+
+class Broken(Numbers):
+    """All samples from `first` on raise."""
+
+    def __init__(self, count: int, first: int) -> None:
+        super().__init__(count)
+        self.first = first
+
+    def __getitem__(self, index: int) -> int:
+        if index >= self.first:
+            raise OSError(f"sample {index} cannot be read")
+        return index
+
+
+def made(dataset: Any = None, plan: Any = PLAN, **options: Any) -> Any:
+    return plan.loader(Numbers(12) if dataset is None else dataset, **{"num_workers": 0, **options})
+
+
+def looped(*given: Any, **options: Any) -> Any:
+    return list(made(*given, **options))
+
+
+def after_another_loop() -> None:
+    loader = made()
+    older = iter(loader)
+    next(older)
+    next(iter(loader))
+    next(older)
+
+
+def on_its_own() -> None:
+    first, second = iter(made()), iter(made())
+    assert next(first).tolist() == next(second).tolist()
+
+
+def loaded(**change: Any) -> None:
+    made().load_state_dict({**made().state_dict(), **change})
+
+
+TABLE = {
+    "the size of a batch": (
+        lambda: made(batch_size=4),
+        "batch_size=4 was given to plan.loader, but the plan decides what is in a batch",
+        "leave batch_size out",
+        looped,
+    ),
+    "a sampler in the place of the plan's": (
+        lambda: made(sampler=PLAN.sampler()),
+        "was given to plan.loader, but the loader makes the plan's sampler itself",
+        "leave sampler out",
+        looped,
+    ),
+    "two collate functions": (
+        lambda: made(collate=torch.tensor, collate_fn=torch.tensor),
+        "collate and collate_fn were given, which mean the same",
+        "pass one of them",
+        lambda: looped(collate=torch.tensor),
+    ),
+    "a DataLoader": (
+        lambda: made(DataLoader(Numbers(12))),
+        "plan.loader was given a DataLoader",
+        "pass the data set itself",
+        looped,
+    ),
+    "a stream": (
+        lambda: made(Stream()),
+        "Stream is an IterableDataset, whose samples have no numbers",
+        "pass a map-style data set, or balance the stream with batchwright.online",
+        lambda: (looped(), next(iter(bw.online.balanced(Stream(), batch_size=4, key=lambda sample: sample % 2)))),
+    ),
+    "no data set": (
+        lambda: made(12),
+        "the data set is of type int, which has no length or no items",
+        "pass an object with __getitem__ and __len__",
+        looped,
+    ),
+    "another length": (
+        lambda: made(Numbers(20)),
+        "the data set has 20 samples, the plan was made for 12",
+        "make the plan from this data set, or pass the part of the data set that it was made from",
+        lambda: (looped(Numbers(20), plan=bw.shuffled(20, 4)), looped(Subset(Numbers(20), range(12)))),
+    ),
+    "labels in another order": (
+        lambda: made(Labelled(LABELS[::-1]), plan=BALANCED),
+        "sample 0 is labelled 1 in the data set and 0 in the plan; 8 of 12 labels that were compared differ",
+        "make the plan from the labels of this data set, in its order, or pass check_data=False",
+        lambda: (
+            looped(Labelled(LABELS[::-1]), plan=bw.balanced(Labelled(LABELS[::-1]), 4)),
+            looped(Labelled(LABELS[::-1]), plan=BALANCED, check_data=False),
+        ),
+    ),
+    "two loops at once": (
+        after_another_loop,
+        "another loop over this loader has begun since, and its position is that loop's",
+        "make a second loader of the plan to loop over it twice at once",
+        on_its_own,
+    ),
+    "damaged broken samples": (
+        lambda: loaded(broken=[12]),
+        "the state's broken samples are [12], not numbers below 12",
+        "load what state_dict() gave, as it was",
+        loaded,
+    ),
+    "more broken samples than are allowed": (
+        lambda: _quietly(lambda: looped(Broken(12, 9), on_error="replace", max_errors=2)),
+        "3 samples raised, max_errors is 2; the last was sample ",
+        "mend the data set, or pass a larger max_errors",
+        lambda: (looped(), _quietly(lambda: looped(Broken(12, 9), on_error="replace", max_errors=3))),
+    ),
+    "a whole group is broken": (
+        lambda: looped(Broken(12, 8), plan=BALANCED, on_error="replace"),
+        "raised OSError: sample ",
+        'mend the data set, or leave such samples out with on_error="skip"',
+        lambda: (looped(plan=BALANCED), _quietly(lambda: looped(Broken(12, 8), plan=BALANCED, on_error="skip"))),
+    ),
+    "a whole batch is broken": (
+        lambda: looped(Broken(12, 0), on_error="skip"),
+        "every sample of a batch raised: OSError: sample ",
+        'mend the data set, or pass on_error="replace"',
+        lambda: (looped(), _quietly(lambda: looped(Broken(12, 9), on_error="replace"))),
+    ),
+}
+CASES = cases("refuse message way_out follow", TABLE)
+
+
+def _quietly(call: Any) -> Any:
+    with pytest.warns(bw.PoorWarning, match=r"sample \d+ raised OSError: sample \d+ cannot be read; with on_error="):
+        return call()
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_a_refusal_is_told_and_its_way_out_works(case):
+    told_and_followed(case)
+
+
+def test_every_refusal_has_a_case(monkeypatch):
+    files = sorted((SOURCE / "loader").glob("*.py"))
+    check_that_all_are_reached(files, 12, [CASES], monkeypatch)
+
+
+@pytest.mark.parametrize("name", ["shuffle", "sampler", "batch_sampler", "drop_last", "batch_size"])
+def test_what_the_plan_decides_is_refused(name):
+    with pytest.raises(bw.Infeasible, match=f"{name}=None was given to plan.loader"):
+        made(**{name: None})
+
+
+def test_the_labels_of_another_split_are_warned_of():
+    other = [0] * 6 + [1] * 6
+    with pytest.warns(bw.PoorWarning, match="sample 6 is labelled 1 in the data set and 0 in the plan; 2 of 12"):
+        made(Labelled(other), plan=BALANCED)
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        Labelled(LABELS),
+        Labelled(np.array(LABELS)),
+        Labelled(["a", "b"] * 6),  # other names: the plan's groups are something else
+        Labelled([0.5] * 12),
+        TensorDataset(torch.arange(12), torch.tensor(LABELS)),
+        list(zip(range(12), LABELS, strict=True)),
+    ],
+)
+def test_labels_that_fit_or_say_nothing_are_taken(dataset):
+    assert len(looped(dataset, plan=BALANCED)) == len(BALANCED.epoch(0))
+
+
+def test_wrong_values_are_refused_by_name():
+    for options, name in [
+        ({"num_workers": -1}, "num_workers"),
+        ({"on_error": "ignore"}, "on_error"),
+        ({"seeded": "yes"}, "seeded"),
+        ({"max_errors": 0.5}, "max_errors"),
+        ({"compare_ranks": 2}, "compare_ranks"),
+    ]:
+        with pytest.raises(bw.Infeasible, match=name):
+            made(**options)
