@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import columns
+from ..calls import recorded
 from ..errors import Infeasible, warn
 from ..group_parts import MOST_SAMPLES
 from ..groups import Groups
@@ -25,6 +26,7 @@ __all__ = ["ordered", "sequential"]
 _MOST_COUNTED = 1 << 31  # samples that `ordered` keeps a share of: 16 GiB
 
 
+@recorded
 def sequential(samples: int | Sized, batch_size: int, *, epoch: int | Literal["natural"] = "natural") -> FixedPlan:
     """The samples in the order of the file, over and over.
 
@@ -57,6 +59,7 @@ def sequential(samples: int | Sized, batch_size: int, *, epoch: int | Literal["n
     return _plan(order, epoch)
 
 
+@recorded
 def ordered(
     indices: Any,
     batch_size: int,
