@@ -87,6 +87,12 @@ class Column:
     def __len__(self) -> int:
         return self.held.size if isinstance(self.held, Coded) else len(self.held)
 
+    def __getitem__(self, sample: Any) -> Any:
+        if isinstance(self.held, Coded):
+            codes = self.held.codes[sample]
+            return self.held.names[codes] if codes.ndim == 0 else [self.held.names[code] for code in codes.tolist()]
+        return self.held[sample].tolist()
+
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self.path, "name": self.name}
 
