@@ -40,7 +40,10 @@ def step_of(plan: Plan, run: Run, step: int, rank: int | None, shown: dict[str, 
             continue
         for slot, sample in enumerate(batches[number].tolist()):
             place = {"micro_batch": number, "rank": at, "slot": slot, "sample": _plain(sample)}
-            samples.append(place | {name: column[sample] for name, column in shown.items()})
+            samples.append(
+                place
+                | {name: column[sample if isinstance(sample, int) else sample[0]] for name, column in shown.items()}
+            )
     first = step * run.multiple
     return {
         "step": step,
@@ -180,7 +183,9 @@ def write_table(parts: Iterator[dict[str, np.ndarray]], names: Any, path: Path) 
         for part in parts:
             columns = {name: pyarrow.array(values) for name, values in part.items()}
             if texts is not None:
-                columns["group"] = pyarrow.DictionaryArray.from_arrays(pyarrow.array(part["group"], pyarrow.int32()), texts)
+                columns["group"] = pyarrow.DictionaryArray.from_arrays(
+                    pyarrow.array(part["group"], pyarrow.int32()), texts
+                )
             table = pyarrow.table(columns)
             writer = writer or parquet.ParquetWriter(path, table.schema)
             writer.write_table(table)

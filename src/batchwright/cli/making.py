@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -55,9 +56,9 @@ def made(files: str, options: Mapping[str, Any]) -> Plan:
     kind = given.pop("kind", None) or _kind_of(given)
     if kind not in _DATA:
         raise Infeasible(
-            f"the plan {kind!r} has no options of its own here", "write a recipe, and pass its path: batchwright plan my.toml"
+            f"the plan {kind!r} has no options of its own here",
+            "write a recipe, and pass its path: batchwright plan my.toml",
         )
-    column = lambda name: Column(files, given.pop(name))  # noqa: E731  # which options are left is looked at below
     by = given.pop("by", [])
     data: Any
     if kind == "balanced" and by:
@@ -66,17 +67,22 @@ def made(files: str, options: Mapping[str, Any]) -> Plan:
     elif _DATA[kind]:
         if _DATA[kind] not in given:
             raise Infeasible(
-                f"a plan {kind!r} needs --{_DATA[kind]}, the name of a column", f"the columns are {', '.join(Column.names(files))}"
+                f"a plan {kind!r} needs --{_DATA[kind]}, the name of a column",
+                f"the columns are {', '.join(Column.names(files))}",
             )
-        data = column(_DATA[kind])
+        data = Column(files, given.pop(_DATA[kind]))
     else:
         data = Column(files, given.pop("label", None) or Column.names(files)[0])
-    if kind not in ("shuffled", "balanced") and "label" in given:
-        label = column("label")
-        if kind in ("budgeted", "packed", "grouped"):  # the samples in balance, then cut by lengths
-            given["order"] = balanced(label, 1, target=target_of(given.pop("target", "uniform")), seed=given.get("seed", 0))
+    if kind in ("budgeted", "packed", "grouped") and "label" in given:  # the samples in balance, then cut by lengths
+        target = target_of(given.pop("target", "uniform"))
+        given["order"] = balanced(Column(files, given.pop("label")), 1, target=target, seed=given.get("seed", 0))
     if "target" in given:
         given["target"] = target_of(given["target"])
+    unknown = [name for name in given if name not in inspect.signature(PLANS[kind]).parameters]
+    if unknown:
+        raise Infeasible(f"a plan {kind!r} takes no --{unknown[0].replace('_', '-')}", "leave it out")
+    if "batch_size" not in given and kind not in ("budgeted", "packed", "evaluation"):
+        raise Infeasible(f"a plan {kind!r} needs --batch-size", "pass --batch-size 64")
     return PLANS[kind](data, **given)
 
 
@@ -116,10 +122,7 @@ def described(files: str, label: str | None, length: str | None, by: list[str]) 
     told: dict[str, Any] = {"files": files, "columns": names}
     for name in [*([label] if label is not None else []), *by]:
         column = Column(files, name)
-        values = np.asarray(column)
-        empty = np.array([value is None or value != value for value in values.tolist()]) if values.dtype.kind in "Of" else None
-        missing = 0 if empty is None else int(empty.sum())
-        told.setdefault("labels", {})[name] = _label_counts(column if not missing else values[~empty]) | {"missing": missing}
+        told.setdefault("labels", {})[name] = _label_counts(column)
         told["samples"] = len(column)
     if length is not None:
         numbers = np.asarray(Column(files, length))
@@ -135,7 +138,13 @@ def described(files: str, label: str | None, length: str | None, by: list[str]) 
     return told
 
 
-def _label_counts(labels: Any) -> dict[str, Any]:
+def _label_counts(column: Column) -> dict[str, Any]:
+    labels: Any = column
+    missing = 0
+    if column.coded() is None and np.asarray(column).dtype.kind in "Of":
+        values = np.asarray(column)
+        empty = np.fromiter((value is None or value != value for value in values.tolist()), bool, values.size)
+        labels, missing = values[~empty], int(empty.sum())
     groups = Groups.from_keys(labels, called="labels")
     sizes, order = groups.sizes, np.argsort(-groups.sizes, kind="stable")
     shares = sizes / sizes.sum()
@@ -144,10 +153,13 @@ def _label_counts(labels: Any) -> dict[str, Any]:
         "imbalance": float(sizes.max() / sizes.min()),
         "effective_groups": float(math.exp(-(shares * np.log(shares)).sum())),
         "counts": [[groups.names[group], int(sizes[group])] for group in order.tolist()],
+        "missing": missing,
     }
 
 
-def compared(files: str, label: str, length: str | None, batch_size: int, batches: int, seed: int) -> list[dict[str, Any]]:
+def compared(
+    files: str, label: str, length: str | None, batch_size: int, batches: int, seed: int
+) -> list[dict[str, Any]]:
     """The same data under several plans: what is in their first micro-batches."""
     labels = Column(files, label)
     groups = Groups.from_labels(labels)
@@ -158,16 +170,21 @@ def compared(files: str, label: str, length: str | None, batch_size: int, batche
         "uniform": lambda: balanced(groups, batch_size, seed=seed),
         "square root": lambda: balanced(groups, batch_size, target=targets.power(0.5), seed=seed),
     }
-    lengths = None
+    lengths, budget = None, 0
     if length is not None:
         lengths = np.asarray(Column(files, length))
         budget = int(max(lengths.max(), batch_size * lengths.mean()))
         ways["budgets"] = lambda: budgeted(lengths, budget, seed=seed)
         ways["packing"] = lambda: packed(lengths, max(1, budget), seed=seed)
-    return [_measured(name, make(), groups, lengths, batches) for name, make in ways.items()]
+    return [
+        _measured(name, make(), groups, lengths, budget if name == "packing" else None, batches)
+        for name, make in ways.items()
+    ]
 
 
-def _measured(name: str, plan: BasePlan, groups: Groups, lengths: np.ndarray | None, batches: int) -> dict[str, Any]:
+def _measured(
+    name: str, plan: BasePlan, groups: Groups, lengths: np.ndarray | None, capacity: int | None, batches: int
+) -> dict[str, Any]:
     """Composition of the first micro-batches of a plan; of lengths, padding and how unequal neighbours are."""
     rarest = int(groups.sizes.argmin())
     seen, missing, repeats, drawn = np.zeros(groups.sample_count, bool), 0, 0, 0
@@ -182,7 +199,8 @@ def _measured(name: str, plan: BasePlan, groups: Groups, lengths: np.ndarray | N
         drawn += batch.size
         if lengths is not None:
             long = lengths[batch]
-            used, padded = used + long.sum(), padded + (long.sum() if name == "packing" else long.max() * long.size)
+            used += long.sum()
+            padded += capacity if capacity is not None else long.max() * long.size
             work.append(float(long.sum()))
     told = {
         "plan": name,
