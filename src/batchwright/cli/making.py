@@ -64,13 +64,13 @@ def made(files: str, options: Mapping[str, Any]) -> Plan:
     if kind == "balanced" and by:
         names = [*([given.pop("label")] if "label" in given else []), *by]
         data = Groups.combine(*(Column(files, name) for name in names))
-    elif _DATA[kind]:
-        if _DATA[kind] not in given:
+    elif (needed := _DATA[kind]) is not None:
+        if needed not in given:
             raise Infeasible(
-                f"a plan {kind!r} needs --{_DATA[kind]}, the name of a column",
+                f"a plan {kind!r} needs --{needed}, the name of a column",
                 f"the columns are {', '.join(Column.names(files))}",
             )
-        data = Column(files, given.pop(_DATA[kind]))
+        data = Column(files, given.pop(needed))
     else:
         data = Column(files, given.pop("label", None) or Column.names(files)[0])
     if kind in ("budgeted", "packed", "grouped") and "label" in given:  # the samples in balance, then cut by lengths
