@@ -111,7 +111,8 @@ def _written(value: Any, called: str, left: list[int]) -> Any:
     if is_tensor(value) or isinstance(value, np.ndarray):
         if math.prod(value.shape) > left[0]:
             raise _UnwritableError(f"{called} has {math.prod(value.shape)} values, the most is {MOST_VALUES}")
-        return _written(value.tolist(), called, left)
+        rows = _written(value.tolist(), called, left)
+        return {"array": rows} if value.ndim > 1 else rows
     if isinstance(value, (list, tuple, range)):
         if len(value) > left[0]:
             raise _UnwritableError(f"{called} has {len(value)} values, the most is {MOST_VALUES}")

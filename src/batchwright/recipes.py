@@ -12,6 +12,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from . import targets
 from .errors import Infeasible, check_integer, listed, said, shown
 from .files import Column
@@ -253,6 +255,15 @@ class _Reader:
         _only(written, {"tuple"})
         return tuple(self._list(written["tuple"], depth))
 
+    def _array(self, written: Mapping[str, Any], depth: int) -> np.ndarray:
+        _only(written, {"array"})
+        try:
+            return np.array(self._list(written["array"], depth))
+        except ValueError:
+            raise Infeasible(
+                f"an array of the recipe is {shown(written['array'])}", "write rows of one length"
+            ) from None
+
     def _list(self, written: Any, depth: int) -> list[Any]:
         if not isinstance(written, list):
             raise Infeasible(f"the recipe holds {shown(written)} where a list is needed", "write a list")
@@ -310,6 +321,7 @@ def _only(written: Mapping[str, Any], known: set[str]) -> None:
 
 
 _KINDS: dict[str, Callable[[_Reader, Mapping[str, Any], int], Any]] = {
+    "array": _Reader._array,
     "column": _Reader._column,
     "fraction": _Reader._fraction,
     "groups": _Reader._groups,

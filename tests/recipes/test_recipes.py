@@ -17,6 +17,7 @@ import batchwright as bw
 from batchwright import recipes, targets
 from batchwright.index_files import write_index
 
+from ..plans import differing
 from .data import KINDS, LENGTHS, table
 
 pytestmark = pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")
@@ -62,6 +63,31 @@ def test_a_plan_of_every_kind_comes_back_from_json(columns):
         assert again.fingerprint == plan.fingerprint == recipe["fingerprint"]
         assert [again[t].tolist() for t in range(5)] == [plan[t].tolist() for t in range(5)]
         assert again.to_recipe() == recipe
+
+
+def recipe_or_reason(plan):
+    try:
+        return plan.to_recipe(), ""
+    except bw.Infeasible as error:
+        return None, str(error)
+
+
+@pytest.mark.parametrize("builder", sorted(recipes.PLANS))
+def test_every_argument_comes_back_or_is_refused_in_words(builder):
+    written = refused = 0
+    for _, argument, plan in differing.plans(builder):
+        recipe, why = recipe_or_reason(plan)
+        assert recipe is not None or any(word in why for word in ("function", " is inf", "of type")), (argument, why)
+        if recipe is None:
+            refused += 1
+            continue
+        assert bw.from_recipe(json.loads(json.dumps(recipe))).fingerprint == plan.fingerprint, argument
+        written += 1
+    assert written > refused
+
+
+def test_every_builder_is_in_the_table():
+    assert set(recipes.PLANS) == set(differing.builders())
 
 
 @pytest.mark.parametrize(
