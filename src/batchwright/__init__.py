@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     )
     from .composition import Composition
     from .errors import Infeasible, PoorWarning
+    from .files import Column
     from .geometry import Geometry
     from .groups import Groups
     from .lengths.partition import partition
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from .plans.raked import raked
     from .plans.rotating import rotating
     from .ranks import check_ranks
+    from .recipes import from_recipe
     from .sampler import BatchSampler
     from .shared_list import SharedList
     from .splitting import Split, split
@@ -60,6 +62,7 @@ _HOME = {
     "Batch": "collate",
     "BatchSampler": "sampler",
     "Collate": "collate",
+    "Column": "files",
     "Composition": "composition",
     "Geometry": "geometry",
     "Groups": "groups",
@@ -83,6 +86,7 @@ _HOME = {
     "correct": "",
     "evaluation": "plans.evaluation",
     "feedback": "",
+    "from_recipe": "recipes",
     "grouped": "plans.grouped",
     "hierarchical": "plans.hierarchical",
     "identified": "collate",
@@ -112,6 +116,7 @@ __all__ = [
     "Batch",
     "BatchSampler",
     "Collate",
+    "Column",
     "Composition",
     "Geometry",
     "Groups",
@@ -136,6 +141,7 @@ __all__ = [
     "correct",
     "evaluation",
     "feedback",
+    "from_recipe",
     "grouped",
     "hierarchical",
     "identified",

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from .. import columns
+from ..calls import recorded
 from ..errors import Infeasible, check_bool, check_integer, one_of, seed_number, shown, warn
 from ..group_parts import MOST_SAMPLES
 from ..groups import Groups
@@ -38,6 +39,7 @@ _LENGTHS = "natural", "largest", "smallest"
 MOST_TICKETS = (1 << 30) // HANDS  # of a micro-batch: the tickets of a round, in 2^-32 ticket, then fit 62 bits
 
 
+@recorded
 def balanced(
     labels: Any,
     batch_size: int,
@@ -91,6 +93,7 @@ def balanced(
     return _plan(groups, shares, batch_size, per_class, draw, epoch, seed)
 
 
+@recorded
 def shuffled(
     samples: int | Sized,
     batch_size: int,
@@ -126,6 +129,7 @@ def shuffled(
     return _plan(groups, TargetShares(natural(), groups), batch_size, 1, one_of(draw, "draw", _DRAWS), epoch, seed)
 
 
+@recorded
 def weighted(
     weights: Any,
     batch_size: int,

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..calls import recorded
 from ..errors import Infeasible, check_bool, check_integer, exactly, shown, typed, warn
 from ..groups import Groups
 from ..orders import Dealt, Hierarchical, Levels
@@ -22,6 +23,7 @@ from .poor import faults
 __all__ = ["hierarchical"]
 
 
+@recorded
 def hierarchical(
     levels: Sequence[Any],
     per: Sequence[int],

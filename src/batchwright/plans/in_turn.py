@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import columns
+from ..calls import recorded
 from ..errors import Infeasible, warn
 from ..group_parts import MOST_SAMPLES
 from ..groups import Groups
@@ -25,6 +26,7 @@ __all__ = ["ordered", "sequential"]
 _MOST_COUNTED = 1 << 31  # `ordered` keeps 8 bytes for each sample, to know its share: 16 GiB for so many
 
 
+@recorded
 def sequential(samples: int | Sized, batch_size: int, *, epoch: int | Literal["natural"] = "natural") -> FixedPlan:
     """The samples in the order of the file, over and over.
 
@@ -60,6 +62,7 @@ def sequential(samples: int | Sized, batch_size: int, *, epoch: int | Literal["n
     return _plan(order, epoch)
 
 
+@recorded
 def ordered(
     indices: Any,
     batch_size: int,

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..calls import recorded
 from ..columns import by_label
 from ..errors import Infeasible, check_number, exactly, shown, warn
 from ..kernels.hashing import child_key
@@ -127,6 +128,7 @@ def multilabel_weights(
     return Rates(repeats[cell], names, counts / samples, wanted, found.reached, tuple(notes))
 
 
+@recorded
 def multilabel(
     labels: Any,
     batch_size: int,

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from typing import Any, Literal, get_args
 
+from ..calls import recorded
 from ..errors import Infeasible, check_integer, one_of, shown, warn
 from ..groups import Groups
 from ..targets import uniform
@@ -19,6 +20,7 @@ from .tasks import TaskPlan, Unit
 __all__ = ["rotating"]
 
 
+@recorded
 def rotating(
     labels: Any,
     cohorts: int | Sequence[Sequence[Hashable]],
