@@ -184,7 +184,7 @@ CASES = cases("refuse message follow", {
     "list as name": (balanced(KINDS, target={"map": [[["cat"], 1]]}), 'is a list; write {"tuple"',
         balanced([{"tuple": ["cat", 1]}], target={"map": [[{"tuple": ["cat", 1]}, 1]]})),
     "twice": (balanced(KINDS, target={"map": [["cat", 0.5], ["cat", 0.5]]}), "a name stands twice in", balanced(KINDS)),
-    "array": (made(plan="bucketed", arguments={"shapes": {"array": [[1, 2], [3]]}, "batch_size": 1}), "an array of the recipe is",
+    "array": (made(plan="bucketed", arguments={"shapes": {"array": [[1, 2], [3]]}, "batch_size": 1}), "an array of the recipe",
         made(plan="bucketed", arguments={"shapes": {"array": [[1, 2], [3, 1]]}, "batch_size": 1})),
     "tuple": (balanced({"tuple": 3}), "the recipe holds 3 where a list is needed", balanced({"tuple": [3, 3]})),
     "fraction": (balanced(KINDS, target={"fraction": 3}), "a fraction of the recipe is 3", balanced(KINDS,

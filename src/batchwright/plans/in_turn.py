@@ -12,7 +12,7 @@ from ..calls import recorded
 from ..errors import Infeasible, warn
 from ..group_parts import MOST_SAMPLES
 from ..groups import Groups
-from ..kernels.deal import HANDS
+from ..kernels.deal import ROUND
 from ..orders import InTurn
 from ..orders.finite import InFileOrder, Listed
 from ..orders.shares import TargetShares, WeightShares
@@ -120,7 +120,7 @@ def ordered(
         )
     # Shares are those of a whole pass through the order: a part of a pass may hold easy samples only.
     often = np.bincount(listed, minlength=count)
-    shares = WeightShares(often, HANDS * batch_size)
+    shares = WeightShares(often, ROUND * batch_size)
     shares.shown = "the order given"
     return _plan(InTurn(Listed(listed), Groups.singletons(count), shares, batch_size), epoch)
 
