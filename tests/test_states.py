@@ -77,7 +77,11 @@ def damaged(state, data):
     """A state with one value gone, changed, cut short, or one too many, at any depth."""
     state = copy.deepcopy(state)
     known = [path for path in places(state) if path[0] not in ("fingerprint", "version")]
-    added = [("ended",), ("plan",), *((*path, more) for path in known for more in MORE if path[-1] in ("plan", "then"))]
+    added = [
+        ("ended",),
+        ("plan",),
+        *((*path, more) for path in known for more in MORE if path[-1] in ("plan", "then") and path[0] != "identity"),
+    ]
     path = data.draw(st.sampled_from([*known, *(path for path in added if path not in known)]), label="place")
     inside = state
     for name in path[:-1]:

@@ -68,7 +68,7 @@ def made(files: str, options: Mapping[str, Any]) -> Plan:
         if needed not in given:
             raise Infeasible(
                 f"a plan {kind!r} needs --{needed}, the name of a column",
-                f"the columns are {', '.join(Column.names(files))}",
+                f"pass one of {', '.join(Column.names(files))}",
             )
         data = Column(files, given.pop(needed))
     else:
