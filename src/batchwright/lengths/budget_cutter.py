@@ -24,7 +24,15 @@ from .cut import (
     split_to,
     spread,
 )
-from .step_balance import LEVEL, NewStep, level_parts, redistributed, spread_over_steps
+from .step_balance import (
+    LEVEL,
+    NewStep,
+    level_parts,
+    ranked,
+    redistributed,
+    split_again,
+    spread_over_steps,
+)
 
 __all__ = ["BudgetCutter"]
 
@@ -120,19 +128,27 @@ class BudgetCutter(Unsearched):
 
         Where padding counts, a micro-batch cheaper than the most expensive of its step exchanges one sample for a
         longer one: the padding this adds costs less than the time its rank would have waited. With sums, the samples of
-        a step are distributed over its micro-batches a second time, so that these are equal in every budget.
+        a step are distributed over its micro-batches a second time, so that these are equal in every budget. With
+        sums of one budget and `balance`, steps are of like micro-batches, and pairs of these are split again.
         Micro-batches of rounded shapes are left as they are. So are those of several budgets, if one of these is
         padded.
         """
         if self.rounded:
             return by_steps(cut)
         if not self.padded.any():
-            several = self.budgets.size > 1 or self.balance is not None
+            if self.settled and self.balance is not None:
+                alike = redistributed(
+                    cut,
+                    multiple,
+                    lambda steps: steps.costs[:, None],
+                    lambda members, offsets: self._split_again(samples[members], offsets),
+                )
+                return ranked(alike, multiple)
             return redistributed(
-                spread_over_steps(cut, multiple) if several else cut,
+                cut if self.settled else spread_over_steps(cut, multiple),
                 multiple,
                 lambda steps: np.add.reduceat(self._kinds(samples[steps.members]), steps.offsets[:-1]),
-                lambda members: self._redistributed(samples[members], multiple),
+                lambda members, _: self._redistributed(samples[members], multiple),
             )
         if not self.settled or self.balance is not None:
             return by_steps(cut)
@@ -162,6 +178,14 @@ class BudgetCutter(Unsearched):
             return None
         offsets = np.concatenate([[0], np.cumsum(sizes)])
         return NewStep(parts, loads, self._costs(samples[np.concatenate(parts)], offsets))
+
+    def _split_again(self, samples: Integers, offsets: Integers) -> NewStep | None:
+        """One step of micro-batches that start at `offsets`, made to be more alike in `balance`."""
+        assert self.balance is not None
+        batch_of = np.repeat(np.arange(offsets.size - 1), np.diff(offsets))
+        parts = split_again(self.balance[samples], self.costs[samples], batch_of, self.budgets, self.most_samples)
+        costs = np.array([self.balance[samples[part]].sum() for part in parts])
+        return NewStep(parts, costs[:, None], costs)
 
     def cost(self, samples: Integers) -> float:
         """See `Cutter`: in the unit of the budget; with several, the sum of their shares; with `balance`, its sum."""
