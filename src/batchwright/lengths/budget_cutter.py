@@ -32,6 +32,7 @@ from .step_balance import (
     redistributed,
     split_again,
     spread_over_steps,
+    step_costs,
 )
 
 __all__ = ["BudgetCutter"]
@@ -41,6 +42,8 @@ Floats = NDArray[np.float64]
 
 # Micro-batches of fewer samples stay at the whole budget: one sample more or less is over 3 % of their cost.
 _FEW = 32
+# What steps that are even in the budget and in `balance` may cost, over steps that are even only in `balance`.
+_EVEN_IN_BOTH = 0.99
 
 
 @dataclass(frozen=True)
@@ -129,27 +132,31 @@ class BudgetCutter(Unsearched):
         Where padding counts, a micro-batch cheaper than the most expensive of its step exchanges one sample for a
         longer one: the padding this adds costs less than the time its rank would have waited. With sums, the samples of
         a step are distributed over its micro-batches a second time, so that these are equal in every budget. With
-        sums of one budget and `balance`, steps are of like micro-batches, and pairs of these are split again.
+        one budget and `balance`, that may not be possible, as one sample may have more of `balance` than a micro-batch
+        has on average. Then micro-batches alike in it make a step, and pairs of these are split again.
         Micro-batches of rounded shapes are left as they are. So are those of several budgets, if one of these is
         padded.
         """
         if self.rounded:
             return by_steps(cut)
         if not self.padded.any():
-            if self.settled and self.balance is not None:
-                alike = redistributed(
-                    cut,
-                    multiple,
-                    lambda steps: steps.costs[:, None],
-                    lambda members, offsets: self._split_again(samples[members], offsets),
-                )
-                return ranked(alike, multiple)
-            return redistributed(
-                cut if self.settled else spread_over_steps(cut, multiple),
+            several = self.budgets.size > 1 or self.balance is not None
+            spread = redistributed(
+                spread_over_steps(cut, multiple) if several else cut,
                 multiple,
                 lambda steps: np.add.reduceat(self._kinds(samples[steps.members]), steps.offsets[:-1]),
                 lambda members, _: self._redistributed(samples[members], multiple),
             )
+            if not (self.settled and self.balance is not None):
+                return spread
+            alike = redistributed(
+                cut,
+                multiple,
+                lambda steps: steps.costs[:, None],
+                lambda members, offsets: self._split_again(samples[members], offsets),
+            )
+            waits = step_costs(alike, multiple) < _EVEN_IN_BOTH * step_costs(spread, multiple)
+            return ranked(alike, multiple) if waits else spread
         if not self.settled or self.balance is not None:
             return by_steps(cut)
         # Some micro-batches would not be as expensive as the others even with the longest sample. They get steps of

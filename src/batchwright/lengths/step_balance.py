@@ -13,7 +13,16 @@ from ..kernels.step_balance import balance_in_all, split_pairs_again
 from .cut import Cut, Integers, by_steps
 from .partition import partition
 
-__all__ = ["LEVEL", "NewStep", "level_parts", "ranked", "redistributed", "split_again", "spread_over_steps"]
+__all__ = [
+    "LEVEL",
+    "NewStep",
+    "level_parts",
+    "ranked",
+    "redistributed",
+    "split_again",
+    "spread_over_steps",
+    "step_costs",
+]
 
 Floats = NDArray[np.float64]
 
@@ -75,6 +84,11 @@ def spread_over_steps(cut: Cut, multiple: int) -> Cut:
     """
     numbers = np.arange(len(cut)).reshape(multiple, -1).T.reshape(-1)
     return replace(cut.chosen(numbers), stepped=True)
+
+
+def step_costs(steps: Cut, multiple: int) -> float:
+    """What the most expensive micro-batches of all steps cost together."""
+    return float(steps.costs.reshape(-1, multiple).max(axis=1).sum())
 
 
 def ranked(steps: Cut, multiple: int) -> Cut:
