@@ -108,3 +108,26 @@ def test_every_sample_comes_once_within_all_limits(together):
     plan = bw.packed(lengths, 900, packs=2, max_per_pack=9, cost=np.square, together=together, window=16).stepped(4)
     ends(plan)
     assert plan.audit(multiple=4, epochs=2).kept
+
+
+@pytest.mark.parametrize(("ranks", "accumulate"), [(8, 4), (32, 1), (4, 8)])
+def test_the_summary_says_how_long_ranks_wait(ranks, accumulate):
+    lengths, costs = LONG[:9000], work(LONG[:9000].astype(float))
+    plan = bw.packed(lengths, 131_072, cost=work)
+    summary = plan.summary(ranks * accumulate, accumulate=accumulate)
+    assert summary.waiting == pytest.approx(waiting(plan, ranks, accumulate, costs), rel=1e-12)
+    assert 1 <= summary.waiting_at_least <= summary.waiting
+    assert f"{ranks} ranks: the most expensive one costs {summary.waiting:.5f} of the mean" in str(summary)
+
+
+def test_no_plan_is_below_the_bound_of_waiting():
+    """One giant and little else: its rank is waited for, however the rest is cut."""
+    lengths = np.array([1000, *[10] * 320])
+    for least, plan in (
+        (2, bw.packed(lengths, 1000, cost=np.square)),
+        (2, bw.budgeted(lengths, 1e6, cost=np.square)),
+        (1, bw.grouped(lengths, 40)),  # 40 samples are padded to the giant: that costs far more than the giant alone
+        (1, bw.bucketed(np.stack([lengths, lengths], 1), 40, buckets=[(10, 10), (1000, 1000)])),
+    ):
+        summary = plan.summary(4)
+        assert least <= summary.waiting_at_least <= summary.waiting

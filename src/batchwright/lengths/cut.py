@@ -160,6 +160,10 @@ class Cutter(Protocol):
         """What one micro-batch of these samples costs."""
         ...
 
+    def largest(self, samples: Integers) -> float:
+        """What the most expensive of these samples costs in a micro-batch of its own; 0 for none."""
+        ...
+
     def tokens(self, samples: Integers) -> tuple[float, float]:
         """The tokens in one micro-batch of these samples, and the tokens with what pads it."""
         ...

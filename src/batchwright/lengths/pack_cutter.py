@@ -181,6 +181,10 @@ class PackCutter(Identified):
         """See `Cutter`: the sum over the samples."""
         return float(self.costs[samples].sum())
 
+    def largest(self, samples: Integers) -> float:
+        """See `Cutter`."""
+        return float(self.costs[samples].max(initial=0))
+
     def tokens(self, samples: Integers) -> tuple[float, float]:
         """See `Cutter`: padding is what the packs leave empty."""
         packs = self.pack_offsets(samples).size - 1
