@@ -65,6 +65,9 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
         lambda: packs(together=[0, 0, 1, 1]).packs([0, 2, 3]),
         "a micro-batch of 3 samples holds parts of what `together` keeps in one pack; pass whole micro-batches of this plan",
         lambda: packs(together=[0, 0, 1, 1]).packs(packs(together=[0, 0, 1, 1])[0])),
+    "a summary of parts of steps": (
+        lambda: packs().summary(4, accumulate=3), "steps of 4 micro-batches do not divide into 3 of every rank; pass a mu",
+        lambda: (packs(L * 9).summary(6, accumulate=3), packs(L * 9).summary(4, accumulate=1))),
     "exact, two capacities": (
         lambda: packs(PAIR, ROOM, solver="exact"), "solver='exact' packs one capacity, there are 2; pass solver=\"fast\"",
         lambda: ends(packs(PAIR, ROOM, solver="fast"))),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .compile import kernel
+from .compile import inner, kernel
 
-__all__ = ["balance_in_all", "raise_to_most_expensive"]
+__all__ = ["balance_in_all", "raise_to_most_expensive", "split_pairs_again"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -104,3 +104,133 @@ def balance_in_all(costs: Floats, parts: int, most_items: int) -> Integers:
         for kind in range(kinds):
             load[chosen, kind] += costs[item, kind]
     return part_of
+
+
+@inner
+def _pair(
+    costs: Floats,
+    sizes: Floats,
+    limits: Floats,
+    most_items: int,
+    lists: tuple[int, int],
+    following: Integers,
+    merged: Integers,
+    side: Integers,
+) -> tuple[int, float, float]:
+    """Split the items of two lists into two parts again: each, in order, to the part that costs less, if it has room.
+
+    Writes the items into `merged` and their part, 0 or 1, into `side`. Returns the number of items, and the cost of
+    both parts; infinite if an item found no room, or a part is empty.
+    """
+    kinds = sizes.shape[1]
+    used = np.zeros((2, kinds))
+    load = np.zeros(2)
+    held = np.zeros(2, np.int64)
+    first, second = lists
+    count = 0
+    while first >= 0 or second >= 0:
+        if second < 0 or (first >= 0 and first < second):
+            item = first
+            first = following[first]
+        else:
+            item = second
+            second = following[second]
+        part = 0 if load[0] <= load[1] else 1
+        for _ in range(2):
+            fits = held[part] < most_items
+            for kind in range(kinds):
+                fits = fits and used[part, kind] + sizes[item, kind] <= limits[kind]
+            if fits:
+                break
+            part = 1 - part
+        if not fits:
+            return count, np.inf, np.inf
+        used[part] += sizes[item]
+        load[part] += costs[item]
+        held[part] += 1
+        merged[count] = item
+        side[count] = part
+        count += 1
+    if held.min() == 0:
+        return count, np.inf, np.inf
+    return count, load[0], load[1]
+
+
+@kernel("int64[:](float64[:], float64[:, :], int64[:], int64, float64[:], int64, float64, int64)")
+def split_pairs_again(
+    costs: Floats,
+    sizes: Floats,
+    part_of: Integers,
+    parts: int,
+    limits: Floats,
+    most_items: int,
+    enough: float,
+    effort: int,
+) -> Integers:
+    """Split the items of the most expensive part and of a cheaper one again, as long as both come out cheaper than it.
+
+    No part exceeds `limits`, in any kind of `sizes`, or `most_items`. Of two parts that are nearly full, each with one
+    very long item, the part of the longer one so gets the shorter ones of the other items. Cheaper parts are tried
+    cheapest first.
+
+    Args:
+        costs: falling, float64 (items,).
+        sizes: what an item takes of each limit, float64 (items, kinds).
+        part_of: the part of each item at first, int64 (items,).
+        parts: how many there are.
+        limits: float64 (kinds,).
+        most_items: the most items in a part.
+        enough: stop when the mean is this share of the most expensive part.
+        effort: how many items are looked at before it stops; a limit on the time would make results depend on the
+            machine.
+
+    Returns:
+        The part of each item, int64 (items,).
+    """
+    found = part_of.copy()
+    load = np.zeros(parts)
+    head = np.full(parts, -1)
+    following = np.full(costs.size, -1)
+    for item in range(costs.size - 1, -1, -1):
+        part = found[item]
+        load[part] += costs[item]
+        following[item] = head[part]
+        head[part] = item
+    mean = load.sum() / parts
+    merged = np.empty(costs.size, np.int64)
+    side = np.empty(costs.size, np.int64)
+    tried = np.zeros(parts, np.bool_)
+    while effort > 0:
+        heaviest = np.argmax(load)
+        if load[heaviest] * enough <= mean:
+            break
+        tried[:] = False
+        tried[heaviest] = True
+        cheaper = False
+        while effort > 0 and not cheaper:
+            other = -1
+            for part in range(parts):
+                if not tried[part] and (other < 0 or load[part] < load[other]):
+                    other = part
+            if other < 0:
+                break
+            tried[other] = True
+            count, one, two = _pair(
+                costs, sizes, limits, most_items, (head[heaviest], head[other]), following, merged, side
+            )
+            effort -= count + parts
+            cheaper = max(one, two) < load[heaviest] * (1 - 1e-5)  # a smaller gain is not worth the effort
+            if cheaper:
+                head[heaviest] = -1
+                head[other] = -1
+                for place in range(count - 1, -1, -1):
+                    item = merged[place]
+                    part = heaviest if side[place] == 0 else other
+                    found[item] = part
+                    following[item] = head[part]
+                    head[part] = item
+                load[heaviest] = one
+                load[other] = two
+        if not cheaper:
+            break
+    return found

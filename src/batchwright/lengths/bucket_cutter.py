@@ -124,6 +124,10 @@ class BucketCutter(Unsearched):
         """See `Cutter`: for each sample the area of its bucket."""
         return float(self.areas[self.bucket_of[samples]].sum())
 
+    def largest(self, samples: Integers) -> float:
+        """See `Cutter`."""
+        return float(self.areas[self.bucket_of[samples]].max(initial=0))
+
     def tokens(self, samples: Integers) -> tuple[float, float]:
         """See `Cutter`: all of the area; what is padding in it is not known here."""
         return self.cost(samples), self.cost(samples)

@@ -24,7 +24,16 @@ from .cut import (
     split_to,
     spread,
 )
-from .step_balance import LEVEL, NewStep, level_parts, redistributed, spread_over_steps
+from .step_balance import (
+    LEVEL,
+    NewStep,
+    level_parts,
+    ranked,
+    redistributed,
+    split_again,
+    spread_over_steps,
+    step_costs,
+)
 
 __all__ = ["BudgetCutter"]
 
@@ -33,6 +42,8 @@ Floats = NDArray[np.float64]
 
 # Micro-batches of fewer samples stay at the whole budget: one sample more or less is over 3 % of their cost.
 _FEW = 32
+# What steps that are even in the budget and in `balance` may cost, over steps that are even only in `balance`.
+_EVEN_IN_BOTH = 0.99
 
 
 @dataclass(frozen=True)
@@ -120,7 +131,9 @@ class BudgetCutter(Unsearched):
 
         Where padding counts, a micro-batch cheaper than the most expensive of its step exchanges one sample for a
         longer one: the padding this adds costs less than the time its rank would have waited. With sums, the samples of
-        a step are distributed over its micro-batches a second time, so that these are equal in every budget.
+        a step are distributed over its micro-batches a second time, so that these are equal in every budget. With
+        one budget and `balance`, that may not be possible, as one sample may have more of `balance` than a micro-batch
+        has on average. Then micro-batches alike in it make a step, and pairs of these are split again.
         Micro-batches of rounded shapes are left as they are. So are those of several budgets, if one of these is
         padded.
         """
@@ -128,12 +141,22 @@ class BudgetCutter(Unsearched):
             return by_steps(cut)
         if not self.padded.any():
             several = self.budgets.size > 1 or self.balance is not None
-            return redistributed(
+            spread = redistributed(
                 spread_over_steps(cut, multiple) if several else cut,
                 multiple,
                 lambda steps: np.add.reduceat(self._kinds(samples[steps.members]), steps.offsets[:-1]),
-                lambda members: self._redistributed(samples[members], multiple),
+                lambda members, _: self._redistributed(samples[members], multiple),
             )
+            if not (self.settled and self.balance is not None):
+                return spread
+            alike = redistributed(
+                cut,
+                multiple,
+                lambda steps: steps.costs[:, None],
+                lambda members, offsets: self._split_again(samples[members], offsets),
+            )
+            waits = step_costs(alike, multiple) < _EVEN_IN_BOTH * step_costs(spread, multiple)
+            return ranked(alike, multiple) if waits else spread
         if not self.settled or self.balance is not None:
             return by_steps(cut)
         # Some micro-batches would not be as expensive as the others even with the longest sample. They get steps of
@@ -163,9 +186,21 @@ class BudgetCutter(Unsearched):
         offsets = np.concatenate([[0], np.cumsum(sizes)])
         return NewStep(parts, loads, self._costs(samples[np.concatenate(parts)], offsets))
 
+    def _split_again(self, samples: Integers, offsets: Integers) -> NewStep | None:
+        """One step of micro-batches that start at `offsets`, made to be more alike in `balance`."""
+        assert self.balance is not None
+        batch_of = np.repeat(np.arange(offsets.size - 1), np.diff(offsets))
+        parts = split_again(self.balance[samples], self.costs[samples], batch_of, self.budgets, self.most_samples)
+        costs = np.array([self.balance[samples[part]].sum() for part in parts])
+        return NewStep(parts, costs[:, None], costs)
+
     def cost(self, samples: Integers) -> float:
         """See `Cutter`: in the unit of the budget; with several, the sum of their shares; with `balance`, its sum."""
         return float(self._costs(samples, np.array([0, samples.size]))[0])
+
+    def largest(self, samples: Integers) -> float:
+        """See `Cutter`."""
+        return float(self._costs(samples, np.arange(samples.size + 1)).max(initial=0))
 
     def tokens(self, samples: Integers) -> tuple[float, float]:
         """See `Cutter`."""

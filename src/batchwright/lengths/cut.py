@@ -43,12 +43,14 @@ class Cut:
         offsets: micro-batch b holds `members[offsets[b]:offsets[b + 1]]`, int64.
         costs: what each micro-batch costs, float64.
         stepped: whether the micro-batches are already sorted into steps, which must stay together.
+        ranked: whether the micro-batches of each step are sorted by cost, so that neighbours cost about the same.
     """
 
     members: Integers
     offsets: Integers
     costs: NDArray[np.float64]
     stepped: bool = False
+    ranked: bool = False
 
     def __len__(self) -> int:
         return self.costs.size
@@ -158,6 +160,10 @@ class Cutter(Protocol):
         """What one micro-batch of these samples costs."""
         ...
 
+    def largest(self, samples: Integers) -> float:
+        """What the most expensive of these samples costs in a micro-batch of its own; 0 for none."""
+        ...
+
     def tokens(self, samples: Integers) -> tuple[float, float]:
         """The tokens in one micro-batch of these samples, and the tokens with what pads it."""
         ...
@@ -259,13 +265,19 @@ def split_to(cut: Cut, batches: int, samples: Integers, cutter: Cutter) -> Cut:
 def arranged(cut: Cut, multiple: int, key: int) -> Cut:
     """Shuffle the steps, and the micro-batches within each step, by `key`; steps stay together.
 
-    So the ranks of a step have near-equal costs, and expensive steps do not all come at the same time.
+    So the ranks of a step have near-equal costs, and expensive steps do not all come at the same time. Of a ranked cut,
+    each step is only turned round or not: with accumulation, micro-batches that run at the same time are neighbours,
+    for any number of ranks.
     """
     word = np.uint64(key)
     if multiple == 1:  # nothing to shuffle within
         return cut.chosen(keyed_order(len(cut), word))
     steps = np.arange(len(cut) // multiple * multiple).reshape(-1, multiple)
-    within = np.stack([one[keyed_order(multiple, word + np.uint64(1 + place))] for place, one in enumerate(steps)])
+    if cut.ranked:
+        turned = [keyed_order(2, word + np.uint64(1 + place))[0] for place in range(len(steps))]
+        within = np.where(np.array(turned)[:, None] == 1, steps[:, ::-1], steps)
+    else:
+        within = np.stack([one[keyed_order(multiple, word + np.uint64(1 + place))] for place, one in enumerate(steps)])
     return cut.chosen(within[keyed_order(len(steps), word)].reshape(-1))
 
 

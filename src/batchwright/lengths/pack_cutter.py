@@ -7,6 +7,7 @@ from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from .cut import Cut, Identified, Integers, falling_ranks, like_ranks, mixed_pla
 from .exact import Allowance
 from .kinds import Kinds
 from .packing import Packing, Solver, filled, search
-from .step_balance import NewStep, level_parts, redistributed, spread_over_steps
+from .step_balance import NewStep, level_parts, ranked, redistributed, split_again, spread_over_steps
 
 __all__ = ["PackBounds", "PackCutter", "pack_offsets"]
 
@@ -116,24 +117,54 @@ class PackCutter(Identified):
         return split_to(Cut(members, offsets, totals), batches, samples, self)
 
     def levelled(self, samples: Integers, cut: Cut, multiple: int) -> Cut:
-        """See `Cutter`: samples of a step are distributed again to equal packs, and these to equal micro-batches."""
+        """See `Cutter`: samples of a step are distributed again to equal packs, and these to equal micro-batches.
+
+        If something else than the lengths of one capacity is to be equal, micro-batches of like cost make a step, and
+        pairs of its packs are split again. One sample may cost more than a micro-batch does on average: a step of all
+        lengths could not be level.
+        """
         several = self._kinds(samples).shape[1] > 1
+        if several and self.settled:
+            alike = redistributed(
+                cut,
+                multiple,
+                lambda steps: steps.costs[:, None],
+                lambda members, offsets: self._split_again(samples[members], offsets, multiple),
+            )
+            return ranked(alike, multiple)
         return redistributed(
             spread_over_steps(cut, multiple) if several else cut,
             multiple,
             lambda steps: steps.costs[:, None],
-            lambda members: self._redistributed(samples[members], multiple),
+            lambda members, _: self._redistributed(samples[members], multiple),
         )
 
     def _kinds(self, samples: Integers) -> Floats:
-        """What the packs of a step are to be equal in, float64 (samples, kinds): lengths, and the cost if it differs."""
+        """What the packs of a step are to be equal in, float64 (samples, kinds): lengths, and a cost that differs.
+
+        A cost in proportion to the lengths does not.
+        """
         lengths, costs = self.lengths[samples].astype(np.float64), self.costs[samples]
-        return lengths if np.array_equal(costs, lengths[:, 0]) else np.column_stack([lengths, costs])
+        proportional = costs[0] * lengths[:, 0], lengths[0, 0] * costs
+        return lengths if np.allclose(*proportional, rtol=1e-12, atol=0) else np.column_stack([lengths, costs])
 
     def _redistributed(self, samples: Integers, multiple: int) -> NewStep | None:
-        """One step, distributed again; None if that would exceed a limit."""
+        """One step, all of it distributed again; None if that would exceed a limit."""
         kinds = self._kinds(samples)
         packs = [part for part in level_parts(kinds, multiple * self.packs, self.max_per_pack) if part.size]
+        return self._new_step(samples, packs, multiple)
+
+    def _split_again(self, samples: Integers, offsets: Integers, multiple: int) -> NewStep | None:
+        """One step of micro-batches that start at `offsets`, its packs made to cost more alike."""
+        begins = [begin + self.pack_offsets(samples[begin:end])[:-1] for begin, end in pairwise(offsets.tolist())]
+        begin = np.concatenate(begins)
+        pack_of = np.repeat(np.arange(begin.size), np.diff(np.append(begin, samples.size)))
+        sizes = self.lengths[samples].astype(np.float64)
+        packs = split_again(self.costs[samples], sizes, pack_of, self.capacities.astype(np.float64), self.max_per_pack)
+        return self._new_step(samples, packs, multiple)
+
+    def _new_step(self, samples: Integers, packs: list[Integers], multiple: int) -> NewStep | None:
+        """These packs, distributed over the micro-batches of a step; None if one would exceed a limit."""
         loads = np.array([self.lengths[samples[part]].sum(axis=0) for part in packs])
         if np.any(loads > self.capacities) or max(part.size for part in packs) > self.max_per_pack:
             return None
@@ -149,6 +180,10 @@ class PackCutter(Identified):
     def cost(self, samples: Integers) -> float:
         """See `Cutter`: the sum over the samples."""
         return float(self.costs[samples].sum())
+
+    def largest(self, samples: Integers) -> float:
+        """See `Cutter`."""
+        return float(self.costs[samples].max(initial=0))
 
     def tokens(self, samples: Integers) -> tuple[float, float]:
         """See `Cutter`: padding is what the packs leave empty."""

@@ -121,6 +121,10 @@ class GroupCutter(Unsearched):
         """See `Cutter`: longest x count."""
         return self.tokens(samples)[1]
 
+    def largest(self, samples: Integers) -> float:
+        """See `Cutter`."""
+        return float(self.lengths[samples].max(initial=0))
+
     def tokens(self, samples: Integers) -> tuple[float, float]:
         """See `Cutter`."""
         lengths = self.lengths[samples]

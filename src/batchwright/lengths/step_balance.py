@@ -9,15 +9,25 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.step_balance import balance_in_all
+from ..kernels.step_balance import balance_in_all, split_pairs_again
 from .cut import Cut, Integers, by_steps
 from .partition import partition
 
-__all__ = ["LEVEL", "NewStep", "level_parts", "redistributed", "spread_over_steps"]
+__all__ = [
+    "LEVEL",
+    "NewStep",
+    "level_parts",
+    "ranked",
+    "redistributed",
+    "split_again",
+    "spread_over_steps",
+    "step_costs",
+]
 
 Floats = NDArray[np.float64]
 
 LEVEL = 0.9995  # of the most expensive: a micro-batch this close is left as it is; the time of a step varies by more
+_EFFORT = 1_000_000  # items that are looked at to make one step level: some milliseconds
 
 
 class NewStep(NamedTuple):
@@ -35,7 +45,10 @@ class NewStep(NamedTuple):
 
 
 def redistributed(
-    cut: Cut, multiple: int, loads_of: Callable[[Cut], Floats], redistribute: Callable[[Integers], NewStep | None]
+    cut: Cut,
+    multiple: int,
+    loads_of: Callable[[Cut], Floats],
+    redistribute: Callable[[Integers, Integers], NewStep | None],
 ) -> Cut:
     """Sort micro-batches into steps, and distribute the samples of uneven steps again if that makes them more even.
 
@@ -43,7 +56,8 @@ def redistributed(
         cut: the micro-batches.
         multiple: micro-batches in a step.
         loads_of: what is to be equal over the micro-batches of a step, float64 (micro-batches, kinds).
-        redistribute: from the members of a step to `multiple` micro-batches of them; None if that is not possible.
+        redistribute: from the members of a step, and where its micro-batches start in them, to `multiple`
+            micro-batches; None if that is not possible.
     """
     steps = by_steps(cut)
     loads = loads_of(steps)
@@ -54,7 +68,7 @@ def redistributed(
         if uneven * LEVEL <= 1:
             continue
         begin, end = offsets[first], offsets[first + multiple]
-        found = redistribute(members[begin:end])
+        found = redistribute(members[begin:end], offsets[first : first + multiple + 1] - begin)
         if found is not None and _unevenness(found.loads) < uneven:
             members[begin:end] = members[begin:end][np.concatenate(found.parts)]
             offsets[first + 1 : first + multiple + 1] = begin + np.cumsum([part.size for part in found.parts])
@@ -70,6 +84,28 @@ def spread_over_steps(cut: Cut, multiple: int) -> Cut:
     """
     numbers = np.arange(len(cut)).reshape(multiple, -1).T.reshape(-1)
     return replace(cut.chosen(numbers), stepped=True)
+
+
+def step_costs(steps: Cut, multiple: int) -> float:
+    """What the most expensive micro-batches of all steps cost together."""
+    return float(steps.costs.reshape(-1, multiple).max(axis=1).sum())
+
+
+def ranked(steps: Cut, multiple: int) -> Cut:
+    """The same steps, their micro-batches sorted by falling cost."""
+    step_of = np.repeat(np.arange(len(steps) // multiple), multiple)
+    return replace(steps.chosen(np.lexsort((-steps.costs, step_of))), stepped=True, ranked=True)
+
+
+def split_again(costs: Floats, sizes: Floats, part_of: Integers, limits: Floats, most_items: int) -> list[Integers]:
+    """Make parts cost more alike within limits: items by part, the most expensive first; see `split_pairs_again`."""
+    falling = np.argsort(-costs, kind="stable")
+    parts = int(part_of.max()) + 1
+    found = split_pairs_again(
+        costs[falling], sizes[falling], part_of[falling], parts, limits, most_items, LEVEL, _EFFORT
+    )
+    by_part = np.argsort(found, kind="stable")
+    return np.split(falling[by_part], np.bincount(found, minlength=parts).cumsum()[:-1])
 
 
 def level_parts(table: Floats, parts: int, most_items: int) -> list[Integers]:

@@ -299,11 +299,25 @@ class LengthPlan(Plan, Windowed):
             return self.source.rates(indices, epoch=epoch)
         return super().rates(indices, epoch=epoch)
 
-    def summary(self, multiple: int = 1) -> LengthSummary:
-        """Measure the plan on its first epoch: cost, padding, balance, composition, and a proven bound."""
+    def summary(self, multiple: int = 1, *, accumulate: int = 1) -> LengthSummary:
+        """Measure the plan on its first epoch: cost, padding, balance, composition, and a proven bound.
+
+        Args:
+            multiple: micro-batches in a step, world_size * accumulate.
+            accumulate: how many of these a rank goes through one after the other.
+
+        Raises:
+            Infeasible: `accumulate` does not divide `multiple`.
+
+        Example:
+            >>> import batchwright as bw
+            >>> plan = bw.packed([6, 5, 4, 3, 2, 6, 5, 4, 3, 2], 10, cost=lambda n: n**2)
+            >>> plan.summary(2).waiting
+            1.0
+        """
         from .length_summary import summarise
 
-        return summarise(self, multiple)
+        return summarise(self, multiple, accumulate)
 
     def audit(self, *, multiple: int = 1, epochs: int = 1, first: int = 0) -> Audit:
         """Measure guarantees G1, G4, G8, balance and padding; see `audit.audit_lengths`."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..errors import Infeasible, check_integer
 from .delivered import SourceLine
 from .printed import Column, Printed, table
 
@@ -39,6 +40,10 @@ class LengthSummary(Printed):
         step_balance: the cost of the most expensive micro-batch of a step over the step's mean, averaged over all
             steps; 1 is perfect.
         worst_step: the same for the worst step.
+        accumulate: micro-batches that a rank goes through in a step, one after the other; `multiple / accumulate` ranks
+            go through theirs at the same time.
+        waiting: the cost of the most expensive rank, summed over these, over the mean cost of all ranks; 1 is perfect.
+        waiting_at_least: a proven lower bound of `waiting`: one rank has the most expensive sample of all.
         composition: the largest distance of the count of a group in a micro-batch from its share of the window, in
             samples.
         too_long: what is done with samples over the limit.
@@ -57,6 +62,9 @@ class LengthSummary(Printed):
     batches: int
     step_balance: float
     worst_step: float
+    accumulate: int
+    waiting: float
+    waiting_at_least: float
     composition: float
     too_long: str
     too_long_count: int
@@ -76,6 +84,8 @@ class LengthSummary(Printed):
             f"samples, {self.padding:.3%} padding, {self.gap:.2%} above the bound of {self.at_least}",
             f"steps: the most expensive micro-batch costs {self.step_balance:.5f} of the mean, {self.worst_step:.5f} at "
             "worst",
+            f"{self.multiple // self.accumulate} ranks: the most expensive one costs {self.waiting:.5f} of the mean, "
+            f"micro-batch by micro-batch; at least {self.waiting_at_least:.5f}",
             f"groups: within {self.composition:.1f} samples of their share of the window",
         ]
         if self.too_long_count:
@@ -83,8 +93,13 @@ class LengthSummary(Printed):
         return [*lines, *(table("units of", _COLUMNS, self.sources) if self.sources else [])]
 
 
-def summarise(plan: LengthKind, multiple: int) -> LengthSummary:
+def summarise(plan: LengthKind, multiple: int, accumulate: int = 1) -> LengthSummary:
     """Make the summary of a plan."""
+    if check_integer(accumulate, "accumulate", least=1) > multiple or multiple % accumulate:
+        raise Infeasible(
+            f"steps of {multiple} micro-batches do not divide into {accumulate} of every rank",
+            f"pass a multiple of {accumulate} as multiple, or accumulate=1",
+        )
     plan, cutter = plan.stepped(multiple), plan.cutter
     windows = plan.windows.of(plan.epoch_batches - 1)[0] + 1
     measured, sizes, costs = [], [], []
@@ -102,6 +117,8 @@ def summarise(plan: LengthKind, multiple: int) -> LengthSummary:
     batch_sizes = np.concatenate(sizes)
     steps = np.concatenate(costs).reshape(-1, multiple)
     busy = steps[steps.mean(axis=1) > 0]
+    together = np.concatenate(costs).reshape(-1, multiple // accumulate)
+    mean = float(together.mean(axis=1).sum())
     balance = busy.max(axis=1) / busy.mean(axis=1) if len(busy) else np.ones(1)
     return LengthSummary(
         multiple,
@@ -114,6 +131,9 @@ def summarise(plan: LengthKind, multiple: int) -> LengthSummary:
         batch_sizes.size,
         float(balance.mean()),
         float(balance.max()),
+        accumulate,
+        float(together.max(axis=1).sum()) / mean if mean else 1.0,
+        max(1.0, cutter.largest(np.concatenate(measured)) / mean) if mean else 1.0,
         composition,
         plan.admission.too_long,
         plan.admission.too_long_count,

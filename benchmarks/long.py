@@ -1,0 +1,89 @@
+"""Long sequences: packing at large capacities beside TRL's `bfd`, and how long ranks wait for each other's work.
+
+Lengths are logN(7, 1.6) clipped to 16..131,072, 100,000 of them; a sample of n tokens works 24576 n + n^2, the matrices
+and the attention of a small transformer. Run by `make bench NAME=long`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from limits import Limits
+from packing import trl_bfd
+from timing import timed
+
+import batchwright as bw
+from batchwright.lengths.packing import pack
+
+SAMPLES = 100_000
+LAYOUTS = ((8, 4), (64, 1))  # ranks, accumulation
+
+
+def main() -> None:
+    limits = Limits()
+    for capacity, seconds in ((131_072, 0.2), (1_048_576, 0.5)):
+        packing(capacity, seconds, limits)
+    level(lengths_up_to(131_072), limits)
+    limits.end()
+
+
+def lengths_up_to(longest: int) -> np.ndarray:
+    return np.clip(np.random.default_rng(0).lognormal(7.0, 1.6, SAMPLES), 16, longest).astype(np.int64)
+
+
+def work(n: Any) -> Any:
+    return 24_576 * n + n**2
+
+
+def packing(capacity: int, most_seconds: float, limits: Limits) -> None:
+    """One packing of all samples, and the first batch of a plan."""
+    lengths = lengths_up_to(capacity)
+    bw.packed(lengths[:1000], capacity).stepped(4)[0]  # compiled or loaded before it is timed
+    found, ours = timed(lambda: pack(lengths, capacity), rounds=5)
+    packs, theirs = trl_bfd(lengths, capacity)
+    print(f"{SAMPLES:,} lengths into packs of {capacity:,}: {len(found)} packs in {1e3 * ours:.1f} ms; "
+          f"TRL's bfd {packs} in {theirs:.1f} s, {theirs / ours:.0f} times as long")  # fmt: skip
+    limits.at_most("our packs / TRL's", len(found) / packs, 1)
+    limits.at_least("TRL's time / ours", theirs / ours, 10)
+    _, first = timed(lambda: bw.packed(lengths, capacity).stepped(32)[0], rounds=5)
+    limits.at_most("s to build a plan and its first batch", first, most_seconds)
+
+
+def level(lengths: np.ndarray, limits: Limits) -> None:
+    """Micro-step by micro-step, the work of the most expensive rank over the mean of all ranks."""
+    costs = work(lengths.astype(float))
+    print(f"\n{'work of the most expensive rank / mean of all ranks':<56}" + "".join(
+        f"{f'{ranks} ranks x {accumulate}':>16}" for ranks, accumulate in LAYOUTS))  # fmt: skip
+    packs = shuffled_packs(lengths, 131_072)
+    rows = {"the same packs, shuffled": [waiting(packs, *layout, costs) for layout in LAYOUTS]}
+    for name, more in {
+        "packed": {},
+        "packed, window='epoch'": {"window": "epoch"},
+        "packed, cost=": {"cost": work},
+        "packed, cost=, window='epoch'": {"cost": work, "window": "epoch"},
+    }.items():
+        plan = bw.packed(lengths, 131_072, **more)
+        rows[name] = [waiting(plan.epoch(0, ranks * accumulate)[:], ranks, accumulate, costs)
+                      for ranks, accumulate in LAYOUTS]  # fmt: skip
+    for name, found in rows.items():
+        print(f"  {name:<54}" + "".join(f"{ratio:>16.4f}" for ratio in found))
+    limits.at_most("packed with cost=, 8 ranks x 4", rows["packed, cost="][0], 1.01)
+    limits.at_most("packed with cost=, 64 ranks, window='epoch'", rows["packed, cost=, window='epoch'"][1], 1.02)
+
+
+def shuffled_packs(lengths: np.ndarray, capacity: int) -> list[np.ndarray]:
+    """What trainers do that pack a dataset once, best fit, and then shuffle the packs."""
+    found = pack(lengths, capacity)
+    packs = np.split(found.members, found.offsets[1:-1])
+    return [packs[place] for place in np.random.default_rng(0).permutation(len(packs))]
+
+
+def waiting(batches: Any, ranks: int, accumulate: int, costs: np.ndarray) -> float:
+    kept = len(batches) // (ranks * accumulate) * ranks * accumulate
+    rows = np.array([costs[batch].sum() for batch in batches[:kept]]).reshape(-1, ranks)
+    return float(rows.max(axis=1).sum() / rows.mean(axis=1).sum())
+
+
+if __name__ == "__main__":
+    main()
