@@ -1,9 +1,9 @@
 """Divide the draws of a round among its micro-batches, so that any micro-batch is computed without the others.
 
-A round is HANDS micro-batches of `tickets` tickets. Its tickets form a row. First come those of the *heavy* groups: each
+A round is ROUND micro-batches of `tickets` tickets. Its tickets form a row. First come those of the *heavy* groups: each
 group's tickets side by side, the groups in an order shuffled for this round. Then come the tickets of all *light* groups
 together: groups that are rare and share an order of their own (see `light`). The row is dealt like cards: micro-batch i of
-the round takes every HANDS-th ticket, from place `STRIDE * i mod HANDS` on. HANDS and STRIDE are neighbouring Fibonacci
+the round takes every ROUND-th ticket, from place `STRIDE * i mod ROUND` on. ROUND and STRIDE are neighbouring Fibonacci
 numbers. That spreads the extra tickets of every group evenly over every run of consecutive micro-batches.
 
 The draws of a group are numbered in the order of time: those of a micro-batch are consecutive and follow those of all
@@ -31,7 +31,7 @@ from .passes import draw_run
 from .permutation import TABLE_LIMIT, fill_table, new_points, permute_each, split
 
 __all__ = [
-    "HANDS",
+    "ROUND",
     "STRIDE",
     "WIDE",
     "Rounds",
@@ -44,7 +44,7 @@ __all__ = [
     "new_rounds",
 ]
 
-HANDS = 89  # a Fibonacci number
+ROUND = 89  # a Fibonacci number
 STRIDE = 55  # the Fibonacci number before it
 _INVERSE = 34  # 55 * 34 = 1 modulo 89
 _LEAP = 16  # periods; from this distance on, counting from the beginning is cheaper than adding up the periods between
@@ -61,9 +61,9 @@ _LIGHT_ORDER, _LIGHT_TURN = np.uint64(PURPOSE.LIGHT_ORDER), np.uint64(PURPOSE.LI
 
 
 def _prefix_counts() -> np.ndarray:
-    """Entry [i, x]: how many of the places 0..x-1 of HANDS consecutive ones go to the micro-batches before the i-th."""
-    taken = (np.arange(HANDS) * _INVERSE % HANDS)[None, :] < np.arange(HANDS + 1)[:, None]
-    return np.concatenate([np.zeros((HANDS + 1, 1)), np.cumsum(taken, axis=1)], axis=1).astype(np.uint8)
+    """Entry [i, x]: how many of the places 0..x-1 of ROUND consecutive ones go to the micro-batches before the i-th."""
+    taken = (np.arange(ROUND) * _INVERSE % ROUND)[None, :] < np.arange(ROUND + 1)[:, None]
+    return np.concatenate([np.zeros((ROUND + 1, 1)), np.cumsum(taken, axis=1)], axis=1).astype(np.uint8)
 
 
 _EARLIER = _prefix_counts()
@@ -87,7 +87,7 @@ class Shares(NamedTuple):
         tickets: tickets in a micro-batch.
         key: the key of their shuffles, uint64.
         start: the first round's offset, below 2^32.
-        edges: from `line`, for HANDS * tickets tickets.
+        edges: from `line`, for ROUND * tickets tickets.
         base: the tickets of each group before these shares began, or empty for none.
         heavy, layout, members: from `arranged`: the heavy groups, and how the light ones are ordered.
     """
@@ -158,8 +158,8 @@ class _Runs(NamedTuple):
 @inner
 def _earlier(place, hand):
     """How many tickets at the places before this one go to the micro-batches before this one of the round."""
-    lap = np.uint64(place) // np.uint64(HANDS)  # unsigned division takes a third of the time
-    return np.int64(lap) * hand + np.int64(_EARLIER[np.uint64(hand), np.uint64(place) - lap * np.uint64(HANDS)])
+    lap = np.uint64(place) // np.uint64(ROUND)  # unsigned division takes a third of the time
+    return np.int64(lap) * hand + np.int64(_EARLIER[np.uint64(hand), np.uint64(place) - lap * np.uint64(ROUND)])
 
 
 @inner
@@ -205,7 +205,7 @@ def _lay_out(round_, rounds, taken, shares):
         table[_BEFORE, h + 1] = table[_BEFORE, h] + count
     fill_table(table[_ORDER], heavy, child(child(shares.key, _GROUP_ORDER), number))
     # places are counted from a random offset, so that over the rounds no micro-batch of a round is favoured
-    place = HANDS - np.int64(below(child(child(shares.key, _HAND_OFFSET), number), np.uint64(HANDS)))
+    place = ROUND - np.int64(below(child(child(shares.key, _HAND_OFFSET), number), np.uint64(ROUND)))
     for x in range(heavy):
         table[_ROW, x] = place
         h = table[_ORDER, x]
@@ -226,7 +226,7 @@ def _first_light(hand, tickets, rounds):
     """How many tickets of light groups come before micro-batch `hand` of the round."""
     last = rounds.table.shape[1] - 1
     begin = rounds.table[_ROW, last]
-    end = begin + HANDS * tickets - rounds.table[_BEFORE, last]
+    end = begin + ROUND * tickets - rounds.table[_BEFORE, last]
     return rounds.header[_LIGHT] + _earlier(end, hand) - _earlier(begin, hand)
 
 
@@ -245,7 +245,7 @@ def _heavy_runs(runs, beat, hand, rounds):
     heavy = cells.shape[0]
     count, dealt, x = 0, 0, 0
     end = table[_ROW, heavy]
-    place = table[_ROW, 0] + (hand * STRIDE + HANDS * HANDS - table[_ROW, 0]) % HANDS
+    place = table[_ROW, 0] + (hand * STRIDE + ROUND * ROUND - table[_ROW, 0]) % ROUND
     while place < end:
         while table[_ROW, x + 1] <= place:
             x += 1
@@ -254,7 +254,7 @@ def _heavy_runs(runs, beat, hand, rounds):
         begun = dealt
         while place < stop:
             dealt += 1
-            place += HANDS
+            place += ROUND
         group[count] = cells[h, _GROUP]
         first[count] = _drawn_before(h, beat, hand, cells, table[_ROW, x], stop)
         run_tickets[count] = dealt - begun
@@ -390,8 +390,8 @@ def _dealer(with_light: bool) -> Any:
 
         for row in range(batches.size):
             batch = batches[row]
-            round_ = batch // HANDS
-            hand = batch - round_ * HANDS
+            round_ = batch // ROUND
+            hand = batch - round_ * ROUND
             if round_ != rounds.header[_ROUND]:
                 _lay_out(round_, rounds, taken, shares)
             fill_table(slots, tickets, child(child(shares.key, _WITHIN_BATCH), np.uint64(batch)))
@@ -432,8 +432,8 @@ def drawn(batch, shares, rounds, totals):
     edges, heavy, layout = shares.edges, shares.heavy, shares.layout
     taken = _widths(edges, heavy)
     totals[:] = 0
-    round_ = batch // HANDS
-    hand = batch - round_ * HANDS
+    round_ = batch // ROUND
+    hand = batch - round_ * ROUND
     if round_ != header[_ROUND]:
         _lay_out(round_, rounds, taken, shares)
     for x in range(heavy.size):

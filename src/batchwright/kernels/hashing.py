@@ -35,7 +35,7 @@ class PURPOSE:
     LIGHT_TURN = 11
     TURNS = 12
     STEPS = 20
-    LAYERS = 21
+    LENGTH_STRATA = 21
     LEVEL = 40
     SPLIT = 41
     SAMPLES = 42

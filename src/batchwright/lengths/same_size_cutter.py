@@ -80,7 +80,7 @@ class GroupCutter(Unsearched):
         """See `Cutter`."""
         return lambda count: self.at_least(samples[:count])
 
-    def over_layers(self, falling: Integers, windows: int) -> GroupCutter:
+    def over_strata(self, falling: Integers, windows: int) -> GroupCutter:
         """See `Cutter`."""
         return replace(self, lengths=self.lengths[falling[::windows]])
 

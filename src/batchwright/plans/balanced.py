@@ -12,7 +12,7 @@ from .. import columns
 from ..errors import Infeasible, check_bool, check_integer, one_of, seed_number, shown, warn
 from ..group_parts import MOST_SAMPLES
 from ..groups import Groups
-from ..kernels.deal import HANDS
+from ..kernels.deal import ROUND
 from ..kernels.independent import LINE
 from ..orders import Dealt, Independent
 from ..orders.shares import Shares, TargetShares, WeightShares
@@ -35,7 +35,7 @@ __all__ = [
 Draw = Literal["exact", "random"]
 _DRAWS = get_args(Draw)
 _LENGTHS = "natural", "largest", "smallest"
-MOST_TICKETS = (1 << 30) // HANDS  # of a micro-batch: the tickets of a round, in 2^-32 ticket, then fit 62 bits
+MOST_TICKETS = (1 << 30) // ROUND  # of a micro-batch: the tickets of a round, in 2^-32 ticket, then fit 62 bits
 
 
 def balanced(
@@ -171,7 +171,7 @@ def by_weight(
     """`weighted` for weights that are checked, with notes for the summary."""
     draw = one_of(draw, "draw", _DRAWS)
     groups = Groups.singletons(column.size)
-    shares = WeightShares(column, LINE if draw == "random" else HANDS * batch_size, notes)
+    shares = WeightShares(column, LINE if draw == "random" else ROUND * batch_size, notes)
     return _plan(groups, shares, batch_size, 1, draw, epoch, seed)
 
 

@@ -53,7 +53,7 @@ class Windowed(MicroBatches):
         """See `MicroBatches`."""
 
     @abstractmethod
-    def along(self, begins: Sequence[Sequence[int]]) -> Windowed:
+    def with_window_starts(self, starts: Sequence[Sequence[int]]) -> Windowed:
         """The same plan, told where some windows begin."""
 
 
@@ -196,8 +196,8 @@ def gone_on_from(plan: Windowed, batch: int, step: int, listed: Rotated | None =
         return here, batch
     at = plan.windows.next_boundary(batch)
     after = plan.stepped(step)
-    start = after.windows.after(plan.windows, at)
-    after = after.along(plan.windows.ending(at, start // after.windows.period))
+    start = after.windows.batch_at(plan.windows, at)
+    after = after.with_window_starts(plan.windows.starts_at(at, start // after.windows.period))
     shift = (batch - at) % step
     joined = _Joined(here, at, Rotated(after, shift) if shift else after, start)
     return joined.reached(batch)
@@ -205,8 +205,8 @@ def gone_on_from(plan: Windowed, batch: int, step: int, listed: Rotated | None =
 
 def carried_of(plan: Windowed, batch: int, since: int) -> dict[str, Any]:
     """See `MicroBatches.carried`."""
-    begins = plan.windows.begins(max(since, plan.first), batch)
-    return {"step": plan.step} | ({"windows": begins} if begins else {})
+    starts = plan.windows.starts(max(since, plan.first), batch)
+    return {"step": plan.step} | ({"windows": starts} if starts else {})
 
 
 def resumed(plan: Windowed, carried: Mapping[str, Any], batch: int) -> MicroBatches:
@@ -235,11 +235,11 @@ def _listed(plan: Windowed, carried: Mapping[str, Any], batch: int) -> Windowed 
     if "step" not in carried or set(carried) - {"step", "windows", "shift", "then"}:
         raise Infeasible(f"the state says {shown(dict(carried))} of its plan", AS_IT_WAS)
     step, shift = _steps_of(carried)
-    begins = _begins_of(carried)
+    starts = _begins_of(carried)
     found = plan.stepped(step)
-    if not found.windows.knows(begins, found.windows.of(batch)[0]):
-        raise Infeasible(f"the state's windows are {shown(begins)}, and it stands at micro-batch {batch}", AS_IT_WAS)
-    found = found.along(begins)
+    if not found.windows.knows(starts, found.windows.of(batch)[0]):
+        raise Infeasible(f"the state's windows are {shown(starts)}, and it stands at micro-batch {batch}", AS_IT_WAS)
+    found = found.with_window_starts(starts)
     return Rotated(found, shift) if shift else found
 
 
@@ -259,10 +259,10 @@ def _begins_of(carried: Mapping[str, Any]) -> list[list[int]]:
     given = carried.get("windows", [])
     if not (isinstance(given, list) and len(given) <= _MOST_BEGINS and all(map(_is_begin, given))):
         raise Infeasible(f"the state's windows are {shown(given)}", AS_IT_WAS)
-    begins = [[number_of(number, "the state's windows") for number in begin] for begin in given]
-    if not all(one[0] < other[0] and one[1:] < other[1:] for one, other in pairwise(begins)):
-        raise Infeasible(f"the state's windows are {shown(begins)}", AS_IT_WAS)
-    return begins
+    starts = [[number_of(number, "the state's windows") for number in begin] for begin in given]
+    if not all(one[0] < other[0] and one[1:] < other[1:] for one, other in pairwise(starts)):
+        raise Infeasible(f"the state's windows are {shown(starts)}", AS_IT_WAS)
+    return starts
 
 
 def _is_begin(begin: Any) -> bool:

@@ -15,7 +15,7 @@ from ..lengths.identity import fields_as_text
 from ..lengths.stretches import Stretch, Stretches
 from ..micro_batches import AS_IT_WAS, MicroBatches, counted
 from ..orders.finite import Finite
-from ..orders.inclusion import Strata, Stratum
+from ..orders.inclusion import InclusionRates, Stratum
 from ..position import number_of
 from .plan import Plan
 
@@ -159,9 +159,9 @@ class EvaluationPlan(Plan):
         """Samples that count in a micro-batch, on average."""
         return self.sequence.count / self.epoch_batches
 
-    def strata(self, start: float, stop: float) -> Strata:
+    def inclusion_rates(self, start: float, stop: float) -> InclusionRates:
         """Every sample as often as every other; fillers do not count. See `Plan`."""
-        return Strata([Stratum(self.groups, 0, np.ones(1))])
+        return InclusionRates([Stratum(self.groups, 0, np.ones(1))])
 
     def shares(self, epoch: int = 0) -> np.ndarray:
         """1 for the one group of all samples, float64 (1,)."""

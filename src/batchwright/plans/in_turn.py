@@ -11,7 +11,7 @@ from .. import columns
 from ..errors import Infeasible, warn
 from ..group_parts import MOST_SAMPLES
 from ..groups import Groups
-from ..kernels.deal import HANDS
+from ..kernels.deal import ROUND
 from ..orders import InTurn
 from ..orders.finite import InFileOrder, Listed
 from ..orders.shares import TargetShares, WeightShares
@@ -110,7 +110,7 @@ def ordered(
             f"pass indices below {_MOST_COUNTED}, and samples to match",
         )
     often = np.bincount(listed, minlength=count)
-    shares = WeightShares(often, HANDS * batch_size)
+    shares = WeightShares(often, ROUND * batch_size)
     shares.shown = "the order given"
     return _plan(InTurn(Listed(listed), Groups.singletons(count), shares, batch_size), epoch)
 

@@ -13,7 +13,7 @@ import numpy as np
 from ..groups import Groups
 from ..lengths.layout import PARTS
 from ..orders import Dealt, Independent, InTurn, Mixed, SharedOrder
-from ..orders.inclusion import Strata, mean_shares, strata_of
+from ..orders.inclusion import InclusionRates, inclusion_rates_of, mean_shares
 from ..orders.shares import Shares
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ def never_text(drawn: Iterable[Part], total: int) -> str | None:
 
 def faults_of_tasks(plan: TaskKind) -> list[str]:
     """Problems of how tasks share the micro-batches; the plans of the tasks report their own."""
-    drawn, total = plan.strata(0, 1), plan.groups.sample_count
+    drawn, total = plan.inclusion_rates(0, 1), plan.groups.sample_count
     starts, names = np.unique(plan.starts), plan.names
     parts: Iterator[Part] = (
         part._replace(within=f" of task {names[int(np.searchsorted(starts, part.start, side='right')) - 1]!r}")
@@ -280,14 +280,14 @@ def faults_of_lengths(plan: LengthKind, *, least: float = 0.0) -> list[str]:
     ]
 
 
-def parts_of(strata: Strata) -> Iterator[Part]:
-    """Strata as parts of what is drawn."""
+def parts_of(strata: InclusionRates) -> Iterator[Part]:
+    """InclusionRates as parts of what is drawn."""
     return (Part(groups, start, 0, shares) for groups, start, shares in strata)
 
 
 def _torn(order: Mixed) -> list[str]:
     """Sources that keep samples of a group together, where a micro-batch takes parts of such runs."""
-    most, whole = order.dealt.most_drawn(), order.dealt.whole_quotas()
+    most, whole = order.dealt.most_drawn(), order.dealt.integer_quotas()
     runs = {number: getattr(child, "per_ticket", 1) for number, child in order.children.items()}
     return [
         f"source {order.groups.names[number]!r} keeps {run} samples of a group together, and a micro-batch of the mixture "
@@ -325,7 +325,7 @@ def _drawn(order: SharedOrder) -> Iterator[Part]:
         stop = max(stop, order.dealt.share_changes[-1].first + 1)
     if not order.children:
         return iter([Part(order.groups, 0, 0, mean_shares(order, 0, stop))])
-    return parts_of(strata_of(order, 0, stop))
+    return parts_of(inclusion_rates_of(order, 0, stop))
 
 
 def _chunks(shares: Shares, groups: Groups, epoch: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:

@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import Infeasible, check_integer, shown
 from ..groups import Groups
 from ..micro_batches import AS_IT_WAS, LAST, MicroBatches, counted
-from ..orders.inclusion import Strata, Stratum
+from ..orders.inclusion import InclusionRates, Stratum
 from ..orders.reordered import Reordered
 from ..orders.task_schedule import reduced, task_schedule
 from ..position import number_of
@@ -254,7 +254,7 @@ class TaskPlan(Plan):
         """Samples in a micro-batch, on average over all turns."""
         return float(self.shares() @ [child.mean_batch_size for child in self.children])
 
-    def strata(self, start: float, stop: float) -> Strata:
+    def inclusion_rates(self, start: float, stop: float) -> InclusionRates:
         """What is drawn from epoch `start` to epoch `stop`, either of which may lie within one.
 
         A task has its share of the micro-batches, and so of the samples as many as these hold.
@@ -264,8 +264,8 @@ class TaskPlan(Plan):
         for part, epochs, child, begins in zip(
             parts.tolist(), self._own_epochs(), self.children, self.starts, strict=True
         ):
-            found += child.strata(start * epochs, stop * epochs).within(part, begins)
-        return Strata(found)
+            found += child.inclusion_rates(start * epochs, stop * epochs).within(part, begins)
+        return InclusionRates(found)
 
     def _own_epochs(self) -> list[float]:
         """How many epochs of its own every task goes through in one of this plan."""
