@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from . import fork as _fork  # noqa: F401  # before anything is imported in a thread
 
 if TYPE_CHECKING:
-    from . import correct, feedback, online, targets
+    from . import correct, costs, feedback, online, targets
     from .collate import (
         Batch,
         Collate,
@@ -84,6 +84,7 @@ _HOME = {
     "budgeted": "plans.budgeted",
     "check_ranks": "ranks",
     "correct": "",
+    "costs": "",
     "evaluation": "plans.evaluation",
     "feedback": "",
     "from_recipe": "recipes",
@@ -139,6 +140,7 @@ __all__ = [
     "budgeted",
     "check_ranks",
     "correct",
+    "costs",
     "evaluation",
     "feedback",
     "from_recipe",

@@ -12,6 +12,7 @@ from torch.utils.data import ConcatDataset, DataLoader, default_collate
 import batchwright as bw
 
 from ..refusals import SOURCE, cases, check_that_all_are_reached, told_and_followed
+from .test_shards import CASES as SHARDS
 from .test_ways_out_of_batches import CASES as BATCHES
 from .test_ways_out_of_declarations import CASES as DECLARATIONS
 from .test_ways_out_of_graphs import CASES as GRAPHS
@@ -235,5 +236,5 @@ def test_the_way_out_is_one(name):
 
 def test_every_refusal_has_its_way_out(monkeypatch):
     """Each place that makes an `Infeasible` is passed by one of the cases."""
-    tables = [CASES, BATCHES, DECLARATIONS, GRAPHS, PACKS, RAGGED_FIELDS, SAMPLES, VALUES]
-    check_that_all_are_reached((SOURCE / "collate").glob("*.py"), 140, tables, monkeypatch)
+    tables = [CASES, BATCHES, DECLARATIONS, GRAPHS, PACKS, RAGGED_FIELDS, SAMPLES, SHARDS, VALUES]
+    check_that_all_are_reached((SOURCE / "collate").glob("*.py"), 141, tables, monkeypatch)

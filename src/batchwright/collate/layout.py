@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from itertools import accumulate
-from typing import Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -12,6 +12,9 @@ from torch import Tensor
 
 from ..errors import Infeasible, check_integer, one_of, shown
 from .memory import lasting
+
+if TYPE_CHECKING:
+    from .shards import How, Shard
 
 __all__ = ["SIDES", "Layout", "Side"]
 
@@ -109,6 +112,42 @@ class Layout:
     def positions(self) -> Tensor:
         """int64, total: the index of each packed element within its sample."""
         return self._once("positions", lambda: self._numbered([-start for start in self.starts[:-1]]))
+
+    def shard(self, rank: int, size: int, how: How = "blocks", *, block: int = 128) -> Shard:
+        """The elements that one rank of a context-parallel group holds; every rank computes its own.
+
+        Args:
+            rank: within the group, from 0.
+            size: ranks in the group.
+            how: "blocks" of neighbouring elements, dealt so that all ranks have like numbers and like work of causal
+                attention; "head_tail": of twice as many chunks as ranks, one from the front and the one as far from the
+                end; "per_document": the same within every document.
+            block: elements in a block.
+
+        Raises:
+            Infeasible: the rank is outside the group, or `how` is no such word.
+
+        Example:
+            >>> layout = Layout([6, 2])
+            >>> [layout.shard(rank, 2, block=2).places.tolist() for rank in range(2)]
+            [[4, 5, 6, 7], [0, 1, 2, 3]]
+        """
+        from .shards import shard
+
+        return shard(self, rank, size, how, block)
+
+    def unshard(self, size: int, how: How = "blocks", *, block: int = 128) -> Tensor:
+        """int64, total: puts what all ranks of a group hold, gathered rank by rank, into the packed order.
+
+        Example:
+            >>> layout, packed = Layout([6, 2]), torch.arange(8) * 10
+            >>> gathered = torch.cat([packed[layout.shard(rank, 2, block=2).places] for rank in range(2)])
+            >>> gathered[layout.unshard(2, block=2)].tolist()
+            [0, 10, 20, 30, 40, 50, 60, 70]
+        """
+        from .shards import unshard
+
+        return unshard(self, size, how, block)
 
     def repeated(self, values: Sequence[int]) -> Tensor:
         """int64, total: the value of each sample, repeated for each of its elements."""

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..errors import Infeasible, check_integer, seed_number, shown, warn
 from ..kernels.hashing import PURPOSE, child_key
@@ -118,6 +119,21 @@ class LengthPlan(Plan, Windowed):
         number, place = self.windows.of(batch)
         items, cut = self.planned(number)
         return items[cut.batch(place)]
+
+    def cost(self, batch: ArrayLike) -> float:
+        """What a micro-batch of these samples costs, in the unit of its limit or of `cost=`.
+
+        Args:
+            batch: the sample numbers of a micro-batch, array-like of shape (n_samples_of_the_batch,).
+
+        Example:
+            >>> import batchwright as bw
+            >>> plan = bw.packed([6, 5, 4, 3, 2], 10, cost=lambda n: n**2)
+            >>> plan.cost([0, 2])
+            52.0
+        """
+        items, _ = self.admission.taken(np.asarray(batch, np.int64))
+        return self.cutter.cost(items)
 
     def visit(self, batch: int) -> int:
         """The epoch, where each sample comes once in an epoch; see `MicroBatches`."""

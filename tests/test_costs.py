@@ -1,0 +1,120 @@
+"""Costs by length, against loops over tokens, layers and matrices."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import batchwright as bw
+
+from .refusals import cases, told_and_followed
+
+SIZES = {"layers": 3, "hidden": 24, "heads": 4, "kv_heads": 2, "intermediate": 40, "vocabulary": 90}
+
+
+def pairs_by_mask(n, window, causal):
+    row, column = np.mgrid[:n, :n]
+    seen = (column <= row) & (row - column < window) if causal else np.ones((n, n), bool)
+    return int(seen.sum())
+
+
+def work(n, pairs, *, layers, hidden, heads, kv_heads, intermediate, vocabulary, head_size=None):
+    """Three times the forward pass, every matrix by itself; `pairs` layer by layer."""
+    size = head_size or hidden // heads
+    total = 2 * n * hidden * vocabulary
+    for layer in range(layers):
+        for rows, columns in [
+            (hidden, heads * size),
+            (hidden, kv_heads * size),
+            (hidden, kv_heads * size),
+            (heads * size, hidden),
+            *[(hidden, intermediate)] * 2,
+            (intermediate, hidden),
+        ]:
+            total += 2 * n * rows * columns
+        total += 2 * 2 * heads * size * pairs[layer]  # scores, then values
+    return 3 * total
+
+
+@given(st.integers(1, 40), st.none() | st.integers(1, 50), st.booleans(), st.none() | st.integers(1, 9))
+def test_the_work_is_that_of_every_matrix_and_every_pair_that_attends(n, window, causal, head_size):
+    window = window if causal else None
+    cost = bw.costs.transformer(**SIZES, window=window, causal=causal, head_size=head_size)
+    expected = work(n, [pairs_by_mask(n, window or n, causal)] * 3, **SIZES, head_size=head_size)
+    assert cost([n]).tolist() == [expected]
+
+
+CONFIG = {
+    "num_hidden_layers": 3,
+    "hidden_size": 24,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 40,
+    "vocab_size": 90,
+}
+
+
+class Named:
+    def __init__(self, **entries):
+        vars(self).update(entries)
+
+
+@pytest.mark.parametrize(
+    ("more", "windows", "intermediate", "router"),
+    [
+        ({}, [99, 99, 99], 40, 0),
+        ({"sliding_window": 5}, [5, 5, 5], 40, 0),
+        ({"sliding_window": 5, "use_sliding_window": False}, [99, 99, 99], 40, 0),
+        ({"sliding_window": 5, "layer_types": ["sliding_attention", "full_attention"] * 2}, [5, 99, 5], 40, 0),
+        ({"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 10}, [99, 99, 99], 20, 8),
+        ({"n_routed_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 10, "n_shared_experts": 1},
+         [99, 99, 99], 30, 8),
+        ({"num_local_experts": 8, "num_experts_per_tok": 2}, [99, 99, 99], 80, 8),
+    ],
+)  # fmt: skip
+def test_a_config_counts_as_it_says(more, windows, intermediate, router):
+    n, sizes = 30, {**SIZES, "intermediate": intermediate}
+    expected = work(n, [pairs_by_mask(n, window, True) for window in windows], **sizes)
+    expected += 3 * 2 * 3 * n * 24 * router
+    for config in (CONFIG | more, Named(**CONFIG, **more), {"text_config": Named(**CONFIG, **more)}):
+        assert bw.costs.transformer(config)([n]).tolist() == [expected]
+
+
+def test_a_real_config_and_arguments_that_replace_its_entries():
+    transformers = pytest.importorskip("transformers")
+    config = transformers.Qwen2Config(
+        num_hidden_layers=3, hidden_size=24, num_attention_heads=4, num_key_value_heads=2, intermediate_size=40,
+        vocab_size=90,
+    )  # fmt: skip
+    lengths = np.array([1, 7, 30])
+    assert np.array_equal(bw.costs.transformer(config)(lengths), bw.costs.transformer(**SIZES)(lengths))
+    assert np.array_equal(
+        bw.costs.transformer(config, vocabulary=0)(lengths), bw.costs.transformer(**{**SIZES, "vocabulary": 0})(lengths)
+    )
+
+
+def test_costs_go_into_plans():
+    lengths = np.clip(np.random.default_rng(0).lognormal(5, 1, 2000), 16, 2048).astype(int)
+    for cost in (bw.costs.transformer(**SIZES), bw.costs.quadratic(100), bw.costs.linear(3)):
+        plan = bw.packed(lengths, 2048, cost=cost).stepped(8)
+        assert plan.summary(8).waiting < 1.05  # 29 steps of 8
+        assert plan.cost(plan[3]) == pytest.approx(cost(lengths[plan[3]]).sum())
+        assert plan.fingerprint == bw.packed(lengths, 2048, cost=cost).stepped(8).fingerprint
+    pairs = bw.packed(lengths, 4096, cost=bw.costs.linear(), together=np.arange(2000) // 2)
+    assert pairs.cost(pairs[0]) == lengths[pairs[0]].sum()
+
+
+CASES = cases("refuse message follow", {
+    "no sizes": (lambda: bw.costs.transformer(hidden=8),
+                 "the sizes of the model lack layers, heads, intermediate, vocabulary; pass layers=...",
+                 lambda: bw.costs.transformer(**SIZES)),
+    "no config": (lambda: bw.costs.transformer(3), "config is of type int; pass a Hugging Face config, a dictionary, or",
+                  lambda: (bw.costs.transformer(CONFIG), bw.costs.transformer(**SIZES))),
+    "a factor below 0": (lambda: bw.costs.linear(-1), "per_token is -1; pass a number of 0 or more",
+                         lambda: bw.costs.linear(0)),
+})  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_refusal_says_what_is_wrong_and_its_way_out_works(case):
+    told_and_followed(CASES[case])
