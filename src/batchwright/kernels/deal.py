@@ -3,17 +3,18 @@
 A round is ROUND micro-batches of `tickets` tickets. Its tickets form a row. First come those of the *heavy* groups: each
 group's tickets side by side, the groups in an order shuffled for this round. Then come the tickets of all *light* groups
 together: groups that are rare and share an order of their own (see `light`). The row is dealt like cards: micro-batch i of
-the round takes every ROUND-th ticket, from place `STRIDE * i mod ROUND` on. ROUND and STRIDE are neighbouring Fibonacci
-numbers. That spreads the extra tickets of every group evenly over every run of consecutive micro-batches.
+the round takes every HANDS-th ticket, from place `STRIDE * i mod HANDS` on; these tickets are its *hand*, and i is its
+number in the round, called `hand` below. HANDS and STRIDE are neighbouring Fibonacci numbers. So the extra tickets of every
+group are spread evenly over every run of consecutive micro-batches.
 
 The draws of a group are numbered in the order of time: those of a micro-batch are consecutive and follow those of all
 earlier micro-batches. So a micro-batch needs a group's passes at one place only.
 
-There may be hundreds of millions of light groups (every sample its own group); they are only looked up. There are at most as
-many heavy groups as a round has tickets.
+There may be hundreds of millions of light groups (every sample its own group), so no loop runs over them; the group of a
+light ticket is looked up. There are at most as many heavy groups as a round has tickets.
 
-A kernel of numba takes plain tuples fastest, so `deal` gets its arguments as tuples and gives their entries names:
-`Shares`, `Rounds`, `Samples`.
+Numba passes plain tuples to a kernel faster than named ones. So `deal` gets plain tuples and turns them into `Shares`,
+`Rounds` and `Samples` itself.
 """
 
 from __future__ import annotations
@@ -44,10 +45,10 @@ __all__ = [
     "new_rounds",
 ]
 
-ROUND = 89  # a Fibonacci number
-STRIDE = 55  # the Fibonacci number before it
-_INVERSE = 34  # 55 * 34 = 1 modulo 89
-_LEAP = 16  # periods; from this distance on, counting from the beginning is cheaper than adding up the periods between
+HANDS = 89  # micro-batches in a round; a Fibonacci number
+STRIDE = 55  # the Fibonacci number before it: multiples of it modulo HANDS are spread evenly (golden ratio)
+_INVERSE = 34  # 55 * 34 = 1 modulo 89: from a place of the row to the number of its hand
+_LEAP = 16  # periods; over a larger distance, counting from the beginning is cheaper than adding up the periods between
 
 # columns of `Rounds.cells`, rows of `Rounds.table`, entries of `Rounds.header`
 _TOTAL, _LOW, _HIGH, _GROUP = 0, 1, 2, 3
@@ -70,12 +71,13 @@ _EARLIER = _prefix_counts()
 
 
 def group_table_of(sizes: np.ndarray, starts: np.ndarray, wide: np.ndarray) -> np.ndarray:
-    """What `deal` needs to know of each group, adjacent in memory: int64 (groups, 5).
+    """What `deal` needs to know of each group, adjacent in memory, since each draw needs all of it: int64 (groups, 5).
 
     Args:
         sizes, starts: the number of samples of each group, and where they begin among all, int64 (groups,).
         wide: one less than the most draws a micro-batch takes of each group, int64 (groups,); see `passes`.
     """
+    # `left` x `right` is a nearly square grid with room for the group: the Feistel network permutes such a grid.
     left = np.sqrt(sizes.astype(np.float64)).astype(np.int64) + 1
     return np.stack([starts, sizes, wide, left, -(-sizes // left)], axis=1).astype(np.int64)
 
@@ -157,9 +159,9 @@ class _Runs(NamedTuple):
 
 @inner
 def _earlier(place, hand):
-    """How many tickets at the places before this one go to the micro-batches before this one of the round."""
-    lap = np.uint64(place) // np.uint64(ROUND)  # unsigned division takes a third of the time
-    return np.int64(lap) * hand + np.int64(_EARLIER[np.uint64(hand), np.uint64(place) - lap * np.uint64(ROUND)])
+    """How many tickets before `place` in the row go to hands before `hand`."""
+    lap = np.uint64(place) // np.uint64(HANDS)  # unsigned division takes a third of the time
+    return np.int64(lap) * hand + np.int64(_EARLIER[np.uint64(hand), np.uint64(place) - lap * np.uint64(HANDS)])
 
 
 @inner
@@ -216,14 +218,14 @@ def _lay_out(round_, rounds, taken, shares):
 
 @inner
 def _drawn_before(h, beat, hand, cells, place, stop):
-    """Tickets of a heavy group before a micro-batch of a round; in the row of the round it has places place..stop-1."""
+    """The tickets of a heavy group before hand `hand` of a round; the group has places place..stop-1 of the row."""
     rounds = cells[h, _TOTAL] + in_period(cells[h, _LOW], cells[h, _HIGH], beat)
     return rounds + _earlier(stop, hand) - _earlier(place, hand)
 
 
 @inner
 def _first_light(hand, tickets, rounds):
-    """How many tickets of light groups come before micro-batch `hand` of the round."""
+    """How many tickets of light groups were dealt before hand `hand` of the round, since these shares began."""
     last = rounds.table.shape[1] - 1
     begin = rounds.table[_ROW, last]
     end = begin + ROUND * tickets - rounds.table[_BEFORE, last]
@@ -232,20 +234,21 @@ def _first_light(hand, tickets, rounds):
 
 @inner
 def _new_head(longest, layout):
-    """Scratch for the head of a pass of a group's samples, of which the longest is given, or of the light groups."""
+    """Scratch memory for the head of a pass: over the samples of a group, at most `longest`, or over the light groups."""
     size = max(TABLE_LIMIT, longest, 2 * layout[APART])
     return np.empty(size, np.int64), np.empty(size, np.uint8)
 
 
 @inner
 def _heavy_runs(runs, beat, hand, rounds):
-    """Write the runs of the heavy groups in a micro-batch; returns how many, and their tickets."""
+    """Write the runs of the heavy groups in a hand; returns the number of runs and of their tickets."""
     header, table, cells = rounds
     group, first, run_tickets = runs
     heavy = cells.shape[0]
     count, dealt, x = 0, 0, 0
     end = table[_ROW, heavy]
-    place = table[_ROW, 0] + (hand * STRIDE + ROUND * ROUND - table[_ROW, 0]) % ROUND
+    # The first place of this hand in the row; HANDS * HANDS keeps the left side of % from being negative.
+    place = table[_ROW, 0] + (hand * STRIDE + HANDS * HANDS - table[_ROW, 0]) % HANDS
     while place < end:
         while table[_ROW, x + 1] <= place:
             x += 1
@@ -265,9 +268,9 @@ def _heavy_runs(runs, beat, hand, rounds):
 
 @inner
 def _light_runs(runs, count, missing, first, numbered, shares, taken, head, repeats, points):
-    """Write a run for each of the `missing` light tickets, from ticket `first` of all light ones on, behind `count` runs.
+    """Write a run for each of the `missing` light tickets, starting with light ticket `first`, after the first `count` runs.
 
-    Where nothing asks for the numbers of their groups' tickets they are not `numbered`, but 0.
+    `numbered` says whether the number of each ticket in its group is needed; it is expensive, and 0 is written if not.
     """
     _, key, _, edges, _, heavy, layout, members = shares
     order, turn = child(key, _LIGHT_ORDER), child(key, _LIGHT_TURN)
@@ -282,10 +285,10 @@ def _light_runs(runs, count, missing, first, numbered, shares, taken, head, repe
 
 @inner
 def _find_places(places, runs, count, passes, samples, head, repeats, run, points, answers):
-    """Write the place among all samples of every draw of these runs into `places`.
+    """Write the place of every draw of these runs, among all samples, into `places`.
 
-    Most draws lie in the middle of a pass and are permuted together: six rounds over many points run in parallel in the
-    processor, six rounds over one point do not.
+    Most draws lie in the middle of a pass. These are collected and permuted together, because the processor works on several
+    points at once; for a single point, each of the six rounds has to wait for the one before.
     """
     table, per_ticket = samples.table, samples.per_ticket
     group, first_ticket, tickets = runs
@@ -320,7 +323,7 @@ def _find_places(places, runs, count, passes, samples, head, repeats, run, point
 
 @inner
 def _repeat_groups(places, runs, count, per_ticket):
-    """`_find_places` where every group is one sample."""
+    """The same as `_find_places` if every group is one sample."""
     group, _, tickets = runs
     done = 0
     for number in range(count):
@@ -331,7 +334,7 @@ def _repeat_groups(places, runs, count, per_ticket):
 
 @inner
 def _look_up(places, samples):
-    """Make samples of places among all samples."""
+    """Replace places among all samples by sample numbers."""
     narrow, wide = samples.narrow_index, samples.wide_index
     if narrow.size > 0:
         for i in range(places.size):
@@ -343,7 +346,7 @@ def _look_up(places, samples):
 
 @inner
 def _write_tickets(groups, draws, row, slots, runs, count):
-    """Write the group of each ticket, and the ticket's number there, into the ticket's slot of a row."""
+    """Write the group of each ticket, and the number of the ticket in its group, into the slot of the ticket in a row."""
     group, first, tickets = runs
     ticket = 0
     for number in range(count):
@@ -355,7 +358,7 @@ def _write_tickets(groups, draws, row, slots, runs, count):
 
 @inner
 def _write_samples(found, row, slots, samples, per_ticket):
-    """Write the samples of each ticket into the ticket's slot of a row."""
+    """Write the samples of each ticket into the slot of the ticket in a row."""
     if per_ticket == 1:
         for i in range(slots.size):
             found[row, slots[i]] = samples[i]
@@ -394,6 +397,7 @@ def _dealer(with_light: bool) -> Any:
             hand = batch - round_ * ROUND
             if round_ != rounds.header[_ROUND]:
                 _lay_out(round_, rounds, taken, shares)
+            # Shuffled, because code that mixes neighbours (mixup by `roll`) would pair samples of one group.
             fill_table(slots, tickets, child(child(shares.key, _WITHIN_BATCH), np.uint64(batch)))
             count, dealt = _heavy_runs(runs, round_ % PERIOD, hand, rounds)
             if with_light:  # noqa: SIM102 - a constant by itself, so that what it excludes is not compiled
