@@ -3,8 +3,8 @@
 A round is ROUND micro-batches of `tickets` tickets. Its tickets form a row. First come those of the *heavy* groups: each
 group's tickets side by side, the groups in an order shuffled for this round. Then come the tickets of all *light* groups
 together: groups that are rare and share an order of their own (see `light`). The row is dealt like cards: micro-batch i of
-the round takes every HANDS-th ticket, from place `STRIDE * i mod HANDS` on; these tickets are its *hand*, and i is its
-number in the round, called `hand` below. HANDS and STRIDE are neighbouring Fibonacci numbers. So the extra tickets of every
+the round takes every ROUND-th ticket, from place `STRIDE * i mod ROUND` on; these tickets are its *hand*, and i is its
+number in the round, called `hand` below. ROUND and STRIDE are neighbouring Fibonacci numbers. So the extra tickets of every
 group are spread evenly over every run of consecutive micro-batches.
 
 The draws of a group are numbered in the order of time: those of a micro-batch are consecutive and follow those of all
@@ -45,8 +45,8 @@ __all__ = [
     "new_rounds",
 ]
 
-HANDS = 89  # micro-batches in a round; a Fibonacci number
-STRIDE = 55  # the Fibonacci number before it: multiples of it modulo HANDS are spread evenly (golden ratio)
+ROUND = 89  # micro-batches in a round; a Fibonacci number
+STRIDE = 55  # the Fibonacci number before it: multiples of it modulo ROUND are spread evenly (golden ratio)
 _INVERSE = 34  # 55 * 34 = 1 modulo 89: from a place of the row to the number of its hand
 _LEAP = 16  # periods; over a larger distance, counting from the beginning is cheaper than adding up the periods between
 
@@ -160,8 +160,8 @@ class _Runs(NamedTuple):
 @inner
 def _earlier(place, hand):
     """How many tickets before `place` in the row go to hands before `hand`."""
-    lap = np.uint64(place) // np.uint64(HANDS)  # unsigned division takes a third of the time
-    return np.int64(lap) * hand + np.int64(_EARLIER[np.uint64(hand), np.uint64(place) - lap * np.uint64(HANDS)])
+    lap = np.uint64(place) // np.uint64(ROUND)  # unsigned division takes a third of the time
+    return np.int64(lap) * hand + np.int64(_EARLIER[np.uint64(hand), np.uint64(place) - lap * np.uint64(ROUND)])
 
 
 @inner
@@ -247,8 +247,8 @@ def _heavy_runs(runs, beat, hand, rounds):
     heavy = cells.shape[0]
     count, dealt, x = 0, 0, 0
     end = table[_ROW, heavy]
-    # The first place of this hand in the row; HANDS * HANDS keeps the left side of % from being negative.
-    place = table[_ROW, 0] + (hand * STRIDE + HANDS * HANDS - table[_ROW, 0]) % HANDS
+    # The first place of this hand in the row; ROUND * ROUND keeps the left side of % from being negative.
+    place = table[_ROW, 0] + (hand * STRIDE + ROUND * ROUND - table[_ROW, 0]) % ROUND
     while place < end:
         while table[_ROW, x + 1] <= place:
             x += 1
