@@ -88,9 +88,10 @@ class PlanCallback(Callback):
         """Before the states and Lightning's counts are loaded."""
         if self._ignores_states:
             return
+        # Lightning leaves states of unknown callbacks out in silence. Training would begin again at the first batch.
         held = {key for key in checkpoint["callbacks"] if str(key).startswith(type(self).__qualname__)}
         unclaimed = held - {callback.state_key for callback in trainer.callbacks}
-        if self.state_key not in held and unclaimed:  # which would be left out in silence
+        if self.state_key not in held and unclaimed:
             raise Infeasible(
                 f"the checkpoint has the position of {min(unclaimed)}, and none of {self.state_key}",
                 "build the plan with the arguments, labels and seed it had, and give the callback the name it had",
@@ -145,7 +146,8 @@ class PlanCallback(Callback):
         within = epochs.processed < epochs.started
         self._started = epochs.started - within
         self._counted = batches.processed if within else 0
-        vars(self.sampler)["set_epoch"] = lambda epoch: None  # Lightning passes its own count of epochs next
+        # Lightning calls `set_epoch` next, with its own count of epochs, which is not the one of the plan.
+        vars(self.sampler)["set_epoch"] = lambda epoch: None
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Called before the first batch of an epoch is drawn."""
