@@ -101,6 +101,7 @@ class PlanProgress:
                 "DeterministicEngine, when it resumes, drops batches of a loader with batch_size=None",
                 "make the loader with batch_sampler=plan.sampler()",
             )
+        # A copy: the loader of the user, which evaluators may share, keeps its own sampler.
         engine.state.dataloader = copy.copy(loader)
         inner = "sampler" if loader.batch_sampler is None else "batch_sampler"
         vars(engine.state.dataloader).update({inner: _Placed(self), "_iterator": None})  # torch lets nobody set them
@@ -127,7 +128,7 @@ class PlanProgress:
 
     def _skip_rest(self, *_: Any, **__: Any) -> None:
         epoch, step = self._next_place()
-        self._place = (epoch + (step > 0), 0)
+        self._place = (epoch + (step > 0), 0)  # at step 0 the next epoch of the plan begins anyway
         self._counted = self._done = self.engine.state.iteration
         self._seek()
 

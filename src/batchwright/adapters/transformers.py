@@ -174,6 +174,7 @@ class PlanTrainer(ExactEvaluation):
     def get_train_dataloader(self) -> DataLoader[Any]:
         """A loader of the micro-batches of this process; Accelerate would divide them a second time."""
         loader = super().get_train_dataloader()
+        # `Trainer` resumes by dropping lists, see `_WithPlaceholders`.
         sampler = _WithPlaceholders(self.plan_sampler)
         return _prepared(self, loader, sampler, persistent_workers=loader.persistent_workers)
 

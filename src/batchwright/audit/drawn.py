@@ -82,11 +82,12 @@ def shared(plan: FixedKind, first: int, batches: int) -> Iterator[Shared]:
     # From the first micro-batch of the run on: drift is limited over the run, and not over the audited part.
     expected = plan.prior_between(0, first) * first * tickets if first else np.zeros(count)
     had = dealt.drawn(first) / per_ticket
-    of, quota = -1, expected
+    of, quota = -1, expected  # -1: no span yet; to compute the shares once a span keeps the audit fast
     for seen in drawn(plan, first, batches):
         span = _span(plan, seen.number)
         if span != of:
             of, quota = span, _shares(plan, span) * tickets
+        # From the samples that were yielded, and not from the plan's own account of its draws: this is what is to be tested.
         counts = np.bincount(plan.groups.group_of(seen.samples), minlength=count)
         before = had - expected
         had, expected = had + counts / per_ticket, expected + quota

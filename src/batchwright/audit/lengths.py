@@ -50,6 +50,7 @@ def audit_lengths(plan: LengthKind, *, multiple: int = 1, epochs: int = 1, first
     epochs, first = check_integer(epochs, "epochs", least=1), check_integer(first, "first", least=0)
     stepped, cutter, admission = plan.stepped(multiple), plan.cutter, plan.admission
     length = stepped.epoch_batches
+    # With `level` a micro-batch may exceed `batch_size`, and only the whole step is limited.
     guarantees = [
         LevelBudget(cutter, multiple)
         if isinstance(cutter, GroupCutter) and cutter.level
@@ -128,6 +129,7 @@ class Coverage(Guarantee[Windows]):
         """See `Guarantee`."""
         held = np.concatenate(seen.yielded)
         where = f"micro-batches {seen.start} to {seen.start + len(seen.yielded) - 1}"
+        # Counted apart, because numbers below 0 have no entry in the counts below.
         self.offer(seen.others, f"{where}, numbers of no sample")
         held = held[held >= 0]
         size = int(max(held.max(initial=0), seen.wanted.max(initial=0))) + 1
@@ -146,6 +148,7 @@ class Together(Guarantee[Windows]):
         """See `Guarantee`."""
         for batch, (yielded, items) in enumerate(zip(seen.yielded, seen.items, strict=True), seen.start):
             complete = self._admission.emitted(items)
+            # A sample that comes twice is the same in sets, so the sizes are compared too.
             apart = np.setxor1d(yielded, complete).size
             self.offer(max(apart, abs(yielded.size - complete.size)), f"micro-batch {batch}")
 
@@ -195,6 +198,7 @@ class Padding(Guarantee[Windows]):
 
     def end(self) -> None:
         """See `Guarantee`."""
+        # At the end only: a mean of fractions over windows would give small windows too much weight.
         self.offer(1 - self._tokens / self._computed if self._computed else 0.0, "all of them")
 
 

@@ -72,6 +72,7 @@ class Presence(Guarantee[Drawn]):
         """See `Guarantee`."""
         nodes = self._levels.nodes_of(seen.samples)
         for level in range(self._in_turn_from, len(nodes)):
+            # Unique: a node that a micro-batch takes many samples of was visited once.
             self._came[level][np.unique(nodes[level])] += 1
             beyond = _unevenness(self._came[level], self._levels.branches(level))
             self.offer(beyond, f"by micro-batch {seen.number}, level {level + 1}")
@@ -87,6 +88,7 @@ class Coverage(Guarantee[Drawn]):
 
     def see(self, seen: Drawn) -> None:
         """See `Guarantee`."""
+        # Not `self._seen[samples] += 1`, which counts a sample that comes twice only once.
         np.add.at(self._seen, seen.samples, 1)
         self._last = seen.number
 

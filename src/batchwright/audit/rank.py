@@ -44,6 +44,7 @@ def audit_rank(sampler: SamplerKind, *, epochs: int = 1, first: int = 0) -> Audi
     """
     epochs, first = check_integer(epochs, "epochs", least=1), check_integer(first, "first", least=0)
     plan = sampler.plan
+    # An epoch has whole steps and whole lists, and one may be longer than the other: hence the least common multiple.
     multiple = sampler.world_size * math.lcm(sampler.accumulate, sampler.fetch)
     length = plan.epoch_length(multiple)
     steps = length // (sampler.world_size * sampler.fetch)
@@ -71,6 +72,7 @@ class Epoch:
 def _epochs(sampler: SamplerKind, first: int, epochs: int, multiple: int) -> Iterator[Epoch]:
     plan, rank, world_size, fetch = sampler.plan, sampler.rank, sampler.world_size, sampler.fetch
     fresh = plan.sampler(rank=rank, world_size=world_size, accumulate=sampler.accumulate, fetch=fetch)
+    # A copy, so that the position of the sampler stays where it is.
     walked, stepped, length = copy.copy(sampler), plan.stepped(multiple), plan.epoch_length(multiple)
     for number in range(first, first + epochs):
         walked.load_state_dict(fresh.state_at(0, epoch=number))  # a run that always had this world size

@@ -28,7 +28,7 @@ _LABELS = ("label", "label_ids", "labels")  # left out: without them models retu
 # Differences up to this, in standard deviations of the outputs, count as rounding; 5e-2 for narrower types.
 _SEEN = {torch.float32: 1e-3, torch.float64: 1e-3}
 
-_POSITIONS = {"position_ids": "positions"}
+_POSITIONS = {"position_ids": "positions"}  # with a mask alone, positions would go on from sample to sample
 _WAYS = {
     "bw.attention.HUGGING_FACE": {
         "position_ids": "positions",
@@ -159,7 +159,7 @@ def _attention(model: Any) -> Any:
 
 def _short(packs: PackCollate, tokens: str, samples: Iterable[Any], vocabulary: int) -> Iterator[dict[str, Any]]:
     """Two samples with packed fields cut or repeated to a few elements, and random tokens."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)  # its own: the global one must stay as it is
     lengths = iter(_LENGTHS)
     for sample in islice(samples, _LOOKED_AT):
         parts = sample.sample if isinstance(sample, Identity) else sample

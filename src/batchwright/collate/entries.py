@@ -19,7 +19,7 @@ __all__ = ["described", "entry", "equal", "places", "same_rows", "tree_of"]
 def tree_of(mapping: Mapping[str, Any]) -> Tree:
     """The fields of a mapping; the length of its first tensor or list is the number of samples."""
     lengths = (len(value) for value in mapping.values() if _has_length(value))
-    count = next(lengths, 0)
+    count = next(lengths, 0)  # a mapping does not say it; all others must agree, or belong to the batch as a whole
     return Tree(Structure(dict, tuple(mapping)), {name: _plain_value(mapping[name], count) for name in mapping}, count)
 
 

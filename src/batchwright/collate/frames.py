@@ -97,6 +97,7 @@ class Frames:
                 )
 
     def __reduce__(self) -> tuple[Any, ...]:
+        # Without the frames: every process makes its own from its first batch.
         return Frames, (self.also,)
 
 

@@ -59,6 +59,7 @@ class GraphStructure:
     @classmethod
     def of(cls, graph: Any) -> GraphStructure:
         """The structure of this graph."""
+        # Emptied, because a template is kept and pickled with the batch, and must not hold the tensors of a sample.
         template = copy.copy(graph)
         for store in template.stores:
             for name in list(store.keys()):

@@ -80,6 +80,7 @@ class Join:
             return None
         moves = torch.stack(self.moves) if isinstance(self.moves[0], Tensor) else torch.tensor(self.moves)
         starts = torch.cat([torch.zeros_like(moves[:1]), moves[:-1].cumsum(0)])
+        # The condition of torch_geometric, so that its results are the same, types included.
         return starts if moves.dim() > 1 or int(starts[-1]) else None
 
 

@@ -78,6 +78,7 @@ class Padding:
                 f"the longest sample needs {wanted}, the menu offers [{listed(shapes)}]",
                 "add a longer entry to menu, or cut the samples",
             )
+        # The least memory; of equal ones always the same, so that all ranks and runs choose alike.
         return min(large_enough, key=lambda shape: (_volume(shape), shape))
 
 
@@ -197,6 +198,7 @@ def unpad(padded: Tensor, counts: Sequence[int], *, dim: int, side: Side = "righ
     """The pieces of a padded tensor, as views if its memory allows it: the inverse of `pad`."""
     length = padded.shape[dim + 1]
     flat = padded.movedim(0, dim).flatten(dim, dim + 1)
+    # One split for all pieces; every second part of it is padding. A `narrow` for each piece would be a call each.
     if side == "right":
         cuts = chain.from_iterable((count, length - count) for count in counts)
         return flat.split_with_sizes(list(cuts), dim)[::2]

@@ -78,7 +78,7 @@ class Structure:
         Raises:
             Infeasible: the constructor of the type does not accept the parts.
         """
-        if self.kind is dict:
+        if self.kind is dict:  # first, because it is by far the most common, and there is one a sample
             return dict(zip(self.keys, parts.values(), strict=True))
         if issubclass(self.kind, tuple) and not hasattr(self.kind, "_fields"):
             return tuple(parts.values())
@@ -178,6 +178,7 @@ def structure_of(sample: Any) -> Structure | None:
         if template is None:
             return _structure(kind, tuple(sample))
         return Structure(kind, tuple(sample), template=template)
+    # Not a `Mapping` by its type, but it can be read like one.
     if callable(getattr(sample, "keys", None)) and hasattr(sample, "__getitem__"):
         return _structure(kind, tuple(sample.keys()))
     return None

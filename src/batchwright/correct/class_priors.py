@@ -80,6 +80,7 @@ def class_priors(
     names = list(groups.names)
     of_class = names if class_of is None else [class_of(name) for name in names]
     of_domain = [None] * len(names) if domain_of is None else [domain_of(name) for name in names]
+    # `dict.fromkeys` and not `set`: the order of the groups is kept, and is the same in every process.
     found = list(dict.fromkeys(of_class)) if order is None else _in_order(order, of_class)
     rows = list(dict.fromkeys(of_domain))
     cells, domains = (_places(of_domain, rows), _places(of_class, found)), None if domain_of is None else rows

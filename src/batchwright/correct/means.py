@@ -87,6 +87,7 @@ class Means:
         """
         if not self._sums:
             raise Infeasible("there are means of 0 values", "call means.add(step, loss=...) in every step")
+        # Integers above 2^53 would be rounded here; counts of samples and tokens in an evaluation are far smaller.
         table = torch.stack([part.double() for pair in self._sums.values() for part in pair])
         totals = summed(table, process_group).reshape(-1, 2)
         means = (totals[:, 0] / totals[:, 1]).tolist()

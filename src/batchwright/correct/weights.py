@@ -97,6 +97,7 @@ class Weights:
         by_groups = len(strata) == 1 and strata[0].groups is groups  # one weight a group
         rates = strata[0].shares if by_groups else strata.rates(np.arange(groups.sample_count))
         sizes = groups.sizes if by_groups else np.ones(groups.sample_count)
+        # Of samples that are never drawn no weight is needed: 0 instead of infinity, which would spoil the sums.
         full = np.divide(sizes, self.plan.groups.grouped_count * rates, out=np.zeros(rates.size), where=rates > 0)
         weights = full if self.clip is None else np.minimum(full, self.clip)
         found = np.stack([rates, rates * weights, rates * weights**2])
@@ -111,6 +112,7 @@ def _spans(plan: BasePlan, batches: int | None) -> Iterator[tuple[float, Inclusi
     if not plan.moves:
         yield 1.0, plan.inclusion_rates(0, 1)
         return
+    # By epochs, because shares change only between epochs.
     stop = (plan.horizon() if batches is None else batches) / plan.epoch_length()
     for epoch in range(math.ceil(stop)):
         end = min(epoch + 1, stop)

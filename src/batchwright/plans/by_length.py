@@ -33,9 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LengthPlan"]
 
-_MANY = (
-    0.05  # warn if more than this part of all micro-batches has a sample twice: a few always do where two passes meet
-)
+_MANY = 0.05  # warn if more micro-batches have a sample twice; a few always do where two passes meet (chosen by trial)
 _MOVES_ON = 30  # epochs that are measured if shares never settle
 _ITEMS_KEPT = 1 << 21  # items of planned windows that a plan keeps: 32 MB
 _STEPS_KEPT = 8  # step sizes for which a plan keeps the windows; one process sees few

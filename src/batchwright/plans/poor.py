@@ -39,9 +39,7 @@ RARELY = 100
 _CHUNK = 1 << 20  # groups at a time: a few arrays of 8 MB, even with a hundred million weights
 _EPOCHS = 32  # epochs that are examined if shares may change without end
 _FEWEST_EPOCHS = 2  # a change of shares shows only between two epochs
-_MEASURED = (
-    1 << 16
-)  # items of the first window that are examined: a window may hold millions, and repeats show in a few
+_MEASURED = 1 << 16  # items of the first window that are examined: repeats show in a part of it, too
 _SHARES = 1 << 14  # shares that are computed at most for these epochs: a Python function of many groups is slow
 _SHOWN = 3  # groups that a message names
 

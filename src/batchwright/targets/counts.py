@@ -175,6 +175,7 @@ def _capped(
             f"pass max_passes={exactly(least)} or more, or a smaller budget",
         )
     weights: list[Number] = [0] * len(counts)
+    # The smallest first: what a capped group leaves goes to all larger ones, so one pass is enough.
     filled = sorted((count, group) for group, count in enumerate(counts) if count)
     for done, (count, group) in enumerate(filled):
         given = min(left / (len(filled) - done), max_passes * count)

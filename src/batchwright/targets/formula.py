@@ -181,6 +181,7 @@ def quantities(lines: Sequence[Line], size: Number) -> dict[Hashable, Fraction]:
             del found[line.name]
             put(line.name, fraction(line.estimated) - fraction(line.factor) * surplus)
     fillers = [line for line in lines if isinstance(line, Filler)]
+    # Fillers stand in `found` with 0 so far, which keeps the order of the lines.
     left = total_size - sum(found.values())
     if fillers:
         expected = sum(fraction(line.estimated) for line in fillers)
@@ -214,6 +215,7 @@ def formula(lines: Sequence[Line], size: Number) -> Target:
     found = quantities(lines, size)
     total = sum(found.values())
     shares = {name: quantity / total for name, quantity in found.items()}
+    # The text has nine digits, for people; the shares themselves stay exact fractions.
     written = ", ".join(f"{name!r}: {float(share):.9g}" for name, share in shares.items())
     exact = explicit(shares)
     return Target(exact.formula, exact.arguments, f"formula({{{written}}})")

@@ -141,6 +141,7 @@ def _summing_to_one(
 ) -> np.ndarray:
     """Shift all multipliers so that the weights sum to 1, as far as their limits allow."""
     exponents = np.add.reduceat(here[attributes], starts[:-1])
+    # exp(709) is about the largest number in float64.
     low, high = -700.0 - exponents.max(), 700.0 - exponents.min()
     for _ in range(_HALVINGS):
         middle = (low + high) / 2

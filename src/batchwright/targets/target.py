@@ -24,9 +24,9 @@ Shares of an epoch depend on the deficits of the epoch before (see `orders.walk`
 13 seconds for this many, with few groups.
 """
 
-_MOST_BITS = (
-    4096  # of the common denominator of exact shares: with thousands of different ones it would grow without end
-)
+# Bits of the common denominator of exact shares. With thousands of different denominators it would grow with each. Above so
+# many, shares are rounded to 4096 bits, over a thousand digits: far below anything that a plan can show.
+_MOST_BITS = 4096
 
 Number = int | float | Fraction
 Formula = Callable[..., Sequence[Number]]
@@ -143,6 +143,7 @@ def fraction(value: Number) -> Fraction:
 
 def integer_weights(weights: Sequence[Number]) -> list[int]:
     """Integers in exactly the proportion of the weights; rounded if they would have more than a thousand digits."""
+    # Integers or floats alone are the common cases, with a hundred million weights: they are not turned into fractions.
     integers = [weight for weight in weights if isinstance(weight, int)]
     if len(integers) == len(weights):
         return integers

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["in_measure", "in_units", "measured"]
 
-_LOW = (1 << 32) - 1
+_LOW = (1 << 32) - 1  # the lower half of 64 bits
 
 
 class Measure:
@@ -106,6 +106,7 @@ def in_units(target: Any, lengths: Any) -> Target:
         raise Infeasible(
             f"{inner} is set while training runs, in shares of samples", "pass moving(in_units(...)) instead"
         )
+    # The lengths change what is drawn, so they must change the fingerprint, which is made of the text of a target.
     digest = hashlib.blake2b(np.ascontiguousarray(values).data, digest_size=8).hexdigest()
     return Target(_in_units, (inner, Measure(values)), f"in_units({inner}, lengths {digest})", inner.settles_at)
 
@@ -138,6 +139,7 @@ def _in_units(
             "ask the plan, or bind it: target.bound_to(groups)",
         )
     wanted = inner.exact(sums, epoch, names=names)
+    # A share of tokens becomes one of samples: divided by the mean length of a sample of the group, total / count.
     return [
         Fraction(share) * Fraction(count) / total if share else 0
         for share, count, total in zip(wanted, counts, sums, strict=True)

@@ -101,6 +101,7 @@ class GlobalBatchNorm(BatchNorm):
         seen = torch.ones((), dtype=torch.bool, device=values.device)
         track(self, mean, variance * (count / (count - 1)), seen=seen)
 
+        # Written out, not `batch_norm`: the gradient has to go through the sums over all ranks.
         scale = torch.rsqrt(variance + self.eps)
         if self.weight is not None:
             scale = scale * self.weight
