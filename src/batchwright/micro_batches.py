@@ -62,7 +62,7 @@ class MicroBatches(ABC):
         """The same plan with steps of `step` micro-batches."""
 
     def visit(self, batch: int) -> int:
-        """A number that differs in any two micro-batches that share a sample: the address of its random numbers.
+        """The part of a sample's seed that says which visit this is: micro-batches that share a sample have different ones.
 
         Where each sample comes once in an epoch it is the number of the epoch, so it stays the same when a change of the
         step size puts a sample into another micro-batch.
@@ -115,7 +115,7 @@ class MicroBatches(ABC):
         """Refuse a micro-batch before `first`.
 
         Raises:
-            Infeasible: it does, on all ranks or on none.
+            Infeasible: the micro-batch is before `first`; all ranks raise it, or none.
         """
         if batch < self.first:
             raise Infeasible(

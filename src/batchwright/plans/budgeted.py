@@ -43,14 +43,16 @@ def budgeted(
 ) -> LengthPlan:
     """Micro-batches that never cost more than a budget, with samples of similar length together.
 
-    A window of the order is sorted by length and cut where the budget is reached. All micro-batches of a step cost
-    about the same, steps come in random order, and every epoch has the same number of micro-batches.
+    Samples are planned window by window: a window is sorted by length and cut where the budget is reached. Without
+    `order`, samples are sorted by length and a window takes one of every few neighbours, so all windows are alike. With
+    `order`, a window is the next range of that order. All micro-batches of a step cost about the same, steps come in
+    random order, and every epoch has the same number of micro-batches.
 
     Args:
         lengths: array-like of shape (n_samples,), int or float, 0 or more; `{name: column}` for several budgets.
         max_tokens: the budget of a micro-batch, above 0; `{name: budget}` for several.
         max_samples: the most samples in a micro-batch.
-        order: the plan whose order is cut, such as `balanced(...)`; a plain shuffle if left out.
+        order: the plan whose order is cut, such as `balanced(...)`. If left out, every epoch has each sample once.
         window: micro-batches planned together, or "epoch". A larger one pads less and mixes less.
         padded: whether a micro-batch costs its longest sample times its count, or the sum; `{name: bool}` for several.
         cost: a function from lengths, float64 of shape (n,), to costs of the same shape, such as

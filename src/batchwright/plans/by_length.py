@@ -89,7 +89,8 @@ class LengthPlan(Plan, Windowed):
         stratified = items is not None and cutter.over_strata(items[:1], 1) is not None
         self.strata = LengthStrata.of(items, cutter.alike, self.seed) if items is not None and stratified else None
         self.same_samples = epoch_samples is not None
-        # This plan for the step sizes used last; the plans in it share this. A pickled plan has none.
+        # A cache: from a step size to this plan with that step size, for the sizes used last. All these copies share it.
+        # It is not pickled.
         self._steps: OrderedDict[int, LengthPlan] = OrderedDict({1: self})
         self._planned: OrderedDict[int, tuple[Integers, Cut]] = OrderedDict()  # the windows used last
         self._items_kept = 0  # in these

@@ -36,7 +36,7 @@ def grouped(
     Args:
         lengths: array-like of shape (n_samples,), int or float, 0 or more.
         batch_size: samples in a micro-batch, int, 1 or more.
-        order: the plan whose order is cut, such as `balanced(...)`; a plain shuffle if left out.
+        order: the plan whose order is cut, such as `balanced(...)`. If left out, every epoch has each sample once.
         window: micro-batches planned together, or "epoch". A larger one pads less and mixes less.
         level: whether micro-batches of a step differ in size, so that they cost the same when padded; their mean size
             is still `batch_size`.

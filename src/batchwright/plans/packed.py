@@ -105,7 +105,7 @@ def packed(
 ) -> PackedPlan:
     """Micro-batches of packs: sequences of joined samples, none longer than the capacity.
 
-    A window of the order is packed, its packs are distributed over micro-batches of similar cost, and the steps come in
+    Each window is packed, its packs are distributed over micro-batches of similar cost, and the steps come in
     random order. Every epoch packs again, and has the same number of micro-batches.
 
     Args:
@@ -113,7 +113,7 @@ def packed(
         capacity: of a pack, int, 1 or more; `{name: capacity}` for several.
         packs: the most packs in a micro-batch.
         max_per_pack: the most samples in a pack.
-        order: the plan whose order is cut, such as `balanced(...)`; a plain shuffle if left out.
+        order: the plan whose order is cut, such as `balanced(...)`. If left out, every epoch has each sample once.
         window: micro-batches planned together, or "epoch". A larger one packs tighter and mixes less.
         together: keys, array-like of shape (n_samples,), int or str: samples with the same key stay in one pack
             (preference pairs). An `order` is then over the keys, in sorted order.
