@@ -15,7 +15,6 @@ from pathlib import Path
 import networkx
 import torch
 from sklearn.datasets import load_digits
-from torch.utils.data import DataLoader
 
 import batchwright as bw
 
@@ -27,7 +26,7 @@ def graphs() -> None:
         samples.append({"degree": torch.tensor([d for _, d in graph.degree]), "edges": edges.T.contiguous()})
     collate = bw.Collate(degree=bw.ragged(also={"graph": "segments"}), edges=bw.ragged(dim=-1, shift_by="degree"))
     edge_count = node_count = 0
-    for batch in DataLoader(samples, batch_size=256, collate_fn=collate):
+    for batch in bw.evaluation(samples, 256).loader(samples, collate=collate, num_workers=0):  # each graph once
         counted = torch.bincount(batch["edges"][0], minlength=len(batch["degree"]))
         if not counted.equal(batch["degree"]):
             raise SystemExit("an edge left its graph")
@@ -48,10 +47,11 @@ def text() -> None:
     padded = bw.Collate(input_ids=bw.ragged(pad=0, multiple=8))
     packed = bw.Collate(input_ids=bw.ragged()).packs(also=bw.attention.FLASH_ATTENTION)
     real = filler = positions = 0
-    for batch in DataLoader(samples, batch_size=64, collate_fn=padded):
+    plan = bw.evaluation(samples, 64)
+    for batch in plan.loader(samples, collate=padded, num_workers=0):
         real += batch.aside.fill["input_ids"].real
         filler += batch.aside.fill["input_ids"].padded
-    for batch in DataLoader(samples, batch_size=64, collate_fn=packed):
+    for batch in plan.loader(samples, collate=packed, num_workers=0):
         positions += batch["input_ids"].numel()
     print(
         f"text: {len(samples)} docstrings of {real} words; padded {real + filler} positions "
@@ -66,7 +66,7 @@ def images() -> None:
         ink = torch.tensor(image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], dtype=torch.float32)
         samples.append({"image": ink[None], "label": int(label)})
     collate = bw.Collate(image=bw.resized(multiple=8, how="pad", also={"sizes": "sizes"}), label=bw.scalar())
-    batch = next(iter(DataLoader(samples, batch_size=256, collate_fn=collate)))
+    batch = bw.evaluation(samples, 256).loader(samples, collate=collate).peek()
     smallest, largest = batch["sizes"].amin(0).tolist(), batch["sizes"].amax(0).tolist()
     if not batch[7]["image"].equal(samples[7]["image"]):
         raise SystemExit("an image changed")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from sklearn.datasets import load_digits
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import TensorDataset
 
 import batchwright as bw
 
@@ -14,13 +14,12 @@ def main() -> None:
     digits = load_digits()
     dataset = TensorDataset(torch.tensor(digits.data / 16, dtype=torch.float32), torch.tensor(digits.target))
     plan = bw.balanced(digits.target, 50, target=bw.targets.moving("uniform", floor=0.04, ceiling=0.3))
-    sampler = plan.sampler()
-    feedback = bw.feedback.Feedback(sampler, bw.feedback.by_signal(), smoothing=0.5, most_change=0.05)
+    loader = plan.loader(dataset)
+    feedback = bw.feedback.Feedback(loader.sampler, bw.feedback.by_signal(), smoothing=0.5, most_change=0.05)
     model = torch.nn.Linear(64, 10)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    loader = DataLoader(dataset, batch_sampler=sampler)
-    for _epoch in range(20):
-        for features, labels in loader:
+    for epoch in loader.epochs(20):
+        for features, labels in epoch:
             losses = torch.nn.functional.cross_entropy(model(features), labels, reduction="none")
             optimizer.zero_grad()
             losses.mean().backward()
@@ -35,7 +34,7 @@ def main() -> None:
         print(f"{digit:>5}  {loss:.3f}  {share:.3f}")
     hardest, easiest = by_digit.index(max(by_digit)), by_digit.index(min(by_digit))
     assert feedback.shares[hardest] > 0.1 > feedback.shares[easiest]
-    assert sampler.plan.audit(first=400, batches=320).kept
+    assert loader.plan.audit(first=400, batches=320).kept
 
 
 if __name__ == "__main__":

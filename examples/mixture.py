@@ -1,11 +1,11 @@
-"""A mixture of three datasets: one plain, one class-balanced, one weighted; all in one DataLoader."""
+"""A mixture of three datasets: one plain, one class-balanced, one weighted; all in one loader."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
-from torch.utils.data import ConcatDataset, DataLoader, TensorDataset
+from torch.utils.data import ConcatDataset, TensorDataset
 
 import batchwright as bw
 
@@ -30,8 +30,7 @@ def main() -> None:
     )
     print(plan.summary())
     datasets = ConcatDataset([dataset(bunch, number) for number, bunch in enumerate(bunches.values())])
-    loader = DataLoader(datasets, batch_sampler=plan.sampler())
-    for _features, labels, sources in loader:
+    for _features, labels, sources in plan.loader(datasets, num_workers=0):
         assert torch.bincount(sources).tolist() == [12, 6, 6]  # exact at the outer level
         assert torch.bincount(labels[sources == 1]).tolist() == [2, 2, 2]  # and at the inner one
     names, numbers = plan.locate(plan[0])

@@ -6,51 +6,34 @@ from collections import Counter
 
 import torch
 from sklearn.datasets import load_digits, load_wine
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import ConcatDataset, TensorDataset
 
 import batchwright as bw
 
 
-class Tasks(Dataset):
-    """Datasets by task, asked with (task, number) pairs."""
-
-    def __init__(self, datasets):
-        self.datasets = datasets
-
-    def __getitem__(self, place):
-        task, number = place
-        features, label = self.datasets[task][number]
-        return task, features, label
-
-
-def together(samples):
-    tasks, features, labels = zip(*samples, strict=True)
-    assert len(set(tasks)) == 1
-    return tasks[0], torch.stack(features), torch.stack(labels)
+def dataset(bunch, task):
+    features = torch.nn.functional.normalize(torch.tensor(bunch.data, dtype=torch.float32))
+    return TensorDataset(features, torch.tensor(bunch.target), torch.full((len(features),), task))
 
 
 def main() -> None:
     torch.manual_seed(0)
     bunches = {"digits": load_digits(), "wine": load_wine()}
-    datasets = {
-        name: TensorDataset(
-            torch.nn.functional.normalize(torch.tensor(bunch.data, dtype=torch.float32)), torch.tensor(bunch.target)
-        )
-        for name, bunch in bunches.items()
-    }
     plan = bw.alternating(
         {name: bw.balanced(bunch.target, 30 if name == "digits" else 12) for name, bunch in bunches.items()},
         target=bw.targets.temperature(2),
         unit="step",
-        named=True,
     )
     print(plan.summary())
-    loader = DataLoader(Tasks(datasets), batch_sampler=plan.sampler(accumulate=2), collate_fn=together)
+    datasets = ConcatDataset([dataset(bunch, task) for task, bunch in enumerate(bunches.values())])
+    loader = plan.loader(datasets, accumulate=2, num_workers=0)
     trunks = torch.nn.ModuleDict({name: torch.nn.Linear(bunch.data.shape[1], 32) for name, bunch in bunches.items()})
     heads = torch.nn.ModuleDict({name: torch.nn.Linear(32, len(set(bunch.target))) for name, bunch in bunches.items()})
     optimizer = torch.optim.Adam([*trunks.parameters(), *heads.parameters()], lr=0.01)
     steps: Counter[str] = Counter()
-    for number, (task, features, labels) in enumerate(loader):
+    for number, (features, labels, tasks) in enumerate(loader):
+        assert len(tasks.unique()) == 1
+        task = plan.names[int(tasks[0])]
         loss = torch.nn.functional.cross_entropy(heads[task](trunks[task](features).relu()), labels)
         (loss / 2).backward()
         if number % 2:

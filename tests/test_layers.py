@@ -1,4 +1,4 @@
-"""The layers of the package: what stands higher imports what stands lower, never the other way round."""
+"""The strata of the package: what stands higher imports what stands lower, never the other way round."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import batchwright
 
 SOURCE = Path(batchwright.__file__).parent
 DESIGN = (Path(__file__).parents[1] / "docs" / "design.md").read_text()
-ROWS = re.findall(r"^\| (`[^|]*`) \|", DESIGN.split("## Layers")[1].split("## ")[0], re.MULTILINE)
+ROWS = re.findall(r"^\| (`[^|]*`) \|", DESIGN.split("## InclusionRates")[1].split("## ")[0], re.MULTILINE)
 LAYERS = [*(name for row in ROWS for name in re.findall(r"`(\w+)`", row)), "__init__"]
 
 

@@ -125,7 +125,10 @@ def adjusted(**arguments):
         (lambda: bw.split(LABELS, {"train": 1})["val"], "no part is called 'val'; pass one of 'train'"),
         (lambda: bw.split(LABELS, {"train": 1}).labels("val"), "no part is called 'val'"),
         (lambda: bw.Geometry(micro_batch="a"), "micro_batch is 'a', not a whole number"),
-        (lambda: bw.Composition(bw.balanced(LABELS, 4)), "a sampler is needed, this is of type FixedPlan"),
+        (
+            lambda: bw.Composition(bw.balanced(LABELS, 4)),
+            "a sampler or a loader of a plan is needed, this is of type FixedPlan",
+        ),
         (
             lambda: bw.Composition(bw.balanced(LABELS, 4).sampler(), lengths=[1]),
             "there are 1 lengths, the plan yields 10",
@@ -138,7 +141,7 @@ def adjusted(**arguments):
         (lambda: feedback(bw.feedback.by_signal), "such as by_signal"),
         (
             lambda: bw.feedback.Feedback(MOVING, bw.feedback.by_signal()),
-            "a sampler is needed, this is of type FixedPlan",
+            "a sampler or a loader of a plan is needed, this is of type FixedPlan",
         ),
         (lambda: feedback(lambda signal, update: [1.0]).update(), "the rule gives 1 shares for 2 groups"),
         (lambda: feedback(lambda signal, update: "ab").update(), "what the rule gives is of type str"),
@@ -151,7 +154,10 @@ def adjusted(**arguments):
         ),
         (lambda: bw.Collate().with_plan(MOVING.sampler()), "a plan is needed, .*; pass sampler.plan"),
         (lambda: bw.correct.Weighted(range(10), MOVING), r"weights is of type FixedPlan; pass Weights\(plan\)"),
-        (lambda: bw.correct.LogitAdjustment.from_sampler(MOVING), "a sampler is needed, this is of type FixedPlan"),
+        (
+            lambda: bw.correct.LogitAdjustment.from_sampler(MOVING),
+            "a sampler or a loader of a plan is needed, this is of type FixedPlan",
+        ),
         (lambda: bw.correct.LossScale(MOVING.sampler()).at(1.5), "step is 1.5, not a whole number"),
         (lambda: adjusted(tau="a"), "tau is 'a'"),
         (lambda: adjusted(batches="a"), "batches is 'a'"),

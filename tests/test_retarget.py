@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import batchwright as bw
-from batchwright.kernels.deal import HANDS
+from batchwright.kernels.deal import ROUND
 
 from .laws import quietly
 
@@ -90,10 +90,10 @@ def test_drift_does_not_add_up_however_often_shares_are_set():
 def test_shares_move_at_the_next_round_and_not_before():
     sampler = plan().sampler()
     run(sampler, 50, {50: MOVES[1]})
-    assert sampler.state_dict()["plan"]["share_changes"][0][0] == HANDS
-    counts = [np.bincount(LABELS[sampler.plan[t]], minlength=4).tolist() for t in range(2 * HANDS)]
-    assert counts[:HANDS] == [[5, 5, 5, 5]] * HANDS
-    assert counts[HANDS:] == [[2, 2, 6, 10]] * HANDS
+    assert sampler.state_dict()["plan"]["share_changes"][0][0] == ROUND
+    counts = [np.bincount(LABELS[sampler.plan[t]], minlength=4).tolist() for t in range(2 * ROUND)]
+    assert counts[:ROUND] == [[5, 5, 5, 5]] * ROUND
+    assert counts[ROUND:] == [[2, 2, 6, 10]] * ROUND
     assert sampler.plan.shares().tolist() == pytest.approx(MOVES[1])
 
 
@@ -149,10 +149,10 @@ def test_a_state_decides_over_the_shares_a_plan_was_built_with():
     moved = first.with_share_changes([first.share_change_after(1, MOVES[1])])
     sampler = moved.sampler()
     sampler.load_state_dict(first.sampler().state_dict())
-    assert np.array_equal(sampler.plan[HANDS], first[HANDS])
+    assert np.array_equal(sampler.plan[ROUND], first[ROUND])
     other = first.sampler()
     other.load_state_dict(moved.sampler().state_dict())
-    assert np.array_equal(other.plan[HANDS], moved[HANDS])
+    assert np.array_equal(other.plan[ROUND], moved[ROUND])
 
 
 def test_the_state_stays_small_however_often_shares_move():

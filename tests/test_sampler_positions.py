@@ -99,7 +99,7 @@ def test_going_on_elsewhere_keeps_ranks_level_and_the_order_whole(
 def test_a_state_is_small_json():
     sampler = PLAN.sampler(rank=0, world_size=64, accumulate=8)
     sampler.seek(3, epoch=10**8)
-    assert len(json.dumps(sampler.state_dict())) < 400
+    assert len(json.dumps(sampler.state_dict())) < 1200
 
 
 @UNEVEN

@@ -36,6 +36,8 @@ PLANS = {
     "stretches": lambda: bw.packed(LENGTHS, 40, window=4, order=bw.balanced(np.arange(400) % 7, 8)),
     "pieces": lambda: bw.packed(LENGTHS, 25, window=4, too_long="split", order=bw.balanced(np.arange(400) % 7, 8)),
     "buckets": lambda: bw.bucketed(LENGTHS[:, None], 4, buckets=3, window=8),
+    "evaluation": lambda: bw.evaluation(103, 4),
+    "evaluation in tokens": lambda: bw.evaluation(LENGTHS, max_tokens=60),
     "an epoch": lambda: bw.budgeted(LENGTHS, 60, window="epoch"),
 }
 WORLDS = [(1, 1), (2, 1), (1, 3), (5, 1)]
@@ -43,7 +45,7 @@ ODD = [
     None, True, -1, 0, 1, 2, 7, 10**6, 2**31, 2**62, 2**63, 10**30, 10**5000, -(10**5000), 1.5, float("nan"), float("inf"),
     "3", "0x10", "0x" + "f" * 6000, "", [], [1], {}, {"a": 1}, [None], [[1]], np.int64(3), np.array([1, 2]), b"1",
 ]  # fmt: skip
-MORE = ["step", "windows", "shift", "then", "ahead", "first", "tasks", "share_changes", "at", "start", "odd"]
+MORE = ["step", "windows", "shift", "then", "ahead", "first", "tasks", "share_changes", "at", "start", "begin", "odd"]
 
 
 def states(name):
@@ -75,7 +77,11 @@ def damaged(state, data):
     """A state with one value gone, changed, cut short, or one too many, at any depth."""
     state = copy.deepcopy(state)
     known = [path for path in places(state) if path[0] not in ("fingerprint", "version")]
-    added = [("ended",), ("plan",), *((*path, more) for path in known for more in MORE if path[-1] in ("plan", "then"))]
+    added = [
+        ("ended",),
+        ("plan",),
+        *((*path, more) for path in known for more in MORE if path[-1] in ("plan", "then") and path[0] != "identity"),
+    ]
     path = data.draw(st.sampled_from([*known, *(path for path in added if path not in known)]), label="place")
     inside = state
     for name in path[:-1]:

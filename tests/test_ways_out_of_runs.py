@@ -34,11 +34,15 @@ def audit_of(count: int) -> Any:
     return bw.balanced(bw.Groups.from_sizes({"a": count - 10, "b": 10}), 8).audit(batches=2)
 
 
+def of_a_world(size: int) -> bw.BatchSampler:
+    return PLAN.sampler(rank=0, world_size=size)
+
+
 TABLE = {
     "a plan as the sampler of a composition": (
         lambda: bw.Composition(PLAN),
-        "a sampler is needed, this is of type FixedPlan",
-        "pass plan.sampler(...)",
+        "a sampler or a loader of a plan is needed, this is of type FixedPlan",
+        "pass plan.loader(...) or plan.sampler(...)",
         lambda: bw.Composition(PLAN.sampler()),
     ),
     "lengths of others": (
@@ -61,14 +65,14 @@ TABLE = {
     ),
     "a plan as the sampler of feedback": (
         lambda: Feedback(MOVING, by_signal()),
-        "a sampler is needed, this is of type FixedPlan",
-        "pass plan.sampler(...)",
+        "a sampler or a loader of a plan is needed, this is of type FixedPlan",
+        "pass plan.loader(...) or plan.sampler(...)",
         lambda: Feedback(MOVING.sampler(), by_signal()),
     ),
     "no sampler of feedback": (
         lambda: Feedback(None, by_signal()),
-        "a sampler is needed, this is None",
-        "pass plan.sampler(...)",
+        "a sampler or a loader of a plan is needed, this is None",
+        "pass plan.loader(...) or plan.sampler(...)",
         lambda: Feedback(MOVING.sampler(), by_signal()),
     ),
     "a rule that is not made": (
@@ -132,16 +136,16 @@ TABLE = {
         lambda: ranks._refuse_differences([{"plan": "a"}] * 3),
     ),
     "shares of shares": (
-        lambda: ranks._refuse_wrong_shares([0, 1], 2, ["BatchSamplerShard"]),
+        lambda: ranks._refuse_wrong_shares([0, 1], of_a_world(2), ["BatchSamplerShard"]),
         "the sampler takes 1 of 2 micro-batches, BatchSamplerShard 1 of 2 of those",
         "let batchwright's adapter for this trainer prepare the loader",
-        lambda: ranks._refuse_wrong_shares([0, 1], 2, []),
+        lambda: ranks._refuse_wrong_shares([0, 1], of_a_world(2), []),
     ),
     "the same share twice": (
-        lambda: ranks._refuse_wrong_shares([0, 0], 1, []),
+        lambda: ranks._refuse_wrong_shares([0, 0], of_a_world(1), []),
         r"2 processes take the shares of ranks \[0, 0\] of a world of 1",
         "leave rank and world_size out, or pass those of the process group",
-        lambda: ranks._refuse_wrong_shares([0, 1], 2, []),
+        lambda: ranks._refuse_wrong_shares([0, 1], of_a_world(2), []),
     ),
     "two accumulations": (
         lambda: check_accumulation(PLAN.sampler(accumulate=4), 2, "accumulate_grad_batches"),
@@ -181,7 +185,7 @@ def test_the_way_out_is_one(name: str) -> None:
     told_and_followed(CASES[name])
 
 
-NAMES = ("accumulation", "composition", "feedback", "geometry", "ranks", "shared_list")
+NAMES = ("accumulation", "composition", "feedback", "geometry", "ranks", "sampler_of", "shared_list")
 FILES = [*(SOURCE / f"{name}.py" for name in NAMES), *(SOURCE / "audit").glob("*.py")]
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     )
     from .composition import Composition
     from .errors import Infeasible, PoorWarning
+    from .files import Column
     from .geometry import Geometry
     from .groups import Groups
     from .lengths.partition import partition
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from .plans.raked import raked
     from .plans.rotating import rotating
     from .ranks import check_ranks
+    from .recipes import from_recipe
     from .sampler import BatchSampler
     from .shared_list import SharedList
     from .splitting import Split, split
@@ -60,11 +62,13 @@ _HOME = {
     "Batch": "collate",
     "BatchSampler": "sampler",
     "Collate": "collate",
+    "Column": "files",
     "Composition": "composition",
     "Geometry": "geometry",
     "Groups": "groups",
     "Infeasible": "errors",
     "Layout": "collate",
+    "Loader": "loader",
     "Padding": "collate",
     "Plan": "plans.plan",
     "PoorWarning": "errors",
@@ -83,6 +87,7 @@ _HOME = {
     "costs": "",
     "evaluation": "plans.evaluation",
     "feedback": "",
+    "from_recipe": "recipes",
     "grouped": "plans.grouped",
     "hierarchical": "plans.hierarchical",
     "identified": "collate",
@@ -112,11 +117,13 @@ __all__ = [
     "Batch",
     "BatchSampler",
     "Collate",
+    "Column",
     "Composition",
     "Geometry",
     "Groups",
     "Infeasible",
     "Layout",
+    "Loader",
     "Padding",
     "Plan",
     "PoorWarning",
@@ -136,6 +143,7 @@ __all__ = [
     "costs",
     "evaluation",
     "feedback",
+    "from_recipe",
     "grouped",
     "hierarchical",
     "identified",

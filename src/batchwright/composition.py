@@ -8,8 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from .columns import numbers
-from .errors import Infeasible, check_integer, typed
+from .errors import Infeasible, check_integer
 from .sampler import BatchSampler
+from .sampler_of import needed_sampler
 
 __all__ = ["Composition", "Log"]
 
@@ -56,8 +57,7 @@ class Composition:
     """
 
     def __init__(self, sampler: BatchSampler, *, every: int = 50, lengths: Any = None, costs: Any = None) -> None:
-        if not isinstance(sampler, BatchSampler):
-            raise Infeasible(f"a sampler is needed, this is {typed(sampler)}", "pass plan.sampler(...)")
+        sampler = needed_sampler(sampler)
         self.sampler = sampler
         self.every = check_integer(every, "every", least=1)
         self.lengths = None if lengths is None else self._of_samples(lengths, "lengths")

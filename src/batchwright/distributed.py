@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.distributed as dist
 
-from .errors import Infeasible, listed, shown
+from .errors import Infeasible, listed, shown, typed
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
@@ -31,18 +31,21 @@ def ranks(group: dist.ProcessGroup | None = None) -> tuple[int, int]:
 
 
 def mesh_ranks(mesh: DeviceMesh, dims: Sequence[str] | None) -> tuple[int, int]:
-    """This process's number among the data-parallel ranks of a device mesh, and how many of those there are.
+    """The data-parallel rank of this process in a device mesh, and the number of data-parallel ranks.
 
-    Processes that differ only in other dimensions (tensor, context, pipeline) have the same number: they need one batch.
+    Processes that differ only in other dimensions (tensor, context, pipeline) have the same rank: they need one batch.
 
     Args:
-        mesh: of which this process is part.
+        mesh: a device mesh that this process is part of.
         dims: names of the data-parallel dimensions, outermost first; they are flattened in this order, as
             HSDP does with ("dp_replicate", "dp_shard"). May be left out for a mesh of one dimension.
 
     Raises:
-        Infeasible: the mesh has no such dimension, several and none is named, or this process is not part of it.
+        Infeasible: a name in `dims` is not of the mesh; `dims` is None and the mesh has several dimensions; or this
+            process is not part of the mesh.
     """
+    if not hasattr(mesh, "get_coordinate"):
+        raise Infeasible(f"mesh is {typed(mesh)}", "pass a torch.distributed.device_mesh.DeviceMesh")
     names, sizes, place = mesh.mesh_dim_names or (), tuple(mesh.shape), mesh.get_coordinate()
     if place is None:
         raise Infeasible("this process is not part of the device mesh", "pass the mesh that this process is part of")
@@ -59,7 +62,7 @@ def mesh_ranks(mesh: DeviceMesh, dims: Sequence[str] | None) -> tuple[int, int]:
             f"dims is {shown(dims)}, the device mesh has {listed(names) or 'no names'}",
             "pass a tuple of names of its data-parallel dimensions, each once, outermost first",
         )
-    rank, world_size = 0, 1
+    rank, world_size = 0, 1  # the last dimension changes fastest, as in torch
     for number in map(names.index, dims):
         rank, world_size = rank * sizes[number] + place[number], world_size * sizes[number]
     return rank, world_size

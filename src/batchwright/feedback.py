@@ -16,8 +16,9 @@ import torch
 
 from .columns import as_numbers
 from .distributed import ranks, summed
-from .errors import Infeasible, exactly, shown, typed
+from .errors import Infeasible, exactly, shown
 from .sampler import BatchSampler
+from .sampler_of import needed_sampler
 
 __all__ = ["Feedback", "Rule", "bandit", "by_recall", "by_signal"]
 
@@ -112,8 +113,7 @@ class Feedback:
                 f"smoothing is {exactly(smoothing)} and most_change is {exactly(most_change)}",
                 "pass 0 <= smoothing < 1, 0 < most_change <= 1",
             )
-        if not isinstance(sampler, BatchSampler):
-            raise Infeasible(f"a sampler is needed, this is {typed(sampler)}", "pass plan.sampler(...)")
+        sampler = needed_sampler(sampler)
         if not callable(rule) or isinstance(rule, type):
             raise Infeasible(f"the rule is {shown(rule)}", "pass a rule that is made, such as by_signal()")
         plan: Any = sampler.plan

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import columns
+from .calls import recorded
 from .errors import Infeasible, check_mapping, shown
 from .group_parts import (
     MOST_SAMPLES,
@@ -80,6 +81,15 @@ class Groups:
         groups = cls.__new__(cls)
         groups.names, groups.starts, groups.index, groups.sample_count = names, starts, index, sample_count
         groups.aliases = aliases or {}
+        return groups
+
+    @classmethod
+    def of_index(
+        cls, names: Sequence[Hashable], starts: np.ndarray, index: np.ndarray, sample_count: int, digest: str
+    ) -> Groups:
+        """Groups whose index was written to disk, with its digest. The index is not checked, since that reads all of it."""
+        groups = cls._made(names, starts, index, sample_count)
+        vars(groups)["digest"] = digest
         return groups
 
     @classmethod
@@ -204,6 +214,7 @@ class Groups:
         return cls._made(range(count), np.empty(0, np.int64), None, count)
 
     @classmethod
+    @recorded
     def combine(cls, *columns_or_groups: Any) -> Groups:
         """Group samples by several attributes: a group is a combination of labels, named by their tuple.
 

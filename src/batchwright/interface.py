@@ -16,7 +16,7 @@ from .micro_batches import MicroBatches, Stretch
 
 if TYPE_CHECKING:
     from .groups import Groups
-    from .orders.inclusion import Strata
+    from .orders.inclusion import InclusionRates
 
 __all__ = ["BasePlan", "rounded"]
 
@@ -32,7 +32,7 @@ class BasePlan(MicroBatches):
     """
 
     groups: Groups
-    _drawn: tuple[int, Strata] | None = None
+    _drawn: tuple[int, InclusionRates] | None = None
 
     @property
     @abstractmethod
@@ -64,7 +64,7 @@ class BasePlan(MicroBatches):
         """Samples in a micro-batch, on average."""
 
     @abstractmethod
-    def strata(self, start: float, stop: float) -> Strata:
+    def inclusion_rates(self, start: float, stop: float) -> InclusionRates:
         """The inclusion rates of all samples from epoch `start` to epoch `stop`, which may be fractions."""
 
     @abstractmethod
@@ -157,11 +157,11 @@ class BasePlan(MicroBatches):
         """
         return self.groups.locate(indices)
 
-    def drawn_in(self, epoch: int) -> Strata:
+    def drawn_in(self, epoch: int) -> InclusionRates:
         """The inclusion rates of an epoch; the result for the last epoch is kept."""
         number, kept = epoch if self.moves else 0, self._drawn
         if kept is None or kept[0] != number:
-            kept = self._drawn = number, self.strata(number, number + 1)
+            kept = self._drawn = number, self.inclusion_rates(number, number + 1)
         return kept[1]
 
     def prior_between(self, start: int, stop: int, groups: Groups | None = None) -> np.ndarray:
@@ -173,7 +173,7 @@ class BasePlan(MicroBatches):
         if not 0 <= start < stop:
             raise Infeasible(f"there are no micro-batches from {start} to {stop}", "pass 0 <= start < stop")
         length = self.epoch_length()
-        return self.strata(start / length, stop / length).prior(self.groups if groups is None else groups)
+        return self.inclusion_rates(start / length, stop / length).prior(self.groups if groups is None else groups)
 
     def rates(self, indices: Any, *, epoch: int = 0) -> np.ndarray:
         """The expected share of each of these samples in the draws of an epoch, float64, in the shape of `indices`."""

@@ -13,7 +13,7 @@ from .lengths.cut import Cut, Cutter, Integers
 from .lengths.windows import Windows
 from .orders import ShareChange, SharedOrder
 from .orders.finite import Finite
-from .orders.inclusion import Strata
+from .orders.inclusion import InclusionRates
 
 __all__ = ["EvaluationKind", "FixedKind", "LengthKind", "SamplerKind", "TaskKind"]
 
@@ -29,7 +29,7 @@ class _Kind(Protocol):
 
     def __getitem__(self, batch: int) -> np.ndarray: ...
     def shares(self, epoch: int = 0) -> np.ndarray: ...
-    def strata(self, start: float, stop: float) -> Strata: ...
+    def inclusion_rates(self, start: float, stop: float) -> InclusionRates: ...
 
 
 class FixedKind(_Kind, Protocol):

@@ -13,25 +13,25 @@ from .errors import Infeasible
 
 __all__ = ["Lists", "for_a_node"]
 
-_DRAWS = "_BaseDataLoaderIter._next_index"
-_DEEPEST = 8  # frames between it and the sampler: accelerate puts up to four there
+_DRAWS = "_BaseDataLoaderIter._next_index"  # the function of torch that draws from a sampler
+_DEEPEST = 8  # frames between that function and the sampler; accelerate puts up to four there
 _NODE = ("torchdata.nodes.adapters", "SamplerWrapper.reset")
 
 
 class Lists(Iterator[list[int]]):
-    """The lists of a rank in an epoch, or the rest of them; the first `next` decides which epoch it is.
+    """The lists of a rank in an epoch, or in the rest of one; the first `next` decides which epoch that is.
 
     torchdata's `StatefulDataLoader` keeps the state of the iterator beside that of the sampler. To resume it makes a
     new iterator. If the epoch had ended, it draws from this iterator, finds nothing, and makes another one for the next
     epoch. So an iterator that resumes at the end of an epoch yields nothing, and does not change the sampler.
 
     Attributes:
-        ended: whether the last list of the epoch has come.
+        ended: whether the last list of the epoch was returned.
 
     Args:
-        begin: makes the iterator over the lists of the epoch that is next when it is called; it sets `ended` with the
-            last of them.
-        ended: whether nothing is left of the epoch at the start.
+        begin: a function that makes the iterator over the lists of the epoch that is next when it is called; that iterator
+            sets `ended` before it returns the last list.
+        ended: whether nothing of the epoch is left at the start.
     """
 
     def __init__(self, begin: Callable[[Lists], Iterator[list[int]]], *, ended: bool = False) -> None:
@@ -47,7 +47,7 @@ class Lists(Iterator[list[int]]):
         return next(self._lists)
 
     def ahead(self) -> int:
-        """Lists that the workers of a plain `DataLoader` have drawn and its loop has not seen; 0 where none reads."""
+        """How many lists the workers of a plain `DataLoader` have drawn that its loop has not seen; 0 without workers."""
         reader = None if self._reader is None else self._reader()
         if reader is None:  # no workers, or the loop is over
             return 0
@@ -61,7 +61,7 @@ class Lists(Iterator[list[int]]):
         """Resume from a state, before the first `next`; the sampler loads its own.
 
         Raises:
-            Infeasible: it is no state of an iterator.
+            Infeasible: `state` is not the state of an iterator.
         """
         if not isinstance(state, Mapping) or not isinstance(state.get("ended"), bool):
             raise Infeasible(
@@ -84,9 +84,9 @@ def for_a_node() -> bool:
 
 
 def _reader_with_workers() -> weakref.ref[Any] | None:
-    """The iterator of a plain `DataLoader` with workers that draws, through wrappers of a trainer or not.
+    """The iterator of the plain `DataLoader` with workers that draws now, also through a trainer's wrappers; else None.
 
-    `StatefulDataLoader` keeps its own account of what its workers have drawn; its iterator is of another module.
+    `StatefulDataLoader` counts itself what its workers have drawn. Its iterator is of another module, and left out.
     """
     frame = sys._getframe(2)
     for _ in range(_DEEPEST):

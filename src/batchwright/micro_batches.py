@@ -11,13 +11,13 @@ import numpy as np
 
 from .errors import Infeasible
 from .kernels.apportion import MOST_ROUNDS
-from .kernels.deal import HANDS
+from .kernels.deal import ROUND
 
 __all__ = ["AS_IT_WAS", "LAST", "MicroBatches", "Stretch", "counted"]
 
 AS_IT_WAS = "load what state_dict() gave, as it was"
 # The last micro-batch of an endless list: 89 * 2**32 - 1, since `kernels.apportion` counts 2**32 rounds of 89.
-LAST = MOST_ROUNDS * HANDS - 1
+LAST = MOST_ROUNDS * ROUND - 1
 
 
 def counted(batch: int) -> int:

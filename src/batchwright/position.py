@@ -22,10 +22,10 @@ _HEX = re.compile("0x[0-9a-f]+")
 
 
 def number_of(value: Any, called: str) -> int:
-    """Check a number in a state.
+    """Check a number in a state; returns it as an int.
 
     Raises:
-        Infeasible: it is no whole number, or has more than 63 bits.
+        Infeasible: it is not an integer, or has more than 63 bits.
     """
     try:
         number = check_integer(value, called, most=None)
@@ -40,8 +40,8 @@ class Numbers(NamedTuple):
     """The numbers of a position, as a state holds them.
 
     Attributes:
-        epoch: which epoch of the run, from 0.
-        consumed: micro-batches of the epoch that all ranks together have been given.
+        epoch: the number of the epoch in the run, from 0.
+        consumed: how many micro-batches of the epoch all ranks together have received.
         multiple: world size x accumulate; the epoch's length is a multiple of it.
         origin: number of the epoch's first micro-batch in the endless list. After a change of the world size `consumed`
             is chosen so that the rest of the epoch has the right length; `origin` then follows from it and may be
@@ -58,7 +58,7 @@ class Numbers(NamedTuple):
         """Read the numbers of a state.
 
         Raises:
-            Infeasible: a number that is missing, not whole or too small.
+            Infeasible: a number is missing, not an integer, or too small.
         """
         missing = [name for name in cls._fields if name not in state]
         if missing:
@@ -99,7 +99,7 @@ class Position(NamedTuple):
         """Read a position from a state; the inverse of `as_state`.
 
         Raises:
-            Infeasible: it is no position of this plan.
+            Infeasible: the state is not one of this plan.
         """
         numbers, carried = Numbers.of(state), state.get("plan", {})
         if not isinstance(carried, Mapping):
@@ -122,7 +122,7 @@ class Position(NamedTuple):
 
     @property
     def batch(self) -> int:
-        """The micro-batch of the list that comes next."""
+        """The number, in the list, of the micro-batch that comes next."""
         return self.origin + self.consumed
 
     @property
@@ -132,15 +132,15 @@ class Position(NamedTuple):
 
     def after(self, consumed: int) -> Position:
         """The position after `consumed` micro-batches of the same epoch."""
-        # `_replace` takes three times as long.
+        # Called for every list; `_replace` would take three times as long.
         return Position(self.batches, self.epoch, consumed, self.multiple, self.origin)
 
     def moved(self, epoch: int) -> Position:
         """The start of another epoch of the run; epochs between have the present length."""
         origin = self.origin + (epoch - self.epoch) * self.length
-        if (
-            origin < self.batches.first
-        ):  # before the first micro-batch that the list knows: as if the run always had this multiple
+        # The state does not say what came before the first micro-batch of the list. So an earlier epoch is taken from a run
+        # that always had this multiple.
+        if origin < self.batches.first:
             return self.started(self.batches, epoch, self.multiple)
         batches, batch = self.batches.reached(origin)
         return Position(batches, epoch, 0, self.multiple, batch)
@@ -170,10 +170,10 @@ class Position(NamedTuple):
         return here._replace(consumed=consumed, origin=batch - consumed)
 
     def check(self) -> None:
-        """Refuse a position that is impossible, or too near to the last micro-batch.
+        """Refuse a position that is impossible, or whose epoch ends after the last micro-batch.
 
         Raises:
-            Infeasible: it is such a position, on all ranks or on none.
+            Infeasible: it is such a position; a state is the same on all ranks, so all of them raise or none.
         """
         if self.consumed > self.length or self.batch < 0:
             raise Infeasible(
@@ -190,16 +190,17 @@ class Position(NamedTuple):
 
 
 class RunState(NamedTuple):
-    """Where a run is, and where its next iterator begins.
+    """How far a run has come, and where its next iterator begins.
 
-    Without `asked` the next iterator begins with the epoch after that of `at` if `drawn`, else at `at`.
+    The next iterator begins at `asked`, if that is set. Otherwise it begins with the next epoch if `drawn`, and at `at` if
+    not: a loop that is broken off and begun again takes the next epoch, but a state that was loaded is continued.
 
     Attributes:
-        begun: where the iterator began that handed out the last list, or the place in a state that was loaded since.
-        consumed: micro-batches of that epoch that all ranks together have been given.
-        drawn: whether a list was handed out; False at first and after a state was loaded.
-        asked: an epoch and a step that `set_epoch` or `seek` asked for since; the next iterator begins there.
-        ended: whether the last list, or the state, was the end of an epoch, and nothing else was asked for since.
+        begun: where the iterator of the last list began; or the position in a state that was loaded later.
+        consumed: how many micro-batches of that epoch all ranks together have received.
+        drawn: whether a list was returned; False at the start and after a state was loaded.
+        asked: the epoch and step that `set_epoch` or `seek` set later; None if neither was called.
+        ended: whether the last list was the last of its epoch, or the state says so, and `asked` was not set later.
     """
 
     begun: Position
@@ -210,10 +211,10 @@ class RunState(NamedTuple):
 
     @classmethod
     def before(cls, place: Position, *, ended: bool = False) -> RunState:
-        """A run that goes on at this place."""
+        """A run that continues from this position."""
         return cls(place, place.consumed, ended=ended)
 
     @property
     def at(self) -> Position:
-        """Behind the last list that was handed out, or the place in a state that was loaded since."""
+        """The position after the last list that was returned; or the one in a state that was loaded later."""
         return self.begun.after(self.consumed)

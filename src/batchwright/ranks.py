@@ -1,4 +1,4 @@
-"""Checks before training that all ranks have the same plan; the only communication between samplers."""
+"""Checks before training that all ranks have the same plan. Samplers communicate only here."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from .distributed import gathered, joined
 from .errors import Infeasible
 from .orders.shares import meant
 from .sampler import BatchSampler
+from .sampler_of import inside, sampler_of
 
 __all__ = ["check_ranks", "sampler_of"]
 
@@ -26,8 +27,9 @@ def check_ranks(loader: Any, *, group: torch.distributed.ProcessGroup | None = N
             data-parallel group.
 
     Raises:
-        Infeasible: on every rank, if an argument of the plan, the accumulation, fetch, epoch or position differs, if
-            two processes have the same rank, or if a wrapper would take every world_size-th micro-batch a second time.
+        Infeasible: there is no sampler in the loader; or, on every rank, an argument of the plan, the accumulation, fetch,
+            epoch or position differs, two processes have the same rank, or a wrapper would take every world_size-th
+            micro-batch a second time.
 
     Example:
         >>> import batchwright as bw
@@ -49,24 +51,8 @@ def check_ranks(loader: Any, *, group: torch.distributed.ProcessGroup | None = N
     _refuse_wrong_shares([rank for rank, _ in processes], sampler, sharded_by)
 
 
-def sampler_of(loader: Any) -> BatchSampler | None:
-    """The batchwright sampler that a loader draws from, wrapped by a trainer or not; None if there is none."""
-    inner = loader
-    while inner is not None and not isinstance(inner, BatchSampler):
-        inner = _inside(inner)
-    return inner
-
-
-def _inside(loader: Any) -> Any:
-    """The object from which a loader or a batch sampler takes its lists."""
-    inner = getattr(loader, "batch_sampler", None)
-    if inner is None and getattr(loader, "batch_size", 0) is None:  # the loader passes complete lists to the dataset
-        return getattr(loader, "sampler", None)
-    return inner
-
-
 def _found(loader: Any) -> tuple[BatchSampler, list[str]]:
-    """The sampler in a loader, and the names of wrappers around it that give each process only a part of its lists."""
+    """The sampler in a loader, and the names of the wrappers around it that give each process only some of its lists."""
     sampler = sampler_of(loader)
     if sampler is None:
         raise Infeasible(
@@ -77,11 +63,12 @@ def _found(loader: Any) -> tuple[BatchSampler, list[str]]:
     while inner is not sampler:
         if getattr(inner, "num_processes", 1) > 1:  # accelerate's BatchSamplerShard
             sharded_by.append(type(inner).__name__)
-        inner = _inside(inner)
+        inner = inside(inner)
     return sampler, sharded_by
 
 
 def _refuse_differences(described: list[dict[str, str]]) -> None:
+    """Refuse processes whose plans or positions differ from those of the first. All processes see the same, so all raise."""
     first = described[0]
     for process, other in enumerate(described):
         for name in first | other:
@@ -93,13 +80,14 @@ def _refuse_differences(described: list[dict[str, str]]) -> None:
 
 
 def _refuse_wrong_shares(ranks: list[int], sampler: BatchSampler, sharded_by: list[str]) -> None:
+    """Refuse two processes with the same share of the micro-batches, or a share that a wrapper divides once more."""
     processes, world_size = len(ranks), sampler.world_size
     if sharded_by and world_size > 1:
         raise Infeasible(
             f"the sampler takes 1 of {world_size} micro-batches, {sharded_by[0]} 1 of {processes} of those",
             "let batchwright's adapter for this trainer prepare the loader",
         )
-    if sharded_by:
+    if sharded_by:  # the wrapper divides the lists of a sampler that takes all of them
         return
     if sorted(ranks) != [rank for rank in range(world_size) for _ in range(sampler.copies)]:
         raise Infeasible(

@@ -14,11 +14,12 @@ import torch.distributed
 import torch.utils.data
 
 from .distributed import mesh_ranks, ranks
-from .errors import Infeasible, check_integer, listed, shortened, shown, typed, warn
+from .errors import Infeasible, check_integer, shown, typed, warn
 from .interface import BasePlan
 from .lists import Lists, for_a_node
 from .micro_batches import AS_IT_WAS
 from .position import Position, RunState
+from .state_checks import VERSION, bounded_identity, check_state_of
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
@@ -29,17 +30,14 @@ __all__ = ["BatchSampler", "Fetch"]
 
 Fetch = Literal["micro", "step"] | int
 
-_VERSION = 2  # of the state
-_LONGEST_SHOWN = 32  # characters of a wrong fingerprint in a message
-_MOST_NAMED = 40  # arguments in a state: more than any plan has, except mixtures of many sources
 
-
-class BatchSampler(torch.utils.data.BatchSampler):
+class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSampler):
     """A batch sampler that takes every `world_size`-th micro-batch of a plan, and can save and resume its position.
 
-    Each iterator takes the next epoch, even if the last was not finished. `set_epoch`, `seek` and `load_state_dict`
-    change that if called before its first `next`. The base class's constructor is not called, and there are no
-    attributes `batch_size` and `drop_last`: trainers that find them rebuild the sampler.
+    Each iterator takes the next epoch, even if the last was not finished. `set_epoch`, `seek` and `load_state_dict` change
+    that if called before its first `next`. The base class's constructor is not called, and there are no attributes
+    `batch_size` and `drop_last`: trainers that find them rebuild the sampler. Samplers that are no `SequentialSampler` are
+    taken for shuffling ones, and are replaced where Lightning is to overfit.
 
     Attributes:
         copies: processes that take the same micro-batches, above 1 only with a mesh of more than data-parallel dimensions.
@@ -152,7 +150,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
         """The number of lists of this rank in an epoch: the same for all ranks and epochs."""
         return self.plan.epoch_length(self._multiple) // self.stride
 
-    def __iter__(self) -> Lists:
+    def __iter__(self) -> Lists:  # type: ignore[override]  # of lists, as torch's own batch sampler
         """Iterate over this rank's lists of the next epoch, or the rest of an epoch after `load_state_dict` or `seek`.
 
         The iterator picks its epoch at its first `next`, as those of torch's own batch samplers do: trainers call
@@ -262,7 +260,7 @@ class BatchSampler(torch.utils.data.BatchSampler):
             raise Infeasible(f"the state is {typed(state)}", "load what state_dict() gave")
         if not state:
             return
-        self._check_source(state)
+        check_state_of(self.plan, state)
         position, ended = Position.of(self.plan, state), state.get("ended", False)
         if not isinstance(ended, bool):
             raise Infeasible(f"the state's ended is {shown(ended)}, neither True nor False", AS_IT_WAS)
@@ -300,24 +298,6 @@ class BatchSampler(torch.utils.data.BatchSampler):
         begun = self.run.begun._replace(batches=self.plan)
         self.run, self._shares_set = self.run._replace(begun=begun), True
         return first
-
-    def _check_source(self, state: Mapping[str, Any]) -> None:
-        """Refuse a state of another version or plan."""
-        version, fingerprint = state.get("version"), state.get("fingerprint")
-        if type(version) is not int or version != _VERSION:
-            raise Infeasible(
-                f"the state has version {shown(version)}, this is version {_VERSION}",
-                "load it with the version of batchwright that saved it",
-            )
-        if fingerprint is None:
-            raise Infeasible("the state has no 'fingerprint'", "load what state_dict() gave")
-        if not isinstance(fingerprint, str) or fingerprint != self.plan.fingerprint:
-            given = fingerprint[:_LONGEST_SHOWN] if isinstance(fingerprint, str) else shown(fingerprint)
-            difference = _difference(state.get("identity"), self._identity)
-            raise Infeasible(
-                f"the state is of plan {given}, this is plan {self.plan.fingerprint}{difference}",
-                "build the plan with the arguments, labels and seed it had",
-            )
 
     def next_place(self) -> Position:
         """Where the next iterator begins; a `PoorWarning` says what it costs if steps are uneven from there on.
@@ -439,13 +419,12 @@ class BatchSampler(torch.utils.data.BatchSampler):
         return position.refitted(self._multiple)
 
     def _state(self, position: Position) -> dict[str, Any]:
-        known = {"version": _VERSION, "fingerprint": self.plan.fingerprint, "identity": dict(self._identity)}
+        known = {"version": VERSION, "fingerprint": self.plan.fingerprint, "identity": dict(self._identity)}
         return known | position.rolled().as_state()
 
     @cached_property
     def _identity(self) -> dict[str, str]:
-        """The plan's identity in bounded size, for a state: it says what differs where a state is of another plan."""
-        return {name: shortened(text) for name, text in islice(self.plan.identity.items(), _MOST_NAMED)}
+        return bounded_identity(self.plan)
 
     def _ranks(self) -> tuple[int, int]:
         if self._given is not None:
@@ -458,18 +437,6 @@ class BatchSampler(torch.utils.data.BatchSampler):
     def __repr__(self) -> str:
         rank, world_size = self._ranks()
         return f"<rank {rank} of {world_size} of {self.plan!r}>"
-
-
-def _difference(theirs: Any, ours: Mapping[str, str]) -> str:
-    """Which argument of a plan differs from that of the plan in a state, in words; nothing if the state does not say."""
-    if not isinstance(theirs, Mapping):
-        return ""
-    names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
-    if not names:
-        return ""
-    name, more = names[0], f"; also other: {listed(names[1:])}" if len(names) > 1 else ""
-    was, now = (shown(texts[name]) if name in texts else "not there" for texts in (theirs, ours))
-    return f": its {shortened(name)} was {was}, now it is {now}{more}"
 
 
 def _micro_batches(fetch: Fetch, accumulate: int) -> int:

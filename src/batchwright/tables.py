@@ -68,6 +68,9 @@ def _lazy(table: Any) -> Any:
 
 def coded(values: Any) -> Coded | None:
     """A dictionary column as codes, without making a value for each sample; None for others, and if values are missing."""
+    if hasattr(values, "coded"):  # a column of a file
+        own: Coded | None = values.coded()
+        return own
     parts = _of_pandas(values) or _of_arrow(values)
     if parts is None:
         return None

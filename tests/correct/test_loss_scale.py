@@ -248,7 +248,7 @@ def test_refusals() -> None:
     for loader in (DataLoader(range(60), batch_size=3), DataLoader(range(60), batch_sampler=ragged_plan().sampler())):
         with pytest.raises(bw.Infeasible, match=r"the loader draws from .*, the loss scale is of <rank 0 of 2"):
             next(LossScale(sampler).over(loader))
-    with pytest.raises(bw.Infeasible, match="a sampler is needed, this is of type FixedPlan"):
+    with pytest.raises(bw.Infeasible, match="a sampler or a loader of a plan is needed, this is of type FixedPlan"):
         LossScale(ragged_plan())
     with pytest.raises(bw.Infeasible, match="step 10 of an epoch of 10 steps"):
         LossScale(sampler).at(10)

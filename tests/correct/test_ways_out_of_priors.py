@@ -141,8 +141,8 @@ TABLE = {
     ),
     "a plan for a sampler": (
         lambda: LogitAdjustment.from_sampler(PLAN),
-        "a sampler is needed, this is of type FixedPlan",
-        "pass the sampler that was trained with, or call LogitAdjustment.from_plan(plan)",
+        "a sampler or a loader of a plan is needed, this is of type FixedPlan",
+        "pass plan.loader(...) or plan.sampler(...)",
         lambda: (LogitAdjustment.from_sampler(given(PLAN)), LogitAdjustment.from_plan(PLAN)),
     ),
     "labels for a plan": (

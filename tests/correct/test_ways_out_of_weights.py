@@ -32,8 +32,8 @@ TABLE = {
     ),
     "a plan as a sampler": (
         lambda: LossScale(PLAN),
-        "a sampler is needed, this is of type FixedPlan",
-        "pass what plan.sampler(...) gives your loader",
+        "a sampler or a loader of a plan is needed, this is of type FixedPlan",
+        "pass plan.loader(...) or plan.sampler(...)",
         lambda: LossScale(PLAN.sampler(rank=0, world_size=2)),
     ),
     "another loader": (

@@ -9,7 +9,7 @@ from fractions import Fraction
 MASK = (1 << 64) - 1
 GOLDEN = 0x9E3779B97F4A7C15
 UNIT = 1 << 32
-HANDS, STRIDE, FEW = 89, 55, 2
+ROUND, STRIDE, FEW = 89, 55, 2
 PASS, PHASE, GROUP_ORDER, HAND_OFFSET, LIGHT_ORDER, WITHIN_BATCH, RANDOM_GROUP, RANDOM_SAMPLE, CONSTANT_SHARES = range(
     1, 10
 )
@@ -134,7 +134,7 @@ def even_draws(members, wide, tickets, order):
 def uneven_draws(widths, heavies, most, epoch, start, order, turn):
     """Groups of any shares, without end: `widths` is their stretch of the line by group, 0 for those that are not light."""
     total = sum(widths)
-    draws = max(4 * most, int(Fraction(total * epoch, HANDS * UNIT) + Fraction(1, 2)))
+    draws = max(4 * most, int(Fraction(total * epoch, ROUND * UNIT) + Fraction(1, 2)))
     error = -(-(heavies + 1) * draws * UNIT // total) + 1
     grain = 1 << min(error.bit_length() + 1, 31)
     edges = [0]
@@ -172,19 +172,19 @@ class DealtOrder:
         self.drawn = [0] * len(sizes)
         self.passes = {}
         self.epoch = epoch
-        edges = line(weights, HANDS * tickets)
+        edges = line(weights, ROUND * tickets)
         self._divide([high - low for low, high in itertools.pairwise(edges)])
 
     def _divide(self, widths):
         """Which groups are heavy, the line they lie on, and where the other draws come from."""
         order, turn = child(self.key, LIGHT_ORDER), child(self.key, LIGHT_TURN)
-        rare = [g for g, width in enumerate(widths) if 0 < width < HANDS * UNIT]
+        rare = [g for g, width in enumerate(widths) if 0 < width < ROUND * UNIT]
         most = -(-sum(widths[g] for g in rare) // UNIT)
-        most = -(-most // HANDS)
+        most = -(-most // ROUND)
         equal = len(rare) > 1 and max(widths[g] for g in rare) - min(widths[g] for g in rare) <= 1
         alone = sum(widths[g] for g in rare) == sum(widths)
         seldom = 1 if self.per_ticket > 1 else 8
-        equal = equal and max(widths[g] for g in rare) * seldom <= HANDS * UNIT
+        equal = equal and max(widths[g] for g in rare) * seldom <= ROUND * UNIT
         if equal and (3 * (most - 1) <= len(rare) or alone):
             light, self.lights = rare, even_draws(rare, most - 1, self.tickets, order)
         else:
@@ -193,28 +193,28 @@ class DealtOrder:
             shares = [width if g in light else 0 for g, width in enumerate(widths)]
             heavies = sum(width > 0 for width in widths) - len(light)
             phase = child(self.key, LIGHT_PHASE) >> 32
-            self.lights = uneven_draws(shares, heavies, -(-most // HANDS), self.epoch, phase, order, turn)
+            self.lights = uneven_draws(shares, heavies, -(-most // ROUND), self.epoch, phase, order, turn)
         self.heavy = [g for g, width in enumerate(widths) if width and g not in light]
         self.edges = [sum(widths[g] for g in self.heavy[:h]) for h in range(len(self.heavy) + 1)] + [sum(widths)]
 
     def _few_draws(self, widths):
         """The light groups of an uneven order: less than one draw a round, or few an epoch where parts are long enough."""
-        limit = FEW * HANDS * UNIT // self.epoch + 1
+        limit = FEW * ROUND * UNIT // self.epoch + 1
         few = [g for g, width in enumerate(widths) if 0 < width < limit]
         taken = sum(widths[g] for g in few)
-        most = ceil(ceil(taken, UNIT), HANDS)
-        long_enough = taken * self.epoch >= 3 * (most - 1) * FEW * HANDS * UNIT
-        if HANDS <= 3 * self.epoch < 3 * FEW * HANDS and limit <= HANDS * UNIT and long_enough:
+        most = ceil(ceil(taken, UNIT), ROUND)
+        long_enough = taken * self.epoch >= 3 * (most - 1) * FEW * ROUND * UNIT
+        if ROUND <= 3 * self.epoch < 3 * FEW * ROUND and limit <= ROUND * UNIT and long_enough:
             return few
         return [g for g, width in enumerate(widths) if 0 < width < UNIT]
 
     def batches(self, count):
         found = []
         for batch in range(count):
-            number, place = divmod(batch, HANDS)
+            number, place = divmod(batch, ROUND)
             if place == 0:
                 places = self._row(number)
-            mine = [places[y] for y in sorted(places) if y % HANDS == place * STRIDE % HANDS]
+            mine = [places[y] for y in sorted(places) if y % ROUND == place * STRIDE % ROUND]
             destination = fisher_yates(range(self.tickets), child(child(self.key, WITHIN_BATCH), batch))
             slots = [None] * self.tickets
             groups = [None] * self.tickets
@@ -232,7 +232,7 @@ class DealtOrder:
         for h in fisher_yates(range(len(self.heavy)), child(child(self.key, GROUP_ORDER), number)):
             row += [self.heavy[h]] * along.count(h)
         row += [None] * along.count(len(self.heavy))
-        first = HANDS - below(child(child(self.key, HAND_OFFSET), number), HANDS)
+        first = ROUND - below(child(child(self.key, HAND_OFFSET), number), ROUND)
         return {first + i: g for i, g in enumerate(row)}
 
     def _sample(self, g):

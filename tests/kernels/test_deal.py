@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchwright.groups import Groups
-from batchwright.kernels.deal import HANDS
+from batchwright.kernels.deal import ROUND
 from batchwright.kernels.hashing import child_key
 from batchwright.orders import Dealt
 from batchwright.orders.shares import TargetShares
@@ -54,8 +54,8 @@ def orders_and_oracles(draw):
 @given(both=orders_and_oracles())
 def test_matches_dealing_every_ticket(both):
     order, oracle = both
-    samples, groups, _ = order.dealing(np.arange(2 * HANDS + 5), draws=True)
-    for batch, (expected_samples, expected_groups) in enumerate(oracle.batches(2 * HANDS + 5)):
+    samples, groups, _ = order.dealing(np.arange(2 * ROUND + 5), draws=True)
+    for batch, (expected_samples, expected_groups) in enumerate(oracle.batches(2 * ROUND + 5)):
         assert groups[batch].tolist() == expected_groups
         assert samples[batch].tolist() == expected_samples
 

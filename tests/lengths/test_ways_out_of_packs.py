@@ -153,7 +153,7 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
         lambda: (read(split_plan().pieces(RECORDS, cut=["ids"])), read(split_plan().pieces(RECORDS, cut=cut_ids)))),
     "pieces of objects": (
         lambda: read(split_plan().pieces([Opaque(text) for text in TEXTS], cut=["ids"])),
-        "sample 0 is a Opaque, not known to be copied without what it holds being shared; leave cut out if samples are",
+        "sample 0 is a Opaque, and a copy of it may share its contents; leave cut out if samples are",
         lambda: (read(split_plan().pieces(TEXTS)),
                  read(split_plan().pieces([Opaque(text) for text in TEXTS], cut=cut_ids)))),
     "pieces of no such part": (

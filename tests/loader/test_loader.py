@@ -201,6 +201,57 @@ def test_an_older_loop_is_refused():
 
 
 @pytest.mark.parametrize("workers", [0, 2])
+def test_a_loop_that_was_given_every_batch_ends_though_another_has_begun(workers):
+    """Trainers ask for one more batch when something else has looped over the loader since."""
+    loader = made(num_workers=workers)
+    older = iter(loader)
+    given_ones = [next(older).tolist() for _ in EXPECTED[0]]
+    assert batches(loader) == EXPECTED[1]
+    assert list(older) == []
+    assert given_ones == EXPECTED[0]
+    assert batches(loader) == EXPECTED[2]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_after_an_error_in_the_loop(workers, error):
+    """The batch that failed was given; the rest of the epoch comes where it is asked for, else the next epoch."""
+
+    def five(loader):
+        for step, _ in enumerate(loader, 1):
+            if step == 5:
+                raise error
+
+    def fail(loader):
+        with pytest.raises(error):
+            five(loader)
+
+    loader = made(num_workers=workers)
+    fail(loader)
+    other = made()
+    other.load_state_dict(loader.state_dict())
+    assert batches(other) == EXPECTED[0][5:]
+    loader.load_state_dict(loader.state_dict())
+    assert batches(loader) == EXPECTED[0][5:]
+    fail(loader)
+    at = loader.progress()
+    loader.seek(at.step - 1, epoch=at.epoch)
+    assert batches(loader) == EXPECTED[1][4:]
+    fail(loader)
+    loader.set_epoch(0)
+    assert batches(loader) == EXPECTED[0]
+
+
+def test_somebody_may_watch():
+    loader, seen = made(), []
+    loader.watch = lambda epoch, step, begins: seen.append((epoch, step, begins))
+    _take(loader, 3)
+    loader.load_state_dict(loader.state_dict())
+    _take(loader, 2)
+    assert seen == [(0, 1, True), (0, 2, False), (0, 3, False), (0, 4, True), (0, 5, False)]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
 def test_an_ended_loop_stays_ended(workers):
     loop = iter(made(num_workers=workers))
     assert len(list(loop)) == 26
@@ -355,3 +406,63 @@ def test_ranks_are_compared_once():
 def test_a_default_for_workers():
     assert bw.shuffled(4, 2).loader(torch.utils.data.TensorDataset(torch.arange(4))).num_workers == 0
     assert 0 <= PLAN.loader(Numbers(COUNT)).num_workers <= 8
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("world", [1, 2, 4])
+def test_batches_of_an_evaluation_say_how_many_samples_count(workers, world):
+    plan = bw.evaluation(21, batch_size=4)
+    counted = []
+    for rank in range(world):
+        loader = plan.loader(
+            [{"value": number} for number in range(21)],
+            rank=rank,
+            world_size=world,
+            num_workers=workers,
+            collate=bw.Collate(),
+        )
+        for step, batch in enumerate(loader):
+            assert batch.aside.real == loader.real == loader.sampler.real(step)
+            counted += [(step, rank, sample) for sample in batch["value"].tolist()[: loader.real]]
+    assert [sample for _, _, sample in sorted(counted)] == list(range(21))
+
+
+def test_pairs_of_named_tasks_have_random_numbers_too():
+    plan = bw.alternating({"a": bw.shuffled(8, 4), "b": bw.shuffled(4, 4)}, named=True)
+
+    class Pairs:
+        def __getitem__(self, pair):
+            return pair[1], torch.rand(())
+
+        def __len__(self):
+            return 12
+
+    runs = [[batch[1].tolist() for batch in plan.loader(Pairs(), num_workers=workers)] for workers in (0, 2)]
+    assert runs[0] == runs[1]
+    assert len({number for batch in runs[0] for number in batch}) == 12
+
+
+def test_a_loss_scale_after_a_look():
+    plan = bw.budgeted(range(1, 21), 40)
+    loader = plan.loader(range(20), num_workers=0)
+    next(iter(loader))
+    scale = bw.correct.LossScale(loader)
+    for batch, factor in scale.over(loader):
+        assert factor == 1 / len(batch)
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_random_numbers_of_an_evaluation_are_those_of_any_world(world):
+    plan = bw.evaluation(60, batch_size=4)
+    found = {}
+    for rank in range(world):
+        loader = plan.loader(Augmented(), rank=rank, world_size=world, num_workers=0)
+        for batch in loader:
+            samples, numbers = (part[: loader.real].tolist() for part in batch[:2])
+            found |= dict(zip(samples, numbers, strict=True))
+    alone = {
+        s: n
+        for batch in plan.loader(Augmented(), num_workers=0)
+        for s, n in zip(batch[0].tolist(), batch[1].tolist(), strict=True)
+    }
+    assert found == alone

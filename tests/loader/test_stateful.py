@@ -20,6 +20,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from torchdata.stateful_dataloader import StatefulDataLoader
 
+    from batchwright.adapters.torchdata import sampler_state
+
 pytestmark = pytest.mark.filterwarnings("ignore:'set_vital' is deprecated:UserWarning")  # torchdata calls it
 
 COUNT = 22
@@ -120,3 +122,21 @@ def test_an_iterators_state_is_checked():
     for state in ({}, None, {"ended": 1}, {"ended": None}):
         with pytest.raises(bw.Infeasible, match=r"; (load what|pass)"):
             iter(PLANS["fixed"].sampler()).load_state_dict(state)
+
+
+@every_plan
+@pytest.mark.parametrize("taken", [0, 1, 3])
+def test_a_plans_loader_goes_on_from_its_state_and_back(plan, taken):
+    """With other workers each time, which its own state refuses."""
+    saving = stateful(plan, {"num_workers": 2})
+    batches = iter(saving)
+    expected = epoch(plan, 0)
+    assert list(islice(batches, taken)) == expected[:taken]
+    loader = plan.loader(Numbers(COUNT), collate=list, num_workers=0)
+    loader.load_state_dict(sampler_state(saving.state_dict()))
+    assert loader.peek() == expected[taken]
+    batches = iter(loader)
+    assert next(batches) == expected[taken]
+    going_on = stateful(plan, {"num_workers": 1})
+    going_on.batch_sampler.load_state_dict(loader.state_dict())
+    assert [list(going_on), list(going_on)] == [expected[taken + 1 :], epoch(plan, 1)]

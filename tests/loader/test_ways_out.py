@@ -17,6 +17,8 @@ from .datasets import Numbers
 PLAN = bw.shuffled(12, batch_size=4, seed=3)
 LABELS = [0] * 8 + [1] * 4
 BALANCED = bw.balanced(LABELS, batch_size=4)
+TASKS = {"a": bw.shuffled(8, 4), "b": bw.shuffled(4, 4)}
+NAMED = bw.alternating(TASKS, named=True)
 
 
 class Labelled(Numbers):
@@ -53,6 +55,23 @@ def made(dataset: Any = None, plan: Any = PLAN, **options: Any) -> Any:
 
 def looped(*given: Any, **options: Any) -> Any:
     return list(made(*given, **options))
+
+
+class Pairs:
+    """What a plan of named tasks asks for: pairs of a task and a number."""
+
+    def __getitem__(self, pair: tuple[str, int]) -> int:
+        assert pair[0] in TASKS
+        return pair[1]
+
+    def __len__(self) -> int:
+        return 12
+
+
+def given_one() -> None:
+    loader = made()
+    for _ in loader:
+        assert loader.real == 4
 
 
 def after_another_loop() -> None:
@@ -124,6 +143,54 @@ TABLE = {
             looped(Labelled(LABELS[::-1]), plan=BALANCED, check_data=False),
         ),
     ),
+    "a class": (
+        lambda: made(Numbers),
+        "the data set is the class Numbers",
+        "pass an object: Numbers(...)",
+        lambda: looped(Numbers(12)),
+    ),
+    "a path": (
+        lambda: made("data/train"),
+        "the data set is 'data/train'",
+        "pass the data set itself, whose items are samples",
+        looped,
+    ),
+    "columns": (
+        lambda: made({"x": list(range(12))}),
+        "whose items are columns, not samples",
+        "pass its rows, as a list or a Dataset of them",
+        lambda: looped([{"x": number} for number in range(12)]),
+    ),
+    "a collate function that is none": (
+        lambda: made(collate=3),
+        "collate is 3, which cannot be called",
+        "pass a function of a list of samples",
+        lambda: looped(collate=torch.tensor),
+    ),
+    "a device that is none": (
+        lambda: made(device="gpu"),
+        "device is 'gpu': RuntimeError",
+        'pass a torch.device or its name, as "cuda:0"',
+        lambda: looped(device="cpu"),
+    ),
+    "an argument that is none": (
+        lambda: made(worker=3),
+        "plan.loader has no argument 'worker'",
+        "pass its own arguments, or those of torch.utils.data.DataLoader",
+        lambda: looped(num_workers=0, timeout=0),
+    ),
+    "pairs that raise": (
+        lambda: made(Pairs(), plan=NAMED, on_error="skip"),
+        "on_error is 'skip', and the plan yields pairs of a task and a number",
+        'build the plan with named=False, or pass on_error="refuse"',
+        lambda: (looped(Pairs(), plan=NAMED), looped(plan=bw.alternating(TASKS), on_error="skip")),
+    ),
+    "a batch that was not given": (
+        lambda: made().real,
+        "no batch was given yet",
+        "ask after a batch was given",
+        given_one,
+    ),
     "two loops at once": (
         after_another_loop,
         "another loop over this loader has begun since, and its position is that loop's",
@@ -170,7 +237,7 @@ def test_a_refusal_is_told_and_its_way_out_works(case):
 
 def test_every_refusal_has_a_case(monkeypatch):
     files = sorted((SOURCE / "loader").glob("*.py"))
-    check_that_all_are_reached(files, 12, [CASES], monkeypatch)
+    check_that_all_are_reached(files, 19, [CASES], monkeypatch)
 
 
 @pytest.mark.parametrize("name", ["shuffle", "sampler", "batch_sampler", "drop_last", "batch_size"])

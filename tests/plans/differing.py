@@ -77,6 +77,36 @@ CALLS: dict[str, Calls] = {
             **_FIXED,
         },
     ),
+    "evaluation": Calls(
+        [
+            {"samples": LENGTHS, "batch_size": 4},
+            {"samples": LENGTHS, "batch_size": 4, "order": "shuffled"},
+            {"samples": LENGTHS, "max_tokens": 900, "batch_size": None},
+            {"samples": LENGTHS, "capacity": 900, "batch_size": None},
+            {"samples": LENGTHS, "capacity": 900, "batch_size": None, "order": "length"},
+        ],
+        {
+            "samples": [LENGTHS[::-1], LENGTHS[1:]],
+            "batch_size": [1, 5],
+            "max_tokens": [800, 1000],
+            "capacity": [800, 1000],
+            "order": ["file", "shuffled", "length"],
+            "too_long": ["alone"],
+            "seed": [1, 2**64 - 1],
+        },
+    ),
+    "sequential": Calls(
+        [{"samples": 50, "batch_size": 4}], {"samples": [49, 51], "batch_size": [1, 5], "epoch": [3, 40]}
+    ),
+    "ordered": Calls(
+        [{"indices": np.arange(50), "batch_size": 4}],
+        {
+            "indices": [np.arange(50)[::-1], np.arange(51), np.arange(50) // 2],
+            "batch_size": [1, 5],
+            "samples": [60, 51],
+            "epoch": [3, 40],
+        },
+    ),
     "shuffled": Calls(
         [{"samples": 50, "batch_size": 4}],
         {"samples": [49, 51], "batch_size": [1, 5], "draw": ["random"], "epoch": [3, 40], "seed": [1, 2]},
@@ -242,14 +272,15 @@ CALLS: dict[str, Calls] = {
 }
 
 CHANGES_NO_BATCH = {"distinct", "closest"}  # they say what is refused
+REFUSES_ONLY = {"evaluation": {"too_long"}, "ordered": {"samples"}}  # the same, of one builder
 
 MULTIPLES = 1, 3
 EPOCHS = 3
 
 
 def builders() -> dict[str, Any]:
-    """Every public function that returns a plan."""
-    named = {name: getattr(bw, name) for name in bw.__all__}
+    """Every public function that returns a plan of its arguments."""
+    named = {name: getattr(bw, name) for name in bw.__all__ if name != "from_recipe"}
     return {
         name: function
         for name, function in named.items()

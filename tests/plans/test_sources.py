@@ -66,7 +66,7 @@ def test_a_users_own_order_is_followed_and_its_rates_are_those_of_the_mixture(sa
     everyone = np.arange(30 + samples)
     expected = np.concatenate([np.full(30, 0.5 / 30), 0.5 * ladder.rates(np.arange(samples))])
     assert plan.rates(everyone) == pytest.approx(expected)
-    assert plan.strata(0, 1).rates(everyone) == pytest.approx(expected)
+    assert plan.inclusion_rates(0, 1).rates(everyone) == pytest.approx(expected)
     assert np.bincount(drawn.reshape(-1), minlength=everyone.size) / drawn.size == pytest.approx(expected, abs=1e-9)
     assert plan.prior_between(3, 9, bw.Groups.from_labels(everyone % 2)) == pytest.approx(
         np.bincount(everyone % 2, weights=expected, minlength=2)[: len(set(everyone % 2))]

@@ -71,7 +71,7 @@ def test_over_a_full_period_counts_are_rates_and_the_weighted_mean_is_the_natura
     everyone = np.arange(plan.groups.sample_count)
     rates = plan.rates(everyone)
     assert np.bincount(drawn, minlength=everyone.size) / drawn.size == pytest.approx(rates, abs=1e-9)
-    assert plan.strata(0, 1).rates(everyone) == pytest.approx(rates, abs=1e-9)
+    assert plan.inclusion_rates(0, 1).rates(everyone) == pytest.approx(rates, abs=1e-9)
     assert samples / batches == pytest.approx(plan.mean_batch_size, rel=1e-6 if period > 0 else 0.1)
     values = np.random.default_rng(0).normal(size=everyone.size)
     natural = values[rates > 0].sum() / everyone.size

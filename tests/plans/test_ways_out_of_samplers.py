@@ -6,6 +6,8 @@ from itertools import islice
 
 import numpy as np
 import pytest
+from torch import distributed
+from torch.distributed.device_mesh import init_device_mesh
 
 import batchwright as bw
 from batchwright.correct import LogitAdjustment
@@ -115,6 +117,16 @@ def early(step):
     next(iter(taken))
 
 
+def in_a_mesh(**more):
+    """A sampler of the only process of a device mesh."""
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    try:
+        mesh = init_device_mesh("cpu", (1,), mesh_dim_names=("dp",))
+        assert sampler(mesh=mesh, **more).world_size == 1
+    finally:
+        distributed.destroy_process_group()
+
+
 CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it, and what its way out says to do
     # tasks
     "unit": (lambda: tasks(unit="x" * 9999), "unit is 'xxx", lambda: (tasks(unit="batch"), tasks(unit="step"))),
@@ -209,6 +221,11 @@ CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it,
     # sampler
     "rank alone": (lambda: sampler(rank=1), "rank is 1 and world_size is None",
                    lambda: (sampler(rank=1, world_size=2), sampler())),
+    "a mesh beside a rank": (lambda: in_a_mesh(rank=0, world_size=1), "mesh was given, and rank or world_size too",
+                             in_a_mesh),
+    "dims alone": (lambda: sampler(dims=("dp",)), r"dims is \('dp',\) without a mesh", lambda: in_a_mesh(dims=("dp",))),
+    "a step that is not there": (lambda: sampler().real(len(sampler())), "step [0-9]+ of an epoch of [0-9]+ steps",
+                                 lambda: sampler().real(len(sampler()) - 1)),
     "world_size": (lambda: sampler(rank=0, world_size=0), "world_size is 0, the least is 1",
                    lambda: sampler(rank=0, world_size=1)),
     "rank": (lambda: sampler(rank=2, world_size=2), "rank 2 is outside a world of 2",

@@ -8,7 +8,7 @@ from lightning.pytorch.callbacks import Callback
 
 from batchwright.adapters.lightning import PlanCallback
 
-from .places import loader, place, plan
+from .places import made, place
 
 
 class Module(LightningModule):
@@ -64,10 +64,9 @@ def fit(callbacks, train, *, checkpoint=None, validate=None, module=None, **opti
     return module
 
 
-def run(checkpoint=None, saving=(), *, first=True, accumulate=1, workers=0, **options):
-    """A run of a plan's loader in a new process, as it were."""
-    sampler = plan().sampler(accumulate=accumulate)
-    own = [PlanCallback(sampler)]
+def run(checkpoint=None, saving=(), *, first=True, accumulate=1, workers=0, by="loader", alone=False, **options):
+    """A run of a plan's loader in a new process, as it were; with the callback unless it is alone."""
+    own = [] if alone else [PlanCallback()]
     callbacks = [*own, *saving] if first else [*saving, *own]
-    train = loader(sampler, num_workers=workers)
+    train = made(by, workers=workers, accumulate=accumulate)
     return fit(callbacks, train, checkpoint=checkpoint, accumulate_grad_batches=accumulate, **options).seen

@@ -22,6 +22,13 @@ def loader(sampler: bw.BatchSampler, **options: Any) -> DataLoader:
     return DataLoader(range(SAMPLES), batch_sampler=sampler, **options)
 
 
+def made(by: str = "loader", *, seed: int = 5, workers: int = 0, accumulate: int = 1, **options: Any) -> Any:
+    """A plan's own loader, or torch's over the plan's sampler."""
+    if by == "sampler":
+        return loader(plan(seed).sampler(accumulate=accumulate), num_workers=workers, **options)
+    return plan(seed).loader(range(SAMPLES), accumulate=accumulate, num_workers=workers, **options)
+
+
 class ByList(Dataset):
     """Samples by the list, as `batch_size=None` asks for them."""
 

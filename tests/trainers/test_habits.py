@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader
 
 import batchwright as bw
 
@@ -26,19 +25,30 @@ def test_lightning_validates_and_predicts_every_rank_on_its_share(world, batches
         assert [batch for step in zip(*ranks, strict=True) for batch in step] == expected(batches)
 
 
-def test_lightning_may_give_a_loader_from_a_hook_its_own_ranks():
-    ranks = processes.run(habits.lightning_distributes, 2, True)
+@pytest.mark.parametrize(("by", "from_a_hook"), [("loader", False), ("loader", True), ("sampler", True)])
+def test_lightning_distributes_nothing_that_the_plan_has_distributed(by, from_a_hook):
+    """With `use_distributed_sampler` as it is by default."""
+    ranks = processes.run(habits.lightning_distributes, 2, by, from_a_hook)
     assert [batch for step in zip(*ranks, strict=True) for batch in step] == expected(26)
 
 
-def test_lightning_refuses_to_where_it_was_given_the_loader():
-    for said in processes.run(habits.lightning_distributes, 2, False):
+def test_lightning_refuses_to_where_it_was_given_a_loader_over_a_sampler():
+    for said in processes.run(habits.lightning_distributes, 2, "sampler", False):
         assert "set `Trainer(use_distributed_sampler=False)`" in said
 
 
-def test_lightnings_callback_refuses_another_loaders_sampler():
-    said = processes.run(habits.lightning_with_the_wrong_sampler, 1)[0]
-    assert "not the one this callback was given" in said
+def test_lightning_goes_on_alone_in_the_same_world(tmp_path):
+    whole = processes.run(habits.lightning_goes_on, 2, str(tmp_path / "saved.ckpt"), False)
+    ranks = processes.run(habits.lightning_goes_on, 2, str(tmp_path / "saved.ckpt"), True)
+    assert ranks == [seen[13 + 8 :] for seen in whole]
+    assert len(ranks[0]) == 13 - 8
+
+
+def test_lightnings_callback_goes_on_elsewhere_from_a_checkpoint_without_it(tmp_path):
+    """By the state of the plan's loader; what one process counted, 16 of 25, would be more than two have in an epoch."""
+    processes.run(habits.lightning_goes_on, 1, str(tmp_path / "saved.ckpt"), False)
+    ranks = processes.run(habits.lightning_goes_on, 2, str(tmp_path / "saved.ckpt"), True, True)
+    assert [batch for step in zip(*ranks, strict=True) for batch in step] == expected(25 + 16 + 10)[25 + 16 :]
 
 
 def test_lightning_under_its_older_name():
@@ -59,16 +69,6 @@ def test_accelerates_own_preparation_of_the_view_in_step_order_is_exact():
 def test_accelerates_own_preparation_of_a_rank_aware_sampler_is_refused():
     for said in processes.run(habits.accelerate_shards_twice, 2):
         assert "the sampler takes 1 of 2 micro-batches, BatchSamplerShard 1 of 2 of those" in said
-
-
-def test_accelerate_refuses_a_sampler_of_another_world():
-    from accelerate import Accelerator
-
-    from batchwright.adapters.accelerate import prepare
-
-    loader = DataLoader(range(99), batch_sampler=recorder.plan().sampler(rank=0, world_size=4))
-    with pytest.raises(bw.Infeasible, match="accelerate runs 1 processes"):
-        prepare(Accelerator(cpu=True), loader)
 
 
 class Seeing(torch.nn.Module):

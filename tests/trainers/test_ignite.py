@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 import batchwright as bw
 
 from .. import processes
-from .places import LENGTH, ByList, epochs, loader, place, plan
+from .places import LENGTH, ByList, epochs, made, place, plan
 from .programs import habits
 
 with warnings.catch_warnings():  # torch's own, when it is imported
@@ -30,14 +30,18 @@ ENGINES = st.sampled_from([Engine, DeterministicEngine])
 class Run:
     """An engine on a plan's loader, in a new process, as it were; it may save once and run other engines on its loader."""
 
-    def __init__(self, kind=Engine, *, saves=None, nth=1, saves_first=False, workers=0, evaluates=(), fails_at=0):
+    def __init__(
+        self, kind=Engine, *, saves=None, nth=1, saves_first=False, workers=0, evaluates=(), fails_at=0, by="loader"
+    ):
         self.seen, self.saved, self.left, self.fails_at = [], None, nth, fails_at
-        self.sampler = plan().sampler()
-        self.loader = loader(self.sampler, num_workers=workers)
+        self.loader = made("sampler" if by == "sampler" else "loader", workers=workers)
         self.engine = kind(self._update)
         if saves_first and saves:
             self.engine.add_event_handler(saves, self._save)
-        self.progress = PlanProgress(self.engine, self.sampler)
+        if by == "alone":
+            self.progress = self.loader
+        else:
+            self.progress = PlanProgress(self.engine, self.loader if by == "loader" else self.loader.batch_sampler)
         if saves and not saves_first:
             self.engine.add_event_handler(saves, self._save)
         for event in evaluates:
@@ -68,22 +72,29 @@ class Run:
         return self.seen
 
 
-@pytest.mark.parametrize("kind", [Engine, DeterministicEngine])
+@pytest.mark.parametrize(
+    ("kind", "by"),
+    [
+        (Engine, "loader"), (DeterministicEngine, "loader"), (Engine, "sampler"), (DeterministicEngine, "sampler"),
+        (Engine, "alone"),
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_run_that_is_resumed_in_mid_epoch_leaves_done_batches_out_once(kind, workers):
-    first = Run(kind, saves=Events.ITERATION_COMPLETED, nth=14, workers=workers)
+def test_a_run_that_is_resumed_in_mid_epoch_leaves_done_batches_out_once(kind, by, workers):
+    first = Run(kind, saves=Events.ITERATION_COMPLETED, nth=14, workers=workers, by=by)
     first.run(max_epochs=2)
-    again = Run(kind, workers=workers).load(first.saved[0])
+    again = Run(kind, workers=2 - workers, by=by).load(first.saved[0])
     assert again.run(max_epochs=3) == epochs((1, 4, 10), (2, 0, 10))
 
 
+@pytest.mark.parametrize("by", ["loader", "sampler", "alone"])
 @pytest.mark.parametrize("epoch_length", [4, 12, 25])
-def test_the_length_of_the_engines_epochs_is_kept(epoch_length):
+def test_the_length_of_the_engines_epochs_is_kept(epoch_length, by):
     """Smaller and larger than the loader: the plan goes on through the engine's epochs."""
-    first = Run(saves=Events.ITERATION_COMPLETED, nth=3)
+    first = Run(saves=Events.ITERATION_COMPLETED, nth=3, by=by)
     whole = first.run(max_epochs=2, epoch_length=epoch_length)
     assert whole == [divmod(i, LENGTH) for i in range(2 * epoch_length)]
-    again = Run().load(first.saved[0])
+    again = Run(by=by).load(first.saved[0])
     assert again.run(max_epochs=2, epoch_length=epoch_length) == whole[3:]
     assert (again.engine.state.epoch_length, again.engine.state.iteration) == (epoch_length, 2 * epoch_length)
 
@@ -91,35 +102,68 @@ def test_the_length_of_the_engines_epochs_is_kept(epoch_length):
 EVENTS = [Events.STARTED, Events.EPOCH_STARTED, Events.ITERATION_COMPLETED, Events.EPOCH_COMPLETED, Events.COMPLETED]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     kind=ENGINES, saves=st.sampled_from([*EVENTS, Events.GET_BATCH_STARTED]), nth=st.integers(1, 25),
     saves_first=st.booleans(), evaluates=st.sets(st.sampled_from([Events.STARTED, Events.EPOCH_COMPLETED])),
     epoch_length=st.sampled_from([None, 1, 4, 10, 12, 25]), end=st.integers(1, 3), by_iterations=st.booleans(),
-    engine_too=st.booleans(),
+    engine_too=st.booleans(), by=st.sampled_from(["loader", "sampler"]),
 )  # fmt: skip
 def test_going_on_is_as_if_never_stopped(
-    kind, saves, nth, saves_first, evaluates, epoch_length, end, by_iterations, engine_too
+    kind, saves, nth, saves_first, evaluates, epoch_length, end, by_iterations, engine_too, by
 ):
-    """Whichever handler saves, before or after the plan's; evaluators may run on the trainer's loader."""
+    """Whichever handler saves, before or after the plan's; evaluators may run on the trainer's loader.
+
+    On a plan's own loader they may run between its epochs: it has one loop at a time.
+    """
+    if by == "loader" and epoch_length not in (None, LENGTH):
+        evaluates = evaluates - {Events.EPOCH_COMPLETED}
     until = {"max_iters": 9 * end} if by_iterations else {"max_epochs": end}
     until |= {"epoch_length": epoch_length} if epoch_length else {}
-    whole = Run(kind, evaluates=evaluates).run(**until)
+    whole = Run(kind, evaluates=evaluates, by=by).run(**until)
     assert whole == [divmod(i, LENGTH) for i in range(len(whole))]
-    first = Run(kind, saves=saves, nth=nth, saves_first=saves_first, evaluates=evaluates)
+    first = Run(kind, saves=saves, nth=nth, saves_first=saves_first, evaluates=evaluates, by=by)
     first.run(**until)
     if first.saved is None or first.saved[1] == len(whole):
         return  # a finished run would begin again
     states, trained = first.saved
-    again = Run(kind, evaluates=evaluates).load(states, engine_too=engine_too)
+    again = Run(kind, evaluates=evaluates, by=by).load(states, engine_too=engine_too)
     assert again.run(**until) == whole[trained:]
 
 
-def test_after_an_exception_the_batch_that_failed_comes_again():
-    failing = Run(fails_at=14)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    saves=st.sampled_from(EVENTS), nth=st.integers(1, 25), epoch_length=st.sampled_from([None, 1, 4, 10, 12, 25]),
+    end=st.integers(1, 3), by_iterations=st.booleans(),
+)  # fmt: skip
+def test_the_loader_alone_goes_on_in_the_same_world(saves, nth, epoch_length, end, by_iterations):
+    """`Checkpoint(to_save={"trainer": trainer, "loader": loader})` is all, without PlanProgress."""
+    until = {"max_iters": 9 * end} if by_iterations else {"max_epochs": end}
+    until |= {"epoch_length": epoch_length} if epoch_length else {}
+    first = Run(saves=saves, nth=nth, by="alone")
+    whole = first.run(**until)
+    assert whole == [divmod(i, LENGTH) for i in range(len(whole))]
+    if first.saved is None or first.saved[1] == len(whole):
+        return
+    states, trained = first.saved
+    assert Run(by="alone").load(states).run(**until) == whole[trained:]
+
+
+@pytest.mark.parametrize(("by", "step"), [("loader", 3), ("sampler", 3), ("alone", 4)])
+def test_after_an_exception_the_batch_that_failed_comes_again(by, step):
+    """With PlanProgress; a loader alone has given it."""
+    failing = Run(fails_at=14, by=by)
     failing.engine.add_event_handler(Events.EXCEPTION_RAISED, lambda error: failing.save())
     failing.run(max_epochs=2)
-    assert Run().load(failing.saved[0]).run(max_epochs=2) == epochs((1, 3, 10))
+    again = Run(by=by).load(failing.saved[0], engine_too=by != "alone")
+    assert again.run(max_epochs=2)[: 10 - step] == epochs((1, step, 10))
+
+
+def test_a_look_before_the_run_takes_nothing_from_it():
+    for by in ("loader", "alone"):
+        run = Run(by=by)
+        next(iter(run.loader))
+        assert run.run(max_epochs=1) == epochs((0, 0, 10))
 
 
 def test_an_epoch_that_is_terminated_is_over():
@@ -148,9 +192,9 @@ def test_a_checkpoint_from_before_the_first_batch():
 
 
 def test_another_samplers_loader_is_refused():
-    run = Run()
-    with pytest.raises(bw.Infeasible, match="not from the sampler that PlanProgress was given"):
-        run.engine.run(loader(plan().sampler()), max_epochs=1)
+    for other in (made("loader"), made("sampler")):
+        with pytest.raises(bw.Infeasible, match="not from the sampler of what PlanProgress was given"):
+            Run().engine.run(other, max_epochs=1)
 
 
 def test_a_loader_without_batch_size_works_but_in_the_engine_that_would_drop_batches():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
 from torch.utils.data import DataLoader
@@ -54,9 +56,8 @@ def test_accelerate(tmp_path):
 
     accelerator = Accelerator(cpu=True, log_with="tensorboard", project_dir=tmp_path)
     accelerator.init_trackers("run")
-    sampler = recorder.plan().sampler()
-    composition = bw.Composition(sampler, every=10)
-    loader = prepare(accelerator, DataLoader(range(99), batch_sampler=sampler), composition=composition)
+    loader = recorder.plan().loader(range(99), num_workers=0)
+    loader = prepare(accelerator, loader, composition=bw.Composition(loader.sampler, every=10))
     assert len(list(loader)) == len(loader)
     accelerator.end_training()
     assert written(tmp_path) == (STEPS, pytest.approx(expected()))
@@ -79,8 +80,7 @@ def test_lightning(tmp_path):
         def configure_optimizers(self):
             return torch.optim.SGD(self.parameters(), lr=1e-9)
 
-    sampler = recorder.plan().sampler()
-    callback = PlanCallback(sampler, composition=bw.Composition(sampler, every=10))
+    callback = PlanCallback(composition=functools.partial(bw.Composition, every=10))
     trainer = Trainer(
         accelerator="cpu",
         max_epochs=1,
@@ -90,7 +90,7 @@ def test_lightning(tmp_path):
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(Module(), DataLoader(range(99), batch_sampler=sampler))
+    trainer.fit(Module(), recorder.plan().loader(range(99), num_workers=0))
     assert written(tmp_path) == (STEPS, pytest.approx(expected()))
 
 

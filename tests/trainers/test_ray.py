@@ -35,7 +35,6 @@ def train(settings):
     import ray.train
     import ray.train.torch
     import torch
-    from torch.utils.data import DataLoader
 
     from batchwright.adapters.ray import load_position, prepare, save_position
 
@@ -48,25 +47,30 @@ def train(settings):
         life = Life(**{**settings["life"], "number": life.number + 1, "dies_after": 0})
     kept = ray.train.get_checkpoint() or (settings["from"] and ray.train.Checkpoint(settings["from"]))
     record = recorder.Recorder(life, rank, context.get_world_size())
-    sampler = recorder.plan().sampler(accumulate=life.accumulate)
-    load_position(sampler, kept or None)
-    loader = prepare(DataLoader(Numbers(len(recorder.LABELS)), batch_sampler=sampler, num_workers=life.workers))
+    options = {"num_workers": life.workers, "accumulate": life.accumulate}
+    loader = prepare(recorder.plan().loader(Numbers(len(recorder.LABELS)), **options))
+    assert loader.device == ray.train.torch.get_device()
+    load_position(loader, kept or None)
     network = ray.train.torch.prepare_model(recorder.model())
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-9)
     optimizer.register_step_post_hook(record.stepped)
     done = int(Path(kept.path, "done").read_text()) if kept else 0
     record.begin(done)
-    for _ in range(sampler.epoch, life.epochs):
-        for step, batch in enumerate(loader, sampler.step + 1):
+    for epoch in loader.epochs(life.epochs):
+        for batch in epoch:
             record.saw(batch)
             network(batch[:, None].float()).mean().backward()
+            step = loader.progress().step
             if step % life.accumulate:
                 continue
             optimizer.step()
             done += 1
             if done % life.checkpoint_every == 0:
                 with tempfile.TemporaryDirectory() as folder:
-                    save_position(sampler, folder, step=step)
+                    if done % 2:
+                        save_position(loader, folder)
+                    else:  # as with a loader that does not know what reached the loop
+                        save_position(loader.sampler, folder, step=step)
                     Path(folder, "done").write_text(str(done))
                     ray.train.report({}, checkpoint=ray.train.Checkpoint(folder))
             record.end_of_step()

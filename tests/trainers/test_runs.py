@@ -8,7 +8,9 @@ from .. import processes
 from . import programs, recorder
 from .recorder import Life
 
-TRAINERS = ["plain", "stateful", "accelerate", "transformers", "lightning", "ignite"]
+TRAINERS = ["loader", "plain", "stateful", "accelerate", "transformers", "lightning", "ignite"]
+ALONE = ["accelerate_alone", "transformers_alone", "lightning_alone", "ignite_alone"]
+"""With `plan.loader` and without an adapter."""
 every_trainer = pytest.mark.parametrize("trainer", TRAINERS)
 
 
@@ -60,4 +62,13 @@ def test_goes_on_in_another_world(trainer, tmp_path):
     for number, (world, accumulate, workers, dies_after) in enumerate(lives):
         life = Life(str(tmp_path), number, dies_after=dies_after, accumulate=accumulate, workers=workers)
         live(trainer, world, life)
+    assert len(recorder.check(tmp_path)) == 4
+
+
+@pytest.mark.parametrize("trainer", ALONE)
+@pytest.mark.parametrize("world", [1, 2])
+def test_without_an_adapter_the_same_world_goes_on(trainer, world, tmp_path):
+    """In mid-epoch, from its end, and soon again; workers read ahead."""
+    for number, dies_after in enumerate((4, 24 // world, 3, 0)):
+        live(trainer, world, Life(str(tmp_path), number, dies_after=dies_after, checkpoint_every=2, workers=2))
     assert len(recorder.check(tmp_path)) == 4

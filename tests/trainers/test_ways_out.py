@@ -7,7 +7,6 @@ import warnings
 
 import pytest
 from accelerate import Accelerator
-from accelerate.data_loader import BatchSamplerShard
 from torch.utils.data import DataLoader
 from torchdata.stateful_dataloader import StatefulDataLoader
 
@@ -16,8 +15,8 @@ from batchwright.adapters.lightning import PlanCallback
 from batchwright.adapters.torchdata import sampler_state
 
 from ..refusals import SOURCE, cases, check_that_all_are_reached, told_and_followed
-from .lightning_runs import Module, Save, Trainer, fit
-from .places import LENGTH, SAMPLES, ByList, epochs, loader, place, plan
+from .lightning_runs import Module, Save, fit
+from .places import LENGTH, SAMPLES, ByList, epochs, loader, made, place, plan
 from .test_ignite import DeterministicEngine, Engine, PlanProgress
 from .test_lightning_loaders import combined
 
@@ -41,21 +40,25 @@ def by_list(sampler):
     return DataLoader(ByList(), batch_size=None, sampler=sampler)
 
 
-def accelerated(prepares):
-    """An epoch of what `prepares` makes for a new accelerator."""
+def accelerated(makes=lambda accelerator: made()):
+    """An epoch of what `makes` makes for a new accelerator."""
     accelerator = Accelerator(cpu=True)
-    assert [place(batch) for batch in prepare(accelerator, prepares(accelerator))] == ALL
+    assert [place(batch) for batch in prepare(accelerator, makes(accelerator))] == ALL
 
 
 def of_this_process(accelerator):
-    return loader(plan().sampler(rank=accelerator.process_index, world_size=accelerator.num_processes))
+    return made_of(rank=accelerator.process_index, world_size=accelerator.num_processes)
 
 
-def engine_runs(train, sampler, kind=Engine):
-    """An epoch of Ignite's, with the progress of a sampler."""
+def made_of(**options):
+    return plan().loader(range(SAMPLES), num_workers=0, **options)
+
+
+def engine_runs(train, of_progress, kind=Engine):
+    """An epoch of Ignite's, with the progress of a loader or a sampler."""
     seen = []
     engine = kind(lambda engine, batch: seen.append(place(batch)))
-    PlanProgress(engine, sampler)
+    PlanProgress(engine, of_progress)
     engine.run(train, max_epochs=1)
     assert seen == ALL
 
@@ -65,75 +68,51 @@ def engine_runs_on_its_own(makes=loader, kind=Engine):
     engine_runs(makes(sampler), sampler, kind)
 
 
-class Makes(Module):
-    """Its hook makes a loader of the sampler that it gets from a function."""
-
-    def __init__(self, sampler):
-        super().__init__()
-        self.sampler = sampler
-
-    def train_dataloader(self):
-        return loader(self.sampler())
+def engine_runs_on_its_loader():
+    train = made()
+    engine_runs(train, train)
 
 
-def hook_makes(of_callback, of_hook):
-    module = Makes(of_hook)
-    Trainer(
-        accelerator="cpu", max_epochs=1, callbacks=[PlanCallback(of_callback)], use_distributed_sampler=False,
-        logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-    ).fit(module)  # fmt: skip
-    assert module.seen == ALL
-
-
-def hook_makes_it_once():
-    sampler = plan().sampler()
-    hook_makes(sampler, lambda: sampler)
-
-
-def fits(of_callbacks, loaders):
-    """An epoch of Lightning's, its first loader whole."""
-    assert fit([PlanCallback(sampler) for sampler in of_callbacks], loaders, max_epochs=1).seen == ALL
-
-
-def two_loaders_with_a_sampler_each():
-    a, b = plan().sampler(), plan(6).sampler()
-    fits([a, b], [loader(a), loader(b)])
+def fits(loaders, length=LENGTH):
+    """An epoch of Lightning's, of its first loader."""
+    assert fit([PlanCallback()], loaders, max_epochs=1).seen == ALL[:length]
 
 
 def two_loaders_with_one_sampler():
     sampler = plan().sampler()
-    fits([sampler], [loader(sampler), loader(sampler)])
+    fits([loader(sampler), loader(sampler)])
 
 
-def two_loaders_of_others():
-    fits([plan().sampler()], [loader(plan().sampler()), loader(plan(6).sampler())])
+def two_loaders():
+    fits([made(), made(seed=6)])
 
 
-def long_and_short(kind):
-    """Ten lists and three; "min_size" ends with the shorter."""
-    a, b = plan().sampler(), plan(6).sampler(rank=0, world_size=4)
-    seen = fit([PlanCallback(a), PlanCallback(b)], combined(a, b, kind), max_epochs=1).seen
-    assert seen == ALL[: 3 if kind == "min_size" else LENGTH]
+def saved_and_gone_on_with(*seeds):
+    """Saved after the fourth batch of a plan of seed 5, and gone on with by plans of these seeds."""
 
-
-def saved_and_gone_on_with(*, seed=5, name="mine"):
-    """Saved after the fourth batch by a callback named "mine" of a plan of seed 5, and gone on with by another."""
-
-    def once(seed, name, checkpoint=None):
-        sampler = plan(seed).sampler()
-        callbacks = [PlanCallback(sampler, name=name), Save("on_train_batch_end", 4, f"{folder}/saved")]
-        return fit(callbacks, loader(sampler), checkpoint=checkpoint, max_epochs=1).seen
+    def once(seeds, checkpoint=None):
+        callbacks = [PlanCallback(), Save("on_train_batch_end", 4, f"{folder}/saved")]
+        return fit(
+            callbacks, [made("sampler", seed=seed) for seed in seeds], checkpoint=checkpoint, module=One(), max_epochs=1
+        ).seen
 
     with tempfile.TemporaryDirectory() as folder:
-        once(5, "mine")
-        assert once(seed, name, f"{folder}/saved") == ALL[4:]
+        once([5])
+        assert once(seeds, f"{folder}/saved") == ALL[4:]
+
+
+class One(Module):
+    """Trained on a list of one loader."""
+
+    def training_step(self, batch, batch_idx):
+        return super().training_step(batch[0], batch_idx)
 
 
 def ray_trains(**options):
     """In Ray's local mode the training function runs in this process."""
 
     def train():
-        prepared = adapter_of_ray.prepare(loader(plan().sampler(**options)))
+        prepared = adapter_of_ray.prepare(made_of(**options))
         assert [place(batch) for batch in prepared] == ALL
 
     TorchTrainer(train, scaling_config=ScalingConfig(num_workers=0, use_gpu=False)).fit()
@@ -161,19 +140,14 @@ def stateless():
 
 
 TABLE = {
-    "accelerate: no batch size": (
-        lambda: prepare(Accelerator(cpu=True), by_list(plan().sampler())),
-        "Accelerate takes no loader with batch_size=None; make the loader with batch_sampler=plan.sampler().",
-        lambda: accelerated(lambda accelerator: loader(plan().sampler())),
+    "accelerate: another loader": (
+        lambda: prepare(Accelerator(cpu=True), loader(plan().sampler())),
+        "of which Accelerate would give each process a part of its part; pass plan.loader(dataset).",
+        accelerated,
     ),
-    "accelerate: a sampler of another world": (
-        lambda: prepare(Accelerator(cpu=True), loader(plan().sampler(**OF_TWO))),
+    "accelerate: a loader of another world": (
+        lambda: prepare(Accelerator(cpu=True), made_of(**OF_TWO)),
         "accelerate runs 1 processes, the loader's batches are shared by <rank 0 of 2 of <plan: 10 micro-batches of 4",
-        lambda: accelerated(of_this_process),
-    ),
-    "accelerate: a sampler that is wrapped": (
-        lambda: prepare(Accelerator(cpu=True), loader(BatchSamplerShard(plan().sampler()))),
-        "accelerate runs 1 processes, the loader's batches are shared by <accelerate.data_loader.BatchSamplerShard",
         lambda: accelerated(of_this_process),
     ),
     "ignite: another loader's sampler": (
@@ -181,10 +155,15 @@ TABLE = {
         "the engine's loader draws from <rank 0 of 1 of <plan: 10 micro-batches of 4",
         engine_runs_on_its_own,
     ),
+    "ignite: another loader": (
+        lambda: engine_runs(made(), made()),
+        "the engine's loader draws from <rank 0 of 1 of <plan: 10 micro-batches of 4",
+        engine_runs_on_its_loader,
+    ),
     "ignite: a loader of no plan": (
-        lambda: engine_runs(DataLoader(range(SAMPLES), batch_size=4), plan().sampler()),
-        "not from the sampler that PlanProgress was given; pass PlanProgress the batch sampler of the loader that",
-        engine_runs_on_its_own,
+        lambda: engine_runs(DataLoader(range(SAMPLES), batch_size=4), made()),
+        "not from the sampler of what PlanProgress was given; pass PlanProgress the loader that the engine runs on",
+        engine_runs_on_its_loader,
     ),
     "ignite: an engine that drops batches": (
         lambda: engine_runs_on_its_own(by_list, DeterministicEngine),
@@ -192,39 +171,29 @@ TABLE = {
         lambda: engine_runs_on_its_own(loader, DeterministicEngine),
     ),
     "lightning: a checkpoint of another plan": (
-        lambda: saved_and_gone_on_with(seed=6),
-        "and give the callback the name it had",
-        saved_and_gone_on_with,
+        lambda: saved_and_gone_on_with(6),
+        "build the plan with the arguments, labels and seed it had",
+        lambda: saved_and_gone_on_with(5),
     ),
-    "lightning: a checkpoint of another name": (
-        lambda: saved_and_gone_on_with(name="yours"),
-        "the checkpoint has the position of PlanCallback{",
-        saved_and_gone_on_with,
-    ),
-    "lightning: a hook makes another sampler": (
-        lambda: hook_makes(plan().sampler(), lambda: plan().sampler()),
-        "the training loader's batch sampler is <rank 0 of 1 of <plan: 10 micro-batches of 4",
-        hook_makes_it_once,
+    "lightning: a checkpoint of fewer plans": (
+        lambda: saved_and_gone_on_with(5, 6),
+        "the training loaders have 2 plans, they had 1 before; pass the loaders of the run that is gone on with.",
+        lambda: saved_and_gone_on_with(5),
     ),
     "lightning: a loader of no plan": (
-        lambda: fits([plan().sampler()], DataLoader(range(SAMPLES), batch_size=4)),
-        "the training loader's batch sampler is None, not the one this callback was given; make the sampler once",
-        hook_makes_it_once,
-    ),
-    "lightning: loaders of others": (
-        two_loaders_of_others,
-        "the batch sampler of none of 2 training loaders is the one this callback was given; make the sampler once",
-        two_loaders_with_a_sampler_each,
+        lambda: fits(DataLoader(range(SAMPLES), batch_size=4)),
+        "no training loader has a plan; pass plan.loader(dataset), or leave the callback out.",
+        lambda: fits(made()),
     ),
     "lightning: one sampler for two loaders": (
         two_loaders_with_one_sampler,
-        "2 training loaders draw from one sampler; give each of them a plan.sampler() and a callback",
-        two_loaders_with_a_sampler_each,
+        "two training loaders draw from one sampler; give each of them a plan.loader(dataset)",
+        two_loaders,
     ),
     "lightning: a loader that is not begun again": (
-        lambda: long_and_short("max_size"),
-        "the sampler has 3 lists for 10 batches, and 'max_size' yields None after them; pass CombinedLoader(",
-        lambda: [long_and_short(kind) for kind in ("max_size_cycle", "min_size")],
+        lambda: fits(combined("max_size")),
+        "a plan has 3 lists for 10 batches, and 'max_size' yields None after them; pass CombinedLoader(",
+        lambda: [fits(combined("max_size_cycle")), fits(combined("min_size"), 3)],
     ),
     "ray: a sampler of another world": (
         lambda: ray_trains(**OF_TWO),

@@ -1,12 +1,13 @@
-"""Ignite: a handler that saves the position in `Checkpoint`, and resumes from it.
+"""Ignite: a handler that keeps the position in `Checkpoint` and goes on from there, in any world and any engine.
 
-The loader is an ordinary one, made with `batch_sampler=plan.sampler()`.
+Without it a plan's loader is resumed in the same world by `Engine`, if `Checkpoint` saves it beside the engine.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from itertools import repeat
 from typing import Any
 
 from ignite.engine import DeterministicEngine, Engine, Events
@@ -14,6 +15,7 @@ from ignite.engine.deterministic import ReproducibleBatchSampler
 from torch.utils.data import DataLoader
 
 from ..errors import Infeasible
+from ..loader import Loader
 from ..ranks import check_ranks, sampler_of
 from ..sampler import BatchSampler
 
@@ -21,25 +23,27 @@ __all__ = ["PlanProgress"]
 
 
 class PlanProgress:
-    """Keeps the position of an engine in a plan; put it into `to_save` of `Checkpoint`, beside the engine.
+    """Knows where an engine stands in a plan; put it into `Checkpoint`'s `to_save` beside the engine itself.
 
-    Ignite counts iterations, but does not resume the data: a plain loader would begin the epoch again. Epochs of Ignite
-    may be shorter or longer than those of the plan (`epoch_length`). As with any loader, the next epoch continues where
-    the last one ended; only `terminate_epoch` starts the next epoch of the plan.
+    Use it where a run may go on in another world, with `DeterministicEngine`, where evaluators run on the trainer's loader,
+    or where a batch that failed is to come again. Ignite's epochs may be shorter or longer than the plan's
+    (`epoch_length`): the plan goes on where the epoch before ended, as Ignite does with any loader, and only
+    `terminate_epoch` makes it begin its next epoch.
 
     Args:
         engine: the trainer; handlers are attached to it.
-        sampler: the batch sampler of its loader.
+        loader: of the plan, that the engine runs on; or the batch sampler of another loader.
 
     Raises:
-        Infeasible: when the engine starts, ranks have different plans (see `batchwright.check_ranks`), or its loader
-            has another sampler.
+        Infeasible: when the engine starts, if the ranks do not share one plan (see `batchwright.check_ranks`) or it runs on
+            another loader.
     """
 
-    def __init__(self, engine: Engine, sampler: BatchSampler) -> None:
+    def __init__(self, engine: Engine, loader: Loader | BatchSampler) -> None:
         self.engine = engine
-        self.sampler = sampler
-        self._place = (sampler.epoch, sampler.step)  # in the plan, where counting begins
+        self.loader = loader
+        self.sampler: BatchSampler = loader.sampler
+        self._place = (loader.epoch, loader.step)  # in the plan, where counting begins
         self._counted = 0  # the engine's iterations before that place
         self._done = 0  # its iterations that were trained on
         self._lists_saved = 0  # of an epoch, where the state that was loaded was saved; 0 if none was loaded
@@ -50,16 +54,18 @@ class PlanProgress:
 
     def state_dict(self) -> dict[str, Any]:
         """The position after the last batch that was trained on."""
-        if self.engine.last_event_name == Events.ITERATION_COMPLETED:  # in any order of handlers
+        if self.engine.last_event_name == Events.ITERATION_COMPLETED:  # whichever handler asks first
             self._done = self.engine.state.iteration
         epoch, step = self._next_place()
         position = self.sampler.state_at(step, epoch=epoch)
-        return {**position, "lists": len(self.sampler), "iteration": self._done}
+        broken = self.loader.state_dict().get("broken") if isinstance(self.loader, Loader) else None
+        known = {"broken": broken} if broken else {}
+        return {**position, **known, "lists": len(self.sampler), "iteration": self._done}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Let the engine's next run go on from there."""
         own = ("lists", "iteration")
-        self.sampler.load_state_dict({name: value for name, value in state.items() if name not in own})
+        self.loader.load_state_dict({name: value for name, value in state.items() if name not in own})
         self._place = (self.sampler.epoch, self.sampler.step)
         self._lists_saved = state["lists"]
         self._counted = self._done = state["iteration"]
@@ -68,10 +74,10 @@ class PlanProgress:
         self._take_loader(engine)
         if self._lists_saved:
             self._restore_counts(engine)
-        elif engine.state.iteration:  # the same run continues
+        elif engine.state.iteration:  # the same run goes on
             self._place = self._next_place()
         else:
-            self._place = (self.sampler.epoch, self.sampler.step)
+            self._place = (self.loader.epoch, self.loader.step)
         self._lists_saved = 0
         self._counted = self._done = engine.state.iteration
         self._seek()
@@ -79,14 +85,17 @@ class PlanProgress:
 
     def _take_loader(self, engine: Engine) -> None:
         loader = engine.state.dataloader
-        if not isinstance(loader, DataLoader):
-            return  # an iterable made from a loader: its sampler cannot be found
+        if not isinstance(loader, (DataLoader, Loader)):
+            return  # something made of one: what it draws from cannot be seen
         if sampler_of(loader) is not self.sampler:
             raise Infeasible(
-                f"the engine's loader draws from {sampler_of(loader) or loader.batch_sampler!r}, not from the sampler that "
-                "PlanProgress was given",
-                "pass PlanProgress the batch sampler of the loader that the engine runs on",
+                f"the engine's loader draws from {sampler_of(loader) or loader.batch_sampler!r}, not from the sampler of "
+                "what PlanProgress was given",
+                "pass PlanProgress the loader that the engine runs on, or its batch sampler",
             )
+        if isinstance(loader, Loader):
+            engine.state.dataloader = _PlacedLoader(self, loader)
+            return
         if isinstance(engine, DeterministicEngine) and loader.batch_sampler is None:
             raise Infeasible(
                 "DeterministicEngine, when it resumes, drops batches of a loader with batch_size=None",
@@ -94,15 +103,13 @@ class PlanProgress:
             )
         engine.state.dataloader = copy.copy(loader)
         inner = "sampler" if loader.batch_sampler is None else "batch_sampler"
-        vars(engine.state.dataloader).update(
-            {inner: _Placed(self), "_iterator": None}
-        )  # torch forbids to set them as attributes
+        vars(engine.state.dataloader).update({inner: _Placed(self), "_iterator": None})  # torch lets nobody set them
 
     def _restore_counts(self, engine: Engine) -> None:
-        """Convert the engine's count of iterations to this world size, which has another number of them in an epoch."""
+        """The engine's count of iterations, in this world's terms: another has another number of them in an epoch."""
         state, lists = engine.state, len(self.sampler)
         state.iteration = self._done
-        if state.epoch_length in (self._lists_saved, lists):  # an epoch of the engine is an epoch of the plan
+        if state.epoch_length in (self._lists_saved, lists):  # an epoch of the engine's is one of the plan's
             state.epoch_length = lists
             if lists != self._lists_saved:
                 epoch, step = self._place
@@ -130,11 +137,33 @@ class PlanProgress:
         return epoch + ended, step
 
 
-class _Placed(ReproducibleBatchSampler):
-    """The sampler for the trainer's engine: sets the position of the training before it draws.
+class _PlacedLoader:
+    """The plan's loader as the trainer's engine sees it: each loop begins where training goes on from.
 
-    Evaluators often draw from the loader of the trainer in between. `DeterministicEngine` sets `start_iteration` to
-    skip the batches before a resume; here they are skipped already.
+    `DeterministicEngine` resumes by dropping as many batches of its first loop as came before; it is given nothings to drop.
+    """
+
+    def __init__(self, progress: PlanProgress, loader: Loader) -> None:
+        self.progress, self.loader = progress, loader
+        engine = progress.engine
+        self._drops = isinstance(engine, DeterministicEngine) and engine._dataloader_iter is None
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[Any]:
+        dropped = self.progress.engine.state.iteration % len(self) if self._drops else 0
+        self._drops = False
+        yield from repeat(None, dropped)
+        self.progress._seek()
+        yield from self.loader
+
+
+class _Placed(ReproducibleBatchSampler):
+    """The sampler as the trainer's engine draws from it: from where training goes on, whoever drew from it meanwhile.
+
+    Evaluators often run on the loader of the trainer. `DeterministicEngine` sets `start_iteration` to leave out what came
+    before a resumed run, which has been left out already.
     """
 
     def __init__(self, progress: PlanProgress) -> None:

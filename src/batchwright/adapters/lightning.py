@@ -1,24 +1,28 @@
-"""Lightning: a callback that saves the position in checkpoints; also for loaders with workers, and other world sizes.
+"""Lightning: a callback that puts the position into the checkpoints, for other worlds and for epochs that are cut too.
 
-The loader is an ordinary one, made with `batch_sampler=plan.sampler()`; the trainer needs
-`use_distributed_sampler=False`.
+Without it a plan's loader is resumed in the same world, by Lightning's own protocol of stateful loaders.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+from torch.utils.data import DataLoader
 
 from ..accumulation import check_accumulation
 from ..composition import Composition
 from ..errors import Infeasible
+from ..loader import Loader
 from ..ranks import check_ranks, sampler_of
 from ..sampler import BatchSampler
 
 try:
     from lightning.pytorch import Callback, LightningModule, Trainer
     from lightning.pytorch.callbacks import GradientAccumulationScheduler
-except ModuleNotFoundError:  # the older name of the package
+except ModuleNotFoundError:  # the same under its older name
     from pytorch_lightning import Callback, LightningModule, Trainer
     from pytorch_lightning.callbacks import GradientAccumulationScheduler
 
@@ -26,265 +30,340 @@ __all__ = ["PlanCallback"]
 
 
 class _Place(NamedTuple):
-    """A position: `step` lists of an epoch of the plan; the epoch of Lightning began with epoch `first` of the plan."""
+    """After `step` lists of an epoch of the plan, in an epoch of Lightning's that began with the plan's epoch `first`."""
 
     epoch: int
     step: int
     first: int
 
 
-class PlanCallback(Callback):
-    """Saves the position of the training in the plan with every checkpoint, and resumes from it.
+@dataclass
+class _Trained:
+    """A training loader of a plan.
 
-    The training loader may be the only one, or one of several in a list, a dictionary or a `CombinedLoader`; every plan
-    needs its own callback.
-
-    An epoch that Lightning ends early (`limit_train_batches`, -1 from `on_train_batch_start`) is over: the next epoch
-    of the plan follows. An epoch that `max_steps` or `should_stop` ended is continued. With `overfit_batches`, every
-    epoch has the same batches.
-
-    Args:
-        sampler: the batch sampler of the training loader.
-        composition: logs the composition of batches to the loggers of the trainer; nothing if left out.
-        name: distinguishes the state of this callback from that of another one with the same plan.
-
-    Raises:
-        Infeasible: when training starts, ranks have different plans (see `batchwright.check_ranks`), no training loader
-            has this sampler, or `accumulate_grad_batches` differs from its `accumulate`; when a checkpoint is loaded,
-            it is of another plan.
+    Attributes:
+        loader: a `Loader`, or another that draws from a batchwright sampler.
+        sampler: what it draws from.
+        composition: of its batches, if it is told to loggers.
+        place: where counting begins.
     """
 
-    def __init__(self, sampler: BatchSampler, *, composition: Composition | None = None, name: str = "") -> None:
-        self.sampler = sampler
-        self.composition = composition
-        named = {"name": name} if name else {}
-        self._key: str = self._generate_state_key(plan=sampler.plan.fingerprint, **named)
-        self._trainer: Trainer | None = None  # while it fits
-        self._ignores_states = False  # while it validates a checkpoint, which does not move training
-        self._loaded = False
-        self._place = _Place(sampler.epoch, sampler.step, sampler.epoch)  # where counting begins
-        self._counted = 0  # batches that Lightning had counted at that place
-        self._started: int | None = None  # epochs that Lightning had started when the next was to begin there
+    loader: Any
+    sampler: BatchSampler
+    composition: Composition | None
+    place: _Place
 
     @property
-    def state_key(self) -> str:
-        """What the state is called in a checkpoint."""
-        return self._key
+    def begun(self) -> tuple[int, int]:
+        """Epoch and step where the latest iterator over the sampler began, or where the next one will."""
+        run = self.sampler.run
+        if run.drawn and run.asked is None:
+            return run.begun.epoch, run.begun.consumed // self.sampler.stride
+        return self.sampler.epoch, self.sampler.step
+
+    @property
+    def drawn_from_its_place(self) -> bool:
+        """Whether workers have begun to draw, and where they should; other loaders wait for the first batch."""
+        works, run = isinstance(self.loader, DataLoader) and self.loader.num_workers > 0, self.sampler.run
+        return works and run.drawn and run.asked is None and self.begun == self.place[:2]
+
+    def seek(self) -> None:
+        """Let the next iterator begin at the place."""
+        self.sampler.seek(self.place.step, epoch=self.place.epoch)
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take the place from a state."""
+        own = {name: value for name, value in state.items() if name != "first"}
+        (self.loader if isinstance(self.loader, Loader) else self.sampler).load_state_dict(own)
+        self.place = _Place(self.sampler.epoch, self.sampler.step, state["first"])
+
+    def state_at(self, place: _Place) -> dict[str, Any]:
+        """The state at a place."""
+        state = {**self.sampler.state_at(place.step, epoch=place.epoch), "first": place.first}
+        broken = self.loader.state_dict().get("broken") if isinstance(self.loader, Loader) else None
+        return {**state, "broken": broken} if broken else state
+
+
+class PlanCallback(Callback):
+    """Saves where training stands in its plans with every checkpoint, and goes on from there.
+
+    Use it where a run may go on in another world, or be cut by `max_steps` within an epoch; its place among the callbacks
+    does not matter. It finds the plans in the trainer's loader, which may stand alone, in a list, a dict or a
+    `CombinedLoader`, be made by a hook, and be a `Loader` or any other over `plan.sampler()`. Where training stands follows
+    from the trainer's own counts.
+    An epoch that Lightning ends early (`limit_train_batches`, -1 from `on_train_batch_start`) is over: the next one begins
+    at its own beginning. An epoch that `max_steps` or `should_stop` cut is gone on with. With `overfit_batches` every epoch
+    has the same batches.
+
+    Args:
+        composition: makes, of a loader's sampler, what to tell the trainer's loggers of it, such as
+            `functools.partial(batchwright.Composition, every=50)`; nothing if left out. Of several plans, the names in the
+            logs begin with the number of the loader.
+
+    Raises:
+        Infeasible: when training starts, if the ranks do not share one plan (see `batchwright.check_ranks`), no training
+            loader has a plan, two share a sampler, the checkpoint is of other plans, or `accumulate_grad_batches` is not
+            what they accumulate.
+    """
+
+    def __init__(self, *, composition: Callable[[BatchSampler], Composition] | None = None) -> None:
+        self._composition = composition
+        self._plans: list[_Trained] = []  # in the order of the trainer's loaders
+        self._loaded: list[dict[str, Any]] | None = None  # of a checkpoint, until the loaders are there
+        self._trainer: Trainer | None = None  # while it fits
+        self._ignores_states = False  # while it validates a checkpoint, which does not move training
+        self._counted = 0  # batches that Lightning had counted where counting begins
+        self._started: int | None = None  # epochs that Lightning had started when the next was to begin there
 
     def state_dict(self) -> dict[str, Any]:
-        """The position after the last batch that was trained on."""
-        place = self._next_place()
-        return {**self.sampler.state_at(place.step, epoch=place.epoch), "first": place.first}
+        """The positions after the last batch that was trained on."""
+        if self._loaded is not None:
+            return {"plans": self._loaded}
+        return {"plans": [plan.state_at(self._next_place(plan)) for plan in self._plans]} if self._plans else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Let training go on from there."""
-        if self._ignores_states:
-            return
-        self.sampler.load_state_dict({name: value for name, value in state_dict.items() if name != "first"})
-        self._place = _Place(self.sampler.epoch, self.sampler.step, state_dict["first"])
-        self._loaded = True
+        if not self._ignores_states:
+            self._loaded = state_dict["plans"]
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Before the states and Lightning's counts are loaded."""
         if self._ignores_states:
             return
-        held = {key for key in checkpoint["callbacks"] if str(key).startswith(type(self).__qualname__)}
-        unclaimed = held - {callback.state_key for callback in trainer.callbacks}
-        if self.state_key not in held and unclaimed:  # which would be left out in silence
-            raise Infeasible(
-                f"the checkpoint has the position of {min(unclaimed)}, and none of {self.state_key}",
-                "build the plan with the arguments, labels and seed it had, and give the callback the name it had",
-            )
-        state = checkpoint["callbacks"].get(self.state_key)
-        if state is not None and (state["epoch"], state["consumed"]) != (state["first"], 0):
-            _count_as_begun(checkpoint["loops"]["fit_loop"]["epoch_progress"])
+        for state in checkpoint["callbacks"].get(self.state_key, {}).get("plans", ()):
+            if (state["epoch"], state["consumed"]) != (state["first"], 0):
+                _count_as_begun(checkpoint["loops"]["fit_loop"]["epoch_progress"])
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Called before a checkpoint is loaded, and before a loader is made."""
+        """Before a checkpoint is loaded and before anything asks for a loader."""
         self._ignores_states = stage != "fit"
         if self._ignores_states:
             return
-        place = self._next_place()  # of an earlier fit
-        self._release()
-        self._trainer, self._started, self._loaded = trainer, None, False
-        if trainer.fit_loop.epoch_progress.current.started:
-            self._place = place
-        else:  # other trainers, a dry run, or validation may have drawn from the sampler
-            self.sampler.set_epoch(0)
-            self._place = _Place(self.sampler.epoch, self.sampler.step, 0)
-
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Called before Lightning makes the loader."""
-        self._seek()
-        check_ranks(self.sampler)
-
-    def on_sanity_check_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Set the position again: validation may have drawn from the same sampler."""
-        self._seek()
+        self._settle()  # an earlier fit that was interrupted
+        self._loaded = None
+        self._trainer = trainer
+        if not trainer.fit_loop.epoch_progress.current.started:  # another trainer's plans, or a dry run's
+            self._plans = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Called when the loader is made and the counters of a checkpoint are loaded."""
-        self._check_loaders(trainer)
-        if pl_module.automatic_optimization:
-            schedules = [c.scheduling for c in trainer.callbacks if isinstance(c, GradientAccumulationScheduler)]
-            accumulates = [number for schedule in schedules for number in schedule.values()]
-            check_accumulation(
-                self.sampler,
-                math.lcm(*accumulates) if accumulates else trainer.accumulate_grad_batches,
-                "Trainer(accumulate_grad_batches)",
-            )
+        """Once the loaders are there and a checkpoint's counters are loaded."""
+        self._find(trainer)
+        for plan in self._plans:
+            check_ranks(plan.sampler)
+            if pl_module.automatic_optimization:
+                _check_accumulation(plan.sampler, trainer)
+        if trainer.fit_loop.is_resuming:
+            self._resume(trainer)
+        self._loaded = None
+        self._draw_from_places(trainer)
         loop = trainer.fit_loop
-        if loop.is_resuming:
-            if not self._loaded:
-                self._adopt_count(trainer)
-            came = self._came_before(trainer)
-            _go_on_after(trainer, came)
-            if not came and any(hasattr(loader, "load_state_dict") for loader in loop._combined_loader.flattened):
-                self._draw_anew(trainer)  # Lightning has resumed it within the epoch that has ended
         epochs, batches = loop.epoch_progress.current, loop.epoch_loop.batch_progress.current
         within = epochs.processed < epochs.started
         self._started = epochs.started - within
         self._counted = batches.processed if within else 0
-        vars(self.sampler)["set_epoch"] = lambda epoch: None  # Lightning passes its own count of epochs next
+        for plan in self._plans:  # Lightning is about to name the epoch by its own count
+            vars(plan.sampler)["set_epoch"] = lambda epoch: None
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Called before the first batch of an epoch is drawn."""
-        self._check_loaders(trainer)  # a hook may have made another loader
-        epoch, step, _ = self._next_place()
-        self._place = _Place(epoch, step, epoch)
+        """Before an epoch's first batch is drawn."""
+        before = [plan.sampler for plan in self._plans]
+        for plan in self._plans:
+            epoch, step, _ = self._next_place(plan)
+            plan.place = _Place(epoch, step, epoch)
         self._counted = 0
         self._started = trainer.fit_loop.epoch_progress.current.started
-        begun = "set_epoch" in vars(self.sampler) and (trainer.current_epoch == 0 or trainer.fit_loop.is_resuming)
-        if not begun:  # else the iterator exists already, and its workers have drawn
-            self._seek()
+        self._find(trainer)  # the hook may have made others
+        begun = any("set_epoch" in vars(sampler) for sampler in before)
+        if not begun or (trainer.current_epoch > 0 and not trainer.fit_loop.is_resuming):
+            for plan in self._plans:
+                plan.seek()
+        elif before != [
+            plan.sampler for plan in self._plans
+        ]:  # else the iterators are there, and their workers have drawn
+            self._draw_from_places(trainer)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Called when the first batch is drawn."""
+        """Once the first batch is drawn."""
         self._release()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Called after each micro-batch."""
-        if self.composition is not None:
-            ended, before = divmod(self._place.step + self._taken() - 1, len(self.sampler))
-            epoch = self._place.epoch + ended
-            for logger in trainer.loggers:
-                self.composition.after(before + 1, logger.log_metrics, epoch=epoch, at=trainer.global_step)
+        """After each micro-batch."""
+        for number, plan in enumerate(self._plans):
+            if plan.composition is None:
+                continue
+            prefix = f"{number}/" if len(self._plans) > 1 else ""
+            ended, before = divmod(plan.place.step + self._taken() - 1, len(plan.sampler))
+
+            def log(values: Mapping[str, float], step: int, prefix: str = prefix) -> None:
+                for logger in trainer.loggers:
+                    logger.log_metrics({f"{prefix}{name}": value for name, value in values.items()}, step)
+
+            plan.composition.after(before + 1, log, epoch=plan.place.epoch + ended, at=trainer.global_step)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Training has stopped, perhaps before its first batch."""
+        self._release()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Called after training; a checkpoint may still be saved later."""
+        """After training, where a checkpoint may still be saved."""
         self._ignores_states = False
         if stage == "fit":
-            self._place = self._next_place()
-            self._release()
-            self._trainer = self._started = None
+            self._settle()
+
+    def _settle(self) -> None:
+        """Count from where training stands."""
+        for plan in self._plans:
+            plan.place = self._next_place(plan)
+        self._release()
+        self._trainer = self._started = None
+
+    def _find(self, trainer: Trainer) -> None:
+        """The plans of the trainer's loaders, at the places of those that stood there before."""
+        combined = trainer.fit_loop._combined_loader
+        assert combined is not None
+        found = [(loader, sampler) for loader in combined.flattened if (sampler := sampler_of(loader)) is not None]
+        samplers = [sampler for _, sampler in found]
+        if not found:
+            raise Infeasible("no training loader has a plan", "pass plan.loader(dataset), or leave the callback out")
+        if len({id(sampler) for sampler in samplers}) < len(samplers):
+            raise Infeasible("two training loaders draw from one sampler", "give each of them a plan.loader(dataset)")
+        for sampler in samplers:
+            if combined._mode == "max_size" and len(sampler) < trainer.num_training_batches:
+                raise Infeasible(
+                    f"a plan has {len(sampler)} lists for {trainer.num_training_batches} batches, and 'max_size' yields "
+                    "None after them",
+                    "pass CombinedLoader(loaders, 'max_size_cycle') or 'min_size'",
+                )
+        if [plan.sampler for plan in self._plans] == samplers:
+            for plan, (loader, _) in zip(self._plans, found, strict=True):
+                plan.loader = loader
+            return
+        places = [plan.place for plan in self._plans]
+        self._plans = [
+            _Trained(loader, sampler, self._composition and self._composition(sampler), _Place(0, 0, 0))
+            for loader, sampler in found
+        ]
+        if not places:  # an epoch that something else has drawn from begins at its beginning, or where it was placed
+            places = [_Place(0, step if epoch == 0 else 0, 0) for epoch, step in (plan.begun for plan in self._plans)]
+        self._check_count(len(places))
+        for plan, place in zip(self._plans, places, strict=True):
+            plan.place = place
+
+    def _check_count(self, before: int) -> None:
+        if before != len(self._plans):
+            raise Infeasible(
+                f"the training loaders have {len(self._plans)} plans, they had {before} before",
+                "pass the loaders of the run that is gone on with",
+            )
+
+    def _resume(self, trainer: Trainer) -> None:
+        if self._loaded is None:
+            self._adopt_counts(trainer)
+        else:
+            self._check_count(len(self._loaded))
+            for plan, state in zip(self._plans, self._loaded, strict=True):
+                plan.load(state)
+        _go_on_after(trainer, self._came_before(trainer))
+
+    def _draw_from_places(self, trainer: Trainer) -> None:
+        """Let the iterators that the trainer has begin at the places; workers may have drawn already."""
+        fetcher = trainer.fit_loop._data_fetcher
+        assert fetcher is not None
+        if fetcher.fetched or not all(plan.drawn_from_its_place for plan in self._plans):
+            for plan in self._plans:
+                plan.seek()
+            iter(fetcher)
 
     def _taken(self) -> int:
-        """The lists trained on since counting began, by Lightning's count: it does not depend on the order of callbacks."""
+        """Lists trained on since counting began, by Lightning's count: right wherever this callback stands in the list."""
         if self._trainer is None or self._started is None:
             return 0
         loop = self._trainer.fit_loop
-        if loop.epoch_progress.current.started == self._started:  # the counted batches are those of the epoch before
+        if loop.epoch_progress.current.started == self._started:  # the batches counted are those of the epoch before
             return 0
         processed: int = loop.epoch_loop.batch_progress.current.processed
         return processed - self._counted
 
-    def _next_place(self) -> _Place:
-        """The position from which training continues."""
-        taken, (epoch, step, first) = self._taken(), self._place
+    def _next_place(self, plan: _Trained) -> _Place:
+        """Where training goes on from."""
+        taken, (epoch, step, first) = self._taken(), plan.place
         if not taken:
-            return self._place
+            return plan.place
         assert self._trainer is not None
         over = _is_over(self._trainer)
         if self._trainer.overfit_batches:
             return _Place(epoch, 0, epoch) if over else _Place(epoch, step + taken, first)
-        ended, step = divmod(
-            step + taken, len(self.sampler)
-        )  # with several loaders, a short one begins again within an epoch
-        epoch += ended
-        return _Place(epoch, step, first) if not over else _Place(epoch + (step > 0), 0, epoch + (step > 0))
-
-    def _seek(self) -> None:
-        if (self.sampler.epoch, self.sampler.step) != self._place[:2]:
-            self.sampler.seek(self._place.step, epoch=self._place.epoch)
-
-    def _draw_anew(self, trainer: Trainer) -> None:
-        self._seek()
-        iter(trainer.fit_loop._data_fetcher)
+        ended, step = divmod(step + taken, len(plan.sampler))  # of several loaders a short one begins again on the way
+        here = _Place(epoch + ended, step, first)
+        return _begun_anew(here) if over else here
 
     def _release(self) -> None:
-        vars(self.sampler).pop("set_epoch", None)
+        for plan in self._plans:
+            vars(plan.sampler).pop("set_epoch", None)
 
     def _came_before(self, trainer: Trainer) -> int:
-        """The batches of Lightning's epoch before the position, in this world size; 0 between two epochs."""
-        epoch, step, first = self._place
-        came = (epoch - first) * len(self.sampler) + step
-        if came < trainer.num_training_batches:
-            return came
-        # In this world size, that is all of Lightning's epoch.
-        self._place = _Place(epoch + (step > 0), 0, epoch + (step > 0))
-        self._seek()
-        return 0
-
-    def _adopt_count(self, trainer: Trainer) -> None:
-        """Take the position from Lightning's count, for a checkpoint without a state of this callback."""
-        loop = trainer.fit_loop
-        epochs, batches = loop.epoch_progress.current, loop.epoch_loop.batch_progress.current
-        within, over = epochs.processed < epochs.started, _is_over(trainer)
-        epoch = epochs.processed + (within and over)
-        self._place = _Place(epoch, batches.processed if within and not over else 0, epoch)
-        self._draw_anew(trainer)  # workers have drawn already
-
-    def _check_loaders(self, trainer: Trainer) -> None:
+        """Batches of Lightning's epoch, in this world, before the places to resume from; 0 between two epochs."""
         combined = trainer.fit_loop._combined_loader
         assert combined is not None
-        samplers = [sampler_of(loader) for loader in combined.flattened]
-        own = sum(sampler is self.sampler for sampler in samplers)
-        if own == 0:
-            draws = (
-                f"the training loader's batch sampler is {samplers[0]!r}, not"
-                if len(samplers) == 1
-                else (f"the batch sampler of none of {len(samplers)} training loaders is")
-            )
-            raise Infeasible(
-                f"{draws} the one this callback was given",
-                "make the sampler once, outside of hooks, pass it to the loader and to the callback, and set "
-                "Trainer(use_distributed_sampler=False)",
-            )
-        if own > 1:
-            raise Infeasible(
-                f"{own} training loaders draw from one sampler", "give each of them a plan.sampler() and a callback"
-            )
-        batches = trainer.num_training_batches
-        if combined._mode == "max_size" and len(self.sampler) < batches:
-            raise Infeasible(
-                f"the sampler has {len(self.sampler)} lists for {batches} batches, and 'max_size' yields None after them",
-                "pass CombinedLoader(loaders, 'max_size_cycle') or 'min_size'",
-            )
+        longest = (min if combined._mode == "min_size" else max)(self._plans, key=lambda plan: len(plan.sampler))
+        epoch, step, first = longest.place
+        came = (epoch - first) * len(longest.sampler) + step
+        if came < trainer.num_training_batches:
+            return came
+        for plan in self._plans:  # in this world that is all of Lightning's epoch
+            plan.place = _begun_anew(plan.place)
+        return 0
+
+    def _adopt_counts(self, trainer: Trainer) -> None:
+        """A checkpoint without this callback's state: Lightning has loaded a stateful loader's, or its count says it."""
+        loop = trainer.fit_loop
+        epochs, batches = loop.epoch_progress.current, loop.epoch_loop.batch_progress.current
+        within, over = epochs.processed < epochs.started, _took_last(trainer)  # in the world that saved
+        for plan in self._plans:
+            epoch, step = epochs.processed + (within and over), batches.processed if within and not over else 0
+            if step and isinstance(plan.loader, Loader):
+                epoch, step = plan.begun
+            plan.place = _Place(epoch, step, epoch)
+
+
+def _begun_anew(place: _Place) -> _Place:
+    """The beginning of the next epoch of Lightning's: of the plan's epoch that nothing has been taken of."""
+    epoch = place.epoch + (place.step > 0)
+    return _Place(epoch, 0, epoch)
+
+
+def _check_accumulation(sampler: BatchSampler, trainer: Trainer) -> None:
+    schedules = [c.scheduling for c in trainer.callbacks if isinstance(c, GradientAccumulationScheduler)]
+    accumulates = [number for schedule in schedules for number in schedule.values()]
+    done = math.lcm(*accumulates) if accumulates else trainer.accumulate_grad_batches
+    check_accumulation(sampler, done, "Trainer(accumulate_grad_batches)")
 
 
 def _is_over(trainer: Trainer) -> bool:
-    """Whether Lightning takes no more batches in its epoch, even if the loader has more."""
+    """Whether Lightning takes no more batches in the epoch that it counts, whether or not the loader has more."""
+    done = trainer.fit_loop.epoch_loop.batch_progress.current.processed
+    return bool(done >= trainer.num_training_batches) or _took_last(trainer)
+
+
+def _took_last(trainer: Trainer) -> bool:
+    """Whether Lightning has said of the last batch that it was the last, and is done with it."""
     progress = trainer.fit_loop.epoch_loop.batch_progress
-    counts = progress.current
-    if counts.processed >= trainer.num_training_batches:
-        return True
-    return bool(progress.is_last_batch) and counts.processed == counts.ready
+    return bool(progress.is_last_batch) and progress.current.processed == progress.current.ready
 
 
 def _count_as_begun(progress: dict[str, dict[str, int]]) -> None:
-    """Mark the last epoch in a saved count as not finished: Lightning counts one that `max_steps` ended as finished."""
+    """Lightning's saved count of epochs with the last as begun, not done: it counts one that `max_steps` cut as done."""
     if progress["current"]["processed"] == progress["current"]["started"]:
         for counts in progress.values():
             counts["processed"] = counts["completed"] = counts["started"] - 1
 
 
 def _go_on_after(trainer: Trainer, came: int) -> None:
-    """Let Lightning continue after some batches of an epoch, or between two epochs if there are none.
+    """Let Lightning go on after some batches of an epoch, or between two if there are none.
 
-    Its counts are those of the world size that saved the checkpoint; and with `max_steps` it would end a finished epoch
-    again.
+    It counts in the terms of the world that saved the checkpoint; and with `max_steps` it ends an epoch that was done again.
     """
     loop = trainer.fit_loop
     epochs, batches = loop.epoch_progress, loop.epoch_loop.batch_progress
@@ -293,11 +372,11 @@ def _go_on_after(trainer: Trainer, came: int) -> None:
         loop._restarting = loop.epoch_loop.restarting = False
         loop.reset_restart_stage()
         loop.epoch_loop.reset_restart_stage()
-    elif came or batches.current.processed:  # else the checkpoint was saved before the first batch
+    elif came or batches.current.processed:  # else the checkpoint is from right before the first batch
         change = (came or trainer.num_training_batches) - batches.current.processed
         for name in ("ready", "started", "processed", "completed"):
             setattr(batches.current, name, getattr(batches.current, name) + change)
-    # Lightning takes the position of the next checkpoint from the totals, and does not repair interrupted ones.
+    # Lightning tells by the totals where the next checkpoint stands, and leaves them as the last one interrupted them
     for counts in (epochs.current, epochs.total) if done else (epochs.total,):
         counts.ready = counts.started = counts.processed + (not done)
         counts.completed = counts.processed

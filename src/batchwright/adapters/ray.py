@@ -1,20 +1,19 @@
-"""Ray Train: loaders of torch workers that keep their plan, and checkpoints with the position.
+"""Ray Train: loaders on the worker's device, and checkpoints that keep the position.
 
-By default, Ray's own `prepare_data_loader` replaces the batches of the plan by a `DistributedSampler`.
+Ray's own `prepare_data_loader` puts a `DistributedSampler` in the place of a sampler; a plan's loader is not given to it.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import ray.train
 import ray.train.torch
-from torch.utils.data import DataLoader
 
 from ..errors import Infeasible
-from ..ranks import check_ranks, sampler_of
+from ..loader import Loader
+from ..ranks import check_ranks
 from ..sampler import BatchSampler
 
 __all__ = ["load_position", "prepare", "save_position"]
@@ -22,43 +21,45 @@ __all__ = ["load_position", "prepare", "save_position"]
 _FILE = "batchwright.json"
 
 
-def prepare(loader: DataLoader[Any]) -> DataLoader[Any]:
-    """Prepare a loader: its batches are moved to the device of the worker, and divided over workers by the plan only.
+def prepare(loader: Loader) -> Loader:
+    """The loader, with its batches on the worker's device.
 
     Args:
-        loader: a loader with `batch_sampler=plan.sampler()`, made in the training function of a `TorchTrainer`.
+        loader: of the plan, made inside a `TorchTrainer`'s training function.
 
     Raises:
-        Infeasible: workers have different plans (see `batchwright.check_ranks`), or the rank of the sampler is not
-            Ray's.
+        Infeasible: the workers do not share one plan (see `batchwright.check_ranks`), or the loader's rank is not Ray's.
     """
     check_ranks(loader)
     context = ray.train.get_context()
-    sampler = sampler_of(loader)
     here = (context.get_world_rank(), context.get_world_size())
-    if sampler is None or (sampler.rank, sampler.world_size) != here:
+    if (loader.rank, loader.world_size) != here:
         raise Infeasible(
-            f"this is worker {here[0]} of {here[1]}, the loader's batches are shared by {sampler!r}",
-            "pass a loader made with batch_sampler=plan.sampler()",
+            f"this is worker {here[0]} of {here[1]}, the loader's batches are shared by {loader.sampler!r}",
+            "pass plan.loader(dataset) without rank and world_size",
         )
-    prepared: DataLoader[Any] = ray.train.torch.prepare_data_loader(loader, add_dist_sampler=False)
-    return prepared
+    if loader.device is None:
+        loader.device = ray.train.torch.get_device()
+    return loader
 
 
-def save_position(sampler: BatchSampler, folder: str | Path, *, step: int, epoch: int | None = None) -> None:
-    """Save the position after `step` batches of an epoch in the folder of a `ray.train.Checkpoint`.
+def save_position(
+    loader: Loader | BatchSampler, folder: str | Path, *, step: int | None = None, epoch: int | None = None
+) -> None:
+    """Put the position into a folder that becomes a `ray.train.Checkpoint`.
 
     Args:
-        sampler: the sampler of the training loader.
-        folder: the folder that becomes the checkpoint.
-        step: the number of batches of the epoch that this worker has trained on.
-        epoch: the epoch; if left out, the one drawn from last. Pass it if other code draws from the sampler too.
+        loader: that trains; or the batch sampler of another loader, which does not know what its workers have read ahead.
+        folder: which becomes the checkpoint.
+        step: batches of the epoch that this worker has trained on; where the loader stands if left out.
+        epoch: which epoch; the present one if left out.
     """
-    Path(folder, _FILE).write_text(json.dumps(sampler.state_at(step, epoch=epoch)))
+    state = loader.state_dict() if step is None else loader.sampler.state_at(step, epoch=epoch)
+    Path(folder, _FILE).write_text(json.dumps(state))
 
 
-def load_position(sampler: BatchSampler, checkpoint: ray.train.Checkpoint | None) -> None:
-    """Let the next `iter` resume from `ray.train.get_checkpoint()`, which is None in a new run."""
+def load_position(loader: Loader | BatchSampler, checkpoint: ray.train.Checkpoint | None) -> None:
+    """Let the next loop go on from `ray.train.get_checkpoint()`, which is None at the beginning."""
     if checkpoint is not None:
         with checkpoint.as_directory() as folder:
-            sampler.load_state_dict(json.loads(Path(folder, _FILE).read_text()))
+            loader.load_state_dict(json.loads(Path(folder, _FILE).read_text()))

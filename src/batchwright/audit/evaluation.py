@@ -1,4 +1,4 @@
-"""Guarantees of the plans for evaluation, measured on the epochs they really yield."""
+"""Measures the guarantees of plans for evaluation."""
 
 from __future__ import annotations
 
@@ -19,26 +19,28 @@ if TYPE_CHECKING:
 
 __all__ = ["audit_evaluation"]
 
-_MOST_SAMPLES = 1 << 28
+_MOST_SAMPLES = 1 << 28  # an audit keeps a few arrays of 8 bytes a sample: 2 GB each
 
 
 def audit_evaluation(plan: EvaluationKind, *, multiple: int = 1, epochs: int = 1, first: int = 0) -> Audit:
-    """Measure `epochs` whole epochs of a run from epoch `first` on, from what `plan[t]` and `plan.real(t)` give.
+    """Measure complete epochs of a plan for evaluation, from what `plan[t]` and `plan.real(t)` return.
 
-    - G1 limit: how far a micro-batch is over `batch_size`, `max_tokens` or `capacity`; a single sample may be.
-    - G4 coverage: how far from once a sample comes in an epoch, fillers not counted.
-    - G4 order: samples that count and are not at their place in the plan's order, over all micro-batches in turn.
-    - G8 steps: micro-batches without a sample, which would leave a rank without work, or beyond whole steps.
-    - G8 even: of plans by `batch_size`, the largest difference in size between two micro-batches of a step.
-    - G8 fillers: fillers beyond what the last step needs; fillers before the last step, or before a sample that counts.
-    - balance: of plans by cost, what the most expensive micro-batch of a step costs above the mean of its step, as a share;
-      nothing is promised.
+    - G1 limit: how far a micro-batch exceeds `batch_size`, `max_tokens` or `capacity`, except micro-batches of one sample.
+    - G4 coverage: how much the number of times that a sample comes in an epoch differs from 1, without fillers.
+    - G4 order: how many samples are not at their place in the plan's order, over all micro-batches in turn, without fillers.
+    - G8 steps: micro-batches without a sample, which would leave a rank without work, and micro-batches beyond complete
+      steps.
+    - G8 even: for plans by `batch_size`, the largest difference in size between two micro-batches of a step.
+    - G8 fillers: fillers beyond those that the last step needs, or before the last step; samples that count and come after a
+      filler.
+    - balance: for plans by cost, how far the most expensive micro-batch of a step is above the mean of the step, as a
+      fraction. Only reported.
 
     Args:
         plan: a plan that `evaluation` made.
-        multiple: micro-batches in a step, the world size.
-        epochs: how many to measure; 1 or more.
-        first: the first of them.
+        multiple: micro-batches in a step: the world size.
+        epochs: the number of epochs, 1 or more.
+        first: the first epoch.
 
     Example:
         >>> import batchwright as bw
@@ -72,10 +74,10 @@ class Epoch:
     """One epoch.
 
     Attributes:
-        number: which.
+        number: its number.
         begin: its first micro-batch.
-        yielded: what `plan[t]` is for each of its micro-batches.
-        real: how many samples of each count.
+        yielded: `plan[t]` for each of its micro-batches.
+        real: `plan.real(t)` for each of its micro-batches: how many of its samples count.
     """
 
     number: int
@@ -85,12 +87,12 @@ class Epoch:
 
     @property
     def counted(self) -> np.ndarray:
-        """The samples that count, in turn."""
+        """The samples that count, micro-batch after micro-batch."""
         return np.concatenate([batch[:real] for batch, real in zip(self.yielded, self.real, strict=True)])
 
     @property
     def fillers(self) -> np.ndarray:
-        """The fillers of every micro-batch."""
+        """The number of fillers of each micro-batch."""
         return np.array([batch.size - real for batch, real in zip(self.yielded, self.real, strict=True)])
 
 
@@ -102,7 +104,7 @@ def _epochs(plan: EvaluationKind, first: int, epochs: int) -> Iterator[Epoch]:
 
 
 class _Cost:
-    """What a micro-batch costs, and the most that it may."""
+    """The cost of a micro-batch, and the limit on it."""
 
     def __init__(self, plan: EvaluationKind) -> None:
         self._costs, self._padded = np.ones(plan.groups.sample_count), False
@@ -114,13 +116,13 @@ class _Cost:
             self.limit = plan.stretches.batch_size
 
     def of(self, samples: np.ndarray) -> float:
-        """What these samples cost; numbers of no sample cost nothing."""
+        """The cost of a micro-batch of these samples; numbers that are of no sample cost nothing."""
         costs = self._costs[samples[(samples >= 0) & (samples < self._costs.size)]]
         return float(costs.max(initial=0) * costs.size if self._padded else costs.sum())
 
 
 class Limit(Guarantee[Epoch]):
-    """G1: no micro-batch is over the limit, but those of one sample."""
+    """G1: no micro-batch exceeds the limit, except micro-batches of one sample."""
 
     def __init__(self, cost: _Cost) -> None:
         super().__init__("G1 limit")
@@ -150,7 +152,7 @@ class Coverage(Guarantee[Epoch]):
 
 
 class Order(Guarantee[Epoch]):
-    """G4: the micro-batches of all ranks in turn are the order."""
+    """G4: the micro-batches of all ranks, in turn, are the order."""
 
     def __init__(self, samples: np.ndarray) -> None:
         super().__init__("G4 order")
@@ -166,7 +168,7 @@ class Order(Guarantee[Epoch]):
 
 
 class Steps(Guarantee[Epoch]):
-    """G8: every rank has a micro-batch in every step, and something in it."""
+    """G8: every rank has a micro-batch in every step, and none is empty."""
 
     def __init__(self, multiple: int) -> None:
         super().__init__("G8 steps")
@@ -179,7 +181,7 @@ class Steps(Guarantee[Epoch]):
 
 
 class Even(Guarantee[Epoch]):
-    """G8: the micro-batches of a step are as large as each other, as a gather over ranks needs it."""
+    """G8: the micro-batches of a step have the same size, as a gather over ranks needs it."""
 
     def __init__(self, multiple: int) -> None:
         super().__init__("G8 even")
@@ -193,7 +195,7 @@ class Even(Guarantee[Epoch]):
 
 
 class Fillers(Guarantee[Epoch]):
-    """G8: as few fillers as the last step needs, at its end."""
+    """G8: there are only as many fillers as the last step needs, and they are at its end."""
 
     def __init__(self, multiple: int, *, even: bool) -> None:
         super().__init__("G8 fillers")
@@ -204,6 +206,8 @@ class Fillers(Guarantee[Epoch]):
         fillers, last = seen.fillers, len(seen.yielded) - self._multiple
         self.offer(fillers[: max(0, last)].sum(), f"before the last step of epoch {seen.number}")
         left = sum(seen.real[max(0, last) :])
+        # By number, all micro-batches of the last step get the same size: the samples are filled up to a multiple of it. By
+        # cost, a rank needs a filler only if it would have no sample.
         needed = -left % self._multiple if self._even and left else max(0, self._multiple - left)
         self.offer(fillers.sum() - needed, f"epoch {seen.number}")
         with_fillers = np.flatnonzero(fillers > 0)
@@ -213,7 +217,7 @@ class Fillers(Guarantee[Epoch]):
 
 
 class Balance(Guarantee[Epoch]):
-    """How even the work of a step is; the last step has what is left and is not measured."""
+    """How far the most expensive micro-batch is above the mean of its step; the last step, with the rest, is left out."""
 
     def __init__(self, cost: _Cost, multiple: int) -> None:
         super().__init__("balance", math.inf)

@@ -84,7 +84,7 @@ class Windows:
 
 def _windows(plan: LengthKind, first: int, batches: int) -> Iterator[Windows]:
     admission, count = plan.admission, plan.groups.sample_count
-    for start, end, wanted in plan.windows.whole(first, first + batches, admission.items):
+    for start, end, wanted in plan.windows.parts(first, first + batches, admission.items):
         yielded = [plan[batch] for batch in range(start, end)]
         valid = [batch[(batch >= 0) & (batch < count)] for batch in yielded]
         others = sum(batch.size for batch in yielded) - sum(batch.size for batch in valid)

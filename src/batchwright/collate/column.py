@@ -1,4 +1,4 @@
-"""One field's values over the samples of a batch, and the words for what is wrong with them."""
+"""The values of one field in all samples of a batch, and the error messages about them."""
 
 from __future__ import annotations
 
@@ -19,25 +19,26 @@ from .declaration_text import declaration
 
 __all__ = ["Column", "described", "is_sparse_matrix", "shared"]
 
-# Python's numbers are taken at their full width, as default_collate takes them.
+# Python's numbers keep their full width, as in `default_collate`.
 _DTYPES: dict[Any, torch.dtype] = {bool: torch.bool, int: torch.int64, float: torch.float64, complex: torch.complex128}
 _WIDTHS: dict[Any, np.dtype[Any]] = {
     kind: np.dtype(str(dtype).removeprefix("torch.")) for kind, dtype in _DTYPES.items()
 }
 _FORMATS: dict[Any, str] = {bool: "?", int: "q", float: "d"}  # of `struct`, the same widths
-_MANY = 64  # numbers; of fewer, numpy reads a list sooner than `struct` begins
+_MANY = 64  # numbers: with fewer, numpy is faster than `struct`, whose format is parsed first (chosen by trial)
 _DTYPE_OF, _SHAPE_OF = attrgetter("dtype"), attrgetter("shape")
 
 
-@dataclass(slots=True, eq=False)  # not frozen, which would triple the time of making one: there is one a field a batch
+# Not frozen: that would triple the time to make one, and each field of each batch needs one.
+@dataclass(slots=True, eq=False)
 class Column:
-    """What a field holds in each sample.
+    """The values of one field, one for each sample.
 
     Args:
-        path: the names on the way to the field, its own last.
-        values: one a sample.
-        called: how sample number i is called in a message.
-        within: the declaration that these values are declared in, `{}` standing for theirs.
+        path: the names on the path to the field; its own name is the last.
+        values: the value of each sample.
+        called: a function from i to the name of sample i in messages.
+        within: the text of the declaration around the one of these values, with `{}` in its place.
     """
 
     path: tuple[str, ...]
@@ -47,15 +48,15 @@ class Column:
 
     @property
     def name(self) -> str:
-        """The field's name; of a nested field, the names on the way joined by dots."""
+        """The name of the field; for a nested field, the names of its path joined by dots."""
         return ".".join(self.path)
 
     def at(self, number: int) -> str:
-        """The field of sample `number`, as a message begins."""
+        """The field and sample `number`, as the beginning of a message."""
         return f"field {shown(self.name)} of {self.called(number)}"
 
     def declared(self, field: str) -> str:
-        """The words that declare this field as `field`."""
+        """The text of a declaration of this field as `field`."""
         return declaration(self.path, self.within.format(field))
 
     def tensors(self) -> list[Tensor]:
@@ -64,7 +65,7 @@ class Column:
             dtype = shared(list(map(_DTYPE_OF, self.values)))
         except AttributeError:  # not all of them are tensors or arrays
             dtype = None
-        if isinstance(dtype, torch.dtype):  # only tensors have one
+        if isinstance(dtype, torch.dtype):  # arrays have dtypes of numpy
             first = self.values[0]
             if first.is_nested or first.is_quantized:
                 self.refuse_unlike(self.values[:1])
@@ -83,7 +84,7 @@ class Column:
         return tensors
 
     def sizes(self, tensors: Sequence[Tensor]) -> list[tuple[int, ...]]:
-        """The tensors' sizes along each dimension; all are of one rank."""
+        """The sizes of the tensors along each dimension. Refuses tensors with different numbers of dimensions."""
         try:
             shapes = list(map(_SHAPE_OF, tensors))
         except RuntimeError:  # a nested tensor has none
@@ -96,7 +97,7 @@ class Column:
         raise self.mismatch(tensors, odd, "one rank", "give every sample the same number of dimensions")
 
     def fitting(self, tensors: Sequence[Tensor]) -> str:
-        """The words that declare this field as what fits tensors of one rank: a stack, or ragged along what differs."""
+        """The text of a declaration that fits these tensors: a stack, or ragged along the dimensions that differ."""
         dims = [dim for dim, lengths in enumerate(self.sizes(tensors)) if shared(lengths) is None]
         if not dims:
             return self.declared("bw.stack()")
@@ -104,11 +105,11 @@ class Column:
         return self.declared(f"bw.ragged({named})")
 
     def flat_numbers(self) -> tuple[Tensor, list[int]] | None:
-        """Where every value is a flat list of Python numbers of one type: all end to end, and how many each has."""
+        """The numbers of all lists end to end, and their lengths; None unless all are flat lists of numbers of one type."""
         if type(self.values[0]) is not list or shared(list(map(type, self.values))) is None:
             return None
         joined: list[Any] = []
-        for value in self.values:  # a third of the time that `chain` takes
+        for value in self.values:  # three times as fast as `chain`
             joined += value
         vector = _vector(joined)
         return None if vector is None else (vector, list(map(len, self.values)))
@@ -129,7 +130,7 @@ class Column:
         return torch.stack(tensors)
 
     def refuse_unlike(self, tensors: Sequence[Tensor]) -> None:
-        """Refuse tensors that no dense field can be made of: sparse, nested or quantized ones, those of several devices."""
+        """Refuse tensors that cannot make a dense one: sparse, nested or quantized ones, or those of several devices."""
         for number, tensor in enumerate(tensors):
             if tensor.layout is not torch.strided or tensor.is_nested or tensor.is_quantized:
                 way_out = "bw.block_diagonal()" if all(map(is_sparse_matrix, tensors)) else "bw.opaque()"
@@ -141,7 +142,7 @@ class Column:
                 raise self.mismatch(tensors, number, "one device", "leave samples on the CPU and call batch.to(device)")
 
     def refuse_subclass(self, tensors: Sequence[Tensor], error: Exception) -> None:
-        """Refuse tensors of a derived type, once joining them failed by `error`."""
+        """Refuse tensors of a subclass, after joining them failed with `error`."""
         for number, tensor in enumerate(tensors):
             if type(tensor) not in (Tensor, torch.nn.Parameter):
                 raise Infeasible(
@@ -150,7 +151,7 @@ class Column:
                 ) from error
 
     def mismatch(self, tensors: Sequence[Tensor], odd: int, wanted: str, way_out: str) -> Infeasible:
-        """The refusal of sample number `odd`, beside the first sample that it disagrees with."""
+        """The error that names sample number `odd`, and the first sample, from which it differs."""
         return Infeasible(
             f"{self.at(odd)} has {described(tensors[odd])}, "
             f"that of {self.called(0)} has {described(tensors[0])}, and it needs {wanted}",
@@ -158,7 +159,7 @@ class Column:
         )
 
     def of(self, number: int, error: Infeasible) -> Infeasible:
-        """The refusal of what does not know of fields and samples, as one of sample `number`."""
+        """An error of code that knows no fields and samples, with the field and sample `number` added."""
         return Infeasible(f"{self.at(number)}: {error.fact}", error.way_out)
 
     def _masked(self, number: int, fields: str) -> Infeasible:
@@ -168,7 +169,7 @@ class Column:
         )
 
     def _tensor(self, number: int, value: Any) -> Tensor | None:
-        """The value as a tensor; None for a list without numbers, whose dtype will be that of the others."""
+        """The value as a tensor; None for a list without numbers, which gets the dtype of the other samples."""
         if isinstance(value, Tensor):
             return value
         if isinstance(value, np.ma.MaskedArray):
@@ -195,6 +196,7 @@ class Column:
         )
 
     def _listed(self, number: int, value: Sequence[Any]) -> Tensor | None:
+        """A list of numbers, nested to any depth, as a tensor; None if it has none."""
         leaves: list[Any] = list(value)
         while leaves and all(isinstance(leaf, (list, tuple)) for leaf in leaves):
             leaves = list(chain.from_iterable(leaves))
@@ -212,10 +214,10 @@ class Column:
 
 
 def _vector(values: list[Any]) -> Tensor | None:
-    """Python numbers of one type as a vector; None for anything else, and for whole numbers past 64 bits.
+    """Python numbers of one type as a vector; None for anything else, and for integers of more than 64 bits.
 
-    Two passes, one over the types and one over the numbers: numpy alone would take a bool among integers for one of them.
-    Of many numbers, `struct` writes each in half the time that numpy takes.
+    It takes two passes, one over the types and one over the numbers, because numpy alone would convert a bool among integers
+    to an integer. If there are many numbers, `struct` is twice as fast as numpy.
     """
     kind = shared(list(map(type, values))) if values else None
     width = _WIDTHS.get(kind)
@@ -226,33 +228,33 @@ def _vector(values: list[Any]) -> Tensor | None:
             return torch.from_numpy(np.fromiter(values, width, len(values)))
         vector = np.empty(len(values), width)
         struct.pack_into(f"{len(values)}{_FORMATS[kind]}", vector.data, 0, *values)
-    except (OverflowError, struct.error):  # a whole number past 64 bits
+    except (OverflowError, struct.error):  # an integer of more than 64 bits
         return None
     return torch.from_numpy(vector)
 
 
 def _from_numpy(array: np.ndarray) -> Tensor:
-    """The array's own memory where torch can have it, else a copy."""
+    """A tensor of the array: over the same memory if torch can use it, otherwise a copy."""
     if array.flags.writeable and min(array.strides, default=0) >= 0:
         try:
             return torch.from_numpy(array)
-        except ValueError:  # another byte order, or elements that lie apart by no multiple of their size
+        except ValueError:  # another byte order, or strides that are no multiples of the size of an element
             pass
     return torch.from_numpy(np.array(array, array.dtype.newbyteorder("="), order="C"))
 
 
 def shared(traits: Sequence[Any]) -> Any:
-    """What all of them are, or None where they differ: counting what is identical is the cheapest pass over a list."""
+    """The value that all of them have, or None if they differ. `count` is the fastest way to compare all entries."""
     return traits[0] if traits.count(traits[0]) == len(traits) else None
 
 
 def is_sparse_matrix(tensor: Tensor) -> bool:
-    """Whether it is a sparse COO matrix of numbers, which `block_diagonal` takes."""
+    """Whether the tensor is a sparse COO matrix of numbers, which `block_diagonal` accepts."""
     return tensor.layout is torch.sparse_coo and tensor.sparse_dim() == tensor.ndim == 2
 
 
 def described(tensor: Tensor) -> str:
-    """The tensor's shape, dtype and whatever else of it is out of the common, for a message."""
+    """The shape and dtype of the tensor, and anything unusual about it, for a message."""
     shape = f"{tensor.size(0)} pieces" if tensor.is_nested else f"shape {shown(tuple(tensor.shape))}"
     words = f"{shape} and dtype {str(tensor.dtype).removeprefix('torch.')}"
     if tensor.is_nested:

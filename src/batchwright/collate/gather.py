@@ -1,4 +1,4 @@
-"""Collates one batch: takes samples apart part by part; fields that index others come last."""
+"""Collates one batch: takes the samples apart part by part; fields that index others are collated last."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from .values import Extension, Opaque, Stacked, Value
 
 __all__ = ["Run"]
 
-# In place of torch's functions: the same results, but without casts, and without dropping anything.
+# Used instead of torch's functions: the results are the same, but nothing is cast or dropped silently.
 _INSTEAD_OF: dict[Any, Field] = {
     collate_tensor_fn: StackField(),
     collate_numpy_array_fn: StackField(),
@@ -75,7 +75,7 @@ class Run(Gathering):
         self.done = {name: value for name, value in root.leaves().items() if value is not WAITING}
         for children, name, field, column in self.waiting:
             children[name] = field.gather(column, self)
-        self.waiting.clear()  # columns refer to this object: a cycle would keep their tensors in memory
+        self.waiting.clear()  # columns refer to this object: the cycle would keep their tensors until garbage is collected
 
     def _undeclared(self, column: Column, part: Part) -> Value:
         first = column.values[0]
@@ -102,7 +102,7 @@ class Run(Gathering):
         )
 
     def _alike(self, samples: Sequence[Any], frame: Frame) -> None:
-        """Refuse containers without parts, or with other parts than the first one or the declaration."""
+        """Refuse containers without parts, or whose parts differ from those of the first sample or the declaration."""
         structure = frame.structure
         if not structure.keys:
             raise Infeasible(
@@ -127,7 +127,8 @@ class Run(Gathering):
             count = sum(map(len, samples))
         except TypeError:  # a sample may have no length
             count = -1
-        # The total is compared, which is faster; missing parts are found later, when columns are read.
+        # Only the total number of parts is compared, which is faster. A part that is missing in one sample while another
+        # sample has one too many is found later, when columns are read.
         if count != len(samples) * len(structure.keys):
             raise self._unlike(samples, frame)
 
@@ -158,7 +159,7 @@ class Run(Gathering):
 
 
 def _of_any_length(samples: Sequence[Any], frame: Frame) -> str | None:
-    """The words that declare lists or tuples whose lengths differ, by what they hold; None where these are no such lists."""
+    """The text of a declaration for lists or tuples of different lengths, by their contents; None for anything else."""
     if frame.structure.kind not in (list, tuple) or not frame.path:
         return None
     item = next(chain.from_iterable(sample for sample in samples if isinstance(sample, (list, tuple))), 0)
@@ -168,7 +169,7 @@ def _of_any_length(samples: Sequence[Any], frame: Frame) -> str | None:
 
 
 def _counts(sample: Any, count: int) -> bool:
-    """Whether the sample has so many parts."""
+    """Whether the sample has `count` parts."""
     return hasattr(sample, "__len__") and len(sample) == count
 
 
@@ -183,7 +184,7 @@ def _has(structure: Structure, sample: Any, key: Any) -> bool:
 
 
 def _registered(value: Any) -> Any:
-    """The function of `default_collate`'s extension table for a base of this value's type, as torch finds it, or None."""
+    """The function for a base class of this value in the table of `default_collate`, in torch's order; None if none fits."""
     return next((function for kind, function in default_collate_fn_map.items() if isinstance(value, kind)), None)
 
 

@@ -1,4 +1,4 @@
-"""A batch with other entries: one that a trainer or a pytree function makes of the values of another."""
+"""Makes a `Batch` of changed entries, after a trainer or a pytree function has changed the values of another batch."""
 
 from __future__ import annotations
 
@@ -20,16 +20,20 @@ if TYPE_CHECKING:
 __all__ = ["rebuilt", "remember", "showing"]
 
 _listed = threading.local()
-"""`batch`: a weak reference to the batch whose items this thread asked for last."""
+"""`batch`: a weak reference to the batch whose items this thread asked for last.
+
+A trainer calls `type(batch)({name: move(value) for name, value in batch.items()})`, so the constructor sees only values.
+The last batch of this thread is most likely theirs, and `rebuilt` checks it. The reference is weak, so it keeps no memory.
+"""
 
 
 def remember(batch: Batch) -> None:
-    """Its items are asked for: a mapping that is made of them may become a Batch again."""
+    """Remember that the items of this batch were asked for: a mapping made of them may become a Batch again."""
     _listed.batch = weakref.ref(batch)
 
 
 def showing(batch: Batch, values: Mapping[str, Any]) -> Batch | None:
-    """The batch with these entries and no others; None if a tensor among them has other rows than were there."""
+    """The batch with exactly these entries; None if a tensor among them has another number of rows than before."""
     kept, changed, children = {}, {}, {}
     for name, value in values.items():
         before = batch[name] if name in batch._keys else value
@@ -56,7 +60,7 @@ def showing(batch: Batch, values: Mapping[str, Any]) -> Batch | None:
 
 
 def rebuilt(values: Mapping[str, Any]) -> Batch | None:
-    """The batch whose items this thread asked for last, with these values, if one of its tensors is among them."""
+    """The batch whose items this thread asked for last, with these values; None if none of its tensors is among them."""
     if torch.compiler.is_compiling():
         return None
     reference: weakref.ref[Batch] | None = getattr(_listed, "batch", None)

@@ -1,4 +1,4 @@
-"""What torch is told of batches: how pytree functions take them apart, and how `default_collate` joins several."""
+"""Registers `Batch` with torch: how pytree functions take a batch apart, and how `default_collate` joins several."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["Rest"]
 
 
 class Rest:
-    """What of a batch is no leaf of a pytree. Batches of the same names have the same structure, as dicts have.
+    """The part of a batch that is not a leaf of a pytree. Batches with the same names have the same structure, as dicts do.
 
     Args:
-        names: those of the entries, in order.
-        batch: where they are of; None where the structure was read from a file.
+        names: the names of the entries, in order.
+        batch: the batch that was taken apart; None if the structure was read from a file.
     """
 
     __slots__ = ("batch", "names")
@@ -50,18 +50,18 @@ def _flatten_with_keys(batch: Batch) -> tuple[list[tuple[KeyEntry, Any]], Rest]:
 
 
 def _unflatten(values: Iterable[Any], rest: Rest) -> Batch:
-    """The batch with other values: with its samples and side channel, unless the values have other rows."""
+    """The batch with other values; it keeps its sample ids and side channel if the values have the same number of rows."""
     named = dict(zip(rest.names, values, strict=True))
     made = None if rest.batch is None else showing(rest.batch, named)
     return Batch(named) if made is None else made
 
 
 def _joined(batches: Sequence[Batch], *, collate_fn_map: Any = None) -> Batch:
-    """Batches stacked entry by entry, as dicts are: each is one sample of the result, so no sample ids come along."""
+    """Batches stacked entry by entry, as dicts are. Each is one sample of the result, so the sample ids are dropped."""
     return Batch({name: default_collate([batch[name] for batch in batches]) for name in batches[0]})
 
 
-register_pytree_node(  # torch hands it on to its C++ pytree, now or when that is imported
+register_pytree_node(  # torch passes it on to its C++ pytree, now or when that is imported
     Batch,
     _flatten,
     _unflatten,

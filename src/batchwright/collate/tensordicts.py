@@ -1,4 +1,4 @@
-"""What a batch shows the model, as a TensorDict."""
+"""The entries of a batch, as the model sees them, as a TensorDict."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ __all__ = ["tensordict_of"]
 
 
 def tensordict_of(entries: Mapping[str, Any], count: int) -> TensorDict:
-    """The entries of `count` samples; of batch size (count,) where all have a row for each, else of none.
+    """A TensorDict of the entries of `count` samples.
+
+    Its batch size is (count,) if every entry has a row for each sample, otherwise ().
 
     Raises:
         Infeasible: tensordict is not installed.
@@ -41,7 +43,7 @@ def tensordict_of(entries: Mapping[str, Any], count: int) -> TensorDict:
 
 
 def _by_sample(value: Any, count: int) -> bool:
-    """Whether it has a row for each sample; what is neither tensor nor list is in common to all."""
+    """Whether the value has a row for each sample. Values that are neither tensors nor lists belong to all samples."""
     if isinstance(value, Mapping):
         return all(_by_sample(one, count) for one in value.values())
     if isinstance(value, Tensor):

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from .. import columns
 from ..distributed import ranks, summed
-from ..errors import Infeasible, check_integer, exactly, typed
+from ..errors import Infeasible, check_integer, exactly
 from ..position import Position
+from ..sampler_of import needed_sampler
 from .weights import Weights
 
 if TYPE_CHECKING:
@@ -52,11 +53,7 @@ class LossScale:
     """
 
     def __init__(self, sampler: BatchSampler, counts: Any | Counts | None = None) -> None:
-        if not hasattr(sampler, "accumulate"):
-            raise Infeasible(
-                f"a sampler is needed, this is {typed(sampler)}",
-                "pass what plan.sampler(...) gives your loader",
-            )
+        sampler = needed_sampler(sampler)
         if sampler.accumulate % sampler.fetch:
             raise Infeasible(
                 f"a list of the sampler holds {sampler.fetch} micro-batches, an optimizer step {sampler.accumulate}: no one "
@@ -98,9 +95,11 @@ class LossScale:
                 f"the loader draws from {drawn!r}, the loss scale is of {self.sampler!r}",
                 "pass a loader with batch_sampler=sampler, the one the loss scale was made with",
             )
-        state = self.sampler.state_dict()
-        if state["epoch"] != self.sampler.epoch:  # the epoch before was not finished, and the next one begins
-            state = self.sampler.state_at(0, epoch=self.sampler.epoch)
+        # A plan's loader says itself where its next loop begins: before a look, where the sampler stands behind it.
+        place: Any = (
+            loader if getattr(loader, "sampler", None) is self.sampler and hasattr(loader, "step") else self.sampler
+        )
+        state = self.sampler.state_at(place.step, epoch=place.epoch)
         steps = self._steps(state)
         first = state["consumed"] // (self.sampler.world_size * self.sampler.fetch)
         for step, batch in enumerate(loader, first):

@@ -1,4 +1,4 @@
-"""Means over all samples of an evaluation, over all ranks, with fillers left out."""
+"""Means over all samples of an evaluation, on all ranks together, without fillers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ..distributed import summed
-from ..errors import Infeasible, listed, shown, typed
+from ..errors import Infeasible, listed, shown
+from ..sampler_of import needed_sampler
 
 if TYPE_CHECKING:
     from ..sampler import BatchSampler
@@ -18,17 +19,17 @@ __all__ = ["Means"]
 
 
 class Means:
-    """Sums values of samples list by list; `result` is their means over all ranks.
+    """Computes means of per-sample values over a whole evaluation, on all ranks together.
 
-    Use it for validation losses and metrics that are means over samples or over tokens. The result does not depend on how
-    many ranks there are: fillers (see `batchwright.evaluation`) are left out, whole numbers are summed exactly and all
-    others in float64. A mean over ranks of each rank's own mean would weigh the samples of ranks that have fewer too much.
+    Use it for validation losses and metrics that are means over samples or over tokens. The result does not depend on the
+    number of ranks: fillers (see `batchwright.evaluation`) are left out, integers are summed exactly, and other numbers in
+    float64. The mean of the ranks' own means would be wrong: a rank with fewer samples would count as much as the others.
 
     Args:
-        sampler: what yields this rank's lists.
+        sampler: the sampler that yields this rank's lists.
 
     Raises:
-        Infeasible: it is no sampler.
+        Infeasible: `sampler` is not a sampler.
 
     Example:
         >>> import batchwright as bw
@@ -41,25 +42,22 @@ class Means:
     """
 
     def __init__(self, sampler: BatchSampler) -> None:
-        if not hasattr(sampler, "accumulate"):
-            raise Infeasible(
-                f"a sampler is needed, this is {typed(sampler)}", "pass what plan.sampler(...) gives your loader"
-            )
+        sampler = needed_sampler(sampler)
         self.sampler = sampler
         self._sums: dict[str, tuple[Tensor, Tensor]] = {}
 
     def add(self, step: int, *, epoch: int | None = None, **values: Any) -> None:
-        """Add the values of this rank's list number `step` of an epoch (the present one if left out).
+        """Add the values of the samples in one list of this rank.
 
         Args:
-            step: the loop's own count, from 0; after a resume from `sampler.step`.
-            epoch: which epoch it is of.
-            values: by name, a tensor or a list of shape (samples of the list,), one value a sample in the order of the
-                list, those of fillers included. Or a pair of two such, sums and amounts: a mean over tokens is the pair of
-                each sample's summed loss and its number of tokens.
+            step: the number of the list in the epoch, from 0; after a resume, counted from `sampler.step`.
+            epoch: the number of the epoch; default: the current one.
+            values: for each name, an array-like of shape (samples of the list,): one number for each sample, in the order
+                of the list, fillers included. Or a pair (sums, amounts) of two such; the mean is then sums over amounts. For
+                a mean over tokens, pass the summed loss of each sample and its number of tokens.
 
         Raises:
-            Infeasible: the values are not one for each sample of a list of this step, or names change between steps.
+            Infeasible: there is not one value for each sample of the list, or the names differ from those of earlier steps.
         """
         real = self.sampler.real(step, epoch=epoch)
         if self._sums and self._sums.keys() != values.keys():
@@ -78,13 +76,14 @@ class Means:
         """The means over all ranks of the group: one all-reduce, the same numbers on every rank.
 
         Args:
-            process_group: the ranks that were evaluated on; all of them if left out.
+            process_group: the ranks that took part in the evaluation; default: all.
 
         Returns:
-            By name, the sum of all values over the number of samples, or over the sum of all amounts; NaN where that is 0.
+            For each name, the sum of all values divided by the number of samples or by the sum of all amounts; NaN if that
+            is 0.
 
         Raises:
-            Infeasible: nothing was added.
+            Infeasible: no values were added.
         """
         if not self._sums:
             raise Infeasible("there are means of 0 values", "call means.add(step, loss=...) in every step")
@@ -95,7 +94,7 @@ class Means:
 
 
 def _sum(values: Any, real: int, name: str) -> Tensor:
-    """The sum of the first values, on the CPU: exact for whole numbers, in float64 for others."""
+    """The sum of the first `real` values, on the CPU: in int64 for integers and bools, in float64 for others."""
     found = torch.as_tensor(values).detach()
     if found.dim() != 1 or len(found) < real:
         raise Infeasible(

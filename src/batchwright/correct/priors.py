@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..columns import as_numbers, by_label
 from ..errors import Infeasible, check_bool, check_integer, check_number, exactly, listed, one_of, shown, typed, warn
+from ..sampler_of import needed_sampler
 from .class_priors import ClassPriors, Part, class_priors
 
 if TYPE_CHECKING:
@@ -188,11 +189,7 @@ class LogitAdjustment(nn.Module):
             >>> round(float(adjust(torch.zeros(2)).diff().exp()), 6) == round((0.1 / 0.9) / (0.35 / 0.65), 6)
             True
         """
-        if not hasattr(sampler, "epochs_given"):
-            raise Infeasible(
-                f"a sampler is needed, this is {typed(sampler)}",
-                "pass the sampler that was trained with, or call LogitAdjustment.from_plan(plan)",
-            )
+        sampler = needed_sampler(sampler)
         epochs = sampler.epochs_given
         if not epochs:
             raise Infeasible("the sampler has given out 0 batches", "train first, or use from_plan")

@@ -16,7 +16,7 @@ from .table import text_table
 if TYPE_CHECKING:
     from ..groups import Groups
     from ..interface import BasePlan
-    from ..orders.inclusion import Strata
+    from ..orders.inclusion import InclusionRates
 
 __all__ = ["ClippedGroup", "ClippingReport", "Weighted", "Weights"]
 
@@ -92,7 +92,7 @@ class Weights:
         found = tuple(ClippedGroup(name, *map(float, numbers)) for name, *numbers in rows)
         return ClippingReport(found, float(table[1].sum() ** 2 / table[2].sum()))
 
-    def _by_group(self, strata: Strata, groups: Groups) -> np.ndarray:
+    def _by_group(self, strata: InclusionRates, groups: Groups) -> np.ndarray:
         """By group, the share of all draws, this times the weight, and times the weight squared: float64 (3, groups)."""
         by_groups = len(strata) == 1 and strata[0].groups is groups  # one weight a group
         rates = strata[0].shares if by_groups else strata.rates(np.arange(groups.sample_count))
@@ -106,15 +106,15 @@ class Weights:
         return np.stack([np.bincount(groups.codes, weights=row, minlength=count + 1)[:count] for row in found])
 
 
-def _spans(plan: BasePlan, batches: int | None) -> Iterator[tuple[float, Strata]]:
+def _spans(plan: BasePlan, batches: int | None) -> Iterator[tuple[float, InclusionRates]]:
     """Spans in which every sample has one weight: the part of all draws in each, and its inclusion rates."""
     if not plan.moves:
-        yield 1.0, plan.strata(0, 1)
+        yield 1.0, plan.inclusion_rates(0, 1)
         return
     stop = (plan.horizon() if batches is None else batches) / plan.epoch_length()
     for epoch in range(math.ceil(stop)):
         end = min(epoch + 1, stop)
-        yield (end - epoch) / stop, plan.strata(epoch, end)
+        yield (end - epoch) / stop, plan.inclusion_rates(epoch, end)
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,20 @@
 """Divide the draws of a round among its micro-batches, so that any micro-batch is computed without the others.
 
-A round is HANDS micro-batches of `tickets` tickets. Its tickets form a row. First come those of the *heavy* groups: each
+A round is ROUND micro-batches of `tickets` tickets. Its tickets form a row. First come those of the *heavy* groups: each
 group's tickets side by side, the groups in an order shuffled for this round. Then come the tickets of all *light* groups
 together: groups that are rare and share an order of their own (see `light`). The row is dealt like cards: micro-batch i of
-the round takes every HANDS-th ticket, from place `STRIDE * i mod HANDS` on. HANDS and STRIDE are neighbouring Fibonacci
-numbers. That spreads the extra tickets of every group evenly over every run of consecutive micro-batches.
+the round takes every ROUND-th ticket, from place `STRIDE * i mod ROUND` on; these tickets are its *hand*, and i is its
+number in the round, called `hand` below. ROUND and STRIDE are neighbouring Fibonacci numbers. So the extra tickets of every
+group are spread evenly over every run of consecutive micro-batches.
 
 The draws of a group are numbered in the order of time: those of a micro-batch are consecutive and follow those of all
 earlier micro-batches. So a micro-batch needs a group's passes at one place only.
 
-There may be hundreds of millions of light groups (every sample its own group); they are only looked up. There are at most as
-many heavy groups as a round has tickets.
+There may be hundreds of millions of light groups (every sample its own group), so no loop runs over them; the group of a
+light ticket is looked up. There are at most as many heavy groups as a round has tickets.
 
-A kernel of numba takes plain tuples fastest, so `deal` gets its arguments as tuples and gives their entries names:
-`Shares`, `Rounds`, `Samples`.
+Numba passes plain tuples to a kernel faster than named ones. So `deal` gets plain tuples and turns them into `Shares`,
+`Rounds` and `Samples` itself.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from .passes import draw_run
 from .permutation import TABLE_LIMIT, fill_table, new_points, permute_each, split
 
 __all__ = [
-    "HANDS",
+    "ROUND",
     "STRIDE",
     "WIDE",
     "Rounds",
@@ -44,10 +45,10 @@ __all__ = [
     "new_rounds",
 ]
 
-HANDS = 89  # a Fibonacci number
-STRIDE = 55  # the Fibonacci number before it
-_INVERSE = 34  # 55 * 34 = 1 modulo 89
-_LEAP = 16  # periods; from this distance on, counting from the beginning is cheaper than adding up the periods between
+ROUND = 89  # micro-batches in a round; a Fibonacci number
+STRIDE = 55  # the Fibonacci number before it: multiples of it modulo ROUND are spread evenly (golden ratio)
+_INVERSE = 34  # 55 * 34 = 1 modulo 89: from a place of the row to the number of its hand
+_LEAP = 16  # periods; over a larger distance, counting from the beginning is cheaper than adding up the periods between
 
 # columns of `Rounds.cells`, rows of `Rounds.table`, entries of `Rounds.header`
 _TOTAL, _LOW, _HIGH, _GROUP = 0, 1, 2, 3
@@ -61,21 +62,22 @@ _LIGHT_ORDER, _LIGHT_TURN = np.uint64(PURPOSE.LIGHT_ORDER), np.uint64(PURPOSE.LI
 
 
 def _prefix_counts() -> np.ndarray:
-    """Entry [i, x]: how many of the places 0..x-1 of HANDS consecutive ones go to the micro-batches before the i-th."""
-    taken = (np.arange(HANDS) * _INVERSE % HANDS)[None, :] < np.arange(HANDS + 1)[:, None]
-    return np.concatenate([np.zeros((HANDS + 1, 1)), np.cumsum(taken, axis=1)], axis=1).astype(np.uint8)
+    """Entry [i, x]: how many of the places 0..x-1 of ROUND consecutive ones go to the micro-batches before the i-th."""
+    taken = (np.arange(ROUND) * _INVERSE % ROUND)[None, :] < np.arange(ROUND + 1)[:, None]
+    return np.concatenate([np.zeros((ROUND + 1, 1)), np.cumsum(taken, axis=1)], axis=1).astype(np.uint8)
 
 
 _EARLIER = _prefix_counts()
 
 
 def group_table_of(sizes: np.ndarray, starts: np.ndarray, wide: np.ndarray) -> np.ndarray:
-    """What `deal` needs to know of each group, adjacent in memory: int64 (groups, 5).
+    """What `deal` needs to know of each group, adjacent in memory, since each draw needs all of it: int64 (groups, 5).
 
     Args:
         sizes, starts: the number of samples of each group, and where they begin among all, int64 (groups,).
         wide: one less than the most draws a micro-batch takes of each group, int64 (groups,); see `passes`.
     """
+    # `left` x `right` is a nearly square grid with room for the group: the Feistel network permutes such a grid.
     left = np.sqrt(sizes.astype(np.float64)).astype(np.int64) + 1
     return np.stack([starts, sizes, wide, left, -(-sizes // left)], axis=1).astype(np.int64)
 
@@ -87,7 +89,7 @@ class Shares(NamedTuple):
         tickets: tickets in a micro-batch.
         key: the key of their shuffles, uint64.
         start: the first round's offset, below 2^32.
-        edges: from `line`, for HANDS * tickets tickets.
+        edges: from `line`, for ROUND * tickets tickets.
         base: the tickets of each group before these shares began, or empty for none.
         heavy, layout, members: from `arranged`: the heavy groups, and how the light ones are ordered.
     """
@@ -157,9 +159,9 @@ class _Runs(NamedTuple):
 
 @inner
 def _earlier(place, hand):
-    """How many tickets at the places before this one go to the micro-batches before this one of the round."""
-    lap = np.uint64(place) // np.uint64(HANDS)  # unsigned division takes a third of the time
-    return np.int64(lap) * hand + np.int64(_EARLIER[np.uint64(hand), np.uint64(place) - lap * np.uint64(HANDS)])
+    """How many tickets before `place` in the row go to hands before `hand`."""
+    lap = np.uint64(place) // np.uint64(ROUND)  # unsigned division takes a third of the time
+    return np.int64(lap) * hand + np.int64(_EARLIER[np.uint64(hand), np.uint64(place) - lap * np.uint64(ROUND)])
 
 
 @inner
@@ -205,7 +207,7 @@ def _lay_out(round_, rounds, taken, shares):
         table[_BEFORE, h + 1] = table[_BEFORE, h] + count
     fill_table(table[_ORDER], heavy, child(child(shares.key, _GROUP_ORDER), number))
     # places are counted from a random offset, so that over the rounds no micro-batch of a round is favoured
-    place = HANDS - np.int64(below(child(child(shares.key, _HAND_OFFSET), number), np.uint64(HANDS)))
+    place = ROUND - np.int64(below(child(child(shares.key, _HAND_OFFSET), number), np.uint64(ROUND)))
     for x in range(heavy):
         table[_ROW, x] = place
         h = table[_ORDER, x]
@@ -216,36 +218,37 @@ def _lay_out(round_, rounds, taken, shares):
 
 @inner
 def _drawn_before(h, beat, hand, cells, place, stop):
-    """Tickets of a heavy group before a micro-batch of a round; in the row of the round it has places place..stop-1."""
+    """The tickets of a heavy group before hand `hand` of a round; the group has places place..stop-1 of the row."""
     rounds = cells[h, _TOTAL] + in_period(cells[h, _LOW], cells[h, _HIGH], beat)
     return rounds + _earlier(stop, hand) - _earlier(place, hand)
 
 
 @inner
 def _first_light(hand, tickets, rounds):
-    """How many tickets of light groups come before micro-batch `hand` of the round."""
+    """How many tickets of light groups were dealt before hand `hand` of the round, since these shares began."""
     last = rounds.table.shape[1] - 1
     begin = rounds.table[_ROW, last]
-    end = begin + HANDS * tickets - rounds.table[_BEFORE, last]
+    end = begin + ROUND * tickets - rounds.table[_BEFORE, last]
     return rounds.header[_LIGHT] + _earlier(end, hand) - _earlier(begin, hand)
 
 
 @inner
 def _new_head(longest, layout):
-    """Scratch for the head of a pass of a group's samples, of which the longest is given, or of the light groups."""
+    """Scratch memory for the head of a pass: over the samples of a group, at most `longest`, or over the light groups."""
     size = max(TABLE_LIMIT, longest, 2 * layout[APART])
     return np.empty(size, np.int64), np.empty(size, np.uint8)
 
 
 @inner
 def _heavy_runs(runs, beat, hand, rounds):
-    """Write the runs of the heavy groups in a micro-batch; returns how many, and their tickets."""
+    """Write the runs of the heavy groups in a hand; returns the number of runs and of their tickets."""
     header, table, cells = rounds
     group, first, run_tickets = runs
     heavy = cells.shape[0]
     count, dealt, x = 0, 0, 0
     end = table[_ROW, heavy]
-    place = table[_ROW, 0] + (hand * STRIDE + HANDS * HANDS - table[_ROW, 0]) % HANDS
+    # The first place of this hand in the row; ROUND * ROUND keeps the left side of % from being negative.
+    place = table[_ROW, 0] + (hand * STRIDE + ROUND * ROUND - table[_ROW, 0]) % ROUND
     while place < end:
         while table[_ROW, x + 1] <= place:
             x += 1
@@ -254,7 +257,7 @@ def _heavy_runs(runs, beat, hand, rounds):
         begun = dealt
         while place < stop:
             dealt += 1
-            place += HANDS
+            place += ROUND
         group[count] = cells[h, _GROUP]
         first[count] = _drawn_before(h, beat, hand, cells, table[_ROW, x], stop)
         run_tickets[count] = dealt - begun
@@ -265,9 +268,9 @@ def _heavy_runs(runs, beat, hand, rounds):
 
 @inner
 def _light_runs(runs, count, missing, first, numbered, shares, taken, head, repeats, points):
-    """Write a run for each of the `missing` light tickets, from ticket `first` of all light ones on, behind `count` runs.
+    """Write a run for each of the `missing` light tickets, starting with light ticket `first`, after the first `count` runs.
 
-    Where nothing asks for the numbers of their groups' tickets they are not `numbered`, but 0.
+    `numbered` says whether the number of each ticket in its group is needed; it is expensive, and 0 is written if not.
     """
     _, key, _, edges, _, heavy, layout, members = shares
     order, turn = child(key, _LIGHT_ORDER), child(key, _LIGHT_TURN)
@@ -282,10 +285,10 @@ def _light_runs(runs, count, missing, first, numbered, shares, taken, head, repe
 
 @inner
 def _find_places(places, runs, count, passes, samples, head, repeats, run, points, answers):
-    """Write the place among all samples of every draw of these runs into `places`.
+    """Write the place of every draw of these runs, among all samples, into `places`.
 
-    Most draws lie in the middle of a pass and are permuted together: six rounds over many points run in parallel in the
-    processor, six rounds over one point do not.
+    Most draws lie in the middle of a pass. These are collected and permuted together, because the processor works on several
+    points at once; for a single point, each of the six rounds has to wait for the one before.
     """
     table, per_ticket = samples.table, samples.per_ticket
     group, first_ticket, tickets = runs
@@ -320,7 +323,7 @@ def _find_places(places, runs, count, passes, samples, head, repeats, run, point
 
 @inner
 def _repeat_groups(places, runs, count, per_ticket):
-    """`_find_places` where every group is one sample."""
+    """The same as `_find_places` if every group is one sample."""
     group, _, tickets = runs
     done = 0
     for number in range(count):
@@ -331,7 +334,7 @@ def _repeat_groups(places, runs, count, per_ticket):
 
 @inner
 def _look_up(places, samples):
-    """Make samples of places among all samples."""
+    """Replace places among all samples by sample numbers."""
     narrow, wide = samples.narrow_index, samples.wide_index
     if narrow.size > 0:
         for i in range(places.size):
@@ -343,7 +346,7 @@ def _look_up(places, samples):
 
 @inner
 def _write_tickets(groups, draws, row, slots, runs, count):
-    """Write the group of each ticket, and the ticket's number there, into the ticket's slot of a row."""
+    """Write the group of each ticket, and the number of the ticket in its group, into the slot of the ticket in a row."""
     group, first, tickets = runs
     ticket = 0
     for number in range(count):
@@ -355,7 +358,7 @@ def _write_tickets(groups, draws, row, slots, runs, count):
 
 @inner
 def _write_samples(found, row, slots, samples, per_ticket):
-    """Write the samples of each ticket into the ticket's slot of a row."""
+    """Write the samples of each ticket into the slot of the ticket in a row."""
     if per_ticket == 1:
         for i in range(slots.size):
             found[row, slots[i]] = samples[i]
@@ -390,10 +393,11 @@ def _dealer(with_light: bool) -> Any:
 
         for row in range(batches.size):
             batch = batches[row]
-            round_ = batch // HANDS
-            hand = batch - round_ * HANDS
+            round_ = batch // ROUND
+            hand = batch - round_ * ROUND
             if round_ != rounds.header[_ROUND]:
                 _lay_out(round_, rounds, taken, shares)
+            # Shuffled, because code that mixes neighbours (mixup by `roll`) would pair samples of one group.
             fill_table(slots, tickets, child(child(shares.key, _WITHIN_BATCH), np.uint64(batch)))
             count, dealt = _heavy_runs(runs, round_ % PERIOD, hand, rounds)
             if with_light:  # noqa: SIM102 - a constant by itself, so that what it excludes is not compiled
@@ -432,8 +436,8 @@ def drawn(batch, shares, rounds, totals):
     edges, heavy, layout = shares.edges, shares.heavy, shares.layout
     taken = _widths(edges, heavy)
     totals[:] = 0
-    round_ = batch // HANDS
-    hand = batch - round_ * HANDS
+    round_ = batch // ROUND
+    hand = batch - round_ * ROUND
     if round_ != header[_ROUND]:
         _lay_out(round_, rounds, taken, shares)
     for x in range(heavy.size):

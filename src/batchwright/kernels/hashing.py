@@ -10,7 +10,7 @@ import numpy as np
 
 from .compile import inner
 
-__all__ = ["GOLDEN", "PURPOSE", "below", "child", "child_key", "mix", "stream"]
+__all__ = ["GOLDEN", "PURPOSE", "below", "child", "child_key", "mix", "mixed_words", "stream"]
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
@@ -35,11 +35,11 @@ class PURPOSE:
     LIGHT_TURN = 11
     TURNS = 12
     STEPS = 20
-    LAYERS = 21
+    LENGTH_STRATA = 21
     LEVEL = 40
     SPLIT = 41
-    SAMPLES = 42
-    ONCE = 43
+    ONCE = 42
+    SAMPLES = 43
 
 
 @inner
@@ -85,3 +85,11 @@ def child_key(key: int, number: int) -> int:
         return word ^ (word >> 31)
 
     return mixed(mixed((key + golden) & mask) ^ ((number * golden + 1) & mask))
+
+
+def mixed_words(words: np.ndarray) -> np.ndarray:
+    """`mix` of an array of 64-bit words, outside of kernels."""
+    words = (words ^ (words >> _U30)) * _FIRST
+    words = (words ^ (words >> _U27)) * _SECOND
+    mixed: np.ndarray = words ^ (words >> _U31)
+    return mixed

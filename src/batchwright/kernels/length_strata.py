@@ -29,12 +29,12 @@ def one_of_each_stratum(falling: Integers, starts: Integers, windows: int, windo
     shifts = child(key, np.uint64(2))
     length = 0
     found = 0
-    for layer in range(strata):
-        first = layer * windows
+    for stratum in range(strata):
+        first = stratum * windows
         size = min(windows, count - first)
         if window >= size:
             break
-        turn = np.int64((stream(turns, layer) >> np.uint64(33)) % np.uint64(size))
+        turn = np.int64((stream(turns, stratum) >> np.uint64(33)) % np.uint64(size))
         place = first + (window + turn) % size
         while starts[length + 1] <= place:
             length += 1

@@ -1,12 +1,13 @@
 """The buffer of a balanced stream: samples enter the queues of their groups, and the slots of a batch take them out.
 
-A group is a row of `groups`, all of it that one sample touches side by side, so that thousands of groups stay in a
-processor's near cache. A sample is a *place*; a queue is a chain of places through `link`. Places without a sample
-lie on the stack `free`; place 0 never holds one and stands for "not kept".
+A group is a row of `groups`; the fields that each sample needs are adjacent, so that thousands of groups fit into the first
+cache of a processor. A sample is stored under the number of a *place*. A queue is a linked list of places in `link`. Places
+without a sample are on the stack `free`. Place 0 never has a sample and means "not kept".
 
-Accounts: the balances sum to zero, none below `-MOST_DEFICIT`. A slot goes from the group it was planned for to the one that
-has had least beyond its plan, in batches of its own; a group that has had more than its plan gives its next slots to those
-that are owed, as soon as these have samples.
+The plan of a batch is its *hand*: a group for each slot. If that group has no sample, the slot goes to the group that is
+furthest behind its plan, measured in batches. Balances count such slots, as in deficit round robin (Shreedhar and Varghese
+1995): they sum to 0, and none is below `-MOST_DEFICIT`. A group with a positive balance gives its next slots to groups with
+a deficit as soon as these have samples.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ Integers = NDArray[np.int64]
 Short = NDArray[np.int32]
 Floats = NDArray[np.float64]
 
-# fields of a group, those that every sample touches first
+# The fields of a group; the first eight, 64 bytes, are one line of a cache, and each sample needs only these.
 HEAD, TAIL, COUNT, ROOM, BALANCE, SEEN, POOL, POOL_ROOM = range(8)
-# BYTES in the queue; LARGEST seen; GIVEN_UP: what SEEN was when waiting ended; PAID slots back in batch PAID_IN; slots HAD
+# BYTES in the queue; LARGEST seen; GIVEN_UP: SEEN when waiting ended; slots PAID back in batch PAID_IN; slots HAD
 LISTED, IN_DEFICIT, BYTES, LARGEST, GIVEN_UP, PAID_IN, PAID, HAD = range(8, 16)
 FIELDS = 16
 
@@ -39,12 +40,12 @@ NUMBER, AT, PENDING, TRIED, AWAY, REPEATS, WAITS = range(13, 20)
 COUNTERS = 20
 
 DONE, SHORT, STARVED, OVER = range(4)  # what `serve` returns
-_LOOK = 4  # owed groups looked at for each slot that could pay one: bounds the work a slot costs, not the debt
+_LOOK = 4  # groups in deficit examined for each slot that could pay one: it limits the work of a slot (chosen by trial)
 
 
 @inner
 def _take(groups: Integers, group: int, link: Short, free: Short, sizes: Integers, counters: Integers) -> int:
-    """Take the oldest sample of a group off its queue; returns its place."""
+    """Remove the oldest sample of a group from its queue; returns its place."""
     place: int = groups[group, HEAD]
     groups[group, HEAD] = link[place]
     groups[group, COUNT] -= 1
@@ -58,13 +59,13 @@ def _take(groups: Integers, group: int, link: Short, free: Short, sizes: Integer
 
 @inner
 def _is_large(groups: Integers, group: int, count: int, limit: int) -> bool:
-    """Whether a group holds more than an equal part of the bytes; if the limit is exceeded, one group does."""
+    """Whether a group holds more than an equal part of the bytes; if the limit is exceeded, at least one group does."""
     return bool(groups[group, BYTES] * count > limit)
 
 
 @kernel("void(int64[:, ::1], int64, int32[::1], int32[::1], int64[::1], int64[::1])")
 def trim(groups: Integers, count: int, link: Short, free: Short, sizes: Integers, counters: Integers) -> None:
-    """Drop the oldest samples of every queue that is longer than it may be."""
+    """Drop the oldest samples of every queue that is longer than ROOM."""
     for group in range(count):
         while groups[group, COUNT] > groups[group, ROOM]:
             _take(groups, group, link, free, sizes, counters)
@@ -72,7 +73,7 @@ def trim(groups: Integers, count: int, link: Short, free: Short, sizes: Integers
 
 @inner
 def _pool_entry(groups: Integers, group: int, counters: Integers, key: np.uint64) -> np.int64:
-    """Where a new sample goes among what its group remembers, or -1."""
+    """The entry for a new sample among those that its group remembers, or -1 if it is not remembered (algorithm R)."""
     entry: np.int64 = groups[group, POOL]
     if entry < groups[group, POOL_ROOM]:
         groups[group, POOL] += 1
@@ -104,7 +105,7 @@ def _append(groups: Integers, group: int, link: Short, free: Short, fresh: Short
 
 @inner
 def _large_group(groups: Integers, group: int, count: int, counters: Integers) -> int:
-    """The group that loses a sample where there are too many bytes: the one that has just grown, or the next in turn."""
+    """The group that loses a sample if there are too many bytes: the one that has just grown, or the next large one."""
     if _is_large(groups, group, count, counters[LIMIT]):
         return group
     large: int = counters[HAND]
@@ -130,13 +131,22 @@ def arrive(
     weights: Integers,
     kept: Integers,
 ) -> None:
-    """Put samples, given by the `numbers` of their groups, at the end of the queues; a full queue drops its oldest.
+    """Put samples at the end of the queues of their groups; a full queue drops its oldest sample.
 
-    `queues` are `link`, `free` and the bytes of each place. `kept[:, i]` becomes the place of sample i and where it goes
-    among what its group remembers, or -1. What is remembered is uniform over all that was seen (algorithm R; Vitter 1985).
+    What a group remembers is a uniform sample of all that it has seen (algorithm R; Vitter 1985). If bytes are limited and
+    the limit is exceeded, the oldest sample is dropped of the group that has just grown, if it holds more than an equal part
+    of the bytes; otherwise of the next group, in turn, that does.
 
-    Where bytes are limited sample i weighs `weights[i]`. When they are passed, the oldest sample goes from the group that
-    has just grown, if it holds more than an even part; else from the next group, in turn, that does.
+    Args:
+        groups: a row of fields for each group, int64 (groups, FIELDS).
+        count: how many rows are in use.
+        queues: `link`, `free` and the bytes of each place.
+        fresh: out; groups that got their first sample.
+        counters: see `serve`.
+        key: of random words.
+        numbers: the group of each sample, int64 (samples,).
+        weights: the bytes of each sample, int64 (samples,); not read if bytes are not limited.
+        kept: out; the place of each sample, and its entry among those that its group remembers or -1, int64 (2, samples).
     """
     link, free, sizes = queues
     for i in range(numbers.size):
@@ -161,7 +171,7 @@ def arrive(
 
 @inner
 def _before(priority: float, group: int, other_priority: float, other: int) -> bool:
-    """The order of the heap: by priority, then by group."""
+    """The order of the heap: by priority; if equal by group, so that the result does not depend on the heap's history."""
     if priority != other_priority:
         return priority < other_priority
     return group < other
@@ -169,7 +179,7 @@ def _before(priority: float, group: int, other_priority: float, other: int) -> b
 
 @inner
 def _raise(heap: Short, priorities: Floats, at: int) -> None:
-    """Move the last group of the heap up to its place."""
+    """Move the group at position `at` of the heap up to where it belongs."""
     group, priority = heap[at], priorities[at]
     while at > 0:
         above = (at - 1) // 2
@@ -182,7 +192,7 @@ def _raise(heap: Short, priorities: Floats, at: int) -> None:
 
 @inner
 def _sink(heap: Short, priorities: Floats, size: int) -> None:
-    """Move the group at the root of the heap down to its place."""
+    """Move the group at the root of the heap down to where it belongs."""
     at = 0
     group, priority = heap[0], priorities[0]
     while True:
@@ -204,7 +214,8 @@ def _stand_in(
 ) -> int:
     """The group with samples that is furthest behind its plan, counted in batches; -1 if no group has samples.
 
-    The heap has one entry a listed group, renewed when it comes to the top and is found to have grown since.
+    The heap has one entry for each listed group. A priority that has grown is updated only when the entry comes to the top:
+    an update at each change would cost more, and an entry with a priority that is too low is found in time at the top.
     """
     for i in range(counters[FRESH]):
         size = counters[HEAP]
@@ -232,7 +243,7 @@ def _stand_in(
 def _give_away(
     groups: Integers, in_deficit: Short, counters: Integers, short: int, stand_in: int, served: Integers
 ) -> None:
-    """Record that a slot of group `short` goes to group `stand_in`."""
+    """Record that a slot planned for group `short` goes to group `stand_in`."""
     served[2, counters[AWAY]] = short
     counters[AWAY] += 1
     if groups[short, BALANCE] <= -counters[MOST_DEFICIT]:
@@ -248,9 +259,9 @@ def _give_away(
 
 @inner
 def _payee(groups: Integers, in_deficit: Short, batches_per_slot: Floats, counters: Integers, payer: int) -> int:
-    """The group that gets a slot of `payer`, which has had too many: one in deficit that has samples, or `payer`.
+    """The group that gets a slot of `payer`, which has had too many: a group in deficit that has samples, or `payer` itself.
 
-    In one batch, a group gets back at most as many slots as its plan has in a batch, at least one.
+    In one batch a group gets back at most as many slots as its plan has in a batch, but at least one.
     """
     for _ in range(min(_LOOK, counters[QUEUED])):
         group: int = in_deficit[counters[FIRST]]
@@ -282,7 +293,7 @@ def _begin(counters: Integers) -> None:
 
 @inner
 def _due(groups: Integers, in_deficit: Short, batches_per_slot: Floats, counters: Integers, planned: int) -> int:
-    """The group that a slot should go to: the pending one, or the one it was planned for, or one in deficit instead."""
+    """The group that should get a slot: the pending one, the one in the plan, or one in deficit instead of it."""
     if counters[PENDING] >= 0:
         pending: int = counters[PENDING]
         return pending
@@ -293,13 +304,13 @@ def _due(groups: Integers, in_deficit: Short, batches_per_slot: Floats, counters
 
 @inner
 def _awaited(groups: Integers, group: int) -> bool:
-    """Whether a group without samples was not given up since it was last seen."""
+    """Whether the stream still waits for a group without samples: it was seen after waiting for it ended last."""
     return bool(groups[group, GIVEN_UP] != groups[group, SEEN])
 
 
 @inner
 def _may_read_for(groups: Integers, group: int, counters: Integers) -> bool:
-    """Whether to read on for a group without samples, where reading is allowed."""
+    """Whether to read more for a group without samples, if reading is allowed."""
     return bool(not counters[WAITS] or _awaited(groups, group))
 
 
@@ -313,9 +324,9 @@ def _replace(
     served: Integers,
     ended: bool,
 ) -> int:
-    """Give the slot of a group without samples to another one; returns that, or -1 if there is none or none may have it.
+    """Give the slot of a group without samples to another group; returns that group, or -1 if no group may have it.
 
-    A stream that waits ends with the last sample of a group that it waits for.
+    A stream that waits for a group ends if the source has ended: no other group gets the slot then.
     """
     if counters[WAITS] and ended and _awaited(groups, group):
         return -1
@@ -355,7 +366,7 @@ def serve(
     may_read: bool,
     ended: bool,
 ) -> int:
-    """Fill the slots of a batch, planned for the groups in `hand`; a new batch if it `begins`, else from slot AT on.
+    """Fill the slots of a batch: of a new batch if it `begins`, otherwise of the same batch from slot AT on.
 
     Args:
         groups: a row of fields for each group.
@@ -364,15 +375,16 @@ def serve(
         deficits: the ring of the groups in deficit, and how many batches a slot is worth to each group.
         counters: one array with named entries, because a kernel can change an array in place but not a number.
         key: of random words.
-        hand: the group that each slot is planned for.
+        hand: the plan of the batch: the group that each slot is for, int64 (slots,).
         served: out. `served[:2, i]` becomes the group that has slot i and its sample's place, 0 where it is a repeat.
             `served[2, :AWAY]` are the groups whose slots went to others; `served[3:, :REPEATS]` the slots with a repeat, and
             which entry of what its group remembers.
         begins, may_read, ended: whether the batch begins; whether more may be read for it; whether the source has ended.
 
     Returns:
-        DONE; SHORT if group PENDING has run dry and may be read for; STARVED if no group has samples; OVER if the source
-        has ended and the slot cannot be filled. After SHORT and STARVED call again; after SHORT with TRIED set.
+        DONE; SHORT if group PENDING has no sample and more may be read for it; STARVED if no group has samples; OVER if the
+        source has ended and the slot cannot be filled. After SHORT or STARVED, read more and call it again; after
+        SHORT, with TRIED set.
     """
     link, free, sizes = queues
     in_deficit, batches_per_slot = deficits

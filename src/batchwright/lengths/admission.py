@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from ..groups import Groups
-from ..orders.inclusion import Strata, Stratum
+from ..orders.inclusion import InclusionRates, Stratum
 from .cut import Integers
 
 __all__ = ["Admission", "TooLong"]
@@ -79,7 +79,7 @@ class Admission:
         starts = np.searchsorted(codes[index], np.arange(groups.group_count + 1))
         return Groups(groups.names, starts, index[: starts[-1]], codes.size)
 
-    def strata(self, drawn: Strata, sample_count: int) -> Strata:
+    def inclusion_rates(self, drawn: InclusionRates, sample_count: int) -> InclusionRates:
         """What a sampler yields where an order over `sample_count` samples draws `drawn`."""
         if not (self.renumbers or self.skipped.size):
             return drawn
@@ -87,7 +87,7 @@ class Admission:
         rates[self.skipped] = 0
         # Every piece comes as often as its sample does; so the shares must be scaled to sum to 1 again.
         shares = rates[self.origins(sample_count)]
-        return Strata([Stratum(Groups.singletons(shares.size), 0, shares / shares.sum())])
+        return InclusionRates([Stratum(Groups.singletons(shares.size), 0, shares / shares.sum())])
 
     def counts(self, samples: Integers) -> Integers:
         """The number of items of each of these samples, int64; 0 for one that is left out."""

@@ -60,8 +60,8 @@ class BucketCutter(Unsearched):
         """See `Cutter`."""
         return lambda count: len(self.cut(samples[:count], 0, multiple))
 
-    def over_layers(self, falling: Integers, windows: int) -> None:
-        """See `Cutter`: none, since a layer on the border of two buckets has samples of both."""
+    def over_strata(self, falling: Integers, windows: int) -> None:
+        """See `Cutter`: none, since a stratum on the border of two buckets has samples of both."""
         return
 
     def levelled(self, samples: Integers, cut: Cut, multiple: int) -> Cut:

@@ -19,7 +19,7 @@ from .cut import (
     falling_ranks,
     like_ranks,
     mixed_places,
-    most_expensive_of_layers,
+    most_expensive_of_strata,
     sorted_places,
     split_to,
     spread,
@@ -107,9 +107,9 @@ class BudgetCutter(Unsearched):
         """Micro-batches of samples in this order at the whole budgets."""
         return self._cutting(costs)(0, 1.0).size - 1
 
-    def over_layers(self, falling: Integers, windows: int) -> BudgetCutter:
+    def over_strata(self, falling: Integers, windows: int) -> BudgetCutter:
         """See `Cutter`."""
-        largest = most_expensive_of_layers(self.costs, falling, windows)
+        largest = most_expensive_of_strata(self.costs, falling, windows)
         return replace(self, costs=largest, lengths=largest[:, 0], balance=None)
 
     def cut(self, samples: Integers, batches: int, multiple: int) -> Cut:

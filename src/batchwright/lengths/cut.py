@@ -25,7 +25,7 @@ __all__ = [
     "falling_ranks",
     "like_ranks",
     "mixed_places",
-    "most_expensive_of_layers",
+    "most_expensive_of_strata",
     "sorted_places",
     "split_to",
     "spread",
@@ -141,11 +141,11 @@ class Cutter(Protocol):
         """
         ...
 
-    def over_layers(self, falling: Integers, windows: int) -> Cutter | None:
-        """A cutter over one item for each layer, which costs as much as the most expensive item of the layer.
+    def over_strata(self, falling: Integers, windows: int) -> Cutter | None:
+        """A cutter over one item for each stratum, which costs as much as the most expensive item of the stratum.
 
-        A layer is `windows` neighbours of `falling`. If these items fit into n micro-batches, then one item of each
-        layer does too, whichever it is. None if the limits of this cutter do not guarantee that.
+        A stratum is `windows` neighbours of `falling`. If these items fit into n micro-batches, then one item of each
+        stratum does too, whichever it is. None if the limits of this cutter do not guarantee that.
         """
         ...
 
@@ -288,10 +288,10 @@ def by_steps(cut: Cut) -> Cut:
     return replace(cut.chosen(np.argsort(-cut.costs, kind="stable")), stepped=True)
 
 
-def most_expensive_of_layers(table: np.ndarray, falling: Integers, windows: int) -> np.ndarray:
-    """The largest value of every `windows` neighbours of `falling`, column by column: float64 (layers, columns)."""
+def most_expensive_of_strata(table: np.ndarray, falling: Integers, windows: int) -> np.ndarray:
+    """The largest value of every `windows` neighbours of `falling`, column by column: float64 (strata, columns)."""
     if table.shape[1] == 1:
-        return table[falling[::windows]]  # sorted by this column: the first of each layer is the largest
+        return table[falling[::windows]]  # sorted by this column: the first of each stratum is the largest
     largest: np.ndarray = np.maximum.reduceat(table[falling], np.arange(0, falling.size, windows), axis=0)
     return largest
 

@@ -1,9 +1,10 @@
-"""The exact-minded packer: a linear programme over whole packs, rounded to a packing that can be had.
+"""The exact packer: a linear programme over packs, rounded to whole packs.
 
-Gilmore and Gomory (1961): minimise the number of packs over *all* possible packs, of which only those that
-pay are ever made (the pricing step is a knapsack). The optimum of the programme, rounded up, bounds every
-packing from below. What it takes whole is fixed, the rest is solved again until nothing is left; at each
-stage best-fit decreasing may finish what remains, and the cheapest finish wins.
+The programme minimises the number of packs over *all* possible packs. It has one column for each pack; columns are generated
+only if they improve the optimum, and the best new one is found by solving a knapsack (Gilmore and Gomory 1961). The optimum,
+rounded up, is a lower bound for every packing. To get whole packs, the packs whose share is 1 or more are taken, rounded
+down, and the programme is solved again for the samples that are left, until there are none. After each solution best-fit
+decreasing packs the rest as well, and the result with the fewest packs is returned.
 """
 
 from __future__ import annotations
@@ -20,34 +21,37 @@ from .bounds import packs_at_least
 __all__ = ["Allowance", "pack_kinds"]
 
 Integers = NDArray[np.int64]
-_PAYS = 1e-7  # a pack must be worth this much more than its price to join the programme
-_VARIATIONS = 30  # packs tried a round, each with the value of the lengths last taken cut down
-_ROUNDS = 200
+_PAYS = 1e-7  # a pack joins the programme if it is worth so much more than 1: above the rounding errors of the solver
+_VARIATIONS = 30  # further packs tried in a round: several columns a round need far fewer rounds (chosen by trial)
+_ROUNDS = 200  # columns may be added in so many rounds at most (chosen by trial); the bound stays valid with fewer
 _MOST_KINDS = 2048  # distinct lengths: the programme has a row for each
-_MOST_CELLS = 1 << 27  # of the table of one knapsack, two bytes each
-_KEPT = 4  # the part of the steps that no knapsack may take: rounding what was found takes programmes too
-_STEPS_OF_PROGRAMME = 1 << 20  # to solve a small programme; every cell of a large one adds two
+_MOST_CELLS = 1 << 27  # cells in the table of one knapsack, two bytes each: 256 MB
+_KEPT = 4  # knapsacks leave a quarter of the steps: to round the optimum, more programmes are solved (chosen by trial)
+_STEPS_OF_PROGRAMME = 1 << 20  # what it costs to solve a small programme; every cell of a large one adds two steps
 
 STEPS = 1 << 30
-"""Of one packing: about five seconds. They are counted, so that every machine makes the same packs."""
+"""Search steps of one packing: about five seconds. Not seconds are counted, so that all machines make the same packs."""
 
 
 @dataclass
 class Allowance:
-    """Search steps that are left.
+    """The search steps that are left.
 
-    A knapsack takes one for every number of copies that is tried in a cell, a linear programme some for its size.
+    A knapsack takes one step for each number of copies that is tried in a cell; a linear programme takes steps by its size.
+
+    Attributes:
+        left: how many steps are left.
     """
 
     left: int
 
     @classmethod
     def of(cls, parts: int = 1) -> Allowance:
-        """That of one packing, or one of so many parts of it."""
+        """The steps of one packing, or of one of `parts` equal parts of them."""
         return cls(STEPS // parts)
 
     def take(self, steps: int, *, keep: int = 0) -> bool:
-        """Whether so many are left, with `keep` untouched; they are then taken."""
+        """Take so many steps if they are left beside `keep` others; returns whether it did."""
         enough = steps <= self.left - keep
         self.left -= steps if enough else 0
         return enough
@@ -62,15 +66,29 @@ def pack_kinds(
     allowance: Allowance,
     enough: int = 0,
 ) -> tuple[Integers, Integers, int]:
-    """Packs for `wanted[i]` samples of `lengths[i]`: kinds of packs, copies of each, a proven lower bound.
+    """Put `wanted[i]` samples of `lengths[i]` into as few packs as possible, by linear programming.
 
-    Kind k takes `kinds[k, i]` samples of `lengths[i]`, distinct and ascending. Needs scipy (its HiGHS solver). The search
-    ends with `enough` packs or fewer, with a proof that there are no fewer, or where its next step is not allowed.
+    Needs scipy (its HiGHS solver). The search ends when it has `enough` packs or fewer, when it has proven that there are no
+    fewer, or when the allowance is used up.
+
+    Args:
+        lengths: the distinct lengths, ascending, int64 (lengths,).
+        wanted: how many samples of each length, int64 (lengths,).
+        capacity: the largest sum of lengths in a pack.
+        max_per_pack: the most samples in a pack; None for no limit.
+        allowance: the search steps that may be used; they are taken from it.
+        enough: a number of packs that is few enough; 0 to search for the fewest.
+
+    Returns:
+        kinds: the different packs, int64 (kinds, lengths): pack k has `kinds[k, i]` samples of `lengths[i]`.
+        copies: how often each kind is used, int64 (kinds,).
+        bound: a proven lower bound of the number of packs.
 
     Raises:
-        Infeasible: one knapsack would take too long, or too much memory.
+        Infeasible: one knapsack would take too long or too much memory.
     """
-    unit = int(np.gcd.reduce(lengths)) or 1  # what all lengths are multiples of
+    # The time of a knapsack grows with the capacity, so lengths are counted in their greatest common divisor.
+    unit = int(np.gcd.reduce(lengths)) or 1
     lengths, capacity = lengths // unit, capacity // unit
     capacity = min(capacity, int(lengths @ wanted))
     cells = lengths.size * (capacity + 1) * ((max_per_pack or 0) + 1)
@@ -91,7 +109,8 @@ def pack_kinds(
         shares, at_least = programme.solve(left)
         if not shares.size:
             break
-        if not fixed.total:  # the first programme is the whole one: its bound is the one that counts
+        # Only the first programme has all samples; the bounds of later ones hold for what is left of them.
+        if not fixed.total:
             bound = max(bound, at_least)
         taken = programme.whole_packs(shares, left)
         fixed = fixed.plus(taken)
@@ -103,7 +122,7 @@ def pack_kinds(
 
 
 class _Packs(NamedTuple):
-    """Kinds of packs, one a row, and copies of each."""
+    """Different packs, int64 (kinds, lengths), and how often each is used, int64 (kinds,)."""
 
     kinds: Integers
     copies: Integers
@@ -124,7 +143,7 @@ class _Packs(NamedTuple):
 
 
 class _Programme:
-    """The packs made so far, one a column, over one set of lengths."""
+    """A linear programme over one set of lengths; its columns are the packs found so far."""
 
     def __init__(self, lengths: Integers, capacity: int, max_per_pack: int, allowance: Allowance) -> None:
         self.lengths, self.capacity, self.max_per_pack = lengths, capacity, max_per_pack
@@ -133,10 +152,10 @@ class _Programme:
         self._allowance = allowance
         self._kept = allowance.left // _KEPT
         most = max_per_pack or capacity
-        self.add(np.diag(np.minimum(capacity // lengths, most)))
+        self.add(np.diag(np.minimum(capacity // lengths, most)))  # packs of one length: with them there is a solution
 
     def add(self, packs: Integers) -> int:
-        """Take in the packs that are not known yet; how many there were."""
+        """Add the packs that are no columns yet; returns how many it added."""
         before = len(self.columns)
         for pack in packs:
             if pack.any() and pack.tobytes() not in self._known:
@@ -152,7 +171,7 @@ class _Programme:
         return _Packs(*stack_contents(table, self.lengths.size))
 
     def whole_packs(self, shares: NDArray[np.float64], wanted: Integers) -> _Packs:
-        """The packs that an optimum takes whole, the largest shares first; if it takes none, one of its largest share."""
+        """The packs whose share is 1 or more, with shares rounded down; if there are none, one pack of the largest share."""
         whole = np.floor(shares + 1e-9).astype(np.int64)
         if not whole.any():
             whole[int(shares.argmax())] = 1
@@ -167,9 +186,9 @@ class _Programme:
         return _Packs(np.array(kinds).reshape(-1, wanted.size), np.array(copies, np.int64))
 
     def solve(self, wanted: Integers) -> tuple[NDArray[np.float64], int]:
-        """The optimum over all packs for `wanted`: the share of each column, the bound it proves.
+        """The optimum over all packs for `wanted`: the share of each column, and the lower bound that it proves.
 
-        Where its steps are not allowed, the optimum over the packs found so far, or no shares.
+        If the allowance ends earlier, it is the optimum over the packs found so far, or there are no shares.
         """
         bound, shares = 0, np.empty(0)
         for _ in range(_ROUNDS):
@@ -187,7 +206,7 @@ class _Programme:
         return shares, bound
 
     def _priced(self, values: NDArray[np.float64], wanted: Integers) -> tuple[float, Integers] | None:
-        """The most valuable pack and its value; None where its steps are not allowed."""
+        """The most valuable pack and its value; None if the allowance is too small to find it."""
         from ..kernels.packing import most_valuable_pack
 
         each = (self.capacity + 1 - self.lengths) * np.minimum(wanted, self.capacity // self.lengths)
@@ -197,11 +216,11 @@ class _Programme:
         return worth, pack
 
     def _variations(self, values: NDArray[np.float64], wanted: Integers, pack: Integers) -> Integers:
-        """The most valuable pack and others like it that pay too."""
+        """The most valuable pack, and further packs that improve the optimum too."""
         found = [pack]
         lowered = values.copy()
         for _ in range(_VARIATIONS):
-            lowered[pack > 0] *= 0.9
+            lowered[pack > 0] *= 0.9  # lengths just taken are worth less, so that the next pack is another (by trial)
             priced = self._priced(lowered, wanted)
             if priced is None:
                 break
@@ -211,7 +230,7 @@ class _Programme:
         return np.array(found)
 
     def _optimum(self, wanted: Integers) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-        """The optimum over the columns at hand: shares, the value of a sample of each length, packs used."""
+        """The optimum over the columns: the share of each, the value of a sample of each length (dual), the packs used."""
         from scipy.optimize import linprog
         from scipy.sparse import csc_matrix
 

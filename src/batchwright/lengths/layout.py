@@ -16,9 +16,9 @@ import numpy as np
 
 from ..errors import Infeasible
 from .cut import Cut, Cutter
-from .length_strata import Layers
+from .length_strata import LengthStrata
 
-__all__ = ["PARTS", "Layout", "Window", "in_layers", "in_stretches", "one_window", "whole_steps"]
+__all__ = ["PARTS", "Layout", "Window", "in_strata", "in_stretches", "one_window", "whole_steps"]
 
 Window = int | Literal["epoch"]
 PARTS = 16
@@ -30,7 +30,7 @@ There are up to about 200 such cuts, so a layout takes as long as 13 windows at 
 # The number of micro-batches that a stretch of the order needs is measured, not derived: it depends on all lengths. Its
 # standard deviation is known to 1 / sqrt(2 n) of itself after n stretches: 18 % from 16 of them, 9 % from 64.
 _PROBES = (16, 64)  # stretches that are measured, at least and at most
-# Windows of layers may be longer than asked for by so many sixteenths, tried in this order: near ones first, at most
+# Windows of strata may be longer than asked for by so many sixteenths, tried in this order: near ones first, at most
 # double. Their length is rounded up to whole steps, and where little has to be rounded depends on the lengths; hence
 # the trial.
 _TRIED = (0, -1, 1, -2, *range(2, 17))
@@ -60,7 +60,7 @@ class Layout:
         steady: if windows are stretches of the order: the first `steady` windows take about `places` places each. The
             other windows, the last ones, share the rest of the epoch and have spare room.
         places: see `steady`.
-        firsts: if windows are made of layers: a cut of the longest items of all layers. Any window can be cut in this
+        firsts: if windows are made of strata: a cut of the longest items of all strata. Any window can be cut in this
             way.
     """
 
@@ -123,22 +123,22 @@ def one_window(
     return Layout(1, batches, batches, multiple)
 
 
-def in_layers(layers: Layers, cutter: Cutter, *, window: Window, multiple: int) -> Layout | None:
-    """The layout with windows made of layers, of about `window` micro-batches each; None if not even two fit.
+def in_strata(strata: LengthStrata, cutter: Cutter, *, window: Window, multiple: int) -> Layout | None:
+    """The layout with windows made of strata, of about `window` micro-batches each; None if not even two fit.
 
-    A window has as many micro-batches as the most expensive items of all layers need, so no window needs more. Windows
+    A window has as many micro-batches as the most expensive items of all strata need, so no window needs more. Windows
     may be up to twice as long as asked for if that makes the epoch shorter. With `window="epoch"` there is one.
     """
-    items = layers.falling.size
-    total = len(cutter.for_window(PARTS).cut(layers.falling, 0, multiple))
+    items = strata.falling.size
+    total = len(cutter.for_window(PARTS).cut(strata.falling, 0, multiple))
     wanted = 1.0 if window == "epoch" else total / whole_steps(window, multiple)
     found: list[Layout] = []
     for longer in _TRIED:
         windows = math.floor(wanted / (1 + longer / 16))
         if windows < 1 or (windows == 1) != (window == "epoch") or windows in {layout.windows for layout in found}:
             continue
-        largest = cutter.over_layers(layers.falling, windows)
-        assert largest is not None  # there are layers only if the cutter has this
+        largest = cutter.over_strata(strata.falling, windows)
+        assert largest is not None  # there are strata only if the cutter has this
         cut = largest.for_window(PARTS).cut(np.arange(-(-items // windows)), 0, multiple)
         batches = whole_steps(len(cut), multiple)
         if items // windows >= batches:  # else a micro-batch would have no item

@@ -1,9 +1,9 @@
-"""Windows that are alike: each holds one sample of every layer of lengths.
+"""Windows that are alike: each holds one sample of every stratum of lengths.
 
 A plain shuffle leaves to chance how long the samples of a window are, and so how many micro-batches it needs. Without
-`order=`, samples are sorted by length and cut into layers of as many neighbours as there are windows, and a window
-takes one sample of each layer. If the longest sample of each layer fits into n micro-batches, any one sample of each
-layer does too. So each window of every epoch needs at most n.
+`order=`, samples are sorted by length and cut into strata of as many neighbours as there are windows, and a window
+takes one sample of each stratum. If the longest sample of each stratum fits into n micro-batches, any one sample of each
+stratum does too. So each window of every epoch needs at most n.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from ..kernels.hashing import PURPOSE, child_key
 from ..kernels.length_strata import one_of_each_stratum
 from .cut import Integers, sorted_places
 
-__all__ = ["Layers"]
+__all__ = ["LengthStrata"]
 
 
 @dataclass(frozen=True)
-class Layers:
-    """All items, longest first, and where each length starts: windows take one item of every layer.
+class LengthStrata:
+    """All items, longest first, and where each length starts: windows take one item of every stratum.
 
     Args:
         falling: the items, longest first, int64 (items,); those of one length in an order that depends on the seed.
@@ -35,10 +35,10 @@ class Layers:
     seed: int
 
     @classmethod
-    def of(cls, items: Integers, ranks: Integers, seed: int) -> Layers:
+    def of(cls, items: Integers, ranks: Integers, seed: int) -> LengthStrata:
         """Sort `items` by rank; rank 0 is the longest."""
-        # Shuffled first: otherwise items of one length would always stand in the same layers, with the same neighbours.
-        mixed = items[keyed_order(items.size, np.uint64(child_key(seed, PURPOSE.LAYERS)))]
+        # Shuffled first: otherwise items of one length would always stand in the same strata, with the same neighbours.
+        mixed = items[keyed_order(items.size, np.uint64(child_key(seed, PURPOSE.LENGTH_STRATA)))]
         falling = mixed[sorted_places(ranks[mixed])]
         starts = np.flatnonzero(np.diff(ranks[falling], prepend=-1, append=np.iinfo(np.int64).max))
         return cls(falling, starts, seed)
@@ -49,5 +49,5 @@ class Layers:
 
     def window(self, epoch: int, window: int, windows: int) -> Integers:
         """The items of a window of an epoch that has `windows` of them, longest first."""
-        key = child_key(child_key(self.seed, PURPOSE.LAYERS), 1 + epoch)
+        key = child_key(child_key(self.seed, PURPOSE.LENGTH_STRATA), 1 + epoch)
         return one_of_each_stratum(self.falling, self.starts, windows, window, np.uint64(key))

@@ -169,7 +169,7 @@ class OfOrder(Windows):
         """See `Windows`."""
         return self.window
 
-    def whole(
+    def parts(
         self, first: int, last: int, items: Callable[[Integers], Integers]
     ) -> Iterator[tuple[int, int, Integers]]:
         """See `Windows`: one part, all windows that have micro-batches between `first` and `last`."""
@@ -180,11 +180,11 @@ class OfOrder(Windows):
         between = items(samples)
         yield numbers.start * self.window, numbers.stop * self.window, between[begin.skipped : between.size - cut_off]
 
-    def after(self, before: Windows, at: int) -> int:
+    def batch_at(self, before: Windows, at: int) -> int:
         """See `Windows`: `at` itself, or the next number at which a window of this list begins."""
         return self.next_boundary(at)
 
-    def ending(self, at: int, number: int) -> list[list[int]]:
+    def starts_at(self, at: int, number: int) -> list[list[int]]:
         """See `Windows`."""
         return [[number, *self.begin(at // self.window)]]
 
@@ -220,19 +220,19 @@ class OfOrder(Windows):
             self._ready.put(following - 1, items, cut)
         return found
 
-    def begins(self, since: int, batch: int) -> list[list[int]]:
+    def starts(self, since: int, batch: int) -> list[list[int]]:
         """See `Windows`: of the first known window, the first one of the epoch, and the one of `batch`."""
         wanted = sorted({self._first, max(self._first, self.of(since)[0]), self.of(batch)[0]})
         return [[window, *self.begin(window)] for window in wanted]
 
-    def knows(self, begins: Sequence[Sequence[int]], window: int) -> bool:
+    def knows(self, starts: Sequence[Sequence[int]], window: int) -> bool:
         """See `Windows`: they say where the window begins, or the one before it."""
-        return bool(begins) and 0 <= window - begins[-1][0] <= 1
+        return bool(starts) and 0 <= window - starts[-1][0] <= 1
 
-    def known(self, begins: Sequence[Sequence[int]]) -> OfOrder:
+    def with_starts(self, starts: Sequence[Sequence[int]]) -> OfOrder:
         """See `Windows`."""
         found: dict[int, Begin] = {}
-        for window, place, skipped in begins:
+        for window, place, skipped in starts:
             known = window >= 0 and 0 <= place <= LAST and skipped >= 0
             items = int(self._admission.counts(self._order.take(place, place + 1))[0]) if known else 0
             if not known or skipped >= max(1, items):
@@ -242,10 +242,10 @@ class OfOrder(Windows):
             found[window] = Begin(place, skipped)
         return self._with(found)
 
-    def _with(self, begins: Mapping[int, Begin]) -> OfOrder:
+    def _with(self, starts: Mapping[int, Begin]) -> OfOrder:
         other = object.__new__(OfOrder)
         vars(other).update(vars(self))
-        other._begins, other._first, other._ready = dict(begins), min(begins), Ready()
+        other._begins, other._first, other._ready = dict(starts), min(starts), Ready()
         return other
 
     def _place_of(self, begin: Begin) -> float:

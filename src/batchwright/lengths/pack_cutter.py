@@ -17,7 +17,7 @@ from ..kernels.packing import COPIES, best_fit_decreasing, best_fit_vectors
 from ..kernels.partition import longest_first
 from .admission import Admission
 from .bounds import packs_at_least
-from .cut import Cut, Identified, Integers, falling_ranks, like_ranks, mixed_places, most_expensive_of_layers, split_to
+from .cut import Cut, Identified, Integers, falling_ranks, like_ranks, mixed_places, most_expensive_of_strata, split_to
 from .exact import Allowance
 from .kinds import Kinds
 from .packing import Packing, Solver, filled, search
@@ -87,9 +87,9 @@ class PackCutter(Identified):
         column, capacity = self.lengths[samples, 0], int(self.capacities[0])
         return lambda count: -(-_packs_of(self._stacks(Kinds.of(column[:count]), capacity)) // self.packs)
 
-    def over_layers(self, falling: Integers, windows: int) -> PackCutter:
+    def over_strata(self, falling: Integers, windows: int) -> PackCutter:
         """See `Cutter`."""
-        longest = most_expensive_of_layers(self.lengths, falling, windows)
+        longest = most_expensive_of_strata(self.lengths, falling, windows)
         return replace(self, lengths=longest, costs=longest[:, 0].astype(np.float64))
 
     def for_window(self, parts: int = 1) -> PackCutter:

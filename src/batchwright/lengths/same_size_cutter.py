@@ -1,4 +1,4 @@
-"""Cuts samples that stand longest first into micro-batches of one size."""
+"""Cuts samples, sorted longest first, into micro-batches of one size."""
 
 from __future__ import annotations
 
@@ -18,9 +18,18 @@ __all__ = ["GroupCutter", "even_offsets"]
 
 
 def even_offsets(count: int, batches: int, batch_size: int, multiple: int) -> Integers:
-    """Offsets of `batches` micro-batches of `batch_size`, those of the last steps smaller so that all have some.
+    """Offsets of `batches` micro-batches of `batch_size` samples; the last steps may have smaller ones, but none is empty.
 
-    As few steps as can be are smaller, and within them sizes differ by at most one.
+    As few steps as possible are smaller, and within them sizes differ by at most one.
+
+    Args:
+        count: how many samples there are.
+        batches: how many micro-batches; enough for all samples.
+        batch_size: the largest size.
+        multiple: micro-batches in a step.
+
+    Returns:
+        int64 (batches + 1,).
 
     Raises:
         Infeasible: there are fewer samples than micro-batches.
@@ -45,12 +54,12 @@ def even_offsets(count: int, batches: int, batch_size: int, multiple: int) -> In
 
 @dataclass(frozen=True)
 class GroupCutter(Unsearched):
-    """Cuts samples that stand longest first into micro-batches of `batch_size`.
+    """Sorts samples longest first and cuts them into micro-batches of `batch_size` samples.
 
     Args:
-        lengths: float64 (samples,).
+        lengths: the length of each sample, float64 (samples,).
         batch_size: samples in a micro-batch.
-        level: whether the micro-batches of a step may differ in size, so that they cost the same.
+        level: whether the micro-batches of a step may differ in size, to have like costs.
     """
 
     lengths: np.ndarray
@@ -73,23 +82,23 @@ class GroupCutter(Unsearched):
 
     @cached_property
     def sizes(self) -> np.ndarray:
-        """See `Cutter`: all alike."""
+        """See `Cutter`: 1 for each sample, because only their number counts."""
         return np.ones(self.lengths.size)
 
     def needed(self, samples: Integers, multiple: int) -> Callable[[int], int]:
         """See `Cutter`."""
         return lambda count: self.at_least(samples[:count])
 
-    def over_layers(self, falling: Integers, windows: int) -> GroupCutter:
+    def over_strata(self, falling: Integers, windows: int) -> GroupCutter:
         """See `Cutter`."""
         return replace(self, lengths=self.lengths[falling[::windows]])
 
     def levelled(self, samples: Integers, cut: Cut, multiple: int) -> Cut:
-        """See `Cutter`: sizes are given, and samples of like length stay together."""
+        """See `Cutter`: nothing is moved, because sizes are fixed and samples of like length stay together."""
         return by_steps(cut)
 
     def cut(self, samples: Integers, batches: int, multiple: int) -> Cut:
-        """See `Cutter`: the shortest samples make up the smaller micro-batches."""
+        """See `Cutter`: the smaller micro-batches, if any, have the shortest samples."""
         places = sorted_places(self.ranks[samples])
         needed = self.at_least(samples)
         offsets = even_offsets(samples.size, max(batches, needed), self.batch_size, multiple if batches else 1)
@@ -102,14 +111,16 @@ class GroupCutter(Unsearched):
         return Cut(places, offsets, longest * np.diff(offsets), stepped=self.level)
 
     def _levelled(self, lengths: np.ndarray, parts: int) -> Integers:
-        """Offsets of `parts` stretches of falling lengths whose most expensive one costs as little as possible."""
+        """Offsets that cut falling lengths into `parts` parts, the most expensive of which costs as little as possible."""
         limit = float(lengths[0] * lengths.size)
 
         def cut_at(first: int, share: float) -> Integers:
             return cut_longest(lengths[first:], limit * share, lengths.size, 1)
 
         offsets = spread(parts, cut_at)
-        while offsets.size - 1 < parts:  # fewer stretches than `parts`: halve the most expensive
+        # One part may hold all the short samples at no more than the smallest possible cost, and then there are too few
+        # parts. To halve the most expensive one raises no cost.
+        while offsets.size - 1 < parts:
             sizes = np.diff(offsets)
             costs = np.where(sizes > 1, lengths[offsets[:-1]] * sizes, -1)
             most_expensive = int(costs.argmax())
@@ -118,7 +129,7 @@ class GroupCutter(Unsearched):
         return offsets
 
     def cost(self, samples: Integers) -> float:
-        """See `Cutter`: longest x count."""
+        """See `Cutter`: the length of the longest sample x the number of samples."""
         return self.tokens(samples)[1]
 
     def largest(self, samples: Integers) -> float:
@@ -131,7 +142,7 @@ class GroupCutter(Unsearched):
         return float(lengths.sum()), float(lengths.max() * lengths.size)
 
     def excess(self, samples: Integers) -> float:
-        """See `Cutter`: samples too many; with `level` it is the step that has its number."""
+        """See `Cutter`: the samples beyond `batch_size`; 0 with `level`, where only the number in a step is fixed."""
         return 0.0 if self.level else max(0.0, float(samples.size - self.batch_size))
 
     def at_least(self, samples: Integers) -> int:
@@ -139,5 +150,5 @@ class GroupCutter(Unsearched):
         return -(-samples.size // self.batch_size)
 
     def part(self, samples: Integers) -> tuple[Integers, Integers]:
-        """See `Cutter`: in the middle."""
+        """See `Cutter`: two halves."""
         return np.arange(samples.size // 2), np.arange(samples.size // 2, samples.size)

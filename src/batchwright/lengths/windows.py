@@ -5,8 +5,8 @@ A window takes a number of items and cuts them into a known number of micro-batc
 - `OfOrder`, with `order=`: windows are stretches of the order. Each is filled with as many items as fit, and the next
   window begins with the item after them. An epoch is a fixed number of micro-batches; the next epoch continues in the
   order.
-- `OfLayers`, without `order=`, if an epoch has at least two windows, or there are several budgets: every epoch has the
-  same samples, and each window has one sample of every layer of lengths. No window depends on another.
+- `OfStrata`, without `order=`, if an epoch has at least two windows, or there are several budgets: every epoch has the
+  same samples, and each window has one sample of every stratum of lengths. No window depends on another.
 - `OfShuffle`, without `order=`, for buckets, and if one window is a whole epoch: every epoch has the same samples, and
   windows are stretches of a plain shuffle.
 """
@@ -24,14 +24,14 @@ from ..orders import Order
 from .admission import Admission
 from .cut import Cut, Cutter, Integers, split_to
 from .layout import Layout
-from .length_strata import Layers
+from .length_strata import LengthStrata
 
 _ITEMS_READY = 1 << 20  # items that `Ready` keeps at most: 16 MB
 # Cuts of a window in which items are left out in proportion to the excess; then bisection. Most windows need one or
 # two; if the first items are far longer than the others, proportion alone took 84 cuts.
 _IN_PROPORTION = 16
 
-__all__ = ["OfLayers", "OfShuffle", "Ready", "Windows", "fitting", "most_that_fit"]
+__all__ = ["OfShuffle", "OfStrata", "Ready", "Windows", "fitting", "most_that_fit"]
 
 
 class Windows(ABC):
@@ -56,7 +56,7 @@ class Windows(ABC):
         """The first boundary at or after `batch`: no window (without `order=`: no epoch) extends across it."""
 
     @abstractmethod
-    def whole(
+    def parts(
         self, first: int, last: int, items: Callable[[Integers], Integers]
     ) -> Iterator[tuple[int, int, Integers]]:
         """For an audit: the list from `first` to `last`, cut at boundaries, with the items that each part must hold.
@@ -80,14 +80,14 @@ class Windows(ABC):
         """Micro-batches between two boundaries."""
 
     @abstractmethod
-    def after(self, before: Windows, at: int) -> int:
+    def batch_at(self, before: Windows, at: int) -> int:
         """The micro-batch of this list that follows boundary `at` of `before`, other windows of the same plan."""
 
-    def ending(self, at: int, number: int) -> list[list[int]]:
+    def starts_at(self, at: int, number: int) -> list[list[int]]:
         """Where in the order the window before boundary `at` ends: window `number` of another list begins there.
 
         Returns:
-            As `begins`; empty if the number of a window says where it begins.
+            As `starts`; empty if the number of a window says where it begins.
         """
         return []
 
@@ -100,7 +100,7 @@ class Windows(ABC):
         """The epoch, and the number of the window within it: the shuffle of its steps depends on these and the seed."""
         return 0, window
 
-    def begins(self, since: int, batch: int) -> list[list[int]]:
+    def starts(self, since: int, batch: int) -> list[list[int]]:
         """Where a few windows begin, for a state, so that a run can resume at `batch` in constant time.
 
         Args:
@@ -113,12 +113,12 @@ class Windows(ABC):
         """
         return []
 
-    def knows(self, begins: Sequence[Sequence[int]], window: int) -> bool:
-        """Whether `begins`, as a state holds it, is enough to resume at a window."""
-        return not begins or begins[-1][0] <= window
+    def knows(self, starts: Sequence[Sequence[int]], window: int) -> bool:
+        """Whether `starts`, as a state holds it, is enough to resume at a window."""
+        return not starts or starts[-1][0] <= window
 
-    def known(self, begins: Sequence[Sequence[int]]) -> Windows:
-        """The same windows, given where some of them begin; the inverse of `begins`."""
+    def with_starts(self, starts: Sequence[Sequence[int]]) -> Windows:
+        """The same windows, given where some of them begin; the inverse of `starts`."""
         return self
 
 
@@ -174,7 +174,7 @@ class OfEpochs(Windows):
         """See `Windows`."""
         return self.epoch_batches
 
-    def whole(
+    def parts(
         self, first: int, last: int, items: Callable[[Integers], Integers]
     ) -> Iterator[tuple[int, int, Integers]]:
         """See `Windows`: every epoch is a part, and must hold all items."""
@@ -182,7 +182,7 @@ class OfEpochs(Windows):
         for begin in range(first, last, self.epoch_batches):
             yield begin, begin + self.epoch_batches, wanted
 
-    def after(self, before: Windows, at: int) -> int:
+    def batch_at(self, before: Windows, at: int) -> int:
         """See `Windows`: the start of the same epoch."""
         return at // before.epoch_batches * self.epoch_batches
 
@@ -191,12 +191,12 @@ class OfEpochs(Windows):
         return divmod(window, self.layout.windows)
 
 
-class OfLayers(OfEpochs):
-    """Windows of which each has one sample of every layer of lengths. No window depends on another."""
+class OfStrata(OfEpochs):
+    """Windows of which each has one sample of every stratum of lengths. No window depends on another."""
 
-    def __init__(self, layout: Layout, epoch_samples: int, layers: Layers, cutter: Cutter) -> None:
+    def __init__(self, layout: Layout, epoch_samples: int, strata: LengthStrata, cutter: Cutter) -> None:
         super().__init__(layout, epoch_samples)
-        self._layers, self._cutter = layers, cutter
+        self._layers, self._cutter = strata, cutter
 
     def planned(self, window: int) -> tuple[Integers, Cut]:
         """See `Windows`."""
@@ -204,7 +204,7 @@ class OfLayers(OfEpochs):
         assert layout.firsts is not None
         items = self._layers.window(*self.key(window), layout.windows)
         cut = self._cutter.cut(items, layout.batches, layout.multiple)
-        # A heuristic may need one more for shorter samples. The longest of all layers fit, so these fit in the same
+        # A heuristic may need one more for shorter samples. The longest of all strata fit, so these fit in the same
         # way.
         if len(cut) > layout.batches:
             cut = split_to(layout.firsts.below(items.size), layout.batches, items, self._cutter)
@@ -224,7 +224,7 @@ class OfShuffle(OfEpochs):
         order: the shuffle.
         admission: which samples are items.
         cutter: how items are cut.
-        begins: for some windows, the place of the order where they begin.
+        starts: for some windows, the place of the order where they begin.
     """
 
     def __init__(
@@ -234,11 +234,11 @@ class OfShuffle(OfEpochs):
         order: Order,
         admission: Admission,
         cutter: Cutter,
-        begins: Mapping[int, int] | None = None,
+        starts: Mapping[int, int] | None = None,
     ) -> None:
         super().__init__(layout, epoch_samples)
         self._order, self._admission, self._cutter = order, admission, cutter
-        self._begins = dict(begins or {})  # only of one epoch, the one planned last: a run goes through them one by one
+        self._begins = dict(starts or {})  # only of one epoch, the one planned last: a run goes through them one by one
         self._last: tuple[int, list[tuple[Integers, Cut]]] = -1, []  # an epoch, and its last windows
         self._ready = Ready()
 
@@ -262,16 +262,16 @@ class OfShuffle(OfEpochs):
             self._last = epoch, self._rest(epoch)
         return self._last[1][number - self.layout.steady]
 
-    def begins(self, since: int, batch: int) -> list[list[int]]:
+    def starts(self, since: int, batch: int) -> list[list[int]]:
         """See `Windows`."""
         window, _ = self.of(batch)
         _, number = self.key(window)
         window -= max(0, number - self.layout.steady)
         return [[window, self._begin(window), 0]] if number else []
 
-    def known(self, begins: Sequence[Sequence[int]]) -> OfShuffle:
+    def with_starts(self, starts: Sequence[Sequence[int]]) -> OfShuffle:
         """See `Windows`."""
-        for window, place, skipped in begins:
+        for window, place, skipped in starts:
             epoch, number = self.key(window)
             begun = epoch * self._epoch_samples
             known = epoch >= 0 and 0 <= place - begun <= self._epoch_samples and skipped == 0
@@ -281,7 +281,7 @@ class OfShuffle(OfEpochs):
                 known = left.size >= batches >= self._cutter.needed(left, self.layout.multiple)(left.size)
             if not known:
                 raise Infeasible(f"the state says that window {window} begins at place {place}", AS_IT_WAS)
-        found = {window: place for window, place, _ in begins}
+        found = {window: place for window, place, _ in starts}
         return OfShuffle(self.layout, self._epoch_samples, self._order, self._admission, self._cutter, found)
 
     def _begin(self, window: int) -> int:

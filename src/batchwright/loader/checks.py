@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import multiprocessing
 import os
 from collections.abc import Mapping, Sized
 from typing import Any
 
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from ..errors import Infeasible, check_integer, shown, typed, warn
+from ..errors import Infeasible, check_integer, said, shown, typed, warn
 from ..interface import BasePlan
 from ..labels import known_labels
 
-__all__ = ["check_dataset", "check_options", "fitting_workers", "starts_python"]
+__all__ = ["check_dataset", "check_named", "check_options", "fitting_workers", "starts_python"]
 
 _COMPARED = 1 << 16  # labels that are compared, evenly spaced: a data set in another order differs at most of them
 _MOST_WORKERS = 8  # more seldom help one process, and each costs memory
@@ -28,12 +30,27 @@ _DECIDED = {
 }
 
 
-def check_options(options: Mapping[str, Any]) -> None:
-    """Refuse arguments of a `DataLoader` that the plan has decided.
+def check_options(options: Mapping[str, Any], collate: Any, device: Any) -> None:
+    """Refuse arguments that mean nothing, or that the plan has decided.
 
     Raises:
         Infeasible: one of them was given.
     """
+    if collate is not None and not callable(collate):
+        raise Infeasible(f"collate is {shown(collate)}, which cannot be called", "pass a function of a list of samples")
+    if device is not None:
+        try:
+            torch.device(device)
+        except (RuntimeError, TypeError) as error:
+            raise Infeasible(
+                f"device is {shown(device)}: {said(error)}", 'pass a torch.device or its name, as "cuda:0"'
+            ) from None
+    unknown = sorted(set(options) - set(inspect.signature(DataLoader.__init__).parameters))
+    if unknown:
+        raise Infeasible(
+            f"plan.loader has no argument {shown(unknown[0])}",
+            "pass its own arguments, or those of torch.utils.data.DataLoader",
+        )
     for name, why in _DECIDED.items():
         if name in options:
             raise Infeasible(f"{name}={shown(options[name])} was given to plan.loader, but {why}", f"leave {name} out")
@@ -50,6 +67,15 @@ def check_dataset(plan: BasePlan, dataset: Any) -> None:
     """
     if isinstance(dataset, DataLoader):
         raise Infeasible("plan.loader was given a DataLoader", "pass the data set itself")
+    if isinstance(dataset, type):
+        raise Infeasible(f"the data set is the class {dataset.__name__}", f"pass an object: {dataset.__name__}(...)")
+    if isinstance(dataset, (str, bytes, os.PathLike)):
+        raise Infeasible(f"the data set is {shown(dataset)}", "pass the data set itself, whose items are samples")
+    if isinstance(dataset, Mapping) or hasattr(dataset, "iloc"):
+        raise Infeasible(
+            f"the data set is {typed(dataset)}, whose items are columns, not samples",
+            "pass its rows, as a list or a Dataset of them",
+        )
     if isinstance(dataset, IterableDataset):
         raise Infeasible(
             f"{type(dataset).__name__} is an IterableDataset, whose samples have no numbers",
@@ -61,12 +87,27 @@ def check_dataset(plan: BasePlan, dataset: Any) -> None:
             "pass an object with __getitem__ and __len__",
         )
     count = plan.groups.sample_count
+    if getattr(plan, "named", False):  # it is asked for pairs of a task and a number, and may count as it likes
+        return
     if len(dataset) != count:
         raise Infeasible(
             f"the data set has {len(dataset)} samples, the plan was made for {count}",
             "make the plan from this data set, or pass the part of the data set that it was made from",
         )
     _check_labels(plan, dataset)
+
+
+def check_named(plan: BasePlan, on_error: str) -> None:
+    """Refuse to go on past samples that raise where they are pairs of a task and a number, which have no groups.
+
+    Raises:
+        Infeasible: the plan yields such pairs, and `on_error` is not "refuse".
+    """
+    if getattr(plan, "named", False) and on_error != "refuse":
+        raise Infeasible(
+            f"on_error is {shown(on_error)}, and the plan yields pairs of a task and a number",
+            'build the plan with named=False, or pass on_error="refuse"',
+        )
 
 
 def _check_labels(plan: BasePlan, dataset: Any) -> None:

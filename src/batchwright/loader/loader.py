@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 
 import torch.utils.data
 from torch.utils._pytree import tree_map
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import DataLoader, TensorDataset, default_collate
 
+from ..collate import Batch
 from ..distributed import joined
 from ..errors import Infeasible, check_bool, check_integer, one_of, shown, warn
 from ..interface import BasePlan
@@ -17,9 +18,10 @@ from ..micro_batches import AS_IT_WAS
 from ..position import Position, RunState
 from ..ranks import check_ranks
 from ..sampler import BatchSampler
-from .checks import check_dataset, check_options, fitting_workers, starts_python
+from .checks import check_dataset, check_named, check_options, fitting_workers, starts_python
 from .progress import Progress
-from .samples import Broken, Collated, Given, OnError, Reader, Request
+from .requests import Requests
+from .samples import Broken, Collated, Given, OnError, Reader
 
 __all__ = ["Epoch", "Loader"]
 
@@ -40,6 +42,8 @@ class Loader:
         dataset: the data set.
         sampler: the batch sampler, whose position is that of the loop; for corrections, compositions, `retarget`.
         broken: the samples that raised so far in this process, if `on_error` is not "refuse".
+        device: where batches are moved to; None leaves them where they are.
+        watch: called before each batch is given, with its epoch, its step counted from 1, and whether a loop begins with it.
     """
 
     def __init__(
@@ -60,15 +64,17 @@ class Loader:
     ) -> None:
         self.dataset, self.sampler, self.device = dataset, sampler, device
         self.broken: list[Broken] = []
+        self.watch: Callable[[int, int, bool], None] | None = None
         self._on_error: OnError = one_of(on_error, "on_error", ("refuse", "replace", "skip"))
         self._max_errors = check_integer(max_errors, "max_errors", least=0)
         self._key = child_key(int(sampler.plan.fingerprint, 16), PURPOSE.SAMPLES)
-        check_options(options)
+        check_options(options, collate, device)
+        check_named(sampler.plan, self._on_error)
         if check_bool(check_data, "check_data"):
             check_dataset(sampler.plan, dataset)
         # Nothing below refers back to the loader: workers that stay are ended when the last reference goes, not by the
         # collector of cycles, which would do it at any moment, even while other workers start, and wait for them.
-        self._requests = _Requests(sampler)
+        self._requests = Requests(sampler)
         self._loader = self._made(options, collate, fitting_workers(dataset, num_workers), check_bool(seeded, "seeded"))
         self._turn = 0  # how many iterators have begun; only the last may go on
         self._look: tuple[RunState, RunState] | None = None  # before and after the only batch of an iterator
@@ -88,7 +94,8 @@ class Loader:
             options = {"persistent_workers": True, **options}
         self._generator = None if "generator" in options else torch.Generator()
         groups = self.plan.groups if self._on_error == "replace" else None
-        self._reader = Reader(self.dataset, self._key, seeded, self._on_error, groups)
+        drawing = seeded and type(self.dataset) is not TensorDataset  # which draws no random numbers
+        self._reader = Reader(self.dataset, self._key, drawing, self._on_error, groups)
         self._collated = Collated(default_collate if collate is None else collate)
         return DataLoader(
             self._reader,  # type: ignore[arg-type]  # it is asked for lists, never for items
@@ -142,6 +149,20 @@ class Loader:
     def step(self) -> int:
         """Batches of that epoch that the next loop leaves out because they were given already."""
         return self._after_look(lambda: self.sampler.step)
+
+    @property
+    def real(self) -> int:
+        """How many samples of the batch that the loop was given last count; the others, at its end, are fillers.
+
+        All count but in plans for evaluation, which give every rank something to do in every step.
+
+        Raises:
+            Infeasible: the loop was given none.
+        """
+        run = self.sampler.run
+        if not run.drawn:
+            raise Infeasible("no batch was given yet", "ask after a batch was given")
+        return self.sampler.real(run.consumed // self.sampler.stride - 1, epoch=run.begun.epoch)
 
     def __len__(self) -> int:
         """Batches of this rank in an epoch: the same for all ranks and epochs."""
@@ -233,7 +254,7 @@ class Loader:
 
     def _begin(self, number: int | None) -> Position:
         if self._look is not None and self.sampler.run is self._look[1]:
-            self._begin_again(self._look[0])
+            self._begin_again(self._look[0], number)
         else:
             self._looks = 0
         self._look, self._turn = None, self._turn + 1
@@ -247,12 +268,11 @@ class Loader:
             self._generator.manual_seed(child_key(self._key, start.batch))
         return iter(self._loader)
 
-    def _begin_again(self, before: RunState) -> None:
+    def _begin_again(self, before: RunState, number: int | None) -> None:
         self.sampler.run = before
         self._looks += 1
-        if (
-            self._looks == 2
-        ):  # one look is ordinary; a loop that always stops after one batch trains on the same for ever
+        # One look is ordinary. A plain loop that always stops after one batch would train on the same one each time.
+        if self._looks == 2 and number is None:
             warn(
                 f"two loops in turn took one batch of epoch {self.sampler.epoch} and stopped, which counts as a look, so "
                 "both began with the same batch; if they trained on it, loop over loader.epochs(n)."
@@ -311,36 +331,6 @@ class Epoch:
         return f"<epoch {self.number} of {self._loader!r}>"
 
 
-class _Requests(torch.utils.data.Sampler[Any]):
-    """What the inner `DataLoader` draws from: the rest of the epoch that the loader's iterator has begun.
-
-    Attributes:
-        start: where that iterator began.
-        broken: samples that are known to raise, from a state.
-    """
-
-    def __init__(self, sampler: BatchSampler) -> None:
-        self._sampler = sampler
-        self.start: Position | None = None
-        self.broken: frozenset[int] = frozenset()
-
-    def __len__(self) -> int:
-        return len(self._sampler)
-
-    def __iter__(self) -> Iterator[Request]:
-        assert self.start is not None
-        start, before, stride = self.start, self.start.consumed, self._sampler.stride
-        for micro_batches in self._sampler.lists_from(start):
-            yield self.of(start, before, micro_batches)
-            before += stride
-
-    def of(self, start: Position, before: int, micro_batches: list[list[int]]) -> Request:
-        """A list of this rank with the address of its random numbers, `before` micro-batches into the epoch."""
-        first, world_size = start.origin + before + self._sampler.rank, self._sampler.world_size
-        visits = [start.batches.visit(first + i * world_size) for i in range(len(micro_batches))]
-        return Request(micro_batches, visits, self.broken)
-
-
 class _Batches(Iterator[Any]):
     """An epoch of a loader, or what is left of one; it begins at its first `next`, as trainers call `iter` early."""
 
@@ -359,6 +349,11 @@ class _Batches(Iterator[Any]):
             self._turn, self._before, self._length = loader._turn, start.consumed, start.length
             self._inner = loader._read_from(start)
         elif loader._turn != self._turn:
+            if (
+                self._before >= self._length
+            ):  # every batch was given; trainers ask once more before they begin another loop
+                self._ended, self._inner = True, None
+                raise StopIteration
             raise Infeasible(
                 "another loop over this loader has begun since, and its position is that loop's",
                 "make a second loader of the plan to loop over it twice at once",
@@ -375,7 +370,14 @@ class _Batches(Iterator[Any]):
         self._before, self._given = after, self._given + 1
         if self._given == 1:
             loader._look = run, loader.sampler.run
+        if loader.watch is not None:
+            loader.watch(self._start.epoch, after // loader.sampler.stride, self._given == 1)
         if isinstance(batch, Given):
             loader._received(batch.broken)
             batch = batch.batch
-        return loader._moved(batch)
+        batch = loader._moved(batch)
+        return (
+            batch.scaled(1.0, real=loader.real)
+            if isinstance(batch, Batch) and self._start.batches.whole_epochs
+            else batch
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,12 +15,13 @@ from torch.utils.data._utils.pin_memory import pin_memory
 
 from ..errors import Infeasible, said
 from ..groups import Groups
-from ..kernels.hashing import child_key
+from ..kernels.hashing import GOLDEN, child_key, mixed_words
 
 __all__ = ["Broken", "Collated", "Given", "OnError", "Reader", "Request"]
 
 OnError = Literal["refuse", "replace", "skip"]
 
+_NUMPYS = np.random.MT19937(0)  # NumPy's global generator while samples are read; seeded before each
 _TRIED = 100  # samples of a group that are tried in place of one; as many that raise in a row are no accident
 
 
@@ -90,37 +92,53 @@ class Reader:
 
     def __getitems__(self, request: Request) -> _Read:
         """The samples of a list; the loader's fetcher calls it with whatever the batch sampler yields."""
-        with _own_random_numbers(self.random):
-            read = _Read([], [])
-            whole = getattr(self.dataset, "__getitems__", None) if self.on_error == "refuse" else None
-            for samples, visit in zip(request.micro_batches, request.visits, strict=True):
-                key = child_key(self.key, visit)
-                if callable(whole):  # a data set that reads lists at once, as those of Hugging Face
-                    self._seed(key)
-                    read.samples.extend(whole(samples))
-                else:
-                    self._read_each(samples, key, request.broken, read)
-            return read
+        if not self.random:
+            return self._read(request)
+        with _own_random_numbers():
+            return self._read(request)
 
-    def _read_each(self, samples: list[int], key: int, known: frozenset[int], read: _Read) -> None:
-        seen: dict[int, int] = {}
-        for sample in samples:
-            address = child_key(key, sample)
-            if sample in seen:  # twice in one micro-batch: each time has random numbers of its own
-                address = child_key(address, seen[sample])
-            seen[sample] = seen.get(sample, 0) + 1
-            if self.on_error == "refuse":
-                self._seed(address)
-                read.samples.append(self._at(sample))
+    def _read(self, request: Request) -> _Read:
+        read = _Read([], [])
+        at_once = getattr(self.dataset, "__getitems__", None) if self.on_error == "refuse" else None
+        for samples, visit in zip(request.micro_batches, request.visits, strict=True):
+            if callable(at_once):  # a data set that reads lists at once, as those of Hugging Face
+                if self.random:
+                    _seed(child_key(self.key, visit))
+                read.samples.extend(at_once(samples))
+            elif self.on_error == "refuse":
+                self._read_each(samples, visit, read.samples)
             else:
-                self._read_or_mend(sample, address, known, read)
+                for sample, address in zip(samples, self._addresses(samples, visit), strict=True):
+                    self._read_or_mend(sample, address, request.broken, read)
+        return read
 
-    def _at(self, sample: int) -> Any:
+    def _read_each(self, samples: list[int], visit: int, found: list[Any]) -> None:
+        sample = None
         try:
-            return self.dataset[sample]
+            if self.random:
+                for sample, address in zip(samples, self._addresses(samples, visit), strict=True):
+                    _seed(address)
+                    found.append(self.dataset[sample])
+            else:
+                for sample in samples:
+                    found.append(self.dataset[sample])
         except Exception as error:
             error.add_note(f"It was raised by sample {sample} of the data set.")
             raise
+
+    def _addresses(self, samples: list[Any], visit: int) -> list[int]:
+        """The address of the random numbers of each sample of a micro-batch, as 64-bit integers."""
+        if isinstance(samples[0], tuple):  # of a plan with `named=True`: pairs of a task and a number
+            samples = [_number_of(pair) for pair in samples]
+        key = np.uint64(child_key(self.key, visit))
+        addresses: list[int] = mixed_words(key + np.array(samples, np.uint64) * GOLDEN).tolist()
+        if len(set(samples)) < len(samples):  # one that comes twice has other random numbers each time
+            seen: dict[int, int] = {}
+            for place, sample in enumerate(samples):
+                seen[sample] = seen.get(sample, -1) + 1
+                if seen[sample]:
+                    addresses[place] = child_key(addresses[place], seen[sample])
+        return addresses
 
     def _read_or_mend(self, sample: int, address: int, known: frozenset[int], read: _Read) -> None:
         found, error = self._tried(sample, address, known)
@@ -146,7 +164,8 @@ class Reader:
     def _tried(self, sample: int, address: int, known: frozenset[int]) -> tuple[Any, str | None]:
         if sample in known:
             return None, "an error before the run was resumed"
-        self._seed(address)
+        if self.random:
+            _seed(address)
         try:
             return self.dataset[sample], None
         except Exception as error:
@@ -166,27 +185,32 @@ class Reader:
         for step in range(1, min(len(members), _TRIED + 1)):
             yield int(members[(place + step) % len(members)])
 
-    def _seed(self, address: int) -> None:
-        if self.random:
-            # Of torch's generators that of the CPU alone: seeding those of GPUs costs far more, and workers use none.
-            torch.default_generator.manual_seed(address)
-            np.random.seed(address & 0xFFFFFFFF)  # noqa: NPY002  # existing transforms draw from it
-            random.seed(address)
+
+def _number_of(pair: Any) -> int:
+    """A 64-bit number of a pair of a task and a number, the same in every process."""
+    return int.from_bytes(hashlib.blake2b(repr(pair).encode(), digest_size=8).digest(), "big")
+
+
+def _seed(address: int) -> None:
+    # Of torch's generators that of the CPU alone: seeding those of GPUs costs far more, and workers use none.
+    torch.default_generator.manual_seed(address)
+    np.random.seed(address & 0xFFFFFFFF)  # noqa: NPY002  # existing transforms draw from it
+    random.seed(address)
 
 
 @contextmanager
-def _own_random_numbers(used: bool) -> Iterator[None]:
+def _own_random_numbers() -> Iterator[None]:
     """Give the generators back as they were where the data set is read in the process that trains."""
-    if not used or torch.utils.data.get_worker_info() is not None:
+    if torch.utils.data.get_worker_info() is not None:
         yield
         return
-    numpys = np.random.get_state()  # noqa: NPY002  # see `Reader._seed`
-    kept = torch.get_rng_state(), numpys, random.getstate()
+    kept = torch.get_rng_state(), np.random.get_bit_generator(), random.getstate()  # type: ignore[attr-defined]
+    np.random.set_bit_generator(_NUMPYS)  # type: ignore[attr-defined]  # copying a state takes 100 times as long
     try:
         yield
     finally:
         torch.set_rng_state(kept[0])
-        np.random.set_state(kept[1])  # noqa: NPY002
+        np.random.set_bit_generator(kept[1])  # type: ignore[attr-defined]
         random.setstate(kept[2])
 
 

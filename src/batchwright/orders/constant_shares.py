@@ -15,17 +15,17 @@ import numpy as np
 
 from ..errors import Infeasible
 from ..kernels import apportion
-from ..kernels.deal import HANDS, Shares, deal_heavy, deal_with_light, drawn, new_rounds
+from ..kernels.deal import ROUND, Shares, deal_heavy, deal_with_light, drawn, new_rounds
 from ..kernels.hashing import PURPOSE, child_key
 from ..kernels.light import DRAWS, Light, arranged
 
 __all__ = ["NONE", "TICKET", "ConstantShares", "Dealing", "after_change"]
 
 NONE = np.empty(0, np.int64)
-TICKET = HANDS << apportion.FRACTION_BITS
+TICKET = ROUND << apportion.FRACTION_BITS
 """One ticket in the unit of deficits, 1 / TICKET of a ticket.
 
-A quota is a part of a round in units of 2^-32 ticket, divided by the HANDS micro-batches of the round. In this unit all
+A quota is a part of a round in units of 2^-32 ticket, divided by the ROUND micro-batches of the round. In this unit all
 quotas and deficits are integers, so that nothing is rounded, however often shares change.
 """
 
@@ -99,7 +99,7 @@ class ConstantShares:
             self.tickets,
             batches=self.epoch,
             settling=settles,
-            round_batches=HANDS,
+            round_batches=ROUND,
             together=self.together,
             seldom=self.seldom,
         )
@@ -152,8 +152,8 @@ class ConstantShares:
             return new_rounds(self.light.heavy)
 
     def _check(self, last: int) -> None:
-        if last // HANDS >= apportion.MOST_ROUNDS:
-            last_dealt = apportion.MOST_ROUNDS * HANDS - 1
+        if last // ROUND >= apportion.MOST_ROUNDS:
+            last_dealt = apportion.MOST_ROUNDS * ROUND - 1
             raise Infeasible(f"micro-batch {last} is past the last, {last_dealt}", f"ask for 0 to {last_dealt}")
 
     def __getstate__(self) -> dict[str, Any]:
@@ -184,16 +184,16 @@ def after_change(
         may_change: whether the shares may change again after an epoch.
     """
     changed = partial(replace, span, wanted=wanted, change=change)
-    batches = HANDS * -(-int(np.abs(deficit).max(initial=0)) // _AT_ONCE)
+    batches = ROUND * -(-int(np.abs(deficit).max(initial=0)) // _AT_ONCE)
     if (
-        may_change and epoch < HANDS
+        may_change and epoch < ROUND
     ):  # the shares change again before a round is over: pay back what that leaves time for
         batches = min(batches, epoch)
     edges = _settling(wanted, deficit, batches) if batches else wanted
     if np.array_equal(edges, wanted):
         return (changed(first=first, base=drawn, deficit=deficit, edges=NONE, rounds=0, epoch=epoch),)
     settling = changed(first=first, base=drawn, deficit=deficit, edges=edges, rounds=0, epoch=batches)
-    drawn, deficit, rounds = settling.drawn(batches), settling.deficit_at(batches), -(-batches // HANDS)
+    drawn, deficit, rounds = settling.drawn(batches), settling.deficit_at(batches), -(-batches // ROUND)
     return settling, changed(first=first + batches, base=drawn, deficit=deficit, edges=NONE, rounds=rounds, epoch=epoch)
 
 
@@ -205,7 +205,7 @@ def _settling(wanted: np.ndarray, deficit: np.ndarray, batches: int) -> np.ndarr
     What is then missing or left over is taken from the other groups or given to them, in proportion to their slack.
     """
     due = np.diff(wanted)  # what each group should get in a micro-batch, in 1 / TICKET
-    most = _AT_ONCE // min(batches, HANDS)
+    most = _AT_ONCE // min(batches, ROUND)
     # From floor to ceil of the quota, and no further than `most`.
     low = np.minimum(np.maximum((due + _NEAR) // TICKET * TICKET, due - most), due)
     high = np.maximum(np.minimum(-((_NEAR - due) // TICKET) * TICKET, due + most), due)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..groups import Groups
 from ..kernels import apportion
-from ..kernels.deal import HANDS, WIDE, Samples, group_table_of
+from ..kernels.deal import ROUND, WIDE, Samples, group_table_of
 from .constant_shares import NONE, TICKET, ConstantShares, Dealing, after_change
 from .protocol import OfBatches, Order, Undersized, undersized_groups
 from .sequence import in_sequence
@@ -70,7 +70,7 @@ class Dealt(OfBatches):
         # Groups that come often are dealt: with tickets of one sample, shuffling them would take two thirds more time
         # (measured).
         self._seldom = 1 if per_ticket > 1 or not groups.starts.size else _SELDOM
-        edges = self.initial.edges(HANDS * self.tickets, 0)
+        edges = self.initial.edges(ROUND * self.tickets, 0)
         spans = [
             ConstantShares(
                 0,
@@ -158,7 +158,7 @@ class Dealt(OfBatches):
         """The change to these weights, at the first round that begins at micro-batch `batch` or later."""
         spans = [span for span in self._spans if span.first < batch] or self._spans[:1]
         span = spans[-1]
-        until = -(-(batch - span.first) // HANDS) * HANDS
+        until = -(-(batch - span.first) // ROUND) * ROUND
         drawn, deficit = span.drawn(until), span.deficit_at(until)
         return ShareChange(
             span.first + until, span.change + 1, tuple(weights), tuple(drawn.tolist()), tuple(deficit.tolist())
@@ -187,7 +187,7 @@ class Dealt(OfBatches):
 
     def _with(self, spans: list[ConstantShares], change: ShareChange) -> list[ConstantShares]:
         """The spans before a change, and the spans after it."""
-        wanted = apportion.line(change.weights, HANDS * self.tickets)
+        wanted = apportion.line(change.weights, ROUND * self.tickets)
         drawn, deficit = np.array(change.drawn, np.int64), np.array(change.deficit, np.int64)
         before = [span for span in spans if span.first < change.first]
         after = after_change(
@@ -205,7 +205,7 @@ class Dealt(OfBatches):
     def round_of(self, batch: int) -> tuple[int, int]:
         """How many times the shares had changed before a micro-batch, and the number of its round since the last change."""
         span, _ = self._span_at(batch)
-        return span.change, span.rounds + (batch - span.first) // HANDS
+        return span.change, span.rounds + (batch - span.first) // ROUND
 
     def _span_at(self, batch: int) -> tuple[ConstantShares, int | None]:
         """The span of a micro-batch, and the micro-batch where the span ends as far as is known; None if it never ends."""
@@ -218,7 +218,7 @@ class Dealt(OfBatches):
 
     def _line(self, epoch: int) -> np.ndarray:
         """The shares of an epoch, as edges on the line of a round's tickets; see `kernels.apportion`."""
-        return self.shares.edges(HANDS * self.tickets, epoch)
+        return self.shares.edges(ROUND * self.tickets, epoch)
 
     def most_drawn(self, places: int | None = None) -> np.ndarray:
         """The most draws of each group in the micro-batches that `places` consecutive samples can touch, int64 (groups,).
@@ -243,7 +243,7 @@ class Dealt(OfBatches):
         """The most micro-batches that `places` consecutive samples can touch."""
         return (places + 2 * self.batch_size - 2) // self.batch_size
 
-    def whole_quotas(self) -> list[bool]:
+    def integer_quotas(self) -> list[bool]:
         """For each group, whether it has the same number of tickets, above 0, in every micro-batch."""
         tickets = np.diff(self._spans[0].wanted)
         steady = self.shares.settles_at == 0 and self.shares.limits is None

@@ -1,4 +1,4 @@
-"""Finite orders, which have a first place and a last: what evaluation goes through, and what is repeated for training."""
+"""Finite orders of samples: evaluation goes through one once per epoch, and `InTurn` repeats one for training."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ Integers = NDArray[np.int64]
 
 
 class Finite(ABC):
-    """A sequence of samples.
+    """A finite sequence of samples, any part of which can be computed directly.
 
     Attributes:
-        count: how many places it has.
+        count: the number of its places.
     """
 
     count: int
 
     @abstractmethod
     def at(self, places: Integers) -> Integers:
-        """The samples at these places, 0 to count - 1."""
+        """The samples at these places: int64, in the shape of `places`, which has integers from 0 to count - 1."""
 
     @property
     @abstractmethod
     def identity(self) -> str:
-        """What decides the sequence, as short text."""
+        """Everything that can change the sequence, as short text; fingerprints are made of it."""
 
     def samples(self, first: int, last: int) -> Integers:
-        """The samples at places first..last-1."""
+        """The samples at places first..last-1, int64 (last - first,)."""
         return self.at(np.arange(first, last, dtype=np.int64))
 
 
 @dataclass(frozen=True)
 class InFileOrder(Finite):
-    """Sample i has place i."""
+    """The order of the file: sample i is at place i."""
 
     count: int
 
@@ -58,7 +58,7 @@ class InFileOrder(Finite):
 
 @dataclass(frozen=True)
 class Shuffled(Finite):
-    """Every sample once, in a shuffle of which nothing is stored: any place is computed by itself."""
+    """Every sample once, shuffled. Nothing is stored: the sample at any place is computed directly."""
 
     count: int
     seed: int
@@ -78,10 +78,10 @@ class Shuffled(Finite):
 
 @dataclass(frozen=True)
 class Listed(Finite):
-    """A sequence that is stored.
+    """A finite order that is stored as an array.
 
     Attributes:
-        listed: the sample at every place, int64 (places,).
+        listed: the sample at each place, int64 (places,).
     """
 
     listed: Integers

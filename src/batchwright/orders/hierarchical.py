@@ -1,4 +1,4 @@
-"""Nested groups: a fixed number of each level in every batch, all branches in turn."""
+"""Nested groups: every batch takes a fixed number of branches on each level, and all branches come in turn."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Path = tuple[Hashable, ...]  # the labels on the way to a node, from the outside
 
 @dataclass(frozen=True)
 class Levels:
-    """A tree of groups: level 0 is the root, whose branches are the outermost groups; the last level's are the samples.
+    """A tree of groups: the branches of level 0, the root, are the outermost groups; those of the last level are samples.
 
     Attributes:
-        groups: the innermost groups, named by the tuple of labels on the way to them.
-        names: level by level the names of its nodes, from level 1 on.
-        firsts: level by level the first branch of every node, and the end of the last; int64.
-        offsets: where each level begins in `firsts`.
+        groups: the innermost groups, named by the tuple of labels on the path to them.
+        names: the names of the nodes of each level, from level 1 on.
+        firsts: for each level, the number of the first branch of each node, and after them the number of branches; int64.
+        offsets: where each level begins in `firsts`, int64 (levels,).
     """
 
     groups: Groups
@@ -38,13 +38,14 @@ class Levels:
 
     @classmethod
     def of(cls, parts: Sequence[Groups]) -> Levels:
-        """The tree of several groupings of one dataset, the outermost first."""
+        """The tree of several groupings of one dataset; the outermost comes first."""
         groups = Groups.combine(*parts) if len(parts) > 1 else parts[0]
         below = [cast(Path, name) if len(parts) > 1 else (name,) for name in groups.names]
         by_level, names = [groups.starts], [below]
         for depth in range(len(parts) - 1, -1, -1):
             counts: dict[Path, int] = {}
-            for name in below:  # cells are sorted by the first label, then the second: branches of a node lie together
+            # `combine` sorts the groups by the first label, then the second, and so on: branches of a node are adjacent.
+            for name in below:
                 counts[name[:depth]] = counts.get(name[:depth], 0) + 1
             by_level.append(np.cumsum([0, *counts.values()]))
             below = list(counts)
@@ -54,13 +55,13 @@ class Levels:
         return cls(groups, tuple(names[-2::-1]), np.concatenate(firsts).astype(np.int64), offsets.astype(np.int64))
 
     def branches(self, level: int) -> np.ndarray:
-        """The number of branches of every node of a level."""
+        """The number of branches of each node of a level, int64 (nodes,)."""
         end = self.firsts.size if level + 1 == self.offsets.size else self.offsets[level + 1]
         counts: np.ndarray = np.diff(self.firsts[self.offsets[level] : end])
         return counts
 
     def nodes_of(self, samples: np.ndarray) -> list[np.ndarray]:
-        """Level by level, from level 1 on, the node that each of these samples is under."""
+        """For each level from 1 on, the number of the node that each of these samples is under."""
         nodes = [np.asarray(self.groups.group_of(samples))]
         for level in range(len(self.names) - 1, 0, -1):
             upper = np.repeat(np.arange(self.branches(level).size), self.branches(level))
@@ -69,21 +70,22 @@ class Levels:
 
 
 class Hierarchical(OfBatches):
-    """Every batch takes `per[0]` outermost groups, `per[1]` groups of each, and so on down to `per[-1]` samples.
+    """An order whose batches take `per[0]` outermost groups, `per[1]` groups of each, and so on down to `per[-1]` samples.
 
-    Every node passes through its branches: after any number of visits each branch came floor or ceil of its even share.
+    Every node goes through its branches in passes: after any number of visits, its branches have come equally often, up to
+    one.
 
     Args:
         levels: the tree.
-        per: branches taken at each level.
-        shares: what that makes the shares of the innermost groups.
-        outermost: deals the outermost groups where their shares are not even; None where they pass in turn too.
-        seed: 0 to 2^64 - 1.
-        distinct_over: how many consecutive samples are distinct, as far as groups are large enough; those of a micro-batch
-            if left out.
+        per: how many branches a batch takes of a node, for each level.
+        shares: the shares of the innermost groups that follow from the tree and `outermost`.
+        outermost: the order that deals the outermost groups by their shares; None if the shares are equal.
+        seed: int from 0 to 2^64 - 1.
+        distinct_over: how many consecutive samples are distinct, if groups are large enough; default: the samples of a
+            micro-batch.
     """
 
-    epoch_batches = 1  # its shares never move
+    epoch_batches = 1  # its shares never change, so any number would do
 
     def __init__(
         self,
@@ -109,7 +111,7 @@ class Hierarchical(OfBatches):
 
     @property
     def identity(self) -> dict[str, str]:
-        """What decides the sequence: see `Order`."""
+        """See `Order`."""
         outermost = "even" if self.outermost is None else fingerprint_of(self.outermost.identity)
         return {
             "draw": "exact", "order": "hierarchical", "groups": self.groups.digest, "per": str(self.per),
@@ -119,7 +121,8 @@ class Hierarchical(OfBatches):
         }  # fmt: skip
 
     def batches_at(self, numbers: np.ndarray) -> np.ndarray:
-        """Micro-batches of these numbers, ascending: sample indices, int64 (numbers, batch_size)."""
+        """See `Order`."""
+        # A pass visits each branch once, so the number of a visit says how often the branch came before: no state is needed.
         if self.outermost is None:
             nodes, visits, level = np.zeros((numbers.size, 1), np.int64), np.ascontiguousarray(numbers[:, None]), 0
         else:
@@ -140,7 +143,7 @@ class Hierarchical(OfBatches):
         return slots if self.groups.index is None else self.groups.index[slots].astype(np.int64)
 
     def rates(self, samples: np.ndarray, epoch: int = 0) -> np.ndarray:
-        """The expected share of the sequence that each of these samples is, float64."""
+        """See `Order`."""
         return group_rates(self.groups, self.shares, samples, epoch)
 
     def distinct_within(self, places: int) -> Hierarchical:
@@ -157,19 +160,19 @@ class Hierarchical(OfBatches):
         visits = np.array([touched])
         for level, taken in enumerate(self.per[:-1]):
             branches = self.levels.branches(level)
-            often = -(-visits * taken // branches) + 1  # floor or ceil of an even share at both ends of a stretch
+            often = -(-visits * taken // branches) + 1  # its even share rounded up, and one more: a pass may end within
             if level == 0 and self.outermost is not None:
                 often = visits
-            visits = np.repeat(np.minimum(often, touched), branches)  # a batch has a group once at most
+            visits = np.repeat(np.minimum(often, touched), branches)  # a batch has a group at most once
         most: np.ndarray = visits * self.per_ticket
         return most
 
     @property
     def children(self) -> Mapping[int, Order]:
-        """None: every group is shuffled."""
+        """Empty: every group is shuffled."""
         return {}
 
     @property
     def dealt(self) -> None:
-        """None: groups come in turn, level by level, not dealt by shares."""
+        """None, because groups come in turn, level by level, and are not dealt by shares."""
         return None

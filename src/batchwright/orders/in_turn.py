@@ -1,4 +1,4 @@
-"""A finite order, repeated: the order of the file, or one that the user gives."""
+"""A finite order, repeated without end: the order of the file, or an order that the user gives."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = ["InTurn"]
 
 
 class InTurn(OfBatches):
-    """The places of a finite order in turn; behind the last comes the first.
+    """A finite order, repeated: after its last place comes its first.
 
     Args:
         places: the finite order.
-        groups: who is in which group.
-        shares: the share of every group among the places.
+        groups: which samples are in which group.
+        shares: the share of each group in the places.
         batch_size: samples in a micro-batch.
     """
 
-    epoch_batches = 1  # its shares never move
+    epoch_batches = 1  # its shares never change, so any number would do
     per_ticket = 1
 
     def __init__(self, places: Finite, groups: Groups, shares: Shares, batch_size: int) -> None:
@@ -35,7 +35,7 @@ class InTurn(OfBatches):
 
     @property
     def identity(self) -> dict[str, str]:
-        """What decides the sequence: see `Order`."""
+        """See `Order`."""
         return {
             "draw": "exact",
             "order": f"in turn, {self.places.identity}",
@@ -44,30 +44,32 @@ class InTurn(OfBatches):
         }
 
     def batches_at(self, numbers: np.ndarray) -> np.ndarray:
-        """Micro-batches of these numbers, ascending: sample indices, int64 (numbers, batch_size)."""
-        starts = [int(number) * self.batch_size % self.places.count for number in numbers]  # exact beyond 64 bits
+        """See `Order`."""
+        starts = [
+            int(number) * self.batch_size % self.places.count for number in numbers
+        ]  # Python integers: no overflow
         found = np.array(starts, np.int64)[:, None] + np.arange(self.batch_size)
         return self.places.at(found.reshape(-1) % self.places.count).reshape(found.shape)
 
     def rates(self, samples: np.ndarray, epoch: int = 0) -> np.ndarray:
-        """The share of the sequence that each of these samples is, float64."""
+        """See `Order`."""
         return group_rates(self.groups, self.shares, samples, epoch)
 
     @property
     def children(self) -> Mapping[int, Order]:
-        """None: the order holds for all samples together."""
+        """Empty: no group has an order of its own."""
         return {}
 
     @property
     def dealt(self) -> None:
-        """None: nothing is dealt by shares."""
+        """None, because nothing is dealt by shares."""
         return None
 
     def distinct_within(self, places: int) -> InTurn:
-        """Itself: the order is as it was given."""
+        """The order itself: its user decides which samples come next to each other."""
         return self
 
     def undersized(self, places: int | None = None) -> list[Undersized]:
-        """One group, if so many consecutive places are more than the order has; repeats that were given do not count."""
+        """The whole order as one group, if it has fewer than `places` places; repeats within it are the user's own."""
         most = self.batch_size if places is None else places
         return [Undersized("the order", self.places.count, most)] if most > self.places.count else []

@@ -12,7 +12,7 @@ from ..groups import Groups
 from .protocol import Order
 from .shared import SharedOrder, is_shared
 
-__all__ = ["Strata", "Stratum", "batches_to_settle", "mean_shares", "strata_of"]
+__all__ = ["InclusionRates", "Stratum", "batches_to_settle", "inclusion_rates_of", "mean_shares"]
 
 
 class Stratum(NamedTuple):
@@ -39,7 +39,7 @@ class Stratum(NamedTuple):
         return self.start + numbers, np.repeat(each, groups.sizes)
 
 
-class Strata(tuple[Stratum, ...]):
+class InclusionRates(tuple[Stratum, ...]):
     """The inclusion rates of all samples, in strata with equal rates; a sample's rates in several strata add up."""
 
     def within(self, share: float, start: int) -> Iterator[Stratum]:
@@ -71,20 +71,20 @@ class Strata(tuple[Stratum, ...]):
         return found
 
 
-def strata_of(order: Order, start: int, stop: int) -> Strata:
+def inclusion_rates_of(order: Order, start: int, stop: int) -> InclusionRates:
     """The inclusion rates of an order over micro-batches start..stop-1."""
     if not is_shared(order):  # a user's own order gives rates of single samples only
         everyone = Groups.singletons(order.groups.sample_count)
-        return Strata([Stratum(everyone, 0, order.rates(np.arange(everyone.sample_count)))])
+        return InclusionRates([Stratum(everyone, 0, order.rates(np.arange(everyone.sample_count)))])
     shares = mean_shares(order, start, stop)
     own = shares.copy()
     own[list(order.children)] = 0
     found = [Stratum(order.groups, 0, own)]
     for number, child in order.children.items():
         if shares[number]:
-            within = strata_of(child, *_batches_of_child(order, number, child, start, stop))
+            within = inclusion_rates_of(child, *_batches_of_child(order, number, child, start, stop))
             found += within.within(float(shares[number]), int(order.groups.starts[number]))
-    return Strata(found)
+    return InclusionRates(found)
 
 
 def mean_shares(order: SharedOrder, start: int, stop: int) -> np.ndarray:

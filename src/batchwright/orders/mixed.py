@@ -101,7 +101,7 @@ class Mixed(OfBatches):
     def _runs_of(self, children: Mapping[int, Order], places: int | None) -> dict[int, int | None]:
         """How many consecutive places of each source `places` of the mixture take; None if they are its micro-batches."""
         most = self.dealt.most_drawn(places)
-        integer = self.dealt.whole_quotas() if places is None else [False] * most.size
+        integer = self.dealt.integer_quotas() if places is None else [False] * most.size
         return {
             number: None if integer[number] and child.batch_size == most[number] else int(most[number])
             for number, child in children.items()

@@ -1,8 +1,8 @@
-"""Endless schedules of tasks in given shares; the task of any turn is found directly.
+"""Endless schedules of tasks in given shares; the task of any turn is computed directly.
 
-After every turn, each task is within one turn of its share, whatever the shares. Shares with a short period get one
-table, by Tijdeman's chairman assignment, which repeats: each of n tasks is then within 1 - 1 / (2n - 2). Other shares
-(irrational ones, sizes of large datasets) are scheduled in blocks that do not depend on each other: see
+After every turn, each task is within one turn of its share, for any shares. Shares with a short period get one table that
+repeats, made by Tijdeman's chairman assignment (1980): each of n tasks is then within 1 - 1 / (2n - 2) turns of its share.
+Other shares (irrational ones, sizes of large datasets) are scheduled in blocks that do not depend on each other: see
 `earliest_deadline`.
 """
 
@@ -22,11 +22,11 @@ from .earliest_deadline import EarliestDeadline
 
 __all__ = ["LONGEST_PERIOD", "Blocks", "Periodic", "TaskSchedule", "reduced", "task_schedule"]
 
-LONGEST_PERIOD = 1 << 16  # turns in a table, of 1 MB
-_LONGEST_BLOCK = 1 << 22  # slots in a block: it takes a third of a second and 32 MB
-_FINEST = (
-    1 << 59
-)  # weights sum to this at most: the sums and differences of two, in kernels, fit 64 bits. It is 1 turn in 10^17
+LONGEST_PERIOD = 1 << 16  # turns in a table: 1 MB, two integers a turn
+_LONGEST_BLOCK = 1 << 22  # slots in a block: to compute it takes a third of a second and 32 MB
+# The largest sum of weights: kernels add and subtract two such sums, which must fit 64 bits. Shares are then exact up to one
+# turn in 10^17.
+_FINEST = 1 << 59
 
 
 class TaskSchedule(Protocol):
@@ -38,18 +38,21 @@ class TaskSchedule(Protocol):
         ...
 
     def at(self, turn: int) -> tuple[int, int]:
-        """The task of a turn, and how many turns that task had before."""
+        """The number of the task of this turn, and how many turns the task had before."""
         ...
 
     def counts(self, turn: int) -> list[int]:
-        """How many turns before `turn` each task had."""
+        """How many of the turns 0..turn-1 each task had."""
         ...
 
 
 def reduced(weights: Sequence[int]) -> tuple[int, ...]:
     """Divide integer weights by their common divisor; scale them down if they sum to more than 2^59.
 
-    Rounding changes no share by more than 2^-59, one turn in 10^17, and makes none 0.
+    Scaling changes no share by more than 2^-59, one turn in 10^17, and makes no share 0.
+
+    Args:
+        weights: integers, 0 or more, at least one above 0; a Python integer may be of any size.
     """
     divisor, total = math.gcd(*weights), sum(weights)
     if total <= divisor * _FINEST:
@@ -60,8 +63,13 @@ def reduced(weights: Sequence[int]) -> tuple[int, ...]:
 def task_schedule(weights: Sequence[int], names: Sequence[Hashable] | None = None) -> TaskSchedule:
     """A schedule of turns in proportion to `reduced` weights; a task of weight 0 gets none.
 
+    Args:
+        weights: integers, 0 or more, from `reduced`.
+        names: the names of the tasks, for the message; default: their numbers.
+
     Raises:
-        Infeasible: shares so small and so different that no table of turns is short enough; names the smallest.
+        Infeasible: the shares are so small and so different that every table of turns would be too long; the message names
+            the smallest share.
     """
     if sum(weights) <= LONGEST_PERIOD:
         return Periodic(tuple(weights))
@@ -78,7 +86,9 @@ def task_schedule(weights: Sequence[int], names: Sequence[Hashable] | None = Non
 
 
 def _often(weights: Sequence[int]) -> tuple[int, int]:
-    """How many tasks, largest weight first, the first schedule gets so that blocks are shortest; and their length."""
+    """How many tasks, by falling weight, the first of two schedules gets so that blocks are shortest; and their length."""
+    # A block is as long as the distance between two turns of the rarest task in it. So very rare tasks get a table of their
+    # own, whose slots are spread evenly over those of the first.
     total, rare = sum(weights), 0
     best, longest = len(weights), total // weights[-1]
     if longest <= LONGEST_PERIOD:
@@ -93,7 +103,11 @@ def _often(weights: Sequence[int]) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Periodic:
-    """Turns that repeat after the sum of the weights."""
+    """A schedule that repeats after as many turns as the sum of the weights.
+
+    Args:
+        weights: integers, 0 or more.
+    """
 
     weights: tuple[int, ...]
 
@@ -107,33 +121,34 @@ class Periodic:
 
     @property
     def bound(self) -> float:
-        """Tijdeman's bound."""
+        """Tijdeman's bound, 1 - 1 / (2n - 2) for n tasks."""
         return 1 - 1 / max(1, 2 * sum(weight > 0 for weight in self.weights) - 2)
 
     def at(self, turn: int) -> tuple[int, int]:
-        """The task of a turn, and how many turns it had before."""
+        """See `TaskSchedule`."""
         who, before = self._table
         period, place = divmod(turn, who.size)
         number = int(who[place])
         return number, period * self.weights[number] + int(before[place])
 
     def counts(self, turn: int) -> list[int]:
-        """How many of the turns before this one each task had."""
+        """See `TaskSchedule`."""
         period, place = divmod(turn, sum(self.weights))
         within = np.bincount(self._table[0][:place], minlength=len(self.weights)).tolist()
         return [period * weight + had for weight, had in zip(self.weights, within, strict=True)]
 
     def __getstate__(self) -> dict[str, tuple[int, ...]]:
+        # Without the table: it follows from the weights, and a plan is sent to every worker.
         return {"weights": self.weights}
 
 
 class Blocks:
-    """Turns computed block by block: frequent tasks in one schedule, rare ones in another.
+    """A schedule that is computed block by block: frequent tasks in one table, rare ones in another.
 
     Args:
         weights: integers, 0 or more; their sum is at most 2^60.
-        often, rarely: the tasks of the first and of the second schedule (there may be no second); all weights are above
-            0.
+        often, rarely: the numbers of the tasks of the first and of the second table (`rarely` may be empty); all their
+            weights are above 0.
     """
 
     def __init__(self, weights: Sequence[int], often: Sequence[int], rarely: Sequence[int] = ()) -> None:
@@ -146,18 +161,18 @@ class Blocks:
 
     @property
     def bound(self) -> float:
-        """One turn; no task ever reaches it."""
+        """One turn, which no task ever reaches."""
         return 1.0
 
     def at(self, turn: int) -> tuple[int, int]:
-        """The task of a turn, and how many turns it had before."""
+        """See `TaskSchedule`."""
         rare = self._schedules[-1]
         number = len(self._schedules) - 1 if rare.slots(turn + 1) > rare.slots(turn) else 0
         place, before = self._schedules[number].at(turn)
         return self._parts[number][place], before
 
     def counts(self, turn: int) -> list[int]:
-        """How many of the turns before this one each task had."""
+        """See `TaskSchedule`."""
         counts = [0] * self._count
         for schedule, tasks in zip(self._schedules, self._parts, strict=True):
             for task, had in zip(tasks, schedule.counts(turn), strict=True):

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from ..calls import recorded
 from ..errors import Infeasible, check_bool, check_mapping, one_of, shown, typed, warn
 from ..groups import Groups
 from ..targets import resolve
@@ -18,6 +19,7 @@ from .tasks import TaskPlan, Unit
 __all__ = ["alternating"]
 
 
+@recorded
 def alternating(
     tasks: Mapping[Any, Plan],
     *,

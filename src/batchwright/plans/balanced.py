@@ -9,10 +9,11 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from .. import columns
+from ..calls import recorded
 from ..errors import Infeasible, check_bool, check_integer, one_of, seed_number, shown, warn
 from ..group_parts import MOST_SAMPLES
 from ..groups import Groups
-from ..kernels.deal import HANDS
+from ..kernels.deal import ROUND
 from ..kernels.independent import LINE
 from ..orders import Dealt, Independent
 from ..orders.shares import Shares, TargetShares, WeightShares
@@ -35,9 +36,10 @@ __all__ = [
 Draw = Literal["exact", "random"]
 _DRAWS = get_args(Draw)
 _LENGTHS = "natural", "largest", "smallest"
-MOST_TICKETS = (1 << 30) // HANDS  # of a micro-batch: the tickets of a round, in 2^-32 ticket, then fit 62 bits
+MOST_TICKETS = (1 << 30) // ROUND  # of a micro-batch: the tickets of a round, in 2^-32 ticket, then fit 62 bits
 
 
+@recorded
 def balanced(
     labels: Any,
     batch_size: int,
@@ -91,6 +93,7 @@ def balanced(
     return _plan(groups, shares, batch_size, per_class, draw, epoch, seed)
 
 
+@recorded
 def shuffled(
     samples: int | Sized,
     batch_size: int,
@@ -126,6 +129,7 @@ def shuffled(
     return _plan(groups, TargetShares(natural(), groups), batch_size, 1, one_of(draw, "draw", _DRAWS), epoch, seed)
 
 
+@recorded
 def weighted(
     weights: Any,
     batch_size: int,
@@ -171,7 +175,7 @@ def by_weight(
     """`weighted` for weights that are checked, with notes for the summary."""
     draw = one_of(draw, "draw", _DRAWS)
     groups = Groups.singletons(column.size)
-    shares = WeightShares(column, LINE if draw == "random" else HANDS * batch_size, notes)
+    shares = WeightShares(column, LINE if draw == "random" else ROUND * batch_size, notes)
     return _plan(groups, shares, batch_size, 1, draw, epoch, seed)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..calls import recorded
 from ..columns import as_numbers
 from ..errors import Infeasible, check_integer, exactly
 from ..lengths.admission import Admission
@@ -39,6 +40,7 @@ class BucketedPlan(LengthPlan):
         return shape
 
 
+@recorded
 def bucketed(
     shapes: Any,
     batch_size: int,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import columns
+from ..calls import recorded
 from ..errors import Infeasible, check_bool, check_integer, check_number, exactly, one_of
 from ..lengths.admission import Admission, TooLong
 from ..lengths.budget_cutter import BudgetCutter, Floats, Integers
@@ -24,6 +25,7 @@ from .length_arguments import ONLY, balance_of, costs_of, named, part_called, re
 __all__ = ["budgeted"]
 
 
+@recorded
 def budgeted(
     lengths: Any,
     max_tokens: float | Mapping[str, float],

@@ -15,12 +15,12 @@ from ..kernels.hashing import PURPOSE, child_key
 from ..lengths.admission import Admission
 from ..lengths.cut import Cut, Cutter, Integers, arranged
 from ..lengths.identity import fields_as_text
-from ..lengths.layout import PARTS, Layout, Window, in_layers, in_stretches, one_window
-from ..lengths.length_strata import Layers
+from ..lengths.layout import PARTS, Layout, Window, in_strata, in_stretches, one_window
+from ..lengths.length_strata import LengthStrata
 from ..lengths.order_windows import OfOrder
-from ..lengths.windows import OfLayers, OfShuffle, Windows
+from ..lengths.windows import OfShuffle, OfStrata, Windows
 from ..micro_batches import MicroBatches, counted
-from ..orders.inclusion import Strata
+from ..orders.inclusion import InclusionRates
 from .changed_steps import MOST_IN_A_STEP, Windowed, carried_of, gone_on_from, resumed
 from .delivered import Delivery
 from .fixed import FixedPlan
@@ -59,8 +59,8 @@ class LengthPlan(Plan, Windowed):
         same_samples: True if `order=` was left out: every epoch then has the same samples.
         delivery: how the targets of the given order were adjusted, since samples are cut or skipped; None without
             `order=`, or if nothing can be cut or skipped.
-        layers: the layers of lengths that windows are made of; None with `order=` and for buckets.
-        windows: the windows for this step size. `OfOrder` with `order=`. Without it, `OfLayers` if an epoch has at
+        strata: the strata of lengths that windows are made of; None with `order=` and for buckets.
+        windows: the windows for this step size. `OfOrder` with `order=`. Without it, `OfStrata` if an epoch has at
             least two windows or there are several budgets; `OfShuffle` for buckets, and if one window is a whole epoch.
     """
 
@@ -87,15 +87,15 @@ class LengthPlan(Plan, Windowed):
         self.admission = admission
         self.seed = seed_number(seed)
         items = admission.items(np.arange(epoch_samples)) if epoch_samples is not None else None
-        # Layers are used if the limits allow it; a cutter says so for any items, so one is enough to ask.
-        layered = items is not None and cutter.over_layers(items[:1], 1) is not None
-        self.layers = Layers.of(items, cutter.alike, self.seed) if items is not None and layered else None
+        # Strata are used if the limits allow it; a cutter says so for any items, so one is enough to ask.
+        stratified = items is not None and cutter.over_strata(items[:1], 1) is not None
+        self.strata = LengthStrata.of(items, cutter.alike, self.seed) if items is not None and stratified else None
         self.same_samples = epoch_samples is not None
         # This plan for the step sizes used last; the plans in it share this. A pickled plan has none.
         self._steps: OrderedDict[int, LengthPlan] = OrderedDict({1: self})
         self._planned: OrderedDict[int, tuple[Integers, Cut]] = OrderedDict()  # the windows used last
         self._items_kept = 0  # in these
-        self._go_along(self._laid_out(1))  # refuse now what can never be delivered
+        self._set_windows(self._laid_out(1))  # refuse now what can never be delivered
         warn(
             *faults_of_lengths(self, least=_MANY),
             *([delivery.fault] if delivery is not None and delivery.fault else []),
@@ -154,27 +154,27 @@ class LengthPlan(Plan, Windowed):
             )
         found = self._steps.get(step)
         if found is None:
-            found = self._along(self._laid_out(step), step)
+            found = self._with_windows(self._laid_out(step), step)
             self._steps[step] = found
             while len(self._steps) > _STEPS_KEPT:
                 self._steps.popitem(last=False)
         return found
 
-    def along(self, begins: Sequence[Sequence[int]]) -> LengthPlan:
-        """The same plan, given where some windows begin; see `Windows.known`."""
+    def with_window_starts(self, begins: Sequence[Sequence[int]]) -> LengthPlan:
+        """The same plan, given where some windows begin; see `Windows.with_starts`."""
         if not begins:
             return self
-        return self._along(self.windows.known(begins), self.step)
+        return self._with_windows(self.windows.with_starts(begins), self.step)
 
-    def _along(self, windows: Windows, step: int) -> LengthPlan:
+    def _with_windows(self, windows: Windows, step: int) -> LengthPlan:
         found = object.__new__(type(self))  # copied by hand: `copy.copy` would empty `_steps`
         vars(found).update(vars(self))
         vars(found).pop("mean_batch_size", None)
         found.step = step
-        found._go_along(windows)
+        found._set_windows(windows)
         return found
 
-    def _go_along(self, windows: Windows) -> None:
+    def _set_windows(self, windows: Windows) -> None:
         self.windows, self._planned, self._items_kept = windows, OrderedDict(), 0
         self.epoch_batches, self.first = windows.epoch_batches, windows.first_batch
 
@@ -224,12 +224,12 @@ class LengthPlan(Plan, Windowed):
                 moves_over=self._moves_over,
                 measured=None if step == 1 else cast(OfOrder, self.stepped(1).windows),
             )
-        if self.layers is not None and not (self.window == "epoch" and self.cutter.settled):
-            layout = in_layers(self.layers, self.cutter, window=self.window, multiple=step)
+        if self.strata is not None and not (self.window == "epoch" and self.cutter.settled):
+            layout = in_strata(self.strata, self.cutter, window=self.window, multiple=step)
             if layout is None and self.window != "epoch" and not self.cutter.settled:
-                layout = in_layers(self.layers, self.cutter, window="epoch", multiple=step)
+                layout = in_strata(self.strata, self.cutter, window="epoch", multiple=step)
             if layout is not None:
-                return OfLayers(layout, self.epoch_samples, self.layers, self.cutter)
+                return OfStrata(layout, self.epoch_samples, self.strata, self.cutter)
         return OfShuffle(self._in_stretches(step), self.epoch_samples, self.source.order, self.admission, self.cutter)
 
     def _in_stretches(self, step: int) -> Layout:
@@ -240,7 +240,7 @@ class LengthPlan(Plan, Windowed):
             return len(self.cutter.for_window(PARTS).cut(items, 0, step)) if items.size else 0
 
         found = None
-        if self.layers is None and self.window != "epoch":
+        if self.strata is None and self.window != "epoch":
             found = in_stretches(
                 needed,
                 items=self._items,
@@ -297,13 +297,13 @@ class LengthPlan(Plan, Windowed):
     @cached_property
     def mean_batch_size(self) -> float:
         """Samples in a micro-batch, on average."""
-        drawn = self.source.strata(0, 1).rates(np.arange(self.source.groups.sample_count))
+        drawn = self.source.inclusion_rates(0, 1).rates(np.arange(self.source.groups.sample_count))
         drawn[self.admission.skipped] = 0
         return float(self.windows.places * drawn[self.admission.origins(drawn.size)].sum())
 
-    def strata(self, start: float, stop: float) -> Strata:
+    def inclusion_rates(self, start: float, stop: float) -> InclusionRates:
         """See `BasePlan`."""
-        return self.admission.strata(self.source.strata(start, stop), self.source.groups.sample_count)
+        return self.admission.inclusion_rates(self.source.inclusion_rates(start, stop), self.source.groups.sample_count)
 
     def shares(self, epoch: int = 0) -> np.ndarray:
         """The expected share of every group in an epoch, float64 in the order of `groups.names`, summing to 1."""

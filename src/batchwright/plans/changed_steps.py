@@ -1,11 +1,11 @@
 """A plan by lengths in a run whose step size changes: old steps up to the next boundary, new steps from there on.
 
 A boundary is where a window ends (without `order=`: where an epoch ends). A run whose world size changes is inside a window
-or an epoch, whose micro-batches were made for steps of the old size. These are given out as they are up to the next
-boundary, so nothing is lost or repeated. From there on the list is planned for the new step size.
+or an epoch, whose micro-batches were made for steps of the old size. The run takes these unchanged up to the
+next boundary, so nothing is lost or repeated. From there on the list is planned for the new step size.
 
-The run may be inside one of its own steps at that boundary. Then the list is rotated. For example, with steps of 4, of which
-the run has still to take 1 micro-batch, and windows of 12, the micro-batches of each window come in this order:
+At that boundary the run may be inside one of its own steps. Then each window is rotated. For example, with windows of 12 and
+steps of 4, if the step of the run still needs 1 micro-batch, the micro-batches of each window come in this order:
 
     0 | 4 5 6 7 | 8 9 10 11 | 1 2 3
 
@@ -31,30 +31,30 @@ from ..position import number_of
 __all__ = ["MOST_IN_A_STEP", "Rotated", "Windowed", "carried_of", "gone_on_from", "resumed"]
 
 MOST_IN_A_STEP = 1 << 17
-"""Micro-batches in a step of a plan by lengths: a window of so many takes some ten seconds to plan."""
+"""The most micro-batches in a step of a plan by lengths; planning a window of so many takes about ten seconds."""
 
-_MOST_BEGINS = 3  # windows whose beginnings a state holds
-_COSTED = 32  # steps whose costs are compared, to say in numbers what uneven steps cost
-_WORTH_A_WORD = 1.01  # warn if uneven steps cost more than this times what even steps cost
+_MOST_BEGINS = 3  # a state says where three windows begin: the first known one, the first of the epoch, the current one
+_COSTED = 32  # steps whose costs are compared for a warning; more would delay the start of the run (chosen by trial)
+_WORTH_A_WORD = 1.01  # warn if uneven steps cost over 1 % more than even ones; less is lost in the noise of step times
 
 
 class Windowed(MicroBatches):
-    """What is needed here of a plan by lengths."""
+    """The part of a plan by lengths that this module uses."""
 
     windows: Windows
     cutter: Cutter
 
     @abstractmethod
     def items(self, batch: int) -> Integers:
-        """The items of a micro-batch."""
+        """The items of a micro-batch, int64 (items,)."""
 
     @abstractmethod
     def stepped(self, step: int) -> Windowed:
         """See `MicroBatches`."""
 
     @abstractmethod
-    def along(self, begins: Sequence[Sequence[int]]) -> Windowed:
-        """The same plan, told where some windows begin."""
+    def with_window_starts(self, starts: Sequence[Sequence[int]]) -> Windowed:
+        """The same plan, with the beginnings of some windows given, so that they need not be computed."""
 
 
 class Rotated(MicroBatches):
@@ -66,7 +66,7 @@ class Rotated(MicroBatches):
 
     Args:
         plan: the plan, in steps of the new size.
-        shift: micro-batches that complete the step that the run is in; below the step size.
+        shift: how many micro-batches the current step of the run still needs; from 1 to the step size minus 1.
     """
 
     def __init__(self, plan: Windowed, shift: int) -> None:
@@ -74,7 +74,7 @@ class Rotated(MicroBatches):
         self.step, self.epoch_batches, self.first = plan.step, plan.epoch_batches, plan.first
 
     def number_of(self, batch: int) -> int:
-        """Which micro-batch of the plan comes as number `batch` of this list."""
+        """The number, in the plan, of micro-batch `batch` of this list."""
         period, rest = self.plan.windows.period, self.step - self.shift
         begun, place = batch // period * period, batch % period
         if place < self.shift:
@@ -94,7 +94,7 @@ class Rotated(MicroBatches):
 
     def carried(self, batch: int, since: int) -> dict[str, Any]:
         """See `MicroBatches`."""
-        # The earlier one: a state's windows lie at or before its own micro-batch, and the plan's number comes next.
+        # The smaller of the two numbers: the windows in a state must not begin after the state's own micro-batch.
         return {**carried_of(self.plan, min(self.number_of(batch), batch), since), "shift": self.shift}
 
     def visit(self, batch: int) -> int:
@@ -110,13 +110,13 @@ class Rotated(MicroBatches):
 
 
 class _Joined(MicroBatches):
-    """One list up to a micro-batch, another from there on.
+    """One list up to some micro-batch, and another list from there on.
 
     Args:
         before: the first list.
-        at: where the second list takes over, as a number of the first.
+        at: the micro-batch, as the first list counts, at which the second list replaces it.
         after: the second list.
-        start: which of the second list's micro-batches comes there.
+        start: the micro-batch of the second list that comes there.
     """
 
     def __init__(self, before: MicroBatches, at: int, after: MicroBatches, start: int) -> None:
@@ -148,7 +148,7 @@ class _Joined(MicroBatches):
         return (self, batch) if batch < self._at else (self._after, batch - self._at + self._start)
 
     def uneven(self, batch: int, step: int) -> str | None:
-        """See `MicroBatches`: from the costs of the next steps."""
+        """See `MicroBatches`: a warning with numbers, from the costs of the next steps."""
         plan: Any = getattr(self._before, "plan", self._before)
         count = min(_COSTED * max(step, plan.step), self._at - batch) // step * step
         if count < step:
@@ -183,21 +183,21 @@ class _Joined(MicroBatches):
 
 
 def _balance(costs: np.ndarray, step: int) -> float:
-    """The most expensive micro-batch of a step over the mean of the step, as the mean over all whole steps."""
+    """The cost of the most expensive micro-batch of a step over the mean cost in the step; the mean over all whole steps."""
     steps = costs[: costs.size // step * step].reshape(-1, step)
     busy = steps[steps.mean(axis=1) > 0]
     return float((busy.max(axis=1) / busy.mean(axis=1)).mean()) if busy.size else 1.0
 
 
 def gone_on_from(plan: Windowed, batch: int, step: int, listed: Rotated | None = None) -> tuple[MicroBatches, int]:
-    """See `MicroBatches.gone_on_from`; for a plan, or for `listed`, its rotated list, if the run goes along that."""
+    """See `MicroBatches.gone_on_from`. `listed` is the rotated list of the plan, if the run uses one."""
     here = plan if listed is None else listed
     if step == plan.step and batch % step == (0 if listed is None else listed.shift):
         return here, batch
     at = plan.windows.next_boundary(batch)
     after = plan.stepped(step)
-    start = after.windows.after(plan.windows, at)
-    after = after.along(plan.windows.ending(at, start // after.windows.period))
+    start = after.windows.batch_at(plan.windows, at)
+    after = after.with_window_starts(plan.windows.starts_at(at, start // after.windows.period))
     shift = (batch - at) % step
     joined = _Joined(here, at, Rotated(after, shift) if shift else after, start)
     return joined.reached(batch)
@@ -205,15 +205,15 @@ def gone_on_from(plan: Windowed, batch: int, step: int, listed: Rotated | None =
 
 def carried_of(plan: Windowed, batch: int, since: int) -> dict[str, Any]:
     """See `MicroBatches.carried`."""
-    begins = plan.windows.begins(max(since, plan.first), batch)
-    return {"step": plan.step} | ({"windows": begins} if begins else {})
+    starts = plan.windows.starts(max(since, plan.first), batch)
+    return {"step": plan.step} | ({"windows": starts} if starts else {})
 
 
 def resumed(plan: Windowed, carried: Mapping[str, Any], batch: int) -> MicroBatches:
     """See `Plan.resumed`.
 
     Raises:
-        Infeasible: it holds what no state of this plan holds.
+        Infeasible: an entry cannot be of a state of this plan.
     """
     found = _listed(plan, carried, batch)
     if "then" not in carried:
@@ -235,11 +235,11 @@ def _listed(plan: Windowed, carried: Mapping[str, Any], batch: int) -> Windowed 
     if "step" not in carried or set(carried) - {"step", "windows", "shift", "then"}:
         raise Infeasible(f"the state says {shown(dict(carried))} of its plan", AS_IT_WAS)
     step, shift = _steps_of(carried)
-    begins = _begins_of(carried)
+    starts = _begins_of(carried)
     found = plan.stepped(step)
-    if not found.windows.knows(begins, found.windows.of(batch)[0]):
-        raise Infeasible(f"the state's windows are {shown(begins)}, and it stands at micro-batch {batch}", AS_IT_WAS)
-    found = found.along(begins)
+    if not found.windows.knows(starts, found.windows.of(batch)[0]):
+        raise Infeasible(f"the state's windows are {shown(starts)}, and it stands at micro-batch {batch}", AS_IT_WAS)
+    found = found.with_window_starts(starts)
     return Rotated(found, shift) if shift else found
 
 
@@ -255,14 +255,14 @@ def _steps_of(carried: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _begins_of(carried: Mapping[str, Any]) -> list[list[int]]:
-    """Where windows begin, as a state holds it: a few, ascending in their numbers and in their places."""
+    """Where windows begin, from a state: at most three entries, ascending in their numbers and in their places."""
     given = carried.get("windows", [])
     if not (isinstance(given, list) and len(given) <= _MOST_BEGINS and all(map(_is_begin, given))):
         raise Infeasible(f"the state's windows are {shown(given)}", AS_IT_WAS)
-    begins = [[number_of(number, "the state's windows") for number in begin] for begin in given]
-    if not all(one[0] < other[0] and one[1:] < other[1:] for one, other in pairwise(begins)):
-        raise Infeasible(f"the state's windows are {shown(begins)}", AS_IT_WAS)
-    return begins
+    starts = [[number_of(number, "the state's windows") for number in begin] for begin in given]
+    if not all(one[0] < other[0] and one[1:] < other[1:] for one, other in pairwise(starts)):
+        raise Infeasible(f"the state's windows are {shown(starts)}", AS_IT_WAS)
+    return starts
 
 
 def _is_begin(begin: Any) -> bool:

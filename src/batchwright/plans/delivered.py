@@ -17,7 +17,7 @@ import numpy as np
 from ..groups import Groups
 from ..lengths.cut import Integers
 from ..orders import Dealt, Independent, Mixed, Order, SharedOrder, is_shared
-from ..orders.inclusion import strata_of
+from ..orders.inclusion import inclusion_rates_of
 from ..orders.shares import Shares, TargetShares
 from ..targets import Target
 from ..targets.target import Number, require
@@ -313,6 +313,6 @@ def _sums(order: Order, values: np.ndarray) -> np.ndarray:
     if isinstance(order, Mixed):
         for number, child in order.children.items():
             first, size = int(groups.starts[number]), int(groups.sizes[number])
-            rates = strata_of(child, 0, child.epoch_batches).rates(np.arange(size))
+            rates = inclusion_rates_of(child, 0, child.epoch_batches).rates(np.arange(size))
             sums[number] = float(rates @ values[first : first + size]) / float(rates.sum()) * size
     return sums

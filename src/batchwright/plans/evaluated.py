@@ -15,7 +15,7 @@ from ..lengths.identity import fields_as_text
 from ..lengths.stretches import Stretch, Stretches
 from ..micro_batches import AS_IT_WAS, MicroBatches, counted
 from ..orders.finite import Finite
-from ..orders.inclusion import Strata, Stratum
+from ..orders.inclusion import InclusionRates, Stratum
 from ..position import number_of
 from .plan import Plan
 
@@ -25,24 +25,26 @@ if TYPE_CHECKING:
 
 __all__ = ["EvaluationPlan"]
 
-_MOST_IN_A_STEP = 1 << 17  # a state with a larger step size is damaged
+_MOST_IN_A_STEP = 1 << 17  # no run has so many ranks: a state with a larger step size is damaged
 
 
 class EvaluationPlan(Plan):
-    """Micro-batches of which every epoch has each sample exactly once; made by `evaluation`.
+    """A plan in which every epoch has each sample exactly once; made by `evaluation`.
 
-    A micro-batch is a stretch of consecutive places of one order, so that the micro-batches of all ranks, step by step, are
-    that order. The last step may need *fillers*: real samples that only keep a rank busy. They stand last in a micro-batch
-    and in their step. `real` says how many samples of a micro-batch count.
+    A micro-batch is a run of consecutive places of one finite order. So the micro-batches of all ranks, step by step, are
+    that order. The last step may need *fillers*: samples of the dataset that only keep a rank busy and do not count. They
+    come last in their micro-batch, and their micro-batches come last in the step. `real` says how many samples of a
+    micro-batch count.
 
-    All epochs are alike. An epoch in steps of s micro-batches is a whole number of steps, so every rank has as many
-    micro-batches as every other. A run that goes on in another world cuts what is left of the order anew.
+    All epochs are the same. An epoch is a whole number of steps, so every rank has the same number of micro-batches. If the
+    world size changes during an epoch, the rest of the order is cut again for the new step size.
 
     Attributes:
         sequence: the order of the samples.
         stretches: how the order is cut.
         groups: one group of all samples.
-        begin: the place of the order that micro-batch `first` begins at; 0 but for a run that changed its world.
+        begin: the place in the order where micro-batch `first` begins. It is 0 unless the world size changed during an
+            epoch.
     """
 
     whole_epochs = True
@@ -55,7 +57,7 @@ class EvaluationPlan(Plan):
         self.epoch_batches = stretches.count(0, 1)
 
     def __getitem__(self, batch: int) -> np.ndarray:
-        """The samples of micro-batch `batch`, int64 (samples of the micro-batch,), fillers last."""
+        """The samples of micro-batch `batch`, int64 of shape (samples of the micro-batch,), fillers last."""
         first, last, size = self.stretch(counted(batch))
         samples = self.sequence.samples(first, last)
         if size == last - first:
@@ -64,7 +66,10 @@ class EvaluationPlan(Plan):
         return np.concatenate([samples, np.repeat(filler, size - (last - first))])
 
     def real(self, batch: int) -> int:
-        """How many samples of a micro-batch count; the others stand last and are fillers.
+        """How many samples of a micro-batch count; the others come last and are fillers.
+
+        Args:
+            batch: the number of the micro-batch, from 0.
 
         Example:
             >>> import batchwright as bw
@@ -76,13 +81,17 @@ class EvaluationPlan(Plan):
         return last - first
 
     def stretch(self, batch: int) -> Stretch:
-        """The places of the order that a micro-batch holds, and its size."""
+        """The first place of a micro-batch in the order, the place after its last, and its size with fillers."""
         if self._is_rest(batch):
             return self.stretches.stretch(self.begin, self.step, batch - self.first)
         return self.stretches.stretch(0, self.step, batch % self.epoch_batches)
 
+    def visit(self, batch: int) -> int:
+        """The epoch, since each sample comes once in it; see `MicroBatches`."""
+        return batch // self.epoch_batches
+
     def stepped(self, step: int) -> EvaluationPlan:
-        """The plan with steps of `step` micro-batches, each a stretch of the order; see `Plan`."""
+        """The same plan with steps of `step` micro-batches; see `Plan`."""
         if check_integer(step, "step", least=1) == self.step and not self.begin:
             return self
         found = copy.copy(self)
@@ -91,21 +100,21 @@ class EvaluationPlan(Plan):
         return found
 
     def gone_on_from(self, batch: int, step: int) -> tuple[EvaluationPlan, int]:
-        """The list in other steps: what is left of the order is cut anew; see `MicroBatches`."""
+        """The list in steps of another size: the rest of the order is cut again; see `MicroBatches`."""
         if step == self.step and batch % step == 0:
             return self, batch
         return self._gone_on(batch // self.epoch_batches, self.stretch(batch).first, step)
 
     def reached(self, batch: int) -> tuple[EvaluationPlan, int]:
-        """See `MicroBatches`: after the epoch that the world changed in, the list is that of any run."""
+        """See `MicroBatches`: after the epoch in which the world size changed, the list is that of a fresh run."""
         return (self if self._is_rest(batch) else self.stepped(self.step)), batch
 
     def carried(self, batch: int, since: int) -> dict[str, Any]:
-        """The step size, and the place where what is left of the order begins; see `MicroBatches`."""
+        """The step size, and the place in the order where the rest begins, if there is a rest; see `MicroBatches`."""
         return {"step": self.step} | ({"begin": self.begin} if self._is_rest(batch) else {})
 
     def resumed(self, carried: Mapping[str, Any], batch: int) -> MicroBatches:
-        """The list of a run whose state holds this; see `Plan`."""
+        """The list of a run whose state holds `carried`; see `Plan`."""
         if set(carried) - {"step", "begin"} or "step" not in carried:
             raise Infeasible(f"the state says {shown(dict(carried))} of a plan for evaluation", AS_IT_WAS)
         step = number_of(carried["step"], "the state's step")
@@ -120,8 +129,10 @@ class EvaluationPlan(Plan):
         return found
 
     def _gone_on(self, epoch: int, begin: int, step: int) -> tuple[EvaluationPlan, int]:
-        """The list in which epoch `epoch` has only the places from `begin` on, and where that begins."""
+        """The list whose epoch `epoch` has only the places from `begin` on, and the micro-batch where that epoch begins."""
         found = self.stepped(step)
+        # The rest has fewer micro-batches than an epoch. It is placed at the end of the epoch, so that all later epochs
+        # begin where they begin in a fresh run.
         end = (epoch + 1) * found.epoch_batches
         if not begin:
             return found, epoch * found.epoch_batches
@@ -130,7 +141,7 @@ class EvaluationPlan(Plan):
         return found, found.first
 
     def _is_rest(self, batch: int) -> bool:
-        """Whether a micro-batch is of the epoch that the world changed in."""
+        """Whether a micro-batch belongs to the epoch in which the world size changed."""
         end = self.first - self.first % self.epoch_batches + self.epoch_batches
         return bool(self.begin) and self.first <= batch < end
 
@@ -146,25 +157,25 @@ class EvaluationPlan(Plan):
 
     @property
     def shortcomings(self) -> list[str]:
-        """Nothing: see `Plan`."""
+        """None: every sample comes, and none repeats beside fillers. See `Plan`."""
         return []
 
     @property
     def settles_after(self) -> float:
-        """0: no share ever changes."""
+        """0, because no share ever changes."""
         return 0
 
     @property
     def mean_batch_size(self) -> float:
-        """Samples that count in a micro-batch, on average."""
+        """The mean number of samples that count in a micro-batch."""
         return self.sequence.count / self.epoch_batches
 
-    def strata(self, start: float, stop: float) -> Strata:
-        """Every sample as often as every other; fillers do not count. See `Plan`."""
-        return Strata([Stratum(self.groups, 0, np.ones(1))])
+    def inclusion_rates(self, start: float, stop: float) -> InclusionRates:
+        """One stratum, because every sample comes equally often; fillers do not count. See `Plan`."""
+        return InclusionRates([Stratum(self.groups, 0, np.ones(1))])
 
     def shares(self, epoch: int = 0) -> np.ndarray:
-        """1 for the one group of all samples, float64 (1,)."""
+        """The share of the only group: 1, float64 of shape (1,)."""
         return np.ones(1)
 
     def summary(self, multiple: int = 1) -> EvaluationSummary:
@@ -174,7 +185,7 @@ class EvaluationPlan(Plan):
         return summarise(self, multiple)
 
     def audit(self, *, multiple: int = 1, epochs: int = 1, first: int = 0) -> Audit:
-        """Measure guarantees G1, G4 and G8 on what the plan yields; see `audit.audit_evaluation`."""
+        """Measure guarantees G1, G4 and G8 on the micro-batches of the plan; see `audit.audit_evaluation`."""
         from ..audit import audit_evaluation
 
         return audit_evaluation(self, multiple=multiple, epochs=epochs, first=first)

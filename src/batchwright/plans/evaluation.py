@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import columns
+from ..calls import recorded
 from ..errors import Infeasible, check_integer, check_number, exactly, one_of, seed_number
 from ..group_parts import MOST_SAMPLES
 from ..lengths.packing import pack
@@ -24,6 +25,7 @@ TooLong = Literal["refuse", "alone"]
 Floats = NDArray[np.float64]
 
 
+@recorded
 def evaluation(
     samples: int | Sized,
     batch_size: int | None = None,

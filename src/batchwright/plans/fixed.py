@@ -12,7 +12,7 @@ from ..columns import sample_numbers
 from ..errors import Infeasible, shown
 from ..micro_batches import AS_IT_WAS, MicroBatches, counted
 from ..orders import ShareChange, SharedOrder
-from ..orders.inclusion import Strata, batches_to_settle, mean_shares, strata_of
+from ..orders.inclusion import InclusionRates, batches_to_settle, inclusion_rates_of, mean_shares
 from .plan import Plan
 
 if TYPE_CHECKING:
@@ -165,10 +165,10 @@ class FixedPlan(Plan):
         """Samples in every micro-batch."""
         return self.batch_size
 
-    def strata(self, start: float, stop: float) -> Strata:
+    def inclusion_rates(self, start: float, stop: float) -> InclusionRates:
         """See `BasePlan`."""
         first = round(start * self.epoch_batches)
-        return strata_of(self.order, first, max(first + 1, round(stop * self.epoch_batches)))
+        return inclusion_rates_of(self.order, first, max(first + 1, round(stop * self.epoch_batches)))
 
     def prior_between(self, start: int, stop: int, groups: Groups | None = None) -> np.ndarray:
         """See `BasePlan`."""

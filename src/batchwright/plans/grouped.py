@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import columns
+from ..calls import recorded
 from ..errors import Infeasible, check_bool, check_integer, exactly
 from ..lengths.admission import Admission
 from ..lengths.layout import Window
@@ -18,6 +19,7 @@ from .length_arguments import source_of
 __all__ = ["grouped"]
 
 
+@recorded
 def grouped(
     lengths: Any,
     batch_size: int,

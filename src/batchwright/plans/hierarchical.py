@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..calls import recorded
 from ..errors import Infeasible, check_bool, check_integer, exactly, shown, typed, warn
 from ..groups import Groups
 from ..orders import Dealt, Hierarchical, Levels
@@ -22,6 +23,7 @@ from .poor import faults
 __all__ = ["hierarchical"]
 
 
+@recorded
 def hierarchical(
     levels: Sequence[Any],
     per: Sequence[int],
@@ -73,6 +75,7 @@ def hierarchical(
     outermost = None
     if wanted.shown != "uniform()":
         _check_outermost(outer, categories, counts[0])
+        # In passes all categories come equally often, so other shares are dealt.
         outermost = Dealt(categories, outer, batch_size=counts[0], seed=seed)
     leaves = replace(_leaf_shares(tree, outer), shown=f"hierarchical(per={counts}, {wanted})")
     shares = TargetShares(leaves, tree.groups)
@@ -82,7 +85,7 @@ def hierarchical(
 
 
 def _counts(levels: Sequence[Any], per: Sequence[int]) -> list[int]:
-    """How many of each level, and how many samples, a batch takes; checked."""
+    """The numbers in `per` as integers, after checks."""
     if not isinstance(per, Iterable) or not isinstance(levels, Sized) or isinstance(levels, Mapping):
         raise Infeasible(
             f"levels is {typed(levels)} and per is {typed(per)}",
@@ -105,7 +108,7 @@ def _counts(levels: Sequence[Any], per: Sequence[int]) -> list[int]:
 
 
 def _check_outermost(outer: TargetShares, categories: Groups, taken: int) -> None:
-    """Refuse shares of the categories that move, or by which one comes more than once in a batch."""
+    """Refuse shares of the categories that change, and shares so large that a batch needs a category more than once."""
     if not outer.target.stays:
         raise Infeasible(
             f"the target {outer.target} moves, and the shares of levels stay",
@@ -130,7 +133,7 @@ def _sizes(tree: Levels) -> dict[Any, int]:
 
 def _leaf_shares(tree: Levels, outer: TargetShares) -> Any:
     """The shares of the innermost groups: below the first level, branches divide the share of their node equally."""
-    exact = outer.exact(0)
+    exact = outer.exact(0)  # integers, so that the branches of a node get exactly equal shares
     total = sum(exact)
     parts = [Fraction(share, total) for share in exact]
     for level in range(1, len(tree.names)):
@@ -140,6 +143,7 @@ def _leaf_shares(tree: Levels, outer: TargetShares) -> Any:
 
 
 def _check_branches(tree: Levels, counts: Sequence[int], distinct: bool) -> None:
+    """Refuse a node that has fewer branches than a batch takes; for samples only if `distinct`, or if there are none."""
     for level, count in enumerate(counts):
         branches = tree.branches(level)
         short = np.flatnonzero(branches < count)

@@ -1,4 +1,4 @@
-"""Training plans whose order is not drawn: that of the file, and one that the user gives."""
+"""Training plans whose order is not random: the order of the file, or an order that the user gives."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import columns
+from ..calls import recorded
 from ..errors import Infeasible, warn
 from ..group_parts import MOST_SAMPLES
 from ..groups import Groups
-from ..kernels.deal import HANDS
+from ..kernels.deal import ROUND
 from ..orders import InTurn
 from ..orders.finite import InFileOrder, Listed
 from ..orders.shares import TargetShares, WeightShares
@@ -22,22 +23,26 @@ from .poor import faults
 
 __all__ = ["ordered", "sequential"]
 
-_MOST_COUNTED = 1 << 31  # samples that `ordered` keeps a share of: 16 GiB
+_MOST_COUNTED = 1 << 31  # `ordered` keeps 8 bytes for each sample, to know its share: 16 GiB for so many
 
 
+@recorded
 def sequential(samples: int | Sized, batch_size: int, *, epoch: int | Literal["natural"] = "natural") -> FixedPlan:
     """The samples in the order of the file, over and over.
 
-    Use it for training on data whose order matters. To evaluate, use `evaluation`: this is a training plan, whose epochs are
-    rounded up to full micro-batches and to the number of ranks. The order goes on over the end of an epoch.
+    Use it for training on data whose order matters. To evaluate, use `evaluation` instead. In this plan an epoch is rounded
+    up to full micro-batches and to a multiple of the number of ranks; so an epoch may begin in the middle of the file.
 
     Args:
         samples: how many samples there are, or a dataset that has a length.
         batch_size: samples in every micro-batch.
-        epoch: "natural" (as many micro-batches as hold every sample once) or a number of micro-batches.
+        epoch: "natural" (the fewest micro-batches that hold every sample once) or a number of micro-batches.
+
+    Returns:
+        A plan of micro-batches of one size.
 
     Raises:
-        Infeasible: no samples, or a batch size below 1.
+        Infeasible: there are no samples, or the batch size is below 1.
 
     Warns:
         PoorWarning: a micro-batch has more samples than there are.
@@ -57,6 +62,7 @@ def sequential(samples: int | Sized, batch_size: int, *, epoch: int | Literal["n
     return _plan(order, epoch)
 
 
+@recorded
 def ordered(
     indices: Any,
     batch_size: int,
@@ -64,20 +70,23 @@ def ordered(
     samples: int | Sized | None = None,
     epoch: int | Literal["natural"] = "natural",
 ) -> FixedPlan:
-    """Samples in an order of your own, over and over, such as a curriculum.
+    """The samples in an order that you give, over and over, such as a curriculum.
 
-    Use it where you decide what comes when: easy samples first, a recorded order, the samples of an active learner. An
-    index may come several times; one that is left out is never drawn.
+    Use it if you decide the order: easy samples first, a recorded order, the samples that active learning selects. An index
+    may come several times. A sample whose index is missing is never drawn.
 
     Args:
         indices: array-like of shape (n_places,), integers: the sample at every place of the order.
         batch_size: samples in every micro-batch.
-        samples: how many samples the data set has, or the data set; the largest index and one more if left out.
-        epoch: "natural" (as many micro-batches as hold the order once) or a number of micro-batches.
+        samples: how many samples the dataset has, or the dataset. Default: the largest index plus 1.
+        epoch: "natural" (the fewest micro-batches that hold the whole order once) or a number of micro-batches.
+
+    Returns:
+        A plan of micro-batches of one size.
 
     Raises:
-        Infeasible: no indices; indices that are no whole numbers (a mask, missing values); an index below 0 or beyond the
-            data set; a batch size below 1.
+        Infeasible: there are no indices; they are not integers (a mask, missing values); an index is below 0 or beyond the
+            dataset; the batch size is below 1.
 
     Warns:
         PoorWarning: a micro-batch has more samples than the order has places.
@@ -109,8 +118,9 @@ def ordered(
             f"a data set of {count} samples, of which each is counted; the most is {_MOST_COUNTED}",
             f"pass indices below {_MOST_COUNTED}, and samples to match",
         )
+    # Shares are those of a whole pass through the order: a part of a pass may hold easy samples only.
     often = np.bincount(listed, minlength=count)
-    shares = WeightShares(often, HANDS * batch_size)
+    shares = WeightShares(often, ROUND * batch_size)
     shares.shown = "the order given"
     return _plan(InTurn(Listed(listed), Groups.singletons(count), shares, batch_size), epoch)
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import columns
+from ..calls import recorded
 from ..errors import Infeasible, check_mapping, shown, warn
 from ..groups import Groups
 from ..orders import Dealt, Mixed, Order
@@ -24,6 +25,7 @@ from .tasks import TaskPlan
 __all__ = ["mixed"]
 
 
+@recorded
 def mixed(
     sources: Mapping[Any, Any],
     batch_size: int,

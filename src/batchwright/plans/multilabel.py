@@ -1,4 +1,4 @@
-"""Samples with several labels at once: weights that bring every label's rate to its target."""
+"""Samples with several labels each: weights that bring the rate of every label to its target."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..calls import recorded
 from ..columns import by_label
 from ..errors import Infeasible, check_number, exactly, shown, warn
 from ..kernels.hashing import child_key
@@ -23,20 +24,20 @@ from .repeats import LEAST_REPEATS, above, check_repeats, repeats_note
 
 __all__ = ["Rates", "multilabel", "multilabel_weights"]
 
-_WORST_SHOWN = 8
+_WORST_SHOWN = 8  # labels in the notes of a plan; `print(multilabel_weights(...))` has all
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Weights for samples with several labels, and the rate of every label they lead to; `print` it.
+    """Weights for samples with several labels, and the rate of each label under these weights; `print` it.
 
     Attributes:
-        weights: float64, one a sample, of mean 1: how often it is drawn while as many are drawn as there are samples.
+        weights: float64 (n_samples,), with mean 1: how often each sample is drawn in as many draws as there are samples.
         names: the labels.
-        natural: the rate of every label among the samples.
-        wanted: its target.
-        reached: its expected rate in what is sampled.
-        notes: how often samples come, and what the limits of that cost, in words.
+        natural: the rate of each label in the dataset, float64 (n_labels,).
+        wanted: the target rate of each label, float64 (n_labels,).
+        reached: the expected rate of each label in the draws, float64 (n_labels,).
+        notes: texts: how often samples are drawn, and what `min_repeats` costs.
     """
 
     weights: np.ndarray
@@ -57,28 +58,34 @@ class Rates:
 def multilabel_weights(
     labels: Any, *, target: Any = "uniform", min_repeats: float = LEAST_REPEATS, max_repeats: float = 10
 ) -> Rates:
-    """The weights nearest to equal ones under which every label's rate is as close as can be to its target.
+    """Sample weights, as equal as possible, that bring the rate of every label to its target.
 
-    Nearest in relative entropy: samples are weighted by `exp(sum of a multiplier for each of their labels)`, none below
-    `min_repeats` or above `max_repeats` times the mean. This is exponential tilting, or raking over label indicators.
-    A higher floor keeps more of the samples in use, a lower one brings rates nearer to their targets; `notes` has both.
+    Use it to see the weights and the rates before training; `multilabel` makes a plan of them. The weight of a sample is
+    `exp(m1 + m2 + ...)`, with one multiplier m for each of its labels. Of all weights that reach the targets, these have the
+    smallest relative entropy to equal weights (exponential tilting, or raking over label indicators). No weight is below
+    `min_repeats` or above `max_repeats` times the mean. A larger `min_repeats` keeps more samples in use; a smaller one
+    brings the rates closer to their targets. `notes` has the numbers of both.
 
     Args:
-        labels: the labels of every sample: a sparse matrix of scipy or torch, a two-dimensional array of shape
-            (n_samples, n_labels), 1 where the label holds and 0 where not, a data frame of such columns, named by label,
-            or a list of lists of labels. 4,096 labels at most.
-        target: the wanted rate of every label, as a mapping from label (column number for matrices) to the share of
-            samples that carry it; or any other target, whose shares are taken of as many labels a sample as there are now.
-        min_repeats: how often each sample is drawn at least, on average, while as many samples are drawn as there are: 0
-            to 1. With 0.1 every sample comes once in 10 epochs on average, and within 30 for certain; 0 limits nothing, and
-            samples may then never come. Samples with a label of rate 0 are left out all the same.
-        max_repeats: how often at most, 1 or more; infinity limits nothing.
+        labels: the labels of every sample: a scipy or torch sparse matrix or an array-like of shape (n_samples, n_labels),
+            1 if the sample has the label and 0 if not; a data frame of such columns, named by label; or a list of lists of
+            labels. At most 4,096 labels.
+        target: the wanted rate of every label: a mapping from label (for matrices, the column number) to the share of
+            samples that have it, 0 to 1. Or any other target; its shares are multiplied by the mean number of labels of a
+            sample in the dataset.
+        min_repeats: how often each sample is drawn at least, on average, in as many draws as there are samples; 0 to 1.
+            With 0.1 every sample is drawn once in 10 epochs on average, and at least once in any 30. With 0 there is no
+            limit, and samples may never be drawn. Samples with a label of rate 0 are never drawn in any case.
+        max_repeats: how often each sample is drawn at most, on average; 1 or more. Infinity means no limit.
+
+    Returns:
+        The weights, and the rates that they lead to.
 
     Raises:
-        Infeasible: no labels at all, a rate outside 0 to 1, or a label that no sample carries.
+        Infeasible: there are no labels, a rate is outside 0 to 1, or no sample has a label whose rate is above 0.
 
     Warns:
-        PoorWarning: a label's rate cannot be reached.
+        PoorWarning: the rate of a label cannot be reached.
 
     Example:
         >>> rates = multilabel_weights([["cat"], ["cat", "dog"], ["cat"], []], target={"cat": 0.75, "dog": 0.5})
@@ -97,6 +104,7 @@ def multilabel_weights(
         )
     least, most = check_repeats(min_repeats, max_repeats)
     wanted = _wanted(names, counts, samples, target)
+    # All samples with the same set of labels get the same weight, so the problem is solved for each set once.
     cell, first, sizes = _cells(starts, attributes)
     spans = np.diff(starts)[first]
     cell_starts = np.concatenate([[0], np.cumsum(spans)])
@@ -107,7 +115,7 @@ def multilabel_weights(
     repeats = np.array([rounded(weight) for weight in (found.shares / natural).tolist()])
     notes = [repeats_note(repeats, sizes, least, most)]
     off = float(np.abs(found.reached - wanted).max())
-    if off > REACHED and least:
+    if off > REACHED and least:  # the floor may be the reason: solve without it, to say what it costs
         free = solve_raking(natural, cell_starts, labels_of_cells, wanted, cap=most)
         free_off = float(np.abs(free.reached - wanted).max())
         rare = int(sizes[free.shares < natural * least].sum())
@@ -120,6 +128,7 @@ def multilabel_weights(
     return Rates(repeats[cell], names, counts / samples, wanted, found.reached, tuple(notes))
 
 
+@recorded
 def multilabel(
     labels: Any,
     batch_size: int,
@@ -130,20 +139,29 @@ def multilabel(
     epoch: int | Literal["natural"] = "natural",
     seed: int = 0,
 ) -> FixedPlan:
-    """Batches from samples with several labels each, every label at its wanted rate as nearly as can be.
+    """Batches in which every label of multi-label samples has its wanted rate, as closely as possible.
 
-    `multilabel_weights` finds how often each sample is to come (and reports the rate every label reaches); samples are then
-    dealt so that each comes floor or ceil of that.
+    `multilabel_weights` computes how often each sample should be drawn, and reports the rate that each label reaches. The
+    plan then draws each sample that often, rounded down or up.
 
     Args:
         labels: see `multilabel_weights`.
         batch_size: samples in every micro-batch.
         target: see `multilabel_weights`.
-        min_repeats: see `multilabel_weights`; left out, every sample comes once in 10 epochs on average, and within 30 for
-            certain.
+        min_repeats: see `multilabel_weights`. By default every sample is drawn once in 10 epochs on average, and at least
+            once in any 30.
         max_repeats: see `multilabel_weights`.
-        epoch: "natural" or a number of micro-batches.
-        seed: 0 to 2^64 - 1.
+        epoch: "natural" (as many draws as there are samples, rounded up) or a number of micro-batches.
+        seed: int from 0 to 2^64 - 1.
+
+    Returns:
+        A plan of micro-batches of one size.
+
+    Raises:
+        Infeasible: see `multilabel_weights`; or the batch size or the seed is out of range.
+
+    Warns:
+        PoorWarning: the rate of a label cannot be reached, or samples repeat within a micro-batch.
 
     Example:
         >>> import batchwright as bw
@@ -174,7 +192,7 @@ def _warn_of_gaps(names: list[Hashable], wanted: np.ndarray, reached: np.ndarray
 
 
 def _wanted(names: list[Hashable], counts: np.ndarray, samples: int, target: Any) -> np.ndarray:
-    """The wanted rate of every label, float64."""
+    """The wanted rate of each label, float64 (n_labels,)."""
     target = by_label(target)
     if isinstance(target, Mapping):
         wanted = _given_rates(names, target)
@@ -200,7 +218,7 @@ def _wanted(names: list[Hashable], counts: np.ndarray, samples: int, target: Any
 
 
 def _given_rates(names: list[Hashable], rates: Mapping[Any, Any]) -> np.ndarray:
-    """The rate of every label, from a mapping that must have these labels and no others."""
+    """The rate of each label, from a mapping that must have exactly these labels."""
     rates = {plain(name): rate for name, rate in rates.items()}
     known = set(names)
     for name in rates:
@@ -213,7 +231,11 @@ def _given_rates(names: list[Hashable], rates: Mapping[Any, Any]) -> np.ndarray:
 
 
 def _cells(starts: np.ndarray, attributes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Samples with the same labels together: the cell of every sample, a sample of every cell, samples in each cell."""
+    """Cells of samples that have the same labels: the cell of each sample, one sample of each cell, the size of each cell.
+
+    A cell is found by the sum of the hashes of its labels, which takes no loop in Python. Two sets of labels may have the
+    same sum, so the result is compared with the labels themselves.
+    """
     words = np.array([child_key(0, number) for number in range(int(attributes.max(initial=0)) + 1)], np.uint64)
     running = np.concatenate([[np.uint64(0)], np.cumsum(words[attributes])])
     _, first, cell, sizes = np.unique(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import columns
+from ..calls import recorded
 from ..errors import Infeasible, check_integer, check_number, exactly, one_of
 from ..groups import Groups
 from ..lengths.admission import Admission, TooLong
@@ -86,6 +87,7 @@ class PackedPlan(LengthPlan):
         return Pieces(dataset, offsets, length, cut)
 
 
+@recorded
 def packed(
     lengths: Any,
     capacity: int | Mapping[str, int],

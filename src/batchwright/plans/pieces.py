@@ -1,4 +1,4 @@
-"""Stretches of samples as samples of their own: what a plan that splits or truncates means by a number."""
+"""A dataset of pieces of samples, for plans that split or truncate samples: item i of the plan is item i here."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ _FUNCTION = "pass a function: plan.pieces(dataset, cut=lambda sample, piece: ...
 
 @dataclass(frozen=True)
 class Pieces:
-    """A map-style dataset of stretches of the samples of another; made by `PackedPlan.pieces`.
+    """A map-style dataset whose items are pieces of the samples of another dataset; made by `PackedPlan.pieces`.
 
     Attributes:
-        dataset: what is split.
-        offsets: where the items of each sample begin, int64 (samples + 1), or None where every sample is one item.
-        length: of every piece but the last of a sample; None where nothing is cut.
-        cut: what of a sample is cut; None where samples themselves can be sliced.
+        dataset: the map-style dataset whose samples are split.
+        offsets: the number of the first item of each sample, and the number of items, int64 (samples + 1,); None if every
+            sample is one item.
+        length: the length of every piece, except that the last piece of a sample may be shorter; None if nothing is cut.
+        cut: which parts of a sample are cut, see `CutBy`; None if the samples themselves are sliced.
     """
 
     dataset: Any
@@ -50,7 +51,7 @@ class Pieces:
         return len(self.dataset) if self.offsets is None else int(self.offsets[-1])
 
     def stretch(self, item: int) -> tuple[int, slice]:
-        """The sample of an item, and where in it the item lies."""
+        """The number of the sample that an item is a piece of, and the slice of the sample that it is."""
         if self.length is None:
             return item, slice(None)
         if self.offsets is None:
@@ -66,12 +67,12 @@ class Pieces:
         return self._cut(self.dataset[number], number, piece)
 
     def __getattr__(self, name: str) -> Any:
-        if name != "__getitems__" or not hasattr(self.dataset, name):  # what torch's loaders ask for whole batches
+        if name != "__getitems__" or not hasattr(self.dataset, name):  # torch asks for it, to fetch a batch in one call
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return self._several
 
     def _several(self, items: Sequence[int]) -> list[Any]:
-        """The pieces of a batch, of samples that the dataset fetches together."""
+        """The items of a batch; the dataset fetches their samples in one call."""
         places = [self.stretch(item) for item in items]
         samples = self.dataset.__getitems__([number for number, _ in places])
         return [self._cut(sample, *place) for sample, place in zip(samples, places, strict=True)]
@@ -82,6 +83,7 @@ class Pieces:
         if callable(self.cut):
             return self.cut(sample, piece)
         called = f"sample {number}"
+        # By name, because to import `Identity` is to import torch.
         if type(sample).__name__ == "Identity" and hasattr(sample, "labels"):
             raise Infeasible(
                 f"{called} comes from bw.identified, and numbers are those of pieces",
@@ -94,7 +96,7 @@ class Pieces:
         )
 
     def _taken(self, whole: Any, number: int, piece: slice, called: str) -> Any:
-        """A stretch of a sequence that is as long as the plan has it."""
+        """A piece of a sequence, whose length must be the one that the plan has for this sample."""
         assert self.length is not None
         length = len(whole)
         if self.offsets is None:
@@ -113,12 +115,12 @@ class Pieces:
 
 
 def _sequence(sample: Any, called: str) -> Any:
-    """A sample that is one sequence; containers of several are refused, whatever their slices would be."""
+    """The sample, if it is one sequence. A container of several parts is refused, even if it can be sliced."""
     kind = type(sample)
     if not isinstance(sample, (Mapping, tuple)) and not dataclasses.is_dataclass(kind):
         try:
             len(sample), sample[:0]
-        except (TypeError, LookupError):  # not to be sliced
+        except (TypeError, LookupError):  # it cannot be sliced
             pass
         else:
             return sample
@@ -129,12 +131,12 @@ def _sequence(sample: Any, called: str) -> Any:
 
 
 def _with_parts(sample: Any, names: Sequence[str | int], taken: Callable[[Any, str | int], Any], called: str) -> Any:
-    """The sample with these parts cut, of the type that it had."""
+    """A copy of the sample, of the same type, with these parts cut."""
     named = hasattr(sample, "_fields")
     record = named or (dataclasses.is_dataclass(sample) and not isinstance(sample, type))
     if not record and not _copies_apart(sample):
         raise Infeasible(
-            f"{called} is a {type(sample).__name__}, not known to be copied without what it holds being shared",
+            f"{called} is a {type(sample).__name__}, and a copy of it may share its contents",
             f"leave cut out if samples are sequences themselves, or {_FUNCTION}",
         )
     try:
@@ -153,7 +155,10 @@ def _with_parts(sample: Any, names: Sequence[str | int], taken: Callable[[Any, s
 
 
 def _copies_apart(sample: Any) -> bool:
-    """Whether what is assigned to a copy of a sample surely leaves the sample itself alone."""
+    """Whether an assignment to a shallow copy of the sample is known to leave the sample itself unchanged.
+
+    A shallow copy of another class may share the dictionary that holds its parts.
+    """
     if isinstance(sample, (dict, list, tuple, UserDict)):
         return True
     return any(kind.__module__.startswith("torch_geometric.data") for kind in type(sample).__mro__)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from ..calls import call_of
+from ..errors import Infeasible
 from ..interface import BasePlan
 from ..orders.protocol import fingerprint_of
 
@@ -18,7 +21,9 @@ if TYPE_CHECKING:
     from ..loader.samples import OnError
     from ..sampler import BatchSampler, Fetch
 
-__all__ = ["Plan"]
+__all__ = ["RECIPE_VERSION", "Plan"]
+
+RECIPE_VERSION = 1
 
 
 class Plan(BasePlan):
@@ -51,6 +56,47 @@ class Plan(BasePlan):
     @abstractmethod
     def audit(self) -> Any:
         """Measure the guarantees of the plan on its micro-batches; see `batchwright.audit`."""
+
+    def to_recipe(self) -> dict[str, Any]:
+        """How to make this plan again, as a dictionary of JSON types; the inverse of `bw.from_recipe`.
+
+        Use it to keep beside a run what went into its batches, or to look into a run later from the command line.
+        Columns of files (`bw.Column`) stand in it by path, name and a fingerprint of their values; other data by its
+        values, at most 4,096 of an argument.
+
+        Returns:
+            The kind of the plan, its arguments, and its fingerprint. `json.dumps` writes it.
+
+        Raises:
+            Infeasible: an argument cannot be written down: long data that is not a `bw.Column`, a function, an object; or
+                the shares of the plan were set during a run.
+
+        Example:
+            >>> import batchwright as bw
+            >>> recipe = bw.balanced(["cat", "dog", "cat"], batch_size=2).to_recipe()
+            >>> recipe["plan"], recipe["arguments"]
+            ('balanced', {'labels': ['cat', 'dog', 'cat'], 'batch_size': 2})
+            >>> bw.from_recipe(recipe).fingerprint == recipe["fingerprint"]
+            True
+        """
+        call = call_of(self)
+        if call is None:
+            raise Infeasible(
+                "no builder made this plan, or its shares were set during a run",
+                "write the recipe of the plan that the run began with",
+            )
+        if call.unwritten:
+            raise Infeasible(
+                f"this plan has no recipe: {call.unwritten}",
+                "pass data as a column of a file, bw.Column(path, name), and a target as a name, a number, a mapping or "
+                "one of batchwright.targets",
+            )
+        return {
+            "batchwright": RECIPE_VERSION,
+            "plan": call.name,
+            "arguments": copy.deepcopy(call.arguments),
+            "fingerprint": self.fingerprint,
+        }
 
     def check(self, model: Module, *, example: Any = None, classes: Any = None, world_size: int = 1) -> None:
         """Check that batches are large enough for the BatchNorm layers of a model; see `batchwright.correct.check`."""

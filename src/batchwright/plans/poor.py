@@ -1,6 +1,6 @@
-"""Problems of a plan: samples that repeat within a micro-batch, and samples that are almost never drawn.
+"""Problems of a plan: samples that repeat within a micro-batch, and samples that are practically never drawn.
 
-All builders use it. Each problem is a `PoorWarning` when the plan is built, and a note in its summary.
+All builders call it. Each problem is a `PoorWarning` when the plan is built, and a note in its summary.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from ..groups import Groups
 from ..lengths.layout import PARTS
 from ..orders import Dealt, Independent, InTurn, Mixed, SharedOrder
-from ..orders.inclusion import Strata, mean_shares, strata_of
+from ..orders.inclusion import InclusionRates, inclusion_rates_of, mean_shares
 from ..orders.shares import Shares
 
 if TYPE_CHECKING:
@@ -33,23 +33,27 @@ __all__ = [
     "undersized",
 ]
 
-RARELY = 100  # epochs of as many draws as there are samples: a sample drawn less than once in them is reported
-_CHUNK = 1 << 20
-_EPOCHS = 32  # that are looked at where shares may move without end
-_FEWEST_EPOCHS = 2
-_MEASURED = 1 << 16  # samples of a window that is measured
-_SHARES = 1 << 14  # that are worked out for these epochs at most; a function of many groups takes long
-_SHOWN = 3
+# A sample is "practically never drawn" if it comes less than once in RARELY times as many draws as there are samples.
+# 100: more epochs than most trainings have.
+RARELY = 100
+_CHUNK = 1 << 20  # groups at a time: a few arrays of 8 MB, even with a hundred million weights
+_EPOCHS = 32  # epochs that are examined if shares may change without end
+_FEWEST_EPOCHS = 2  # a change of shares shows only between two epochs
+_MEASURED = (
+    1 << 16
+)  # items of the first window that are examined: a window may hold millions, and repeats show in a few
+_SHARES = 1 << 14  # shares that are computed at most for these epochs: a Python function of many groups is slow
+_SHOWN = 3  # groups that a message names
 
 
 class Repeated(NamedTuple):
-    """Groups of which a micro-batch takes more samples than they have, and the first epoch in which it takes most.
+    """Groups that have fewer samples than a micro-batch takes of them; one row for each such group.
 
     Attributes:
-        group: int64 (rows,).
-        size: int64 (rows,).
-        most: int64 (rows,), samples of the group in a micro-batch.
-        epoch: int64 (rows,).
+        group: the number of the group, int64 (rows,).
+        size: how many samples it has, int64 (rows,).
+        most: the most samples of it in a micro-batch, int64 (rows,).
+        epoch: the first epoch in which a micro-batch takes so many, int64 (rows,).
     """
 
     group: np.ndarray
@@ -59,14 +63,14 @@ class Repeated(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Some groups within each of which every sample comes as often as any other.
+    """Some groups of a plan, each of which draws all its samples equally often.
 
     Attributes:
-        groups: who is in which group.
-        start: what is added to their sample numbers.
+        groups: which samples are in which group.
+        start: what is added to their sample numbers, to get the numbers of the plan.
         first: the number of the first of these groups.
-        shares: the part of all that is drawn that each is, float64.
-        within: of what they are groups, in words; empty where that is the plan.
+        shares: the share of each in all draws, float64 (groups,).
+        within: which part of the plan the groups are of, for messages; empty if they are of the whole plan.
     """
 
     groups: Groups
@@ -98,7 +102,7 @@ def faults(order: SharedOrder) -> list[str]:
 
 
 def notes(order: SharedOrder) -> list[str]:
-    """The same for a summary, with what later shares may bring."""
+    """The same for a summary, with the problems that later shares may cause."""
     found = faults(order)
     if isinstance(order, InTurn):
         return found
@@ -115,7 +119,7 @@ def notes(order: SharedOrder) -> list[str]:
 
 
 def _in_turn(order: Dealt) -> bool:
-    """Whether groups come in turn, or equally often in each micro-batch. Of single samples it is not asked: True."""
+    """Whether groups come in turn, or equally often in each micro-batch. True if tickets are single samples."""
     if order.per_ticket == 1:
         return True
     quotas = order.shares.of(0) * order.tickets
@@ -124,10 +128,11 @@ def _in_turn(order: Dealt) -> bool:
 
 
 def _later_repeats(order: SharedOrder) -> list[str]:
-    """Which group repeats samples within a batch, and from which share on, where it is not known which shares will come."""
+    """A text that says from which share on a group repeats samples within a batch, if later shares are unknown."""
     shares, groups = order.shares, order.groups
     highest = 1.0 if shares.limits is None else shares.limits[1]
     whole = groups.sizes // order.per_ticket  # tickets of distinct samples
+    # Rounding to 9 digits, here and below: a quota of 3 that was computed as 3.0000000000000004 must not count as 4.
     may = np.flatnonzero((np.ceil(np.round(highest * order.tickets, 9)) > whole) & (groups.sizes > 0))
     if not may.size:
         return []
@@ -151,7 +156,7 @@ def _begun_again(order: InTurn) -> str:
 
 
 def rows_of(order: SharedOrder) -> Repeated:
-    """The groups of an order that a micro-batch takes too much of; those that have an order of their own left out."""
+    """The groups of an order that are too small for a micro-batch; groups with an order of their own are left out."""
     random = isinstance(order, Independent)
     found: Repeated | None = None
     for epoch in epochs_looked_at(order.shares, order.groups):
@@ -165,7 +170,7 @@ def rows_of(order: SharedOrder) -> Repeated:
 def repeated(
     shares: Shares, groups: Groups, tickets: int, per_ticket: int, epoch: int = 0, *, random: bool = False
 ) -> Repeated:
-    """The groups that a micro-batch of so many tickets takes too much of in an epoch; on average, where draws are random."""
+    """The groups that are too small for a micro-batch of `tickets` tickets in an epoch; for random draws, on average."""
     parts = []
     for first, share, sizes in _chunks(shares, groups, epoch):
         drawn = share * tickets if random else np.ceil(np.round(share * tickets, 9))
@@ -176,7 +181,7 @@ def repeated(
 
 
 def repeats_text(rows: Repeated, groups: Groups, batch_size: int, *, moves: bool = False) -> str:
-    """Which samples repeat within a micro-batch, the worst first."""
+    """A text that names the groups whose samples repeat within a micro-batch, the worst first."""
     worst = np.argsort(-rows.most / rows.size, kind="stable")[:_SHOWN]
     single = not groups.starts.size
     shown = []
@@ -202,7 +207,7 @@ def repeats_text(rows: Repeated, groups: Groups, batch_size: int, *, moves: bool
 
 
 def undersized(order: Mixed, source: int) -> tuple[str, str]:
-    """Which samples of a source with an order of its own may repeat within a micro-batch, and the way out."""
+    """The fact that samples of a source may repeat within a micro-batch, and the way out; as two texts."""
     rows = order.undersized_sources()[source]
     fact = (
         f"samples of source {order.groups.names[source]!r} may repeat within a micro-batch: its group {rows[0].name!r} has "
@@ -212,7 +217,10 @@ def undersized(order: Mixed, source: int) -> tuple[str, str]:
 
 
 def never_text(drawn: Iterable[Part], total: int) -> str | None:
-    """Which of `total` samples practically never come, the rarest named; None where all come."""
+    """A text that says how many of `total` samples are practically never drawn, and names the rarest; None if all come.
+
+    Practically never drawn: less than once in a hundred times as many draws as there are samples.
+    """
     count, rarest, who = 0, 1 / RARELY, ""
     for groups, start, first, shares, within in drawn:
         sizes = groups.sizes[first : first + shares.size]
@@ -236,14 +244,15 @@ def never_text(drawn: Iterable[Part], total: int) -> str | None:
 
 
 def faults_of_tasks(plan: TaskKind) -> list[str]:
-    """Problems of how tasks share the micro-batches; the plans of the tasks report their own."""
-    drawn, total = plan.strata(0, 1), plan.groups.sample_count
+    """Problems of the shares of tasks; the plan of each task reports its own problems."""
+    drawn, total = plan.inclusion_rates(0, 1), plan.groups.sample_count
     starts, names = np.unique(plan.starts), plan.names
     parts: Iterator[Part] = (
         part._replace(within=f" of task {names[int(np.searchsorted(starts, part.start, side='right')) - 1]!r}")
         for part in parts_of(drawn)
     )
-    if sum(groups.sample_count for groups, _, _ in drawn) > total:  # one dataset: what tasks draw of a sample adds up
+    # If the tasks share one dataset, a sample that is rare in one task may be frequent in another: their draws add up.
+    if sum(groups.sample_count for groups, _, _ in drawn) > total:
         everyone = Groups.singletons(total)
         parts = iter([Part(everyone, 0, 0, drawn.rates(np.arange(total)))])
     never = never_text(parts, total)
@@ -253,11 +262,12 @@ def faults_of_tasks(plan: TaskKind) -> list[str]:
 def faults_of_lengths(plan: LengthKind, *, least: float = 0.0) -> list[str]:
     """Problems of the micro-batches cut from an order, measured on the first window.
 
-    Samples of similar length are cut together, so all draws of one sample in a window may be in one micro-batch.
+    Samples of similar length are put together, so all draws of one sample in a window may be in one micro-batch.
 
     Args:
         plan: the plan.
-        least: the part of the micro-batches that must hold a sample twice. A few do wherever two passes meet.
+        least: the part of the micro-batches, 0 to 1, that must hold a sample twice before this is reported. A few always
+            do where two passes meet.
     """
     if plan.same_samples:  # an epoch holds every sample once
         return []
@@ -280,14 +290,14 @@ def faults_of_lengths(plan: LengthKind, *, least: float = 0.0) -> list[str]:
     ]
 
 
-def parts_of(strata: Strata) -> Iterator[Part]:
-    """Strata as parts of what is drawn."""
+def parts_of(strata: InclusionRates) -> Iterator[Part]:
+    """The strata of a plan as parts, one for each stratum."""
     return (Part(groups, start, 0, shares) for groups, start, shares in strata)
 
 
 def _torn(order: Mixed) -> list[str]:
-    """Sources that keep samples of a group together, where a micro-batch takes parts of such runs."""
-    most, whole = order.dealt.most_drawn(), order.dealt.whole_quotas()
+    """One text for each source that keeps samples of a group together if a micro-batch takes only parts of such runs."""
+    most, whole = order.dealt.most_drawn(), order.dealt.integer_quotas()
     runs = {number: getattr(child, "per_ticket", 1) for number, child in order.children.items()}
     return [
         f"source {order.groups.names[number]!r} keeps {run} samples of a group together, and a micro-batch of the mixture "
@@ -304,39 +314,40 @@ def _undersized_sources(order: Mixed) -> list[int]:
 
 
 def epochs_looked_at(shares: Shares, groups: Groups) -> range:
-    """All epochs until the shares settle; where they never do, the first ones, as far as shares can be had of them."""
+    """The epochs to examine: until the shares settle, or the first ones if the shares may change without end."""
     if shares.settles_at is not None:
         return range(shares.settles_at + 1)
     most = min(_EPOCHS, max(_FEWEST_EPOCHS, _SHARES // groups.group_count))
     for epoch in range(1, most):
         try:
             shares.of(epoch)
-        except Exception:  # somebody's function, which may know no more epochs than the run is to have
+        except Exception:  # a user's function, which may not know more epochs than the run has
             return range(epoch)
     return range(most)
 
 
 def _drawn(order: SharedOrder) -> Iterator[Part]:
-    """What the epochs that are looked at draw."""
-    if order.shares.settles_at == 0 and not order.children:  # by parts: there may be a hundred million weights
+    """What is drawn in the epochs to examine."""
+    # In chunks, because there may be a hundred million weights.
+    if order.shares.settles_at == 0 and not order.children:
         return (Part(order.groups, 0, first, share) for first, share, _ in _chunks(order.shares, order.groups, 0))
     stop = len(epochs_looked_at(order.shares, order.groups)) * order.epoch_batches
     if order.dealt is not None and order.dealt.share_changes:
         stop = max(stop, order.dealt.share_changes[-1].first + 1)
     if not order.children:
         return iter([Part(order.groups, 0, 0, mean_shares(order, 0, stop))])
-    return parts_of(strata_of(order, 0, stop))
+    return parts_of(inclusion_rates_of(order, 0, stop))
 
 
 def _chunks(shares: Shares, groups: Groups, epoch: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Groups by the million: the first one's number, their shares, their sizes."""
+    """The groups in chunks of a million: the number of the first group, the shares, the sizes."""
     for first in range(0, groups.group_count, _CHUNK):
         numbers = np.arange(first, min(first + _CHUNK, groups.group_count))
         yield first, shares.of(epoch, numbers), groups.sizes[numbers]
 
 
 def _most(one: Repeated, other: Repeated) -> Repeated:
-    """Both, of each group the row that takes more, the earlier one if they are alike."""
+    """Both joined: of each group the row that takes more samples, or the earlier epoch if both take the same number."""
     both = Repeated(*(np.concatenate(columns) for columns in zip(one, other, strict=True)))
     order = np.lexsort((both.epoch, -both.most, both.group))
     _, first = np.unique(both.group[order], return_index=True)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..calls import recorded
 from ..errors import Infeasible, check_bool, check_mapping, exactly, shown
 from ..groups import Groups
 from ..orders.shares import TargetShares
@@ -25,6 +26,7 @@ __all__ = ["raked"]
 _LOWER = (0.01, 0.001, 0.0)  # floors that are tried if the margins cannot be met with the default one
 
 
+@recorded
 def raked(
     attributes: Mapping[Any, Any],
     margins: Mapping[Any, Any],

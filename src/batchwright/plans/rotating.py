@@ -1,4 +1,4 @@
-"""Batches that use only some of the classes, in rotation."""
+"""Batches that take turns between given or random subsets of the classes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from typing import Any, Literal, get_args
 
+from ..calls import recorded
 from ..errors import Infeasible, check_integer, one_of, shown, warn
 from ..groups import Groups
 from ..targets import uniform
@@ -19,6 +20,7 @@ from .tasks import TaskPlan, Unit
 __all__ = ["rotating"]
 
 
+@recorded
 def rotating(
     labels: Any,
     cohorts: int | Sequence[Sequence[Hashable]],
@@ -28,29 +30,34 @@ def rotating(
     epoch: int | Literal["natural"] = "natural",
     seed: int = 0,
 ) -> FixedPlan | TaskPlan:
-    """Batches of one cohort of classes each, `per_class` samples of every class in it, every cohort once a round.
+    """Batches from one cohort (subset of the classes) each, `per_class` samples of each of its classes.
+
+    Use it if there are too many classes for one batch, and a batch should have several samples of each class in it. In a
+    *cycle* every cohort has one turn.
 
     Args:
-        labels: a column of labels, a dataset that knows its labels, or `Groups`.
-        cohorts: lists of labels, each taken once a round: in the order given with `unit="step"`, in a fresh order each round
-            with "batch", so that every rank has every cohort. A class may be in several, each of which then passes through
-            its samples by itself. Or a number of cohorts: every cycle splits all classes into that many again, so that over
-            time any two classes meet as often as any other two; a cohort has the number of classes divided by it, rounded
-            down, and every class is present within one appearance of any other.
+        labels: array-like of shape (n_samples,), a dataset that knows its labels, or `Groups`.
+        cohorts: a list of lists of labels, or a number.
+            Lists: the cohorts. With `unit="step"` they come in the order given; with "batch" the order is shuffled in every
+            cycle, so that every rank gets every cohort. A class may be in several cohorts; each of them goes through the
+            samples of the class independently.
+            A number: how many random cohorts the classes are split into. Every cycle splits them anew, so over time any two
+            classes are in a cohort together equally often. The size of a cohort is the number of classes divided by this
+            number, rounded down. After any number of batches, all classes have come equally often, up to one.
         per_class: samples of each class of the cohort in a micro-batch.
-        unit: "batch", or "step" where a given cohort keeps a whole step.
+        unit: "batch" if a cohort keeps one micro-batch, "step" if it keeps a whole step (only for lists).
         epoch: "natural" (as many samples as the dataset has) or a number of micro-batches.
-        seed: 0 to 2^64 - 1.
+        seed: int from 0 to 2^64 - 1.
 
     Returns:
-        A plan of fixed size where cohorts are drawn; a plan of tasks, one a cohort, where they are given: `plan.task_of(t)`
-        is the tuple of its labels.
+        For a number of cohorts, a plan of micro-batches of one size. For lists, a plan of tasks, in which each cohort is a
+        task: `plan.task_of(t)` is the tuple of its labels.
 
     Raises:
-        Infeasible: a label that does not exist, an empty cohort, or more cohorts than classes.
+        Infeasible: a label does not exist, a cohort is empty or given twice, or there are more cohorts than classes.
 
     Warns:
-        PoorWarning: classes in no cohort, which are never drawn.
+        PoorWarning: some classes are in no cohort, so they are never drawn.
 
     Example:
         >>> import batchwright as bw
@@ -80,6 +87,7 @@ def rotating(
         raise Infeasible(
             f"unit is {unit!r} for cohorts that are drawn", "pass lists of labels as cohorts, or unit='batch'"
         )
+    # A hierarchy of one level passes through the classes in shuffled passes, some at a time: these are the cohorts.
     return hierarchical([groups], [groups.group_count // number, per_class], epoch=epoch, seed=seed)
 
 
@@ -111,7 +119,7 @@ def _given(
 
 
 def _checked(groups: Groups, cohorts: Sequence[Sequence[Hashable]]) -> list[tuple[Hashable, ...]]:
-    """The cohorts, each a tuple of different labels, no two the same."""
+    """The cohorts as tuples of labels. Refuses a cohort that is empty, comes twice or has a label twice."""
     for cohort in cohorts:
         if not isinstance(cohort, Sequence) or isinstance(cohort, (str, bytes)):
             raise Infeasible(f"a cohort is {shown(cohort)}", "pass lists of labels, or a number of cohorts to draw")

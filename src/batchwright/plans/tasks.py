@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import Infeasible, check_integer, shown
 from ..groups import Groups
 from ..micro_batches import AS_IT_WAS, LAST, MicroBatches, counted
-from ..orders.inclusion import Strata, Stratum
+from ..orders.inclusion import InclusionRates, Stratum
 from ..orders.reordered import Reordered
 from ..orders.task_schedule import reduced, task_schedule
 from ..position import number_of
@@ -27,11 +27,13 @@ if TYPE_CHECKING:
 __all__ = ["TaskPlan", "Unit"]
 
 Unit = Literal["batch", "step"]
-_AT_ONCE = 64, 1024  # micro-batches after the first, then so many that a call of each task's plan costs nothing
+# The first micro-batch is computed alone, so that a loop starts at once; then 64 together, doubled up to 1024. With so many
+# the fixed cost of calling the plan of each task no longer matters (chosen by trial).
+_AT_ONCE = 64, 1024
 
 
 def own_batches(plan: MicroBatches, numbers: list[int]) -> list[np.ndarray]:
-    """These micro-batches of a plan, ascending: of a fixed size in one call."""
+    """The micro-batches of these numbers, ascending; plans of a fixed size compute all of them in one call."""
     if isinstance(plan, FixedPlan):
         return list(plan.order.batches_at(np.array(numbers)))
     return [plan[number] for number in numbers]
@@ -43,14 +45,14 @@ class TaskPlan(Plan):
     With `unit="step"` the tasks of a run on several ranks are those of `plan.stepped(world_size * accumulate)`.
 
     Attributes:
-        names: the tasks.
-        children: their plans.
-        groups: which samples are which task's; of the one dataset, where the tasks share it.
-        starts: what is added to a task's own indices.
-        unit: "batch", or "step" where a task keeps a whole step.
-        named: whether lists hold (task, number in the task's dataset) pairs.
-        ahead: how many micro-batches every task has had beyond its turns: in a run whose step size changed.
-        bound: how far, in turns, a task can be from its share after any number of them; 1 at most.
+        names: the names of the tasks.
+        children: the plan of each task.
+        groups: one group for each task, which holds its samples; if the tasks share one dataset, the groups of that dataset.
+        starts: what is added to the sample numbers of each task.
+        unit: "batch" if a task keeps a micro-batch, "step" if it keeps a whole step.
+        named: whether lists hold pairs (task, sample number in the dataset of the task).
+        ahead: how many micro-batches each task has had beyond its turns; above 0 only in a run whose step size changed.
+        bound: how far a task can be from its share after any number of turns, in turns; at most 1.
     """
 
     def __init__(
@@ -69,7 +71,8 @@ class TaskPlan(Plan):
         self.children: list[Any] = list(children.values())
         self.weights_of_tasks = reduced(weights)
         in_turn = task_schedule(self.weights_of_tasks, self.names)
-        # where a task keeps a whole step, all ranks have it: nothing to be in step with
+        # In a periodic schedule one rank could get the same task in every step, so the turns are reordered. If a task keeps
+        # a whole step, all ranks have the same task and there is no need.
         self.turns = in_turn if unit == "step" else Reordered(in_turn, self.weights_of_tasks)
         self.groups = groups
         self.starts = tuple(starts)
@@ -86,7 +89,7 @@ class TaskPlan(Plan):
         return found
 
     def lists(self, first: int, stride: int, count: int) -> Iterator[list[Any]]:
-        """Micro-batches first, first + stride, ..., each a fresh list, of (task, number) pairs if so planned."""
+        """Micro-batches first, first + stride, ..., each a new list of samples, or of (task, number) pairs if `named`."""
         at_once = 1
         while count > 0:
             asked = min(at_once, count)
@@ -99,7 +102,7 @@ class TaskPlan(Plan):
             at_once = min(max(_AT_ONCE[0], 2 * at_once), _AT_ONCE[1])
 
     def _batches(self, numbers: list[int]) -> list[tuple[int, np.ndarray]]:
-        """The task of each of these micro-batches, and its samples as the task's own plan numbers them."""
+        """The task of each of these micro-batches, and its samples by their numbers in the dataset of the task."""
         wanted = [self._task_at(number) for number in numbers]
         by_task: dict[int, list[int]] = {}
         for task, own in wanted:
@@ -108,7 +111,10 @@ class TaskPlan(Plan):
         return [(task, next(found[task])) for task, _ in wanted]
 
     def task_of(self, batch: int) -> Hashable:
-        """The name of the task that micro-batch `batch` is of.
+        """The name of the task that micro-batch `batch` belongs to.
+
+        Args:
+            batch: the number of the micro-batch, from 0.
 
         Example:
             >>> import batchwright as bw
@@ -121,7 +127,7 @@ class TaskPlan(Plan):
 
     @property
     def bound(self) -> float:
-        """How far, in turns, a task can be from its share after any number of them."""
+        """The largest distance of a task from its share, in turns, after any number of turns."""
         return self.turns.bound
 
     @cached_property
@@ -129,7 +135,7 @@ class TaskPlan(Plan):
         """Every argument that can change a micro-batch, by name, as short text; see `Plan`."""
         tasks = {f"task {number}": child.fingerprint for number, child in enumerate(self.children)}
         shares = ",".join(map(str, self.weights_of_tasks))
-        if self.named:  # they are in what a sampler yields
+        if self.named:  # only then are the names part of the lists of a sampler
             tasks["tasks"] = repr(self.names)
         return {
             "order": "tasks" if self.unit == "step" else "tasks, reordered",
@@ -139,7 +145,7 @@ class TaskPlan(Plan):
 
     @property
     def shortcomings(self) -> list[str]:
-        """What the plan delivers poorly, in words: see `Plan`; of single tasks with their names."""
+        """Problems of the plan and of the plans of its tasks, as texts; see `Plan`."""
         of_tasks = (
             f"task {name!r}: {text}"
             for name, child in zip(self.names, self.children, strict=True)
@@ -148,7 +154,7 @@ class TaskPlan(Plan):
         return [*of_tasks, *faults_of_tasks(self)]
 
     def stepped(self, step: int) -> TaskPlan:
-        """The plan with steps of `step` micro-batches; with `unit="step"` each step is of one task. See `Plan`."""
+        """The plan with steps of `step` micro-batches; with `unit="step"` each step has one task. See `Plan`."""
         if check_integer(step, "step", least=1) == self.step or self.unit != "step":
             return self
         found = copy.copy(self)
@@ -156,13 +162,15 @@ class TaskPlan(Plan):
         return found
 
     def gone_on_from(self, batch: int, step: int) -> tuple[TaskPlan, int]:
-        """The list in other steps, at once: every task goes on with its next micro-batch. See `MicroBatches`.
+        """The list in steps of another size, at once; every task continues with its next micro-batch. See `MicroBatches`.
 
-        A turn that was broken off is not taken up again; the next task's turn begins.
+        A turn that was not finished is not resumed; the turn of the next task begins.
         """
         turn, part = divmod(batch, self.step)
         if self.unit != "step" or (step == self.step and not part):
             return self, batch
+        # Turns keep their numbers, so the schedule stays as it is. `ahead` is the difference between what a task has had and
+        # what it would have had by this turn in steps of the new size; it is negative if it has had less.
         had = self._next(batch)
         turn += part > 0
         found = copy.copy(self)
@@ -172,7 +180,7 @@ class TaskPlan(Plan):
         return found, turn * step
 
     def carried(self, batch: int, since: int) -> dict[str, Any]:
-        """The step size, how far the tasks are ahead, and what their own plans carry; see `MicroBatches`."""
+        """The step size, how far the tasks are ahead, and the entries of their own plans; see `MicroBatches`."""
         found: dict[str, Any] = {"step": self.step} if self.unit == "step" else {}
         if any(self.ahead):
             found |= {"ahead": list(self.ahead), "first": self.first}
@@ -181,7 +189,7 @@ class TaskPlan(Plan):
         return found | ({"tasks": of_tasks} if any(of_tasks) else {})
 
     def resumed(self, carried: Mapping[str, Any], batch: int) -> TaskPlan:
-        """The list of a run whose state holds this; see `Plan`."""
+        """The list of a run whose state holds `carried`; see `Plan`."""
         step, first, ahead, tasks = self._checked(carried)
         found = copy.copy(self.stepped(step))
         found.ahead, found.first = ahead, first if any(ahead) else 0
@@ -198,7 +206,7 @@ class TaskPlan(Plan):
         return found
 
     def _checked(self, carried: Mapping[str, Any]) -> tuple[int, int, tuple[int, ...], list[Mapping[str, Any]]]:
-        """What a state holds of this plan: `step`, `first`, `ahead`, and what it holds of the plan of each task."""
+        """The entries of a state for this plan: `step`, `first`, `ahead`, and the entries for the plan of each task."""
         damaged = Infeasible(f"the state says {shown(dict(carried))} of its plan", AS_IT_WAS)
         if set(carried) - {"step", "ahead", "first", "tasks"} or ("step" in carried) != (self.unit == "step"):
             raise damaged
@@ -210,7 +218,7 @@ class TaskPlan(Plan):
         return step, first, tuple(number_of(number, "the state's ahead") for number in ahead), tasks
 
     def _of_each_task(self, carried: Mapping[str, Any], called: str, otherwise: Any) -> list[Any]:
-        """An entry of a state that is a list with one value a task."""
+        """An entry of a state that is a list with one value for each task; `otherwise` for each if it is missing."""
         given = carried.get(called, [otherwise] * len(self.names))
         if not isinstance(given, list) or len(given) != len(self.names):
             raise Infeasible(f"the state's {called} is {shown(given)}, of {len(self.names)} tasks", AS_IT_WAS)
@@ -221,7 +229,7 @@ class TaskPlan(Plan):
         return (batch + sum(self.ahead)) / self.epoch_batches
 
     def _next(self, batch: int) -> list[int]:
-        """The next micro-batch of every task, as its own plan counts, where `batch` comes next."""
+        """The number, in the plan of each task, of the task's next micro-batch, if `batch` comes next."""
         turn, part = divmod(batch, self.step)
         had = [self.step * count + ahead for count, ahead in zip(self.turns.counts(turn), self.ahead, strict=True)]
         if part:
@@ -229,19 +237,19 @@ class TaskPlan(Plan):
         return had
 
     def _task_at(self, batch: int) -> tuple[int, int]:
-        """Which task a micro-batch is of, counted from 0, and which of the task's own micro-batches it is."""
+        """The number of the task that a micro-batch belongs to, and its number in the plan of this task."""
         turn, within = divmod(batch, self.step)
         task, before = self.turns.at(turn)
         return task, before * self.step + within + self.ahead[task]
 
     def shares(self, epoch: int = 0) -> np.ndarray:
-        """The share of every task among the micro-batches, float64, summing to 1."""
+        """The share of each task in the micro-batches, float64 (tasks,), with sum 1."""
         total = sum(self.weights_of_tasks)
         return np.array([weight / total for weight in self.weights_of_tasks])
 
     @property
     def settles_after(self) -> float | None:
-        """After how many epochs no share moves any more: 0 if none ever does, None if some may move without end."""
+        """The number of epochs after which no share changes: 0 if none ever does, None if some may change without end."""
         after = 0.0
         for epochs, child in zip(self._own_epochs(), self.children, strict=True):
             if child.settles_after is None:
@@ -251,37 +259,37 @@ class TaskPlan(Plan):
 
     @property
     def mean_batch_size(self) -> float:
-        """Samples in a micro-batch, on average over all turns."""
+        """The mean number of samples in a micro-batch, over all turns."""
         return float(self.shares() @ [child.mean_batch_size for child in self.children])
 
-    def strata(self, start: float, stop: float) -> Strata:
-        """What is drawn from epoch `start` to epoch `stop`, either of which may lie within one.
+    def inclusion_rates(self, start: float, stop: float) -> InclusionRates:
+        """What is drawn from epoch `start` to epoch `stop`; both may be fractions of an epoch.
 
-        A task has its share of the micro-batches, and so of the samples as many as these hold.
+        The share of a task in the samples is its share in the micro-batches, weighted by the mean size of its micro-batches.
         """
         found: list[Stratum] = []
         parts = self.shares() * [child.mean_batch_size for child in self.children] / self.mean_batch_size
         for part, epochs, child, begins in zip(
             parts.tolist(), self._own_epochs(), self.children, self.starts, strict=True
         ):
-            found += child.strata(start * epochs, stop * epochs).within(part, begins)
-        return Strata(found)
+            found += child.inclusion_rates(start * epochs, stop * epochs).within(part, begins)
+        return InclusionRates(found)
 
     def _own_epochs(self) -> list[float]:
-        """How many epochs of its own every task goes through in one of this plan."""
+        """How many epochs of its own plan each task completes in one epoch of this plan."""
         return [
             share * self.epoch_batches / child.epoch_batches
             for share, child in zip(self.shares().tolist(), self.children, strict=True)
         ]
 
     def summary(self) -> TaskSummary:
-        """What the plan will do, in numbers: turns, passes and sizes of every task."""
+        """The plan in numbers: turns, passes and sizes of each task."""
         from .task_summary import summarise
 
         return summarise(self)
 
     def audit(self, *, batches: int = 1000, first: int = 0) -> Audit:
-        """Measure turns, purity and order of the tasks on what the plan really yields; see `batchwright.audit`."""
+        """Measure turns, purity and order of the tasks on the micro-batches of the plan; see `batchwright.audit`."""
         from ..audit.tasks import audit
 
         return audit(self, batches=batches, first=first)

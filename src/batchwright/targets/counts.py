@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
+from ..calls import recorded
 from ..errors import Infeasible, check_integer, check_number, exactly
 from .target import Number, Target, fraction, require, rounded
 
 __all__ = ["blend", "capped", "effective_number", "natural", "power", "repeat_factor", "temperature", "uniform"]
 
 
+@recorded
 def natural() -> Target:
     """Shares in proportion to the sizes of groups: every sample comes equally often (instance-balanced).
 
@@ -23,6 +25,7 @@ def natural() -> Target:
     return Target(_power, (1,), "natural()")
 
 
+@recorded
 def uniform() -> Target:
     """Equal shares for all groups that have samples (class-balanced).
 
@@ -33,6 +36,7 @@ def uniform() -> Target:
     return Target(_power, (0,), "uniform()")
 
 
+@recorded
 def blend(alpha: Number) -> Target:
     """A mean of natural and uniform: `(1 - alpha) * natural + alpha * uniform`, alpha from 0 to 1.
 
@@ -45,6 +49,7 @@ def blend(alpha: Number) -> Target:
     return Target(_blend, (fraction(alpha),), f"blend({alpha})")
 
 
+@recorded
 def power(q: Number) -> Target:
     """Shares proportional to `size ** q`: q = 1, 1/2, 0 are instance-, square-root- and class-balanced.
 
@@ -60,6 +65,7 @@ def power(q: Number) -> Target:
     return Target(_power, (q,), f"power({q})")
 
 
+@recorded
 def temperature(degree: Number) -> Target:
     """Shares proportional to `size ** (1 / T)`: T = 1 is natural, a larger T is more even.
 
@@ -74,6 +80,7 @@ def temperature(degree: Number) -> Target:
     return Target(_power, (float(1 / fraction(degree)),), f"temperature({degree})")
 
 
+@recorded
 def effective_number(beta: float) -> Target:
     """Samples weighted by the inverse effective number of their group: share ~ n * (1 - beta) / (1 - beta ** n).
 
@@ -89,6 +96,7 @@ def effective_number(beta: float) -> Target:
     return Target(_effective_number, (beta,), f"effective_number({beta})")
 
 
+@recorded
 def repeat_factor(threshold: float) -> Target:
     """Groups rarer than `threshold` are repeated: share ~ f * max(1, sqrt(threshold / f)) with f the natural share.
 
@@ -103,6 +111,7 @@ def repeat_factor(threshold: float) -> Target:
     return Target(_repeat_factor, (threshold,), f"repeat_factor({threshold})")
 
 
+@recorded
 def capped(max_passes: Number, *, budget: float | None = None) -> Target:
     """As uniform as possible, with at most `max_passes` passes over any group in `budget` samples.
 

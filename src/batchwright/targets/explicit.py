@@ -6,6 +6,7 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..calls import recorded
 from ..errors import Infeasible, check_mapping, check_number, exactly, shown
 from ..values import plain
 from .target import Number, Target, fraction, require
@@ -19,6 +20,7 @@ SUM_TOLERANCE = 1e-6
 """How far the sum of given shares may be from 1; they are then divided by their sum."""
 
 
+@recorded
 def explicit(shares: Mapping[Any, Number]) -> Target:
     """Shares by label: every group has one, and they sum to 1.
 

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ..calls import recorded
 from ..errors import check_number, exactly, shown
 from .resolve import resolve
 from .target import Number, Target, require
@@ -15,6 +16,7 @@ __all__ = ["moving"]
 _CLOSE = 1e-9  # a share this near to a limit is within it
 
 
+@recorded
 def moving(start: Any, *, floor: float = 0.0, ceiling: float = 1.0) -> Target:
     """Shares that begin as `start` and can be set with `sampler.retarget`, within these limits.
 

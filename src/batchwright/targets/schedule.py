@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Sequence
 from fractions import Fraction
 from typing import Any
 
+from ..calls import recorded
 from ..errors import check_integer, check_number, noted, one_of
 from .resolve import resolve
 from .target import MOST_EPOCHS, Number, Target, fraction, require, rounded
@@ -14,6 +15,7 @@ from .target import MOST_EPOCHS, Number, Target, fraction, require, rounded
 __all__ = ["schedule"]
 
 
+@recorded
 def schedule(start: Any, end: Any, *, epochs: int, shape: str | Callable[[float], float] = "linear") -> Target:
     """Move from one target to another: `(1 - s) * start + s * end` with s = shape(epoch / epochs).
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import columns
+from ..calls import recorded
 from ..errors import Infeasible, exactly, shown
 from .resolve import resolve
 from .target import Number, Target, fraction, rounded
@@ -71,6 +72,7 @@ def _summed(values: np.ndarray, groups: Groups) -> np.ndarray:
     return sums
 
 
+@recorded
 def in_units(target: Any, lengths: Any) -> Target:
     """A target whose shares are of tokens (seconds, pixels, ...) instead of samples.
 

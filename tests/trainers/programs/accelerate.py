@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from torch.utils.data import DataLoader
 
 from batchwright.adapters.accelerate import prepare
 
@@ -16,11 +15,15 @@ from ...loader.datasets import Numbers
 from ..recorder import LABELS, Life, Recorder, model, plan
 
 
-def train(rank: int, world_size: int, life: Life) -> None:
+def train(rank: int, world_size: int, life: Life, *, adapter: bool = True) -> None:
     recorder = Recorder(life, rank, world_size)
     accelerator = Accelerator(cpu=True, gradient_accumulation_steps=life.accumulate)
-    sampler = plan().sampler(accumulate=life.accumulate)
-    loader = prepare(accelerator, DataLoader(Numbers(len(LABELS)), batch_sampler=sampler, num_workers=life.workers))
+    loader = plan().loader(Numbers(len(LABELS)), num_workers=life.workers, accumulate=life.accumulate)
+    if adapter:
+        prepare(accelerator, loader)
+    else:
+        loader = accelerator.prepare(loader)
+        accelerator.register_for_checkpointing(loader)
     network = model()
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-9)
     optimizer.register_step_post_hook(recorder.stepped)
@@ -31,8 +34,8 @@ def train(rank: int, world_size: int, life: Life) -> None:
         done = json.loads(latest.read_text())
         accelerator.load_state(f"{life.folder}/{done}")
     recorder.begin(done)
-    for _ in range(loader.epoch, life.epochs):
-        for batch in loader:
+    for epoch in loader.epochs(life.epochs):
+        for batch in epoch:
             with accelerator.accumulate(network):
                 recorder.saw(batch)
                 accelerator.backward(network(batch[:, None].float()).mean())

@@ -21,8 +21,8 @@ Seen = tuple[list[int], float]
 BATCH_SIZE = 4
 
 
-def _loader(samples: int, **options: Any) -> DataLoader:
-    return DataLoader(range(samples), batch_sampler=bw.evaluation(samples, BATCH_SIZE).sampler(), **options)
+def _loader(samples: int, workers: int = 0) -> bw.loader.Loader:
+    return bw.evaluation(samples, BATCH_SIZE).loader(range(samples), num_workers=workers)
 
 
 def _gathered(numbers: list[int], world_size: int) -> list[int]:
@@ -35,17 +35,17 @@ def _gathered(numbers: list[int], world_size: int) -> list[int]:
 
 def plain(rank: int, world_size: int, samples: int) -> Seen:
     """A loop with workers, a model that is sharded over the processes, and `Means`."""
-    loader = _loader(samples, num_workers=2)
+    loader = _loader(samples, workers=2)
     network = torch.nn.Linear(1, 8)
     if world_size > 1:  # every forward pass gathers the weights: a rank that has no list left would let the others hang
         fully_shard(network, mesh=init_device_mesh("cpu", (world_size,)))
-    means = bw.correct.Means(loader.batch_sampler)
+    means = bw.correct.Means(loader.sampler)
     counted: list[int] = []
     for step, batch in enumerate(loader):
         with torch.no_grad():
             network(batch[:, None].float())
         means.add(step, number=batch)
-        counted += _gathered(batch[: loader.batch_sampler.real(step)].tolist(), world_size)
+        counted += _gathered(batch[: loader.sampler.real(step)].tolist(), world_size)
     return counted, means.result()["number"]
 
 
@@ -56,7 +56,7 @@ def _lightning(rank: int, world_size: int, samples: int, stage: str) -> Seen:
 
     warnings.filterwarnings("ignore", module="lightning")
     loader = _loader(samples)
-    sampler = loader.batch_sampler
+    sampler = loader.sampler
     counted: list[int] = []
 
     class Module(LightningModule):
@@ -108,7 +108,7 @@ def accelerate(rank: int, world_size: int, samples: int) -> Seen:
     from batchwright.adapters.accelerate import prepare
 
     accelerator = Accelerator(cpu=True, gradient_accumulation_steps=3)
-    loader = prepare(accelerator, _loader(samples, num_workers=1))
+    loader = prepare(accelerator, _loader(samples, workers=1))
     counted: list[int] = []
     for batch in loader:
         counted += accelerator.gather_for_metrics(batch).tolist()
@@ -125,11 +125,23 @@ def accelerate_in_tokens(rank: int, world_size: int, samples: int) -> Seen:
 
     accelerator = Accelerator(cpu=True)
     lengths = [1 + number % 5 for number in range(samples)]
-    sampler = bw.evaluation(lengths, max_tokens=12).sampler()
-    loader = prepare(accelerator, DataLoader(range(samples), batch_sampler=sampler))
+    loader = prepare(accelerator, bw.evaluation(lengths, max_tokens=12).loader(range(samples), num_workers=0))
     counted: list[int] = []
     for batch in loader:
         counted += accelerator.gather_for_metrics(batch.tolist(), use_gather_object=True)
+    return counted, sum(counted) / len(counted)
+
+
+def accelerate_view(rank: int, world_size: int, samples: int) -> Seen:
+    """A loader that goes through `Accelerator.prepare` itself."""
+    from accelerate import Accelerator
+
+    accelerator = Accelerator(cpu=True)
+    sampler = bw.evaluation(samples, BATCH_SIZE).sampler(rank=0, world_size=1, accumulate=world_size)
+    counted: list[int] = []
+    for batch in accelerator.prepare(DataLoader(range(samples), batch_sampler=sampler)):
+        counted += accelerator.gather_for_metrics(batch).tolist()
+    counted = counted[:samples]
     return counted, sum(counted) / len(counted)
 
 
@@ -208,7 +220,7 @@ def ignite(rank: int, world_size: int, samples: int) -> Seen:
     loader = _loader(samples)
 
     def evaluate(engine: Engine, batch: torch.Tensor) -> torch.Tensor:
-        return batch[: loader.batch_sampler.real(engine.state.iteration - 1), None].double()
+        return batch[: loader.sampler.real(engine.state.iteration - 1), None].double()  # a vector would be one sample
 
     evaluator = Engine(evaluate)
     Average().attach(evaluator, "mean")
@@ -216,17 +228,17 @@ def ignite(rank: int, world_size: int, samples: int) -> Seen:
 
     @evaluator.on(Events.ITERATION_COMPLETED)
     def gather(engine: Engine) -> None:
-        counted.extend(_gathered(engine.state.output[:, 0].long().tolist(), world_size))
+        counted.extend(_gathered(engine.state.output.flatten().long().tolist(), world_size))
 
     evaluator.run(loader)
-    return counted, evaluator.state.metrics["mean"].item()
+    return counted, float(evaluator.state.metrics["mean"])
 
 
 EVALUATIONS = {
     evaluation.__name__: evaluation
     for evaluation in (
         *(plain, lightning_validate, lightning_test, lightning_predict),
-        *(accelerate, accelerate_in_tokens, transformers_evaluate, transformers_predict, ignite),
+        *(accelerate, accelerate_in_tokens, accelerate_view, transformers_evaluate, transformers_predict, ignite),
     )
 }
 

@@ -17,6 +17,10 @@ def _loader(**options: Any) -> DataLoader:
     return DataLoader(range(len(LABELS)), batch_sampler=plan().sampler(**options))
 
 
+def _plans_loader(**options: Any) -> bw.loader.Loader:
+    return plan().loader(range(len(LABELS)), num_workers=0, **options)
+
+
 def _trained(base: type, seen: list[list[int]]) -> type:
     """A LightningModule, lightning's or pytorch_lightning's, that notes what it is trained on."""
 
@@ -55,12 +59,12 @@ def lightning_validates_and_predicts(rank: int, world_size: int) -> tuple[list[l
             return batch
 
     life = Life("", epochs=1)
-    trainer(life, world_size, []).validate(Module(), _loader(), verbose=False)
-    predicted = trainer(life, world_size, []).predict(Module(), _loader())  # what this rank predicted
+    trainer(life, world_size, []).validate(Module(), _plans_loader(), verbose=False)
+    predicted = trainer(life, world_size, []).predict(Module(), _plans_loader())  # what this rank predicted
     return validated, [batch.tolist() for batch in predicted]
 
 
-def lightning_distributes(rank: int, world_size: int, from_a_hook: bool) -> list[list[int]] | str:
+def lightning_distributes(rank: int, world_size: int, by: str, from_a_hook: bool) -> list[list[int]] | str:
     """A trainer with `use_distributed_sampler` as it is by default; what Lightning itself says if it cannot."""
     from lightning.pytorch import LightningModule
 
@@ -68,17 +72,18 @@ def lightning_distributes(rank: int, world_size: int, from_a_hook: bool) -> list
 
     warnings.filterwarnings("ignore", module="lightning")
     seen: list[list[int]] = []
+    made = _plans_loader if by == "loader" else _loader
 
     Module = _trained(LightningModule, seen)
 
     class WithHook(Module):
         def train_dataloader(self):
-            return _loader()
+            return made()
 
     options = {"use_distributed_sampler": True, "enable_checkpointing": False}
     distributing = trainer(Life("", epochs=1), world_size, [], **options)
     try:
-        distributing.fit(WithHook()) if from_a_hook else distributing.fit(Module(), _loader())
+        distributing.fit(WithHook()) if from_a_hook else distributing.fit(Module(), made())
     except TypeError as error:
         return str(error)
     return seen
@@ -91,8 +96,7 @@ def lightning_is_limited(rank: int, world_size: int, checkpoint: str, resume: bo
 
     from batchwright.adapters.lightning import PlanCallback
 
-    from ..places import loader
-    from ..places import plan as short_plan
+    from ..places import made
     from .lightning import trainer
 
     warnings.filterwarnings("ignore", module="lightning")
@@ -103,11 +107,38 @@ def lightning_is_limited(rank: int, world_size: int, checkpoint: str, resume: bo
             if len(seen) == 6 and not resume:
                 trainer.save_checkpoint(checkpoint)
 
-    sampler = short_plan().sampler()
     options = {"limit_train_batches": 8, "enable_checkpointing": False}
-    limited = trainer(Life("", epochs=2), world_size, [Save(), PlanCallback(sampler)], **options)
+    limited = trainer(Life("", epochs=2), world_size, [Save(), PlanCallback()], **options)
     path = checkpoint if resume else None
-    limited.fit(_trained(LightningModule, seen)(), loader(sampler), ckpt_path=path, weights_only=False)
+    limited.fit(_trained(LightningModule, seen)(), made(), ckpt_path=path, weights_only=False)
+    return seen
+
+
+def lightning_goes_on(
+    rank: int, world_size: int, checkpoint: str, resume: bool, callback: bool = False
+) -> list[list[int]]:
+    """Two epochs; saved after 16 batches of the second, over all processes, or gone on with from there, by workers."""
+    from lightning.pytorch import LightningModule
+    from lightning.pytorch.callbacks import Callback
+
+    from batchwright.adapters.lightning import PlanCallback
+
+    from .lightning import trainer
+
+    warnings.filterwarnings("ignore", module="lightning")
+    seen: list[list[int]] = []
+
+    class Save(Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            if len(seen) == len(trainer.train_dataloader) + 16 // world_size and not resume:
+                trainer.save_checkpoint(checkpoint)
+
+    options = {"use_distributed_sampler": True, "enable_checkpointing": False}
+    callbacks = [Save(), PlanCallback()] if callback else [Save()]
+    going = trainer(Life("", epochs=2), world_size, callbacks, **options)
+    train = plan().loader(range(len(LABELS)), num_workers=2 if resume else 0)
+    path = checkpoint if resume else None
+    going.fit(_trained(LightningModule, seen)(), train, ckpt_path=path, weights_only=False)
     return seen
 
 
@@ -117,34 +148,16 @@ def ignite_goes_on(rank: int, world_size: int, states: dict[str, Any]) -> tuple[
 
     from batchwright.adapters.ignite import PlanProgress
 
-    from ..places import loader, place
-    from ..places import plan as short_plan
+    from ..places import made, place
 
     seen: list[tuple[int, int]] = []
-    sampler = short_plan().sampler()
+    loader = made()
     engine = Engine(lambda engine, batch: seen.append(place(batch)))
-    progress = PlanProgress(engine, sampler)
+    progress = PlanProgress(engine, loader)
     engine.load_state_dict(states["engine"])
     progress.load_state_dict(states["plan"])
-    engine.run(loader(sampler), max_epochs=3)
+    engine.run(loader, max_epochs=3)
     return seen, engine.state.iteration
-
-
-def lightning_with_the_wrong_sampler(rank: int, world_size: int) -> str:
-    from lightning.pytorch import LightningModule, Trainer
-
-    from batchwright.adapters.lightning import PlanCallback
-
-    warnings.filterwarnings("ignore", module="lightning")
-
-    callback = PlanCallback(plan().sampler())
-    options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    trainer = Trainer(accelerator="cpu", max_epochs=1, callbacks=[callback], **options)
-    try:
-        trainer.fit(_trained(LightningModule, [])(), _loader())
-    except bw.Infeasible as infeasible:
-        return str(infeasible)
-    return ""
 
 
 def older_lightning(rank: int, world_size: int) -> list[list[int]]:
@@ -156,10 +169,9 @@ def older_lightning(rank: int, world_size: int) -> list[list[int]]:
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     seen: list[list[int]] = []
     module = _trained(pytorch_lightning.LightningModule, seen)()
-    loader = _loader()
-    callback = PlanCallback(loader.batch_sampler)
     options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    pytorch_lightning.Trainer(accelerator="cpu", max_epochs=1, callbacks=[callback], **options).fit(module, loader)
+    trainer = pytorch_lightning.Trainer(accelerator="cpu", max_epochs=1, callbacks=[PlanCallback()], **options)
+    trainer.fit(module, _plans_loader())
     return seen
 
 
@@ -170,9 +182,20 @@ def accelerate_gathers(rank: int, world_size: int) -> list[int]:
 
     accelerator = Accelerator(cpu=True)
     gathered: list[int] = []
-    for batch in prepare(accelerator, _loader()):
+    for batch in prepare(accelerator, _plans_loader()):
         gathered += accelerator.gather_for_metrics(batch).tolist()
     return gathered
+
+
+def accelerate_prepares(rank: int, world_size: int, adapter: bool) -> list[tuple[int, int]]:
+    from accelerate import Accelerator
+
+    from batchwright.adapters.accelerate import prepare
+
+    from ..places import made, place
+
+    accelerator, loader = Accelerator(cpu=True), made()
+    return [place(batch) for batch in (prepare(accelerator, loader) if adapter else accelerator.prepare(loader))]
 
 
 def accelerate_prepares_the_view(rank: int, world_size: int) -> list[list[int]]:

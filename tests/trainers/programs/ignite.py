@@ -8,7 +8,6 @@ import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint, DiskSaver
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader
 
 from batchwright.adapters.ignite import PlanProgress
 
@@ -29,10 +28,9 @@ class Steps:
         self.done = state["done"]
 
 
-def train(rank: int, world_size: int, life: Life) -> None:
+def train(rank: int, world_size: int, life: Life, *, progress: bool = True) -> None:
     recorder = Recorder(life, rank, world_size)
-    sampler = plan().sampler(accumulate=life.accumulate)
-    loader = DataLoader(Numbers(len(LABELS)), batch_sampler=sampler, num_workers=life.workers)
+    loader = plan().loader(Numbers(len(LABELS)), num_workers=life.workers, accumulate=life.accumulate)
     network = model() if world_size == 1 else DistributedDataParallel(model())
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-9)
     optimizer.register_step_post_hook(recorder.stepped)
@@ -47,7 +45,7 @@ def train(rank: int, world_size: int, life: Life) -> None:
             steps.done += 1
 
     trainer = Engine(update)
-    saved = {"trainer": trainer, "plan": PlanProgress(trainer, sampler), "steps": steps}
+    saved = {"trainer": trainer, "plan": PlanProgress(trainer, loader) if progress else loader, "steps": steps}
     handler = Checkpoint(
         saved,
         DiskSaver(life.folder, require_empty=False, atomic=True),

@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from torch.utils.data import DataLoader
 
 from batchwright.adapters.lightning import PlanCallback
 
@@ -77,7 +76,7 @@ def trainer(life: Life, world_size: int, callbacks: list[Callback], **options) -
             def set_world_size(self, size):
                 pass
 
-        options = {"strategy": "ddp", "plugins": [Started()], "use_distributed_sampler": False} | options
+        options = {"strategy": "ddp", "plugins": [Started()]} | options
     return Trainer(
         accelerator="cpu",
         devices=world_size,
@@ -92,15 +91,15 @@ def trainer(life: Life, world_size: int, callbacks: list[Callback], **options) -
     )
 
 
-def train(rank: int, world_size: int, life: Life) -> None:
+def train(rank: int, world_size: int, life: Life, *, callback: bool = True) -> None:
     warnings.filterwarnings("ignore", module="lightning")
     recorder = Recorder(life, rank, world_size)
-    sampler = plan().sampler(accumulate=life.accumulate)
-    loader = DataLoader(Numbers(len(LABELS)), batch_sampler=sampler, num_workers=life.workers)
+    loader = plan().loader(Numbers(len(LABELS)), num_workers=life.workers, accumulate=life.accumulate)
     saving = ModelCheckpoint(
         life.folder, filename="{step}", save_top_k=-1, every_n_train_steps=life.checkpoint_every, save_last=False
     )
-    callbacks = [PlanCallback(sampler), Beginning(recorder), saving, Mortal(recorder, life.accumulate)]
+    own = [PlanCallback()] if callback else []
+    callbacks = [*own, Beginning(recorder), saving, Mortal(recorder, life.accumulate)]
     checkpoints = sorted(
         Path(life.folder).glob("step=*.ckpt"), key=lambda path: int(path.stem.split("=")[1].split("-")[0])
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from torch.utils.data import Dataset
-from transformers import TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from batchwright.adapters.transformers import PlanTrainer
 
@@ -34,6 +34,18 @@ class Model(torch.nn.Module):
         return {"loss": self.network(x).mean()}
 
 
+class Alone(Trainer):
+    """`Trainer` with a plan's loader, and nothing else of batchwright."""
+
+    def get_train_dataloader(self):
+        return plan().loader(
+            self.train_dataset,
+            collate=self.data_collator,
+            num_workers=self.args.dataloader_num_workers,
+            accumulate=self.args.gradient_accumulation_steps,
+        )
+
+
 class Watch(TrainerCallback):
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
@@ -56,7 +68,7 @@ def last_whole_checkpoint(folder: str) -> str | None:
     return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
 
 
-def train(rank: int, world_size: int, life: Life) -> None:
+def train(rank: int, world_size: int, life: Life, *, adapter: bool = True) -> None:
     recorder = Recorder(life, rank, world_size)
     optimized = Model(recorder)
     optimizer = torch.optim.SGD(optimized.parameters(), lr=1e-9)
@@ -75,12 +87,9 @@ def train(rank: int, world_size: int, life: Life) -> None:
         dataloader_pin_memory=False,
         ddp_backend="gloo" if world_size > 1 else None,
     )
-    trainer = PlanTrainer(
-        optimized,
-        arguments,
-        train_dataset=Rows(),
-        optimizers=(optimizer, None),
-        callbacks=[Watch(recorder)],
-        plan=plan(),
-    )
+    options = {"optimizers": (optimizer, None), "callbacks": [Watch(recorder)], "train_dataset": Rows()}
+    if adapter:
+        trainer = PlanTrainer(optimized, arguments, plan=plan(), **options)
+    else:
+        trainer = Alone(optimized, arguments, **options)
     trainer.train(resume_from_checkpoint=last_whole_checkpoint(life.folder))

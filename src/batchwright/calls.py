@@ -1,0 +1,130 @@
+"""Remembers how a plan or a target was made, as JSON values, if its arguments can be written down."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Any, NamedTuple, ParamSpec, TypeVar
+
+import numpy as np
+
+from .errors import shown, typed
+from .files import Column
+from .values import is_tensor
+
+__all__ = ["MOST_VALUES", "Call", "call_of", "recorded"]
+
+MOST_VALUES = 4096  # of one argument that are written down; more belong into a file
+Given = ParamSpec("Given")
+Made = TypeVar("Made")
+
+
+class Call(NamedTuple):
+    """A call of a builder or of a target, as it stands in a recipe.
+
+    Attributes:
+        name: the name of the function.
+        arguments: the arguments as JSON values, by name.
+        unwritten: why the call cannot be written down; empty if it can.
+    """
+
+    name: str
+    arguments: dict[str, Any]
+    unwritten: str = ""
+
+
+class _UnwritableError(Exception):
+    """An argument that a recipe cannot hold; the message says which."""
+
+
+def recorded(function: Callable[Given, Made]) -> Callable[Given, Made]:
+    """Let a builder remember its call with what it made. The arguments are written down at once, never kept."""
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def record(*arguments: Given.args, **named: Given.kwargs) -> Made:
+        made = function(*arguments, **named)
+        vars(made)["_call"] = _call(function.__name__, signature.bind(*arguments, **named))
+        return made
+
+    return record
+
+
+def call_of(made: Any) -> Call | None:
+    """The call that made a plan or a target; None if it was made in another way."""
+    found = getattr(made, "_call", None)
+    return found if isinstance(found, Call) else None
+
+
+def _call(name: str, bound: inspect.BoundArguments) -> Call:
+    written = {}
+    try:
+        for parameter, value in bound.arguments.items():
+            if value is None or parameter == "cls":  # None is always the default
+                continue
+            if parameter == "samples" and name in ("shuffled", "sequential", "ordered") and hasattr(value, "__len__"):
+                value = len(value)  # a data set, of which only the length counts
+            if (
+                isinstance(value, tuple)
+                and bound.signature.parameters[parameter].kind is inspect.Parameter.VAR_POSITIONAL
+            ):
+                value = list(value)
+            written[parameter] = _written(value, parameter, [MOST_VALUES])
+    except _UnwritableError as error:
+        return Call(name, {}, str(error))
+    return Call(name, written)
+
+
+def _written(value: Any, called: str, left: list[int]) -> Any:
+    """A value as JSON. What is no number, text or list is an object with one key that says what it is.
+
+    Args:
+        value: what was passed.
+        called: the name of the argument.
+        left: how many more values may be written, a list of one number.
+    """
+    left[0] -= 1
+    if left[0] < 0:
+        raise _UnwritableError(f"{called} has more than {MOST_VALUES} values")
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return value
+        raise _UnwritableError(f"{called} is {value}")
+    if isinstance(value, Fraction):
+        return {"fraction": [value.numerator, value.denominator]}
+    if isinstance(value, Column):
+        return {"column": value.name, "in": value.path, "count": len(value), "digest": value.digest}
+    call = call_of(value)
+    if call is not None:
+        if call.unwritten:
+            raise _UnwritableError(call.unwritten)
+        return {_tag(value): call.name, "arguments": call.arguments}
+    if isinstance(value, Mapping):
+        return {"map": [[_written(name, called, left), _written(part, called, left)] for name, part in value.items()]}
+    if is_tensor(value) or isinstance(value, np.ndarray):
+        if math.prod(value.shape) > left[0]:
+            raise _UnwritableError(f"{called} has {math.prod(value.shape)} values, the most is {MOST_VALUES}")
+        rows = _written(value.tolist(), called, left)
+        return {"array": rows} if value.ndim > 1 else rows
+    if isinstance(value, (list, tuple, range)):
+        if len(value) > left[0]:
+            raise _UnwritableError(f"{called} has {len(value)} values, the most is {MOST_VALUES}")
+        parts = [_written(part, called, left) for part in value]
+        return {"tuple": parts} if isinstance(value, tuple) else parts
+    what = f"the function {value.__qualname__}" if inspect.isfunction(value) else f"{typed(value)}, {shown(value)}"
+    raise _UnwritableError(f"{called} is {what}")
+
+
+def _tag(made: Any) -> str:
+    """The key of a call in a recipe: "plan", "target" or "groups", by the type of what was made."""
+    for kind in type(made).__mro__:
+        if kind.__name__ in ("Plan", "Target", "Groups"):
+            return kind.__name__.lower()
+    raise AssertionError(made)

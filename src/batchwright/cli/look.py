@@ -1,0 +1,196 @@
+"""What the commands tell about a plan: the samples of a step, when a sample comes, a table of the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import Infeasible, check_integer
+from ..files import Column
+from ..plans.fixed import FixedPlan
+from ..plans.plan import Plan
+from ..recipes import Run
+
+__all__ = ["epoch_table", "occurrences", "step_of", "write_table"]
+
+_AT_ONCE = 1 << 16  # samples
+
+
+def step_of(plan: Plan, run: Run, step: int, rank: int | None, shown: dict[str, Column]) -> dict[str, Any]:
+    """The samples of a step: of every rank, or of one.
+
+    Args:
+        plan: the plan.
+        run: its ranks and accumulation.
+        step: 0 or more, counted through all epochs.
+        rank: the rank, or None for all.
+        shown: columns whose values are shown beside the numbers of the samples.
+    """
+    step = check_integer(step, "step", least=0)
+    if rank is not None:
+        rank = check_integer(rank, "rank", least=0, most=run.world_size - 1)
+    batches, length = plan.stepped(run.multiple), plan.epoch_length(run.multiple)
+    samples = []
+    for within in range(run.multiple):
+        number, at = step * run.multiple + within, within % run.world_size
+        if rank is not None and rank != at:
+            continue
+        for slot, sample in enumerate(batches[number].tolist()):
+            place = {"micro_batch": number, "rank": at, "slot": slot, "sample": _plain(sample)}
+            samples.append(
+                place
+                | {name: column[sample if isinstance(sample, int) else sample[0]] for name, column in shown.items()}
+            )
+    first = step * run.multiple
+    return {
+        "step": step,
+        "epoch": first // length,
+        "step_in_epoch": first % length // run.multiple,
+        "samples": samples,
+    }
+
+
+def _plain(sample: Any) -> Any:
+    return sample if isinstance(sample, int) else list(sample)
+
+
+def occurrences(plan: Plan, run: Run, sample: int, step: int, epochs: int) -> dict[str, Any]:
+    """When a sample came last before a step, and when it comes next, within some epochs on either side.
+
+    Args:
+        plan: the plan.
+        run: its ranks and accumulation.
+        sample: the number of the sample.
+        step: the step, counted through all epochs.
+        epochs: how far to look.
+    """
+    count = plan.groups.sample_count
+    sample = check_integer(sample, "sample", least=0, most=count - 1)
+    batches, length = plan.stepped(run.multiple), plan.epoch_length(run.multiple)
+    middle = check_integer(step, "step", least=0) * run.multiple
+    low, high = max(0, middle - epochs * length), middle + epochs * length
+    before = after = None
+    for number in _numbers_with(batches, sample, middle - 1, low - 1, -1):
+        before = number
+        break
+    for number in _numbers_with(batches, sample, middle, high, 1):
+        after = number
+        break
+    return {
+        "sample": sample,
+        "step": step,
+        "before": None if before is None else _place(before, run, length),
+        "next": None if after is None else _place(after, run, length),
+        "looked_at": {"first_step": low // run.multiple, "last_step": high // run.multiple - 1},
+    }
+
+
+def _place(number: int, run: Run, length: int) -> dict[str, int]:
+    return {
+        "step": number // run.multiple,
+        "rank": number % run.multiple % run.world_size,
+        "micro_batch": number,
+        "epoch": number // length,
+    }
+
+
+def _numbers_with(batches: Any, sample: int, first: int, stop: int, stride: int) -> Iterator[int]:
+    """The micro-batches that hold a sample, from `first` on, before `stop`; `stride` is 1 or -1."""
+    if isinstance(batches, FixedPlan):
+        size = max(1, _AT_ONCE // batches.batch_size)
+        while (stop - first) * stride > 0:
+            taken = min(size, abs(stop - first))
+            low = first if stride > 0 else first - taken + 1
+            found = np.flatnonzero((batches.order.batches(low, 1, taken) == sample).any(axis=1)) + low
+            yield from found[::stride].tolist()
+            first += taken * stride
+        return
+    for number in range(first, stop, stride):
+        if sample in np.asarray(batches[number]).ravel():
+            yield number
+
+
+def epoch_table(
+    plan: Plan, run: Run, epochs: int, watch: Callable[[Iterator[int]], Any] = iter
+) -> Iterator[dict[str, np.ndarray]]:
+    """The first epochs as parts of a table: step, rank, slot, index, group and pass of every sample.
+
+    `pass` is how often the sample came before in these epochs.
+
+    Args:
+        plan: the plan.
+        run: its ranks and accumulation.
+        epochs: how many epochs.
+        watch: called with the numbers of the micro-batches, and returns an iterator over them.
+    """
+    batches, count = plan.stepped(run.multiple), epochs * plan.epoch_length(run.multiple)
+    if plan.groups.sample_count > _MOST_COUNTED:
+        raise Infeasible(
+            f"the table counts every sample, and there are {plan.groups.sample_count}, more than {_MOST_COUNTED}",
+            "write the table of a plan of fewer samples, or look at single steps with rewind",
+        )
+    seen = np.zeros(plan.groups.sample_count, np.int32)
+    rows: list[tuple[int, np.ndarray]] = []
+    held = 0
+    for number in watch(iter(range(count))):
+        rows.append((number, np.array(list(batches[number]), object) if _ragged(batches[number]) else batches[number]))
+        held += len(rows[-1][1])
+        if held >= _AT_ONCE or number == count - 1:
+            yield _rows_of(rows, plan, run, seen)
+            rows, held = [], 0
+
+
+_MOST_COUNTED = 1 << 28  # samples: 1 GB of counts
+
+
+def _ragged(batch: Any) -> bool:
+    return not isinstance(batch, np.ndarray)
+
+
+def _rows_of(rows: list[tuple[int, np.ndarray]], plan: Plan, run: Run, seen: np.ndarray) -> dict[str, np.ndarray]:
+    sizes = [len(batch) for _, batch in rows]
+    numbers = np.repeat([number for number, _ in rows], sizes)
+    index = np.concatenate([np.asarray(batch).reshape(len(batch), -1)[:, 0] for _, batch in rows]).astype(np.int64)
+    order = np.argsort(index, kind="stable")  # how often an index stands earlier among these rows
+    sorted_ = index[order]
+    first = np.searchsorted(sorted_, sorted_)
+    passes = np.empty(index.size, np.int64)
+    passes[order] = seen[sorted_] + np.arange(index.size) - first
+    np.add.at(seen, index, 1)
+    return {
+        "step": numbers // run.multiple,
+        "rank": numbers % run.multiple % run.world_size,
+        "slot": np.concatenate([np.arange(size) for size in sizes]),
+        "index": index,
+        "group": np.asarray(plan.groups.group_of(index)),
+        "pass": passes,
+    }
+
+
+def write_table(parts: Iterator[dict[str, np.ndarray]], names: Any, path: Path) -> int:
+    """Write a table as Parquet, part by part; groups by name. Returns the number of rows."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise Infeasible("writing Parquet needs pyarrow, which is not installed", "run pip install pyarrow") from None
+    texts = pyarrow.array([str(name) for name in names]) if not isinstance(names, range) else None
+    written, writer = 0, None
+    try:
+        for part in parts:
+            columns = {name: pyarrow.array(values) for name, values in part.items()}
+            if texts is not None:
+                columns["group"] = pyarrow.DictionaryArray.from_arrays(
+                    pyarrow.array(part["group"], pyarrow.int32()), texts
+                )
+            table = pyarrow.table(columns)
+            writer = writer or parquet.ParquetWriter(path, table.schema)
+            writer.write_table(table)
+            written += table.num_rows
+    finally:
+        if writer is not None:
+            writer.close()
+    return written

@@ -1,0 +1,149 @@
+"""What the commands print on a terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+from rich.console import Console, Group
+from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
+
+from ..audit import Audit
+
+__all__ = ["comparison", "console", "description", "findings", "occurrences", "plan", "progress", "step", "waiting"]
+
+console = Console(highlight=False)
+_errors = Console(stderr=True)
+_BARS = 20  # groups with a bar: the largest and the smallest
+_WIDTH = 40  # characters of the longest bar
+_ROWS = 64  # samples of a step on a terminal; --json has all
+_PATIENCE = 1.0  # seconds before progress is shown
+
+
+def waiting(what: str) -> AbstractContextManager[Any]:
+    """A sign of life on a terminal while something is read or made; nothing where errors go to a file."""
+    return _errors.status(f"{what} ...")
+
+
+def progress(numbers: Iterator[int], what: str, count: int) -> Iterator[int]:
+    """Pass numbers through; from the first second on, with a bar on the error stream."""
+    began, last = time.monotonic(), 0
+    with Progress(console=_errors, transient=True, disable=not _errors.is_terminal) as bar:
+        task = None
+        for number in numbers:
+            if task is None and time.monotonic() - began > _PATIENCE:
+                task = bar.add_task(what, total=count)
+            if task is not None and number - last >= count // 200:
+                bar.update(task, completed=number)
+                last = number
+            yield number
+
+
+def findings(audit: Audit) -> list[dict[str, Any]]:
+    """The lines of an audit as JSON values; a value without a bound has none."""
+    return [
+        {
+            "guarantee": found.guarantee,
+            "bound": found.bound if found.promised else None,
+            "worst": found.worst,
+            "kept": found.kept,
+            "where": found.where,
+        }
+        for found in audit.findings
+    ]
+
+
+def description(told: dict[str, Any]) -> Group:
+    """Counts as bars, and lengths as quantiles."""
+    parts: list[Any] = [f"{told['files']}: {told['samples']:,} samples, columns {', '.join(told['columns'])}"]
+    for name, labels in told.get("labels", {}).items():
+        missing = f", {labels['missing']:,} missing" if labels["missing"] else ""
+        parts.append(
+            f"\n{name}: {labels['groups']:,} groups, imbalance {labels['imbalance']:,.1f}, "
+            f"as even as {labels['effective_groups']:,.1f} groups{missing}"
+        )
+        parts.append(_bars(labels["counts"]))
+    if "lengths" in told:
+        lengths = told["lengths"]
+        parts.append(f"\n{lengths['column']}: {lengths['total']:,.0f} in all, {lengths['mean']:,.1f} on average")
+        table = Table("quantile", box=None)
+        for at in lengths["quantiles"]:
+            table.add_column(at, justify="right")
+        table.add_row("length", *(f"{value:,.0f}" for value in lengths["quantiles"].values()))
+        parts.append(table)
+    return Group(*parts)
+
+
+def _bars(counts: list[list[Any]]) -> Table:
+    table = Table(box=None, show_header=False)
+    most, half = counts[0][1], _BARS // 2
+    shown = counts if len(counts) <= _BARS else [*counts[:half], None, *counts[-half:]]
+    for row in shown:
+        if row is None:
+            table.add_row(f"... {len(counts) - _BARS:,} more", "", "")
+        else:
+            table.add_row(Text(str(row[0])[:30]), Text("█" * max(1, round(_WIDTH * row[1] / most))), f"{row[1]:,}")
+    return table
+
+
+def plan(told: dict[str, Any], summary: Any) -> Group:
+    """The summary of a plan, its guarantees, and what was written."""
+    table = Table("guarantee", "bound", "worst", "", "where", box=None)
+    for found in told["guarantees"]:
+        bound, verdict = "", ""
+        if found["bound"] is not None:
+            bound, verdict = f"{found['bound']:.4g}", "kept" if found["kept"] else "BROKEN"
+        table.add_row(found["guarantee"], bound, f"{found['worst']:.4g}", verdict, Text(found["where"]))
+    steps = f"{told['epoch_steps']:,} steps an epoch on {told['world_size']} ranks, fingerprint {told['fingerprint']}"
+    written = [f"wrote {told[key]}" for key in ("saved", "index", "out") if key in told]
+    return Group(Text(str(summary)), "", steps, "", table, *written)
+
+
+def comparison(told: list[dict[str, Any]]) -> Table:
+    """One line a plan."""
+    table = Table(box=None)
+    table.add_column("plan", no_wrap=True)
+    headings = {
+        "samples_a_batch": ("samples a batch", ",.1f"), "missing_rarest": ("without the rarest", ".1%"),
+        "covered": ("samples seen", ".1%"), "repeats_in_a_batch": ("repeats in a batch", ".1%"),
+        "padding": ("padding", ".1%"), "largest_work_over_mean": ("largest work / mean", ".2f"),
+    }  # fmt: skip
+    shown = [key for key in headings if key in told[0]]
+    for key in shown:
+        table.add_column(headings[key][0], justify="right")
+    for line in told:
+        table.add_row(line["plan"], *(format(line[key], headings[key][1]) for key in shown))
+    return table
+
+
+def step(told: dict[str, Any], names: list[str]) -> Group:
+    """The samples of a step."""
+    table = Table("rank", "micro-batch", "slot", "sample", *names, box=None)
+    for row in told["samples"][:_ROWS]:
+        table.add_row(
+            *(str(row[key]) for key in ("rank", "micro_batch", "slot", "sample")),
+            *(Text(str(row[name])) for name in names),
+        )
+    more = len(told["samples"]) - _ROWS
+    rest = [f"... {more} more samples; --json has all"] if more > 0 else []
+    head = f"step {told['step']}: step {told['step_in_epoch']} of epoch {told['epoch']}, {len(told['samples'])} samples"
+    return Group(head, table, *rest)
+
+
+def occurrences(told: dict[str, Any]) -> Group:
+    """When a sample came, and when it comes next."""
+    looked = told["looked_at"]
+    lines = []
+    for key, what in ("before", "came last in"), ("next", "comes next in"):
+        place = told[key]
+        lines.append(
+            f"{what} no step from {looked['first_step']} to {looked['last_step']}; look farther with --epochs"
+            if place is None
+            else f"{what} step {place['step']}, rank {place['rank']}, micro-batch {place['micro_batch']}, "
+            f"epoch {place['epoch']}"
+        )
+    return Group(f"sample {told['sample']}, at step {told['step']}", *lines)

@@ -1,0 +1,179 @@
+"""A column of a data file, by reference."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..errors import Infeasible, shown
+from ..tables import Coded, coded
+from .paths import files_of, kind_of
+from .readers import READERS, Texts, names_in
+
+__all__ = ["Column"]
+
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")  # "007" stays text, and what int64 holds is a number
+_FLOAT = re.compile(r"[+-]?((0|[1-9][0-9]{0,14})(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,2})?")
+
+
+class Column:
+    r"""One column of a data file, by its path and its name.
+
+    Pass it wherever a column of labels, lengths or weights is asked for. A plan that is made of such columns can be
+    written as a recipe (`plan.to_recipe()`), which holds the path and a fingerprint of the values, not the values.
+
+    The values are read at first use, and only of this column. Types do not depend on the libraries that are installed:
+    in a CSV file, a column is of integers if all its values are, of floats if all are numbers, else of text.
+
+    Args:
+        path: a file, a folder, or a pattern such as "data/*.parquet", whose files are joined in the order of their names:
+            CSV and TSV, Parquet, JSON lines, `.npy`, `.pt` (read with `weights_only`), a folder of images (the class is the
+            name of the folder that an image is in), or a folder that `datasets.Dataset.save_to_disk` wrote.
+        name: the name of the column; may be left out for `.npy`, for a `.pt` file of one tensor, and for images.
+
+    Raises:
+        Infeasible: there is no such file or no such column, or it cannot be read.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> import batchwright as bw
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "animals.csv"
+        >>> _ = path.write_text("file,kind\n1.png,cat\n2.png,dog\n3.png,cat\n")
+        >>> bw.balanced(bw.Column(path, "kind"), batch_size=2).groups
+        Groups(2 groups of 3 samples: 'cat' 2, 'dog' 1)
+    """
+
+    def __init__(self, path: str | os.PathLike[str], name: str = "") -> None:
+        if not isinstance(name, str):
+            raise Infeasible(f"the name of a column is {shown(name)}", "pass it as text")
+        self.path = os.fspath(path)
+        self.name = name
+
+    @cached_property
+    def held(self) -> np.ndarray | Coded:
+        """The values: an array of numbers, or text as codes. Of a column with missing values, an array of objects."""
+        files = files_of(self.path)
+        return _held(READERS[kind_of(files)](files, self.name))
+
+    @cached_property
+    def digest(self) -> str:
+        """A fingerprint of the values, 32 hexadecimal digits; the same on every machine."""
+        held = self.held
+        if isinstance(held, Coded):
+            named, numbers, wide = json.dumps(held.names), held.codes, "<u4"
+        elif held.dtype.kind == "O":
+            named, numbers, wide = repr(held.tolist()), np.empty(0), "<f8"
+        else:
+            named, numbers, wide = f"{held.dtype.kind} {held.shape}", held, _WIDE[held.dtype.kind]
+        hasher = hashlib.blake2b(named.encode(), digest_size=16)
+        for part in np.array_split(numbers, -(-len(numbers) // _AT_ONCE) or 1):
+            hasher.update(np.ascontiguousarray(part, wide).data)
+        return hasher.hexdigest()
+
+    def coded(self) -> Coded | None:
+        """The values as codes, if they are kept so; see `tables.coded`."""
+        return self.held if isinstance(self.held, Coded) else None
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        array = self.held.array() if isinstance(self.held, Coded) else self.held
+        return array if dtype is None else array.astype(dtype)
+
+    def __len__(self) -> int:
+        return self.held.size if isinstance(self.held, Coded) else len(self.held)
+
+    def __getitem__(self, sample: Any) -> Any:
+        if isinstance(self.held, Coded):
+            codes = self.held.codes[sample]
+            return self.held.names[codes] if codes.ndim == 0 else [self.held.names[code] for code in codes.tolist()]
+        return self.held[sample].tolist()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "name": self.name}
+
+    @staticmethod
+    def names(path: str | os.PathLike[str]) -> list[str]:
+        r"""The names of the columns of a file, a folder or a pattern.
+
+        Example:
+            >>> import tempfile, pathlib
+            >>> path = pathlib.Path(tempfile.mkdtemp()) / "animals.csv"
+            >>> _ = path.write_text("file,kind\n1.png,cat\n")
+            >>> Column.names(path)
+            ['file', 'kind']
+        """
+        files = files_of(os.fspath(path))
+        return names_in(files, kind_of(files))
+
+    def __repr__(self) -> str:
+        return f"Column({self.path!r}, {self.name!r})"
+
+
+_WIDE = {
+    "b": "?",
+    "i": "<i8",
+    "u": "<u8",
+    "f": "<f8",
+}  # the same bytes on every machine, whatever the width in the file
+_AT_ONCE = 1 << 22  # values that are widened at once
+
+
+def _held(values: Any) -> np.ndarray | Coded:
+    """What a reader gave as an array of numbers or as codes."""
+    if isinstance(values, Texts):
+        texts = _codes(values.values) if isinstance(values.values, list) else coded(values.values)
+        return np.empty(0) if texts is None else _typed(texts)
+    if isinstance(values, np.ndarray):
+        return _of_list(values.ravel().tolist()) if values.dtype.kind in "US" else values
+    if isinstance(values, list):
+        return _of_list(values)
+    kind = str(values.type)
+    if kind.startswith(("string", "large_string")):
+        values = values.dictionary_encode()
+    found = coded(values)
+    if found is not None:
+        return found
+    if kind.startswith(("int", "uint", "float", "double", "halffloat", "bool")) and not values.null_count:
+        return np.asarray(values.to_numpy())
+    return _of_list(values.to_pylist())
+
+
+def _of_list(values: list[Any]) -> np.ndarray | Coded:
+    kinds = set(map(type, values))
+    if kinds == {str}:
+        return _codes(values)
+    if kinds <= {int, float} or kinds == {bool}:
+        return np.array(values)
+    array = np.empty(len(values), object)  # with missing values, or of mixed types: refused by what reads the column
+    array[:] = values
+    return array
+
+
+def _codes(texts: list[str]) -> Coded:
+    places: dict[str, int] = {}
+    codes = np.fromiter((places.setdefault(text, len(places)) for text in texts), np.int64, len(texts))
+    names = sorted(places)
+    rank = np.empty(len(names), np.min_scalar_type(len(names)))
+    rank[[places[name] for name in names]] = np.arange(len(names))
+    return Coded(names, rank[codes])
+
+
+def _typed(texts: Coded) -> np.ndarray | Coded:
+    """Texts as integers if all of them are, as floats if all are numbers; an empty text is a missing value."""
+    names = texts.names
+    if "" in names:
+        array = texts.array()
+        array[array == ""] = None
+        return array
+    if all(map(_INTEGER.fullmatch, names)):
+        whole: np.ndarray = np.array([int(name) for name in names], np.int64)[texts.codes]
+        return whole
+    if all(map(_FLOAT.fullmatch, names)):
+        decimal: np.ndarray = np.array([float(name) for name in names])[texts.codes]
+        return decimal
+    return texts

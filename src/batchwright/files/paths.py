@@ -1,0 +1,85 @@
+"""Finds the files that a path stands for: a file, a folder, or a pattern with `*`."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import Infeasible, listed, shown
+
+__all__ = ["IMAGES", "files_of", "kind_of", "stamps"]
+
+IMAGES = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"})  # as in torchvision
+_KINDS = {
+    ".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".pq": "parquet", ".jsonl": "lines", ".ndjson": "lines",
+    ".npy": "npy", ".pt": "pt", ".pth": "pt",
+}  # fmt: skip
+_STATE = "state.json"  # in a folder that `datasets.Dataset.save_to_disk` wrote
+
+
+def files_of(path: str) -> list[Path]:
+    """The files of a path, sorted by name: those of a folder (folders in it too) or of a pattern.
+
+    Raises:
+        Infeasible: there is no such file, the folder has no data files, or files of several kinds.
+    """
+    if "://" in path:
+        raise Infeasible(f"{shown(path)} is an address of a network", "pass the path of a file of this machine")
+    if glob.has_magic(path) and not os.path.exists(path):
+        found = sorted(Path(name) for name in glob.glob(path, recursive=True))
+        if not found:
+            raise Infeasible(f"no file matches {shown(path)}", "pass a pattern that matches, or the path of a file")
+        return _of_one_kind([file for each in found for file in files_of(str(each))], path)
+    place = Path(path)
+    if place.is_dir():
+        if (place / _STATE).is_file():
+            return [place / _STATE]
+        inside = sorted(file for file in place.rglob("*") if file.is_file() and _kind(file) != "")
+        if not inside:
+            raise Infeasible(f"the folder {shown(path)} has no data files", f"pass a folder of {_kinds()}")
+        return _of_one_kind(inside, path)
+    if not place.is_file():
+        raise Infeasible(
+            f"there is no file {shown(path)}", "pass the path of a file, a folder or a pattern such as 'data/*.csv'"
+        )
+    return [place]
+
+
+def kind_of(files: Sequence[Path]) -> str:
+    """What these files are: "csv", "parquet", "lines", "npy", "pt", "images" or "saved" (a Hugging Face data set).
+
+    Raises:
+        Infeasible: the ending of the name is not known.
+    """
+    if files[0].name == _STATE:
+        return "saved"
+    kind = _kind(files[0])
+    if not kind:
+        raise Infeasible(f"{shown(str(files[0]))} ends in {shown(files[0].suffix)}", f"pass a file of {_kinds()}")
+    return kind
+
+
+def stamps(path: str) -> list[list[int]]:
+    """Size and time of the last change of every file of a path: they differ if a file was written again."""
+    found = [file.stat() for file in files_of(path)]
+    return [[status.st_size, status.st_mtime_ns] for status in found]
+
+
+def _kind(file: Path) -> str:
+    ending = file.suffix.lower()
+    return "images" if ending in IMAGES else _KINDS.get(ending, "")
+
+
+def _kinds() -> str:
+    return f"{listed(_KINDS)} or images"
+
+
+def _of_one_kind(files: list[Path], path: str) -> list[Path]:
+    kinds = sorted({_kind(file) or file.name for file in files})
+    if len(kinds) > 1:
+        raise Infeasible(
+            f"{shown(path)} has files of several kinds: {listed(kinds)}", "pass files of one kind, such as 'data/*.csv'"
+        )
+    return files

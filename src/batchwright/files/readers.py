@@ -1,0 +1,235 @@
+"""Reads one column of data files of each kind. Nothing is executed and nothing is unpickled."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import Infeasible, listed, said, shown
+
+__all__ = ["READERS", "Texts", "names_in"]
+
+
+class Texts(NamedTuple):
+    """A column whose values are written as text, so that their type is still to be found.
+
+    Attributes:
+        values: a list of texts, or an Arrow dictionary of them.
+    """
+
+    values: Any
+
+
+def _csv(files: Sequence[Path], name: str) -> Any:
+    """Texts, or an Arrow dictionary of texts where pyarrow is installed: twenty times faster."""
+    try:
+        import pyarrow
+        from pyarrow import csv as arrow
+    except ImportError:
+        return Texts([value for file in files for value in _csv_values(file, name)])
+    chunks = []
+    for file in files:
+        _require(name, _csv_names(file), file)
+        try:
+            read = arrow.read_csv(
+                file,
+                parse_options=arrow.ParseOptions(delimiter=_delimiter(file), newlines_in_values=True),
+                convert_options=arrow.ConvertOptions(include_columns=[name], column_types={name: pyarrow.string()}),
+            )
+        except pyarrow.ArrowInvalid as error:
+            raise Infeasible(
+                f"{shown(str(file))} cannot be read: {said(error)}", "write the file again, as CSV"
+            ) from None
+        chunks += read[name].chunks
+    return Texts(pyarrow.chunked_array(chunks, pyarrow.string()).dictionary_encode())
+
+
+def _csv_values(file: Path, name: str) -> Iterator[str]:
+    place = _require(name, _csv_names(file), file)
+    with file.open(encoding="utf-8-sig", newline="") as opened:
+        rows = csv.reader(opened, delimiter=_delimiter(file))
+        width = len(next(rows))
+        for number, row in enumerate(rows):
+            if row and len(row) != width:
+                raise Infeasible(
+                    f"row {number} of {shown(str(file))} has {len(row)} values, there are {width} columns",
+                    "write the file again, as CSV",
+                )
+            if row:
+                yield row[place]
+
+
+def _csv_names(file: Path) -> list[str]:
+    with file.open(encoding="utf-8-sig", newline="") as opened:
+        return next(csv.reader(opened, delimiter=_delimiter(file)), [])
+
+
+def _delimiter(file: Path) -> str:
+    return "\t" if file.suffix.lower() == ".tsv" else ","
+
+
+def _parquet(files: Sequence[Path], name: str) -> Any:
+    _require(name, _parquet_names(files[0]), files[0])
+    dataset = _arrow("dataset").dataset([str(file) for file in files], format="parquet")
+    return dataset.to_table(columns=[name])[name]
+
+
+def _parquet_names(file: Path) -> list[str]:
+    return list(_arrow("parquet").read_schema(file).names)
+
+
+def _lines(files: Sequence[Path], name: str) -> list[Any]:
+    return [value for file in files for value in _line_values(file, name)]
+
+
+def _line_values(file: Path, name: str) -> Iterator[Any]:
+    for number, row in _rows(file):
+        if name not in row:
+            _require(name, list(row), file, f"line {number} of ")
+        yield row[name]
+
+
+def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    with file.open(encoding="utf-8-sig") as opened:
+        for number, line in enumerate(opened, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise Infeasible(
+                    f"line {number} of {shown(str(file))} is no JSON: {said(error)}", "write one JSON object a line"
+                ) from None
+            if not isinstance(row, dict):
+                raise Infeasible(f"line {number} of {shown(str(file))} is {shown(row)}", "write one JSON object a line")
+            yield number, row
+
+
+def _line_names(file: Path) -> list[str]:
+    return next((list(row) for _, row in _rows(file)), [])
+
+
+def _npy(files: Sequence[Path], name: str) -> np.ndarray:
+    parts = []
+    for file in files:
+        try:
+            parts.append(np.load(file, mmap_mode="r", allow_pickle=False))
+        except ValueError as error:
+            raise Infeasible(
+                f"{shown(str(file))} cannot be read: {said(error)}", "save an array of numbers or text"
+            ) from None
+    return np.asarray(parts[0]) if len(parts) == 1 else np.concatenate(parts)
+
+
+def _pt(files: Sequence[Path], name: str) -> np.ndarray:
+    return np.concatenate([np.asarray(_tensors(file)[_required(name, _tensors(file), file)]) for file in files])
+
+
+def _tensors(file: Path) -> dict[str, Any]:
+    """The tensors of a file by name; of a file of one tensor, the name is that of the file."""
+    import pickle
+
+    import torch
+
+    try:
+        held = torch.load(file, weights_only=True, map_location="cpu", mmap=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise Infeasible(
+            f"{shown(str(file))} cannot be read: {said(error)}", "save a tensor, or tensors by name"
+        ) from None
+    tensors = held if isinstance(held, dict) else {file.stem: held}
+    return {str(name): value for name, value in tensors.items() if isinstance(value, torch.Tensor)}
+
+
+def _images(files: Sequence[Path], name: str) -> list[str]:
+    """The folder of each image, which is its class; in the order of torchvision's `ImageFolder`."""
+    return [file.parent.name for file in files]
+
+
+def _saved(files: Sequence[Path], name: str) -> Any:
+    import pyarrow
+
+    _require(name, _saved_names(files[0]), files[0].parent)
+    with pyarrow.memory_map(str(_parts(files[0])[0])) as first:
+        field = pyarrow.ipc.open_stream(first).schema.field(name)
+    chunks = []
+    for part in _parts(files[0]):
+        with pyarrow.memory_map(str(part)) as opened:
+            chunks += [batch.column(name) for batch in pyarrow.ipc.open_stream(opened)]
+    return pyarrow.chunked_array(chunks, field.type)
+
+
+def _parts(state: Path) -> list[Path]:
+    """The files of a saved Hugging Face data set; a name that leads out of its folder is refused."""
+    _arrow("ipc")
+    try:
+        held = json.loads(state.read_bytes())
+        names = [part["filename"] for part in held["_data_files"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise Infeasible(f"{shown(str(state))} cannot be read: {said(error)}", "save the data set again") from None
+    if not names or any(Path(name).name != name for name in names):
+        raise Infeasible(f"{shown(str(state))} names the files {shown(names)}", "save the data set again")
+    return [state.parent / name for name in names]
+
+
+def _saved_names(state: Path) -> list[str]:
+    import pyarrow
+
+    with pyarrow.memory_map(str(_parts(state)[0])) as opened:
+        return list(pyarrow.ipc.open_stream(opened).schema.names)
+
+
+def _arrow(part: str) -> Any:
+    import importlib
+
+    try:
+        return importlib.import_module(f"pyarrow.{part}")
+    except ImportError:
+        raise Infeasible("reading this file needs pyarrow, which is not installed", "run pip install pyarrow") from None
+
+
+def _require(name: str, names: Sequence[str], file: Path, where: str = "") -> int:
+    if name not in names:
+        raise Infeasible(
+            f"{where}{shown(str(file))} has no column {shown(name)}, it has {listed(names)}", "pass one of these names"
+        )
+    return list(names).index(name)
+
+
+def _required(name: str, names: Iterable[str], file: Path) -> str:
+    """The name of a column; of a file with only one, it may be left out."""
+    known = list(names)
+    if name or len(known) != 1:
+        _require(name, known, file)
+        return name
+    return known[0]
+
+
+READERS: dict[str, Callable[[Sequence[Path], str], Any]] = {
+    "csv": _csv,
+    "images": _images,
+    "lines": _lines,
+    "npy": _npy,
+    "parquet": _parquet,
+    "pt": _pt,
+    "saved": _saved,
+}
+_NAMES: dict[str, Callable[[Path], Iterable[str]]] = {
+    "csv": _csv_names,
+    "images": lambda file: ["class"],
+    "lines": _line_names,
+    "npy": lambda file: [file.stem],
+    "parquet": _parquet_names,
+    "pt": _tensors,
+    "saved": _saved_names,
+}
+
+
+def names_in(files: Sequence[Path], kind: str) -> list[str]:
+    """The names of the columns of the first of these files."""
+    return list(_NAMES[kind](files[0]))

@@ -1,0 +1,44 @@
+"""What the loader asks its `DataLoader` for: lists of samples with the addresses of their random numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch.utils.data
+
+from ..position import Position
+from ..sampler import BatchSampler
+from .samples import Request
+
+__all__ = ["Requests"]
+
+
+class Requests(torch.utils.data.Sampler[Any]):
+    """What the inner `DataLoader` draws from: the rest of the epoch that the loader's iterator has begun.
+
+    Attributes:
+        start: where that iterator began.
+        broken: samples that are known to raise, from a state.
+    """
+
+    def __init__(self, sampler: BatchSampler) -> None:
+        self._sampler = sampler
+        self.start: Position | None = None
+        self.broken: frozenset[int] = frozenset()
+
+    def __len__(self) -> int:
+        return len(self._sampler)
+
+    def __iter__(self) -> Iterator[Request]:
+        assert self.start is not None
+        start, before, stride = self.start, self.start.consumed, self._sampler.stride
+        for micro_batches in self._sampler.lists_from(start):
+            yield self.of(start, before, micro_batches)
+            before += stride
+
+    def of(self, start: Position, before: int, micro_batches: list[list[int]]) -> Request:
+        """A list of this rank with the address of its random numbers, `before` micro-batches into the epoch."""
+        first, world_size = start.origin + before + self._sampler.rank, self._sampler.world_size
+        visits = [start.batches.visit(first + i * world_size) for i in range(len(micro_batches))]
+        return Request(micro_batches, visits, self.broken)

@@ -1,0 +1,61 @@
+"""Which plan a state is of: what a state says of it, and the refusal of a state of another one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any
+
+from .errors import Infeasible, listed, shortened, shown
+from .interface import BasePlan
+
+__all__ = ["VERSION", "bounded_identity", "check_state_of"]
+
+VERSION = 2  # of the state
+_LONGEST_SHOWN = 32  # characters of a wrong fingerprint in a message
+_MOST_NAMED = 40  # arguments in a state: more than any plan has, except mixtures of many sources
+
+
+def bounded_identity(plan: BasePlan) -> dict[str, str]:
+    """A plan's identity in bounded size, for a state: it says what differs where a state is of another plan."""
+    return {name: shortened(text) for name, text in islice(plan.identity.items(), _MOST_NAMED)}
+
+
+def check_state_of(plan: BasePlan, state: Mapping[str, Any]) -> None:
+    """Refuse a state of another version or plan.
+
+    Raises:
+        Infeasible: it is one, or the state of a loader that is not batchwright's.
+    """
+    version, fingerprint = state.get("version"), state.get("fingerprint")
+    if "version" not in state and ("_snapshot" in state or "_index_sampler_state" in state):
+        raise Infeasible(
+            "the state is of a StatefulDataLoader, which holds more than the sampler's",
+            "load batchwright.adapters.torchdata.sampler_state(state)",
+        )
+    if type(version) is not int or version != VERSION:
+        raise Infeasible(
+            f"the state has version {shown(version)}, this is version {VERSION}",
+            "load it with the version of batchwright that saved it",
+        )
+    if fingerprint is None:
+        raise Infeasible("the state has no 'fingerprint'", "load what state_dict() gave")
+    if not isinstance(fingerprint, str) or fingerprint != plan.fingerprint:
+        given = fingerprint[:_LONGEST_SHOWN] if isinstance(fingerprint, str) else shown(fingerprint)
+        raise Infeasible(
+            f"the state is of plan {given}, this is plan {plan.fingerprint}{_difference(state.get('identity'), plan)}",
+            "build the plan with the arguments, labels and seed it had",
+        )
+
+
+def _difference(theirs: Any, plan: BasePlan) -> str:
+    """Which argument of a plan differs from that of the plan in a state, in words; nothing if the state does not say."""
+    ours = bounded_identity(plan)
+    if not isinstance(theirs, Mapping):
+        return ""
+    names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
+    if not names:
+        return ""
+    name, more = names[0], f"; also other: {listed(names[1:])}" if len(names) > 1 else ""
+    was, now = (shown(texts[name]) if name in texts else "not there" for texts in (theirs, ours))
+    return f": its {shortened(name)} was {was}, now it is {now}{more}"

@@ -1,0 +1,83 @@
+"""Every refusal of the commands themselves: its fact, and its way out, which is followed here and works."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+import batchwright as bw
+from batchwright.cli import app as application
+from batchwright.cli import look, main, making
+from batchwright.recipes import Run
+
+from ..refusals import SOURCE, cases, check_that_all_are_reached, told_and_followed
+from .data import table
+
+pytestmark = pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")
+
+TABLE = str(table(Path(tempfile.mkdtemp())))
+
+
+def made(**options):
+    return lambda: making.made(TABLE, options)
+
+
+def rows(samples):
+    return lambda: next(look.epoch_table(bw.shuffled(samples, 4), Run(), 1))
+
+
+def write(hidden=False):
+    held = sys.modules.get("pyarrow")
+    if hidden:
+        sys.modules["pyarrow"] = None
+    try:
+        plan = bw.shuffled(8, 4)
+        return look.write_table(look.epoch_table(plan, Run(), 1), ["all"], Path(TABLE).with_name("out.parquet"))
+    finally:
+        if hidden:
+            sys.modules.pop("pyarrow") if held is None else sys.modules.update(pyarrow=held)
+
+
+def one_step():
+    return look.step_of(bw.shuffled(8, 4), Run(), 0, None, {})
+
+
+CASES = cases("refuse message follow", {
+    "shares": (lambda: making.target_of("cat=half"), "the shares are 'cat=half'; write them as cat=0.5,dog=0.5",
+        lambda: making.target_of("cat=0.5,dog=0.5")),
+    "kind": (made(kind="raked", batch_size=2), "the plan 'raked' has no options of its own here; write a recipe",
+        lambda: bw.from_recipe(bw.raked({"k": ["a", "b"]}, {"k": {"a": 0.5, "b": 0.5}}, 2).to_recipe())),
+    "column": (made(kind="weighted", batch_size=2),
+        "a plan 'weighted' needs --weight, the name of a column; pass one of kind, n, w",
+        made(kind="weighted", batch_size=2, weight="w")),
+    "option": (made(label="kind", batch_size=2, capacity=3, kind="balanced"),
+        "a plan 'balanced' takes no --capacity; leave it out",
+        made(label="kind", batch_size=2, kind="balanced")),
+    "batch size": (made(label="kind"), "a plan 'balanced' needs --batch-size; pass --batch-size 64",
+        made(label="kind", batch_size=64)),
+    "many samples": (rows(1 << 29), "the table counts every sample, and there are 536870912, more than 268435456",
+        rows(1000)),
+    "no pyarrow": (lambda: write(hidden=True), "writing Parquet needs pyarrow, which is not installed", write),
+    "nothing to show": (lambda: application._data_of({"samples": 10}),
+        "the recipe names no data file, so there is no column to show; leave out",
+        one_step),
+})  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_refusal_says_what_is_wrong_and_its_way_out_works(name):
+    told_and_followed(CASES[name])
+
+
+def test_every_refusal_has_a_case(monkeypatch):
+    check_that_all_are_reached(sorted((SOURCE / "cli").glob("*.py")), 8, [CASES], monkeypatch)
+
+
+@pytest.mark.parametrize("missing", ["typer", "rich"])
+def test_without_its_extra_the_command_says_how_to_get_it(monkeypatch, missing):
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(SystemExit, match="pip install 'batchwright"):
+        main()
