@@ -10,7 +10,7 @@ import batchwright
 
 SOURCE = Path(batchwright.__file__).parent
 DESIGN = (Path(__file__).parents[1] / "docs" / "design.md").read_text()
-ROWS = re.findall(r"^\| (`[^|]*`) \|", DESIGN.split("## InclusionRates")[1].split("## ")[0], re.MULTILINE)
+ROWS = re.findall(r"^\| (`[^|]*`) \|", DESIGN.split("## Layers")[1].split("## ")[0], re.MULTILINE)
 LAYERS = [*(name for row in ROWS for name in re.findall(r"`(\w+)`", row)), "__init__"]
 
 
