@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import batchwright as bw
 
-from .refusals import cases, told_and_followed
+from .refusals import SOURCE, cases, check_that_all_are_reached, told_and_followed
 
 SIZES = {"layers": 3, "hidden": 24, "heads": 4, "kv_heads": 2, "intermediate": 40, "vocabulary": 90}
 
@@ -118,3 +118,7 @@ CASES = cases("refuse message follow", {
 @pytest.mark.parametrize("case", CASES)
 def test_a_refusal_says_what_is_wrong_and_its_way_out_works(case):
     told_and_followed(CASES[case])
+
+
+def test_every_refusal_has_its_way_out(monkeypatch):
+    check_that_all_are_reached([SOURCE / "costs.py"], 3, [CASES], monkeypatch)

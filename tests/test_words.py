@@ -106,6 +106,8 @@ BUILDERS = {
     "Layout.mask": taking(bw.Layout([1, 2]).mask, 3),
     "Layout.packed_to_padded": taking(bw.Layout([1, 2]).packed_to_padded, 3),
     "Layout.padded_to_packed": taking(bw.Layout([1, 2]).padded_to_packed, 3),
+    "Layout.shard": taking(bw.Layout([1, 2]).shard, 0, 1),
+    "Layout.unshard": taking(bw.Layout([1, 2]).unshard, 1),
     "Padding": taking(bw.Padding),
     "ragged": taking(bw.ragged),
     "resized": taking(bw.resized),

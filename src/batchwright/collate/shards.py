@@ -90,12 +90,13 @@ def _places(layout: Layout, size: int, how: How, block: int) -> list[Integers]:
 def _by_blocks(layout: Layout, size: int, block: int) -> list[Integers]:
     """Blocks of neighbours, as many for every rank up to one, dealt so that causal work is alike."""
     work = layout.positions.cpu().numpy() + 1
-    blocks = -(-layout.total // block)
-    costs = np.zeros(-(-blocks // size) * size)  # with empty blocks, so that they divide evenly
-    if blocks:
-        costs[:blocks] = np.add.reduceat(work, np.arange(0, layout.total, block))
+    costs = np.add.reduceat(work, np.arange(0, layout.total, block)) if layout.total else work
+    falling = np.argsort(-costs, kind="stable")
+    dealt, last = np.split(falling, [costs.size // size * size])
+    split = partition(costs[dealt], size, equal_size=True)
     rank_of = np.empty(costs.size, np.int64)
-    for rank, part in enumerate(partition(costs, size, equal_size=True).parts):
-        rank_of[part] = rank
+    for rank, part in enumerate(split.parts):
+        rank_of[dealt[part]] = rank
+    rank_of[last] = np.argsort(split.costs, kind="stable")[: last.size]  # the cheapest blocks: one each, at most
     by_element = np.repeat(rank_of, block)[: layout.total]
     return [np.flatnonzero(by_element == rank) for rank in range(size)]
