@@ -77,6 +77,7 @@ BUILDERS = {
     "bucketed": taking(bw.bucketed, SHAPES, 2),
     "budgeted": taking(bw.budgeted, LENGTHS, 9),
     "evaluation": taking(bw.evaluation, LENGTHS, max_tokens=9),
+    "Loader": taking(bw.Loader, PLAN.sampler(rank=0, world_size=1), range(10), num_workers=0),
     "Plan.loader": taking(PLAN.loader, range(10), num_workers=0),
     "grouped": taking(bw.grouped, LENGTHS, 2),
     "hierarchical": taking(bw.hierarchical, [LABELS], [1, 1]),
