@@ -65,8 +65,10 @@ def _call(name: str, bound: inspect.BoundArguments) -> Call:
         for parameter, value in bound.arguments.items():
             if value is None or parameter == "cls":  # None is always the default
                 continue
-            if parameter == "samples" and name in ("shuffled", "sequential", "ordered") and hasattr(value, "__len__"):
-                value = len(value)  # a data set, of which only the length counts
+            counted = parameter == "samples" and name in ("shuffled", "sequential", "ordered")
+            # Of a data set only the length counts. An array without dimensions has none: it is a number.
+            if counted and hasattr(value, "__len__") and getattr(value, "shape", True):
+                value = len(value)
             if (
                 isinstance(value, tuple)
                 and bound.signature.parameters[parameter].kind is inspect.Parameter.VAR_POSITIONAL

@@ -139,4 +139,5 @@ def test_a_plans_loader_goes_on_from_its_state_and_back(plan, taken):
     assert next(batches) == expected[taken]
     going_on = stateful(plan, {"num_workers": 1})
     going_on.batch_sampler.load_state_dict(loader.state_dict())
-    assert [list(going_on), list(going_on)] == [expected[taken + 1 :], epoch(plan, 1)]
+    rest = [expected[taken + 1 :], epoch(plan, 1), epoch(plan, 2)]
+    assert [list(going_on), list(going_on)] == [lists for lists in rest if lists][:2]  # an ended epoch has no rest
