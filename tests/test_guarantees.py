@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import batchwright as bw
 from batchwright.groups import Groups
-from batchwright.kernels.deal import new_rounds
+from batchwright.kernels.deal_arguments import new_rounds
 
 SEEDS = st.integers(0, 2**64 - 1)
 TARGETS = (

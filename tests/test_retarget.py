@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import batchwright as bw
-from batchwright.kernels.deal import ROUND
+from batchwright.kernels.deal_arguments import ROUND
 
 from .laws import quietly
 

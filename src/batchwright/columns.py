@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .errors import Infeasible, check_integer, exactly, shown, typed
-from .tables import is_unread, read_column, unread_names
+from .tables import is_unread, only_column
 from .values import COMPLETE, PLAIN, is_tensor, missing, plain
 
 __all__ = [
@@ -285,7 +285,7 @@ def as_array(values: Any, *, called: str) -> np.ndarray:
     if isinstance(values, (list, tuple, range)):
         return _from_sequence(values, called)
     if is_unread(values):
-        values = _only_column(values, called)
+        values = only_column(values, called)
     try:
         if hasattr(values, "to_numpy"):
             arrow = hasattr(type(values), "type")
@@ -307,18 +307,6 @@ def as_array(values: Any, *, called: str) -> np.ndarray:
     except TypeError:  # a deque
         items = values
     return _from_sequence(items, called)
-
-
-def _only_column(table: Any, called: str) -> Any:
-    """The column of a table that is not read yet and has no other."""
-    names = unread_names(table)
-    if len(names) == 1:
-        return read_column(table, names[0])
-    select = ".select(name)" if hasattr(table, "select") else ".to_table(columns=[name])[name]"
-    raise Infeasible(
-        f"{called} is {typed(table)} and holds the columns {shown(names)}, one is needed",
-        f"pass {called}{select}, with the name of the column",
-    )
 
 
 def _no_column(values: Any, called: str) -> Infeasible:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, cast
@@ -18,11 +19,13 @@ __all__ = [
     "NARROW",
     "checked_index",
     "count_of",
+    "digest_of",
     "distinct_names",
     "indexed",
     "named_lists",
     "numbers_of_group",
     "size_of",
+    "unknown_group",
     "warn_of_singles",
 ]
 
@@ -213,3 +216,19 @@ def warn_of_singles(values: np.ndarray | Coded, sizes: np.ndarray) -> None:
         f"{singles} of {sizes.size} groups have one sample each, of {values.size} samples in all: the labels, such as "
         f"{shown(first)}, are probably {probably}; {way_out}"
     )
+
+
+def unknown_group(name: Hashable, names: Sequence[Hashable]) -> Infeasible:
+    """The error for a label that no group has; it shows the first labels that there are."""
+    some = ", ".join(map(shown, list(names[:8])))
+    more = "" if len(names) <= 8 else f", ... ({len(names)} in all)"
+    return Infeasible(f"no group is called {shown(name)}, there are {some}{more}", "pass one of these labels")
+
+
+def digest_of(sample_count: int, group_count: int, starts: np.ndarray, index: np.ndarray | None) -> str:
+    """A fingerprint of an index of groups, 16 hexadecimal digits."""
+    hasher = hashlib.blake2b(f"{sample_count} {group_count}".encode(), digest_size=8)
+    hasher.update(np.ascontiguousarray(starts, "<i8").data)
+    if index is not None:
+        hasher.update(np.ascontiguousarray(index).data)
+    return hasher.hexdigest()

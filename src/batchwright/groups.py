@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import accumulate
@@ -18,11 +17,13 @@ from .group_parts import (
     NARROW,
     checked_index,
     count_of,
+    digest_of,
     distinct_names,
     indexed,
     named_lists,
     numbers_of_group,
     size_of,
+    unknown_group,
     warn_of_singles,
 )
 from .labels import class_names, coded_labels
@@ -245,7 +246,7 @@ class Groups:
                     f"{part.sample_count - part.grouped_count} of {part.sample_count} samples are in no group",
                     "combine groupings that hold every sample",
                 )
-            # Numbered anew after each attribute: the product of all group counts could exceed 64 bits.
+            # Numbers start again after each attribute: the product of all group counts could exceed 64 bits.
             cells = cells * part.group_count + part.codes
             _, cells = np.unique(cells, return_inverse=True)
         _, starts, index = indexed(cells)
@@ -349,7 +350,7 @@ class Groups:
         found = [self.label(name) for name in labels]
         unknown = next((label for label in found if label not in self.number_of), None)
         if unknown is not None:
-            raise self._unknown(unknown)
+            raise unknown_group(unknown, self.names)
         return np.array([self.number_of[label] for label in found], np.int64)
 
     def label(self, name: Any) -> Any:
@@ -378,7 +379,7 @@ class Groups:
         name = self.label(name)
         labels = self.number_of if self.starts.size else self.names  # a range needs no dictionary
         if name not in labels:
-            raise self._unknown(name)
+            raise unknown_group(name, self.names)
         if not self.starts.size:
             return np.array([name], np.int64)
         number = self.number_of[name]
@@ -388,11 +389,7 @@ class Groups:
     @cached_property
     def digest(self) -> str:
         """A fingerprint of the index, 16 hexadecimal digits."""
-        hasher = hashlib.blake2b(f"{self.sample_count} {self.group_count}".encode(), digest_size=8)
-        hasher.update(np.ascontiguousarray(self.starts, "<i8").data)
-        if self.index is not None:
-            hasher.update(np.ascontiguousarray(self.index).data)
-        return hasher.hexdigest()
+        return digest_of(self.sample_count, self.group_count, self.starts, self.index)
 
     def __getstate__(self) -> dict[str, Any]:
         kept = ("names", "starts", "index", "sample_count", "aliases")
@@ -400,15 +397,6 @@ class Groups:
 
     def __len__(self) -> int:
         return self.group_count
-
-    def _unknown(self, name: Hashable) -> Infeasible:
-        return Infeasible(
-            f"no group is called {shown(name)}, there are {self._some_names()}", "pass one of these labels"
-        )
-
-    def _some_names(self) -> str:
-        listed = ", ".join(map(shown, list(self.names[:8])))
-        return listed if len(self.names) <= 8 else f"{listed}, ... ({len(self.names)} in all)"
 
     def __repr__(self) -> str:
         sizes = self.sizes

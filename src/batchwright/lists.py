@@ -9,7 +9,7 @@ from typing import Any
 
 import torch.utils.data
 
-from .errors import Infeasible
+from .errors import Infeasible, warn
 
 __all__ = ["Lists", "for_a_node"]
 
@@ -46,12 +46,18 @@ class Lists(Iterator[list[int]]):
             self._reader = _reader_with_workers()
         return next(self._lists)
 
-    def ahead(self) -> int:
-        """How many lists the workers of a plain `DataLoader` have drawn that its loop has not seen; 0 without workers."""
+    def warn_if_read_ahead(self) -> None:
+        """Give a `PoorWarning` if workers of a plain `DataLoader` have drawn lists that its loop has not seen."""
         reader = None if self._reader is None else self._reader()
-        if reader is None:  # no workers, or the loop is over
-            return 0
-        return int(reader._send_idx - reader._rcvd_idx)
+        ahead = (
+            0 if reader is None else int(reader._send_idx - reader._rcvd_idx)
+        )  # None: no workers, or the loop is over
+        if ahead:
+            warn(
+                f"the loader's workers have drawn {ahead} lists that the loop has not seen, and this state counts them as "
+                "done; make the loader with plan.loader(dataset), or save sampler.state_at(step), the steps of this epoch "
+                "that were trained."
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """Whether the epoch has ended; the position is in the sampler's state."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from .errors import Infeasible
 from .kernels.apportion import MOST_ROUNDS
-from .kernels.deal import ROUND
+from .kernels.deal_arguments import ROUND
 
 __all__ = ["AS_IT_WAS", "LAST", "MicroBatches", "Stretch", "counted"]
 

@@ -7,19 +7,20 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch.distributed
 import torch.utils.data
 
-from .distributed import mesh_ranks, ranks
+from .distributed import ranks
 from .errors import Infeasible, check_integer, shown, typed, warn
 from .interface import BasePlan
 from .lists import Lists, for_a_node
 from .micro_batches import AS_IT_WAS
 from .position import Position, RunState
-from .state_checks import VERSION, bounded_identity, check_state_of
+from .share import Fetch, Share, micro_batches_fetched
+from .state_checks import VERSION, another_place, bounded_identity, check_state_of
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from .audit import Audit
 
 __all__ = ["BatchSampler", "Fetch"]
-
-Fetch = Literal["micro", "step"] | int
 
 
 class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSampler):
@@ -78,35 +77,12 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         dims: Sequence[str] | None = None,
         sampler: Any = None,
     ) -> None:
-        if mesh is not None:
-            if rank is not None or world_size is not None:
-                raise Infeasible("mesh was given, and rank or world_size too", "pass the mesh alone")
-            rank, world_size = mesh_ranks(mesh, dims)
-        elif dims is not None:
-            raise Infeasible(
-                f"dims is {shown(dims)} without a mesh", "pass mesh=, the device mesh with these dimensions"
-            )
-        if rank is None and world_size is None and isinstance(sampler, torch.utils.data.DistributedSampler):
-            rank, world_size = sampler.rank, sampler.num_replicas
-        rank = rank if rank is None else check_integer(rank, "rank")
-        world_size = world_size if world_size is None else check_integer(world_size, "world_size")
+        share = Share.of(rank, world_size, mesh, dims, sampler)
         accumulate = check_integer(accumulate, "accumulate", least=1)
-        if (rank is None) != (world_size is None):
-            raise Infeasible(f"rank is {rank} and world_size is {world_size}", "pass both or neither")
-        if world_size is not None and world_size < 1:
-            raise Infeasible(
-                f"world_size is {world_size}, the least is 1", "pass world_size=1 or more, how many processes there are"
-            )
-        if world_size is not None and rank is not None and not 0 <= rank < world_size:
-            raise Infeasible(
-                f"rank {rank} is outside a world of {world_size}", f"pass a rank from 0 to {world_size - 1}"
-            )
         self.plan = plan
         self.accumulate = accumulate
-        self.fetch = _micro_batches(fetch, accumulate)
-        self.copies = 1 if mesh is None or not world_size else mesh.size() // world_size
-        self.follows_group = rank is None or mesh is not None
-        self._given = None if rank is None or world_size is None else (rank, world_size)
+        self.fetch = micro_batches_fetched(fetch, accumulate)
+        self.copies, self.follows_group, self._given = share.copies, share.follows_group, share.given
         self.run = RunState.before(Position.started(plan, 0, 1))
         self._read = 0  # the micro-batch behind the last one that the latest iterator read; it may be ahead of the run
         self._shares_set = False
@@ -239,13 +215,8 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
             PoorWarning: workers of a `DataLoader` have drawn lists that did not reach the training loop yet.
         """
         lists = None if self._lists is None or self.run.asked is not None else self._lists()
-        ahead = 0 if lists is None else lists.ahead()
-        if ahead:
-            warn(
-                f"the loader's workers have drawn {ahead} lists that the loop has not seen, and this state counts them as "
-                "done; make the loader with plan.loader(dataset), or save sampler.state_at(step), the steps of this epoch "
-                "that were trained."
-            )
+        if lists is not None:
+            lists.warn_if_read_ahead()
         state = self._state(self.place())
         return {**state, "ended": True} if self.run.ended else state
 
@@ -360,14 +331,9 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
     def _refuse_other_place(self, epoch: int, consumed: int) -> None:
         """Refuse to go on with this iterator if `set_epoch`, `seek` or `load_state_dict` asked for another place since."""
         there = self._next()
-        # Allowed: the start of this iterator's epoch. Trainers call `set_epoch` when workers have begun to draw from
-        # it.
+        # Allowed: the start of this iterator's epoch. Trainers call `set_epoch` when workers have begun to draw from it.
         if (there.epoch, there.consumed) not in ((epoch, 0), (epoch, consumed)):
-            raise Infeasible(
-                f"list {there.consumed // self.stride} of epoch {there.epoch} was asked for, an iterator that had begun "
-                f"before goes on with list {consumed // self.stride} of epoch {epoch}",
-                "call set_epoch, seek or load_state_dict before iter(loader): workers draw as soon as that is called",
-            )
+            raise another_place(there, epoch, consumed, self.stride)
 
     @property
     def stride(self) -> int:
@@ -437,14 +403,3 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
     def __repr__(self) -> str:
         rank, world_size = self._ranks()
         return f"<rank {rank} of {world_size} of {self.plan!r}>"
-
-
-def _micro_batches(fetch: Fetch, accumulate: int) -> int:
-    if isinstance(fetch, str) and fetch in ("micro", "step"):
-        return 1 if fetch == "micro" else accumulate
-    try:
-        return check_integer(fetch, "fetch", least=1)
-    except Infeasible:
-        raise Infeasible(
-            f"fetch is {shown(fetch)}", 'pass "micro", "step", or a number of micro-batches, 1 or more'
-        ) from None

@@ -1,4 +1,4 @@
-"""Which plan a state is of: what a state says of it, and the refusal of a state of another one."""
+"""Which plan a state is of, and what is refused: a state of another plan, and a place that an iterator is not at."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 
 from .errors import Infeasible, listed, shortened, shown
 from .interface import BasePlan
+from .position import Position
 
-__all__ = ["VERSION", "bounded_identity", "check_state_of"]
+__all__ = ["VERSION", "another_place", "bounded_identity", "check_state_of"]
 
 VERSION = 2  # of the state
 _LONGEST_SHOWN = 32  # characters of a wrong fingerprint in a message
@@ -19,6 +20,22 @@ _MOST_NAMED = 40  # arguments in a state: more than any plan has, except mixture
 def bounded_identity(plan: BasePlan) -> dict[str, str]:
     """A plan's identity in bounded size, for a state: it says what differs where a state is of another plan."""
     return {name: shortened(text) for name, text in islice(plan.identity.items(), _MOST_NAMED)}
+
+
+def another_place(asked: Position, epoch: int, consumed: int, stride: int) -> Infeasible:
+    """The error if a place was asked for while an older iterator goes on at another one.
+
+    Args:
+        asked: the place that `set_epoch`, `seek` or `load_state_dict` asked for.
+        epoch: the epoch of the older iterator.
+        consumed: the micro-batches of that epoch that all ranks together were given.
+        stride: the micro-batches that all ranks together take for one list each.
+    """
+    return Infeasible(
+        f"list {asked.consumed // stride} of epoch {asked.epoch} was asked for, an iterator that had begun before goes on "
+        f"with list {consumed // stride} of epoch {epoch}",
+        "call set_epoch, seek or load_state_dict before iter(loader): workers draw as soon as that is called",
+    )
 
 
 def check_state_of(plan: BasePlan, state: Mapping[str, Any]) -> None:

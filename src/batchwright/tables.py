@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .errors import Infeasible, shown, typed
 from .values import COMPLETE, plain
 
-__all__ = ["Coded", "coded", "is_unread", "read_column", "unread_names"]
+__all__ = ["Coded", "coded", "is_unread", "only_column", "read_column", "unread_names"]
 
 
 class Coded(NamedTuple):
@@ -56,6 +57,18 @@ def read_column(table: Any, name: str) -> Any:
     if _is_arrow_dataset(table):
         return table.to_table(columns=[name])[name]
     return _lazy(table).select(name).collect()[name].to_native()
+
+
+def only_column(table: Any, called: str) -> Any:
+    """The column of a table that is not read yet and has no other."""
+    names = unread_names(table)
+    if len(names) == 1:
+        return read_column(table, names[0])
+    select = ".select(name)" if hasattr(table, "select") else ".to_table(columns=[name])[name]"
+    raise Infeasible(
+        f"{called} is {typed(table)} and holds the columns {shown(names)}, one is needed",
+        f"pass {called}{select}, with the name of the column",
+    )
 
 
 def _lazy(table: Any) -> Any:

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor, library, nn
 from torch.nn.modules._functions import SyncBatchNorm as SyncBatchNormFunction
 from torch.nn.parallel import DistributedDataParallel
 
@@ -130,7 +130,7 @@ def propagated(
 
 def torchs_own(rank: int, group: dist.ProcessGroup, dims: int, world: int) -> dict[str, Tensor]:
     """`one_rank` through torch's SyncBatchNorm, its accelerator kernels given to the CPU by their formulas."""
-    library = torch.library.Library("aten", "IMPL", "CPU")
+    operators = library.Library("aten", "IMPL", "CPU")
     for name, kernel in {
         "batch_norm_stats": stats,
         "batch_norm_gather_stats_with_counts": gathered,
@@ -138,7 +138,7 @@ def torchs_own(rank: int, group: dist.ProcessGroup, dims: int, world: int) -> di
         "batch_norm_backward_reduce": reduced,
         "batch_norm_backward_elemt": propagated,
     }.items():
-        library.impl(name, kernel)
+        operators.impl(name, kernel)
     layer, batch = layer_and_batch(dims)
     low, high = CUTS[world][rank : rank + 2]
     part = batch[low:high].requires_grad_()

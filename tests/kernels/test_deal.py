@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchwright.groups import Groups
-from batchwright.kernels.deal import ROUND
+from batchwright.kernels.deal_arguments import ROUND
 from batchwright.kernels.hashing import child_key
 from batchwright.orders import Dealt
 from batchwright.orders.shares import TargetShares

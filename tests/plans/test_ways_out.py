@@ -27,7 +27,16 @@ PLANS = [
 ]
 FILES = [
     *(f"plans/{name}.py" for name in PLANS),
-    *("lengths/layout.py", "interface.py", "micro_batches.py", "position.py", "sampler.py", "lists.py"),
+    *(
+        "lengths/layout.py",
+        "interface.py",
+        "micro_batches.py",
+        "position.py",
+        "sampler.py",
+        "share.py",
+        "state_checks.py",
+        "lists.py",
+    ),
 ]
 
 

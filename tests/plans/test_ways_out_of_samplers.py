@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from itertools import islice
 
 import numpy as np
 import pytest
 from torch import distributed
 from torch.distributed.device_mesh import init_device_mesh
+from torchdata.stateful_dataloader import StatefulDataLoader
 
 import batchwright as bw
+from batchwright.adapters.torchdata import sampler_state
 from batchwright.correct import LogitAdjustment
 from batchwright.micro_batches import LAST
 from batchwright.position import Numbers
@@ -127,6 +130,12 @@ def in_a_mesh(**more):
         distributed.destroy_process_group()
 
 
+def stateful():
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "'set_vital' is deprecated", UserWarning)  # torchdata's own call of it
+        return StatefulDataLoader(range(len(LABELS)), batch_sampler=sampler()).state_dict()
+
+
 CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it, and what its way out says to do
     # tasks
     "unit": (lambda: tasks(unit="x" * 9999), "unit is 'xxx", lambda: (tasks(unit="batch"), tasks(unit="step"))),
@@ -226,6 +235,8 @@ CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it,
     "dims alone": (lambda: sampler(dims=("dp",)), r"dims is \('dp',\) without a mesh", lambda: in_a_mesh(dims=("dp",))),
     "a step that is not there": (lambda: sampler().real(len(sampler())), "step [0-9]+ of an epoch of [0-9]+ steps",
                                  lambda: sampler().real(len(sampler()) - 1)),
+    "a StatefulDataLoader's state": (lambda: load(stateful()), "the state is of a StatefulDataLoader",
+                                     lambda: load(sampler_state(stateful()))),
     "world_size": (lambda: sampler(rank=0, world_size=0), "world_size is 0, the least is 1",
                    lambda: sampler(rank=0, world_size=1)),
     "rank": (lambda: sampler(rank=2, world_size=2), "rank 2 is outside a world of 2",

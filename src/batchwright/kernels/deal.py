@@ -26,35 +26,41 @@ import numpy as np
 from .apportion import PERIOD, cell, in_period, step_of, tickets_before
 from .compile import inner, kernel
 from .cycle import APART, DRAWS
+from .deal_arguments import (
+    BEFORE,
+    BEGIN,
+    GROUP,
+    HIGH,
+    LEFT,
+    LIGHT,
+    LOW,
+    ORDER,
+    PERIOD_NUMBER,
+    RIGHT,
+    ROUND,
+    ROUND_NUMBER,
+    ROUNDS,
+    ROW,
+    SAMPLES,
+    SHARES,
+    SIZE,
+    STEPS,
+    STRIDE,
+    TOTAL,
+    WIDE,
+    Rounds,
+    Samples,
+    Shares,
+)
 from .hashing import PURPOSE, below, child, stream
 from .light import light_before, light_drawn, light_run
 from .passes import draw_run
 from .permutation import TABLE_LIMIT, fill_table, new_points, permute_each, split
 
-__all__ = [
-    "ROUND",
-    "STRIDE",
-    "WIDE",
-    "Rounds",
-    "Samples",
-    "Shares",
-    "deal_heavy",
-    "deal_with_light",
-    "drawn",
-    "group_table_of",
-    "new_rounds",
-]
+__all__ = ["deal_heavy", "deal_with_light", "drawn"]
 
-ROUND = 89  # micro-batches in a round; a Fibonacci number
-STRIDE = 55  # the Fibonacci number before it: multiples of it modulo ROUND are spread evenly (golden ratio)
 _INVERSE = 34  # 55 * 34 = 1 modulo 89: from a place of the row to the number of its hand
 _LEAP = 16  # periods; over a larger distance, counting from the beginning is cheaper than adding up the periods between
-
-# columns of `Rounds.cells`, rows of `Rounds.table`, entries of `Rounds.header`
-_TOTAL, _LOW, _HIGH, _GROUP = 0, 1, 2, 3
-_ORDER, _ROW, _BEFORE = 0, 1, 2
-_ROUND, _LIGHT, _STEPS, _PERIOD = 0, 1, 2, 3
-_BEGIN, _SIZE, WIDE, _LEFT, _RIGHT = 0, 1, 2, 3, 4  # columns of `group_table_of`
 
 _PASS, _GROUP_ORDER = np.uint64(PURPOSE.PASS), np.uint64(PURPOSE.GROUP_ORDER)
 _HAND_OFFSET, _WITHIN_BATCH = np.uint64(PURPOSE.HAND_OFFSET), np.uint64(PURPOSE.WITHIN_BATCH)
@@ -68,85 +74,6 @@ def _prefix_counts() -> np.ndarray:
 
 
 _EARLIER = _prefix_counts()
-
-
-def group_table_of(sizes: np.ndarray, starts: np.ndarray, wide: np.ndarray) -> np.ndarray:
-    """What `deal` needs to know of each group, adjacent in memory, since each draw needs all of it: int64 (groups, 5).
-
-    Args:
-        sizes, starts: the number of samples of each group, and where they begin among all, int64 (groups,).
-        wide: one less than the most draws a micro-batch takes of each group, int64 (groups,); see `passes`.
-    """
-    # `left` x `right` is a nearly square grid with room for the group: the Feistel network permutes such a grid.
-    left = np.sqrt(sizes.astype(np.float64)).astype(np.int64) + 1
-    return np.stack([starts, sizes, wide, left, -(-sizes // left)], axis=1).astype(np.int64)
-
-
-class Shares(NamedTuple):
-    """Constant shares, and how they are dealt.
-
-    Attributes:
-        tickets: tickets in a micro-batch.
-        key: the key of their shuffles, uint64.
-        start: the first round's offset, below 2^32.
-        edges: from `line`, for ROUND * tickets tickets.
-        base: the tickets of each group before these shares began, or empty for none.
-        heavy, layout, members: from `arranged`: the heavy groups, and how the light ones are ordered.
-    """
-
-    tickets: int
-    key: np.uint64
-    start: int
-    edges: np.ndarray
-    base: np.ndarray
-    heavy: np.ndarray
-    layout: np.ndarray
-    members: np.ndarray
-
-
-class Samples(NamedTuple):
-    """Which sample a draw of a group is.
-
-    Attributes:
-        root: the key of the passes, uint64.
-        per_ticket: draws from one group that a ticket stands for.
-        table: from `group_table_of`, or without rows if every group is one sample.
-        head_size: the longest head of a pass that may have to be changed.
-        narrow_index, wide_index: the samples group by group, in one of the two; both empty if sample i is entry i.
-    """
-
-    root: np.uint64
-    per_ticket: int
-    table: np.ndarray
-    head_size: int
-    narrow_index: np.ndarray
-    wide_index: np.ndarray
-
-
-class Rounds(NamedTuple):
-    """What is remembered of the round computed last. It affects only speed.
-
-    Attributes:
-        header: the round, the light tickets before it, the steps of work so far, and the period of the round.
-        table: the heavy groups in the round's order, the place of each in the row, and the tickets before each.
-        cells: a row for each heavy group: its tickets before the period, its two edges there, its number.
-    """
-
-    header: np.ndarray
-    table: np.ndarray
-    cells: np.ndarray
-
-
-_SHARES = "Tuple((int64, uint64, int64, int64[::1], int64[::1], int64[::1], int64[::1], uint32[::1]))"
-_SAMPLES = "Tuple((uint64, int64, int64[:, ::1], int64, uint32[::1], int64[::1]))"
-_ROUNDS = "Tuple((int64[::1], int64[:, ::1], int64[:, ::1]))"
-
-
-def new_rounds(heavy: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The entries of `Rounds` before any round is computed. Calls with the same shares keep them."""
-    cells = np.zeros((heavy.size, 4), np.int64)
-    cells[:, _GROUP] = heavy
-    return np.array([-1, 0, 0, -1], np.int64), np.zeros((3, heavy.size + 1), np.int64), cells
 
 
 class _Runs(NamedTuple):
@@ -168,19 +95,19 @@ def _earlier(place, hand):
 def _enter_period(period, header, cells, low, high, start):
     """Update `cells` to a period of rounds: the heavy groups' tickets before it, and their edges in it."""
     heavy = low.size
-    since = header[_PERIOD]
+    since = header[PERIOD_NUMBER]
     far = since < 0 or period < since or period - since > _LEAP
     if far:
         since = period - 1
         for h in range(heavy):
-            cells[h, _TOTAL] = tickets_before(low[h], high[h], period * PERIOD, start)
+            cells[h, TOTAL] = tickets_before(low[h], high[h], period * PERIOD, start)
     for at in range(since + 1, period + 1):
         for h in range(heavy):
             if not far:
-                cells[h, _TOTAL] += cells[h, _HIGH] - cells[h, _LOW]
-            cells[h, _LOW], cells[h, _HIGH] = cell(low[h], start, at), cell(high[h], start, at)
-    header[_STEPS] += heavy * (period - since)
-    header[_PERIOD] = period
+                cells[h, TOTAL] += cells[h, HIGH] - cells[h, LOW]
+            cells[h, LOW], cells[h, HIGH] = cell(low[h], start, at), cell(high[h], start, at)
+    header[STEPS] += heavy * (period - since)
+    header[PERIOD_NUMBER] = period
 
 
 @inner
@@ -197,29 +124,29 @@ def _lay_out(round_, rounds, taken, shares):
     """Update `rounds` to a round: the row's heavy groups in shuffled order, then the light tickets."""
     header, table, cells = rounds
     heavy, end, number = taken.size - 1, shares.edges[shares.edges.size - 1], np.uint64(round_)
-    if round_ // PERIOD != header[_PERIOD]:
+    if round_ // PERIOD != header[PERIOD_NUMBER]:
         _enter_period(round_ // PERIOD, header, cells, taken[:-1], taken[1:], shares.start)
-    header[_ROUND], header[_LIGHT] = round_, tickets_before(taken[heavy], end, round_, shares.start)
+    header[ROUND_NUMBER], header[LIGHT] = round_, tickets_before(taken[heavy], end, round_, shares.start)
     step = step_of(round_)
-    table[_BEFORE, 0] = 0
+    table[BEFORE, 0] = 0
     for h in range(heavy):
-        count = ((cells[h, _HIGH] + step) >> 8) - ((cells[h, _LOW] + step) >> 8)
-        table[_BEFORE, h + 1] = table[_BEFORE, h] + count
-    fill_table(table[_ORDER], heavy, child(child(shares.key, _GROUP_ORDER), number))
+        count = ((cells[h, HIGH] + step) >> 8) - ((cells[h, LOW] + step) >> 8)
+        table[BEFORE, h + 1] = table[BEFORE, h] + count
+    fill_table(table[ORDER], heavy, child(child(shares.key, _GROUP_ORDER), number))
     # places are counted from a random offset, so that over the rounds no micro-batch of a round is favoured
     place = ROUND - np.int64(below(child(child(shares.key, _HAND_OFFSET), number), np.uint64(ROUND)))
     for x in range(heavy):
-        table[_ROW, x] = place
-        h = table[_ORDER, x]
-        place += table[_BEFORE, h + 1] - table[_BEFORE, h]
-    table[_ROW, heavy] = place
-    header[_STEPS] += heavy
+        table[ROW, x] = place
+        h = table[ORDER, x]
+        place += table[BEFORE, h + 1] - table[BEFORE, h]
+    table[ROW, heavy] = place
+    header[STEPS] += heavy
 
 
 @inner
 def _drawn_before(h, beat, hand, cells, place, stop):
     """The tickets of a heavy group before hand `hand` of a round; the group has places place..stop-1 of the row."""
-    rounds = cells[h, _TOTAL] + in_period(cells[h, _LOW], cells[h, _HIGH], beat)
+    rounds = cells[h, TOTAL] + in_period(cells[h, LOW], cells[h, HIGH], beat)
     return rounds + _earlier(stop, hand) - _earlier(place, hand)
 
 
@@ -227,9 +154,9 @@ def _drawn_before(h, beat, hand, cells, place, stop):
 def _first_light(hand, tickets, rounds):
     """How many tickets of light groups were dealt before hand `hand` of the round, since these shares began."""
     last = rounds.table.shape[1] - 1
-    begin = rounds.table[_ROW, last]
-    end = begin + ROUND * tickets - rounds.table[_BEFORE, last]
-    return rounds.header[_LIGHT] + _earlier(end, hand) - _earlier(begin, hand)
+    begin = rounds.table[ROW, last]
+    end = begin + ROUND * tickets - rounds.table[BEFORE, last]
+    return rounds.header[LIGHT] + _earlier(end, hand) - _earlier(begin, hand)
 
 
 @inner
@@ -246,23 +173,23 @@ def _heavy_runs(runs, beat, hand, rounds):
     group, first, run_tickets = runs
     heavy = cells.shape[0]
     count, dealt, x = 0, 0, 0
-    end = table[_ROW, heavy]
+    end = table[ROW, heavy]
     # The first place of this hand in the row; ROUND * ROUND keeps the left side of % from being negative.
-    place = table[_ROW, 0] + (hand * STRIDE + ROUND * ROUND - table[_ROW, 0]) % ROUND
+    place = table[ROW, 0] + (hand * STRIDE + ROUND * ROUND - table[ROW, 0]) % ROUND
     while place < end:
-        while table[_ROW, x + 1] <= place:
+        while table[ROW, x + 1] <= place:
             x += 1
-        stop = table[_ROW, x + 1]
-        h = table[_ORDER, x]
+        stop = table[ROW, x + 1]
+        h = table[ORDER, x]
         begun = dealt
         while place < stop:
             dealt += 1
             place += ROUND
-        group[count] = cells[h, _GROUP]
-        first[count] = _drawn_before(h, beat, hand, cells, table[_ROW, x], stop)
+        group[count] = cells[h, GROUP]
+        first[count] = _drawn_before(h, beat, hand, cells, table[ROW, x], stop)
         run_tickets[count] = dealt - begun
         count += 1
-    header[_STEPS] += heavy
+    header[STEPS] += heavy
     return count, dealt
 
 
@@ -297,8 +224,8 @@ def _find_places(places, runs, count, passes, samples, head, repeats, run, point
     for number in range(count):
         g = group[number]
         draws = tickets[number] * per_ticket
-        begin, n, wide = table[g, _BEGIN], table[g, _SIZE], table[g, WIDE]
-        left, right = np.uint64(table[g, _LEFT]), np.uint64(table[g, _RIGHT])
+        begin, n, wide = table[g, BEGIN], table[g, SIZE], table[g, WIDE]
+        left, right = np.uint64(table[g, LEFT]), np.uint64(table[g, RIGHT])
         first = first_ticket[number] * per_ticket
         key = stream(passes, g)
         pass_number, place = split(first, n)
@@ -395,7 +322,7 @@ def _dealer(with_light: bool) -> Any:
             batch = batches[row]
             round_ = batch // ROUND
             hand = batch - round_ * ROUND
-            if round_ != rounds.header[_ROUND]:
+            if round_ != rounds.header[ROUND_NUMBER]:
                 _lay_out(round_, rounds, taken, shares)
             # Shuffled, because code that mixes neighbours (mixup by `roll`) would pair samples of one group.
             fill_table(slots, tickets, child(child(shares.key, _WITHIN_BATCH), np.uint64(batch)))
@@ -406,7 +333,7 @@ def _dealer(with_light: bool) -> Any:
                     numbered = asked or not alone
                     _light_runs(runs, count, missing, first, numbered, shares, taken, head, repeats, points)
                     count += missing
-                    rounds.header[_STEPS] += missing
+                    rounds.header[STEPS] += missing
             if base.size > 0:
                 for number in range(count):
                     runs.first[number] += base[runs.group[number]]
@@ -421,14 +348,14 @@ def _dealer(with_light: bool) -> Any:
 
     deal.__name__ = deal.__qualname__ = "deal_with_light" if with_light else "deal_heavy"
     outputs = "int64[:, ::1], int64[:, ::1], int64[:, ::1]"
-    return kernel(f"void(int64[::1], {_SHARES}, {_SAMPLES}, {_ROUNDS}, {outputs})")(deal)
+    return kernel(f"void(int64[::1], {SHARES}, {SAMPLES}, {ROUNDS}, {outputs})")(deal)
 
 
 deal_heavy, deal_with_light = _dealer(False), _dealer(True)
 """Two versions of `deal`: `deal_heavy`, for orders without light groups, compiles in a third of the time."""
 
 
-@kernel(f"void(int64, {_SHARES}, {_ROUNDS}, int64[::1])")
+@kernel(f"void(int64, {SHARES}, {ROUNDS}, int64[::1])")
 def drawn(batch, shares, rounds, totals):
     """Write the tickets of each group in micro-batches 0..batch-1 since these shares began into `totals`, int64."""
     shares, rounds = Shares(*shares), Rounds(*rounds)
@@ -438,11 +365,11 @@ def drawn(batch, shares, rounds, totals):
     totals[:] = 0
     round_ = batch // ROUND
     hand = batch - round_ * ROUND
-    if round_ != header[_ROUND]:
+    if round_ != header[ROUND_NUMBER]:
         _lay_out(round_, rounds, taken, shares)
     for x in range(heavy.size):
-        h = table[_ORDER, x]
-        totals[heavy[h]] = _drawn_before(h, round_ % PERIOD, hand, cells, table[_ROW, x], table[_ROW, x + 1])
+        h = table[ORDER, x]
+        totals[heavy[h]] = _drawn_before(h, round_ % PERIOD, hand, cells, table[ROW, x], table[ROW, x + 1])
     if layout[DRAWS] == 0:
         return
     order, turn = child(shares.key, _LIGHT_ORDER), child(shares.key, _LIGHT_TURN)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from .compile import inner, kernel
 from .hashing import below, child
+from .heap import raise_up, sink
 
 __all__ = ["COUNTERS", "FIELDS", "arrive", "serve", "trim"]
 
@@ -170,45 +171,6 @@ def arrive(
 
 
 @inner
-def _before(priority: float, group: int, other_priority: float, other: int) -> bool:
-    """The order of the heap: by priority; if equal by group, so that the result does not depend on the heap's history."""
-    if priority != other_priority:
-        return priority < other_priority
-    return group < other
-
-
-@inner
-def _raise(heap: Short, priorities: Floats, at: int) -> None:
-    """Move the group at position `at` of the heap up to where it belongs."""
-    group, priority = heap[at], priorities[at]
-    while at > 0:
-        above = (at - 1) // 2
-        if not _before(priority, group, priorities[above], heap[above]):
-            break
-        heap[at], priorities[at] = heap[above], priorities[above]
-        at = above
-    heap[at], priorities[at] = group, priority
-
-
-@inner
-def _sink(heap: Short, priorities: Floats, size: int) -> None:
-    """Move the group at the root of the heap down to where it belongs."""
-    at = 0
-    group, priority = heap[0], priorities[0]
-    while True:
-        under = 2 * at + 1
-        if under >= size:
-            break
-        if under + 1 < size and _before(priorities[under + 1], heap[under + 1], priorities[under], heap[under]):
-            under += 1
-        if not _before(priorities[under], heap[under], priority, group):
-            break
-        heap[at], priorities[at] = heap[under], priorities[under]
-        at = under
-    heap[at], priorities[at] = group, priority
-
-
-@inner
 def _stand_in(
     groups: Integers, fresh: Short, heap: Short, priorities: Floats, batches_per_slot: Floats, counters: Integers
 ) -> int:
@@ -221,7 +183,7 @@ def _stand_in(
         size = counters[HEAP]
         heap[size] = fresh[i]
         priorities[size] = groups[fresh[i], BALANCE] * batches_per_slot[fresh[i]]
-        _raise(heap, priorities, size)
+        raise_up(heap, priorities, size)
         counters[HEAP] += 1
     counters[FRESH] = 0
     while counters[HEAP] > 0:
@@ -235,7 +197,7 @@ def _stand_in(
             if priorities[0] >= priority:
                 return group
             priorities[0] = priority
-        _sink(heap, priorities, counters[HEAP])
+        sink(heap, priorities, counters[HEAP])
     return -1
 
 

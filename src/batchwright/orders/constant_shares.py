@@ -15,7 +15,8 @@ import numpy as np
 
 from ..errors import Infeasible
 from ..kernels import apportion
-from ..kernels.deal import ROUND, Shares, deal_heavy, deal_with_light, drawn, new_rounds
+from ..kernels.deal import deal_heavy, deal_with_light, drawn
+from ..kernels.deal_arguments import ROUND, Shares, new_rounds
 from ..kernels.hashing import PURPOSE, child_key
 from ..kernels.light import DRAWS, Light, arranged
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..groups import Groups
 from ..kernels import apportion
-from ..kernels.deal import ROUND, WIDE, Samples, group_table_of
+from ..kernels.deal_arguments import ROUND, WIDE, Samples, group_table_of
 from .constant_shares import NONE, TICKET, ConstantShares, Dealing, after_change
 from .protocol import OfBatches, Order, Undersized, undersized_groups
 from .sequence import in_sequence

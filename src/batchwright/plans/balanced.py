@@ -13,7 +13,7 @@ from ..calls import recorded
 from ..errors import Infeasible, check_bool, check_integer, one_of, seed_number, shown, warn
 from ..group_parts import MOST_SAMPLES
 from ..groups import Groups
-from ..kernels.deal import ROUND
+from ..kernels.deal_arguments import ROUND
 from ..kernels.independent import LINE
 from ..orders import Dealt, Independent
 from ..orders.shares import Shares, TargetShares, WeightShares

@@ -12,7 +12,7 @@ from ..calls import recorded
 from ..errors import Infeasible, warn
 from ..group_parts import MOST_SAMPLES
 from ..groups import Groups
-from ..kernels.deal import ROUND
+from ..kernels.deal_arguments import ROUND
 from ..orders import InTurn
 from ..orders.finite import InFileOrder, Listed
 from ..orders.shares import TargetShares, WeightShares

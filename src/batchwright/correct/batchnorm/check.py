@@ -44,7 +44,7 @@ def check(
         example: one batch, as `forward` takes it: shows how many positions a sample has at each layer. Without it,
             BatchNorm1d layers are assumed to have one; for other layers there is a warning if a batch has one sample.
         classes: the class of every sample, array-like of shape (n_samples,), or `Groups`; needed if the groups of the
-            plan are no classes, but for instance tasks.
+            plan are not classes, for example tasks.
         world_size: the number of ranks.
         forward: runs the model on the example.
 
