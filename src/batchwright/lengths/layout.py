@@ -209,6 +209,5 @@ def _probed(needed: Callable[[int, int], int], probed: int, epoch_samples: int) 
 
 def whole_steps(batches: float, multiple: int) -> int:
     """Round up to a multiple of `multiple`, at least to `multiple` itself."""
-    return (
-        max(1, math.ceil(batches / multiple - 1e-9)) * multiple
-    )  # 1e-9: a product of floats may be just above an integer
+    steps = math.ceil(batches / multiple - 1e-9)  # a product of floats may be just above an integer
+    return max(1, steps) * multiple
