@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..columns import as_array
 from ..errors import Infeasible, listed, said, shown
 
 __all__ = ["READERS", "Texts", "names_in"]
@@ -134,7 +135,7 @@ def _npy(files: Sequence[Path], name: str) -> np.ndarray:
     parts = []
     for file in files:
         with _reading(file, "save an array of numbers or text"):
-            parts.append(np.load(file, mmap_mode="r", allow_pickle=False))
+            parts.append(np.atleast_1d(np.load(file, mmap_mode="r", allow_pickle=False)))
     return np.asarray(parts[0]) if len(parts) == 1 else np.concatenate(parts)
 
 
@@ -144,7 +145,8 @@ def _pt(files: Sequence[Path], name: str) -> np.ndarray:
 
 def _tensor(file: Path, name: str) -> np.ndarray:
     tensors = _tensors(file)
-    return np.asarray(tensors[_required(name, tensors, file)])
+    called = _required(name, tensors, file)
+    return np.atleast_1d(as_array(tensors[called], called=called))
 
 
 def _tensors(file: Path) -> dict[str, Any]:
