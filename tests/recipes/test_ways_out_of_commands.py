@@ -61,6 +61,8 @@ CASES = cases("refuse message follow", {
     "option": (made(label="kind", batch_size=2, capacity=3, kind="balanced"),
         "a plan 'balanced' takes no --capacity; leave it out",
         made(label="kind", batch_size=2, kind="balanced")),
+    "by": (made(length="n", max_tokens=100, by=["kind"]), "a plan 'budgeted' takes no --by; leave it out",
+        made(length="n", max_tokens=100)),
     "option beside a recipe": (lambda: making.made(RECIPE, {"batch_size": 2}),
         "says how its plan is made, and --batch-size is given too; leave the option out",
         lambda: making.made(RECIPE, {})),

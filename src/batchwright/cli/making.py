@@ -64,10 +64,9 @@ def made(files: str, options: Mapping[str, Any]) -> Plan:
             f"the plan {kind!r} has no options of its own here",
             "write a recipe, and pass its path: batchwright plan my.toml",
         )
-    by = given.pop("by", [])
     data: Any
-    if kind == "balanced" and by:
-        names = [*([given.pop("label")] if "label" in given else []), *by]
+    if kind == "balanced" and "by" in given:
+        names = [*([given.pop("label")] if "label" in given else []), *given.pop("by")]
         data = Groups.combine(*(Column(files, name) for name in names))
     elif (needed := _DATA[kind]) is not None:
         if needed not in given:
