@@ -193,6 +193,10 @@ def test_exit_codes_and_errors(data, recipe):
     run("plan", data, "--label", "label", code=1)
     run("plan", data, "--label", "label", "--batch-size", 8, "--capacity", 3, code=1)
     run("plan", data, "--kind", "raked", "--batch-size", 8, code=1)
+    assert (
+        "--kind is 'balance'; pass 'alternating', 'balanced'"
+        in run("plan", data, "--kind", "balance", "--batch-size", 8, code=1).stderr
+    )
     run("plan", data, "--kind", "weighted", "--batch-size", 8, code=1)
     run("rewind", recipe, "--step", "soon", code=2)
     run("rewind", recipe, "--step", -1, code=1)

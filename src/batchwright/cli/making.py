@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import targets
 from ..columns import as_numbers
-from ..errors import Infeasible
+from ..errors import Infeasible, one_of
 from ..files import Column
 from ..groups import Groups
 from ..plans.balanced import balanced, shuffled, weighted
@@ -58,7 +58,7 @@ def made(files: str, options: Mapping[str, Any]) -> Plan:
                 "leave the option out, or change the recipe",
             )
         return from_recipe(files)
-    kind = given.pop("kind", None) or _kind_of(given)
+    kind = one_of(given.pop("kind", None) or _kind_of(given), "--kind", tuple(PLANS))
     if kind not in _DATA:
         raise Infeasible(
             f"the plan {kind!r} has no options of its own here",
