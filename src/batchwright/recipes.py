@@ -145,7 +145,7 @@ def _read(recipe: Any) -> tuple[dict[str, Any], Path | None]:
     version = recipe["batchwright"]
     if version != RECIPE_VERSION:
         raise Infeasible(
-            f"the recipe is of version {shown(version)}, this is a reader of version {RECIPE_VERSION}",
+            f"the recipe is of version {shown(version)}, this batchwright reads version {RECIPE_VERSION}",
             "write the recipe again with this version of batchwright",
         )
     unknown = sorted(map(str, set(recipe) - _KEYS))

@@ -183,7 +183,7 @@ CASES = cases("refuse message follow", {
     "run": (made(run={"ranks": 8}), "the recipe's run is {'ranks': 8}", made(run={"world_size": 8, "accumulate": 1})),
     "no recipe at all": (lambda: bw.from_recipe(5), "this is no recipe: 5; pass what plan.to_recipe() gave", made()),
     "no recipe": (lambda: bw.from_recipe({"plan": "shuffled"}), "this is no recipe", made()),
-    "version": (made(batchwright=2), "is of version 2, this is a reader of version 1", lambda: bw.shuffled(10,
+    "version": (made(batchwright=2), "is of version 2, this batchwright reads version 1", lambda: bw.shuffled(10,
         4).to_recipe()),
     "key": (made(code="import os"), "has the unknown key 'code'; use arguments, batchwright", made()),
     "plan": (made(plan=3), "the recipe's plan is 3; write one of alternating", made()),
