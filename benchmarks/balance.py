@@ -23,10 +23,9 @@ from torch.utils.data import BatchSampler, RandomSampler, WeightedRandomSampler
 import batchwright as bw
 from batchwright.plans import FixedPlan
 
-sys.modules.setdefault(
-    "torchvision", types.ModuleType("torchvision")
-)  # torchsampler only asks whether a dataset is one of its
-from torchsampler import ImbalancedDatasetSampler  # noqa: E402
+# torchsampler needs torchvision only to ask whether a dataset is one of its.
+sys.modules.setdefault("torchvision", types.ModuleType("torchvision"))
+from torchsampler import ImbalancedDatasetSampler  # noqa: E402  # it imports torchvision, which is put there first
 
 SAMPLES, CLASSES, BATCH = 10**6, 1000, 256
 ROUNDS = 7

@@ -44,9 +44,8 @@ class Case:
 def compared(case: Case) -> tuple[float, float, float]:
     """The seconds that each takes, and ours over the peer's: medians over turns, until the case's time is up.
 
-    A turn is several calls of the one, then of the other, as a worker makes them: neither finds its
-    data in a cache that the other filled. Of
-    each turn the best counts; a ratio is of one turn, so that both have met the same machine and the same heap.
+    A turn is several calls of one, then several of the other, as a worker makes them: neither finds its data in a cache that
+    the other filled. The best call of a turn counts. A ratio is of one turn, so both met the same machine and the same heap.
     """
     turns: list[tuple[float, float]] = []
     until = time.perf_counter() + SECONDS_A_CASE

@@ -45,6 +45,7 @@ def write_index(recipe: Path, arguments: Mapping[str, Any], groups: Groups, home
         raise Infeasible(f"the labels are {shown(list(groups.names[:3]))}", "use labels that are numbers or text")
     folder = _folder(recipe)
     folder.mkdir(exist_ok=True)
+    (folder / "index.json").unlink(missing_ok=True)  # of an earlier index, which is no longer complete from here on
     np.save(folder / "starts.npy", groups.starts)
     np.save(folder / "index.npy", groups.index)
     known = {
@@ -53,7 +54,7 @@ def write_index(recipe: Path, arguments: Mapping[str, Any], groups: Groups, home
     }  # fmt: skip
     unfinished = folder / f"index.json.{os.getpid()}"
     unfinished.write_text(json.dumps(known))
-    unfinished.replace(folder / "index.json")  # the last: what has it is complete
+    unfinished.replace(folder / "index.json")  # written last, so that an index that has this file is complete
     return folder
 
 
@@ -65,17 +66,11 @@ def read_index(recipe: Path, arguments: Any, home: Path) -> Groups | None:
         if known["labels"] != arguments["labels"] or known["stamps"] != stamps(str(home / known["labels"]["in"])):
             return None
         starts = np.load(folder / "starts.npy", allow_pickle=False)
-        # Copied where it is written to, which is never: the kernels take no arrays that cannot be written.
+        # Mode "c", copy on write, since the kernels take only arrays that can be written; none of them writes.
         index = np.asarray(np.load(folder / "index.npy", mmap_mode="c", allow_pickle=False))
-        whole = (
-            starts.size == len(known["names"]) + 1 and starts[0] == 0 and starts[-1] == index.size == known["samples"]
-        )
-        if (
-            not whole
-            or (np.diff(starts) < 0).any()
-            or index.dtype not in (np.uint32, np.int64)
-            or starts.dtype != np.int64
-        ):
+        typed = starts.dtype == np.int64 and index.dtype in (np.uint32, np.int64)
+        complete = starts.size == len(known["names"]) + 1 and starts[-1] == index.size == known["samples"]
+        if not (typed and complete and starts[0] == 0 and (np.diff(starts) >= 0).all()):
             return None
         return Groups.of_index(known["names"], starts, index, known["samples"], known["digest"])
     except (OSError, ValueError, KeyError, TypeError, IndexError, Infeasible):

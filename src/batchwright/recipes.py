@@ -101,7 +101,7 @@ def from_recipe(recipe: Any, *, root: str | os.PathLike[str] | None = None, chec
     run_of(held)
     home = Path(root) if root is not None else beside.parent if beside is not None else Path()
     index = None if beside is None or held["plan"] != "balanced" else read_index(beside, held["arguments"], home)
-    plan: Plan = _Reader(home, check, index).called(PLANS, "plan", held["plan"], held.get("arguments", {}))
+    plan: Plan = _Reader(home, check, index).called(PLANS, "plan", held["plan"], held["arguments"])
     wanted = held.get("fingerprint", plan.fingerprint)
     if check and wanted != plan.fingerprint:
         raise Infeasible(
@@ -135,7 +135,7 @@ def run_of(recipe: Mapping[str, Any]) -> Run:
 def _read(recipe: Any) -> tuple[dict[str, Any], Path | None]:
     """A recipe as a dictionary, and the path of its file."""
     path = None
-    if not isinstance(recipe, Mapping):
+    if isinstance(recipe, (str, os.PathLike)):
         path = Path(recipe)
         recipe = _parsed(path)
     if not isinstance(recipe, Mapping) or "batchwright" not in recipe:
@@ -145,7 +145,7 @@ def _read(recipe: Any) -> tuple[dict[str, Any], Path | None]:
     version = recipe["batchwright"]
     if version != RECIPE_VERSION:
         raise Infeasible(
-            f"the recipe is of version {shown(version)}, this is a reader of version {RECIPE_VERSION}",
+            f"the recipe is of version {shown(version)}, this batchwright reads version {RECIPE_VERSION}",
             "write the recipe again with this version of batchwright",
         )
     unknown = sorted(map(str, set(recipe) - _KEYS))

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 import batchwright as bw
 
@@ -42,6 +43,19 @@ def test_csv_is_read_alike_with_and_without_pyarrow(tmp_path, monkeypatch):
     for name in names:
         slow = bw.Column(path, name)
         assert (np.asarray(slow).tolist(), slow.digest) == (values[name], fast[name].digest)
+
+
+@pytest.mark.parametrize(
+    "values", [torch.ones(2, dtype=torch.bfloat16), torch.ones(2, requires_grad=True), torch.tensor(1.0)]
+)
+def test_tensors_of_every_form_are_read(tmp_path, values):
+    torch.save(values, tmp_path / "x.pt")
+    assert np.asarray(bw.Column(tmp_path / "x.pt")).tolist() == [1.0] * values.numel()
+
+
+def test_an_array_of_one_number_is_one_sample(tmp_path):
+    np.save(tmp_path / "x.npy", 3)
+    assert np.asarray(bw.Column(tmp_path / "x.npy")).tolist() == [3]
 
 
 def test_a_changed_value_and_a_changed_order_change_the_fingerprint(tmp_path):

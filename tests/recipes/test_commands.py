@@ -143,6 +143,7 @@ def test_rewind_finds_a_sample_before_and_after(recipe):
     assert [number for number in range(low, high + 1) if 7 in plan[number]] == [low, high]
     nowhere = json.loads(run("rewind", recipe, "--sample", 7, "--step", 0, "--json").stdout)
     assert nowhere["before"] is None
+    assert "never came before" in run("rewind", recipe, "--sample", 7, "--step", 0).stdout
 
 
 def test_rewind_shows_columns_of_the_data(recipe):
@@ -152,6 +153,11 @@ def test_rewind_shows_columns_of_the_data(recipe):
     labels = bw.Column(recipe.parent / "t.csv", "label")
     assert all(row["file"] == f"{row['sample']}.png" and row["label"] == labels[row["sample"]] for row in rows)
     assert "0.png" in run("rewind", recipe, "--step", 3, "--show", "file").stdout
+
+
+def test_the_command_line_comes_before_the_run_of_a_recipe(recipe):
+    found = told("plan", recipe, "--world-size", 3, form="plan")
+    assert (found["world_size"], found["accumulate"]) == (3, 2)
 
 
 def test_the_table_is_the_plan(recipe):
@@ -187,9 +193,26 @@ def test_exit_codes_and_errors(data, recipe):
     run("plan", data, "--label", "label", code=1)
     run("plan", data, "--label", "label", "--batch-size", 8, "--capacity", 3, code=1)
     run("plan", data, "--kind", "raked", "--batch-size", 8, code=1)
+    assert (
+        "--kind is 'balance'; pass 'alternating', 'balanced'"
+        in run("plan", data, "--kind", "balance", "--batch-size", 8, code=1).stderr
+    )
     run("plan", data, "--kind", "weighted", "--batch-size", 8, code=1)
     run("rewind", recipe, "--step", "soon", code=2)
     run("rewind", recipe, "--step", -1, code=1)
+    last = 89 * 2**32 // 4 - 1
+    assert f"pass step={last} or less" in run("rewind", recipe, "--step", last + 1, code=1).stderr
+    run("rewind", recipe, "--step", last)
+    run("rewind", recipe, "--step", 1, "--world-size", 0, code=2)
+    run("rewind", recipe, "--sample", 1, "--epochs", 0, code=2)
+    run("plan", data, "--batch-size", 8, "--epochs", 0, code=2)
+    run("plan", data, "--batch-size", 8, "--index", code=2)
+    run("compare", data, "--label", "label", "--batches", 0, code=2)
+    assert "numbers are needed" in run("inspect", data, "--length", "label", code=1).stderr
+    assert "numbers are needed" in run("compare", data, "--label", "label", "--length", "label", code=1).stderr
+    nowhere = data.parent / "nowhere" / "r.json"
+    error = told("plan", data, "--batch-size", 8, "--save", nowhere, form="error", code=1)
+    assert "No such file" in error["error"]["fact"]
     data.write_text(data.read_text().replace(",d,", ",a,"))
     assert "the data changed" in run("recipe", "check", recipe, code=1).stderr
     assert "the data changed" in run("audit", recipe, code=1).stderr

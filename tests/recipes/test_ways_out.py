@@ -39,6 +39,10 @@ def column(name, content="kind\na\nb\n", of="kind"):
     return lambda: len(bw.Column(written(name, content), of))
 
 
+def names(name, content):
+    return lambda: bw.Column.names(written(name, content))
+
+
 def made(**changed):
     return lambda: bw.from_recipe({**GOOD, **changed}, root=FOLDER)
 
@@ -69,6 +73,12 @@ def without_pyarrow():
 
 def saved(state):
     return lambda: len(bw.Column(written("saved/state.json", state).parent, "kind"))
+
+
+def no_arrow():
+    saved_well()
+    written("saved/data.arrow", b"not arrow")
+    return len(bw.Column(FOLDER / "saved", "kind"))
 
 
 def saved_well():
@@ -148,8 +158,17 @@ CASES = cases("refuse message follow", {
         tensors("b.pt", {"kind": torch.ones(2)})),
     "uneven": (column("u.csv", "kind,n\na\nb,2\n"), "cannot be read: ArrowInvalid", column("u.csv",
         "kind,n\na,1\nb,2\n")),
+    "no columns": (names("empty.csv", ""), "has no columns; pass a file that has the names of its columns",
+        names("one.csv", "kind\n")),
+    "not UTF-8": (column("l.csv", "kind\ncaf\xe9\n".encode("latin-1")), "cannot be read: UnicodeDecodeError",
+        column("l.csv", "kind\ncaf\xe9\n")),
+    "lines not UTF-8": (column("l.jsonl", '{"kind": "\xe9"}'.encode("latin-1")), "cannot be read: UnicodeDecodeError",
+        column("l.jsonl", '{"kind": "\xe9"}')),
+    "no parquet": (column("l.parquet", b"not parquet"), "cannot be read: ArrowInvalid", of_parquet),
+    "no arrow": (no_arrow, "cannot be read: ArrowInvalid", saved_well),
     "no JSON": (column("x.jsonl", "{"), "line 1 of", column("x.jsonl", '{"kind": "a"}')),
-    "no object": (column("y.jsonl", "[1]"), "is [1]; write one JSON object a line", column("y.jsonl", '{"kind": "a"}')),
+    "no object": (column("y.jsonl", "[1]"), "is [1]; write one JSON object a line, in UTF-8",
+        column("y.jsonl", '{"kind": "a"}')),
     "objects": (lambda: len(bw.Column(FOLDER / "objects.npy")), "cannot be read: ValueError: Array can",
         lambda: len(bw.Column(FOLDER / "good.npy"))),
     "pickled": (tensors("p.pt", b"\x80\x04N."), "cannot be read", tensors("p.pt", {"kind": torch.ones(2)})),
@@ -162,8 +181,9 @@ CASES = cases("refuse message follow", {
         lambda: bw.from_recipe({**GOOD, "fingerprint": "0"},
         check=False)),
     "run": (made(run={"ranks": 8}), "the recipe's run is {'ranks': 8}", made(run={"world_size": 8, "accumulate": 1})),
+    "no recipe at all": (lambda: bw.from_recipe(5), "this is no recipe: 5; pass what plan.to_recipe() gave", made()),
     "no recipe": (lambda: bw.from_recipe({"plan": "shuffled"}), "this is no recipe", made()),
-    "version": (made(batchwright=2), "is of version 2, this is a reader of version 1", lambda: bw.shuffled(10,
+    "version": (made(batchwright=2), "is of version 2, this batchwright reads version 1", lambda: bw.shuffled(10,
         4).to_recipe()),
     "key": (made(code="import os"), "has the unknown key 'code'; use arguments, batchwright", made()),
     "plan": (made(plan=3), "the recipe's plan is 3; write one of alternating", made()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from pathlib import Path
@@ -19,6 +20,10 @@ from .data import table
 pytestmark = pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")
 
 TABLE = str(table(Path(tempfile.mkdtemp())))
+EMPTY = str(Path(TABLE).with_name("empty.csv"))
+Path(EMPTY).write_text("kind,n\n")
+RECIPE = str(Path(TABLE).with_name("recipe.json"))
+Path(RECIPE).write_text(json.dumps(bw.shuffled(8, 4).to_recipe()))
 
 
 def made(**options):
@@ -56,6 +61,13 @@ CASES = cases("refuse message follow", {
     "option": (made(label="kind", batch_size=2, capacity=3, kind="balanced"),
         "a plan 'balanced' takes no --capacity; leave it out",
         made(label="kind", batch_size=2, kind="balanced")),
+    "by": (made(length="n", max_tokens=100, by=["kind"]), "a plan 'budgeted' takes no --by; leave it out",
+        made(length="n", max_tokens=100)),
+    "option beside a recipe": (lambda: making.made(RECIPE, {"batch_size": 2}),
+        "says how its plan is made, and --batch-size is given too; leave the option out",
+        lambda: making.made(RECIPE, {})),
+    "no lengths": (lambda: making.described(EMPTY, None, "n", []), "has 0 values; pass a file of at least one sample",
+        lambda: making.described(TABLE, None, "n", [])),
     "batch size": (made(label="kind"), "a plan 'balanced' needs --batch-size; pass --batch-size 64",
         made(label="kind", batch_size=64)),
     "many samples": (rows(1 << 29), "the table counts every sample, and there are 536870912, more than 268435456",
@@ -73,7 +85,7 @@ def test_a_refusal_says_what_is_wrong_and_its_way_out_works(name):
 
 
 def test_every_refusal_has_a_case(monkeypatch):
-    check_that_all_are_reached(sorted((SOURCE / "cli").glob("*.py")), 8, [CASES], monkeypatch)
+    check_that_all_are_reached(sorted((SOURCE / "cli").glob("*.py")), 10, [CASES], monkeypatch)
 
 
 @pytest.mark.parametrize("missing", ["typer", "rich"])

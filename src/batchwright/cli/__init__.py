@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 
 __all__ = ["DEMOS", "QUICK", "main"]
 
@@ -20,10 +21,7 @@ QUICK = {
 
 def main() -> None:
     """Run the command line."""
-    try:
-        import rich  # noqa: F401
-        import typer  # noqa: F401
-    except ImportError:
+    if any(find_spec(needed) is None for needed in ("rich", "typer")):
         sys.exit("the command line needs its extra: pip install 'batchwright[cli]'")
     from .app import app
 

@@ -6,10 +6,10 @@ import importlib
 import json
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -36,9 +36,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of text
 Label = Annotated[str | None, typer.Option(help="the column of labels")]
 Length = Annotated[str | None, typer.Option(help="the column of lengths")]
 Seed = Annotated[int, typer.Option(help="the seed of the plan")]
-WorldSize = Annotated[int | None, typer.Option(help="ranks, instead of those in the recipe")]
+WorldSize = Annotated[int | None, typer.Option(min=1, help="ranks of the run; those in the recipe, or 1, if left out")]
 Accumulate = Annotated[
-    int | None, typer.Option(help="micro-batches of a rank in a step, instead of those in the recipe")
+    int | None, typer.Option(min=1, help="micro-batches of a rank in a step; those in the recipe, or 1, if left out")
 ]
 
 
@@ -66,14 +66,10 @@ def _command(group: typer.Typer, name: str, *examples: str) -> Callable[[Callabl
                 try:
                     return function(*arguments, **named)
                 except Infeasible as error:
-                    if named.get("as_json"):
-                        typer.echo(json.dumps({"error": {"fact": error.fact, "way_out": error.way_out}}))
-                    else:
-                        typer.echo(f"cannot be done: {error}", err=True)
-                    raise typer.Exit(INFEASIBLE) from None
+                    _refuse(error.fact, error.way_out, named.get("as_json", False))
                 except OSError as error:
-                    typer.echo(f"cannot be read or written: {said(error)}", err=True)
-                    raise typer.Exit(INFEASIBLE) from None
+                    way_out = "pass a file that can be read, or written in a folder that is there"
+                    _refuse(said(error), way_out, named.get("as_json", False))
                 finally:
                     for warning in poor if not named.get("as_json") else []:
                         typer.echo(f"note: {warning.message}", err=True)
@@ -81,6 +77,14 @@ def _command(group: typer.Typer, name: str, *examples: str) -> Callable[[Callabl
         return run
 
     return add
+
+
+def _refuse(fact: str, way_out: str, as_json: bool) -> NoReturn:
+    if as_json:
+        typer.echo(json.dumps({"error": {"fact": fact, "way_out": way_out}}))
+    else:
+        typer.echo(f"cannot be done: {fact}; {way_out}.", err=True)
+    raise typer.Exit(INFEASIBLE)
 
 
 def _print(told: Any, as_json: bool, text: Callable[[], Any]) -> None:
@@ -132,9 +136,9 @@ def plan(
     ] = None,
     per_class: Annotated[int | None, typer.Option(help="samples of a class that come together")] = None,
     seed: Seed = 0,
-    world_size: Annotated[int, typer.Option(help="ranks of the run")] = 1,
-    accumulate: Annotated[int, typer.Option(help="micro-batches of a rank in a step")] = 1,
-    epochs: Annotated[int, typer.Option(help="epochs in --out")] = 1,
+    world_size: WorldSize = None,
+    accumulate: Accumulate = None,
+    epochs: Annotated[int, typer.Option(min=1, help="epochs in --out")] = 1,
     out: Annotated[Path | None, typer.Option(help="write step, rank, slot, index, group and pass as Parquet")] = None,
     save: Annotated[Path | None, typer.Option(help="write the recipe, as JSON")] = None,
     index: Annotated[
@@ -147,9 +151,11 @@ def plan(
         "label": label, "length": length, "weight": weight, "by": by, "kind": kind, "batch_size": batch_size,
         "max_tokens": max_tokens, "capacity": capacity, "target": target, "per_class": per_class, "seed": seed or None,
     }  # fmt: skip
+    if index and save is None:
+        raise typer.BadParameter("--index is written beside the recipe; pass --save recipe.json too")
     with printing.waiting("making the plan"):
         made = making.made(files, options)
-        run = run_of(read_recipe(files)) if making.is_recipe(files) else Run(world_size, accumulate)
+        run = _run(read_recipe(files) if making.is_recipe(files) else {}, world_size, accumulate)
         summary, audit = made.summary(), made.audit()
     told: dict[str, Any] = {
         "fingerprint": made.fingerprint,
@@ -194,7 +200,7 @@ def compare(
     label: Annotated[str, typer.Option(help="the column of labels")],
     length: Length = None,
     batch_size: Annotated[int, typer.Option(help="samples in a micro-batch")] = 64,
-    batches: Annotated[int, typer.Option(help="micro-batches that are measured, at most an epoch")] = 1000,
+    batches: Annotated[int, typer.Option(min=1, help="micro-batches that are measured, at most an epoch")] = 1000,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -221,7 +227,7 @@ def rewind(
     sample: Annotated[
         int | None, typer.Option(help="say when this sample came before the step, and comes next")
     ] = None,
-    epochs: Annotated[int, typer.Option(help="with --sample: epochs to look through, before and after")] = 1,
+    epochs: Annotated[int, typer.Option(min=1, help="with --sample: epochs to look through, before and after")] = 1,
     world_size: WorldSize = None,
     accumulate: Accumulate = None,
     as_json: AsJson = False,
@@ -229,8 +235,7 @@ def rewind(
     """Which samples were in a step; or when a sample came, and when it comes next."""
     began = time.perf_counter()
     held = read_recipe(recipe)
-    named = run_of(held)
-    run = Run(world_size or named.world_size, accumulate or named.accumulate)
+    run = _run(held, world_size, accumulate)
     with printing.waiting("reading"):
         made = from_recipe(recipe)
         if sample is not None:
@@ -241,6 +246,12 @@ def rewind(
             told = look.step_of(made, run, step, rank, shown)
     told["seconds"] = round(time.perf_counter() - began, 4)
     _print(told, as_json, lambda: printing.occurrences(told) if sample is not None else printing.step(told, show or []))
+
+
+def _run(recipe: Mapping[str, Any], world_size: int | None, accumulate: int | None) -> Run:
+    """The run that a recipe names, with what the command line says instead."""
+    named = run_of(recipe)
+    return Run(world_size or named.world_size, accumulate or named.accumulate)
 
 
 def _data_of(arguments: Any) -> str:

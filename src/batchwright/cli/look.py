@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import Infeasible, check_integer
 from ..files import Column
+from ..micro_batches import LAST
 from ..plans.fixed import FixedPlan
 from ..plans.plan import Plan
 from ..recipes import Run
@@ -17,6 +18,7 @@ from ..recipes import Run
 __all__ = ["epoch_table", "occurrences", "step_of", "write_table"]
 
 _AT_ONCE = 1 << 16  # samples
+_MOST_COUNTED = 1 << 28  # samples: 1 GB of counts
 
 
 def step_of(plan: Plan, run: Run, step: int, rank: int | None, shown: dict[str, Column]) -> dict[str, Any]:
@@ -29,7 +31,7 @@ def step_of(plan: Plan, run: Run, step: int, rank: int | None, shown: dict[str, 
         rank: the rank, or None for all.
         shown: columns whose values are shown beside the numbers of the samples.
     """
-    step = check_integer(step, "step", least=0)
+    step = _counted(step, run)
     if rank is not None:
         rank = check_integer(rank, "rank", least=0, most=run.world_size - 1)
     batches, length = plan.stepped(run.multiple), plan.epoch_length(run.multiple)
@@ -39,11 +41,8 @@ def step_of(plan: Plan, run: Run, step: int, rank: int | None, shown: dict[str, 
         if rank is not None and rank != at:
             continue
         for slot, sample in enumerate(batches[number].tolist()):
-            place = {"micro_batch": number, "rank": at, "slot": slot, "sample": _plain(sample)}
-            samples.append(
-                place
-                | {name: column[sample if isinstance(sample, int) else sample[0]] for name, column in shown.items()}
-            )
+            place = {"micro_batch": number, "rank": at, "slot": slot, "sample": sample}
+            samples.append(place | {name: column[sample] for name, column in shown.items()})
     first = step * run.multiple
     return {
         "step": step,
@@ -53,8 +52,8 @@ def step_of(plan: Plan, run: Run, step: int, rank: int | None, shown: dict[str, 
     }
 
 
-def _plain(sample: Any) -> Any:
-    return sample if isinstance(sample, int) else list(sample)
+def _counted(step: int, run: Run) -> int:
+    return check_integer(step, "step", least=0, most=(LAST + 1) // run.multiple - 1)
 
 
 def occurrences(plan: Plan, run: Run, sample: int, step: int, epochs: int) -> dict[str, Any]:
@@ -70,15 +69,10 @@ def occurrences(plan: Plan, run: Run, sample: int, step: int, epochs: int) -> di
     count = plan.groups.sample_count
     sample = check_integer(sample, "sample", least=0, most=count - 1)
     batches, length = plan.stepped(run.multiple), plan.epoch_length(run.multiple)
-    middle = check_integer(step, "step", least=0) * run.multiple
+    middle = _counted(step, run) * run.multiple
     low, high = max(0, middle - epochs * length), middle + epochs * length
-    before = after = None
-    for number in _numbers_with(batches, sample, middle - 1, low - 1, -1):
-        before = number
-        break
-    for number in _numbers_with(batches, sample, middle, high, 1):
-        after = number
-        break
+    before = next(_numbers_with(batches, sample, middle - 1, low - 1, -1), None)
+    after = next(_numbers_with(batches, sample, middle, high, 1), None)
     return {
         "sample": sample,
         "step": step,
@@ -109,7 +103,7 @@ def _numbers_with(batches: Any, sample: int, first: int, stop: int, stride: int)
             first += taken * stride
         return
     for number in range(first, stop, stride):
-        if sample in np.asarray(batches[number]).ravel():
+        if sample in batches[number]:
             yield number
 
 
@@ -136,24 +130,18 @@ def epoch_table(
     rows: list[tuple[int, np.ndarray]] = []
     held = 0
     for number in watch(iter(range(count))):
-        rows.append((number, np.array(list(batches[number]), object) if _ragged(batches[number]) else batches[number]))
-        held += len(rows[-1][1])
+        batch = batches[number]
+        rows.append((number, batch))
+        held += batch.size
         if held >= _AT_ONCE or number == count - 1:
             yield _rows_of(rows, plan, run, seen)
             rows, held = [], 0
 
 
-_MOST_COUNTED = 1 << 28  # samples: 1 GB of counts
-
-
-def _ragged(batch: Any) -> bool:
-    return not isinstance(batch, np.ndarray)
-
-
 def _rows_of(rows: list[tuple[int, np.ndarray]], plan: Plan, run: Run, seen: np.ndarray) -> dict[str, np.ndarray]:
-    sizes = [len(batch) for _, batch in rows]
+    sizes = [batch.size for _, batch in rows]
     numbers = np.repeat([number for number, _ in rows], sizes)
-    index = np.concatenate([np.asarray(batch).reshape(len(batch), -1)[:, 0] for _, batch in rows]).astype(np.int64)
+    index = np.concatenate([batch for _, batch in rows])
     order = np.argsort(index, kind="stable")  # how often an index stands earlier among these rows
     sorted_ = index[order]
     first = np.searchsorted(sorted_, sorted_)

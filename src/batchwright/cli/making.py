@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from .. import targets
-from ..errors import Infeasible
+from ..columns import as_numbers
+from ..errors import Infeasible, one_of
 from ..files import Column
 from ..groups import Groups
-from ..interface import BasePlan
 from ..plans.balanced import balanced, shuffled, weighted
 from ..plans.budgeted import budgeted
 from ..plans.packed import packed
@@ -50,19 +50,23 @@ def _label(text: str) -> int | str:
 
 def made(files: str, options: Mapping[str, Any]) -> Plan:
     """The plan of a recipe, or of data files with these options of `batchwright plan`."""
-    if is_recipe(files):
-        return from_recipe(files)
     given = {name: value for name, value in options.items() if value not in (None, [], ())}
-    kind = given.pop("kind", None) or _kind_of(given)
+    if is_recipe(files):
+        if given:
+            raise Infeasible(
+                f"{files} says how its plan is made, and --{_option(next(iter(given)))} is given too",
+                "leave the option out, or change the recipe",
+            )
+        return from_recipe(files)
+    kind = one_of(given.pop("kind", None) or _kind_of(given), "--kind", tuple(PLANS))
     if kind not in _DATA:
         raise Infeasible(
             f"the plan {kind!r} has no options of its own here",
             "write a recipe, and pass its path: batchwright plan my.toml",
         )
-    by = given.pop("by", [])
     data: Any
-    if kind == "balanced" and by:
-        names = [*([given.pop("label")] if "label" in given else []), *by]
+    if kind == "balanced" and "by" in given:
+        names = [*([given.pop("label")] if "label" in given else []), *given.pop("by")]
         data = Groups.combine(*(Column(files, name) for name in names))
     elif (needed := _DATA[kind]) is not None:
         if needed not in given:
@@ -80,10 +84,14 @@ def made(files: str, options: Mapping[str, Any]) -> Plan:
         given["target"] = target_of(given["target"])
     unknown = [name for name in given if name not in inspect.signature(PLANS[kind]).parameters]
     if unknown:
-        raise Infeasible(f"a plan {kind!r} takes no --{unknown[0].replace('_', '-')}", "leave it out")
+        raise Infeasible(f"a plan {kind!r} takes no --{_option(unknown[0])}", "leave it out")
     if "batch_size" not in given and kind not in ("budgeted", "packed", "evaluation"):
         raise Infeasible(f"a plan {kind!r} needs --batch-size", "pass --batch-size 64")
     return PLANS[kind](data, **given)
+
+
+def _option(name: str) -> str:
+    return name.replace("_", "-")
 
 
 # the option that names the column of each kind; None if only the number of samples counts
@@ -125,7 +133,7 @@ def described(files: str, label: str | None, length: str | None, by: list[str]) 
         told.setdefault("labels", {})[name] = _label_counts(column)
         told["samples"] = len(column)
     if length is not None:
-        numbers = np.asarray(Column(files, length))
+        numbers = _lengths(files, length)
         told["samples"] = len(numbers)
         told["lengths"] = {
             "column": length,
@@ -136,6 +144,13 @@ def described(files: str, label: str | None, length: str | None, by: list[str]) 
     if "samples" not in told:
         told["samples"] = len(Column(files, names[0]))
     return told
+
+
+def _lengths(files: str, name: str) -> np.ndarray:
+    lengths = as_numbers(Column(files, name), called=name)
+    if not lengths.size:
+        raise Infeasible(f"column {name} of {files} has 0 values", "pass a file of at least one sample")
+    return lengths
 
 
 def _label_counts(column: Column) -> dict[str, Any]:
@@ -172,7 +187,7 @@ def compared(
     }
     lengths, budget = None, 0
     if length is not None:
-        lengths = np.asarray(Column(files, length))
+        lengths = _lengths(files, length)
         budget = int(max(lengths.max(), batch_size * lengths.mean()))
         ways["budgets"] = lambda: budgeted(lengths, budget, seed=seed)
         ways["packing"] = lambda: packed(lengths, max(1, budget), seed=seed)
@@ -183,7 +198,7 @@ def compared(
 
 
 def _measured(
-    name: str, plan: BasePlan, groups: Groups, lengths: np.ndarray | None, capacity: int | None, batches: int
+    name: str, plan: Plan, groups: Groups, lengths: np.ndarray | None, capacity: int | None, batches: int
 ) -> dict[str, Any]:
     """Composition of the first micro-batches of a plan; of lengths, padding and how unequal neighbours are."""
     rarest = int(groups.sizes.argmin())
@@ -192,7 +207,7 @@ def _measured(
     work = []
     count = min(batches, plan.epoch_length())
     for number in range(count):
-        batch = np.asarray(plan[number]).ravel()
+        batch = plan[number]
         missing += not (groups.codes[batch] == rarest).any()
         repeats += batch.size - np.unique(batch).size
         seen[batch] = True

@@ -136,14 +136,22 @@ def step(told: dict[str, Any], names: list[str]) -> Group:
 
 def occurrences(told: dict[str, Any]) -> Group:
     """When a sample came, and when it comes next."""
-    looked = told["looked_at"]
+    at, first, last = told["step"], told["looked_at"]["first_step"], told["looked_at"]["last_step"]
+    farther = "; look farther with --epochs"
     lines = []
-    for key, what in ("before", "came last in"), ("next", "comes next in"):
+    for key, what, nowhere in (
+        (
+            "before",
+            "came last in",
+            f"came in no step from {first} to {at - 1}{farther}" if first else "never came before",
+        ),
+        ("next", "comes next in", f"comes in no step from {at} to {last}{farther}"),
+    ):
         place = told[key]
         lines.append(
-            f"{what} no step from {looked['first_step']} to {looked['last_step']}; look farther with --epochs"
+            nowhere
             if place is None
             else f"{what} step {place['step']}, rank {place['rank']}, micro-batch {place['micro_batch']}, "
             f"epoch {place['epoch']}"
         )
-    return Group(f"sample {told['sample']}, at step {told['step']}", *lines)
+    return Group(f"sample {told['sample']}, at step {at}", *lines)

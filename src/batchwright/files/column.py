@@ -114,12 +114,8 @@ class Column:
         return f"Column({self.path!r}, {self.name!r})"
 
 
-_WIDE = {
-    "b": "?",
-    "i": "<i8",
-    "u": "<u8",
-    "f": "<f8",
-}  # the same bytes on every machine, whatever the width in the file
+# In a fingerprint: the same bytes on every machine, whatever the width in the file.
+_WIDE = {"b": "?", "i": "<i8", "u": "<u8", "f": "<f8"}
 _AT_ONCE = 1 << 22  # values that are widened at once
 
 

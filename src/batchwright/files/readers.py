@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..columns import as_array
 from ..errors import Infeasible, listed, said, shown
 
 __all__ = ["READERS", "Texts", "names_in"]
@@ -25,6 +28,23 @@ class Texts(NamedTuple):
     values: Any
 
 
+_AS_TEXT = "write the file again, as CSV in UTF-8"
+_AS_LINES = "write one JSON object a line, in UTF-8"
+_AGAIN = "write the file again"
+_SAVED_AGAIN = "save the data set again"
+
+
+@contextmanager
+def _reading(file: Path, way_out: str) -> Iterator[None]:
+    """Refuse a file that is damaged: what the libraries raise for it differs."""
+    try:
+        yield
+    except Infeasible:
+        raise
+    except (ValueError, RuntimeError, EOFError, csv.Error, pickle.UnpicklingError) as error:
+        raise Infeasible(f"{shown(str(file))} cannot be read: {said(error)}", way_out) from None
+
+
 def _csv(files: Sequence[Path], name: str) -> Any:
     """Texts, or an Arrow dictionary of texts where pyarrow is installed: twenty times faster."""
     try:
@@ -35,37 +55,33 @@ def _csv(files: Sequence[Path], name: str) -> Any:
     chunks = []
     for file in files:
         _require(name, _csv_names(file), file)
-        try:
+        with _reading(file, _AS_TEXT):
             read = arrow.read_csv(
                 file,
                 parse_options=arrow.ParseOptions(delimiter=_delimiter(file), newlines_in_values=True),
                 convert_options=arrow.ConvertOptions(include_columns=[name], column_types={name: pyarrow.string()}),
             )
-        except pyarrow.ArrowInvalid as error:
-            raise Infeasible(
-                f"{shown(str(file))} cannot be read: {said(error)}", "write the file again, as CSV"
-            ) from None
         chunks += read[name].chunks
     return Texts(pyarrow.chunked_array(chunks, pyarrow.string()).dictionary_encode())
 
 
 def _csv_values(file: Path, name: str) -> Iterator[str]:
     place = _require(name, _csv_names(file), file)
-    with file.open(encoding="utf-8-sig", newline="") as opened:
+    with _reading(file, _AS_TEXT), file.open(encoding="utf-8-sig", newline="") as opened:
         rows = csv.reader(opened, delimiter=_delimiter(file))
         width = len(next(rows))
         for number, row in enumerate(rows):
             if row and len(row) != width:
                 raise Infeasible(
                     f"row {number} of {shown(str(file))} has {len(row)} values, there are {width} columns",
-                    "write the file again, as CSV",
+                    _AS_TEXT,
                 )
             if row:
                 yield row[place]
 
 
 def _csv_names(file: Path) -> list[str]:
-    with file.open(encoding="utf-8-sig", newline="") as opened:
+    with _reading(file, _AS_TEXT), file.open(encoding="utf-8-sig", newline="") as opened:
         return next(csv.reader(opened, delimiter=_delimiter(file)), [])
 
 
@@ -75,12 +91,15 @@ def _delimiter(file: Path) -> str:
 
 def _parquet(files: Sequence[Path], name: str) -> Any:
     _require(name, _parquet_names(files[0]), files[0])
-    dataset = _arrow("dataset").dataset([str(file) for file in files], format="parquet")
-    return dataset.to_table(columns=[name])[name]
+    dataset = _arrow("dataset")
+    with _reading(files[0].parent if len(files) > 1 else files[0], _AGAIN):
+        return dataset.dataset([str(file) for file in files], format="parquet").to_table(columns=[name])[name]
 
 
 def _parquet_names(file: Path) -> list[str]:
-    return list(_arrow("parquet").read_schema(file).names)
+    parquet = _arrow("parquet")
+    with _reading(file, _AGAIN):
+        return list(parquet.read_schema(file).names)
 
 
 def _lines(files: Sequence[Path], name: str) -> list[Any]:
@@ -95,18 +114,16 @@ def _line_values(file: Path, name: str) -> Iterator[Any]:
 
 
 def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with file.open(encoding="utf-8-sig") as opened:
+    with _reading(file, _AS_LINES), file.open(encoding="utf-8-sig") as opened:
         for number, line in enumerate(opened, start=1):
             if not line.strip():
                 continue
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError) as error:
-                raise Infeasible(
-                    f"line {number} of {shown(str(file))} is no JSON: {said(error)}", "write one JSON object a line"
-                ) from None
+                raise Infeasible(f"line {number} of {shown(str(file))} is no JSON: {said(error)}", _AS_LINES) from None
             if not isinstance(row, dict):
-                raise Infeasible(f"line {number} of {shown(str(file))} is {shown(row)}", "write one JSON object a line")
+                raise Infeasible(f"line {number} of {shown(str(file))} is {shown(row)}", _AS_LINES)
             yield number, row
 
 
@@ -117,31 +134,27 @@ def _line_names(file: Path) -> list[str]:
 def _npy(files: Sequence[Path], name: str) -> np.ndarray:
     parts = []
     for file in files:
-        try:
-            parts.append(np.load(file, mmap_mode="r", allow_pickle=False))
-        except ValueError as error:
-            raise Infeasible(
-                f"{shown(str(file))} cannot be read: {said(error)}", "save an array of numbers or text"
-            ) from None
+        with _reading(file, "save an array of numbers or text"):
+            parts.append(np.atleast_1d(np.load(file, mmap_mode="r", allow_pickle=False)))
     return np.asarray(parts[0]) if len(parts) == 1 else np.concatenate(parts)
 
 
 def _pt(files: Sequence[Path], name: str) -> np.ndarray:
-    return np.concatenate([np.asarray(_tensors(file)[_required(name, _tensors(file), file)]) for file in files])
+    return np.concatenate([_tensor(file, name) for file in files])
+
+
+def _tensor(file: Path, name: str) -> np.ndarray:
+    tensors = _tensors(file)
+    called = _required(name, tensors, file)
+    return np.atleast_1d(as_array(tensors[called], called=called))
 
 
 def _tensors(file: Path) -> dict[str, Any]:
     """The tensors of a file by name; of a file of one tensor, the name is that of the file."""
-    import pickle
-
     import torch
 
-    try:
+    with _reading(file, "save a tensor, or tensors by name"):
         held = torch.load(file, weights_only=True, map_location="cpu", mmap=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise Infeasible(
-            f"{shown(str(file))} cannot be read: {said(error)}", "save a tensor, or tensors by name"
-        ) from None
     tensors = held if isinstance(held, dict) else {file.stem: held}
     return {str(name): value for name, value in tensors.items() if isinstance(value, torch.Tensor)}
 
@@ -159,7 +172,7 @@ def _saved(files: Sequence[Path], name: str) -> Any:
         field = pyarrow.ipc.open_stream(first).schema.field(name)
     chunks = []
     for part in _parts(files[0]):
-        with pyarrow.memory_map(str(part)) as opened:
+        with _reading(part, _SAVED_AGAIN), pyarrow.memory_map(str(part)) as opened:
             chunks += [batch.column(name) for batch in pyarrow.ipc.open_stream(opened)]
     return pyarrow.chunked_array(chunks, field.type)
 
@@ -171,16 +184,17 @@ def _parts(state: Path) -> list[Path]:
         held = json.loads(state.read_bytes())
         names = [part["filename"] for part in held["_data_files"]]
     except (ValueError, KeyError, TypeError) as error:
-        raise Infeasible(f"{shown(str(state))} cannot be read: {said(error)}", "save the data set again") from None
+        raise Infeasible(f"{shown(str(state))} cannot be read: {said(error)}", _SAVED_AGAIN) from None
     if not names or any(Path(name).name != name for name in names):
-        raise Infeasible(f"{shown(str(state))} names the files {shown(names)}", "save the data set again")
+        raise Infeasible(f"{shown(str(state))} names the files {shown(names)}", _SAVED_AGAIN)
     return [state.parent / name for name in names]
 
 
 def _saved_names(state: Path) -> list[str]:
     import pyarrow
 
-    with pyarrow.memory_map(str(_parts(state)[0])) as opened:
+    first = _parts(state)[0]
+    with _reading(first, _SAVED_AGAIN), pyarrow.memory_map(str(first)) as opened:
         return list(pyarrow.ipc.open_stream(opened).schema.names)
 
 
@@ -231,5 +245,12 @@ _NAMES: dict[str, Callable[[Path], Iterable[str]]] = {
 
 
 def names_in(files: Sequence[Path], kind: str) -> list[str]:
-    """The names of the columns of the first of these files."""
-    return list(_NAMES[kind](files[0]))
+    """The names of the columns of the first of these files.
+
+    Raises:
+        Infeasible: it has none.
+    """
+    names = list(_NAMES[kind](files[0]))
+    if not names:
+        raise Infeasible(f"{shown(str(files[0]))} has no columns", "pass a file that has the names of its columns")
+    return names

@@ -31,8 +31,8 @@ There are up to about 200 such cuts, so a layout takes as long as 13 windows at 
 # standard deviation is known to 1 / sqrt(2 n) of itself after n stretches: 18 % from 16 of them, 9 % from 64.
 _PROBES = (16, 64)  # stretches that are measured, at least and at most
 # Windows of strata may be longer than asked for by so many sixteenths, tried in this order: near ones first, at most
-# double. Their length is rounded up to whole steps, and where little has to be rounded depends on the lengths; hence
-# the trial.
+# double. Their length is rounded up to whole steps. How much that adds depends on the lengths of samples, so several are
+# tried.
 _TRIED = (0, -1, 1, -2, *range(2, 17))
 _NEAR = 1.005  # accept an epoch of at most this many times the fewest micro-batches, to stay near the window asked for
 _PROBED_SAMPLES = 4096  # places in a stretch that is measured, at most: cutting 64 of these takes some ten milliseconds
@@ -180,8 +180,8 @@ def in_stretches(
     places = math.floor(batches / rate)
     if places < 1 or epoch_samples // places < 2:
         return None
-    # The first term is for rounding to whole steps, the second for chance. The
-    # needs of stretches add up like independent ones: the deviation of their sum grows with the root of their number.
+    # The first term is for rounding to whole steps, the second for chance. The needs of stretches add up like independent
+    # ones: the deviation of their sum grows with the root of their number.
     spare = least_steps * multiple / 2 + _SIGMAS * spread * math.sqrt(epoch_samples / probed)
     length = whole_steps(rate * epoch_samples + spare, multiple)
     if length > items:
@@ -209,6 +209,5 @@ def _probed(needed: Callable[[int, int], int], probed: int, epoch_samples: int) 
 
 def whole_steps(batches: float, multiple: int) -> int:
     """Round up to a multiple of `multiple`, at least to `multiple` itself."""
-    return (
-        max(1, math.ceil(batches / multiple - 1e-9)) * multiple
-    )  # 1e-9: a product of floats may be just above an integer
+    steps = math.ceil(batches / multiple - 1e-9)  # a product of floats may be just above an integer
+    return max(1, steps) * multiple

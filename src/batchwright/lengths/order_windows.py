@@ -29,9 +29,8 @@ _SLACK = 9 / 8
 _DEVIATIONS = 4
 _ROOMY = 64  # look at the places of up to 64 mean windows for one: many short samples may follow each other
 _SEARCHES = 3  # steps of the bisection of how much a search may add to a window: each is a search that takes seconds
-_FINEST = (
-    1 << 10
-)  # the number of items in a window is found to 1/1024 of it: finer takes more cuts and fills hardly more
+# The number of items in a window is found to 1/1024 of it: finer takes more cuts and fills hardly more.
+_FINEST = 1 << 10
 _BEGINS_KEPT = 1 << 12  # keep where this many windows begin at least, evenly spread; others are found from these
 _FAR = 1 << 14  # filling more windows than this to find where one begins gives a warning: it takes some ten seconds
 

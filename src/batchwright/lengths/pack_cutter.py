@@ -268,9 +268,8 @@ class PackCutter(Identified):
         while fill - low > 1:
             middle = (low + fill) // 2
             short = kinds.up_to(middle)
-            packs = allowed - (
-                kinds.places.size - int(kinds.starts[short])
-            )  # without those of one sample that is longer
+            longer = kinds.places.size - int(kinds.starts[short])  # samples that each have a pack of their own
+            packs = allowed - longer
             tried = None
             if tokens[short] <= packs * middle:  # else it is known without packing that they do not suffice
                 tried = self._stacks(kinds, middle)

@@ -196,13 +196,13 @@ class OfStrata(OfEpochs):
 
     def __init__(self, layout: Layout, epoch_samples: int, strata: LengthStrata, cutter: Cutter) -> None:
         super().__init__(layout, epoch_samples)
-        self._layers, self._cutter = strata, cutter
+        self._strata, self._cutter = strata, cutter
 
     def planned(self, window: int) -> tuple[Integers, Cut]:
         """See `Windows`."""
         layout = self.layout
         assert layout.firsts is not None
-        items = self._layers.window(*self.key(window), layout.windows)
+        items = self._strata.window(*self.key(window), layout.windows)
         cut = self._cutter.cut(items, layout.batches, layout.multiple)
         # A heuristic may need one more for shorter samples. The longest of all strata fit, so these fit in the same
         # way.

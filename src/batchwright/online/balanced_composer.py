@@ -26,15 +26,13 @@ __all__ = ["BalancedComposer", "Rules", "WhenShort"]
 
 WhenShort = Literal["wait", "repeat", "redistribute"]
 _ROUND = 4096  # slots dealt at once: the fixed cost of numpy calls is then small for each slot
-_TURNS = (
-    4  # slots in a round for each group at least: the cost of planning, which grows with groups, is spread over them
-)
+# Slots in a round for each group at least: the cost of planning, which grows with groups, is spread over them.
+_TURNS = 4
 _POOR = 10  # warn if waiting reads at least this many samples for each one that it returns
 _RUN = 64  # samples read at once, if the buffer is much larger: the fixed cost of a call is then small for each sample
 _DRIFT = 4  # slots: rounding alone can keep a group this far from its share at any time
-_GROWTH = (
-    1.25  # shares are estimated again when this many times as many samples were seen: a logarithmic number of times
-)
+# Shares are estimated again when this many times as many samples were seen: a logarithmic number of times.
+_GROWTH = 1.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +126,7 @@ class BalancedComposer:
         self._dealt += 1
         if (
             not self._waits
-        ):  # with waiting, as much is read as is needed; else one batch for each batch, several at once
+        ):  # with waiting, `_serve` reads what it needs; else a batch is read for each one, several at once
             self._unread += self._batches_per_slot
             if self._unread >= self._run:
                 self._read(self._unread)

@@ -75,9 +75,8 @@ class Idle:
     """Warns once that some workers of a loader have nothing to read; copies in forked workers know if it has warned."""
 
     def __init__(self) -> None:
-        self._said = mmap.mmap(
-            -1, 1
-        )  # memory shared with forked workers: every epoch forks new ones, and they would warn again
+        # Memory shared with forked workers: every epoch forks new ones, and they would warn again.
+        self._said = mmap.mmap(-1, 1)
 
     def __getstate__(self) -> None:
         """Nothing: shared memory of this kind cannot be sent to a spawned worker."""

@@ -123,9 +123,8 @@ class Stream(torch.utils.data.IterableDataset[Any]):
     def _rest(self, replica: Replica, loaded: dict[str, Any] | None) -> Iterator[Any]:
         epoch, state = (self._epoch, None) if loaded is None else (loaded["epoch"], loaded["run"])
         run = self._run = Run(self._recipe, replica, epoch, state, self._state_bytes)
-        if (
-            loaded is None
-        ):  # the next pass is another epoch, even if this one is not read to its end: ranks may stop early
+        # The next pass is another epoch, even if this one is not read to its end: ranks may stop early.
+        if loaded is None:
             self._epoch = epoch + 1
         return self._steps_of(run) if self._batches else self._samples_of(run)
 
