@@ -59,7 +59,7 @@ def save_position(
 
 
 def load_position(loader: Loader | BatchSampler, checkpoint: ray.train.Checkpoint | None) -> None:
-    """Let the next loop go on from `ray.train.get_checkpoint()`, which is None at the beginning."""
+    """Let the next loop continue from `ray.train.get_checkpoint()`, which is None at the beginning."""
     if checkpoint is not None:
         with checkpoint.as_directory() as folder:
             loader.load_state_dict(json.loads(Path(folder, _FILE).read_text()))

@@ -98,7 +98,7 @@ def check_dataset(plan: BasePlan, dataset: Any) -> None:
 
 
 def check_named(plan: BasePlan, on_error: str) -> None:
-    """Refuse to go on past samples that raise where they are pairs of a task and a number, which have no groups.
+    """Refuse to continue past samples that raise where samples are pairs of a task and a number, which have no groups.
 
     Raises:
         Infeasible: the plan yields such pairs, and `on_error` is not "refuse".
@@ -156,7 +156,7 @@ def fitting_workers(dataset: Any, num_workers: int | None) -> int:
 
 
 def starts_python(context: Any) -> bool:
-    """Whether a worker process starts Python anew, in place of a fork of this process.
+    """Whether a worker process starts a new Python interpreter, and is not a fork of this process.
 
     Args:
         context: `DataLoader`'s `multiprocessing_context`; None for the default one.

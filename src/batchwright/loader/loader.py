@@ -76,7 +76,7 @@ class Loader:
         # collector of cycles, which would do it at any moment, even while other workers start, and wait for them.
         self._requests = Requests(sampler)
         self._loader = self._made(options, collate, fitting_workers(dataset, num_workers), check_bool(seeded, "seeded"))
-        self._turn = 0  # how many iterators have begun; only the last may go on
+        self._turn = 0  # how many iterators have begun; only the last may continue
         self._look: tuple[RunState, RunState] | None = None  # before and after the only batch of an iterator
         self._looks = 0
         self._uncompared = check_bool(compare_ranks, "compare_ranks") and sampler.follows_group
@@ -176,7 +176,7 @@ class Loader:
         """The epochs from the next one to number `until` - 1, each to be looped over once.
 
         Args:
-            until: how many epochs the whole run has, counted from its beginning: a resumed run goes on with the rest.
+            until: how many epochs the whole run has, counted from its beginning: a resumed run takes the rest.
 
         Example:
             >>> import batchwright as bw
@@ -221,10 +221,10 @@ class Loader:
         return {**state, "broken": sorted(broken)} if broken else state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Let the next loop go on from a state; {} changes nothing.
+        """Let the next loop resume from a state; {} changes nothing.
 
         Raises:
-            Infeasible: the state is of another plan or version, is damaged, or its epoch cannot go on in a world of this
+            Infeasible: the state is of another plan or version, is damaged, or its epoch cannot continue in a world of this
                 size. All ranks refuse it alike, and the loader does not change.
         """
         broken = state.get("broken", []) if isinstance(state, Mapping) else []
@@ -320,7 +320,7 @@ class Epoch:
         self.number = number
 
     def __len__(self) -> int:
-        """Batches that a loop over it gives: fewer than `len(loader)` where a resumed run goes on within the epoch."""
+        """Batches that a loop over it gives: fewer than `len(loader)` where a run resumed within the epoch."""
         begun = self._loader.step if self._loader.epoch == self.number else 0
         return len(self._loader) - begun
 

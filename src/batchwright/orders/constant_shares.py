@@ -1,7 +1,7 @@
 """Spans of the dealt order in which the shares are constant, and how one follows another when shares change.
 
 When shares change, every group has had a little more or less than its shares so far: its deficit. A first span of the
-new shares pays the deficits back, in a few rounds; a second one goes on with the new shares alone. So deficits never
+new shares pays the deficits back, in a few rounds; a second one continues with the new shares alone. So deficits never
 add up.
 """
 
