@@ -57,10 +57,8 @@ class PlanProgress:
         if self.engine.last_event_name == Events.ITERATION_COMPLETED:  # whichever handler asks first
             self._done = self.engine.state.iteration
         epoch, step = self._next_place()
-        position = self.sampler.state_at(step, epoch=epoch)
-        broken = self.loader.state_dict().get("broken") if isinstance(self.loader, Loader) else None
-        known = {"broken": broken} if broken else {}
-        return {**position, **known, "lists": len(self.sampler), "iteration": self._done}
+        position = self.loader.state_at(step, epoch=epoch)
+        return {**position, "lists": len(self.sampler), "iteration": self._done}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Let the engine's next run continue from there."""

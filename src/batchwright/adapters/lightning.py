@@ -74,14 +74,17 @@ class _Trained:
     def load(self, state: dict[str, Any]) -> None:
         """Take the place from a state."""
         own = {name: value for name, value in state.items() if name != "first"}
-        (self.loader if isinstance(self.loader, Loader) else self.sampler).load_state_dict(own)
+        self._stateful.load_state_dict(own)
         self.place = _Place(self.sampler.epoch, self.sampler.step, state["first"])
 
     def state_at(self, place: _Place) -> dict[str, Any]:
         """The state at a place."""
-        state = {**self.sampler.state_at(place.step, epoch=place.epoch), "first": place.first}
-        broken = self.loader.state_dict().get("broken") if isinstance(self.loader, Loader) else None
-        return {**state, "broken": broken} if broken else state
+        return {**self._stateful.state_at(place.step, epoch=place.epoch), "first": place.first}
+
+    @property
+    def _stateful(self) -> Loader | BatchSampler:
+        """What has the states: a `Loader`, whose states name broken samples too; for other loaders the sampler."""
+        return self.loader if isinstance(self.loader, Loader) else self.sampler
 
 
 class PlanCallback(Callback):
@@ -177,10 +180,9 @@ class PlanCallback(Callback):
         if not begun or (trainer.current_epoch > 0 and not trainer.fit_loop.is_resuming):
             for plan in self._plans:
                 plan.seek()
-        elif before != [
-            plan.sampler for plan in self._plans
-        ]:  # else the iterators are there, and their workers have drawn
+        elif before != [plan.sampler for plan in self._plans]:
             self._draw_from_places(trainer)
+        # Else the iterators are there, and their workers have drawn.
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Once the first batch is drawn."""

@@ -54,7 +54,7 @@ def save_position(
         step: batches of the epoch that this worker has trained on; where the loader stands if left out.
         epoch: which epoch; the present one if left out.
     """
-    state = loader.state_dict() if step is None else loader.sampler.state_at(step, epoch=epoch)
+    state = loader.state_dict() if step is None else loader.state_at(step, epoch=epoch)
     Path(folder, _FILE).write_text(json.dumps(state))
 
 

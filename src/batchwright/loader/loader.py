@@ -215,10 +215,14 @@ class Loader:
 
         It can be loaded with any number of workers and ranks, and into a sampler of the same plan.
         """
-        self._look = None  # a batch after which a checkpoint is saved was no look
-        state = self.sampler.state_dict()
-        broken = self._requests.broken.union(entry.sample for entry in self.broken)
-        return {**state, "broken": sorted(broken)} if broken else state
+        return self._saved(self.sampler.state_dict())
+
+    def state_at(self, step: int, *, epoch: int | None = None) -> dict[str, Any]:
+        """The state after `step` of this rank's batches of an epoch (the present one if left out).
+
+        For trainers that count for themselves; `state_dict` counts what the loop was given.
+        """
+        return self._saved(self.sampler.state_at(step, epoch=epoch))
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Let the next loop resume from a state; {} changes nothing.
@@ -234,6 +238,12 @@ class Loader:
         self.sampler.load_state_dict(state)
         self._requests.broken |= frozenset(broken)
         self._look = None
+
+    def _saved(self, state: dict[str, Any]) -> dict[str, Any]:
+        """A state of the sampler as one of the loader: with the samples that are known to raise."""
+        self._look = None  # a batch after which a checkpoint is saved was no look
+        broken = self._requests.broken.union(entry.sample for entry in self.broken)
+        return {**state, "broken": sorted(broken)} if broken else state
 
     def _after_look(self, question: Callable[[], Answer]) -> Answer:
         """What `question` returns where the next loop begins; the position of the loop stays."""
