@@ -87,7 +87,7 @@ def check_dataset(plan: BasePlan, dataset: Any) -> None:
             "pass an object with __getitem__ and __len__",
         )
     count = plan.groups.sample_count
-    if getattr(plan, "named", False):  # it is asked for pairs of a task and a number, and may count as it likes
+    if plan.named:  # it is asked for pairs of a task and a number, and may count as it likes
         return
     if len(dataset) != count:
         raise Infeasible(
@@ -103,7 +103,7 @@ def check_named(plan: BasePlan, on_error: str) -> None:
     Raises:
         Infeasible: the plan yields such pairs, and `on_error` is not "refuse".
     """
-    if getattr(plan, "named", False) and on_error != "refuse":
+    if plan.named and on_error != "refuse":
         raise Infeasible(
             f"on_error is {shown(on_error)}, and the plan yields pairs of a task and a number",
             'build the plan with named=False, or pass on_error="refuse"',
