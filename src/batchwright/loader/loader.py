@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import torch.utils.data
 from torch.utils._pytree import tree_map
@@ -24,7 +24,6 @@ from .requests import Requests
 from .samples import Broken, Collated, Given, OnError, Reader
 
 __all__ = ["Epoch", "Loader"]
-
 
 Answer = TypeVar("Answer")
 
@@ -346,48 +345,53 @@ class _Batches(Iterator[Any]):
 
     def __init__(self, loader: Loader, number: int | None = None) -> None:
         self._loader, self._number = loader, number
-        self._inner: Iterator[Any] | None = None
-        self._turn = self._before = self._length = self._given = 0
-        self._ended = False
+        self._start: Position | None = None  # None until the first `next`
+        self._inner: Iterator[Any] = iter(())
+        self._turn = self._consumed = self._given = 0
 
     def __next__(self) -> Any:
-        loader = self._loader
-        if self._ended:
-            raise StopIteration
-        if self._inner is None:
-            self._start = start = loader._begin(self._number)
-            self._turn, self._before, self._length = loader._turn, start.consumed, start.length
+        loader, start = self._loader, self._start
+        if start is None:
+            start = loader._begin(self._number)
             self._inner = loader._read_from(start)
+            self._start, self._turn, self._consumed = start, loader._turn, start.consumed
         elif loader._turn != self._turn:
-            if (
-                self._before >= self._length
-            ):  # every batch was given; trainers ask once more before they begin another loop
-                self._ended, self._inner = True, None
-                raise StopIteration
-            raise Infeasible(
-                "another loop over this loader has begun since, and its position is that loop's",
-                "make a second loader of the plan to loop over it twice at once",
-            )
+            self._refuse_rest(start)
         if self._given == 1 and loader._uncompared and joined():  # not at the first: a look may be of one rank alone
             loader._compare()
         loader._look = None  # the loop came back: what it was given was used
         batch = next(self._inner, _END)
         if batch is _END:
-            self._ended, self._inner = True, None
-            raise StopIteration
-        run, after = loader.sampler.run, self._before + loader.sampler.stride
-        loader.sampler.give(self._start, self._before, after, ended=after >= self._length)
-        self._before, self._given = after, self._given + 1
-        if self._given == 1:
-            loader._look = run, loader.sampler.run
-        if loader.watch is not None:
-            loader.watch(self._start.epoch, after // loader.sampler.stride, self._given == 1)
+            self._stop()
+        self._give(start)
         if isinstance(batch, Given):
             loader._received(batch.broken)
             batch = batch.batch
         batch = loader._moved(batch)
-        return (
-            batch.scaled(1.0, real=loader.real)
-            if isinstance(batch, Batch) and self._start.batches.whole_epochs
-            else batch
+        if isinstance(batch, Batch) and start.batches.whole_epochs:
+            return batch.scaled(1.0, real=loader.real)
+        return batch
+
+    def _refuse_rest(self, start: Position) -> NoReturn:
+        """Another loop has begun. Trainers ask once more after the last batch, perhaps only then: that is no error."""
+        if self._consumed >= start.length:
+            self._stop()
+        raise Infeasible(
+            "another loop over this loader has begun since, and its position is that loop's",
+            "make a second loader of the plan to loop over it twice at once",
         )
+
+    def _give(self, start: Position) -> None:
+        """Move the position past the next batch, and tell `watch`."""
+        loader, before = self._loader, self._consumed
+        run, after = loader.sampler.run, before + loader.sampler.stride
+        loader.sampler.give(start, before, after, ended=after >= start.length)
+        self._consumed, self._given = after, self._given + 1
+        if self._given == 1:
+            loader._look = run, loader.sampler.run
+        if loader.watch is not None:
+            loader.watch(start.epoch, after // loader.sampler.stride, self._given == 1)
+
+    def _stop(self) -> NoReturn:
+        self._inner = iter(())  # lets workers end
+        raise StopIteration
