@@ -52,7 +52,8 @@ class ExactEvaluation(Trainer):
     def _exact(self, loader: DataLoader[Any]) -> DataLoader[Any]:
         if isinstance(loader.dataset, torch.utils.data.IterableDataset):
             return loader
-        sampler = evaluation(loader.dataset, self.args.eval_batch_size).sampler()  # type: ignore[arg-type]
+        dataset: Any = loader.dataset  # of a type without a length, which all but iterable ones have
+        sampler = evaluation(dataset, self.args.eval_batch_size).sampler()
         # the loader is made for one evaluation, so its workers end with it
         return _prepared(self, loader, _WithSize(sampler, self.args.eval_batch_size), persistent_workers=False)
 
