@@ -102,7 +102,7 @@ class PlanProgress:
         # A copy: the loader of the user, which evaluators may share, keeps its own sampler.
         engine.state.dataloader = copy.copy(loader)
         inner = "sampler" if loader.batch_sampler is None else "batch_sampler"
-        vars(engine.state.dataloader).update({inner: _Placed(self), "_iterator": None})  # torch lets nobody set them
+        vars(engine.state.dataloader).update({inner: _Placed(self), "_iterator": None})  # torch refuses to set them
 
     def _restore_counts(self, engine: Engine) -> None:
         """The engine's count of iterations, in this world's terms: another has another number of them in an epoch."""
@@ -139,7 +139,7 @@ class PlanProgress:
 class _PlacedLoader:
     """The plan's loader as the trainer's engine sees it: each loop begins where training continues.
 
-    `DeterministicEngine` resumes by dropping as many batches of its first loop as came before; it is given nothings to drop.
+    `DeterministicEngine` resumes by dropping as many batches of its first loop as came before; it is given None for each.
     """
 
     def __init__(self, progress: PlanProgress, loader: Loader) -> None:
@@ -162,7 +162,7 @@ class _Placed(ReproducibleBatchSampler):
     """The sampler as the trainer's engine draws from it: from where training continues, whatever drew from it meanwhile.
 
     Evaluators often run on the loader of the trainer. `DeterministicEngine` sets `start_iteration` to leave out what came
-    before a resumed run, which has been left out already.
+    before a resumed run, which the plan has left out already.
     """
 
     def __init__(self, progress: PlanProgress) -> None:

@@ -21,8 +21,8 @@ QUICK = {
 def main() -> None:
     """Run the command line."""
     try:
-        import rich  # noqa: F401
-        import typer  # noqa: F401
+        import rich  # noqa: F401  # only to see whether it is installed
+        import typer  # noqa: F401  # the same
     except ImportError:
         sys.exit("the command line needs its extra: pip install 'batchwright[cli]'")
     from .app import app

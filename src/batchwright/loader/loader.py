@@ -35,7 +35,7 @@ class Loader:
 
     Each loop over it takes the next epoch, or what is left of one after `load_state_dict`. However far its workers have read
     ahead, `state_dict` counts the batches that the loop was given. A loop that was given one batch and did not ask for
-    another was a look: the next loop begins at the same place. `peek` is for looks.
+    another counts as a look: the next loop begins at the same place. `peek` is for looks.
 
     Attributes:
         dataset: the data set.

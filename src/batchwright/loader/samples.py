@@ -81,7 +81,7 @@ class Reader:
         key: what random numbers are derived from.
         random: whether each sample sets the generators of torch, NumPy and `random`.
         on_error: what to do with a sample that raises.
-        groups: who may replace whom; needed for "replace" only.
+        groups: whose samples may replace each other; needed for "replace" only.
     """
 
     dataset: Any
