@@ -185,9 +185,8 @@ def after_change(
     """
     changed = partial(replace, span, wanted=wanted, change=change)
     batches = ROUND * -(-int(np.abs(deficit).max(initial=0)) // _AT_ONCE)
-    if (
-        may_change and epoch < ROUND
-    ):  # the shares change again before a round is over: pay back what that leaves time for
+    # If the shares change again before a round is over, pay back only what that leaves time for.
+    if may_change and epoch < ROUND:
         batches = min(batches, epoch)
     edges = _settling(wanted, deficit, batches) if batches else wanted
     if np.array_equal(edges, wanted):
