@@ -236,8 +236,8 @@ class LogitAdjustment(nn.Module):
             raise Infeasible(
                 f"the model gives {logits.shape[-1]} logits, the priors are of {len(self.classes)} classes: "
                 f"{', '.join(map(repr, self.classes[:3]))}{', ...' if len(self.classes) > 3 else ''}",
-                "name the class of every logit with order=, or everyone's class with classes= where a plan's groups are "
-                "something else",
+                "name the class of every logit with order=, or the class of every sample with classes= if the groups of "
+                "the plan are something else",
             )
         offset = self.offset.to(logits)
         if domains is not None:
