@@ -29,9 +29,11 @@ class BasePlan(MicroBatches):
 
     Attributes:
         groups: the groups of samples, by the numbers that the plan yields.
+        named: whether samplers yield pairs (task, number in the task's dataset) in place of indices.
     """
 
     groups: Groups
+    named: bool = False
     _drawn: tuple[int, InclusionRates] | None = None
 
     @property

@@ -78,7 +78,7 @@ class MicroBatches(ABC):
         for number in range(count):
             yield self[first + number * stride].tolist()
 
-    def gone_on_from(self, batch: int, step: int) -> tuple[MicroBatches, int]:
+    def continued_from(self, batch: int, step: int) -> tuple[MicroBatches, int]:
         """The same list; its step size becomes `step` as soon as that is possible without losing or repeating a sample.
 
         Args:

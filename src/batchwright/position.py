@@ -2,7 +2,7 @@
 
 A run takes the micro-batches of an endless list in order. The plan says how many of them an epoch has; that number is
 rounded up to a multiple of world size x accumulate, and the next epoch begins right after it. After a change of the
-world size the run goes on with the next micro-batch of the list.
+world size the run continues with the next micro-batch of the list.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class Position(NamedTuple):
         if multiple == self.multiple:
             return self
         left = self.length - self.consumed
-        batches, batch = self.batches.gone_on_from(self.batch, multiple)
+        batches, batch = self.batches.continued_from(self.batch, multiple)
         here = Position(batches, self.epoch, 0, multiple, batch)
         if left and batches.whole_epochs:
             within = batch % batches.epoch_batches

@@ -66,8 +66,8 @@ TABLE = {
     "more logits than classes": (
         lambda: LogitAdjustment.from_plan(PLAN)(torch.zeros(2, 3)),
         "the model gives 3 logits, the priors are of 2 classes: 0, 1",
-        "name the class of every logit with order=, or everyone's class with classes= where a plan's groups are something "
-        "else",
+        "name the class of every logit with order=, or the class of every sample with classes= if the groups of the plan "
+        "are something else",
         lambda: (
             LogitAdjustment.from_plan(PLAN, deploy=[0.5, 0.5, 0.0], order=[0, 1, 2])(torch.zeros(2, 3)),
             LogitAdjustment.from_plan(PLAN, classes=[0] * 20 + [1] * 10 + [2] * 10)(torch.zeros(2, 3)),

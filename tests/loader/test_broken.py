@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import itertools
 import json
 
 import pytest
@@ -83,6 +84,15 @@ def test_the_same_with_workers_and_after_a_restart(on_error):
     second.load_state_dict(state)
     assert taken + batches(second) == whole
     assert set(state.get("broken", [])) <= set(second.state_dict().get("broken", []))
+
+
+@pytest.mark.filterwarnings("ignore:sample .* raised OSError")
+@given(st.sets(st.integers(0, 39), max_size=8), st.integers(1, 9))
+def test_the_state_at_a_step_is_what_the_loop_saves_there(broken, step):
+    loader = loaded(broken, "replace")
+    for _ in itertools.islice(loader, step):
+        pass
+    assert loader.state_at(step) == loader.state_dict()
 
 
 @pytest.mark.filterwarnings("ignore:sample .* raised")

@@ -177,7 +177,7 @@ TABLE = {
     ),
     "lightning: a checkpoint of fewer plans": (
         lambda: saved_and_gone_on_with(5, 6),
-        "the training loaders have 2 plans, they had 1 before; pass the loaders of the run that is gone on with.",
+        "the training loaders have 2 plans, they had 1 before; pass the loaders of the run that is resumed.",
         lambda: saved_and_gone_on_with(5),
     ),
     "lightning: a loader of no plan": (

@@ -1,4 +1,4 @@
-"""Ignite: a handler that keeps the position in `Checkpoint` and goes on from there, in any world and any engine.
+"""Ignite: a handler that keeps the position in `Checkpoint` and resumes there, in any world and any engine.
 
 Without it a plan's loader is resumed in the same world by `Engine`, if `Checkpoint` saves it beside the engine.
 """
@@ -25,9 +25,9 @@ __all__ = ["PlanProgress"]
 class PlanProgress:
     """Knows where an engine stands in a plan; put it into `Checkpoint`'s `to_save` beside the engine itself.
 
-    Use it where a run may go on in another world, with `DeterministicEngine`, where evaluators run on the trainer's loader,
+    Use it where a run may resume in another world, with `DeterministicEngine`, where evaluators run on the trainer's loader,
     or where a batch that failed is to come again. Ignite's epochs may be shorter or longer than the plan's
-    (`epoch_length`): the plan goes on where the epoch before ended, as Ignite does with any loader, and only
+    (`epoch_length`): the plan continues where the epoch before ended, as Ignite does with any loader, and only
     `terminate_epoch` makes it begin its next epoch.
 
     Args:
@@ -57,13 +57,11 @@ class PlanProgress:
         if self.engine.last_event_name == Events.ITERATION_COMPLETED:  # whichever handler asks first
             self._done = self.engine.state.iteration
         epoch, step = self._next_place()
-        position = self.sampler.state_at(step, epoch=epoch)
-        broken = self.loader.state_dict().get("broken") if isinstance(self.loader, Loader) else None
-        known = {"broken": broken} if broken else {}
-        return {**position, **known, "lists": len(self.sampler), "iteration": self._done}
+        position = self.loader.state_at(step, epoch=epoch)
+        return {**position, "lists": len(self.sampler), "iteration": self._done}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Let the engine's next run go on from there."""
+        """Let the engine's next run continue from there."""
         own = ("lists", "iteration")
         self.loader.load_state_dict({name: value for name, value in state.items() if name not in own})
         self._place = (self.sampler.epoch, self.sampler.step)
@@ -74,7 +72,7 @@ class PlanProgress:
         self._take_loader(engine)
         if self._lists_saved:
             self._restore_counts(engine)
-        elif engine.state.iteration:  # the same run goes on
+        elif engine.state.iteration:  # the same run continues
             self._place = self._next_place()
         else:
             self._place = (self.loader.epoch, self.loader.step)
@@ -104,7 +102,7 @@ class PlanProgress:
         # A copy: the loader of the user, which evaluators may share, keeps its own sampler.
         engine.state.dataloader = copy.copy(loader)
         inner = "sampler" if loader.batch_sampler is None else "batch_sampler"
-        vars(engine.state.dataloader).update({inner: _Placed(self), "_iterator": None})  # torch lets nobody set them
+        vars(engine.state.dataloader).update({inner: _Placed(self), "_iterator": None})  # torch refuses to set them
 
     def _restore_counts(self, engine: Engine) -> None:
         """The engine's count of iterations, in this world's terms: another has another number of them in an epoch."""
@@ -139,9 +137,9 @@ class PlanProgress:
 
 
 class _PlacedLoader:
-    """The plan's loader as the trainer's engine sees it: each loop begins where training goes on from.
+    """The plan's loader as the trainer's engine sees it: each loop begins where training continues.
 
-    `DeterministicEngine` resumes by dropping as many batches of its first loop as came before; it is given nothings to drop.
+    `DeterministicEngine` resumes by dropping as many batches of its first loop as came before; it is given None for each.
     """
 
     def __init__(self, progress: PlanProgress, loader: Loader) -> None:
@@ -161,10 +159,10 @@ class _PlacedLoader:
 
 
 class _Placed(ReproducibleBatchSampler):
-    """The sampler as the trainer's engine draws from it: from where training goes on, whoever drew from it meanwhile.
+    """The sampler as the trainer's engine draws from it: from where training continues, whatever drew from it meanwhile.
 
     Evaluators often run on the loader of the trainer. `DeterministicEngine` sets `start_iteration` to leave out what came
-    before a resumed run, which has been left out already.
+    before a resumed run, which the plan has left out already.
     """
 
     def __init__(self, progress: PlanProgress) -> None:

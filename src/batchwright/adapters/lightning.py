@@ -74,26 +74,29 @@ class _Trained:
     def load(self, state: dict[str, Any]) -> None:
         """Take the place from a state."""
         own = {name: value for name, value in state.items() if name != "first"}
-        (self.loader if isinstance(self.loader, Loader) else self.sampler).load_state_dict(own)
+        self._stateful.load_state_dict(own)
         self.place = _Place(self.sampler.epoch, self.sampler.step, state["first"])
 
     def state_at(self, place: _Place) -> dict[str, Any]:
         """The state at a place."""
-        state = {**self.sampler.state_at(place.step, epoch=place.epoch), "first": place.first}
-        broken = self.loader.state_dict().get("broken") if isinstance(self.loader, Loader) else None
-        return {**state, "broken": broken} if broken else state
+        return {**self._stateful.state_at(place.step, epoch=place.epoch), "first": place.first}
+
+    @property
+    def _stateful(self) -> Loader | BatchSampler:
+        """What has the states: a `Loader`, whose states name broken samples too; for other loaders the sampler."""
+        return self.loader if isinstance(self.loader, Loader) else self.sampler
 
 
 class PlanCallback(Callback):
-    """Saves where training stands in its plans with every checkpoint, and goes on from there.
+    """Saves where training stands in its plans with every checkpoint, and resumes there.
 
-    Use it where a run may go on in another world, or be cut by `max_steps` within an epoch; its place among the callbacks
+    Use it where a run may resume in another world, or be cut by `max_steps` within an epoch; its place among the callbacks
     does not matter. It finds the plans in the trainer's loader, which may stand alone, in a list, a dict or a
     `CombinedLoader`, be made by a hook, and be a `Loader` or any other over `plan.sampler()`. Where training stands follows
     from the trainer's own counts.
     An epoch that Lightning ends early (`limit_train_batches`, -1 from `on_train_batch_start`) is over: the next one begins
-    at its own beginning. An epoch that `max_steps` or `should_stop` cut is gone on with. With `overfit_batches` every epoch
-    has the same batches.
+    at its own beginning. An epoch that `max_steps` or `should_stop` cut is continued. With `overfit_batches` every epoch has
+    the same batches.
 
     Args:
         composition: makes, of a loader's sampler, what to tell the trainer's loggers of it, such as
@@ -122,7 +125,7 @@ class PlanCallback(Callback):
         return {"plans": [plan.state_at(self._next_place(plan)) for plan in self._plans]} if self._plans else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Let training go on from there."""
+        """Let training resume there."""
         if not self._ignores_states:
             self._loaded = state_dict["plans"]
 
@@ -177,10 +180,9 @@ class PlanCallback(Callback):
         if not begun or (trainer.current_epoch > 0 and not trainer.fit_loop.is_resuming):
             for plan in self._plans:
                 plan.seek()
-        elif before != [
-            plan.sampler for plan in self._plans
-        ]:  # else the iterators are there, and their workers have drawn
+        elif before != [plan.sampler for plan in self._plans]:
             self._draw_from_places(trainer)
+        # Else the iterators are there, and their workers have drawn.
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Once the first batch is drawn."""
@@ -255,7 +257,7 @@ class PlanCallback(Callback):
         if before != len(self._plans):
             raise Infeasible(
                 f"the training loaders have {len(self._plans)} plans, they had {before} before",
-                "pass the loaders of the run that is gone on with",
+                "pass the loaders of the run that is resumed",
             )
 
     def _resume(self, trainer: Trainer) -> None:
@@ -287,7 +289,7 @@ class PlanCallback(Callback):
         return processed - self._counted
 
     def _next_place(self, plan: _Trained) -> _Place:
-        """Where training goes on from."""
+        """Where training continues."""
         taken, (epoch, step, first) = self._taken(), plan.place
         if not taken:
             return plan.place
@@ -297,7 +299,7 @@ class PlanCallback(Callback):
             return _Place(epoch, 0, epoch) if over else _Place(epoch, step + taken, first)
         ended, step = divmod(step + taken, len(plan.sampler))  # of several loaders a short one begins again on the way
         here = _Place(epoch + ended, step, first)
-        return _begun_anew(here) if over else here
+        return _next_beginning(here) if over else here
 
     def _release(self) -> None:
         for plan in self._plans:
@@ -313,7 +315,7 @@ class PlanCallback(Callback):
         if came < trainer.num_training_batches:
             return came
         for plan in self._plans:  # in this world that is all of Lightning's epoch
-            plan.place = _begun_anew(plan.place)
+            plan.place = _next_beginning(plan.place)
         return 0
 
     def _adopt_counts(self, trainer: Trainer) -> None:
@@ -328,8 +330,8 @@ class PlanCallback(Callback):
             plan.place = _Place(epoch, step, epoch)
 
 
-def _begun_anew(place: _Place) -> _Place:
-    """The beginning of the next epoch of Lightning's: of the plan's epoch that nothing has been taken of."""
+def _next_beginning(place: _Place) -> _Place:
+    """Where Lightning's next epoch begins: at the start of the first epoch of the plan of which nothing was taken."""
     epoch = place.epoch + (place.step > 0)
     return _Place(epoch, 0, epoch)
 
@@ -361,7 +363,7 @@ def _count_as_begun(progress: dict[str, dict[str, int]]) -> None:
 
 
 def _go_on_after(trainer: Trainer, came: int) -> None:
-    """Let Lightning go on after some batches of an epoch, or between two if there are none.
+    """Let Lightning continue after some batches of an epoch, or between two epochs if there are none.
 
     It counts in the terms of the world that saved the checkpoint; and with `max_steps` it ends an epoch that was done again.
     """

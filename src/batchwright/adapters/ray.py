@@ -54,12 +54,12 @@ def save_position(
         step: batches of the epoch that this worker has trained on; where the loader stands if left out.
         epoch: which epoch; the present one if left out.
     """
-    state = loader.state_dict() if step is None else loader.sampler.state_at(step, epoch=epoch)
+    state = loader.state_dict() if step is None else loader.state_at(step, epoch=epoch)
     Path(folder, _FILE).write_text(json.dumps(state))
 
 
 def load_position(loader: Loader | BatchSampler, checkpoint: ray.train.Checkpoint | None) -> None:
-    """Let the next loop go on from `ray.train.get_checkpoint()`, which is None at the beginning."""
+    """Let the next loop continue from `ray.train.get_checkpoint()`, which is None at the beginning."""
     if checkpoint is not None:
         with checkpoint.as_directory() as folder:
             loader.load_state_dict(json.loads(Path(folder, _FILE).read_text()))

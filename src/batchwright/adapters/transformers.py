@@ -52,7 +52,8 @@ class ExactEvaluation(Trainer):
     def _exact(self, loader: DataLoader[Any]) -> DataLoader[Any]:
         if isinstance(loader.dataset, torch.utils.data.IterableDataset):
             return loader
-        sampler = evaluation(loader.dataset, self.args.eval_batch_size).sampler()  # type: ignore[arg-type]
+        dataset: Any = loader.dataset  # of a type without a length, which all but iterable ones have
+        sampler = evaluation(dataset, self.args.eval_batch_size).sampler()
         # the loader is made for one evaluation, so its workers end with it
         return _prepared(self, loader, _WithSize(sampler, self.args.eval_batch_size), persistent_workers=False)
 
@@ -196,30 +197,8 @@ class PlanTrainer(ExactEvaluation):
         return epoch, step
 
 
-class _WithSize(torch.utils.data.BatchSampler):
-    """A sampler's lists, and the size of those of all processes: by it Accelerate cuts fillers off what it gathers last."""
-
-    def __init__(self, sampler: BatchSampler, batch_size: int) -> None:
-        self.batch_sampler = sampler
-        self.batch_size = batch_size * sampler.world_size
-
-    @property
-    def sampler(self) -> BatchSampler:  # type: ignore[override]  # the base class has an attribute; trainers only read it
-        """Where trainers forward `set_epoch` to."""
-        return self.batch_sampler
-
-    def __len__(self) -> int:
-        return len(self.batch_sampler)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        return iter(self.batch_sampler)
-
-
-class _WithPlaceholders(torch.utils.data.BatchSampler):
-    """The lists of a sampler after as many empty ones as it skips: `Trainer` drops the first lists to resume.
-
-    So the skipped lists are never drawn, which would take time, and which may not exist in another world size.
-    """
+class _OverSampler(torch.utils.data.BatchSampler):
+    """A sampler's lists, as trainers find them in a loader; the base of what adds something to them."""
 
     def __init__(self, sampler: BatchSampler) -> None:
         self.batch_sampler = sampler
@@ -233,7 +212,25 @@ class _WithPlaceholders(torch.utils.data.BatchSampler):
         return len(self.batch_sampler)
 
     def __iter__(self) -> Iterator[list[int]]:
-        return chain(repeat([], self.batch_sampler.step), iter(self.batch_sampler))
+        return iter(self.batch_sampler)
+
+
+class _WithSize(_OverSampler):
+    """Adds the size of the lists of all processes: by it Accelerate cuts fillers off what it gathers last."""
+
+    def __init__(self, sampler: BatchSampler, batch_size: int) -> None:
+        super().__init__(sampler)
+        self.batch_size = batch_size * sampler.world_size
+
+
+class _WithPlaceholders(_OverSampler):
+    """Puts an empty list in the place of each that the sampler skips: `Trainer` drops the first lists to resume.
+
+    So the skipped lists are never drawn, which would take time, and which may not exist in another world size.
+    """
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return chain(repeat([], self.batch_sampler.step), super().__iter__())
 
 
 class PlanProgress(TrainerCallback, ExportableState):

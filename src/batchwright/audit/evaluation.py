@@ -108,7 +108,6 @@ class _Cost:
 
     def __init__(self, plan: EvaluationKind) -> None:
         self._costs, self._padded = np.ones(plan.groups.sample_count), False
-        self.limit = math.inf
         if isinstance(plan.stretches, Limited):
             self.limit, self._padded = plan.stretches.limit, plan.stretches.padded
             self._costs[plan.sequence.samples(0, self._costs.size)] = plan.stretches.costs

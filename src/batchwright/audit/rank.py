@@ -84,7 +84,7 @@ def _epochs(sampler: SamplerKind, first: int, epochs: int, multiple: int) -> Ite
 def _alone(plan: Any, number: int) -> list[Any]:
     """A micro-batch of the plan in the form in which a sampler yields it."""
     samples = plan[number]
-    if getattr(plan, "named", False):
+    if plan.named:
         name = plan.task_of(number)
         return [(name, sample) for sample in (samples - plan.starts[plan.names.index(name)]).tolist()]
     return [*samples.tolist()]
@@ -128,7 +128,7 @@ class Composition(Guarantee[Epoch]):
         """See `Guarantee`."""
         plan: Any = self._plan
         handed = [*chain.from_iterable(seen.handed)]
-        if getattr(plan, "named", False):
+        if plan.named:
             handed = [plan.starts[plan.names.index(name)] + number for name, number in handed]
         self._handed += np.bincount(plan.groups.group_of(handed), minlength=self._handed.size)
 

@@ -125,9 +125,8 @@ class Consecutive(Guarantee[Shared]):
     def __init__(self, name: str, bound: float, names: Names, *, rounds: int) -> None:
         super().__init__(name, bound)
         self._names = names
-        self._ranges: deque[tuple[np.ndarray, np.ndarray]] = deque(
-            maxlen=rounds
-        )  # for each round, the smallest and the largest deviation
+        # For each round, the smallest and the largest deviation.
+        self._ranges: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=rounds)
         self._round = -1, -1
 
     def see(self, seen: Shared) -> None:

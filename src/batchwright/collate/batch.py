@@ -113,10 +113,8 @@ class Batch(MutableMapping[str, Any]):
         if found is None:
             raise self._absent(key)
         if isinstance(found, Value):
-            seen, lasts = (
-                found.model,
-                torch.is_grad_enabled(),
-            )  # without gradients, it may lack its graph: do not keep it
+            # Made without gradients, it may lack its graph: it is not kept.
+            seen, lasts = found.model, torch.is_grad_enabled()
         else:
             field, what = found
             children = self._root.children
@@ -349,9 +347,8 @@ class Batch(MutableMapping[str, Any]):
 
     def pin_memory(self) -> Self:
         """The batch in page-locked memory; `DataLoader(pin_memory=True)` calls this."""
-        return self._transferred(
-            lambda tensor: tensor.pin_memory()
-        )  # a lambda: derived tensor types have their own method
+        # Not `Tensor.pin_memory`: derived tensor types have their own method.
+        return self._transferred(lambda tensor: tensor.pin_memory())
 
     def share_memory_(self) -> Self:
         """The batch in memory that other processes can read; tensors that are there already are not copied."""

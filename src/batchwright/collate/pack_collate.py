@@ -66,15 +66,13 @@ class PackCollate:
         self._declared = copy.copy(collate)
         self._declared.known = {}
         self._bounds = bounds
-        form = (
-            "list" if rules.fills else "packed"
-        )  # with padding between them, samples are copied once, into their packs
+        # With padding between them, samples are copied once, into their packs.
+        form = "list" if rules.fills else "packed"
         fields = {name: replace(declared[name], form=form) for name in self.along}
         _refuse_other_numbers_of_packs(collate)
         self._collate = type(collate)({**declared, **fields}).knowing(**collate.known)
-        self._collate.also.update(
-            _described(self.along[0], also, self._collate)
-        )  # in place: its frames have the same dictionary
+        # In place: its frames have the same dictionary.
+        self._collate.also.update(_described(self.along[0], also, self._collate))
         self._indices = [
             (path, targets)
             for path, targets in _index_fields(declared, ())

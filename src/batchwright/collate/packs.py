@@ -248,9 +248,8 @@ class Packed(Value):
 
     def _segments(self) -> Tensor:
         numbers = self._shaped(self.layout.segments)
-        return (
-            numbers - numbers[:, :1] if self.shape == "packs" else numbers
-        )  # in each pack, segments are counted from 0
+        # In each pack, segments are counted from 0.
+        return numbers - numbers[:, :1] if self.shape == "packs" else numbers
 
     def _real(self) -> Tensor:
         """bool: True at elements of samples, False at padding."""

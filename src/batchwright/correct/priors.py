@@ -236,8 +236,8 @@ class LogitAdjustment(nn.Module):
             raise Infeasible(
                 f"the model gives {logits.shape[-1]} logits, the priors are of {len(self.classes)} classes: "
                 f"{', '.join(map(repr, self.classes[:3]))}{', ...' if len(self.classes) > 3 else ''}",
-                "name the class of every logit with order=, or everyone's class with classes= where a plan's groups are "
-                "something else",
+                "name the class of every logit with order=, or the class of every sample with classes= if the groups of "
+                "the plan are something else",
             )
         offset = self.offset.to(logits)
         if domains is not None:
@@ -273,15 +273,14 @@ def _shares(name: str, values: Priors) -> npt.NDArray[np.float64]:
 
 
 def _by_class(shares: Mapping[Any, float], classes: list[Hashable]) -> npt.NDArray[np.float64]:
-    unknown, missing = (
-        [name for name in shares if name not in classes],
-        [name for name in classes if name not in shares],
-    )
-    if unknown or missing:
-        facts = [f"names {len(unknown)} that the plan does not know ({listed(map(shown, unknown))})"] if unknown else []
-        facts += (
-            [f"lacks {len(missing)} of its {len(classes)} classes ({listed(map(shown, missing))})"] if missing else []
-        )
+    unknown = [name for name in shares if name not in classes]
+    missing = [name for name in classes if name not in shares]
+    facts = []
+    if unknown:
+        facts.append(f"names {len(unknown)} that the plan does not know ({listed(map(shown, unknown))})")
+    if missing:
+        facts.append(f"lacks {len(missing)} of its {len(classes)} classes ({listed(map(shown, missing))})")
+    if facts:
         raise Infeasible(f"deploy {' and '.join(facts)}", "name every class of the plan and no other, 0 if never met")
     return np.array([shares[name] for name in classes], dtype=np.float64)
 

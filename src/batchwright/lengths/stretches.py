@@ -1,6 +1,6 @@
 """Two ways to cut a finite order into steps of micro-batches, each a stretch of consecutive places.
 
-Both can begin at any place of the order. So a run that goes on in another world cuts what is left, wherever it stopped.
+Both can begin at any place of the order. So a run that resumes in another world cuts what is left, wherever it stopped.
 """
 
 from __future__ import annotations

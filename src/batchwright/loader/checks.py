@@ -87,7 +87,7 @@ def check_dataset(plan: BasePlan, dataset: Any) -> None:
             "pass an object with __getitem__ and __len__",
         )
     count = plan.groups.sample_count
-    if getattr(plan, "named", False):  # it is asked for pairs of a task and a number, and may count as it likes
+    if plan.named:  # it is asked for pairs of a task and a number, and may count as it likes
         return
     if len(dataset) != count:
         raise Infeasible(
@@ -98,12 +98,12 @@ def check_dataset(plan: BasePlan, dataset: Any) -> None:
 
 
 def check_named(plan: BasePlan, on_error: str) -> None:
-    """Refuse to go on past samples that raise where they are pairs of a task and a number, which have no groups.
+    """Refuse to continue past samples that raise where samples are pairs of a task and a number, which have no groups.
 
     Raises:
         Infeasible: the plan yields such pairs, and `on_error` is not "refuse".
     """
-    if getattr(plan, "named", False) and on_error != "refuse":
+    if plan.named and on_error != "refuse":
         raise Infeasible(
             f"on_error is {shown(on_error)}, and the plan yields pairs of a task and a number",
             'build the plan with named=False, or pass on_error="refuse"',
@@ -156,7 +156,7 @@ def fitting_workers(dataset: Any, num_workers: int | None) -> int:
 
 
 def starts_python(context: Any) -> bool:
-    """Whether a worker process starts Python anew, in place of a fork of this process.
+    """Whether a worker process starts a new Python interpreter, and is not a fork of this process.
 
     Args:
         context: `DataLoader`'s `multiprocessing_context`; None for the default one.

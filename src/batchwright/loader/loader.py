@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import torch.utils.data
 from torch.utils._pytree import tree_map
@@ -25,7 +25,6 @@ from .samples import Broken, Collated, Given, OnError, Reader
 
 __all__ = ["Epoch", "Loader"]
 
-
 Answer = TypeVar("Answer")
 
 _END = object()
@@ -36,7 +35,7 @@ class Loader:
 
     Each loop over it takes the next epoch, or what is left of one after `load_state_dict`. However far its workers have read
     ahead, `state_dict` counts the batches that the loop was given. A loop that was given one batch and did not ask for
-    another was a look: the next loop begins at the same place. `peek` is for looks.
+    another counts as a look: the next loop begins at the same place. `peek` is for looks.
 
     Attributes:
         dataset: the data set.
@@ -76,7 +75,7 @@ class Loader:
         # collector of cycles, which would do it at any moment, even while other workers start, and wait for them.
         self._requests = Requests(sampler)
         self._loader = self._made(options, collate, fitting_workers(dataset, num_workers), check_bool(seeded, "seeded"))
-        self._turn = 0  # how many iterators have begun; only the last may go on
+        self._turn = 0  # how many iterators have begun; only the last may continue
         self._look: tuple[RunState, RunState] | None = None  # before and after the only batch of an iterator
         self._looks = 0
         self._uncompared = check_bool(compare_ranks, "compare_ranks") and sampler.follows_group
@@ -176,7 +175,7 @@ class Loader:
         """The epochs from the next one to number `until` - 1, each to be looped over once.
 
         Args:
-            until: how many epochs the whole run has, counted from its beginning: a resumed run goes on with the rest.
+            until: how many epochs the whole run has, counted from its beginning: a resumed run takes the rest.
 
         Example:
             >>> import batchwright as bw
@@ -215,16 +214,20 @@ class Loader:
 
         It can be loaded with any number of workers and ranks, and into a sampler of the same plan.
         """
-        self._look = None  # a batch after which a checkpoint is saved was no look
-        state = self.sampler.state_dict()
-        broken = self._requests.broken.union(entry.sample for entry in self.broken)
-        return {**state, "broken": sorted(broken)} if broken else state
+        return self._saved(self.sampler.state_dict())
+
+    def state_at(self, step: int, *, epoch: int | None = None) -> dict[str, Any]:
+        """The state after `step` of this rank's batches of an epoch (the present one if left out).
+
+        For trainers that count for themselves; `state_dict` counts what the loop was given.
+        """
+        return self._saved(self.sampler.state_at(step, epoch=epoch))
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Let the next loop go on from a state; {} changes nothing.
+        """Let the next loop resume from a state; {} changes nothing.
 
         Raises:
-            Infeasible: the state is of another plan or version, is damaged, or its epoch cannot go on in a world of this
+            Infeasible: the state is of another plan or version, is damaged, or its epoch cannot continue in a world of this
                 size. All ranks refuse it alike, and the loader does not change.
         """
         broken = state.get("broken", []) if isinstance(state, Mapping) else []
@@ -234,6 +237,12 @@ class Loader:
         self.sampler.load_state_dict(state)
         self._requests.broken |= frozenset(broken)
         self._look = None
+
+    def _saved(self, state: dict[str, Any]) -> dict[str, Any]:
+        """A state of the sampler as one of the loader: with the samples that are known to raise."""
+        self._look = None  # a batch after which a checkpoint is saved was no look
+        broken = self._requests.broken.union(entry.sample for entry in self.broken)
+        return {**state, "broken": sorted(broken)} if broken else state
 
     def _after_look(self, question: Callable[[], Answer]) -> Answer:
         """What `question` returns where the next loop begins; the position of the loop stays."""
@@ -320,7 +329,7 @@ class Epoch:
         self.number = number
 
     def __len__(self) -> int:
-        """Batches that a loop over it gives: fewer than `len(loader)` where a resumed run goes on within the epoch."""
+        """Batches that a loop over it gives: fewer than `len(loader)` where a run resumed within the epoch."""
         begun = self._loader.step if self._loader.epoch == self.number else 0
         return len(self._loader) - begun
 
@@ -336,48 +345,53 @@ class _Batches(Iterator[Any]):
 
     def __init__(self, loader: Loader, number: int | None = None) -> None:
         self._loader, self._number = loader, number
-        self._inner: Iterator[Any] | None = None
-        self._turn = self._before = self._length = self._given = 0
-        self._ended = False
+        self._start: Position | None = None  # None until the first `next`
+        self._inner: Iterator[Any] = iter(())
+        self._turn = self._consumed = self._given = 0
 
     def __next__(self) -> Any:
-        loader = self._loader
-        if self._ended:
-            raise StopIteration
-        if self._inner is None:
-            self._start = start = loader._begin(self._number)
-            self._turn, self._before, self._length = loader._turn, start.consumed, start.length
+        loader, start = self._loader, self._start
+        if start is None:
+            start = loader._begin(self._number)
             self._inner = loader._read_from(start)
+            self._start, self._turn, self._consumed = start, loader._turn, start.consumed
         elif loader._turn != self._turn:
-            if (
-                self._before >= self._length
-            ):  # every batch was given; trainers ask once more before they begin another loop
-                self._ended, self._inner = True, None
-                raise StopIteration
-            raise Infeasible(
-                "another loop over this loader has begun since, and its position is that loop's",
-                "make a second loader of the plan to loop over it twice at once",
-            )
+            self._refuse_rest(start)
         if self._given == 1 and loader._uncompared and joined():  # not at the first: a look may be of one rank alone
             loader._compare()
         loader._look = None  # the loop came back: what it was given was used
         batch = next(self._inner, _END)
         if batch is _END:
-            self._ended, self._inner = True, None
-            raise StopIteration
-        run, after = loader.sampler.run, self._before + loader.sampler.stride
-        loader.sampler.give(self._start, self._before, after, ended=after >= self._length)
-        self._before, self._given = after, self._given + 1
-        if self._given == 1:
-            loader._look = run, loader.sampler.run
-        if loader.watch is not None:
-            loader.watch(self._start.epoch, after // loader.sampler.stride, self._given == 1)
+            self._stop()
+        self._give(start)
         if isinstance(batch, Given):
             loader._received(batch.broken)
             batch = batch.batch
         batch = loader._moved(batch)
-        return (
-            batch.scaled(1.0, real=loader.real)
-            if isinstance(batch, Batch) and self._start.batches.whole_epochs
-            else batch
+        if isinstance(batch, Batch) and start.batches.whole_epochs:
+            return batch.scaled(1.0, real=loader.real)
+        return batch
+
+    def _refuse_rest(self, start: Position) -> NoReturn:
+        """Another loop has begun. Trainers ask once more after the last batch, perhaps only then: that is no error."""
+        if self._consumed >= start.length:
+            self._stop()
+        raise Infeasible(
+            "another loop over this loader has begun since, and its position is that loop's",
+            "make a second loader of the plan to loop over it twice at once",
         )
+
+    def _give(self, start: Position) -> None:
+        """Move the position past the next batch, and tell `watch`."""
+        loader, before = self._loader, self._consumed
+        run, after = loader.sampler.run, before + loader.sampler.stride
+        loader.sampler.give(start, before, after, ended=after >= start.length)
+        self._consumed, self._given = after, self._given + 1
+        if self._given == 1:
+            loader._look = run, loader.sampler.run
+        if loader.watch is not None:
+            loader.watch(start.epoch, after // loader.sampler.stride, self._given == 1)
+
+    def _stop(self) -> NoReturn:
+        self._inner = iter(())  # lets workers end
+        raise StopIteration

@@ -6,7 +6,7 @@ import hashlib
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -81,14 +81,14 @@ class Reader:
         key: what random numbers are derived from.
         random: whether each sample sets the generators of torch, NumPy and `random`.
         on_error: what to do with a sample that raises.
-        groups: who may replace whom; needed for "replace" only.
+        groups: whose samples may replace each other; needed for "replace" only.
     """
 
     dataset: Any
     key: int
     random: bool
     on_error: OnError = "refuse"
-    groups: Groups | None = field(default=None)
+    groups: Groups | None = None
 
     def __getitems__(self, request: Request) -> _Read:
         """The samples of a list; the loader's fetcher calls it with whatever the batch sampler yields."""
@@ -204,13 +204,14 @@ def _own_random_numbers() -> Iterator[None]:
     if torch.utils.data.get_worker_info() is not None:
         yield
         return
-    kept = torch.get_rng_state(), np.random.get_bit_generator(), random.getstate()  # type: ignore[attr-defined]
-    np.random.set_bit_generator(_NUMPYS)  # type: ignore[attr-defined]  # copying a state takes 100 times as long
+    # Another generator for NumPy: copying the state of its own takes 100 times as long.
+    kept = torch.get_rng_state(), np.random.get_bit_generator(), random.getstate()  # type: ignore[attr-defined]  # untyped
+    np.random.set_bit_generator(_NUMPYS)  # type: ignore[attr-defined]  # untyped
     try:
         yield
     finally:
         torch.set_rng_state(kept[0])
-        np.random.set_bit_generator(kept[1])  # type: ignore[attr-defined]
+        np.random.set_bit_generator(kept[1])  # type: ignore[attr-defined]  # untyped
         random.setstate(kept[2])
 
 

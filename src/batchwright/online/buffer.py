@@ -19,7 +19,7 @@ __all__ = ["Buffer"]
 
 _ROOM = 1.25  # places are kept for a quarter more groups than are known: most new groups then change no other queue
 _NO_WEIGHTS = np.zeros(0, np.int64)
-# The counters that a state holds: those for one batch, places and arguments are set when it is loaded.
+# The counters that a state holds: those for one batch, for places and for arguments start again from 0.
 _LASTING = [
     stream_buffer.FRESH,
     stream_buffer.HEAP,

@@ -77,7 +77,7 @@ class Quotas:
         most = batches * np.ceil(quotas).astype(np.int64)
         expected = batches * quotas + self.deficit
         counts = np.clip(np.floor(expected + _WHOLE).astype(np.int64), least, most)
-        # Equal remainders are decided by chance, anew in every round: else the same groups would always be first.
+        # Equal remainders are decided by chance, again in every round: else the same groups would always be first.
         chance = _SPREAD * fractions(self._own(PURPOSE.TIES), 0, len(counts))
         # The method of largest remainders, within the limits: each time, at most one slot of a group moves.
         while left := batches * self.batch_size - int(counts.sum()):

@@ -1,7 +1,7 @@
 """Spans of the dealt order in which the shares are constant, and how one follows another when shares change.
 
 When shares change, every group has had a little more or less than its shares so far: its deficit. A first span of the
-new shares pays the deficits back, in a few rounds; a second one goes on with the new shares alone. So deficits never
+new shares pays the deficits back, in a few rounds; a second one continues with the new shares alone. So deficits never
 add up.
 """
 
@@ -186,9 +186,8 @@ def after_change(
     """
     changed = partial(replace, span, wanted=wanted, change=change)
     batches = ROUND * -(-int(np.abs(deficit).max(initial=0)) // _AT_ONCE)
-    if (
-        may_change and epoch < ROUND
-    ):  # the shares change again before a round is over: pay back what that leaves time for
+    # If the shares change again before a round is over, pay back only what that leaves time for.
+    if may_change and epoch < ROUND:
         batches = min(batches, epoch)
     edges = _settling(wanted, deficit, batches) if batches else wanted
     if np.array_equal(edges, wanted):

@@ -87,9 +87,8 @@ class Dealt(OfBatches):
         ]
         for change in share_changes:
             spans = self._with(spans, change)
-        if (
-            share_changes and share_changes[0].number > 1
-        ):  # a state keeps the last changes only: what came before is not known
+        # A state keeps the last changes only: what came before is not known.
+        if share_changes and share_changes[0].number > 1:
             spans = [span for span in spans if span.first >= share_changes[0].first]
         self._spans = tuple(spans)
         self._walk: Walk | None = None

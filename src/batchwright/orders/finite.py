@@ -87,7 +87,7 @@ class Listed(Finite):
     listed: Integers
 
     @property
-    def count(self) -> int:  # type: ignore[override]  # of the array
+    def count(self) -> int:  # type: ignore[override]  # the base class has an attribute; it is only read
         """See `Finite`."""
         return self.listed.size
 

@@ -45,9 +45,8 @@ class InTurn(OfBatches):
 
     def batches_at(self, numbers: np.ndarray) -> np.ndarray:
         """See `Order`."""
-        starts = [
-            int(number) * self.batch_size % self.places.count for number in numbers
-        ]  # Python integers: no overflow
+        # In Python's integers, which do not overflow.
+        starts = [int(number) * self.batch_size % self.places.count for number in numbers]
         found = np.array(starts, np.int64)[:, None] + np.arange(self.batch_size)
         return self.places.at(found.reshape(-1) % self.places.count).reshape(found.shape)
 

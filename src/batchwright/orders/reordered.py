@@ -22,9 +22,8 @@ __all__ = ["Reordered"]
 
 _SHORT = 128  # turns in a stretch: cheap enough to compute for a single turn; more if the shares have a longer period
 _ATTEMPTS = 4  # how often each turn is tried at a random place; chosen by trial
-_FARTHEST = (
-    1024  # turns: moving a turn shifts those between, so farther ones are only swapped, and the cost stays bounded
-)
+# Turns: moving a turn shifts those between, so farther ones are only swapped, and the cost stays bounded.
+_FARTHEST = 1024
 _WORD = (1 << 64) - 1
 _FITS = 1 << 62  # products below this fit 64 bits; larger ones are computed with Python's integers
 

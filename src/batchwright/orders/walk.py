@@ -41,10 +41,8 @@ class Walk:
         self._settles_at = settles_at
         self._most = max(_FEWEST_MARKS, min(_MARKS, _MARKED_NUMBERS // first.wanted.size))
         self._latest: tuple[int, Spans] = 0, (first,)  # the epoch that was needed last, and its spans
-        self._marks: tuple[int, tuple[Spans, ...]] = (
-            1,
-            ((first,),),
-        )  # the distance between two kept epochs, and their spans
+        # The distance between two kept epochs, and their spans.
+        self._marks: tuple[int, tuple[Spans, ...]] = 1, ((first,),)
 
     def at(self, batch: int) -> tuple[ConstantShares, int | None]:
         """The span of a micro-batch, and the micro-batch where the span ends as far as is known; None if it never ends.

@@ -29,6 +29,7 @@ __all__ = [
     "checked",
     "epoch_batches",
     "epoch_length",
+    "sample_count",
     "shuffled",
     "weighted",
 ]
@@ -122,10 +123,7 @@ def shuffled(
         [0, 1, 2, 3]
     """
     batch_size, _, seed = checked(batch_size, 1, seed)
-    count = columns.sample_count(samples, called="samples")
-    if count > MOST_SAMPLES:
-        raise Infeasible(f"samples is {count}, the most is {MOST_SAMPLES}", f"pass {MOST_SAMPLES} or fewer")
-    groups = Groups.from_sizes({"all": count})
+    groups = Groups.from_sizes({"all": sample_count(samples)})
     return _plan(groups, TargetShares(natural(), groups), batch_size, 1, one_of(draw, "draw", _DRAWS), epoch, seed)
 
 
@@ -187,6 +185,14 @@ def _plan(
     order = kind(groups, shares, batch_size=batch_size, per_ticket=per_class, seed=seed, epoch_batches=length)
     warn(*faults(order))
     return FixedPlan(order, epoch_batches=length)
+
+
+def sample_count(samples: int | Sized) -> int:
+    """Check a number of samples, or the length of a dataset."""
+    count = columns.sample_count(samples, called="samples")
+    if count > MOST_SAMPLES:
+        raise Infeasible(f"samples is {count}, the most is {MOST_SAMPLES}", f"pass {MOST_SAMPLES} or fewer")
+    return count
 
 
 def checked(batch_size: int, per_class: int, seed: int, *, called: str = "per_class") -> tuple[int, int, int]:

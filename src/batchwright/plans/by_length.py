@@ -21,7 +21,7 @@ from ..lengths.order_windows import OfOrder
 from ..lengths.windows import OfShuffle, OfStrata, Windows
 from ..micro_batches import MicroBatches, counted
 from ..orders.inclusion import InclusionRates
-from .changed_steps import MOST_IN_A_STEP, Windowed, carried_of, gone_on_from, resumed
+from .changed_steps import MOST_IN_A_STEP, Windowed, carried_of, continued_from, resumed
 from .delivered import Delivery
 from .fixed import FixedPlan
 from .plan import Plan
@@ -177,9 +177,9 @@ class LengthPlan(Plan, Windowed):
         self.windows, self._planned, self._items_kept = windows, OrderedDict(), 0
         self.epoch_batches, self.first = windows.epoch_batches, windows.first_batch
 
-    def gone_on_from(self, batch: int, step: int) -> tuple[MicroBatches, int]:
+    def continued_from(self, batch: int, step: int) -> tuple[MicroBatches, int]:
         """See `MicroBatches`: steps change where a window, or an epoch, ends."""
-        return gone_on_from(self, batch, step)
+        return continued_from(self, batch, step)
 
     def carried(self, batch: int, since: int) -> dict[str, Any]:
         """See `MicroBatches`: the step size, and where windows begin."""

@@ -28,7 +28,7 @@ from ..lengths.windows import Windows
 from ..micro_batches import AS_IT_WAS, LAST, MicroBatches
 from ..position import number_of
 
-__all__ = ["MOST_IN_A_STEP", "Rotated", "Windowed", "carried_of", "gone_on_from", "resumed"]
+__all__ = ["MOST_IN_A_STEP", "Rotated", "Windowed", "carried_of", "continued_from", "resumed"]
 
 MOST_IN_A_STEP = 1 << 17
 """The most micro-batches in a step of a plan by lengths; planning a window of so many takes about ten seconds."""
@@ -88,9 +88,9 @@ class Rotated(MicroBatches):
         """See `MicroBatches`."""
         return self.plan.stepped(step)
 
-    def gone_on_from(self, batch: int, step: int) -> tuple[MicroBatches, int]:
+    def continued_from(self, batch: int, step: int) -> tuple[MicroBatches, int]:
         """See `MicroBatches`."""
-        return gone_on_from(self.plan, batch, step, self)
+        return continued_from(self.plan, batch, step, self)
 
     def carried(self, batch: int, since: int) -> dict[str, Any]:
         """See `MicroBatches`."""
@@ -131,13 +131,13 @@ class _Joined(MicroBatches):
         """See `MicroBatches`."""
         return self._after.stepped(step)
 
-    def gone_on_from(self, batch: int, step: int) -> tuple[MicroBatches, int]:
+    def continued_from(self, batch: int, step: int) -> tuple[MicroBatches, int]:
         """See `MicroBatches`."""
         if batch < self._at:
             if (step, (batch - self._at) % step) == (self._after.step, self._shift):
                 return self, batch
-            return self._before.gone_on_from(batch, step)
-        return self._after.gone_on_from(batch - self._at + self._start, step)
+            return self._before.continued_from(batch, step)
+        return self._after.continued_from(batch - self._at + self._start, step)
 
     @property
     def _shift(self) -> int:
@@ -189,8 +189,8 @@ def _balance(costs: np.ndarray, step: int) -> float:
     return float((busy.max(axis=1) / busy.mean(axis=1)).mean()) if busy.size else 1.0
 
 
-def gone_on_from(plan: Windowed, batch: int, step: int, listed: Rotated | None = None) -> tuple[MicroBatches, int]:
-    """See `MicroBatches.gone_on_from`. `listed` is the rotated list of the plan, if the run uses one."""
+def continued_from(plan: Windowed, batch: int, step: int, listed: Rotated | None = None) -> tuple[MicroBatches, int]:
+    """See `MicroBatches.continued_from`. `listed` is the rotated list of the plan, if the run uses one."""
     here = plan if listed is None else listed
     if step == plan.step and batch % step == (0 if listed is None else listed.shift):
         return here, batch

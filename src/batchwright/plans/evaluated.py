@@ -99,11 +99,11 @@ class EvaluationPlan(Plan):
         found.epoch_batches = self.stretches.count(0, step)
         return found
 
-    def gone_on_from(self, batch: int, step: int) -> tuple[EvaluationPlan, int]:
+    def continued_from(self, batch: int, step: int) -> tuple[EvaluationPlan, int]:
         """The list in steps of another size: the rest of the order is cut again; see `MicroBatches`."""
         if step == self.step and batch % step == 0:
             return self, batch
-        return self._gone_on(batch // self.epoch_batches, self.stretch(batch).first, step)
+        return self._rest_from(batch // self.epoch_batches, self.stretch(batch).first, step)
 
     def reached(self, batch: int) -> tuple[EvaluationPlan, int]:
         """See `MicroBatches`: after the epoch in which the world size changed, the list is that of a fresh run."""
@@ -125,10 +125,10 @@ class EvaluationPlan(Plan):
                 f"step is {_MOST_IN_A_STEP}",
                 AS_IT_WAS,
             )
-        found, _ = self._gone_on(batch // self.stretches.count(0, step), begin, step)
+        found, _ = self._rest_from(batch // self.stretches.count(0, step), begin, step)
         return found
 
-    def _gone_on(self, epoch: int, begin: int, step: int) -> tuple[EvaluationPlan, int]:
+    def _rest_from(self, epoch: int, begin: int, step: int) -> tuple[EvaluationPlan, int]:
         """The list whose epoch `epoch` has only the places from `begin` on, and the micro-batch where that epoch begins."""
         found = self.stepped(step)
         # The rest has fewer micro-batches than an epoch. It is placed at the end of the epoch, so that all later epochs

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from .. import columns
 from ..calls import recorded
 from ..errors import Infeasible, check_integer, check_number, exactly, one_of, seed_number
-from ..group_parts import MOST_SAMPLES
 from ..lengths.packing import pack
 from ..lengths.stretches import Even, Limited
 from ..orders.finite import Finite, InFileOrder, Listed, Shuffled
+from .balanced import sample_count
 from .evaluated import EvaluationPlan
 from .length_arguments import refuse_too_long
 
@@ -83,7 +83,7 @@ def evaluation(
         if order == "length":
             listed = Listed(_longest_first(_lengths(samples)))
             return EvaluationPlan(listed, Even(listed.count, size))
-        count = _some(columns.sample_count(samples, called="samples"))
+        count = _some(sample_count(samples))
         return EvaluationPlan(_plain(order, count, seed), Even(count, size))
     lengths = _lengths(samples)
     called = given[0]
@@ -142,6 +142,4 @@ def _some(count: int) -> int:
         raise Infeasible(
             "there are 0 samples to evaluate", "pass a dataset of 1 sample or more, or skip the evaluation"
         )
-    if count > MOST_SAMPLES:
-        raise Infeasible(f"samples is {count}, the most is {MOST_SAMPLES}", f"pass {MOST_SAMPLES} or fewer")
     return count

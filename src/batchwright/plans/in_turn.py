@@ -10,14 +10,13 @@ import numpy as np
 from .. import columns
 from ..calls import recorded
 from ..errors import Infeasible, warn
-from ..group_parts import MOST_SAMPLES
 from ..groups import Groups
 from ..kernels.deal_arguments import ROUND
 from ..orders import InTurn
 from ..orders.finite import InFileOrder, Listed
 from ..orders.shares import TargetShares, WeightShares
 from ..targets import natural
-from .balanced import checked, epoch_batches
+from .balanced import checked, epoch_batches, sample_count
 from .fixed import FixedPlan
 from .poor import faults
 
@@ -54,9 +53,7 @@ def sequential(samples: int | Sized, batch_size: int, *, epoch: int | Literal["n
         [[0, 1], [2, 3], [4, 0], [1, 2]]
     """
     batch_size, _, _ = checked(batch_size, 1, 0)
-    count = columns.sample_count(samples, called="samples")
-    if count > MOST_SAMPLES:
-        raise Infeasible(f"samples is {count}, the most is {MOST_SAMPLES}", f"pass {MOST_SAMPLES} or fewer")
+    count = sample_count(samples)
     groups = Groups.from_sizes({"all": count})
     order = InTurn(InFileOrder(count), groups, TargetShares(natural(), groups), batch_size)
     return _plan(order, epoch)

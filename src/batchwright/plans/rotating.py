@@ -41,7 +41,7 @@ def rotating(
             Lists: the cohorts. With `unit="step"` they come in the order given; with "batch" the order is shuffled in every
             cycle, so that every rank gets every cohort. A class may be in several cohorts; each of them goes through the
             samples of the class independently.
-            A number: how many random cohorts the classes are split into. Every cycle splits them anew, so over time any two
+            A number: how many random cohorts the classes are split into. Every cycle splits them again, so over time any two
             classes are in a cohort together equally often. The size of a cohort is the number of classes divided by this
             number, rounded down. After any number of batches, all classes have come equally often, up to one.
         per_class: samples of each class of the cohort in a micro-batch.

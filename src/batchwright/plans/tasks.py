@@ -161,7 +161,7 @@ class TaskPlan(Plan):
         found.step, found.ahead, found.first = step, (0,) * len(self.names), 0
         return found
 
-    def gone_on_from(self, batch: int, step: int) -> tuple[TaskPlan, int]:
+    def continued_from(self, batch: int, step: int) -> tuple[TaskPlan, int]:
         """The list in steps of another size, at once; every task continues with its next micro-batch. See `MicroBatches`.
 
         A turn that was not finished is not resumed; the turn of the next task begins.
