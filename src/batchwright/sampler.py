@@ -19,6 +19,7 @@ from .interface import BasePlan
 from .lists import Lists, for_a_node
 from .micro_batches import AS_IT_WAS
 from .position import Position, RunState
+from .public import public
 from .share import Fetch, Share, micro_batches_fetched
 from .state_checks import VERSION, another_place, bounded_identity, check_state_of
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["BatchSampler", "Fetch"]
 
 
+@public
 class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSampler):
     """A batch sampler that takes every `world_size`-th micro-batch of a plan, and can save and resume its position.
 

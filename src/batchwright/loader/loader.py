@@ -16,6 +16,7 @@ from ..interface import BasePlan
 from ..kernels.hashing import PURPOSE, child_key
 from ..micro_batches import AS_IT_WAS
 from ..position import Position, RunState
+from ..public import public
 from ..ranks import check_ranks
 from ..sampler import BatchSampler
 from .checks import check_dataset, check_named, check_options, fitting_workers, starts_python
@@ -30,6 +31,7 @@ Answer = TypeVar("Answer")
 _END = object()
 
 
+@public
 class Loader:
     """The batches of a plan from a data set, counted where they reach the training loop; made by `plan.loader`.
 
