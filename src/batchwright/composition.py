@@ -83,7 +83,7 @@ class Composition:
         """
         if check_integer(step, "step", least=1) % self.every == 0:
             # Lists before a resume were those of another run, perhaps with another world size.
-            resumed_at = self.sampler.begun_at(epoch)
+            resumed_at = self.sampler.started_at(epoch)
             log(
                 self.measured(max(step - self.every, resumed_at), step, epoch=epoch),
                 epoch * len(self.sampler) + step if at is None else at,

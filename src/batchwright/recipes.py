@@ -71,7 +71,7 @@ class Run:
     accumulate: int = 1
 
     @property
-    def multiple(self) -> int:
+    def step_size(self) -> int:
         """Micro-batches in a step."""
         return self.world_size * self.accumulate
 

@@ -22,12 +22,12 @@ class Share(NamedTuple):
     """Which micro-batches of every step a process takes, as the arguments of a sampler say.
 
     Attributes:
-        given: rank and world size; None if they are read from `torch.distributed` at every use.
+        fixed_ranks: rank and world size; None if they are read from `torch.distributed` at every use.
         copies: see `BatchSampler`.
         follows_group: see `BatchSampler`.
     """
 
-    given: tuple[int, int] | None
+    fixed_ranks: tuple[int, int] | None
     copies: int
     follows_group: bool
 

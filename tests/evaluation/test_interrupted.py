@@ -130,7 +130,7 @@ def test_states_stay_small_and_ranks_agree():
     smaller.load_state_dict(sampler.state_dict())
     state = smaller.state_dict()
     assert len(json.dumps(state)) < 1200
-    assert state["plan"] == {"step": 7, "begin": 1000 * 64 * 64}
+    assert state["plan"] == {"step_size": 7, "start": 1000 * 64 * 64}
     samples = list(map(smaller.all_ranks, range(smaller.step, smaller.step + 3)))
     flat = [sample for step in samples for batch in step for sample in batch.tolist()]
     assert flat == plan.sequence.samples(1000 * 64 * 64, 1000 * 64 * 64 + 3 * 7 * 64).tolist()

@@ -57,15 +57,15 @@ class _Trained:
     def begun(self) -> tuple[int, int]:
         """Epoch and step where the latest iterator over the sampler began, or where the next one will."""
         run = self.sampler.run
-        if run.drawn and run.asked is None:
-            return run.begun.epoch, run.begun.consumed // self.sampler.stride
+        if run.list_returned and run.requested is None:
+            return run.iterator_start.epoch, run.iterator_start.consumed // self.sampler.fetched_by_all
         return self.sampler.epoch, self.sampler.step
 
     @property
     def drawn_from_its_place(self) -> bool:
         """Whether workers have begun to draw, and where they should; other loaders wait for the first batch."""
         works, run = isinstance(self.loader, DataLoader) and self.loader.num_workers > 0, self.sampler.run
-        return works and run.drawn and run.asked is None and self.begun == self.place[:2]
+        return works and run.list_returned and run.requested is None and self.begun == self.place[:2]
 
     def seek(self) -> None:
         """Let the next iterator begin at the place."""

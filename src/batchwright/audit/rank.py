@@ -45,11 +45,11 @@ def audit_rank(sampler: SamplerKind, *, epochs: int = 1, first: int = 0) -> Audi
     epochs, first = check_integer(epochs, "epochs", least=1), check_integer(first, "first", least=0)
     plan = sampler.plan
     # An epoch has whole steps and whole lists, and one may be longer than the other: hence the least common multiple.
-    multiple = sampler.world_size * math.lcm(sampler.accumulate, sampler.fetch)
-    length = plan.epoch_length(multiple)
+    step_size = sampler.world_size * math.lcm(sampler.accumulate, sampler.fetch)
+    length = plan.epoch_length(step_size)
     steps = length // (sampler.world_size * sampler.fetch)
     guarantees = [Share(), Steps(steps), Composition(plan, first, epochs)]
-    return measured(first * length, epochs * length, guarantees, _epochs(sampler, first, epochs, multiple))
+    return measured(first * length, epochs * length, guarantees, _epochs(sampler, first, epochs, step_size))
 
 
 @dataclass(frozen=True)
@@ -69,14 +69,14 @@ class Epoch:
     own: list[list[Any]]
 
 
-def _epochs(sampler: SamplerKind, first: int, epochs: int, multiple: int) -> Iterator[Epoch]:
+def _epochs(sampler: SamplerKind, first: int, epochs: int, step_size: int) -> Iterator[Epoch]:
     plan, rank, world_size, fetch = sampler.plan, sampler.rank, sampler.world_size, sampler.fetch
     fresh = plan.sampler(rank=rank, world_size=world_size, accumulate=sampler.accumulate, fetch=fetch)
     # A copy, so that the position of the sampler stays where it is.
-    walked, stepped, length = copy.copy(sampler), plan.stepped(multiple), plan.epoch_length(multiple)
+    walked, in_steps, length = copy.copy(sampler), plan.with_step_size(step_size), plan.epoch_length(step_size)
     for number in range(first, first + epochs):
         walked.load_state_dict(fresh.state_at(0, epoch=number))  # a run that always had this world size
-        alone = [_alone(stepped, number * length + own) for own in range(rank, length, world_size)]
+        alone = [_alone(in_steps, number * length + own) for own in range(rank, length, world_size)]
         own = [[*chain.from_iterable(alone[at : at + fetch])] for at in range(0, len(alone), fetch)]
         yield Epoch(number, len(walked), list(walked), own)
 

@@ -161,8 +161,8 @@ def plan(
         "fingerprint": made.fingerprint,
         "samples": made.groups.sample_count,
         "groups": made.groups.group_count,
-        "epoch_batches": made.epoch_length(run.multiple),
-        "epoch_steps": made.epoch_length(run.multiple) // run.multiple,
+        "epoch_batches": made.epoch_length(run.step_size),
+        "epoch_steps": made.epoch_length(run.step_size) // run.step_size,
         "world_size": run.world_size,
         "accumulate": run.accumulate,
         "notes": list(summary.notes),
@@ -180,7 +180,7 @@ def plan(
     if out is not None:
 
         def watch(numbers: Iterator[int]) -> Iterator[int]:
-            return printing.progress(numbers, "writing", epochs * made.epoch_length(run.multiple))
+            return printing.progress(numbers, "writing", epochs * made.epoch_length(run.step_size))
 
         told["out"] = str(out)
         told["rows"] = look.write_table(look.epoch_table(made, run, epochs, watch), made.groups.names, out)

@@ -108,7 +108,7 @@ class LossScale:
             yield batch.scaled(factor, real=steps.real(step)) if hasattr(batch, "scaled") else batch, factor
 
     def _steps(self, state: dict[str, Any]) -> Steps:
-        return Steps(self.sampler, Position.of(self.sampler.plan, state), self._counts)
+        return Steps(self.sampler, Position.from_state(self.sampler.plan, state), self._counts)
 
 
 class Steps:
@@ -130,8 +130,8 @@ class Steps:
             self._batches = self._position._replace(batches=self._plan).micro_batches
         number = step * self._fetch // self._accumulate
         if self._counted[0] != number:
-            multiple = self._world_size * self._accumulate
-            totals = map(self._total, range(number * multiple, (number + 1) * multiple))
+            step_size = self._world_size * self._accumulate
+            totals = map(self._total, range(number * step_size, (number + 1) * step_size))
             self._counted = number, _factor(self._world_size, sum(totals))
         return self._counted[1]
 

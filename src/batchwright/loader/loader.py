@@ -159,9 +159,9 @@ class Loader:
             Infeasible: the loop was given none.
         """
         run = self.sampler.run
-        if not run.drawn:
+        if not run.list_returned:
             raise Infeasible("no batch was given yet", "ask after a batch was given")
-        return self.sampler.real(run.consumed // self.sampler.stride - 1, epoch=run.begun.epoch)
+        return self.sampler.real(run.consumed // self.sampler.fetched_by_all - 1, epoch=run.iterator_start.epoch)
 
     def __len__(self) -> int:
         """Batches of this rank in an epoch: the same for all ranks and epochs."""
@@ -193,9 +193,9 @@ class Loader:
 
     def progress(self) -> Progress:
         """How far the loop has come, for a progress bar or a log."""
-        at = self.sampler.place()
-        step = at.consumed // self.sampler.stride
-        return Progress(at.epoch, step, len(self), self.sampler.epochs_given)
+        at = self.sampler.position()
+        step = at.consumed // self.sampler.fetched_by_all
+        return Progress(at.epoch, step, len(self), self.sampler.epochs_done)
 
     def set_epoch(self, epoch: int) -> None:
         """Let the next loop take this epoch from its start; if it is next anyway, from where `step` says."""
@@ -255,7 +255,7 @@ class Loader:
             self.sampler.run = after
 
     def _first_batch(self) -> Any:
-        start = self.sampler.next_place()
+        start = self.sampler.next_start()
         micro_batches = next(self.sampler.lists_from(start))
         request = self._requests.of(start, start.consumed, micro_batches)
         given = self._collated(self._reader.__getitems__(request))
@@ -269,7 +269,7 @@ class Loader:
         self._look, self._turn = None, self._turn + 1
         if number is not None and number != self.sampler.epoch:
             self.sampler.set_epoch(number)
-        return self.sampler.next_place()
+        return self.sampler.next_start()
 
     def _read_from(self, start: Position) -> Iterator[Any]:
         self._requests.start = start
@@ -347,7 +347,7 @@ class _Batches(Iterator[Any]):
         self._loader, self._number = loader, number
         self._start: Position | None = None  # None until the first `next`
         self._inner: Iterator[Any] = iter(())
-        self._turn = self._consumed = self._given = 0
+        self._turn = self._consumed = self._returned = 0
 
     def __next__(self) -> Any:
         loader, start = self._loader, self._start
@@ -357,7 +357,7 @@ class _Batches(Iterator[Any]):
             self._start, self._turn, self._consumed = start, loader._turn, start.consumed
         elif loader._turn != self._turn:
             self._refuse_rest(start)
-        if self._given == 1 and loader._uncompared and joined():  # not at the first: a look may be of one rank alone
+        if self._returned == 1 and loader._uncompared and joined():  # not at the first: a look may be of one rank alone
             loader._compare()
         loader._look = None  # the loop came back: what it was given was used
         batch = next(self._inner, _END)
@@ -384,13 +384,13 @@ class _Batches(Iterator[Any]):
     def _give(self, start: Position) -> None:
         """Move the position past the next batch, and tell `watch`."""
         loader, before = self._loader, self._consumed
-        run, after = loader.sampler.run, before + loader.sampler.stride
-        loader.sampler.give(start, before, after, ended=after >= start.length)
-        self._consumed, self._given = after, self._given + 1
-        if self._given == 1:
+        run, after = loader.sampler.run, before + loader.sampler.fetched_by_all
+        loader.sampler.advance(start, before, after, ended=after >= start.length)
+        self._consumed, self._returned = after, self._returned + 1
+        if self._returned == 1:
             loader._look = run, loader.sampler.run
         if loader.watch is not None:
-            loader.watch(start.epoch, after // loader.sampler.stride, self._given == 1)
+            loader.watch(start.epoch, after // loader.sampler.fetched_by_all, self._returned == 1)
 
     def _stop(self) -> NoReturn:
         self._inner = iter(())  # lets workers end

@@ -30,12 +30,12 @@ class Request(NamedTuple):
 
     Attributes:
         micro_batches: the samples of each.
-        visits: a number of each: with it and its own number, a sample's random numbers are its own at every visit.
+        draw_numbers: a number of each: with it and its own number, a sample gets new random numbers each time it is drawn.
         broken: samples that are known to raise, from a state.
     """
 
     micro_batches: list[list[int]]
-    visits: list[int]
+    draw_numbers: list[int]
     broken: frozenset[int] = frozenset()
 
 
@@ -100,23 +100,23 @@ class Reader:
     def _read(self, request: Request) -> _Read:
         read = _Read([], [])
         at_once = getattr(self.dataset, "__getitems__", None) if self.on_error == "refuse" else None
-        for samples, visit in zip(request.micro_batches, request.visits, strict=True):
+        for samples, draw_number in zip(request.micro_batches, request.draw_numbers, strict=True):
             if callable(at_once):  # a data set that reads lists at once, as those of Hugging Face
                 if self.random:
-                    _seed(child_key(self.key, visit))
+                    _seed(child_key(self.key, draw_number))
                 read.samples.extend(at_once(samples))
             elif self.on_error == "refuse":
-                self._read_each(samples, visit, read.samples)
+                self._read_each(samples, draw_number, read.samples)
             else:
-                for sample, address in zip(samples, self._addresses(samples, visit), strict=True):
+                for sample, address in zip(samples, self._addresses(samples, draw_number), strict=True):
                     self._read_or_mend(sample, address, request.broken, read)
         return read
 
-    def _read_each(self, samples: list[int], visit: int, found: list[Any]) -> None:
+    def _read_each(self, samples: list[int], draw_number: int, found: list[Any]) -> None:
         sample = None
         try:
             if self.random:
-                for sample, address in zip(samples, self._addresses(samples, visit), strict=True):
+                for sample, address in zip(samples, self._addresses(samples, draw_number), strict=True):
                     _seed(address)
                     found.append(self.dataset[sample])
             else:
@@ -126,11 +126,11 @@ class Reader:
             error.add_note(f"It was raised by sample {sample} of the data set.")
             raise
 
-    def _addresses(self, samples: list[Any], visit: int) -> list[int]:
+    def _addresses(self, samples: list[Any], draw_number: int) -> list[int]:
         """The address of the random numbers of each sample of a micro-batch, as 64-bit integers."""
         if isinstance(samples[0], tuple):  # of a plan with `named=True`: pairs of a task and a number
             samples = [_number_of(pair) for pair in samples]
-        key = np.uint64(child_key(self.key, visit))
+        key = np.uint64(child_key(self.key, draw_number))
         addresses: list[int] = mixed_words(key + np.array(samples, np.uint64) * GOLDEN).tolist()
         if len(set(samples)) < len(samples):  # one that comes twice has other random numbers each time
             seen: dict[int, int] = {}

@@ -12,7 +12,7 @@ from .. import columns
 from ..calls import recorded
 from ..errors import Infeasible, check_integer, check_number, exactly, one_of, seed_number
 from ..lengths.packing import pack
-from ..lengths.stretches import Even, Limited
+from ..lengths.spans import Even, Limited
 from ..orders.finite import Finite, InFileOrder, Listed, Shuffled
 from .balanced import sample_count
 from .evaluated import EvaluationPlan
