@@ -159,8 +159,8 @@ class _Joined(MicroBatches):
             return None
         return (
             f"the run goes on in steps of {step_size} micro-batches, and up to micro-batch {self._at} its plan has steps of "
-            f"{plan.step_size}: the most expensive micro-batch of a step costs {now:.3f} of the mean until then, {even:.3f} in "
-            "steps of its own size"
+            f"{plan.step_size}: the most expensive micro-batch of a step costs {now:.3f} of the mean until then, "
+            f"{even:.3f} in steps of its own size"
         )
 
     def plan_state(self, batch: int, since: int) -> dict[str, Any]:
