@@ -152,7 +152,7 @@ def run(choose: Callable[[int], int], calls: int) -> list[str]:
                     model.epoch, model.step, model.drawn = begun[0], begun[1], True
                     if begun[1] == model.length:
                         break
-        assert (sampler.epoch, sampler.step) == model.next, said
+        assert (sampler.epoch, sampler.batches_done) == model.next, said
         state = sampler.state_dict()
         assert (state["epoch"], state["consumed"]) == (model.here[0], model.here[1] * world * together), said
     return said

@@ -39,7 +39,7 @@ def resumes_in_another_world(make: Callable[[int], Any], seed: int, worlds: list
         epochs = 3 + longest // plan.epoch_length(world * accumulate) if number == len(worlds) - 1 else 1
         taken = 0
         for _ in range(epochs):
-            epoch, begun = samplers[0].epoch, samplers[0].step
+            epoch, begun = samplers[0].epoch, samplers[0].batches_done
             left = len(samplers[0]) - begun
             iterators = [iter(sampler) for sampler in samplers]
             of_epoch = 0

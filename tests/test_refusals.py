@@ -178,7 +178,7 @@ def adjusted(**arguments):
         (lambda: bw.balanced(LABELS, 4).sampler().load_state_dict(None), "the state is None"),
         (lambda: bw.balanced(LABELS, 4).sampler().state_at(1, epoch="a"), "epoch is 'a', not a whole number"),
         (lambda: bw.balanced(LABELS, 4).sampler().seek(1, epoch=-1), "epoch is -1, the least is 0"),
-        (lambda: bw.balanced(LABELS, 4).sampler().seek(4), "step 4 of an epoch of 3 steps"),
+        (lambda: bw.balanced(LABELS, 4).sampler().seek(4), "batch 4 of an epoch of 3 batches"),
     ],
 )
 def test_refused_with_the_fact_and_a_way_out(build, said):

@@ -126,17 +126,17 @@ def test_a_damaged_state_is_refused_in_words_or_gone_on_from(name, world, before
     lists = iter(sampler)
     for _ in range(before):
         next(lists, None)
-    known = sampler.state_dict(), sampler.plan, sampler.epoch, sampler.step
+    known = sampler.state_dict(), sampler.plan, sampler.epoch, sampler.batches_done
     for _ in range(2):  # a second time nothing is accepted that was not the first time
         refusal = refused(sampler, state)
         if refusal is None:
-            assert len(sampler) > sampler.step
+            assert len(sampler) > sampler.batches_done
             assert all(sampler)
             assert json.loads(json.dumps(sampler.state_dict()))
             break
         assert refusal.way_out
         assert len(str(refusal)) < 500
-        assert (sampler.state_dict(), sampler.plan, sampler.epoch, sampler.step) == known
+        assert (sampler.state_dict(), sampler.plan, sampler.epoch, sampler.batches_done) == known
 
 
 def refused(sampler, state):

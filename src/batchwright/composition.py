@@ -26,10 +26,10 @@ class Log(Protocol):
 
 
 class Composition:
-    """Logs the composition of the batches of all ranks, once in so many lists, without communication.
+    """Logs the composition of the batches of all ranks, once in so many batches, without communication.
 
-    Every rank knows the whole plan. So it computes what the other ranks took; the lists of all ranks with the same
-    number are counted together. The numbers are those of the lists since the last report:
+    Every rank knows the whole plan. So it computes what the other ranks took; the batches of all ranks with the same
+    number are counted together. The numbers are those of the batches since the last report:
 
     - `share/<group>` and `target/<group>`: the share that each group had and should have (the 32 largest groups).
     - `deviation`: the largest difference between the two over all groups.
@@ -40,7 +40,7 @@ class Composition:
 
     Args:
         sampler: the sampler of the training loader.
-        every: the number of this rank's lists between two reports.
+        every: the number of this rank's batches between two reports.
         lengths: the length of every sample, array-like of shape (n_samples,).
         costs: the cost of every sample in any unit, array-like of shape (n_samples,).
 
@@ -73,13 +73,13 @@ class Composition:
         return column
 
     def after(self, step: int, log: Log, *, epoch: int, at: int | None = None) -> None:
-        """Call this after each of this rank's lists; it calls `log` after every `every` lists.
+        """Call this after each of this rank's batches; it calls `log` after every `every` batches.
 
         Args:
-            step: how many lists of the epoch this rank has had.
+            step: how many batches of the epoch this rank has had.
             log: receives the numbers.
-            epoch: the epoch of these lists.
-            at: the step to log at; if left out, the number of lists over all epochs.
+            epoch: the epoch of these batches.
+            at: the step to log at; if left out, the number of batches over all epochs.
         """
         if check_integer(step, "step", least=1) % self.every == 0:
             # Lists before a resume were those of another run, perhaps with another world size.
@@ -90,7 +90,7 @@ class Composition:
             )
 
     def measured(self, first: int, last: int, *, epoch: int) -> dict[str, float]:
-        """Measure lists first..last-1 of an epoch."""
+        """Measure batches first..last-1 of an epoch."""
         steps = [self.sampler.all_ranks(step, epoch=epoch) for step in range(first, last)]
         found = self._shares(np.concatenate([batch for step in steps for batch in step]), epoch)
         found["repeated"] = float(np.mean([_repeats(np.concatenate(step)) for step in steps]))

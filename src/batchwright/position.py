@@ -132,7 +132,7 @@ class Position(NamedTuple):
 
     def after(self, consumed: int) -> Position:
         """The position after `consumed` micro-batches of the same epoch."""
-        # Called for every list; `_replace` would take three times as long.
+        # Called for every batch; `_replace` would take three times as long.
         return Position(self.batches, self.epoch, consumed, self.step_size, self.origin)
 
     def in_epoch(self, epoch: int) -> Position:
@@ -192,21 +192,21 @@ class Position(NamedTuple):
 class RunState(NamedTuple):
     """How far a run has come, and where its next iterator begins.
 
-    The next iterator begins at `requested`, if that is set. Otherwise it begins with the next epoch if `list_returned`,
+    The next iterator begins at `requested`, if that is set. Otherwise it begins with the next epoch if `batch_returned`,
     and at `position` if not: a loop that is broken off and begun again takes the next epoch, but a state that was loaded
     is continued.
 
     Attributes:
-        iterator_start: where the iterator of the last list began; or the position in a state that was loaded later.
+        iterator_start: where the iterator of the last batch began; or the position in a state that was loaded later.
         consumed: how many micro-batches of that epoch all ranks together have received.
-        list_returned: whether a list was returned; False at the start and after a state was loaded.
+        batch_returned: whether a batch was returned; False at the start and after a state was loaded.
         asked: the epoch and step that `set_epoch` or `seek` set later; None if neither was called.
-        ended: whether the last list was the last of its epoch, or the state says so, and `requested` was not set later.
+        ended: whether the last batch was the last of its epoch, or the state says so, and `requested` was not set later.
     """
 
     iterator_start: Position
     consumed: int
-    list_returned: bool = False
+    batch_returned: bool = False
     requested: tuple[int, int] | None = None
     ended: bool = False
 
@@ -217,5 +217,5 @@ class RunState(NamedTuple):
 
     @property
     def position(self) -> Position:
-        """The position after the last list that was returned; or the one in a state that was loaded later."""
+        """The position after the last batch that was returned; or the one in a state that was loaded later."""
         return self.iterator_start.after(self.consumed)

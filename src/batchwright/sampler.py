@@ -14,9 +14,9 @@ import torch.distributed
 import torch.utils.data
 
 from .distributed import ranks
+from .epoch_iterator import EpochIterator, for_a_node
 from .errors import Infeasible, check_integer, shown, typed, warn
 from .interface import BasePlan
-from .lists import Lists, for_a_node
 from .micro_batches import AS_IT_WAS
 from .position import Position, RunState
 from .share import Fetch, Share, micro_batches_fetched
@@ -48,7 +48,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         world_size: how many processes there are; read in the same way if left out.
         accumulate: micro-batches a rank runs for one optimizer step. Epochs are a multiple of world_size * accumulate
             long.
-        fetch: micro-batches in one yielded list: "micro" (1), "step" (`accumulate`), or a number, as loaders for
+        fetch: micro-batches in one yielded batch: "micro" (1), "step" (`accumulate`), or a number, as loaders for
             pipelined accelerators need it. The length of an epoch is a multiple of it too.
         mesh: a device mesh, in place of `rank` and `world_size`: for models that are split over processes too.
         dims: names of its data-parallel dimensions, outermost first; may be left out if it has one dimension.
@@ -86,7 +86,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         self.run = RunState.resumed_at(Position.start_of_epoch(plan, 0, 1))
         self._read = 0  # the micro-batch behind the last one that the latest iterator read; it may be ahead of the run
         self._shares_set = False
-        self._lists: weakref.ref[Lists] | None = None  # the iterator that was made last
+        self._iterator: weakref.ref[EpochIterator] | None = None  # the iterator that was made last
 
     @property
     def rank(self) -> int:
@@ -107,80 +107,80 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
     def epoch(self) -> int:
         """The epoch that the next iterator takes."""
         if self.run.requested is None:
-            return self.run.position.epoch + self.run.list_returned
-        epoch, step = self.run.requested
-        return epoch + (step == len(self))  # the end of an epoch means the start of the next
+            return self.run.position.epoch + self.run.batch_returned
+        epoch, batches = self.run.requested
+        return epoch + (batches == len(self))  # the end of an epoch means the start of the next
 
     @property
-    def step(self) -> int:
-        """The lists of that epoch that the next iterator skips: they were given already, or `seek` was called."""
+    def batches_done(self) -> int:
+        """How many batches of that epoch the next iterator leaves out, since they were returned or `seek` was called."""
         return self._next_start().consumed // self.fetched_by_all
 
     @property
     def epochs_done(self) -> float:
-        """The epochs of the plan (with `order=`, of the order) that all ranks together have had so far, with a fraction."""
+        """The epochs of the plan (with `order=`, of the order) that all ranks together have received, with a fraction."""
         here = self.position()
         return here.batches.epochs_before(here.batch)
 
     def __len__(self) -> int:
-        """The number of lists of this rank in an epoch: the same for all ranks and epochs."""
+        """The number of batches of this rank in an epoch: the same for all ranks and epochs."""
         return self.plan.epoch_length(self._step_size) // self.fetched_by_all
 
-    def __iter__(self) -> Lists:  # type: ignore[override]  # of lists, as torch's own batch sampler
-        """Iterate over this rank's lists of the next epoch, or the rest of an epoch after `load_state_dict` or `seek`.
+    def __iter__(self) -> EpochIterator:  # type: ignore[override]  # of batches, as torch's own batch sampler
+        """Iterate over this rank's batches of the next epoch, or the rest of an epoch after `load_state_dict` or `seek`.
 
         The iterator picks its epoch at its first `next`, as those of torch's own batch samplers do: trainers call
         `set_epoch` and `load_state_dict` between `iter` and `next`.
         """
-        lists = Lists(self._yield_lists, ended=self.run.ended and for_a_node())
-        self._lists = weakref.ref(lists)
-        return lists
+        iterator = EpochIterator(self._yield_batches, ended=self.run.ended and for_a_node())
+        self._iterator = weakref.ref(iterator)
+        return iterator
 
     def set_epoch(self, epoch: int) -> None:
-        """Let the next iterator start at this epoch; if it is the next one anyway, its `step` does not change.
+        """Let the next iterator start at this epoch; if it is the next one anyway, its `batches_done` does not change.
 
         Trainers call `set_epoch` at the start of every epoch, also right after a resume within one. That must not undo
         it.
         """
         epoch = check_integer(epoch, "epoch", least=0)
         asked = self.run.requested
-        if epoch != self.epoch or (self.run.list_returned and asked is None):
+        if epoch != self.epoch or (self.run.batch_returned and asked is None):
             asked = epoch, 0
         self.run = self.run._replace(requested=asked, ended=False)
 
-    def seek(self, step: int, *, epoch: int | None = None) -> None:
-        """Let the next iterator skip the first `step` of this rank's lists of an epoch (the next one if left out).
+    def seek(self, batches: int, *, epoch: int | None = None) -> None:
+        """Let the next iterator leave out the first `batches` of this rank's batches of an epoch (the next one if left out).
 
-        Pass the number of lists that the trainer has used: a loader with workers has drawn more than that.
+        Pass the number of batches that the trainer has used: a loader with workers has drawn more than that.
 
         Raises:
-            Infeasible: the epoch has fewer lists, or the list came before a change of the world size.
+            Infeasible: the epoch has fewer batches, or the batch came before a change of the world size.
         """
-        step, epoch = (
-            check_integer(step, "step"),
+        batches, epoch = (
+            check_integer(batches, "batches"),
             check_integer(self.epoch if epoch is None else epoch, "epoch", least=0),
         )
-        self._position_after(step, epoch)
-        self.run = self.run._replace(requested=(epoch, step), ended=False)
+        self._position_after(batches, epoch)
+        self.run = self.run._replace(requested=(epoch, batches), ended=False)
 
-    def state_at(self, step: int, *, epoch: int | None = None) -> dict[str, Any]:
-        """The state after `step` of this rank's lists of an epoch (the present one if left out)."""
-        return self._state(self._position_after(step, self.position().epoch if epoch is None else epoch))
+    def state_at(self, batches: int, *, epoch: int | None = None) -> dict[str, Any]:
+        """The state after the first `batches` of this rank's batches of an epoch (the present one if left out)."""
+        return self._state(self._position_after(batches, self.position().epoch if epoch is None else epoch))
 
-    def all_ranks(self, step: int, *, epoch: int | None = None) -> list[np.ndarray]:
-        """The micro-batches of the lists number `step` of all ranks in an epoch: int64 arrays, in order."""
-        first = self._position_after(step, self.position().epoch if epoch is None else epoch)
+    def all_ranks(self, number: int, *, epoch: int | None = None) -> list[np.ndarray]:
+        """The micro-batches of batch `number` of all ranks in an epoch: int64 arrays, in order."""
+        first = self._position_after(number, self.position().epoch if epoch is None else epoch)
         return [first.micro_batches[first.consumed + i] for i in range(self.fetched_by_all)]
 
-    def real(self, step: int, *, epoch: int | None = None) -> int:
-        """How many samples count in list number `step` of this rank in an epoch (the current one if left out).
+    def real(self, number: int, *, epoch: int | None = None) -> int:
+        """How many samples count in batch `number` of this rank in an epoch (the current one if left out).
 
-        Plans for evaluation (`batchwright.evaluation`) may fill up lists of the last step with samples that do not count:
-        they keep a rank busy and must be left out of metrics. They come last in a list. In all other plans, every sample
+        Plans for evaluation (`batchwright.evaluation`) may fill up batches of the last step with samples that do not count:
+        they keep a rank busy and must be left out of metrics. They come last in a batch. In all other plans, every sample
         counts.
 
         Raises:
-            Infeasible: the epoch has fewer lists, or the list is before a change of the world size.
+            Infeasible: the epoch has fewer batches, or the batch is before a change of the world size.
 
         Example:
             >>> import batchwright as bw
@@ -188,35 +188,35 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
             >>> list(sampler), sampler.real(0)
             ([[3, 4, 4]], 2)
         """
-        return self._real(step, epoch, range(self.rank, self.fetched_by_all, self.world_size))
+        return self._real(number, epoch, range(self.rank, self.fetched_by_all, self.world_size))
 
-    def real_of_all(self, step: int, *, epoch: int | None = None) -> int:
-        """How many samples count in the lists number `step` of all ranks together; see `real`."""
-        return self._real(step, epoch, range(self.fetched_by_all))
+    def real_of_all(self, number: int, *, epoch: int | None = None) -> int:
+        """How many samples count in batch `number` of all ranks together; see `real`."""
+        return self._real(number, epoch, range(self.fetched_by_all))
 
-    def _real(self, step: int, epoch: int | None, places: range) -> int:
-        """How many samples count in these places of the micro-batches of list number `step` of all ranks."""
-        if check_integer(step, "step", least=0) >= len(self):
-            raise Infeasible(f"step {step} of an epoch of {len(self)} steps", f"pass 0 to {len(self) - 1}")
-        first = self._position_after(step, self.position().epoch if epoch is None else epoch)
+    def _real(self, number: int, epoch: int | None, places: range) -> int:
+        """How many samples count in these places of the micro-batches of batch `number` of all ranks."""
+        if check_integer(number, "number", least=0) >= len(self):
+            raise Infeasible(f"batch {number} of an epoch of {len(self)} batches", f"pass 0 to {len(self) - 1}")
+        first = self._position_after(number, self.position().epoch if epoch is None else epoch)
         return sum(first.micro_batches.real(first.consumed + place) for place in places)
 
     def started_at(self, epoch: int) -> int:
-        """The list of the epoch at which this rank started: 0 except after a resume or `seek`."""
+        """The batch of the epoch at which this rank started: 0 except after a resume or `seek`."""
         begun = self.run.iterator_start
         return self._in_present_world(begun).consumed // self.fetched_by_all if epoch == begun.epoch else 0
 
     def state_dict(self) -> dict[str, Any]:
-        """The state after the last list that was yielded: a new dictionary of JSON types.
+        """The state after the last batch that was yielded: a new dictionary of JSON types.
 
         It is the same on all ranks. Load it on every rank; their number may change.
 
         Warns:
-            PoorWarning: workers of a `DataLoader` have drawn lists that did not reach the training loop yet.
+            PoorWarning: workers of a `DataLoader` have drawn batches that did not reach the training loop yet.
         """
-        lists = None if self._lists is None or self.run.requested is not None else self._lists()
-        if lists is not None:
-            lists.warn_if_read_ahead()
+        iterator = None if self._iterator is None or self.run.requested is not None else self._iterator()
+        if iterator is not None:
+            iterator.warn_if_read_ahead()
         state = self._state(self.position())
         return {**state, "ended": True} if self.run.ended else state
 
@@ -243,7 +243,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         self._shares_set = False
 
     def audit(self, *, epochs: int = 1, first: int = 0) -> Audit:
-        """Measure the lists of this rank, without communication; see `batchwright.audit.audit_rank`."""
+        """Measure the batches of this rank, without communication; see `batchwright.audit.audit_rank`."""
         from .audit import audit_rank
 
         return audit_rank(self, epochs=epochs, first=first)
@@ -283,8 +283,8 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
             warn(cost)
         return start
 
-    def lists_from(self, start: Position) -> Iterator[list[list[int]]]:
-        """This rank's lists from a place to the end of its epoch, each as its micro-batches. The run does not move."""
+    def batches_from(self, start: Position) -> Iterator[list[list[int]]]:
+        """This rank's batches from a position to the end of its epoch, each as its micro-batches. The run does not move."""
         plan, (rank, world_size) = self.plan, self._ranks()
         consumed, self._read = start.consumed, start.batch
         micro_batches = start.micro_batches.lists(consumed + rank, world_size)
@@ -301,31 +301,31 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
             yield fetched
 
     def advance(self, start: Position, before: int, after: int, *, ended: bool) -> None:
-        """Move the run past a list of an iterator that began at `start`; the last step before the list reaches the loop.
+        """Move the run past a batch of an iterator that began at `start`; the last step before the batch reaches the loop.
 
         Args:
             start: what `next_start` gave.
-            before: micro-batches of the epoch that all ranks together had been given before this list.
-            after: the same with this list.
+            before: micro-batches of the epoch that all ranks together had received before this batch.
+            after: the same with this batch.
             ended: whether it is the last of the epoch.
 
         Raises:
-            Infeasible: `set_epoch`, `seek` or `load_state_dict` asked for another place since the list before.
+            Infeasible: `set_epoch`, `seek` or `load_state_dict` asked for another position since the batch before.
         """
-        if before > start.consumed and (self.run.requested is not None or not self.run.list_returned):
+        if before > start.consumed and (self.run.requested is not None or not self.run.batch_returned):
             self._refuse_another_position(start.epoch, before)
         if self._shares_set:  # perhaps after the iterator began: a state must hold them
             start = start._replace(batches=self.plan)
         self.run = RunState(start, after, True, None, ended)
 
-    def _yield_lists(self, lists: Lists) -> Iterator[list[int]]:
+    def _yield_batches(self, iterator: EpochIterator) -> Iterator[list[int]]:
         start, at_once = self.next_start(), self.fetched_by_all
         before, length = start.consumed, start.length
-        for fetched in self.lists_from(start):
+        for fetched in self.batches_from(start):
             self.advance(start, before, before + at_once, ended=before + at_once >= length)
             before += at_once
             if before >= length:
-                lists.ended = True
+                iterator.ended = True
             yield fetched[0] if len(fetched) == 1 else list(chain.from_iterable(fetched))
 
     def _refuse_another_position(self, epoch: int, consumed: int) -> None:
@@ -337,7 +337,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
 
     @property
     def fetched_by_all(self) -> int:
-        """Micro-batches that all ranks together take for one list each."""
+        """Micro-batches that all ranks together take for one batch each."""
         return self.world_size * self.fetch
 
     @property
@@ -346,35 +346,35 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         return self.world_size * math.lcm(self.accumulate, self.fetch)
 
     def position(self) -> Position:
-        """The position of the run: as set by `set_epoch` or `seek`, else after the last list that was yielded."""
+        """The position of the run: as set by `set_epoch` or `seek`, else after the last batch that was yielded."""
         return self._in_present_world(self.run.position) if self.run.requested is None else self._next_start()
 
     def _next_start(self) -> Position:
         """Where the next iterator begins."""
         if self.run.requested is not None:
-            epoch, step = self.run.requested
-            return self._position_after(step, epoch).or_next_epoch()
+            epoch, batches = self.run.requested
+            return self._position_after(batches, epoch).or_next_epoch()
         here = self._in_present_world(self.run.position)
-        return here.in_epoch(here.epoch + 1) if self.run.list_returned else here
+        return here.in_epoch(here.epoch + 1) if self.run.batch_returned else here
 
-    def _position_after(self, step: int, epoch: int) -> Position:
-        """The position after `step` of this rank's lists of an epoch of this run."""
-        step, epoch = check_integer(step, "step"), check_integer(epoch, "epoch", least=0)
-        if not 0 <= step <= len(self):
-            raise Infeasible(f"step {step} of an epoch of {len(self)} steps", f"pass 0 to {len(self)}")
+    def _position_after(self, batches: int, epoch: int) -> Position:
+        """The position after the first `batches` of this rank's batches of an epoch of this run."""
+        batches, epoch = check_integer(batches, "batches"), check_integer(epoch, "epoch", least=0)
+        if not 0 <= batches <= len(self):
+            raise Infeasible(f"batch {batches} of an epoch of {len(self)} batches", f"pass 0 to {len(self)}")
         here = self._in_present_world(self.run.position)
-        begun = here.after(0) if epoch == here.epoch else here.in_epoch(epoch)
-        place = begun.after(step * self.fetched_by_all)
-        early = place.batches.first - begun.batch
-        if place.batch < place.batches.first:  # the world size changed within the epoch, and the list begins there
-            if step:
+        start = here.after(0) if epoch == here.epoch else here.in_epoch(epoch)
+        position = start.after(batches * self.fetched_by_all)
+        early = position.batches.first - start.batch
+        if position.batch < position.batches.first:  # the world size changed within the epoch; only its start is left
+            if batches:
                 raise Infeasible(
-                    f"step {step} of epoch {epoch} came before the run went on in another world",
+                    f"batch {batches} of epoch {epoch} came before the run went on in another world",
                     f"pass 0 to begin the epoch again, or {-(-early // self.fetched_by_all)} to {len(self)}",
                 )
             return Position.start_of_epoch(self.plan, epoch, self._step_size)
-        place.check()
-        return place
+        position.check()
+        return position
 
     def _in_present_world(self, position: Position) -> Position:
         """The same place for the world size, `accumulate` and `fetch` of now."""
@@ -398,7 +398,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         return ranks()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_lists": None}  # an iterator stays in its process
+        return {**vars(self), "_iterator": None}  # an iterator stays in its process
 
     def __repr__(self) -> str:
         rank, world_size = self._ranks()

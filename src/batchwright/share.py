@@ -69,7 +69,7 @@ class Share(NamedTuple):
 
 
 def micro_batches_fetched(fetch: Fetch, accumulate: int) -> int:
-    """The number of micro-batches in one list, from the argument `fetch` of a sampler."""
+    """The number of micro-batches in one batch, from the argument `fetch` of a sampler."""
     if isinstance(fetch, str) and fetch in ("micro", "step"):
         return 1 if fetch == "micro" else accumulate
     try:

@@ -29,11 +29,11 @@ def another_position(asked: Position, epoch: int, consumed: int, at_once: int) -
         asked: the place that `set_epoch`, `seek` or `load_state_dict` asked for.
         epoch: the epoch of the older iterator.
         consumed: the micro-batches of that epoch that all ranks together were given.
-        at_once: the micro-batches that all ranks together take for one list each.
+        at_once: the micro-batches that all ranks together take for one batch each.
     """
     return Infeasible(
-        f"list {asked.consumed // at_once} of epoch {asked.epoch} was asked for, an iterator that had begun before goes on "
-        f"with list {consumed // at_once} of epoch {epoch}",
+        f"batch {asked.consumed // at_once} of epoch {asked.epoch} was asked for, an iterator that had begun before goes on "
+        f"with batch {consumed // at_once} of epoch {epoch}",
         "call set_epoch, seek or load_state_dict before iter(loader): workers draw as soon as that is called",
     )
 

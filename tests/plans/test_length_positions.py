@@ -310,7 +310,7 @@ def all_go_on_or_none(plan, state, world, accumulate=1):
         assert len(refusals) == len(ranks)
         assert len(set(refusals)) == 1
         return None
-    steps = len(samplers[0]) - samplers[0].step
+    steps = len(samplers[0]) - samplers[0].batches_done
     rows = [list(sampler) for sampler in samplers]
     assert {len(row) for row in rows} == {steps}
     assert all(sampler.state_dict() == samplers[0].state_dict() for sampler in samplers)
@@ -369,7 +369,7 @@ def test_a_chain_of_worlds_is_gone_through_by_all_ranks_alike(kind, window, capa
         if all_go_on_or_none(plan, state, world, accumulate) is None:
             return
         sampler.load_state_dict(state)
-        state = sampler.state_at(sampler.step + cut % (len(sampler) - sampler.step))
+        state = sampler.state_at(sampler.batches_done + cut % (len(sampler) - sampler.batches_done))
 
 
 def test_a_far_place_over_an_order_says_what_it_costs(monkeypatch):

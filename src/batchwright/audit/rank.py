@@ -1,4 +1,4 @@
-"""Measures the lists of one rank, without communication."""
+"""Measures the batches of one rank, without communication."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ __all__ = ["audit_rank"]
 
 
 def audit_rank(sampler: SamplerKind, *, epochs: int = 1, first: int = 0) -> Audit:
-    """Measure the lists of this rank in complete epochs; nothing is communicated.
+    """Measure the batches of this rank in complete epochs; nothing is communicated.
 
-    - G8 share: lists that are not the rank's own: list k of an epoch that begins with micro-batch e must be
+    - G8 share: batches that are not the rank's own: batch k of an epoch that begins with micro-batch e must be
       `plan[e + rank + k * world_size]`. If this holds, all that `plan.audit` says of the plan's micro-batches holds for
       those of the rank.
-    - G8 steps: how many lists too many or too few an epoch has; all ranks must have the same number.
+    - G8 steps: how many batches too many or too few an epoch has; all ranks must have the same number.
     - composition: the largest difference between the share of a group in the lists of the rank and in the plan. Only
       reported, since a rank gets only every world_size-th micro-batch.
 
@@ -44,7 +44,7 @@ def audit_rank(sampler: SamplerKind, *, epochs: int = 1, first: int = 0) -> Audi
     """
     epochs, first = check_integer(epochs, "epochs", least=1), check_integer(first, "first", least=0)
     plan = sampler.plan
-    # An epoch has whole steps and whole lists, and one may be longer than the other: hence the least common multiple.
+    # An epoch has whole steps and whole batches, and one may be longer than the other: hence the least common multiple.
     step_size = sampler.world_size * math.lcm(sampler.accumulate, sampler.fetch)
     length = plan.epoch_length(step_size)
     steps = length // (sampler.world_size * sampler.fetch)
@@ -58,9 +58,9 @@ class Epoch:
 
     Attributes:
         number: its number.
-        told: the number of lists according to `len(sampler)`.
-        handed: the lists that the sampler yields.
-        own: the lists that it should yield, from the plan.
+        told: the number of batches according to `len(sampler)`.
+        handed: the batches that the sampler yields.
+        own: the batches that it should yield, from the plan.
     """
 
     number: int
@@ -103,7 +103,7 @@ class Share(Guarantee[Epoch]):
 
 
 class Steps(Guarantee[Epoch]):
-    """G8: all ranks have the same number of lists, and `len(sampler)` says it."""
+    """G8: all ranks have the same number of batches, and `len(sampler)` says it."""
 
     def __init__(self, steps: int) -> None:
         super().__init__("G8 steps")

@@ -42,7 +42,7 @@ class Loader:
         sampler: the batch sampler, whose position is that of the loop; for corrections, compositions, `retarget`.
         broken: the samples that raised so far in this process, if `on_error` is not "refuse".
         device: where batches are moved to; None leaves them where they are.
-        watch: called before each batch is given, with its epoch, its step counted from 1, and whether a loop begins with it.
+        watch: called before each batch is given, with its epoch, its number in it, from 1, and whether a loop begins here.
     """
 
     def __init__(
@@ -145,9 +145,9 @@ class Loader:
         return self._after_look(lambda: self.sampler.epoch)
 
     @property
-    def step(self) -> int:
+    def batches_done(self) -> int:
         """Batches of that epoch that the next loop leaves out because they were given already."""
-        return self._after_look(lambda: self.sampler.step)
+        return self._after_look(lambda: self.sampler.batches_done)
 
     @property
     def real(self) -> int:
@@ -159,7 +159,7 @@ class Loader:
             Infeasible: the loop was given none.
         """
         run = self.sampler.run
-        if not run.list_returned:
+        if not run.batch_returned:
             raise Infeasible("no batch was given yet", "ask after a batch was given")
         return self.sampler.real(run.consumed // self.sampler.fetched_by_all - 1, epoch=run.iterator_start.epoch)
 
@@ -194,16 +194,16 @@ class Loader:
     def progress(self) -> Progress:
         """How far the loop has come, for a progress bar or a log."""
         at = self.sampler.position()
-        step = at.consumed // self.sampler.fetched_by_all
-        return Progress(at.epoch, step, len(self), self.sampler.epochs_done)
+        done = at.consumed // self.sampler.fetched_by_all
+        return Progress(at.epoch, done, len(self), self.sampler.epochs_done)
 
     def set_epoch(self, epoch: int) -> None:
-        """Let the next loop take this epoch from its start; if it is next anyway, from where `step` says."""
+        """Let the next loop take this epoch from its start; if it is next anyway, from where `batches_done` says."""
         self.sampler.set_epoch(epoch)
 
-    def seek(self, step: int, *, epoch: int | None = None) -> None:
-        """Let the next loop leave out the first `step` of this rank's batches of an epoch (the next one if left out)."""
-        self.sampler.seek(step, epoch=epoch)
+    def seek(self, batches: int, *, epoch: int | None = None) -> None:
+        """Let the next loop leave out the first `batches` of this rank's batches of an epoch (the next one if left out)."""
+        self.sampler.seek(batches, epoch=epoch)
 
     def retarget(self, shares: Any) -> int:
         """Give the groups other shares from the next round of micro-batches on; see `BatchSampler.retarget`."""
@@ -216,12 +216,12 @@ class Loader:
         """
         return self._saved(self.sampler.state_dict())
 
-    def state_at(self, step: int, *, epoch: int | None = None) -> dict[str, Any]:
-        """The state after `step` of this rank's batches of an epoch (the present one if left out).
+    def state_at(self, batches: int, *, epoch: int | None = None) -> dict[str, Any]:
+        """The state after the first `batches` of this rank's batches of an epoch (the present one if left out).
 
         For trainers that count for themselves; `state_dict` counts what the loop was given.
         """
-        return self._saved(self.sampler.state_at(step, epoch=epoch))
+        return self._saved(self.sampler.state_at(batches, epoch=epoch))
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Let the next loop resume from a state; {} changes nothing.
@@ -256,7 +256,7 @@ class Loader:
 
     def _first_batch(self) -> Any:
         start = self.sampler.next_start()
-        micro_batches = next(self.sampler.lists_from(start))
+        micro_batches = next(self.sampler.batches_from(start))
         request = self._requests.of(start, start.consumed, micro_batches)
         given = self._collated(self._reader.__getitems__(request))
         return self._moved(given.batch if isinstance(given, Given) else given)
@@ -330,7 +330,7 @@ class Epoch:
 
     def __len__(self) -> int:
         """Batches that a loop over it gives: fewer than `len(loader)` where a run resumed within the epoch."""
-        begun = self._loader.step if self._loader.epoch == self.number else 0
+        begun = self._loader.batches_done if self._loader.epoch == self.number else 0
         return len(self._loader) - begun
 
     def __iter__(self) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""Read the samples of a list: with random numbers of their own, and with a rule for samples that raise."""
+"""Read the samples of a batch: with random numbers of their own, and with a rule for samples that raise."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TRIED = 100  # samples of a group that are tried in place of one; as many that 
 
 
 class Request(NamedTuple):
-    """What a worker is asked for: this rank's micro-batches of one list, and the address of their random numbers.
+    """What a worker is asked for: this rank's micro-batches of one batch, and the address of their random numbers.
 
     Attributes:
         micro_batches: the samples of each.
@@ -66,7 +66,7 @@ class Given:
 
 
 class _Read(NamedTuple):
-    """What a list's samples were, before they are collated."""
+    """What a batch's samples were, before they are collated."""
 
     samples: list[Any]
     broken: list[Broken]
@@ -74,7 +74,7 @@ class _Read(NamedTuple):
 
 @dataclass(frozen=True)
 class Reader:
-    """The data set as the loader's workers see it: it is asked for whole lists.
+    """The data set as the loader's workers see it: it is asked for whole batches.
 
     Args:
         dataset: the user's own.
@@ -91,7 +91,7 @@ class Reader:
     groups: Groups | None = None
 
     def __getitems__(self, request: Request) -> _Read:
-        """The samples of a list; the loader's fetcher calls it with whatever the batch sampler yields."""
+        """The samples of a batch; the loader's fetcher calls it with whatever the batch sampler yields."""
         if not self.random:
             return self._read(request)
         with _own_random_numbers():

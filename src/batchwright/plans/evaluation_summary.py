@@ -23,7 +23,7 @@ class EvaluationSummary(Printed):
     Attributes:
         samples: how many there are; each comes once.
         ranks: micro-batches in a step.
-        steps: lists of every rank.
+        steps: batches of every rank.
         fillers: samples of the last step that only keep ranks busy.
         idle: ranks that have only fillers in the last step.
         padding: the share of what is computed that is no token; 0 where nothing is padded or lengths are not known.
