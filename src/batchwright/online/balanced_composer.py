@@ -320,7 +320,7 @@ class BalancedComposer:
         return {
             "buffer": self._buffer.state_dict(),
             "quotas": self._quotas.state_dict(),
-            "planned": self._table[self._dealt :].tolist(),
+            "table": self._table[self._dealt :].tolist(),
             "shares": self._shares.tolist(),
             "planned": self._planned.tolist(),
             "counters": [getattr(self, name) for name in _COUNTERS],
@@ -330,7 +330,7 @@ class BalancedComposer:
         """Continue from what `memory` and `held` returned."""
         self._buffer.load_state_dict(memory["buffer"], held[0])
         self._quotas.load_state_dict(memory["quotas"])
-        self._table = np.array(memory["planned"], np.int64).reshape(-1, self._rules.batch_size)
+        self._table = np.array(memory["table"], np.int64).reshape(-1, self._rules.batch_size)
         self._shares = np.array(memory["shares"])
         self._planned = np.array(memory["planned"], np.int64)
         for name, value in zip(_COUNTERS, memory["counters"], strict=True):
