@@ -47,14 +47,14 @@ class EpochIterator(Iterator[list[int]]):
         return next(self._batches)
 
     def warn_if_read_ahead(self) -> None:
-        """Give a `PoorWarning` if workers of a plain `DataLoader` have drawn batches that its loop has not seen."""
+        """Give a `PoorWarning` if workers of a plain `DataLoader` have read batches that its loop has not seen."""
         reader = None if self._reader is None else self._reader()
         ahead = (
             0 if reader is None else int(reader._send_idx - reader._rcvd_idx)
         )  # None: no workers, or the loop is over
         if ahead:
             warn(
-                f"the loader's workers have drawn {ahead} batches that the loop has not seen, and this state counts them as "
+                f"the loader's workers have read {ahead} batches that the loop has not seen, and this state counts them as "
                 "done; make the loader with plan.loader(dataset), or save sampler.state_at(batches), the number of "
                 "batches of this epoch that were trained."
             )
@@ -92,7 +92,7 @@ def for_a_node() -> bool:
 def _reader_with_workers() -> weakref.ref[Any] | None:
     """The iterator of the plain `DataLoader` with workers that draws now, also through a trainer's wrappers; else None.
 
-    `StatefulDataLoader` counts itself what its workers have drawn. Its iterator is of another module, and left out.
+    `StatefulDataLoader` counts itself what its workers have read. Its iterator is of another module, and left out.
     """
     frame = sys._getframe(2)
     for _ in range(_DEEPEST):

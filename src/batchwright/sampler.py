@@ -151,7 +151,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
     def seek(self, batches: int, *, epoch: int | None = None) -> None:
         """Let the next iterator leave out the first `batches` of this rank's batches of an epoch (the next one if left out).
 
-        Pass the number of batches that the trainer has used: a loader with workers has drawn more than that.
+        Pass the number of batches that the trainer has used: a loader with workers has read more than that.
 
         Raises:
             Infeasible: the epoch has fewer batches, or the batch came before a change of the world size.
@@ -212,7 +212,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         It is the same on all ranks. Load it on every rank; their number may change.
 
         Warns:
-            PoorWarning: workers of a `DataLoader` have drawn batches that did not reach the training loop yet.
+            PoorWarning: workers of a `DataLoader` have read batches that did not reach the training loop yet.
         """
         iterator = None if self._iterator is None or self.run.requested is not None else self._iterator()
         if iterator is not None:

@@ -21,7 +21,7 @@ from ..sampler import BatchSampler
 from .checks import check_dataset, check_named, check_options, fitting_workers, starts_python
 from .progress import Progress
 from .requests import Requests
-from .samples import Broken, Collated, Given, OnError, Reader
+from .samples import Broken, Collated, OnError, Reader, WithBroken
 
 __all__ = ["Epoch", "Loader"]
 
@@ -259,7 +259,7 @@ class Loader:
         micro_batches = next(self.sampler.batches_from(start))
         request = self._requests.of(start, start.consumed, micro_batches)
         given = self._collated(self._reader.__getitems__(request))
-        return self._moved(given.batch if isinstance(given, Given) else given)
+        return self._moved(given.batch if isinstance(given, WithBroken) else given)
 
     def _begin(self, number: int | None) -> Position:
         if self._look is not None and self.sampler.run is self._look[1]:
@@ -363,8 +363,8 @@ class _Batches(Iterator[Any]):
         batch = next(self._inner, _END)
         if batch is _END:
             self._stop()
-        self._give(start)
-        if isinstance(batch, Given):
+        self._advance(start)
+        if isinstance(batch, WithBroken):
             loader._received(batch.broken)
             batch = batch.batch
         batch = loader._moved(batch)
@@ -381,7 +381,7 @@ class _Batches(Iterator[Any]):
             "make a second loader of the plan to loop over it twice at once",
         )
 
-    def _give(self, start: Position) -> None:
+    def _advance(self, start: Position) -> None:
         """Move the position past the next batch, and tell `watch`."""
         loader, before = self._loader, self._consumed
         run, after = loader.sampler.run, before + loader.sampler.fetched_by_all

@@ -17,7 +17,7 @@ from ..errors import Infeasible, said
 from ..groups import Groups
 from ..kernels.hashing import GOLDEN, child_key, mixed_words
 
-__all__ = ["Broken", "Collated", "Given", "OnError", "Reader", "Request"]
+__all__ = ["Broken", "Collated", "OnError", "Reader", "Request", "WithBroken"]
 
 OnError = Literal["refuse", "replace", "skip"]
 
@@ -54,15 +54,15 @@ class Broken(NamedTuple):
 
 
 @dataclass
-class Given:
+class WithBroken:
     """A batch, and what was broken in it; only batches with a broken sample travel in this."""
 
     batch: Any
     broken: list[Broken]
 
-    def pin_memory(self) -> Given:
+    def pin_memory(self) -> WithBroken:
         """The same with the batch in page-locked memory; the loader's thread calls it."""
-        return Given(pin_memory(self.batch), self.broken)
+        return WithBroken(pin_memory(self.batch), self.broken)
 
 
 class _Read(NamedTuple):
@@ -222,11 +222,11 @@ class Collated:
     collate: Callable[[list[Any]], Any]
 
     def __call__(self, read: _Read) -> Any:
-        """The batch; in a `Given` if a sample of it was broken."""
+        """The batch; in a `WithBroken` if a sample of it was broken."""
         if not read.samples:
             raise Infeasible(
                 f"every sample of a batch raised: {read.broken[0].error}" if read.broken else "a batch has no sample",
                 'mend the data set, or pass on_error="replace"',
             )
         batch = self.collate(read.samples)
-        return Given(batch, read.broken) if read.broken else batch
+        return WithBroken(batch, read.broken) if read.broken else batch

@@ -90,7 +90,7 @@ class BalancedComposer:
         self._gauge_from = 0  # check how full the buffer is
         self._batches_per_slot = 0  # samples to read for each batch that is returned, if no slot waits
         self._planned = np.zeros(0, np.int64)  # slots of the rounds dealt so far, for each group
-        self._unread = self._delivered = self._repeated = self._given = self._written_off = self._left = 0
+        self._unread = self._delivered = self._repeated = self._given_away = self._written_off = self._left = 0
 
     def start(self) -> None:
         """Fill half of the buffer, to see which groups there are.
@@ -147,7 +147,7 @@ class BalancedComposer:
             self._repeated += len(batch.repeats)
         if counters[stream_buffer.AWAY]:
             batch.given_away = self._buffer.given_away()
-            self._given += int(counters[stream_buffer.AWAY])
+            self._given_away += int(counters[stream_buffer.AWAY])
             self._written_off = int(counters[stream_buffer.WRITTEN_OFF])
         self._delivered += len(items)
         return batch
@@ -349,7 +349,7 @@ class BalancedComposer:
             repeated=self._repeated,
             dropped=self._feed.tried - self._feed.skipped - drawn - held,
             skipped=self._feed.skipped,
-            given_away=self._given,
+            given_away=self._given_away,
             written_off=self._written_off,
             held=held + self._left,
             deficit={label: -balance for label, balance in zip(buffer.labels, balances, strict=True) if balance},
@@ -368,7 +368,7 @@ _COUNTERS = (
     "_unread",
     "_delivered",
     "_repeated",
-    "_given",
+    "_given_away",
     "_written_off",
     "_left",
 )
