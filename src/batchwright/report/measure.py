@@ -74,7 +74,7 @@ def gathered(
         walk.composition(),
         walk.presence(),
         walk.passes(),
-        walk.drift(),
+        walk.drift(audit),
         walk.lengths_found(),
         walk.padding(),
         walk.cost(world_size, accumulate),
@@ -273,20 +273,21 @@ class _Walked:
             bands.names, expected, fewest, most, times_shown, histogram[: last + 1], shuffled[: last + 1], self._repeated
         )
 
-    def drift(self) -> Drift | None:
+    def drift(self, audit: Audit | None) -> Drift | None:
         """See `Drift`."""
         if not self._told_apart:
             return None
         worst, most, median = np.array(self.own.farthest).T
         after = np.append(self.at[1:], self.batches)
         name = str(self.plan.groups.names[self.own.worst[1]])
-        return Drift(after, worst, most, median, np.array(self.other.farthest)[:, 0], name)
+        return Drift(after, worst, most, median, np.array(self.other.farthest)[:, 0], name, _bound(self.plan, audit))
 
     def lengths_found(self) -> Lengths | None:
         """See `Lengths`."""
         if self._edges is None:
             return None
-        return Lengths(self._edges, np.histogram(self._lengths, self._edges)[0], self._drawn_lengths)
+        counts = np.histogram(self._lengths, self._edges)[0]
+        return Lengths(self._edges, counts, self._drawn_lengths, float(self._lengths.max()))
 
     def padding(self) -> Padding | None:
         """See `Padding`."""
@@ -323,6 +324,14 @@ class _Walked:
             waiting[0],
             waiting[1],
         )
+
+
+def _bound(plan: Any, audit: Audit | None) -> float | None:
+    """The limit of the drift in samples; an audit has it in tickets. Drift is of the run, so it holds from epoch 0 on."""
+    if audit is None or not hasattr(plan, "order") or not hasattr(plan.order, "per_ticket"):
+        return None
+    limits = [one.bound for one in audit.findings if one.guarantee == "G3 drift" and one.promised]
+    return limits[0] * plan.order.per_ticket if limits else None
 
 
 def _differ(plan: Any) -> bool:

@@ -181,6 +181,7 @@ class Drift:
         median: that of half of the groups.
         shuffled: the largest distance of a group from its natural share under a plain shuffle.
         worst_group: the group that was farthest of all.
+        bound: the guaranteed limit, as in the audit; None if there is none.
     """
 
     micro_batches: np.ndarray
@@ -189,6 +190,7 @@ class Drift:
     median: np.ndarray
     shuffled: np.ndarray
     worst_group: str
+    bound: float | None
 
     def table(self) -> Table:
         """One line for each place where it was measured."""
@@ -209,11 +211,13 @@ class Lengths:
         edges: of the bins, float64 (bins + 1,).
         data: how many samples of the data are in each.
         drawn: how many of the draws are.
+        longest: the largest length.
     """
 
     edges: np.ndarray
     data: np.ndarray
     drawn: np.ndarray
+    longest: float
 
     def table(self) -> Table:
         """One line a bin."""
