@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..audit import Audit
     from ..loader import Loader
     from ..loader.samples import OnError
-    from ..report import Report
+    from ..report import Plots, Report
     from ..sampler import BatchSampler, Fetch
 
 __all__ = ["RECIPE_VERSION", "Plan"]
@@ -46,6 +46,8 @@ class Plan(BasePlan):
         >>> len(first(bw.shuffled(10, batch_size=4)))
         4
     """
+
+    _reported: Report | None = None  # kept for `plot`, whose pictures have the same numbers
 
     @cached_property
     def fingerprint(self) -> str:
@@ -162,6 +164,13 @@ class Plan(BasePlan):
         if path is not None:
             found.save(path)
         return found
+
+    @property
+    def plot(self) -> Plots:
+        """The pictures of `report()`, drawn with matplotlib: `plan.plot.composition()`, `plan.plot.drift(ax)`, ..."""
+        if self._reported is None:
+            self._reported = self.report()
+        return self._reported.plot
 
     def check(self, model: Module, *, example: Any = None, classes: Any = None, world_size: int = 1) -> None:
         """Check that batches are large enough for the BatchNorm layers of a model; see `batchwright.correct.check`."""

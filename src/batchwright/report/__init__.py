@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .measure import gathered
+from .plot import Plots
 from .value import Report
 
-__all__ = ["Report", "gathered"]
+__all__ = ["Plots", "Report", "gathered"]

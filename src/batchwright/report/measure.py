@@ -67,7 +67,7 @@ def gathered(
         plan.groups.group_count,
         world_size,
         accumulate,
-        Walk(walk.first, batches, length, walk.drawn, walk.first + walk.at),
+        Walk(walk.first, batches, length, walk.own.drawn, walk.first + walk.at),
         audit,
         notes,
         walk.shares(),
@@ -110,27 +110,32 @@ class _Sums:
         of_group: draws of every group; of all samples if they are not told apart.
         held: micro-batches that hold each group.
         shown: samples of each row in the micro-batches shown.
+        sizes_shown: all samples in these.
         farthest: of drift, the largest distance, that of 90 % and that of half of the groups, at each place.
         tokens: of every micro-batch.
         computed: the same, with padding.
         costs: of every micro-batch.
+        worst: the largest distance of drift, and its group.
+        drawn: all draws.
     """
 
     of_group: np.ndarray
     held: np.ndarray
     shown: list[np.ndarray]
+    sizes_shown: list[int]
     farthest: list[list[float]]
     tokens: list[np.ndarray]
     computed: list[np.ndarray]
     costs: list[np.ndarray]
     worst: tuple[float, int] = -1.0, 0
+    drawn: int = 0
 
 
 class _Walked:
     """A walk over micro-batches first..first+batches-1."""
 
     def __init__(self, plan: Any, reader: Reader, shuffle: Shuffle, first: int, batches: int) -> None:
-        self.plan, self.first, self.batches, self.drawn = plan, first, batches, 0
+        self.plan, self.first, self.batches = plan, first, batches
         self._reader, self._shuffle, self._items = reader, shuffle, list[np.ndarray]()
         groups = plan.groups
         self._told_apart = groups.group_count <= _MOST_GROUPS and (bool(groups.starts.size) or _differ(plan))
@@ -139,38 +144,34 @@ class _Walked:
         self.bands = Bands.of(groups, self._target if self._told_apart else None)
         count = self._target.size
         self.own, self.other = (
-            _Sums(np.zeros(count, np.int64), np.zeros(count, np.int64), [], [], [], [], []) for _ in range(2)
+            _Sums(np.zeros(count, np.int64), np.zeros(count, np.int64), [], [], [], [], [], []) for _ in range(2)
         )
         places = min(_SHOWN, batches)
         self.at = np.arange(places) * batches // places  # those shown, counted from the first
         self._times = np.zeros(groups.sample_count, np.int32) if groups.sample_count <= _MOST_COUNTED else None
-        self._repeated, self._sizes_shown = 0, np.zeros(places)
+        self._repeated = 0
         self._lengths, self._edges, self._drawn_lengths = self._of_items()
 
     def go(self) -> None:
         """Walk."""
         ends = [*self.at[1:].tolist(), self.batches]
-        for place, (begin, end) in watched(
-            enumerate(zip(self.at.tolist(), ends, strict=True)), "measuring the plan", self.at.size
-        ):
-            fresh = True
-            for piece in self._reader.pieces(self.first + begin, end - begin):
-                self._see(piece, place if fresh else None)
-                fresh = False
+        parts = zip(self.at.tolist(), ends, strict=True)
+        for begin, end in watched(parts, "measuring the plan", self.at.size):
+            for number, piece in enumerate(self._reader.pieces(self.first + begin, end - begin)):
+                self._see(piece, begins=number == 0)
             self._end_of_part()
 
-    def _see(self, piece: Piece, place: int | None) -> None:
-        """Count a piece; its first micro-batch is shown where it begins a part."""
-        self.drawn += piece.samples.size
-        shuffled = self._shuffle.alike(piece)
-        if place is not None:
-            self._sizes_shown[place] = piece.sizes[0]
+    def _see(self, piece: Piece, *, begins: bool) -> None:
+        """Count a piece; its first micro-batch is shown if it begins a part."""
+        shuffled = self._shuffle.micro_batches(len(piece))
         for sums, one in ((self.own, piece), (self.other, shuffled)):
             groups = self._groups_of(one.samples)
+            sums.drawn += one.samples.size
             sums.of_group += np.bincount(groups, minlength=sums.of_group.size)
-            if place is not None:
+            if begins:
                 rows = self.bands.rows_of(groups[: one.sizes[0]])
                 sums.shown.append(np.bincount(rows, minlength=len(self.bands)))
+                sums.sizes_shown.append(int(one.sizes[0]))
             if one.tokens is not None and one.computed is not None:
                 sums.tokens.append(one.tokens)
                 sums.computed.append(one.computed)
@@ -194,7 +195,7 @@ class _Walked:
 
     def _end_of_part(self) -> None:
         for sums, shares in ((self.own, self._target), (self.other, self._natural)):
-            apart = np.abs(sums.of_group - shares * self.drawn)
+            apart = np.abs(sums.of_group - shares * sums.drawn)
             sums.farthest.append([apart.max(), *np.quantile(apart, [0.9, 0.5])])
             if apart.max() > sums.worst[0]:
                 sums.worst = float(apart.max()), int(apart.argmax())
@@ -216,7 +217,7 @@ class _Walked:
 
     def shares(self) -> Shares:
         """See `Shares`."""
-        bands, drawn = self.bands, max(1, self.drawn)
+        bands, drawn = self.bands, max(1, self.own.drawn)
         return Shares(
             bands.names,
             bands.group_counts,
@@ -228,9 +229,11 @@ class _Walked:
 
     def composition(self) -> Composition:
         """See `Composition`."""
-        quotas = self.bands.summed(self._target)[:, None] * self._sizes_shown
-        own, other = (np.stack(sums.shown, axis=1) for sums in (self.own, self.other))
-        return Composition(self.bands.names, self.first + self.at, own, quotas, other)
+        shares = self.bands.summed(self._target)[:, None]
+        counts, quotas, shuffled, shuffled_quotas = (
+            part for sums in (self.own, self.other) for part in (np.stack(sums.shown, axis=1), shares * sums.sizes_shown)
+        )
+        return Composition(self.bands.names, self.first + self.at, counts, quotas, shuffled, shuffled_quotas)
 
     def presence(self) -> Presence | None:
         """See `Presence`."""
@@ -238,7 +241,7 @@ class _Walked:
             return None
         plan, counts = self.plan, np.maximum(self.bands.group_counts, 1)
         sizes = plan.groups.sizes if plan.groups.starts.size else np.ones(self._target.size, np.int64)
-        expected = _present(sizes, plan.groups.grouped_count, self.drawn / self.batches)
+        expected = _present(sizes, plan.groups.grouped_count, self.own.drawn / self.batches)
         return Presence(
             self.bands.names,
             self.bands.summed(self.own.held / self.batches) / counts,
@@ -261,12 +264,12 @@ class _Walked:
             np.maximum.at(most, rows, times)
             histogram += np.bincount(np.minimum(times, _TIMES), minlength=_TIMES + 1)
         last = max(2, int(np.flatnonzero(histogram).max(initial=0)))
-        whole, rest = divmod(self.drawn, groups.grouped_count)
+        whole, rest = divmod(self.own.drawn, groups.grouped_count)
         shuffled = np.zeros(_TIMES + 1, np.int64)
         shuffled[min(whole, _TIMES)] += groups.grouped_count - rest
         shuffled[min(whole + 1, _TIMES)] += rest
         last = max(last, int(np.flatnonzero(shuffled).max(initial=0)))
-        expected = bands.summed(self._target) * self.drawn / np.maximum(bands.sample_counts, 1)
+        expected = bands.summed(self._target) * self.own.drawn / np.maximum(bands.sample_counts, 1)
         fewest = np.where(bands.sample_counts > 0, fewest, 0)
         times_shown = np.arange(last + 1)
         return Passes(
@@ -291,7 +294,7 @@ class _Walked:
 
     def padding(self) -> Padding | None:
         """See `Padding`."""
-        if not self.own.tokens:
+        if not self.own.tokens or self._reader.lengths is None:  # shape buckets do not know what is padding
             return None
         parts, overall = [], []
         for sums in (self.own, self.other):

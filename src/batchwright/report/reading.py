@@ -22,7 +22,6 @@ class Piece:
         samples: their samples, micro-batch after micro-batch, int64.
         sizes: how many samples each has, int64 (micro-batches,). 0 in evaluation, where a rank may have fillers only.
         items: their items: samples, but where a plan cuts samples or keeps some together.
-        item_counts: how many items each has.
         tokens: the tokens in each; None where lengths are not known.
         computed: the tokens in each with its padding; None where lengths are not known.
         costs: what each costs; None where neither costs nor lengths are known.
@@ -31,7 +30,6 @@ class Piece:
     samples: np.ndarray
     sizes: np.ndarray
     items: np.ndarray
-    item_counts: np.ndarray
     tokens: np.ndarray | None
     computed: np.ndarray | None
     costs: np.ndarray | None
@@ -78,7 +76,7 @@ def _with_lengths(
         found = computed
     if costs is not None:
         found = _reduced(np.add, costs[samples], sizes)
-    return Piece(samples, sizes, samples, sizes, tokens, computed, found)
+    return Piece(samples, sizes, samples, tokens, computed, found)
 
 
 def _reduced(ufunc: np.ufunc, values: np.ndarray, sizes: np.ndarray) -> np.ndarray:
@@ -129,12 +127,11 @@ def _of_items(plan: Any, items: list[np.ndarray]) -> Piece:
     tokens = np.array([plan.cutter.tokens(one) for one in items]).reshape(-1, 2)
     costs = np.array([plan.cutter.cost(one) for one in items])
     sizes = np.array([one.size for one in samples])
-    counts = np.array([one.size for one in items])
-    return Piece(np.concatenate(samples), sizes, np.concatenate(items), counts, tokens[:, 0], tokens[:, 1], costs)
+    return Piece(np.concatenate(samples), sizes, np.concatenate(items), tokens[:, 0], tokens[:, 1], costs)
 
 
 class Shuffle:
-    """What a plain shuffle of the same samples would put into micro-batches of the same sizes.
+    """What a plain shuffle of the same samples would put into micro-batches, all of the mean size of the plan's.
 
     A new permutation of all samples for every epoch, as torch's `RandomSampler` makes them, from NumPy's generator: none of
     the engine of a plan is in it.
@@ -152,20 +149,23 @@ class Shuffle:
         self._plan, self._lengths, self._costs = plan, lengths, costs
         self._random = np.random.default_rng(seed)
         self._items: np.ndarray | None = None
+        self._mean = plan.mean_batch_size
         if hasattr(plan, "cutter"):
             self._items = plan.admission.items(np.arange(plan.source.groups.sample_count))
+            self._mean = plan.windows.places
         self._index = None if self._items is not None else plan.groups.index
-        self.count = plan.groups.grouped_count if self._items is None else self._items.size
-        self._waiting = np.empty(0, np.int64)
+        self._count = plan.groups.grouped_count if self._items is None else self._items.size
+        self._waiting, self._given = np.empty(0, np.int64), 0
 
-    def alike(self, piece: Piece) -> Piece:
-        """The next micro-batches of the shuffle, of the same sizes as those of a plan."""
-        places = self._next(int(piece.item_counts.sum()))
+    def micro_batches(self, count: int) -> Piece:
+        """The next ones of the shuffle."""
+        edges = (np.arange(self._given, self._given + count + 1) * self._mean).round().astype(np.int64)
+        sizes, self._given = np.maximum(np.diff(edges), 1), self._given + count
+        places = self._next(int(sizes.sum()))
         if self._items is not None:
-            cuts = np.split(self._items[places], piece.item_counts.cumsum()[:-1])
-            return _of_items(self._plan, cuts)
+            return _of_items(self._plan, np.split(self._items[places], sizes.cumsum()[:-1]))
         samples = places if self._index is None else self._index[places].astype(np.int64)
-        return _with_lengths(samples, piece.sizes, self._lengths, self._costs)
+        return _with_lengths(samples, sizes, self._lengths, self._costs)
 
     def _next(self, count: int) -> np.ndarray:
         parts = [np.empty(0, np.int64)]
@@ -178,8 +178,8 @@ class Shuffle:
         return np.concatenate(parts)
 
     def _permutation(self, wanted: int) -> np.ndarray:
-        if self.count <= self._MOST:
-            return self._random.permutation(self.count)
+        if self._count <= self._MOST:
+            return self._random.permutation(self._count)
         # The first ones of a permutation of so many. Several calls would have to remember the earlier ones, so that the few
         # samples that come again are accepted.
-        return self._random.choice(self.count, wanted, replace=False)
+        return self._random.choice(self._count, wanted, replace=False)

@@ -38,18 +38,18 @@ def key_numbers(report: Report) -> list[tuple[str, str, str]]:
     found = [
         ("samples", _short(report.samples), f"in {_count(report.groups, 'group')}"),
         ("micro-batches", _short(report.walk.epoch_batches), f"an epoch, {_mean_size(report)} samples each"),
-        ("ranks", f"{report.world_size:,}", f"{report.accumulate:,} micro-batches of each in a step"),
+        ("ranks", f"{report.world_size:,}", f"{_count(report.accumulate, 'micro-batch', 'es')} of each in a step"),
     ]
     if report.audit is not None:
         promised = [one for one in report.audit.findings if one.promised]
         kept = sum(one.kept for one in promised)
         found.append(("guarantees kept", f"{kept} of {len(promised)}", f"on {report.audit.batches:,} micro-batches"))
     if report.padding is not None:
-        shuffled = f"{report.padding.overall_shuffled:.1%} with a shuffle"
-        found.append(("padding", f"{report.padding.overall:.1%}", shuffled))
+        shuffled = f"{_percent(report.padding.overall_shuffled)} with a shuffle"
+        found.append(("padding", _percent(report.padding.overall), shuffled))
     if report.cost is not None and report.world_size > 1:
         cost = report.cost
-        found.append(("waiting", f"{cost.waiting - 1:.1%}", f"{cost.waiting_shuffled - 1:.1%} with a shuffle"))
+        found.append(("waiting", _percent(cost.waiting - 1), f"{_percent(cost.waiting_shuffled - 1)} with a shuffle"))
     return found
 
 
@@ -60,13 +60,16 @@ def _shares(report: Report) -> Section:
         "shares",
         "Shares of the groups",
         "The share of each group in the data, its target, and its share of what was drawn.",
-        f"What was drawn is within {apart:.2%} of the target in every row.",
+        f"What was drawn is within {_percent(apart)} of the target in every row.",
     )
 
 
 def _composition(report: Report) -> Section:
     held = report.composition
-    own, other = (float(np.abs(counts - held.quotas).max()) for counts in (held.counts, held.shuffled))
+    own, other = (
+        float(np.abs(counts - quotas).max())
+        for counts, quotas in ((held.counts, held.quotas), (held.shuffled, held.shuffled_quotas))
+    )
     return Section(
         "composition",
         "Composition of micro-batches",
@@ -85,8 +88,8 @@ def _presence(report: Report) -> Section | None:
         "presence",
         "Presence of groups",
         "The part of all micro-batches that hold a group. A row of several groups shows their mean.",
-        f"{report.presence.names[rarest]}, the row that a shuffle shows least, is in {own[rarest]:.1%} of the micro-batches; "
-        f"{other[rarest]:.1%} under a plain shuffle.",
+        f"{report.presence.names[rarest]}, rarest in a plain shuffle: in {_percent(own[rarest])} of the micro-batches, "
+        f"{_percent(other[rarest])} under a shuffle.",
     )
 
 
@@ -112,8 +115,8 @@ def _drift(report: Report) -> Section | None:
     return Section(
         "drift",
         "Drift",
-        "How far the draws of a group are from the sum of its quotas, in samples, as the epoch goes on. Both scales of the "
-        "picture are linear below 1 and logarithmic above.",
+        "How far the draws of a group are from the sum of its quotas, in samples, as the epoch goes on. The vertical scale is "
+        "linear below 1 and logarithmic above.",
         f"At most {drift.worst.max():.3g} samples, of {drift.worst_group}{bound}. Under a plain shuffle "
         f"{drift.shuffled.max():.3g}, from the natural shares.",
     )
@@ -136,7 +139,7 @@ def _padding(report: Report) -> Section | None:
     if padding is None:
         return None
     bound = (
-        f" The samples fill {padding.batches:,} micro-batches, {padding.gap:.2%} more than the proven least of "
+        f" The samples fill {padding.batches:,} micro-batches, {_percent(padding.gap)} more than the proven least of "
         f"{padding.at_least:,}."
         if padding.at_least
         else ""
@@ -144,9 +147,9 @@ def _padding(report: Report) -> Section | None:
     return Section(
         "padding",
         "Padding",
-        "The part of what a micro-batch computes that is padding, or empty space of packs.",
-        f"{padding.overall:.2%} over all; {padding.overall_shuffled:.2%} in micro-batches of the same sizes from a plain "
-        f"shuffle.{bound}",
+        "The part of what a micro-batch computes that is padding, or empty space of packs. The shuffle makes micro-batches "
+        "of as many samples as this plan has on average.",
+        f"{_percent(padding.overall)} over all; {_percent(padding.overall_shuffled)} under a plain shuffle.{bound}",
     )
 
 
@@ -160,8 +163,8 @@ def _cost(report: Report) -> Section | None:
         "cost",
         "Cost of the ranks",
         "The cost of the cheapest and of the most expensive rank of a step. The others wait for the most expensive one.",
-        f"The most expensive rank costs {cost.waiting - 1:.2%} more than the mean of the ranks; "
-        f"{cost.waiting_shuffled - 1:.2%} under a plain shuffle.",
+        f"The most expensive rank costs {_percent(cost.waiting - 1)} more than the mean of the ranks; "
+        f"{_percent(cost.waiting_shuffled - 1)} under a plain shuffle.",
     )
 
 
@@ -169,8 +172,13 @@ def _mean_size(report: Report) -> str:
     return f"{report.walk.samples / report.walk.batches:.4g}"
 
 
-def _count(number: int, what: str) -> str:
-    return f"{_short(number)} {what}{'' if number == 1 else 's'}"
+def _count(number: int, what: str, plural: str = "s") -> str:
+    return f"{_short(number)} {what}{'' if number == 1 else plural}"
+
+
+def _percent(part: float) -> str:
+    """A share in percent, with three digits that say something."""
+    return f"{100 * part:.3g} %"
 
 
 def _short(number: int) -> str:

@@ -89,7 +89,8 @@ class Composition:
         micro_batches: the numbers of the micro-batches, int64 (shown,).
         counts: samples of each row in each of them, int64 (rows, shown).
         quotas: how many should be in them on average, float64 (rows, shown).
-        shuffled: samples of each row in micro-batches of the same sizes of a plain shuffle, int64 (rows, shown).
+        shuffled: samples of each row in micro-batches of a plain shuffle, all of the plan's mean size, int64 (rows, shown).
+        shuffled_quotas: how many should be in them on average, float64 (rows, shown).
     """
 
     names: list[str]
@@ -97,6 +98,7 @@ class Composition:
     counts: np.ndarray
     quotas: np.ndarray
     shuffled: np.ndarray
+    shuffled_quotas: np.ndarray
 
     def table(self) -> Table:
         """One line a row, and what is farthest from its quota."""
@@ -109,7 +111,7 @@ class Composition:
                 "farthest from the quota": np.abs(self.counts - self.quotas).max(axis=1),
                 "shuffle: fewest": self.shuffled.min(axis=1),
                 "shuffle: most": self.shuffled.max(axis=1),
-                "shuffle: farthest": np.abs(self.shuffled - self.quotas).max(axis=1),
+                "shuffle: farthest": np.abs(self.shuffled - self.shuffled_quotas).max(axis=1),
             },
             "Samples of a group in a micro-batch",
         )
@@ -233,7 +235,7 @@ class Padding:
     Attributes:
         micro_batches: the numbers of those shown.
         padding: the fraction of padding in each.
-        shuffled: the same for a plain shuffle into micro-batches of the same sizes.
+        shuffled: the same for a plain shuffle into micro-batches of the mean size.
         overall: the fraction over all that were measured.
         overall_shuffled: the same for the shuffle.
         batches: micro-batches that a bound is known for; 0 if for none.
@@ -269,7 +271,7 @@ class Cost:
         least: the cost of the cheapest rank of each.
         mean: the mean cost of the ranks.
         most: the cost of the most expensive rank, which the others wait for.
-        shuffled: the same for a plain shuffle into micro-batches of the same sizes.
+        shuffled: the same for a plain shuffle into micro-batches of the mean size.
         waiting: the cost of the most expensive ranks, added over all steps, over the mean cost of all ranks; 1 is perfect.
         waiting_shuffled: the same for the shuffle.
     """

@@ -46,7 +46,7 @@
     animation: false,
     textStyle: { fontFamily: colour.font, color: colour.text, fontSize: 12 },
     tooltip: {
-      confine: true, appendTo: undefined, backgroundColor: colour.card, borderColor: colour.line, padding: [8, 12],
+      confine: true, backgroundColor: colour.card, borderColor: colour.line, padding: [8, 12],
       textStyle: { color: colour.text, fontSize: 13, fontFamily: colour.font }, extraCssText: "box-shadow:0 4px 16px rgb(0 0 0 / .14)",
       axisPointer: { lineStyle: { color: colour.quiet, type: "solid" } },
     },
@@ -59,52 +59,55 @@
   const below = (name) => ({ name, nameLocation: "middle", nameGap: 30 });
   const labelled = (names, width) => axis({
     type: "category", data: names, inverse: true, splitLine: { show: false },
-    axisLabel: { interval: 0, formatter: (name) => cut(name, width < 480 ? 15 : 22), color: colour.text },
+    axisLabel: { interval: 0, formatter: (name) => cut(name, width < 480 ? 15 : 22), color: colour.text, fontSize: names.length > 24 ? 11 : 12 },
   });
   const room = (names, width) => {
     const most = width < 480 ? 15 : 22;
     return 18 + 6.9 * Math.min(most, Math.max(...names.map((name) => name.length)));
   };
-  const rowsHigh = (count, high) => Math.max(90, count * high);
+  const rowsHigh = (count, high = count > 24 ? 16 : 22) => Math.max(66, count * high);
+  const small = (names) => (names.length > 24 ? 8 : 11);
+
+  // Whether shares differ so much that only a logarithmic scale shows them all; a share of 0 has no place on it.
+  const spans = (shares) => Math.max(...shares) / Math.min(...shares) > 60;
 
   // Each picture: captions, a height, the options for a width, and what the arrow keys go through.
   const pictures = {
     shares: ({ names, natural, target, drawn }) => {
       const all = [...natural, ...target, ...drawn].filter((share) => share > 0);
-      const log = Math.max(...all) / Math.min(...all) > 60;
-      const place = (share) => (share > 0 || !log ? share : null);
+      const log = spans(all), place = (share) => (share > 0 || !log ? share : null);
       const tip = (at) => lines(names[at], ["natural share", percent(natural[at])], ["target", percent(target[at])], ["drawn", percent(drawn[at])]);
       return [{
         alone: true, caption: () => key("ring", colour.other, "natural share") + key("tick", colour.text, "target") + key("", colour.plan, "drawn"),
-        height: rowsHigh(names.length, 22) + 60, count: names.length, say: tip,
+        height: rowsHigh(names.length) + 52, count: names.length, say: tip,
         option: (width) => ({
           grid: { left: room(names, width), right: 24, top: 4, bottom: 48 },
           xAxis: axis({ type: log ? "log" : "value", ...below("share of the draws" + (log ? ", logarithmic" : "")), axisLabel: { formatter: percent } }),
           yAxis: { ...labelled(names, width), splitLine: { show: true, lineStyle: { color: colour.soft } } },
           tooltip: { trigger: "axis", axisPointer: { type: "shadow", shadowStyle: { color: colour.soft } }, formatter: (hits) => tip(hits[0].dataIndex) },
           series: [
-            { type: "scatter", data: natural.map(place), symbolSize: 11, itemStyle: { color: "transparent", borderColor: colour.other, borderWidth: 2 }, z: 2 },
-            { type: "scatter", data: drawn.map(place), symbolSize: 11, itemStyle: { color: colour.plan }, z: 3 },
-            { type: "scatter", data: target.map(place), symbol: "rect", symbolSize: [2.5, 17], itemStyle: { color: colour.text }, z: 4 },
+            { type: "scatter", data: natural.map(place), symbolSize: small(names), itemStyle: { color: "transparent", borderColor: colour.other, borderWidth: 2 }, z: 2 },
+            { type: "scatter", data: drawn.map(place), symbolSize: small(names), itemStyle: { color: colour.plan }, z: 3 },
+            { type: "scatter", data: target.map(place), symbol: "rect", symbolSize: [2.5, small(names) + 5], itemStyle: { color: colour.text }, z: 4 },
           ],
         }),
       }];
     },
 
-    composition: ({ names, micro_batches, counts, quotas, shuffled }) => {
-      const apart = (held) => held.map((row, at) => row.map((count, batch) => count - quotas[at][batch]));
-      const both = [apart(counts), apart(shuffled)];
+    composition: ({ names, micro_batches, counts, quotas, shuffled, shuffled_quotas }) => {
+      const apart = (held, wanted) => held.map((row, at) => row.map((count, batch) => count - wanted[at][batch]));
+      const both = [apart(counts, quotas), apart(shuffled, shuffled_quotas)];
       const most = Math.max(1e-9, ...both.flat(2).map(Math.abs));
       // The square root shows small distances beside large ones.
       const tint = (value) => Math.sign(value) * Math.sqrt(Math.abs(value) / most);
       const steps = [colour.other, colour.soft, colour.plan];
       const high = names.length > 24 ? 13 : names.length > 12 ? 18 : 26;
-      const one = (held, from, title) => {
+      const one = (held, wanted, from, title) => {
         const tip = (at) => {
           const row = Math.floor(at / micro_batches.length), batch = at % micro_batches.length;
           const value = from[row][batch];
           return lines(names[row], ["micro-batch", number(micro_batches[batch])], ["samples", number(held[row][batch])],
-            ["quota", number(quotas[row][batch])], [value < 0 ? "below the quota" : "above the quota", number(Math.abs(value), 3)]);
+            ["quota", number(wanted[row][batch])], [value < 0 ? "below the quota" : "above the quota", number(Math.abs(value), 3)]);
         };
         return {
           caption: () => `<b>${title}</b>`, height: rowsHigh(names.length, high) + 46, count: names.length * micro_batches.length,
@@ -123,26 +126,25 @@
         };
       };
       const mark = (part) => (part < 0 ? "−" : part > 0 ? "+" : "") + number(part * part * most, 3);
-      const scale = () => {
-        const bar = `<span style="background:linear-gradient(90deg,${steps.join(",")})"></span>`;
-        return `below the quota ${mark(-1)} ${bar} ${mark(1)} above; the middle is the quota, half way is ${number(most / 4, 3)}`;
-      };
-      return [one(counts, both[0], "This plan"), one(shuffled, both[1], "A plain shuffle"), { scale }];
+      const scale = () => `<div>samples above or below the quota</div><span style="background:linear-gradient(90deg,${steps.join(",")})"></span>` +
+        `<ol>${[-1, -0.5, 0, 0.5, 1].map((part) => `<li>${mark(part)}</li>`).join("")}</ol>`;
+      return [one(counts, quotas, both[0], "This plan"), one(shuffled, shuffled_quotas, both[1], "A plain shuffle"), { scale }];
     },
 
     presence: ({ names, drawn, shuffled }) => {
+      const log = spans([...drawn, ...shuffled].filter((share) => share > 0)), place = (share) => (share > 0 || !log ? share : null);
       const tip = (at) => lines(names[at], ["of this plan's micro-batches", percent(drawn[at])], ["of a shuffle's", percent(shuffled[at])]);
       return [{
         alone: true, caption: () => key("", colour.plan, "this plan") + key("ring", colour.other, "a plain shuffle, expected"),
-        height: rowsHigh(names.length, 22) + 60, count: names.length, say: tip,
+        height: rowsHigh(names.length) + 52, count: names.length, say: tip,
         option: (width) => ({
           grid: { left: room(names, width), right: 24, top: 4, bottom: 48 },
-          xAxis: axis({ type: "value", min: 0, max: 1, ...below("micro-batches with a sample of the group"), axisLabel: { formatter: percent } }),
+          xAxis: axis({ ...(log ? { type: "log" } : { type: "value", min: 0 }), max: 1, ...below("micro-batches that hold it" + (log ? ", logarithmic" : "")), axisLabel: { formatter: percent } }),
           yAxis: { ...labelled(names, width), splitLine: { show: true, lineStyle: { color: colour.soft } } },
           tooltip: { trigger: "axis", axisPointer: { type: "shadow", shadowStyle: { color: colour.soft } }, formatter: (hits) => tip(hits[0].dataIndex) },
           series: [
-            { type: "scatter", data: shuffled, symbolSize: 11, itemStyle: { color: "transparent", borderColor: colour.other, borderWidth: 2 } },
-            { type: "scatter", data: drawn, symbolSize: 10, itemStyle: { color: colour.plan } },
+            { type: "scatter", data: shuffled.map(place), symbolSize: small(names), itemStyle: { color: "transparent", borderColor: colour.other, borderWidth: 2 } },
+            { type: "scatter", data: drawn.map(place), symbolSize: small(names) - 1, itemStyle: { color: colour.plan } },
           ],
         }),
       }];
@@ -156,7 +158,7 @@
       return [
         {
           caption: () => "<b>By group</b>" + key("line", colour.plan, "least to most often") + key("tick", colour.text, "passes that the target asks for"),
-          height: rowsHigh(names.length, names.length > 24 ? 16 : 22) + 60, count: names.length, say: tip,
+          height: rowsHigh(names.length) + 52, count: names.length, say: tip,
           option: (width) => ({
             grid: { left: room(names, width), right: 24, top: 4, bottom: 48 },
             xAxis: axis({ type: "value", min: 0, minInterval: 1, ...below("times that a sample came"), axisLabel: { formatter: short } }),
@@ -170,7 +172,7 @@
                   return { type: "line", shape: { x1: left, y1: y, x2: right + 0.01, y2: y }, style: { stroke: colour.plan, lineWidth: 8, lineCap: "round" } };
                 },
               },
-              { type: "scatter", data: expected, symbol: "rect", symbolSize: [2.5, 15], itemStyle: { color: colour.text }, z: 4 },
+              { type: "scatter", data: expected, symbol: "rect", symbolSize: [2.5, small(names) + 4], itemStyle: { color: colour.text }, z: 4 },
             ],
           }),
         },
