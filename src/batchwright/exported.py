@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import Infeasible
+from .errors import Infeasible, shortened
 
 __all__ = ["Exported", "Table", "html_table", "of_one_type"]
 
@@ -100,24 +100,20 @@ class Table(Exported):
         return self.columns()[column]
 
     def __str__(self) -> str:
-        columns = self.columns()
-        shown = {name: [_text(value) for value in _ends(values)] for name, values in columns.items()}
-        lines = []
-        for row in zip(*([name, *values] for name, values in shown.items()), strict=True):
-            cells = [
-                f"{cell:>{width}}" if number else f"{cell:<{width}}"
-                for cell, (name, values) in zip(row, shown.items(), strict=True)
-                for width, number in [(max(len(name), *map(len, values), 0), _is_number(columns[name]))]
-            ]
-            lines.append("  ".join(cells).rstrip())
-        missing = len(self) - (len(lines) - 1)
-        return "\n".join(lines if not missing else [*lines[: _ROWS_SHOWN // 2 + 1], f"... {missing} more rows",
-                                                    *lines[_ROWS_SHOWN // 2 + 1 :]])  # fmt: skip
+        lines = [""] * (min(len(self), _ROWS_SHOWN) + 1)
+        for name, values in self.columns().items():
+            cells = [name, *map(_text, _ends(values))]
+            width, side = max(map(len, cells)), ">" if _is_number(values) else "<"
+            lines = [f"{line}{cell:{side}{width}}  " for line, cell in zip(lines, cells, strict=True)]
+        lines = [line.rstrip() for line in lines]
+        if len(self) > _ROWS_SHOWN:
+            lines.insert(_ROWS_SHOWN // 2 + 1, f"... {len(self) - _ROWS_SHOWN:,} more rows")
+        return "\n".join(lines)
 
 
 def of_one_type(values: Sequence[Any]) -> list[Any]:
     """The values as a list of Python values of one type; as text if their types differ, as labels of groups may."""
-    found = values.tolist() if isinstance(values, np.ndarray) else [getattr(one, "item", lambda one=one: one)() for one in values]
+    found = [one.item() if isinstance(one, np.generic) else one for one in values]
     types = {type(one) for one in found if one is not None}
     if len(types) <= 1 and types <= {bool, int, float, str} or types == {int, float}:
         return found
@@ -156,4 +152,7 @@ def _text(value: Any) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:,.6g}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    text = shortened(value)
+    return text if text.isprintable() else repr(text)[1:-1]  # a name may have the end of a line in it
