@@ -16,11 +16,11 @@ from .. import columns
 from ..calls import recorded
 from ..errors import Infeasible, check_integer, seed_number, shown
 from ..groups import Groups
-from ..lengths.cut import falling_ranks
+from ..lengths.cut import falling_keys
 from ..lengths.identity import fields_as_text
 from ..lengths.length_strata import LengthStrata
 from ..lengths.rank_groups import Division, Part, Schedule, group_sizes
-from ..micro_batches import AS_IT_WAS, MicroBatches, Stretch, counted
+from ..micro_batches import AS_IT_WAS, MicroBatches, Slice, counted
 from ..orders.inclusion import InclusionRates, Stratum
 from ..position import number_of
 from .changed_steps import MOST_IN_A_STEP
@@ -60,7 +60,7 @@ class HybridPlan(Plan):
     def __init__(self, division: Division, *, ranks: int, steps: int, seed: int) -> None:
         self.division, self.steps = division, steps
         count = division.tokens.size
-        self.strata = LengthStrata.of(np.arange(count), falling_ranks(division.tokens), seed)
+        self.strata = LengthStrata.of(np.arange(count), falling_keys(division.tokens), seed)
         self.groups = Groups.from_sizes({"all": count})
         self._on(ranks)
         self.check_world(ranks)
@@ -157,7 +157,7 @@ class HybridPlan(Plan):
         """The epoch, since each sample comes once in it: the ranks of a group seed a sample alike; see `MicroBatches`."""
         return batch // self.epoch_batches
 
-    def epoch(self, epoch: int, multiple: int | None = None) -> Stretch:
+    def epoch(self, epoch: int, multiple: int | None = None) -> Slice:
         """The micro-batches of an epoch, those of all ranks in turn; on the plan's ranks if `multiple` is left out."""
         return super().epoch(epoch, self.ranks if multiple is None else multiple)
 
