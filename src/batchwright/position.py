@@ -15,7 +15,7 @@ from .errors import Infeasible, check_integer, shown
 from .interface import BasePlan, rounded
 from .micro_batches import AS_IT_WAS, LAST, MicroBatches, Slice
 
-__all__ = ["Numbers", "Position", "RunState", "number_of"]
+__all__ = ["Numbers", "Position", "number_of"]
 
 _LARGEST = (1 << 63) - 1  # a larger number in a state cannot come from a run, and would overflow in kernels
 _HEX = re.compile("0x[0-9a-f]+")
@@ -187,35 +187,3 @@ class Position(NamedTuple):
                 "ask for an earlier epoch",
             )
         self.batches.check_batch(self.batch)
-
-
-class RunState(NamedTuple):
-    """How far a run has come, and where its next iterator begins.
-
-    The next iterator begins at `requested`, if that is set. Otherwise it begins with the next epoch if `batch_returned`,
-    and at `position` if not: a loop that is broken off and begun again takes the next epoch, but a state that was loaded
-    is continued.
-
-    Attributes:
-        iterator_start: where the iterator of the last batch began; or the position in a state that was loaded later.
-        consumed: how many micro-batches of that epoch all ranks together have received.
-        batch_returned: whether a batch was returned; False at the start and after a state was loaded.
-        asked: the epoch and step that `set_epoch` or `seek` set later; None if neither was called.
-        ended: whether the last batch was the last of its epoch, or the state says so, and `requested` was not set later.
-    """
-
-    iterator_start: Position
-    consumed: int
-    batch_returned: bool = False
-    requested: tuple[int, int] | None = None
-    ended: bool = False
-
-    @classmethod
-    def resumed_at(cls, position: Position, *, ended: bool = False) -> RunState:
-        """A run that continues from this position."""
-        return cls(position, position.consumed, ended=ended)
-
-    @property
-    def position(self) -> Position:
-        """The position after the last batch that was returned; or the one in a state that was loaded later."""
-        return self.iterator_start.after(self.consumed)

@@ -18,7 +18,8 @@ from .epoch_iterator import EpochIterator, for_a_node
 from .errors import Infeasible, check_integer, shown, typed, warn
 from .interface import BasePlan
 from .micro_batches import AS_IT_WAS
-from .position import Position, RunState
+from .position import Position
+from .run_state import PresentRun, RunState
 from .share import Fetch, Share, micro_batches_fetched
 from .state_checks import VERSION, another_position, bounded_identity, check_state_of
 
@@ -83,7 +84,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         self.accumulate = accumulate
         self.fetch = micro_batches_fetched(fetch, accumulate)
         self.copies, self.follows_group, self._fixed_ranks = share.copies, share.follows_group, share.fixed_ranks
-        self.run = RunState.resumed_at(Position.start_of_epoch(plan, 0, 1))
+        self.run = RunState()
         self._read = 0  # the micro-batch behind the last one that the latest iterator read; it may be ahead of the run
         self._shares_set = False
         self._iterator: weakref.ref[EpochIterator] | None = None  # the iterator that was made last
@@ -107,14 +108,14 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
     def epoch(self) -> int:
         """The epoch that the next iterator takes."""
         if self.run.requested is None:
-            return self.run.position.epoch + self.run.batch_returned
+            return self.run.next_epoch
         epoch, batches = self.run.requested
         return epoch + (batches == len(self))  # the end of an epoch means the start of the next
 
     @property
     def batches_done(self) -> int:
         """How many batches of that epoch the next iterator leaves out, since they were returned or `seek` was called."""
-        return self._next_start().consumed // self.fetched_by_all
+        return self._present().next_start().consumed // self.fetched_by_all
 
     @property
     def epochs_done(self) -> float:
@@ -124,7 +125,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
 
     def __len__(self) -> int:
         """The number of batches of this rank in an epoch: the same for all ranks and epochs."""
-        return self.plan.epoch_length(self._step_size) // self.fetched_by_all
+        return self._present().epoch_batches
 
     def __iter__(self) -> EpochIterator:  # type: ignore[override]  # of batches, as torch's own batch sampler
         """Iterate over this rank's batches of the next epoch, or the rest of an epoch after `load_state_dict` or `seek`.
@@ -160,16 +161,16 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
             check_integer(batches, "batches"),
             check_integer(self.epoch if epoch is None else epoch, "epoch", least=0),
         )
-        self._position_after(batches, epoch)
+        self._present().after(batches, epoch)
         self.run = self.run._replace(requested=(epoch, batches), ended=False)
 
     def state_at(self, batches: int, *, epoch: int | None = None) -> dict[str, Any]:
         """The state after the first `batches` of this rank's batches of an epoch (the present one if left out)."""
-        return self._state(self._position_after(batches, self.position().epoch if epoch is None else epoch))
+        return self._state(self._present().after(batches, epoch))
 
     def all_ranks(self, number: int, *, epoch: int | None = None) -> list[np.ndarray]:
         """The micro-batches of batch `number` of all ranks in an epoch: int64 arrays, in order."""
-        first = self._position_after(number, self.position().epoch if epoch is None else epoch)
+        first = self._present().after(number, epoch)
         return [first.micro_batches[first.consumed + i] for i in range(self.fetched_by_all)]
 
     def real(self, number: int, *, epoch: int | None = None) -> int:
@@ -198,13 +199,15 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         """How many samples count in these places of the micro-batches of batch `number` of all ranks."""
         if check_integer(number, "number", least=0) >= len(self):
             raise Infeasible(f"batch {number} of an epoch of {len(self)} batches", f"pass 0 to {len(self) - 1}")
-        first = self._position_after(number, self.position().epoch if epoch is None else epoch)
+        first = self._present().after(number, epoch)
         return sum(first.micro_batches.real(first.consumed + place) for place in places)
 
     def started_at(self, epoch: int) -> int:
         """The batch of the epoch at which this rank started: 0 except after a resume or `seek`."""
-        begun = self.run.iterator_start
-        return self._in_present_world(begun).consumed // self.fetched_by_all if epoch == begun.epoch else 0
+        start = self.run.iterator_start
+        if start is None or start.epoch != epoch:
+            return 0
+        return self._present().in_steps(start).consumed // self.fetched_by_all
 
     def state_dict(self) -> dict[str, Any]:
         """The state after the last batch that was yielded: a new dictionary of JSON types.
@@ -235,11 +238,11 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         position, ended = Position.from_state(self.plan, state), state.get("ended", False)
         if not isinstance(ended, bool):
             raise Infeasible(f"the state's ended is {shown(ended)}, neither True nor False", AS_IT_WAS)
-        rolled = position.or_next_epoch()
-        self._in_present_world(rolled).check()
+        position = position.or_next_epoch()
+        self._present().in_steps(position).check()
         # Nothing changes before all of the state has been checked.
         self.plan = self.plan.as_of(position.batches)
-        self.run = RunState.resumed_at(rolled, ended=ended)
+        self.run = RunState(position, position.consumed, ended=ended)
         self._shares_set = False
 
     def audit(self, *, epochs: int = 1, first: int = 0) -> Audit:
@@ -266,8 +269,10 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         """
         # Micro-batches that a loader's workers have read are of the present shares, though they did not reach the run yet.
         self.plan, first = self.plan.retargeted(max(self.position().batch, self._read), shares)
-        begun = self.run.iterator_start._replace(batches=self.plan)
-        self.run, self._shares_set = self.run._replace(iterator_start=begun), True
+        start = self.run.iterator_start
+        if start is not None:
+            self.run = self.run._replace(iterator_start=start._replace(batches=self.plan))
+        self._shares_set = True
         return first
 
     def next_start(self) -> Position:
@@ -276,7 +281,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         Raises:
             Infeasible: the run cannot go on there; the world size may have changed since a state was loaded.
         """
-        start = self._next_start()
+        start = self._present().next_start()
         start.check()
         cost = start.batches.warning_of_uneven_steps(start.batch, start.step_size)
         if cost is not None:
@@ -330,7 +335,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
 
     def _refuse_another_position(self, epoch: int, consumed: int) -> None:
         """Refuse to go on with this iterator if `set_epoch`, `seek` or `load_state_dict` asked for another place since."""
-        there = self._next_start()
+        there = self._present().next_start()
         # Allowed: the start of this iterator's epoch. Trainers call `set_epoch` when workers have begun to draw from it.
         if (there.epoch, there.consumed) not in ((epoch, 0), (epoch, consumed)):
             raise another_position(there, epoch, consumed, self.fetched_by_all)
@@ -347,42 +352,11 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
 
     def position(self) -> Position:
         """The position of the run: as set by `set_epoch` or `seek`, else after the last batch that was yielded."""
-        return self._in_present_world(self.run.position) if self.run.requested is None else self._next_start()
+        return self._present().position() if self.run.requested is None else self._present().next_start()
 
-    def _next_start(self) -> Position:
-        """Where the next iterator begins."""
-        if self.run.requested is not None:
-            epoch, batches = self.run.requested
-            return self._position_after(batches, epoch).or_next_epoch()
-        here = self._in_present_world(self.run.position)
-        return here.in_epoch(here.epoch + 1) if self.run.batch_returned else here
-
-    def _position_after(self, batches: int, epoch: int) -> Position:
-        """The position after the first `batches` of this rank's batches of an epoch of this run."""
-        batches, epoch = check_integer(batches, "batches"), check_integer(epoch, "epoch", least=0)
-        if not 0 <= batches <= len(self):
-            raise Infeasible(f"batch {batches} of an epoch of {len(self)} batches", f"pass 0 to {len(self)}")
-        here = self._in_present_world(self.run.position)
-        start = here.after(0) if epoch == here.epoch else here.in_epoch(epoch)
-        position = start.after(batches * self.fetched_by_all)
-        early = position.batches.first - start.batch
-        if position.batch < position.batches.first:  # the world size changed within the epoch; only its start is left
-            if batches:
-                raise Infeasible(
-                    f"batch {batches} of epoch {epoch} came before the run went on in another world",
-                    f"pass 0 to begin the epoch again, or {-(-early // self.fetched_by_all)} to {len(self)}",
-                )
-            return Position.start_of_epoch(self.plan, epoch, self._step_size)
-        position.check()
-        return position
-
-    def _in_present_world(self, position: Position) -> Position:
-        """The same place for the world size, `accumulate` and `fetch` of now."""
-        left = position.length - position.consumed
-        # The same step size, but the old run had fewer ranks and stopped inside a step of ours.
-        if position.step_size == self._step_size and left % self.fetched_by_all:
-            position = position.with_step_size(1)
-        return position.with_step_size(self._step_size)
+    def _present(self) -> PresentRun:
+        """The run on the ranks that there are now."""
+        return PresentRun(self.run, self.plan, self._step_size, self.fetched_by_all)
 
     def _state(self, position: Position) -> dict[str, Any]:
         known = {"version": VERSION, "fingerprint": self.plan.fingerprint, "identity": dict(self._identity)}

@@ -15,8 +15,9 @@ from ..errors import Infeasible, check_bool, check_integer, one_of, shown, warn
 from ..interface import BasePlan
 from ..kernels.hashing import PURPOSE, child_key
 from ..micro_batches import AS_IT_WAS
-from ..position import Position, RunState
+from ..position import Position
 from ..ranks import check_ranks
+from ..run_state import RunState
 from ..sampler import BatchSampler
 from .checks import check_dataset, check_named, check_options, fitting_workers, starts_python
 from .progress import Progress
@@ -159,7 +160,7 @@ class Loader:
             Infeasible: the loop was given none.
         """
         run = self.sampler.run
-        if not run.batch_returned:
+        if run.iterator_start is None or not run.batch_returned:
             raise Infeasible("no batch was given yet", "ask after a batch was given")
         return self.sampler.real(run.consumed // self.sampler.fetched_by_all - 1, epoch=run.iterator_start.epoch)
 
