@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kernels.level_work import level_work
 from ..kernels.step_balance import balance_in_all, split_pairs_again
 from .cut import Cut, Integers, by_steps
 from .partition import partition
@@ -16,6 +17,7 @@ from .partition import partition
 __all__ = [
     "LEVEL",
     "NewStep",
+    "level_over_steps",
     "level_parts",
     "ranked",
     "redistributed",
@@ -28,6 +30,8 @@ Floats = NDArray[np.float64]
 
 LEVEL = 0.9995  # of the most expensive: a micro-batch this close is left as it is; the time of a step varies by more
 _EFFORT = 1_000_000  # items that are looked at to make one step level: some milliseconds
+_FULL = 0.01  # how far below the mean the size of a step may fall; or as far as a step of full parts is above it
+_EFFORT_PER_ITEM = 200  # the same for a whole window, which mostly needs 20 for each of its items
 
 
 class NewStep(NamedTuple):
@@ -95,6 +99,38 @@ def ranked(steps: Cut, multiple: int) -> Cut:
     """The same steps, their micro-batches sorted by falling cost."""
     step_of = np.repeat(np.arange(len(steps) // multiple), multiple)
     return replace(steps.chosen(np.lexsort((-steps.costs, step_of))), stepped=True, ranked=True)
+
+
+def level_over_steps(
+    cut: Cut, costs: Floats, sizes: Floats, limits: Floats, most_items: int, multiple: int
+) -> Cut:
+    """Sort micro-batches into steps, and let them exchange items so that the steps cost less together; see `level_work`.
+
+    The sizes of steps, of the first limit, stay about equal.
+
+    Args:
+        cut: the micro-batches.
+        costs: what each item of the window costs, float64 (items,).
+        sizes: what an item takes of each limit, float64 (items, kinds).
+        limits: of a micro-batch, float64 (kinds,).
+        most_items: the most items in a micro-batch.
+        multiple: micro-batches in a step.
+    """
+    steps = by_steps(cut)
+    if most_items < costs.size:
+        sizes, limits = np.column_stack([sizes, np.ones(costs.size)]), np.append(limits, float(most_items))
+    falling = cut.members[np.argsort(-costs[cut.members], kind="stable")]
+    part_of = np.empty(costs.size, np.int64)
+    part_of[cut.members] = np.repeat(np.arange(len(cut)), np.diff(cut.offsets))
+    mean, effort = float(sizes[:, 0].sum()) / len(cut), _EFFORT_PER_ITEM * costs.size
+    least = multiple * (mean - max(_FULL * mean, limits[0] - mean))
+    found = level_work(
+        costs[falling], sizes[falling], part_of[falling], len(cut), multiple, limits, least, LEVEL, effort
+    )
+    offsets = np.concatenate([[0], np.bincount(found, minlength=len(cut)).cumsum()])
+    members = falling[np.argsort(found, kind="stable")]
+    new = by_steps(Cut(members, offsets, np.add.reduceat(costs[members], offsets[:-1])))
+    return replace(new if step_costs(new, multiple) < step_costs(steps, multiple) else steps, ranked=True)
 
 
 def split_again(costs: Floats, sizes: Floats, part_of: Integers, limits: Floats, most_items: int) -> list[Integers]:
