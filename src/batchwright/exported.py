@@ -33,7 +33,9 @@ class Exported(ABC):
         try:
             import pyarrow
         except ImportError:
-            raise Infeasible("an Arrow table needs pyarrow, which is not installed", "run pip install pyarrow") from None
+            raise Infeasible(
+                "an Arrow table needs pyarrow, which is not installed", "run pip install pyarrow"
+            ) from None
         return pyarrow.table(self.columns())
 
     def to_pandas(self) -> Any:

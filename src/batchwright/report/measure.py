@@ -231,7 +231,9 @@ class _Walked:
         """See `Composition`."""
         shares = self.bands.summed(self._target)[:, None]
         counts, quotas, shuffled, shuffled_quotas = (
-            part for sums in (self.own, self.other) for part in (np.stack(sums.shown, axis=1), shares * sums.sizes_shown)
+            part
+            for sums in (self.own, self.other)
+            for part in (np.stack(sums.shown, axis=1), shares * sums.sizes_shown)
         )
         return Composition(self.bands.names, self.first + self.at, counts, quotas, shuffled, shuffled_quotas)
 
@@ -273,7 +275,14 @@ class _Walked:
         fewest = np.where(bands.sample_counts > 0, fewest, 0)
         times_shown = np.arange(last + 1)
         return Passes(
-            bands.names, expected, fewest, most, times_shown, histogram[: last + 1], shuffled[: last + 1], self._repeated
+            bands.names,
+            expected,
+            fewest,
+            most,
+            times_shown,
+            histogram[: last + 1],
+            shuffled[: last + 1],
+            self._repeated,
         )
 
     def drift(self, audit: Audit | None) -> Drift | None:
@@ -311,7 +320,8 @@ class _Walked:
         if not self.own.costs:
             return None
         own, other = (
-            np.concatenate(sums.costs).reshape(-1, accumulate, world_size).sum(axis=1) for sums in (self.own, self.other)
+            np.concatenate(sums.costs).reshape(-1, accumulate, world_size).sum(axis=1)
+            for sums in (self.own, self.other)
         )
         places = min(_SHOWN, len(own))
         at = np.arange(places) * len(own) // places

@@ -169,7 +169,9 @@ class Passes:
     def histogram(self) -> Table:
         """One line for each number of times."""
         names = [*map(str, self.times[:-1].tolist()), f"{self.times[-1]} or more"]
-        return Table({"times": names, "samples": self.samples, "shuffle": self.shuffled}, "Samples by how often they came")
+        return Table(
+            {"times": names, "samples": self.samples, "shuffle": self.shuffled}, "Samples by how often they came"
+        )
 
 
 @dataclass(frozen=True)
@@ -362,21 +364,25 @@ class Report:
             field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self) if field.name != "audit"
         }
         found["walk"]["text"] = str(self.walk)
-        found["audit"] = None if self.audit is None else {
-            "first": self.audit.first,
-            "batches": self.audit.batches,
-            "kept": self.audit.kept,
-            "findings": [
-                {
-                    "guarantee": one.guarantee,
-                    "bound": one.bound if one.promised else None,
-                    "worst": one.worst,
-                    "kept": one.kept,
-                    "where": one.where,
-                }
-                for one in self.audit.findings
-            ],
-        }
+        found["audit"] = (
+            None
+            if self.audit is None
+            else {
+                "first": self.audit.first,
+                "batches": self.audit.batches,
+                "kept": self.audit.kept,
+                "findings": [
+                    {
+                        "guarantee": one.guarantee,
+                        "bound": one.bound if one.promised else None,
+                        "worst": one.worst,
+                        "kept": one.kept,
+                        "where": one.where,
+                    }
+                    for one in self.audit.findings
+                ],
+            }
+        )
         return found
 
     @property
