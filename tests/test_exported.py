@@ -33,7 +33,7 @@ def test_a_table_goes_to_every_library_with_the_same_values(values):
     assert table.to_arrow().to_pydict() == {"value": held}
     assert table.to_polars().to_dict(as_series=False) == {"value": held}
     assert [None if pd.isna(one) else one for one in table.to_pandas()["value"]] == held
-    assert len(str(table).splitlines()) == min(len(values), 20) + 1 + (len(values) > 20)
+    assert len(str(table).split("\n")) == min(len(values), 20) + 1 + (len(values) > 20)
     assert html_table(table.columns()).count("<tr>") == min(len(values), 20) + 1 + (len(values) > 20)
 
 
