@@ -61,7 +61,7 @@ def test_the_table_of_a_summary_has_its_groups_and_that_of_lengths_its_numbers()
 
 def test_names_that_are_markup_are_shown_as_they_are():
     summary = bw.balanced(bw.Groups.from_sizes({"<b>": 5, "&": 3}), 2).summary()
-    assert "<td style=\"text-align:left\">&lt;b&gt;</td>" in summary._repr_html_()
+    assert '<td style="text-align:left">&lt;b&gt;</td>' in summary._repr_html_()
 
 
 def test_every_object_that_users_hold_is_shown_in_one_line():

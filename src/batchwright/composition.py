@@ -41,8 +41,8 @@ class Composition:
     - `share/<name>/<group>`, ...: the same for every other grouping in `by`.
     - `tokens` and `token_share/<group>`: if lengths are given, how many there were, and each group's share of them.
     - `repeated`: how many samples in the lists of all ranks with one number repeat another sample there; a mean.
-    - `padding`: the fraction of what is computed that is padding. Plans by lengths know it; for others, if lengths are given,
-      of micro-batches that are padded to their longest sample.
+    - `padding`: the fraction of what is computed that is padding. Plans by lengths know it; for others, if lengths are
+      given, of micro-batches that are padded to their longest sample.
     - `cost_spread`: how far the most expensive rank is above the mean of the ranks, which wait for it. Plans by lengths know
       what a micro-batch costs; for others, if costs are given.
 
@@ -79,9 +79,11 @@ class Composition:
         self.every = check_integer(every, "every", least=1)
         self.lengths = None if lengths is None else self._of_samples(lengths, "lengths")
         self.costs = None if costs is None else self._of_samples(costs, "costs")
-        self.by = {} if by is None else {
-            shortened(name): self._grouped(labels, name) for name, labels in check_mapping(by, "by").items()
-        }
+        self.by = (
+            {}
+            if by is None
+            else {shortened(name): self._grouped(labels, name) for name, labels in check_mapping(by, "by").items()}
+        )
 
     def _grouped(self, labels: Any, name: Any) -> Groups:
         groups, count = Groups.from_labels(labels), self.sampler.plan.groups.sample_count

@@ -41,7 +41,10 @@ def test_any_step_is_found_at_once(step, rank, accumulate):
     told = small.animals().at(step, rank=rank, world_size=8, accumulate=accumulate)
     first = step * 8 * accumulate + rank
     assert [batch.number for batch in told.micro_batches] == [first + 8 * part for part in range(accumulate)]
-    assert told.samples.tolist() == np.concatenate([small.animals()[batch.number] for batch in told.micro_batches]).tolist()
+    assert (
+        told.samples.tolist()
+        == np.concatenate([small.animals()[batch.number] for batch in told.micro_batches]).tolist()
+    )
 
 
 def test_the_table_names_the_group_of_every_sample():

@@ -74,7 +74,9 @@ def mlflow(run_id: str | None = None, *, prefix: str = _PREFIX) -> Log:
     import mlflow as library
 
     def log(values: Mapping[str, float], step: int) -> None:
-        named = {prefix + "/".join(_ODD.sub("_", part) or "_" for part in name.split("/")): values[name] for name in values}
+        named = {
+            prefix + "/".join(_ODD.sub("_", part) or "_" for part in name.split("/")): values[name] for name in values
+        }
         library.log_metrics(named, step=step, run_id=run_id)
 
     return log

@@ -195,7 +195,7 @@ class Plan(BasePlan):
             >>> print(bw.balanced(["cat"] * 90 + ["dog"] * 10, batch_size=4).at(17, rank=1, world_size=2))
             step 17: step 4 of epoch 1, 4 samples
             rank 1, micro-batch 35: 4 samples
-              57 97 34 90
+              91 64 43 93
               cat 2, dog 2
         """
         from ..report import step_at

@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import Infeasible, check_integer, shortened
 from ..exported import Exported, of_one_type
 from ..micro_batches import LAST
+from .reading import step_size
 
 __all__ = ["MicroBatch", "Step", "step_at"]
 
@@ -107,8 +108,7 @@ class Step(Exported):
 
 def step_at(plan: Any, step: int, rank: int | None, world_size: int, accumulate: int) -> Step:
     """See `Plan.at`."""
-    world_size = check_integer(world_size, "world_size", least=1)
-    multiple = world_size * check_integer(accumulate, "accumulate", least=1)
+    multiple = step_size(world_size, accumulate)
     step = check_integer(step, "step", least=0)
     if (step + 1) * multiple > LAST + 1:
         last = (LAST + 1) // multiple - 1
@@ -117,9 +117,7 @@ def step_at(plan: Any, step: int, rank: int | None, world_size: int, accumulate:
         rank = check_integer(rank, "rank", least=0, most=world_size - 1)
     stepped, length, first = plan.stepped(multiple), plan.epoch_length(multiple), step * multiple
     batches = []
-    for number in range(first, first + multiple):
-        if rank is not None and (number - first) % world_size != rank:
-            continue
+    for number in range(first + (rank or 0), first + multiple, 1 if rank is None else world_size):
         samples = stepped[number]
         cost = stepped.cost(samples) if hasattr(plan, "cutter") else None
         of = np.asarray(plan.groups.group_of(samples))
