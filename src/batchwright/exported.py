@@ -88,7 +88,7 @@ class Table(Exported):
         dog      10
     """
 
-    held: Mapping[str, Sequence[Any]]
+    held: Mapping[str, Any]
     title: str = ""
 
     def columns(self) -> dict[str, list[Any]]:
@@ -117,7 +117,7 @@ def of_one_type(values: Sequence[Any]) -> list[Any]:
     """The values as a list of Python values of one type; as text if their types differ, as labels of groups may."""
     found = [one.item() if isinstance(one, np.generic) else one for one in values]
     types = {type(one) for one in found if one is not None}
-    if len(types) <= 1 and types <= {bool, int, float, str} or types == {int, float}:
+    if (len(types) <= 1 and types <= {bool, int, float, str}) or types == {int, float}:
         return found
     return [None if one is None else str(one) for one in found]
 

@@ -13,14 +13,14 @@ from ..errors import Infeasible, check_integer
 from ..interface import BasePlan
 from ..notebook import watched
 from .bands import Bands
-from .reading import Piece, Reader, Shuffle, reader_of
-from .value import Composition, Cost, Drift, Lengths, Padding, Passes, Presence, Report, Shares, Walk
+from .pictures import Composition, Cost, Drift, Lengths, Padding, Passes, Presence, Shares, Walk
+from .reading import MOST_BATCHES, Piece, Reader, Shuffle, reader_of, step_size
+from .value import Report
 
 __all__ = ["gathered"]
 
 _SHOWN = 160  # micro-batches, or steps, of a picture: as many as a narrow screen has pixels for
 _MOST_SAMPLES = 1 << 24, 1 << 20  # that are measured; plans by lengths take longer to plan
-_MOST_BATCHES = 1 << 20
 _MOST_COUNTED = 1 << 28  # samples whose draws are counted: 1 GB
 _MOST_GROUPS = 1 << 20  # whose presence and drift are measured
 _MOST_CELLS = 1 << 24  # of a table of micro-batches and groups
@@ -42,14 +42,14 @@ def gathered(
 ) -> Report:
     """Measure a plan for a report; see `Plan.report`."""
     epoch = check_integer(epoch, "epoch", least=0)
-    multiple = check_integer(world_size, "world_size", least=1) * check_integer(accumulate, "accumulate", least=1)
+    multiple = step_size(world_size, accumulate)
     long, dear = _of_samples(plan, lengths, "lengths"), _of_samples(plan, costs, "costs")
     stepped, by_length = plan.stepped(multiple), hasattr(plan, "cutter")
     if by_length and not (long is None and dear is None):
         raise Infeasible("a plan by lengths has its own lengths and costs", "leave lengths and costs out")
     notes = list(plan.shortcomings)
     length = plan.epoch_length(multiple)
-    most = min(_MOST_BATCHES, int(_MOST_SAMPLES[by_length] / max(1, plan.mean_batch_size)))
+    most = min(MOST_BATCHES, int(_MOST_SAMPLES[by_length] / max(1, plan.mean_batch_size)))
     batches = length if length <= most else max(1, most // multiple) * multiple
     walk = _Walked(plan, reader_of(stepped, long, dear), Shuffle(plan, long, dear, seed=epoch), epoch * length, batches)
     walk.go()

@@ -22,9 +22,9 @@ _SPAN = 60  # shares that differ by a larger factor need a logarithmic scale
 class Plots:
     """The pictures of a report, one method each; `plan.plot.drift()` draws the drift of a plan.
 
-    Every method takes the axes to draw into, makes new ones if they are left out, and returns them. A dashed line is a limit, or
-    a mean over all micro-batches. `plan.plot` measures the plan as `plan.report()` does; for other ranks, lengths or epochs
-    call `plan.report(...).plot`.
+    Every method takes the axes to draw into, makes new ones if they are left out, and returns them. A dashed line is a
+    limit, or a mean over all micro-batches. `plan.plot` measures the plan as `plan.report()` does; for other ranks,
+    lengths or epochs call `plan.report(...).plot`.
 
     Args:
         report: the numbers.
