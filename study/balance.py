@@ -49,12 +49,20 @@ def tables(values: Values) -> Iterator[str]:
     """For each data set and measure a table: the natural stream, and what each way adds to it."""
     kinds = list(dict.fromkeys(key[0] for key in values))
     ways = list(dict.fromkeys(key[2] for key in values))
-    for kind in kinds:
-        for measure in MEASURES:
-            yield f"\n### {kind}, {measure}\n"
-            yield table(
-                ["", *(f"imbalance {imbalance}" for imbalance in IMBALANCES)], _rows(values, kind, measure, ways)
-            )
+    head = ["", *(f"imbalance {imbalance}" for imbalance in IMBALANCES)]
+    for measure in MEASURES:
+        for kind in kinds:
+            yield f"\n## {measure[0].upper()}{measure[1:]}: {kind}\n"
+            yield table(head, _rows(values, kind, measure, ways))
+    yield f"\n## uniform minus {PEER}\n"
+    rows = []
+    for measure in MEASURES:
+        for kind in kinds:
+            pairs = [
+                [values[kind, imbalance, way, "", measure] for way in ("uniform", PEER)] for imbalance in IMBALANCES
+            ]
+            rows.append([f"{measure}, {kind}", *(difference(*pair) for pair in pairs)])
+    yield table(head, rows)
 
 
 def _rows(values: Values, kind: str, measure: str, ways: list[str]) -> Iterator[list[str]]:

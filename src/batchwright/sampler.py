@@ -322,10 +322,12 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         start, stride = self.next_place(), self.stride
         before, length = start.consumed, start.length
         for fetched in self.lists_from(start):
-            self.give(start, before, before + stride, ended=before + stride >= length)
-            before += stride
-            if before >= length:
+            after = before + stride
+            ended = after >= length
+            self.give(start, before, after, ended=ended)
+            if ended:
                 lists.ended = True
+            before = after
             yield fetched[0] if len(fetched) == 1 else list(chain.from_iterable(fetched))
 
     def _refuse_other_place(self, epoch: int, consumed: int) -> None:
