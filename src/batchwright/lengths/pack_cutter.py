@@ -32,12 +32,12 @@ from .kinds import Kinds
 from .packing import Packing, Solver, filled, search
 from .step_balance import (
     NewStep,
-    level_over_steps,
-    equal_parts,
-    sorted_in_steps,
-    redistributed,
-    split_again,
     distributed_over_steps,
+    equal_parts,
+    level_over_steps,
+    redistributed,
+    sorted_in_steps,
+    split_again,
 )
 
 __all__ = ["PackBounds", "PackCutter", "pack_offsets"]

@@ -17,9 +17,8 @@ from .partition import partition
 __all__ = [
     "EQUAL_ENOUGH",
     "NewStep",
-    "level_over_steps",
     "equal_parts",
-    "sorted_in_steps",
+    "level_over_steps",
     "redistributed",
     "sorted_in_steps",
     "split_again",
