@@ -201,6 +201,15 @@ def test_the_table_is_the_plan(recipe):
         seen[index] = row["pass"] + 1
 
 
+def test_a_report_is_written(recipe):
+    page = recipe.with_name("report.html")
+    found = told("plan", recipe, "--html", page, form="plan")
+    assert found["html"] == str(page)
+    text = page.read_text()
+    assert text.lstrip().lower().startswith("<!doctype html")
+    assert found["fingerprint"] in text
+
+
 def test_compare_audit_and_check(data, recipe):
     lines = told("compare", data, "--label", "label", "--length", "n", "--batch-size", 16, form="compare")["plans"]
     by_name = {line["plan"]: line for line in lines}

@@ -139,7 +139,7 @@ def rewind(
         with printing.waiting("reading"):
             made = from_recipe(recipe)
         if sample is not None:
-            total = 2 * epochs * made.epoch_length(run.multiple)
+            total = 2 * epochs * made.epoch_length(run.step_size)
             told = look.occurrences(
                 made, run, sample, step, epochs, lambda numbers: printing.progress(numbers, "looking", total)
             )

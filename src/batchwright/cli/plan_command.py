@@ -56,7 +56,7 @@ def _number(help: str) -> Any:
     "batchwright plan shop.csv --by category --by item --per 4 --per 2 --per 2",
     "batchwright plan people.csv --margin sex:uniform --margin age:0.5 --batch-size 64",
     "batchwright plan test.csv --kind evaluation --batch-size 64 --world-size 8",
-    "batchwright plan recipe.toml --out plan.parquet",
+    "batchwright plan recipe.toml --out plan.parquet --html report.html",
 )
 def plan(
     files: Files,
@@ -111,6 +111,9 @@ def plan(
     index: Annotated[
         bool, typer.Option(help="with --save: also the index of the labels, for rewind", rich_help_panel=_OUT)
     ] = False,
+    html: Annotated[
+        Path | None, typer.Option(help="write a report with pictures, for a browser", rich_help_panel=_OUT)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a plan of data files, or of a recipe; show its numbers and its guarantees.
@@ -140,8 +143,8 @@ def plan(
         "fingerprint": made.fingerprint,
         "samples": made.groups.sample_count,
         "groups": made.groups.group_count,
-        "epoch_batches": made.epoch_length(run.multiple),
-        "epoch_steps": made.epoch_length(run.multiple) // run.multiple,
+        "epoch_batches": made.epoch_length(run.step_size),
+        "epoch_steps": made.epoch_length(run.step_size) // run.step_size,
         "world_size": run.world_size,
         "accumulate": run.accumulate,
         "notes": list(summary.notes),
@@ -157,10 +160,14 @@ def plan(
     if out is not None:
 
         def watch(numbers: Iterator[int]) -> Iterator[int]:
-            return printing.progress(numbers, "writing", epochs * made.epoch_length(run.multiple))
+            return printing.progress(numbers, "writing", epochs * made.epoch_length(run.step_size))
 
         told["out"] = str(out)
         told["rows"] = look.write_table(look.epoch_table(made, run, epochs, watch), made.groups.names, out)
+    if html is not None:
+        with printing.waiting("writing the report"):
+            made.report(html, world_size=run.world_size, accumulate=run.accumulate, audit=audit)
+        told["html"] = str(html)
     print_told(told, as_json, lambda: printing.plan(told, summary))
     if not audit.kept:
         raise typer.Exit(BROKEN)
