@@ -92,8 +92,12 @@ def hybrid(lengths: np.ndarray, work: Callable[[Any], Any], limits: Limits) -> N
         their_waiting = float(np.mean([waiting for waiting, _ in theirs]))
         milliseconds, their_milliseconds = 1e3 * min(ours), 1e3 * min(seconds for _, seconds in theirs)
         name = f"{ranks} ranks of {tokens_per_rank:,}"
-        print(f"{name:<26}{summary.waiting:>10.4f}{summary.waiting_at_least:>10.4f}"
-              f"{summary.worst_step:>10.4f}{their_waiting:>10.4f}{milliseconds:>12.2f}{their_milliseconds:>13.1f}")  # fmt: skip
+        shown = summary.waiting, summary.waiting_at_least, summary.worst_step, their_waiting
+        print(
+            f"{name:<26}"
+            + "".join(f"{ratio:>10.4f}" for ratio in shown)
+            + f"{milliseconds:>12.2f}{their_milliseconds:>13.1f}"
+        )
         limits.at_most(f"  makespan / mean work on {ranks} ranks", summary.waiting, 1.05)
         limits.at_most(f"  ms a step on {ranks} ranks", milliseconds, 10)
 

@@ -95,7 +95,7 @@ def partition(
         >>> tokens = [700, 300, 300, 200]
         >>> split = partition([9, 4, 4, 3], limits={"tokens": (tokens, 1000)}, together=["a", "b", "b", "c"])
         >>> [part.tolist() for part in split.parts], split.at_least
-        ([[0, 3], [1, 2]], 2)
+        ([[0], [1, 2, 3]], 2)
     """
     multiple = check_integer(multiple, "multiple", least=1)
     max_cost = math.inf if max_cost is None else check_number(max_cost, "max_cost", or_infinite=True)

@@ -100,7 +100,7 @@ class HybridPlan(Plan):
             >>> import batchwright as bw
             >>> plan = bw.hybrid([70, 20, 10, 10, 30], ranks=2, tokens_per_rank=40, batch_size=5)
             >>> [(part.samples.tolist(), part.group, part.part) for part in plan.parts(0, rank=1)]
-            [([0], range(0, 2), 1), ([1, 2, 3], range(1, 2), 0)]
+            [([0], range(0, 2), 1), ([4], range(0, 2), 1), ([2, 3], range(1, 2), 0)]
         """
         rank = check_integer(rank, "rank", least=0)
         if rank >= self.ranks:
@@ -324,8 +324,8 @@ def hybrid(
         >>> plan = bw.hybrid([70, 20, 10, 10, 30], ranks=2, tokens_per_rank=40)
         >>> for rank in range(2):
         ...     print([(part.samples.tolist(), len(part.group)) for part in plan.parts(0, rank)])
-        [([0], 2), ([4], 1), ([2], 1)]
-        [([0], 2), ([1, 3], 1)]
+        [([0], 2), ([4], 2), ([1], 1)]
+        [([0], 2), ([4], 2), ([2, 3], 1)]
     """
     tokens = columns.whole_numbers(lengths, called="lengths", least=1)
     if not tokens.size:
