@@ -10,12 +10,13 @@ import numpy as np
 from .groups import Groups
 from .lengths.admission import Admission
 from .lengths.cut import Cut, Cutter, Integers
+from .lengths.rank_groups import Division, Part
 from .lengths.windows import Windows
 from .orders import ShareChange, SharedOrder
 from .orders.finite import Finite
 from .orders.inclusion import InclusionRates
 
-__all__ = ["EvaluationKind", "FixedKind", "LengthKind", "SamplerKind", "TaskKind"]
+__all__ = ["EvaluationKind", "FixedKind", "HybridKind", "LengthKind", "SamplerKind", "TaskKind"]
 
 
 class _Kind(Protocol):
@@ -99,6 +100,19 @@ class EvaluationKind(_Kind, Protocol):
 
     def real(self, batch: int) -> int: ...
     def with_step_size(self, step_size: int) -> EvaluationKind: ...
+
+
+class HybridKind(_Kind, Protocol):
+    """A plan of samples on groups of ranks."""
+
+    @property
+    def division(self) -> Division: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def ranks(self) -> int: ...
+
+    def parts(self, step: int, rank: int) -> list[Part]: ...
 
 
 class SamplerKind(Protocol):

@@ -269,6 +269,22 @@ CALLS: dict[str, Calls] = {
             **_CUT,
         },
     ),
+    "hybrid": Calls(
+        [
+            {"lengths": LENGTHS, "ranks": 2, "tokens_per_rank": 240},
+            {"lengths": LENGTHS, "ranks": 1, "tokens_per_rank": 300, "batch_size": 30},
+            {"lengths": LENGTHS, "ranks": 2, "tokens_per_rank": 240, "batch_size": 20, "cost": square},
+        ],
+        {
+            "lengths": [LENGTHS[::-1], LENGTHS // 2],
+            "ranks": [1, 3],
+            "tokens_per_rank": [PLENTY, 480],
+            "widen": [1, 3],
+            "cost": [square, lambda lengths: lengths**3, lambda lengths: lengths * 1.0],
+            "batch_size": [5, 21],
+            "seed": [1, 2],
+        },
+    ),
 }
 
 CHANGES_NO_BATCH = {"distinct", "closest"}  # they say what is refused

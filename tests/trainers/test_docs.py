@@ -1,4 +1,4 @@
-"""The examples of `docs/trainers.md` run where the trainers are, and its table names tests that exist."""
+"""The examples of pages on trainers run where the trainers are, and the table of `docs/trainers.md` names tests that exist."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 
 from . import test_runs
 
-PAGE = Path(__file__).parents[2] / "docs" / "trainers.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "trainers.md"
+PAGES = [PAGE, *(DOCS / "how-to" / f"{name}.md" for name in ("lightning", "hugging-face", "trl"))]
 
 
 @pytest.mark.filterwarnings("ignore")  # of the trainers' own
-def test_the_page_runs(tmp_path, monkeypatch):
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    examples = list(Sybil(parsers=[PythonCodeBlockParser(), SkipParser()]).parse(PAGE))
-    assert len(examples) > 10
+    examples = list(Sybil(parsers=[PythonCodeBlockParser(), SkipParser()]).parse(page))
+    assert examples
     for example in examples:
         example.evaluate()
 

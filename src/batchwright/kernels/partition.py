@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from .compile import inner, kernel
 
-__all__ = ["longest_first", "swap_down"]
+__all__ = ["longest_first", "sift", "swap_down"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -24,10 +24,9 @@ def _lighter(a: int, b: int, load: Floats, filled: Integers) -> bool:
 
 
 @inner
-def _sift(heap: Integers, size: int, load: Floats, filled: Integers) -> None:
-    """Move the part at the root of the heap down to its place."""
-    place = 0
-    part = heap[0]
+def sift(heap: Integers, place: int, size: int, load: Floats, filled: Integers) -> None:
+    """Move the part at this place of the heap down to where it belongs."""
+    part = heap[place]
     while True:
         below = 2 * place + 1
         if below >= size:
@@ -61,7 +60,7 @@ def longest_first(costs: Floats, parts: int, most_items: int) -> Integers:
             size -= 1
             heap[0] = heap[size]
         if size > 0:
-            _sift(heap, size, load, filled)
+            sift(heap, 0, size, load, filled)
     return part_of
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import Infeasible, check_integer
+from ..exported import Table
 from .delivered import SourceLine
-from .printed import Column, Printed, table
+from .printed import Column, Printed, columns_of, table
 
 if TYPE_CHECKING:
     from ..kinds import LengthKind
@@ -70,6 +71,11 @@ class LengthSummary(Printed):
     too_long_count: int
     sources: list[SourceLine]
     notes: list[str]
+
+    @property
+    def delivered(self) -> Table:
+        """What each of `sources` delivers, as a table."""
+        return Table(columns_of(self.sources), "Shares of all units")
 
     @property
     def gap(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
     from torch.nn import Module
 
+    from ..audit import Audit
     from ..loader import Loader
     from ..loader.samples import OnError
+    from ..report import Plots, Report
     from ..sampler import BatchSampler, Fetch
 
 __all__ = ["RECIPE_VERSION", "Plan"]
@@ -43,6 +46,8 @@ class Plan(BasePlan):
         >>> len(first(bw.shuffled(10, batch_size=4)))
         4
     """
+
+    _reported: Report | None = None  # kept for `plot`, whose pictures have the same numbers
 
     @cached_property
     def fingerprint(self) -> str:
@@ -97,6 +102,75 @@ class Plan(BasePlan):
             "arguments": copy.deepcopy(call.arguments),
             "fingerprint": self.fingerprint,
         }
+
+    def report(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        epoch: int = 0,
+        world_size: int = 1,
+        accumulate: int = 1,
+        lengths: Any = None,
+        costs: Any = None,
+        audit: Audit | None = None,
+        title: str | None = None,
+    ) -> Report:
+        """Measure what is in the batches of an epoch, and write it as a page for a browser.
+
+        Use it before a training starts, to see the batches of the plan beside those of a plain shuffle. The page is one
+        file, which needs no network. It shows composition, rare groups, repeats, drift, lengths, padding, costs of ranks and
+        the guarantees, each with a table.
+
+        Args:
+            path: where the page is written; nowhere if left out.
+            epoch: the epoch that is measured: all of it, or as many of its first micro-batches as hold 16 million samples
+                (1 million for plans by lengths).
+            world_size: ranks of the run.
+            accumulate: micro-batches of a rank in a step.
+            lengths: the length of every sample, array-like of shape (n_samples,); plans by lengths know their own.
+            costs: the cost of every sample in any unit, array-like of shape (n_samples,). If left out, a micro-batch costs
+                what it has of tokens with its padding.
+            audit: what `plan.audit` found; measured again if left out.
+            title: what stands above the page.
+
+        Returns:
+            The numbers of the page. `print` them, show them in a notebook, take `report.tables["composition"].to_pandas()`,
+            or draw one picture with matplotlib, `report.plot.drift()`.
+
+        Raises:
+            Infeasible: a column has not one value for each sample, an epoch cannot fill a step, or the plan cannot be
+                audited.
+
+        Example:
+            >>> import batchwright as bw
+            >>> report = bw.balanced(["cat"] * 90 + ["dog"] * 10, batch_size=4).report()
+            >>> print(report.tables["shares"])
+            group  groups  samples  natural share  target  drawn
+            cat         1       90            0.9     0.5    0.5
+            dog         1       10            0.1     0.5    0.5
+        """
+        from ..report import gathered  # it is needed only here, and takes time to import
+
+        found = gathered(
+            self,
+            epoch=epoch,
+            world_size=world_size,
+            accumulate=accumulate,
+            lengths=lengths,
+            costs=costs,
+            audit=audit,
+            title=title,
+        )
+        if path is not None:
+            found.save(path)
+        return found
+
+    @property
+    def plot(self) -> Plots:
+        """The pictures of `report()`, drawn with matplotlib: `plan.plot.composition()`, `plan.plot.drift(ax)`, ..."""
+        if self._reported is None:
+            self._reported = self.report()
+        return self._reported.plot
 
     def check(self, model: Module, *, example: Any = None, classes: Any = None, world_size: int = 1) -> None:
         """Check that batches are large enough for the BatchNorm layers of a model; see `batchwright.correct.check`."""
