@@ -33,7 +33,7 @@ def test_a_table_goes_to_every_library_with_the_same_values(values):
     assert table.to_arrow().to_pydict() == {"value": held}
     assert table.to_polars().to_dict(as_series=False) == {"value": held}
     assert [None if pd.isna(one) else one for one in table.to_pandas()["value"]] == held
-    assert len(str(table).splitlines()) == min(len(values), 20) + 1 + (len(values) > 20)
+    assert len(str(table).split("\n")) == min(len(values), 20) + 1 + (len(values) > 20)
     assert html_table(table.columns()).count("<tr>") == min(len(values), 20) + 1 + (len(values) > 20)
 
 
@@ -61,7 +61,7 @@ def test_the_table_of_a_summary_has_its_groups_and_that_of_lengths_its_numbers()
 
 def test_names_that_are_markup_are_shown_as_they_are():
     summary = bw.balanced(bw.Groups.from_sizes({"<b>": 5, "&": 3}), 2).summary()
-    assert "<td style=\"text-align:left\">&lt;b&gt;</td>" in summary._repr_html_()
+    assert '<td style="text-align:left">&lt;b&gt;</td>' in summary._repr_html_()
 
 
 def test_every_object_that_users_hold_is_shown_in_one_line():

@@ -33,7 +33,9 @@ class Exported(ABC):
         try:
             import pyarrow
         except ImportError:
-            raise Infeasible("an Arrow table needs pyarrow, which is not installed", "run pip install pyarrow") from None
+            raise Infeasible(
+                "an Arrow table needs pyarrow, which is not installed", "run pip install pyarrow"
+            ) from None
         return pyarrow.table(self.columns())
 
     def to_pandas(self) -> Any:
@@ -86,7 +88,7 @@ class Table(Exported):
         dog      10
     """
 
-    held: Mapping[str, Sequence[Any]]
+    held: Mapping[str, Any]
     title: str = ""
 
     def columns(self) -> dict[str, list[Any]]:
@@ -115,7 +117,7 @@ def of_one_type(values: Sequence[Any]) -> list[Any]:
     """The values as a list of Python values of one type; as text if their types differ, as labels of groups may."""
     found = [one.item() if isinstance(one, np.generic) else one for one in values]
     types = {type(one) for one in found if one is not None}
-    if len(types) <= 1 and types <= {bool, int, float, str} or types == {int, float}:
+    if (len(types) <= 1 and types <= {bool, int, float, str}) or types == {int, float}:
         return found
     return [None if one is None else str(one) for one in found]
 

@@ -327,10 +327,12 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         start, at_once = self.next_start(), self.fetched_by_all
         before, length = start.consumed, start.length
         for fetched in self.batches_from(start):
-            self.advance(start, before, before + at_once, ended=before + at_once >= length)
-            before += at_once
-            if before >= length:
+            after = before + at_once
+            ended = after >= length
+            self.advance(start, before, after, ended=ended)
+            if ended:
                 iterator.ended = True
+            before = after
             yield fetched[0] if len(fetched) == 1 else list(chain.from_iterable(fetched))
 
     def _refuse_another_position(self, epoch: int, consumed: int) -> None:

@@ -89,9 +89,13 @@ def test_a_page_opens_in_under_a_second(opened):
 def test_the_numbers_in_the_page_are_those_of_the_report_and_of_the_audit(opened, reports):
     page, report = opened("corpus"), reports["corpus"]
     assert page.evaluate("JSON.parse(document.getElementById('numbers').textContent)") == report.to_dict()
-    rows = page.locator("#guarantees tbody tr").evaluate_all("all => all.map((one) => [...one.children].map((cell) => cell.textContent))")
+    rows = page.locator("#guarantees tbody tr").evaluate_all(
+        "all => all.map((one) => [...one.children].map((cell) => cell.textContent))"
+    )
     assert [row[0] for row in rows] == [finding.guarantee for finding in report.audit.findings]
-    assert [float(row[2]) for row in rows] == pytest.approx([finding.worst for finding in report.audit.findings], rel=1e-3)
+    assert [float(row[2]) for row in rows] == pytest.approx(
+        [finding.worst for finding in report.audit.findings], rel=1e-3
+    )
     series = page.evaluate("""(report.drawAll(), echarts.getInstanceByDom(document.querySelector("#picture-cost-0"))
         .getOption().series.at(-1).data)""")
     assert [value for _, value in series] == report.cost.most.tolist()

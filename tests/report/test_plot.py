@@ -70,7 +70,9 @@ def test_without_matplotlib_one_sentence_says_what_to_install(monkeypatch):
 
     plot = small.animals().plot
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(bw.Infeasible, match=r"matplotlib, which is not installed; run pip install 'batchwright\[plot\]'"):
+    with pytest.raises(
+        bw.Infeasible, match=r"matplotlib, which is not installed; run pip install 'batchwright\[plot\]'"
+    ):
         plot.drift()
 
 

@@ -35,7 +35,9 @@ def test_every_kind_of_plan_has_a_report_of_numbers_and_a_page(kind):
     assert report.walk.samples == sum(batch.size for batch in batches)
     assert report.shares.drawn.sum() == pytest.approx(1)
     assert report.shares.target.sum() == pytest.approx(1)
-    assert report.composition.counts.sum(axis=0).tolist() == [batches[at].size for at in report.composition.micro_batches]
+    assert report.composition.counts.sum(axis=0).tolist() == [
+        batches[at].size for at in report.composition.micro_batches
+    ]
     times = np.bincount(np.concatenate(batches), minlength=plan.groups.sample_count)
     assert report.passes.samples[1] == (times == 1).sum()
     assert report.passes.repeated == sum(batch.size - np.unique(batch).size for batch in batches)
@@ -154,7 +156,9 @@ def test_the_page_is_one_file_that_names_no_other(tmp_path):
 def test_the_tables_of_the_page_have_the_numbers_of_the_report():
     report = small.corpus().report(world_size=4)
     page = report.html()
-    tables = [re.findall(r"<tr>(.*?)</tr>", table, re.DOTALL) for table in re.findall(r"<table.*?</table>", page, re.DOTALL)]
+    tables = [
+        re.findall(r"<tr>(.*?)</tr>", table, re.DOTALL) for table in re.findall(r"<table.*?</table>", page, re.DOTALL)
+    ]
     shares, *_, audit = [[re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in table] for table in tables]
     assert [row[0] for row in audit[1:]] == [finding.guarantee for finding in report.audit.findings]
     worst = [finding.worst for finding in report.audit.findings]
@@ -162,7 +166,9 @@ def test_the_tables_of_the_page_have_the_numbers_of_the_report():
     assert [float(row[-1]) for row in shares[1:]] == pytest.approx(report.shares.drawn.tolist(), rel=1e-3)
 
 
-@pytest.mark.parametrize("name", ["shares", "composition", "presence", "passes", "repeats", "drift", "lengths", "padding", "cost"])
+@pytest.mark.parametrize(
+    "name", ["shares", "composition", "presence", "passes", "repeats", "drift", "lengths", "padding", "cost"]
+)
 def test_every_table_goes_to_pandas_polars_and_arrow(name):
     table = small.corpus().report().tables[name]
     frame = table.to_pandas()

@@ -1,8 +1,9 @@
-"""The examples of pages on trainers run where the trainers are, and the table of `docs/trainers.md` names tests that exist."""
+"""Pages and examples on trainers run where the trainers are; the table of `docs/trainers.md` names tests that exist."""
 
 from __future__ import annotations
 
 import re
+import runpy
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,6 +26,14 @@ def test_the_page_runs(page, tmp_path, monkeypatch):
     assert examples
     for example in examples:
         example.evaluate()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["lightning_run", "hf_trainer"])
+def test_the_example_runs(name, capsys):
+    script = DOCS.parent / "examples" / "training" / f"{name}.py"
+    runpy.run_path(str(script))["main"](epochs=2)
+    assert "%" in capsys.readouterr().out
 
 
 def test_every_cell_of_the_table_names_tests_that_exist():

@@ -5,7 +5,7 @@ And evaluation of every sample exactly once, on any number of processes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain, repeat
 from typing import Any
 
@@ -139,15 +139,21 @@ class PlanTrainer(ExactEvaluation):
 
     Args:
         plan: the plan of the training batches.
-        log_composition_every: the number of micro-batches of a rank between two reports of the composition to
-            `Trainer.log`; 0 for none.
+        composition: makes, of the sampler, what to tell `Trainer.log`, and so all of `report_to`, of the batches, such as
+            `functools.partial(batchwright.Composition, every=50)`; nothing if left out.
     """
 
-    def __init__(self, *args: Any, plan: Plan, log_composition_every: int = 0, **options: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        plan: Plan,
+        composition: Callable[[BatchSampler], Composition] | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(*args, **options)
         self.plan_sampler = plan.sampler(accumulate=self.args.gradient_accumulation_steps)
-        composition = Composition(self.plan_sampler, every=log_composition_every) if log_composition_every else None
-        self.plan_progress = PlanProgress(self.plan_sampler, composition, lambda values, step: self.log(dict(values)))
+        told = None if composition is None else composition(self.plan_sampler)
+        self.plan_progress = PlanProgress(self.plan_sampler, told, lambda values, step: self.log(dict(values)))
         self.add_callback(self.plan_progress)
         self._keep_packed_samples_apart()
 

@@ -30,7 +30,15 @@ from .cut import (
 from .exact import Allowance
 from .kinds import Kinds
 from .packing import Packing, Solver, filled, search
-from .step_balance import NewStep, distributed_over_steps, equal_parts, redistributed, sorted_in_steps, split_again
+from .step_balance import (
+    NewStep,
+    distributed_over_steps,
+    equal_parts,
+    level_over_steps,
+    redistributed,
+    sorted_in_steps,
+    split_again,
+)
 
 __all__ = ["PackBounds", "PackCutter", "pack_offsets"]
 
@@ -128,34 +136,44 @@ class PackCutter(Identified):
     def with_equal_costs(self, samples: Integers, cut: Cut, step_size: int) -> Cut:
         """See `Cutter`: samples of a step are distributed again to equal packs, and these to equal micro-batches.
 
-        If something else than the lengths of one capacity is to be equal, micro-batches of like cost make a step, and
-        pairs of its packs are split again. One sample may cost more than a micro-batch does on average: a step of all
-        lengths could not be level.
+        If a cost is to be equal, one sample may cost more than a micro-batch does on average: a step of all lengths
+        could not be level. Then micro-batches of like cost make a step. Packs of all steps exchange samples; where a
+        micro-batch has several packs, those of one step do.
         """
-        several = self._kinds(samples).shape[1] > 1
-        if several and self.settled:
-            alike = redistributed(
-                cut,
+        if not self._has_cost(samples):
+            return redistributed(
+                distributed_over_steps(cut, step_size) if not self.settled else cut,
                 step_size,
                 lambda steps: steps.costs[:, None],
-                lambda members, offsets: self._split_again(samples[members], offsets, step_size),
+                lambda members, _: self._redistributed(samples[members], step_size),
             )
-            return sorted_in_steps(alike, step_size)
-        return redistributed(
-            distributed_over_steps(cut, step_size) if several else cut,
+        if self.packs == 1:
+            sizes, limits = self.lengths[samples].astype(np.float64), self.capacities.astype(np.float64)
+            return level_over_steps(cut, self.costs[samples], sizes, limits, self.max_per_pack, step_size)
+        alike = redistributed(
+            cut,
             step_size,
             lambda steps: steps.costs[:, None],
-            lambda members, _: self._redistributed(samples[members], step_size),
+            lambda members, offsets: self._split_again(samples[members], offsets, step_size),
         )
+        return sorted_in_steps(alike, step_size)
+
+    def _has_cost(self, samples: Integers) -> bool:
+        """Whether something else than what the capacities count is to be equal, and is not in proportion to it."""
+        lengths, costs = self.lengths[samples].astype(np.float64), self.costs[samples]
+        if self.settled:
+            return not np.allclose(costs[0] * lengths[:, 0], lengths[0, 0] * costs, rtol=1e-12, atol=0)
+        return not np.allclose(costs, (lengths / self.capacities).sum(axis=1), rtol=1e-12, atol=0)
 
     def _kinds(self, samples: Integers) -> Floats:
-        """What the packs of a step are to be equal in, float64 (samples, kinds): lengths, and a cost that differs.
+        """What the packs of a step are to be equal in, float64 (samples, kinds): lengths, and with several their shares.
 
-        A cost in proportion to the lengths does not.
+        Shares in proportion to the first length are left out.
         """
         lengths, costs = self.lengths[samples].astype(np.float64), self.costs[samples]
         proportional = costs[0] * lengths[:, 0], lengths[0, 0] * costs
-        return lengths if np.allclose(*proportional, rtol=1e-12, atol=0) else np.column_stack([lengths, costs])
+        alike = self.settled or np.allclose(*proportional, rtol=1e-12, atol=0)
+        return lengths if alike else np.column_stack([lengths, costs])
 
     def _redistributed(self, samples: Integers, step_size: int) -> NewStep | None:
         """One step, all of it distributed again; None if that would exceed a limit."""

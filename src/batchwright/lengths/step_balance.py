@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kernels.level_work import level_work
 from ..kernels.step_balance import balance_in_all, split_pairs_again
 from .cut import Cut, Integers, by_steps
 from .partition import partition
@@ -16,8 +17,8 @@ from .partition import partition
 __all__ = [
     "EQUAL_ENOUGH",
     "NewStep",
-    "distributed_over_steps",
     "equal_parts",
+    "level_over_steps",
     "redistributed",
     "sorted_in_steps",
     "split_again",
@@ -30,6 +31,8 @@ EQUAL_ENOUGH = (
     0.9995  # of the most expensive: a micro-batch this close is left as it is; the time of a step varies by more
 )
 _EFFORT = 1_000_000  # items that are looked at to make one step level: some milliseconds
+_FULL = 0.01  # how far below the mean the size of a step may fall; or as far as a step of full parts is above it
+_EFFORT_PER_ITEM = 200  # the same for a whole window, which mostly needs 20 for each of its items
 
 
 class NewStep(NamedTuple):
@@ -97,6 +100,36 @@ def sorted_in_steps(steps: Cut, step_size: int) -> Cut:
     """The same steps, their micro-batches sorted by falling cost."""
     step_of = np.repeat(np.arange(len(steps) // step_size), step_size)
     return replace(steps.chosen(np.lexsort((-steps.costs, step_of))), in_steps=True, sorted_in_steps=True)
+
+
+def level_over_steps(cut: Cut, costs: Floats, sizes: Floats, limits: Floats, most_items: int, step_size: int) -> Cut:
+    """Sort micro-batches into steps, and let them exchange items so that the steps cost less together; see `level_work`.
+
+    The sizes of steps, of the first limit, stay about equal.
+
+    Args:
+        cut: the micro-batches.
+        costs: what each item of the window costs, float64 (items,).
+        sizes: what an item takes of each limit, float64 (items, kinds).
+        limits: of a micro-batch, float64 (kinds,).
+        most_items: the most items in a micro-batch.
+        step_size: micro-batches in a step.
+    """
+    steps = by_steps(cut)
+    if most_items < costs.size:
+        sizes, limits = np.column_stack([sizes, np.ones(costs.size)]), np.append(limits, float(most_items))
+    falling = cut.members[np.argsort(-costs[cut.members], kind="stable")]
+    part_of = np.empty(costs.size, np.int64)
+    part_of[cut.members] = np.repeat(np.arange(len(cut)), np.diff(cut.offsets))
+    mean, effort = float(sizes[:, 0].sum()) / len(cut), _EFFORT_PER_ITEM * costs.size
+    least = step_size * (mean - max(_FULL * mean, limits[0] - mean))
+    found = level_work(
+        costs[falling], sizes[falling], part_of[falling], len(cut), step_size, limits, least, EQUAL_ENOUGH, effort
+    )
+    offsets = np.concatenate([[0], np.bincount(found, minlength=len(cut)).cumsum()])
+    members = falling[np.argsort(found, kind="stable")]
+    new = by_steps(Cut(members, offsets, np.add.reduceat(costs[members], offsets[:-1])))
+    return replace(new if step_costs(new, step_size) < step_costs(steps, step_size) else steps, sorted_in_steps=True)
 
 
 def split_again(costs: Floats, sizes: Floats, part_of: Integers, limits: Floats, most_items: int) -> list[Integers]:

@@ -51,6 +51,7 @@ class LengthPlan(Plan, Windowed):
         groups: the groups of the source, by the numbers that a sampler yields.
         epoch_samples: samples in an epoch of the source.
         window: micro-batches that are planned together, or "epoch".
+        least_steps: a window has so many steps at least.
         cutter: cuts items into micro-batches.
         admission: turns samples into items.
         seed: the seed of the shuffled steps.
@@ -72,6 +73,7 @@ class LengthPlan(Plan, Windowed):
         admission: Admission,
         epoch_samples: int | None = None,
         delivery: Delivery | None = None,
+        least_steps: int = 1,
     ) -> None:
         source = source if delivery is None else delivery.source
         self.source = source
@@ -79,6 +81,7 @@ class LengthPlan(Plan, Windowed):
         self.groups = admission.groups(source.groups)
         self.epoch_samples = source.epoch_batches * source.batch_size if epoch_samples is None else epoch_samples
         self.window = _micro_batches(window)
+        self.least_steps = least_steps
         self.cutter = cutter
         self.admission = admission
         self.seed = seed_number(seed)
@@ -219,19 +222,20 @@ class LengthPlan(Plan, Windowed):
 
     def _laid_out(self, step_size: int) -> Windows:
         """The windows of the plan in steps of `step_size` micro-batches."""
+        window = self.window if isinstance(self.window, str) else max(self.window, self.least_steps * step_size)
         if not self.same_samples:
             return OfOrder(
                 self.source.order,
                 self.admission,
                 self.cutter,
                 epoch_samples=self.epoch_samples,
-                window=self.window,
+                window=window,
                 step_size=step_size,
                 moves_over=self._moves_over,
                 measured=None if step_size == 1 else cast(OfOrder, self.with_step_size(1).windows),
             )
         if self.strata is not None and not (self.window == "epoch" and self.cutter.settled):
-            layout = layout_of_strata(self.strata, self.cutter, window=self.window, step_size=step_size)
+            layout = layout_of_strata(self.strata, self.cutter, window=window, step_size=step_size)
             if layout is None and self.window != "epoch" and not self.cutter.settled:
                 layout = layout_of_strata(self.strata, self.cutter, window="epoch", step_size=step_size)
             if layout is not None:
@@ -288,7 +292,7 @@ class LengthPlan(Plan, Windowed):
             "cut": self.cutter.kind,
             **self.cutter.identity,
             **fields_as_text(self.admission),
-            "window": str(self.window),
+            "window": str(self.window) + (f" or {self.least_steps} steps" if self.least_steps > 1 else ""),
             "epoch_samples": str(self.epoch_samples),
             "steps_seed": str(self.seed),
         }

@@ -63,8 +63,7 @@ class FixedPlan(Plan):
         at_once, most = (max(1, samples // self.batch_size) for samples in _SAMPLES_AT_ONCE)
         while count > 0:
             asked = min(at_once, count)
-            for batch in self.order.batches(first, stride, asked):
-                yield batch.tolist()
+            yield from self.order.batches(first, stride, asked).tolist()
             first, count, at_once = first + asked * stride, count - asked, min(2 * at_once, most)
 
     @cached_property

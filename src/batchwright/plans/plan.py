@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..audit import Audit
     from ..loader import Loader
     from ..loader.samples import OnError
-    from ..report import Plots, Report
+    from ..report import Plots, Report, Step
     from ..sampler import BatchSampler, Fetch
 
 __all__ = ["RECIPE_VERSION", "Plan"]
@@ -171,6 +171,36 @@ class Plan(BasePlan):
         if self._reported is None:
             self._reported = self.report()
         return self._reported.plot
+
+    def at(self, step: int, *, rank: int | None = None, world_size: int = 1, accumulate: int = 1) -> Step:
+        """What is in one step of a run: samples, groups and costs of every rank.
+
+        Use it in a debugger, for instance where the loss jumped. It holds for a run that never changed its number of ranks;
+        of one that did, `sampler.all_ranks(step, epoch=...)` tells the samples.
+
+        Args:
+            step: 0 or more, counted through all epochs.
+            rank: only this rank.
+            world_size: ranks of the run.
+            accumulate: micro-batches of a rank in a step.
+
+        Returns:
+            The step: `print` it, loop over its `micro_batches`, or take its table, `to_pandas()`, one row a sample.
+
+        Raises:
+            Infeasible: the step is past the last, or the rank is outside the world.
+
+        Example:
+            >>> import batchwright as bw
+            >>> print(bw.balanced(["cat"] * 90 + ["dog"] * 10, batch_size=4).at(17, rank=1, world_size=2))
+            step 17: step 4 of epoch 1, 4 samples
+            rank 1, micro-batch 35: 4 samples
+              91 64 43 93
+              cat 2, dog 2
+        """
+        from ..report import step_at
+
+        return step_at(self, step, rank, world_size, accumulate)
 
     def check(self, model: Module, *, example: Any = None, classes: Any = None, world_size: int = 1) -> None:
         """Check that batches are large enough for the BatchNorm layers of a model; see `batchwright.correct.check`."""

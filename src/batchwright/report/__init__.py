@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .measure import gathered
 from .plot import Plots
+from .step import Step, step_at
 from .value import Report
 
-__all__ = ["Plots", "Report", "gathered"]
+__all__ = ["Plots", "Report", "Step", "gathered", "step_at"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,7 +42,7 @@ class Bands:
 
         Args:
             groups: the groups of a plan.
-            shares: their wanted shares, float64 (groups,); None if every sample is a group and they are not to be told apart.
+            shares: their wanted shares, float64 (groups,); None if every sample is a group and is not to be told apart.
         """
         if shares is None:
             name = f"all {groups.sample_count:,} samples"
@@ -55,7 +56,7 @@ class Bands:
         else:
             edges = np.linspace(0, count, MOST_BANDS + 1).round().astype(np.int64)
             what = "samples" if single else "groups"
-            names = [f"{what} {first + 1:,}–{last:,}" for first, last in zip(edges[:-1], edges[1:], strict=True)]
+            names = [f"{what} {first + 1:,}–{last:,}" for first, last in pairwise(edges.tolist())]
         of_group = np.empty(count, np.int64)
         of_group[order] = np.repeat(np.arange(edges.size - 1), np.diff(edges))
         return cls(names, np.diff(edges), np.add.reduceat(sizes[order], edges[:-1]), of_group, count > MOST_BANDS)

@@ -13,14 +13,14 @@ from ..errors import Infeasible, check_integer
 from ..interface import BasePlan
 from ..notebook import watched
 from .bands import Bands
-from .reading import Piece, Reader, Shuffle, reader_of
-from .value import Composition, Cost, Drift, Lengths, Padding, Passes, Presence, Report, Shares, Walk
+from .pictures import Composition, Cost, Drift, Lengths, Padding, Passes, Presence, Shares, Walk
+from .reading import MOST_BATCHES, Piece, Reader, Shuffle, reader_of, step_size
+from .value import Report
 
 __all__ = ["gathered"]
 
 _SHOWN = 160  # micro-batches, or steps, of a picture: as many as a narrow screen has pixels for
 _MOST_SAMPLES = 1 << 24, 1 << 20  # that are measured; plans by lengths take longer to plan
-_MOST_BATCHES = 1 << 20
 _MOST_COUNTED = 1 << 28  # samples whose draws are counted: 1 GB
 _MOST_GROUPS = 1 << 20  # whose presence and drift are measured
 _MOST_CELLS = 1 << 24  # of a table of micro-batches and groups
@@ -42,14 +42,14 @@ def gathered(
 ) -> Report:
     """Measure a plan for a report; see `Plan.report`."""
     epoch = check_integer(epoch, "epoch", least=0)
-    multiple = check_integer(world_size, "world_size", least=1) * check_integer(accumulate, "accumulate", least=1)
+    multiple = step_size(world_size, accumulate)
     long, dear = _of_samples(plan, lengths, "lengths"), _of_samples(plan, costs, "costs")
     stepped, by_length = plan.stepped(multiple), hasattr(plan, "cutter")
     if by_length and not (long is None and dear is None):
         raise Infeasible("a plan by lengths has its own lengths and costs", "leave lengths and costs out")
     notes = list(plan.shortcomings)
     length = plan.epoch_length(multiple)
-    most = min(_MOST_BATCHES, int(_MOST_SAMPLES[by_length] / max(1, plan.mean_batch_size)))
+    most = min(MOST_BATCHES, int(_MOST_SAMPLES[by_length] / max(1, plan.mean_batch_size)))
     batches = length if length <= most else max(1, most // multiple) * multiple
     walk = _Walked(plan, reader_of(stepped, long, dear), Shuffle(plan, long, dear, seed=epoch), epoch * length, batches)
     walk.go()
@@ -231,7 +231,9 @@ class _Walked:
         """See `Composition`."""
         shares = self.bands.summed(self._target)[:, None]
         counts, quotas, shuffled, shuffled_quotas = (
-            part for sums in (self.own, self.other) for part in (np.stack(sums.shown, axis=1), shares * sums.sizes_shown)
+            part
+            for sums in (self.own, self.other)
+            for part in (np.stack(sums.shown, axis=1), shares * sums.sizes_shown)
         )
         return Composition(self.bands.names, self.first + self.at, counts, quotas, shuffled, shuffled_quotas)
 
@@ -273,7 +275,14 @@ class _Walked:
         fewest = np.where(bands.sample_counts > 0, fewest, 0)
         times_shown = np.arange(last + 1)
         return Passes(
-            bands.names, expected, fewest, most, times_shown, histogram[: last + 1], shuffled[: last + 1], self._repeated
+            bands.names,
+            expected,
+            fewest,
+            most,
+            times_shown,
+            histogram[: last + 1],
+            shuffled[: last + 1],
+            self._repeated,
         )
 
     def drift(self, audit: Audit | None) -> Drift | None:
@@ -311,7 +320,8 @@ class _Walked:
         if not self.own.costs:
             return None
         own, other = (
-            np.concatenate(sums.costs).reshape(-1, accumulate, world_size).sum(axis=1) for sums in (self.own, self.other)
+            np.concatenate(sums.costs).reshape(-1, accumulate, world_size).sum(axis=1)
+            for sums in (self.own, self.other)
         )
         places = min(_SHOWN, len(own))
         at = np.arange(places) * len(own) // places

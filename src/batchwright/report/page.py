@@ -90,18 +90,18 @@ def _guarantees(report: Report) -> Iterator[str]:
         return
     yield '<section id="guarantees" aria-labelledby="guarantees-heading"><h2 id="guarantees-heading">Guarantees</h2>'
     yield (
-        f"<p>Measured on micro-batches {audit.first:,} to {audit.first + audit.batches - 1:,}. A value without a limit is only "
-        "reported.</p>"
+        f"<p>Measured on micro-batches {audit.first:,} to {audit.first + audit.batches - 1:,}. A value without a limit is "
+        "only reported.</p>"
     )
     yield '<div class="scroll"><table class="audit"><thead><tr><th scope="col">guarantee</th><th scope="col">limit</th>'
     yield '<th scope="col">worst seen</th><th scope="col"></th><th scope="col">where</th></tr></thead><tbody>'
     for one in audit.findings:
-        verdict = ""
+        verdict, bound = "", one.bound if one.promised else None
         if one.promised:
             verdict = '<span class="kept">kept</span>' if one.kept else '<span class="broken">BROKEN</span>'
         yield (
-            f'<tr><th scope="row">{escape(one.guarantee)}</th><td class="number">{_number(one.bound if one.promised else None)}'
-            f'</td><td class="number">{_number(one.worst)}</td><td>{verdict}</td><td>{escape(one.where)}</td></tr>'
+            f'<tr><th scope="row">{escape(one.guarantee)}</th><td class="number">{_number(bound)}</td>'
+            f'<td class="number">{_number(one.worst)}</td><td>{verdict}</td><td>{escape(one.where)}</td></tr>'
         )
     yield "</tbody></table></div></section>"
 

@@ -22,9 +22,9 @@ _SPAN = 60  # shares that differ by a larger factor need a logarithmic scale
 class Plots:
     """The pictures of a report, one method each; `plan.plot.drift()` draws the drift of a plan.
 
-    Every method takes the axes to draw into, makes new ones if they are left out, and returns them. A dashed line is a limit, or
-    a mean over all micro-batches. `plan.plot` measures the plan as `plan.report()` does; for other ranks, lengths or epochs
-    call `plan.report(...).plot`.
+    Every method takes the axes to draw into, makes new ones if they are left out, and returns them. A dashed line is a
+    limit, or a mean over all micro-batches. `plan.plot` measures the plan as `plan.report()` does; for other ranks,
+    lengths or epochs call `plan.report(...).plot`.
 
     Args:
         report: the numbers.
@@ -40,7 +40,9 @@ class Plots:
         """Natural share, target and share of the draws of each group."""
         ax, held = self._axes(ax, "shares"), self.report.shares
         rows = np.arange(len(held.names))
-        ax.scatter(held.natural, rows, s=36, facecolors="none", edgecolors=_OTHER, linewidths=1.5, label="natural share")
+        ax.scatter(
+            held.natural, rows, s=36, facecolors="none", edgecolors=_OTHER, linewidths=1.5, label="natural share"
+        )
         ax.scatter(held.drawn, rows, s=36, color=_PLAN, label="drawn")
         ax.scatter(held.target, rows, s=90, marker="|", color=_TEXT, label="target", zorder=3)
         self._rows(ax, held.names)
@@ -89,7 +91,9 @@ class Plots:
         """The part of all micro-batches that hold each group."""
         ax, held = self._axes(ax, "presence"), self._held("presence")
         rows = np.arange(len(held.names))
-        ax.scatter(held.shuffled, rows, s=36, facecolors="none", edgecolors=_OTHER, linewidths=1.5, label="a plain shuffle")
+        ax.scatter(
+            held.shuffled, rows, s=36, facecolors="none", edgecolors=_OTHER, linewidths=1.5, label="a plain shuffle"
+        )
         ax.scatter(held.drawn, rows, s=30, color=_PLAN, label="this plan")
         self._rows(ax, held.names)
         self._share_scale(ax, [held.drawn, held.shuffled])
@@ -183,7 +187,9 @@ class Plots:
         try:
             from matplotlib import pyplot
         except ImportError:
-            raise Infeasible("plots need matplotlib, which is not installed", "run pip install 'batchwright[plot]'") from None
+            raise Infeasible(
+                "plots need matplotlib, which is not installed", "run pip install 'batchwright[plot]'"
+            ) from None
         if ax is None:
             rows = len(self.report.shares.names) if name in ("shares", "composition", "presence", "passes") else 14
             _, ax = pyplot.subplots(figsize=(7.2, 1.4 + 0.2 * max(rows, 8)), layout="constrained")
@@ -198,7 +204,9 @@ class Plots:
     def _rows(self, ax: Axes, names: list[str]) -> None:
         """A row for each name, the first on top."""
         size = "small" if len(names) <= 24 else "xx-small"
-        ax.set_yticks(range(len(names)), [name if len(name) <= 22 else f"{name[:21]}…" for name in names], fontsize=size)
+        ax.set_yticks(
+            range(len(names)), [name if len(name) <= 22 else f"{name[:21]}…" for name in names], fontsize=size
+        )
         ax.set_ylim(len(names) - 0.4, -0.6)
 
     def _share_scale(self, ax: Axes, shares: list[np.ndarray]) -> None:

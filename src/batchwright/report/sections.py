@@ -115,8 +115,8 @@ def _drift(report: Report) -> Section | None:
     return Section(
         "drift",
         "Drift",
-        "How far the draws of a group are from the sum of its quotas, in samples, as the epoch goes on. The vertical scale is "
-        "linear below 1 and logarithmic above.",
+        "How far the draws of a group are from the sum of its quotas, in samples, as the epoch goes on. The vertical scale "
+        "is linear below 1 and logarithmic above.",
         f"At most {drift.worst.max():.3g} samples, of {drift.worst_group}{bound}. Under a plain shuffle "
         f"{drift.shuffled.max():.3g}, from the natural shares.",
     )
@@ -147,8 +147,8 @@ def _padding(report: Report) -> Section | None:
     return Section(
         "padding",
         "Padding",
-        "The part of what a micro-batch computes that is padding, or empty space of packs. The shuffle makes micro-batches "
-        "of as many samples as this plan has on average.",
+        "The part of what a micro-batch computes that is padding, or empty space of packs. The shuffle makes "
+        "micro-batches of as many samples as this plan has on average.",
         f"{_percent(padding.overall)} over all; {_percent(padding.overall_shuffled)} under a plain shuffle.{bound}",
     )
 
