@@ -97,7 +97,7 @@ def _of_samples(plan: BasePlan, values: Any, called: str) -> np.ndarray | None:
 
 def _audited(plan: Any, step_size: int, epoch: int, first: int, batches: int) -> Audit:
     """The audit of the epoch, or of its beginning, whichever the kind of plan has."""
-    if hasattr(plan, "cutter") or hasattr(plan, "stretches"):
+    if hasattr(plan, "cutter") or hasattr(plan, "spans"):
         found: Audit = plan.audit(step_size=step_size, epochs=1, first=epoch)
         return found
     fewer: Audit = plan.audit(batches=min(_AUDITED, batches), first=first)
