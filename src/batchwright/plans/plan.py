@@ -7,12 +7,13 @@ import os
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..calls import call_of
 from ..errors import Infeasible
 from ..interface import BasePlan
 from ..orders.protocol import fingerprint_of
+from ..public import public
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
@@ -20,9 +21,8 @@ if TYPE_CHECKING:
 
     from ..audit import Audit
     from ..loader import Loader
-    from ..loader.samples import OnError
     from ..report import Plots, Report, Step
-    from ..sampler import BatchSampler, Fetch
+    from ..sampler import BatchSampler
 
 __all__ = ["RECIPE_VERSION", "Plan"]
 
@@ -48,6 +48,10 @@ class Plan(BasePlan):
     """
 
     _reported: Report | None = None  # kept for `plot`, whose pictures have the same numbers
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        public(cls)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -214,7 +218,7 @@ class Plan(BasePlan):
         rank: int | None = None,
         world_size: int | None = None,
         accumulate: int = 1,
-        fetch: Fetch = "micro",
+        fetch: Literal["micro", "step"] | int = "micro",
         mesh: DeviceMesh | None = None,
         dims: Sequence[str] | None = None,
     ) -> BatchSampler:
@@ -235,11 +239,11 @@ class Plan(BasePlan):
         rank: int | None = None,
         world_size: int | None = None,
         accumulate: int = 1,
-        fetch: Fetch = "micro",
+        fetch: Literal["micro", "step"] | int = "micro",
         mesh: DeviceMesh | None = None,
         dims: Sequence[str] | None = None,
         seeded: bool = True,
-        on_error: OnError = "refuse",
+        on_error: Literal["refuse", "replace", "skip"] = "refuse",
         max_errors: int = 100,
         compare_ranks: bool = True,
         check_data: bool = True,
