@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+MAKE = """import numpy as np
+import batchwright as bw
+
+labels = np.repeat(['cat', 'dog', 'eel', 'yak'], [3512, 993, 446, 49])
+plan = bw.balanced(labels, batch_size=16, target='sqrt')
+plan"""
+WAIT = """import time
+from batchwright.notebook import watched
+for _ in watched(range(15), 'waiting', 15):
+    time.sleep(0.1)"""
+
 CELLS = (
-    "import numpy as np\nimport batchwright as bw\n\nlabels = np.repeat(['cat', 'dog', 'eel', 'yak'], [3512, 993, 446, 49])\n"
-    "plan = bw.balanced(labels, batch_size=16, target='sqrt')\nplan",
+    MAKE,
     "plan.summary()",
     "plan.audit()",
     "plan.at(17, rank=1, world_size=4)",
     "plan.report().tables['presence'].to_pandas()",
     "%matplotlib inline\nplan.plot.composition(shuffle=True);",
-    "import time\nfrom batchwright.notebook import watched\nfor _ in watched(range(15), 'waiting', 15):\n    time.sleep(0.1)",
+    WAIT,
     "plan.report()",
 )

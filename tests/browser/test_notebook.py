@@ -24,7 +24,9 @@ table { border-collapse: collapse } td, th { padding: 3px 12px; border-bottom: 1
 def outputs(tmp_path_factory):
     """For each cell what it showed, by type of content, the last state of each display."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
-    client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path_factory.mktemp("run"))}})
+    client = NotebookClient(
+        notebook, timeout=120, resources={"metadata": {"path": str(tmp_path_factory.mktemp("run"))}}
+    )
     client.execute()
     for cell in notebook.cells:
         assert not [output for output in cell.outputs if output.output_type == "error"]
