@@ -57,7 +57,7 @@ def test_it_is_counted_from_all_ranks_batches(plan):
 def test_it_follows_a_run_into_another_world(plan):
     sampler = plan.sampler(rank=0, world_size=2)
     sampler.load_state_dict(plan.sampler(rank=0, world_size=1).state_at(9, epoch=0))
-    begun = sampler.step
+    begun = sampler.batches_done
     (mine, *_) = list(sampler)
     assert sampler.all_ranks(begun, epoch=0)[0].tolist() == mine == plan[9].tolist()
 
@@ -68,7 +68,7 @@ def test_after_a_restart_only_what_came_since_is_counted(plan):
     sampler.load_state_dict(plan.sampler(rank=0, world_size=1).state_at(4, epoch=0))
     composition = bw.Composition(sampler, every=2)
     logged = []
-    for step, _ in enumerate(sampler, sampler.step + 1):
+    for step, _ in enumerate(sampler, sampler.batches_done + 1):
         composition.after(step, lambda values, at: logged.append((at, values["share/fox"])), epoch=0)
     first_five = np.concatenate([plan[4 + i] for i in range(5)])
     assert logged[0] == (2, np.mean(LABELS[first_five] == "fox"))

@@ -28,10 +28,10 @@ class Log(Protocol):
 
 
 class Composition:
-    """Logs the composition of the batches of all ranks, once in so many lists, without communication.
+    """Logs the composition of the batches of all ranks, once in so many batches, without communication.
 
-    Every rank knows the whole plan. So it computes what the other ranks took; the lists of all ranks with the same
-    number are counted together. The numbers are those of the lists since the last report:
+    Every rank knows the whole plan. So it computes what the other ranks took; the batches of all ranks with the same
+    number are counted together. The numbers are those of the batches since the last report:
 
     - `samples`: how many there were.
     - `share/<group>` and `target/<group>`: the share that each group had and should have. Of more than 32 groups, the 16
@@ -48,7 +48,7 @@ class Composition:
 
     Args:
         sampler: the sampler of the training loader.
-        every: the number of this rank's lists between two reports.
+        every: the number of this rank's batches between two reports.
         lengths: the length of every sample, array-like of shape (n_samples,).
         costs: the cost of every sample in any unit, array-like of shape (n_samples,).
         by: other groupings of the same samples, by a name for each: labels, array-like of shape (n_samples,), or `Groups`.
@@ -104,24 +104,24 @@ class Composition:
         return column
 
     def after(self, step: int, log: Log, *, epoch: int, at: int | None = None) -> None:
-        """Call this after each of this rank's lists; it calls `log` after every `every` lists.
+        """Call this after each of this rank's batches; it calls `log` after every `every` batches.
 
         Args:
-            step: how many lists of the epoch this rank has had.
+            step: how many batches of the epoch this rank has had.
             log: receives the numbers.
-            epoch: the epoch of these lists.
-            at: the step to log at; if left out, the number of lists over all epochs.
+            epoch: the epoch of these batches.
+            at: the step to log at; if left out, the number of batches over all epochs.
         """
         if check_integer(step, "step", least=1) % self.every == 0:
             # Lists before a resume were those of another run, perhaps with another world size.
-            resumed_at = self.sampler.begun_at(epoch)
+            resumed_at = self.sampler.started_at(epoch)
             log(
                 self.measured(max(step - self.every, resumed_at), step, epoch=epoch),
                 epoch * len(self.sampler) + step if at is None else at,
             )
 
     def measured(self, first: int, last: int, *, epoch: int) -> dict[str, float]:
-        """Measure lists first..last-1 of an epoch: names and numbers as they are logged."""
+        """Measure batches first..last-1 of an epoch: names and numbers as they are logged."""
         steps = [self.sampler.all_ranks(step, epoch=epoch) for step in range(first, last)]
         batches = [batch for step in steps for batch in step]
         samples, plan = np.concatenate(batches), self.sampler.plan

@@ -181,7 +181,7 @@ class PlanTrainer(ExactEvaluation):
     def get_train_dataloader(self) -> DataLoader[Any]:
         """A loader of the micro-batches of this process; Accelerate would divide them a second time."""
         loader = super().get_train_dataloader()
-        # `Trainer` resumes by dropping lists, see `_WithPlaceholders`.
+        # `Trainer` resumes by dropping batches, see `_WithPlaceholders`.
         sampler = _WithPlaceholders(self.plan_sampler)
         return _prepared(self, loader, sampler, persistent_workers=loader.persistent_workers)
 
@@ -193,7 +193,7 @@ class PlanTrainer(ExactEvaluation):
         saved = self.state.stateful_callbacks.setdefault(PlanProgress.__name__, self.plan_progress.state())
         if self.state.global_step and not self.args.ignore_data_skip:
             self.plan_sampler.load_state_dict(saved["attributes"]["position"])
-            epoch, step = self.plan_sampler.epoch, self.plan_sampler.step
+            epoch, step = self.plan_sampler.epoch, self.plan_sampler.batches_done
             if self.args.max_steps <= 0:
                 done = epoch * num_update_steps_per_epoch + step // self.args.gradient_accumulation_steps
                 self.state.max_steps = self.state.global_step + max_steps - done
@@ -204,7 +204,7 @@ class PlanTrainer(ExactEvaluation):
 
 
 class _OverSampler(torch.utils.data.BatchSampler):
-    """A sampler's lists, as trainers find them in a loader; the base of what adds something to them."""
+    """A sampler's batches, as trainers find them in a loader; the base of what adds something to them."""
 
     def __init__(self, sampler: BatchSampler) -> None:
         self.batch_sampler = sampler
@@ -222,7 +222,7 @@ class _OverSampler(torch.utils.data.BatchSampler):
 
 
 class _WithSize(_OverSampler):
-    """Adds the size of the lists of all processes: by it Accelerate cuts fillers off what it gathers last."""
+    """Adds the size of the batches of all processes: by it Accelerate cuts fillers off what it gathers last."""
 
     def __init__(self, sampler: BatchSampler, batch_size: int) -> None:
         super().__init__(sampler)
@@ -230,13 +230,13 @@ class _WithSize(_OverSampler):
 
 
 class _WithPlaceholders(_OverSampler):
-    """Puts an empty list in the place of each that the sampler skips: `Trainer` drops the first lists to resume.
+    """Puts an empty list in the place of each that the sampler skips: `Trainer` drops the first batches to resume.
 
-    So the skipped lists are never drawn, which would take time, and which may not exist in another world size.
+    So the skipped batches are never drawn, which would take time, and which may not exist in another world size.
     """
 
     def __iter__(self) -> Iterator[list[int]]:
-        return chain(repeat([], self.batch_sampler.step), super().__iter__())
+        return chain(repeat([], self.batch_sampler.batches_done), super().__iter__())
 
 
 class PlanProgress(TrainerCallback, ExportableState):

@@ -33,7 +33,7 @@ _REPORTED: weakref.WeakKeyDictionary[Plan, Report] = weakref.WeakKeyDictionary()
 
 
 class Plan(BasePlan):
-    """An endless list of micro-batches that depends only on its arguments and the seed.
+    """An endless sequence of micro-batches that depends only on its arguments and the seed.
 
     `plan[t]` is micro-batch t, for t below 89 * 2**32 (the last is one less). It depends only on the plan's arguments:
     not on the process, the rank, or earlier calls. Made by `balanced`, `budgeted`, `packed`, `alternating` and other
@@ -264,9 +264,9 @@ class Plan(BasePlan):
             mesh: see `BatchSampler`.
             dims: see `BatchSampler`.
             seeded: seed the generators of torch (on the CPU), NumPy and `random` before each sample is read, from the plan,
-                the sample, and which of its visits this is. Random transforms then give the same in any number of workers,
-                after any restart and in any world, and something else at each visit. A data set that reads lists at once
-                (`__getitems__`) is seeded once a micro-batch.
+                the sample, and which of its draws this is. Random transforms then give the same in any number of workers,
+                after any restart and in any world, and something else each time it is drawn. A data set that reads lists at
+                once (`__getitems__`) is seeded once a micro-batch.
             on_error: what to do with a sample that raises: "refuse" raises its error, "replace" gives the next sample of its
                 group, so that sizes and quotas hold, "skip" leaves it out.
             max_errors: samples that may raise in this process before the loader refuses to go on.
