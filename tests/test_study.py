@@ -21,13 +21,13 @@ def one_thread():
 
 def test_every_way_is_trained_measured_and_shown(tmp_path):
     file = tmp_path / "balance.jsonl"
-    values = balance.run(file, seeds=2, steps=2, kinds=("text",))
+    values = balance.run(file, seeds=2, steps=12, kinds=("text",))
     ways = {way for _, _, way, _, _ in values}
     assert len(ways) == 9
     assert len(values) == len(ways) * len(balance.IMBALANCES) * 2 * len(MEASURES)
     assert all(len(found) == 2 and all(0 <= value <= 1 for value in found) for found in values.values())
     written = file.read_text()
-    assert balance.run(file, seeds=2, steps=2, kinds=("text",)) == values
+    assert balance.run(file, seeds=2, steps=12, kinds=("text",)) == values
     assert file.read_text() == written
     text = "\n".join(balance.tables(values))
     assert all(f"| {way}" in text for way in ways)
