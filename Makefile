@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP = $(1)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-long test-trainers test-versions check docs bench study package clean
+.PHONY: demo test test-long test-trainers test-browser test-versions screenshots check docs bench study package clean
 .SECONDARY:
 
 # torch comes first and alone, so that its pinned build is what everything after it finds installed
@@ -27,10 +27,10 @@ demo: $(VENV)/.demo
 	$(BIN)/batchwright demo $(NAME)
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -q -n 2 --ignore tests/trainers tests
+	$(BIN)/python -m pytest -q -n 2 --ignore tests/trainers --ignore tests/browser tests
 
 test-long: $(VENV)/.test
-	$(BIN)/python -m pytest -q --long --ignore tests/trainers tests
+	$(BIN)/python -m pytest -q --long --ignore tests/trainers --ignore tests/browser tests
 
 $(VENV)/.trainers: $(VENV)/.test
 	$(call PIP,$(VENV)) --group trainers
@@ -39,6 +39,20 @@ $(VENV)/.trainers: $(VENV)/.test
 # whole trainers, in real processes that are killed; LONG=--long for three hundred kills more
 test-trainers: $(VENV)/.trainers
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup $(LONG) tests/trainers
+
+$(VENV)/.browser: $(VENV)/.test
+	$(call PIP,$(VENV)) --group browser
+	@touch $@
+
+# reports and notebooks as people see them; the browser is the system's, set up here where this user may do that
+test-browser: $(VENV)/.browser
+	command -v chromium >/dev/null || test -n "$$CHROMIUM" || test "$$(id -u)" != 0 || { apt-get update -qq && \
+	    apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; }
+	$(BIN)/python -m pytest -q tests/browser
+
+# the pictures of the docs, made by those tests
+screenshots:
+	SCREENSHOTS=docs/images $(MAKE) test-browser
 
 $(VENV)/.docs: $(VENV)/.test
 	$(call PIP,$(VENV)) --group docs
