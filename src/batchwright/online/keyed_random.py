@@ -9,7 +9,7 @@ from ..kernels.hashing import GOLDEN, mix
 
 __all__ = ["PURPOSE", "Chances", "child", "fractions", "orders", "root", "words"]
 
-_mix = mix.py_func  # type: ignore[attr-defined]  # the same source code, run by numpy over arrays
+_mix = mix.func  # type: ignore[attr-defined]  # the same source code, run by numpy over arrays
 _ONE = np.uint64(1)
 
 
