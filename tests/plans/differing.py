@@ -290,7 +290,7 @@ CALLS: dict[str, Calls] = {
 CHANGES_NO_BATCH = {"distinct", "closest"}  # they say what is refused
 REFUSES_ONLY = {"evaluation": {"too_long"}, "ordered": {"samples"}}  # the same, of one builder
 
-MULTIPLES = 1, 3
+STEP_SIZES = 1, 3
 EPOCHS = 3
 
 
@@ -316,8 +316,8 @@ def plans(builder: str) -> Iterator[tuple[int, str, Any]]:
                 warnings.simplefilter("ignore", bw.PoorWarning)
                 try:
                     plan = build(**begin | ({argument: value} if argument else {}))
-                    for multiple in MULTIPLES:
-                        plan.epoch_length(multiple)
+                    for step_size in STEP_SIZES:
+                        plan.epoch_length(step_size)
                 except bw.Infeasible:  # the argument contradicts others of this call
                     continue
             yield number, argument, plan

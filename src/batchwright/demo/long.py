@@ -19,6 +19,7 @@ from torch import nn
 
 from ..costs import Cost, quadratic
 from ..plans.packed import packed
+from . import TERMINAL, as_table
 
 __all__ = ["run", "sources_of_the_standard_library"]
 
@@ -27,11 +28,11 @@ WIDTH, HEADS, LAYERS = 32, 2, 2
 RANKS = 2
 
 
-def run(*, steps: int = 40, files: int = 120) -> None:
+def run(*, steps: int = 40, files: int = 120) -> list[dict[str, Any]]:
     """Train with packs of equal tokens and of equal work, and print how long each rank waited for the other."""
     console = Console()
     if not console.is_terminal:
-        console = Console(width=120)
+        console = Console(width=TERMINAL)
     samples = sources_of_the_standard_library(files)
     lengths = np.array([len(sample) for sample in samples])
     console.print(
@@ -45,9 +46,8 @@ def run(*, steps: int = 40, files: int = 120) -> None:
         "of one core here, measured"
     )
     waits = [waiting_of(plan, cost, lengths) for plan in ways(lengths, cost).values()]
-    table = Table(
-        "packs", "steps", "bytes/s", *(f"idle, rank {rank}" for rank in range(RANKS)), "busiest / mean", "by the plan"
-    )
+    head = "packs", "steps", "bytes/s", *(f"idle, rank {rank}" for rank in range(RANKS)), "busiest / mean", "planned"
+    table, rows = Table(*head, box=None, pad_edge=False), []
     with tempfile.TemporaryDirectory() as folder:
         context = multiprocessing.get_context("spawn")
         pipes, processes = [], []
@@ -67,14 +67,15 @@ def run(*, steps: int = 40, files: int = 120) -> None:
         idle = [f"{one['idle'] / one['seconds']:.1%}" for one in of_ranks]
         busy = np.array([one["busy"] for one in of_ranks])  # (ranks, steps)
         measured = busy.max(axis=0).sum() / busy.mean(axis=0).sum()
-        table.add_row(
-            name, str(steps), f"{size / first['seconds']:,.0f}", *idle, f"{measured:.3f}", f"{waits[way]:.3f}"
-        )
+        speed = f"{size / first['seconds']:,.0f}"
+        rows.append([name, str(steps), speed, *idle, f"{measured:.3f}", f"{waits[way]:.3f}"])
+        table.add_row(*rows[-1])
     console.print(table)
     console.print(
         "idle: the part of its time that a rank waits for the other before gradients are summed, measured; busiest / mean: "
-        "of the processor time of a step, so that other programs on the machine do not count, beside what the plan says"
+        "of the processor time of a step, so that other programs on the machine do not count; planned: the same by the plan"
     )
+    return [as_table(head, rows)]
 
 
 def ways(lengths: np.ndarray, cost: Cost) -> dict[str, Any]:
@@ -97,7 +98,7 @@ def trained(pipe: Any, folder: str, rank: int, samples: list[bytes], cost: Cost,
         optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
         sampler, done, size, idle = plan.sampler(rank=rank, world_size=RANKS), 0, 0, 0.0
         busy: list[float] = []
-        plan.stepped(RANKS)[0]  # planned before it is timed
+        plan.with_step_size(RANKS)[0]  # planned before it is timed
         dist.barrier()
         begun = time.perf_counter()
         while done < steps:
@@ -188,10 +189,10 @@ def sources_of_the_standard_library(files: int) -> list[bytes]:
     """Whole files, and every function and class in them, at most `LONGEST` bytes each."""
     texts: list[str] = []
     for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))[:files]:
-        source = path.read_text(encoding="utf-8", errors="replace")
-        texts.append(source)
-        for node in ast.walk(ast.parse(source)):
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        texts.append("\n".join(lines))
+        for node in ast.walk(ast.parse(texts[-1])):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-                texts.append(ast.get_source_segment(source, node) or "")
+                texts.append("\n".join(lines[node.lineno - 1 : node.end_lineno]))
     found = [text.encode()[:LONGEST] for text in texts]
     return [text for text in found if len(text) >= 16]
