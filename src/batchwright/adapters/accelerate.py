@@ -86,7 +86,7 @@ class EvaluationLoader(DataLoaderStateMixin):
 
     def __iter__(self) -> Iterator[Any]:
         """The batches of one evaluation."""
-        epoch, last = self.loader.epoch, len(self.loader)
+        (epoch, _), last = self.loader.next_start(), len(self.loader)
         self.begin()
         try:
             for step, batch in enumerate(self.loader, 1):

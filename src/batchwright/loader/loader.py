@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import torch.utils.data
 from torch.utils._pytree import tree_map
@@ -27,7 +28,9 @@ __all__ = ["Epoch", "Loader"]
 
 Answer = TypeVar("Answer")
 
-_END = object()
+
+def _no_loop() -> None:
+    """What stands for the iterator that began last where none has begun."""
 
 
 class Loader:
@@ -75,7 +78,9 @@ class Loader:
         # collector of cycles, which would do it at any moment, even while other workers start, and wait for them.
         self._requests = Requests(sampler)
         self._loader = self._made(options, collate, fitting_workers(dataset, num_workers), check_bool(seeded, "seeded"))
-        self._turn = 0  # how many iterators have begun; only the last may continue
+        self._loop: Callable[[], _Batches | None] = (
+            _no_loop  # the iterator that began last, None once nothing refers to it
+        )
         self._look: tuple[RunState, RunState] | None = None  # before and after the only batch of an iterator
         self._looks = 0
         self._uncompared = check_bool(compare_ranks, "compare_ranks") and sampler.follows_group
@@ -141,13 +146,23 @@ class Loader:
 
     @property
     def epoch(self) -> int:
-        """The epoch that the next loop takes."""
-        return self._after_look(lambda: self.sampler.epoch)
+        """The epoch of the loop that runs; between two loops, the epoch that the next one takes."""
+        return self.sampler.place().epoch if self._runs else self.next_start()[0]
 
     @property
     def step(self) -> int:
-        """Batches of that epoch that the next loop leaves out because they were given already."""
-        return self._after_look(lambda: self.sampler.step)
+        """Batches of that epoch that were given already."""
+        return self.sampler.place().consumed // self.sampler.stride if self._runs else self.next_start()[1]
+
+    def next_start(self) -> tuple[int, int]:
+        """Where the next loop begins: its epoch, and how many batches of that epoch it leaves out."""
+        return self._after_look(lambda: (self.sampler.epoch, self.sampler.step))
+
+    @property
+    def _runs(self) -> bool:
+        """Whether a loop has been given a batch and may still go on; one that was left is no longer referred to."""
+        loop, run = self._loop(), self.sampler.run
+        return loop is not None and not loop.ended and run.drawn and run.asked is None
 
     @property
     def real(self) -> int:
@@ -183,7 +198,7 @@ class Loader:
             >>> [(epoch.number, len(list(epoch))) for epoch in loader.epochs(2)]
             [(0, 3), (1, 3)]
         """
-        for number in range(self.epoch, check_integer(until, "until", least=0)):
+        for number in range(self.next_start()[0], check_integer(until, "until", least=0)):
             yield Epoch(self, number)
             self._look = None  # the loop came back for the next epoch: what this one was given was used
 
@@ -266,7 +281,7 @@ class Loader:
             self._begin_again(self._look[0], number)
         else:
             self._looks = 0
-        self._look, self._turn = None, self._turn + 1
+        self._look = None
         if number is not None and number != self.sampler.epoch:
             self.sampler.set_epoch(number)
         return self.sampler.next_place()
@@ -313,6 +328,9 @@ class Loader:
             return batch.to(self.device, non_blocking=True)
         return tree_map(lambda x: x.to(self.device, non_blocking=True) if isinstance(x, torch.Tensor) else x, batch)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_loop": _no_loop}  # a loop stays in its process
+
     def __repr__(self) -> str:
         return f"<loader of {self.sampler!r}, {self.num_workers} workers>"
 
@@ -330,7 +348,8 @@ class Epoch:
 
     def __len__(self) -> int:
         """Batches that a loop over it gives: fewer than `len(loader)` where a run resumed within the epoch."""
-        begun = self._loader.step if self._loader.epoch == self.number else 0
+        epoch, step = self._loader.next_start()
+        begun = step if epoch == self.number else self._loader.sampler.begun_at(self.number)
         return len(self._loader) - begun
 
     def __iter__(self) -> Iterator[Any]:
@@ -341,28 +360,43 @@ class Epoch:
 
 
 class _Batches(Iterator[Any]):
-    """An epoch of a loader, or what is left of one; it begins at its first `next`, as trainers call `iter` early."""
+    """An epoch of a loader, or what is left of one; it begins at its first `next`, as trainers call `iter` early.
+
+    Attributes:
+        ended: whether it gives no more batches.
+    """
 
     def __init__(self, loader: Loader, number: int | None = None) -> None:
         self._loader, self._number = loader, number
         self._start: Position | None = None  # None until the first `next`
         self._inner: Iterator[Any] = iter(())
-        self._turn = self._consumed = self._given = 0
+        self._consumed = self._given = 0
+        self.ended = False
 
     def __next__(self) -> Any:
         loader, start = self._loader, self._start
+        if self.ended:
+            raise StopIteration
         if start is None:
             start = loader._begin(self._number)
             self._inner = loader._read_from(start)
-            self._start, self._turn, self._consumed = start, loader._turn, start.consumed
-        elif loader._turn != self._turn:
-            self._refuse_rest(start)
+            self._start, self._consumed = start, start.consumed
+            loader._loop = weakref.ref(self)
+        elif loader._loop() is not self:
+            if self._consumed >= start.length:  # trainers ask once more after the last batch, perhaps only then
+                raise StopIteration
+            raise Infeasible(
+                "another loop over this loader has begun since, and its position is that loop's",
+                "make a second loader of the plan to loop over it twice at once",
+            )
         if self._given == 1 and loader._uncompared and joined():  # not at the first: a look may be of one rank alone
             loader._compare()
         loader._look = None  # the loop came back: what it was given was used
-        batch = next(self._inner, _END)
-        if batch is _END:
-            self._stop()
+        try:
+            batch = next(self._inner)
+        except BaseException:  # what comes behind a batch that failed would be counted as that batch
+            self._inner, self.ended = iter(()), True
+            raise
         self._give(start)
         if isinstance(batch, Given):
             loader._received(batch.broken)
@@ -372,26 +406,15 @@ class _Batches(Iterator[Any]):
             return batch.scaled(1.0, real=loader.real)
         return batch
 
-    def _refuse_rest(self, start: Position) -> NoReturn:
-        """Another loop has begun. Trainers ask once more after the last batch, perhaps only then: that is no error."""
-        if self._consumed >= start.length:
-            self._stop()
-        raise Infeasible(
-            "another loop over this loader has begun since, and its position is that loop's",
-            "make a second loader of the plan to loop over it twice at once",
-        )
-
     def _give(self, start: Position) -> None:
         """Move the position past the next batch, and tell `watch`."""
         loader, before = self._loader, self._consumed
         run, after = loader.sampler.run, before + loader.sampler.stride
         loader.sampler.give(start, before, after, ended=after >= start.length)
         self._consumed, self._given = after, self._given + 1
+        if after >= start.length:
+            self._inner = iter(())  # lets workers end: some trainers never ask for more than the last batch
         if self._given == 1:
             loader._look = run, loader.sampler.run
         if loader.watch is not None:
             loader.watch(start.epoch, after // loader.sampler.stride, self._given == 1)
-
-    def _stop(self) -> NoReturn:
-        self._inner = iter(())  # lets workers end
-        raise StopIteration
