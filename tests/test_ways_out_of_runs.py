@@ -149,7 +149,7 @@ TABLE = {
     ),
     "two accumulations": (
         lambda: check_accumulation(PLAN.sampler(accumulate=4), 2, "accumulate_grad_batches"),
-        "the sampler accumulates 4 micro-batches for an optimizer step, accumulate_grad_batches is 2",
+        "plan.sampler accumulates 4 micro-batches for an optimizer step, accumulate_grad_batches is 2",
         "pass plan.sampler(accumulate=2) or accumulate_grad_batches=4",
         lambda: (
             check_accumulation(PLAN.sampler(accumulate=2), 2, "accumulate_grad_batches"),

@@ -12,7 +12,6 @@ from accelerate import Accelerator
 from accelerate.data_loader import DataLoaderStateMixin
 from accelerate.state import GradientState
 
-from ..accumulation import check_accumulation
 from ..composition import Composition
 from ..errors import Infeasible, typed
 from ..loader import Loader
@@ -58,9 +57,7 @@ def prepare(
         loader.device = accelerator.device
     if isinstance(loader.plan, EvaluationPlan):
         return EvaluationLoader(loader)
-    check_accumulation(
-        loader.sampler, accelerator.gradient_accumulation_steps, "Accelerator(gradient_accumulation_steps)"
-    )
+    loader.compare_accumulation(accelerator.gradient_accumulation_steps, "Accelerator(gradient_accumulation_steps)")
 
     def watch(epoch: int, step: int, begins: bool) -> None:
         if begins:  # where `accumulate` stands; a checkpoint has it in the terms of another world

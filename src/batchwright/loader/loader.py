@@ -10,7 +10,7 @@ import torch.utils.data
 from torch.utils._pytree import tree_map
 from torch.utils.data import DataLoader, TensorDataset, default_collate
 
-from ..collate import Batch
+from ..accumulation import check_accumulation
 from ..distributed import joined
 from ..errors import Infeasible, check_bool, check_integer, one_of, shown, warn
 from ..interface import BasePlan
@@ -20,17 +20,14 @@ from ..position import Position, RunState
 from ..ranks import check_ranks
 from ..sampler import BatchSampler
 from .checks import check_dataset, check_named, check_options, fitting_workers, starts_python
+from .loops import Batches, Epoch
 from .progress import Progress
 from .requests import Requests
 from .samples import Broken, Collated, Given, OnError, Reader
 
-__all__ = ["Epoch", "Loader"]
+__all__ = ["Loader"]
 
 Answer = TypeVar("Answer")
-
-
-def _no_loop() -> None:
-    """What stands for the iterator that began last where none has begun."""
 
 
 class Loader:
@@ -78,9 +75,8 @@ class Loader:
         # collector of cycles, which would do it at any moment, even while other workers start, and wait for them.
         self._requests = Requests(sampler)
         self._loader = self._made(options, collate, fitting_workers(dataset, num_workers), check_bool(seeded, "seeded"))
-        self._loop: Callable[[], _Batches | None] = (
-            _no_loop  # the iterator that began last, None once nothing refers to it
-        )
+        self._latest: weakref.ref[Batches] | None = None  # the iterator that began last
+        self._told: tuple[int, str] | None = None  # what a trainer was told of accumulation, once it was compared
         self._look: tuple[RunState, RunState] | None = None  # before and after the only batch of an iterator
         self._looks = 0
         self._uncompared = check_bool(compare_ranks, "compare_ranks") and sampler.follows_group
@@ -161,7 +157,7 @@ class Loader:
     @property
     def _runs(self) -> bool:
         """Whether a loop has been given a batch and may still go on; one that was left is no longer referred to."""
-        loop, run = self._loop(), self.sampler.run
+        loop, run = None if self._latest is None else self._latest(), self.sampler.run
         return loop is not None and not loop.ended and run.drawn and run.asked is None
 
     @property
@@ -184,7 +180,7 @@ class Loader:
 
     def __iter__(self) -> Iterator[Any]:
         """The batches of the next epoch, or of what is left of one; which, the first `next` decides."""
-        return _Batches(self)
+        return Batches(self)
 
     def epochs(self, until: int) -> Iterator[Epoch]:
         """The epochs from the next one to number `until` - 1, each to be looped over once.
@@ -302,6 +298,25 @@ class Loader:
                 "both began with the same batch; if they trained on it, loop over loader.epochs(n)."
             )
 
+    def compare_accumulation(self, lists: int, setting: str) -> None:
+        """Check that this loader accumulates as many micro-batches as the trainer that steps the optimizer.
+
+        Trainers that can be seen are compared by themselves; adapters of trainers call this.
+
+        Args:
+            lists: batches that the trainer runs for one optimizer step.
+            setting: the trainer's setting for it, as its users write it.
+
+        Raises:
+            Infeasible: both accumulate, but different numbers of micro-batches.
+
+        Warns:
+            PoorWarning: only one of the two accumulates.
+        """
+        if self._told != (lists, setting):
+            self._told = lists, setting
+            check_accumulation(self.sampler, lists, setting, maker="plan.loader")
+
     def _compare(self) -> None:
         self._uncompared = False
         check_ranks(self.sampler)
@@ -329,92 +344,7 @@ class Loader:
         return tree_map(lambda x: x.to(self.device, non_blocking=True) if isinstance(x, torch.Tensor) else x, batch)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_loop": _no_loop}  # a loop stays in its process
+        return {**vars(self), "_latest": None}  # a loop stays in its process
 
     def __repr__(self) -> str:
         return f"<loader of {self.sampler!r}, {self.num_workers} workers>"
-
-
-class Epoch:
-    """One epoch of a loader, to be looped over once; made by `Loader.epochs`.
-
-    Attributes:
-        number: which epoch it is, from 0.
-    """
-
-    def __init__(self, loader: Loader, number: int) -> None:
-        self._loader = loader
-        self.number = number
-
-    def __len__(self) -> int:
-        """Batches that a loop over it gives: fewer than `len(loader)` where a run resumed within the epoch."""
-        epoch, step = self._loader.next_start()
-        begun = step if epoch == self.number else self._loader.sampler.begun_at(self.number)
-        return len(self._loader) - begun
-
-    def __iter__(self) -> Iterator[Any]:
-        return _Batches(self._loader, self.number)
-
-    def __repr__(self) -> str:
-        return f"<epoch {self.number} of {self._loader!r}>"
-
-
-class _Batches(Iterator[Any]):
-    """An epoch of a loader, or what is left of one; it begins at its first `next`, as trainers call `iter` early.
-
-    Attributes:
-        ended: whether it gives no more batches.
-    """
-
-    def __init__(self, loader: Loader, number: int | None = None) -> None:
-        self._loader, self._number = loader, number
-        self._start: Position | None = None  # None until the first `next`
-        self._inner: Iterator[Any] = iter(())
-        self._consumed = self._given = 0
-        self.ended = False
-
-    def __next__(self) -> Any:
-        loader, start = self._loader, self._start
-        if self.ended:
-            raise StopIteration
-        if start is None:
-            start = loader._begin(self._number)
-            self._inner = loader._read_from(start)
-            self._start, self._consumed = start, start.consumed
-            loader._loop = weakref.ref(self)
-        elif loader._loop() is not self:
-            if self._consumed >= start.length:  # trainers ask once more after the last batch, perhaps only then
-                raise StopIteration
-            raise Infeasible(
-                "another loop over this loader has begun since, and its position is that loop's",
-                "make a second loader of the plan to loop over it twice at once",
-            )
-        if self._given == 1 and loader._uncompared and joined():  # not at the first: a look may be of one rank alone
-            loader._compare()
-        loader._look = None  # the loop came back: what it was given was used
-        try:
-            batch = next(self._inner)
-        except BaseException:  # what comes behind a batch that failed would be counted as that batch
-            self._inner, self.ended = iter(()), True
-            raise
-        self._give(start)
-        if isinstance(batch, Given):
-            loader._received(batch.broken)
-            batch = batch.batch
-        batch = loader._moved(batch)
-        if isinstance(batch, Batch) and start.batches.whole_epochs:
-            return batch.scaled(1.0, real=loader.real)
-        return batch
-
-    def _give(self, start: Position) -> None:
-        """Move the position past the next batch, and tell `watch`."""
-        loader, before = self._loader, self._consumed
-        run, after = loader.sampler.run, before + loader.sampler.stride
-        loader.sampler.give(start, before, after, ended=after >= start.length)
-        self._consumed, self._given = after, self._given + 1
-        if after >= start.length:
-            self._inner = iter(())  # lets workers end: some trainers never ask for more than the last batch
-        if self._given == 1:
-            loader._look = run, loader.sampler.run
-        if loader.watch is not None:
-            loader.watch(start.epoch, after // loader.sampler.stride, self._given == 1)
