@@ -131,6 +131,21 @@ class Loader:
         return self._loader.pin_memory
 
     @property
+    def prefetch_factor(self) -> int | None:
+        """Batches that each worker reads ahead; None without workers."""
+        return self._loader.prefetch_factor
+
+    @property
+    def worker_init_fn(self) -> Callable[[int], Any] | None:
+        """What each worker calls first."""
+        return self._loader.worker_init_fn
+
+    @property
+    def multiprocessing_context(self) -> Any:
+        """How workers are started; None for the default way, or without workers."""
+        return self._loader.multiprocessing_context
+
+    @property
     def rank(self) -> int:
         """This process's number."""
         return self.sampler.rank
