@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from torch import distributed
 from torch.distributed.device_mesh import init_device_mesh
+from torch.utils.data import DataLoader
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 import batchwright as bw
@@ -253,6 +254,9 @@ CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it,
     "no fingerprint": (lambda: load_without("fingerprint"), "the state has no 'fingerprint'", load_as_it_was),
     "another plan": (lambda: load(state_of(), balanced(seed=1)), r"the state is of plan \w{16}, this is plan \w{16}",
                      lambda: load(state_of(balanced(seed=1)), balanced(seed=1))),
+    "lists as samples": (lambda: next(iter(DataLoader(range(10), sampler=sampler(balanced())))), "was passed as sampler=",
+                         lambda: (next(iter(DataLoader(range(10), batch_sampler=sampler(balanced())))),
+                                  next(iter(balanced().loader(range(10), num_workers=0))))),
     "another place": (lambda: go_on_elsewhere(again=False),
                       "list 2 of epoch 5 was asked for, an iterator that had begun before goes on with list 1 of epoch 0",
                       lambda: go_on_elsewhere(again=True)),

@@ -159,7 +159,7 @@ class PlanTrainer(ExactEvaluation):
         **options: Any,
     ) -> None:
         super().__init__(*args, **options)
-        self._reading = {"seeded": seeded, "on_error": on_error, "max_errors": max_errors}
+        self._reading: dict[str, Any] = {"seeded": seeded, "on_error": on_error, "max_errors": max_errors}
         self._plan_loader: Loader | None = None  # the one that was made last
         self.plan_sampler = plan.sampler(accumulate=self.args.gradient_accumulation_steps)
         composition = Composition(self.plan_sampler, every=log_composition_every) if log_composition_every else None
@@ -209,9 +209,8 @@ class PlanTrainer(ExactEvaluation):
 
     def num_examples(self, dataloader: DataLoader[Any]) -> int:
         """Samples of the data set."""
-        if isinstance(dataloader.dataset, _PlacedBatches):
-            return len(dataloader.dataset.loader.dataset)
-        return super().num_examples(dataloader)
+        placed = dataloader.dataset
+        return super().num_examples(placed.loader if isinstance(placed, _PlacedBatches) else dataloader)  # type: ignore[no-any-return]  # untyped
 
     def _init_training_state(
         self, max_steps: int, num_update_steps_per_epoch: int, *others: Any, **named: Any

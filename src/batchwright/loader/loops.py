@@ -74,7 +74,7 @@ class Batches(Iterator[Any]):
                 raise StopIteration
             raise Infeasible(
                 "another loop over this loader has begun since, and its position is that loop's",
-                "make a second loader of the plan to loop over it twice at once",
+                "make a second loader for the other loop: plan.loader(dataset), or bw.evaluation(...).loader(dataset)",
             )
         if self._given == 1 and loader._uncompared and joined():  # not at the first: a look may be of one rank alone
             loader._compare()
