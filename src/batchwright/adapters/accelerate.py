@@ -48,14 +48,20 @@ def prepare(
             "pass plan.loader(dataset)",
         )
     check_ranks(loader)
-    if loader.world_size != accelerator.num_processes:
+    evaluates = isinstance(loader.plan, EvaluationPlan)
+    if evaluates and loader.sampler.of_mesh and loader.world_size != accelerator.num_processes:
+        raise Infeasible(
+            f"accelerate gathers from {accelerator.num_processes} processes, the batches are of {loader.world_size} ranks",
+            "loop over the plan's loader itself, and use batchwright.correct.Means",
+        )
+    if not loader.sampler.of_mesh and loader.world_size != accelerator.num_processes:
         raise Infeasible(
             f"accelerate runs {accelerator.num_processes} processes, the loader's batches are shared by {loader.sampler!r}",
             "pass plan.loader(dataset, rank=accelerator.process_index, world_size=accelerator.num_processes)",
         )
     if accelerator.device_placement and loader.device is None:
         loader.device = accelerator.device
-    if isinstance(loader.plan, EvaluationPlan):
+    if evaluates:
         return EvaluationLoader(loader)
     loader.compare_accumulation(accelerator.gradient_accumulation_steps, "Accelerator(gradient_accumulation_steps)")
 

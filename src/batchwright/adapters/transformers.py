@@ -5,7 +5,7 @@ And evaluation of every sample exactly once, on any number of processes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import repeat
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch.utils.data
 from accelerate.data_loader import prepare_data_loader
 from accelerate.utils import recursively_apply
 from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
@@ -21,6 +22,7 @@ from transformers.trainer_pt_utils import find_batch_size
 from ..collate import Batch, Collate, attention
 from ..collate.pack_collate import PackCollate
 from ..composition import Composition, Log
+from ..errors import Infeasible
 from ..loader import Loader
 from ..loader.samples import OnError
 from ..plans.evaluation import evaluation
@@ -41,6 +43,7 @@ class ExactEvaluation(Trainer):
     `Trainer`.
     """
 
+    _split = False  # whether several processes hold parts of one model
     _real: Iterator[int] | None = None  # while several processes evaluate: what counts in this one's next batches
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
@@ -54,6 +57,12 @@ class ExactEvaluation(Trainer):
     def _exact(self, loader: DataLoader[Any]) -> DataLoader[Any]:
         if isinstance(loader.dataset, torch.utils.data.IterableDataset):
             return loader
+        if self._split:
+            raise Infeasible(
+                "the model is split over processes, and Trainer gathers predictions from all of them, each sample several "
+                "times",
+                "loop over bw.evaluation(...).loader(dataset, mesh=..., dims=...), and use batchwright.correct.Means",
+            )
         dataset: Any = loader.dataset  # of a type without a length, which all but iterable ones have
         sampler = evaluation(dataset, self.args.eval_batch_size).sampler()
         return _prepared(self, loader, _WithSize(sampler, self.args.eval_batch_size))
@@ -146,6 +155,8 @@ class PlanTrainer(ExactEvaluation):
         seeded: see `plan.loader`.
         on_error: see `plan.loader`; every checkpoint names the samples that raised.
         max_errors: see `plan.loader`.
+        mesh: see `plan.loader`; for models that are split over processes.
+        dims: see `plan.loader`.
     """
 
     def __init__(
@@ -156,12 +167,15 @@ class PlanTrainer(ExactEvaluation):
         seeded: bool = True,
         on_error: OnError = "refuse",
         max_errors: int = 100,
+        mesh: DeviceMesh | None = None,
+        dims: Sequence[str] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(*args, **options)
         self._reading: dict[str, Any] = {"seeded": seeded, "on_error": on_error, "max_errors": max_errors}
         self._plan_loader: Loader | None = None  # the one that was made last
-        self.plan_sampler = plan.sampler(accumulate=self.args.gradient_accumulation_steps)
+        self.plan_sampler = plan.sampler(accumulate=self.args.gradient_accumulation_steps, mesh=mesh, dims=dims)
+        self._split = self.plan_sampler.copies > 1
         composition = Composition(self.plan_sampler, every=log_composition_every) if log_composition_every else None
         self.plan_progress = PlanProgress(self.plan_sampler, composition, lambda values, step: self.log(dict(values)))
         self.add_callback(self.plan_progress)
