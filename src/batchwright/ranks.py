@@ -29,7 +29,8 @@ def check_ranks(loader: Any, *, group: torch.distributed.ProcessGroup | None = N
         Infeasible: there is no sampler in the loader; or, on every rank, an argument of the plan, the accumulation, fetch,
             epoch or position differs, two processes have the same rank, a wrapper would take every world_size-th
             micro-batch a second time, or processes that hold parts of one model would train different batches. Those
-            are found by the names of their group, such as that of a device mesh's dimension "tp", "cp" or "pp".
+            are found by the names of their group, such as that of a device mesh's dimension "tp", "cp" or "pp"; a dimension
+            of all processes has no group of its own, and is not found.
 
     Example:
         >>> import batchwright as bw
