@@ -18,12 +18,14 @@ __all__ = [
     "MOST_SAMPLES",
     "NARROW",
     "checked_index",
+    "combined",
     "count_of",
     "digest_of",
     "distinct_names",
     "indexed",
     "named_lists",
     "numbers_of_group",
+    "refuse_twice",
     "size_of",
     "unknown_group",
     "warn_of_singles",
@@ -158,6 +160,45 @@ def indexed(values: np.ndarray | Coded) -> tuple[list[Hashable], np.ndarray, np.
     present = np.flatnonzero(counts)
     starts = np.concatenate([[0], np.cumsum(counts[present])]).astype(np.int64)
     return [names[code] for code in present.tolist()], starts, index
+
+
+def combined(
+    names: Sequence[Sequence[Hashable]], codes: Sequence[np.ndarray]
+) -> tuple[list[Hashable], np.ndarray, np.ndarray]:
+    """The groups of samples that have the same group in every grouping; as names, starts and index of `Groups`.
+
+    Args:
+        names: for each grouping the names of its groups.
+        codes: for each grouping the group of every sample, array of integers of shape (samples,).
+    """
+    cells = np.zeros(codes[0].size, np.int64)
+    for of_groups, own in zip(names, codes, strict=True):
+        # Numbers start again after each grouping: the product of all group counts could exceed 64 bits.
+        cells = cells * len(of_groups) + own
+        _, cells = np.unique(cells, return_inverse=True)
+    _, starts, index = indexed(cells)
+    first = index[starts[:-1]]
+    found: list[Hashable] = [
+        tuple(of_groups[code] for of_groups, code in zip(names, cell, strict=True))
+        for cell in zip(*(own[first].tolist() for own in codes), strict=True)
+    ]
+    return found, starts, index
+
+
+def refuse_twice(index: np.ndarray, names: Iterable[Any], lists: Sequence[np.ndarray]) -> None:
+    """Refuse a sample that the lists of groups hold twice; `index` is all of them joined.
+
+    Raises:
+        Infeasible: one does.
+    """
+    order = np.sort(index)
+    twice = order[:-1][order[1:] == order[:-1]]
+    if twice.size:
+        owners = [name for name, part in zip(names, lists, strict=True) if twice[0] in part]
+        raise Infeasible(
+            f"sample {twice[0]} is listed twice, in group {' and '.join(map(shown, owners))}",
+            "list each sample once; a sample with several labels belongs to a cell of them",
+        )
 
 
 def _coding(values: np.ndarray) -> tuple[Sequence[Hashable], Any, int]:

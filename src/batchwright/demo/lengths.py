@@ -161,12 +161,12 @@ def texts_of_the_standard_library(files: int) -> list[list[int]]:
     """Functions and docstrings of the standard library's top-level modules as token numbers, at most `LONGEST` each."""
     texts: list[str] = []
     for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))[:files]:
-        source = path.read_text(encoding="utf-8", errors="replace")
-        for node in ast.walk(ast.parse(source)):
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        for node in ast.walk(ast.parse("\n".join(lines))):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
                 texts.append(ast.get_docstring(node) or "")
                 if not isinstance(node, ast.ClassDef):
-                    texts.append(ast.get_source_segment(source, node) or "")
+                    texts.append("\n".join(lines[node.lineno - 1 : node.end_lineno]))
     words = [_TOKEN.findall(text) for text in texts]
     common = Counter(word for text in words for word in text).most_common(VOCABULARY - 1)
     number = {word: place for place, (word, _) in enumerate(common, start=1)}

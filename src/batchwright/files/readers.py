@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..columns import as_array
+from ..arrays import as_array
 from ..errors import Infeasible, listed, meant, said, shown
 
 __all__ = ["READERS", "Texts", "names_in"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import weakref
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["RECIPE_VERSION", "Plan"]
 
 RECIPE_VERSION = 1
+# What `plot` measured, for its next pictures; not in the plan itself, which goes to workers and is copied.
+_REPORTED: weakref.WeakKeyDictionary[Plan, Report] = weakref.WeakKeyDictionary()
 
 
 class Plan(BasePlan):
@@ -46,8 +49,6 @@ class Plan(BasePlan):
         >>> len(first(bw.shuffled(10, batch_size=4)))
         4
     """
-
-    _reported: Report | None = None  # kept for `plot`, whose pictures have the same numbers
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -172,9 +173,9 @@ class Plan(BasePlan):
     @property
     def plot(self) -> Plots:
         """The pictures of `report()`, drawn with matplotlib: `plan.plot.composition()`, `plan.plot.drift(ax)`, ..."""
-        if self._reported is None:
-            self._reported = self.report()
-        return self._reported.plot
+        if self not in _REPORTED:
+            _REPORTED[self] = self.report()
+        return _REPORTED[self].plot
 
     def at(self, step: int, *, rank: int | None = None, world_size: int = 1, accumulate: int = 1) -> Step:
         """What is in one step of a run: samples, groups and costs of every rank.
