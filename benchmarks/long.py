@@ -1,5 +1,7 @@
 """Long sequences: packing at large capacities beside TRL's `bfd`, and how long ranks wait for each other's work.
 
+Then context parallelism (`context.py`) and parts of rollouts (`partition.py`).
+
 Lengths are logN(7, 1.6) clipped to 16..131,072, 100,000 of them; a sample of n tokens works 24576 n + n^2, the matrices
 and the attention of a small transformer. Run by `make bench NAME=long`.
 """
@@ -8,9 +10,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import context
 import numpy as np
 from limits import Limits
 from packing import trl_bfd
+from partition import rollouts
 from timing import timed
 
 import batchwright as bw
@@ -25,6 +29,9 @@ def main() -> None:
     for capacity, seconds in ((131_072, 0.2), (1_048_576, 0.5)):
         packing(capacity, seconds, limits)
     level(lengths_up_to(131_072), limits)
+    context.shards(lengths_up_to(131_072), limits)
+    context.hybrid(lengths_up_to(131_072), work, limits)
+    rollouts(limits)
     limits.end()
 
 
@@ -39,14 +46,14 @@ def work(n: Any) -> Any:
 def packing(capacity: int, most_seconds: float, limits: Limits) -> None:
     """One packing of all samples, and the first batch of a plan."""
     lengths = lengths_up_to(capacity)
-    bw.packed(lengths[:1000], capacity).stepped(4)[0]  # compiled or loaded before it is timed
+    bw.packed(lengths[:1000], capacity).with_step_size(4)[0]  # compiled or loaded before it is timed
     found, ours = timed(lambda: pack(lengths, capacity), rounds=5)
     packs, theirs = trl_bfd(lengths, capacity)
     print(f"{SAMPLES:,} lengths into packs of {capacity:,}: {len(found)} packs in {1e3 * ours:.1f} ms; "
           f"TRL's bfd {packs} in {theirs:.1f} s, {theirs / ours:.0f} times as long")  # fmt: skip
     limits.at_most("our packs / TRL's", len(found) / packs, 1)
     limits.at_least("TRL's time / ours", theirs / ours, 10)
-    _, first = timed(lambda: bw.packed(lengths, capacity).stepped(32)[0], rounds=5)
+    _, first = timed(lambda: bw.packed(lengths, capacity).with_step_size(32)[0], rounds=5)
     limits.at_most("s to build a plan and its first batch", first, most_seconds)
 
 

@@ -3,20 +3,40 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import Infeasible, shown
 from .files import stamps
-from .groups import Groups
+from .plain_engine import Deal
 
-__all__ = ["read_index", "write_index"]
+if TYPE_CHECKING:
+    from .groups import Groups
+
+__all__ = ["Kept", "has_small_index", "kept_deal", "read_index", "write_deal", "write_index"]
 
 _SCALARS = (bool, int, float, str)
+_FEW_GROUPS = 10_000  # in a step, a kernel that is not compiled takes about 20 us a group
+_FORM = 1  # of deal.json: raised where the same entries would stand for other micro-batches
+
+
+class Kept(NamedTuple):
+    """A plan as it was kept beside its recipe.
+
+    Attributes:
+        deal: what its micro-batches are dealt from.
+        ordered: its samples group by group.
+        epoch_batches: micro-batches in an epoch of one rank.
+        run: ranks and accumulation, as far as the recipe names them.
+    """
+
+    deal: Deal
+    ordered: memoryview[int]
+    epoch_batches: int
+    run: Mapping[str, int]
 
 
 def _folder(recipe: Path) -> Path:
@@ -38,6 +58,8 @@ def write_index(recipe: Path, arguments: Mapping[str, Any], groups: Groups, home
     Raises:
         Infeasible: the labels are no column of a file.
     """
+    import numpy as np
+
     labels = arguments.get("labels")
     if not isinstance(labels, Mapping) or "column" not in labels:
         raise Infeasible("an index is of labels in a file", "write the index of a plan balanced by a bw.Column")
@@ -45,21 +67,100 @@ def write_index(recipe: Path, arguments: Mapping[str, Any], groups: Groups, home
         raise Infeasible(f"the labels are {shown(list(groups.names[:3]))}", "use labels that are numbers or text")
     folder = _folder(recipe)
     folder.mkdir(exist_ok=True)
-    (folder / "index.json").unlink(missing_ok=True)  # of an earlier index, which is no longer complete from here on
+    for name in ("index.json", "deal.json"):  # of an earlier index, which is no longer complete from here on
+        (folder / name).unlink(missing_ok=True)
     np.save(folder / "starts.npy", groups.starts)
     np.save(folder / "index.npy", groups.index)
     known = {
         "labels": dict(labels), "stamps": stamps(str(home / labels["in"])), "names": list(groups.names),
         "samples": groups.sample_count, "digest": groups.digest,
     }  # fmt: skip
-    unfinished = folder / f"index.json.{os.getpid()}"
-    unfinished.write_text(json.dumps(known))
-    unfinished.replace(folder / "index.json")  # written last, so that an index that has this file is complete
+    _write(folder / "index.json", known)  # written last, so that an index that has this file is complete
     return folder
+
+
+def _write(path: Path, known: Mapping[str, Any]) -> None:
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
+    unfinished.write_text(json.dumps(known))
+    unfinished.replace(path)
+
+
+def write_deal(recipe: Path, arguments: Mapping[str, Any], fingerprint: str, deal: Deal, epoch_batches: int) -> None:
+    """Write what the micro-batches of a plan are dealt from into the folder of its index.
+
+    Args:
+        recipe: the path of the recipe; `write_index` was called with it.
+        arguments: the arguments in it.
+        fingerprint: of the plan.
+        deal: what its micro-batches are dealt from.
+        epoch_batches: micro-batches in an epoch of one rank.
+    """
+    folder = _folder(recipe)
+    known = {
+        "form": _FORM, "arguments": dict(arguments), "fingerprint": fingerprint, "epoch_batches": epoch_batches,
+        "stamps": json.loads((folder / "index.json").read_bytes())["stamps"], "deal": deal,
+    }  # fmt: skip
+    _write(folder / "deal.json", known)
+
+
+def kept_deal(recipe: Path) -> Kept | None:
+    """What was kept of the plan of a JSON recipe; None if nothing was, or its arguments or data files have changed."""
+    folder = _folder(recipe)
+    try:
+        known = json.loads((folder / "deal.json").read_bytes())
+        held = json.loads(recipe.read_bytes())
+        home, run = recipe.parent, held.pop("run", {})
+        wanted = {
+            "batchwright": held["batchwright"], "plan": "balanced", "arguments": known["arguments"],
+            "fingerprint": held.get("fingerprint", known["fingerprint"]),
+        }  # fmt: skip
+        same = {"fingerprint": known["fingerprint"], **held} == wanted and wanted["fingerprint"] == known["fingerprint"]
+        if known["form"] != _FORM or not same or held["batchwright"] != 1:
+            return None
+        if known["stamps"] != stamps(str(home / known["arguments"]["labels"]["in"])):
+            return None
+        if not set(run) <= {"world_size", "accumulate"} or any(type(at) is not int or at < 1 for at in run.values()):
+            return None
+        index = _array(folder / "index.npy")
+        deal = Deal(*known["deal"])
+        return Kept(deal, index, known["epoch_batches"], run) if deal.starts[-1] == len(index) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, Infeasible):
+        return None
+
+
+def _array(path: Path) -> memoryview[int]:
+    """An array of integers that `numpy.save` wrote, as a view of the file.
+
+    Raises:
+        ValueError: it is none of those that `write_index` writes.
+    """
+    with path.open("rb") as opened:
+        begin = opened.read(10)
+        header = opened.read(int.from_bytes(begin[8:10], "little"))
+        mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+    values = memoryview(mapped)[len(begin) + len(header) :]
+    if begin[:8] == b"\x93NUMPY\x01\x00" and b"'fortran_order': False" in header:
+        if b"'descr': '<u4'" in header:
+            return values.cast("I")
+        if b"'descr': '<i8'" in header:
+            return values.cast("q")
+    raise ValueError(path)
+
+
+def has_small_index(recipe: Path) -> bool:
+    """Whether there is an index beside a recipe, of so few groups that kernels need not be compiled to look at a step."""
+    try:
+        return (_folder(recipe) / "starts.npy").stat().st_size < _FEW_GROUPS * 8
+    except OSError:
+        return False
 
 
 def read_index(recipe: Path, arguments: Any, home: Path) -> Groups | None:
     """The index beside a recipe; None if there is none, it is damaged, or the data files were written since."""
+    import numpy as np
+
+    from .groups import Groups
+
     folder = _folder(recipe)
     try:
         known = json.loads((folder / "index.json").read_bytes())

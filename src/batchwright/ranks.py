@@ -45,7 +45,7 @@ def check_ranks(loader: Any, *, group: torch.distributed.ProcessGroup | None = N
         "fetch": str(sampler.fetch),
         "world_size": str(sampler.world_size),
         "epoch": str(sampler.epoch),
-        "step": str(sampler.step),
+        "batches_done": str(sampler.batches_done),
     }
     processes = gathered((this_process(), sampler.rank, description, model_groups()), group)
     ranks = {process: rank for process, rank, _, _ in processes}
@@ -56,7 +56,7 @@ def check_ranks(loader: Any, *, group: torch.distributed.ProcessGroup | None = N
 
 
 def _found(loader: Any) -> tuple[BatchSampler, list[str]]:
-    """The sampler in a loader, and the names of the wrappers around it that give each process only some of its lists."""
+    """The sampler in a loader, and the names of the wrappers around it that give each process only some of its batches."""
     sampler = sampler_of(loader)
     if sampler is None:
         raise Infeasible(
@@ -104,7 +104,7 @@ def _refuse_wrong_shares(ranks: list[int], sampler: BatchSampler, sharded_by: li
             f"the sampler takes 1 of {world_size} micro-batches, {sharded_by[0]} 1 of {processes} of those",
             "let batchwright's adapter for this trainer prepare the loader",
         )
-    if sharded_by:  # the wrapper divides the lists of a sampler that takes all of them
+    if sharded_by:  # the wrapper divides the batches of a sampler that takes all of them
         return
     # A part of a mesh does not know how many processes there are beside it.
     copies = processes // world_size if sampler.of_mesh else 1

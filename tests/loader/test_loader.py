@@ -54,7 +54,7 @@ def test_a_plain_double_loop_and_a_loop_over_epochs_are_the_same(workers):
     assert [batches(loader) for _ in range(EPOCHS)] == EXPECTED
     loader = made(num_workers=workers)
     assert [batches(epoch) for epoch in loader.epochs(EPOCHS)] == EXPECTED
-    assert (loader.epoch, loader.step, len(loader)) == (EPOCHS, 0, len(EXPECTED[0]))
+    assert (loader.epoch, loader.batches_done, len(loader)) == (EPOCHS, 0, len(EXPECTED[0]))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -63,7 +63,7 @@ def test_a_look_costs_nothing(workers):
     for _ in range(3):
         assert loader.peek().tolist() == EXPECTED[0][0]
     assert next(iter(loader)).tolist() == EXPECTED[0][0]
-    assert (loader.epoch, loader.step) == (0, 0)
+    assert (loader.epoch, loader.batches_done) == (0, 0)
     assert loader.peek().tolist() == EXPECTED[0][0]
     assert batches(loader) == EXPECTED[0]
     assert loader.peek().tolist() == EXPECTED[1][0]
@@ -182,7 +182,7 @@ def test_progress():
     assert str(loader.progress()) == "epoch 0: 0 of 26 batches (0 %)"
     _take(loader, 13)
     progress = loader.progress()
-    assert (progress.epoch, progress.step, progress.steps, progress.epochs) == (0, 13, 26, 0.5)
+    assert (progress.epoch, progress.batches_done, progress.batches, progress.epochs) == (0, 13, 26, 0.5)
     assert str(progress) == "epoch 0: 13 of 26 batches (50 %)"
 
 
@@ -234,7 +234,7 @@ def test_after_an_error_in_the_loop(workers, error):
     assert batches(loader) == EXPECTED[0][5:]
     fail(loader)
     at = loader.progress()
-    loader.seek(at.step - 1, epoch=at.epoch)
+    loader.seek(at.batches_done - 1, epoch=at.epoch)
     assert batches(loader) == EXPECTED[1][4:]
     fail(loader)
     loader.set_epoch(0)
@@ -357,22 +357,22 @@ def test_in_a_loop_epoch_and_step_are_those_of_the_loop(workers):
     """In every batch of it; before and after they are those of the next loop, also after one that was left."""
     loader = made(num_workers=workers)
     for epoch in range(2):
-        assert (loader.epoch, loader.step) == loader.next_start() == (epoch, 0)
+        assert (loader.epoch, loader.batches_done) == loader.next_start() == (epoch, 0)
         for step, _ in enumerate(loader, 1):
-            assert (loader.epoch, loader.step) == (epoch, step)
+            assert (loader.epoch, loader.batches_done) == (epoch, step)
             assert loader.next_start() == ((epoch, 0) if step == 1 else (epoch + 1, 0))  # one batch may be a look
     for step, _ in enumerate(loader, 1):
         if step == 5:
             break
-    assert (loader.epoch, loader.step) == (3, 0)
+    assert (loader.epoch, loader.batches_done) == (3, 0)
     loader.seek(4, epoch=1)
     loop = iter(loader)
-    assert (loader.epoch, loader.step) == (1, 4)
+    assert (loader.epoch, loader.batches_done) == (1, 4)
     next(loop)
     next(loop)
-    assert (loader.epoch, loader.step) == (1, 6)
+    assert (loader.epoch, loader.batches_done) == (1, 6)
     loader.set_epoch(7)  # the loop is over
-    assert (loader.epoch, loader.step) == (7, 0)
+    assert (loader.epoch, loader.batches_done) == (7, 0)
     other = made()
     loop = iter(loader)
     next(loop)

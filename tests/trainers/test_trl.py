@@ -69,16 +69,3 @@ def test_dpo_trains_on_the_pairs_of_the_plan_and_evaluates_each_once(world):
     assert len(evaluated) == 11 + (-11 % world)  # with one filler on two processes, which does not count
     for rank in ranks:
         assert rank["eval_loss"] == pytest.approx(math.log(2), rel=1e-5)
-
-
-def test_what_generates_is_refused(tmp_path):
-    from transformers import TrainingArguments
-
-    from batchwright.adapters.transformers import PlanTrainer
-
-    class Generates(PlanTrainer):
-        num_generations = 8
-
-    arguments = TrainingArguments(str(tmp_path), report_to=[], use_cpu=True)
-    with pytest.raises(bw.Infeasible, match="generates from each prompt several times"):
-        Generates(trl.model(), arguments, plan=trl.packs_plan(), train_dataset=trl.ROWS)

@@ -64,7 +64,7 @@ class PlanProgress:
         """Let the engine's next run continue from there."""
         own = ("lists", "iteration")
         self.loader.load_state_dict({name: value for name, value in state.items() if name not in own})
-        self._place = (self.sampler.epoch, self.sampler.step)
+        self._place = (self.sampler.epoch, self.sampler.batches_done)
         self._lists_saved = state["lists"]
         self._counted = self._done = state["iteration"]
 
@@ -121,7 +121,7 @@ class PlanProgress:
 
     def _seek(self) -> None:
         epoch, step = self._next_place()
-        if (self.sampler.epoch, self.sampler.step) != (epoch, step):
+        if (self.sampler.epoch, self.sampler.batches_done) != (epoch, step):
             self.sampler.seek(step, epoch=epoch)
 
     def _skip_rest(self, *_: Any, **__: Any) -> None:
@@ -138,7 +138,7 @@ class PlanProgress:
 
 def _next_start(loader: Loader | BatchSampler) -> tuple[int, int]:
     """Epoch and step where the next iterator begins."""
-    return loader.next_start() if isinstance(loader, Loader) else (loader.epoch, loader.step)
+    return loader.next_start() if isinstance(loader, Loader) else (loader.epoch, loader.batches_done)
 
 
 class _PlacedLoader:

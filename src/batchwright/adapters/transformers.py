@@ -6,7 +6,7 @@ And evaluation of every sample exactly once, on any number of processes.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
 from typing import Any
 
@@ -147,8 +147,8 @@ class PlanTrainer(ExactEvaluation):
 
     Args:
         plan: the plan of the training batches.
-        log_composition_every: the number of micro-batches of a rank between two reports of the composition to
-            `Trainer.log`; 0 for none.
+        composition: makes, of the sampler, what to tell `Trainer.log`, and so all of `report_to`, of the batches, such as
+            `functools.partial(batchwright.Composition, every=50)`; nothing if left out.
         seeded: see `plan.loader`.
         on_error: see `plan.loader`; every checkpoint names the samples that raised.
         max_errors: see `plan.loader`.
@@ -160,7 +160,7 @@ class PlanTrainer(ExactEvaluation):
         self,
         *args: Any,
         plan: Plan,
-        log_composition_every: int = 0,
+        composition: Callable[[BatchSampler], Composition] | None = None,
         seeded: bool = True,
         on_error: OnError = "refuse",
         max_errors: int = 100,
@@ -178,8 +178,8 @@ class PlanTrainer(ExactEvaluation):
                 "let it draw its prompts itself, without PlanTrainer",
             )
         self._split = self.plan_sampler.copies > 1
-        composition = Composition(self.plan_sampler, every=log_composition_every) if log_composition_every else None
-        self.plan_progress = PlanProgress(self.plan_sampler, composition, lambda values, step: self.log(dict(values)))
+        told = None if composition is None else composition(self.plan_sampler)
+        self.plan_progress = PlanProgress(self.plan_sampler, told, lambda values, step: self.log(dict(values)))
         self.add_callback(self.plan_progress)
         self._keep_packed_samples_apart()
 
@@ -238,7 +238,7 @@ class PlanTrainer(ExactEvaluation):
         saved = self.state.stateful_callbacks.setdefault(PlanProgress.__name__, self.plan_progress.state())
         if self.state.global_step and not self.args.ignore_data_skip:
             self._plan_loader.load_state_dict(saved["attributes"]["position"])
-            epoch, step = self.plan_sampler.epoch, self.plan_sampler.step
+            epoch, step = self.plan_sampler.epoch, self.plan_sampler.batches_done
             if self.args.max_steps <= 0:
                 done = epoch * num_update_steps_per_epoch + step // self.args.gradient_accumulation_steps
                 self.state.max_steps = self.state.global_step + max_steps - done

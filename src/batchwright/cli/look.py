@@ -34,29 +34,31 @@ def step_of(plan: Plan, run: Run, step: int, rank: int | None, shown: dict[str, 
     step = _counted(step, run)
     if rank is not None:
         rank = check_integer(rank, "rank", least=0, most=run.world_size - 1)
-    batches, length = plan.stepped(run.multiple), plan.epoch_length(run.multiple)
+    batches, length = plan.with_step_size(run.step_size), plan.epoch_length(run.step_size)
     samples = []
-    for within in range(run.multiple):
-        number, at = step * run.multiple + within, within % run.world_size
+    for within in range(run.step_size):
+        number, at = step * run.step_size + within, within % run.world_size
         if rank is not None and rank != at:
             continue
         for slot, sample in enumerate(batches[number].tolist()):
             place = {"micro_batch": number, "rank": at, "slot": slot, "sample": sample}
             samples.append(place | {name: column[sample] for name, column in shown.items()})
-    first = step * run.multiple
+    first = step * run.step_size
     return {
         "step": step,
         "epoch": first // length,
-        "step_in_epoch": first % length // run.multiple,
+        "step_in_epoch": first % length // run.step_size,
         "samples": samples,
     }
 
 
 def _counted(step: int, run: Run) -> int:
-    return check_integer(step, "step", least=0, most=(LAST + 1) // run.multiple - 1)
+    return check_integer(step, "step", least=0, most=(LAST + 1) // run.step_size - 1)
 
 
-def occurrences(plan: Plan, run: Run, sample: int, step: int, epochs: int) -> dict[str, Any]:
+def occurrences(
+    plan: Plan, run: Run, sample: int, step: int, epochs: int, watch: Callable[[Iterator[int]], Any] = iter
+) -> dict[str, Any]:
     """When a sample came last before a step, and when it comes next, within some epochs on either side.
 
     Args:
@@ -65,46 +67,64 @@ def occurrences(plan: Plan, run: Run, sample: int, step: int, epochs: int) -> di
         sample: the number of the sample.
         step: the step, counted through all epochs.
         epochs: how far to look.
+        watch: called with how many micro-batches were looked at, one number at a time, and returns an iterator over them.
     """
     count = plan.groups.sample_count
     sample = check_integer(sample, "sample", least=0, most=count - 1)
-    batches, length = plan.stepped(run.multiple), plan.epoch_length(run.multiple)
-    middle = _counted(step, run) * run.multiple
+    batches, length = plan.with_step_size(run.step_size), plan.epoch_length(run.step_size)
+    middle = _counted(step, run) * run.step_size
     low, high = max(0, middle - epochs * length), middle + epochs * length
-    before = next(_numbers_with(batches, sample, middle - 1, low - 1, -1), None)
-    after = next(_numbers_with(batches, sample, middle, high, 1), None)
+    backwards = _numbers_with(batches, sample, middle - 1, low - 1, -1)
+    onwards = _numbers_with(batches, sample, middle, high, 1)
+    found: list[int | None] = [None, None]
+
+    def looking() -> Iterator[int]:
+        looked = 0
+        for way, numbers in enumerate((backwards, onwards)):
+            for count, number in numbers:
+                looked += count
+                yield looked
+                if number is not None:
+                    found[way] = number
+                    break
+
+    for _ in watch(looking()):
+        pass
+    before, after = found
     return {
         "sample": sample,
         "step": step,
         "before": None if before is None else _place(before, run, length),
         "next": None if after is None else _place(after, run, length),
-        "looked_at": {"first_step": low // run.multiple, "last_step": high // run.multiple - 1},
+        "looked_at": {"first_step": low // run.step_size, "last_step": high // run.step_size - 1},
     }
 
 
 def _place(number: int, run: Run, length: int) -> dict[str, int]:
     return {
-        "step": number // run.multiple,
-        "rank": number % run.multiple % run.world_size,
+        "step": number // run.step_size,
+        "rank": number % run.step_size % run.world_size,
         "micro_batch": number,
         "epoch": number // length,
     }
 
 
-def _numbers_with(batches: Any, sample: int, first: int, stop: int, stride: int) -> Iterator[int]:
-    """The micro-batches that hold a sample, from `first` on, before `stop`; `stride` is 1 or -1."""
+def _numbers_with(batches: Any, sample: int, first: int, stop: int, stride: int) -> Iterator[tuple[int, int | None]]:
+    """How many micro-batches were looked at, and the first among them that holds a sample, if one does.
+
+    They are looked at from `first` on, before `stop`; `stride` is 1 or -1.
+    """
     if isinstance(batches, FixedPlan):
         size = max(1, _AT_ONCE // batches.batch_size)
         while (stop - first) * stride > 0:
             taken = min(size, abs(stop - first))
             low = first if stride > 0 else first - taken + 1
             found = np.flatnonzero((batches.order.batches(low, 1, taken) == sample).any(axis=1)) + low
-            yield from found[::stride].tolist()
+            yield taken, int(found[::stride][0]) if found.size else None
             first += taken * stride
         return
     for number in range(first, stop, stride):
-        if sample in batches[number]:
-            yield number
+        yield 1, number if sample in batches[number] else None
 
 
 def epoch_table(
@@ -120,7 +140,7 @@ def epoch_table(
         epochs: how many epochs.
         watch: called with the numbers of the micro-batches, and returns an iterator over them.
     """
-    batches, count = plan.stepped(run.multiple), epochs * plan.epoch_length(run.multiple)
+    batches, count = plan.with_step_size(run.step_size), epochs * plan.epoch_length(run.step_size)
     if plan.groups.sample_count > _MOST_COUNTED:
         raise Infeasible(
             f"the table counts every sample, and there are {plan.groups.sample_count}, more than {_MOST_COUNTED}",
@@ -149,8 +169,8 @@ def _rows_of(rows: list[tuple[int, np.ndarray]], plan: Plan, run: Run, seen: np.
     passes[order] = seen[sorted_] + np.arange(index.size) - first
     np.add.at(seen, index, 1)
     return {
-        "step": numbers // run.multiple,
-        "rank": numbers % run.multiple % run.world_size,
+        "step": numbers // run.step_size,
+        "rank": numbers % run.step_size % run.world_size,
         "slot": np.concatenate([np.arange(size) for size in sizes]),
         "index": index,
         "group": np.asarray(plan.groups.group_of(index)),

@@ -32,7 +32,7 @@ class Column:
     in a CSV file, a column is of integers if all its values are, of floats if all are numbers, else of text.
 
     Args:
-        path: a file, a folder, or a pattern such as "data/*.parquet", whose files are joined in the order of their names:
+        path: a file, a folder, or a pattern such as `data/*.parquet`, whose files are joined in the order of their names:
             CSV and TSV, Parquet, JSON lines, `.npy`, `.pt` (read with `weights_only`), a folder of images (the class is the
             name of the folder that an image is in), or a folder that `datasets.Dataset.save_to_disk` wrote.
         name: the name of the column; may be left out for `.npy`, for a `.pt` file of one tensor, and for images.
@@ -161,15 +161,15 @@ def _codes(texts: list[str]) -> Coded:
 
 def _typed(texts: Coded) -> np.ndarray | Coded:
     """Texts as integers if all of them are, as floats if all are numbers; an empty text is a missing value."""
-    names = texts.names
-    if "" in names:
-        array = texts.array()
-        array[array == ""] = None
-        return array
-    if all(map(_INTEGER.fullmatch, names)):
-        whole: np.ndarray = np.array([int(name) for name in names], np.int64)[texts.codes]
-        return whole
-    if all(map(_FLOAT.fullmatch, names)):
-        decimal: np.ndarray = np.array([float(name) for name in names])[texts.codes]
-        return decimal
-    return texts
+    there = [name for name in texts.names if name]
+    whole = all(map(_INTEGER.fullmatch, there))
+    numbers = whole or all(map(_FLOAT.fullmatch, there))
+    if len(there) < len(texts.names):
+        kind: type = int if whole else float if numbers else str
+        objects = np.empty(len(texts.names), object)
+        objects[:] = [kind(name) if name else None for name in texts.names]
+        return np.asarray(objects[texts.codes])
+    if not numbers:
+        return texts
+    values: list[Any] = [int(name) if whole else float(name) for name in there]
+    return np.asarray(np.array(values, np.int64 if whole else np.float64)[texts.codes])

@@ -16,20 +16,23 @@ from ..errors import Infeasible, check_bool, check_integer, one_of, shown, warn
 from ..interface import BasePlan
 from ..kernels.hashing import PURPOSE, child_key
 from ..micro_batches import AS_IT_WAS
-from ..position import Position, RunState
+from ..position import Position
+from ..public import public
 from ..ranks import check_ranks
+from ..run_state import RunState
 from ..sampler import BatchSampler
 from .checks import check_dataset, check_named, check_options, fitting_workers, starts_python
 from .loops import Batches, Epoch
 from .progress import Progress
 from .requests import Requests
-from .samples import Broken, Collated, Given, OnError, Reader
+from .samples import Broken, Collated, OnError, Reader, WithBroken
 
 __all__ = ["Loader"]
 
 Answer = TypeVar("Answer")
 
 
+@public
 class Loader:
     """The batches of a plan from a data set, counted where they reach the training loop; made by `plan.loader`.
 
@@ -42,7 +45,7 @@ class Loader:
         sampler: the batch sampler, whose position is that of the loop; for corrections, compositions, `retarget`.
         broken: the samples that raised so far in this process, if `on_error` is not "refuse".
         device: where batches are moved to; None leaves them where they are.
-        watch: called before each batch is given, with its epoch, its step counted from 1, and whether a loop begins with it.
+        watch: called before each batch is given, with its epoch, its number in it, from 1, and whether a loop begins here.
     """
 
     def __init__(
@@ -158,22 +161,22 @@ class Loader:
     @property
     def epoch(self) -> int:
         """The epoch of the loop that runs; between two loops, the epoch that the next one takes."""
-        return self.sampler.place().epoch if self._runs else self.next_start()[0]
+        return self.sampler.position().epoch if self._runs else self.next_start()[0]
 
     @property
-    def step(self) -> int:
+    def batches_done(self) -> int:
         """Batches of that epoch that were given already."""
-        return self.sampler.place().consumed // self.sampler.stride if self._runs else self.next_start()[1]
+        return self.sampler.position().consumed // self.sampler.fetched_by_all if self._runs else self.next_start()[1]
 
     def next_start(self) -> tuple[int, int]:
         """Where the next loop begins: its epoch, and how many batches of that epoch it leaves out."""
-        return self._after_look(lambda: (self.sampler.epoch, self.sampler.step))
+        return self._after_look(lambda: (self.sampler.epoch, self.sampler.batches_done))
 
     @property
     def _runs(self) -> bool:
         """Whether a loop has been given a batch and may still go on; one that was left is no longer referred to."""
         loop, run = None if self._latest is None else self._latest(), self.sampler.run
-        return loop is not None and not loop.ended and run.drawn and run.asked is None
+        return loop is not None and not loop.ended and run.batch_returned and run.requested is None
 
     @property
     def real(self) -> int:
@@ -185,9 +188,9 @@ class Loader:
             Infeasible: the loop was given none.
         """
         run = self.sampler.run
-        if not run.drawn:
+        if run.iterator_start is None or not run.batch_returned:
             raise Infeasible("no batch was given yet", "ask after a batch was given")
-        return self.sampler.real(run.consumed // self.sampler.stride - 1, epoch=run.begun.epoch)
+        return self.sampler.real(run.consumed // self.sampler.fetched_by_all - 1, epoch=run.iterator_start.epoch)
 
     def __len__(self) -> int:
         """Batches of this rank in an epoch: the same for all ranks and epochs."""
@@ -219,17 +222,17 @@ class Loader:
 
     def progress(self) -> Progress:
         """How far the loop has come, for a progress bar or a log."""
-        at = self.sampler.place()
-        step = at.consumed // self.sampler.stride
-        return Progress(at.epoch, step, len(self), self.sampler.epochs_given)
+        at = self.sampler.position()
+        done = at.consumed // self.sampler.fetched_by_all
+        return Progress(at.epoch, done, len(self), self.sampler.epochs_done)
 
     def set_epoch(self, epoch: int) -> None:
-        """Let the next loop take this epoch from its start; if it is next anyway, from where `step` says."""
+        """Let the next loop take this epoch from its start; if it is next anyway, from where `batches_done` says."""
         self.sampler.set_epoch(epoch)
 
-    def seek(self, step: int, *, epoch: int | None = None) -> None:
-        """Let the next loop leave out the first `step` of this rank's batches of an epoch (the next one if left out)."""
-        self.sampler.seek(step, epoch=epoch)
+    def seek(self, batches: int, *, epoch: int | None = None) -> None:
+        """Let the next loop leave out the first `batches` of this rank's batches of an epoch (the next one if left out)."""
+        self.sampler.seek(batches, epoch=epoch)
 
     def retarget(self, shares: Any) -> int:
         """Give the groups other shares from the next round of micro-batches on; see `BatchSampler.retarget`."""
@@ -242,12 +245,12 @@ class Loader:
         """
         return self._saved(self.sampler.state_dict())
 
-    def state_at(self, step: int, *, epoch: int | None = None) -> dict[str, Any]:
-        """The state after `step` of this rank's batches of an epoch (the present one if left out).
+    def state_at(self, batches: int, *, epoch: int | None = None) -> dict[str, Any]:
+        """The state after the first `batches` of this rank's batches of an epoch (the present one if left out).
 
         For trainers that count for themselves; `state_dict` counts what the loop was given.
         """
-        return self._saved(self.sampler.state_at(step, epoch=epoch))
+        return self._saved(self.sampler.state_at(batches, epoch=epoch))
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Let the next loop resume from a state; {} changes nothing.
@@ -281,11 +284,11 @@ class Loader:
             self.sampler.run = after
 
     def _first_batch(self) -> Any:
-        start = self.sampler.next_place()
-        micro_batches = next(self.sampler.lists_from(start))
+        start = self.sampler.next_start()
+        micro_batches = next(self.sampler.batches_from(start))
         request = self._requests.of(start, start.consumed, micro_batches)
         given = self._collated(self._reader.__getitems__(request))
-        return self._moved(given.batch if isinstance(given, Given) else given)
+        return self._moved(given.batch if isinstance(given, WithBroken) else given)
 
     def _begin(self, number: int | None) -> Position:
         if self._look is not None and self.sampler.run is self._look[1]:
@@ -295,7 +298,7 @@ class Loader:
         self._look = None
         if number is not None and number != self.sampler.epoch:
             self.sampler.set_epoch(number)
-        return self.sampler.next_place()
+        return self.sampler.next_start()
 
     def _read_from(self, start: Position) -> Iterator[Any]:
         self._requests.start = start

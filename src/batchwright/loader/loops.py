@@ -10,7 +10,7 @@ from ..collate import Batch
 from ..distributed import joined
 from ..errors import Infeasible
 from ..position import Position
-from .samples import Given
+from .samples import WithBroken
 from .trainers import Told, trainer_of_this_loop
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Epoch:
     def __len__(self) -> int:
         """Batches that a loop over it gives: fewer than `len(loader)` where a run resumed within the epoch."""
         epoch, step = self._loader.next_start()
-        begun = step if epoch == self.number else self._loader.sampler.begun_at(self.number)
+        begun = step if epoch == self.number else self._loader.sampler.started_at(self.number)
         return len(self._loader) - begun
 
     def __iter__(self) -> Iterator[Any]:
@@ -54,7 +54,7 @@ class Batches(Iterator[Any]):
         self._loader, self._number = loader, number
         self._start: Position | None = None  # None until the first `next`
         self._inner: Iterator[Any] = iter(())
-        self._consumed = self._given = 0
+        self._consumed = self._returned = 0
         self._trainer: Iterator[Told | None] = iter(())
         self.ended = False
 
@@ -76,7 +76,7 @@ class Batches(Iterator[Any]):
                 "another loop over this loader has begun since, and its position is that loop's",
                 "make a second loader for the other loop: plan.loader(dataset), or bw.evaluation(...).loader(dataset)",
             )
-        if self._given == 1 and loader._uncompared and joined():  # not at the first: a look may be of one rank alone
+        if self._returned == 1 and loader._uncompared and joined():  # not at the first: a look may be of one rank alone
             loader._compare()
         loader._look = None  # the loop came back: what it was given was used
         told = next(self._trainer, None)
@@ -87,8 +87,8 @@ class Batches(Iterator[Any]):
         except BaseException:  # what comes behind a batch that failed would be counted as that batch
             self._inner, self.ended = iter(()), True
             raise
-        self._give(start)
-        if isinstance(batch, Given):
+        self._advance(start)
+        if isinstance(batch, WithBroken):
             loader._received(batch.broken)
             batch = batch.batch
         batch = loader._moved(batch)
@@ -96,15 +96,15 @@ class Batches(Iterator[Any]):
             return batch.scaled(1.0, real=loader.real)
         return batch
 
-    def _give(self, start: Position) -> None:
+    def _advance(self, start: Position) -> None:
         """Move the position past the next batch, and tell `watch`."""
         loader, before = self._loader, self._consumed
-        run, after = loader.sampler.run, before + loader.sampler.stride
-        loader.sampler.give(start, before, after, ended=after >= start.length)
-        self._consumed, self._given = after, self._given + 1
+        run, after = loader.sampler.run, before + loader.sampler.fetched_by_all
+        loader.sampler.advance(start, before, after, ended=after >= start.length)
+        self._consumed, self._returned = after, self._returned + 1
         if after >= start.length:
             self._inner = iter(())  # lets workers end: some trainers never ask for more than the last batch
-        if self._given == 1:
+        if self._returned == 1:
             loader._look = run, loader.sampler.run
         if loader.watch is not None:
-            loader.watch(start.epoch, after // loader.sampler.stride, self._given == 1)
+            loader.watch(start.epoch, after // loader.sampler.fetched_by_all, self._returned == 1)
