@@ -1,5 +1,7 @@
 """Long sequences: packing at large capacities beside TRL's `bfd`, and how long ranks wait for each other's work.
 
+Then context parallelism (`context.py`) and parts of rollouts (`partition.py`).
+
 Lengths are logN(7, 1.6) clipped to 16..131,072, 100,000 of them; a sample of n tokens works 24576 n + n^2, the matrices
 and the attention of a small transformer. Run by `make bench NAME=long`.
 """
@@ -8,9 +10,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import context
 import numpy as np
 from limits import Limits
 from packing import trl_bfd
+from partition import rollouts
 from timing import timed
 
 import batchwright as bw
@@ -25,6 +29,9 @@ def main() -> None:
     for capacity, seconds in ((131_072, 0.2), (1_048_576, 0.5)):
         packing(capacity, seconds, limits)
     level(lengths_up_to(131_072), limits)
+    context.shards(lengths_up_to(131_072), limits)
+    context.hybrid(lengths_up_to(131_072), work, limits)
+    rollouts(limits)
     limits.end()
 
 

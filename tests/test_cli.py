@@ -23,6 +23,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("balance", ["WeightedRandomSampler", "uniform", "square", "progressive", "never seen"]),
         ("correct", ["balanced"]),
         ("lengths", ["shuffled", "budgeted", "packed"]),
+        ("long", ["of equal tokens", "of equal work, cost=", "idle, rank 1"]),
     ],
 )
 def test_every_demo_runs_and_prints_its_table(name, shown):
@@ -33,7 +34,7 @@ def test_every_demo_runs_and_prints_its_table(name, shown):
 
 
 def test_every_demo_is_tested():
-    assert set(DEMOS) == {"balance", "correct", "lengths"}
+    assert set(DEMOS) == {"balance", "correct", "lengths", "long"}
 
 
 def test_an_unknown_demo_is_named():

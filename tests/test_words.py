@@ -115,8 +115,8 @@ BUILDERS = {
     "lengths.packing.pack": taking(pack, LENGTHS, 9),
 }
 
-MEANT = {"ragged.form": {"None"}, "targets.schedule.shape": {"type"}}
-"""What is hostile elsewhere and means something there: no form of one's own, and any function."""
+MEANT = {"ragged.form": {"None"}, "packed.window": {"None"}, "targets.schedule.shape": {"type"}}
+"""What is hostile elsewhere and means something there: no form or window of one's own, and any function."""
 
 BY_THE_LIBRARY = {"Ragged.form"}
 """Arguments of what only the library itself makes."""

@@ -14,9 +14,11 @@ from batchwright.adapters.accelerate import prepare
 from batchwright.adapters.lightning import PlanCallback
 from batchwright.adapters.torchdata import sampler_state
 
+from .. import processes
 from ..refusals import SOURCE, cases, check_that_all_are_reached, told_and_followed
 from .lightning_runs import Module, Save, fit
 from .places import LENGTH, SAMPLES, ByList, epochs, loader, made, place, plan
+from .programs import mesh
 from .test_ignite import DeterministicEngine, Engine, PlanProgress
 from .test_lightning_loaders import combined
 
@@ -220,4 +222,6 @@ def test_a_refusal_says_what_is_wrong_and_its_way_out_works(case):
 
 
 def test_every_refusal_in_these_files_is_among_these(monkeypatch):
-    check_that_all_are_reached(FILES, 11, [CASES], monkeypatch)
+    of_parts = [at for found in processes.run(mesh.every_trainer, 2)[0].values() for at in found["refused"]]
+    assert len(of_parts) == 2
+    check_that_all_are_reached(FILES, 11, [CASES], monkeypatch, of_parts)
