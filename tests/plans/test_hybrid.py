@@ -244,6 +244,12 @@ def test_the_ranks_of_a_group_draw_the_same_random_numbers_for_a_sample():
     assert len({drawn.pop() for drawn in by_sample.values()}) == len(LENGTHS)
 
 
+def test_a_report_is_of_the_ranks_that_it_is_asked_for(tmp_path):
+    plan = bw.hybrid(LENGTHS, **SMALL)
+    plan.report(tmp_path / "of_eight.html", world_size=8)
+    assert "G8 groups" in (tmp_path / "of_eight.html").read_text()
+
+
 def test_one_sample_one_rank_and_no_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")

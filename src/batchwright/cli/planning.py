@@ -111,8 +111,8 @@ def _kind_of(given: Mapping[str, Any]) -> str:
 
 _TOLD_BY = {
     "max_tokens": "budgeted", "capacity": "packed", "tokens_per_rank": "hybrid", "weight": "weighted",
-    "shape": "bucketed", "margin": "raked", "per": "hierarchical", "cohorts": "rotating", "indices": "ordered", "label": "balanced", "by": "balanced",
-    "length": "grouped",
+    "shape": "bucketed", "margin": "raked", "per": "hierarchical", "cohorts": "rotating",
+    "indices": "ordered", "label": "balanced", "by": "balanced", "length": "grouped",
 }  # fmt: skip
 
 
