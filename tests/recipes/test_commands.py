@@ -104,6 +104,8 @@ PLANS = {
     "packed": ("--length n --capacity 90 --packs 2 --max-per-pack 4 --too-long split",
         lambda c: bw.packed(c("n"), 90, packs=2, max_per_pack=4, too_long="split")),
     "packed together": ("--length n --capacity 400 --together pair", lambda c: bw.packed(c("n"), 400, together=c("pair"))),
+    "hybrid": ("--length n --ranks 4 --tokens-per-rank 100 --widen 3 --batch-size 50",
+        lambda c: bw.hybrid(c("n"), ranks=4, tokens_per_rank=100, widen=3, batch_size=50)),
     "evaluation": ("--kind evaluation --batch-size 8 --order shuffled",
         lambda c: bw.evaluation(500, 8, order="shuffled")),
     "evaluation in tokens": ("--kind evaluation --length n --max-tokens 800",

@@ -100,6 +100,9 @@ def _audited(plan: Any, step_size: int, epoch: int, first: int, batches: int) ->
     if hasattr(plan, "cutter") or hasattr(plan, "spans"):
         found: Audit = plan.audit(step_size=step_size, epochs=1, first=epoch)
         return found
+    if hasattr(plan, "division"):  # divided among ranks: as many as the report is for
+        of_ranks: Audit = plan.with_step_size(step_size).audit(epochs=1, first=epoch)
+        return of_ranks
     fewer: Audit = plan.audit(batches=min(_AUDITED, batches), first=first)
     return fewer
 
