@@ -201,4 +201,4 @@ def test_a_plan_that_was_plotted_is_pickled_and_stepped_without_what_was_measure
     plan = small.corpus()
     plan.plot.report.html()
     assert b"batchwright.report" not in pickle.dumps(plan)
-    assert plan.stepped(2).plot.report is not plan.plot.report
+    assert plan.with_step_size(2).plot.report is not plan.plot.report
