@@ -66,12 +66,14 @@ class Oracle:
 
     def fits_with(self, longest, item, wanted):
         rest = self.limits - self.sizes[longest] - self.sizes[item]
-        forced = max([0.0, *(rest[k] * self.costs[-1] / self.sizes[-1][k] for k in range(len(rest)) if self.sizes[-1][k])])
+        forced = max(
+            [0.0, *(rest[k] * self.costs[-1] / self.sizes[-1][k] for k in range(len(rest)) if self.sizes[-1][k])]
+        )
         return bool((rest >= 0).all()) and self.costs[longest] + self.costs[item] + forced <= wanted
 
     def raise_to(self, part, wanted, spare):
         item = 0
-        for attempt in range(8):
+        for attempt in range(12):
             if self.load[part] >= ENOUGH * wanted:
                 return
             low, high = min(item, len(self.costs)), len(self.costs)

@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,17 +17,29 @@ from ..errors import Infeasible
 from ..kernels.packing import COPIES, best_fit_decreasing, best_fit_vectors
 from ..kernels.partition import longest_first
 from .admission import Admission
-from .bounds import packs_at_least
+from .bounds import packs_at_least, rows_cost_at_least
 from .cut import Cut, Identified, Integers, falling_ranks, like_ranks, mixed_places, most_expensive_of_strata, split_to
 from .exact import Allowance
 from .kinds import Kinds
 from .packing import Packing, Solver, filled, search
-from .step_balance import NewStep, level_over_steps, level_parts, ranked, redistributed, split_again, spread_over_steps
+from .step_balance import (
+    LEVEL,
+    NewStep,
+    level_over_steps,
+    level_parts,
+    ranked,
+    redistributed,
+    split_again,
+    spread_over_steps,
+    waiting,
+)
 
 __all__ = ["PackBounds", "PackCutter", "pack_offsets"]
 
 Floats = NDArray[np.float64]
 
+_WAITING = 0.01  # of the work: if ranks wait longer, it is tried whether they do with steps made level one by one
+_NEARLY_LEVEL = 0.998  # of steps that all packs of a window made level: a search for a better one rarely finds it
 _HALVINGS = 8  # steps of the bisection of the share of the capacities: finds it to 1/256
 
 
@@ -128,18 +141,28 @@ class PackCutter(Identified):
                 spread_over_steps(cut, multiple) if not self.settled else cut,
                 multiple,
                 lambda steps: steps.costs[:, None],
-                lambda members, _: self._redistributed(samples[members], multiple),
+                partial(self._redistributed, samples, multiple),
             )
-        if self.packs == 1:
-            sizes, limits = self.lengths[samples].astype(np.float64), self.capacities.astype(np.float64)
-            return level_over_steps(cut, self.costs[samples], sizes, limits, self.max_per_pack, multiple)
-        alike = redistributed(
-            cut,
-            multiple,
-            lambda steps: steps.costs[:, None],
-            lambda members, offsets: self._split_again(samples[members], offsets, multiple),
-        )
-        return ranked(alike, multiple)
+        if self.packs > 1:
+            pairs = self._again(samples, cut, multiple, LEVEL, self._split_again)
+            whole = self._again(samples, pairs, multiple, LEVEL, self._redistributed)
+            return min(ranked(pairs, multiple), ranked(whole, multiple), key=lambda steps: waiting(steps, multiple))
+        again = _NEARLY_LEVEL, self._split_again, self._redistributed
+        sizes, limits = self.lengths[samples].astype(np.float64), self.capacities.astype(np.float64)
+        over_steps = level_over_steps(cut, self.costs[samples], sizes, limits, self.max_per_pack, multiple)
+        found = ranked(self._again(samples, over_steps, multiple, *again), multiple)
+        if waiting(found, multiple) < _WAITING:
+            return found
+        by_step = ranked(self._again(samples, cut, multiple, *again), multiple)
+        return min(found, by_step, key=lambda steps: waiting(steps, multiple))
+
+    def _again(self, samples: Integers, cut: Cut, multiple: int, enough: float, *ways: Any) -> Cut:
+        """Make uneven steps more alike in cost, each by itself, in one way after the other."""
+        for way in ways:
+            cut = redistributed(
+                cut, multiple, lambda steps: steps.costs[:, None], partial(way, samples, multiple), enough
+            )
+        return cut
 
     def _has_cost(self, samples: Integers) -> bool:
         """Whether something else than what the capacities count is to be equal, and is not in proportion to it."""
@@ -158,14 +181,16 @@ class PackCutter(Identified):
         alike = self.settled or np.allclose(*proportional, rtol=1e-12, atol=0)
         return lengths if alike else np.column_stack([lengths, costs])
 
-    def _redistributed(self, samples: Integers, multiple: int) -> NewStep | None:
+    def _redistributed(self, items: Integers, multiple: int, members: Integers, offsets: Integers) -> NewStep | None:
         """One step, all of it distributed again; None if that would exceed a limit."""
+        samples = items[members]
         kinds = self._kinds(samples)
         packs = [part for part in level_parts(kinds, multiple * self.packs, self.max_per_pack) if part.size]
         return self._new_step(samples, packs, multiple)
 
-    def _split_again(self, samples: Integers, offsets: Integers, multiple: int) -> NewStep | None:
+    def _split_again(self, items: Integers, multiple: int, members: Integers, offsets: Integers) -> NewStep | None:
         """One step of micro-batches that start at `offsets`, its packs made to cost more alike."""
+        samples = items[members]
         begins = [begin + self.pack_offsets(samples[begin:end])[:-1] for begin, end in pairwise(offsets.tolist())]
         begin = np.concatenate(begins)
         pack_of = np.repeat(np.arange(begin.size), np.diff(np.append(begin, samples.size)))
@@ -191,9 +216,13 @@ class PackCutter(Identified):
         """See `Cutter`: the sum over the samples."""
         return float(self.costs[samples].sum())
 
-    def largest(self, samples: Integers) -> float:
-        """See `Cutter`."""
-        return float(self.costs[samples].max(initial=0))
+    def rows_at_least(self, samples: Integers, ranks: int) -> float:
+        """See `Cutter`; with one capacity, samples longer than half of it are no two in a pack."""
+        if not self.settled:
+            return float(self.costs[samples].max(initial=0))
+        return rows_cost_at_least(
+            self.costs[samples], self.lengths[samples, 0], int(self.capacities[0]), ranks, self.packs
+        )
 
     def tokens(self, samples: Integers) -> tuple[float, float]:
         """See `Cutter`: padding is what the packs leave empty."""

@@ -24,6 +24,7 @@ __all__ = [
     "split_again",
     "spread_over_steps",
     "step_costs",
+    "waiting",
 ]
 
 Floats = NDArray[np.float64]
@@ -53,6 +54,7 @@ def redistributed(
     multiple: int,
     loads_of: Callable[[Cut], Floats],
     redistribute: Callable[[Integers, Integers], NewStep | None],
+    enough: float = LEVEL,
 ) -> Cut:
     """Sort micro-batches into steps, and distribute the samples of uneven steps again if that makes them more even.
 
@@ -62,6 +64,7 @@ def redistributed(
         loads_of: what is to be equal over the micro-batches of a step, float64 (micro-batches, kinds).
         redistribute: from the members of a step, and where its micro-batches start in them, to `multiple`
             micro-batches; None if that is not possible.
+        enough: a step whose mean is this share of its most expensive micro-batch is left as it is.
     """
     steps = by_steps(cut)
     loads = loads_of(steps)
@@ -69,7 +72,7 @@ def redistributed(
     for first in range(0, len(steps) - multiple + 1, multiple):
         here = slice(first, first + multiple)
         uneven = _unevenness(loads[here])
-        if uneven * LEVEL <= 1:
+        if uneven * enough <= 1:
             continue
         begin, end = offsets[first], offsets[first + multiple]
         found = redistribute(members[begin:end], offsets[first : first + multiple + 1] - begin)
@@ -95,15 +98,20 @@ def step_costs(steps: Cut, multiple: int) -> float:
     return float(steps.costs.reshape(-1, multiple).max(axis=1).sum())
 
 
+def waiting(steps: Cut, multiple: int) -> float:
+    """How long ranks wait, over the work: the mean over all ways to divide steps between ranks and accumulation."""
+    ways = [ranks for ranks in range(2, multiple + 1) if multiple % ranks == 0]
+    total = max(float(steps.costs.sum()), np.finfo(float).tiny)
+    return sum(ranks * step_costs(steps, ranks) for ranks in ways) / len(ways) / total - 1
+
+
 def ranked(steps: Cut, multiple: int) -> Cut:
     """The same steps, their micro-batches sorted by falling cost."""
     step_of = np.repeat(np.arange(len(steps) // multiple), multiple)
     return replace(steps.chosen(np.lexsort((-steps.costs, step_of))), stepped=True, ranked=True)
 
 
-def level_over_steps(
-    cut: Cut, costs: Floats, sizes: Floats, limits: Floats, most_items: int, multiple: int
-) -> Cut:
+def level_over_steps(cut: Cut, costs: Floats, sizes: Floats, limits: Floats, most_items: int, multiple: int) -> Cut:
     """Sort micro-batches into steps, and let them exchange items so that the steps cost less together; see `level_work`.
 
     The sizes of steps, of the first limit, stay about equal.
@@ -130,7 +138,7 @@ def level_over_steps(
     offsets = np.concatenate([[0], np.bincount(found, minlength=len(cut)).cumsum()])
     members = falling[np.argsort(found, kind="stable")]
     new = by_steps(Cut(members, offsets, np.add.reduceat(costs[members], offsets[:-1])))
-    return replace(new if step_costs(new, multiple) < step_costs(steps, multiple) else steps, ranked=True)
+    return new if step_costs(new, multiple) < step_costs(steps, multiple) else steps
 
 
 def split_again(costs: Floats, sizes: Floats, part_of: Integers, limits: Floats, most_items: int) -> list[Integers]:
