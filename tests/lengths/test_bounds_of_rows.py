@@ -14,7 +14,7 @@ def packings(lengths, capacity):
     if not lengths:
         yield []
         return
-    *rest, last = range(len(lengths))
+    last = len(lengths) - 1
     for packs in packings(lengths[:-1], capacity):
         yield [*packs, [last]]
         for place, pack in enumerate(packs):
