@@ -22,7 +22,7 @@ Integers = NDArray[np.int64]
 
 # How many partners are tried, and the gain that counts as one: both chosen by trial.
 _CHEAPER = 4
-_FILLERS = 8
+_FILLERS = 12
 _LEFT = 0.98  # of its share of `least`: what a part that gives items away must keep of its size, so that later steps have it
 _GAIN = 1e-4  # of the distance to the wanted cost
 _GONE = -np.inf
