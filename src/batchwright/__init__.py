@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .files import Column
     from .geometry import Geometry
     from .groups import Groups
+    from .indexes import Index, index
     from .lengths.partition import partition
     from .plans.alternating import alternating
     from .plans.balanced import balanced, shuffled, weighted
@@ -66,6 +67,7 @@ _HOME = {
     "Composition": "composition",
     "Geometry": "geometry",
     "Groups": "groups",
+    "Index": "indexes",
     "Infeasible": "errors",
     "Layout": "collate",
     "Loader": "loader",
@@ -91,6 +93,7 @@ _HOME = {
     "grouped": "plans.grouped",
     "hierarchical": "plans.hierarchical",
     "identified": "collate",
+    "index": "indexes",
     "media": "collate",
     "mixed": "plans.mixed",
     "multilabel": "plans.multilabel",
@@ -121,6 +124,7 @@ __all__ = [
     "Composition",
     "Geometry",
     "Groups",
+    "Index",
     "Infeasible",
     "Layout",
     "Loader",
@@ -147,6 +151,7 @@ __all__ = [
     "grouped",
     "hierarchical",
     "identified",
+    "index",
     "media",
     "mixed",
     "multilabel",

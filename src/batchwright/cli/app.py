@@ -176,7 +176,7 @@ def plan(
         save.write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")
         told["saved"] = str(save)
         if index:
-            told["index"] = str(write_index(save, recipe["arguments"], made.groups, folder))
+            told["index"] = str(write_index(save, recipe["arguments"], folder))
     if out is not None:
 
         def watch(numbers: Iterator[int]) -> Iterator[int]:
@@ -298,7 +298,8 @@ def index_recipe(recipe: Recipe, as_json: AsJson = False) -> None:
     """Write the index of a recipe's labels beside it (4 bytes a sample), so that rewind need not read the data."""
     with printing.waiting("reading"):
         held = read_recipe(recipe)
-        folder = write_index(recipe, held["arguments"], from_recipe(recipe).groups, recipe.parent)
+        from_recipe(recipe)  # its data are those that it was written for
+        folder = write_index(recipe, held["arguments"], recipe.parent)
     told = {"index": str(folder), "bytes": sum(file.stat().st_size for file in folder.iterdir())}
     _print(told, as_json, lambda: f"{told['index']}: {told['bytes']} bytes")
 

@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
-from .column import Column
-from .paths import stamps
+from .column import Column, Digest, typed_texts
+from .folder import FORMAT, META, CheckSum, Folder, is_index, sealed, stamp_of
+from .paths import files_of, kind_of
+from .readers import READERS, Texts, names_in
 
-__all__ = ["Column", "stamps"]
+__all__ = [
+    "FORMAT",
+    "META",
+    "READERS",
+    "CheckSum",
+    "Column",
+    "Digest",
+    "Folder",
+    "Texts",
+    "files_of",
+    "is_index",
+    "kind_of",
+    "names_in",
+    "sealed",
+    "stamp_of",
+    "typed_texts",
+]

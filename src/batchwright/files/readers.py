@@ -14,6 +14,7 @@ import numpy as np
 
 from ..columns import as_array
 from ..errors import Infeasible, listed, said, shown
+from .folder import Folder
 
 __all__ = ["READERS", "Texts", "names_in"]
 
@@ -164,6 +165,35 @@ def _images(files: Sequence[Path], name: str) -> list[str]:
     return [file.parent.name for file in files]
 
 
+def _arrow_files(files: Sequence[Path], name: str) -> Any:
+    _arrow("ipc")
+    import pyarrow
+
+    parts = []
+    for file in files:
+        _require(name, _arrow_names(file), file)
+        with _reading(file, _AGAIN), _arrow_reader(file) as reader:
+            parts.append(reader.read_all()[name])
+    return pyarrow.chunked_array([chunk for part in parts for chunk in part.chunks], parts[0].type)
+
+
+def _arrow_names(file: Path) -> list[str]:
+    _arrow("ipc")
+    with _reading(file, _AGAIN), _arrow_reader(file) as reader:
+        return list(reader.schema.names)
+
+
+@contextmanager
+def _arrow_reader(file: Path) -> Iterator[Any]:
+    """A file of Arrow, with or without the table of its batches at its end."""
+    import pyarrow
+
+    with pyarrow.memory_map(str(file)) as opened:
+        indexed = opened.read(6) == b"ARROW1"
+        opened.seek(0)
+        yield (pyarrow.ipc.open_file if indexed else pyarrow.ipc.open_stream)(opened)
+
+
 def _saved(files: Sequence[Path], name: str) -> Any:
     import pyarrow
 
@@ -225,6 +255,7 @@ def _required(name: str, names: Iterable[str], file: Path) -> str:
 
 
 READERS: dict[str, Callable[[Sequence[Path], str], Any]] = {
+    "arrow": _arrow_files,
     "csv": _csv,
     "images": _images,
     "lines": _lines,
@@ -234,8 +265,10 @@ READERS: dict[str, Callable[[Sequence[Path], str], Any]] = {
     "saved": _saved,
 }
 _NAMES: dict[str, Callable[[Path], Iterable[str]]] = {
+    "arrow": _arrow_names,
     "csv": _csv_names,
     "images": lambda file: ["class"],
+    "index": lambda file: Folder(file.parent).columns,
     "lines": _line_names,
     "npy": lambda file: [file.stem],
     "parquet": _parquet_names,

@@ -1,0 +1,250 @@
+"""`bw.index`: reads data files once, and writes what plans need of them as an index on disk."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from ..errors import Infeasible, one_of, shown, typed
+from ..files import Folder, is_index
+from .merge import merge
+from .opened import Index
+from .parts import Part, Wanted, Writer
+from .scans import batches, library_of
+from .sources import DataFile, Source, source_of
+
+__all__ = ["Engine", "index", "index_of"]
+
+Engine = Literal["duckdb", "polars", "pyarrow"]
+_UNIT_BYTES, _UNIT_FILES = 1 << 28, 1 << 12  # of a part: so much is read again after an interruption, for each process
+
+
+def index(
+    source: Any,
+    *,
+    path: str | os.PathLike[str],
+    label: str | None = None,
+    length: str | None = None,
+    weight: str | None = None,
+    by: Sequence[str] = (),
+    engine: Engine | None = None,
+) -> Index:
+    r"""Index data files on disk, so that plans of any number of samples are made at once.
+
+    Use it where reading labels or lengths takes long, or where they do not fit in memory. The data are read once, and only
+    these columns. If the index is there already and the data did not change, it is opened. If a scan was interrupted, it
+    goes on. The index is the same, byte for byte, whichever engine reads the data. Samples are numbered in the order of
+    the files, sorted by path, and of the rows in them.
+
+    Args:
+        source: a file, a folder, a pattern such as "data/*.parquet", or a list of these: Parquet, Arrow or Feather, CSV,
+            JSON lines, `.npy`, `.pt`. In folders such as `language=en/`, `language` is a column.
+        path: the folder that the index is written to.
+        label: the name of the column of labels, numbers or text.
+        length: the name of the column of lengths.
+        weight: the name of the column of weights.
+        by: more columns of labels, for `Index.groups`.
+        engine: the library that reads: "duckdb", "polars" or "pyarrow". If left out, duckdb if it is installed.
+
+    Returns:
+        The index, opened.
+
+    Raises:
+        Infeasible: there are no such files or columns, a value is missing, labels are no numbers or text, lengths are no
+            numbers, or the library is not installed.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> import batchwright as bw
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> _ = (folder / "texts.csv").write_text("source,tokens\nweb,300\nbooks,500\nweb,200\n")
+        >>> index = bw.index(folder / "texts.csv", label="source", length="tokens", path=folder / "texts.index")
+        >>> plan = bw.budgeted(index.lengths, max_tokens=600, order=bw.balanced(index.labels, batch_size=1))
+        >>> plan.groups.sample_count
+        3
+    """
+    place, wanted = _place(path), _wanted(label, length, weight, by)
+    named = _engine(engine)
+    found = source_of(source)
+    roles = _roles(label, length, weight, by)
+    ready = _ready(place, found, roles)
+    if ready is not None and not _partial(place).exists():
+        return ready
+    with _locked(place) as partial:
+        ready = _ready(place, found, roles)  # another process may have written it while this one waited
+        if ready is not None:
+            shutil.rmtree(partial)  # what a process left that died after its index was in place
+        else:
+            units = _units(found.files)
+            _prepare(partial, found, roles, units)
+            parts = _scan(partial, found.kind, units, wanted, named)
+            _replace(place, partial, parts, wanted, roles, found)
+    return ready or Index.open(place)
+
+
+def _place(path: Any) -> Path:
+    if not isinstance(path, (str, os.PathLike)):
+        raise Infeasible(f"path is {typed(path)}", "pass the folder that the index is written to")
+    place = Path(os.path.abspath(os.fspath(path)))
+    if place.exists() and not is_index(place):
+        raise Infeasible(f"{shown(str(place))} is there already, and is no index", "pass the path of a new folder")
+    if not place.parent.is_dir():
+        raise Infeasible(
+            f"there is no folder {shown(str(place.parent))} to write the index in", "make it, or pass another path"
+        )
+    return place
+
+
+def _wanted(label: Any, length: Any, weight: Any, by: Any) -> list[Wanted]:
+    if isinstance(by, str) or not isinstance(by, Sequence):
+        raise Infeasible(f"by is {shown(by)}", "pass a list of names of columns")
+    for role, name in (("label", label), ("length", length), ("weight", weight), *(("by", name) for name in by)):
+        if not isinstance(name, str) and not (name is None and role != "by"):
+            raise Infeasible(f"{role} is {shown(name)}, no name of a column", f"pass {role} as text")
+    groups = [name for name in (label, *by) if name is not None]
+    numbers = [name for name in (length, weight) if name is not None]
+    wanted = [*(Wanted(name, "groups") for name in groups), *(Wanted(name, "numbers") for name in numbers)]
+    if not wanted:
+        raise Infeasible("the index has no columns", "pass label=, length=, weight= or by=, the names of columns")
+    return list(dict.fromkeys(wanted))
+
+
+def _engine(engine: Any) -> Engine:
+    if engine is None:
+        try:
+            import duckdb  # noqa: F401
+        except ImportError:
+            engine = "pyarrow"
+        else:
+            engine = "duckdb"
+    named: Engine = one_of(engine, "engine", get_args(Engine))
+    library_of(named, named)
+    library_of("pyarrow", named)
+    return named
+
+
+def _roles(label: str | None, length: str | None, weight: str | None, by: Sequence[str]) -> dict[str, Any]:
+    return {"label": label, "length": length, "weight": weight, "by": list(by)}
+
+
+def index_of(place: Path, source: Source, *, label: str) -> Index | None:
+    """The index of the labels of a source, if it is there and the data did not change; else None."""
+    return _ready(place, source, _roles(label, None, None, ()))
+
+
+def _ready(place: Path, source: Source, roles: dict[str, Any]) -> Index | None:
+    """The index that is there, if it is of these columns of these files as they are now."""
+    if not is_index(place):
+        return None
+    try:
+        folder = Folder(place, source=None)
+        same = folder.meta["roles"] == roles and folder.names == [file.name for file in source.files]
+        same = same and folder.root == source.root and folder.stamps == [file.stamp for file in source.files]
+    except (Infeasible, OSError, ValueError, KeyError):  # it is written again
+        return None
+    return Index(folder) if same else None
+
+
+def _partial(place: Path) -> Path:
+    return place.with_name(place.name + ".partial")
+
+
+@contextmanager
+def _locked(place: Path) -> Iterator[Path]:
+    """The folder of the unfinished index, for one process at a time; others wait."""
+    partial = _partial(place)
+    while True:
+        partial.mkdir(exist_ok=True)
+        try:
+            opened = os.open(partial, os.O_RDONLY)
+        except FileNotFoundError:  # the process that held it has just finished
+            continue
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX)
+            if partial.exists() and os.path.samestat(os.fstat(opened), partial.stat()):
+                yield partial
+                return
+        finally:
+            os.close(opened)
+
+
+def _prepare(partial: Path, source: Source, roles: dict[str, Any], units: Sequence[Sequence[DataFile]]) -> None:
+    """Keep the parts of an earlier scan if it was of the same columns of the same files, cut alike."""
+    files = [[file.name, file.stamp] for file in source.files]
+    told = {"roles": roles, "kind": source.kind, "files": files, "units": [len(unit) for unit in units]}
+    request = partial / "request.json"
+    try:
+        same = json.loads(request.read_bytes()) == told
+    except (OSError, ValueError):
+        same = False
+    if same:
+        return
+    for file in partial.iterdir():
+        shutil.rmtree(file) if file.is_dir() else file.unlink()
+    unfinished = partial / "request.json.new"
+    unfinished.write_text(json.dumps(told))
+    unfinished.replace(request)
+
+
+def _units(files: Sequence[DataFile]) -> list[list[DataFile]]:
+    """Consecutive files that are scanned as one part; a large file is a part of its own."""
+    units: list[list[DataFile]] = [[]]
+    size = 0
+    for file in files:
+        if units[-1] and (size + file.size > _UNIT_BYTES or len(units[-1]) == _UNIT_FILES):
+            units.append([])
+            size = 0
+        units[-1].append(file)
+        size += file.size
+    return units
+
+
+def _scan(
+    partial: Path, kind: str, units: Sequence[Sequence[DataFile]], wanted: Sequence[Wanted], engine: Engine
+) -> list[Part]:
+    names = list(dict.fromkeys(each.name for each in wanted))
+    parts = []
+    for number, files in enumerate(units):
+        path = partial / f"{number:06d}"
+        part = Part.read(path)
+        if part is None:
+            with Writer(path, wanted) as writer:
+                for file in files:
+                    for as_written, batch in batches(engine, kind, file, names):
+                        writer.add(file, as_written, batch)
+                part = writer.finished(files)
+        parts.append(part)
+        _report(number + 1, len(units), sum(sum(part.rows.values()) for part in parts))
+    return parts
+
+
+def _report(done: int, count: int, rows: int) -> None:
+    """One line on a terminal that says how far the scan is."""
+    if sys.stderr.isatty():
+        ended = "\n" if done == count else ""
+        print(f"\rindexing: {done} of {count} parts, {rows:,} samples", end=ended, file=sys.stderr, flush=True)
+
+
+def _replace(
+    place: Path, partial: Path, parts: Sequence[Part], wanted: Sequence[Wanted], roles: dict[str, Any], source: Source
+) -> None:
+    """Merge the parts into a new folder, and put it in the place of the old index, if there is one."""
+    made = partial / "index"
+    if made.exists():
+        shutil.rmtree(made)
+    made.mkdir()
+    told = {"kind": source.kind, "root": os.path.relpath(source.root, place), "stamp": "local"}
+    names, stamps = [file.name for file in source.files], [file.stamp for file in source.files]
+    merge(made, parts, wanted, roles, told, names, stamps)
+    old = partial / "old"
+    if place.exists():
+        place.rename(old)
+    made.rename(place)
+    shutil.rmtree(partial)

@@ -1,0 +1,104 @@
+"""The files that the source of an index stands for, in the order of its samples."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote
+
+from ..errors import Infeasible, shown, typed
+from ..files import files_of, kind_of, stamp_of
+
+__all__ = ["DataFile", "Source", "source_of"]
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One file of a source.
+
+    Attributes:
+        number: its place in the order of the files.
+        name: its path from the folder of the source, with "/".
+        path: its path on this machine.
+        stamp: size and time of its last change, as text.
+        size: its bytes.
+    """
+
+    number: int
+    name: str
+    path: str
+    stamp: str
+    size: int
+
+    @property
+    def partition(self) -> dict[str, str]:
+        """The columns in its path, as Hive writes them: `language=en/part.parquet`."""
+        pairs = [part.partition("=") for part in PurePosixPath(self.name).parts[:-1]]
+        return {name: unquote(value) for name, equal, value in pairs if equal and name}
+
+
+@dataclass(frozen=True)
+class Source:
+    """The data that an index is made of.
+
+    Attributes:
+        kind: what its files are, a key of the readers.
+        root: the folder that the names of the files begin at.
+        files: the files, in the order of the samples.
+    """
+
+    kind: str
+    root: Path
+    files: tuple[DataFile, ...]
+
+
+def source_of(source: Any) -> Source:
+    """The files of a path, a pattern, a folder, or a list of these; of a list, sorted by path.
+
+    Raises:
+        Infeasible: it is no path, there is no such file, a file is named twice, or files are of several kinds.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        return _of_files(*_found(os.fspath(source)))
+    if not isinstance(source, Sequence) or not all(isinstance(part, (str, os.PathLike)) for part in source):
+        raise Infeasible(
+            f"the source of an index is {typed(source)}", "pass a path, a pattern, a folder, or a list of these"
+        )
+    if not source:
+        raise Infeasible("the source of an index is a list of 0 paths", "pass one path at least")
+    parts = [_found(os.fspath(part)) for part in source]
+    files = sorted(file for _, found, _ in parts for file in found)
+    kinds = sorted({kind for kind, _, _ in parts})
+    if len(kinds) > 1:
+        raise Infeasible(f"the source has files of several kinds: {', '.join(kinds)}", "make an index of each kind")
+    twice = next((file for file, after in pairwise(files) if file == after), None)
+    if twice is not None:
+        raise Infeasible(f"{shown(str(twice))} is named twice", "name every file once")
+    return _of_files(kinds[0], files, Path(os.path.commonpath([file.parent for file in files])))
+
+
+def _found(path: str) -> tuple[str, list[Path], Path]:
+    """The kind of the files of a path, the files, and the folder that their names begin at."""
+    files = [Path(os.path.abspath(file)) for file in files_of(path)]
+    kind = kind_of(files)
+    if kind == "index":
+        raise Infeasible(f"{shown(path)} is an index already", "open it with bw.Index.open, or index the data")
+    root = (
+        Path(os.path.abspath(path))
+        if Path(path).is_dir()
+        else Path(os.path.commonpath([file.parent for file in files]))
+    )
+    return kind, files, root
+
+
+def _of_files(kind: str, files: Sequence[Path], root: Path) -> Source:
+    found = []
+    for number, file in enumerate(files):
+        stamp = stamp_of(file)
+        size = int(stamp.split()[0])
+        found.append(DataFile(number, file.relative_to(root).as_posix(), str(file), stamp, size))
+    return Source(kind, root, tuple(found))
