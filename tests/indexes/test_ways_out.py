@@ -28,6 +28,24 @@ write(DATA, table(20))
 write(FOLDER / "other.csv", table(20))
 
 
+class Samples:
+    """A dataset of its own numbers."""
+
+    def __init__(self, count):
+        self.count = count
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, sample):
+        return sample
+
+
+(FOLDER / "images" / "cat").mkdir(parents=True)
+(FOLDER / "images" / "cat" / "1.png").write_bytes(b"")
+IMAGES = FOLDER / "images"
+
+
 def made(source=DATA, *, path="made", **named):
     """An index in a new folder."""
 
@@ -145,7 +163,7 @@ def long_integers():
 
 CASES = cases("refuse message follow", {
     # the source
-    "source": (made(3), "the source of an index is of type int; pass a path", GOOD),
+    "source": (made([3]), "the source of an index is of type list; pass a path", GOOD),
     "no paths": (made([]), "a list of 0 paths", GOOD),
     "kinds": (made([DATA, FOLDER / "other.csv"]), "files of several kinds: csv, parquet; make an index of each kind",
         GOOD),
@@ -185,6 +203,17 @@ CASES = cases("refuse message follow", {
     "by": (made(by="year"), "by is 'year'; pass a list of names", made(by=["year"])),
     "name": (made(length=3), "length is 3, no name of a column", made(length="n")),
     "nothing": (made(label=None), "the index has no columns; pass label=", GOOD),
+    "by of a dataset": (made(Samples(3), label=int, by=["k"]), "by is ['k']; pass functions by name", made(Samples(3),
+        label=int, by={"k": str})),
+    "no function": (made(Samples(3), label=2.5), "label is 2.5; pass a function", made(Samples(3), label=int)),
+    "no samples": (made(Samples(0), label=int), "the dataset is empty: it has 0 samples", made(Samples(1), label=int)),
+    "every one raised": (made(Samples(3), label="x"), "every sample raised, the first of them TypeError",
+        made(Samples(3), label=int)),
+    "no value": (made(Samples(3), label=lambda sample: [[sample], "a"]), "label of the samples is of type list, such as [",
+        made(Samples(3), label=int)),
+    "workers": (made(Samples(3), label=int, num_workers=-1), "num_workers is -1", made(Samples(3), label=int)),
+    "no column of images": (made(IMAGES, label="color"), "images have no column 'color', they have class, bytes, width",
+        made(IMAGES, label="class")),
     # an opened index
     "no lengths": (lambda: GOOD().lengths, "has no lengths, it has kind; write it again with length=",
         lambda: made(length="n")().lengths),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .column import Column, Digest, typed_texts
 from .folder import FORMAT, META, CheckSum, Folder, is_index, sealed, stamp_of
 from .paths import files_of, kind_of
-from .readers import READERS, Texts, names_in
+from .readers import READERS, Texts, names_in, parts_of_saved, shard_rows
 
 __all__ = [
     "FORMAT",
@@ -20,7 +20,9 @@ __all__ = [
     "is_index",
     "kind_of",
     "names_in",
+    "parts_of_saved",
     "sealed",
+    "shard_rows",
     "stamp_of",
     "typed_texts",
 ]

@@ -16,6 +16,7 @@ IMAGES = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".t
 _KINDS = {
     ".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".pq": "parquet", ".jsonl": "lines", ".ndjson": "lines",
     ".npy": "npy", ".pt": "pt", ".pth": "pt", ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow",
+    ".tar": "tar",
 }  # fmt: skip
 _STATE = "state.json"  # in a folder that `datasets.Dataset.save_to_disk` wrote
 

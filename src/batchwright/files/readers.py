@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import pickle
+import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +16,9 @@ import numpy as np
 from ..columns import as_array
 from ..errors import Infeasible, listed, said, shown
 from .folder import Folder
+from .tar import names_of_shard, rows_of_shard
 
-__all__ = ["READERS", "Texts", "names_in"]
+__all__ = ["READERS", "Texts", "names_in", "parts_of_saved", "shard_rows"]
 
 
 class Texts(NamedTuple):
@@ -42,7 +44,7 @@ def _reading(file: Path, way_out: str) -> Iterator[None]:
         yield
     except Infeasible:
         raise
-    except (ValueError, RuntimeError, EOFError, csv.Error, pickle.UnpicklingError) as error:
+    except (ValueError, RuntimeError, EOFError, csv.Error, pickle.UnpicklingError, tarfile.TarError) as error:
         raise Infeasible(f"{shown(str(file))} cannot be read: {said(error)}", way_out) from None
 
 
@@ -198,16 +200,16 @@ def _saved(files: Sequence[Path], name: str) -> Any:
     import pyarrow
 
     _require(name, _saved_names(files[0]), files[0].parent)
-    with pyarrow.memory_map(str(_parts(files[0])[0])) as first:
+    with pyarrow.memory_map(str(parts_of_saved(files[0])[0])) as first:
         field = pyarrow.ipc.open_stream(first).schema.field(name)
     chunks = []
-    for part in _parts(files[0]):
+    for part in parts_of_saved(files[0]):
         with _reading(part, _SAVED_AGAIN), pyarrow.memory_map(str(part)) as opened:
             chunks += [batch.column(name) for batch in pyarrow.ipc.open_stream(opened)]
     return pyarrow.chunked_array(chunks, field.type)
 
 
-def _parts(state: Path) -> list[Path]:
+def parts_of_saved(state: Path) -> list[Path]:
     """The files of a saved Hugging Face data set; a name that leads out of its folder is refused."""
     _arrow("ipc")
     try:
@@ -223,9 +225,22 @@ def _parts(state: Path) -> list[Path]:
 def _saved_names(state: Path) -> list[str]:
     import pyarrow
 
-    first = _parts(state)[0]
+    first = parts_of_saved(state)[0]
     with _reading(first, _SAVED_AGAIN), pyarrow.memory_map(str(first)) as opened:
         return list(pyarrow.ipc.open_stream(opened).schema.names)
+
+
+def shard_rows(file: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The samples of a tar shard, see `rows_of_shard`; a column must be one that its first sample has."""
+    for name in names:
+        _require(name, _shard_names(file), file)
+    with _reading(file, _AGAIN):
+        yield from rows_of_shard(file, names)
+
+
+def _shard_names(file: Path) -> list[str]:
+    with _reading(file, _AGAIN):
+        return names_of_shard(file)
 
 
 def _arrow(part: str) -> Any:
@@ -263,6 +278,7 @@ READERS: dict[str, Callable[[Sequence[Path], str], Any]] = {
     "parquet": _parquet,
     "pt": _pt,
     "saved": _saved,
+    "tar": lambda files, name: [row[name] for file in files for row in shard_rows(file, [name])],
 }
 _NAMES: dict[str, Callable[[Path], Iterable[str]]] = {
     "arrow": _arrow_names,
@@ -274,6 +290,7 @@ _NAMES: dict[str, Callable[[Path], Iterable[str]]] = {
     "parquet": _parquet_names,
     "pt": _tensors,
     "saved": _saved_names,
+    "tar": _shard_names,
 }
 
 

@@ -7,17 +7,18 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ..errors import Infeasible, one_of, shown, typed
+from ..errors import Infeasible, check_integer, one_of, shown, typed, warn
 from ..files import Folder, is_index
+from .datasets import DatasetSource, read_dataset
 from .merge import merge
 from .opened import Index
 from .parts import Part, Wanted, Writer
-from .scans import batches, library_of
+from .scans import batches, image_batches, library_of
 from .sources import DataFile, Source, source_of
 
 __all__ = ["Engine", "index", "index_of"]
@@ -30,11 +31,12 @@ def index(
     source: Any,
     *,
     path: str | os.PathLike[str],
-    label: str | None = None,
-    length: str | None = None,
-    weight: str | None = None,
-    by: Sequence[str] = (),
+    label: Any = None,
+    length: Any = None,
+    weight: Any = None,
+    by: Any = (),
     engine: Engine | None = None,
+    num_workers: int = 0,
 ) -> Index:
     r"""Index data files on disk, so that plans of any number of samples are made at once.
 
@@ -45,13 +47,16 @@ def index(
 
     Args:
         source: a file, a folder, a pattern such as "data/*.parquet", or a list of these: Parquet, Arrow or Feather, CSV,
-            JSON lines, `.npy`, `.pt`. In folders such as `language=en/`, `language` is a column.
+            JSON lines, `.npy`, `.pt`, tar shards, a folder of images or of `Dataset.save_to_disk`. In folders such as
+            `language=en/`, `language` is a column. Or a map-style dataset, whose samples are read.
         path: the folder that the index is written to.
-        label: the name of the column of labels, numbers or text.
-        length: the name of the column of lengths.
-        weight: the name of the column of weights.
-        by: more columns of labels, for `Index.groups`.
+        label: the name of the column of labels, numbers or text; of a dataset, a function from a sample to its label, or a
+            key of the sample.
+        length: the same for lengths.
+        weight: the same for weights.
+        by: more columns of labels, for `Index.groups`: a list of names; of a dataset, functions by name.
         engine: the library that reads: "duckdb", "polars" or "pyarrow". If left out, duckdb if it is installed.
+        num_workers: processes that read the samples of a dataset.
 
     Returns:
         The index, opened.
@@ -59,6 +64,9 @@ def index(
     Raises:
         Infeasible: there are no such files or columns, a value is missing, labels are no numbers or text, lengths are no
             numbers, or the library is not installed.
+
+    Warns:
+        PoorWarning: samples of a dataset, or images, could not be read; they are in no group, see `Index.errors`.
 
     Example:
         >>> import tempfile, pathlib
@@ -70,10 +78,21 @@ def index(
         >>> plan.groups.sample_count
         3
     """
-    place, wanted = _place(path), _wanted(label, length, weight, by)
-    named = _engine(engine)
-    found = source_of(source)
-    roles = _roles(label, length, weight, by)
+    place, named = _place(path), _engine(engine)
+    workers = check_integer(num_workers, "num_workers", least=0)
+    dataset = (
+        None if isinstance(source, (str, os.PathLike, list, tuple)) else _of_dataset(source, label, length, weight, by)
+    )
+    if dataset is not None:
+        label, length, weight = (
+            ("label" if label else None),
+            ("length" if length else None),
+            ("weight" if weight else None),
+        )
+    elif isinstance(by, str) or not isinstance(by, Sequence):
+        raise Infeasible(f"by is {shown(by)}", "pass a list of names of columns")
+    wanted, roles = _wanted(label, length, weight, list(by)), _roles(label, length, weight, list(by))
+    found = source_of(source) if dataset is None else dataset.source()
     ready = _ready(place, found, roles)
     if ready is not None and not _partial(place).exists():
         return ready
@@ -81,12 +100,33 @@ def index(
         ready = _ready(place, found, roles)  # another process may have written it while this one waited
         if ready is not None:
             shutil.rmtree(partial)  # what a process left that died after its index was in place
+            return ready
+        units = _units(found.files) if dataset is None else dataset.units()
+        _prepare(partial, found, roles, units)
+        if dataset is None:
+            parts = _scan(partial, found.kind, _units(found.files), wanted, named)
         else:
-            units = _units(found.files)
-            _prepare(partial, found, roles, units)
-            parts = _scan(partial, found.kind, units, wanted, named)
+            parts = read_dataset(dataset, partial, wanted, workers, _report)
+        try:
             _replace(place, partial, parts, wanted, roles, found)
-    return ready or Index.open(place)
+        except Infeasible:  # what was read cannot be an index, so it is read again when the data are other
+            shutil.rmtree(partial)
+            raise
+    made = Index.open(place)
+    if made.errors:
+        sample, error = next(iter(made.errors.items()))
+        warn(
+            f"{len(made.errors)} of {len(made)} samples raised and are in no group, the first is sample {sample}: {error}; "
+            "index.errors has all of them"
+        )
+    return made
+
+
+def _of_dataset(source: Any, label: Any, length: Any, weight: Any, by: Any) -> DatasetSource:
+    if not isinstance(by, Mapping) and by != ():
+        raise Infeasible(f"by is {shown(by)}", "pass functions by name, such as by={'language': get_language}")
+    roles = {"label": label, **dict(by or {}), "length": length, "weight": weight}
+    return DatasetSource(source, {name: function for name, function in roles.items() if function is not None})
 
 
 def _place(path: Any) -> Path:
@@ -103,8 +143,6 @@ def _place(path: Any) -> Path:
 
 
 def _wanted(label: Any, length: Any, weight: Any, by: Any) -> list[Wanted]:
-    if isinstance(by, str) or not isinstance(by, Sequence):
-        raise Infeasible(f"by is {shown(by)}", "pass a list of names of columns")
     for role, name in (("label", label), ("length", length), ("weight", weight), *(("by", name) for name in by)):
         if not isinstance(name, str) and not (name is None and role != "by"):
             raise Infeasible(f"{role} is {shown(name)}, no name of a column", f"pass {role} as text")
@@ -146,7 +184,11 @@ def _ready(place: Path, source: Source, roles: dict[str, Any]) -> Index | None:
     try:
         folder = Folder(place, source=None)
         same = folder.meta["roles"] == roles and folder.names == [file.name for file in source.files]
-        same = same and folder.root == source.root and folder.stamps == [file.stamp for file in source.files]
+        same = (
+            same
+            and (source.kind == "dataset" or folder.root == source.root)
+            and folder.stamps == [file.stamp for file in source.files]
+        )
     except (Infeasible, OSError, ValueError, KeyError):  # it is written again
         return None
     return Index(folder) if same else None
@@ -175,7 +217,7 @@ def _locked(place: Path) -> Iterator[Path]:
             os.close(opened)
 
 
-def _prepare(partial: Path, source: Source, roles: dict[str, Any], units: Sequence[Sequence[DataFile]]) -> None:
+def _prepare(partial: Path, source: Source, roles: dict[str, Any], units: Sequence[Sized]) -> None:
     """Keep the parts of an earlier scan if it was of the same columns of the same files, cut alike."""
     files = [[file.name, file.stamp] for file in source.files]
     told = {"roles": roles, "kind": source.kind, "files": files, "units": [len(unit) for unit in units]}
@@ -216,13 +258,24 @@ def _scan(
         part = Part.read(path)
         if part is None:
             with Writer(path, wanted) as writer:
-                for file in files:
-                    for as_written, batch in batches(engine, kind, file, names):
-                        writer.add(file, as_written, batch)
+                _write(writer, engine, kind, files, names)
                 part = writer.finished(files)
         parts.append(part)
         _report(number + 1, len(units), sum(sum(part.rows.values()) for part in parts))
     return parts
+
+
+def _write(writer: Writer, engine: Engine, kind: str, files: Sequence[DataFile], names: Sequence[str]) -> None:
+    if kind == "images":
+        for some, held in image_batches(files, names):
+            if isinstance(held, str):
+                writer.add_error(some[0], held)
+            else:
+                writer.add_files(some, held)
+        return
+    for file in files:
+        for as_written, batch in batches(engine, kind, file, names):
+            writer.add(file, as_written, batch)
 
 
 def _report(done: int, count: int, rows: int) -> None:
@@ -240,7 +293,12 @@ def _replace(
     if made.exists():
         shutil.rmtree(made)
     made.mkdir()
-    told = {"kind": source.kind, "root": os.path.relpath(source.root, place), "stamp": "local"}
+    local = source.kind != "dataset"
+    told = {
+        "kind": source.kind,
+        "root": os.path.relpath(source.root, place) if local else "",
+        "stamp": "local" if local else "",
+    }
     names, stamps = [file.name for file in source.files], [file.stamp for file in source.files]
     merge(made, parts, wanted, roles, told, names, stamps)
     old = partial / "old"

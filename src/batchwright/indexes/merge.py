@@ -42,7 +42,8 @@ def merge(
     """
     rows: dict[int, int] = {}
     for part in parts:
-        rows |= part.rows
+        for file, held in part.rows.items():
+            rows[file] = rows.get(file, 0) + held
     count = sum(rows.values())
     if count == 0:
         raise Infeasible("the dataset is empty: the files have 0 rows", "pass files of at least one row")
@@ -168,6 +169,9 @@ def _names(parts: Sequence[Part], number: int, wanted: Wanted) -> tuple[list[Any
     elif types == {"int", "float"}:
         held = [[float(name) for name in names] for names in held]
     distinct = set().union(*held)
+    if not distinct:
+        first = next(error for part in parts for _, error in part.errors)
+        raise Infeasible(f"every sample raised, the first of them {first}", "look at what it raises, and index again")
     numbers = [name for name in distinct if isinstance(name, (int, float))]
     if any(not math.isfinite(name) or abs(name) > EXACT for name in numbers):
         bad = next(name for name in numbers if not math.isfinite(name) or abs(name) > EXACT)

@@ -204,17 +204,23 @@ class Writer:
         for values in self.values:
             values.opened.close()
 
-    def add(self, file: DataFile, as_written: AsTyped, batch: Batch) -> None:
-        """The next rows of a file."""
+    def add(self, file: DataFile, as_written: AsTyped, batch: Batch, first: int = 0) -> None:
+        """The next rows of a file, of which `first` stand in earlier parts."""
         count = len(next(iter(batch.values())))
         before = self.part.rows.get(file.number, 0)
         for values in self.values:
             name = values.wanted.name
             if name in batch:
-                values.add(batch[name], as_written, file.path, before)
+                values.add(batch[name], as_written, file.path, first + before)
             else:
-                values.add(_constant(file.partition[name], count), "text", file.path, before)
+                values.add(_constant(file.partition[name], count), "text", file.path, first + before)
         self.part.rows[file.number] = before + count
+
+    def add_files(self, files: Sequence[DataFile], batch: Batch) -> None:
+        """The next files, of one row each."""
+        for values in self.values:
+            values.add(batch[values.wanted.name], "typed", files[0].path, 0)
+        self.part.rows.update((file.number, 1) for file in files)
 
     def add_error(self, file: DataFile, error: str) -> None:
         """A row that raised: it is counted, and belongs to no group."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ..errors import Infeasible, listed, said, shown
-from ..files import READERS, Texts, names_in
+from ..files import READERS, names_in, shard_rows
 from .sources import DataFile
 
-__all__ = ["READ", "AsTyped", "Batch", "batches", "library_of"]
+__all__ = ["READ", "AsTyped", "Batch", "batches", "image_batches", "library_of"]
 
 ROWS = 1 << 18  # of a batch: large enough for the overhead of a batch, small enough for any memory
 Batch = dict[str, Any]
@@ -22,7 +24,7 @@ AsTyped = str
 
 
 def batches(engine: str, kind: str, file: DataFile, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
-    """The columns of a file, batch by batch in the order of its rows, and how their values are written.
+    """The columns of a file of rows, batch by batch in the order of its rows, and how their values are written.
 
     Raises:
         Infeasible: the file has no such column, or it cannot be read.
@@ -189,16 +191,84 @@ def _arrow_file(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batc
             yield "typed", {name: batch.column(name) for name in names}
 
 
+def _tar(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
+    """A tar shard; values are written as JSON, for those of `.cls` and of `.json` have no type of Arrow."""
+    import pyarrow
+
+    rows = shard_rows(Path(path), names)
+    while held := list(islice(rows, 4096)):
+        yield (
+            "json",
+            {name: pyarrow.array([_json_of(row[name]) for row in held], pyarrow.string()) for name in names},
+        )
+
+
+def _json_of(value: Any) -> str | None:
+    """A value of a shard as JSON; a number that stands in a text, as in `.cls`, is a number."""
+    if isinstance(value, str) and re.fullmatch(r"0|-?[1-9][0-9]{0,17}", value):
+        return value
+    return None if value is None else json.dumps(value)
+
+
+def image_batches(files: Sequence[DataFile], names: Sequence[str]) -> Iterator[tuple[Sequence[DataFile], Batch | str]]:
+    """Some images at once, one row each, from their paths, sizes and headers; or one image, and what it raised.
+
+    Raises:
+        Infeasible: a name that images do not have.
+    """
+    import pyarrow
+
+    unknown = next((name for name in names if name not in ("", *_OF_IMAGES)), None)
+    if unknown is not None:
+        raise Infeasible(
+            f"images have no column {shown(unknown)}, they have {listed(_OF_IMAGES)}", "pass one of these names"
+        )
+    headers = any(name in ("width", "height", "pixels") for name in names)
+    held: list[tuple[DataFile, tuple[int, int]]] = []
+
+    def flush() -> Iterator[tuple[Sequence[DataFile], Batch]]:
+        if held:
+            columns = {
+                name: pyarrow.array([_OF_IMAGES[name or "class"](file, size) for file, size in held]) for name in names
+            }
+            yield [file for file, _ in held], columns
+            held.clear()
+
+    for file in files:
+        try:
+            held.append((file, _size_of_image(file.path) if headers else (0, 0)))
+        except (OSError, ValueError, SyntaxError) as error:  # what pillow raises for files that are damaged
+            yield from flush()
+            yield [file], said(error)
+        if len(held) == 4096:
+            yield from flush()
+    yield from flush()
+
+
+def _size_of_image(path: str) -> tuple[int, int]:
+    """Width and height, from the header of the file: nothing is decoded."""
+    image = library_of("PIL.Image", "pyarrow")
+    with image.open(path) as opened:
+        width, height = opened.size
+    return width, height
+
+
+_OF_IMAGES: dict[str, Callable[[DataFile, tuple[int, int]], Any]] = {
+    "class": lambda file, size: Path(file.path).parent.name,
+    "bytes": lambda file, size: file.size,
+    "width": lambda file, size: size[0],
+    "height": lambda file, size: size[1],
+    "pixels": lambda file, size: size[0] * size[1],
+}
+"""The columns of images, from the file and its width and height."""
+
+
 def _whole(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
     """Files of other kinds, through the readers of `bw.Column`: `.npy` and `.pt`."""
     import pyarrow
 
     kind = "pt" if path.endswith((".pt", ".pth")) else "npy"
-    held = {name: READERS[kind]([Path(path)], name) for name in names}
-    yield (
-        "typed",
-        {name: values if isinstance(values, Texts) else pyarrow.array(values) for name, values in held.items()},
-    )
+    yield "typed", {name: pyarrow.array(READERS[kind]([Path(path)], name)) for name in names}
 
 
 def _delimiter(path: str) -> str:
@@ -213,4 +283,4 @@ READ: dict[str, dict[str, Reader]] = {
     "pyarrow": _ARROW,
 }
 """The readers of each engine; files of other kinds are read alike by all."""
-_COMMON: dict[str, Reader] = {"arrow": _arrow_file, "saved": _arrow_file}
+_COMMON: dict[str, Reader] = {"arrow": _arrow_file, "tar": _tar}

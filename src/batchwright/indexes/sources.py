@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from ..errors import Infeasible, shown, typed
-from ..files import files_of, kind_of, stamp_of
+from ..files import files_of, kind_of, parts_of_saved, stamp_of
 
 __all__ = ["DataFile", "Source", "source_of"]
 
@@ -85,6 +85,8 @@ def _found(path: str) -> tuple[str, list[Path], Path]:
     """The kind of the files of a path, the files, and the folder that their names begin at."""
     files = [Path(os.path.abspath(file)) for file in files_of(path)]
     kind = kind_of(files)
+    if kind == "saved":
+        return "arrow", [Path(os.path.abspath(part)) for part in parts_of_saved(files[0])], files[0].parent
     if kind == "index":
         raise Infeasible(f"{shown(path)} is an index already", "open it with bw.Index.open, or index the data")
     root = (
