@@ -7,6 +7,7 @@ import json
 import tarfile
 
 import datasets
+import fsspec
 import numpy as np
 import pytest
 import torch
@@ -15,7 +16,7 @@ from PIL import Image
 import batchwright as bw
 from batchwright.indexes import datasets as reading
 
-from .data import table
+from .data import folder, table
 
 pytestmark = pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")
 
@@ -167,3 +168,40 @@ def test_reading_a_dataset_goes_on_where_it_was_interrupted(tmp_path, monkeypatc
     bw.index(Texts(100), path=tmp_path / "whole", **READ)
     assert [*index.lengths.held] == [n % 7 + 1 for n in range(100)]
     assert (tmp_path / "made" / "meta.json").read_bytes() == (tmp_path / "whole" / "meta.json").read_bytes()
+
+
+@pytest.fixture
+def remote():
+    """A folder of a file system in memory."""
+    system = fsspec.filesystem("memory")
+    yield system
+    system.rm("/bucket", recursive=True)
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "polars", "pyarrow"])
+@pytest.mark.parametrize("kind", ["parquet", "csv", "jsonl", "feather"])
+def test_files_behind_a_url_are_indexed_like_files_here(tmp_path, remote, kind, engine):
+    columns = table(60)
+    local = folder(tmp_path / "data", columns, [10, 30], kind)
+    remote.put(str(local), "/bucket/data", recursive=True)
+    index = bw.index("memory://bucket/data", path=tmp_path / "made", label="kind", length="n", engine=engine)
+    here = bw.index(local, path=tmp_path / "here", label="kind", length="n")
+    assert [*index.labels] == columns["kind"]
+    assert index.labels.digest == here.labels.digest
+    assert index.files == here.files
+    pattern = bw.index(f"memory://bucket/data/00/*.{kind}", path=tmp_path / "pattern", label="kind", engine=engine)
+    assert len(pattern) == 30
+    assert len(bw.Index.open(tmp_path / "made")) == 60
+
+
+def test_files_behind_a_url_that_changed_are_read_again(tmp_path, remote):
+    remote.pipe("/bucket/a.csv", b"kind\ncat\n")
+    assert bw.index("memory://bucket/a.csv", path=tmp_path / "made", label="kind").groups().names == ["cat"]
+    remote.pipe("/bucket/a.csv", b"kind\ndog\n")
+    assert bw.index("memory://bucket/a.csv", path=tmp_path / "made", label="kind").groups().names == ["dog"]
+
+
+def test_the_folders_of_hive_behind_a_url_are_columns(tmp_path, remote):
+    remote.pipe("/bucket/data/lang=de/a.csv", b"n\n1\n2\n")
+    index = bw.index("memory://bucket/data", path=tmp_path / "made", label="lang")
+    assert [*index.labels] == ["de", "de"]

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pyarrow
 import pyarrow.parquet
@@ -44,6 +45,19 @@ class Samples:
 (FOLDER / "images" / "cat").mkdir(parents=True)
 (FOLDER / "images" / "cat" / "1.png").write_bytes(b"")
 IMAGES = FOLDER / "images"
+
+
+def remote(*endings, of="memory://ways/a.csv"):
+    """An index of files in memory, which are all CSV whatever their names end in."""
+
+    def call():
+        system = fsspec.filesystem("memory")
+        system.rm("/ways", recursive=True) if system.exists("/ways") else None
+        for ending in endings or ("csv",):
+            system.pipe(f"/ways/a.{ending}", b"kind\ncat\ndog\n")
+        return made(of)()
+
+    return call
 
 
 def made(source=DATA, *, path="made", **named):
@@ -170,6 +184,14 @@ CASES = cases("refuse message follow", {
     "twice": (made([DATA, DATA]), "is named twice; name every file once", made([DATA])),
     "index": (lambda: made(GOOD().path, path="of index")(), "is an index already; open it",
         lambda: bw.Index.open(GOOD().path)),
+    "options": (made(storage_options={"anon": True}), "storage_options are given for", GOOD),
+    "no such URL": (made("memory://nowhere/a.csv"), "has no data files; pass the URL", remote()),
+    "protocol": (made("nothing://a"), "cannot be read: ValueError", remote()),
+    "kinds of a URL": (remote("csv", "parquet", of="memory://ways"), "files of several kinds: csv, parquet; pass a pattern",
+        remote("csv", "parquet", of="memory://ways/*.csv")),
+    "images of a URL": (remote("png", of="memory://ways"), "has files of the kind images; copy them",
+        made(IMAGES, label="class")),
+    "damaged URL": (remote("parquet", of="memory://ways/a.parquet"), "cannot be read", remote()),
     # reading it
     "no column": (made(label="color"), "has no column 'color', it has kind, year, n, w; pass one of these", GOOD),
     "damaged": (damaged, "cannot be read", GOOD),

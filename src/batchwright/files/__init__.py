@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .column import Column, Digest, typed_texts
 from .folder import FORMAT, META, CheckSum, Folder, is_index, sealed, stamp_of
-from .paths import files_of, kind_of
+from .paths import files_of, kind_of, suffix_kind
 from .readers import READERS, Texts, names_in, parts_of_saved, shard_rows
 
 __all__ = [
@@ -24,5 +24,6 @@ __all__ = [
     "sealed",
     "shard_rows",
     "stamp_of",
+    "suffix_kind",
     "typed_texts",
 ]

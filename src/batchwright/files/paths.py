@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import Infeasible, listed, shown
 from .folder import META, is_index
 
-__all__ = ["IMAGES", "files_of", "kind_of"]
+__all__ = ["IMAGES", "files_of", "kind_of", "suffix_kind"]
 
 IMAGES = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"})  # as in torchvision
 _KINDS = {
@@ -65,6 +65,11 @@ def kind_of(files: Sequence[Path]) -> str:
     if not kind:
         raise Infeasible(f"{shown(str(files[0]))} ends in {shown(files[0].suffix)}", f"pass a file of {_kinds()}")
     return kind
+
+
+def suffix_kind(name: str) -> str:
+    """The kind of a file by the ending of its name; empty if it is not known."""
+    return _kind(Path(name))
 
 
 def _kind(file: Path) -> str:

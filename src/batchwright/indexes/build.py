@@ -37,6 +37,7 @@ def index(
     by: Any = (),
     engine: Engine | None = None,
     num_workers: int = 0,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Index:
     r"""Index data files on disk, so that plans of any number of samples are made at once.
 
@@ -47,8 +48,9 @@ def index(
 
     Args:
         source: a file, a folder, a pattern such as "data/*.parquet", or a list of these: Parquet, Arrow or Feather, CSV,
-            JSON lines, `.npy`, `.pt`, tar shards, a folder of images or of `Dataset.save_to_disk`. In folders such as
-            `language=en/`, `language` is a column. Or a map-style dataset, whose samples are read.
+            JSON lines, `.npy`, `.pt`, tar shards, a folder of images or of `Dataset.save_to_disk`; or a URL such as
+            "s3://bucket/data/*.parquet". In folders such as `language=en/`, `language` is a column. Or a map-style dataset,
+            whose samples are read.
         path: the folder that the index is written to.
         label: the name of the column of labels, numbers or text; of a dataset, a function from a sample to its label, or a
             key of the sample.
@@ -57,6 +59,7 @@ def index(
         by: more columns of labels, for `Index.groups`: a list of names; of a dataset, functions by name.
         engine: the library that reads: "duckdb", "polars" or "pyarrow". If left out, duckdb if it is installed.
         num_workers: processes that read the samples of a dataset.
+        storage_options: of the file system of a URL, for fsspec: keys, endpoints.
 
     Returns:
         The index, opened.
@@ -92,7 +95,7 @@ def index(
     elif isinstance(by, str) or not isinstance(by, Sequence):
         raise Infeasible(f"by is {shown(by)}", "pass a list of names of columns")
     wanted, roles = _wanted(label, length, weight, list(by)), _roles(label, length, weight, list(by))
-    found = source_of(source) if dataset is None else dataset.source()
+    found = source_of(source, storage_options) if dataset is None else dataset.source()
     ready = _ready(place, found, roles)
     if ready is not None and not _partial(place).exists():
         return ready
@@ -172,6 +175,13 @@ def _roles(label: str | None, length: str | None, weight: str | None, by: Sequen
     return {"label": label, "length": length, "weight": weight, "by": list(by)}
 
 
+def _told(place: Path, source: Source) -> dict[str, Any]:
+    """What an index says about its data. Files of this machine are found from its folder, so that both can be moved."""
+    local = source.files[0].system is None and source.root
+    root = os.path.relpath(source.root, place) if local else source.root
+    return {"kind": source.kind, "root": root, "stamp": "local" if local else "other"}
+
+
 def index_of(place: Path, source: Source, *, label: str) -> Index | None:
     """The index of the labels of a source, if it is there and the data did not change; else None."""
     return _ready(place, source, _roles(label, None, None, ()))
@@ -183,12 +193,9 @@ def _ready(place: Path, source: Source, roles: dict[str, Any]) -> Index | None:
         return None
     try:
         folder = Folder(place, source=None)
-        same = folder.meta["roles"] == roles and folder.names == [file.name for file in source.files]
-        same = (
-            same
-            and (source.kind == "dataset" or folder.root == source.root)
-            and folder.stamps == [file.stamp for file in source.files]
-        )
+        same = folder.meta["roles"] == roles and folder.meta["source"] == _told(place, source)
+        same = same and folder.names == [file.name for file in source.files]
+        same = same and folder.stamps == [file.stamp for file in source.files]
     except (Infeasible, OSError, ValueError, KeyError):  # it is written again
         return None
     return Index(folder) if same else None
@@ -289,19 +296,13 @@ def _replace(
     place: Path, partial: Path, parts: Sequence[Part], wanted: Sequence[Wanted], roles: dict[str, Any], source: Source
 ) -> None:
     """Merge the parts into a new folder, and put it in the place of the old index, if there is one."""
-    made = partial / "index"
-    if made.exists():
-        shutil.rmtree(made)
+    made, old = partial / "index", partial / "old"
+    for folder in made, old:  # of a process that died
+        if folder.exists():
+            shutil.rmtree(folder)
     made.mkdir()
-    local = source.kind != "dataset"
-    told = {
-        "kind": source.kind,
-        "root": os.path.relpath(source.root, place) if local else "",
-        "stamp": "local" if local else "",
-    }
     names, stamps = [file.name for file in source.files], [file.stamp for file in source.files]
-    merge(made, parts, wanted, roles, told, names, stamps)
-    old = partial / "old"
+    merge(made, parts, wanted, roles, _told(place, source), names, stamps)
     if place.exists():
         place.rename(old)
     made.rename(place)

@@ -43,10 +43,10 @@ class DatasetSource:
             raise Infeasible("the dataset is empty: it has 0 samples", "pass at least one sample")
 
     def source(self) -> Source:
-        """It as one file, whose name is its type. Its stamp is its length, its fingerprint if it has one, and the functions."""
+        """It as one file, whose name is its type. Its stamp is its length, its fingerprint, and the functions."""
         code = hashlib.sha256(repr([_code_of(function) for function in self.given.values()]).encode()).hexdigest()[:16]
         stamp = " ".join(filter(None, [str(self.count), str(getattr(self.dataset, "_fingerprint", "")), code]))
-        return Source("dataset", Path("/"), (DataFile(0, type(self.dataset).__name__, "", stamp, 0),))
+        return Source("dataset", "", (DataFile(0, type(self.dataset).__name__, "", stamp, 0),))
 
     def units(self) -> list[range]:
         """The samples of each part."""

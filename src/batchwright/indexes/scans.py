@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import Infeasible, listed, said, shown
@@ -29,23 +31,64 @@ def batches(engine: str, kind: str, file: DataFile, names: Sequence[str]) -> Ite
     Raises:
         Infeasible: the file has no such column, or it cannot be read.
     """
-    # an array in a file of its own has no name: it is the column that is asked for
-    inside = list(names) if kind == "npy" else names_in([Path(file.path)], kind)
-    wanted = [name for name in names if name in inside]
-    missing = [name for name in names if name not in inside and name not in file.partition]
-    if missing:
-        raise Infeasible(
-            f"{shown(file.path)} has no column {shown(missing[0])}, it has {listed([*inside, *file.partition])}",
-            "pass one of these names",
-        )
-    read = READ[engine].get(kind) or _COMMON.get(kind) or _whole
-    try:
+    with _at_hand(file, kind) as path:
+        inside = _names_in(file, path, kind, names)
+        wanted = [name for name in names if name in inside]
+        missing = [name for name in names if name not in inside and name not in file.partition]
+        if missing:
+            raise Infeasible(
+                f"{shown(file.path)} has no column {shown(missing[0])}, it has {listed([*inside, *file.partition])}",
+                "pass one of these names",
+            )
         # Of a file whose columns are all in its path, some column tells how many rows it has.
-        yield from read(file.path, wanted or inside[:1])
-    except Infeasible:
-        raise
-    except Exception as error:  # each library raises errors of its own for files that are damaged
+        chosen = wanted or inside[:1]
+        try:
+            if file.system is not None and kind == "parquet":
+                yield from _remote_parquet(engine, file, chosen)
+            else:
+                yield from (READ[engine].get(kind) or _COMMON.get(kind) or _whole)(path, chosen)
+        except Infeasible:
+            raise
+        except Exception as error:  # each library raises errors of its own for files that are damaged
+            raise Infeasible(f"{shown(file.path)} cannot be read: {said(error)}", "write the file again") from None
+
+
+@contextmanager
+def _at_hand(file: DataFile, kind: str) -> Iterator[str]:
+    """The path of a file on this machine. A file behind a URL is copied here, except Parquet, of which parts are read."""
+    if file.system is None or kind == "parquet":
+        yield file.path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / PurePosixPath(file.name).name)
+        file.system.get_file(file.path, path)
+        yield path
+
+
+def _names_in(file: DataFile, path: str, kind: str, names: Sequence[str]) -> list[str]:
+    if kind == "npy":  # an array in a file of its own has no name: it is the column that is asked for
+        return list(names)
+    if file.system is None or kind != "parquet":
+        return names_in([Path(path)], kind)
+    parquet = library_of("pyarrow.parquet", "pyarrow")
+    try:
+        with file.system.open(file.path, "rb") as opened:
+            return list(parquet.read_schema(opened).names)
+    except Exception as error:
         raise Infeasible(f"{shown(file.path)} cannot be read: {said(error)}", "write the file again") from None
+
+
+def _remote_parquet(engine: str, file: DataFile, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
+    """Parquet behind a URL: DuckDB reads through the file system; for polars, which has its own, pyarrow reads."""
+    if engine == "duckdb":
+        query = f"SELECT {', '.join(map(_quoted, names))} FROM read_parquet(?, hive_partitioning=false)"
+        for batch in _duckdb(query, file.path, file.system):
+            yield "typed", batch
+        return
+    parquet = library_of("pyarrow.parquet", "pyarrow")
+    with file.system.open(file.path, "rb") as opened:
+        for batch in parquet.ParquetFile(opened).iter_batches(ROWS, columns=list(names)):
+            yield "typed", dict(zip(batch.schema.names, batch.columns, strict=True))
 
 
 def library_of(library: str, engine: str) -> Any:
@@ -67,16 +110,20 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _duckdb(query: str, path: str) -> Iterator[Batch]:
+def _duckdb(query: str, path: str, system: Any = None) -> Iterator[Batch]:
     duckdb = library_of("duckdb", "duckdb")
     with duckdb.connect() as connection:  # a database of its own in memory: nothing of the user's is touched
+        if system is not None:
+            connection.register_filesystem(system)
         reader = connection.sql(query, params=[path]).to_arrow_reader(ROWS)
         for batch in reader:
             yield dict(zip(batch.schema.names, batch.columns, strict=True))
 
 
 def _duckdb_parquet(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
-    for batch in _duckdb(f"SELECT {', '.join(map(_quoted, names))} FROM read_parquet(?)", path):
+    for batch in _duckdb(
+        f"SELECT {', '.join(map(_quoted, names))} FROM read_parquet(?, hive_partitioning=false)", path
+    ):
         yield "typed", batch
 
 
