@@ -200,7 +200,10 @@ CASES = cases("refuse message follow", {
         "engine='duckdb' needs duckdb, which is not installed; run pip install",
         made(engine="pyarrow")),
     "polars": (not_installed("polars", "polars"), "engine='polars' needs polars, which is not", made(engine="pyarrow")),
-    "engine": (made(engine="dask"), "engine is 'dask'; pass 'duckdb', 'polars' or 'pyarrow'", made(engine="polars")),
+    "spark": (not_installed("pyspark", "spark"), "engine='spark' needs pyspark, which is not installed; run pip",
+        made(engine="pyarrow")),
+    "engine": (made(engine="dask"), "engine is 'dask'; pass 'duckdb', 'polars', 'pyarrow', 'ray' or 'spark'",
+        made(engine="polars")),
     # values
     "null label": (lines("a", None), "column 'k' has no value at row 1 of", lines("a", "b")),
     "null of polars": (lines("a", None, engine="polars"), "has no value at row 1 of", lines("a", "b", engine="polars")),

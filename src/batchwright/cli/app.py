@@ -6,7 +6,7 @@ import importlib
 import json
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -139,7 +139,7 @@ def plan(
     world_size: WorldSize = None,
     accumulate: Accumulate = None,
     epochs: Annotated[int, typer.Option(min=1, help="epochs in --out")] = 1,
-    out: Annotated[Path | None, typer.Option(help="write step, rank, slot, index, group and pass as Parquet")] = None,
+    out: Annotated[Path | None, typer.Option(help="write every sample of every step as Parquet")] = None,
     save: Annotated[Path | None, typer.Option(help="write the recipe, as JSON")] = None,
     index: Annotated[
         bool, typer.Option(help="with --save: write the index of the labels too, so that rewind is fast")
@@ -178,12 +178,9 @@ def plan(
         if index:
             told["index"] = str(write_index(save, recipe["arguments"], folder))
     if out is not None:
-
-        def watch(numbers: Iterator[int]) -> Iterator[int]:
-            return printing.progress(numbers, "writing", epochs * made.epoch_length(run.multiple))
-
+        table = made.table(epochs=epochs, ranks=run.world_size, accumulate=run.accumulate)
         told["out"] = str(out)
-        told["rows"] = look.write_table(look.epoch_table(made, run, epochs, watch), made.groups.names, out)
+        told["rows"] = table.to_parquet(out, watch=lambda steps, count: printing.progress(steps, "writing", count))
     _print(told, as_json, lambda: printing.plan(told, summary))
     if not audit.kept:
         raise typer.Exit(BROKEN)

@@ -9,11 +9,13 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
+from functools import partial as partial_of
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..errors import Infeasible, check_integer, one_of, shown, typed, warn
 from ..files import Folder, is_index
+from .clusters import CLUSTERS, scan_on_cluster
 from .datasets import DatasetSource, read_dataset
 from .merge import merge
 from .opened import Index
@@ -23,7 +25,7 @@ from .sources import DataFile, Source, source_of
 
 __all__ = ["Engine", "index", "index_of"]
 
-Engine = Literal["duckdb", "polars", "pyarrow"]
+Engine = Literal["duckdb", "polars", "pyarrow", "ray", "spark"]
 _UNIT_BYTES, _UNIT_FILES = 1 << 28, 1 << 12  # of a part: so much is read again after an interruption, for each process
 
 
@@ -57,7 +59,8 @@ def index(
         length: the same for lengths.
         weight: the same for weights.
         by: more columns of labels, for `Index.groups`: a list of names; of a dataset, functions by name.
-        engine: the library that reads: "duckdb", "polars" or "pyarrow". If left out, duckdb if it is installed.
+        engine: the library that reads: "duckdb", "polars" or "pyarrow"; or "ray" or "spark" for many machines. If left out,
+            duckdb if it is installed.
         num_workers: processes that read the samples of a dataset.
         storage_options: of the file system of a URL, for fsspec: keys, endpoints.
 
@@ -166,7 +169,7 @@ def _engine(engine: Any) -> Engine:
         else:
             engine = "duckdb"
     named: Engine = one_of(engine, "engine", get_args(Engine))
-    library_of(named, named)
+    library_of({"spark": "pyspark"}.get(named, named), named)
     library_of("pyarrow", named)
     return named
 
@@ -258,21 +261,26 @@ def _units(files: Sequence[DataFile]) -> list[list[DataFile]]:
 def _scan(
     partial: Path, kind: str, units: Sequence[Sequence[DataFile]], wanted: Sequence[Wanted], engine: Engine
 ) -> list[Part]:
-    names = list(dict.fromkeys(each.name for each in wanted))
-    parts = []
+    write = partial_of(_part, wanted=tuple(wanted), engine="pyarrow" if engine in CLUSTERS else engine, kind=kind)
+    if engine in CLUSTERS:
+        return scan_on_cluster(engine, partial, units, write, _report)
+    parts: list[Part] = []
     for number, files in enumerate(units):
         path = partial / f"{number:06d}"
-        part = Part.read(path)
-        if part is None:
-            with Writer(path, wanted) as writer:
-                _write(writer, engine, kind, files, names)
-                part = writer.finished(files)
-        parts.append(part)
+        parts.append(Part.read(path) or write(path, files))
         _report(number + 1, len(units), sum(sum(part.rows.values()) for part in parts))
     return parts
 
 
-def _write(writer: Writer, engine: Engine, kind: str, files: Sequence[DataFile], names: Sequence[str]) -> None:
+def _part(path: Path, files: Sequence[DataFile], *, wanted: Sequence[Wanted], engine: str, kind: str) -> Part:
+    """Scan some files as one part."""
+    names = list(dict.fromkeys(each.name for each in wanted))
+    with Writer(path, wanted) as writer:
+        _write(writer, engine, kind, files, names)
+        return writer.finished(files)
+
+
+def _write(writer: Writer, engine: str, kind: str, files: Sequence[DataFile], names: Sequence[str]) -> None:
     if kind == "images":
         for some, held in image_batches(files, names):
             if isinstance(held, str):
