@@ -1,10 +1,10 @@
-# Every target sets up what it needs, from a clean clone. PYTHON chooses the interpreter (3.11 to 3.13).
+# Every target sets up what it needs, from a clean clone. PYTHON chooses the interpreter (3.11 to 3.14).
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP = $(1)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-long test-trainers test-engines test-versions check docs bench clean
+.PHONY: demo test test-long test-trainers test-engines test-browser test-versions screenshots check docs bench study package clean
 .SECONDARY:
 
 # torch comes first and alone, so that its pinned build is what everything after it finds installed
@@ -27,10 +27,10 @@ demo: $(VENV)/.demo
 	$(BIN)/batchwright demo $(NAME)
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -q -n 2 --ignore tests/trainers --ignore tests/engines tests
+	$(BIN)/python -m pytest -q -n 2 --ignore tests/trainers --ignore tests/engines --ignore tests/browser tests
 
 test-long: $(VENV)/.test
-	$(BIN)/python -m pytest -q --long --ignore tests/trainers --ignore tests/engines tests
+	$(BIN)/python -m pytest -q --long --ignore tests/trainers --ignore tests/engines --ignore tests/browser tests
 
 $(VENV)/.trainers: $(VENV)/.test
 	$(call PIP,$(VENV)) --group trainers
@@ -49,8 +49,28 @@ test-trainers: $(VENV)/.trainers
 test-engines: .venv-engines/.engines
 	.venv-engines/bin/python -m pytest -q tests/engines
 
-docs: $(VENV)/.test
-	$(BIN)/python -m pytest -q tests/test_docs.py
+$(VENV)/.browser: $(VENV)/.test
+	$(call PIP,$(VENV)) --group browser
+	@touch $@
+
+# reports and notebooks as people see them; the browser is the system's, set up here where this user may do that
+test-browser: $(VENV)/.browser
+	command -v chromium >/dev/null || test -n "$$CHROMIUM" || test "$$(id -u)" != 0 || { apt-get update -qq && \
+	    apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; }
+	$(BIN)/python -m pytest -q tests/browser
+
+# the pictures of the docs, made by those tests
+screenshots:
+	SCREENSHOTS=docs/images $(MAKE) test-browser
+
+$(VENV)/.docs: $(VENV)/.test
+	$(call PIP,$(VENV)) --group docs
+	@touch $@
+
+# the site, in docs/_build/html; a link to what is not there is an error. `make test` runs the code blocks
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 check: $(VENV)/.test
 	$(BIN)/ruff format --check
@@ -73,6 +93,20 @@ bench:
 	if [ -f benchmarks/peers/$*-alone.txt ]; then \
 	    $(call PIP,.venv-bench-$*) --no-deps --requirement benchmarks/peers/$*-alone.txt; fi
 	@touch $@
+
+# some twenty minutes of one core: writes docs/study-tables.md; results are kept in build/study, and only what is missing is trained
+study:
+	test -f .venv-bench-study/.bench || $(MAKE) --no-print-directory .venv-bench-study/.bench
+	.venv-bench-study/bin/python -m study $(ARGS)
+
+# some twenty minutes of one core; results are kept in build/study, and only what is missing there is trained
+study:
+	test -f .venv-bench-study/.bench || $(MAKE) --no-print-directory .venv-bench-study/.bench
+	.venv-bench-study/bin/python -m study $(ARGS)
+
+# what a user installs: wheel and sdist, checked and installed into a clean environment of every Python that is here
+package:
+	sh tests/package.sh
 
 clean:
 	rm -rf .venv .venv-engines .venv-bench-* .venv-versions-* .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -39,14 +39,14 @@ def work(n: Any) -> Any:
 def packing(capacity: int, most_seconds: float, limits: Limits) -> None:
     """One packing of all samples, and the first batch of a plan."""
     lengths = lengths_up_to(capacity)
-    bw.packed(lengths[:1000], capacity).stepped(4)[0]  # compiled or loaded before it is timed
+    bw.packed(lengths[:1000], capacity).with_step_size(4)[0]  # compiled or loaded before it is timed
     found, ours = timed(lambda: pack(lengths, capacity), rounds=5)
     packs, theirs = trl_bfd(lengths, capacity)
     print(f"{SAMPLES:,} lengths into packs of {capacity:,}: {len(found)} packs in {1e3 * ours:.1f} ms; "
           f"TRL's bfd {packs} in {theirs:.1f} s, {theirs / ours:.0f} times as long")  # fmt: skip
     limits.at_most("our packs / TRL's", len(found) / packs, 1)
     limits.at_least("TRL's time / ours", theirs / ours, 10)
-    _, first = timed(lambda: bw.packed(lengths, capacity).stepped(32)[0], rounds=5)
+    _, first = timed(lambda: bw.packed(lengths, capacity).with_step_size(32)[0], rounds=5)
     limits.at_most("s to build a plan and its first batch", first, most_seconds)
 
 

@@ -1,4 +1,4 @@
-"""What plans of many samples cost: an index of Parquet files, and the plans made of it, beside samplers of torch, torchdata, grain.
+"""What plans of many samples cost: an index of Parquet files, and the plans made of it; beside torch, torchdata and grain.
 
 Arguments: numbers of samples, such as 1e6 1e7 1e8; of a number followed by "l", only labels are indexed and balanced.
 Memory is anonymous memory (Linux): arrays that are mapped from the disk are shared by all processes and can be dropped.

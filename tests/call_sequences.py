@@ -1,6 +1,6 @@
 """Random sequences of calls of a sampler, held against a model that keeps only what was asked for.
 
-The model knows no position arithmetic: it has the plan's own epochs (`plan.epoch(e, multiple)`), and says which of its
+The model knows no position arithmetic: it has the plan's own epochs (`plan.epoch(e, step_size)`), and says which of its
 lists must come next. It stays in one world; `worlds` below goes through several and counts samples.
 """
 
@@ -79,13 +79,13 @@ def run(choose: Callable[[int], int], calls: int) -> list[str]:
 
     sampler = made()
     together = sampler.fetch
-    multiple = world * int(np.lcm(accumulate, together))
+    step_size = world * int(np.lcm(accumulate, together))
     model = Model(len(sampler))
     iterators: list[Any] = []
     states: list[tuple[dict[str, Any], tuple[int, int]]] = []
 
     def expected(epoch: int, step: int) -> list[int]:
-        micro_batches = plan.epoch(epoch, multiple)
+        micro_batches = plan.epoch(epoch, step_size)
         first = step * world * together + rank
         return [i for number in range(together) for i in micro_batches[first + number * world].tolist()]
 
@@ -152,7 +152,7 @@ def run(choose: Callable[[int], int], calls: int) -> list[str]:
                     model.epoch, model.step, model.drawn = begun[0], begun[1], True
                     if begun[1] == model.length:
                         break
-        assert (sampler.epoch, sampler.step) == model.next, said
+        assert (sampler.epoch, sampler.batches_done) == model.next, said
         state = sampler.state_dict()
         assert (state["epoch"], state["consumed"]) == (model.here[0], model.here[1] * world * together), said
     return said

@@ -18,7 +18,7 @@ import batchwright as bw
 
 FILE = Path(__file__).with_name("golden.json")
 POSITIONS = (0, 1, 88, 89, 12_345, 10**6 + 7, 10**9)
-EPOCHS = ((0, 1), (3, 8), (10**6, 6))  # (epoch, multiple) of the plans that are addressed by epoch
+EPOCHS = ((0, 1), (3, 8), (10**6, 6))  # (epoch, step_size) of the plans that are addressed by epoch
 NEAR = ((0, 1), (3, 8), (40, 6))  # the same over an order, whose windows are found one after the other
 TAIL = [max(1, 2000 // (rank + 1)) for rank in range(300)]
 
@@ -105,12 +105,12 @@ def _squared(lengths):
 
 
 def by_epoch(plan):
-    """Micro-batches by "epoch/multiple/number"."""
+    """Micro-batches by "epoch/step_size/number"."""
     found = {}
-    for epoch, multiple in EPOCHS if getattr(plan, "same_samples", True) else NEAR:
-        batches = plan.epoch(epoch, multiple)
+    for epoch, step_size in EPOCHS if getattr(plan, "same_samples", True) else NEAR:
+        batches = plan.epoch(epoch, step_size)
         for number in (0, 1, len(batches) // 2, len(batches) - 1):
-            found[f"{epoch}/{multiple}/{number}"] = batches[number].tolist()
+            found[f"{epoch}/{step_size}/{number}"] = batches[number].tolist()
     return found
 
 

@@ -272,7 +272,7 @@ def keeps_its_guarantees(make: Callable[[int], Any], seed: int, first: int) -> N
     plan = make(seed)
     for begin in (0, first):
         if isinstance(plan, (LengthPlan, EvaluationPlan)):  # it promises whole epochs
-            audit = plan.audit(multiple=1 + seed % 5, first=begin % 50)
+            audit = plan.audit(step_size=1 + seed % 5, first=begin % 50)
         else:
             audit = plan.audit(batches=100, first=begin)
         assert audit.kept, f"{plan!r}\n{audit}"

@@ -39,7 +39,7 @@ def resumes_in_another_world(make: Callable[[int], Any], seed: int, worlds: list
         epochs = 3 + longest // plan.epoch_length(world * accumulate) if number == len(worlds) - 1 else 1
         taken = 0
         for _ in range(epochs):
-            epoch, begun = samplers[0].epoch, samplers[0].step
+            epoch, begun = samplers[0].epoch, samplers[0].batches_done
             left = len(samplers[0]) - begun
             iterators = [iter(sampler) for sampler in samplers]
             of_epoch = 0
@@ -106,12 +106,12 @@ def is_even_again(plan: Any, drawn: list[list[Any]], step: int, state: dict[str,
     """After an epoch in a world, its steps are steps of the plan: all but one of each window, or epoch."""
     if not isinstance(plan, LengthPlan):
         return
-    assert state["plan"]["step"] == step
+    assert state["plan"]["step_size"] == step
     assert "then" not in state["plan"]
     if not plan.same_samples:
         return
-    stepped = plan.stepped(step)
-    length = stepped.epoch_batches
+    in_steps = plan.with_step_size(step)
+    length = in_steps.epoch_batches
     epoch = (state["origin"] + state["consumed"]) // length - 1  # the last that was gone through
     begin = len(drawn) - (state["origin"] + state["consumed"] - epoch * length)
     steps = {
@@ -120,7 +120,7 @@ def is_even_again(plan: Any, drawn: list[list[Any]], step: int, state: dict[str,
         if at >= begin
     }
     whole = [
-        frozenset(map(tuple, map(sorted, batches))) for batches in _in_steps(stepped, epoch * length, length, step)
+        frozenset(map(tuple, map(sorted, batches))) for batches in _in_steps(in_steps, epoch * length, length, step)
     ]
     assert sum(one not in steps for one in whole) <= 1
 

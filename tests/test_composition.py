@@ -35,6 +35,13 @@ def test_it_is_counted_from_all_ranks_batches(plan):
         for name, target in zip(plan.groups.names, plan.shares(), strict=True):
             assert values[f"share/{name}"] == pytest.approx(counts[name] / (3 * WORLD * 4))
             assert values[f"target/{name}"] == target
+        assert values["samples"] == 3 * WORLD * 4
+        assert values["tokens"] == sum(LENGTHS[b].sum() for step in steps for b in step)
+        tokens = Counter()
+        for sample in np.concatenate([b for step in steps for b in step]).tolist():
+            tokens[LABELS[sample]] += int(LENGTHS[sample])
+        for name in plan.groups.names:
+            assert values[f"token_share/{name}"] == pytest.approx(tokens[name] / values["tokens"])
         assert values["deviation"] == pytest.approx(
             max(abs(values[f"share/{name}"] - values[f"target/{name}"]) for name in plan.groups.names)
         )
@@ -50,7 +57,7 @@ def test_it_is_counted_from_all_ranks_batches(plan):
 def test_it_follows_a_run_into_another_world(plan):
     sampler = plan.sampler(rank=0, world_size=2)
     sampler.load_state_dict(plan.sampler(rank=0, world_size=1).state_at(9, epoch=0))
-    begun = sampler.step
+    begun = sampler.batches_done
     (mine, *_) = list(sampler)
     assert sampler.all_ranks(begun, epoch=0)[0].tolist() == mine == plan[9].tolist()
 
@@ -61,7 +68,7 @@ def test_after_a_restart_only_what_came_since_is_counted(plan):
     sampler.load_state_dict(plan.sampler(rank=0, world_size=1).state_at(4, epoch=0))
     composition = bw.Composition(sampler, every=2)
     logged = []
-    for step, _ in enumerate(sampler, sampler.step + 1):
+    for step, _ in enumerate(sampler, sampler.batches_done + 1):
         composition.after(step, lambda values, at: logged.append((at, values["share/fox"])), epoch=0)
     first_five = np.concatenate([plan[4 + i] for i in range(5)])
     assert logged[0] == (2, np.mean(LABELS[first_five] == "fox"))
@@ -87,3 +94,57 @@ def test_every_kind_of_plan_has_shares_of_samples_to_be_held_against():
         targets = [measured[f"target/{name}"] for name in plan.groups.names]
         assert targets == pytest.approx(expected[kind])
         assert measured["deviation"] < 0.03
+
+
+def test_of_many_groups_the_largest_and_the_farthest_are_told_and_all_in_quantiles():
+    sizes = {f"g{number}": 1 + 10_000 // (number + 1) for number in range(10_000)}
+    plan = bw.balanced(bw.Groups.from_sizes(sizes), 64, target="natural")
+    composition = bw.Composition(plan.sampler())
+    values = composition.measured(0, 50, epoch=0)
+    assert len(values) < 80
+    samples = np.concatenate([plan[number] for number in range(50)])
+    share = np.bincount(plan.groups.group_of(samples), minlength=10_000) / samples.size
+    apart = np.abs(share - plan.shares())
+    names = list(plan.groups.names)
+    told = {name.removeprefix("share/") for name in values if name.startswith("share/")}
+    assert len(told) == 32
+    assert {names[group] for group in np.argsort(-plan.groups.sizes, kind="stable")[:16]} <= told
+    others = [apart[group] for group in range(10_000) if names[group] not in told]
+    large = set(np.argsort(-plan.groups.sizes, kind="stable")[:16].tolist())
+    assert max(others) <= min(apart[names.index(name)] for name in told if names.index(name) not in large)
+    for at in (0.5, 0.9, 0.99):
+        assert values[f"deviation/{at}"] == np.quantile(apart, at)
+    assert values["deviation"] == apart.max()
+
+
+def test_other_groupings_of_the_samples_are_held_against_what_the_plan_gives_them(plan):
+    languages = np.array(["en", "de"])[np.arange(93) % 2]
+    values = bw.Composition(plan.sampler(), by={"language": languages}).measured(0, 20, epoch=0)
+    samples = np.concatenate([plan[number] for number in range(20)])
+    rates = plan.rates(np.arange(93))
+    for name in ("en", "de"):
+        assert values[f"share/language/{name}"] == np.mean(languages[samples] == name)
+        assert values[f"target/language/{name}"] == pytest.approx(rates[languages == name].sum())
+    assert values["deviation/language"] == pytest.approx(
+        abs(values["share/language/en"] - values["target/language/en"])
+    )
+
+
+def test_plans_by_lengths_know_padding_and_work_themselves():
+    lengths = np.arange(1, 401)
+    plan = bw.budgeted(lengths, 900, window=8)
+    sampler = plan.sampler(rank=1, world_size=4)
+    values = bw.Composition(sampler).measured(0, 5, epoch=0)
+    stepped = plan.stepped(4)
+    steps = [[stepped[step * 4 + rank] for rank in range(4)] for step in range(5)]
+    batches = [lengths[batch] for step in steps for batch in step]
+    computed = [batch.max() * batch.size for batch in batches]
+    assert values["padding"] == pytest.approx(1 - sum(batch.sum() for batch in batches) / sum(computed))
+    work = np.array([[stepped.cost(batch) for batch in step] for step in steps])
+    assert values["cost_spread"] == pytest.approx(np.mean(work.max(axis=1) / work.mean(axis=1) - 1))
+    assert "tokens" not in values
+
+
+def test_groupings_of_other_samples_are_refused(plan):
+    with pytest.raises(bw.Infeasible, match=r"by\['a'\] has 2 labels, the plan yields 93 numbers"):
+        bw.Composition(plan.sampler(), by={"a": [0, 1]})

@@ -117,7 +117,7 @@ def adjusted(**arguments):
             "has no one length where the target moves",
         ),
         (lambda: bw.balanced(LABELS, 4).epoch(-1), "epoch is -1"),
-        (lambda: bw.balanced(LABELS, 4).epoch(0, 0), "multiple is 0"),
+        (lambda: bw.balanced(LABELS, 4).epoch(0, 0), "step_size is 0"),
         (lambda: bw.balanced(LABELS, 4).audit(batches=0), "batches is 0, the least is 1"),
         (lambda: bw.balanced(LABELS, 4).audit(batches="a"), "batches is 'a', not a whole number"),
         (lambda: bw.balanced(LABELS, 4).audit(first=-1), "first is -1, the least is 0"),
@@ -178,7 +178,7 @@ def adjusted(**arguments):
         (lambda: bw.balanced(LABELS, 4).sampler().load_state_dict(None), "the state is None"),
         (lambda: bw.balanced(LABELS, 4).sampler().state_at(1, epoch="a"), "epoch is 'a', not a whole number"),
         (lambda: bw.balanced(LABELS, 4).sampler().seek(1, epoch=-1), "epoch is -1, the least is 0"),
-        (lambda: bw.balanced(LABELS, 4).sampler().seek(4), "step 4 of an epoch of 3 steps"),
+        (lambda: bw.balanced(LABELS, 4).sampler().seek(4), "batch 4 of an epoch of 3 batches"),
     ],
 )
 def test_refused_with_the_fact_and_a_way_out(build, said):
@@ -204,14 +204,14 @@ def test_a_state_of_another_plan_is_refused():
         ("consumed", "3", "the state's consumed is '3', not a whole number"),
         ("consumed", 2.5, "the state's consumed is 2.5"),
         ("consumed", 10**9, "the state has consumed 1000000000 micro-batches of an epoch of 3"),
-        ("consumed", -1, "the state's epoch, consumed and multiple are 0, -1 and 1"),
+        ("consumed", -1, "the state's epoch, consumed and step_size are 0, -1 and 1"),
         ("epoch", -1, "are -1, 0 and 1"),
         ("epoch", None, "the state's epoch is None"),
-        ("multiple", 0, "are 0, 0 and 0"),
+        ("step_size", 0, "are 0, 0 and 0"),
         ("origin", -5, "consumed 0 micro-batches of an epoch of 3 from -5 on"),
         ("plan", {"share_changes": [[1, 2]]}, r"the state's share_changes are \[\[1, 2\]\]"),
         ("plan", ["a"], r"the state's plan is \['a'\]"),
-        ("plan", {"step": 1}, r"the state says \{'step': 1\} of a plan of micro-batches of a fixed size"),
+        ("plan", {"step_size": 1}, r"the state says \{'step_size': 1\} of a plan of micro-batches of a fixed size"),
     ],
 )
 def test_a_state_that_holds_what_no_state_holds_is_refused_and_changes_nothing(name, value, said):

@@ -58,10 +58,10 @@ def test_breaking_off_begins_the_next_epoch_and_set_epoch_begins_any():
     next(iter(sampler))
     assert sampler.epoch == 1
     sampler.set_epoch(0)
-    assert (sampler.epoch, sampler.step) == (0, 0)
+    assert (sampler.epoch, sampler.batches_done) == (0, 0)
     sampler.seek(7, epoch=2)
     sampler.set_epoch(2)
-    assert (sampler.epoch, sampler.step) == (2, 7)
+    assert (sampler.epoch, sampler.batches_done) == (2, 7)
     assert list(sampler) == [batch.tolist() for batch in PLAN.epoch(2)][7:]
 
 
@@ -155,7 +155,7 @@ def test_another_plans_state_is_refused():
         other.load_state_dict(PLAN.sampler().state_dict())
     with pytest.raises(bw.Infeasible, match="has version 1, this is version 2"):
         other.load_state_dict({**PLAN.sampler().state_dict(), "version": 1})
-    with pytest.raises(bw.Infeasible, match="step 27 of an epoch of 26 steps"):
+    with pytest.raises(bw.Infeasible, match="batch 27 of an epoch of 26 batches"):
         PLAN.sampler().seek(27)
 
 
@@ -184,10 +184,10 @@ def test_a_place_that_a_running_iterator_would_pass_over_is_refused_and_a_new_it
     loader = DataLoader(range(103), batch_sampler=sampler, collate_fn=list, num_workers=2)
     batches = iter(loader)
     move(sampler)
-    place = sampler.epoch, sampler.step
+    place = sampler.epoch, sampler.batches_done
     with pytest.raises(bw.Infeasible, match="before iter\\(loader\\)"):
         list(batches)
-    assert (sampler.epoch, sampler.step) == place
+    assert (sampler.epoch, sampler.batches_done) == place
     assert list(loader) == [batch.tolist() for batch in PLAN.epoch(place[0])][place[1] :]
 
 
@@ -210,7 +210,7 @@ def test_an_epoch_that_was_begun_in_another_world_can_be_had_again_whole_and_not
     for state in (plan.sampler(rank=0, world_size=4, accumulate=2).state_at(1, epoch=0), sampler.state_at(5, epoch=0)):
         sampler = plan.sampler(rank=0, world_size=1, accumulate=3)
         sampler.load_state_dict(state)
-        begun = sampler.step
+        begun = sampler.batches_done
         rest = list(sampler)
         assert len(rest) == len(sampler) - begun
         for step in range(1, begun):
@@ -220,6 +220,6 @@ def test_an_epoch_that_was_begun_in_another_world_can_be_had_again_whole_and_not
                 sampler.seek(step, epoch=0)
                 assert len(list(sampler)) == len(sampler) - step
         sampler.set_epoch(0)
-        assert (sampler.epoch, sampler.step) == (0, 0)
+        assert (sampler.epoch, sampler.batches_done) == (0, 0)
         assert len(list(sampler)) == len(sampler)
         assert sampler.epoch == 1

@@ -36,6 +36,7 @@ BUILDERS: dict[str, Callable[[Any], Any]] = {
     "bucketed, ordered": lambda seed: bw.bucketed(SHAPES, 2, buckets=2, order=ORDER, seed=seed),
     "grouped": lambda seed: bw.grouped(LENGTHS, 2, seed=seed),
     "grouped, ordered": lambda seed: bw.grouped(LENGTHS, 2, order=ORDER, seed=seed),
+    "hybrid": lambda seed: bw.hybrid(LENGTHS, ranks=2, tokens_per_rank=8, seed=seed),
     "evaluation": lambda seed: bw.evaluation(10, 4, order="shuffled", seed=seed),
     "split": lambda seed: bw.split(LABELS, {"train": 0.8, "test": 0.2}, seed=seed),
     "online.balanced": lambda seed: bw.online.balanced(range(9), key=lambda n: n % 2, batch_size=2, seed=seed),

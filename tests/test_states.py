@@ -45,7 +45,20 @@ ODD = [
     None, True, -1, 0, 1, 2, 7, 10**6, 2**31, 2**62, 2**63, 10**30, 10**5000, -(10**5000), 1.5, float("nan"), float("inf"),
     "3", "0x10", "0x" + "f" * 6000, "", [], [1], {}, {"a": 1}, [None], [[1]], np.int64(3), np.array([1, 2]), b"1",
 ]  # fmt: skip
-MORE = ["step", "windows", "shift", "then", "ahead", "first", "tasks", "share_changes", "at", "start", "begin", "odd"]
+MORE = [
+    "step_size",
+    "windows",
+    "shift",
+    "then",
+    "ahead",
+    "first",
+    "tasks",
+    "share_changes",
+    "at",
+    "start",
+    "begin",
+    "odd",
+]
 
 
 def states(name):
@@ -113,17 +126,17 @@ def test_a_damaged_state_is_refused_in_words_or_gone_on_from(name, world, before
     lists = iter(sampler)
     for _ in range(before):
         next(lists, None)
-    known = sampler.state_dict(), sampler.plan, sampler.epoch, sampler.step
+    known = sampler.state_dict(), sampler.plan, sampler.epoch, sampler.batches_done
     for _ in range(2):  # a second time nothing is accepted that was not the first time
         refusal = refused(sampler, state)
         if refusal is None:
-            assert len(sampler) > sampler.step
+            assert len(sampler) > sampler.batches_done
             assert all(sampler)
             assert json.loads(json.dumps(sampler.state_dict()))
             break
         assert refusal.way_out
         assert len(str(refusal)) < 500
-        assert (sampler.state_dict(), sampler.plan, sampler.epoch, sampler.step) == known
+        assert (sampler.state_dict(), sampler.plan, sampler.epoch, sampler.batches_done) == known
 
 
 def refused(sampler, state):
@@ -142,7 +155,7 @@ STATES: dict[str, list] = {}
 def test_a_state_without_any_one_of_its_values_or_of_another_type_is_refused(name):
     sampler = PLANS[name]().sampler()
     for state in states(name):
-        for key in ("version", "fingerprint", "epoch", "consumed", "multiple", "origin"):
+        for key in ("version", "fingerprint", "epoch", "consumed", "step_size", "origin"):
             for value in (None, 1.5, float("nan"), "x", [], True, np.array([1, 2]), -(2**70), 10**5000):
                 with pytest.raises(bw.Infeasible):
                     sampler.load_state_dict({**state, key: value})

@@ -51,6 +51,12 @@ TABLE = {
         "pass one for each of them",
         lambda: bw.Composition(PLAN.sampler(), lengths=[1] * 40, every=5).after(5, lambda values, step: None, epoch=0),
     ),
+    "a grouping of others": (
+        lambda: bw.Composition(PLAN.sampler(), by={"kind": [1, 2]}),
+        r"by\['kind'\] has 2 labels, the plan yields 40 numbers",
+        "pass one for each of them",
+        lambda: bw.Composition(PLAN.sampler(), by={"kind": [1] * 40}).measured(0, 2, epoch=0),
+    ),
     "another micro-batch": (
         lambda: bw.Geometry(micro_batch=4).sampler(PLAN),
         "micro_batch is 4, the plan's micro-batches have 8 samples",

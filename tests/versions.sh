@@ -1,7 +1,7 @@
 #!/bin/sh
 # The golden vectors on every Python that is found here, with the oldest and the newest numpy and numba it can have.
 set -eu
-for version in 3.11 3.12 3.13; do
+for version in 3.11 3.12 3.13 3.14; do
     python=
     for candidate in "python$version" "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version".*/bin/python; do
         if "$candidate" --version >/dev/null 2>&1; then # a version manager's shim may be there and refuse
@@ -14,6 +14,7 @@ for version in 3.11 3.12 3.13; do
         continue
     fi
     case $version in
+        3.14) oldest="numpy numba" ;; # the first that have wheels for it are the newest
         3.13) oldest="numpy==2.1.* numba==0.61.*" ;;
         *) oldest="numpy==1.26.* numba==0.60.*" ;;
     esac

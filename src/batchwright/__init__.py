@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .plans.evaluation import evaluation
     from .plans.grouped import grouped
     from .plans.hierarchical import hierarchical
+    from .plans.hybrid import hybrid
     from .plans.in_turn import ordered, sequential
     from .plans.mixed import mixed
     from .plans.multilabel import multilabel, multilabel_weights
@@ -92,6 +93,7 @@ _HOME = {
     "from_recipe": "recipes",
     "grouped": "plans.grouped",
     "hierarchical": "plans.hierarchical",
+    "hybrid": "plans.hybrid",
     "identified": "collate",
     "index": "indexes",
     "media": "collate",
@@ -150,6 +152,7 @@ __all__ = [
     "from_recipe",
     "grouped",
     "hierarchical",
+    "hybrid",
     "identified",
     "index",
     "media",

@@ -10,12 +10,12 @@ from .sampler import BatchSampler
 __all__ = ["check_accumulation"]
 
 
-def check_accumulation(sampler: BatchSampler, lists: int, setting: str) -> None:
+def check_accumulation(sampler: BatchSampler, batches: int, setting: str) -> None:
     """Check that a sampler accumulates as many micro-batches as the trainer that steps the optimizer.
 
     Args:
         sampler: the sampler of the training loader.
-        lists: the number of the sampler's lists that the trainer runs for one optimizer step.
+        batches: the number of the sampler's batches that the trainer runs for one optimizer step.
         setting: the trainer's setting for it, as its users write it.
 
     Raises:
@@ -24,19 +24,19 @@ def check_accumulation(sampler: BatchSampler, lists: int, setting: str) -> None:
     Warns:
         PoorWarning: only one of the two accumulates, so that steps are uneven or not the ones that were planned.
     """
-    told, done = sampler.accumulate, lists * sampler.fetch
+    told, done = sampler.accumulate, batches * sampler.fetch
     if told == done:
         return
-    fact = f"the sampler accumulates {told} micro-batches for an optimizer step, {setting} is {lists}"
+    fact = f"the sampler accumulates {told} micro-batches for an optimizer step, {setting} is {batches}"
     if sampler.fetch > 1:
-        fact += f" lists of {sampler.fetch}, which makes {done}"
+        fact += f" batches of {sampler.fetch}, which makes {done}"
     wanted = Fraction(told, sampler.fetch)
     change = f"pass plan.sampler(accumulate={done})"
     way_out = f"{change} or {setting}={wanted}" if wanted.denominator == 1 else change
-    if told > 1 and lists > 1:
+    if told > 1 and batches > 1:
         raise Infeasible(fact, way_out)
     if told > 1:
         warn(f"{fact}: a step takes {done} in place of {told}; {way_out}.")
-    elif (left := len(sampler) % lists) or getattr(sampler.plan, "unit", "") == "step":
-        cost = f"the last step of an epoch has {left} of {lists}" if left else "a step may have several tasks"
+    elif (left := len(sampler) % batches) or getattr(sampler.plan, "unit", "") == "step":
+        cost = f"the last step of an epoch has {left} of {batches}" if left else "a step may have several tasks"
         warn(f"{fact}: {cost}; {change}.")

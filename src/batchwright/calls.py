@@ -18,7 +18,7 @@ from .values import is_tensor
 __all__ = ["MOST_VALUES", "Call", "call_of", "recorded"]
 
 MOST_VALUES = 4096  # of one argument that are written down; more belong into a file
-Given = ParamSpec("Given")
+Params = ParamSpec("Params")
 Made = TypeVar("Made")
 
 
@@ -40,12 +40,12 @@ class _UnwritableError(Exception):
     """An argument that a recipe cannot hold; the message says which."""
 
 
-def recorded(function: Callable[Given, Made]) -> Callable[Given, Made]:
+def recorded(function: Callable[Params, Made]) -> Callable[Params, Made]:
     """Let a builder remember its call with what it made. The arguments are written down at once, never kept."""
     signature = inspect.signature(function)
 
     @functools.wraps(function)
-    def record(*arguments: Given.args, **named: Given.kwargs) -> Made:
+    def record(*arguments: Params.args, **named: Params.kwargs) -> Made:
         made = function(*arguments, **named)
         vars(made)["_call"] = _call(function.__name__, signature.bind(*arguments, **named))
         return made

@@ -8,13 +8,15 @@ from typing import Any, Protocol
 import numpy as np
 
 from .columns import numbers
-from .errors import Infeasible, check_integer
+from .errors import Infeasible, check_integer, check_mapping, shortened, shown
+from .groups import Groups
 from .sampler import BatchSampler
 from .sampler_of import needed_sampler
 
 __all__ = ["Composition", "Log"]
 
-_MOST_GROUPS = 32  # two numbers each, for every report: loggers become slow with many more
+_MOST_GROUPS = 32  # with a share of their own in a report: loggers become slow with many more
+_QUANTILES = 0.5, 0.9, 0.99  # of the deviations of more groups
 
 
 class Log(Protocol):
@@ -26,23 +28,30 @@ class Log(Protocol):
 
 
 class Composition:
-    """Logs the composition of the batches of all ranks, once in so many lists, without communication.
+    """Logs the composition of the batches of all ranks, once in so many batches, without communication.
 
-    Every rank knows the whole plan. So it computes what the other ranks took; the lists of all ranks with the same
-    number are counted together. The numbers are those of the lists since the last report:
+    Every rank knows the whole plan. So it computes what the other ranks took; the batches of all ranks with the same
+    number are counted together. The numbers are those of the batches since the last report:
 
-    - `share/<group>` and `target/<group>`: the share that each group had and should have (the 32 largest groups).
-    - `deviation`: the largest difference between the two over all groups.
+    - `samples`: how many there were.
+    - `share/<group>` and `target/<group>`: the share that each group had and should have. Of more than 32 groups, the 16
+      largest, and the 16 others that are farthest from their targets.
+    - `deviation`: the largest difference between the two over all groups. Of more than 32 groups, `deviation/0.5`,
+      `deviation/0.9` and `deviation/0.99` too: the difference that half, 90 % and 99 % of them stay within.
+    - `share/<name>/<group>`, ...: the same for every other grouping in `by`.
+    - `tokens` and `token_share/<group>`: if lengths are given, how many there were, and each group's share of them.
     - `repeated`: how many samples in the lists of all ranks with one number repeat another sample there; a mean.
-    - `padding`: if lengths are given, the fraction of a padded micro-batch that is padding.
-    - `cost_spread`: if costs are given, how far the most expensive rank is above the mean of the ranks, which wait for
-      it.
+    - `padding`: the fraction of what is computed that is padding. Plans by lengths know it; for others, if lengths are
+      given, of micro-batches that are padded to their longest sample.
+    - `cost_spread`: how far the most expensive rank is above the mean of the ranks, which wait for it. Plans by lengths know
+      what a micro-batch costs; for others, if costs are given.
 
     Args:
         sampler: the sampler of the training loader.
-        every: the number of this rank's lists between two reports.
+        every: the number of this rank's batches between two reports.
         lengths: the length of every sample, array-like of shape (n_samples,).
         costs: the cost of every sample in any unit, array-like of shape (n_samples,).
+        by: other groupings of the same samples, by a name for each: labels, array-like of shape (n_samples,), or `Groups`.
 
     Raises:
         Infeasible: `every` is below 1, `sampler` is no sampler, or a column has not one value for each number the plan
@@ -56,12 +65,34 @@ class Composition:
         2 0.75 0.0
     """
 
-    def __init__(self, sampler: BatchSampler, *, every: int = 50, lengths: Any = None, costs: Any = None) -> None:
+    def __init__(
+        self,
+        sampler: BatchSampler,
+        *,
+        every: int = 50,
+        lengths: Any = None,
+        costs: Any = None,
+        by: Mapping[str, Any] | None = None,
+    ) -> None:
         sampler = needed_sampler(sampler)
         self.sampler = sampler
         self.every = check_integer(every, "every", least=1)
         self.lengths = None if lengths is None else self._of_samples(lengths, "lengths")
         self.costs = None if costs is None else self._of_samples(costs, "costs")
+        self.by = (
+            {}
+            if by is None
+            else {shortened(name): self._grouped(labels, name) for name, labels in check_mapping(by, "by").items()}
+        )
+
+    def _grouped(self, labels: Any, name: Any) -> Groups:
+        groups, count = Groups.from_labels(labels), self.sampler.plan.groups.sample_count
+        if groups.sample_count != count:
+            raise Infeasible(
+                f"by[{shown(name)}] has {groups.sample_count} labels, the plan yields {count} numbers",
+                "pass one for each of them",
+            )
+        return groups
 
     def _of_samples(self, values: Any, called: str) -> np.ndarray:
         column = numbers(values, called=called).astype(np.float64)  # sums of float64 do not wrap around
@@ -73,59 +104,93 @@ class Composition:
         return column
 
     def after(self, step: int, log: Log, *, epoch: int, at: int | None = None) -> None:
-        """Call this after each of this rank's lists; it calls `log` after every `every` lists.
+        """Call this after each of this rank's batches; it calls `log` after every `every` batches.
 
         Args:
-            step: how many lists of the epoch this rank has had.
+            step: how many batches of the epoch this rank has had.
             log: receives the numbers.
-            epoch: the epoch of these lists.
-            at: the step to log at; if left out, the number of lists over all epochs.
+            epoch: the epoch of these batches.
+            at: the step to log at; if left out, the number of batches over all epochs.
         """
         if check_integer(step, "step", least=1) % self.every == 0:
             # Lists before a resume were those of another run, perhaps with another world size.
-            resumed_at = self.sampler.begun_at(epoch)
+            resumed_at = self.sampler.started_at(epoch)
             log(
                 self.measured(max(step - self.every, resumed_at), step, epoch=epoch),
                 epoch * len(self.sampler) + step if at is None else at,
             )
 
     def measured(self, first: int, last: int, *, epoch: int) -> dict[str, float]:
-        """Measure lists first..last-1 of an epoch."""
+        """Measure batches first..last-1 of an epoch: names and numbers as they are logged."""
         steps = [self.sampler.all_ranks(step, epoch=epoch) for step in range(first, last)]
-        found = self._shares(np.concatenate([batch for step in steps for batch in step]), epoch)
+        batches = [batch for step in steps for batch in step]
+        samples, plan = np.concatenate(batches), self.sampler.plan
+        found = {"samples": float(samples.size)}
+        weights = None if self.lengths is None else self.lengths[samples]
+        if weights is not None:
+            found["tokens"] = float(weights.sum())
+        for name, groups in {"": plan.groups, **{f"/{name}": groups for name, groups in self.by.items()}}.items():
+            found |= _shares(groups, samples, self._target(groups, epoch), weights, name)
         found["repeated"] = float(np.mean([_repeats(np.concatenate(step)) for step in steps]))
-        if self.lengths is not None:
-            found["padding"] = _padding([self.lengths[batch] for step in steps for batch in step])
-        if self.costs is not None:
-            found["cost_spread"] = float(
-                np.mean([_spread(step, self.costs, self.sampler.world_size) for step in steps])
-            )
+        padded = self._padding(batches)
+        if padded is not None:
+            found["padding"] = padded
+        work = self._work(batches)
+        if work is not None:
+            ranks = work.reshape(len(steps), -1, self.sampler.world_size).sum(axis=1)
+            found["cost_spread"] = float(np.mean(ranks.max(axis=1) / ranks.mean(axis=1) - 1))
         return found
 
-    def _shares(self, samples: np.ndarray, epoch: int) -> dict[str, float]:
+    def _target(self, groups: Groups, epoch: int) -> np.ndarray:
         plan = self.sampler.plan
-        groups, length = plan.groups, plan.epoch_length()
-        if hasattr(plan, "share_changes"):  # shares set during the run count, and these are the present ones
-            target = plan.shares(epoch)
+        if groups is plan.groups and hasattr(plan, "share_changes"):
+            return plan.shares(epoch)  # shares set during the run count, and these are the present ones
+        length = plan.epoch_length()
+        return plan.prior_between(epoch * length, (epoch + 1) * length, groups)
+
+    def _padding(self, batches: list[np.ndarray]) -> float | None:
+        plan: Any = self.sampler.plan
+        if self.lengths is not None:
+            lengths = [self.lengths[batch] for batch in batches]
+            tokens = np.array([(one.sum(), one.max() * one.size) for one in lengths])
+        elif hasattr(plan, "cutter"):
+            tokens = np.array([plan.cutter.tokens(plan.admission.taken(batch)[0]) for batch in batches])
         else:
-            target = plan.prior_between(epoch * length, (epoch + 1) * length)
-        share = np.bincount(groups.group_of(samples), minlength=target.size) / samples.size
-        found = {"deviation": float(np.abs(share - target).max())}
-        for group in np.argsort(-groups.sizes, kind="stable")[:_MOST_GROUPS].tolist():
-            name = groups.names[group]
-            found[f"share/{name}"], found[f"target/{name}"] = float(share[group]), float(target[group])
-        return found
+            return None
+        used, computed = tokens.sum(axis=0).tolist()
+        return 1 - used / computed if computed else 0.0
+
+    def _work(self, batches: list[np.ndarray]) -> np.ndarray | None:
+        """What each micro-batch costs, where that is known."""
+        plan: Any = self.sampler.plan
+        if self.costs is not None:
+            return np.array([self.costs[batch].sum() for batch in batches])
+        return np.array([plan.cost(batch) for batch in batches]) if hasattr(plan, "cutter") else None
 
 
-def _spread(step: list[np.ndarray], costs: np.ndarray, world_size: int) -> float:
-    by_rank = [sum(costs[batch].sum() for batch in step[rank::world_size]) for rank in range(world_size)]
-    return float(max(by_rank) / np.mean(by_rank) - 1)
+def _shares(
+    groups: Groups, samples: np.ndarray, target: np.ndarray, weights: np.ndarray | None, of: str
+) -> dict[str, float]:
+    """The share and the target of each group, or of some of many; `of` follows the first word of every name."""
+    codes = np.asarray(groups.group_of(samples))
+    count = target.size
+    share = np.bincount(codes, minlength=count)[:count] / samples.size
+    apart = np.abs(share - target)
+    found = {f"deviation{of}": float(apart.max())}
+    largest = np.argsort(-groups.sizes, kind="stable")
+    told = largest[:_MOST_GROUPS]
+    if count > _MOST_GROUPS:
+        found |= {f"deviation{of}/{at}": float(np.quantile(apart, at)) for at in _QUANTILES}
+        rest = largest[_MOST_GROUPS // 2 :]
+        told = np.append(told[: _MOST_GROUPS // 2], rest[np.argsort(-apart[rest], kind="stable")[: _MOST_GROUPS // 2]])
+    tokens = None if weights is None else np.bincount(codes, weights=weights, minlength=count)[:count] / weights.sum()
+    for group in told.tolist():
+        name = groups.names[group]
+        found[f"share{of}/{name}"], found[f"target{of}/{name}"] = float(share[group]), float(target[group])
+        if tokens is not None:
+            found[f"token_share{of}/{name}"] = float(tokens[group])
+    return found
 
 
 def _repeats(samples: np.ndarray) -> int:
     return int(samples.size - np.unique(samples).size)
-
-
-def _padding(lengths: list[np.ndarray]) -> float:
-    padded = sum(int(batch.max()) * batch.size for batch in lengths)
-    return 1 - sum(int(batch.sum()) for batch in lengths) / padded

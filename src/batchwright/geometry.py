@@ -64,11 +64,11 @@ class Geometry:
         return self.micro_batch * self.fetch
 
     def sampler(self, plan: BasePlan, *, rank: int | None = None) -> BatchSampler:
-        """A sampler each of whose lists is one fetch.
+        """A sampler each of whose batches is one fetch.
 
         Args:
             plan: a plan with micro-batches of `micro_batch` samples.
-            rank: the replica that this process feeds. If left out, one process feeds all replicas: a list then has the
+            rank: the replica that this process feeds. If left out, one process feeds all replicas: a batch then has the
                 fetches of all of them, micro-batch by micro-batch in the order of the plan.
 
         Raises:

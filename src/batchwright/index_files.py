@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import mmap
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import Infeasible
-from .groups import Groups
-from .indexes import index
-from .indexes.build import index_of
-from .indexes.sources import source_of
+from .files import stamps
+from .plain_engine import Deal
 
-__all__ = ["read_index", "write_index"]
+if TYPE_CHECKING:
+    from .groups import Groups
+
+__all__ = ["Kept", "has_small_index", "kept_deal", "read_index", "write_deal", "write_index"]
+
+_FEW_GROUPS = 10_000  # in a step, a kernel that is not compiled takes about 20 us a group
+_FORM = 1  # of deal.json: raised where the same entries would stand for other micro-batches
+
+
+class Kept(NamedTuple):
+    """A plan as it was kept beside its recipe.
+
+    Attributes:
+        deal: what its micro-batches are dealt from.
+        index: its samples group by group.
+        epoch_batches: micro-batches in an epoch of one rank.
+        run: ranks and accumulation, as far as the recipe names them.
+    """
+
+    deal: Deal
+    index: Sequence[int]
+    epoch_batches: int
+    run: Mapping[str, int]
 
 
 def _folder(recipe: Path) -> Path:
@@ -33,6 +56,8 @@ def write_index(recipe: Path, arguments: Mapping[str, Any], home: Path) -> Path:
     Raises:
         Infeasible: the labels are no column of a file.
     """
+    from .indexes import index
+
     labels = arguments.get("labels")
     if not isinstance(labels, Mapping) or "column" not in labels:
         raise Infeasible("an index is of labels in a file", "write the index of a plan balanced by a bw.Column")
@@ -40,10 +65,87 @@ def write_index(recipe: Path, arguments: Mapping[str, Any], home: Path) -> Path:
     return _folder(recipe)
 
 
+def _write(path: Path, known: Mapping[str, Any]) -> None:
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
+    unfinished.write_text(json.dumps(known))
+    unfinished.replace(path)
+
+
+def write_deal(recipe: Path, arguments: Mapping[str, Any], fingerprint: str, deal: Deal, epoch_batches: int) -> None:
+    """Write what the micro-batches of a plan are dealt from into the folder of its index.
+
+    Args:
+        recipe: the path of the recipe; `write_index` was called with it.
+        arguments: the arguments in it.
+        fingerprint: of the plan.
+        deal: what its micro-batches are dealt from.
+        epoch_batches: micro-batches in an epoch of one rank.
+    """
+    folder = _folder(recipe)
+    known = {
+        "form": _FORM, "arguments": dict(arguments), "fingerprint": fingerprint, "epoch_batches": epoch_batches,
+        "stamps": stamps(str(recipe.parent / arguments["labels"]["in"])), "deal": deal,
+    }  # fmt: skip
+    _write(folder / "deal.json", known)
+
+
+def kept_deal(recipe: Path) -> Kept | None:
+    """What was kept of the plan of a JSON recipe; None if nothing was, or its arguments or data files have changed."""
+    folder = _folder(recipe)
+    try:
+        known = json.loads((folder / "deal.json").read_bytes())
+        held = json.loads(recipe.read_bytes())
+        home, run = recipe.parent, held.pop("run", {})
+        wanted = {
+            "batchwright": held["batchwright"], "plan": "balanced", "arguments": known["arguments"],
+            "fingerprint": held.get("fingerprint", known["fingerprint"]),
+        }  # fmt: skip
+        same = {"fingerprint": known["fingerprint"], **held} == wanted and wanted["fingerprint"] == known["fingerprint"]
+        if known["form"] != _FORM or not same or held["batchwright"] != 1:
+            return None
+        if known["stamps"] != stamps(str(home / known["arguments"]["labels"]["in"])):
+            return None
+        if not set(run) <= {"world_size", "accumulate"} or any(type(at) is not int or at < 1 for at in run.values()):
+            return None
+        index = _array(folder / "0.index.npy")
+        deal = Deal(*known["deal"])
+        return Kept(deal, index, known["epoch_batches"], run) if deal.starts[-1] == len(index) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, Infeasible):
+        return None
+
+
+def _array(path: Path) -> Sequence[int]:
+    """An array of integers that `numpy.save` wrote, as a view of the file.
+
+    Raises:
+        ValueError: it is none of those that an index holds.
+    """
+    with path.open("rb") as opened:
+        begin = opened.read(10)
+        header = opened.read(int.from_bytes(begin[8:10], "little"))
+        mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+    for described, kind in ((b"'descr': '<u4'", "I"), (b"'descr': '<i8'", "q")):
+        if begin[:8] == b"\x93NUMPY\x01\x00" and described in header and b"'fortran_order': False" in header:
+            return memoryview(mapped)[len(begin) + len(header) :].cast(kind)
+    raise ValueError(path)
+
+
+def has_small_index(recipe: Path) -> bool:
+    """Whether there is an index beside a recipe, of so few groups that kernels need not be compiled to look at a step."""
+    try:
+        return (_folder(recipe) / "0.starts.npy").stat().st_size < _FEW_GROUPS * 8
+    except OSError:
+        return False
+
+
 def read_index(recipe: Path, arguments: Any, home: Path) -> Groups | None:
     """The index beside a recipe; None if there is none, it is damaged, or the data files were written since."""
     if not _folder(recipe).is_dir():
         return None
+    from .groups import Groups
+    from .indexes.build import index_of
+    from .indexes.sources import source_of
+
     try:
         labels = arguments["labels"]
         found = index_of(_folder(recipe), source_of(str(home / labels["in"])), label=labels["column"])

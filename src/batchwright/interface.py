@@ -1,4 +1,4 @@
-"""The interface of a plan for other modules: an endless list of micro-batches, and how often each sample comes in it."""
+"""The interface of a plan for other modules: an endless sequence of micro-batches, and how often each sample comes in it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from .columns import sample_numbers
 from .errors import Infeasible, check_integer, shown
-from .micro_batches import MicroBatches, Stretch
+from .micro_batches import MicroBatches, Slice
 
 if TYPE_CHECKING:
     from .groups import Groups
@@ -73,32 +73,32 @@ class BasePlan(MicroBatches):
     def shares(self, epoch: int = 0) -> np.ndarray:
         """The share of every group (or task) in an epoch, float64 (groups,), summing to 1."""
 
-    def stepped(self, step: int) -> BasePlan:
-        """The plan with steps of `step` micro-batches: those of a step have like costs, one bucket, or one task.
+    def with_step_size(self, step_size: int) -> BasePlan:
+        """The plan with steps of `step_size` micro-batches: those of a step have like costs, one bucket, or one task.
 
-        Step k is the micro-batches k * step to (k + 1) * step - 1; in a run, `step` is world size x accumulate. A
-        sampler does this; users need not. Plans of micro-batches of a fixed size return themselves: a step means
-        nothing there.
+        Step k is the micro-batches k * step_size to (k + 1) * step_size - 1; in a run, `step_size` is world size x
+        accumulate. A sampler does this; users need not. Plans of micro-batches of a fixed size return themselves: a
+        step means nothing there.
 
         Args:
-            step: 1 or more.
+            step_size: 1 or more.
 
         Example:
             >>> import batchwright as bw
-            >>> plan = bw.budgeted([9, 7, 5, 3, 2, 1], max_tokens=9, padded=False).stepped(2)
-            >>> plan.step, plan.epoch_batches
+            >>> plan = bw.budgeted([9, 7, 5, 3, 2, 1], max_tokens=9, padded=False).with_step_size(2)
+            >>> plan.step_size, plan.epoch_batches
             (2, 4)
         """
-        check_integer(step, "step", least=1)
+        check_integer(step_size, "step_size", least=1)
         return self
 
     @abstractmethod
-    def resumed(self, carried: Mapping[str, Any], batch: int) -> MicroBatches:
-        """The list of a run that resumes from a state; the inverse of `carried`.
+    def resumed(self, plan_state: Mapping[str, Any], batch: int) -> MicroBatches:
+        """The micro-batches of a run that resumes from a state; the inverse of `plan_state`.
 
         Args:
-            carried: what `carried` returned.
-            batch: the micro-batch that `carried` was called with.
+            plan_state: what `plan_state` returned.
+            batch: the micro-batch that `plan_state` was called with.
 
         Raises:
             Infeasible: a state of this plan cannot hold this.
@@ -116,26 +116,26 @@ class BasePlan(MicroBatches):
         raise Infeasible(f"the shares of {self!r} cannot be set", "retarget a plan of fixed-size micro-batches")
 
     def as_of(self, batches: MicroBatches) -> BasePlan:
-        """The plan with the shares that were set during the run whose list is `batches`."""
+        """The plan with the shares that were set during the run of the micro-batches `batches`."""
         return self
 
-    def epoch_length(self, multiple: int = 1) -> int:
-        """Micro-batches in an epoch of a run, rounded up to a multiple; none is repeated for that, the list is endless.
+    def epoch_length(self, step_size: int = 1) -> int:
+        """Micro-batches in an epoch of a run, rounded up to a multiple; none is repeated for that, the sequence is endless.
 
         Args:
-            multiple: world size x accumulate of the run.
+            step_size: world size x accumulate of the run.
         """
-        return rounded(self.stepped(check_integer(multiple, "multiple", least=1)).epoch_batches, multiple)
+        return rounded(self.with_step_size(check_integer(step_size, "step_size", least=1)).epoch_batches, step_size)
 
-    def epoch(self, epoch: int, multiple: int = 1) -> Stretch:
+    def epoch(self, epoch: int, step_size: int = 1) -> Slice:
         """The micro-batches of an epoch of a run, as a sequence; it assumes that the run never changed its world size.
 
         Args:
             epoch: 0 or more.
-            multiple: world size x accumulate of the run.
+            step_size: world size x accumulate of the run.
         """
-        epoch, length = check_integer(epoch, "epoch", least=0), self.epoch_length(multiple)
-        return Stretch(self.stepped(multiple), epoch * length, length)
+        epoch, length = check_integer(epoch, "epoch", least=0), self.epoch_length(step_size)
+        return Slice(self.with_step_size(step_size), epoch * length, length)
 
     def __iter__(self) -> NoReturn:
         """Refused, since a plan is endless and a loop over it would never end.
@@ -258,6 +258,6 @@ class BasePlan(MicroBatches):
         return found
 
 
-def rounded(batches: int, multiple: int) -> int:
-    """Round up to a multiple of `multiple`."""
-    return -(-batches // multiple) * multiple
+def rounded(batches: int, step_size: int) -> int:
+    """Round up to a multiple of `step_size`."""
+    return -(-batches // step_size) * step_size

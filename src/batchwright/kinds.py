@@ -10,12 +10,13 @@ import numpy as np
 from .groups import Groups
 from .lengths.admission import Admission
 from .lengths.cut import Cut, Cutter, Integers
+from .lengths.rank_groups import Division, Part
 from .lengths.windows import Windows
 from .orders import ShareChange, SharedOrder
 from .orders.finite import Finite
 from .orders.inclusion import InclusionRates
 
-__all__ = ["EvaluationKind", "FixedKind", "LengthKind", "SamplerKind", "TaskKind"]
+__all__ = ["EvaluationKind", "FixedKind", "HybridKind", "LengthKind", "SamplerKind", "TaskKind"]
 
 
 class _Kind(Protocol):
@@ -61,7 +62,7 @@ class LengthKind(_Kind, Protocol):
 
     def planned(self, window: int) -> tuple[Integers, Cut]: ...
 
-    def stepped(self, step: int) -> LengthKind: ...
+    def with_step_size(self, step_size: int) -> LengthKind: ...
 
 
 class TaskKind(_Kind, Protocol):
@@ -74,7 +75,7 @@ class TaskKind(_Kind, Protocol):
     @property
     def starts(self) -> Sequence[int]: ...
     @property
-    def step(self) -> int: ...
+    def step_size(self) -> int: ...
     @property
     def turns(self) -> Any: ...
     @property
@@ -95,10 +96,23 @@ class EvaluationKind(_Kind, Protocol):
     @property
     def sequence(self) -> Finite: ...
     @property
-    def stretches(self) -> Any: ...
+    def spans(self) -> Any: ...
 
     def real(self, batch: int) -> int: ...
-    def stepped(self, step: int) -> EvaluationKind: ...
+    def with_step_size(self, step_size: int) -> EvaluationKind: ...
+
+
+class HybridKind(_Kind, Protocol):
+    """A plan of samples on groups of ranks."""
+
+    @property
+    def division(self) -> Division: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def ranks(self) -> int: ...
+
+    def parts(self, step: int, rank: int) -> list[Part]: ...
 
 
 class SamplerKind(Protocol):

@@ -1,4 +1,4 @@
-"""Endless lists of micro-batches, and parts of a list, such as epochs, as sequences."""
+"""Endless sequences of micro-batches, and slices of them, such as epochs."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .errors import Infeasible
 from .kernels.apportion import MOST_ROUNDS
 from .kernels.deal_arguments import ROUND
 
-__all__ = ["AS_IT_WAS", "LAST", "MicroBatches", "Stretch", "counted"]
+__all__ = ["AS_IT_WAS", "LAST", "MicroBatches", "Slice", "counted"]
 
 AS_IT_WAS = "load what state_dict() gave, as it was"
-# The last micro-batch of an endless list: 89 * 2**32 - 1, since `kernels.apportion` counts 2**32 rounds of 89.
+# The last micro-batch of an endless sequence: 89 * 2**32 - 1, since `kernels.apportion` counts 2**32 rounds of 89.
 LAST = MOST_ROUNDS * ROUND - 1
 
 
@@ -36,20 +36,20 @@ def counted(batch: int) -> int:
 
 
 class MicroBatches(ABC):
-    """An endless list of micro-batches, each computed when needed: a plan, or a plan whose step size changes.
+    """An endless sequence of micro-batches, each computed when needed: a plan, or a plan whose step size changes.
 
     Attributes:
         epoch_batches: micro-batches in an epoch, before rounding up to a multiple of world size x accumulate.
-        step: size of a step: micro-batches k * step to (k + 1) * step - 1 belong together. They have like costs, one
-            bucket, or one task. 1 where steps mean nothing.
-        first: the first micro-batch that this list can give. Above 0 only after the run changed its step size: its
+        step_size: micro-batches in a step: those numbered k * step_size to (k + 1) * step_size - 1 belong together. They
+            have like costs, one bucket, or one task. 1 where steps mean nothing.
+        first: the first micro-batch that this sequence can give. Above 0 only after the run changed its step size: its
             state does not hold what came before.
-        whole_epochs: whether an epoch of a run always ends where one of this list ends, as in evaluation. Otherwise a run
-            that resumes with another step size rounds the rest of its epoch, and the next epoch begins directly after it.
+        whole_epochs: whether an epoch of a run always ends where one of this sequence ends, as in evaluation. Otherwise
+            a run that resumes with another step size rounds the rest of its epoch, and the next epoch begins after it.
     """
 
     epoch_batches: int
-    step: int = 1
+    step_size: int = 1
     first: int = 0
     whole_epochs: bool = False
 
@@ -58,11 +58,11 @@ class MicroBatches(ABC):
         """The samples of micro-batch `batch`, int64 (samples of the micro-batch,)."""
 
     @abstractmethod
-    def stepped(self, step: int) -> MicroBatches:
-        """The same plan with steps of `step` micro-batches."""
+    def with_step_size(self, step_size: int) -> MicroBatches:
+        """The same plan with steps of `step_size` micro-batches."""
 
-    def visit(self, batch: int) -> int:
-        """The part of a sample's seed that says which visit this is: micro-batches that share a sample have different ones.
+    def draw_number(self, batch: int) -> int:
+        """A part of the seeds of samples: it differs between micro-batches that share a sample.
 
         Where each sample comes once in an epoch it is the number of the epoch, so it stays the same when a change of the
         step size puts a sample into another micro-batch.
@@ -78,27 +78,27 @@ class MicroBatches(ABC):
         for number in range(count):
             yield self[first + number * stride].tolist()
 
-    def continued_from(self, batch: int, step: int) -> tuple[MicroBatches, int]:
-        """The same list; its step size becomes `step` as soon as that is possible without losing or repeating a sample.
+    def with_step_size_from(self, batch: int, step_size: int) -> tuple[MicroBatches, int]:
+        """The same sequence; its step size changes as soon as that is possible without losing or repeating a sample.
 
         Args:
-            batch: the micro-batch that comes next. The run's steps begin there, `step` micro-batches later, and so on.
-            step: size of the run's steps from there on.
+            batch: the micro-batch that comes next. The run's steps begin there, `step_size` micro-batches later, and so on.
+            step_size: size of the run's steps from there on.
 
         Returns:
-            The list for the rest of the run, and the number of micro-batch `batch` in it.
+            The sequence for the rest of the run, and the number of micro-batch `batch` in it.
         """
         return self, batch
 
-    def reached(self, batch: int) -> tuple[MicroBatches, int]:
-        """Drop parts of the list that end before `batch`: the remaining list, and the number of `batch` in it."""
+    def without_past(self, batch: int) -> tuple[MicroBatches, int]:
+        """Drop parts of the sequence that end before `batch`: the remaining sequence, and the number of `batch` in it."""
         return self, batch
 
-    def uneven(self, batch: int, step: int) -> str | None:
-        """A warning of the cost of running from `batch` on in steps of `step`; None if there is none."""
+    def warning_of_uneven_steps(self, batch: int, step_size: int) -> str | None:
+        """A warning of the cost of running from `batch` on in steps of `step_size`; None if there is none."""
         return None
 
-    def carried(self, batch: int, since: int) -> dict[str, Any]:
+    def plan_state(self, batch: int, since: int) -> dict[str, Any]:
         """What a state must hold beside the number `batch`, so that a run can resume there in constant time.
 
         Args:
@@ -124,11 +124,11 @@ class MicroBatches(ABC):
             )
 
 
-class Stretch(Sequence[np.ndarray]):
-    """Consecutive micro-batches of an endless list, for example an epoch, as a sequence.
+class Slice(Sequence[np.ndarray]):
+    """Consecutive micro-batches of an endless sequence, for example an epoch, as a sequence.
 
     Args:
-        batches: the endless list.
+        batches: the endless sequence.
         origin: the first micro-batch. It may be below 0 after a change of the world size: those micro-batches count for
             the epoch's length only.
         length: how many micro-batches.

@@ -1,8 +1,8 @@
 """How far a run has come: the arithmetic of epochs, steps and changes of the world size, for all kinds of plans.
 
-A run takes the micro-batches of an endless list in order. The plan says how many of them an epoch has; that number is
+A run takes the micro-batches of an endless sequence in order. The plan says how many of them an epoch has; that number is
 rounded up to a multiple of world size x accumulate, and the next epoch begins right after it. After a change of the
-world size the run continues with the next micro-batch of the list.
+world size the run continues with the next micro-batch of the sequence.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 from .errors import Infeasible, check_integer, shown
 from .interface import BasePlan, rounded
-from .micro_batches import AS_IT_WAS, LAST, MicroBatches, Stretch
+from .micro_batches import AS_IT_WAS, LAST, MicroBatches, Slice
 
-__all__ = ["Numbers", "Position", "RunState", "number_of"]
+__all__ = ["Numbers", "Position", "number_of"]
 
 _LARGEST = (1 << 63) - 1  # a larger number in a state cannot come from a run, and would overflow in kernels
 _HEX = re.compile("0x[0-9a-f]+")
@@ -42,15 +42,15 @@ class Numbers(NamedTuple):
     Attributes:
         epoch: the number of the epoch in the run, from 0.
         consumed: how many micro-batches of the epoch all ranks together have received.
-        multiple: world size x accumulate; the epoch's length is a multiple of it.
-        origin: number of the epoch's first micro-batch in the endless list. After a change of the world size `consumed`
+        step_size: world size x accumulate; the epoch's length is a multiple of it.
+        origin: number of the epoch's first micro-batch in the endless sequence. After a change of the world size `consumed`
             is chosen so that the rest of the epoch has the right length; `origin` then follows from it and may be
             negative.
     """
 
     epoch: int
     consumed: int
-    multiple: int
+    step_size: int
     origin: int
 
     @classmethod
@@ -63,102 +63,102 @@ class Numbers(NamedTuple):
         missing = [name for name in cls._fields if name not in state]
         if missing:
             raise Infeasible(f"the state has no {missing[0]!r}", "load what state_dict() gave")
-        epoch, consumed, multiple, origin = (number_of(state[name], f"the state's {name}") for name in cls._fields)
-        if epoch < 0 or consumed < 0 or multiple < 1:
+        epoch, consumed, step_size, origin = (number_of(state[name], f"the state's {name}") for name in cls._fields)
+        if epoch < 0 or consumed < 0 or step_size < 1:
             raise Infeasible(
-                f"the state's epoch, consumed and multiple are {epoch}, {consumed} and {multiple}", AS_IT_WAS
+                f"the state's epoch, consumed and step_size are {epoch}, {consumed} and {step_size}", AS_IT_WAS
             )
-        return cls(epoch, consumed, multiple, origin)
+        return cls(epoch, consumed, step_size, origin)
 
 
 class Position(NamedTuple):
-    """The position of a run in its list of micro-batches; the same on all ranks.
+    """The position of a run in its sequence of micro-batches; the same on all ranks.
 
     Attributes:
-        batches: the endless list of the run.
+        batches: the endless sequence of the run.
         epoch: see `Numbers`.
         consumed: see `Numbers`.
-        multiple: see `Numbers`.
+        step_size: see `Numbers`.
         origin: see `Numbers`.
     """
 
     batches: MicroBatches
     epoch: int
     consumed: int
-    multiple: int
+    step_size: int
     origin: int
 
     @classmethod
-    def started(cls, plan: MicroBatches, epoch: int, multiple: int) -> Position:
-        """The start of an epoch in a run whose multiple never changed."""
-        batches = plan.stepped(multiple)
-        return cls(batches, epoch, 0, multiple, epoch * rounded(batches.epoch_batches, multiple))
+    def start_of_epoch(cls, plan: MicroBatches, epoch: int, step_size: int) -> Position:
+        """The start of an epoch in a run whose step size never changed."""
+        batches = plan.with_step_size(step_size)
+        return cls(batches, epoch, 0, step_size, epoch * rounded(batches.epoch_batches, step_size))
 
     @classmethod
-    def of(cls, plan: BasePlan, state: Mapping[str, Any]) -> Position:
+    def from_state(cls, plan: BasePlan, state: Mapping[str, Any]) -> Position:
         """Read a position from a state; the inverse of `as_state`.
 
         Raises:
             Infeasible: the state is not one of this plan.
         """
-        numbers, carried = Numbers.of(state), state.get("plan", {})
-        if not isinstance(carried, Mapping):
-            raise Infeasible(f"the state's plan is {shown(carried)}", AS_IT_WAS)
-        found = cls(plan.resumed(carried, numbers.origin + numbers.consumed), *numbers)
+        numbers, plan_state = Numbers.of(state), state.get("plan", {})
+        if not isinstance(plan_state, Mapping):
+            raise Infeasible(f"the state's plan is {shown(plan_state)}", AS_IT_WAS)
+        found = cls(plan.resumed(plan_state, numbers.origin + numbers.consumed), *numbers)
         found.check()
         return found
 
     def as_state(self) -> dict[str, Any]:
         """The position as a dictionary of JSON types."""
-        batches, batch = self.batches.reached(self.batch)
-        numbers = Numbers(self.epoch, self.consumed, self.multiple, batch - self.consumed)
-        carried = batches.carried(batch, batch - self.consumed)
-        return numbers._asdict() | ({"plan": carried} if carried else {})
+        batches, batch = self.batches.without_past(self.batch)
+        numbers = Numbers(self.epoch, self.consumed, self.step_size, batch - self.consumed)
+        plan_state = batches.plan_state(batch, batch - self.consumed)
+        return numbers._asdict() | ({"plan": plan_state} if plan_state else {})
 
     @property
     def length(self) -> int:
         """Micro-batches in every epoch of the run."""
-        return rounded(self.batches.epoch_batches, self.multiple)
+        return rounded(self.batches.epoch_batches, self.step_size)
 
     @property
     def batch(self) -> int:
-        """The number, in the list, of the micro-batch that comes next."""
+        """The number, in the sequence, of the micro-batch that comes next."""
         return self.origin + self.consumed
 
     @property
-    def micro_batches(self) -> Stretch:
+    def micro_batches(self) -> Slice:
         """The micro-batches of the epoch as a sequence."""
-        return Stretch(self.batches, self.origin, self.length)
+        return Slice(self.batches, self.origin, self.length)
 
     def after(self, consumed: int) -> Position:
         """The position after `consumed` micro-batches of the same epoch."""
-        # Called for every list; `_replace` would take three times as long.
-        return Position(self.batches, self.epoch, consumed, self.multiple, self.origin)
+        # Called for every batch; `_replace` would take three times as long.
+        return Position(self.batches, self.epoch, consumed, self.step_size, self.origin)
 
-    def moved(self, epoch: int) -> Position:
+    def in_epoch(self, epoch: int) -> Position:
         """The start of another epoch of the run; epochs between have the present length."""
         origin = self.origin + (epoch - self.epoch) * self.length
-        # The state does not say what came before the first micro-batch of the list. So an earlier epoch is taken from a run
-        # that always had this multiple.
+        # The state does not say what came before the first micro-batch of the sequence. So an earlier epoch is taken from
+        # a run that always had this step size.
         if origin < self.batches.first:
-            return self.started(self.batches, epoch, self.multiple)
-        batches, batch = self.batches.reached(origin)
-        return Position(batches, epoch, 0, self.multiple, batch)
+            return self.start_of_epoch(self.batches, epoch, self.step_size)
+        batches, batch = self.batches.without_past(origin)
+        return Position(batches, epoch, 0, self.step_size, batch)
 
-    def rolled(self) -> Position:
+    def or_next_epoch(self) -> Position:
         """The start of the next epoch if this one has ended, else the same position."""
-        return self.moved(self.epoch + 1) if self.consumed >= self.length else self
+        return self.in_epoch(self.epoch + 1) if self.consumed >= self.length else self
 
-    def refitted(self, multiple: int) -> Position:
-        """The same position in a run that continues with another multiple.
+    def with_step_size(self, step_size: int) -> Position:
+        """The same position in a run that continues with another step size.
 
-        What is left of the epoch is rounded up to the new multiple; the next epoch follows right after it.
+        What is left of the epoch is rounded up to the new step size; the next epoch follows right after it.
         """
-        if multiple == self.multiple:
+        if step_size == self.step_size:
             return self
         left = self.length - self.consumed
-        batches, batch = self.batches.continued_from(self.batch, multiple)
-        here = Position(batches, self.epoch, 0, multiple, batch)
+        batches, batch = self.batches.with_step_size_from(self.batch, step_size)
+        here = Position(batches, self.epoch, 0, step_size, batch)
         if left and batches.whole_epochs:
             within = batch % batches.epoch_batches
             return here._replace(consumed=within, origin=batch - within)
@@ -166,7 +166,7 @@ class Position(NamedTuple):
             return here
         # What is left may be longer than a new epoch: then only one epoch's length counts, the next epoch takes the
         # rest.
-        consumed = here.length - min(rounded(left, multiple), here.length)
+        consumed = here.length - min(rounded(left, step_size), here.length)
         return here._replace(consumed=consumed, origin=batch - consumed)
 
     def check(self) -> None:
@@ -187,34 +187,3 @@ class Position(NamedTuple):
                 "ask for an earlier epoch",
             )
         self.batches.check_batch(self.batch)
-
-
-class RunState(NamedTuple):
-    """How far a run has come, and where its next iterator begins.
-
-    The next iterator begins at `asked`, if that is set. Otherwise it begins with the next epoch if `drawn`, and at `at` if
-    not: a loop that is broken off and begun again takes the next epoch, but a state that was loaded is continued.
-
-    Attributes:
-        begun: where the iterator of the last list began; or the position in a state that was loaded later.
-        consumed: how many micro-batches of that epoch all ranks together have received.
-        drawn: whether a list was returned; False at the start and after a state was loaded.
-        asked: the epoch and step that `set_epoch` or `seek` set later; None if neither was called.
-        ended: whether the last list was the last of its epoch, or the state says so, and `asked` was not set later.
-    """
-
-    begun: Position
-    consumed: int
-    drawn: bool = False
-    asked: tuple[int, int] | None = None
-    ended: bool = False
-
-    @classmethod
-    def before(cls, place: Position, *, ended: bool = False) -> RunState:
-        """A run that continues from this position."""
-        return cls(place, place.consumed, ended=ended)
-
-    @property
-    def at(self) -> Position:
-        """The position after the last list that was returned; or the one in a state that was loaded later."""
-        return self.begun.after(self.consumed)

@@ -44,7 +44,7 @@ def check_ranks(loader: Any, *, group: torch.distributed.ProcessGroup | None = N
         "fetch": str(sampler.fetch),
         "world_size": str(sampler.world_size),
         "epoch": str(sampler.epoch),
-        "step": str(sampler.step),
+        "batches_done": str(sampler.batches_done),
     }
     processes = gathered((sampler.rank, description), group)
     _refuse_differences([described for _, described in processes])
@@ -52,7 +52,7 @@ def check_ranks(loader: Any, *, group: torch.distributed.ProcessGroup | None = N
 
 
 def _found(loader: Any) -> tuple[BatchSampler, list[str]]:
-    """The sampler in a loader, and the names of the wrappers around it that give each process only some of its lists."""
+    """The sampler in a loader, and the names of the wrappers around it that give each process only some of its batches."""
     sampler = sampler_of(loader)
     if sampler is None:
         raise Infeasible(
@@ -87,7 +87,7 @@ def _refuse_wrong_shares(ranks: list[int], sampler: BatchSampler, sharded_by: li
             f"the sampler takes 1 of {world_size} micro-batches, {sharded_by[0]} 1 of {processes} of those",
             "let batchwright's adapter for this trainer prepare the loader",
         )
-    if sharded_by:  # the wrapper divides the lists of a sampler that takes all of them
+    if sharded_by:  # the wrapper divides the batches of a sampler that takes all of them
         return
     if sorted(ranks) != [rank for rank in range(world_size) for _ in range(sampler.copies)]:
         raise Infeasible(

@@ -26,6 +26,7 @@ from .plans.budgeted import budgeted
 from .plans.evaluation import evaluation
 from .plans.grouped import grouped
 from .plans.hierarchical import hierarchical
+from .plans.hybrid import hybrid
 from .plans.in_turn import ordered, sequential
 from .plans.mixed import mixed
 from .plans.multilabel import multilabel
@@ -43,8 +44,8 @@ _DEEPEST = 20  # objects and lists within each other
 PLANS: dict[str, Callable[..., Plan]] = {
     plan.__name__: plan
     for plan in (
-        alternating, balanced, bucketed, budgeted, evaluation, grouped, hierarchical, mixed, multilabel, ordered, packed,
-        raked, rotating, sequential, shuffled, weighted,
+        alternating, balanced, bucketed, budgeted, evaluation, grouped, hierarchical, hybrid, mixed, multilabel, ordered,
+        packed, raked, rotating, sequential, shuffled, weighted,
     )
 }  # fmt: skip
 _TARGETS: dict[str, Callable[..., Any]] = {
@@ -71,7 +72,7 @@ class Run:
     accumulate: int = 1
 
     @property
-    def multiple(self) -> int:
+    def step_size(self) -> int:
         """Micro-batches in a step."""
         return self.world_size * self.accumulate
 

@@ -14,13 +14,14 @@ import torch.distributed
 import torch.utils.data
 
 from .distributed import ranks
+from .epoch_iterator import EpochIterator, for_a_node
 from .errors import Infeasible, check_integer, shown, typed, warn
 from .interface import BasePlan
-from .lists import Lists, for_a_node
 from .micro_batches import AS_IT_WAS
-from .position import Position, RunState
+from .position import Position
+from .run_state import PresentRun, RunState
 from .share import Fetch, Share, micro_batches_fetched
-from .state_checks import VERSION, another_place, bounded_identity, check_state_of
+from .state_checks import VERSION, another_position, bounded_identity, check_state_of
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
@@ -48,7 +49,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         world_size: how many processes there are; read in the same way if left out.
         accumulate: micro-batches a rank runs for one optimizer step. Epochs are a multiple of world_size * accumulate
             long.
-        fetch: micro-batches in one yielded list: "micro" (1), "step" (`accumulate`), or a number, as loaders for
+        fetch: micro-batches in one yielded batch: "micro" (1), "step" (`accumulate`), or a number, as loaders for
             pipelined accelerators need it. The length of an epoch is a multiple of it too.
         mesh: a device mesh, in place of `rank` and `world_size`: for models that are split over processes too.
         dims: names of its data-parallel dimensions, outermost first; may be left out if it has one dimension.
@@ -82,11 +83,11 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         self.plan = plan
         self.accumulate = accumulate
         self.fetch = micro_batches_fetched(fetch, accumulate)
-        self.copies, self.follows_group, self._given = share.copies, share.follows_group, share.given
-        self.run = RunState.before(Position.started(plan, 0, 1))
+        self.copies, self.follows_group, self._fixed_ranks = share.copies, share.follows_group, share.fixed_ranks
+        self.run = RunState()
         self._read = 0  # the micro-batch behind the last one that the latest iterator read; it may be ahead of the run
         self._shares_set = False
-        self._lists: weakref.ref[Lists] | None = None  # the iterator that was made last
+        self._iterator: weakref.ref[EpochIterator] | None = None  # the iterator that was made last
 
     @property
     def rank(self) -> int:
@@ -106,81 +107,81 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
     @property
     def epoch(self) -> int:
         """The epoch that the next iterator takes."""
-        if self.run.asked is None:
-            return self.run.at.epoch + self.run.drawn
-        epoch, step = self.run.asked
-        return epoch + (step == len(self))  # the end of an epoch means the start of the next
+        if self.run.requested is None:
+            return self.run.next_epoch
+        epoch, batches = self.run.requested
+        return epoch + (batches == len(self))  # the end of an epoch means the start of the next
 
     @property
-    def step(self) -> int:
-        """The lists of that epoch that the next iterator skips: they were given already, or `seek` was called."""
-        return self._next().consumed // self.stride
+    def batches_done(self) -> int:
+        """How many batches of that epoch the next iterator leaves out, since they were returned or `seek` was called."""
+        return self._present().next_start().consumed // self.fetched_by_all
 
     @property
-    def epochs_given(self) -> float:
-        """The epochs of the plan (with `order=`, of the order) that all ranks together have had so far, with a fraction."""
-        here = self.place()
+    def epochs_done(self) -> float:
+        """The epochs of the plan (with `order=`, of the order) that all ranks together have received, with a fraction."""
+        here = self.position()
         return here.batches.epochs_before(here.batch)
 
     def __len__(self) -> int:
-        """The number of lists of this rank in an epoch: the same for all ranks and epochs."""
-        return self.plan.epoch_length(self._multiple) // self.stride
+        """The number of batches of this rank in an epoch: the same for all ranks and epochs."""
+        return self._present().epoch_batches
 
-    def __iter__(self) -> Lists:  # type: ignore[override]  # of lists, as torch's own batch sampler
-        """Iterate over this rank's lists of the next epoch, or the rest of an epoch after `load_state_dict` or `seek`.
+    def __iter__(self) -> EpochIterator:  # type: ignore[override]  # of batches, as torch's own batch sampler
+        """Iterate over this rank's batches of the next epoch, or the rest of an epoch after `load_state_dict` or `seek`.
 
         The iterator picks its epoch at its first `next`, as those of torch's own batch samplers do: trainers call
         `set_epoch` and `load_state_dict` between `iter` and `next`.
         """
-        lists = Lists(self._yield_lists, ended=self.run.ended and for_a_node())
-        self._lists = weakref.ref(lists)
-        return lists
+        iterator = EpochIterator(self._yield_batches, ended=self.run.ended and for_a_node())
+        self._iterator = weakref.ref(iterator)
+        return iterator
 
     def set_epoch(self, epoch: int) -> None:
-        """Let the next iterator start at this epoch; if it is the next one anyway, its `step` does not change.
+        """Let the next iterator start at this epoch; if it is the next one anyway, its `batches_done` does not change.
 
         Trainers call `set_epoch` at the start of every epoch, also right after a resume within one. That must not undo
         it.
         """
         epoch = check_integer(epoch, "epoch", least=0)
-        asked = self.run.asked
-        if epoch != self.epoch or (self.run.drawn and asked is None):
+        asked = self.run.requested
+        if epoch != self.epoch or (self.run.batch_returned and asked is None):
             asked = epoch, 0
-        self.run = self.run._replace(asked=asked, ended=False)
+        self.run = self.run._replace(requested=asked, ended=False)
 
-    def seek(self, step: int, *, epoch: int | None = None) -> None:
-        """Let the next iterator skip the first `step` of this rank's lists of an epoch (the next one if left out).
+    def seek(self, batches: int, *, epoch: int | None = None) -> None:
+        """Let the next iterator leave out the first `batches` of this rank's batches of an epoch (the next one if left out).
 
-        Pass the number of lists that the trainer has used: a loader with workers has drawn more than that.
+        Pass the number of batches that the trainer has used: a loader with workers has read more than that.
 
         Raises:
-            Infeasible: the epoch has fewer lists, or the list came before a change of the world size.
+            Infeasible: the epoch has fewer batches, or the batch came before a change of the world size.
         """
-        step, epoch = (
-            check_integer(step, "step"),
+        batches, epoch = (
+            check_integer(batches, "batches"),
             check_integer(self.epoch if epoch is None else epoch, "epoch", least=0),
         )
-        self._place(step, epoch)
-        self.run = self.run._replace(asked=(epoch, step), ended=False)
+        self._present().after(batches, epoch)
+        self.run = self.run._replace(requested=(epoch, batches), ended=False)
 
-    def state_at(self, step: int, *, epoch: int | None = None) -> dict[str, Any]:
-        """The state after `step` of this rank's lists of an epoch (the present one if left out)."""
-        return self._state(self._place(step, self.place().epoch if epoch is None else epoch))
+    def state_at(self, batches: int, *, epoch: int | None = None) -> dict[str, Any]:
+        """The state after the first `batches` of this rank's batches of an epoch (the present one if left out)."""
+        return self._state(self._present().after(batches, epoch))
 
-    def all_ranks(self, step: int, *, epoch: int | None = None) -> list[np.ndarray]:
-        """The micro-batches of the lists number `step` of all ranks in an epoch: int64 arrays, in order."""
-        first = self._place(step, self.place().epoch if epoch is None else epoch)
-        return [first.micro_batches[first.consumed + i] for i in range(self.stride)]
+    def all_ranks(self, number: int, *, epoch: int | None = None) -> list[np.ndarray]:
+        """The micro-batches of batch `number` of all ranks in an epoch: int64 arrays, in order."""
+        first = self._present().after(number, epoch)
+        return [first.micro_batches[first.consumed + i] for i in range(self.fetched_by_all)]
 
-    def real(self, step: int, *, epoch: int | None = None) -> int:
-        """How many samples count in list number `step` of this rank in an epoch (the current one if left out).
+    def real(self, number: int, *, epoch: int | None = None) -> int:
+        """How many samples count in batch `number` of this rank in an epoch (the current one if left out).
 
-        Plans for evaluation (`batchwright.evaluation`) may fill up lists of the last step with samples that do not count:
-        they keep a rank busy and must be left out of metrics. They come last in a list. In all other plans, every sample
+        Plans for evaluation (`batchwright.evaluation`) may fill up batches of the last step with samples that do not count:
+        they keep a rank busy and must be left out of metrics. They come last in a batch. In all other plans, every sample
         counts.
 
         Raises:
-            Infeasible: the epoch has fewer lists, or the list is before a change of the world size.
+            Infeasible: the epoch has fewer batches, or the batch is before a change of the world size.
 
         Example:
             >>> import batchwright as bw
@@ -188,36 +189,38 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
             >>> list(sampler), sampler.real(0)
             ([[3, 4, 4]], 2)
         """
-        return self._real(step, epoch, range(self.rank, self.stride, self.world_size))
+        return self._real(number, epoch, range(self.rank, self.fetched_by_all, self.world_size))
 
-    def real_of_all(self, step: int, *, epoch: int | None = None) -> int:
-        """How many samples count in the lists number `step` of all ranks together; see `real`."""
-        return self._real(step, epoch, range(self.stride))
+    def real_of_all(self, number: int, *, epoch: int | None = None) -> int:
+        """How many samples count in batch `number` of all ranks together; see `real`."""
+        return self._real(number, epoch, range(self.fetched_by_all))
 
-    def _real(self, step: int, epoch: int | None, places: range) -> int:
-        """How many samples count in these places of the micro-batches of list number `step` of all ranks."""
-        if check_integer(step, "step", least=0) >= len(self):
-            raise Infeasible(f"step {step} of an epoch of {len(self)} steps", f"pass 0 to {len(self) - 1}")
-        first = self._place(step, self.place().epoch if epoch is None else epoch)
+    def _real(self, number: int, epoch: int | None, places: range) -> int:
+        """How many samples count in these places of the micro-batches of batch `number` of all ranks."""
+        if check_integer(number, "number", least=0) >= len(self):
+            raise Infeasible(f"batch {number} of an epoch of {len(self)} batches", f"pass 0 to {len(self) - 1}")
+        first = self._present().after(number, epoch)
         return sum(first.micro_batches.real(first.consumed + place) for place in places)
 
-    def begun_at(self, epoch: int) -> int:
-        """The list of the epoch at which this rank started: 0 except after a resume or `seek`."""
-        begun = self.run.begun
-        return self._fitted(begun).consumed // self.stride if epoch == begun.epoch else 0
+    def started_at(self, epoch: int) -> int:
+        """The batch of the epoch at which this rank started: 0 except after a resume or `seek`."""
+        start = self.run.iterator_start
+        if start is None or start.epoch != epoch:
+            return 0
+        return self._present().in_steps(start).consumed // self.fetched_by_all
 
     def state_dict(self) -> dict[str, Any]:
-        """The state after the last list that was yielded: a new dictionary of JSON types.
+        """The state after the last batch that was yielded: a new dictionary of JSON types.
 
         It is the same on all ranks. Load it on every rank; their number may change.
 
         Warns:
-            PoorWarning: workers of a `DataLoader` have drawn lists that did not reach the training loop yet.
+            PoorWarning: workers of a `DataLoader` have read batches that did not reach the training loop yet.
         """
-        lists = None if self._lists is None or self.run.asked is not None else self._lists()
-        if lists is not None:
-            lists.warn_if_read_ahead()
-        state = self._state(self.place())
+        iterator = None if self._iterator is None or self.run.requested is not None else self._iterator()
+        if iterator is not None:
+            iterator.warn_if_read_ahead()
+        state = self._state(self.position())
         return {**state, "ended": True} if self.run.ended else state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -232,18 +235,18 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         if not state:
             return
         check_state_of(self.plan, state)
-        position, ended = Position.of(self.plan, state), state.get("ended", False)
+        position, ended = Position.from_state(self.plan, state), state.get("ended", False)
         if not isinstance(ended, bool):
             raise Infeasible(f"the state's ended is {shown(ended)}, neither True nor False", AS_IT_WAS)
-        rolled = position.rolled()
-        self._fitted(rolled).check()
+        position = position.or_next_epoch()
+        self._present().in_steps(position).check()
         # Nothing changes before all of the state has been checked.
         self.plan = self.plan.as_of(position.batches)
-        self.run = RunState.before(rolled, ended=ended)
+        self.run = RunState(position, position.consumed, ended=ended)
         self._shares_set = False
 
     def audit(self, *, epochs: int = 1, first: int = 0) -> Audit:
-        """Measure the lists of this rank, without communication; see `batchwright.audit.audit_rank`."""
+        """Measure the batches of this rank, without communication; see `batchwright.audit.audit_rank`."""
         from .audit import audit_rank
 
         return audit_rank(self, epochs=epochs, first=first)
@@ -265,26 +268,28 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
             Infeasible: the plan was not built with `targets.moving`, or a share is outside its limits.
         """
         # Micro-batches that a loader's workers have read are of the present shares, though they did not reach the run yet.
-        self.plan, first = self.plan.retargeted(max(self.place().batch, self._read), shares)
-        begun = self.run.begun._replace(batches=self.plan)
-        self.run, self._shares_set = self.run._replace(begun=begun), True
+        self.plan, first = self.plan.retargeted(max(self.position().batch, self._read), shares)
+        start = self.run.iterator_start
+        if start is not None:
+            self.run = self.run._replace(iterator_start=start._replace(batches=self.plan))
+        self._shares_set = True
         return first
 
-    def next_place(self) -> Position:
+    def next_start(self) -> Position:
         """Where the next iterator begins; a `PoorWarning` says what it costs if steps are uneven from there on.
 
         Raises:
             Infeasible: the run cannot go on there; the world size may have changed since a state was loaded.
         """
-        start = self._next()
+        start = self._present().next_start()
         start.check()
-        cost = start.batches.uneven(start.batch, start.multiple)
+        cost = start.batches.warning_of_uneven_steps(start.batch, start.step_size)
         if cost is not None:
             warn(cost)
         return start
 
-    def lists_from(self, start: Position) -> Iterator[list[list[int]]]:
-        """This rank's lists from a place to the end of its epoch, each as its micro-batches. The run does not move."""
+    def batches_from(self, start: Position) -> Iterator[list[list[int]]]:
+        """This rank's batches from a position to the end of its epoch, each as its micro-batches. The run does not move."""
         plan, (rank, world_size) = self.plan, self._ranks()
         consumed, self._read = start.consumed, start.batch
         micro_batches = start.micro_batches.lists(consumed + rank, world_size)
@@ -300,105 +305,76 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
             self._read = start.origin + consumed
             yield fetched
 
-    def give(self, start: Position, before: int, after: int, *, ended: bool) -> None:
-        """Move the run past a list of an iterator that began at `start`; the last step before the list reaches the loop.
+    def advance(self, start: Position, before: int, after: int, *, ended: bool) -> None:
+        """Move the run past a batch of an iterator that began at `start`; the last step before the batch reaches the loop.
 
         Args:
-            start: what `next_place` gave.
-            before: micro-batches of the epoch that all ranks together had been given before this list.
-            after: the same with this list.
+            start: what `next_start` gave.
+            before: micro-batches of the epoch that all ranks together had received before this batch.
+            after: the same with this batch.
             ended: whether it is the last of the epoch.
 
         Raises:
-            Infeasible: `set_epoch`, `seek` or `load_state_dict` asked for another place since the list before.
+            Infeasible: `set_epoch`, `seek` or `load_state_dict` asked for another position since the batch before.
         """
-        if before > start.consumed and (self.run.asked is not None or not self.run.drawn):
-            self._refuse_other_place(start.epoch, before)
+        if before > start.consumed and (self.run.requested is not None or not self.run.batch_returned):
+            self._refuse_another_position(start.epoch, before)
         if self._shares_set:  # perhaps after the iterator began: a state must hold them
             start = start._replace(batches=self.plan)
         self.run = RunState(start, after, True, None, ended)
 
-    def _yield_lists(self, lists: Lists) -> Iterator[list[int]]:
-        start, stride = self.next_place(), self.stride
+    def _yield_batches(self, iterator: EpochIterator) -> Iterator[list[int]]:
+        start, at_once = self.next_start(), self.fetched_by_all
         before, length = start.consumed, start.length
-        for fetched in self.lists_from(start):
-            self.give(start, before, before + stride, ended=before + stride >= length)
-            before += stride
-            if before >= length:
-                lists.ended = True
+        for fetched in self.batches_from(start):
+            after = before + at_once
+            ended = after >= length
+            self.advance(start, before, after, ended=ended)
+            if ended:
+                iterator.ended = True
+            before = after
             yield fetched[0] if len(fetched) == 1 else list(chain.from_iterable(fetched))
 
-    def _refuse_other_place(self, epoch: int, consumed: int) -> None:
+    def _refuse_another_position(self, epoch: int, consumed: int) -> None:
         """Refuse to go on with this iterator if `set_epoch`, `seek` or `load_state_dict` asked for another place since."""
-        there = self._next()
+        there = self._present().next_start()
         # Allowed: the start of this iterator's epoch. Trainers call `set_epoch` when workers have begun to draw from it.
         if (there.epoch, there.consumed) not in ((epoch, 0), (epoch, consumed)):
-            raise another_place(there, epoch, consumed, self.stride)
+            raise another_position(there, epoch, consumed, self.fetched_by_all)
 
     @property
-    def stride(self) -> int:
-        """Micro-batches that all ranks together take for one list each."""
+    def fetched_by_all(self) -> int:
+        """Micro-batches that all ranks together take for one batch each."""
         return self.world_size * self.fetch
 
     @property
-    def _multiple(self) -> int:
+    def _step_size(self) -> int:
         """The epoch's length is a multiple of this number of micro-batches."""
         return self.world_size * math.lcm(self.accumulate, self.fetch)
 
-    def place(self) -> Position:
-        """The position of the run: as set by `set_epoch` or `seek`, else after the last list that was yielded."""
-        return self._fitted(self.run.at) if self.run.asked is None else self._next()
+    def position(self) -> Position:
+        """The position of the run: as set by `set_epoch` or `seek`, else after the last batch that was yielded."""
+        return self._present().position() if self.run.requested is None else self._present().next_start()
 
-    def _next(self) -> Position:
-        """Where the next iterator begins."""
-        if self.run.asked is not None:
-            epoch, step = self.run.asked
-            return self._place(step, epoch).rolled()
-        here = self._fitted(self.run.at)
-        return here.moved(here.epoch + 1) if self.run.drawn else here
-
-    def _place(self, step: int, epoch: int) -> Position:
-        """The position after `step` of this rank's lists of an epoch of this run."""
-        step, epoch = check_integer(step, "step"), check_integer(epoch, "epoch", least=0)
-        if not 0 <= step <= len(self):
-            raise Infeasible(f"step {step} of an epoch of {len(self)} steps", f"pass 0 to {len(self)}")
-        here = self._fitted(self.run.at)
-        begun = here.after(0) if epoch == here.epoch else here.moved(epoch)
-        place = begun.after(step * self.stride)
-        early = place.batches.first - begun.batch
-        if place.batch < place.batches.first:  # the world size changed within the epoch, and the list begins there
-            if step:
-                raise Infeasible(
-                    f"step {step} of epoch {epoch} came before the run went on in another world",
-                    f"pass 0 to begin the epoch again, or {-(-early // self.stride)} to {len(self)}",
-                )
-            return Position.started(self.plan, epoch, self._multiple)
-        place.check()
-        return place
-
-    def _fitted(self, position: Position) -> Position:
-        """The same place for the world size, `accumulate` and `fetch` of now."""
-        left = position.length - position.consumed
-        # The same multiple, but the old run had fewer ranks and stopped inside a step of ours.
-        if position.multiple == self._multiple and left % self.stride:
-            position = position.refitted(1)
-        return position.refitted(self._multiple)
+    def _present(self) -> PresentRun:
+        """The run on the ranks that there are now."""
+        return PresentRun(self.run, self.plan, self._step_size, self.fetched_by_all)
 
     def _state(self, position: Position) -> dict[str, Any]:
         known = {"version": VERSION, "fingerprint": self.plan.fingerprint, "identity": dict(self._identity)}
-        return known | position.rolled().as_state()
+        return known | position.or_next_epoch().as_state()
 
     @cached_property
     def _identity(self) -> dict[str, str]:
         return bounded_identity(self.plan)
 
     def _ranks(self) -> tuple[int, int]:
-        if self._given is not None:
-            return self._given
+        if self._fixed_ranks is not None:
+            return self._fixed_ranks
         return ranks()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_lists": None}  # an iterator stays in its process
+        return {**vars(self), "_iterator": None}  # an iterator stays in its process
 
     def __repr__(self) -> str:
         rank, world_size = self._ranks()

@@ -19,9 +19,9 @@ def sampler_of(loader: Any) -> BatchSampler | None:
 
 
 def inside(loader: Any) -> Any:
-    """The object from which a loader or a batch sampler takes its lists."""
+    """The object from which a loader or a batch sampler takes its batches."""
     inner = getattr(loader, "batch_sampler", None)
-    if inner is None and getattr(loader, "batch_size", 0) is None:  # the loader passes complete lists to the dataset
+    if inner is None and getattr(loader, "batch_size", 0) is None:  # the loader passes complete batches to the dataset
         return getattr(loader, "sampler", None)
     return inner
 

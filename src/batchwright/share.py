@@ -22,12 +22,12 @@ class Share(NamedTuple):
     """Which micro-batches of every step a process takes, as the arguments of a sampler say.
 
     Attributes:
-        given: rank and world size; None if they are read from `torch.distributed` at every use.
+        fixed_ranks: rank and world size; None if they are read from `torch.distributed` at every use.
         copies: see `BatchSampler`.
         follows_group: see `BatchSampler`.
     """
 
-    given: tuple[int, int] | None
+    fixed_ranks: tuple[int, int] | None
     copies: int
     follows_group: bool
 
@@ -69,7 +69,7 @@ class Share(NamedTuple):
 
 
 def micro_batches_fetched(fetch: Fetch, accumulate: int) -> int:
-    """The number of micro-batches in one list, from the argument `fetch` of a sampler."""
+    """The number of micro-batches in one batch, from the argument `fetch` of a sampler."""
     if isinstance(fetch, str) and fetch in ("micro", "step"):
         return 1 if fetch == "micro" else accumulate
     try:

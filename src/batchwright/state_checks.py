@@ -10,7 +10,7 @@ from .errors import Infeasible, listed, shortened, shown
 from .interface import BasePlan
 from .position import Position
 
-__all__ = ["VERSION", "another_place", "bounded_identity", "check_state_of"]
+__all__ = ["VERSION", "another_position", "bounded_identity", "check_state_of"]
 
 VERSION = 2  # of the state
 _LONGEST_SHOWN = 32  # characters of a wrong fingerprint in a message
@@ -22,18 +22,18 @@ def bounded_identity(plan: BasePlan) -> dict[str, str]:
     return {name: shortened(text) for name, text in islice(plan.identity.items(), _MOST_NAMED)}
 
 
-def another_place(asked: Position, epoch: int, consumed: int, stride: int) -> Infeasible:
+def another_position(asked: Position, epoch: int, consumed: int, at_once: int) -> Infeasible:
     """The error if a place was asked for while an older iterator goes on at another one.
 
     Args:
         asked: the place that `set_epoch`, `seek` or `load_state_dict` asked for.
         epoch: the epoch of the older iterator.
         consumed: the micro-batches of that epoch that all ranks together were given.
-        stride: the micro-batches that all ranks together take for one list each.
+        at_once: the micro-batches that all ranks together take for one batch each.
     """
     return Infeasible(
-        f"list {asked.consumed // stride} of epoch {asked.epoch} was asked for, an iterator that had begun before goes on "
-        f"with list {consumed // stride} of epoch {epoch}",
+        f"batch {asked.consumed // at_once} of epoch {asked.epoch} was asked for, an iterator that had begun before goes on "
+        f"with batch {consumed // at_once} of epoch {epoch}",
         "call set_epoch, seek or load_state_dict before iter(loader): workers draw as soon as that is called",
     )
 

@@ -14,9 +14,9 @@ LENGTH_PLANS = [kind for kind, make in laws.EVERY_PLAN.items() if isinstance(mak
 
 
 @pytest.mark.parametrize("kind", LENGTH_PLANS)
-@pytest.mark.parametrize("multiple", [1, 6])
-def test_every_plan_is_kept(kind, multiple):
-    audit = laws.EVERY_PLAN[kind](1).audit(multiple=multiple, epochs=2, first=3)
+@pytest.mark.parametrize("step_size", [1, 6])
+def test_every_plan_is_kept(kind, step_size):
+    audit = laws.EVERY_PLAN[kind](1).audit(step_size=step_size, epochs=2, first=3)
     assert audit.kept, str(audit)
     assert [finding.guarantee for finding in audit.findings] == [
         "G1 budget",
@@ -26,11 +26,11 @@ def test_every_plan_is_kept(kind, multiple):
         "padding",
     ]
     assert 0 <= audit["padding"].worst < 1
-    assert (audit["balance"].worst == 0) == (multiple == 1)
+    assert (audit["balance"].worst == 0) == (step_size == 1)
 
 
 def test_pairs_that_stay_together_are_kept():
-    audit = bw.packed(laws.LENGTHS, 1024, together=np.arange(900) // 2).audit(multiple=2)
+    audit = bw.packed(laws.LENGTHS, 1024, together=np.arange(900) // 2).audit(step_size=2)
     assert audit.kept
     assert audit["G4 together"].worst == 0
 

@@ -62,8 +62,8 @@ def names_of(audit, *, kept=None):
 @pytest.mark.parametrize("fault", FAULTS)
 def test_an_audit_names_what_is_broken(fault):
     plan, breaks, expected = FAULTS[fault]
-    assert plan.audit(multiple=RANKS).kept
-    assert names_of(broken(plan, breaks).audit(multiple=RANKS), kept=False) == expected
+    assert plan.audit(step_size=RANKS).kept
+    assert names_of(broken(plan, breaks).audit(step_size=RANKS), kept=False) == expected
 
 
 class CountsFillers(EvaluationPlan):
@@ -83,7 +83,7 @@ class FillsFirst(EvaluationPlan):
 class Odd(EvaluationPlan):
     """A plan whose epochs do not end with a step."""
 
-    def stepped(self, step):
+    def with_step_size(self, step):
         return copy.copy(self)
 
 
@@ -98,35 +98,35 @@ class Odd(EvaluationPlan):
 def test_an_audit_sees_that_a_plan_says_what_is_not_so(kind, expected):
     plan = bw.evaluation(98, 4)  # one sample for the last of three lists, and a filler
     plan.__class__ = kind
-    assert names_of(plan.audit(multiple=3), kept=False) <= expected
-    assert names_of(plan.audit(multiple=3), kept=False)
+    assert names_of(plan.audit(step_size=3), kept=False) <= expected
+    assert names_of(plan.audit(step_size=3), kept=False)
 
 
 def test_every_finding_is_failed_by_a_broken_plan():
     """A finding that no broken plan fails would be a check that cannot fail."""
     plans = [plan for make in EVERY_PLAN.values() if isinstance(plan := make(1), EvaluationPlan)]
     assert len(plans) > 4
-    promised = set().union(*(names_of(plan.audit(multiple=2)) for plan in plans))
+    promised = set().union(*(names_of(plan.audit(step_size=2)) for plan in plans))
     assert promised == set().union(*(expected for *_, expected in FAULTS.values()))
 
 
 def test_balance_is_told():
-    whole, skewed = TOKENS.audit(multiple=RANKS), broken(TOKENS, two_in_one).audit(multiple=RANKS)
+    whole, skewed = TOKENS.audit(step_size=RANKS), broken(TOKENS, two_in_one).audit(step_size=RANKS)
     assert not whole["balance"].promised
     assert whole["balance"].worst < 0.5 < skewed["balance"].worst
 
 
 def test_a_summary_is_what_the_plan_does():
     for plan in (EVEN, TOKENS, FEW):
-        found, stepped = plan.summary(RANKS), plan.stepped(RANKS)
-        sizes = [len(stepped[batch]) for batch in range(stepped.epoch_batches)]
-        real = [stepped.real(batch) for batch in range(stepped.epoch_batches)]
+        found, in_steps = plan.summary(RANKS), plan.with_step_size(RANKS)
+        sizes = [len(in_steps[batch]) for batch in range(in_steps.epoch_batches)]
+        real = [in_steps.real(batch) for batch in range(in_steps.epoch_batches)]
         assert (found.steps * RANKS, found.samples) == (len(sizes), sum(real))
         assert (found.fillers, found.idle) == (sum(sizes) - sum(real), real.count(0))
     longest = [LENGTHS[TOKENS[batch]].max() * len(TOKENS[batch]) for batch in range(TOKENS.epoch_batches)]
     assert TOKENS.summary(1).padding == pytest.approx(1 - LENGTHS[:100].sum() / sum(longest))
     assert "100 samples once each" in str(EVEN.summary(RANKS))
-    assert str(EVEN.audit(multiple=RANKS)).count("kept") == 6
+    assert str(EVEN.audit(step_size=RANKS)).count("kept") == 6
 
 
 def test_an_audit_of_more_samples_than_it_can_count_is_refused():

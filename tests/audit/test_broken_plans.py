@@ -129,7 +129,7 @@ def exchanged(plan, batch):
 
 
 TASKS = bw.alternating({"a": bw.shuffled(40, 4), "b": bw.shuffled(30, 3)}, target={"a": 0.7, "b": 0.3})
-BY_STEP = bw.alternating({"a": bw.shuffled(40, 4), "b": bw.shuffled(30, 3)}, unit="step").stepped(3)
+BY_STEP = bw.alternating({"a": bw.shuffled(40, 4), "b": bw.shuffled(30, 3)}, unit="step").with_step_size(3)
 COHORTS = bw.rotating(np.arange(120) % 6, [[0, 1], [2, 3], [4, 5]], per_class=2)
 
 
@@ -240,7 +240,7 @@ def test_an_audit_of_a_plan_by_lengths_names_what_is_broken(kind, fault):
     plan, (breaks, expected) = by_lengths(kind), LENGTHWISE[fault]
     if kind == "grouped level" and breaks is two_in_one:  # sizes may differ in a step, which is the same as a whole
         expected = {"G8 steps"}
-    found = names_of(broken(plan, breaks).audit(multiple=2), kept=False)
+    found = names_of(broken(plan, breaks).audit(step_size=2), kept=False)
     assert expected <= found <= expected | {"G1 budget"}  # a sample more may be over the budget
 
 
@@ -248,14 +248,14 @@ def test_an_audit_of_a_plan_by_lengths_names_what_is_broken(kind, fault):
 def test_an_audit_sees_that_what_belongs_together_is_apart(fault):
     breaks, expected = LENGTHWISE.get(fault, (exchanged, set()))
     whole_pairs = {"two micro-batches in one", "three micro-batches in one", "a micro-batch that is lost"}
-    found = names_of(broken(PAIRS, breaks).audit(multiple=2), kept=False) - {"G1 budget"}
+    found = names_of(broken(PAIRS, breaks).audit(step_size=2), kept=False) - {"G1 budget"}
     assert found == expected - {"G1 budget"} | (set() if fault in whole_pairs else {"G4 together"})
 
 
 class Odd(laws.LengthPlan):
     """A plan by lengths whose epochs do not end with a step."""
 
-    def stepped(self, step):
+    def with_step_size(self, step):
         return copy.copy(self)
 
 
@@ -263,7 +263,7 @@ def test_an_audit_sees_an_epoch_that_ends_within_a_step():
     plan = laws.EVERY_PLAN["budgeted"](1)
     assert plan.epoch_batches % 8
     plan.__class__ = Odd
-    finding = plan.audit(multiple=8)["G8"]
+    finding = plan.audit(step_size=8)["G8"]
     assert finding.worst == plan.epoch_batches % 8
     assert not finding.kept
 
@@ -355,7 +355,7 @@ def test_what_is_only_told_is_measured_on_what_is_yielded_too():
     )
     assert {found.guarantee for found in told if not found.promised} == {"balance", "padding"}
     plan = laws.EVERY_PLAN["budgeted"](1)
-    audit = broken(plan, two_in_one).audit(multiple=2)
+    audit = broken(plan, two_in_one).audit(step_size=2)
     assert audit["balance"].worst == 1  # one of two micro-batches has all the work of the step
     alone = broken(plan, lambda whole, batch: whole[batch][:1]).audit()
     assert plan.audit()["padding"].worst > 0.01

@@ -168,7 +168,7 @@ def counted(kind: str, world: int, accumulate: int, state: dict, counts: object)
         sampler.load_state_dict(state)
     found = []
     for sampler in samplers:
-        begun, epoch = sampler.step, sampler.epoch
+        begun, epoch = sampler.batches_done, sampler.epoch
         pairs = list(LossScale(sampler, counts).over(iter(sampler)))
         if isinstance(plan, laws.EvaluationPlan):
             pairs = [
@@ -250,7 +250,7 @@ def test_refusals() -> None:
             next(LossScale(sampler).over(loader))
     with pytest.raises(bw.Infeasible, match="a sampler or a loader of a plan is needed, this is of type FixedPlan"):
         LossScale(ragged_plan())
-    with pytest.raises(bw.Infeasible, match="step 10 of an epoch of 10 steps"):
+    with pytest.raises(bw.Infeasible, match="batch 10 of an epoch of 10 batches"):
         LossScale(sampler).at(10)
     with pytest.raises(bw.Infeasible, match="counts at sample 1 is -1"):
         LossScale(sampler, [1, -1, *range(58)])

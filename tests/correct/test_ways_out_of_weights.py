@@ -46,7 +46,7 @@ TABLE = {
     ),
     "a step too far": (
         lambda: LossScale(PLAN.sampler()).at(5),
-        "step 5 of an epoch of 5 steps",
+        "batch 5 of an epoch of 5 batches",
         "pass 0 to 4",
         lambda: [LossScale(PLAN.sampler()).at(step) for step in range(5)],
     ),
@@ -112,7 +112,7 @@ TABLE = {
     ),
     "fetches of several steps": (
         lambda: LossScale(PLAN.sampler(accumulate=2, fetch=3)),
-        "a list of the sampler holds 3 micro-batches, an optimizer step 2: no one factor is right for it",
+        "a batch of the sampler holds 3 micro-batches, an optimizer step 2: no one factor is right for it",
         "pass fetch='micro', 'step', or a number that divides accumulate",
         lambda: [LossScale(PLAN.sampler(accumulate=2, fetch=fetch)) for fetch in ("micro", "step", 1, 2)],
     ),

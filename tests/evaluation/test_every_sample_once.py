@@ -15,14 +15,14 @@ import batchwright as bw
 GRID = 200, 16, 64  # samples, batch sizes, worlds
 
 
-def check_stretches(n, batch_size, world):
+def check_ranges(n, batch_size, world):
     """Without an array: the micro-batches are the numbers 0..n-1 in turn, with fewest fillers at the very end."""
-    plan = bw.evaluation(n, batch_size).stepped(world)
+    plan = bw.evaluation(n, batch_size).with_step_size(world)
     assert plan.epoch_batches == world * -(-n // (world * batch_size))
     at = fillers = 0
     for begin in range(0, plan.epoch_batches, world):
-        step = [plan.stretch(batch) for batch in range(begin, begin + world)]
-        assert len({stretch.size for stretch in step}) == 1  # what a gather over ranks needs
+        step = [plan.span(batch) for batch in range(begin, begin + world)]
+        assert len({span.size for span in step}) == 1  # what a gather over ranks needs
         assert step[0].size <= batch_size
         for first, last, size in step:
             assert first == at
@@ -54,7 +54,7 @@ def test_every_sample_counts_once_whatever_samples_batch_and_world():
     """A random part of the grid; the whole of it takes a minute."""
     chosen = random.Random(4)
     for _ in range(3000):
-        check_stretches(*(chosen.randint(1, most) for most in GRID))
+        check_ranges(*(chosen.randint(1, most) for most in GRID))
     for _ in range(40):
         sizes = [chosen.randint(1, most) for most in GRID]
         check_ranks_lists(*sizes)
@@ -66,7 +66,7 @@ def test_every_sample_counts_once_on_the_whole_grid():
     for n in range(1, GRID[0] + 1):
         for batch_size in range(1, GRID[1] + 1):
             for world in range(1, GRID[2] + 1):
-                check_stretches(n, batch_size, world)
+                check_ranges(n, batch_size, world)
 
 
 LENGTHS = st.lists(st.integers(1, 60) | st.sampled_from([1, 60]), min_size=1, max_size=120)
@@ -112,9 +112,9 @@ def test_every_sample_counts_once_under_a_budget(lengths, world, limit, most, or
 @settings(max_examples=100)
 @given(lengths=LENGTHS, world=st.integers(1, 6), padded=st.booleans(), most=st.integers(60, 300))
 def test_steps_under_a_budget_are_few_and_level(lengths, world, padded, most):
-    """No cut of the same order into consecutive stretches needs fewer steps or has a smaller most expensive micro-batch."""
+    """No cut of the same order into consecutive ranges needs fewer steps or has a smaller most expensive micro-batch."""
     limit = {"max_tokens" if padded else "capacity": most}
-    cost, plan = cost_of(lengths, limit), bw.evaluation(lengths, **limit).stepped(world)
+    cost, plan = cost_of(lengths, limit), bw.evaluation(lengths, **limit).with_step_size(world)
     runs = [[]]
     for sample in range(len(lengths)):
         if runs[-1] and cost([*runs[-1], sample]) > most:
@@ -128,7 +128,7 @@ def test_steps_under_a_budget_are_few_and_level(lengths, world, padded, most):
 
 
 def least_of_the_largest(samples, parts, cost):
-    """By trying every cut of these samples into at most so many stretches, from the shortest beginnings on."""
+    """By trying every cut of these samples into at most so many ranges, from the shortest beginnings on."""
     least = {len(samples): 0}
     for _ in range(parts):
         least = {

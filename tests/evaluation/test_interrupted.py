@@ -29,7 +29,7 @@ def go_on(plan, world, accumulate, state, lists):
     samplers = [plan.sampler(rank=rank, world_size=world, accumulate=accumulate) for rank in range(world)]
     for sampler in samplers:
         sampler.load_state_dict(state)
-    begun, epoch = samplers[0].step, samplers[0].epoch
+    begun, epoch = samplers[0].batches_done, samplers[0].epoch
     left, counted = len(samplers[0]) - begun, []
     for number, step in enumerate(zip(*samplers, strict=True), begun):
         for sampler, samples in zip(samplers, step, strict=True):
@@ -75,7 +75,7 @@ def test_a_rest_needs_no_more_fillers_than_as_many_samples_alone(make):
     fillers = []
     for rank in ranks:
         rank.load_state_dict(sampler.state_dict())
-        begun = rank.step
+        begun = rank.batches_done
         lists = list(rank)
         assert len(lists) == len(rank) - begun
         fillers.append([len(samples) - rank.real(step, epoch=0) for step, samples in enumerate(lists, begun)])
@@ -130,8 +130,8 @@ def test_states_stay_small_and_ranks_agree():
     smaller.load_state_dict(sampler.state_dict())
     state = smaller.state_dict()
     assert len(json.dumps(state)) < 1200
-    assert state["plan"] == {"step": 7, "begin": 1000 * 64 * 64}
-    samples = list(map(smaller.all_ranks, range(smaller.step, smaller.step + 3)))
+    assert state["plan"] == {"step_size": 7, "start": 1000 * 64 * 64}
+    samples = list(map(smaller.all_ranks, range(smaller.batches_done, smaller.batches_done + 3)))
     flat = [sample for step in samples for batch in step for sample in batch.tolist()]
     assert flat == plan.sequence.samples(1000 * 64 * 64, 1000 * 64 * 64 + 3 * 7 * 64).tolist()
 

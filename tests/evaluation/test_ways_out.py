@@ -13,7 +13,7 @@ from ..refusals import SOURCE, cases, check_that_all_are_reached, told_and_follo
 
 FILES = [
     *(SOURCE / "plans" / f"{name}.py" for name in ("evaluation", "evaluated", "evaluation_summary", "in_turn")),
-    SOURCE / "lengths" / "stretches.py",
+    SOURCE / "lengths" / "spans.py",
     SOURCE / "audit" / "evaluation.py",
     SOURCE / "correct" / "means.py",
 ]
@@ -23,10 +23,10 @@ LENGTHS = [3, 9, 1]
 PLAN = bw.evaluation(20, 2)
 
 
-def resumed(**carried):
+def resumed(**plan_state):
     sampler = PLAN.sampler(rank=0, world_size=2)
     next(iter(sampler))
-    sampler.load_state_dict({**sampler.state_dict(), "plan": carried})
+    sampler.load_state_dict({**sampler.state_dict(), "plan": plan_state})
 
 
 def means(rows=2, step=0, **more):
@@ -81,10 +81,11 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
         "too_long is 'skip'; pass 'refuse' or 'alone'",
         lambda: bw.evaluation(LENGTHS, max_tokens=2, too_long="alone")),
     "state of another plan": (lambda: resumed(windows=[]), "of a plan for evaluation; load what state_dict() gave, as",
-        lambda: resumed(step=2)),
-    "step of a state": (lambda: resumed(step=1 << 18), "the state's step is 262144 and it begins at place 0 of 20",
-        lambda: resumed(step=2)),
-    "place of a state": (lambda: resumed(step=2, begin=21), "begins at place 21 of 20", lambda: resumed(step=2, begin=4)),
+        lambda: resumed(step_size=2)),
+    "step of a state": (lambda: resumed(step_size=1 << 18), "the state's step_size is 262144 and it begins at place 0 of 20",
+        lambda: resumed(step_size=2)),
+    "place of a state": (lambda: resumed(step_size=2, start=21), "begins at place 21 of 20",
+        lambda: resumed(step_size=2, start=4)),
     "too many to count": (lambda: bw.evaluation(1 << 29, 4).audit(),
         "an audit counts every sample, and there are 536870912, more than 268435456; audit the same plan of fewer",
         lambda: bw.evaluation(1 << 9, 4).audit()),
@@ -94,9 +95,9 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
     "names": (changing_names, "step 1 has values called other, an earlier one loss; add the same names in every step",
         same_names),
     "a mean of the list": (lambda: means(extra=torch.tensor(0.5)),
-        "'extra' has shape (), the list has 2 samples that count; pass one value a sample, such as the loss with reduc",
+        "'extra' has shape (), the batch has 2 samples that count; pass one value a sample, such as the loss with reduc",
         lambda: means(extra=torch.tensor([0.5, 0.5]))),
-    "few values": (lambda: means(1), "'loss' has shape (1,), the list has 2 samples that count", lambda: means(2)),
+    "few values": (lambda: means(1), "'loss' has shape (1,), the batch has 2 samples that count", lambda: means(2)),
     "nothing": (lambda: Means(PLAN.sampler()).result(), "there are means of 0 values; call means.add(step, loss=...) in",
         lambda: means().result()),
     # orders that are given

@@ -15,7 +15,7 @@ import pyarrow.parquet
 import pytest
 
 import batchwright as bw
-from batchwright.files import CheckSum, sealed
+from batchwright.files.folder import CheckSum, sealed
 
 from ..refusals import SOURCE, cases, check_that_all_are_reached, told_and_followed
 from .data import table, write

@@ -12,7 +12,7 @@ from batchwright.kernels.length_strata import one_of_each_stratum
 COSTS = st.lists(st.integers(0, 30), max_size=50)
 
 
-def sample_by_sample(costs, budgets, padded, most, multiple):
+def sample_by_sample(costs, budgets, padded, most, step_size):
     """Offsets, one sample at a time; `costs` are rows."""
     offsets, at = [0], 0
     while at < len(costs):
@@ -23,18 +23,18 @@ def sample_by_sample(costs, budgets, padded, most, multiple):
             if any(u > b for u, b in zip(used, budgets, strict=True)):
                 break
             count += 1
-        if count > multiple:
-            count -= count % multiple
+        if count > step_size:
+            count -= count % step_size
         at += count
         offsets.append(at)
     return offsets
 
 
 @given(COSTS, st.integers(1, 100), st.integers(1, 8), st.integers(1, 4))
-def test_steps_over_the_longest_are_cuts_sample_by_sample(costs, budget, most, multiple):
+def test_steps_over_the_longest_are_cuts_sample_by_sample(costs, budget, most, step_size):
     falling = sorted(costs, reverse=True)
-    expected = sample_by_sample([(c,) for c in falling], [budget], [True], most, multiple)
-    assert cut_longest(np.array(falling, float), budget, most, multiple).tolist() == expected
+    expected = sample_by_sample([(c,) for c in falling], [budget], [True], most, step_size)
+    assert cut_longest(np.array(falling, float), budget, most, step_size).tolist() == expected
 
 
 @given(
@@ -44,10 +44,10 @@ def test_steps_over_the_longest_are_cuts_sample_by_sample(costs, budget, most, m
     st.integers(1, 8),
     st.integers(1, 4),
 )
-def test_several_budgets_are_cuts_sample_by_sample(costs, budgets, padded, most, multiple):
+def test_several_budgets_are_cuts_sample_by_sample(costs, budgets, padded, most, step_size):
     table = np.array(costs, float).reshape(-1, 2)
-    found = cut_several(table, np.array(budgets, float), np.array(padded), most, multiple)
-    assert found.tolist() == sample_by_sample(costs, budgets, padded, most, multiple)
+    found = cut_several(table, np.array(budgets, float), np.array(padded), most, step_size)
+    assert found.tolist() == sample_by_sample(costs, budgets, padded, most, step_size)
 
 
 def fewest_padded(costs: list[int], budget: int) -> int:

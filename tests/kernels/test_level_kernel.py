@@ -13,14 +13,14 @@ from batchwright.kernels.step_balance import balance_in_all, raise_to_most_expen
 
 @st.composite
 def cuts(draw):
-    multiple = draw(st.integers(1, 4))
-    sizes = draw(st.lists(st.integers(1, 6), min_size=multiple, max_size=24))
-    sizes = sizes[: len(sizes) // multiple * multiple]
+    step_size = draw(st.integers(1, 4))
+    sizes = draw(st.lists(st.integers(1, 6), min_size=step_size, max_size=24))
+    sizes = sizes[: len(sizes) // step_size * step_size]
     costs = draw(st.lists(st.integers(0, 30), min_size=sum(sizes), max_size=sum(sizes)))
-    return multiple, np.concatenate([[0], np.cumsum(sizes)]), np.array(costs, float)
+    return step_size, np.concatenate([[0], np.cumsum(sizes)]), np.array(costs, float)
 
 
-def oracle(costs, offsets, multiple, budget, enough):
+def oracle(costs, offsets, step_size, budget, enough):
     """The members of every micro-batch; lists, and a look at every sample."""
     spans = [range(a, b) for a, b in pairwise(offsets.tolist())]
     at, cost = list(range(len(costs))), dict(enumerate(costs))
@@ -29,8 +29,8 @@ def oracle(costs, offsets, multiple, budget, enough):
     total = [costs[head] * len(span) for head, span in zip(heads, spans, strict=True)]
     falling = sorted(range(len(costs)), key=lambda place: (-costs[place], place))
     for batch, span in enumerate(spans):
-        step = batch // multiple * multiple
-        limit = min(max(total[step : step + multiple]), budget)
+        step = batch // step_size * step_size
+        limit = min(max(total[step : step + step_size]), budget)
         if total[batch] >= enough * limit:
             continue
         fits = [p for p in falling if total[batch] < costs[p] * len(span) <= limit]
@@ -47,18 +47,18 @@ def oracle(costs, offsets, multiple, budget, enough):
 @settings(max_examples=200)
 @given(cuts(), st.integers(20, 200), st.sampled_from([0.9, 0.9995, 1.0]))
 def test_matches_the_oracle(cut, budget, enough):
-    multiple, offsets, costs = cut
+    step_size, offsets, costs = cut
     members, moved = np.arange(costs.size), costs.copy()
     falling = np.lexsort((np.arange(costs.size), -costs))
-    total = raise_to_most_expensive(moved, members, offsets, falling, multiple, float(budget), enough)
-    at, expected = oracle(costs.tolist(), offsets, multiple, budget, enough)
+    total = raise_to_most_expensive(moved, members, offsets, falling, step_size, float(budget), enough)
+    at, expected = oracle(costs.tolist(), offsets, step_size, budget, enough)
     assert members.tolist() == at
     assert total.tolist() == expected
     assert np.array_equal(moved, costs[members])
     assert np.array_equal(np.maximum.reduceat(moved, offsets[:-1]) * np.diff(offsets), total)
     before = np.maximum.reduceat(costs, offsets[:-1]) * np.diff(offsets)
     assert (total >= before).all()
-    assert (total <= np.repeat(before.reshape(-1, multiple).max(axis=1), multiple)).all()
+    assert (total <= np.repeat(before.reshape(-1, step_size).max(axis=1), step_size)).all()
 
 
 def smallest_of_largest(costs, parts, most_items):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from ..plans.test_hybrid import CASES as HYBRID
 from ..refusals import SOURCE, check_that_all_are_reached
+from .test_limited_parts import CASES as LIMITED
 from .test_ways_out_of_budgets import CASES as BUDGETS
 from .test_ways_out_of_packs import CASES as PACKS
 from .test_ways_out_of_partition import CASES as PARTITION
@@ -17,6 +19,7 @@ PLANS = [
         "budgeted",
         "bucketed",
         "grouped",
+        "hybrid",
         "packed",
         "by_length",
         "length_arguments",
@@ -36,4 +39,4 @@ FILES = [
 
 
 def test_every_refusal_in_the_code_is_among_these(monkeypatch):
-    check_that_all_are_reached(FILES, 69, [BUDGETS, PACKS, PARTITION, POSITIONS], monkeypatch)
+    check_that_all_are_reached(FILES, 90, [BUDGETS, HYBRID, LIMITED, PACKS, PARTITION, POSITIONS], monkeypatch)

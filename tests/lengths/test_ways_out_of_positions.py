@@ -52,51 +52,53 @@ def with_too_few_at_the_end():
     """The last window of an epoch that was laid out with fewer micro-batches than its samples need."""
     plan = buckets()
     windows = copy.copy(plan.windows)
-    windows.layout = replace(windows.layout, last_batches=1, steady=windows.layout.windows - 1)
+    windows.layout = replace(windows.layout, last_batches=1, regular_windows=windows.layout.windows - 1)
     return windows.planned(windows.layout.windows - 1)
 
 
 CASES = cases("refuse message follow", {  # what is refused, what is said of it, and what its way out says to do
     # places of a run
-    "multiple": (
-        lambda: budget().epoch_length(0), "multiple is 0, the least is 1", lambda: budget().epoch_length(1)),
-    "step": (lambda: budget().stepped(0), "step is 0, the least is 1", lambda: ends(budget().stepped(1))),
+    "step_size": (
+        lambda: budget().epoch_length(0), "step_size is 0, the least is 1", lambda: budget().epoch_length(1)),
+    "step": (lambda: budget().with_step_size(0), "step_size is 0, the least is 1", lambda: ends(budget().with_step_size(1))),
     "a large step": (
-        lambda: ordered().stepped(10**7),
+        lambda: ordered().with_step_size(10**7),
         "a step has 10000000 micro-batches, and a plan by lengths plans 131072 together at most; pass a smaller world_size",
-        lambda: ordered().stepped(4096)[0]),
+        lambda: ordered().with_step_size(4096)[0]),
     "epoch": (lambda: budget().epoch(-1), "epoch is -1, the least is 0", lambda: ends(budget())),
     "window": (
         lambda: budget(window=HUGE), "micro-batches; pass a whole number of 1 or more, or \"epoch\"",
         lambda: [ends(budget(window=window)) for window in (1, "epoch")]),
     # states
     "a step of a state": (
-        lambda: resumed(plan={"step": 1 << 30}),
-        "the state's step is 1073741824 and its shift 0, the largest step is ", lambda: resumed(plan={"step": 1})),
+        lambda: resumed(plan={"step_size": 1 << 30}),
+        "the state's step_size is 1073741824 and its shift 0, the largest step is ", lambda: resumed(plan={"step_size": 1})),
     "a shift of a state": (
-        lambda: resumed(plan={"step": 4, "shift": 4}), "the state's step is 4 and its shift 4, the largest", resumed),
+        lambda: resumed(plan={"step_size": 4, "shift": 4}), "the state's step_size is 4 and its shift 4", resumed),
     "no step of a state": (lambda: resumed(plan={}), "the state says {} of its plan; load what", resumed),
     "something else of a state": (
-        lambda: resumed(plan={"step": 1, "ahead": [0]}), "the state says {'ahead': [0], 'step': 1} of its plan", resumed),
+        lambda: resumed(plan={"step_size": 1, "ahead": [0]}), "the state says {'ahead': [0], 'step_size': 1} of its",
+        resumed),
     "no list that follows": (
-        lambda: resumed(plan={"step": 1, "then": 3}), "the state's then is 3; load what state_dict() gave", resumed),
+        lambda: resumed(plan={"step_size": 1, "then": 3}), "the state's then is 3; load what state_dict() gave", resumed),
     "a list that followed before": (
-        lambda: resumed(consumed=4, plan={"step": 1, "then": {"step": 2, "at": 3, "start": 0}}),
+        lambda: resumed(consumed=4, plan={"step_size": 1, "then": {"step_size": 2, "at": 3, "start": 0}}),
         "the state goes on at micro-batch 3 as micro-batch 0, and stands at 4; load what state_dict() gave", resumed),
     "no windows of a state": (
-        lambda: resumed(ordered(), plan={"step": 1, "windows": [[0, 0]]}), "the state's windows are [[0, 0]]; load what",
+        lambda: resumed(ordered(), plan={"step_size": 1, "windows": [[0, 0]]}),
+        "the state's windows are [[0, 0]]; load what",
         lambda: resumed(ordered())),
     "a later window": (
-        lambda: resumed(ordered(), plan={"step": 1, "windows": [[1, 8, 0]]}),
+        lambda: resumed(ordered(), plan={"step_size": 1, "windows": [[1, 8, 0]]}),
         "the state's windows are [[1, 8, 0]], and it stands at micro-batch 0; load what", lambda: resumed(ordered())),
     "windows in another order": (
-        lambda: resumed(ordered(), plan={"step": 1, "windows": [[1, 8, 0], [0, 0, 0]]}),
+        lambda: resumed(ordered(), plan={"step_size": 1, "windows": [[1, 8, 0], [0, 0, 0]]}),
         "the state's windows are [[1, 8, 0], [0, 0, 0]]; load what", lambda: resumed(ordered())),
     "an item that is not there": (
-        lambda: resumed(ordered(), plan={"step": 1, "windows": [[0, 0, 5]]}),
+        lambda: resumed(ordered(), plan={"step_size": 1, "windows": [[0, 0, 5]]}),
         "the state says that window 0 begins at item 5 of place 0; load what", lambda: resumed(ordered())),
     "a place of another epoch": (
-        lambda: resumed(buckets(), plan={"step": 1, "windows": [[0, 601, 0]]}),
+        lambda: resumed(buckets(), plan={"step_size": 1, "windows": [[0, 601, 0]]}),
         "the state says that window 0 begins at place 601; load what", lambda: resumed(buckets())),
     # windows
     "too few micro-batches at the end": (

@@ -53,7 +53,7 @@ def test_a_plain_double_loop_and_a_loop_over_epochs_are_the_same(workers):
     assert [batches(loader) for _ in range(EPOCHS)] == EXPECTED
     loader = made(num_workers=workers)
     assert [batches(epoch) for epoch in loader.epochs(EPOCHS)] == EXPECTED
-    assert (loader.epoch, loader.step, len(loader)) == (EPOCHS, 0, len(EXPECTED[0]))
+    assert (loader.epoch, loader.batches_done, len(loader)) == (EPOCHS, 0, len(EXPECTED[0]))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -62,7 +62,7 @@ def test_a_look_costs_nothing(workers):
     for _ in range(3):
         assert loader.peek().tolist() == EXPECTED[0][0]
     assert next(iter(loader)).tolist() == EXPECTED[0][0]
-    assert (loader.epoch, loader.step) == (0, 0)
+    assert (loader.epoch, loader.batches_done) == (0, 0)
     assert loader.peek().tolist() == EXPECTED[0][0]
     assert batches(loader) == EXPECTED[0]
     assert loader.peek().tolist() == EXPECTED[1][0]
@@ -181,7 +181,7 @@ def test_progress():
     assert str(loader.progress()) == "epoch 0: 0 of 26 batches (0 %)"
     _take(loader, 13)
     progress = loader.progress()
-    assert (progress.epoch, progress.step, progress.steps, progress.epochs) == (0, 13, 26, 0.5)
+    assert (progress.epoch, progress.batches_done, progress.batches, progress.epochs) == (0, 13, 26, 0.5)
     assert str(progress) == "epoch 0: 13 of 26 batches (50 %)"
 
 
@@ -233,7 +233,7 @@ def test_after_an_error_in_the_loop(workers, error):
     assert batches(loader) == EXPECTED[0][5:]
     fail(loader)
     at = loader.progress()
-    loader.seek(at.step - 1, epoch=at.epoch)
+    loader.seek(at.batches_done - 1, epoch=at.epoch)
     assert batches(loader) == EXPECTED[1][4:]
     fail(loader)
     loader.set_epoch(0)

@@ -1,4 +1,4 @@
-"""Random numbers of samples: their own at every visit, the same in any number of workers, after a restart, in any world."""
+"""Random numbers of samples: their own at every draw, the same in any number of workers, after a restart, in any world."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Augmented(torch.utils.data.Dataset):
 
 
 def _augmented(plan, **options):
-    """The random numbers of every visit, by sample."""
+    """The random numbers of every draw, by sample."""
     found = {}
     loader = plan.loader(Augmented(), **{"num_workers": 0, **options})
     for epoch in loader.epochs(2):
@@ -45,16 +45,16 @@ AUGMENTED = {
 def test_random_numbers_belong_to_a_sample_and_its_visit(kind):
     plan = AUGMENTED[kind]
     alone = _augmented(plan)
-    drawn = [numbers for visits in alone.values() for numbers in visits]
-    assert len(set(drawn)) == len(drawn)  # other ones at every visit
+    drawn = [numbers for draws in alone.values() for numbers in draws]
+    assert len(set(drawn)) == len(drawn)  # other ones at every draw
     assert len({number for numbers in drawn for number in numbers}) == 3 * len(drawn)
     assert alone == _augmented(plan, num_workers=3)
     ranks = [_augmented(plan, rank=rank, world_size=2) for rank in range(2)]
-    for sample, visits in alone.items():
-        shared = set(visits) & {numbers for rank in ranks for numbers in rank.get(sample, [])}
-        assert len(shared) == len(visits) or kind != "budgeted"  # one epoch, one visit: in any world
+    for sample, draws in alone.items():
+        shared = set(draws) & {numbers for rank in ranks for numbers in rank.get(sample, [])}
+        assert len(shared) == len(draws) or kind != "budgeted"  # one epoch, one draw: in any world
         if kind == "shuffled":
-            assert len(shared) == len(visits)
+            assert len(shared) == len(draws)
 
 
 def test_random_numbers_after_a_restart():

@@ -21,7 +21,7 @@ class Obvious:
     def __init__(self, *, waits, remembers, most_deficit, limit):
         self.waits, self.remembers, self.most_deficit, self.limit = waits, remembers, most_deficit, limit
         self.groups, self.fresh, self.heap, self.deficit = [], [], {}, deque()
-        self.drawn = self.written_off = self.hand = self.number = 0
+        self.drawn = self.written_off = self.last_large = self.number = 0
 
     def below(self, bound):
         self.drawn += 1
@@ -65,8 +65,8 @@ class Obvious:
         while self.limit is not None and sum(map(self.weight, self.groups)) > self.limit:
             large = group
             while not self.is_large(large):
-                self.hand = (self.hand + 1) % len(self.groups)
-                large = self.groups[self.hand]
+                self.last_large = (self.last_large + 1) % len(self.groups)
+                large = self.groups[self.last_large]
             large["queue"].popleft()
 
     def priority(self, number):
@@ -113,10 +113,10 @@ class Obvious:
                 return number
         return payer
 
-    def serve(self, hand, read_for):
+    def serve(self, planned, read_for):
         """The items of a batch with their groups, and the slots given away; None for a slot that ends the stream."""
         self.number += 1
-        for number in hand:
+        for number in planned:
             short = -1
             if self.groups[number]["balance"] > 0 and self.deficit:
                 number = self.payee(number)

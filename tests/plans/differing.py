@@ -269,12 +269,28 @@ CALLS: dict[str, Calls] = {
             **_CUT,
         },
     ),
+    "hybrid": Calls(
+        [
+            {"lengths": LENGTHS, "ranks": 2, "tokens_per_rank": 240},
+            {"lengths": LENGTHS, "ranks": 1, "tokens_per_rank": 300, "batch_size": 30},
+            {"lengths": LENGTHS, "ranks": 2, "tokens_per_rank": 240, "batch_size": 20, "cost": square},
+        ],
+        {
+            "lengths": [LENGTHS[::-1], LENGTHS // 2],
+            "ranks": [1, 3],
+            "tokens_per_rank": [PLENTY, 480],
+            "widen": [1, 3],
+            "cost": [square, lambda lengths: lengths**3, lambda lengths: lengths * 1.0],
+            "batch_size": [5, 21],
+            "seed": [1, 2],
+        },
+    ),
 }
 
 CHANGES_NO_BATCH = {"distinct", "closest"}  # they say what is refused
 REFUSES_ONLY = {"evaluation": {"too_long"}, "ordered": {"samples"}}  # the same, of one builder
 
-MULTIPLES = 1, 3
+STEP_SIZES = 1, 3
 EPOCHS = 3
 
 
@@ -300,8 +316,8 @@ def plans(builder: str) -> Iterator[tuple[int, str, Any]]:
                 warnings.simplefilter("ignore", bw.PoorWarning)
                 try:
                     plan = build(**begin | ({argument: value} if argument else {}))
-                    for multiple in MULTIPLES:
-                        plan.epoch_length(multiple)
+                    for step_size in STEP_SIZES:
+                        plan.epoch_length(step_size)
                 except bw.Infeasible:  # the argument contradicts others of this call
                     continue
             yield number, argument, plan

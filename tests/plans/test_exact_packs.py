@@ -10,7 +10,7 @@ import pytest
 import batchwright as bw
 from batchwright.kernels import packing as kernel
 from batchwright.lengths import exact
-from batchwright.lengths.order_windows import Begin
+from batchwright.lengths.order_windows import WindowStart
 from batchwright.lengths.packing import pack
 
 from .. import laws
@@ -88,13 +88,13 @@ def test_many_cuts_of_a_window_share_one_allowance(steps, monkeypatch, allowed):
 def test_what_a_window_holds_is_found_within_one_allowance(steps, monkeypatch, window):
     monkeypatch.setattr(exact, "STEPS", 1 << 25)
     plan = ordered(HARD, window)
-    spent, begin = [], Begin(0)
+    spent, start = [], WindowStart(0)
     for number in range(5):
         steps.clear()
         items, cut = plan.windows.planned(number)
         spent.append(sum(steps))
-        begin, before = plan.windows.begin(number + 1), begin
-        assert items.tolist() == plan.source.order.take(before.place, begin.place).tolist()
+        start, before = plan.windows.start(number + 1), start
+        assert items.tolist() == plan.source.order.take(before.place, start.place).tolist()
         assert sorted(cut.members) == list(range(items.size))
         assert len(cut) == window
         assert all(plan.cutter.excess(items[cut.batch(batch)]) == 0 for batch in range(window))

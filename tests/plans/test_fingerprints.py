@@ -18,8 +18,8 @@ from . import differing
 def batches(plan):
     """All that samplers yield in the first epochs, alone and in steps of three micro-batches."""
     return [
-        list(plan.epoch(epoch, multiple).lists(0, 1))
-        for multiple in differing.MULTIPLES
+        list(plan.epoch(epoch, step_size).lists(0, 1))
+        for step_size in differing.STEP_SIZES
         for epoch in range(differing.EPOCHS)
     ]
 

@@ -65,6 +65,8 @@ MANY = {
     "budgeted in small windows": lambda n: bw.budgeted(lengths(n), 4 * n, padded=False, window=8),
     "budgeted by a menu": lambda n: bw.budgeted(lengths(n), 4 * n, round_length=list(range(1, n + 1))),
     "grouped": lambda n: bw.grouped(lengths(n), 16, level=True),
+    "hybrid": lambda n: bw.hybrid(lengths(n), ranks=4, tokens_per_rank=n, batch_size=16),
+    "hybrid in one step": lambda n: bw.hybrid(lengths(n), ranks=n // 4, tokens_per_rank=n, batch_size=n),
     "bucketed": lambda n: bw.bucketed(np.stack([lengths(n), lengths(n)[::-1]], 1), 4, buckets=16),
     "bucketed in many": lambda n: bw.bucketed(np.stack([lengths(n), lengths(n)[::-1]], 1), 4, buckets=n // 8),
     "packed": lambda n: bw.packed(lengths(n), 4 * n),

@@ -41,7 +41,7 @@ def cuts(monkeypatch):
     """Every time that a cutter looked at samples."""
     counts = []
     for kind in (BudgetCutter, PackCutter):
-        for name in ("cut", "needed"):
+        for name in ("cut", "batches_for_first"):
             method = getattr(kind, name)
             monkeypatch.setattr(kind, name, lambda *at, method=method: counts.append(at[1].size) or method(*at))
     return counts
@@ -92,10 +92,10 @@ def test_going_on_at_epoch_1000_costs_at_most_two_windows_in_the_same_world_and_
     plan = OVER_AN_ORDER[kind]()
     saved = json.loads(json.dumps(plan.sampler(rank=0, world_size=2).state_at(1, epoch=1000)))
     assert len(planned) > 1000
-    following = plan.stepped(2)[saved["origin"] + saved["consumed"]].tolist()
+    following = plan.with_step_size(2)[saved["origin"] + saved["consumed"]].tolist()
     for world in (2, 3):
         fresh, state = OVER_AN_ORDER[kind](), saved
-        fresh.stepped(2), fresh.stepped(world)  # laid out before it is counted
+        fresh.with_step_size(2), fresh.with_step_size(world)  # laid out before it is counted
         for number in range(2):  # once more from the state in the new world
             assert len(json.dumps(state)) < 1200
             sampler = fresh.sampler(rank=0, world_size=world)
@@ -114,7 +114,7 @@ def test_an_epoch_asked_for_in_any_order_plans_every_window_once(kind, planned):
         "strata": lambda: bw.budgeted(LENGTHS[:2000], 4096, window=16),
         "buckets": lambda: bw.bucketed(LENGTHS[:2000, None], 16, buckets=3, window=16),
     }
-    plan = (OVER_AN_ORDER | more)[kind]().stepped(2)
+    plan = (OVER_AN_ORDER | more)[kind]().with_step_size(2)
     last = (5 if kind in OVER_AN_ORDER else 1) * plan.epoch_batches - 1
     asked = list(range(last + 1))
     random.Random(3).shuffle(asked)
@@ -167,7 +167,7 @@ def dear_every_other_epoch():
 def test_what_a_window_does_not_hold_comes_first_in_the_next_and_the_state_knows_it(kind, world):
     make = OVERFLOWING[kind]
     plan = make()
-    windows = plan.stepped(world).windows
+    windows = plan.with_step_size(world).windows
     count = 60
     ordered = plan.admission.items(plan.source.order.take(0, 60 * 50 * 4))
     given_out, sizes = [], []
@@ -180,7 +180,7 @@ def test_what_a_window_does_not_hold_comes_first_in_the_next_and_the_state_knows
         sizes.append(items.size)
     assert given_out == ordered[: len(given_out)].tolist()
     if kind == "pieces":
-        assert any(windows.begin(number).skipped for number in range(count))  # within a sample
+        assert any(windows.start(number).skipped for number in range(count))  # within a sample
     else:
         assert max(sizes) > 3 * min(sizes)  # far from what a window was laid out for
     sampler = plan.sampler(rank=world - 1, world_size=world)
@@ -216,7 +216,7 @@ def test_a_run_goes_on_along_the_old_list_to_the_end_of_its_epoch_and_then_in_th
     kind, before, after, epoch, part
 ):
     plan = EVERY_SAMPLE[kind]()
-    old, new = plan.stepped(before), plan.stepped(after)
+    old, new = plan.with_step_size(before), plan.with_step_size(after)
     step = min(int(part * old.epoch_batches / before), old.epoch_batches // before - 1)
     state = plan.sampler(rank=0, world_size=before).state_at(step, epoch=epoch)
     stands = state["origin"] + state["consumed"]
@@ -253,7 +253,7 @@ def uneven_words(plan, before, after, step):
 
 def test_what_uneven_steps_cost_until_the_epoch_ends_is_said_in_numbers():
     plan = bw.grouped(LENGTHS[:3000], 8, window=16)
-    old = plan.stepped(8)
+    old = plan.with_step_size(8)
     said = uneven_words(plan, 8, 6, 2)
     found = re.fullmatch(
         r"the run goes on in steps of 6 micro-batches, and up to micro-batch (\d+) its plan has steps of 8: the most "
@@ -283,7 +283,7 @@ def test_nothing_is_said_where_uneven_steps_cost_nothing():
     st.lists(st.integers(0, 10**6), min_size=1, max_size=4),
     st.booleans(),
 )
-def test_no_epoch_needs_more_than_the_layout_has(rows, multiple, epochs, padded):
+def test_no_epoch_needs_more_than_the_layout_has(rows, step_size, epochs, padded):
     table = {"a": np.array(rows)[:, 0], "b": np.array(rows)[:, 1]}
     plans = [
         bw.budgeted(table, {"a": 90, "b": 130}, padded=padded, window=5),
@@ -292,7 +292,7 @@ def test_no_epoch_needs_more_than_the_layout_has(rows, multiple, epochs, padded)
     ]
     for plan in plans:
         for epoch in epochs:
-            audit = plan.audit(multiple=multiple, first=epoch)
+            audit = plan.audit(step_size=step_size, first=epoch)
             assert audit.kept, str(audit)
 
 
@@ -310,7 +310,7 @@ def all_go_on_or_none(plan, state, world, accumulate=1):
         assert len(refusals) == len(ranks)
         assert len(set(refusals)) == 1
         return None
-    steps = len(samplers[0]) - samplers[0].step
+    steps = len(samplers[0]) - samplers[0].batches_done
     rows = [list(sampler) for sampler in samplers]
     assert {len(row) for row in rows} == {steps}
     assert all(sampler.state_dict() == samplers[0].state_dict() for sampler in samplers)
@@ -369,7 +369,7 @@ def test_a_chain_of_worlds_is_gone_through_by_all_ranks_alike(kind, window, capa
         if all_go_on_or_none(plan, state, world, accumulate) is None:
             return
         sampler.load_state_dict(state)
-        state = sampler.state_at(sampler.step + cut % (len(sampler) - sampler.step))
+        state = sampler.state_at(sampler.batches_done + cut % (len(sampler) - sampler.batches_done))
 
 
 def test_a_far_place_over_an_order_says_what_it_costs(monkeypatch):

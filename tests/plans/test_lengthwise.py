@@ -12,51 +12,51 @@ import batchwright as bw
 few = settings(max_examples=25)
 COLUMNS = st.lists(st.integers(1, 40), min_size=40, max_size=400)
 WINDOWS = st.sampled_from(["epoch", 4, 16])
-MULTIPLES = st.integers(1, 6)
+STEP_SIZES = st.integers(1, 6)
 DRAW = np.random.default_rng(0)
 LENGTHS = np.clip(DRAW.lognormal(5, 1, 20_000), 16, 1024).astype(int)
 LABELS = np.repeat([0, 1], [18_000, 2_000])
 
 
-def whole_epochs(plan, count, multiple):
+def whole_epochs(plan, count, step_size):
     """The micro-batches of two epochs; every sample once in each, the same number in both, and not the same ones."""
-    epochs = [plan.epoch(number, multiple)[:] for number in (0, 7)]
+    epochs = [plan.epoch(number, step_size)[:] for number in (0, 7)]
     for batches in epochs:
         assert sorted(np.concatenate(batches)) == list(range(count))
         assert min(map(len, batches)) >= 1
-    assert len(epochs[0]) == len(epochs[1]) == plan.epoch_length(multiple)
-    assert len(epochs[0]) % multiple == 0
+    assert len(epochs[0]) == len(epochs[1]) == plan.epoch_length(step_size)
+    assert len(epochs[0]) % step_size == 0
     return epochs[0] + epochs[1]
 
 
 @few
-@given(COLUMNS, st.integers(80, 300), WINDOWS, MULTIPLES, st.booleans(), st.none() | st.integers(2, 9))
-def test_no_micro_batch_is_over_its_budget(lengths, budget, window, multiple, padded, most):
+@given(COLUMNS, st.integers(80, 300), WINDOWS, STEP_SIZES, st.booleans(), st.none() | st.integers(2, 9))
+def test_no_micro_batch_is_over_its_budget(lengths, budget, window, step_size, padded, most):
     plan = bw.budgeted(lengths, budget, window=window, padded=padded, max_samples=most)
     lengths = np.array(lengths)
-    for batch in whole_epochs(plan, lengths.size, multiple):
+    for batch in whole_epochs(plan, lengths.size, step_size):
         inside = lengths[batch]
         assert (inside.max() * inside.size if padded else inside.sum()) <= budget
         assert batch.size <= (most or batch.size)
 
 
 @few
-@given(COLUMNS, COLUMNS, WINDOWS, MULTIPLES)
-def test_no_micro_batch_is_over_any_of_several_budgets(text, image, window, multiple):
+@given(COLUMNS, COLUMNS, WINDOWS, STEP_SIZES)
+def test_no_micro_batch_is_over_any_of_several_budgets(text, image, window, step_size):
     count = min(len(text), len(image))
     table = {"text": np.array(text[:count]), "image": np.array(image[:count])}
     plan = bw.budgeted(table, {"text": 90, "image": 130}, padded={"text": True, "image": False}, window=window)
-    for batch in whole_epochs(plan, count, multiple):
+    for batch in whole_epochs(plan, count, step_size):
         assert table["text"][batch].max() * batch.size <= 90
         assert table["image"][batch].sum() <= 130
 
 
 @few
-@given(COLUMNS, st.integers(80, 120), WINDOWS, MULTIPLES, st.integers(1, 3), st.none() | st.integers(2, 5))
-def test_no_pack_is_over_its_capacity(lengths, capacity, window, multiple, packs, most):
+@given(COLUMNS, st.integers(80, 120), WINDOWS, STEP_SIZES, st.integers(1, 3), st.none() | st.integers(2, 5))
+def test_no_pack_is_over_its_capacity(lengths, capacity, window, step_size, packs, most):
     plan = bw.packed(lengths, capacity, packs=packs, window=window, max_per_pack=most)
     lengths = np.array(lengths)
-    for batch in whole_epochs(plan, lengths.size, multiple):
+    for batch in whole_epochs(plan, lengths.size, step_size):
         parts = plan.packs(batch)
         assert np.concatenate(parts).tolist() == batch.tolist()
         assert 1 <= len(parts) <= packs
@@ -64,23 +64,23 @@ def test_no_pack_is_over_its_capacity(lengths, capacity, window, multiple, packs
 
 
 @few
-@given(COLUMNS, COLUMNS, st.integers(1, 3), MULTIPLES)
-def test_no_pack_is_over_any_of_several_capacities(text, image, packs, multiple):
+@given(COLUMNS, COLUMNS, st.integers(1, 3), STEP_SIZES)
+def test_no_pack_is_over_any_of_several_capacities(text, image, packs, step_size):
     count = min(len(text), len(image))
     table = {"text": np.array(text[:count]), "image": np.array(image[:count])}
     plan = bw.packed(table, {"text": 60, "image": 90}, packs=packs, window=8)
-    for batch in whole_epochs(plan, count, multiple):
+    for batch in whole_epochs(plan, count, step_size):
         parts = plan.packs(batch)
         assert len(parts) <= packs
         assert all(table["text"][part].sum() <= 60 and table["image"][part].sum() <= 90 for part in parts)
 
 
 @few
-@given(st.lists(st.integers(1, 20), min_size=50, max_size=200), st.integers(1, 3), MULTIPLES)
-def test_what_belongs_together_stays_in_one_pack(lengths, packs, multiple):
+@given(st.lists(st.integers(1, 20), min_size=50, max_size=200), st.integers(1, 3), STEP_SIZES)
+def test_what_belongs_together_stays_in_one_pack(lengths, packs, step_size):
     pairs = np.arange(len(lengths)) // 2
     plan = bw.packed(lengths, 64, packs=packs, together=pairs, window=8)
-    for batch in whole_epochs(plan, len(lengths), multiple):
+    for batch in whole_epochs(plan, len(lengths), step_size):
         parts = plan.packs(batch)
         assert len(parts) <= packs
         for part in parts:
@@ -90,14 +90,14 @@ def test_what_belongs_together_stays_in_one_pack(lengths, packs, multiple):
 
 
 @few
-@given(COLUMNS, st.integers(2, 9), WINDOWS, MULTIPLES, st.booleans())
-def test_grouped_micro_batches_have_their_size(lengths, size, window, multiple, level):
+@given(COLUMNS, st.integers(2, 9), WINDOWS, STEP_SIZES, st.booleans())
+def test_grouped_micro_batches_have_their_size(lengths, size, window, step_size, level):
     plan = bw.grouped(lengths, size, window=window, level=level)
-    batches = whole_epochs(plan, len(lengths), multiple)
+    batches = whole_epochs(plan, len(lengths), step_size)
     if not level:
         assert max(map(len, batches)) <= size
-    for step in range(0, len(batches), multiple):
-        assert sum(map(len, batches[step : step + multiple])) <= size * multiple
+    for step in range(0, len(batches), step_size):
+        assert sum(map(len, batches[step : step + step_size])) <= size * step_size
 
 
 def test_grouped_micro_batches_are_all_full_where_they_can_be():
@@ -105,20 +105,20 @@ def test_grouped_micro_batches_are_all_full_where_they_can_be():
 
 
 @few
-@given(st.lists(st.sampled_from([(1, 1), (2, 1), (1, 2), (4, 1), (8, 4)]), min_size=60, max_size=300), MULTIPLES)
-def test_a_bucketed_micro_batch_is_of_one_bucket_and_so_is_a_step_of_large_buckets(shapes, multiple):
+@given(st.lists(st.sampled_from([(1, 1), (2, 1), (1, 2), (4, 1), (8, 4)]), min_size=60, max_size=300), STEP_SIZES)
+def test_a_bucketed_micro_batch_is_of_one_bucket_and_so_is_a_step_of_large_buckets(shapes, step_size):
     plan = bw.bucketed(shapes, 7, buckets=[(1, 1), (2, 1), (1, 2), (4, 1)])
     nearest = {(1, 1): 0, (2, 1): 1, (1, 2): 2, (4, 1): 3, (8, 4): 1}
     bucket_of = np.array([nearest[shape] for shape in shapes])
     held = np.bincount(bucket_of, minlength=4)
-    batches = whole_epochs(plan, len(shapes), multiple)
+    batches = whole_epochs(plan, len(shapes), step_size)
     assert max(map(len, batches)) <= 7
     for batch in batches:
         assert len(set(bucket_of[batch])) == 1
         assert plan.bucket(batch).tolist() == plan.buckets[bucket_of[batch[0]]].tolist()
-    if ((held == 0) | (held >= multiple)).all():
-        for step in range(0, len(batches), multiple):
-            assert len({int(bucket_of[batch[0]]) for batch in batches[step : step + multiple]}) == 1
+    if ((held == 0) | (held >= step_size)).all():
+        for step in range(0, len(batches), step_size):
+            assert len({int(bucket_of[batch[0]]) for batch in batches[step : step + step_size]}) == 1
 
 
 def test_buckets_from_the_data_hold_equal_masses():
@@ -149,7 +149,7 @@ def test_the_ranks_of_every_step_carry_near_equal_cost(plan, most):
     costs = np.array([plan.cutter.cost(batch) for epoch in range(2) for batch in plan.epoch(epoch, 32)])
     steps = costs.reshape(-1, 32)
     assert (steps.max(1) / steps.mean(1)).max() <= most
-    assert plan.audit(multiple=32).kept
+    assert plan.audit(step_size=32).kept
 
 
 OTHER_COLUMN = np.where(DRAW.random(60_000) < 0.4, 0, np.clip(DRAW.lognormal(5.5, 0.7, 60_000), 64, 2048)).astype(int)
@@ -183,7 +183,7 @@ def test_the_ranks_of_every_step_carry_near_equal_parts_of_every_kind(make, colu
     for column in columns:
         steps = np.array([column[batch].sum() for batch in batches]).reshape(-1, 32)
         assert (steps.max(1) / steps.mean(1)).max() <= 1.006
-    assert plan.audit(multiple=32).kept
+    assert plan.audit(step_size=32).kept
     assert plan.summary(32).worst_step <= 1.006
 
 
@@ -242,7 +242,7 @@ def test_samples_that_are_too_long(window):
 
 def test_balanced_and_ragged_at_once():
     plan = bw.budgeted(LENGTHS, 16_384, order=bw.balanced(LABELS, 64), window=32)
-    period, length = plan.stepped(4).windows.period, plan.epoch_length(4)
+    period, length = plan.with_step_size(4).windows.period, plan.epoch_length(4)
     drawn = np.concatenate(plan.epoch(0, 4)[: length // period * period])  # in whole windows: an epoch ends within one
     assert np.ptp(np.bincount(LABELS[drawn])) <= 8
     assert plan.sampled_prior.tolist() == [0.5, 0.5]
@@ -255,19 +255,19 @@ def test_balanced_and_ragged_at_once():
 def test_the_summary_is_of_the_whole_first_epoch():
     labels = np.repeat([0, 1, 2], [12_000, 7_000, 1_000])
     plan = bw.budgeted(LENGTHS, 4096, order=bw.balanced(labels, 60), window=32)
-    summary, stepped = plan.summary(4), plan.stepped(4)
-    period, length = stepped.windows.period, stepped.epoch_batches
+    summary, in_steps = plan.summary(4), plan.with_step_size(4)
+    period, length = in_steps.windows.period, in_steps.epoch_batches
     assert summary.measured == -(-length // period) > 5  # the last is measured whole
     assert summary.epoch_batches == length
     assert summary.batches == summary.measured * period
     farthest = 0.0
     for first in range(0, length, period):
-        batches = [stepped[number] for number in range(first, first + period)]
+        batches = [in_steps[number] for number in range(first, first + period)]
         share = np.bincount(labels[np.concatenate(batches)], minlength=3) / sum(map(len, batches))
         for batch in batches:
             farthest = max(farthest, np.abs(np.bincount(labels[batch], minlength=3) - share * batch.size).max())
     assert summary.composition == pytest.approx(farthest)
-    audit = plan.audit(multiple=4)
+    audit = plan.audit(step_size=4)
     assert summary.worst_step - 1 == pytest.approx(audit["balance"].worst)
     assert summary.padding == pytest.approx(audit["padding"].worst)
 

@@ -77,7 +77,7 @@ def test_budgets_in_work_and_packs_of_several_are_level_too():
 
 
 def test_giants_come_at_random_over_the_epoch():
-    plan = bw.packed(LONG, 131_072, cost=work, window="epoch").stepped(32)
+    plan = bw.packed(LONG, 131_072, cost=work, window="epoch").with_step_size(32)
     giants = np.array([LONG[plan[t]].max() == LONG.max() for t in range(plan.epoch_batches)])
     steps = np.flatnonzero(giants.reshape(-1, 32).any(axis=1))
     assert steps.size <= giants.sum() // 32 + 2  # together with their like
@@ -90,7 +90,7 @@ def test_giants_come_at_random_over_the_epoch():
 
 def test_every_divisor_of_a_step_has_neighbours_alike():
     """A run may divide a step between ranks and accumulation in any way, and hand out whole steps."""
-    plan, costs = bw.packed(LONG, 131_072, cost=work).stepped(32), work(LONG.astype(float))
+    plan, costs = bw.packed(LONG, 131_072, cost=work).with_step_size(32), work(LONG.astype(float))
     found = np.array([costs[plan[t]].sum() for t in range(plan.epoch_batches)]).reshape(-1, 32)
     falling = np.all(np.diff(found, axis=1) <= 0, axis=1)
     rising = np.all(np.diff(found, axis=1) >= 0, axis=1)
@@ -105,9 +105,11 @@ def test_every_divisor_of_a_step_has_neighbours_alike():
 @pytest.mark.parametrize("together", [None, np.arange(900) // 2])
 def test_every_sample_comes_once_within_all_limits(together):
     lengths = np.clip(np.random.default_rng(1).lognormal(4, 1, 900), 4, 400).astype(int)
-    plan = bw.packed(lengths, 900, packs=2, max_per_pack=9, cost=np.square, together=together, window=16).stepped(4)
+    plan = bw.packed(
+        lengths, 900, packs=2, max_per_pack=9, cost=np.square, together=together, window=16
+    ).with_step_size(4)
     ends(plan)
-    assert plan.audit(multiple=4, epochs=2).kept
+    assert plan.audit(step_size=4, epochs=2).kept
 
 
 @pytest.mark.parametrize(("ranks", "accumulate"), [(8, 4), (32, 1), (4, 8)])

@@ -20,12 +20,12 @@ import batchwright as bw
 
 @settings(max_examples=25)
 @given(st.lists(st.integers(1, 200), min_size=30, max_size=120), st.integers(1, 2), st.integers(1, 6))
-def test_pieces_of_split_samples_make_up_the_samples(lengths, packs, multiple):
+def test_pieces_of_split_samples_make_up_the_samples(lengths, packs, step_size):
     plan = bw.packed(lengths, 50, packs=packs, too_long="split", window="epoch")
     dataset = [[(sample, place) for place in range(length)] for sample, length in enumerate(lengths)]
     pieces = plan.pieces(dataset)
     tokens = []
-    for batch in plan.epoch(0, multiple):
+    for batch in plan.epoch(0, step_size):
         for part in plan.packs(batch):
             inside = [token for item in part for token in pieces[item]]
             assert len(inside) <= 50

@@ -65,7 +65,7 @@ def test_over_a_full_period_counts_are_rates_and_the_weighted_mean_is_the_natura
     drawn = np.concatenate([plan[t] for t in range(batches)])
     samples = drawn.size
     if period < 0:  # windows are filled: what is then left of an epoch of the order comes in the next one
-        place, skipped = plan.windows.begin(3)
+        place, skipped = plan.windows.start(3)
         rest = plan.source.order.take(place, -(-place // plan.epoch_samples) * plan.epoch_samples)
         drawn = np.append(drawn, plan.admission.emitted(plan.admission.items(rest)[skipped:]))
     everyone = np.arange(plan.groups.sample_count)
@@ -131,18 +131,18 @@ def test_every_plan_draws_what_it_says(kind: str) -> None:
 def test_a_sampler_counts_the_epochs_it_has_given(kind: str) -> None:
     plan = laws.EVERY_PLAN[kind](3)
     sampler = plan.sampler(rank=1, world_size=2)
-    assert sampler.epochs_given == 0
+    assert sampler.epochs_done == 0
     first = iter(sampler)
     next(first)
-    length = plan.stepped(2).epoch_batches  # of an epoch of the plan, which a run rounds up
+    length = plan.with_step_size(2).epoch_batches  # of an epoch of the plan, which a run rounds up
     near = 0.05 if not getattr(plan, "same_samples", True) else 1e-6  # windows over an order take what they hold
-    assert sampler.epochs_given == pytest.approx(2 / length, rel=near)
+    assert sampler.epochs_done == pytest.approx(2 / length, rel=near)
     list(first)
     list(sampler)
-    assert sampler.epochs_given == pytest.approx(2 * plan.epoch_length(2) / length, rel=near)
+    assert sampler.epochs_done == pytest.approx(2 * plan.epoch_length(2) / length, rel=near)
     elsewhere = laws.EVERY_PLAN[kind](3).sampler(rank=0, world_size=3, accumulate=2)
     elsewhere.load_state_dict(sampler.state_dict())
-    assert elsewhere.epochs_given == pytest.approx(sampler.epochs_given, rel=near)
+    assert elsewhere.epochs_done == pytest.approx(sampler.epochs_done, rel=near)
 
 
 def test_shares_that_are_forgotten_are_asked_for_in_vain() -> None:

@@ -21,9 +21,9 @@ def test_a_window_that_begins_with_long_samples_is_found_in_few_cuts(window, mon
     cuts = Counter()
     cut = BudgetCutter.cut
 
-    def counted(self, samples, batches, multiple):
+    def counted(self, samples, batches, step_size):
         cuts[batches] += 1
-        return cut(self, samples, batches, multiple)
+        return cut(self, samples, batches, step_size)
 
     monkeypatch.setattr(BudgetCutter, "cut", counted)
     batches = list(plan.epoch(0))

@@ -39,10 +39,10 @@ def test_audit_is_kept_anywhere(target, first):
     assert audit["G3"].bound <= 1
 
 
-def tasks_of_epoch(plan, epoch, multiple):
+def tasks_of_epoch(plan, epoch, step_size):
     """The task of every micro-batch of an epoch."""
-    stepped, length = plan.stepped(multiple), plan.epoch_length(multiple)
-    return [stepped.task_of(epoch * length + number) for number in range(length)]
+    in_steps, length = plan.with_step_size(step_size), plan.epoch_length(step_size)
+    return [in_steps.task_of(epoch * length + number) for number in range(length)]
 
 
 class Tampered(TaskPlan):
@@ -104,11 +104,11 @@ def test_every_rank_has_every_cohort():
 @settings(max_examples=30)
 @given(world=st.integers(1, 6), accumulate=st.integers(1, 4), epoch=st.integers(0, 20))
 def test_all_ranks_of_a_step_work_on_one_task(world, accumulate, epoch):
-    plan, multiple = build(unit="step"), world * accumulate
-    batches, names = plan.epoch(epoch, multiple), tasks_of_epoch(plan, epoch, multiple)
-    for step in range(len(batches) // multiple):
-        own = range(step * multiple, (step + 1) * multiple)
-        tasks = set(names[step * multiple : (step + 1) * multiple])
+    plan, step_size = build(unit="step"), world * accumulate
+    batches, names = plan.epoch(epoch, step_size), tasks_of_epoch(plan, epoch, step_size)
+    for step in range(len(batches) // step_size):
+        own = range(step * step_size, (step + 1) * step_size)
+        tasks = set(names[step * step_size : (step + 1) * step_size])
         assert len(tasks) == 1
         assert {name for number in own for name in plan.locate(batches[number])[0]} == tasks
 
@@ -172,15 +172,15 @@ def over_orders():
 )
 def test_in_another_world_every_task_goes_on_with_its_next_and_the_turns_go_on_with_the_next_turn(legs, nested):
     make = over_orders if nested else lambda: build(unit="step")
-    state, turn, within, multiple = {}, 0, 0, None
+    state, turn, within, step_size = {}, 0, 0, None
     had = dict.fromkeys(make().names, 0)
     for world, accumulate, steps in legs:
         plan = make()  # nothing is known but the state
         samplers = [plan.sampler(rank=rank, world_size=world, accumulate=accumulate) for rank in range(world)]
         for sampler in samplers:
             sampler.load_state_dict(state)
-        if multiple != world * accumulate or within % world:  # a turn that was broken off is over
-            turn, within, multiple = turn + (within > 0), 0, world * accumulate
+        if step_size != world * accumulate or within % world:  # a turn that was broken off is over
+            turn, within, step_size = turn + (within > 0), 0, world * accumulate
         lists = zip(*map(iter, samplers), strict=True)
         for together in islice(lists, steps):
             for batch in together:
@@ -188,7 +188,7 @@ def test_in_another_world_every_task_goes_on_with_its_next_and_the_turns_go_on_w
                 number = plan.names.index(name)
                 assert batch == (plan.children[number][had[name]] + plan.starts[number]).tolist()
                 had[name] += 1
-                turn, within = turn + (within + 1 == multiple), (within + 1) % multiple
+                turn, within = turn + (within + 1 == step_size), (within + 1) % step_size
         state = json.loads(json.dumps(samplers[0].state_dict()))
         assert all(json.loads(json.dumps(sampler.state_dict())) == state for sampler in samplers)
 

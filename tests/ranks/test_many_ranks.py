@@ -1,4 +1,4 @@
-"""A thousand and a hundred thousand simulated ranks: they agree, go on in other worlds without a loss, and pay for their own."""
+"""A thousand and a hundred thousand simulated ranks: they agree, lose nothing in other worlds, and pay for their own."""
 
 from __future__ import annotations
 

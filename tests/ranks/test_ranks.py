@@ -54,7 +54,7 @@ def test_every_global_batch_is_balanced(world, accumulate):
         ("labels", [0] * 59 + [1] * 41, "of the plan is "),
         ("accumulate", 2, "accumulate is 1 on process 0 and 2 on process 1"),
         ("fetch", 2, "fetch is 1 on process 0 and 2 on process 1"),
-        ("seek", 3, "step is 0 on process 0 and 3 on process 1"),
+        ("seek", 3, "batches_done is 0 on process 0 and 3 on process 1"),
         ("rank", 0, "2 processes take the shares of ranks [0, 0] of a world of 2"),
         ("world_size", 3, "world_size is 2 on process 0 and 3 on process 1"),
     ],

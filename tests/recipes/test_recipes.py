@@ -38,6 +38,7 @@ def plans(kinds, lengths, weights):
         "mixed": bw.mixed({"a": 100, ("b", 1): bw.balanced(kinds, 4)}, 16, target={"a": 0.5, ("b", 1): 0.5}),
         "multilabel": bw.multilabel([[0], [0, 1], [1], [0]], 2),
         "ordered": bw.ordered([2, 0, 1], 2),
+        "hybrid": bw.hybrid(lengths, ranks=2, tokens_per_rank=16, batch_size=4),
         "packed": bw.packed(lengths, 12, balance=lengths),
         "raked": bw.raked({"k": kinds}, {"k": {"cat": 0.4, "dog": 0.3, "eel": 0.3}}, 10),
         "rotating": bw.rotating(kinds, 3, per_class=1),

@@ -100,7 +100,7 @@ def test_where_accumulation_stands_follows_from_the_position(tmp_path):
     again = prepare(accelerator, made(accumulate=2))
     accelerator.load_state(tmp_path)
     assert accelerator.step == 3
-    begun = again.step
+    begun = again.batches_done
     assert synchronized(accelerator, again) == [step % 2 == 0 for step in range(begun + 1, len(again) + 1)]
     for _, _ in zip(range(3), again, strict=False):
         with accelerator.accumulate(torch.nn.Linear(1, 1)):
@@ -130,6 +130,6 @@ def test_what_the_two_accumulate_is_compared():
         return prepare(accelerator, made(accumulate=sampler_accumulates, **options))
 
     check_that_the_two_are_compared(once, "Accelerator(gradient_accumulation_steps)")
-    with pytest.raises(bw.Infeasible, match="is 2 lists of 2, which makes 4"):
+    with pytest.raises(bw.Infeasible, match="is 2 batches of 2, which makes 4"):
         once(6, 2, fetch=2)
     once(4, 2, fetch=2)

@@ -1,8 +1,9 @@
-"""The examples of `docs/trainers.md` run where the trainers are, and its table names tests that exist."""
+"""Pages and examples on trainers run where the trainers are; the table of `docs/trainers.md` names tests that exist."""
 
 from __future__ import annotations
 
 import re
+import runpy
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,16 +13,27 @@ from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 
 from . import test_runs
 
-PAGE = Path(__file__).parents[2] / "docs" / "trainers.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "trainers.md"
+PAGES = [PAGE, *(DOCS / "how-to" / f"{name}.md" for name in ("lightning", "hugging-face", "trl"))]
 
 
 @pytest.mark.filterwarnings("ignore")  # of the trainers' own
-def test_the_page_runs(tmp_path, monkeypatch):
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    examples = list(Sybil(parsers=[PythonCodeBlockParser(), SkipParser()]).parse(PAGE))
-    assert len(examples) > 10
+    examples = list(Sybil(parsers=[PythonCodeBlockParser(), SkipParser()]).parse(page))
+    assert examples
     for example in examples:
         example.evaluate()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["lightning_run", "hf_trainer"])
+def test_the_example_runs(name, capsys):
+    script = DOCS.parent / "examples" / "training" / f"{name}.py"
+    runpy.run_path(str(script))["main"](epochs=2)
+    assert "%" in capsys.readouterr().out
 
 
 def test_every_cell_of_the_table_names_tests_that_exist():

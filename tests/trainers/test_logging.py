@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import functools
+import json
 
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
 import batchwright as bw
+from batchwright.adapters import loggers
 
 from . import recorder
 
@@ -38,15 +41,73 @@ def test_tensorboard(tmp_path):
     sampler = recorder.plan().sampler()
     composition = bw.Composition(sampler, every=10)
     with SummaryWriter(tmp_path) as writer:
-
-        def log(values, step):
-            for name, value in values.items():
-                writer.add_scalar(name, value, step)
-
+        log = loggers.tensorboard(writer)
         for step, _ in enumerate(DataLoader(range(99), batch_sampler=sampler), 1):
             composition.after(step, log, epoch=0)
-    assert written(tmp_path) == (STEPS, pytest.approx(expected()))
-    assert written(tmp_path, "target/2")[1] == pytest.approx([recorder.plan().shares()[2]] * 2)
+    assert written(tmp_path, "batches/deviation") == (STEPS, pytest.approx(expected()))
+    assert written(tmp_path, "batches/target/2")[1] == pytest.approx([recorder.plan().shares()[2]] * 2)
+
+
+def trained(log):
+    sampler = recorder.plan().sampler()
+    composition = bw.Composition(sampler, every=10)
+    for step, _ in enumerate(DataLoader(range(99), batch_sampler=sampler), 1):
+        composition.after(step, log, epoch=0)
+    return composition.measured(10, 20, epoch=0)
+
+
+def test_mlflow(tmp_path, monkeypatch):
+    import mlflow
+
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    mlflow.set_tracking_uri(tmp_path.as_uri())
+    mlflow.set_experiment("batches")
+    with mlflow.start_run() as run:
+        last = trained(loggers.mlflow())
+        loggers.mlflow()({"share/a: b*c/..": 0.5}, 1)
+    client = mlflow.MlflowClient()
+    history = client.get_metric_history(run.info.run_id, "batches/deviation")
+    assert [one.step for one in history] == STEPS
+    assert [one.value for one in history] == pytest.approx(expected())
+    held = client.get_run(run.info.run_id).data.metrics
+    assert held.pop("batches/share/a_ b_c/__") == 0.5
+    assert held == pytest.approx({f"batches/{name}": value for name, value in last.items()})
+
+
+def histories(data):
+    """What was logged, from a file of an offline run: a LevelDB log of protobuf records after a header of 7 bytes."""
+    from wandb.proto import wandb_internal_pb2
+
+    at, held = 7, b""
+    while at < len(data):
+        if 32_768 - at % 32_768 < 7:  # a block ends
+            at += 32_768 - at % 32_768
+            continue
+        length, kind = int.from_bytes(data[at + 4 : at + 6], "little"), data[at + 6]
+        held += data[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):  # a record that is whole, or the last part of one
+            record = wandb_internal_pb2.Record()
+            record.ParseFromString(held)
+            held = b""
+            if record.HasField("history"):
+                yield {"/".join(one.nested_key) or one.key: json.loads(one.value_json) for one in record.history.item}
+
+
+def test_wandb(tmp_path, monkeypatch):
+    import wandb
+
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    run = wandb.init(mode="offline", dir=tmp_path, project="batches")
+    run.log({"loss": 1.0})  # its steps and ours do not hinder each other
+    last = trained(loggers.wandb(run))
+    run.finish()
+    (file,) = tmp_path.rglob("*.wandb")
+    records = list(histories(file.read_bytes()))
+    own = [record for record in records if "batches/step" in record]
+    assert [record["batches/step"] for record in own] == STEPS
+    assert [record["batches/deviation"] for record in own] == pytest.approx(expected())
+    assert {name: own[-1][f"batches/{name}"] for name in last} == pytest.approx(last)
 
 
 def test_accelerate(tmp_path):
@@ -65,7 +126,7 @@ def test_accelerate(tmp_path):
 
 def test_lightning(tmp_path):
     from lightning.pytorch import LightningModule, Trainer
-    from lightning.pytorch.loggers import TensorBoardLogger
+    from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
     from batchwright.adapters.lightning import PlanCallback
 
@@ -85,13 +146,16 @@ def test_lightning(tmp_path):
         accelerator="cpu",
         max_epochs=1,
         callbacks=[callback],
-        logger=TensorBoardLogger(tmp_path),
+        logger=[TensorBoardLogger(tmp_path), CSVLogger(tmp_path, name="csv")],
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
     )
     trainer.fit(Module(), recorder.plan().loader(range(99), num_workers=0))
     assert written(tmp_path) == (STEPS, pytest.approx(expected()))
+    (table,) = tmp_path.rglob("metrics.csv")
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert [float(row["deviation"]) for row in rows] == pytest.approx(expected())
 
 
 def test_transformers(tmp_path):
@@ -119,7 +183,7 @@ def test_transformers(tmp_path):
         ),
         train_dataset=[{"x": torch.tensor([float(i)])} for i in range(99)],
         plan=recorder.plan(),
-        log_composition_every=10,
+        composition=functools.partial(bw.Composition, every=10),
     )
     trainer.train()
     assert written(tmp_path, "train/deviation") == (STEPS, pytest.approx(expected()))

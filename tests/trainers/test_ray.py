@@ -60,7 +60,7 @@ def train(settings):
         for batch in epoch:
             record.saw(batch)
             network(batch[:, None].float()).mean().backward()
-            step = loader.progress().step
+            step = loader.progress().batches_done
             if step % life.accumulate:
                 continue
             optimizer.step()

@@ -43,7 +43,7 @@ class PlanProgress:
         self.engine = engine
         self.loader = loader
         self.sampler: BatchSampler = loader.sampler
-        self._place = (loader.epoch, loader.step)  # in the plan, where counting begins
+        self._place = (loader.epoch, loader.batches_done)  # in the plan, where counting begins
         self._counted = 0  # the engine's iterations before that place
         self._done = 0  # its iterations that were trained on
         self._lists_saved = 0  # of an epoch, where the state that was loaded was saved; 0 if none was loaded
@@ -64,7 +64,7 @@ class PlanProgress:
         """Let the engine's next run continue from there."""
         own = ("lists", "iteration")
         self.loader.load_state_dict({name: value for name, value in state.items() if name not in own})
-        self._place = (self.sampler.epoch, self.sampler.step)
+        self._place = (self.sampler.epoch, self.sampler.batches_done)
         self._lists_saved = state["lists"]
         self._counted = self._done = state["iteration"]
 
@@ -75,7 +75,7 @@ class PlanProgress:
         elif engine.state.iteration:  # the same run continues
             self._place = self._next_place()
         else:
-            self._place = (self.loader.epoch, self.loader.step)
+            self._place = (self.loader.epoch, self.loader.batches_done)
         self._lists_saved = 0
         self._counted = self._done = engine.state.iteration
         self._seek()
@@ -121,7 +121,7 @@ class PlanProgress:
 
     def _seek(self) -> None:
         epoch, step = self._next_place()
-        if (self.sampler.epoch, self.sampler.step) != (epoch, step):
+        if (self.sampler.epoch, self.sampler.batches_done) != (epoch, step):
             self.sampler.seek(step, epoch=epoch)
 
     def _skip_rest(self, *_: Any, **__: Any) -> None:

@@ -30,7 +30,7 @@ __all__ = ["PlanCallback"]
 
 
 class _Place(NamedTuple):
-    """After `step` lists of an epoch of the plan, in an epoch of Lightning's that began with the plan's epoch `first`."""
+    """After `step` batches of an epoch of the plan, in an epoch of Lightning's that began with the plan's epoch `first`."""
 
     epoch: int
     step: int
@@ -56,16 +56,16 @@ class _Trained:
     @property
     def begun(self) -> tuple[int, int]:
         """Epoch and step where the latest iterator over the sampler began, or where the next one will."""
-        run = self.sampler.run
-        if run.drawn and run.asked is None:
-            return run.begun.epoch, run.begun.consumed // self.sampler.stride
-        return self.sampler.epoch, self.sampler.step
+        run, start = self.sampler.run, self.sampler.run.iterator_start
+        if start is not None and run.batch_returned and run.requested is None:
+            return start.epoch, start.consumed // self.sampler.fetched_by_all
+        return self.sampler.epoch, self.sampler.batches_done
 
     @property
     def drawn_from_its_place(self) -> bool:
         """Whether workers have begun to draw, and where they should; other loaders wait for the first batch."""
         works, run = isinstance(self.loader, DataLoader) and self.loader.num_workers > 0, self.sampler.run
-        return works and run.drawn and run.asked is None and self.begun == self.place[:2]
+        return works and run.batch_returned and run.requested is None and self.begun == self.place[:2]
 
     def seek(self) -> None:
         """Let the next iterator begin at the place."""
@@ -75,7 +75,7 @@ class _Trained:
         """Take the place from a state."""
         own = {name: value for name, value in state.items() if name != "first"}
         self._stateful.load_state_dict(own)
-        self.place = _Place(self.sampler.epoch, self.sampler.step, state["first"])
+        self.place = _Place(self.sampler.epoch, self.sampler.batches_done, state["first"])
 
     def state_at(self, place: _Place) -> dict[str, Any]:
         """The state at a place."""
@@ -234,7 +234,7 @@ class PlanCallback(Callback):
         for sampler in samplers:
             if combined._mode == "max_size" and len(sampler) < trainer.num_training_batches:
                 raise Infeasible(
-                    f"a plan has {len(sampler)} lists for {trainer.num_training_batches} batches, and 'max_size' yields "
+                    f"a plan has {len(sampler)} batches for {trainer.num_training_batches} batches, and 'max_size' yields "
                     "None after them",
                     "pass CombinedLoader(loaders, 'max_size_cycle') or 'min_size'",
                 )

@@ -5,7 +5,7 @@ And evaluation of every sample exactly once, on any number of processes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain, repeat
 from typing import Any
 
@@ -139,15 +139,21 @@ class PlanTrainer(ExactEvaluation):
 
     Args:
         plan: the plan of the training batches.
-        log_composition_every: the number of micro-batches of a rank between two reports of the composition to
-            `Trainer.log`; 0 for none.
+        composition: makes, of the sampler, what to tell `Trainer.log`, and so all of `report_to`, of the batches, such as
+            `functools.partial(batchwright.Composition, every=50)`; nothing if left out.
     """
 
-    def __init__(self, *args: Any, plan: Plan, log_composition_every: int = 0, **options: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        plan: Plan,
+        composition: Callable[[BatchSampler], Composition] | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(*args, **options)
         self.plan_sampler = plan.sampler(accumulate=self.args.gradient_accumulation_steps)
-        composition = Composition(self.plan_sampler, every=log_composition_every) if log_composition_every else None
-        self.plan_progress = PlanProgress(self.plan_sampler, composition, lambda values, step: self.log(dict(values)))
+        told = None if composition is None else composition(self.plan_sampler)
+        self.plan_progress = PlanProgress(self.plan_sampler, told, lambda values, step: self.log(dict(values)))
         self.add_callback(self.plan_progress)
         self._keep_packed_samples_apart()
 
@@ -175,7 +181,7 @@ class PlanTrainer(ExactEvaluation):
     def get_train_dataloader(self) -> DataLoader[Any]:
         """A loader of the micro-batches of this process; Accelerate would divide them a second time."""
         loader = super().get_train_dataloader()
-        # `Trainer` resumes by dropping lists, see `_WithPlaceholders`.
+        # `Trainer` resumes by dropping batches, see `_WithPlaceholders`.
         sampler = _WithPlaceholders(self.plan_sampler)
         return _prepared(self, loader, sampler, persistent_workers=loader.persistent_workers)
 
@@ -187,7 +193,7 @@ class PlanTrainer(ExactEvaluation):
         saved = self.state.stateful_callbacks.setdefault(PlanProgress.__name__, self.plan_progress.state())
         if self.state.global_step and not self.args.ignore_data_skip:
             self.plan_sampler.load_state_dict(saved["attributes"]["position"])
-            epoch, step = self.plan_sampler.epoch, self.plan_sampler.step
+            epoch, step = self.plan_sampler.epoch, self.plan_sampler.batches_done
             if self.args.max_steps <= 0:
                 done = epoch * num_update_steps_per_epoch + step // self.args.gradient_accumulation_steps
                 self.state.max_steps = self.state.global_step + max_steps - done
@@ -198,7 +204,7 @@ class PlanTrainer(ExactEvaluation):
 
 
 class _OverSampler(torch.utils.data.BatchSampler):
-    """A sampler's lists, as trainers find them in a loader; the base of what adds something to them."""
+    """A sampler's batches, as trainers find them in a loader; the base of what adds something to them."""
 
     def __init__(self, sampler: BatchSampler) -> None:
         self.batch_sampler = sampler
@@ -216,7 +222,7 @@ class _OverSampler(torch.utils.data.BatchSampler):
 
 
 class _WithSize(_OverSampler):
-    """Adds the size of the lists of all processes: by it Accelerate cuts fillers off what it gathers last."""
+    """Adds the size of the batches of all processes: by it Accelerate cuts fillers off what it gathers last."""
 
     def __init__(self, sampler: BatchSampler, batch_size: int) -> None:
         super().__init__(sampler)
@@ -224,13 +230,13 @@ class _WithSize(_OverSampler):
 
 
 class _WithPlaceholders(_OverSampler):
-    """Puts an empty list in the place of each that the sampler skips: `Trainer` drops the first lists to resume.
+    """Puts an empty list in the place of each that the sampler skips: `Trainer` drops the first batches to resume.
 
-    So the skipped lists are never drawn, which would take time, and which may not exist in another world size.
+    So the skipped batches are never drawn, which would take time, and which may not exist in another world size.
     """
 
     def __iter__(self) -> Iterator[list[int]]:
-        return chain(repeat([], self.batch_sampler.step), super().__iter__())
+        return chain(repeat([], self.batch_sampler.batches_done), super().__iter__())
 
 
 class PlanProgress(TrainerCallback, ExportableState):

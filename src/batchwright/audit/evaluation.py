@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import Infeasible, check_integer
-from ..lengths.stretches import Limited
+from ..lengths.spans import Limited
 from .guarantee import Guarantee, measured
 from .report import Audit
 
@@ -22,7 +22,7 @@ __all__ = ["audit_evaluation"]
 _MOST_SAMPLES = 1 << 28  # an audit keeps a few arrays of 8 bytes a sample: 2 GB each
 
 
-def audit_evaluation(plan: EvaluationKind, *, multiple: int = 1, epochs: int = 1, first: int = 0) -> Audit:
+def audit_evaluation(plan: EvaluationKind, *, step_size: int = 1, epochs: int = 1, first: int = 0) -> Audit:
     """Measure complete epochs of a plan for evaluation, from what `plan[t]` and `plan.real(t)` return.
 
     - G1 limit: how far a micro-batch exceeds `batch_size`, `max_tokens` or `capacity`, except micro-batches of one sample.
@@ -38,13 +38,13 @@ def audit_evaluation(plan: EvaluationKind, *, multiple: int = 1, epochs: int = 1
 
     Args:
         plan: a plan that `evaluation` made.
-        multiple: micro-batches in a step: the world size.
+        step_size: micro-batches in a step: the world size.
         epochs: the number of epochs, 1 or more.
         first: the first epoch.
 
     Example:
         >>> import batchwright as bw
-        >>> bw.evaluation(21, batch_size=4).audit(multiple=4).kept
+        >>> bw.evaluation(21, batch_size=4).audit(step_size=4).kept
         True
     """
     epochs, first = check_integer(epochs, "epochs", least=1), check_integer(first, "first", least=0)
@@ -54,19 +54,19 @@ def audit_evaluation(plan: EvaluationKind, *, multiple: int = 1, epochs: int = 1
             f"an audit counts every sample, and there are {count}, more than {_MOST_SAMPLES}",
             "audit the same plan of fewer samples",
         )
-    stepped = plan.stepped(multiple)
-    length, cost = stepped.epoch_batches, _Cost(plan)
-    even = not isinstance(plan.stretches, Limited)
+    in_steps = plan.with_step_size(step_size)
+    length, cost = in_steps.epoch_batches, _Cost(plan)
+    even = not isinstance(plan.spans, Limited)
     guarantees = [
         Limit(cost),
         Coverage(count),
         Order(plan.sequence.samples(0, count)),
-        Steps(multiple),
-        *([Even(multiple)] if even else []),
-        Fillers(multiple, even=even),
-        *([] if even else [Balance(cost, multiple)]),
+        Steps(step_size),
+        *([Even(step_size)] if even else []),
+        Fillers(step_size, even=even),
+        *([] if even else [Balance(cost, step_size)]),
     ]
-    return measured(first * length, epochs * length, guarantees, _epochs(stepped, first, epochs))
+    return measured(first * length, epochs * length, guarantees, _epochs(in_steps, first, epochs))
 
 
 @dataclass(frozen=True)
@@ -108,11 +108,11 @@ class _Cost:
 
     def __init__(self, plan: EvaluationKind) -> None:
         self._costs, self._padded = np.ones(plan.groups.sample_count), False
-        if isinstance(plan.stretches, Limited):
-            self.limit, self._padded = plan.stretches.limit, plan.stretches.padded
-            self._costs[plan.sequence.samples(0, self._costs.size)] = plan.stretches.costs
+        if isinstance(plan.spans, Limited):
+            self.limit, self._padded = plan.spans.limit, plan.spans.padded
+            self._costs[plan.sequence.samples(0, self._costs.size)] = plan.spans.costs
         else:
-            self.limit = plan.stretches.batch_size
+            self.limit = plan.spans.batch_size
 
     def of(self, samples: np.ndarray) -> float:
         """The cost of a micro-batch of these samples; numbers that are of no sample cost nothing."""
@@ -169,45 +169,45 @@ class Order(Guarantee[Epoch]):
 class Steps(Guarantee[Epoch]):
     """G8: every rank has a micro-batch in every step, and none is empty."""
 
-    def __init__(self, multiple: int) -> None:
+    def __init__(self, step_size: int) -> None:
         super().__init__("G8 steps")
-        self._multiple = multiple
+        self._step_size = step_size
 
     def see(self, seen: Epoch) -> None:
         """See `Guarantee`."""
         self.offer(sum(not batch.size for batch in seen.yielded), f"epoch {seen.number}")
-        self.offer(len(seen.yielded) % self._multiple, f"the last step of epoch {seen.number}")
+        self.offer(len(seen.yielded) % self._step_size, f"the last step of epoch {seen.number}")
 
 
 class Even(Guarantee[Epoch]):
     """G8: the micro-batches of a step have the same size, as a gather over ranks needs it."""
 
-    def __init__(self, multiple: int) -> None:
+    def __init__(self, step_size: int) -> None:
         super().__init__("G8 even")
-        self._multiple = multiple
+        self._step_size = step_size
 
     def see(self, seen: Epoch) -> None:
         """See `Guarantee`."""
-        for at in range(0, len(seen.yielded), self._multiple):
-            sizes = [batch.size for batch in seen.yielded[at : at + self._multiple]]
+        for at in range(0, len(seen.yielded), self._step_size):
+            sizes = [batch.size for batch in seen.yielded[at : at + self._step_size]]
             self.offer(max(sizes) - min(sizes), f"the step at micro-batch {seen.begin + at}")
 
 
 class Fillers(Guarantee[Epoch]):
     """G8: there are only as many fillers as the last step needs, and they are at its end."""
 
-    def __init__(self, multiple: int, *, even: bool) -> None:
+    def __init__(self, step_size: int, *, even: bool) -> None:
         super().__init__("G8 fillers")
-        self._multiple, self._even = multiple, even
+        self._step_size, self._even = step_size, even
 
     def see(self, seen: Epoch) -> None:
         """See `Guarantee`."""
-        fillers, last = seen.fillers, len(seen.yielded) - self._multiple
+        fillers, last = seen.fillers, len(seen.yielded) - self._step_size
         self.offer(fillers[: max(0, last)].sum(), f"before the last step of epoch {seen.number}")
         left = sum(seen.real[max(0, last) :])
         # By number, all micro-batches of the last step get the same size: the samples are filled up to a multiple of it. By
         # cost, a rank needs a filler only if it would have no sample.
-        needed = -left % self._multiple if self._even and left else max(0, self._multiple - left)
+        needed = -left % self._step_size if self._even and left else max(0, self._step_size - left)
         self.offer(fillers.sum() - needed, f"epoch {seen.number}")
         with_fillers = np.flatnonzero(fillers > 0)
         if with_fillers.size:
@@ -218,13 +218,13 @@ class Fillers(Guarantee[Epoch]):
 class Balance(Guarantee[Epoch]):
     """How far the most expensive micro-batch is above the mean of its step; the last step, with the rest, is left out."""
 
-    def __init__(self, cost: _Cost, multiple: int) -> None:
+    def __init__(self, cost: _Cost, step_size: int) -> None:
         super().__init__("balance", math.inf)
-        self._cost, self._multiple = cost, multiple
+        self._cost, self._step_size = cost, step_size
 
     def see(self, seen: Epoch) -> None:
         """See `Guarantee`."""
-        for at in range(0, len(seen.yielded) - 2 * self._multiple + 1, self._multiple):
-            costs = [self._cost.of(batch) for batch in seen.yielded[at : at + self._multiple]]
+        for at in range(0, len(seen.yielded) - 2 * self._step_size + 1, self._step_size):
+            costs = [self._cost.of(batch) for batch in seen.yielded[at : at + self._step_size]]
             if any(costs):
                 self.offer(max(costs) / float(np.mean(costs)) - 1, f"the step at micro-batch {seen.begin + at}")

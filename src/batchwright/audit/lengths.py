@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["audit_lengths"]
 
 
-def audit_lengths(plan: LengthKind, *, multiple: int = 1, epochs: int = 1, first: int = 0) -> Audit:
+def audit_lengths(plan: LengthKind, *, step_size: int = 1, epochs: int = 1, first: int = 0) -> Audit:
     """Measure complete epochs of a run of a plan by lengths, from what `plan[t]` yields.
 
     - G1 budget: how far a micro-batch exceeds its limits (see the cutter's `excess`), except micro-batches of one
@@ -38,7 +38,7 @@ def audit_lengths(plan: LengthKind, *, multiple: int = 1, epochs: int = 1, first
 
     Args:
         plan: a plan by lengths.
-        multiple: micro-batches in a step, world size x accumulate.
+        step_size: micro-batches in a step, world size x accumulate.
         epochs: the number of epochs, 1 or more.
         first: the first epoch.
 
@@ -48,20 +48,20 @@ def audit_lengths(plan: LengthKind, *, multiple: int = 1, epochs: int = 1, first
         True
     """
     epochs, first = check_integer(epochs, "epochs", least=1), check_integer(first, "first", least=0)
-    stepped, cutter, admission = plan.stepped(multiple), plan.cutter, plan.admission
-    length = stepped.epoch_batches
+    in_steps, cutter, admission = plan.with_step_size(step_size), plan.cutter, plan.admission
+    length = in_steps.epoch_batches
     # With `level` a micro-batch may exceed `batch_size`, and only the whole step is limited.
     guarantees = [
-        LevelBudget(cutter, multiple)
+        LevelBudget(cutter, step_size)
         if isinstance(cutter, GroupCutter) and cutter.level
         else Budget(cutter, alone=admission.too_long == "alone"),
         Coverage(),
         *([Together(admission)] if admission.bundles is not None else []),
-        Steps(multiple),
-        Balance(cutter, multiple),
+        Steps(step_size),
+        Balance(cutter, step_size),
         Padding(cutter),
     ]
-    return measured(first * length, epochs * length, guarantees, _windows(stepped, first * length, epochs * length))
+    return measured(first * length, epochs * length, guarantees, _windows(in_steps, first * length, epochs * length))
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Windows:
 
 def _windows(plan: LengthKind, first: int, batches: int) -> Iterator[Windows]:
     admission, count = plan.admission, plan.groups.sample_count
-    for start, end, wanted in plan.windows.parts(first, first + batches, admission.items):
+    for start, end, wanted in plan.windows.expected_items(first, first + batches, admission.items):
         yielded = [plan[batch] for batch in range(start, end)]
         valid = [batch[(batch >= 0) & (batch < count)] for batch in yielded]
         others = sum(batch.size for batch in yielded) - sum(batch.size for batch in valid)
@@ -109,13 +109,13 @@ class Budget(Guarantee[Windows]):
 class LevelBudget(Guarantee[Windows]):
     """G1 if the micro-batches of a step may differ in size: their mean size is at most `batch_size`."""
 
-    def __init__(self, cutter: GroupCutter, multiple: int) -> None:
+    def __init__(self, cutter: GroupCutter, step_size: int) -> None:
         super().__init__("G1 budget")
-        self._multiple, self._most = multiple, multiple * cutter.batch_size
+        self._step_size, self._most = step_size, step_size * cutter.batch_size
 
     def see(self, seen: Windows) -> None:
         """See `Guarantee`."""
-        for at, step in _steps([float(items.size) for items in seen.items], self._multiple):
+        for at, step in _steps([float(items.size) for items in seen.items], self._step_size):
             self.offer(step.sum() - self._most, f"micro-batches from {seen.start + at}")
 
 
@@ -156,28 +156,28 @@ class Together(Guarantee[Windows]):
 class Steps(Guarantee[Windows]):
     """G8: every rank has work in every step."""
 
-    def __init__(self, multiple: int) -> None:
+    def __init__(self, step_size: int) -> None:
         super().__init__("G8 steps")
-        self._multiple = multiple
+        self._step_size = step_size
 
     def see(self, seen: Windows) -> None:
         """See `Guarantee`."""
         for batch, yielded in enumerate(seen.yielded, seen.start):
             self.offer(float(yielded.size == 0), f"micro-batch {batch}")
-        self.offer(len(seen.yielded) % self._multiple, f"micro-batches from {seen.start}, beyond whole steps")
+        self.offer(len(seen.yielded) % self._step_size, f"micro-batches from {seen.start}, beyond whole steps")
 
 
 class Balance(Guarantee[Windows]):
     """How far the most expensive micro-batch of a step is above the mean of the step; only reported."""
 
-    def __init__(self, cutter: Cutter, multiple: int) -> None:
+    def __init__(self, cutter: Cutter, step_size: int) -> None:
         super().__init__("balance", np.inf)
-        self._cutter, self._multiple = cutter, multiple
+        self._cutter, self._step_size = cutter, step_size
 
     def see(self, seen: Windows) -> None:
         """See `Guarantee`."""
         costs = [self._cutter.cost(items) if items.size else 0.0 for items in seen.items]
-        for at, step in _steps(costs, self._multiple):
+        for at, step in _steps(costs, self._step_size):
             if step.any():
                 self.offer(step.max() / step.mean() - 1, f"micro-batches from {seen.start + at}")
 
@@ -202,7 +202,7 @@ class Padding(Guarantee[Windows]):
         self.offer(1 - self._tokens / self._computed if self._computed else 0.0, "all of them")
 
 
-def _steps(values: list[float], multiple: int) -> Iterator[tuple[int, np.ndarray]]:
+def _steps(values: list[float], step_size: int) -> Iterator[tuple[int, np.ndarray]]:
     """For each step its first micro-batch, and the values of its micro-batches."""
-    for at in range(0, len(values), multiple):
-        yield at, np.array(values[at : at + multiple])
+    for at in range(0, len(values), step_size):
+        yield at, np.array(values[at : at + step_size])

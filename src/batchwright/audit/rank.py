@@ -1,4 +1,4 @@
-"""Measures the lists of one rank, without communication."""
+"""Measures the batches of one rank, without communication."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ __all__ = ["audit_rank"]
 
 
 def audit_rank(sampler: SamplerKind, *, epochs: int = 1, first: int = 0) -> Audit:
-    """Measure the lists of this rank in complete epochs; nothing is communicated.
+    """Measure the batches of this rank in complete epochs; nothing is communicated.
 
-    - G8 share: lists that are not the rank's own: list k of an epoch that begins with micro-batch e must be
+    - G8 share: batches that are not the rank's own: batch k of an epoch that begins with micro-batch e must be
       `plan[e + rank + k * world_size]`. If this holds, all that `plan.audit` says of the plan's micro-batches holds for
       those of the rank.
-    - G8 steps: how many lists too many or too few an epoch has; all ranks must have the same number.
+    - G8 steps: how many batches too many or too few an epoch has; all ranks must have the same number.
     - composition: the largest difference between the share of a group in the lists of the rank and in the plan. Only
       reported, since a rank gets only every world_size-th micro-batch.
 
@@ -44,12 +44,12 @@ def audit_rank(sampler: SamplerKind, *, epochs: int = 1, first: int = 0) -> Audi
     """
     epochs, first = check_integer(epochs, "epochs", least=1), check_integer(first, "first", least=0)
     plan = sampler.plan
-    # An epoch has whole steps and whole lists, and one may be longer than the other: hence the least common multiple.
-    multiple = sampler.world_size * math.lcm(sampler.accumulate, sampler.fetch)
-    length = plan.epoch_length(multiple)
+    # An epoch has whole steps and whole batches, and one may be longer than the other: hence the least common multiple.
+    step_size = sampler.world_size * math.lcm(sampler.accumulate, sampler.fetch)
+    length = plan.epoch_length(step_size)
     steps = length // (sampler.world_size * sampler.fetch)
     guarantees = [Share(), Steps(steps), Composition(plan, first, epochs)]
-    return measured(first * length, epochs * length, guarantees, _epochs(sampler, first, epochs, multiple))
+    return measured(first * length, epochs * length, guarantees, _epochs(sampler, first, epochs, step_size))
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ class Epoch:
 
     Attributes:
         number: its number.
-        told: the number of lists according to `len(sampler)`.
-        handed: the lists that the sampler yields.
-        own: the lists that it should yield, from the plan.
+        told: the number of batches according to `len(sampler)`.
+        handed: the batches that the sampler yields.
+        own: the batches that it should yield, from the plan.
     """
 
     number: int
@@ -69,14 +69,14 @@ class Epoch:
     own: list[list[Any]]
 
 
-def _epochs(sampler: SamplerKind, first: int, epochs: int, multiple: int) -> Iterator[Epoch]:
+def _epochs(sampler: SamplerKind, first: int, epochs: int, step_size: int) -> Iterator[Epoch]:
     plan, rank, world_size, fetch = sampler.plan, sampler.rank, sampler.world_size, sampler.fetch
     fresh = plan.sampler(rank=rank, world_size=world_size, accumulate=sampler.accumulate, fetch=fetch)
     # A copy, so that the position of the sampler stays where it is.
-    walked, stepped, length = copy.copy(sampler), plan.stepped(multiple), plan.epoch_length(multiple)
+    walked, in_steps, length = copy.copy(sampler), plan.with_step_size(step_size), plan.epoch_length(step_size)
     for number in range(first, first + epochs):
         walked.load_state_dict(fresh.state_at(0, epoch=number))  # a run that always had this world size
-        alone = [_alone(stepped, number * length + own) for own in range(rank, length, world_size)]
+        alone = [_alone(in_steps, number * length + own) for own in range(rank, length, world_size)]
         own = [[*chain.from_iterable(alone[at : at + fetch])] for at in range(0, len(alone), fetch)]
         yield Epoch(number, len(walked), list(walked), own)
 
@@ -103,7 +103,7 @@ class Share(Guarantee[Epoch]):
 
 
 class Steps(Guarantee[Epoch]):
-    """G8: all ranks have the same number of lists, and `len(sampler)` says it."""
+    """G8: all ranks have the same number of batches, and `len(sampler)` says it."""
 
     def __init__(self, steps: int) -> None:
         super().__init__("G8 steps")

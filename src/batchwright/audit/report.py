@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from html import escape
+from typing import Any
 
 from ..errors import Infeasible
+from ..exported import Exported
 
 __all__ = ["Audit", "Finding"]
 
@@ -38,8 +41,8 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Audit:
-    """The findings of an audit over `batches` micro-batches from `first` on; `print` it.
+class Audit(Exported):
+    """The findings of an audit over `batches` micro-batches from `first` on; `print` it, or export it with `to_pandas()`.
 
     Attributes:
         first: the first micro-batch that was measured.
@@ -69,6 +72,20 @@ class Audit:
             names = ", ".join(repr(finding.guarantee) for finding in self.findings)
             raise Infeasible(f"no finding is called {guarantee!r}", f"pass one of {names}")
         return max(found, key=lambda finding: finding.worst - finding.bound)
+
+    def columns(self) -> dict[str, list[Any]]:
+        """See `Exported`: one line for each finding; a value without a bound has none, and nothing to keep."""
+        return {
+            "guarantee": [one.guarantee for one in self.findings],
+            "bound": [float(one.bound) if one.promised else None for one in self.findings],
+            "worst": [float(one.worst) for one in self.findings],
+            "kept": [one.kept if one.promised else None for one in self.findings],
+            "where": [one.where for one in self.findings],
+        }
+
+    def _repr_html_(self) -> str:
+        head = f"micro-batches {self.first:,} to {self.first + self.batches - 1:,}"
+        return f"<p>{escape(head)}: {'kept' if self.kept else '<b>BROKEN</b>'}</p>{super()._repr_html_()}"
 
     def __str__(self) -> str:
         lines = [f"micro-batches {self.first} to {self.first + self.batches - 1}"]

@@ -50,10 +50,10 @@ class Turn:
 
 
 def _turns(plan: TaskKind, first: int, batches: int) -> Iterator[Turn]:
-    turn = first // plan.step
-    had = [count * plan.step for count in plan.turns.counts(turn)]
-    for number in range(turn * plan.step, first + batches):
-        task = plan.names.index(plan.task_of(number - number % plan.step))
+    turn = first // plan.step_size
+    had = [count * plan.step_size for count in plan.turns.counts(turn)]
+    for number in range(turn * plan.step_size, first + batches):
+        task = plan.names.index(plan.task_of(number - number % plan.step_size))
         if number >= first:
             yield Turn(number, task, plan[number] - plan.starts[task], list(had))
         had[task] += 1
@@ -77,17 +77,17 @@ class Drift(Guarantee[Turn]):
 
     def __init__(self, plan: TaskKind) -> None:
         super().__init__("G3 drift", plan.bound)
-        self._names, self._weights, self._step = plan.names, plan.weights_of_tasks, plan.step
+        self._names, self._weights, self._step_size = plan.names, plan.weights_of_tasks, plan.step_size
 
     def see(self, seen: Turn) -> None:
         """See `Guarantee`."""
-        turns, part = divmod(seen.number + 1, self._step)
+        turns, part = divmod(seen.number + 1, self._step_size)
         if part:
             return
         total = sum(self._weights)
         for task, (weight, before) in enumerate(zip(self._weights, seen.had, strict=True)):
             had = before + (task == seen.task)
-            off = abs(had * total - weight * turns * self._step) / (total * self._step)
+            off = abs(had * total - weight * turns * self._step_size) / (total * self._step_size)
             self.offer(off, f"micro-batch {seen.number}, task {self._names[task]!r}")
 
 

@@ -7,17 +7,20 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+from rich.text import Text
 
 from ..errors import Infeasible, PoorWarning, said
 from ..files import Column
-from ..index_files import write_index
+from ..index_files import has_small_index
+from ..kernels.compile import interpreted
 from ..recipes import Run, from_recipe, read_recipe, run_of
-from . import DEMOS, QUICK, look, making, printing
+from . import DEMOS, QUICK, look, making, printing, quick
 
 __all__ = ["app"]
 
@@ -161,8 +164,8 @@ def plan(
         "fingerprint": made.fingerprint,
         "samples": made.groups.sample_count,
         "groups": made.groups.group_count,
-        "epoch_batches": made.epoch_length(run.multiple),
-        "epoch_steps": made.epoch_length(run.multiple) // run.multiple,
+        "epoch_batches": made.epoch_length(run.step_size),
+        "epoch_steps": made.epoch_length(run.step_size) // run.step_size,
         "world_size": run.world_size,
         "accumulate": run.accumulate,
         "notes": list(summary.notes),
@@ -176,7 +179,7 @@ def plan(
         save.write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")
         told["saved"] = str(save)
         if index:
-            told["index"] = str(write_index(save, recipe["arguments"], folder))
+            told["index"] = str(making.write_index_of(made, save, recipe["arguments"]))
     if out is not None:
         table = made.table(epochs=epochs, ranks=run.world_size, accumulate=run.accumulate)
         told["out"] = str(out)
@@ -233,7 +236,8 @@ def rewind(
     began = time.perf_counter()
     held = read_recipe(recipe)
     run = _run(held, world_size, accumulate)
-    with printing.waiting("reading"):
+    once = interpreted() if sample is None and has_small_index(recipe) else nullcontext()
+    with printing.waiting("reading"), once:
         made = from_recipe(recipe)
         if sample is not None:
             told = look.occurrences(made, run, sample, step, epochs)
@@ -242,7 +246,11 @@ def rewind(
             shown = {name: Column(recipe.parent / str(source), name) for name in show or []}
             told = look.step_of(made, run, step, rank, shown)
     told["seconds"] = round(time.perf_counter() - began, 4)
-    _print(told, as_json, lambda: printing.occurrences(told) if sample is not None else printing.step(told, show or []))
+    _print(
+        told,
+        as_json,
+        lambda: printing.occurrences(told) if sample is not None else Text(quick.step_text(told, show or [])),
+    )
 
 
 def _run(recipe: Mapping[str, Any], world_size: int | None, accumulate: int | None) -> Run:
@@ -295,8 +303,7 @@ def index_recipe(recipe: Recipe, as_json: AsJson = False) -> None:
     """Write the index of a recipe's labels beside it (4 bytes a sample), so that rewind need not read the data."""
     with printing.waiting("reading"):
         held = read_recipe(recipe)
-        from_recipe(recipe)  # its data are those that it was written for
-        folder = write_index(recipe, held["arguments"], recipe.parent)
+        folder = making.write_index_of(from_recipe(recipe), recipe, held["arguments"])
     told = {"index": str(folder), "bytes": sum(file.stat().st_size for file in folder.iterdir())}
     _print(told, as_json, lambda: f"{told['index']}: {told['bytes']} bytes")
 

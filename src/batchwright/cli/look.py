@@ -32,26 +32,26 @@ def step_of(plan: Plan, run: Run, step: int, rank: int | None, shown: dict[str, 
     step = _counted(step, run)
     if rank is not None:
         rank = check_integer(rank, "rank", least=0, most=run.world_size - 1)
-    batches, length = plan.stepped(run.multiple), plan.epoch_length(run.multiple)
+    batches, length = plan.with_step_size(run.step_size), plan.epoch_length(run.step_size)
     samples = []
-    for within in range(run.multiple):
-        number, at = step * run.multiple + within, within % run.world_size
+    for within in range(run.step_size):
+        number, at = step * run.step_size + within, within % run.world_size
         if rank is not None and rank != at:
             continue
         for slot, sample in enumerate(batches[number].tolist()):
             place = {"micro_batch": number, "rank": at, "slot": slot, "sample": sample}
             samples.append(place | {name: column[sample] for name, column in shown.items()})
-    first = step * run.multiple
+    first = step * run.step_size
     return {
         "step": step,
         "epoch": first // length,
-        "step_in_epoch": first % length // run.multiple,
+        "step_in_epoch": first % length // run.step_size,
         "samples": samples,
     }
 
 
 def _counted(step: int, run: Run) -> int:
-    return check_integer(step, "step", least=0, most=(LAST + 1) // run.multiple - 1)
+    return check_integer(step, "step", least=0, most=(LAST + 1) // run.step_size - 1)
 
 
 def occurrences(plan: Plan, run: Run, sample: int, step: int, epochs: int) -> dict[str, Any]:
@@ -66,8 +66,8 @@ def occurrences(plan: Plan, run: Run, sample: int, step: int, epochs: int) -> di
     """
     count = plan.groups.sample_count
     sample = check_integer(sample, "sample", least=0, most=count - 1)
-    batches, length = plan.stepped(run.multiple), plan.epoch_length(run.multiple)
-    middle = _counted(step, run) * run.multiple
+    batches, length = plan.with_step_size(run.step_size), plan.epoch_length(run.step_size)
+    middle = _counted(step, run) * run.step_size
     low, high = max(0, middle - epochs * length), middle + epochs * length
     before = next(_numbers_with(batches, sample, middle - 1, low - 1, -1), None)
     after = next(_numbers_with(batches, sample, middle, high, 1), None)
@@ -76,14 +76,14 @@ def occurrences(plan: Plan, run: Run, sample: int, step: int, epochs: int) -> di
         "step": step,
         "before": None if before is None else _place(before, run, length),
         "next": None if after is None else _place(after, run, length),
-        "looked_at": {"first_step": low // run.multiple, "last_step": high // run.multiple - 1},
+        "looked_at": {"first_step": low // run.step_size, "last_step": high // run.step_size - 1},
     }
 
 
 def _place(number: int, run: Run, length: int) -> dict[str, int]:
     return {
-        "step": number // run.multiple,
-        "rank": number % run.multiple % run.world_size,
+        "step": number // run.step_size,
+        "rank": number % run.step_size % run.world_size,
         "micro_batch": number,
         "epoch": number // length,
     }

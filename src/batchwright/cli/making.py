@@ -16,13 +16,16 @@ from ..columns import as_numbers
 from ..errors import Infeasible, one_of
 from ..files import Column
 from ..groups import Groups
+from ..index_files import write_deal, write_index
+from ..orders import Dealt
 from ..plans.balanced import balanced, shuffled, weighted
 from ..plans.budgeted import budgeted
+from ..plans.fixed import FixedPlan
 from ..plans.packed import packed
 from ..plans.plan import Plan
 from ..recipes import PLANS, from_recipe
 
-__all__ = ["compared", "described", "is_recipe", "made", "relative_to", "target_of"]
+__all__ = ["compared", "described", "is_recipe", "made", "relative_to", "target_of", "write_index_of"]
 
 
 def is_recipe(path: str) -> bool:
@@ -122,6 +125,15 @@ def relative_to(written: Any, folder: Path) -> Any:
     if "column" in written and not os.path.isabs(written["in"]):
         return written | {"in": Path(os.path.relpath(written["in"], folder)).as_posix()}
     return {key: relative_to(part, folder) for key, part in written.items()}
+
+
+def write_index_of(plan: Plan, recipe: Path, arguments: Mapping[str, Any]) -> Path:
+    """Write the index of a recipe's labels beside it, and what its micro-batches are dealt from if they are simple."""
+    folder = write_index(recipe, arguments, recipe.parent)
+    deal = plan.order.deal if isinstance(plan, FixedPlan) and isinstance(plan.order, Dealt) else None
+    if deal is not None:
+        write_deal(recipe, arguments, plan.fingerprint, deal, plan.epoch_batches)
+    return folder
 
 
 def described(files: str, label: str | None, length: str | None, by: list[str]) -> dict[str, Any]:

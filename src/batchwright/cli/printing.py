@@ -14,13 +14,12 @@ from rich.text import Text
 
 from ..audit import Audit
 
-__all__ = ["comparison", "console", "description", "findings", "occurrences", "plan", "progress", "step", "waiting"]
+__all__ = ["comparison", "console", "description", "findings", "occurrences", "plan", "progress", "waiting"]
 
 console = Console(highlight=False)
 _errors = Console(stderr=True)
 _BARS = 20  # groups with a bar: the largest and the smallest
 _WIDTH = 40  # characters of the longest bar
-_ROWS = 64  # samples of a step on a terminal; --json has all
 _PATIENCE = 1.0  # seconds before progress is shown
 
 
@@ -118,20 +117,6 @@ def comparison(told: list[dict[str, Any]]) -> Table:
     for line in told:
         table.add_row(line["plan"], *(format(line[key], headings[key][1]) for key in shown))
     return table
-
-
-def step(told: dict[str, Any], names: list[str]) -> Group:
-    """The samples of a step."""
-    table = Table("rank", "micro-batch", "slot", "sample", *names, box=None)
-    for row in told["samples"][:_ROWS]:
-        table.add_row(
-            *(str(row[key]) for key in ("rank", "micro_batch", "slot", "sample")),
-            *(Text(str(row[name])) for name in names),
-        )
-    more = len(told["samples"]) - _ROWS
-    rest = [f"... {more} more samples; --json has all"] if more > 0 else []
-    head = f"step {told['step']}: step {told['step_in_epoch']} of epoch {told['epoch']}, {len(told['samples'])} samples"
-    return Group(head, table, *rest)
 
 
 def occurrences(told: dict[str, Any]) -> Group:

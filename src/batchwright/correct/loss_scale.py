@@ -42,7 +42,7 @@ class LossScale:
 
     Raises:
         Infeasible: `counts` is no column of finite numbers of 0 or more, with one for each number that the plan yields;
-            or it is `Weights` of a plan whose target moves; or a list of the sampler has several optimizer steps
+            or it is `Weights` of a plan whose target moves; or a batch of the sampler has several optimizer steps
             (`fetch`).
 
     Example:
@@ -56,8 +56,8 @@ class LossScale:
         sampler = needed_sampler(sampler)
         if sampler.accumulate % sampler.fetch:
             raise Infeasible(
-                f"a list of the sampler holds {sampler.fetch} micro-batches, an optimizer step {sampler.accumulate}: no one "
-                "factor is right for it",
+                f"a batch of the sampler holds {sampler.fetch} micro-batches, an optimizer step {sampler.accumulate}: no "
+                "one factor is right for it",
                 "pass fetch='micro', 'step', or a number that divides accumulate",
             )
         self.sampler = sampler
@@ -66,7 +66,7 @@ class LossScale:
         self._counts = counts if counts is None or callable(counts) else _amounts(counts, sampler)
 
     def at(self, step: int, *, epoch: int | None = None) -> float:
-        """The factor for this rank's list number `step` of an epoch, the next one if left out.
+        """The factor for this rank's batch number `step` of an epoch, the next one if left out.
 
         Raises:
             Infeasible: the epoch has fewer steps.
@@ -77,7 +77,7 @@ class LossScale:
             sampler.epoch if epoch is None else check_integer(epoch, "epoch", least=0),
         )
         if not 0 <= step < len(sampler):
-            raise Infeasible(f"step {step} of an epoch of {len(sampler)} steps", f"pass 0 to {len(sampler) - 1}")
+            raise Infeasible(f"batch {step} of an epoch of {len(sampler)} batches", f"pass 0 to {len(sampler) - 1}")
         return self._steps(sampler.state_at(0, epoch=epoch)).factor(step)
 
     def over(self, loader: Iterable[Any]) -> Iterator[tuple[Any, float]]:
@@ -97,9 +97,11 @@ class LossScale:
             )
         # A plan's loader says itself where its next loop begins: before a look, where the sampler stands behind it.
         place: Any = (
-            loader if getattr(loader, "sampler", None) is self.sampler and hasattr(loader, "step") else self.sampler
+            loader
+            if getattr(loader, "sampler", None) is self.sampler and hasattr(loader, "batches_done")
+            else self.sampler
         )
-        state = self.sampler.state_at(place.step, epoch=place.epoch)
+        state = self.sampler.state_at(place.batches_done, epoch=place.epoch)
         steps = self._steps(state)
         first = state["consumed"] // (self.sampler.world_size * self.sampler.fetch)
         for step, batch in enumerate(loader, first):
@@ -108,7 +110,7 @@ class LossScale:
             yield batch.scaled(factor, real=steps.real(step)) if hasattr(batch, "scaled") else batch, factor
 
     def _steps(self, state: dict[str, Any]) -> Steps:
-        return Steps(self.sampler, Position.of(self.sampler.plan, state), self._counts)
+        return Steps(self.sampler, Position.from_state(self.sampler.plan, state), self._counts)
 
 
 class Steps:
@@ -124,19 +126,19 @@ class Steps:
         self._counted: tuple[int | None, float] = None, 0.0  # the optimizer step counted last, and its factor
 
     def factor(self, step: int) -> float:
-        """The factor for list number `step` of a rank in the epoch; 0 if all of the optimizer step is empty."""
+        """The factor for batch number `step` of a rank in the epoch; 0 if all of the optimizer step is empty."""
         if self._plan is not self._sampler.plan:  # shares were set: from here on the plan is another one
             self._plan = self._sampler.plan
             self._batches = self._position._replace(batches=self._plan).micro_batches
         number = step * self._fetch // self._accumulate
         if self._counted[0] != number:
-            multiple = self._world_size * self._accumulate
-            totals = map(self._total, range(number * multiple, (number + 1) * multiple))
+            step_size = self._world_size * self._accumulate
+            totals = map(self._total, range(number * step_size, (number + 1) * step_size))
             self._counted = number, _factor(self._world_size, sum(totals))
         return self._counted[1]
 
     def real(self, step: int) -> int | None:
-        """How many samples of this rank's list count; None where all do, as in training."""
+        """How many samples of this rank's batch count; None where all do, as in training."""
         if not self._plan.whole_epochs:
             return None
         first = step * self._world_size * self._fetch + self._sampler.rank

@@ -26,7 +26,7 @@ class Means:
     float64. The mean of the ranks' own means would be wrong: a rank with fewer samples would count as much as the others.
 
     Args:
-        sampler: the sampler that yields this rank's lists.
+        sampler: the sampler that yields this rank's batches.
 
     Raises:
         Infeasible: `sampler` is not a sampler.
@@ -47,17 +47,17 @@ class Means:
         self._sums: dict[str, tuple[Tensor, Tensor]] = {}
 
     def add(self, step: int, *, epoch: int | None = None, **values: Any) -> None:
-        """Add the values of the samples in one list of this rank.
+        """Add the values of the samples in one batch of this rank.
 
         Args:
-            step: the number of the list in the epoch, from 0; after a resume, counted from `sampler.step`.
+            step: the number of the batch in the epoch, from 0; after a resume, counted from `sampler.batches_done`.
             epoch: the number of the epoch; default: the current one.
-            values: for each name, an array-like of shape (samples of the list,): one number for each sample, in the order
-                of the list, fillers included. Or a pair (sums, amounts) of two such; the mean is then sums over amounts. For
-                a mean over tokens, pass the summed loss of each sample and its number of tokens.
+            values: for each name, an array-like of shape (samples of the batch,): one number for each sample, in the order
+                of the batch, fillers included. Or a pair (sums, amounts) of two such; the mean is then sums over amounts.
+                For a mean over tokens, pass the summed loss of each sample and its number of tokens.
 
         Raises:
-            Infeasible: there is not one value for each sample of the list, or the names differ from those of earlier steps.
+            Infeasible: there is not one value for each sample of the batch, or the names differ from those of earlier steps.
         """
         real = self.sampler.real(step, epoch=epoch)
         if self._sums and self._sums.keys() != values.keys():
@@ -99,7 +99,7 @@ def _sum(values: Any, real: int, name: str) -> Tensor:
     found = torch.as_tensor(values).detach()
     if found.dim() != 1 or len(found) < real:
         raise Infeasible(
-            f"{shown(name)} has shape {tuple(found.shape)}, the list has {real} samples that count",
+            f"{shown(name)} has shape {tuple(found.shape)}, the batch has {real} samples that count",
             'pass one value a sample, such as the loss with reduction="none"',
         )
     counted = found[:real].cpu()

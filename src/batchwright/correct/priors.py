@@ -190,7 +190,7 @@ class LogitAdjustment(nn.Module):
             True
         """
         sampler = needed_sampler(sampler)
-        epochs = sampler.epochs_given
+        epochs = sampler.epochs_done
         if not epochs:
             raise Infeasible("the sampler has given out 0 batches", "train first, or use from_plan")
         batches = max(1, round(epochs * sampler.plan.epoch_length()))

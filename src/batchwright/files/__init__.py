@@ -1,29 +1,20 @@
-"""Columns of data files, by reference: the path, the name, and a fingerprint of the values."""
+"""Columns of data files by reference: the path, the name, and a fingerprint of the values."""
 
 from __future__ import annotations
 
-from .column import Column, Digest, typed_texts
-from .folder import FORMAT, META, CheckSum, Folder, is_index, sealed, stamp_of
-from .paths import files_of, kind_of, suffix_kind
-from .readers import READERS, Texts, names_in, parts_of_saved, shard_rows
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "FORMAT",
-    "META",
-    "READERS",
-    "CheckSum",
-    "Column",
-    "Digest",
-    "Folder",
-    "Texts",
-    "files_of",
-    "is_index",
-    "kind_of",
-    "names_in",
-    "parts_of_saved",
-    "sealed",
-    "shard_rows",
-    "stamp_of",
-    "suffix_kind",
-    "typed_texts",
-]
+from .paths import stamps
+
+if TYPE_CHECKING:
+    from .column import Column
+
+__all__ = ["Column", "stamps"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "Column":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .column import Column  # it needs NumPy, which the stamps of files do without
+
+    return Column

@@ -33,7 +33,7 @@ class Column:
     in a CSV file, a column is of integers if all its values are, of floats if all are numbers, else of text.
 
     Args:
-        path: a file, a folder, or a pattern such as "data/*.parquet", whose files are joined in the order of their names:
+        path: a file, a folder, or a pattern such as `data/*.parquet`, whose files are joined in the order of their names:
             CSV and TSV, Parquet, JSON lines, `.npy`, `.pt` (read with `weights_only`), a folder of images (the class is the
             name of the folder that an image is in), Arrow, a folder that `datasets.Dataset.save_to_disk` wrote, or an
             index (`bw.index`), whose columns are mapped from the disk.

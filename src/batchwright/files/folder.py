@@ -17,11 +17,11 @@ import numpy as np
 
 from ..errors import Infeasible, listed, said, shown
 from ..tables import Coded
+from .paths import META
 
-__all__ = ["FORMAT", "META", "CheckSum", "Folder", "Grouping", "is_index", "sealed", "stamp_of"]
+__all__ = ["FORMAT", "CheckSum", "Folder", "Grouping", "sealed", "stamp_of"]
 
 FORMAT = 1
-META = "meta.json"
 _ALWAYS_CHECKED = 1 << 25  # bytes: an index of so many is read and compared whenever it is opened, which takes 20 ms
 _CHUNK = 1 << 22  # bytes that are hashed at once
 _COMPARED = 1024  # source files whose size and time are compared when an index is opened; all of them with check=True
@@ -62,15 +62,6 @@ class CheckSum:
     def told(self) -> dict[str, Any]:
         """As it stands in `meta.json`."""
         return {"bytes": self.bytes, "sha256": self._hash.hexdigest()}
-
-
-def is_index(path: Path) -> bool:
-    """Whether a folder is an index: it has `meta.json`, and that says so."""
-    try:
-        with (path / META).open("rb") as opened:
-            return b'"batchwright_index"' in opened.read(64)
-    except OSError:
-        return False
 
 
 def sealed(meta: Mapping[str, Any]) -> dict[str, Any]:

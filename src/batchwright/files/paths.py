@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import Infeasible, listed, shown
-from .folder import META, is_index
 
-__all__ = ["IMAGES", "files_of", "kind_of", "suffix_kind"]
+__all__ = ["IMAGES", "META", "files_of", "is_index", "kind_of", "stamps", "suffix_kind"]
 
 IMAGES = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"})  # as in torchvision
 _KINDS = {
@@ -18,6 +17,7 @@ _KINDS = {
     ".npy": "npy", ".pt": "pt", ".pth": "pt", ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow",
     ".tar": "tar",
 }  # fmt: skip
+META = "meta.json"  # in an index
 _STATE = "state.json"  # in a folder that `datasets.Dataset.save_to_disk` wrote
 
 
@@ -65,6 +65,21 @@ def kind_of(files: Sequence[Path]) -> str:
     if not kind:
         raise Infeasible(f"{shown(str(files[0]))} ends in {shown(files[0].suffix)}", f"pass a file of {_kinds()}")
     return kind
+
+
+def stamps(path: str) -> list[list[int]]:
+    """Size and time of the last change of every file of a path: they differ if a file was written again."""
+    found = [file.stat() for file in files_of(path)]
+    return [[status.st_size, status.st_mtime_ns] for status in found]
+
+
+def is_index(path: Path) -> bool:
+    """Whether a folder is an index: it has `meta.json`, and that says so."""
+    try:
+        with (path / META).open("rb") as opened:
+            return b'"batchwright_index"' in opened.read(64)
+    except OSError:
+        return False
 
 
 def suffix_kind(name: str) -> str:

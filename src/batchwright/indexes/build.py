@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..errors import Infeasible, check_integer, one_of, shown, typed, warn
-from ..files import Folder, is_index
+from ..files.folder import Folder
+from ..files.paths import is_index
 from .clusters import CLUSTERS, scan_on_cluster
 from .datasets import DatasetSource, read_dataset
 from .merge import merge

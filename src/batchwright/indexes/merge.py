@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import Infeasible, listed, shown
-from ..files import FORMAT, META, CheckSum, Digest, sealed, typed_texts
+from ..files.column import Digest, typed_texts
+from ..files.folder import FORMAT, CheckSum, sealed
+from ..files.paths import META
 from ..group_parts import NARROW, digest_of, warn_of_singles
 from ..tables import Coded
 from .parts import EXACT, Part, Wanted

@@ -11,7 +11,8 @@ import numpy as np
 
 from ..columns import sample_numbers
 from ..errors import Infeasible, check_integer, shown
-from ..files import Column, Folder
+from ..files.column import Column
+from ..files.folder import Folder
 from ..groups import Groups
 
 __all__ = ["Index"]

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import Infeasible, listed, said, shown
-from ..files import READERS, names_in, shard_rows
+from ..files.readers import READERS, names_in, shard_rows
 from .sources import DataFile
 
 __all__ = ["READ", "AsTyped", "Batch", "batches", "image_batches", "library_of"]

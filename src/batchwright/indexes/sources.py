@@ -11,7 +11,9 @@ from typing import Any
 from urllib.parse import unquote
 
 from ..errors import Infeasible, said, shown, typed
-from ..files import files_of, kind_of, parts_of_saved, stamp_of, suffix_kind
+from ..files.folder import stamp_of
+from ..files.paths import files_of, kind_of, suffix_kind
+from ..files.readers import parts_of_saved
 
 __all__ = ["DataFile", "Source", "source_of"]
 

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any, TypeVar, cast
 
-import numba
-
 from ..fork import COMPILING
-from .cache import use_checked_cache
 
-__all__ = ["DECLARED", "inner", "kernel"]
+__all__ = ["DECLARED", "inner", "interpreted", "kernel"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 # inner functions are not called from Python: without the wrappers for that, a cold start is a fifth shorter
-_njit: Any = numba.njit  # its annotations leave some options out
 _INNER: dict[str, Any] = {
     "nogil": True,
     "error_model": "numpy",
@@ -29,12 +25,31 @@ _INNER: dict[str, Any] = {
 DECLARED: dict[str, Callable[[], Any]] = {}
 """Every kernel of the modules imported so far: its name, and the function that compiles it."""
 
+_INTERPRETED: ContextVar[bool] = ContextVar("interpreted", default=False)
+
+
+@contextmanager
+def interpreted() -> Iterator[None]:
+    """Run kernels as the Python functions that they are, without numba, whose import takes longer than a few batches.
+
+    The results are the same bits; each takes a few hundred times as long. Use it where a process ends after a few
+    micro-batches.
+    """
+    import numpy as np
+
+    before = _INTERPRETED.set(True)
+    try:
+        with np.errstate(over="ignore"):  # hashes are computed modulo 2^64
+            yield
+    finally:
+        _INTERPRETED.reset(before)
+
 
 def kernel(signature: str) -> Callable[[Function], Function]:
     """Compile an entry point for exactly `signature` when it is first called, releasing the GIL while it runs.
 
-    The machine code is kept in numba's cache on disk. If that cannot be written (a read-only container) or is damaged,
-    every process compiles once, and nothing else changes.
+    The machine code is kept in a cache on disk, see `kernels.cache`. If that cannot be written (a read-only container) or
+    is damaged, every process compiles once, and nothing else changes.
 
     One signature and no more: numba would silently compile another version for other types, in the middle of training.
     """
@@ -47,6 +62,8 @@ def kernel(signature: str) -> Callable[[Function], Function]:
 
         @functools.wraps(function)
         def call(*arguments: Any) -> Any:
+            if _INTERPRETED.get():
+                return function(*arguments)
             try:
                 return compiled()(*arguments)
             except SystemError as error:
@@ -60,7 +77,11 @@ def kernel(signature: str) -> Callable[[Function], Function]:
 
 
 def _compiled(function: Callable[..., Any], signature: str) -> Any:
-    dispatcher = _njit(nogil=True, error_model="numpy")(function)
+    import numba
+
+    from .cache import use_checked_cache
+
+    dispatcher: Any = numba.njit(nogil=True, error_model="numpy")(function)
     # Around the cache alone: a signal handler may raise one of these in the middle of a compilation.
     with suppress(RuntimeError, OSError):  # no place where the cache may be kept
         use_checked_cache(dispatcher)
@@ -82,20 +103,20 @@ def _raised_by_handler(error: BaseException) -> BaseException:
 
 def inner(function: Function) -> Function:
     """Compile a function that only kernels call: types follow from the caller, LLVM inlines it."""
-    return cast(Function, _njit(**_INNER)(function))
+    return cast(Function, _Inner(function))
 
 
-def _forget_stale() -> None:
-    """Delete cached kernels that are older than any source file here.
+class _Inner(functools.partial[Any]):
+    """A Python function that numba takes for one of its own: it is compiled when a kernel that calls it is compiled."""
 
-    Numba compares a kernel with its own file only; but kernels call functions in other files.
-    """
-    folder = Path(__file__).parent
-    newest = max(source.stat().st_mtime for source in folder.glob("*.py"))
-    for cached in folder.glob("__pycache__/*.nb[ci]"):
-        if cached.stat().st_mtime < newest:
-            cached.unlink(missing_ok=True)
+    @functools.cached_property
+    def _dispatcher(self) -> Any:
+        import numba
 
+        made: Any = numba.njit(**_INNER)  # its annotations leave some options out
+        return made(self.func)
 
-with suppress(OSError):  # a folder that cannot be read or written keeps its caches, and numba its own check of them
-    _forget_stale()
+    @property
+    def _numba_type_(self) -> Any:
+        """The type that numba gives this function where a kernel names it."""
+        return self._dispatcher._numba_type_

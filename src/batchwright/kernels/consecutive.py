@@ -7,35 +7,35 @@ from numpy.typing import NDArray
 
 from .compile import inner, kernel
 
-__all__ = ["level_steps"]
+__all__ = ["equal_steps"]
 
 _HALVINGS = 45  # of the range in which the smallest possible largest cost lies: its error is below 1e-13 of the range
 
 
 @inner
 def _cut(costs, first, last, step, limit, padded, offsets, at):
-    """Cut samples first..last-1 into `step` stretches, as full as `limit` allows; False if some samples are left.
+    """Cut samples first..last-1 into `step` ranges, as full as `limit` allows; False if some samples are left.
 
-    While there are as many samples as stretches, no stretch is empty. A single sample is always allowed.
+    While there are as many samples as ranges, no range is empty. A single sample is always allowed.
     """
-    begin = first
+    start = first
     for part in range(step):
         most = last - (step - part - 1)  # the others need a sample each
-        end = begin
+        end = start
         used = 0.0
-        while end < last and (end == begin or end < most):
+        while end < last and (end == start or end < most):
             cost = max(used, costs[end]) if padded else used + costs[end]
-            if end > begin and (cost * (end - begin + 1) if padded else cost) > limit:
+            if end > start and (cost * (end - start + 1) if padded else cost) > limit:
                 break
             used = cost
             end += 1
         offsets[at + part + 1] = end
-        begin = end
-    return begin == last
+        start = end
+    return start == last
 
 
 @kernel("int64[:](float64[:], int64[:], int64, float64, boolean)")
-def level_steps(
+def equal_steps(
     costs: NDArray[np.float64], runs: NDArray[np.int64], step: int, limit: float, padded: bool
 ) -> NDArray[np.int64]:
     """Offsets of micro-batches over the same samples: each `step` runs are cut again, so that the largest cost is least.

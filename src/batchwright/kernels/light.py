@@ -73,6 +73,11 @@ class Light(NamedTuple):
         """Whether the light groups come in complete passes, or there are none: then nothing depends on the epoch."""
         return bool(self.layout[_EVEN]) or not self.layout[DRAWS]
 
+    @property
+    def passes(self) -> tuple[int, int]:
+        """Of an even order, the draws that must be distinct, less one; and the draws after which few groups begin anew."""
+        return int(self.layout[APART]), int(self.layout[_CYCLE])
+
     def even_groups(self) -> np.ndarray:
         """The groups of an even order, int64; none of an uneven one."""
         if not self.layout[_EVEN]:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from .compile import inner, kernel
 
-__all__ = ["longest_first", "swap_down"]
+__all__ = ["longest_first", "replaced", "sift", "swap_down"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -24,10 +24,9 @@ def _lighter(a: int, b: int, load: Floats, filled: Integers) -> bool:
 
 
 @inner
-def _sift(heap: Integers, size: int, load: Floats, filled: Integers) -> None:
-    """Move the part at the root of the heap down to its place."""
-    place = 0
-    part = heap[0]
+def sift(heap: Integers, place: int, size: int, load: Floats, filled: Integers) -> None:
+    """Move the part at this place of the heap down to where it belongs."""
+    part = heap[place]
     while True:
         below = 2 * place + 1
         if below >= size:
@@ -61,7 +60,7 @@ def longest_first(costs: Floats, parts: int, most_items: int) -> Integers:
             size -= 1
             heap[0] = heap[size]
         if size > 0:
-            _sift(heap, size, load, filled)
+            sift(heap, 0, size, load, filled)
     return part_of
 
 
@@ -92,7 +91,7 @@ def _best_swap(heavy: Floats, light: Floats, difference: float) -> tuple[float, 
 
 
 @inner
-def _replace(row: Floats, items: Integers, place: int, cost: float, item: int) -> None:
+def replaced(row: Floats, items: Integers, place: int, cost: float, item: int) -> None:
     """Put another item at `place` of a descending row and move it to its place in the order."""
     while place > 0 and row[place - 1] < cost:
         row[place] = row[place - 1]
@@ -147,8 +146,8 @@ def swap_down(costs: Floats, items: Integers, good_enough: float, effort: int) -
             break
         cost, item = costs[heaviest, best_i], items[heaviest, best_i]
         other_cost, other_item = costs[best_part, best_j], items[best_part, best_j]
-        _replace(costs[heaviest], items[heaviest], best_i, other_cost, other_item)
-        _replace(costs[best_part], items[best_part], best_j, cost, item)
+        replaced(costs[heaviest], items[heaviest], best_i, other_cost, other_item)
+        replaced(costs[best_part], items[best_part], best_j, cost, item)
         load[heaviest] = costs[heaviest].sum()
         load[best_part] = costs[best_part].sum()
         swaps += 1

@@ -17,7 +17,7 @@ _LOOKED_AT = 64  # samples of a suitable cost that are tried; if none can be use
 
 @kernel("float64[:](float64[:], int64[:], int64[:], int64[:], int64, float64, float64)")
 def raise_to_most_expensive(
-    costs: Floats, members: Integers, offsets: Integers, falling: Integers, multiple: int, budget: float, enough: float
+    costs: Floats, members: Integers, offsets: Integers, falling: Integers, step_size: int, budget: float, enough: float
 ) -> Floats:
     """Swap a more expensive sample into every micro-batch below `enough` times the most expensive one of its step.
 
@@ -42,9 +42,9 @@ def raise_to_most_expensive(
         most_expensive_at[batch] = place
         taken[place] = True
         total[batch] = costs[place] * (offsets[batch + 1] - offsets[batch])
-    for first in range(0, batches - multiple + 1, multiple):
-        limit = min(total[first : first + multiple].max(), budget)
-        for batch in range(first, first + multiple):
+    for first in range(0, batches - step_size + 1, step_size):
+        limit = min(total[first : first + step_size].max(), budget)
+        for batch in range(first, first + step_size):
             count = offsets[batch + 1] - offsets[batch]
             if total[batch] >= enough * limit:
                 continue

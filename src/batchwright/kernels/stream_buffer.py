@@ -4,7 +4,7 @@ A group is a row of `groups`; the fields that each sample needs are adjacent, so
 cache of a processor. A sample is stored under the number of a *place*. A queue is a linked list of places in `link`. Places
 without a sample are on the stack `free`. Place 0 never has a sample and means "not kept".
 
-The plan of a batch is its *hand*: a group for each slot. If that group has no sample, the slot goes to the group that is
+A batch is planned first: a group for each slot. If that group has no sample, the slot goes to the group that is
 furthest behind its plan, measured in batches. Balances count such slots, as in deficit round robin (Shreedhar and Varghese
 1995): they sum to 0, and none is below `-MOST_DEFICIT`. A group with a positive balance gives its next slots to groups with
 a deficit as soon as these have samples.
@@ -32,9 +32,11 @@ LISTED, IN_DEFICIT, BYTES, LARGEST, GIVEN_UP, PAID_IN, PAID, HAD = range(8, 16)
 FIELDS = 16
 
 # FREE places; the LEAST there were; FRESH groups with samples and not in the heap yet; groups in the HEAP; QUEUED for slots
-# they lack, from FIRST on; slots WRITTEN_OFF; random words DRAWN; bytes HELD of at most LIMIT (below 0: any); the HAND,
-# which looks for large groups in turn; MOST_DEFICIT; REMEMBERS or not
-FREE, LEAST, FRESH, HEAP, FIRST, QUEUED, WRITTEN_OFF, DRAWN, HELD, LIMIT, HAND, MOST_DEFICIT, REMEMBERS = range(13)
+# they lack, from FIRST on; slots WRITTEN_OFF; random words DRAWN; bytes HELD of at most LIMIT (below 0: any); the LAST_LARGE
+# group that lost a sample, since these take turns; MOST_DEFICIT; REMEMBERS or not
+FREE, LEAST, FRESH, HEAP, FIRST, QUEUED, WRITTEN_OFF, DRAWN, HELD, LIMIT, LAST_LARGE, MOST_DEFICIT, REMEMBERS = range(
+    13
+)
 # the batch being served: its NUMBER, the slot it is AT, the group PENDING there, whether reading for it was TRIED; slots
 # given AWAY and REPEATS in it; and of the stream: whether it WAITS for who is due
 NUMBER, AT, PENDING, TRIED, AWAY, REPEATS, WAITS = range(13, 20)
@@ -109,11 +111,11 @@ def _large_group(groups: Integers, group: int, count: int, counters: Integers) -
     """The group that loses a sample if there are too many bytes: the one that has just grown, or the next large one."""
     if _is_large(groups, group, count, counters[LIMIT]):
         return group
-    large: int = counters[HAND]
+    large: int = counters[LAST_LARGE]
     while True:
         large = (large + 1) % count
         if _is_large(groups, large, count, counters[LIMIT]):
-            counters[HAND] = large
+            counters[LAST_LARGE] = large
             return large
 
 
@@ -322,7 +324,7 @@ def serve(
     deficits: tuple[Short, Floats],
     counters: Integers,
     key: np.uint64,
-    hand: Integers,
+    planned: Integers,
     served: Integers,
     begins: bool,
     may_read: bool,
@@ -337,7 +339,7 @@ def serve(
         deficits: the ring of the groups in deficit, and how many batches a slot is worth to each group.
         counters: one array with named entries, because a kernel can change an array in place but not a number.
         key: of random words.
-        hand: the plan of the batch: the group that each slot is for, int64 (slots,).
+        planned: the group that each slot is for, int64 (slots,).
         served: out. `served[:2, i]` becomes the group that has slot i and its sample's place, 0 where it is a repeat.
             `served[2, :AWAY]` are the groups whose slots went to others; `served[3:, :REPEATS]` the slots with a repeat, and
             which entry of what its group remembers.
@@ -352,9 +354,9 @@ def serve(
     in_deficit, batches_per_slot = deficits
     if begins:
         _begin(counters)
-    for at in range(counters[AT], hand.size):
+    for at in range(counters[AT], planned.size):
         tried = counters[PENDING] >= 0 and counters[TRIED]
-        group = _due(groups, in_deficit, batches_per_slot, counters, hand[at])
+        group = _due(groups, in_deficit, batches_per_slot, counters, planned[at])
         counters[AT], counters[PENDING], counters[TRIED] = at, group, 0
         repeats = False
         if groups[group, COUNT] == 0:
@@ -373,5 +375,5 @@ def serve(
         served[0, at] = group
         groups[group, HAD] += 1
         counters[PENDING] = -1
-    counters[AT] = hand.size
+    counters[AT] = planned.size
     return DONE

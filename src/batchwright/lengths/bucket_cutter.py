@@ -42,12 +42,12 @@ class BucketCutter(Unsearched):
         return 2 * self.areas.size
 
     @property
-    def ranks(self) -> Integers:
+    def length_keys(self) -> Integers:
         """See `Cutter`."""
         return self.bucket_of
 
     @property
-    def alike(self) -> Integers:
+    def likeness_keys(self) -> Integers:
         """See `Cutter`."""
         return self.bucket_of
 
@@ -56,31 +56,31 @@ class BucketCutter(Unsearched):
         """See `Cutter`: every sample takes one place."""
         return np.ones(self.bucket_of.size)
 
-    def needed(self, samples: Integers, multiple: int) -> Callable[[int], int]:
+    def batches_for_first(self, samples: Integers, step_size: int) -> Callable[[int], int]:
         """See `Cutter`."""
-        return lambda count: len(self.cut(samples[:count], 0, multiple))
+        return lambda count: len(self.cut(samples[:count], 0, step_size))
 
     def over_strata(self, falling: Integers, windows: int) -> None:
         """See `Cutter`: none, since a stratum on the border of two buckets has samples of both."""
         return
 
-    def levelled(self, samples: Integers, cut: Cut, multiple: int) -> Cut:
+    def with_equal_costs(self, samples: Integers, cut: Cut, step_size: int) -> Cut:
         """See `Cutter`: a step is of one bucket already."""
         return by_steps(cut)
 
-    def cut(self, samples: Integers, batches: int, multiple: int) -> Cut:
+    def cut(self, samples: Integers, batches: int, step_size: int) -> Cut:
         """See `Cutter`. Buckets with fewer samples than a step has micro-batches share steps."""
         buckets = self.bucket_of[samples]
         held = np.bincount(buckets, minlength=self.areas.size)
         pieces = np.split(np.argsort(buckets, kind="stable"), held.cumsum()[:-1])
-        large, small = _own_and_shared(pieces, self.batch_size, multiple)
-        shared = self._shared(small, samples, 0, multiple) if small else None
-        wanted = batches // multiple - (len(shared) // multiple if shared else 0)
-        steps = self._steps([places.size for places in large], wanted, multiple)
+        large, small = _own_and_shared(pieces, self.batch_size, step_size)
+        shared = self._shared(small, samples, 0, step_size) if small else None
+        wanted = batches // step_size - (len(shared) // step_size if shared else 0)
+        steps = self._steps([places.size for places in large], wanted, step_size)
         if steps is None:  # too few for steps of one bucket each: all of them are shared
-            return replace(self._shared(pieces, samples, batches, multiple), stepped=True)
+            return replace(self._shared(pieces, samples, batches, step_size), in_steps=True)
         sizes = [
-            np.diff(even_offsets(places.size, count * multiple, self.batch_size, multiple))
+            np.diff(even_offsets(places.size, count * step_size, self.batch_size, step_size))
             for places, count in zip(large, steps, strict=True)
         ]
         if shared is not None:
@@ -89,18 +89,18 @@ class BucketCutter(Unsearched):
         joined = np.concatenate(large)
         offsets = np.concatenate([[0], np.concatenate(sizes).cumsum()])
         costs = np.add.reduceat(self.areas[buckets[joined]], offsets[:-1])
-        return Cut(joined, offsets, costs, stepped=True)
+        return Cut(joined, offsets, costs, in_steps=True)
 
-    def _steps(self, sizes: list[int], wanted: int, multiple: int) -> list[int] | None:
+    def _steps(self, sizes: list[int], wanted: int, step_size: int) -> list[int] | None:
         """How many steps each bucket has, `wanted` or more in all; None if there are too few samples.
 
         Steps are added one by one, each to the bucket whose steps would then still have the most samples.
         """
-        steps = [-(-size // (self.batch_size * multiple)) for size in sizes]
+        steps = [-(-size // (self.batch_size * step_size)) for size in sizes]
         splittable = [
             (-size / (count + 1), number)
             for number, (size, count) in enumerate(zip(sizes, steps, strict=True))
-            if size >= (count + 1) * multiple
+            if size >= (count + 1) * step_size
         ]
         heapify(splittable)
         for _ in range(wanted - sum(steps)):
@@ -108,16 +108,16 @@ class BucketCutter(Unsearched):
                 return None
             _, number = heappop(splittable)
             steps[number] += 1
-            if sizes[number] >= (steps[number] + 1) * multiple:
+            if sizes[number] >= (steps[number] + 1) * step_size:
                 heappush(splittable, (-sizes[number] / (steps[number] + 1), number))
         return steps
 
-    def _shared(self, small: list[Integers], samples: Integers, batches: int, multiple: int) -> Cut:
+    def _shared(self, small: list[Integers], samples: Integers, batches: int, step_size: int) -> Cut:
         """Steps that several buckets share, each micro-batch of one bucket; `batches` micro-batches or more."""
         parts = [places[at : at + self.batch_size] for places in small for at in range(0, places.size, self.batch_size)]
         offsets = np.concatenate([[0], np.cumsum([part.size for part in parts])])
         costs = np.array([self.cost(samples[part]) for part in parts])
-        wanted = max(batches, -(-len(parts) // multiple) * multiple)
+        wanted = max(batches, -(-len(parts) // step_size) * step_size)
         return split_to(Cut(np.concatenate(parts), offsets, costs), wanted, samples, self)
 
     def cost(self, samples: Integers) -> float:
@@ -145,22 +145,22 @@ class BucketCutter(Unsearched):
         return np.arange(samples.size // 2), np.arange(samples.size // 2, samples.size)
 
 
-def _own_and_shared(pieces: list[Integers], batch_size: int, multiple: int) -> tuple[list[Integers], list[Integers]]:
+def _own_and_shared(pieces: list[Integers], batch_size: int, step_size: int) -> tuple[list[Integers], list[Integers]]:
     """The buckets that have steps of their own, and those smaller than a step, which share steps."""
-    small = [places for places in pieces if 0 < places.size < multiple]
-    large = [places for places in pieces if places.size >= multiple]
+    small = [places for places in pieces if 0 < places.size < step_size]
+    large = [places for places in pieces if places.size >= step_size]
     # The small ones may be too few even together. Then the largest bucket gives them some of its samples.
-    while large and (short := _short(small, batch_size, multiple)) > 0:
+    while large and (short := _short(small, batch_size, step_size)) > 0:
         large.sort(key=len)
         given = large.pop()
-        if given.size - short >= multiple:
+        if given.size - short >= step_size:
             large.append(given[short:])
             given = given[:short]
         small.append(given)
     return large, small
 
 
-def _short(small: list[Integers], batch_size: int, multiple: int) -> int:
+def _short(small: list[Integers], batch_size: int, step_size: int) -> int:
     """How many samples these buckets lack to have one in every micro-batch of the steps that they share."""
     parts = sum(-(-places.size // batch_size) for places in small)
-    return -(-parts // multiple) * multiple - sum(places.size for places in small)
+    return -(-parts // step_size) * step_size - sum(places.size for places in small)

@@ -16,22 +16,22 @@ from .cut import (
     Cut,
     Unsearched,
     by_steps,
-    falling_ranks,
-    like_ranks,
+    cut_evenly,
+    falling_keys,
+    likeness_keys_of,
     mixed_places,
     most_expensive_of_strata,
     sorted_places,
     split_to,
-    spread,
 )
 from .step_balance import (
-    LEVEL,
+    EQUAL_ENOUGH,
     NewStep,
-    level_parts,
-    ranked,
+    distributed_over_steps,
+    equal_parts,
     redistributed,
+    sorted_in_steps,
     split_again,
-    spread_over_steps,
     step_costs,
 )
 
@@ -70,10 +70,10 @@ class BudgetCutter(Unsearched):
     rounded: bool
     lengths: Floats
     balance: Floats | None = None
-    ranks: Integers = field(init=False, repr=False)
+    length_keys: Integers = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "ranks", falling_ranks(self.sizes))
+        object.__setattr__(self, "length_keys", falling_keys(self.sizes))
 
     kind = "budgeted"
     least_steps = 1
@@ -85,9 +85,9 @@ class BudgetCutter(Unsearched):
         return self.budgets.size == 1
 
     @property
-    def alike(self) -> Integers:
+    def likeness_keys(self) -> Integers:
         """See `Cutter`."""
-        return self.ranks if self.settled else like_ranks(self.costs)
+        return self.length_keys if self.settled else likeness_keys_of(self.costs)
 
     @cached_property
     def sizes(self) -> Floats:
@@ -95,11 +95,11 @@ class BudgetCutter(Unsearched):
         sizes: Floats = (self.costs / self.budgets).max(axis=1)
         return sizes
 
-    def needed(self, samples: Integers, multiple: int) -> Callable[[int], int]:
+    def batches_for_first(self, samples: Integers, step_size: int) -> Callable[[int], int]:
         """See `Cutter`."""
         if not self.settled:  # the order of chance depends on how many there are
-            return lambda count: self._first_cut(self.costs[samples[mixed_places(self.ranks[samples[:count]])]])
-        places = sorted_places(self.ranks[samples])
+            return lambda count: self._first_cut(self.costs[samples[mixed_places(self.length_keys[samples[:count]])]])
+        places = sorted_places(self.length_keys[samples])
         column = self.costs[samples[places], 0]
         return lambda count: self._first_cut(column[places < count][:, None])
 
@@ -112,21 +112,21 @@ class BudgetCutter(Unsearched):
         largest = most_expensive_of_strata(self.costs, falling, windows)
         return replace(self, costs=largest, lengths=largest[:, 0], balance=None)
 
-    def cut(self, samples: Integers, batches: int, multiple: int) -> Cut:
+    def cut(self, samples: Integers, batches: int, step_size: int) -> Cut:
         """See `Cutter`: lowers the budget until `batches` micro-batches are needed, then splits the most expensive."""
-        places = (sorted_places if self.settled else mixed_places)(self.ranks[samples])
+        places = (sorted_places if self.settled else mixed_places)(self.length_keys[samples])
         costs = self.costs[samples[places]]
         cut_at = self._cutting(costs)
         offsets = cut_at(0, 1.0)
         if offsets.size - 1 < batches:
             long = self._long(offsets)
-            begin = int(offsets[long])
-            shared = begin + spread(batches - long, lambda first, share: cut_at(begin + first, share))
+            start = int(offsets[long])
+            shared = start + cut_evenly(batches - long, lambda first, share: cut_at(start + first, share))
             offsets = np.concatenate([offsets[:long], shared])
         cut = Cut(places, offsets, self._costs(samples[places], offsets, costs))
         return split_to(cut, batches, samples, self)
 
-    def levelled(self, samples: Integers, cut: Cut, multiple: int) -> Cut:
+    def with_equal_costs(self, samples: Integers, cut: Cut, step_size: int) -> Cut:
         """See `Cutter`.
 
         Where padding counts, a micro-batch cheaper than the most expensive of its step exchanges one sample for a
@@ -141,44 +141,44 @@ class BudgetCutter(Unsearched):
             return by_steps(cut)
         if not self.padded.any():
             several = self.budgets.size > 1 or self.balance is not None
-            spread = redistributed(
-                spread_over_steps(cut, multiple) if several else cut,
-                multiple,
+            distributed = redistributed(
+                distributed_over_steps(cut, step_size) if several else cut,
+                step_size,
                 lambda steps: np.add.reduceat(self._kinds(samples[steps.members]), steps.offsets[:-1]),
-                lambda members, _: self._redistributed(samples[members], multiple),
+                lambda members, _: self._redistributed(samples[members], step_size),
             )
             if not (self.settled and self.balance is not None):
-                return spread
+                return distributed
             alike = redistributed(
                 cut,
-                multiple,
+                step_size,
                 lambda steps: steps.costs[:, None],
                 lambda members, offsets: self._split_again(samples[members], offsets),
             )
-            waits = step_costs(alike, multiple) < _EVEN_IN_BOTH * step_costs(spread, multiple)
-            return ranked(alike, multiple) if waits else spread
+            waits = step_costs(alike, step_size) < _EVEN_IN_BOTH * step_costs(distributed, step_size)
+            return sorted_in_steps(alike, step_size) if waits else distributed
         if not self.settled or self.balance is not None:
             return by_steps(cut)
         # Some micro-batches would not be as expensive as the others even with the longest sample. They get steps of
         # their own.
-        stuck = np.diff(cut.offsets) * self.costs[samples, 0].max() < LEVEL * cut.costs.max()
+        stuck = np.diff(cut.offsets) * self.costs[samples, 0].max() < EQUAL_ENOUGH * cut.costs.max()
         steps = cut.chosen(np.lexsort((-cut.costs, stuck)))
         members = steps.members.copy()
-        falling = sorted_places(self.ranks[samples[members]])
+        falling = sorted_places(self.length_keys[samples[members]])
         column = self.costs[samples[members], 0]
         costs = raise_to_most_expensive(
-            column, members, steps.offsets, falling, multiple, float(self.budgets[0]), LEVEL
+            column, members, steps.offsets, falling, step_size, float(self.budgets[0]), EQUAL_ENOUGH
         )
-        return Cut(members, steps.offsets, costs, stepped=True)
+        return Cut(members, steps.offsets, costs, in_steps=True)
 
     def _kinds(self, samples: Integers) -> Floats:
         """What the micro-batches of a step are to be equal in, float64 (samples, kinds): budgets and balance."""
         return self.costs[samples] if self.balance is None else np.column_stack([self.costs, self.balance])[samples]
 
-    def _redistributed(self, samples: Integers, multiple: int) -> NewStep | None:
+    def _redistributed(self, samples: Integers, step_size: int) -> NewStep | None:
         """One step whose sums count, distributed again; None if that would exceed a limit."""
         kinds = self._kinds(samples)
-        parts = level_parts(kinds, multiple, self.most_samples)
+        parts = equal_parts(kinds, step_size, self.most_samples)
         loads = np.array([kinds[part].sum(axis=0) for part in parts])
         sizes = [part.size for part in parts]
         if np.any(loads[:, : self.budgets.size] > self.budgets) or min(sizes) == 0 or max(sizes) > self.most_samples:
@@ -228,7 +228,7 @@ class BudgetCutter(Unsearched):
 
     def part(self, samples: Integers) -> tuple[Integers, Integers]:
         """See `Cutter`: the longer half of the samples, then the shorter half."""
-        falling = np.argsort(self.ranks[samples], kind="stable")
+        falling = np.argsort(self.length_keys[samples], kind="stable")
         return falling[: samples.size // 2], falling[samples.size // 2 :]
 
     def _long(self, offsets: Integers) -> int:

@@ -22,13 +22,13 @@ __all__ = [
     "Unsearched",
     "arranged",
     "by_steps",
-    "falling_ranks",
-    "like_ranks",
+    "cut_evenly",
+    "falling_keys",
+    "likeness_keys_of",
     "mixed_places",
     "most_expensive_of_strata",
     "sorted_places",
     "split_to",
-    "spread",
 ]
 
 Integers = NDArray[np.int64]
@@ -42,15 +42,15 @@ class Cut:
         members: places among the samples of the window, micro-batch by micro-batch, int64.
         offsets: micro-batch b holds `members[offsets[b]:offsets[b + 1]]`, int64.
         costs: what each micro-batch costs, float64.
-        stepped: whether the micro-batches are already sorted into steps, which must stay together.
-        ranked: whether the micro-batches of each step are sorted by cost, so that neighbours cost about the same.
+        in_steps: whether the micro-batches are already sorted into steps, which must stay together.
+        sorted_in_steps: whether the micro-batches of each step are sorted by cost, so that neighbours cost about the same.
     """
 
     members: Integers
     offsets: Integers
     costs: NDArray[np.float64]
-    stepped: bool = False
-    ranked: bool = False
+    in_steps: bool = False
+    sorted_in_steps: bool = False
 
     def __len__(self) -> int:
         return self.costs.size
@@ -77,7 +77,7 @@ class Cut:
 class Cutter(Protocol):
     """One way to turn samples into micro-batches within a limit: "batch by size".
 
-    Samples are numbered over the whole dataset. `multiple` is the number of micro-batches in a step.
+    Samples are numbered over the whole dataset. `step_size` is the number of micro-batches in a step.
     """
 
     @property
@@ -86,8 +86,8 @@ class Cutter(Protocol):
         ...
 
     @property
-    def ranks(self) -> Integers:
-        """The rank of every sample by length, int64 (samples,): 0 for the longest; equal lengths share one."""
+    def length_keys(self) -> Integers:
+        """Sort keys by length, int64 (samples,): 0 for the longest; equal lengths share one."""
         ...
 
     @property
@@ -101,8 +101,8 @@ class Cutter(Protocol):
         ...
 
     @property
-    def alike(self) -> Integers:
-        """The rank of every sample in an order in which neighbours are alike, int64 (samples,); equal ones share one."""
+    def likeness_keys(self) -> Integers:
+        """Sort keys by likeness, int64 (samples,): sorted by them, neighbours are alike; equal samples share one."""
         ...
 
     @property
@@ -110,10 +110,10 @@ class Cutter(Protocol):
         """Every argument that changes how samples are cut, by name, as short text."""
         ...
 
-    def cut(self, samples: Integers, batches: int, multiple: int) -> Cut:
+    def cut(self, samples: Integers, batches: int, step_size: int) -> Cut:
         """Cut these samples into `batches` micro-batches of like cost, or more if the limit allows no fewer.
 
-        `batches=0` means as few as possible. Steps are `multiple` micro-batches long.
+        `batches=0` means as few as possible. Steps are `step_size` micro-batches long.
         """
         ...
 
@@ -127,15 +127,15 @@ class Cutter(Protocol):
         """The largest sum of `sizes` in a micro-batch; infinite if none is proven."""
         ...
 
-    def needed(self, samples: Integers, multiple: int) -> Callable[[int], int]:
+    def batches_for_first(self, samples: Integers, step_size: int) -> Callable[[int], int]:
         """A function from n to the least number of micro-batches that `cut` makes of the first n of these samples.
 
         It does not cut them, if possible.
         """
         ...
 
-    def for_window(self, parts: int = 1) -> Cutter:
-        """The cutter for one window, or for one of `parts` parts of the work of a window.
+    def for_window(self, divisor: int = 1) -> Cutter:
+        """The cutter for one window, or for a search that may take only one part in `divisor` of the work of a window.
 
         It matters if cutting is a search: then all cuts for the window share one limit of work.
         """
@@ -149,7 +149,7 @@ class Cutter(Protocol):
         """
         ...
 
-    def levelled(self, samples: Integers, cut: Cut, multiple: int) -> Cut:
+    def with_equal_costs(self, samples: Integers, cut: Cut, step_size: int) -> Cut:
         """Make the micro-batches of each step cost nearly the same; their number does not change.
 
         The most expensive micro-batch of a step never becomes more expensive.
@@ -193,12 +193,12 @@ class Identified:
 class Unsearched(Identified):
     """A cutter of which no cut is a search."""
 
-    def for_window(self, parts: int = 1) -> Self:
+    def for_window(self, divisor: int = 1) -> Self:
         """See `Cutter`."""
         return self
 
 
-def spread(batches: int, cut_at: Callable[[int, float], Integers]) -> Integers:
+def cut_evenly(batches: int, cut_at: Callable[[int, float], Integers]) -> Integers:
     """Cut into at most `batches` micro-batches, at the smallest share of the limit that allows it.
 
     If there may be more micro-batches than are needed, a lower limit makes them all smaller in place of the last ones
@@ -262,30 +262,30 @@ def split_to(cut: Cut, batches: int, samples: Integers, cutter: Cutter) -> Cut:
     return Cut(np.concatenate(parts_of), offsets, np.array(costs))
 
 
-def arranged(cut: Cut, multiple: int, key: int) -> Cut:
+def arranged(cut: Cut, step_size: int, key: int) -> Cut:
     """Shuffle the steps, and the micro-batches within each step, by `key`; steps stay together.
 
-    So the ranks of a step have near-equal costs, and expensive steps do not all come at the same time. Of a ranked cut,
-    each step is only turned round or not: with accumulation, micro-batches that run at the same time are neighbours,
-    for any number of ranks.
+    So the ranks of a step have near-equal costs, and expensive steps do not all come at the same time. If the micro-batches
+    of each step are sorted by cost, a step is only turned round or not: with accumulation, micro-batches that run at the
+    same time are neighbours, for any number of ranks.
     """
     word = np.uint64(key)
-    if multiple == 1:  # nothing to shuffle within
+    if step_size == 1:  # nothing to shuffle within
         return cut.chosen(keyed_order(len(cut), word))
-    steps = np.arange(len(cut) // multiple * multiple).reshape(-1, multiple)
-    if cut.ranked:
+    steps = np.arange(len(cut) // step_size * step_size).reshape(-1, step_size)
+    if cut.sorted_in_steps:
         turned = [keyed_order(2, word + np.uint64(1 + place))[0] for place in range(len(steps))]
         within = np.where(np.array(turned)[:, None] == 1, steps[:, ::-1], steps)
     else:
-        within = np.stack([one[keyed_order(multiple, word + np.uint64(1 + place))] for place, one in enumerate(steps)])
+        within = np.stack([one[keyed_order(step_size, word + np.uint64(1 + place))] for place, one in enumerate(steps)])
     return cut.chosen(within[keyed_order(len(steps), word)].reshape(-1))
 
 
 def by_steps(cut: Cut) -> Cut:
     """Sort micro-batches by falling cost, so that neighbours make steps; those sorted into steps already stay."""
-    if cut.stepped:
+    if cut.in_steps:
         return cut
-    return replace(cut.chosen(np.argsort(-cut.costs, kind="stable")), stepped=True)
+    return replace(cut.chosen(np.argsort(-cut.costs, kind="stable")), in_steps=True)
 
 
 def most_expensive_of_strata(table: np.ndarray, falling: Integers, windows: int) -> np.ndarray:
@@ -296,49 +296,49 @@ def most_expensive_of_strata(table: np.ndarray, falling: Integers, windows: int)
     return largest
 
 
-def falling_ranks(keys: np.ndarray) -> Integers:
-    """The rank of each key among the distinct keys, int64: 0 for the largest."""
-    distinct, ranks = np.unique(keys, return_inverse=True)
-    return distinct.size - 1 - ranks.astype(np.int64)
+def falling_keys(values: np.ndarray) -> Integers:
+    """Sort keys: how many distinct values are larger than each value, int64; 0 for the largest."""
+    distinct, numbers = np.unique(values, return_inverse=True)
+    return distinct.size - 1 - numbers.astype(np.int64)
 
 
-def like_ranks(table: np.ndarray) -> Integers:
-    """The rank of each row of `table` (samples, kinds) in an order in which neighbours are alike in all kinds.
+def likeness_keys_of(table: np.ndarray) -> Integers:
+    """Sort keys of the rows of `table` (samples, kinds): sorted by them, neighbours are alike in all kinds.
 
     Rows are grouped into strata by the first kind, within these by the next, and so on, and sorted by the last kind:
     falling in one stratum, rising in the next (as a snake), so that neighbours are alike across the border of two
-    strata too. Equal rows share a rank.
+    strata too. Equal rows share a key.
     """
     count, kinds = table.shape
     if kinds == 1:
-        return falling_ranks(table[:, 0])
+        return falling_keys(table[:, 0])
     # Were the last kind divided into as many strata, each cell would have about 16 rows. The 16 was chosen by trial;
     # only how full micro-batches are depends on it.
     strata = max(1, round((count / 16) ** (1 / kinds)))
-    keys = []
+    cells = []
     for kind in range(kinds - 1):
-        ranks = falling_ranks(table[:, kind])
-        keys.append((np.bincount(ranks).cumsum()[ranks] - 1) * strata // count)
-    rising = sum(keys) % 2 == 1
+        keys = falling_keys(table[:, kind])
+        cells.append((np.bincount(keys).cumsum()[keys] - 1) * strata // count)
+    rising = sum(cells) % 2 == 1
     last = np.where(rising, table[:, -1], -table[:, -1])
-    order = np.lexsort((*table.T, last, *reversed(keys)))
+    order = np.lexsort((*table.T, last, *reversed(cells)))
     changed = np.any(np.diff(table[order], axis=0, prepend=table[order[:1]]) != 0, axis=1)
     places = np.empty(count, np.int64)
     places[order] = changed.cumsum()
     return places
 
 
-def mixed_places(ranks: Integers) -> Integers:
-    """Places sorted by rank, those of equal rank shuffled; the shuffle depends only on how many there are.
+def mixed_places(keys: Integers) -> Integers:
+    """Places sorted by key, those of equal keys shuffled; the shuffle depends only on how many there are.
 
     With costs of several kinds, samples that are expensive in one kind are then mixed with samples that are expensive
     in another, and together they fill all limits. A stable sort could put all of one kind first.
     """
-    mixed = keyed_order(ranks.size, np.uint64(ranks.size))
-    return mixed[sorted_places(ranks[mixed])]
+    mixed = keyed_order(keys.size, np.uint64(keys.size))
+    return mixed[sorted_places(keys[mixed])]
 
 
-def sorted_places(ranks: Integers) -> Integers:
-    """Places sorted by rank, stable; by counting, which takes linear time, if there are fewer ranks than places."""
-    largest = int(ranks.max(initial=0))
-    return group_by_length(ranks, largest)[0] if largest < ranks.size else np.argsort(ranks, kind="stable")
+def sorted_places(keys: Integers) -> Integers:
+    """Places sorted by key, stable; by counting, which takes linear time, if there are fewer keys than places."""
+    largest = int(keys.max(initial=0))
+    return group_by_length(keys, largest)[0] if largest < keys.size else np.argsort(keys, kind="stable")

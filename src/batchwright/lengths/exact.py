@@ -46,9 +46,9 @@ class Allowance:
     left: int
 
     @classmethod
-    def of(cls, parts: int = 1) -> Allowance:
-        """The steps of one packing, or of one of `parts` equal parts of them."""
-        return cls(STEPS // parts)
+    def of(cls, divisor: int = 1) -> Allowance:
+        """The steps of one packing, or this fraction of them: one in `divisor`."""
+        return cls(STEPS // divisor)
 
     def take(self, steps: int, *, keep: int = 0) -> bool:
         """Take so many steps if they are left beside `keep` others; returns whether it did."""

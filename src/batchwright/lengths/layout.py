@@ -18,26 +18,34 @@ from ..errors import Infeasible
 from .cut import Cut, Cutter
 from .length_strata import LengthStrata
 
-__all__ = ["PARTS", "Layout", "Window", "in_strata", "in_stretches", "one_window", "whole_steps"]
+__all__ = [
+    "LAYOUT_WORK",
+    "Layout",
+    "Window",
+    "layout_of_one_window",
+    "layout_of_shuffle",
+    "layout_of_strata",
+    "whole_steps",
+]
 
 Window = int | Literal["epoch"]
-PARTS = 16
+LAYOUT_WORK = 16
 """Each cut that lays out an epoch may use 1/16 of the work limit of a window (see `exact.Allowance`).
 
 There are up to about 200 such cuts, so a layout takes as long as 13 windows at most.
 """
 
-# The number of micro-batches that a stretch of the order needs is measured, not derived: it depends on all lengths. Its
-# standard deviation is known to 1 / sqrt(2 n) of itself after n stretches: 18 % from 16 of them, 9 % from 64.
-_PROBES = (16, 64)  # stretches that are measured, at least and at most
+# The number of micro-batches that a range of the order needs is measured, not derived: it depends on all lengths. Its
+# standard deviation is known to 1 / sqrt(2 n) of itself after n ranges: 18 % from 16 of them, 9 % from 64.
+_PROBES = (16, 64)  # ranges that are measured, at least and at most
 # Windows of strata may be longer than asked for by so many sixteenths, tried in this order: near ones first, at most
 # double. Their length is rounded up to whole steps. How much that adds depends on the lengths of samples, so several are
 # tried.
 _TRIED = (0, -1, 1, -2, *range(2, 17))
 _NEAR = 1.005  # accept an epoch of at most this many times the fewest micro-batches, to stay near the window asked for
-_PROBED_SAMPLES = 4096  # places in a stretch that is measured, at most: cutting 64 of these takes some ten milliseconds
+_PROBED_SAMPLES = 4096  # places in a range that is measured, at most: cutting 64 of these takes some ten milliseconds
 _SIGMAS_MEAN = 3.0  # standard errors that are added to the measured mean: it is too small once in 700 plans
-# Spare room of an epoch, in standard deviations of what all its stretches need. For a normal distribution one epoch in
+# Spare room of an epoch, in standard deviations of what all its ranges need. For a normal distribution one epoch in
 # 10^9 needs more; if the measured deviation is 18 % too small, one in 10^6. Even then all last windows are first cut as
 # one, which mostly fits (`windows.OfShuffle`).
 _SIGMAS = 6.0
@@ -56,21 +64,21 @@ class Layout:
         windows: windows in an epoch.
         batches: micro-batches in every window but the last.
         last_batches: micro-batches in the last window.
-        multiple: micro-batches in a step; all windows are a multiple of it long.
-        steady: if windows are stretches of the order: the first `steady` windows take about `places` places each. The
-            other windows, the last ones, share the rest of the epoch and have spare room.
-        places: see `steady`.
-        firsts: if windows are made of strata: a cut of the longest items of all strata. Any window can be cut in this
+        step_size: micro-batches in a step; all windows are a multiple of it long.
+        regular_windows: if windows are ranges of the order: so many windows, the first ones, take about `window_places`
+            places each. The other windows, the last ones, share the rest of the epoch and have spare room.
+        window_places: see `regular_windows`.
+        largest_cut: if windows are made of strata: a cut of the longest items of all strata. Any window can be cut in this
             way.
     """
 
     windows: int
     batches: int
     last_batches: int
-    multiple: int
-    steady: int = 0
-    places: int = 0
-    firsts: Cut | None = field(default=None, repr=False)
+    step_size: int
+    regular_windows: int = 0
+    window_places: int = 0
+    largest_cut: Cut | None = field(default=None, repr=False)
 
     @property
     def length(self) -> int:
@@ -82,56 +90,58 @@ class Layout:
         window = min(batch // self.batches, self.windows - 1)
         return window, batch - window * self.batches
 
-    def wanted(self, window: int) -> int:
+    def batches_in(self, window: int) -> int:
         """Micro-batches in a window."""
         return self.last_batches if window == self.windows - 1 else self.batches
 
-    def line(self, window: int, epoch_samples: int) -> int:
-        """The place within an epoch where a window that is a stretch of the order ends, unless it is full before."""
-        if window < self.steady:
-            return (window + 1) * self.places
-        before, ended = self.steady * self.batches, window * self.batches + self.wanted(window)
-        rest = epoch_samples - self.steady * self.places
+    def end(self, window: int, epoch_samples: int) -> int:
+        """The place within an epoch where a window that is a range of the order ends, unless it is full before."""
+        if window < self.regular_windows:
+            return (window + 1) * self.window_places
+        before, ended = self.regular_windows * self.batches, window * self.batches + self.batches_in(window)
+        rest = epoch_samples - self.regular_windows * self.window_places
         # The last windows share the rest in proportion to their micro-batches.
-        return self.steady * self.places + rest * (ended - before) // (self.length - before)
+        return self.regular_windows * self.window_places + rest * (ended - before) // (self.length - before)
 
 
-def one_window(
-    needed: Callable[[int, int], int], items: int, epoch_samples: int, *, multiple: int, settled: bool
+def layout_of_one_window(
+    batches_needed: Callable[[int, int], int], items: int, epoch_samples: int, *, step_size: int, settled: bool
 ) -> Layout:
     """The layout with one window, the whole epoch; with spare room if another epoch may need more micro-batches.
 
     Args:
-        needed: the number of micro-batches that `count` places of the order need, from place `first` on.
+        batches_needed: the number of micro-batches that `count` places of the order need, from place `first` on.
         items: items in an epoch.
         epoch_samples: places of the order in an epoch.
-        multiple: micro-batches in a step.
+        step_size: micro-batches in a step.
         settled: whether every epoch needs as many micro-batches as the first.
 
     Raises:
         Infeasible: an epoch has too few samples for one step.
     """
-    first = needed(0, epoch_samples)
-    spare = 0.0 if settled else _spare_of_epoch(needed, epoch_samples)
+    first = batches_needed(0, epoch_samples)
+    spare = 0.0 if settled else _spare_of_epoch(batches_needed, epoch_samples)
     # No more than one micro-batch an item, unless the first epoch alone needs that.
-    batches = min(whole_steps(first + spare, multiple), max(items // multiple * multiple, whole_steps(first, multiple)))
+    batches = min(
+        whole_steps(first + spare, step_size), max(items // step_size * step_size, whole_steps(first, step_size))
+    )
     if batches > items:
         raise Infeasible(
-            f"{items} samples cannot fill {batches} micro-batches, the next multiple of {multiple}",
+            f"{items} samples cannot fill {batches} micro-batches, the next multiple of {step_size}",
             "pass a smaller world_size or accumulate",
         )
-    return Layout(1, batches, batches, multiple)
+    return Layout(1, batches, batches, step_size)
 
 
-def in_strata(strata: LengthStrata, cutter: Cutter, *, window: Window, multiple: int) -> Layout | None:
+def layout_of_strata(strata: LengthStrata, cutter: Cutter, *, window: Window, step_size: int) -> Layout | None:
     """The layout with windows made of strata, of about `window` micro-batches each; None if not even two fit.
 
     A window has as many micro-batches as the most expensive items of all strata need, so no window needs more. Windows
     may be up to twice as long as asked for if that makes the epoch shorter. With `window="epoch"` there is one.
     """
     items = strata.falling.size
-    total = len(cutter.for_window(PARTS).cut(strata.falling, 0, multiple))
-    wanted = 1.0 if window == "epoch" else total / whole_steps(window, multiple)
+    total = len(cutter.for_window(LAYOUT_WORK).cut(strata.falling, 0, step_size))
+    wanted = 1.0 if window == "epoch" else total / whole_steps(window, step_size)
     found: list[Layout] = []
     for longer in _TRIED:
         windows = math.floor(wanted / (1 + longer / 16))
@@ -139,75 +149,75 @@ def in_strata(strata: LengthStrata, cutter: Cutter, *, window: Window, multiple:
             continue
         largest = cutter.over_strata(strata.falling, windows)
         assert largest is not None  # there are strata only if the cutter has this
-        cut = largest.for_window(PARTS).cut(np.arange(-(-items // windows)), 0, multiple)
-        batches = whole_steps(len(cut), multiple)
+        cut = largest.for_window(LAYOUT_WORK).cut(np.arange(-(-items // windows)), 0, step_size)
+        batches = whole_steps(len(cut), step_size)
         if items // windows >= batches:  # else a micro-batch would have no item
-            found.append(Layout(windows, batches, batches, multiple, firsts=cut))
+            found.append(Layout(windows, batches, batches, step_size, largest_cut=cut))
     shortest = min((layout.length for layout in found), default=0)
     return next((layout for layout in found if layout.length <= _NEAR * shortest), None)
 
 
-def in_stretches(
-    needed: Callable[[int, int], int],
+def layout_of_shuffle(
+    batches_needed: Callable[[int, int], int],
     *,
     items: int,
     epoch_samples: int,
     window: int,
-    multiple: int,
+    step_size: int,
     least_steps: int,
 ) -> Layout | None:
-    """The layout with windows that are stretches of a shuffle, of about `window` micro-batches; None if not even two fit.
+    """The layout with windows that are ranges of a shuffle, of about `window` micro-batches; None if not even two fit.
 
     A window takes items up to a fixed place, or fewer if it is full. The last windows have spare room for what is left.
-    How many micro-batches a stretch needs is measured on stretches from all over the epoch.
+    How many micro-batches a range needs is measured on ranges from all over the epoch.
 
     Args:
-        needed: the number of micro-batches that `count` places of the order need, from place `first` on.
+        batches_needed: the number of micro-batches that `count` places of the order need, from place `first` on.
         items: items in an epoch, about.
         epoch_samples: places of the order in an epoch.
         window: micro-batches in a window.
-        multiple: micro-batches in a step.
+        step_size: micro-batches in a step.
         least_steps: the fewest steps in a window.
     """
-    batches = max(whole_steps(window, multiple), least_steps * multiple)
+    batches = max(whole_steps(window, step_size), least_steps * step_size)
     probed = min(epoch_samples, _PROBED_SAMPLES)
-    rate = max(needed(0, probed), 1) / probed
+    rate = max(batches_needed(0, probed), 1) / probed
     for _ in range(2):  # twice: the first round finds how long a window is, the second measures windows of that length
         probed = max(1, min(math.floor(batches / rate), epoch_samples // 2))
-        needs = _probed(needed, probed, epoch_samples)
-        spread = float(needs.std(ddof=1))
-        rate = float(needs.mean() + _SIGMAS_MEAN * spread / math.sqrt(needs.size)) / probed
+        needs = _probed(batches_needed, probed, epoch_samples)
+        deviation = float(needs.std(ddof=1))
+        rate = float(needs.mean() + _SIGMAS_MEAN * deviation / math.sqrt(needs.size)) / probed
     places = math.floor(batches / rate)
     if places < 1 or epoch_samples // places < 2:
         return None
-    # The first term is for rounding to whole steps, the second for chance. The needs of stretches add up like independent
+    # The first term is for rounding to whole steps, the second for chance. The needs of ranges add up like independent
     # ones: the deviation of their sum grows with the root of their number.
-    spare = least_steps * multiple / 2 + _SIGMAS * spread * math.sqrt(epoch_samples / probed)
-    length = whole_steps(rate * epoch_samples + spare, multiple)
+    spare = least_steps * step_size / 2 + _SIGMAS * deviation * math.sqrt(epoch_samples / probed)
+    length = whole_steps(rate * epoch_samples + spare, step_size)
     if length > items:
         return None
     windows = length // batches
     last = length - (windows - 1) * batches
     roomy = min(windows - 1, math.ceil(_ROOMY * spare / batches))
-    return Layout(windows, batches, last, multiple, min(windows - 1 - roomy, epoch_samples // places), places)
+    return Layout(windows, batches, last, step_size, min(windows - 1 - roomy, epoch_samples // places), places)
 
 
-def _spare_of_epoch(needed: Callable[[int, int], int], epoch_samples: int) -> float:
-    """Spare micro-batches of an epoch that is one window, as another epoch may need more; see `in_stretches`."""
+def _spare_of_epoch(batches_needed: Callable[[int, int], int], epoch_samples: int) -> float:
+    """Spare micro-batches of an epoch that is one window, as another epoch may need more; see `layout_of_shuffle`."""
     probed = min(epoch_samples, _PROBED_SAMPLES)
-    needs = _probed(needed, probed, epoch_samples)
-    # One more, since the whole epoch may be rounded up where its stretches were not.
+    needs = _probed(batches_needed, probed, epoch_samples)
+    # One more, since the whole epoch may be rounded up where its ranges were not.
     return 1 + _SIGMAS * float(needs.std(ddof=1)) * math.sqrt(epoch_samples / probed)
 
 
-def _probed(needed: Callable[[int, int], int], probed: int, epoch_samples: int) -> np.ndarray:
-    """The micro-batches that stretches of `probed` places from all over an epoch need, float64 (stretches,)."""
+def _probed(batches_needed: Callable[[int, int], int], probed: int, epoch_samples: int) -> np.ndarray:
+    """The micro-batches that ranges of `probed` places from all over an epoch need, float64 (ranges,)."""
     probes = min(max(epoch_samples // probed, _PROBES[0]), _PROBES[1])
     apart = max(probed, epoch_samples // (probes - 1))
-    return np.array([needed(probe * apart, probed) for probe in range(probes)], float)
+    return np.array([batches_needed(probe * apart, probed) for probe in range(probes)], float)
 
 
-def whole_steps(batches: float, multiple: int) -> int:
-    """Round up to a multiple of `multiple`, at least to `multiple` itself."""
-    steps = math.ceil(batches / multiple - 1e-9)  # a product of floats may be just above an integer
-    return max(1, steps) * multiple
+def whole_steps(batches: float, step_size: int) -> int:
+    """Round up to a multiple of `step_size`, at least to `step_size` itself."""
+    steps = math.ceil(batches / step_size - 1e-9)  # a product of floats may be just above an integer
+    return max(1, steps) * step_size

@@ -35,12 +35,12 @@ class LengthStrata:
     seed: int
 
     @classmethod
-    def of(cls, items: Integers, ranks: Integers, seed: int) -> LengthStrata:
-        """Sort `items` by rank; rank 0 is the longest."""
+    def of(cls, items: Integers, keys: Integers, seed: int) -> LengthStrata:
+        """Sort `items` by key; 0 is the key of the longest."""
         # Shuffled first: otherwise items of one length would always stand in the same strata, with the same neighbours.
         mixed = items[keyed_order(items.size, np.uint64(child_key(seed, PURPOSE.LENGTH_STRATA)))]
-        falling = mixed[sorted_places(ranks[mixed])]
-        starts = np.flatnonzero(np.diff(ranks[falling], prepend=-1, append=np.iinfo(np.int64).max))
+        falling = mixed[sorted_places(keys[mixed])]
+        starts = np.flatnonzero(np.diff(keys[falling], prepend=-1, append=np.iinfo(np.int64).max))
         return cls(falling, starts, seed)
 
     def size(self, window: int, windows: int) -> int:

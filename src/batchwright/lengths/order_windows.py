@@ -13,10 +13,10 @@ from ..micro_batches import AS_IT_WAS, LAST
 from ..orders import Order
 from .admission import Admission
 from .cut import Cut, Cutter, Integers
-from .layout import PARTS, Window, whole_steps
+from .layout import LAYOUT_WORK, Window, whole_steps
 from .windows import Ready, Windows, fitting, most_that_fit
 
-__all__ = ["Begin", "OfOrder"]
+__all__ = ["OfOrder", "WindowStart"]
 
 # How many places a window takes is measured by filling windows from all over the order: 4 at least, 16 at first, 64 at
 # most; more than 4 only while they take no more than 32,768 places together, so that measuring takes less than a
@@ -31,11 +31,11 @@ _ROOMY = 64  # look at the places of up to 64 mean windows for one: many short s
 _SEARCHES = 3  # steps of the bisection of how much a search may add to a window: each is a search that takes seconds
 # The number of items in a window is found to 1/1024 of it: finer takes more cuts and fills hardly more.
 _FINEST = 1 << 10
-_BEGINS_KEPT = 1 << 12  # keep where this many windows begin at least, evenly spread; others are found from these
+_STARTS_KEPT = 1 << 12  # keep where this many windows begin at least, evenly spread; others are found from these
 _FAR = 1 << 14  # filling more windows than this to find where one begins gives a warning: it takes some ten seconds
 
 
-class Begin(NamedTuple):
+class WindowStart(NamedTuple):
     """Where in the order a window begins.
 
     Attributes:
@@ -59,7 +59,7 @@ class OfOrder(Windows):
         cutter: how items are cut.
         epoch_samples: places in an epoch of the order.
         window: micro-batches in a window, or "epoch".
-        step: micro-batches in a step.
+        step_size: micro-batches in a step.
         moves_over: epochs over which the composition of the order changes; 0 if it does not.
         measured: the same windows in steps of 1, which have measured how many places a window takes; measured here if
             left out.
@@ -73,14 +73,14 @@ class OfOrder(Windows):
         *,
         epoch_samples: int,
         window: Window,
-        step: int,
+        step_size: int,
         moves_over: int,
         measured: OfOrder | None = None,
     ) -> None:
-        self._order, self._admission, self._cutter, self._step = order, admission, cutter, step
-        self._begins = {0: Begin(0)}
-        self._hold = 0.0  # mean sum of sizes in a window; 0 until measured
-        self._first = 0  # the first window whose beginning is known
+        self._order, self._admission, self._cutter, self._step_size = order, admission, cutter, step_size
+        self._starts = {0: WindowStart(0)}
+        self._mean_size = 0.0  # mean sum of sizes in a window; 0 until measured
+        self._first = 0  # the first window of which it is known where it begins
         self._ready = Ready()
         self._places = float(epoch_samples)  # places of the order in a window, on average
         self._slack = _SLACK  # places that are looked at to fill a window, as a multiple of that
@@ -89,14 +89,14 @@ class OfOrder(Windows):
             return
         if window == "epoch":
             items = admission.items(order.take(0, epoch_samples))
-            needed = cutter.needed(items, step)(items.size) if items.size else 0
-            self._hold = float(cutter.sizes[items].sum())
-            self.window = self.epoch_batches = max(step, (needed - 1) // step * step)
+            needed = cutter.batches_for_first(items, step_size)(items.size) if items.size else 0
+            self._mean_size = float(cutter.sizes[items].sum())
+            self.window = self.epoch_batches = max(step_size, (needed - 1) // step_size * step_size)
             self._places *= self.window / max(needed, 1)
             return
-        self.window = max(whole_steps(window, step), cutter.least_steps * step)
+        self.window = max(whole_steps(window, step_size), cutter.least_steps * step_size)
         self._places = float(min(epoch_samples, self.window))
-        self._places, self._hold = self._measured(0)
+        self._places, self._mean_size = self._measured(0)
         epochs, probed = max(1, moves_over), 0
         if self._places > epoch_samples / 2:  # the window may be longer than an epoch
             probed = self._probes(_PROBES[1])
@@ -120,12 +120,16 @@ class OfOrder(Windows):
 
     def _follow(self, measured: OfOrder, window: Window) -> None:
         """Take over what windows in steps of 1 measured, so that a plan measures it once for all step sizes."""
-        step = self._step
-        self.epoch_batches = max(step, measured.epoch_batches // step * step)
-        asked = self.epoch_batches if window == "epoch" else whole_steps(window, step)
-        self.window = min(max(asked, self._cutter.least_steps * step), self.epoch_batches)
+        step_size = self._step_size
+        self.epoch_batches = max(step_size, measured.epoch_batches // step_size * step_size)
+        asked = self.epoch_batches if window == "epoch" else whole_steps(window, step_size)
+        self.window = min(max(asked, self._cutter.least_steps * step_size), self.epoch_batches)
         part = self.window / measured.window
-        self._places, self._hold, self._slack = measured._places * part, measured._hold * part, measured._slack
+        self._places, self._mean_size, self._slack = (
+            measured._places * part,
+            measured._mean_size * part,
+            measured._slack,
+        )
 
     def _measure(self, epoch_samples: int, epochs: int, probes: int) -> None:
         """Fill `probes` windows from all over these epochs: measures the places of a window and the epoch's length."""
@@ -135,14 +139,14 @@ class OfOrder(Windows):
         # frequent.
         self._places = probes / sum(1 / taken for taken in places)
         self._slack = min(_SLACK, 1 + _DEVIATIONS * (max(places) / self._places - 1))
-        self._hold = sum(sizes) / probes
+        self._mean_size = sum(sizes) / probes
         batches = epoch_samples * self.window / self._places
-        self.epoch_batches = max(self._step, math.floor(batches / self._step) * self._step)
+        self.epoch_batches = max(self._step_size, math.floor(batches / self._step_size) * self._step_size)
 
     def _measured(self, place: int) -> tuple[float, float]:
         """How many places a window takes that begins at a place, and the sum of the sizes of its items."""
-        samples, items, _ = self._taken(Begin(place), self.window, PARTS)
-        end = self._end(Begin(place), samples, items.size)
+        samples, items, _ = self._taken(WindowStart(place), self.window, LAYOUT_WORK)
+        end = self._end(WindowStart(place), samples, items.size)
         return self._place_of(end) - place, float(self._cutter.sizes[items].sum())
 
     def of(self, batch: int) -> tuple[int, int]:
@@ -161,31 +165,31 @@ class OfOrder(Windows):
     def places_before(self, batch: int) -> float:
         """See `Windows`: exact at the start of a window, since it is known where it begins."""
         window, place = self.of(batch)
-        return self._place_of(self.begin(window)) + place * self.places
+        return self._place_of(self.start(window)) + place * self.places
 
     @property
     def period(self) -> int:
         """See `Windows`."""
         return self.window
 
-    def parts(
+    def expected_items(
         self, first: int, last: int, items: Callable[[Integers], Integers]
     ) -> Iterator[tuple[int, int, Integers]]:
         """See `Windows`: one part, all windows that have micro-batches between `first` and `last`."""
         numbers = range(first // self.window, -(-last // self.window))
-        begin, end = self.begin(numbers.start), self.begin(numbers.stop)
-        samples = self._order.take(begin.place, end.place + 1)
+        start, end = self.start(numbers.start), self.start(numbers.stop)
+        samples = self._order.take(start.place, end.place + 1)
         cut_off = int(self._admission.counts(samples[-1:])[0]) - end.skipped  # pieces not used
         between = items(samples)
-        yield numbers.start * self.window, numbers.stop * self.window, between[begin.skipped : between.size - cut_off]
+        yield numbers.start * self.window, numbers.stop * self.window, between[start.skipped : between.size - cut_off]
 
     def batch_at(self, before: Windows, at: int) -> int:
-        """See `Windows`: `at` itself, or the next number at which a window of this list begins."""
+        """See `Windows`: `at` itself, or the next number at which a window of this sequence begins."""
         return self.next_boundary(at)
 
-    def starts_at(self, at: int, number: int) -> list[list[int]]:
+    def starts_after(self, at: int, number: int) -> list[list[int]]:
         """See `Windows`."""
-        return [[number, *self.begin(at // self.window)]]
+        return [[number, *self.start(at // self.window)]]
 
     @property
     def first_batch(self) -> int:
@@ -194,35 +198,35 @@ class OfOrder(Windows):
 
     def planned(self, window: int) -> tuple[Integers, Cut]:
         """See `Windows`."""
-        begin = self.begin(window)
+        start = self.start(window)
         ready = self._ready.take(window)
         if ready is not None:
             return ready
-        items, cut, end = self._filled(begin, self.window)
+        items, cut, end = self._filled(start, self.window)
         self._keep(window + 1, end)
         return items, cut
 
-    def begin(self, window: int) -> Begin:
+    def start(self, window: int) -> WindowStart:
         """Where a window begins: fills the windows before it, from the nearest one of which that is known."""
-        if window in self._begins:
-            return self._begins[window]
-        nearest = max(known for known in self._begins if known <= window)
+        if window in self._starts:
+            return self._starts[window]
+        nearest = max(known for known in self._starts if known <= window)
         if window - nearest > _FAR:
             warn(
                 f"window {window} over an order begins where those before it end, and {window - nearest} of them are filled "
                 "to find out; a state of the sampler knows the place: load it to go on at once"
             )
-        found = self._begins[nearest]
+        found = self._starts[nearest]
         for following in range(nearest + 1, window + 1):
             items, cut, found = self._filled(found, self.window)
             self._keep(following, found)
             self._ready.put(following - 1, items, cut)
         return found
 
-    def starts(self, since: int, batch: int) -> list[list[int]]:
+    def known_starts(self, since: int, batch: int) -> list[list[int]]:
         """See `Windows`: of the first known window, the first one of the epoch, and the one of `batch`."""
         wanted = sorted({self._first, max(self._first, self.of(since)[0]), self.of(batch)[0]})
-        return [[window, *self.begin(window)] for window in wanted]
+        return [[window, *self.start(window)] for window in wanted]
 
     def knows(self, starts: Sequence[Sequence[int]], window: int) -> bool:
         """See `Windows`: they say where the window begins, or the one before it."""
@@ -230,7 +234,7 @@ class OfOrder(Windows):
 
     def with_starts(self, starts: Sequence[Sequence[int]]) -> OfOrder:
         """See `Windows`."""
-        found: dict[int, Begin] = {}
+        found: dict[int, WindowStart] = {}
         for window, place, skipped in starts:
             known = window >= 0 and 0 <= place <= LAST and skipped >= 0
             items = int(self._admission.counts(self._order.take(place, place + 1))[0]) if known else 0
@@ -238,46 +242,46 @@ class OfOrder(Windows):
                 raise Infeasible(
                     f"the state says that window {window} begins at item {skipped} of place {place}", AS_IT_WAS
                 )
-            found[window] = Begin(place, skipped)
+            found[window] = WindowStart(place, skipped)
         return self._with(found)
 
-    def _with(self, starts: Mapping[int, Begin]) -> OfOrder:
+    def _with(self, starts: Mapping[int, WindowStart]) -> OfOrder:
         other = object.__new__(OfOrder)
         vars(other).update(vars(self))
-        other._begins, other._first, other._ready = dict(starts), min(starts), Ready()
+        other._starts, other._first, other._ready = dict(starts), min(starts), Ready()
         return other
 
-    def _place_of(self, begin: Begin) -> float:
+    def _place_of(self, start: WindowStart) -> float:
         """The place where a window begins; with a fraction if it begins between two pieces of a sample."""
-        if not begin.skipped:
-            return begin.place
-        sample = self._order.take(begin.place, begin.place + 1)
-        return begin.place + begin.skipped / int(self._admission.counts(sample)[0])
+        if not start.skipped:
+            return start.place
+        sample = self._order.take(start.place, start.place + 1)
+        return start.place + start.skipped / int(self._admission.counts(sample)[0])
 
-    def _keep(self, window: int, begin: Begin) -> None:
-        self._begins[window] = begin
-        if len(self._begins) > 2 * _BEGINS_KEPT:
-            kept = sorted(self._begins)  # drop every other one, but neither the first nor the last
-            self._begins = {known: self._begins[known] for known in [*kept[:1], *kept[2:-1:2], kept[-1]]}
+    def _keep(self, window: int, start: WindowStart) -> None:
+        self._starts[window] = start
+        if len(self._starts) > 2 * _STARTS_KEPT:
+            kept = sorted(self._starts)  # drop every other one, but neither the first nor the last
+            self._starts = {known: self._starts[known] for known in [*kept[:1], *kept[2:-1:2], kept[-1]]}
 
-    def _filled(self, begin: Begin, wanted: int) -> tuple[Integers, Cut, Begin]:
+    def _filled(self, start: WindowStart, wanted: int) -> tuple[Integers, Cut, WindowStart]:
         """The items that fill `wanted` micro-batches, how they are cut, and where the next window begins."""
-        samples, items, cut = self._taken(begin, wanted)
+        samples, items, cut = self._taken(start, wanted)
         if cut is None:
-            items, cut = fitting(items, self._cutter, wanted, self._step)
-        return items, cut, self._end(begin, samples, items.size)
+            items, cut = fitting(items, self._cutter, wanted, self._step_size)
+        return items, cut, self._end(start, samples, items.size)
 
-    def _taken(self, begin: Begin, wanted: int, parts: int = 1) -> tuple[Integers, Integers, Cut | None]:
-        """Samples from `begin` on, the items of them that fill `wanted` micro-batches, and their cut if a search found it.
+    def _taken(self, start: WindowStart, wanted: int, parts: int = 1) -> tuple[Integers, Integers, Cut | None]:
+        """Samples from `start` on, the items of them that fill `wanted` micro-batches, and their cut if a search found it.
 
         The search, if the cutter is one, may take this part of the work limit of a window.
         """
         places = max(wanted, math.ceil(self._places * self._slack)) + 1  # one more shows that it is full
         most = max(wanted, math.ceil(_ROOMY * self._places))
         while True:
-            samples = self._order.take(begin.place, begin.place + places)
-            items = self._admission.items(samples)[begin.skipped :]
-            held = self._held(items, wanted) if items.size >= wanted else items.size
+            samples = self._order.take(start.place, start.place + places)
+            items = self._admission.items(samples)[start.skipped :]
+            held = self._count_that_fits(items, wanted) if items.size >= wanted else items.size
             if held < items.size or (items.size >= wanted and places >= most):
                 break
             places *= 2
@@ -285,24 +289,24 @@ class OfOrder(Windows):
         found = None if cutter is self._cutter else self._searched(items, cutter, wanted, held)
         return samples, *(found or (items[:held], None))
 
-    def _end(self, begin: Begin, samples: Integers, used: int) -> Begin:
-        """Where a window ends that began at `begin`, before these samples, and used so many of their items."""
-        ends = self._admission.counts(samples).cumsum() - begin.skipped  # items used up to each place
+    def _end(self, start: WindowStart, samples: Integers, used: int) -> WindowStart:
+        """Where a window ends that began at `start`, before these samples, and used so many of their items."""
+        ends = self._admission.counts(samples).cumsum() - start.skipped  # items used up to each place
         whole = int(np.searchsorted(ends, used, side="right"))  # places of which all items are used
-        before = int(ends[whole - 1]) if whole else -begin.skipped
-        return Begin(begin.place + whole, used - before)
+        before = int(ends[whole - 1]) if whole else -start.skipped
+        return WindowStart(start.place + whole, used - before)
 
-    def _held(self, items: Integers, wanted: int) -> int:
+    def _count_that_fits(self, items: Integers, wanted: int) -> int:
         """How many of the first items fit into `wanted` micro-batches; `items.size` if all fit."""
-        needed = self._cutter.needed(items, self._step)
+        needed = self._cutter.batches_for_first(items, self._step_size)
         sums = self._cutter.sizes[items].cumsum()
         room = self._cutter.room * wanted * (1 + 1e-9)  # sums are rounded
         # One item in each micro-batch always fits.
         fit, too_many = wanted, int(np.searchsorted(sums, room, side="right")) + 1
         # Cutting costs much more than adding sizes. So the search starts where the sum of sizes is that of a mean
         # window, which mostly is a few percent off.
-        if self._hold:
-            guess = int(np.searchsorted(sums, self._hold, side="right"))
+        if self._mean_size:
+            guess = int(np.searchsorted(sums, self._mean_size, side="right"))
         else:
             guess = items.size * wanted // max(wanted, needed(items.size))
         finest = max(1, items.size // _FINEST)
@@ -322,7 +326,7 @@ class OfOrder(Windows):
 
         def fits(count: int) -> bool:
             nonlocal found
-            cut = cutter.cut(items[:count], wanted, self._step)
+            cut = cutter.cut(items[:count], wanted, self._step_size)
             if len(cut) <= wanted:
                 found = items[:count], cut
             return len(cut) <= wanted

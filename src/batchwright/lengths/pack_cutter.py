@@ -17,11 +17,28 @@ from ..kernels.packing import COPIES, best_fit_decreasing, best_fit_vectors
 from ..kernels.partition import longest_first
 from .admission import Admission
 from .bounds import packs_at_least
-from .cut import Cut, Identified, Integers, falling_ranks, like_ranks, mixed_places, most_expensive_of_strata, split_to
+from .cut import (
+    Cut,
+    Identified,
+    Integers,
+    falling_keys,
+    likeness_keys_of,
+    mixed_places,
+    most_expensive_of_strata,
+    split_to,
+)
 from .exact import Allowance
 from .kinds import Kinds
 from .packing import Packing, Solver, filled, search
-from .step_balance import NewStep, level_parts, ranked, redistributed, split_again, spread_over_steps
+from .step_balance import (
+    NewStep,
+    distributed_over_steps,
+    equal_parts,
+    level_over_steps,
+    redistributed,
+    sorted_in_steps,
+    split_again,
+)
 
 __all__ = ["PackBounds", "PackCutter", "pack_offsets"]
 
@@ -49,12 +66,12 @@ class PackCutter(Identified):
     max_per_pack: int
     costs: Floats
     solver: Solver
-    ranks: Integers = field(init=False, repr=False)
+    length_keys: Integers = field(init=False, repr=False)
     # What all cuts of a window may use together; None means that each cut has an allowance of its own.
     _allowance: Allowance | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "ranks", falling_ranks(self.sizes))
+        object.__setattr__(self, "length_keys", falling_keys(self.sizes))
 
     kind = "packed"
     least_steps = 1
@@ -65,9 +82,9 @@ class PackCutter(Identified):
         return self.capacities.size == 1
 
     @property
-    def alike(self) -> Integers:
+    def likeness_keys(self) -> Integers:
         """See `Cutter`."""
-        return self.ranks if self.settled else like_ranks(self.lengths)
+        return self.length_keys if self.settled else likeness_keys_of(self.lengths)
 
     @cached_property
     def sizes(self) -> Floats:
@@ -80,7 +97,7 @@ class PackCutter(Identified):
         """See `Cutter`: of several capacities, the largest shares may be of different ones."""
         return self.packs if self.settled else math.inf
 
-    def needed(self, samples: Integers, multiple: int) -> Callable[[int], int]:
+    def batches_for_first(self, samples: Integers, step_size: int) -> Callable[[int], int]:
         """See `Cutter`; by the fast solver, as it is asked for many times."""
         if self.capacities.size > 1:
             return lambda count: -(-len(self._packed(samples[:count], 0)) // self.packs)
@@ -92,19 +109,19 @@ class PackCutter(Identified):
         longest = most_expensive_of_strata(self.lengths, falling, windows)
         return replace(self, lengths=longest, costs=longest[:, 0].astype(np.float64))
 
-    def for_window(self, parts: int = 1) -> PackCutter:
+    def for_window(self, divisor: int = 1) -> PackCutter:
         """See `Cutter`: the exact solver is a search; its work limit is an `Allowance`."""
         if self.solver == "fast":
             return self
         limited = copy(self)
-        object.__setattr__(limited, "_allowance", Allowance.of(parts))
+        object.__setattr__(limited, "_allowance", Allowance.of(divisor))
         return limited
 
-    def cut(self, samples: Integers, batches: int, multiple: int) -> Cut:
+    def cut(self, samples: Integers, batches: int, step_size: int) -> Cut:
         """See `Cutter`: if more packs are allowed than needed, all of them are filled less."""
         packing = self._packed(samples, batches * self.packs)
-        begin = packing.offsets[:-1]
-        costs = np.add.reduceat(self.costs[samples[packing.members]], begin) if len(packing) else np.empty(0)
+        start = packing.offsets[:-1]
+        costs = np.add.reduceat(self.costs[samples[packing.members]], start) if len(packing) else np.empty(0)
         wanted = max(-(-len(packing) // self.packs), min(batches, len(packing)))
         falling = np.argsort(-costs, kind="stable")
         batch_of = np.empty(len(packing), np.int64)
@@ -116,65 +133,75 @@ class PackCutter(Identified):
         totals = np.bincount(batch_of, weights=costs, minlength=wanted).astype(np.float64)
         return split_to(Cut(members, offsets, totals), batches, samples, self)
 
-    def levelled(self, samples: Integers, cut: Cut, multiple: int) -> Cut:
+    def with_equal_costs(self, samples: Integers, cut: Cut, step_size: int) -> Cut:
         """See `Cutter`: samples of a step are distributed again to equal packs, and these to equal micro-batches.
 
-        If something else than the lengths of one capacity is to be equal, micro-batches of like cost make a step, and
-        pairs of its packs are split again. One sample may cost more than a micro-batch does on average: a step of all
-        lengths could not be level.
+        If a cost is to be equal, one sample may cost more than a micro-batch does on average: a step of all lengths
+        could not be level. Then micro-batches of like cost make a step. Packs of all steps exchange samples; where a
+        micro-batch has several packs, those of one step do.
         """
-        several = self._kinds(samples).shape[1] > 1
-        if several and self.settled:
-            alike = redistributed(
-                cut,
-                multiple,
+        if not self._has_cost(samples):
+            return redistributed(
+                distributed_over_steps(cut, step_size) if not self.settled else cut,
+                step_size,
                 lambda steps: steps.costs[:, None],
-                lambda members, offsets: self._split_again(samples[members], offsets, multiple),
+                lambda members, _: self._redistributed(samples[members], step_size),
             )
-            return ranked(alike, multiple)
-        return redistributed(
-            spread_over_steps(cut, multiple) if several else cut,
-            multiple,
+        if self.packs == 1:
+            sizes, limits = self.lengths[samples].astype(np.float64), self.capacities.astype(np.float64)
+            return level_over_steps(cut, self.costs[samples], sizes, limits, self.max_per_pack, step_size)
+        alike = redistributed(
+            cut,
+            step_size,
             lambda steps: steps.costs[:, None],
-            lambda members, _: self._redistributed(samples[members], multiple),
+            lambda members, offsets: self._split_again(samples[members], offsets, step_size),
         )
+        return sorted_in_steps(alike, step_size)
+
+    def _has_cost(self, samples: Integers) -> bool:
+        """Whether something else than what the capacities count is to be equal, and is not in proportion to it."""
+        lengths, costs = self.lengths[samples].astype(np.float64), self.costs[samples]
+        if self.settled:
+            return not np.allclose(costs[0] * lengths[:, 0], lengths[0, 0] * costs, rtol=1e-12, atol=0)
+        return not np.allclose(costs, (lengths / self.capacities).sum(axis=1), rtol=1e-12, atol=0)
 
     def _kinds(self, samples: Integers) -> Floats:
-        """What the packs of a step are to be equal in, float64 (samples, kinds): lengths, and a cost that differs.
+        """What the packs of a step are to be equal in, float64 (samples, kinds): lengths, and with several their shares.
 
-        A cost in proportion to the lengths does not.
+        Shares in proportion to the first length are left out.
         """
         lengths, costs = self.lengths[samples].astype(np.float64), self.costs[samples]
         proportional = costs[0] * lengths[:, 0], lengths[0, 0] * costs
-        return lengths if np.allclose(*proportional, rtol=1e-12, atol=0) else np.column_stack([lengths, costs])
+        alike = self.settled or np.allclose(*proportional, rtol=1e-12, atol=0)
+        return lengths if alike else np.column_stack([lengths, costs])
 
-    def _redistributed(self, samples: Integers, multiple: int) -> NewStep | None:
+    def _redistributed(self, samples: Integers, step_size: int) -> NewStep | None:
         """One step, all of it distributed again; None if that would exceed a limit."""
         kinds = self._kinds(samples)
-        packs = [part for part in level_parts(kinds, multiple * self.packs, self.max_per_pack) if part.size]
-        return self._new_step(samples, packs, multiple)
+        packs = [part for part in equal_parts(kinds, step_size * self.packs, self.max_per_pack) if part.size]
+        return self._new_step(samples, packs, step_size)
 
-    def _split_again(self, samples: Integers, offsets: Integers, multiple: int) -> NewStep | None:
+    def _split_again(self, samples: Integers, offsets: Integers, step_size: int) -> NewStep | None:
         """One step of micro-batches that start at `offsets`, its packs made to cost more alike."""
-        begins = [begin + self.pack_offsets(samples[begin:end])[:-1] for begin, end in pairwise(offsets.tolist())]
-        begin = np.concatenate(begins)
-        pack_of = np.repeat(np.arange(begin.size), np.diff(np.append(begin, samples.size)))
+        starts = [start + self.pack_offsets(samples[start:end])[:-1] for start, end in pairwise(offsets.tolist())]
+        first = np.concatenate(starts)
+        pack_of = np.repeat(np.arange(first.size), np.diff(np.append(first, samples.size)))
         sizes = self.lengths[samples].astype(np.float64)
         packs = split_again(self.costs[samples], sizes, pack_of, self.capacities.astype(np.float64), self.max_per_pack)
-        return self._new_step(samples, packs, multiple)
+        return self._new_step(samples, packs, step_size)
 
-    def _new_step(self, samples: Integers, packs: list[Integers], multiple: int) -> NewStep | None:
+    def _new_step(self, samples: Integers, packs: list[Integers], step_size: int) -> NewStep | None:
         """These packs, distributed over the micro-batches of a step; None if one would exceed a limit."""
         loads = np.array([self.lengths[samples[part]].sum(axis=0) for part in packs])
         if np.any(loads > self.capacities) or max(part.size for part in packs) > self.max_per_pack:
             return None
         costs = np.array([self.costs[samples[part]].sum() for part in packs])
         falling = np.argsort(-costs, kind="stable")
-        batch_of = longest_first(costs[falling], multiple, self.packs)
-        dealt = [[packs[pack] for pack in falling[batch_of == batch]] for batch in range(multiple)]
+        batch_of = longest_first(costs[falling], step_size, self.packs)
+        dealt = [[packs[pack] for pack in falling[batch_of == batch]] for batch in range(step_size)]
         if not all(dealt):
             return None
-        totals = np.bincount(batch_of, weights=costs[falling], minlength=multiple).astype(np.float64)
+        totals = np.bincount(batch_of, weights=costs[falling], minlength=step_size).astype(np.float64)
         return NewStep([np.concatenate(parts) for parts in dealt], totals[:, None], totals)
 
     def cost(self, samples: Integers) -> float:
@@ -218,7 +245,7 @@ class PackCutter(Identified):
         """Pack the samples; if more packs are `allowed` than needed, fill each as little as possible."""
         lengths = self.lengths[samples]
         if self.capacities.size > 1:
-            falling = mixed_places(self.ranks[samples])
+            falling = mixed_places(self.length_keys[samples])
             pack_of, held = self._fit_vectors(lengths[falling].astype(np.float64), allowed)
             offsets = np.concatenate([[0], held.cumsum()])
             return Packing(falling[np.argsort(pack_of, kind="stable")], offsets, 0)
@@ -352,10 +379,10 @@ def pack_offsets(lengths: Integers, capacities: Integers, max_per_pack: int) -> 
     np.cumsum(lengths.T, axis=1, out=held[:, 1:])
     offsets = [0]
     while offsets[-1] < count:
-        begin = offsets[-1]
+        start = offsets[-1]
         ends = [
-            int(np.searchsorted(sums, sums[begin] + capacity, side="right")) - 1
+            int(np.searchsorted(sums, sums[start] + capacity, side="right")) - 1
             for sums, capacity in zip(held, capacities, strict=True)
         ]
-        offsets.append(min(max(min(ends), begin + 1), begin + max_per_pack, count))
+        offsets.append(min(max(min(ends), start + 1), start + max_per_pack, count))
     return np.array(offsets)

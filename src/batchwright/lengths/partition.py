@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +11,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..columns import as_numbers
-from ..errors import Infeasible, check_bool, check_integer, check_number, exactly
+from ..errors import Infeasible, check_bool, check_integer, check_mapping, check_number, exactly, shown
+from ..groups import Groups
+from .limited_parts import Limits, by_part, cells, level_within
 
 __all__ = ["Partition", "partition"]
 
 _EFFORT = 6_000_000  # cells that the swaps may look at: some ten milliseconds
+_SHOWN = 4  # items that a message names
 _GOOD_ENOUGH = 1e-4  # stop this near to the mean: the time of a training step varies by more
 
 
@@ -26,11 +30,13 @@ class Partition:
         parts: for each part the numbers of its items, ascending, int64.
         inverse: `results[inverse]` puts results, computed part after part, into the order of the items; int64 (items,).
         costs: the total cost of each part, float64 (parts,).
+        at_least: a proven lower bound of the number of parts that break no limit; 1 without limits, 0 without items.
     """
 
     parts: tuple[NDArray[np.int64], ...]
     inverse: NDArray[np.int64]
     costs: NDArray[np.float64]
+    at_least: int = 1
 
     @property
     def max_over_mean(self) -> float:
@@ -49,66 +55,206 @@ class Partition:
         return [results[place] for place in self.inverse]
 
 
-def partition(costs: ArrayLike, parts: int, *, equal_size: bool = False, max_cost: float | None = None) -> Partition:
-    """Distribute items over parts of near-equal total cost.
+def partition(
+    costs: ArrayLike,
+    parts: int | None = None,
+    *,
+    equal_size: bool = False,
+    max_cost: float | None = None,
+    limits: Mapping[str, tuple[ArrayLike, float]] | None = None,
+    together: Any = None,
+    multiple: int = 1,
+) -> Partition:
+    """Distribute items over parts of near-equal total cost, as few as limits allow.
 
-    Each item, the most expensive first, goes to the part that costs least so far (Graham 1969). Then items are swapped
-    with the most expensive part until it is within 0.01 % of the mean, or no swap helps. The result depends only on the
-    costs; items of equal cost keep their order.
+    Use it for a batch that is already there, such as rollouts whose lengths were gathered from all ranks: the result
+    depends only on the arguments, so every rank computes the same.
+
+    Each item, the most expensive first, goes to the part that costs least so far (Graham 1969), of those where it fits.
+    Then items are swapped with the most expensive part until it is within 0.01 % of the mean (0.05 % with limits), or no
+    swap helps. Items of equal cost keep their order.
 
     Args:
         costs: non-negative numbers in any unit, array-like of shape (n_items,).
-        parts: the number of parts.
+        parts: the number of parts. If left out, as few as break no limit; `at_least` of the result is a proven lower bound.
         equal_size: whether every part gets exactly `len(costs) / parts` items.
         max_cost: the most that a part may cost; None or infinity means no limit.
+        limits: by name what each item takes, array-like of shape (n_items,), and the most that a part may take, such as
+            `{"tokens": (lengths, 32768)}`. No part breaks a limit.
+        together: keys, array-like of shape (n_items,), int or str: items with the same key come into one part.
+        multiple: with `parts` left out: their number is a multiple of this one, int, for so many ranks.
 
     Raises:
-        Infeasible: a cost is negative or not finite, items do not divide, or a part exceeds `max_cost`.
+        Infeasible: a number is negative or not finite, items do not divide, an item (or items that stay together) exceeds
+            a limit, or no such parts were found.
 
     Example:
         >>> split = partition([7, 5, 4, 3, 2, 1], 2)
         >>> [part.tolist() for part in split.parts], split.costs.tolist()
         ([[0, 3, 5], [1, 2, 4]], [11.0, 11.0])
+        >>> tokens = [700, 300, 300, 200]
+        >>> split = partition([9, 4, 4, 3], limits={"tokens": (tokens, 1000)}, together=["a", "b", "b", "c"])
+        >>> [part.tolist() for part in split.parts], split.at_least
+        ([[0, 3], [1, 2]], 2)
     """
-    parts = check_integer(parts, "parts", least=1)
-    max_cost = max_cost if max_cost is None else check_number(max_cost, "max_cost", or_infinite=True)
-    cost = _checked(costs, parts, equal_size)
-    count = cost.size
-    if count == 0:
-        empty = np.empty(0, np.int64)
-        return Partition((empty,) * parts, empty, np.zeros(parts))
+    multiple = check_integer(multiple, "multiple", least=1)
+    max_cost = math.inf if max_cost is None else check_number(max_cost, "max_cost", or_infinite=True)
+    max_cost = None if max_cost == math.inf else float(max_cost)
+    cost = checked_column(costs, "costs", "cost")
+    equal_size = check_bool(equal_size, "equal_size")
+    bundles = None if together is None else _bundled(together, cost.size)
+    named = {} if limits is None else _limits(limits, cost.size)
+    if parts is None and not named and max_cost is None:
+        raise Infeasible("neither parts nor a limit was passed", "pass parts, limits or max_cost")
+    if equal_size and (parts is None or named or bundles is not None):
+        other = "no parts are given" if parts is None else "limits are given" if named else "together is given"
+        raise Infeasible(
+            f"equal_size gives every part as many items, and {other}",
+            "pass parts alone with equal_size, or leave it out",
+        )
+    if parts is not None:
+        parts = check_integer(parts, "parts", least=1)
+        if equal_size and cost.size % parts:
+            raise Infeasible(
+                f"{cost.size} items do not divide into {parts} parts of equal size",
+                f"pass a multiple of {parts} items, or equal_size=False",
+            )
+    whole = _summed(cost, bundles)
+    if not whole.size:
+        return _made(np.empty(0, np.int64), cost, parts or multiple, bundles, 0)
+    if parts is not None and not named:
+        part_of = _level(whole, parts, max_cost, equal_size=equal_size)
+        made = _made(part_of, cost, parts, bundles, 1)
+        if max_cost is not None and made.costs.max() > max_cost:
+            raise _above_max_cost(whole, made.costs, max_cost, bundled=bundles is not None)
+        return made
+    if max_cost is not None:
+        if max_cost <= 0:
+            raise Infeasible(f"max_cost is {exactly(max_cost)}", "pass max_cost above 0")
+        named["max_cost"] = cost, max_cost
+    table = Limits(
+        tuple(named),
+        np.stack([_summed(column, bundles) for column, _ in named.values()], axis=1),
+        np.array([most for _, most in named.values()]),
+    )
+    _refuse_too_large(table, bundles)
+    at_least, count = table.at_least, parts
+    if parts is not None:
+        found = level_within(whole, table, parts) if parts >= at_least else None
+        if found is None:
+            raise Infeasible(
+                f"no {parts} parts were found that break no limit; at least {at_least} are needed",
+                f"pass more parts: {whole.size} are always enough; or leave parts out",
+            )
+    else:
+        count, found = -(-at_least // multiple) * multiple, None
+        while found is None:
+            found = level_within(whole, table, count)
+            count += multiple if found is None else 0
+    assert count is not None
+    return _made(found, cost, count, bundles, at_least)
+
+
+Bundles = tuple[NDArray[np.int64], NDArray[np.int64]]  # offsets, and the items of each key
+
+
+def _level(cost: NDArray[np.float64], parts: int, max_cost: float | None, *, equal_size: bool) -> NDArray[np.int64]:
+    """The part of each item, without limits but `max_cost`, which may be exceeded."""
     from ..kernels.partition import longest_first, swap_down
 
     falling = np.argsort(-cost, kind="stable")
-    part_of = longest_first(cost[falling], parts, count // parts if equal_size else count)
-    held = np.bincount(part_of, minlength=parts)
-    by_part = np.argsort(part_of, kind="stable")  # within a part still by falling cost
-    # Without `equal_size`, an item may also move alone: that is a swap with an empty place, which costs nothing.
-    width = int(held.max()) + (0 if equal_size else 1)
-    place = np.arange(count) - np.repeat(np.cumsum(held) - held, held)
-    cell_costs, cell_items = np.zeros((parts, width)), np.full((parts, width), -1)
-    cell_costs[part_of[by_part], place] = cost[falling][by_part]
-    cell_items[part_of[by_part], place] = falling[by_part]
-    mean = float(cost.sum()) / parts
-    good_enough = mean * (1 + _GOOD_ENOUGH)
+    placed = longest_first(cost[falling], parts, cost.size // parts if equal_size else cost.size)
+    part_of = np.empty(cost.size, np.int64)
+    part_of[falling] = placed
+    cell_costs, cell_items = cells(cost, falling, part_of, parts, spare=0 if equal_size else 1)
+    good_enough = float(cost.sum()) / parts * (1 + _GOOD_ENOUGH)
     if max_cost is not None:
         good_enough = min(good_enough, max_cost)
     swap_down(cell_costs, cell_items, good_enough, _EFFORT)
+    held = cell_items >= 0
+    part_of[cell_items[held]] = np.nonzero(held)[0]
+    return part_of
 
-    members = tuple(np.sort(row[row >= 0]) for row in cell_items)
+
+def _bundled(together: Any, count: int) -> Bundles:
+    """Where the items of each key are: offsets, and the items key by key."""
+    groups = Groups.from_keys(together, called="together")
+    if groups.sample_count != count:
+        raise Infeasible(f"{groups.sample_count} keys for {count} costs", "pass one key an item")
+    assert groups.index is not None
+    return groups.starts, groups.index.astype(np.int64)
+
+
+def _summed(column: NDArray[np.float64], bundles: Bundles | None) -> NDArray[np.float64]:
+    """The sums of a column over items that stay together."""
+    if bundles is None or not column.size:
+        return column
+    sums: NDArray[np.float64] = np.add.reduceat(column[bundles[1]], bundles[0][:-1])
+    return sums
+
+
+def _made(
+    part_of: NDArray[np.int64], cost: NDArray[np.float64], parts: int, bundles: Bundles | None, at_least: int
+) -> Partition:
+    """The partition of the items, given the part of each item, or of the items of each key."""
+    if bundles is not None:
+        by_item = np.empty(cost.size, np.int64)
+        by_item[bundles[1]] = np.repeat(part_of, np.diff(bundles[0]))
+        part_of = by_item
+    order = by_part(part_of, parts)
+    borders = np.cumsum(np.bincount(part_of, minlength=parts))[:-1]
+    inverse = np.empty(cost.size, np.int64)
+    inverse[order] = np.arange(cost.size)
+    members = tuple(np.split(order, borders))
     totals = np.array([float(cost[part].sum()) for part in members])
-    if max_cost is not None and totals.max() > max_cost:
-        raise _above_max_cost(cost, totals, max_cost)
-    inverse = np.empty(count, np.int64)
-    inverse[np.concatenate(members)] = np.arange(count)
-    return Partition(members, inverse, totals)
+    return Partition(members, inverse, totals, at_least)
 
 
-def _above_max_cost(cost: NDArray[np.float64], totals: NDArray[np.float64], max_cost: float) -> Infeasible:
+def _limits(limits: Any, count: int) -> dict[str, tuple[NDArray[np.float64], float]]:
+    """Check limits: by name what each item takes, float64 (items,), and the most."""
+    found = {}
+    for name, given in check_mapping(limits, "limits").items():
+        called = f"limits[{shown(name)}]"
+        if not isinstance(given, (tuple, list)) or len(given) != 2:
+            raise Infeasible(
+                f"{called} is {shown(given)}", "pass what each item takes and the most, as (lengths, 32768)"
+            )
+        column, most = checked_column(given[0], called, "size"), float(check_number(given[1], called))
+        if column.size != count:
+            raise Infeasible(f"{called} has {column.size} numbers for {count} costs", "pass one an item")
+        if most <= 0:
+            raise Infeasible(f"the most of {called} is {exactly(most)}", "pass a limit above 0")
+        found[str(name)] = column, most
+    return found
+
+
+def _refuse_too_large(table: Limits, bundles: Bundles | None) -> None:
+    """Refuse an item, or items that stay together, that exceed a limit by themselves."""
+    over: NDArray[np.bool_] = table.sizes > table.most
+    if not over.any():
+        return
+    item, column = (int(place) for place in np.argwhere(over)[0])
+    who = f"item {item} has"
+    if bundles is not None:
+        inside = bundles[1][bundles[0][item] : bundles[0][item + 1]].tolist()
+        more = f" and {len(inside) - _SHOWN} more" if len(inside) > _SHOWN else ""
+        who = f"items {', '.join(map(str, inside[:_SHOWN]))}{more} stay together and have"
+    name, most, size = table.names[column], table.most[column], table.sizes[:, column].max()
+    fact = f"{who} {exactly(table.sizes[item, column])} of {shown(name)}, the limit is {exactly(most)}"
+    others = int(over.any(axis=1).sum()) - 1
+    raise Infeasible(
+        fact + (f" ({others} more exceed a limit)" if others else ""),
+        f"pass a limit of {exactly(size)} or more for {shown(name)}, or shorter items",
+    )
+
+
+def _above_max_cost(
+    cost: NDArray[np.float64], totals: NDArray[np.float64], max_cost: float, *, bundled: bool
+) -> Infeasible:
     """The error for a part that costs more than `max_cost`, with the simplest reason that is true."""
     most, limit, total = exactly(totals.max()), exactly(max_cost), float(cost.sum())
     item = int(cost.argmax())
-    if cost[item] > max_cost:
+    if cost[item] > max_cost and not bundled:
         return Infeasible(
             f"item {item} costs {exactly(cost[item])}, max_cost is {limit}", f"pass max_cost={most} or more"
         )
@@ -116,6 +262,8 @@ def _above_max_cost(cost: NDArray[np.float64], totals: NDArray[np.float64], max_
     if total > totals.size * max_cost:
         held = exactly(totals.size * max_cost)
         fact = f"the costs sum to {exactly(total)}, {totals.size} parts of at most {limit} hold {held}"
+    if bundled:
+        return Infeasible(fact, f"pass max_cost={most} or more")
     return Infeasible(
         fact,
         f"pass max_cost={most} or more, or more parts: with {cost.size}, one for every item, no part costs more than "
@@ -123,21 +271,20 @@ def _above_max_cost(cost: NDArray[np.float64], totals: NDArray[np.float64], max_
     )
 
 
-def _checked(costs: ArrayLike, parts: int, equal_size: bool) -> NDArray[np.float64]:
-    """Check costs: float64 (items,); what cannot be distributed is refused."""
-    cost = np.asarray(as_numbers(costs, called="costs"), np.float64)
-    if cost.ndim != 1:
-        raise Infeasible(f"costs have {cost.ndim} dimensions, one is needed", "pass one number an item")
-    bad = np.flatnonzero(~(np.isfinite(cost) & (cost >= 0)))
+def checked_column(values: ArrayLike, called: str, each: str) -> NDArray[np.float64]:
+    """Check numbers of items: float64 (items,), each 0 or more; what cannot be summed is refused."""
+    column = np.asarray(as_numbers(values, called=called), np.float64)
+    if column.ndim != 1:
+        raise Infeasible(f"{called} have {column.ndim} dimensions, one is needed", "pass one number an item")
+    bad = np.flatnonzero(~(np.isfinite(column) & (column >= 0)))
+    of = "" if called == "costs" else f" in {called}"
     if bad.size:
-        raise Infeasible(f"the cost of item {bad[0]} is {exactly(cost[bad[0]])}", "pass finite costs of 0 or more")
-    if check_bool(equal_size, "equal_size") and cost.size % parts:
         raise Infeasible(
-            f"{cost.size} items do not divide into {parts} parts of equal size",
-            f"pass a multiple of {parts} items, or equal_size=False",
+            f"the {each} of item {bad[0]}{of} is {exactly(column[bad[0]])}", f"pass finite {each}s of 0 or more"
         )
     with np.errstate(over="ignore"):
-        total = float(cost.sum())
+        total = float(column.sum())
     if not np.isfinite(total):
-        raise Infeasible(f"the costs sum to more than {exactly(np.finfo(float).max)}", "pass costs in a larger unit")
-    return cost
+        most = exactly(np.finfo(float).max)
+        raise Infeasible(f"the {each}s{of} sum to more than {most}", f"pass {each}s in a larger unit")
+    return column

@@ -12,12 +12,12 @@ import numpy as np
 
 from ..errors import Infeasible
 from ..kernels.cuts import cut_longest
-from .cut import Cut, Integers, Unsearched, by_steps, falling_ranks, sorted_places, spread
+from .cut import Cut, Integers, Unsearched, by_steps, cut_evenly, falling_keys, sorted_places
 
 __all__ = ["GroupCutter", "even_offsets"]
 
 
-def even_offsets(count: int, batches: int, batch_size: int, multiple: int) -> Integers:
+def even_offsets(count: int, batches: int, batch_size: int, step_size: int) -> Integers:
     """Offsets of `batches` micro-batches of `batch_size` samples; the last steps may have smaller ones, but none is empty.
 
     As few steps as possible are smaller, and within them sizes differ by at most one.
@@ -26,7 +26,7 @@ def even_offsets(count: int, batches: int, batch_size: int, multiple: int) -> In
         count: how many samples there are.
         batches: how many micro-batches; enough for all samples.
         batch_size: the largest size.
-        multiple: micro-batches in a step.
+        step_size: micro-batches in a step.
 
     Returns:
         int64 (batches + 1,).
@@ -41,9 +41,9 @@ def even_offsets(count: int, batches: int, batch_size: int, multiple: int) -> In
         )
     full = min(batches, count // batch_size)
     if full * batch_size < count or full < batches:
-        full = full // multiple * multiple
+        full = full // step_size * step_size
         while count - full * batch_size < batches - full:
-            full -= multiple
+            full -= step_size
     short = batches - full
     sizes = np.full(batches, batch_size)
     if short:
@@ -65,10 +65,10 @@ class GroupCutter(Unsearched):
     lengths: np.ndarray
     batch_size: int
     level: bool = False
-    ranks: Integers = field(init=False, repr=False)
+    length_keys: Integers = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "ranks", falling_ranks(self.lengths))
+        object.__setattr__(self, "length_keys", falling_keys(self.lengths))
 
     kind = "grouped"
     settled = True
@@ -76,16 +76,16 @@ class GroupCutter(Unsearched):
     room = math.inf
 
     @property
-    def alike(self) -> Integers:
+    def likeness_keys(self) -> Integers:
         """See `Cutter`."""
-        return self.ranks
+        return self.length_keys
 
     @cached_property
     def sizes(self) -> np.ndarray:
         """See `Cutter`: 1 for each sample, because only their number counts."""
         return np.ones(self.lengths.size)
 
-    def needed(self, samples: Integers, multiple: int) -> Callable[[int], int]:
+    def batches_for_first(self, samples: Integers, step_size: int) -> Callable[[int], int]:
         """See `Cutter`."""
         return lambda count: self.at_least(samples[:count])
 
@@ -93,31 +93,33 @@ class GroupCutter(Unsearched):
         """See `Cutter`."""
         return replace(self, lengths=self.lengths[falling[::windows]])
 
-    def levelled(self, samples: Integers, cut: Cut, multiple: int) -> Cut:
+    def with_equal_costs(self, samples: Integers, cut: Cut, step_size: int) -> Cut:
         """See `Cutter`: nothing is moved, because sizes are fixed and samples of like length stay together."""
         return by_steps(cut)
 
-    def cut(self, samples: Integers, batches: int, multiple: int) -> Cut:
+    def cut(self, samples: Integers, batches: int, step_size: int) -> Cut:
         """See `Cutter`: the smaller micro-batches, if any, have the shortest samples."""
-        places = sorted_places(self.ranks[samples])
+        places = sorted_places(self.length_keys[samples])
         needed = self.at_least(samples)
-        offsets = even_offsets(samples.size, max(batches, needed), self.batch_size, multiple if batches else 1)
+        offsets = even_offsets(samples.size, max(batches, needed), self.batch_size, step_size if batches else 1)
         lengths = self.lengths[samples[places]]
         if self.level and batches:
-            steps = offsets[::multiple]
-            parts = [begin + self._levelled(lengths[begin:end], multiple) for begin, end in pairwise(steps.tolist())]
+            steps = offsets[::step_size]
+            parts = [
+                start + self._equal_parts(lengths[start:end], step_size) for start, end in pairwise(steps.tolist())
+            ]
             offsets = np.concatenate([*(part[:-1] for part in parts), [samples.size]])
         longest = np.maximum.reduceat(lengths, offsets[:-1])
-        return Cut(places, offsets, longest * np.diff(offsets), stepped=self.level)
+        return Cut(places, offsets, longest * np.diff(offsets), in_steps=self.level)
 
-    def _levelled(self, lengths: np.ndarray, parts: int) -> Integers:
+    def _equal_parts(self, lengths: np.ndarray, parts: int) -> Integers:
         """Offsets that cut falling lengths into `parts` parts, the most expensive of which costs as little as possible."""
         limit = float(lengths[0] * lengths.size)
 
         def cut_at(first: int, share: float) -> Integers:
             return cut_longest(lengths[first:], limit * share, lengths.size, 1)
 
-        offsets = spread(parts, cut_at)
+        offsets = cut_evenly(parts, cut_at)
         # One part may hold all the short samples at no more than the smallest possible cost, and then there are too few
         # parts. To halve the most expensive one raises no cost.
         while offsets.size - 1 < parts:

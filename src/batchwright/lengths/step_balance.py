@@ -9,25 +9,30 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kernels.level_work import level_work
 from ..kernels.step_balance import balance_in_all, split_pairs_again
 from .cut import Cut, Integers, by_steps
 from .partition import partition
 
 __all__ = [
-    "LEVEL",
+    "EQUAL_ENOUGH",
     "NewStep",
-    "level_parts",
-    "ranked",
+    "equal_parts",
+    "level_over_steps",
     "redistributed",
+    "sorted_in_steps",
     "split_again",
-    "spread_over_steps",
     "step_costs",
 ]
 
 Floats = NDArray[np.float64]
 
-LEVEL = 0.9995  # of the most expensive: a micro-batch this close is left as it is; the time of a step varies by more
+EQUAL_ENOUGH = (
+    0.9995  # of the most expensive: a micro-batch this close is left as it is; the time of a step varies by more
+)
 _EFFORT = 1_000_000  # items that are looked at to make one step level: some milliseconds
+_FULL = 0.01  # how far below the mean the size of a step may fall; or as far as a step of full parts is above it
+_EFFORT_PER_ITEM = 200  # the same for a whole window, which mostly needs 20 for each of its items
 
 
 class NewStep(NamedTuple):
@@ -46,7 +51,7 @@ class NewStep(NamedTuple):
 
 def redistributed(
     cut: Cut,
-    multiple: int,
+    step_size: int,
     loads_of: Callable[[Cut], Floats],
     redistribute: Callable[[Integers, Integers], NewStep | None],
 ) -> Cut:
@@ -54,47 +59,77 @@ def redistributed(
 
     Args:
         cut: the micro-batches.
-        multiple: micro-batches in a step.
+        step_size: micro-batches in a step.
         loads_of: what is to be equal over the micro-batches of a step, float64 (micro-batches, kinds).
-        redistribute: from the members of a step, and where its micro-batches start in them, to `multiple`
+        redistribute: from the members of a step, and where its micro-batches start in them, to `step_size`
             micro-batches; None if that is not possible.
     """
     steps = by_steps(cut)
     loads = loads_of(steps)
     members, offsets, costs = steps.members.copy(), steps.offsets.copy(), steps.costs.copy()
-    for first in range(0, len(steps) - multiple + 1, multiple):
-        here = slice(first, first + multiple)
+    for first in range(0, len(steps) - step_size + 1, step_size):
+        here = slice(first, first + step_size)
         uneven = _unevenness(loads[here])
-        if uneven * LEVEL <= 1:
+        if uneven * EQUAL_ENOUGH <= 1:
             continue
-        begin, end = offsets[first], offsets[first + multiple]
-        found = redistribute(members[begin:end], offsets[first : first + multiple + 1] - begin)
+        start, end = offsets[first], offsets[first + step_size]
+        found = redistribute(members[start:end], offsets[first : first + step_size + 1] - start)
         if found is not None and _unevenness(found.loads) < uneven:
-            members[begin:end] = members[begin:end][np.concatenate(found.parts)]
-            offsets[first + 1 : first + multiple + 1] = begin + np.cumsum([part.size for part in found.parts])
+            members[start:end] = members[start:end][np.concatenate(found.parts)]
+            offsets[first + 1 : first + step_size + 1] = start + np.cumsum([part.size for part in found.parts])
             costs[here] = found.costs
-    return Cut(members, offsets, costs, stepped=True)
+    return Cut(members, offsets, costs, in_steps=True)
 
 
-def spread_over_steps(cut: Cut, multiple: int) -> Cut:
+def distributed_over_steps(cut: Cut, step_size: int) -> Cut:
     """Sort micro-batches into steps so that neighbours come into different steps.
 
     Every step then has long samples, and short ones to fill up with: with costs of several kinds, steps of like
     micro-batches could not be made equal.
     """
-    numbers = np.arange(len(cut)).reshape(multiple, -1).T.reshape(-1)
-    return replace(cut.chosen(numbers), stepped=True)
+    numbers = np.arange(len(cut)).reshape(step_size, -1).T.reshape(-1)
+    return replace(cut.chosen(numbers), in_steps=True)
 
 
-def step_costs(steps: Cut, multiple: int) -> float:
+def step_costs(steps: Cut, step_size: int) -> float:
     """What the most expensive micro-batches of all steps cost together."""
-    return float(steps.costs.reshape(-1, multiple).max(axis=1).sum())
+    return float(steps.costs.reshape(-1, step_size).max(axis=1).sum())
 
 
-def ranked(steps: Cut, multiple: int) -> Cut:
+def sorted_in_steps(steps: Cut, step_size: int) -> Cut:
     """The same steps, their micro-batches sorted by falling cost."""
-    step_of = np.repeat(np.arange(len(steps) // multiple), multiple)
-    return replace(steps.chosen(np.lexsort((-steps.costs, step_of))), stepped=True, ranked=True)
+    step_of = np.repeat(np.arange(len(steps) // step_size), step_size)
+    return replace(steps.chosen(np.lexsort((-steps.costs, step_of))), in_steps=True, sorted_in_steps=True)
+
+
+def level_over_steps(cut: Cut, costs: Floats, sizes: Floats, limits: Floats, most_items: int, step_size: int) -> Cut:
+    """Sort micro-batches into steps, and let them exchange items so that the steps cost less together; see `level_work`.
+
+    The sizes of steps, of the first limit, stay about equal.
+
+    Args:
+        cut: the micro-batches.
+        costs: what each item of the window costs, float64 (items,).
+        sizes: what an item takes of each limit, float64 (items, kinds).
+        limits: of a micro-batch, float64 (kinds,).
+        most_items: the most items in a micro-batch.
+        step_size: micro-batches in a step.
+    """
+    steps = by_steps(cut)
+    if most_items < costs.size:
+        sizes, limits = np.column_stack([sizes, np.ones(costs.size)]), np.append(limits, float(most_items))
+    falling = cut.members[np.argsort(-costs[cut.members], kind="stable")]
+    part_of = np.empty(costs.size, np.int64)
+    part_of[cut.members] = np.repeat(np.arange(len(cut)), np.diff(cut.offsets))
+    mean, effort = float(sizes[:, 0].sum()) / len(cut), _EFFORT_PER_ITEM * costs.size
+    least = step_size * (mean - max(_FULL * mean, limits[0] - mean))
+    found = level_work(
+        costs[falling], sizes[falling], part_of[falling], len(cut), step_size, limits, least, EQUAL_ENOUGH, effort
+    )
+    offsets = np.concatenate([[0], np.bincount(found, minlength=len(cut)).cumsum()])
+    members = falling[np.argsort(found, kind="stable")]
+    new = by_steps(Cut(members, offsets, np.add.reduceat(costs[members], offsets[:-1])))
+    return replace(new if step_costs(new, step_size) < step_costs(steps, step_size) else steps, sorted_in_steps=True)
 
 
 def split_again(costs: Floats, sizes: Floats, part_of: Integers, limits: Floats, most_items: int) -> list[Integers]:
@@ -102,13 +137,13 @@ def split_again(costs: Floats, sizes: Floats, part_of: Integers, limits: Floats,
     falling = np.argsort(-costs, kind="stable")
     parts = int(part_of.max()) + 1
     found = split_pairs_again(
-        costs[falling], sizes[falling], part_of[falling], parts, limits, most_items, LEVEL, _EFFORT
+        costs[falling], sizes[falling], part_of[falling], parts, limits, most_items, EQUAL_ENOUGH, _EFFORT
     )
     by_part = np.argsort(found, kind="stable")
     return np.split(falling[by_part], np.bincount(found, minlength=parts).cumsum()[:-1])
 
 
-def level_parts(table: Floats, parts: int, most_items: int) -> list[Integers]:
+def equal_parts(table: Floats, parts: int, most_items: int) -> list[Integers]:
     """Distribute items over parts that are near-equal in every column of `table`, float64 (items, kinds)."""
     if table.shape[1] == 1:
         return list(partition(table[:, 0], parts).parts)

@@ -2,13 +2,13 @@
 
 A window takes a number of items and cuts them into a known number of micro-batches. Three kinds:
 
-- `OfOrder`, with `order=`: windows are stretches of the order. Each is filled with as many items as fit, and the next
+- `OfOrder`, with `order=`: windows are ranges of the order. Each is filled with as many items as fit, and the next
   window begins with the item after them. An epoch is a fixed number of micro-batches; the next epoch continues in the
   order.
 - `OfStrata`, without `order=`, if an epoch has at least two windows, or there are several budgets: every epoch has the
   same samples, and each window has one sample of every stratum of lengths. No window depends on another.
 - `OfShuffle`, without `order=`, for buckets, and if one window is a whole epoch: every epoch has the same samples, and
-  windows are stretches of a plain shuffle.
+  windows are ranges of a plain shuffle.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = ["OfShuffle", "OfStrata", "Ready", "Windows", "fitting", "most_that_fi
 
 
 class Windows(ABC):
-    """The windows of an endless list of micro-batches.
+    """The windows of an endless sequence of micro-batches.
 
     Attributes:
         epoch_batches: micro-batches in an epoch.
@@ -56,10 +56,10 @@ class Windows(ABC):
         """The first boundary at or after `batch`: no window (without `order=`: no epoch) extends across it."""
 
     @abstractmethod
-    def parts(
+    def expected_items(
         self, first: int, last: int, items: Callable[[Integers], Integers]
     ) -> Iterator[tuple[int, int, Integers]]:
-        """For an audit: the list from `first` to `last`, cut at boundaries, with the items that each part must hold.
+        """For an audit: which items the micro-batches from `first` to `last` must hold, boundary by boundary.
 
         Yields:
             The first micro-batch of a part, the one behind its last, and the items that it must hold, in any order.
@@ -81,26 +81,26 @@ class Windows(ABC):
 
     @abstractmethod
     def batch_at(self, before: Windows, at: int) -> int:
-        """The micro-batch of this list that follows boundary `at` of `before`, other windows of the same plan."""
+        """The micro-batch of this sequence that follows boundary `at` of `before`, other windows of the same plan."""
 
-    def starts_at(self, at: int, number: int) -> list[list[int]]:
-        """Where in the order the window before boundary `at` ends: window `number` of another list begins there.
+    def starts_after(self, at: int, number: int) -> list[list[int]]:
+        """Where in the order the window before boundary `at` ends: window `number` of another sequence begins there.
 
         Returns:
-            As `starts`; empty if the number of a window says where it begins.
+            As `known_starts`; empty if the number of a window says where it begins.
         """
         return []
 
     @property
     def first_batch(self) -> int:
-        """The first micro-batch that this list can give; see `MicroBatches.first`."""
+        """The first micro-batch that this sequence can give; see `MicroBatches.first`."""
         return 0
 
     def key(self, window: int) -> tuple[int, int]:
         """The epoch, and the number of the window within it: the shuffle of its steps depends on these and the seed."""
         return 0, window
 
-    def starts(self, since: int, batch: int) -> list[list[int]]:
+    def known_starts(self, since: int, batch: int) -> list[list[int]]:
         """Where a few windows begin, for a state, so that a run can resume at `batch` in constant time.
 
         Args:
@@ -118,7 +118,7 @@ class Windows(ABC):
         return not starts or starts[-1][0] <= window
 
     def with_starts(self, starts: Sequence[Sequence[int]]) -> Windows:
-        """The same windows, given where some of them begin; the inverse of `starts`."""
+        """The same windows, given where some of them begin; the inverse of `known_starts`."""
         return self
 
 
@@ -174,13 +174,13 @@ class OfEpochs(Windows):
         """See `Windows`."""
         return self.epoch_batches
 
-    def parts(
+    def expected_items(
         self, first: int, last: int, items: Callable[[Integers], Integers]
     ) -> Iterator[tuple[int, int, Integers]]:
         """See `Windows`: every epoch is a part, and must hold all items."""
         wanted = items(np.arange(self._epoch_samples))
-        for begin in range(first, last, self.epoch_batches):
-            yield begin, begin + self.epoch_batches, wanted
+        for start in range(first, last, self.epoch_batches):
+            yield start, start + self.epoch_batches, wanted
 
     def batch_at(self, before: Windows, at: int) -> int:
         """See `Windows`: the start of the same epoch."""
@@ -201,18 +201,18 @@ class OfStrata(OfEpochs):
     def planned(self, window: int) -> tuple[Integers, Cut]:
         """See `Windows`."""
         layout = self.layout
-        assert layout.firsts is not None
+        assert layout.largest_cut is not None
         items = self._strata.window(*self.key(window), layout.windows)
-        cut = self._cutter.cut(items, layout.batches, layout.multiple)
+        cut = self._cutter.cut(items, layout.batches, layout.step_size)
         # A heuristic may need one more for shorter samples. The longest of all strata fit, so these fit in the same
         # way.
         if len(cut) > layout.batches:
-            cut = split_to(layout.firsts.below(items.size), layout.batches, items, self._cutter)
+            cut = split_to(layout.largest_cut.below(items.size), layout.batches, items, self._cutter)
         return items, cut
 
 
 class OfShuffle(OfEpochs):
-    """Windows that are stretches of a plain shuffle; each epoch has all samples.
+    """Windows that are ranges of a plain shuffle; each epoch has all samples.
 
     A window takes items up to a fixed place, or fewer if it is full; the next window begins with the item after them.
     The last windows of an epoch have spare room for the items that are left, and are planned together. If the items do
@@ -238,7 +238,7 @@ class OfShuffle(OfEpochs):
     ) -> None:
         super().__init__(layout, epoch_samples)
         self._order, self._admission, self._cutter = order, admission, cutter
-        self._begins = dict(starts or {})  # only of one epoch, the one planned last: a run goes through them one by one
+        self._starts = dict(starts or {})  # only of one epoch, the one planned last: a run goes through them one by one
         self._last: tuple[int, list[tuple[Integers, Cut]]] = -1, []  # an epoch, and its last windows
         self._ready = Ready()
 
@@ -248,78 +248,78 @@ class OfShuffle(OfEpochs):
         if ready is not None:
             return ready
         epoch, number = self.key(window)
-        if number < self.layout.steady:
-            begin, line = (
-                self._begin(window),
-                epoch * self._epoch_samples + self.layout.line(number, self._epoch_samples),
+        if number < self.layout.regular_windows:
+            start, end = (
+                self._start(window),
+                epoch * self._epoch_samples + self.layout.end(number, self._epoch_samples),
             )
-            wanted = self.layout.wanted(number)
-            items = self._order.take(begin, max(line, begin + wanted))
-            items, cut = fitting(items, self._cutter, wanted, self.layout.multiple)
-            self._begins[window + 1] = begin + items.size
+            wanted = self.layout.batches_in(number)
+            items = self._order.take(start, max(end, start + wanted))
+            items, cut = fitting(items, self._cutter, wanted, self.layout.step_size)
+            self._starts[window + 1] = start + items.size
             return items, cut
         if self._last[0] != epoch:
             self._last = epoch, self._rest(epoch)
-        return self._last[1][number - self.layout.steady]
+        return self._last[1][number - self.layout.regular_windows]
 
-    def starts(self, since: int, batch: int) -> list[list[int]]:
+    def known_starts(self, since: int, batch: int) -> list[list[int]]:
         """See `Windows`."""
         window, _ = self.of(batch)
         _, number = self.key(window)
-        window -= max(0, number - self.layout.steady)
-        return [[window, self._begin(window), 0]] if number else []
+        window -= max(0, number - self.layout.regular_windows)
+        return [[window, self._start(window), 0]] if number else []
 
     def with_starts(self, starts: Sequence[Sequence[int]]) -> OfShuffle:
         """See `Windows`."""
         for window, place, skipped in starts:
             epoch, number = self.key(window)
-            begun = epoch * self._epoch_samples
-            known = epoch >= 0 and 0 <= place - begun <= self._epoch_samples and skipped == 0
+            epoch_start = epoch * self._epoch_samples
+            known = epoch >= 0 and 0 <= place - epoch_start <= self._epoch_samples and skipped == 0
             if known and number:  # what is left of the epoch fills the micro-batches that are left, and they hold it
-                left = self._admission.items(self._order.take(place, begun + self._epoch_samples))
+                left = self._admission.items(self._order.take(place, epoch_start + self._epoch_samples))
                 batches = self.epoch_batches - number * self.layout.batches
-                known = left.size >= batches >= self._cutter.needed(left, self.layout.multiple)(left.size)
+                known = left.size >= batches >= self._cutter.batches_for_first(left, self.layout.step_size)(left.size)
             if not known:
                 raise Infeasible(f"the state says that window {window} begins at place {place}", AS_IT_WAS)
         found = {window: place for window, place, _ in starts}
         return OfShuffle(self.layout, self._epoch_samples, self._order, self._admission, self._cutter, found)
 
-    def _begin(self, window: int) -> int:
+    def _start(self, window: int) -> int:
         """Where a window begins: plans the windows before it, from the nearest one of which that is known."""
         epoch, number = self.key(window)
         first = window - number
-        if first not in self._begins:
-            self._begins = {known: place for known, place in self._begins.items() if self.key(known)[0] == epoch}
-            self._begins[first] = epoch * self._epoch_samples
-        nearest = max(known for known in self._begins if first <= known <= window)
+        if first not in self._starts:
+            self._starts = {known: place for known, place in self._starts.items() if self.key(known)[0] == epoch}
+            self._starts[first] = epoch * self._epoch_samples
+        nearest = max(known for known in self._starts if first <= known <= window)
         for earlier in range(nearest, window):
             self._ready.put(earlier, *self.planned(earlier))
-        return self._begins[window]
+        return self._starts[window]
 
     def _rest(self, epoch: int) -> list[tuple[Integers, Cut]]:
         """Plan the last windows of an epoch."""
         layout = self.layout
-        begin, begun = self._begin(epoch * layout.windows + layout.steady), epoch * self._epoch_samples
-        items = self._admission.items(self._order.take(begin, begun + self._epoch_samples))
+        start, epoch_start = self._start(epoch * layout.windows + layout.regular_windows), epoch * self._epoch_samples
+        items = self._admission.items(self._order.take(start, epoch_start + self._epoch_samples))
         found, taken = [], 0
-        for number in range(layout.steady, layout.windows):
-            wanted, last = layout.wanted(number), number == layout.windows - 1
-            line = items.size if last else layout.line(number, self._epoch_samples) - (begin - begun)
-            own = items[taken : max(line, taken + wanted)]
+        for number in range(layout.regular_windows, layout.windows):
+            wanted, last = layout.batches_in(number), number == layout.windows - 1
+            end = items.size if last else layout.end(number, self._epoch_samples) - (start - epoch_start)
+            own = items[taken : max(end, taken + wanted)]
             if own.size < wanted:
                 break
-            found.append(fitting(own, self._cutter, wanted, layout.multiple))
+            found.append(fitting(own, self._cutter, wanted, layout.step_size))
             taken += found[-1][0].size
         return found if taken == items.size else self._as_one(items)
 
     def _as_one(self, items: Integers) -> list[tuple[Integers, Cut]]:
         """Cut the last windows of an epoch as one window."""
         layout = self.layout
-        wanted = [layout.wanted(number) for number in range(layout.steady, layout.windows)]
-        cut = self._cutter.cut(items, sum(wanted), layout.multiple)
+        wanted = [layout.batches_in(number) for number in range(layout.regular_windows, layout.windows)]
+        cut = self._cutter.cut(items, sum(wanted), layout.step_size)
         if len(cut) > sum(wanted):  # a heuristic's result may depend on the order of the items: try another
             items = np.sort(items)
-            cut = self._cutter.cut(items, sum(wanted), layout.multiple)
+            cut = self._cutter.cut(items, sum(wanted), layout.step_size)
         if len(cut) > sum(wanted):
             raise Infeasible(
                 f"the last {items.size} samples of an epoch need {len(cut)} micro-batches, and {sum(wanted)} are left of it",
@@ -329,7 +329,7 @@ class OfShuffle(OfEpochs):
         return [(items, cut.chosen(np.arange(end - count, end))) for end, count in zip(ends, wanted, strict=True)]
 
 
-def fitting(items: Integers, cutter: Cutter, wanted: int, multiple: int) -> tuple[Integers, Cut]:
+def fitting(items: Integers, cutter: Cutter, wanted: int, step_size: int) -> tuple[Integers, Cut]:
     """Take as many of the first items as fit into `wanted` micro-batches, and cut them.
 
     All cuts share the work limit of one window. Cutting the same items twice may then give different cuts; so the cut
@@ -339,19 +339,19 @@ def fitting(items: Integers, cutter: Cutter, wanted: int, multiple: int) -> tupl
     than the others, that would take very many cuts; so after some cuts the number that fits is found by bisection.
     """
     cutter = cutter.for_window()
-    cut = cutter.cut(items, wanted, multiple)
+    cut = cutter.cut(items, wanted, step_size)
     for _ in range(_IN_PROPORTION):
         if len(cut) <= wanted:
             return items, cut
         items = items[: max(wanted, min(items.size * wanted // len(cut), items.size - 1))]
-        cut = cutter.cut(items, wanted, multiple)
+        cut = cutter.cut(items, wanted, step_size)
     if len(cut) <= wanted:
         return items, cut
-    cut = cutter.cut(items[:wanted], wanted, multiple)  # one item in each micro-batch always fits
+    cut = cutter.cut(items[:wanted], wanted, step_size)  # one item in each micro-batch always fits
 
     def fits(count: int) -> bool:
         nonlocal cut
-        tried = cutter.cut(items[:count], wanted, multiple)
+        tried = cutter.cut(items[:count], wanted, step_size)
         cut = tried if len(tried) <= wanted else cut
         return len(tried) <= wanted
 

@@ -15,13 +15,14 @@ from ..errors import Infeasible, check_bool, check_integer, one_of, shown, warn
 from ..interface import BasePlan
 from ..kernels.hashing import PURPOSE, child_key
 from ..micro_batches import AS_IT_WAS
-from ..position import Position, RunState
+from ..position import Position
 from ..ranks import check_ranks
+from ..run_state import RunState
 from ..sampler import BatchSampler
 from .checks import check_dataset, check_named, check_options, fitting_workers, starts_python
 from .progress import Progress
 from .requests import Requests
-from .samples import Broken, Collated, Given, OnError, Reader
+from .samples import Broken, Collated, OnError, Reader, WithBroken
 
 __all__ = ["Epoch", "Loader"]
 
@@ -42,7 +43,7 @@ class Loader:
         sampler: the batch sampler, whose position is that of the loop; for corrections, compositions, `retarget`.
         broken: the samples that raised so far in this process, if `on_error` is not "refuse".
         device: where batches are moved to; None leaves them where they are.
-        watch: called before each batch is given, with its epoch, its step counted from 1, and whether a loop begins with it.
+        watch: called before each batch is given, with its epoch, its number in it, from 1, and whether a loop begins here.
     """
 
     def __init__(
@@ -145,9 +146,9 @@ class Loader:
         return self._after_look(lambda: self.sampler.epoch)
 
     @property
-    def step(self) -> int:
+    def batches_done(self) -> int:
         """Batches of that epoch that the next loop leaves out because they were given already."""
-        return self._after_look(lambda: self.sampler.step)
+        return self._after_look(lambda: self.sampler.batches_done)
 
     @property
     def real(self) -> int:
@@ -159,9 +160,9 @@ class Loader:
             Infeasible: the loop was given none.
         """
         run = self.sampler.run
-        if not run.drawn:
+        if run.iterator_start is None or not run.batch_returned:
             raise Infeasible("no batch was given yet", "ask after a batch was given")
-        return self.sampler.real(run.consumed // self.sampler.stride - 1, epoch=run.begun.epoch)
+        return self.sampler.real(run.consumed // self.sampler.fetched_by_all - 1, epoch=run.iterator_start.epoch)
 
     def __len__(self) -> int:
         """Batches of this rank in an epoch: the same for all ranks and epochs."""
@@ -193,17 +194,17 @@ class Loader:
 
     def progress(self) -> Progress:
         """How far the loop has come, for a progress bar or a log."""
-        at = self.sampler.place()
-        step = at.consumed // self.sampler.stride
-        return Progress(at.epoch, step, len(self), self.sampler.epochs_given)
+        at = self.sampler.position()
+        done = at.consumed // self.sampler.fetched_by_all
+        return Progress(at.epoch, done, len(self), self.sampler.epochs_done)
 
     def set_epoch(self, epoch: int) -> None:
-        """Let the next loop take this epoch from its start; if it is next anyway, from where `step` says."""
+        """Let the next loop take this epoch from its start; if it is next anyway, from where `batches_done` says."""
         self.sampler.set_epoch(epoch)
 
-    def seek(self, step: int, *, epoch: int | None = None) -> None:
-        """Let the next loop leave out the first `step` of this rank's batches of an epoch (the next one if left out)."""
-        self.sampler.seek(step, epoch=epoch)
+    def seek(self, batches: int, *, epoch: int | None = None) -> None:
+        """Let the next loop leave out the first `batches` of this rank's batches of an epoch (the next one if left out)."""
+        self.sampler.seek(batches, epoch=epoch)
 
     def retarget(self, shares: Any) -> int:
         """Give the groups other shares from the next round of micro-batches on; see `BatchSampler.retarget`."""
@@ -216,12 +217,12 @@ class Loader:
         """
         return self._saved(self.sampler.state_dict())
 
-    def state_at(self, step: int, *, epoch: int | None = None) -> dict[str, Any]:
-        """The state after `step` of this rank's batches of an epoch (the present one if left out).
+    def state_at(self, batches: int, *, epoch: int | None = None) -> dict[str, Any]:
+        """The state after the first `batches` of this rank's batches of an epoch (the present one if left out).
 
         For trainers that count for themselves; `state_dict` counts what the loop was given.
         """
-        return self._saved(self.sampler.state_at(step, epoch=epoch))
+        return self._saved(self.sampler.state_at(batches, epoch=epoch))
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Let the next loop resume from a state; {} changes nothing.
@@ -255,11 +256,11 @@ class Loader:
             self.sampler.run = after
 
     def _first_batch(self) -> Any:
-        start = self.sampler.next_place()
-        micro_batches = next(self.sampler.lists_from(start))
+        start = self.sampler.next_start()
+        micro_batches = next(self.sampler.batches_from(start))
         request = self._requests.of(start, start.consumed, micro_batches)
         given = self._collated(self._reader.__getitems__(request))
-        return self._moved(given.batch if isinstance(given, Given) else given)
+        return self._moved(given.batch if isinstance(given, WithBroken) else given)
 
     def _begin(self, number: int | None) -> Position:
         if self._look is not None and self.sampler.run is self._look[1]:
@@ -269,7 +270,7 @@ class Loader:
         self._look, self._turn = None, self._turn + 1
         if number is not None and number != self.sampler.epoch:
             self.sampler.set_epoch(number)
-        return self.sampler.next_place()
+        return self.sampler.next_start()
 
     def _read_from(self, start: Position) -> Iterator[Any]:
         self._requests.start = start
@@ -330,7 +331,7 @@ class Epoch:
 
     def __len__(self) -> int:
         """Batches that a loop over it gives: fewer than `len(loader)` where a run resumed within the epoch."""
-        begun = self._loader.step if self._loader.epoch == self.number else 0
+        begun = self._loader.batches_done if self._loader.epoch == self.number else 0
         return len(self._loader) - begun
 
     def __iter__(self) -> Iterator[Any]:
@@ -347,7 +348,7 @@ class _Batches(Iterator[Any]):
         self._loader, self._number = loader, number
         self._start: Position | None = None  # None until the first `next`
         self._inner: Iterator[Any] = iter(())
-        self._turn = self._consumed = self._given = 0
+        self._turn = self._consumed = self._returned = 0
 
     def __next__(self) -> Any:
         loader, start = self._loader, self._start
@@ -357,14 +358,14 @@ class _Batches(Iterator[Any]):
             self._start, self._turn, self._consumed = start, loader._turn, start.consumed
         elif loader._turn != self._turn:
             self._refuse_rest(start)
-        if self._given == 1 and loader._uncompared and joined():  # not at the first: a look may be of one rank alone
+        if self._returned == 1 and loader._uncompared and joined():  # not at the first: a look may be of one rank alone
             loader._compare()
         loader._look = None  # the loop came back: what it was given was used
         batch = next(self._inner, _END)
         if batch is _END:
             self._stop()
-        self._give(start)
-        if isinstance(batch, Given):
+        self._advance(start)
+        if isinstance(batch, WithBroken):
             loader._received(batch.broken)
             batch = batch.batch
         batch = loader._moved(batch)
@@ -381,16 +382,16 @@ class _Batches(Iterator[Any]):
             "make a second loader of the plan to loop over it twice at once",
         )
 
-    def _give(self, start: Position) -> None:
+    def _advance(self, start: Position) -> None:
         """Move the position past the next batch, and tell `watch`."""
         loader, before = self._loader, self._consumed
-        run, after = loader.sampler.run, before + loader.sampler.stride
-        loader.sampler.give(start, before, after, ended=after >= start.length)
-        self._consumed, self._given = after, self._given + 1
-        if self._given == 1:
+        run, after = loader.sampler.run, before + loader.sampler.fetched_by_all
+        loader.sampler.advance(start, before, after, ended=after >= start.length)
+        self._consumed, self._returned = after, self._returned + 1
+        if self._returned == 1:
             loader._look = run, loader.sampler.run
         if loader.watch is not None:
-            loader.watch(start.epoch, after // loader.sampler.stride, self._given == 1)
+            loader.watch(start.epoch, after // loader.sampler.fetched_by_all, self._returned == 1)
 
     def _stop(self) -> NoReturn:
         self._inner = iter(())  # lets workers end

@@ -13,20 +13,20 @@ class Progress:
 
     Attributes:
         epoch: the epoch that the loop is in; the next one if the last is finished.
-        step: batches of that epoch that this rank was given.
-        steps: batches of an epoch of this rank.
+        batches_done: batches of that epoch that this rank was given.
+        batches: batches of an epoch of this rank.
         epochs: epochs that were given so far, with a fraction.
 
     Example:
-        >>> print(Progress(epoch=3, step=120, steps=1000, epochs=3.12))
+        >>> print(Progress(epoch=3, batches_done=120, batches=1000, epochs=3.12))
         epoch 3: 120 of 1000 batches (12 %)
     """
 
     epoch: int
-    step: int
-    steps: int
+    batches_done: int
+    batches: int
     epochs: float
 
     def __str__(self) -> str:
-        part = f" ({100 * self.step // self.steps} %)" if self.steps else ""
-        return f"epoch {self.epoch}: {self.step} of {self.steps} batches{part}"
+        part = f" ({100 * self.batches_done // self.batches} %)" if self.batches else ""
+        return f"epoch {self.epoch}: {self.batches_done} of {self.batches} batches{part}"

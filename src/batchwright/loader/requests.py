@@ -1,4 +1,4 @@
-"""What the loader asks its `DataLoader` for: lists of samples with the addresses of their random numbers."""
+"""What the loader asks its `DataLoader` for: batches of samples with the addresses of their random numbers."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class Requests(torch.utils.data.Sampler[Any]):
 
     def __iter__(self) -> Iterator[Request]:
         assert self.start is not None
-        start, before, stride = self.start, self.start.consumed, self._sampler.stride
-        for micro_batches in self._sampler.lists_from(start):
+        start, before, at_once = self.start, self.start.consumed, self._sampler.fetched_by_all
+        for micro_batches in self._sampler.batches_from(start):
             yield self.of(start, before, micro_batches)
-            before += stride
+            before += at_once
 
     def of(self, start: Position, before: int, micro_batches: list[list[int]]) -> Request:
-        """A list of this rank with the address of its random numbers, `before` micro-batches into the epoch."""
+        """A batch of this rank with the address of its random numbers, `before` micro-batches into the epoch."""
         first, world_size = start.origin + before + self._sampler.rank, self._sampler.world_size
-        visits = [start.batches.visit(first + i * world_size) for i in range(len(micro_batches))]
-        return Request(micro_batches, visits, self.broken)
+        draw_numbers = [start.batches.draw_number(first + i * world_size) for i in range(len(micro_batches))]
+        return Request(micro_batches, draw_numbers, self.broken)

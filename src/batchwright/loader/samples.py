@@ -1,4 +1,4 @@
-"""Read the samples of a list: with random numbers of their own, and with a rule for samples that raise."""
+"""Read the samples of a batch: with random numbers of their own, and with a rule for samples that raise."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..errors import Infeasible, said
 from ..groups import Groups
 from ..kernels.hashing import GOLDEN, child_key, mixed_words
 
-__all__ = ["Broken", "Collated", "Given", "OnError", "Reader", "Request"]
+__all__ = ["Broken", "Collated", "OnError", "Reader", "Request", "WithBroken"]
 
 OnError = Literal["refuse", "replace", "skip"]
 
@@ -26,16 +26,16 @@ _TRIED = 100  # samples of a group that are tried in place of one; as many that 
 
 
 class Request(NamedTuple):
-    """What a worker is asked for: this rank's micro-batches of one list, and the address of their random numbers.
+    """What a worker is asked for: this rank's micro-batches of one batch, and the address of their random numbers.
 
     Attributes:
         micro_batches: the samples of each.
-        visits: a number of each: with it and its own number, a sample's random numbers are its own at every visit.
+        draw_numbers: a number of each: with it and its own number, a sample gets new random numbers each time it is drawn.
         broken: samples that are known to raise, from a state.
     """
 
     micro_batches: list[list[int]]
-    visits: list[int]
+    draw_numbers: list[int]
     broken: frozenset[int] = frozenset()
 
 
@@ -54,19 +54,19 @@ class Broken(NamedTuple):
 
 
 @dataclass
-class Given:
+class WithBroken:
     """A batch, and what was broken in it; only batches with a broken sample travel in this."""
 
     batch: Any
     broken: list[Broken]
 
-    def pin_memory(self) -> Given:
+    def pin_memory(self) -> WithBroken:
         """The same with the batch in page-locked memory; the loader's thread calls it."""
-        return Given(pin_memory(self.batch), self.broken)
+        return WithBroken(pin_memory(self.batch), self.broken)
 
 
 class _Read(NamedTuple):
-    """What a list's samples were, before they are collated."""
+    """What a batch's samples were, before they are collated."""
 
     samples: list[Any]
     broken: list[Broken]
@@ -74,7 +74,7 @@ class _Read(NamedTuple):
 
 @dataclass(frozen=True)
 class Reader:
-    """The data set as the loader's workers see it: it is asked for whole lists.
+    """The data set as the loader's workers see it: it is asked for whole batches.
 
     Args:
         dataset: the user's own.
@@ -91,7 +91,7 @@ class Reader:
     groups: Groups | None = None
 
     def __getitems__(self, request: Request) -> _Read:
-        """The samples of a list; the loader's fetcher calls it with whatever the batch sampler yields."""
+        """The samples of a batch; the loader's fetcher calls it with whatever the batch sampler yields."""
         if not self.random:
             return self._read(request)
         with _own_random_numbers():
@@ -100,23 +100,23 @@ class Reader:
     def _read(self, request: Request) -> _Read:
         read = _Read([], [])
         at_once = getattr(self.dataset, "__getitems__", None) if self.on_error == "refuse" else None
-        for samples, visit in zip(request.micro_batches, request.visits, strict=True):
+        for samples, draw_number in zip(request.micro_batches, request.draw_numbers, strict=True):
             if callable(at_once):  # a data set that reads lists at once, as those of Hugging Face
                 if self.random:
-                    _seed(child_key(self.key, visit))
+                    _seed(child_key(self.key, draw_number))
                 read.samples.extend(at_once(samples))
             elif self.on_error == "refuse":
-                self._read_each(samples, visit, read.samples)
+                self._read_each(samples, draw_number, read.samples)
             else:
-                for sample, address in zip(samples, self._addresses(samples, visit), strict=True):
+                for sample, address in zip(samples, self._addresses(samples, draw_number), strict=True):
                     self._read_or_mend(sample, address, request.broken, read)
         return read
 
-    def _read_each(self, samples: list[int], visit: int, found: list[Any]) -> None:
+    def _read_each(self, samples: list[int], draw_number: int, found: list[Any]) -> None:
         sample = None
         try:
             if self.random:
-                for sample, address in zip(samples, self._addresses(samples, visit), strict=True):
+                for sample, address in zip(samples, self._addresses(samples, draw_number), strict=True):
                     _seed(address)
                     found.append(self.dataset[sample])
             else:
@@ -126,11 +126,11 @@ class Reader:
             error.add_note(f"It was raised by sample {sample} of the data set.")
             raise
 
-    def _addresses(self, samples: list[Any], visit: int) -> list[int]:
+    def _addresses(self, samples: list[Any], draw_number: int) -> list[int]:
         """The address of the random numbers of each sample of a micro-batch, as 64-bit integers."""
         if isinstance(samples[0], tuple):  # of a plan with `named=True`: pairs of a task and a number
             samples = [_number_of(pair) for pair in samples]
-        key = np.uint64(child_key(self.key, visit))
+        key = np.uint64(child_key(self.key, draw_number))
         addresses: list[int] = mixed_words(key + np.array(samples, np.uint64) * GOLDEN).tolist()
         if len(set(samples)) < len(samples):  # one that comes twice has other random numbers each time
             seen: dict[int, int] = {}
@@ -222,11 +222,11 @@ class Collated:
     collate: Callable[[list[Any]], Any]
 
     def __call__(self, read: _Read) -> Any:
-        """The batch; in a `Given` if a sample of it was broken."""
+        """The batch; in a `WithBroken` if a sample of it was broken."""
         if not read.samples:
             raise Infeasible(
                 f"every sample of a batch raised: {read.broken[0].error}" if read.broken else "a batch has no sample",
                 'mend the data set, or pass on_error="replace"',
             )
         batch = self.collate(read.samples)
-        return Given(batch, read.broken) if read.broken else batch
+        return WithBroken(batch, read.broken) if read.broken else batch

@@ -90,7 +90,7 @@ class BalancedComposer:
         self._gauge_from = 0  # check how full the buffer is
         self._batches_per_slot = 0  # samples to read for each batch that is returned, if no slot waits
         self._planned = np.zeros(0, np.int64)  # slots of the rounds dealt so far, for each group
-        self._unread = self._delivered = self._repeated = self._given = self._written_off = self._left = 0
+        self._unread = self._delivered = self._repeated = self._given_away = self._written_off = self._left = 0
 
     def start(self) -> None:
         """Fill half of the buffer, to see which groups there are.
@@ -147,7 +147,7 @@ class BalancedComposer:
             self._repeated += len(batch.repeats)
         if counters[stream_buffer.AWAY]:
             batch.given_away = self._buffer.given_away()
-            self._given += int(counters[stream_buffer.AWAY])
+            self._given_away += int(counters[stream_buffer.AWAY])
             self._written_off = int(counters[stream_buffer.WRITTEN_OFF])
         self._delivered += len(items)
         return batch
@@ -320,7 +320,7 @@ class BalancedComposer:
         return {
             "buffer": self._buffer.state_dict(),
             "quotas": self._quotas.state_dict(),
-            "hands": self._table[self._dealt :].tolist(),
+            "table": self._table[self._dealt :].tolist(),
             "shares": self._shares.tolist(),
             "planned": self._planned.tolist(),
             "counters": [getattr(self, name) for name in _COUNTERS],
@@ -330,7 +330,7 @@ class BalancedComposer:
         """Continue from what `memory` and `held` returned."""
         self._buffer.load_state_dict(memory["buffer"], held[0])
         self._quotas.load_state_dict(memory["quotas"])
-        self._table = np.array(memory["hands"], np.int64).reshape(-1, self._rules.batch_size)
+        self._table = np.array(memory["table"], np.int64).reshape(-1, self._rules.batch_size)
         self._shares = np.array(memory["shares"])
         self._planned = np.array(memory["planned"], np.int64)
         for name, value in zip(_COUNTERS, memory["counters"], strict=True):
@@ -349,7 +349,7 @@ class BalancedComposer:
             repeated=self._repeated,
             dropped=self._feed.tried - self._feed.skipped - drawn - held,
             skipped=self._feed.skipped,
-            given_away=self._given,
+            given_away=self._given_away,
             written_off=self._written_off,
             held=held + self._left,
             deficit={label: -balance for label, balance in zip(buffer.labels, balances, strict=True) if balance},
@@ -368,7 +368,7 @@ _COUNTERS = (
     "_unread",
     "_delivered",
     "_repeated",
-    "_given",
+    "_given_away",
     "_written_off",
     "_left",
 )

@@ -27,7 +27,7 @@ _LASTING = [
     stream_buffer.WRITTEN_OFF,
     stream_buffer.DRAWN,
     stream_buffer.HELD,
-    stream_buffer.HAND,
+    stream_buffer.LAST_LARGE,
     stream_buffer.NUMBER,
 ]
 

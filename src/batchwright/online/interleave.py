@@ -42,7 +42,7 @@ class ByCount:
     def _begin(self) -> None:
         self._turn = 0
         self._total = sum(self._weights)
-        self._given = [0] * len(self._weights)
+        self._turns_had = [0] * len(self._weights)
         self._waiting = [(0, stream) for stream, weight in enumerate(self._weights) if weight]  # (release, stream)
         self._due: list[tuple[int, int]] = []  # (deadline, stream)
 
@@ -50,7 +50,7 @@ class ByCount:
         """The stream of the next sample."""
         while self._waiting and self._waiting[0][0] <= self._turn:
             _, stream = heapq.heappop(self._waiting)
-            deadline = -(-(self._given[stream] + 1) * self._total // self._weights[stream])
+            deadline = -(-(self._turns_had[stream] + 1) * self._total // self._weights[stream])
             heapq.heappush(self._due, (deadline, stream))
         return self._due[0][1]
 
@@ -58,8 +58,8 @@ class ByCount:
         """Record that a stream gave a sample."""
         heapq.heappop(self._due)
         self._turn += 1
-        self._given[stream] += 1
-        heapq.heappush(self._waiting, (self._given[stream] * self._total // self._weights[stream], stream))
+        self._turns_had[stream] += 1
+        heapq.heappush(self._waiting, (self._turns_had[stream] * self._total // self._weights[stream], stream))
 
     def drop(self, stream: int) -> None:
         """Record that a stream has ended; the schedule of the others starts again."""

@@ -12,6 +12,7 @@ import numpy as np
 from ..groups import Groups
 from ..kernels import apportion
 from ..kernels.deal_arguments import ROUND, WIDE, Samples, group_table_of
+from ..plain_engine import Deal
 from .constant_shares import NONE, TICKET, ConstantShares, Dealing, after_change
 from .protocol import OfBatches, Order, Undersized, undersized_groups
 from .sequence import in_sequence
@@ -159,6 +160,22 @@ class Dealt(OfBatches):
     def even_groups(self) -> np.ndarray:
         """The numbers of the groups that are shuffled in complete passes, ascending; none if shares change."""
         return self._spans[0].light.even_groups() if self.shares.settles_at == 0 else NONE
+
+    @property
+    def deal(self) -> Deal | None:
+        """What `plain_engine` deals micro-batches of this order from; None for an order that it does not cover.
+
+        It covers shares that never change, and light groups that come in complete passes.
+        """
+        span, groups = self._spans[0], self.groups
+        constant = self._walk is None and len(self._spans) == 1 and self.distinct_over is None
+        if not constant or not span.light.even or groups.index is None:
+            return None
+        wide = self._samples[2][:, WIDE].tolist()
+        return Deal(
+            self.seed, self.tickets, self.per_ticket, span.edges.tolist(), groups.starts.tolist(), wide,
+            span.light.heavy.tolist(), span.light.even_groups().tolist(), *span.light.passes,
+        )  # fmt: skip
 
     def drawn(self, batch: int) -> np.ndarray:
         """How many samples of every group came before micro-batch `batch`, int64 (groups,); computed directly."""

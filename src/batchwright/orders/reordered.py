@@ -2,7 +2,7 @@
 
 Of W ranks, rank r has turns r, r + W, r + 2 W, ... If the tasks repeated with a fixed period that has a common divisor
 with W, a rank would always get the same few tasks. No fixed pattern avoids that for every W, and W is not known when a
-plan is built. So the turns of each stretch are shuffled, by a hash of the number of the stretch. Turn j of a task of
+plan is built. So the turns of each block are shuffled, by a hash of the number of the block. Turn j of a task of
 rate r stays in its interval, turns `floor((j - 1) / r) + 1 .. ceil(j / r)`. That keeps every task within one turn of
 its share after every turn (see `earliest_deadline`).
 """
@@ -20,7 +20,7 @@ from .task_schedule import LONGEST_PERIOD, TaskSchedule
 
 __all__ = ["Reordered"]
 
-_SHORT = 128  # turns in a stretch: cheap enough to compute for a single turn; more if the shares have a longer period
+_SHORT = 128  # turns in a block: cheap enough to compute for a single turn; more if the shares have a longer period
 _ATTEMPTS = 4  # how often each turn is tried at a random place; chosen by trial
 # Turns: moving a turn shifts those between, so farther ones are only swapped, and the cost stays bounded.
 _FARTHEST = 1024
@@ -28,14 +28,14 @@ _WORD = (1 << 64) - 1
 _FITS = 1 << 62  # products below this fit 64 bits; larger ones are computed with Python's integers
 
 
-class _Stretch(NamedTuple):
-    """A stretch of turns.
+class _Block(NamedTuple):
+    """A block of turns.
 
     Attributes:
-        number: which stretch.
+        number: which block.
         tasks: the task of each turn, int64.
-        before: how many earlier turns of the stretch are of the same task, int64.
-        counts: how many turns each task had before the stretch.
+        before: how many earlier turns of the block are of the same task, int64.
+        counts: how many turns each task had before the block.
     """
 
     number: int
@@ -45,7 +45,7 @@ class _Stretch(NamedTuple):
 
 
 class Reordered:
-    """The turns of another schedule, shuffled within stretches.
+    """The turns of another schedule, shuffled within blocks.
 
     Args:
         inner: a schedule in which every task is within one turn of its share after every turn.
@@ -58,7 +58,7 @@ class Reordered:
         self._total = sum(weights)
         periods = max(1, _SHORT // self._total)
         self._length = periods * self._total if self._total <= LONGEST_PERIOD else _SHORT
-        self._kept: _Stretch | None = None
+        self._kept: _Block | None = None
 
     @property
     def bound(self) -> float:
@@ -67,34 +67,34 @@ class Reordered:
 
     def at(self, turn: int) -> tuple[int, int]:
         """See `TaskSchedule`."""
-        stretch, place = self._found(turn)
-        task = int(stretch.tasks[place])
-        return task, stretch.counts[task] + int(stretch.before[place])
+        block, place = self._found(turn)
+        task = int(block.tasks[place])
+        return task, block.counts[task] + int(block.before[place])
 
     def counts(self, turn: int) -> list[int]:
         """See `TaskSchedule`."""
-        stretch, place = self._found(turn)
-        within = np.bincount(stretch.tasks[:place], minlength=len(self._weights)).tolist()
-        return [count + had for count, had in zip(stretch.counts, within, strict=True)]
+        block, place = self._found(turn)
+        within = np.bincount(block.tasks[:place], minlength=len(self._weights)).tolist()
+        return [count + had for count, had in zip(block.counts, within, strict=True)]
 
-    def _found(self, turn: int) -> tuple[_Stretch, int]:
+    def _found(self, turn: int) -> tuple[_Block, int]:
         number, place = divmod(turn, self._length)
-        stretch = self._kept
-        if stretch is None or stretch.number != number:
-            stretch = self._kept = self._made(number)
-        return stretch, place
+        block = self._kept
+        if block is None or block.number != number:
+            block = self._kept = self._made(number)
+        return block, place
 
-    def _made(self, number: int) -> _Stretch:
+    def _made(self, number: int) -> _Block:
         first = number * self._length
         counts = self._inner.counts(first)
         tasks = np.array([self._inner.at(turn)[0] for turn in range(first, first + self._length)], np.int64)
         earliest, latest = self._intervals(first, counts, tasks)
         key = child_key(child_key(0, PURPOSE.TURNS), number & _WORD)
         reorder(tasks, earliest, latest, _ATTEMPTS, _FARTHEST, np.uint64(key))
-        return _Stretch(number, tasks, _earlier(tasks), counts)
+        return _Block(number, tasks, _earlier(tasks), counts)
 
     def _intervals(self, first: int, counts: Sequence[int], tasks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The first and the last place in the stretch that each of its turns may have, int64."""
+        """The first and the last place in the block that each of its turns may have, int64."""
         kind = np.int64 if self._total * (self._length + 2) < _FITS else object
         weights = np.array(self._weights, kind)[tasks]
         behind = [had * self._total - weight * first for had, weight in zip(counts, self._weights, strict=True)]

@@ -1,4 +1,4 @@
-"""Plans: endless lists of micro-batches, any of which can be computed directly. One file for each public function."""
+"""Plans: endless sequences of micro-batches, any of which can be computed directly. One file for each public function."""
 
 from __future__ import annotations
 

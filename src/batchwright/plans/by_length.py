@@ -15,13 +15,13 @@ from ..kernels.hashing import PURPOSE, child_key
 from ..lengths.admission import Admission
 from ..lengths.cut import Cut, Cutter, Integers, arranged
 from ..lengths.identity import fields_as_text
-from ..lengths.layout import PARTS, Layout, Window, in_strata, in_stretches, one_window
+from ..lengths.layout import LAYOUT_WORK, Layout, Window, layout_of_one_window, layout_of_shuffle, layout_of_strata
 from ..lengths.length_strata import LengthStrata
 from ..lengths.order_windows import OfOrder
 from ..lengths.windows import OfShuffle, OfStrata, Windows
 from ..micro_batches import MicroBatches, counted
 from ..orders.inclusion import InclusionRates
-from .changed_steps import MOST_IN_A_STEP, Windowed, carried_of, continued_from, resumed
+from .changed_steps import MOST_IN_A_STEP, Windowed, plan_state_of, resumed, with_step_size_from
 from .delivered import Delivery
 from .fixed import FixedPlan
 from .plan import Plan
@@ -51,6 +51,7 @@ class LengthPlan(Plan, Windowed):
         groups: the groups of the source, by the numbers that a sampler yields.
         epoch_samples: samples in an epoch of the source.
         window: micro-batches that are planned together, or "epoch".
+        least_steps: a window has so many steps at least.
         cutter: cuts items into micro-batches.
         admission: turns samples into items.
         seed: the seed of the shuffled steps.
@@ -74,6 +75,7 @@ class LengthPlan(Plan, Windowed):
         admission: Admission,
         epoch_samples: int | None = None,
         delivery: Delivery | None = None,
+        least_steps: int = 1,
     ) -> None:
         source = source if delivery is None else delivery.source
         self.source = source
@@ -81,13 +83,16 @@ class LengthPlan(Plan, Windowed):
         self.groups = admission.groups(source.groups)
         self.epoch_samples = source.epoch_batches * source.batch_size if epoch_samples is None else epoch_samples
         self.window = _micro_batches(window)
+        self.least_steps = least_steps
         self.cutter = cutter
         self.admission = admission
         self.seed = seed_number(seed)
         items = admission.items(np.arange(epoch_samples)) if epoch_samples is not None else None
         # Strata are used if the limits allow it; a cutter says so for any items, so one is enough to ask.
         stratified = items is not None and cutter.over_strata(items[:1], 1) is not None
-        self.strata = LengthStrata.of(items, cutter.alike, self.seed) if items is not None and stratified else None
+        self.strata = (
+            LengthStrata.of(items, cutter.likeness_keys, self.seed) if items is not None and stratified else None
+        )
         self.same_samples = epoch_samples is not None
         # A cache: from a step size to this plan with that step size, for the sizes used last. All these copies share it.
         # It is not pickled.
@@ -134,42 +139,42 @@ class LengthPlan(Plan, Windowed):
         items, _ = self.admission.taken(np.asarray(batch, np.int64))
         return self.cutter.cost(items)
 
-    def visit(self, batch: int) -> int:
+    def draw_number(self, batch: int) -> int:
         """The epoch, where each sample comes once in an epoch; see `MicroBatches`."""
         return self.windows.key(self.windows.of(batch)[0])[0] if self.same_samples else batch
 
-    def stepped(self, step: int) -> LengthPlan:
-        """The plan with steps of `step` micro-batches, which have like costs; see `Plan`.
+    def with_step_size(self, step_size: int) -> LengthPlan:
+        """The plan with steps of `step_size` micro-batches, which have like costs; see `Plan`.
 
         Raises:
             Infeasible: an epoch cannot fill a step, or a step is too large to be planned in seconds.
         """
-        if check_integer(step, "step", least=1) == self.step:
+        if check_integer(step_size, "step_size", least=1) == self.step_size:
             return self
-        if step > MOST_IN_A_STEP:
+        if step_size > MOST_IN_A_STEP:
             raise Infeasible(
-                f"a step has {step} micro-batches, and a plan by lengths plans {MOST_IN_A_STEP} together at most",
+                f"a step has {step_size} micro-batches, and a plan by lengths plans {MOST_IN_A_STEP} together at most",
                 "pass a smaller world_size or accumulate",
             )
-        found = self._steps.get(step)
+        found = self._steps.get(step_size)
         if found is None:
-            found = self._with_windows(self._laid_out(step), step)
-            self._steps[step] = found
+            found = self._with_windows(self._laid_out(step_size), step_size)
+            self._steps[step_size] = found
             while len(self._steps) > _STEPS_KEPT:
                 self._steps.popitem(last=False)
         return found
 
-    def with_window_starts(self, begins: Sequence[Sequence[int]]) -> LengthPlan:
+    def with_window_starts(self, starts: Sequence[Sequence[int]]) -> LengthPlan:
         """The same plan, given where some windows begin; see `Windows.with_starts`."""
-        if not begins:
+        if not starts:
             return self
-        return self._with_windows(self.windows.with_starts(begins), self.step)
+        return self._with_windows(self.windows.with_starts(starts), self.step_size)
 
-    def _with_windows(self, windows: Windows, step: int) -> LengthPlan:
+    def _with_windows(self, windows: Windows, step_size: int) -> LengthPlan:
         found = object.__new__(type(self))  # copied by hand: `copy.copy` would empty `_steps`
         vars(found).update(vars(self))
         vars(found).pop("mean_batch_size", None)
-        found.step = step
+        found.step_size = step_size
         found._set_windows(windows)
         return found
 
@@ -177,21 +182,21 @@ class LengthPlan(Plan, Windowed):
         self.windows, self._planned, self._items_kept = windows, OrderedDict(), 0
         self.epoch_batches, self.first = windows.epoch_batches, windows.first_batch
 
-    def continued_from(self, batch: int, step: int) -> tuple[MicroBatches, int]:
+    def with_step_size_from(self, batch: int, step_size: int) -> tuple[MicroBatches, int]:
         """See `MicroBatches`: steps change where a window, or an epoch, ends."""
-        return continued_from(self, batch, step)
+        return with_step_size_from(self, batch, step_size)
 
-    def carried(self, batch: int, since: int) -> dict[str, Any]:
+    def plan_state(self, batch: int, since: int) -> dict[str, Any]:
         """See `MicroBatches`: the step size, and where windows begin."""
-        return carried_of(self, batch, since)
+        return plan_state_of(self, batch, since)
 
     def epochs_before(self, batch: int) -> float:
         """See `MicroBatches`: epochs of the source."""
         return self.windows.places_before(batch) / self.epoch_samples
 
-    def resumed(self, carried: Mapping[str, Any], batch: int) -> MicroBatches:
+    def resumed(self, plan_state: Mapping[str, Any], batch: int) -> MicroBatches:
         """See `BasePlan`."""
-        return resumed(self, carried, batch)
+        return resumed(self, plan_state, batch)
 
     def planned(self, window: int) -> tuple[Integers, Cut]:
         """The items of a window, and its micro-batches in their final order; the windows used last are kept."""
@@ -200,57 +205,62 @@ class LengthPlan(Plan, Windowed):
             self._planned.move_to_end(window)
             return found
         items, cut = self.windows.planned(window)
-        if self.step > 1:
-            cut = self.cutter.levelled(items, cut, self.step)
+        if self.step_size > 1:
+            cut = self.cutter.with_equal_costs(items, cut, self.step_size)
         epoch, number = self.windows.key(window)
         key = child_key(child_key(child_key(self.seed, PURPOSE.STEPS), epoch), number)
-        self._planned[window] = found = items, arranged(cut, self.step, key)
+        self._planned[window] = found = items, arranged(cut, self.step_size, key)
         self._items_kept += items.size
         while self._items_kept > _ITEMS_KEPT and len(self._planned) > 2:
             self._items_kept -= self._planned.popitem(last=False)[1][0].size
         return found
 
-    def _laid_out(self, step: int) -> Windows:
-        """The windows of the plan in steps of `step` micro-batches."""
+    def _laid_out(self, step_size: int) -> Windows:
+        """The windows of the plan in steps of `step_size` micro-batches."""
+        window = self.window if isinstance(self.window, str) else max(self.window, self.least_steps * step_size)
         if not self.same_samples:
             return OfOrder(
                 self.source.order,
                 self.admission,
                 self.cutter,
                 epoch_samples=self.epoch_samples,
-                window=self.window,
-                step=step,
+                window=window,
+                step_size=step_size,
                 moves_over=self._moves_over,
-                measured=None if step == 1 else cast(OfOrder, self.stepped(1).windows),
+                measured=None if step_size == 1 else cast(OfOrder, self.with_step_size(1).windows),
             )
         if self.strata is not None and not (self.window == "epoch" and self.cutter.settled):
-            layout = in_strata(self.strata, self.cutter, window=self.window, multiple=step)
+            layout = layout_of_strata(self.strata, self.cutter, window=window, step_size=step_size)
             if layout is None and self.window != "epoch" and not self.cutter.settled:
-                layout = in_strata(self.strata, self.cutter, window="epoch", multiple=step)
+                layout = layout_of_strata(self.strata, self.cutter, window="epoch", step_size=step_size)
             if layout is not None:
                 return OfStrata(layout, self.epoch_samples, self.strata, self.cutter)
-        return OfShuffle(self._in_stretches(step), self.epoch_samples, self.source.order, self.admission, self.cutter)
+        return OfShuffle(
+            self._layout_of_shuffle(step_size), self.epoch_samples, self.source.order, self.admission, self.cutter
+        )
 
-    def _in_stretches(self, step: int) -> Layout:
-        """The layout of an epoch of the plain shuffle: windows that are stretches of it, or one window."""
+    def _layout_of_shuffle(self, step_size: int) -> Layout:
+        """The layout of an epoch of the plain shuffle: windows that are ranges of it, or one window."""
 
-        def needed(first: int, count: int) -> int:
+        def batches_needed(first: int, count: int) -> int:
             items = self.admission.items(self.source.order.take(first, first + count))
-            return len(self.cutter.for_window(PARTS).cut(items, 0, step)) if items.size else 0
+            return len(self.cutter.for_window(LAYOUT_WORK).cut(items, 0, step_size)) if items.size else 0
 
         found = None
         if self.strata is None and self.window != "epoch":
-            found = in_stretches(
-                needed,
+            found = layout_of_shuffle(
+                batches_needed,
                 items=self._items,
                 epoch_samples=self.epoch_samples,
                 window=self.window,
-                multiple=step,
+                step_size=step_size,
                 least_steps=self.cutter.least_steps,
             )
         if found is not None:
             return found
-        return one_window(needed, self._items, self.epoch_samples, multiple=step, settled=self.cutter.settled)
+        return layout_of_one_window(
+            batches_needed, self._items, self.epoch_samples, step_size=step_size, settled=self.cutter.settled
+        )
 
     @cached_property
     def _items(self) -> int:
@@ -277,7 +287,7 @@ class LengthPlan(Plan, Windowed):
             "cut": self.cutter.kind,
             **self.cutter.identity,
             **fields_as_text(self.admission),
-            "window": str(self.window),
+            "window": str(self.window) + (f" or {self.least_steps} steps" if self.least_steps > 1 else ""),
             "epoch_samples": str(self.epoch_samples),
             "steps_seed": str(self.seed),
         }
@@ -314,15 +324,15 @@ class LengthPlan(Plan, Windowed):
             return self.source.rates(indices, epoch=epoch)
         return super().rates(indices, epoch=epoch)
 
-    def summary(self, multiple: int = 1, *, accumulate: int = 1) -> LengthSummary:
+    def summary(self, step_size: int = 1, *, accumulate: int = 1) -> LengthSummary:
         """Measure the plan on its first epoch: cost, padding, balance, composition, and a proven bound.
 
         Args:
-            multiple: micro-batches in a step, world_size * accumulate.
+            step_size: micro-batches in a step, world_size * accumulate.
             accumulate: how many of these a rank goes through one after the other.
 
         Raises:
-            Infeasible: `accumulate` does not divide `multiple`.
+            Infeasible: `accumulate` does not divide `step_size`.
 
         Example:
             >>> import batchwright as bw
@@ -332,13 +342,13 @@ class LengthPlan(Plan, Windowed):
         """
         from .length_summary import summarise
 
-        return summarise(self, multiple, accumulate)
+        return summarise(self, step_size, accumulate)
 
-    def audit(self, *, multiple: int = 1, epochs: int = 1, first: int = 0) -> Audit:
+    def audit(self, *, step_size: int = 1, epochs: int = 1, first: int = 0) -> Audit:
         """Measure guarantees G1, G4, G8, balance and padding; see `audit.audit_lengths`."""
         from ..audit import audit_lengths
 
-        return audit_lengths(self, multiple=multiple, epochs=epochs, first=first)
+        return audit_lengths(self, step_size=step_size, epochs=epochs, first=first)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_planned": OrderedDict(), "_items_kept": 0, "_steps": OrderedDict()}

@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import Infeasible, check_integer, shown
 from ..groups import Groups
 from ..lengths.identity import fields_as_text
-from ..lengths.stretches import Stretch, Stretches
+from ..lengths.spans import Span, Spans
 from ..micro_batches import AS_IT_WAS, MicroBatches, counted
 from ..orders.finite import Finite
 from ..orders.inclusion import InclusionRates, Stratum
@@ -41,28 +41,28 @@ class EvaluationPlan(Plan):
 
     Attributes:
         sequence: the order of the samples.
-        stretches: how the order is cut.
+        spans: how the order is cut.
         groups: one group of all samples.
-        begin: the place in the order where micro-batch `first` begins. It is 0 unless the world size changed during an
+        start: the place in the order where micro-batch `first` begins. It is 0 unless the world size changed during an
             epoch.
     """
 
     whole_epochs = True
-    begin = 0
+    start = 0
 
-    def __init__(self, sequence: Finite, stretches: Stretches) -> None:
+    def __init__(self, sequence: Finite, spans: Spans) -> None:
         self.sequence = sequence
-        self.stretches = stretches
+        self.spans = spans
         self.groups = Groups.from_sizes({"all": sequence.count})
-        self.epoch_batches = stretches.count(0, 1)
+        self.epoch_batches = spans.count(0, 1)
 
     def __getitem__(self, batch: int) -> np.ndarray:
         """The samples of micro-batch `batch`, int64 of shape (samples of the micro-batch,), fillers last."""
-        first, last, size = self.stretch(counted(batch))
+        first, last, size = self.span(counted(batch))
         samples = self.sequence.samples(first, last)
         if size == last - first:
             return samples
-        filler = self.sequence.samples(self.stretches.filler, self.stretches.filler + 1)
+        filler = self.sequence.samples(self.spans.filler, self.spans.filler + 1)
         return np.concatenate([samples, np.repeat(filler, size - (last - first))])
 
     def real(self, batch: int) -> int:
@@ -73,77 +73,77 @@ class EvaluationPlan(Plan):
 
         Example:
             >>> import batchwright as bw
-            >>> plan = bw.evaluation(5, batch_size=4).stepped(2)
+            >>> plan = bw.evaluation(5, batch_size=4).with_step_size(2)
             >>> [(plan[t].tolist(), plan.real(t)) for t in range(2)]
             [([0, 1, 2], 3), ([3, 4, 4], 2)]
         """
-        first, last, _ = self.stretch(counted(batch))
+        first, last, _ = self.span(counted(batch))
         return last - first
 
-    def stretch(self, batch: int) -> Stretch:
+    def span(self, batch: int) -> Span:
         """The first place of a micro-batch in the order, the place after its last, and its size with fillers."""
         if self._is_rest(batch):
-            return self.stretches.stretch(self.begin, self.step, batch - self.first)
-        return self.stretches.stretch(0, self.step, batch % self.epoch_batches)
+            return self.spans.span(self.start, self.step_size, batch - self.first)
+        return self.spans.span(0, self.step_size, batch % self.epoch_batches)
 
-    def visit(self, batch: int) -> int:
+    def draw_number(self, batch: int) -> int:
         """The epoch, since each sample comes once in it; see `MicroBatches`."""
         return batch // self.epoch_batches
 
-    def stepped(self, step: int) -> EvaluationPlan:
-        """The same plan with steps of `step` micro-batches; see `Plan`."""
-        if check_integer(step, "step", least=1) == self.step and not self.begin:
+    def with_step_size(self, step_size: int) -> EvaluationPlan:
+        """The same plan with steps of `step_size` micro-batches; see `Plan`."""
+        if check_integer(step_size, "step_size", least=1) == self.step_size and not self.start:
             return self
         found = copy.copy(self)
-        found.step, found.begin, found.first = step, 0, 0
-        found.epoch_batches = self.stretches.count(0, step)
+        found.step_size, found.start, found.first = step_size, 0, 0
+        found.epoch_batches = self.spans.count(0, step_size)
         return found
 
-    def continued_from(self, batch: int, step: int) -> tuple[EvaluationPlan, int]:
-        """The list in steps of another size: the rest of the order is cut again; see `MicroBatches`."""
-        if step == self.step and batch % step == 0:
+    def with_step_size_from(self, batch: int, step_size: int) -> tuple[EvaluationPlan, int]:
+        """The plan in steps of another size: the rest of the order is cut again; see `MicroBatches`."""
+        if step_size == self.step_size and batch % step_size == 0:
             return self, batch
-        return self._rest_from(batch // self.epoch_batches, self.stretch(batch).first, step)
+        return self._rest_from(batch // self.epoch_batches, self.span(batch).first, step_size)
 
-    def reached(self, batch: int) -> tuple[EvaluationPlan, int]:
-        """See `MicroBatches`: after the epoch in which the world size changed, the list is that of a fresh run."""
-        return (self if self._is_rest(batch) else self.stepped(self.step)), batch
+    def without_past(self, batch: int) -> tuple[EvaluationPlan, int]:
+        """See `MicroBatches`: after the epoch in which the world size changed, the plan is that of a fresh run."""
+        return (self if self._is_rest(batch) else self.with_step_size(self.step_size)), batch
 
-    def carried(self, batch: int, since: int) -> dict[str, Any]:
+    def plan_state(self, batch: int, since: int) -> dict[str, Any]:
         """The step size, and the place in the order where the rest begins, if there is a rest; see `MicroBatches`."""
-        return {"step": self.step} | ({"begin": self.begin} if self._is_rest(batch) else {})
+        return {"step_size": self.step_size} | ({"start": self.start} if self._is_rest(batch) else {})
 
-    def resumed(self, carried: Mapping[str, Any], batch: int) -> MicroBatches:
-        """The list of a run whose state holds `carried`; see `Plan`."""
-        if set(carried) - {"step", "begin"} or "step" not in carried:
-            raise Infeasible(f"the state says {shown(dict(carried))} of a plan for evaluation", AS_IT_WAS)
-        step = number_of(carried["step"], "the state's step")
-        begin = number_of(carried.get("begin", 0), "the state's begin")
-        if not (1 <= step <= _MOST_IN_A_STEP and 0 <= begin <= self.sequence.count):
+    def resumed(self, plan_state: Mapping[str, Any], batch: int) -> MicroBatches:
+        """The micro-batches of a run whose state holds `plan_state`; see `Plan`."""
+        if set(plan_state) - {"step_size", "start"} or "step_size" not in plan_state:
+            raise Infeasible(f"the state says {shown(dict(plan_state))} of a plan for evaluation", AS_IT_WAS)
+        step_size = number_of(plan_state["step_size"], "the state's step_size")
+        start = number_of(plan_state.get("start", 0), "the state's start")
+        if not (1 <= step_size <= _MOST_IN_A_STEP and 0 <= start <= self.sequence.count):
             raise Infeasible(
-                f"the state's step is {step} and it begins at place {begin} of {self.sequence.count}, the largest "
+                f"the state's step_size is {step_size} and it begins at place {start} of {self.sequence.count}, the largest "
                 f"step is {_MOST_IN_A_STEP}",
                 AS_IT_WAS,
             )
-        found, _ = self._rest_from(batch // self.stretches.count(0, step), begin, step)
+        found, _ = self._rest_from(batch // self.spans.count(0, step_size), start, step_size)
         return found
 
-    def _rest_from(self, epoch: int, begin: int, step: int) -> tuple[EvaluationPlan, int]:
-        """The list whose epoch `epoch` has only the places from `begin` on, and the micro-batch where that epoch begins."""
-        found = self.stepped(step)
+    def _rest_from(self, epoch: int, start: int, step_size: int) -> tuple[EvaluationPlan, int]:
+        """The plan whose epoch `epoch` has only the places from `start` on, and the micro-batch where that epoch begins."""
+        found = self.with_step_size(step_size)
         # The rest has fewer micro-batches than an epoch. It is placed at the end of the epoch, so that all later epochs
         # begin where they begin in a fresh run.
         end = (epoch + 1) * found.epoch_batches
-        if not begin:
+        if not start:
             return found, epoch * found.epoch_batches
         found = copy.copy(found)
-        found.begin, found.first = begin, end - self.stretches.count(begin, step)
+        found.start, found.first = start, end - self.spans.count(start, step_size)
         return found, found.first
 
     def _is_rest(self, batch: int) -> bool:
         """Whether a micro-batch belongs to the epoch in which the world size changed."""
         end = self.first - self.first % self.epoch_batches + self.epoch_batches
-        return bool(self.begin) and self.first <= batch < end
+        return bool(self.start) and self.first <= batch < end
 
     @cached_property
     def identity(self) -> dict[str, str]:
@@ -151,8 +151,8 @@ class EvaluationPlan(Plan):
         return {
             "plan": "evaluation",
             "order": self.sequence.identity,
-            "cut": type(self.stretches).__name__.lower(),
-            **fields_as_text(self.stretches),
+            "cut": type(self.spans).__name__.lower(),
+            **fields_as_text(self.spans),
         }
 
     @property
@@ -178,17 +178,17 @@ class EvaluationPlan(Plan):
         """The share of the only group: 1, float64 of shape (1,)."""
         return np.ones(1)
 
-    def summary(self, multiple: int = 1) -> EvaluationSummary:
-        """Steps, fillers and balance on `multiple` ranks; `print` it."""
+    def summary(self, step_size: int = 1) -> EvaluationSummary:
+        """Steps, fillers and balance on `step_size` ranks; `print` it."""
         from .evaluation_summary import summarise
 
-        return summarise(self, multiple)
+        return summarise(self, step_size)
 
-    def audit(self, *, multiple: int = 1, epochs: int = 1, first: int = 0) -> Audit:
+    def audit(self, *, step_size: int = 1, epochs: int = 1, first: int = 0) -> Audit:
         """Measure guarantees G1, G4 and G8 on the micro-batches of the plan; see `audit.audit_evaluation`."""
         from ..audit import audit_evaluation
 
-        return audit_evaluation(self, multiple=multiple, epochs=epochs, first=first)
+        return audit_evaluation(self, step_size=step_size, epochs=epochs, first=first)
 
     def __repr__(self) -> str:
         return f"<plan: evaluation of {self.sequence.count} samples in {self.epoch_batches} micro-batches>"

@@ -12,7 +12,7 @@ from .. import columns
 from ..calls import recorded
 from ..errors import Infeasible, check_integer, check_number, exactly, one_of, seed_number
 from ..lengths.packing import pack
-from ..lengths.stretches import Even, Limited
+from ..lengths.spans import Even, Limited
 from ..orders.finite import Finite, InFileOrder, Listed, Shuffled
 from .balanced import sample_count
 from .evaluated import EvaluationPlan
@@ -41,19 +41,19 @@ def evaluation(
     Use it for validation, tests and prediction. `torch.utils.data.DistributedSampler` repeats samples until all ranks have
     equally many, so metrics depend on the number of ranks. Here a rank that has no sample left gets a filler: a real
     sample that keeps it busy, so that no collective operation hangs. `sampler.real(step)` is the number of samples in a
-    list that count; `batchwright.correct.Means` leaves the others out.
+    batch that count; `batchwright.correct.Means` leaves the others out.
 
-    All epochs are equal. The lists of all ranks, step by step, have the samples in their order.
+    All epochs are equal. The batches of all ranks, step by step, have the samples in their order.
 
     Args:
         samples: how many samples there are, or a dataset that has a length. With `max_tokens`, `capacity` or
             `order="length"`: array-like of shape (n_samples,), the lengths of the samples, 0 or more.
-        batch_size: samples in every list. The lists of the last step are smaller, and equal in size.
-        max_tokens: instead of `batch_size`: the most tokens of a padded list: longest sample times number of samples.
+        batch_size: samples in every batch. The batches of the last step are smaller, and equal in size.
+        max_tokens: instead of `batch_size`: the most tokens of a padded batch: longest sample times number of samples.
         capacity: instead of `batch_size`: the largest sum of lengths in a list, for packs and for ragged batches.
         order: "file" (sample 0 first), "shuffled" (by `seed`, the same in every epoch), or "length" (longest first, for
             the least padding; with `capacity`, packs by best fit, the fullest first).
-        too_long: samples longer than `max_tokens` or `capacity`: "refuse", or "alone" in a list of their own.
+        too_long: samples longer than `max_tokens` or `capacity`: "refuse", or "alone" in a batch of their own.
         seed: of `order="shuffled"`, 0 to 2^64 - 1.
 
     Returns:

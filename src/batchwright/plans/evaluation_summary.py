@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..lengths.stretches import Limited
+from ..lengths.spans import Limited
 from .printed import Printed
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class EvaluationSummary(Printed):
     Attributes:
         samples: how many there are; each comes once.
         ranks: micro-batches in a step.
-        steps: lists of every rank.
+        steps: batches of every rank.
         fillers: samples of the last step that only keep ranks busy.
         idle: ranks that have only fillers in the last step.
         padding: the share of what is computed that is no token; 0 where nothing is padded or lengths are not known.
@@ -52,16 +52,16 @@ class EvaluationSummary(Printed):
 
 def summarise(plan: EvaluationPlan, ranks: int) -> EvaluationSummary:
     """The summary of a plan on so many ranks."""
-    stepped = plan.stepped(ranks)
-    batches, last = stepped.epoch_batches, stepped.epoch_batches - ranks
-    fillers = [len(stepped[batch]) - stepped.real(batch) for batch in range(last, batches)]
-    idle = sum(not stepped.real(batch) for batch in range(last, batches))
+    in_steps = plan.with_step_size(ranks)
+    batches, last = in_steps.epoch_batches, in_steps.epoch_batches - ranks
+    fillers = [len(in_steps[batch]) - in_steps.real(batch) for batch in range(last, batches)]
+    idle = sum(not in_steps.real(batch) for batch in range(last, batches))
     padding, balance = 0.0, 1.0
-    if isinstance(plan.stretches, Limited):
-        offsets = plan.stretches.offsets(0, ranks)
-        costs = np.array([plan.stretches.cost(*offsets[at : at + 2].tolist()) for at in range(batches)])
-        if plan.stretches.padded and costs.sum():
-            padding = float(1 - plan.stretches.costs.sum() / costs.sum())
+    if isinstance(plan.spans, Limited):
+        offsets = plan.spans.offsets(0, ranks)
+        costs = np.array([plan.spans.cost(*offsets[at : at + 2].tolist()) for at in range(batches)])
+        if plan.spans.padded and costs.sum():
+            padding = float(1 - plan.spans.costs.sum() / costs.sum())
         full = costs[:last].reshape(-1, ranks)
         busy = full[full.sum(axis=1) > 0]
         balance = float((busy.max(axis=1) / busy.mean(axis=1)).mean()) if busy.size else 1.0

@@ -63,8 +63,7 @@ class FixedPlan(Plan):
         at_once, most = (max(1, samples // self.batch_size) for samples in _SAMPLES_AT_ONCE)
         while count > 0:
             asked = min(at_once, count)
-            for batch in self.order.batches(first, stride, asked):
-                yield batch.tolist()
+            yield from self.order.batches(first, stride, asked).tolist()
             first, count, at_once = first + asked * stride, count - asked, min(2 * at_once, most)
 
     @cached_property
@@ -79,17 +78,17 @@ class FixedPlan(Plan):
 
         return notes(self.order)
 
-    def carried(self, batch: int, since: int) -> dict[str, Any]:
+    def plan_state(self, batch: int, since: int) -> dict[str, Any]:
         """See `MicroBatches`: the shares that were set during the run."""
         return {"share_changes": [change.as_list() for change in self.share_changes]} if self.share_changes else {}
 
-    def resumed(self, carried: Mapping[str, Any], batch: int) -> FixedPlan:
+    def resumed(self, plan_state: Mapping[str, Any], batch: int) -> FixedPlan:
         """See `BasePlan`: the plan with the shares that were set during the run."""
-        if set(carried) - {"share_changes"}:
+        if set(plan_state) - {"share_changes"}:
             raise Infeasible(
-                f"the state says {shown(dict(carried))} of a plan of micro-batches of a fixed size", AS_IT_WAS
+                f"the state says {shown(dict(plan_state))} of a plan of micro-batches of a fixed size", AS_IT_WAS
             )
-        given = carried.get("share_changes", [])
+        given = plan_state.get("share_changes", [])
         try:
             share_changes = tuple(ShareChange.from_list(change) for change in given)
         except (TypeError, ValueError):
@@ -107,7 +106,7 @@ class FixedPlan(Plan):
         return self.with_share_changes([*kept, change][-_CHANGES_KEPT:]), change.first
 
     def as_of(self, batches: MicroBatches) -> FixedPlan:
-        """See `BasePlan`: the list of the run itself."""
+        """See `BasePlan`: the run's micro-batches are such a plan."""
         assert isinstance(batches, FixedPlan)
         return batches
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import Infeasible, check_integer
+from ..exported import Table
 from .delivered import SourceLine
-from .printed import Column, Printed, table
+from .printed import Column, Printed, columns_of, table
 
 if TYPE_CHECKING:
     from ..kinds import LengthKind
@@ -29,7 +30,7 @@ class LengthSummary(Printed):
     """A plan in numbers; those after `measured` are from that many windows of epoch 0. `print` it.
 
     Attributes:
-        multiple: micro-batches in a step.
+        step_size: micro-batches in a step.
         epoch_batches: micro-batches in every epoch.
         windows: windows in every epoch.
         measured: windows that were measured: all, or as many as have a quarter of a million samples.
@@ -40,7 +41,7 @@ class LengthSummary(Printed):
         step_balance: the cost of the most expensive micro-batch of a step over the step's mean, averaged over all
             steps; 1 is perfect.
         worst_step: the same for the worst step.
-        accumulate: micro-batches that a rank goes through in a step, one after the other; `multiple / accumulate` ranks
+        accumulate: micro-batches that a rank goes through in a step, one after the other; `step_size / accumulate` ranks
             go through theirs at the same time.
         waiting: the cost of the most expensive rank, summed over these, over the mean cost of all ranks; 1 is perfect.
         waiting_at_least: a proven lower bound of `waiting`: one rank has the most expensive sample of all.
@@ -52,7 +53,7 @@ class LengthSummary(Printed):
         notes: samples that repeat or are practically never drawn, and shares that were corrected.
     """
 
-    multiple: int
+    step_size: int
     epoch_batches: int
     windows: int
     measured: int
@@ -72,6 +73,11 @@ class LengthSummary(Printed):
     notes: list[str]
 
     @property
+    def delivered(self) -> Table:
+        """What each of `sources` delivers, as a table."""
+        return Table(columns_of(self.sources), "Shares of all units")
+
+    @property
     def gap(self) -> float:
         """Micro-batches above the proven lower bound, as a fraction of it."""
         return self.batches / self.at_least - 1 if self.at_least else 0.0
@@ -79,12 +85,12 @@ class LengthSummary(Printed):
     def head(self) -> list[str]:
         """See `Printed`."""
         lines = [
-            f"{self.epoch_batches} micro-batches an epoch in {self.windows} windows, steps of {self.multiple}",
+            f"{self.epoch_batches} micro-batches an epoch in {self.windows} windows, steps of {self.step_size}",
             f"{self.measured} windows: {self.batches} micro-batches of {self.batch_sizes[0]} to {self.batch_sizes[1]} "
             f"samples, {self.padding:.3%} padding, {self.gap:.2%} above the bound of {self.at_least}",
             f"steps: the most expensive micro-batch costs {self.step_balance:.5f} of the mean, {self.worst_step:.5f} at "
             "worst",
-            f"{self.multiple // self.accumulate} ranks: the most expensive one costs {self.waiting:.5f} of the mean, "
+            f"{self.step_size // self.accumulate} ranks: the most expensive one costs {self.waiting:.5f} of the mean, "
             f"micro-batch by micro-batch; at least {self.waiting_at_least:.5f}",
             f"groups: within {self.composition:.1f} samples of their share of the window",
         ]
@@ -93,14 +99,14 @@ class LengthSummary(Printed):
         return [*lines, *(table("units of", _COLUMNS, self.sources) if self.sources else [])]
 
 
-def summarise(plan: LengthKind, multiple: int, accumulate: int = 1) -> LengthSummary:
+def summarise(plan: LengthKind, step_size: int, accumulate: int = 1) -> LengthSummary:
     """Make the summary of a plan."""
-    if check_integer(accumulate, "accumulate", least=1) > multiple or multiple % accumulate:
+    if check_integer(accumulate, "accumulate", least=1) > step_size or step_size % accumulate:
         raise Infeasible(
-            f"steps of {multiple} micro-batches do not divide into {accumulate} of every rank",
-            f"pass a multiple of {accumulate} as multiple, or accumulate=1",
+            f"steps of {step_size} micro-batches do not divide into {accumulate} of every rank",
+            f"pass a multiple of {accumulate} as step_size, or accumulate=1",
         )
-    plan, cutter = plan.stepped(multiple), plan.cutter
+    plan, cutter = plan.with_step_size(step_size), plan.cutter
     windows = plan.windows.of(plan.epoch_batches - 1)[0] + 1
     measured, sizes, costs = [], [], []
     tokens, composition = np.zeros(2), 0.0
@@ -115,13 +121,13 @@ def summarise(plan: LengthKind, multiple: int, accumulate: int = 1) -> LengthSum
         if sum(map(len, measured)) >= _MEASURED:
             break
     batch_sizes = np.concatenate(sizes)
-    steps = np.concatenate(costs).reshape(-1, multiple)
+    steps = np.concatenate(costs).reshape(-1, step_size)
     busy = steps[steps.mean(axis=1) > 0]
-    together = np.concatenate(costs).reshape(-1, multiple // accumulate)
+    together = np.concatenate(costs).reshape(-1, step_size // accumulate)
     mean = float(together.mean(axis=1).sum())
     balance = busy.max(axis=1) / busy.mean(axis=1) if len(busy) else np.ones(1)
     return LengthSummary(
-        multiple,
+        step_size,
         plan.epoch_batches,
         windows,
         len(measured),

@@ -28,6 +28,7 @@ from .pieces import CutBy, Pieces
 __all__ = ["PackedPlan", "packed"]
 
 _SHOWN = 4  # samples that a message names
+_STEPS = 64  # in a window with costs: ranks wait for less than 1 % then with heavy tails of lengths (chosen by trial)
 
 
 class PackedPlan(LengthPlan):
@@ -95,7 +96,7 @@ def packed(
     packs: int = 1,
     max_per_pack: int | None = None,
     order: FixedPlan | None = None,
-    window: Window = 1024,
+    window: Window | None = None,
     together: Any = None,
     cost: Callable[[np.ndarray], ArrayLike] | None = None,
     balance: Any = None,
@@ -114,7 +115,8 @@ def packed(
         packs: the most packs in a micro-batch.
         max_per_pack: the most samples in a pack.
         order: the plan whose order is cut, such as `balanced(...)`. If left out, every epoch has each sample once.
-        window: micro-batches planned together, or "epoch". A larger one packs tighter and mixes less.
+        window: micro-batches planned together, or "epoch"; if left out 1,024, and with `cost` or `balance` at least 64
+            steps, since steps can be more alike the more there are. A larger one packs tighter and mixes less.
         together: keys, array-like of shape (n_samples,), int or str: samples with the same key stay in one pack
             (preference pairs). An `order` is then over the keys, in sorted order.
         cost: a function from lengths, float64 of shape (n,), to costs of the same shape, such as
@@ -164,7 +166,8 @@ def packed(
     return PackedPlan(
         source,
         cutter,
-        window=window,
+        window=1024 if window is None else window,
+        least_steps=_STEPS if window is None and (cost is not None or balance is not None) else 1,
         seed=seed,
         admission=admission,
         epoch_samples=epoch_samples,

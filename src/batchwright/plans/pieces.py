@@ -50,7 +50,7 @@ class Pieces:
     def __len__(self) -> int:
         return len(self.dataset) if self.offsets is None else int(self.offsets[-1])
 
-    def stretch(self, item: int) -> tuple[int, slice]:
+    def slice_of(self, item: int) -> tuple[int, slice]:
         """The number of the sample that an item is a piece of, and the slice of the sample that it is."""
         if self.length is None:
             return item, slice(None)
@@ -63,7 +63,7 @@ class Pieces:
         return sample, slice(place * self.length, (place + 1) * self.length)
 
     def __getitem__(self, item: int) -> Any:
-        number, piece = self.stretch(item)
+        number, piece = self.slice_of(item)
         return self._cut(self.dataset[number], number, piece)
 
     def __getattr__(self, name: str) -> Any:
@@ -73,7 +73,7 @@ class Pieces:
 
     def _several(self, items: Sequence[int]) -> list[Any]:
         """The items of a batch; the dataset fetches their samples in one call."""
-        places = [self.stretch(item) for item in items]
+        places = [self.slice_of(item) for item in items]
         samples = self.dataset.__getitems__([number for number, _ in places])
         return [self._cut(sample, *place) for sample, place in zip(samples, places, strict=True)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
     from torch.nn import Module
 
+    from ..audit import Audit
     from ..loader import Loader
     from ..loader.samples import OnError
+    from ..report import Plots, Report, Step
     from ..sampler import BatchSampler, Fetch
     from .table import PlanTable
 
@@ -28,7 +31,7 @@ RECIPE_VERSION = 1
 
 
 class Plan(BasePlan):
-    """An endless list of micro-batches that depends only on its arguments and the seed.
+    """An endless sequence of micro-batches that depends only on its arguments and the seed.
 
     `plan[t]` is micro-batch t, for t below 89 * 2**32 (the last is one less). It depends only on the plan's arguments:
     not on the process, the rank, or earlier calls. Made by `balanced`, `budgeted`, `packed`, `alternating` and other
@@ -44,6 +47,8 @@ class Plan(BasePlan):
         >>> len(first(bw.shuffled(10, batch_size=4)))
         4
     """
+
+    _reported: Report | None = None  # kept for `plot`, whose pictures have the same numbers
 
     @cached_property
     def fingerprint(self) -> str:
@@ -128,6 +133,105 @@ class Plan(BasePlan):
 
         return PlanTable(self, epochs, ranks, accumulate)
 
+    def report(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        epoch: int = 0,
+        world_size: int = 1,
+        accumulate: int = 1,
+        lengths: Any = None,
+        costs: Any = None,
+        audit: Audit | None = None,
+        title: str | None = None,
+    ) -> Report:
+        """Measure what is in the batches of an epoch, and write it as a page for a browser.
+
+        Use it before a training starts, to see the batches of the plan beside those of a plain shuffle. The page is one
+        file, which needs no network. It shows composition, rare groups, repeats, drift, lengths, padding, costs of ranks and
+        the guarantees, each with a table.
+
+        Args:
+            path: where the page is written; nowhere if left out.
+            epoch: the epoch that is measured: all of it, or as many of its first micro-batches as hold 16 million samples
+                (1 million for plans by lengths).
+            world_size: ranks of the run.
+            accumulate: micro-batches of a rank in a step.
+            lengths: the length of every sample, array-like of shape (n_samples,); plans by lengths know their own.
+            costs: the cost of every sample in any unit, array-like of shape (n_samples,). If left out, a micro-batch costs
+                what it has of tokens with its padding.
+            audit: what `plan.audit` found; measured again if left out.
+            title: what stands above the page.
+
+        Returns:
+            The numbers of the page. `print` them, show them in a notebook, take `report.tables["composition"].to_pandas()`,
+            or draw one picture with matplotlib, `report.plot.drift()`.
+
+        Raises:
+            Infeasible: a column has not one value for each sample, an epoch cannot fill a step, or the plan cannot be
+                audited.
+
+        Example:
+            >>> import batchwright as bw
+            >>> report = bw.balanced(["cat"] * 90 + ["dog"] * 10, batch_size=4).report()
+            >>> print(report.tables["shares"])
+            group  groups  samples  natural share  target  drawn
+            cat         1       90            0.9     0.5    0.5
+            dog         1       10            0.1     0.5    0.5
+        """
+        from ..report import gathered  # it is needed only here, and takes time to import
+
+        found = gathered(
+            self,
+            epoch=epoch,
+            world_size=world_size,
+            accumulate=accumulate,
+            lengths=lengths,
+            costs=costs,
+            audit=audit,
+            title=title,
+        )
+        if path is not None:
+            found.save(path)
+        return found
+
+    @property
+    def plot(self) -> Plots:
+        """The pictures of `report()`, drawn with matplotlib: `plan.plot.composition()`, `plan.plot.drift(ax)`, ..."""
+        if self._reported is None:
+            self._reported = self.report()
+        return self._reported.plot
+
+    def at(self, step: int, *, rank: int | None = None, world_size: int = 1, accumulate: int = 1) -> Step:
+        """What is in one step of a run: samples, groups and costs of every rank.
+
+        Use it in a debugger, for instance where the loss jumped. It holds for a run that never changed its number of ranks;
+        of one that did, `sampler.all_ranks(step, epoch=...)` tells the samples.
+
+        Args:
+            step: 0 or more, counted through all epochs.
+            rank: only this rank.
+            world_size: ranks of the run.
+            accumulate: micro-batches of a rank in a step.
+
+        Returns:
+            The step: `print` it, loop over its `micro_batches`, or take its table, `to_pandas()`, one row a sample.
+
+        Raises:
+            Infeasible: the step is past the last, or the rank is outside the world.
+
+        Example:
+            >>> import batchwright as bw
+            >>> print(bw.balanced(["cat"] * 90 + ["dog"] * 10, batch_size=4).at(17, rank=1, world_size=2))
+            step 17: step 4 of epoch 1, 4 samples
+            rank 1, micro-batch 35: 4 samples
+              91 64 43 93
+              cat 2, dog 2
+        """
+        from ..report import step_at
+
+        return step_at(self, step, rank, world_size, accumulate)
+
     def check(self, model: Module, *, example: Any = None, classes: Any = None, world_size: int = 1) -> None:
         """Check that batches are large enough for the BatchNorm layers of a model; see `batchwright.correct.check`."""
         from ..correct import check
@@ -189,9 +293,9 @@ class Plan(BasePlan):
             mesh: see `BatchSampler`.
             dims: see `BatchSampler`.
             seeded: seed the generators of torch (on the CPU), NumPy and `random` before each sample is read, from the plan,
-                the sample, and which of its visits this is. Random transforms then give the same in any number of workers,
-                after any restart and in any world, and something else at each visit. A data set that reads lists at once
-                (`__getitems__`) is seeded once a micro-batch.
+                the sample, and which of its draws this is. Random transforms then give the same in any number of workers,
+                after any restart and in any world, and something else each time it is drawn. A data set that reads lists at
+                once (`__getitems__`) is seeded once a micro-batch.
             on_error: what to do with a sample that raises: "refuse" raises its error, "replace" gives the next sample of its
                 group, so that sizes and quotas hold, "skip" leaves it out.
             max_errors: samples that may raise in this process before the loader refuses to go on.

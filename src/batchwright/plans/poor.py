@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..groups import Groups
-from ..lengths.layout import PARTS
+from ..lengths.layout import LAYOUT_WORK
 from ..orders import Dealt, Independent, InTurn, Mixed, SharedOrder
 from ..orders.inclusion import InclusionRates, inclusion_rates_of, mean_shares
 from ..orders.shares import Shares
@@ -107,7 +107,8 @@ def notes(order: SharedOrder) -> list[str]:
     if isinstance(order, Dealt) and not _in_turn(order):
         found.append(
             f"runs of {order.per_ticket} are dealt in exact shares: a group may come again before every other came, "
-            "within 3 runs of its share over any stretch; equal shares, below one run a micro-batch, take all in turn"
+            "within 3 runs of its share over any consecutive micro-batches; equal shares, below one run a micro-batch, take "
+            "all in turn"
         )
     shares = order.shares
     unknown = shares.limits is not None or shares.settles_at is None  # which shares will come
@@ -272,7 +273,7 @@ def faults_of_lengths(plan: LengthKind, *, least: float = 0.0) -> list[str]:
     items = plan.windows.planned(0)[0][:_MEASURED]
     if np.unique(items).size == items.size:
         return []
-    cut = plan.cutter.for_window(PARTS).cut(items, 0, 1)
+    cut = plan.cutter.for_window(LAYOUT_WORK).cut(items, 0, 1)
     batch_of = np.repeat(np.arange(len(cut)), np.diff(cut.offsets))
     held, counts = np.unique(np.column_stack([batch_of, items[cut.members]]), axis=0, return_counts=True)
     if counts.max() < 2:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+import dataclasses
+from abc import abstractmethod
 from collections.abc import Sequence
+from html import escape
 from typing import Any, NamedTuple
 
-__all__ = ["Column", "Printed", "table"]
+from ..exported import Exported, of_one_type
+
+__all__ = ["Column", "Printed", "columns_of", "table"]
 
 _SHOWN = 12  # rows: half of them the largest, half the smallest
 _NAME = 20  # characters of a name; longer ones are cut
@@ -28,8 +32,8 @@ class Column(NamedTuple):
     form: str
 
 
-class Printed(ABC):
-    """A plan in numbers; `print` it.
+class Printed(Exported):
+    """A plan in numbers; `print` it, or export its table with `to_pandas()`, `to_polars()` or `to_arrow()`.
 
     Attributes:
         notes: remarks beside the numbers.
@@ -41,8 +45,24 @@ class Printed(ABC):
     def head(self) -> list[str]:
         """The lines above the notes."""
 
+    def columns(self) -> dict[str, list[Any]]:
+        """See `Exported`: the name and the value of each number."""
+        held = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+        numbers = {name: value for name, value in held.items() if isinstance(value, (int, float))}
+        return {"number": list(numbers), "value": [float(value) for value in numbers.values()]}
+
     def __str__(self) -> str:
         return "\n".join([*self.head(), *(f"note: {note}" for note in self.notes)])
+
+    def _repr_html_(self) -> str:
+        notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
+        return f"<p>{escape(self.head()[0])}</p>{super()._repr_html_()}" + (f"<ul>{notes}</ul>" if notes else "")
+
+
+def columns_of(rows: Sequence[Any]) -> dict[str, list[Any]]:
+    """The fields of rows, which are dataclasses of one class, as columns of a table."""
+    names = [field.name for field in dataclasses.fields(rows[0])] if rows else []
+    return {name: of_one_type([getattr(row, name) for row in rows]) for name in names}
 
 
 def table(title: str, columns: Sequence[Column], rows: Sequence[Any], count: int | None = None) -> list[str]:

@@ -70,7 +70,7 @@ def rotating(
     per_class = check_integer(per_class, "per_class", least=1)
     unit = one_of(unit, "unit", get_args(Unit))
     if isinstance(cohorts, Sequence):
-        return _given(groups, cohorts, per_class, unit, epoch, seed)
+        return _of_listed_cohorts(groups, cohorts, per_class, unit, epoch, seed)
     try:
         number = check_integer(cohorts, "cohorts")
     except Infeasible:
@@ -91,7 +91,7 @@ def rotating(
     return hierarchical([groups], [groups.group_count // number, per_class], epoch=epoch, seed=seed)
 
 
-def _given(
+def _of_listed_cohorts(
     groups: Groups, cohorts: Sequence[Sequence[Hashable]], per_class: int, unit: Unit, epoch: Any, seed: int
 ) -> TaskPlan:
     names = _checked(groups, cohorts)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..orders import is_shared
-from .printed import Column, Printed, table
+from .printed import Column, Printed, columns_of, table
 
 if TYPE_CHECKING:
     from ..kinds import FixedKind
@@ -66,6 +66,10 @@ class Summary(Printed):
     groups: list[GroupLine]
     group_count: int
     notes: list[str]
+
+    def columns(self) -> dict[str, list[Any]]:
+        """See `Exported`: one line for each of `groups`."""
+        return columns_of(self.groups)
 
     def head(self) -> list[str]:
         """See `Printed`."""

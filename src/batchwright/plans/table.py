@@ -51,7 +51,7 @@ class PlanTable:
     @property
     def steps(self) -> int:
         """The number of steps in it."""
-        return self.epochs * self.plan.epoch_length(self._multiple) // self._multiple
+        return self.epochs * self.plan.epoch_length(self._step_size) // self._step_size
 
     @property
     def schema(self) -> Any:
@@ -69,17 +69,17 @@ class PlanTable:
 
     def batches(self) -> Iterator[Any]:
         """One `pyarrow.RecordBatch` a step."""
-        arrow, schema, multiple = self._arrow, self.schema, self._multiple
-        plan, length = self.plan.stepped(multiple), self.plan.epoch_length(multiple)
+        arrow, schema, step_size = self._arrow, self.schema, self._step_size
+        plan, length = self.plan.with_step_size(step_size), self.plan.epoch_length(step_size)
         seen = np.zeros(plan.groups.sample_count, np.int32)
         names = None if isinstance(plan.groups.names, range) else arrow.array([str(name) for name in plan.groups.names])
         packs: Callable[[np.ndarray], list[np.ndarray]] | None = getattr(self.plan, "packs", None)
         for step in range(self.steps):
-            first = step * multiple
-            micro_batches = [plan[first + within] for within in range(multiple)]
+            first = step * step_size
+            micro_batches = [plan[first + within] for within in range(step_size)]
             sizes = [batch.size for batch in micro_batches]
             index = np.concatenate(micro_batches)
-            within = np.repeat(np.arange(multiple), sizes)
+            within = np.repeat(np.arange(step_size), sizes)
             group = np.asarray(plan.groups.group_of(index))
             columns = {
                 "epoch": np.full(index.size, first // length),
@@ -147,7 +147,7 @@ class PlanTable:
         return not isinstance(self.plan.groups.names, range)
 
     @property
-    def _multiple(self) -> int:
+    def _step_size(self) -> int:
         return self.ranks * self.accumulate
 
     def __repr__(self) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .printed import Column, Printed, table
+from .printed import Column, Printed, columns_of, table
 
 if TYPE_CHECKING:
     from ..kinds import TaskKind
@@ -61,6 +61,10 @@ class TaskSummary(Printed):
     bound: float
     tasks: list[TaskLine]
     notes: list[str]
+
+    def columns(self) -> dict[str, list[Any]]:
+        """See `Exported`: one line for each of `tasks`."""
+        return columns_of(self.tasks)
 
     def head(self) -> list[str]:
         """See `Printed`."""

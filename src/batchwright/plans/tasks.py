@@ -42,7 +42,7 @@ def own_batches(plan: MicroBatches, numbers: list[int]) -> list[np.ndarray]:
 class TaskPlan(Plan):
     """Micro-batches of one task each; made by `alternating` and `rotating`.
 
-    With `unit="step"` the tasks of a run on several ranks are those of `plan.stepped(world_size * accumulate)`.
+    With `unit="step"` the tasks of a run on several ranks are those of `plan.with_step_size(world_size * accumulate)`.
 
     Attributes:
         names: the names of the tasks.
@@ -153,45 +153,45 @@ class TaskPlan(Plan):
         )
         return [*of_tasks, *faults_of_tasks(self)]
 
-    def stepped(self, step: int) -> TaskPlan:
-        """The plan with steps of `step` micro-batches; with `unit="step"` each step has one task. See `Plan`."""
-        if check_integer(step, "step", least=1) == self.step or self.unit != "step":
+    def with_step_size(self, step_size: int) -> TaskPlan:
+        """The plan with steps of `step_size` micro-batches; with `unit="step"` each step has one task. See `Plan`."""
+        if check_integer(step_size, "step_size", least=1) == self.step_size or self.unit != "step":
             return self
         found = copy.copy(self)
-        found.step, found.ahead, found.first = step, (0,) * len(self.names), 0
+        found.step_size, found.ahead, found.first = step_size, (0,) * len(self.names), 0
         return found
 
-    def continued_from(self, batch: int, step: int) -> tuple[TaskPlan, int]:
-        """The list in steps of another size, at once; every task continues with its next micro-batch. See `MicroBatches`.
+    def with_step_size_from(self, batch: int, step_size: int) -> tuple[TaskPlan, int]:
+        """See `MicroBatches`: the step size changes at once; every task continues with its next micro-batch.
 
         A turn that was not finished is not resumed; the turn of the next task begins.
         """
-        turn, part = divmod(batch, self.step)
-        if self.unit != "step" or (step == self.step and not part):
+        turn, part = divmod(batch, self.step_size)
+        if self.unit != "step" or (step_size == self.step_size and not part):
             return self, batch
         # Turns keep their numbers, so the schedule stays as it is. `ahead` is the difference between what a task has had and
         # what it would have had by this turn in steps of the new size; it is negative if it has had less.
         had = self._next(batch)
         turn += part > 0
         found = copy.copy(self)
-        found.step = step
-        found.ahead = tuple(own - step * count for own, count in zip(had, self.turns.counts(turn), strict=True))
-        found.first = turn * step if any(found.ahead) else 0
-        return found, turn * step
+        found.step_size = step_size
+        found.ahead = tuple(own - step_size * count for own, count in zip(had, self.turns.counts(turn), strict=True))
+        found.first = turn * step_size if any(found.ahead) else 0
+        return found, turn * step_size
 
-    def carried(self, batch: int, since: int) -> dict[str, Any]:
+    def plan_state(self, batch: int, since: int) -> dict[str, Any]:
         """The step size, how far the tasks are ahead, and the entries of their own plans; see `MicroBatches`."""
-        found: dict[str, Any] = {"step": self.step} if self.unit == "step" else {}
+        found: dict[str, Any] = {"step_size": self.step_size} if self.unit == "step" else {}
         if any(self.ahead):
             found |= {"ahead": list(self.ahead), "first": self.first}
         now, then = self._next(batch), self._next(max(since, self.first))
-        of_tasks = [child.carried(*numbers) for child, *numbers in zip(self.children, now, then, strict=True)]
+        of_tasks = [child.plan_state(*numbers) for child, *numbers in zip(self.children, now, then, strict=True)]
         return found | ({"tasks": of_tasks} if any(of_tasks) else {})
 
-    def resumed(self, carried: Mapping[str, Any], batch: int) -> TaskPlan:
-        """The list of a run whose state holds `carried`; see `Plan`."""
-        step, first, ahead, tasks = self._checked(carried)
-        found = copy.copy(self.stepped(step))
+    def resumed(self, plan_state: Mapping[str, Any], batch: int) -> TaskPlan:
+        """The micro-batches of a run whose state holds `plan_state`; see `Plan`."""
+        step_size, first, ahead, tasks = self._checked(plan_state)
+        found = copy.copy(self.with_step_size(step_size))
         found.ahead, found.first = ahead, first if any(ahead) else 0
         own = found._next(batch)
         if min(own) < 0 or max(own) > LAST:
@@ -205,21 +205,25 @@ class TaskPlan(Plan):
         ]
         return found
 
-    def _checked(self, carried: Mapping[str, Any]) -> tuple[int, int, tuple[int, ...], list[Mapping[str, Any]]]:
-        """The entries of a state for this plan: `step`, `first`, `ahead`, and the entries for the plan of each task."""
-        damaged = Infeasible(f"the state says {shown(dict(carried))} of its plan", AS_IT_WAS)
-        if set(carried) - {"step", "ahead", "first", "tasks"} or ("step" in carried) != (self.unit == "step"):
+    def _checked(self, plan_state: Mapping[str, Any]) -> tuple[int, int, tuple[int, ...], list[Mapping[str, Any]]]:
+        """The entries of a state for this plan: `step_size`, `first`, `ahead`, and the entries for the plan of each task."""
+        damaged = Infeasible(f"the state says {shown(dict(plan_state))} of its plan", AS_IT_WAS)
+        if set(plan_state) - {"step_size", "ahead", "first", "tasks"} or ("step_size" in plan_state) != (
+            self.unit == "step"
+        ):
             raise damaged
-        step, first = (number_of(carried.get(name, 1), f"the state's {name}") for name in ("step", "first"))
-        ahead = self._of_each_task(carried, "ahead", 0)
-        tasks = self._of_each_task(carried, "tasks", {})
-        if not (1 <= step <= LAST and all(isinstance(task, Mapping) for task in tasks)):
+        step_size, first = (
+            number_of(plan_state.get(name, 1), f"the state's {name}") for name in ("step_size", "first")
+        )
+        ahead = self._of_each_task(plan_state, "ahead", 0)
+        tasks = self._of_each_task(plan_state, "tasks", {})
+        if not (1 <= step_size <= LAST and all(isinstance(task, Mapping) for task in tasks)):
             raise damaged
-        return step, first, tuple(number_of(number, "the state's ahead") for number in ahead), tasks
+        return step_size, first, tuple(number_of(number, "the state's ahead") for number in ahead), tasks
 
-    def _of_each_task(self, carried: Mapping[str, Any], called: str, otherwise: Any) -> list[Any]:
+    def _of_each_task(self, plan_state: Mapping[str, Any], called: str, otherwise: Any) -> list[Any]:
         """An entry of a state that is a list with one value for each task; `otherwise` for each if it is missing."""
-        given = carried.get(called, [otherwise] * len(self.names))
+        given = plan_state.get(called, [otherwise] * len(self.names))
         if not isinstance(given, list) or len(given) != len(self.names):
             raise Infeasible(f"the state's {called} is {shown(given)}, of {len(self.names)} tasks", AS_IT_WAS)
         return given
@@ -230,17 +234,17 @@ class TaskPlan(Plan):
 
     def _next(self, batch: int) -> list[int]:
         """The number, in the plan of each task, of the task's next micro-batch, if `batch` comes next."""
-        turn, part = divmod(batch, self.step)
-        had = [self.step * count + ahead for count, ahead in zip(self.turns.counts(turn), self.ahead, strict=True)]
+        turn, part = divmod(batch, self.step_size)
+        had = [self.step_size * count + ahead for count, ahead in zip(self.turns.counts(turn), self.ahead, strict=True)]
         if part:
             had[self.turns.at(turn)[0]] += part
         return had
 
     def _task_at(self, batch: int) -> tuple[int, int]:
         """The number of the task that a micro-batch belongs to, and its number in the plan of this task."""
-        turn, within = divmod(batch, self.step)
+        turn, within = divmod(batch, self.step_size)
         task, before = self.turns.at(turn)
-        return task, before * self.step + within + self.ahead[task]
+        return task, before * self.step_size + within + self.ahead[task]
 
     def shares(self, epoch: int = 0) -> np.ndarray:
         """The share of each task in the micro-batches, float64 (tasks,), with sum 1."""

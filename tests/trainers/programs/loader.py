@@ -29,7 +29,7 @@ def train(rank: int, world_size: int, life: Life) -> None:
         for batch in epoch:
             recorder.saw(batch)
             network(batch[:, None].float()).mean().backward()
-            if loader.progress().step % life.accumulate:
+            if loader.progress().batches_done % life.accumulate:
                 continue
             optimizer.step()
             done += 1

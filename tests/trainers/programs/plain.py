@@ -31,7 +31,7 @@ def train(rank: int, world_size: int, life: Life) -> None:
     bw.check_ranks(loader)
     recorder.begin(done)
     for epoch in range(sampler.epoch, life.epochs):
-        for step, batch in enumerate(loader, sampler.step + 1):
+        for step, batch in enumerate(loader, sampler.batches_done + 1):
             recorder.saw(batch)
             network(batch[:, None].float()).mean().backward()
             if step % life.accumulate:

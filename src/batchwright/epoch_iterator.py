@@ -1,4 +1,4 @@
-"""The iterator of a sampler: lists of samples, and a state for loaders that says whether the epoch has ended."""
+"""The iterator of a sampler: batches of samples, and a state for loaders that says whether the epoch has ended."""
 
 from __future__ import annotations
 
@@ -11,52 +11,52 @@ import torch.utils.data
 
 from .errors import Infeasible, warn
 
-__all__ = ["Lists", "for_a_node"]
+__all__ = ["EpochIterator", "for_a_node"]
 
 _DRAWS = "_BaseDataLoaderIter._next_index"  # the function of torch that draws from a sampler
 _DEEPEST = 8  # frames between that function and the sampler; accelerate puts up to four there
 _NODE = ("torchdata.nodes.adapters", "SamplerWrapper.reset")
 
 
-class Lists(Iterator[list[int]]):
-    """The lists of a rank in an epoch, or in the rest of one; the first `next` decides which epoch that is.
+class EpochIterator(Iterator[list[int]]):
+    """The batches of a rank in an epoch, or in the rest of one; the first `next` decides which epoch that is.
 
     torchdata's `StatefulDataLoader` keeps the state of the iterator beside that of the sampler. To resume it makes a
     new iterator. If the epoch had ended, it draws from this iterator, finds nothing, and makes another one for the next
     epoch. So an iterator that resumes at the end of an epoch yields nothing, and does not change the sampler.
 
     Attributes:
-        ended: whether the last list of the epoch was returned.
+        ended: whether the last batch of the epoch was returned.
 
     Args:
-        begin: a function that makes the iterator over the lists of the epoch that is next when it is called; that iterator
-            sets `ended` before it returns the last list.
+        begin: a function that makes the iterator over the batches of the epoch that is next when it is called; that
+            iterator sets `ended` before it returns the last batch.
         ended: whether nothing of the epoch is left at the start.
     """
 
-    def __init__(self, begin: Callable[[Lists], Iterator[list[int]]], *, ended: bool = False) -> None:
+    def __init__(self, begin: Callable[[EpochIterator], Iterator[list[int]]], *, ended: bool = False) -> None:
         self._begin = begin
-        self._lists: Iterator[list[int]] | None = iter(()) if ended else None
+        self._batches: Iterator[list[int]] | None = iter(()) if ended else None
         self.ended = ended
         self._reader: weakref.ref[Any] | None = None
 
     def __next__(self) -> list[int]:
-        if self._lists is None:
-            self._lists = self._begin(self)
+        if self._batches is None:
+            self._batches = self._begin(self)
             self._reader = _reader_with_workers()
-        return next(self._lists)
+        return next(self._batches)
 
     def warn_if_read_ahead(self) -> None:
-        """Give a `PoorWarning` if workers of a plain `DataLoader` have drawn lists that its loop has not seen."""
+        """Give a `PoorWarning` if workers of a plain `DataLoader` have read batches that its loop has not seen."""
         reader = None if self._reader is None else self._reader()
         ahead = (
             0 if reader is None else int(reader._send_idx - reader._rcvd_idx)
         )  # None: no workers, or the loop is over
         if ahead:
             warn(
-                f"the loader's workers have drawn {ahead} lists that the loop has not seen, and this state counts them as "
-                "done; make the loader with plan.loader(dataset), or save sampler.state_at(step), the steps of this epoch "
-                "that were trained."
+                f"the loader's workers have read {ahead} batches that the loop has not seen, and this state counts them as "
+                "done; make the loader with plan.loader(dataset), or save sampler.state_at(batches), the number of "
+                "batches of this epoch that were trained."
             )
 
     def state_dict(self) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class Lists(Iterator[list[int]]):
                 "load what the loader's state_dict() gave, as it was",
             )
         self.ended = state["ended"]
-        self._lists = iter(()) if self.ended else None
+        self._batches = iter(()) if self.ended else None
 
 
 def for_a_node() -> bool:
@@ -92,7 +92,7 @@ def for_a_node() -> bool:
 def _reader_with_workers() -> weakref.ref[Any] | None:
     """The iterator of the plain `DataLoader` with workers that draws now, also through a trainer's wrappers; else None.
 
-    `StatefulDataLoader` counts itself what its workers have drawn. Its iterator is of another module, and left out.
+    `StatefulDataLoader` counts itself what its workers have read. Its iterator is of another module, and left out.
     """
     frame = sys._getframe(2)
     for _ in range(_DEEPEST):

@@ -1,4 +1,4 @@
-"""Two ways to cut a finite order into steps of micro-batches, each a stretch of consecutive places.
+"""Two ways to cut a finite order into steps of micro-batches, each of consecutive places.
 
 Both can begin at any place of the order. So a run that resumes in another world cuts what is left, wherever it stopped.
 """
@@ -12,15 +12,15 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.consecutive import level_steps
+from ..kernels.consecutive import equal_steps
 from ..kernels.cuts import cut_several
 
-__all__ = ["Even", "Limited", "Stretch", "Stretches"]
+__all__ = ["Even", "Limited", "Span", "Spans"]
 
-_KEPT = 4  # cuts that are kept; a process sees few beginnings and step sizes
+_KEPT = 4  # cuts that are kept; a process sees few starts and step sizes
 
 
-class Stretch(NamedTuple):
+class Span(NamedTuple):
     """The places of a micro-batch.
 
     Attributes:
@@ -34,7 +34,7 @@ class Stretch(NamedTuple):
     size: int
 
 
-class Stretches(Protocol):
+class Spans(Protocol):
     """A way to cut an order."""
 
     @property
@@ -42,12 +42,12 @@ class Stretches(Protocol):
         """The place of the sample that fills up."""
         ...
 
-    def count(self, begin: int, step: int) -> int:
-        """How many micro-batches the places from `begin` on become: a multiple of `step`, one step at least."""
+    def count(self, start: int, step_size: int) -> int:
+        """How many micro-batches the places from `start` on become: a multiple of `step_size`, one step at least."""
         ...
 
-    def stretch(self, begin: int, step: int, number: int) -> Stretch:
-        """Micro-batch `number` of those that the places from `begin` on become in steps of `step`."""
+    def span(self, start: int, step_size: int, number: int) -> Span:
+        """Micro-batch `number` of those that the places from `start` on become in steps of `step_size`."""
         ...
 
 
@@ -64,20 +64,20 @@ class Even:
 
     @property
     def filler(self) -> int:
-        """See `Stretches`."""
+        """See `Spans`."""
         return self.sample_count - 1
 
-    def count(self, begin: int, step: int) -> int:
-        """See `Stretches`."""
-        return max(1, -(-(self.sample_count - begin) // (step * self.batch_size))) * step
+    def count(self, start: int, step_size: int) -> int:
+        """See `Spans`."""
+        return max(1, -(-(self.sample_count - start) // (step_size * self.batch_size))) * step_size
 
-    def stretch(self, begin: int, step: int, number: int) -> Stretch:
-        """See `Stretches`."""
-        whole, place = divmod(number, step)
-        begun = begin + whole * step * self.batch_size
-        size = min(self.batch_size, max(1, -(-(self.sample_count - begun) // step)))
-        first = min(begun + place * size, self.sample_count)
-        return Stretch(first, min(first + size, self.sample_count), size)
+    def span(self, start: int, step_size: int, number: int) -> Span:
+        """See `Spans`."""
+        whole, place = divmod(number, step_size)
+        step_start = start + whole * step_size * self.batch_size
+        size = min(self.batch_size, max(1, -(-(self.sample_count - step_start) // step_size)))
+        first = min(step_start + place * size, self.sample_count)
+        return Span(first, min(first + size, self.sample_count), size)
 
 
 @dataclass(frozen=True)
@@ -103,24 +103,24 @@ class Limited:
 
     @property
     def filler(self) -> int:
-        """See `Stretches`."""
+        """See `Spans`."""
         return int(self.costs.argmin())
 
-    def count(self, begin: int, step: int) -> int:
-        """See `Stretches`."""
-        return self.offsets(begin, step).size - 1
+    def count(self, start: int, step_size: int) -> int:
+        """See `Spans`."""
+        return self.offsets(start, step_size).size - 1
 
-    def stretch(self, begin: int, step: int, number: int) -> Stretch:
-        """See `Stretches`."""
-        first, last = self.offsets(begin, step)[number : number + 2].tolist()
-        return Stretch(first, last, max(1, last - first))
+    def span(self, start: int, step_size: int, number: int) -> Span:
+        """See `Spans`."""
+        first, last = self.offsets(start, step_size)[number : number + 2].tolist()
+        return Span(first, last, max(1, last - first))
 
-    def offsets(self, begin: int, step: int) -> NDArray[np.int64]:
+    def offsets(self, start: int, step_size: int) -> NDArray[np.int64]:
         """Micro-batch i holds places offsets[i]..offsets[i + 1] - 1 of the order, int64 (micro-batches + 1,)."""
-        found = self._offsets.get((begin, step))
+        found = self._offsets.get((start, step_size))
         if found is None:
-            found = level_steps(self.costs, self._runs(begin), step, self.limit, self.padded)
-            self._offsets[begin, step] = found
+            found = equal_steps(self.costs, self._runs(start), step_size, self.limit, self.padded)
+            self._offsets[start, step_size] = found
             while len(self._offsets) > _KEPT:
                 self._offsets.popitem(last=False)
         return found
@@ -130,13 +130,13 @@ class Limited:
         costs = self.costs[first:last]
         return float(costs.max(initial=0) * costs.size if self.padded else costs.sum())
 
-    def _runs(self, begin: int) -> NDArray[np.int64]:
-        """Offsets of as few micro-batches within the limit as consecutive places allow, from `begin` on."""
+    def _runs(self, start: int) -> NDArray[np.int64]:
+        """Offsets of as few micro-batches within the limit as consecutive places allow, from `start` on."""
         if self.packs is not None:
-            return np.concatenate([[begin], self.packs[self.packs > begin]])
+            return np.concatenate([[start], self.packs[self.packs > start]])
         limits, padded = np.array([self.limit]), np.array([self.padded])
-        count = self.costs.size - begin
-        return begin + cut_several(np.ascontiguousarray(self.costs[begin:, None]), limits, padded, count, 1)
+        count = self.costs.size - start
+        return start + cut_several(np.ascontiguousarray(self.costs[start:, None]), limits, padded, count, 1)
 
     def __getstate__(self) -> dict[str, object]:
         return {**vars(self), "_offsets": OrderedDict()}

@@ -1,0 +1,136 @@
+"""Finds the least number of parts that break no limit, and levels their costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kernels.limited_parts import exact_parts, full_parts, lightest_that_fits, swap_within
+from ..kernels.partition import longest_first, swap_down
+
+__all__ = ["Limits", "by_part", "cells", "level_within"]
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+_NEAR = 5e-4  # stop swapping this near to the mean
+_SWAPS = 500_000  # cells that swaps may look at: some milliseconds
+_SEARCH = 200_000  # places that the exact search tries: some milliseconds; enough for a dozen items
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What items take of several limits.
+
+    Attributes:
+        names: the name of each limit.
+        sizes: what each item takes, float64 (items, limits).
+        most: the most that a part may take, float64 (limits,).
+    """
+
+    names: tuple[str, ...]
+    sizes: Floats
+    most: Floats
+
+    def taken(self, part_of: Integers, parts: int) -> Floats:
+        """What each part takes, float64 (parts, limits)."""
+        columns = [np.bincount(part_of, weights=column, minlength=parts) for column in self.sizes.T]
+        return np.stack(columns, axis=1) if columns else np.zeros((parts, 0))
+
+    @property
+    def at_least(self) -> int:
+        """A proven lower bound of the number of parts: that of each limit by itself."""
+        return max((_least(column, most) for column, most in zip(self.sizes.T, self.most, strict=True)), default=1)
+
+    def kept(self, part_of: Integers, parts: int) -> bool:
+        """Whether no part breaks a limit."""
+        return bool((self.taken(part_of, parts) <= self.most).all())
+
+
+def _least(sizes: Floats, most: float) -> int:
+    """A lower bound of the number of parts of at most `most` (Martello and Toth 1990, L2).
+
+    Items of more than half the limit need a part each. Those above `most - cut` leave no room for an item of `cut` or
+    more, so what items from `cut` to half the limit take beyond the room beside the others needs further parts.
+    """
+    falling = -np.sort(-sizes)
+    sums = np.append(0.0, np.cumsum(falling))
+    half = int(np.searchsorted(-falling, -most / 2))  # items of more than half
+    distinct = np.flatnonzero(np.diff(falling[half:], prepend=-1.0))
+    cuts = np.append(falling[half:][distinct], 0.0)
+    alone = np.searchsorted(-falling, -(most - cuts))
+    small = np.searchsorted(-falling, -cuts, side="right")
+    room = (half - alone) * most - (sums[half] - sums[np.minimum(alone, half)])
+    # A sum of floats may be just above an integer: a bound must not be too high for that.
+    beyond = np.ceil((sums[small] - sums[half] - room) / most * (1 - 1e-12))
+    return max(1, half + max(0, int(beyond.max())))
+
+
+def level_within(costs: Floats, limits: Limits, parts: int) -> Integers | None:
+    """The part of each item, so that no limit is broken and parts cost about the same; None if nothing was found."""
+    falling = np.argsort(-costs, kind="stable")
+    part_of = _start(costs, falling, limits, parts)
+    if part_of is None:
+        return None
+    cell_costs, cell_items = cells(costs, falling, part_of, parts)
+    mean = float(costs.sum()) / parts
+    sizes = np.vstack([limits.sizes, np.zeros((1, limits.most.size))])
+    swap_within(cell_costs, cell_items, sizes, limits.most, mean * (1 + _NEAR), _SWAPS)
+    level = np.empty_like(part_of)
+    held = cell_items >= 0
+    level[cell_items[held]] = np.nonzero(held)[0]
+    return level if limits.kept(level, parts) else part_of
+
+
+def _start(costs: Floats, falling: Integers, limits: Limits, parts: int) -> Integers | None:
+    """Some way to put all items into the parts: the first that is found, the most level ones first."""
+    placed = np.empty(costs.size, np.int64)
+    if lightest_that_fits(costs[falling], limits.sizes[falling], limits.most, parts, placed):
+        return _back(placed, falling)
+    tight = np.argsort(-(limits.sizes / limits.most).max(axis=1), kind="stable")
+    if full_parts(limits.sizes[tight], limits.most, parts, placed):
+        return _back(placed, tight)
+    if limits.most.size == 1:  # as level as possible in what is limited
+        column = limits.sizes[:, 0]
+        spread = _back(longest_first(column[tight], parts, column.size), tight)
+        cell_sizes, cell_items = cells(column, tight, spread, parts)
+        swap_down(cell_sizes, cell_items, float(limits.most[0]), _SWAPS)
+        held = cell_items >= 0
+        spread[cell_items[held]] = np.nonzero(held)[0]
+        if limits.kept(spread, parts):
+            return spread
+    found = exact_parts(limits.sizes[tight], limits.most, parts, _SEARCH, placed)
+    return _back(placed, tight) if found == 1 and limits.kept(_back(placed, tight), parts) else None
+
+
+def _back(placed: Integers, order: Integers) -> Integers:
+    """The parts of items that were placed in this order, in the order of the items."""
+    part_of = np.empty_like(placed)
+    part_of[order] = placed
+    return part_of
+
+
+def by_part(part_of: Integers, parts: int) -> Integers:
+    """The items part by part, those of one part in the order given."""
+    narrow = part_of.astype(np.uint16) if parts <= 1 << 16 else part_of  # NumPy sorts 16 bits ten times as fast
+    return np.argsort(narrow, kind="stable")
+
+
+def cells(
+    costs: Floats, falling: Integers, part_of: Integers, parts: int, *, spare: int = 1
+) -> tuple[Floats, Integers]:
+    """The parts as rows: their costs, falling, and their items; -1 and a cost of 0 for empty places.
+
+    `falling` are the items by falling cost.
+    With a spare place in the fullest part, an item may also move alone: that is a swap with an empty place.
+    """
+    held = np.bincount(part_of, minlength=parts)
+    order = falling[by_part(part_of[falling], parts)]
+    place = np.arange(costs.size) - np.repeat(np.cumsum(held) - held, held)
+    shape = parts, int(held.max(initial=0)) + spare
+    cell_costs, cell_items = np.zeros(shape), np.full(shape, -1)
+    cell_costs[part_of[order], place] = costs[order]
+    cell_items[part_of[order], place] = order
+    return cell_costs, cell_items

@@ -1,0 +1,349 @@
+"""Data parallelism and context parallelism together: each sample gets as many ranks as its length needs."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import columns
+from ..calls import recorded
+from ..errors import Infeasible, check_integer, seed_number, shown
+from ..groups import Groups
+from ..lengths.cut import falling_keys
+from ..lengths.identity import fields_as_text
+from ..lengths.length_strata import LengthStrata
+from ..lengths.rank_groups import Division, Part, Schedule, group_sizes
+from ..micro_batches import AS_IT_WAS, MicroBatches, Slice, counted
+from ..orders.inclusion import InclusionRates, Stratum
+from ..position import number_of
+from .changed_steps import MOST_IN_A_STEP
+from .length_arguments import costs_of
+from .plan import Plan
+
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
+
+    from ..audit import Audit
+    from ..sampler import BatchSampler, Fetch
+    from .hybrid_summary import HybridSummary
+
+__all__ = ["HybridPlan", "hybrid"]
+
+Integers = NDArray[np.int64]
+
+_RUNS = 4  # by default a rank runs so many times its tokens in a step: enough short samples to make the work level
+_KEPT = 8  # schedules that a plan keeps; a rank goes through them one by one
+
+
+class HybridPlan(Plan):
+    """A plan whose steps are divided among groups of ranks by length and work; made by `hybrid`.
+
+    Micro-batch `step * ranks + rank` has the samples of which this rank runs a part in this step. A sample that is divided
+    among several ranks is in the micro-batches of all of them. `parts` says how they are divided.
+
+    Attributes:
+        strata: the samples, longest first; each step has one sample of every stratum of like lengths.
+        steps: steps in an epoch.
+        division: the length and the cost of every sample, and how it may be divided.
+        groups: one group of all samples.
+    """
+
+    whole_epochs = True
+
+    def __init__(self, division: Division, *, ranks: int, steps: int, seed: int) -> None:
+        self.division, self.steps = division, steps
+        count = division.tokens.size
+        self.strata = LengthStrata.of(np.arange(count), falling_keys(division.tokens), seed)
+        self.groups = Groups.from_sizes({"all": count})
+        self._on(ranks)
+        self.check_world(ranks)
+
+    def _on(self, ranks: int) -> None:
+        self.step, self.epoch_batches = ranks, self.steps * ranks
+        self._schedules: OrderedDict[int, Schedule] = OrderedDict()
+
+    @property
+    def ranks(self) -> int:
+        """How many ranks the steps are divided among."""
+        return self.step
+
+    def __getitem__(self, batch: int) -> Integers:
+        """The samples of which a rank runs a part in a step, int64, in the order of `parts`."""
+        step, rank = divmod(counted(batch), self.ranks)
+        return np.concatenate([part.samples for part in self.parts(step, rank)])
+
+    def parts(self, step: int, rank: int) -> list[Part]:
+        """What a rank runs in a step, in order: packs of samples, with the group of ranks and the part of this rank.
+
+        Every rank computes the same schedule by itself. All ranks of a group have the same pack at the same place behind
+        the same wider groups, so collective operations within groups cannot wait for each other in a circle.
+
+        Args:
+            step: counted over all epochs, from 0.
+            rank: from 0.
+
+        Returns:
+            For each pack the numbers of its samples (int64), its group (a range of ranks), and which part this rank has:
+            `Layout(lengths).shard(part.part, len(part.group))` gives its elements.
+
+        Raises:
+            Infeasible: the rank is outside the world, or a sample is too long for all ranks together.
+
+        Example:
+            >>> import batchwright as bw
+            >>> plan = bw.hybrid([70, 20, 10, 10, 30], ranks=2, tokens_per_rank=40, batch_size=5)
+            >>> [(part.samples.tolist(), part.group, part.part) for part in plan.parts(0, rank=1)]
+            [([0], range(0, 2), 1), ([1, 2, 3], range(1, 2), 0)]
+        """
+        rank = check_integer(rank, "rank", least=0)
+        if rank >= self.ranks:
+            raise Infeasible(f"rank is {rank}, the steps are for {self.ranks} ranks", f"pass 0 to {self.ranks - 1}")
+        return self.schedule(step).parts(rank)
+
+    def schedule(self, step: int) -> Schedule:
+        """Where every sample of a step is, and the work of every rank.
+
+        Args:
+            step: counted over all epochs, from 0.
+
+        Example:
+            >>> import batchwright as bw
+            >>> bw.hybrid([70, 20, 10, 10, 30], ranks=2, tokens_per_rank=40).schedule(0).waiting
+            1.0
+        """
+        found = self._schedules.get(check_integer(step, "step", least=0))
+        if found is None:
+            self.check_world(self.ranks)
+            self._schedules[step] = found = self.division.schedule(self.samples(step), self.ranks)
+            while len(self._schedules) > _KEPT:
+                self._schedules.popitem(last=False)
+        return found
+
+    def samples(self, step: int) -> Integers:
+        """The samples of a step, on any number of ranks, int64, longest first.
+
+        Example:
+            >>> import batchwright as bw
+            >>> plan = bw.hybrid([70, 20, 10, 10, 30], ranks=2, tokens_per_rank=40)
+            >>> plan.samples(0).tolist() == plan.stepped(8).samples(0).tolist()
+            True
+        """
+        return self.strata.window(*divmod(step, self.steps), self.steps)
+
+    def check_world(self, ranks: int) -> None:
+        """Refuse a number of ranks that some step cannot be divided among.
+
+        Raises:
+            Infeasible: the longest sample has more tokens than all ranks hold, or a step has fewer samples than ranks.
+        """
+        self.division.check(ranks)
+        samples = self.groups.sample_count
+        fewest = samples // self.steps
+        if fewest < ranks:
+            larger = f"batch_size={ranks} or more, or " if samples >= ranks else ""
+            raise Infeasible(
+                f"a step has {fewest} samples, so some of {ranks} ranks would have none",
+                f"pass {larger}{fewest} ranks or fewer",
+            )
+
+    def visit(self, batch: int) -> int:
+        """The epoch, since each sample comes once in it: the ranks of a group seed a sample alike; see `MicroBatches`."""
+        return batch // self.epoch_batches
+
+    def epoch(self, epoch: int, multiple: int | None = None) -> Slice:
+        """The micro-batches of an epoch, those of all ranks in turn; on the plan's ranks if `multiple` is left out."""
+        return super().epoch(epoch, self.ranks if multiple is None else multiple)
+
+    def stepped(self, step: int) -> HybridPlan:
+        """The plan on this number of ranks: the steps have the same samples; see `Plan`."""
+        if check_integer(step, "step", least=1, most=MOST_IN_A_STEP) == self.ranks:
+            return self
+        found = copy.copy(self)
+        found._on(step)
+        return found
+
+    def continued_from(self, batch: int, step: int) -> tuple[HybridPlan, int]:
+        """See `MicroBatches`: the next step is divided among the new ranks; one that some ranks have not had, again."""
+        return self.stepped(step), batch // self.ranks * step
+
+    def carried(self, batch: int, since: int) -> dict[str, Any]:
+        """See `MicroBatches`: the number of ranks."""
+        return {"step": self.ranks}
+
+    def resumed(self, carried: Mapping[str, Any], batch: int) -> MicroBatches:
+        """See `BasePlan`."""
+        if set(carried) != {"step"}:
+            raise Infeasible(f"the state says {shown(dict(carried))} of a hybrid plan", AS_IT_WAS)
+        step = number_of(carried["step"], "the state's step")
+        if not 1 <= step <= MOST_IN_A_STEP:
+            raise Infeasible(f"the state's step is {step}, the largest is {MOST_IN_A_STEP}", AS_IT_WAS)
+        return self.stepped(step)
+
+    def sampler(
+        self,
+        *,
+        rank: int | None = None,
+        world_size: int | None = None,
+        accumulate: int = 1,
+        fetch: Fetch = "micro",
+        mesh: DeviceMesh | None = None,
+        dims: Sequence[str] | None = None,
+    ) -> BatchSampler:
+        """A batch sampler of what a rank runs, a list a step; see `Plan.sampler`. The ranks may be other than the plan's.
+
+        Raises:
+            Infeasible: `accumulate` or `fetch` is not 1: a list has a whole step; or a step cannot be divided among this
+                number of ranks.
+        """
+        for name, value, one in (("accumulate", accumulate, (1,)), ("fetch", fetch, (1, "micro", "step"))):
+            if not any(type(value) is type(word) and value == word for word in one):
+                raise Infeasible(
+                    f"{name} is {shown(value)}, and a list of a hybrid plan is all that a rank runs in a step",
+                    f"leave {name} out, and pass a larger batch_size",
+                )
+        made = super().sampler(rank=rank, world_size=world_size, mesh=mesh, dims=dims)
+        if world_size is not None or mesh is not None:
+            self.check_world(made.world_size)
+        return made
+
+    @cached_property
+    def rank_groups(self) -> list[range]:
+        """Every group of two ranks or more that a sample may be divided among: fewer than there are ranks.
+
+        Make a process group of each of them once, on all ranks, in this order.
+
+        Example:
+            >>> import batchwright as bw
+            >>> bw.hybrid([30] * 8, ranks=4, tokens_per_rank=20).rank_groups
+            [range(0, 2), range(2, 4), range(0, 4)]
+        """
+        sizes = group_sizes(self.ranks).tolist()
+        return [range(at, at + size) for size in sizes[1:] for at in range(0, self.ranks, size)]
+
+    @cached_property
+    def identity(self) -> dict[str, str]:
+        """Every argument that can change a micro-batch, by name, as short text; see `Plan`. The ranks are the run's."""
+        return {
+            "plan": "hybrid",
+            **fields_as_text(self.division),
+            "steps": str(self.steps),
+            "seed": str(self.strata.seed),
+        }
+
+    @property
+    def shortcomings(self) -> list[str]:
+        """None: every sample comes once an epoch. See `Plan`."""
+        return []
+
+    @property
+    def settles_after(self) -> float:
+        """0, because no share ever changes."""
+        return 0
+
+    @property
+    def mean_batch_size(self) -> float:
+        """The samples of a step over the ranks."""
+        return self.groups.sample_count / self.epoch_batches
+
+    def inclusion_rates(self, start: float, stop: float) -> InclusionRates:
+        """One stratum, because every sample comes equally often. See `Plan`."""
+        return InclusionRates([Stratum(self.groups, 0, np.ones(1))])
+
+    def shares(self, epoch: int = 0) -> np.ndarray:
+        """The share of the only group: 1, float64 of shape (1,)."""
+        return np.ones(1)
+
+    def summary(self) -> HybridSummary:
+        """Steps, groups of ranks, and how long ranks wait, measured on the first epoch; `print` it."""
+        from .hybrid_summary import summarise
+
+        return summarise(self)
+
+    def audit(self, *, epochs: int = 1, first: int = 0) -> Audit:
+        """Measure guarantees G1, G4 and G8 on the micro-batches of the plan; see `audit.audit_hybrid`."""
+        from ..audit import audit_hybrid
+
+        return audit_hybrid(self, epochs=epochs, first=first)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_schedules": OrderedDict()}
+
+    def __repr__(self) -> str:
+        return (
+            f"<plan: {self.steps} steps an epoch of {self.groups.sample_count} samples, on {self.ranks} ranks of "
+            f"{self.division.tokens_per_rank} tokens>"
+        )
+
+
+@recorded
+def hybrid(
+    lengths: Any,
+    *,
+    ranks: int,
+    tokens_per_rank: int,
+    widen: int = 2,
+    cost: Callable[[np.ndarray], ArrayLike] | None = None,
+    batch_size: int | None = None,
+    seed: int = 0,
+) -> HybridPlan:
+    """Steps in which long samples are divided among several ranks and short ones run data-parallel.
+
+    Use it where sequences are too long for one device and differ in length: every sample gets as many ranks as its length
+    needs, and all ranks have like work. Each step has one sample of every stratum of like lengths, so all steps are alike,
+    and every epoch has each sample once.
+
+    Args:
+        lengths: tokens of every sample, array-like of shape (n_samples,), int, 1 or more.
+        ranks: how many ranks share a step, int; a run may resume with another number.
+        tokens_per_rank: the most tokens that a rank runs at once, int. A sample of n tokens is divided among at least
+            `n / tokens_per_rank` ranks.
+        widen: a sample may be divided among so many times the ranks that it needs, int, 1 or more, where that makes the
+            work level. A group has one of a few sizes (see `rank_groups`), so it may be wider than that if no smaller
+            size holds the sample.
+        cost: a function from lengths, float64 of shape (n,), to costs of the same shape, such as
+            `bw.costs.transformer(...)`; tokens if left out. A rank of a group has an equal part of the cost.
+        batch_size: samples in a step; steps differ by one at most. If left out, as many as make ranks run their tokens
+            four times in a step, on average: enough short samples to level the long ones.
+        seed: of the steps' samples, int from 0 to 2^64 - 1.
+
+    Returns:
+        A plan. `plan.parts(step, rank)` is what a rank runs; `plan.loader(dataset)` loads its samples.
+
+    Raises:
+        Infeasible: a sample has more tokens than all ranks hold, or a step has fewer samples than ranks.
+
+    Example:
+        >>> import batchwright as bw
+        >>> plan = bw.hybrid([70, 20, 10, 10, 30], ranks=2, tokens_per_rank=40)
+        >>> for rank in range(2):
+        ...     print([(part.samples.tolist(), len(part.group)) for part in plan.parts(0, rank)])
+        [([0], 2), ([4], 1), ([2], 1)]
+        [([0], 2), ([1, 3], 1)]
+    """
+    tokens = columns.whole_numbers(lengths, called="lengths", least=1)
+    if not tokens.size:
+        raise Infeasible("the dataset is empty: 0 lengths", "pass at least one sample")
+    ranks = check_integer(ranks, "ranks", least=1, most=MOST_IN_A_STEP)
+    tokens_per_rank = check_integer(tokens_per_rank, "tokens_per_rank", least=1)
+    given = tokens.astype(np.float64)
+    division = Division(
+        tokens,
+        given if cost is None else costs_of(cost, given),
+        tokens_per_rank,
+        check_integer(widen, "widen", least=1),
+    )
+    if batch_size is None:
+        wanted = max(ranks, math.ceil(_RUNS * ranks * tokens_per_rank / float(given.mean())))
+    else:
+        wanted = check_integer(batch_size, "batch_size", least=1)
+    steps = round(tokens.size / wanted)
+    if wanted >= ranks:  # a step must have a sample for every rank
+        steps = min(steps, tokens.size // ranks)
+    return HybridPlan(division, ranks=ranks, steps=max(1, steps), seed=seed_number(seed))

@@ -1,0 +1,10 @@
+"""Reports: what is in the batches of a plan, as numbers, as a page for a browser, and as plots."""
+
+from __future__ import annotations
+
+from .measure import gathered
+from .plot import Plots
+from .step import Step, step_at
+from .value import Report
+
+__all__ = ["Plots", "Report", "Step", "gathered", "step_at"]

@@ -1,0 +1,125 @@
+"""What is in one step of a run, for a debugger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import Infeasible, check_integer, shortened
+from ..exported import Exported, of_one_type
+from ..micro_batches import LAST
+from .reading import step_size
+
+__all__ = ["MicroBatch", "Step", "step_at"]
+
+_SAMPLES = 12  # of a micro-batch that are shown
+_GROUPS = 6
+_SHOWN = 16  # micro-batches
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """One micro-batch of a step.
+
+    Attributes:
+        number: in the plan.
+        rank: the rank that takes it.
+        samples: the numbers of its samples, int64 (samples,).
+        groups: the group of each, an array of integers of shape (samples,), places in `plan.groups.names`.
+        real: how many of the samples count: all, but where evaluation fills up.
+        cost: what it costs; None where the plan does not know.
+    """
+
+    number: int
+    rank: int
+    samples: np.ndarray
+    groups: np.ndarray
+    real: int
+    cost: float | None
+
+
+@dataclass(frozen=True)
+class Step(Exported):
+    """What is in one step of a run; `print` it, or export its table: one row a sample.
+
+    Attributes:
+        step: its number, through all epochs.
+        epoch: the epoch that it is in.
+        step_in_epoch: its number in the epoch.
+        micro_batches: those of the step, or of one rank.
+        names: the names of the groups.
+    """
+
+    step: int
+    epoch: int
+    step_in_epoch: int
+    micro_batches: list[MicroBatch]
+    names: Any
+
+    @property
+    def samples(self) -> np.ndarray:
+        """All samples, micro-batch after micro-batch, int64 (samples,)."""
+        return np.concatenate([batch.samples for batch in self.micro_batches])
+
+    def columns(self) -> dict[str, list[Any]]:
+        """See `Exported`."""
+        batches = self.micro_batches
+        each = [batch.samples.size for batch in batches]
+        groups = np.concatenate([batch.groups for batch in batches]).tolist()
+        return {
+            "rank": np.repeat([batch.rank for batch in batches], each).tolist(),
+            "micro_batch": np.repeat([batch.number for batch in batches], each).tolist(),
+            "slot": [slot for count in each for slot in range(count)],
+            "sample": self.samples.tolist(),
+            "group": of_one_type([self._name(group) for group in groups]),
+        }
+
+    def _name(self, group: int) -> Any:
+        return self.names[group] if group < len(self.names) else None
+
+    def __str__(self) -> str:
+        lines = [f"step {self.step}: step {self.step_in_epoch} of epoch {self.epoch}, {self.samples.size} samples"]
+        for batch in self.micro_batches[:_SHOWN]:
+            cost = "" if batch.cost is None else f", cost {batch.cost:,.6g}"
+            fillers = batch.samples.size - batch.real
+            filled = f", the last {fillers} of them fillers" if fillers else ""
+            lines.append(f"rank {batch.rank}, micro-batch {batch.number}: {batch.samples.size} samples{filled}{cost}")
+            more = " ..." if batch.samples.size > _SAMPLES else ""
+            lines.append(f"  {' '.join(map(str, batch.samples[:_SAMPLES].tolist()))}{more}")
+            if len(self.names) > 1 and len(self.names) < batch.samples.size * _GROUPS:
+                lines.append(f"  {self._counts(batch.groups)}")
+        left = len(self.micro_batches) - _SHOWN
+        return "\n".join([*lines, *([f"... {left} more micro-batches"] if left > 0 else [])])
+
+    def _counts(self, groups: np.ndarray) -> str:
+        held, counts = np.unique(groups, return_counts=True)
+        order = np.argsort(-counts, kind="stable")
+        told = [f"{shortened(self._name(int(held[at])))} {counts[at]}" for at in order[:_GROUPS]]
+        return ", ".join(told) + (f" and {held.size - _GROUPS} more groups" if held.size > _GROUPS else "")
+
+    def __repr__(self) -> str:
+        return f"<step {self.step}: {len(self.micro_batches)} micro-batches, {self.samples.size} samples>"
+
+    def _repr_html_(self) -> str:
+        return f"<p>step {self.step}: step {self.step_in_epoch} of epoch {self.epoch}</p>{super()._repr_html_()}"
+
+
+def step_at(plan: Any, step: int, rank: int | None, world_size: int, accumulate: int) -> Step:
+    """See `Plan.at`."""
+    multiple = step_size(world_size, accumulate)
+    step = check_integer(step, "step", least=0)
+    if (step + 1) * multiple > LAST + 1:
+        last = (LAST + 1) // multiple - 1
+        raise Infeasible(f"step {step} is past the last, {last}", f"ask for 0 to {last}")
+    if rank is not None:
+        rank = check_integer(rank, "rank", least=0, most=world_size - 1)
+    stepped, length, first = plan.stepped(multiple), plan.epoch_length(multiple), step * multiple
+    batches = []
+    for number in range(first + (rank or 0), first + multiple, 1 if rank is None else world_size):
+        samples = stepped[number]
+        cost = stepped.cost(samples) if hasattr(plan, "cutter") else None
+        of = np.asarray(plan.groups.group_of(samples))
+        batches.append(MicroBatch(number, (number - first) % world_size, samples, of, stepped.real(number), cost))
+    return Step(step, first // length, first % length // multiple, batches, plan.groups.names)
