@@ -135,12 +135,12 @@ def test_plans_by_lengths_know_padding_and_work_themselves():
     plan = bw.budgeted(lengths, 900, window=8)
     sampler = plan.sampler(rank=1, world_size=4)
     values = bw.Composition(sampler).measured(0, 5, epoch=0)
-    stepped = plan.stepped(4)
-    steps = [[stepped[step * 4 + rank] for rank in range(4)] for step in range(5)]
+    in_steps = plan.with_step_size(4)
+    steps = [[in_steps[step * 4 + rank] for rank in range(4)] for step in range(5)]
     batches = [lengths[batch] for step in steps for batch in step]
     computed = [batch.max() * batch.size for batch in batches]
     assert values["padding"] == pytest.approx(1 - sum(batch.sum() for batch in batches) / sum(computed))
-    work = np.array([[stepped.cost(batch) for batch in step] for step in steps])
+    work = np.array([[in_steps.cost(batch) for batch in step] for step in steps])
     assert values["cost_spread"] == pytest.approx(np.mean(work.max(axis=1) / work.mean(axis=1) - 1))
     assert "tokens" not in values
 

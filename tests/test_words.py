@@ -120,8 +120,13 @@ BUILDERS = {
     "lengths.packing.pack": taking(pack, LENGTHS, 9),
 }
 
-MEANT = {"ragged.form": {"None"}, "index.engine": {"None"}, "targets.schedule.shape": {"type"}}
-"""What is hostile elsewhere and means something there: no form of one's own, any engine, and any function."""
+MEANT = {
+    "ragged.form": {"None"},
+    "index.engine": {"None"},
+    "packed.window": {"None"},
+    "targets.schedule.shape": {"type"},
+}
+"""What is hostile elsewhere and means something there: no form or window of one's own, any engine, and any function."""
 
 BY_THE_LIBRARY = {"Ragged.form"}
 """Arguments of what only the library itself makes."""

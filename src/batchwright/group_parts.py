@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from . import columns
-from .errors import Infeasible, check_integer, shown, typed, warn
+from .errors import Infeasible, check_integer, meant, shown, typed, warn
 from .tables import Coded
 from .values import PLAIN, no_label, plain
 
@@ -18,12 +18,14 @@ __all__ = [
     "MOST_SAMPLES",
     "NARROW",
     "checked_index",
+    "combined",
     "count_of",
     "digest_of",
     "distinct_names",
     "indexed",
     "named_lists",
     "numbers_of_group",
+    "refuse_twice",
     "size_of",
     "unknown_group",
     "warn_of_singles",
@@ -160,6 +162,45 @@ def indexed(values: np.ndarray | Coded) -> tuple[list[Hashable], np.ndarray, np.
     return [names[code] for code in present.tolist()], starts, index
 
 
+def combined(
+    names: Sequence[Sequence[Hashable]], codes: Sequence[np.ndarray]
+) -> tuple[list[Hashable], np.ndarray, np.ndarray]:
+    """The groups of samples that have the same group in every grouping; as names, starts and index of `Groups`.
+
+    Args:
+        names: for each grouping the names of its groups.
+        codes: for each grouping the group of every sample, array of integers of shape (samples,).
+    """
+    cells = np.zeros(codes[0].size, np.int64)
+    for of_groups, own in zip(names, codes, strict=True):
+        # Numbers start again after each grouping: the product of all group counts could exceed 64 bits.
+        cells = cells * len(of_groups) + own
+        _, cells = np.unique(cells, return_inverse=True)
+    _, starts, index = indexed(cells)
+    first = index[starts[:-1]]
+    found: list[Hashable] = [
+        tuple(of_groups[code] for of_groups, code in zip(names, cell, strict=True))
+        for cell in zip(*(own[first].tolist() for own in codes), strict=True)
+    ]
+    return found, starts, index
+
+
+def refuse_twice(index: np.ndarray, names: Iterable[Any], lists: Sequence[np.ndarray]) -> None:
+    """Refuse a sample that the lists of groups hold twice; `index` is all of them joined.
+
+    Raises:
+        Infeasible: one does.
+    """
+    order = np.sort(index)
+    twice = order[:-1][order[1:] == order[:-1]]
+    if twice.size:
+        owners = [name for name, part in zip(names, lists, strict=True) if twice[0] in part]
+        raise Infeasible(
+            f"sample {twice[0]} is listed twice, in group {' and '.join(map(shown, owners))}",
+            "list each sample once; a sample with several labels belongs to a cell of them",
+        )
+
+
 def _coding(values: np.ndarray) -> tuple[Sequence[Hashable], Any, int]:
     """The possible labels, a function from a chunk of values to int64 codes, and how many codes there are."""
     if values.dtype.kind == "b":
@@ -222,7 +263,9 @@ def unknown_group(name: Hashable, names: Sequence[Hashable]) -> Infeasible:
     """The error for a label that no group has; it shows the first labels that there are."""
     some = ", ".join(map(shown, list(names[:8])))
     more = "" if len(names) <= 8 else f", ... ({len(names)} in all)"
-    return Infeasible(f"no group is called {shown(name)}, there are {some}{more}", "pass one of these labels")
+    return Infeasible(
+        f"no group is called {shown(name)}, there are {some}{more}", f"pass one of these labels{meant(name, names)}"
+    )
 
 
 def digest_of(sample_count: int, group_count: int, starts: np.ndarray, index: np.ndarray | None) -> str:

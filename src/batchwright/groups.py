@@ -16,12 +16,14 @@ from .group_parts import (
     MOST_SAMPLES,
     NARROW,
     checked_index,
+    combined,
     count_of,
     digest_of,
     distinct_names,
     indexed,
     named_lists,
     numbers_of_group,
+    refuse_twice,
     size_of,
     unknown_group,
     warn_of_singles,
@@ -197,14 +199,7 @@ class Groups:
                 f"sample {largest} is named but the dataset has {count}", f"pass sample_count={largest + 1}"
             )
         groups = cls._made(list(named), starts, index.astype(np.uint32 if count < NARROW else np.int64), count)
-        order = np.sort(index)
-        twice = order[:-1][order[1:] == order[:-1]]
-        if twice.size:
-            owners = [name for name, part in zip(named, lists, strict=True) if twice[0] in part]
-            raise Infeasible(
-                f"sample {twice[0]} is listed twice, in group {' and '.join(map(shown, owners))}",
-                "list each sample once; a sample with several labels belongs to a cell of them",
-            )
+        refuse_twice(index, named, lists)
         return groups
 
     @classmethod
@@ -243,23 +238,14 @@ class Groups:
             raise Infeasible(
                 f"groupings of {shown(counts)} samples cannot be combined", "pass one label a sample in each"
             )
-        cells = np.zeros(parts[0].sample_count, np.int64)
         for part in parts:
             if part.grouped_count != part.sample_count:
                 raise Infeasible(
                     f"{part.sample_count - part.grouped_count} of {part.sample_count} samples are in no group",
                     "combine groupings that hold every sample",
                 )
-            # Numbers start again after each attribute: the product of all group counts could exceed 64 bits.
-            cells = cells * part.group_count + part.codes
-            _, cells = np.unique(cells, return_inverse=True)
-        _, starts, index = indexed(cells)
-        first = index[starts[:-1]]
-        names: list[Hashable] = [
-            tuple(part.names[code] for part, code in zip(parts, codes, strict=True))
-            for codes in zip(*(part.codes[first].tolist() for part in parts), strict=True)
-        ]
-        return cls._made(names, starts, index, cells.size)
+        names, starts, index = combined([part.names for part in parts], [part.codes for part in parts])
+        return cls._made(names, starts, index, index.size)
 
     @property
     def group_count(self) -> int:

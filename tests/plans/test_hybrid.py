@@ -273,8 +273,8 @@ CASES = cases("refuse message follow", {
         lambda: bw.hybrid(LENGTHS, **SMALL).sampler(rank=0, world_size=2), "2 ranks of 40 hold 80; pass 4 ranks or more",
         lambda: bw.hybrid(LENGTHS, **SMALL).sampler(rank=0, world_size=4)),
     "a world too small, found later": (
-        lambda: bw.hybrid(LENGTHS, **SMALL).stepped(2).parts(0, 0), "2 ranks of 40 hold 80; pass 4 ranks or more",
-        lambda: bw.hybrid(LENGTHS, **SMALL).stepped(4).parts(0, 0)),
+        lambda: bw.hybrid(LENGTHS, **SMALL).with_step_size(2).parts(0, 0), "2 ranks of 40 hold 80; pass 4 ranks or more",
+        lambda: bw.hybrid(LENGTHS, **SMALL).with_step_size(4).parts(0, 0)),
     "a rank outside": (
         lambda: bw.hybrid(LENGTHS, **SMALL).parts(0, 4), "rank is 4, the steps are for 4 ranks; pass 0 to 3",
         lambda: bw.hybrid(LENGTHS, **SMALL).parts(0, 3)),
@@ -288,10 +288,10 @@ CASES = cases("refuse message follow", {
         lambda: bw.hybrid(LENGTHS, **SMALL).sampler(rank=0, world_size=4, fetch="step")),
     "a state of another kind": (
         lambda: bw.hybrid(LENGTHS, **SMALL).resumed({"begin": 3}, 0), "the state says {'begin': 3} of a hybrid plan",
-        lambda: bw.hybrid(LENGTHS, **SMALL).resumed({"step": 4}, 0)),
+        lambda: bw.hybrid(LENGTHS, **SMALL).resumed({"step_size": 4}, 0)),
     "a state of no ranks": (
-        lambda: bw.hybrid(LENGTHS, **SMALL).resumed({"step": 0}, 0), "the state's step is 0, the largest is 131072",
-        lambda: bw.hybrid(LENGTHS, **SMALL).resumed({"step": 1}, 0)),
+        lambda: bw.hybrid(LENGTHS, **SMALL).resumed({"step_size": 0}, 0), "the state's step_size is 0, the largest is",
+        lambda: bw.hybrid(LENGTHS, **SMALL).resumed({"step_size": 1}, 0)),
 })  # fmt: skip
 
 

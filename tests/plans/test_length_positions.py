@@ -19,6 +19,7 @@ from batchwright.lengths.budget_cutter import BudgetCutter
 from batchwright.lengths.order_windows import OfOrder
 from batchwright.lengths.pack_cutter import PackCutter
 from batchwright.lengths.windows import OfShuffle, OfStrata
+from batchwright.plans.by_length import LengthPlan
 
 from .test_lengthwise import LABELS, LENGTHS
 
@@ -75,6 +76,26 @@ def test_resuming_anywhere_costs_one_window(make, planned):
         planned.clear()
         next(iter(fresh))
         assert len(planned) == 1
+
+
+@pytest.mark.parametrize("world", [1, 4])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: bw.budgeted(LENGTHS, 4096, window=16),
+        lambda: bw.packed(LENGTHS, 4096, window="epoch"),
+        lambda: bw.grouped(LENGTHS, 32, window=16),
+        lambda: bw.bucketed(np.stack([LENGTHS % 3 + 1, LENGTHS % 2 + 1], axis=1), 32, window=16, buckets=3),
+    ],
+)
+def test_a_new_run_is_laid_out_once_in_steps_of_its_own(make, world, monkeypatch):
+    laid_out, method = [], LengthPlan._laid_out
+    monkeypatch.setattr(LengthPlan, "_laid_out", lambda plan, step: laid_out.append(step) or method(plan, step))
+    sampler = make().sampler(rank=0, world_size=world, accumulate=2)
+    first = next(iter(sampler))
+    sampler.state_dict(), len(sampler), sampler.epoch
+    assert laid_out == [2 * world]
+    assert first == make().epoch(0, 2 * world)[0].tolist()
 
 
 SMALL = np.random.default_rng(2).integers(10, 60, 20)

@@ -65,19 +65,19 @@ def _asked(arguments: Sequence[str]) -> dict[str, Any] | None:
 def _step(kept: Kept, asked: Mapping[str, Any]) -> dict[str, Any] | None:
     """The samples of a step, as `look.step_of` tells them; None if there is no such step or rank."""
     world_size, accumulate = (asked.get(name, kept.run.get(name, 1)) for name in ("world_size", "accumulate"))
-    multiple, step, rank = world_size * accumulate, asked.get("step", 0), asked.get("rank")
-    if not multiple or step >= (LAST + 1) // multiple or (rank is not None and rank >= world_size):
+    step_size, step, rank = world_size * accumulate, asked.get("step", 0), asked.get("rank")
+    if not step_size or step >= (LAST + 1) // step_size or (rank is not None and rank >= world_size):
         return None
-    length, first = -(-kept.epoch_batches // multiple) * multiple, step * multiple
+    length, first = -(-kept.epoch_batches // step_size) * step_size, step * step_size
     return {
         "step": step,
         "epoch": first // length,
-        "step_in_epoch": first % length // multiple,
+        "step_in_epoch": first % length // step_size,
         "samples": [
             {"micro_batch": number, "rank": at, "slot": slot, "sample": sample}
-            for number in range(first, first + multiple)
-            if (at := number % multiple % world_size) == rank or rank is None
-            for slot, sample in enumerate(micro_batch(number, kept.deal, kept.index))
+            for number in range(first, first + step_size)
+            if (at := number % step_size % world_size) == rank or rank is None
+            for slot, sample in enumerate(micro_batch(number, kept.deal, kept.ordered))
         ],
     }
 

@@ -63,8 +63,6 @@ class LengthPlan(Plan, Windowed):
             least two windows or there are several budgets; `OfShuffle` for buckets, and if one window is a whole epoch.
     """
 
-    windows: Windows
-
     def __init__(
         self,
         source: FixedPlan,
@@ -99,7 +97,8 @@ class LengthPlan(Plan, Windowed):
         self._steps: OrderedDict[int, LengthPlan] = OrderedDict({1: self})
         self._planned: OrderedDict[int, tuple[Integers, Cut]] = OrderedDict()  # the windows used last
         self._items_kept = 0  # in these
-        self._set_windows(self._laid_out(1))  # refuse now what can never be delivered
+        if not self.same_samples or cutter.for_window() is not cutter:
+            self.windows = self._laid_out(1)  # refuse now what can never be delivered; other cuts refuse nothing
         warn(
             *faults_of_lengths(self, least=_MANY),
             *([delivery.fault] if delivery is not None and delivery.fault else []),
@@ -174,13 +173,19 @@ class LengthPlan(Plan, Windowed):
         found = object.__new__(type(self))  # copied by hand: `copy.copy` would empty `_steps`
         vars(found).update(vars(self))
         vars(found).pop("mean_batch_size", None)
-        found.step_size = step_size
-        found._set_windows(windows)
+        found.step_size, found.windows, found.first = step_size, windows, windows.first_batch
+        found._planned, found._items_kept = OrderedDict(), 0
         return found
 
-    def _set_windows(self, windows: Windows) -> None:
-        self.windows, self._planned, self._items_kept = windows, OrderedDict(), 0
-        self.epoch_batches, self.first = windows.epoch_batches, windows.first_batch
+    @cached_property
+    def windows(self) -> Windows:  # type: ignore[override]  # laid out when first needed: a run has a step size of its own
+        """The windows for this step size."""
+        return self._laid_out(self.step_size)
+
+    @property
+    def epoch_batches(self) -> int:  # type: ignore[override]  # known once the windows are laid out
+        """Micro-batches in an epoch, before rounding up to a multiple of world size x accumulate."""
+        return self.windows.epoch_batches
 
     def with_step_size_from(self, batch: int, step_size: int) -> tuple[MicroBatches, int]:
         """See `MicroBatches`: steps change where a window, or an epoch, ends."""

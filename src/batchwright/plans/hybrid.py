@@ -7,7 +7,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
 
     from ..audit import Audit
-    from ..sampler import BatchSampler, Fetch
+    from ..sampler import BatchSampler
     from .hybrid_summary import HybridSummary
 
 __all__ = ["HybridPlan", "hybrid"]
@@ -132,7 +132,7 @@ class HybridPlan(Plan):
         Example:
             >>> import batchwright as bw
             >>> plan = bw.hybrid([70, 20, 10, 10, 30], ranks=2, tokens_per_rank=40)
-            >>> plan.samples(0).tolist() == plan.stepped(8).samples(0).tolist()
+            >>> plan.samples(0).tolist() == plan.with_step_size(8).samples(0).tolist()
             True
         """
         return self.strata.window(*divmod(step, self.steps), self.steps)
@@ -153,38 +153,38 @@ class HybridPlan(Plan):
                 f"pass {larger}{fewest} ranks or fewer",
             )
 
-    def visit(self, batch: int) -> int:
+    def draw_number(self, batch: int) -> int:
         """The epoch, since each sample comes once in it: the ranks of a group seed a sample alike; see `MicroBatches`."""
         return batch // self.epoch_batches
 
-    def epoch(self, epoch: int, multiple: int | None = None) -> Slice:
-        """The micro-batches of an epoch, those of all ranks in turn; on the plan's ranks if `multiple` is left out."""
-        return super().epoch(epoch, self.ranks if multiple is None else multiple)
+    def epoch(self, epoch: int, step_size: int | None = None) -> Slice:
+        """The micro-batches of an epoch, those of all ranks in turn; on the plan's ranks if `step_size` is left out."""
+        return super().epoch(epoch, self.ranks if step_size is None else step_size)
 
-    def stepped(self, step: int) -> HybridPlan:
+    def with_step_size(self, step_size: int) -> HybridPlan:
         """The plan on this number of ranks: the steps have the same samples; see `Plan`."""
-        if check_integer(step, "step", least=1, most=MOST_IN_A_STEP) == self.ranks:
+        if check_integer(step_size, "step_size", least=1, most=MOST_IN_A_STEP) == self.ranks:
             return self
         found = copy.copy(self)
-        found._on(step)
+        found._on(step_size)
         return found
 
-    def continued_from(self, batch: int, step: int) -> tuple[HybridPlan, int]:
+    def with_step_size_from(self, batch: int, step_size: int) -> tuple[HybridPlan, int]:
         """See `MicroBatches`: the next step is divided among the new ranks; one that some ranks have not had, again."""
-        return self.stepped(step), batch // self.ranks * step
+        return self.with_step_size(step_size), batch // self.ranks * step_size
 
-    def carried(self, batch: int, since: int) -> dict[str, Any]:
+    def plan_state(self, batch: int, since: int) -> dict[str, Any]:
         """See `MicroBatches`: the number of ranks."""
-        return {"step": self.ranks}
+        return {"step_size": self.ranks}
 
-    def resumed(self, carried: Mapping[str, Any], batch: int) -> MicroBatches:
+    def resumed(self, plan_state: Mapping[str, Any], batch: int) -> MicroBatches:
         """See `BasePlan`."""
-        if set(carried) != {"step"}:
-            raise Infeasible(f"the state says {shown(dict(carried))} of a hybrid plan", AS_IT_WAS)
-        step = number_of(carried["step"], "the state's step")
-        if not 1 <= step <= MOST_IN_A_STEP:
-            raise Infeasible(f"the state's step is {step}, the largest is {MOST_IN_A_STEP}", AS_IT_WAS)
-        return self.stepped(step)
+        if set(plan_state) != {"step_size"}:
+            raise Infeasible(f"the state says {shown(dict(plan_state))} of a hybrid plan", AS_IT_WAS)
+        step_size = number_of(plan_state["step_size"], "the state's step_size")
+        if not 1 <= step_size <= MOST_IN_A_STEP:
+            raise Infeasible(f"the state's step_size is {step_size}, the largest is {MOST_IN_A_STEP}", AS_IT_WAS)
+        return self.with_step_size(step_size)
 
     def sampler(
         self,
@@ -192,7 +192,7 @@ class HybridPlan(Plan):
         rank: int | None = None,
         world_size: int | None = None,
         accumulate: int = 1,
-        fetch: Fetch = "micro",
+        fetch: Literal["micro", "step"] | int = "micro",
         mesh: DeviceMesh | None = None,
         dims: Sequence[str] | None = None,
     ) -> BatchSampler:

@@ -14,7 +14,7 @@ from ..interface import BasePlan
 from ..notebook import watched
 from .bands import Bands
 from .pictures import Composition, Cost, Drift, Lengths, Padding, Passes, Presence, Shares, Walk
-from .reading import MOST_BATCHES, Piece, Reader, Shuffle, reader_of, step_size
+from .reading import MOST_BATCHES, Piece, Reader, Shuffle, checked_step_size, reader_of
 from .value import Report
 
 __all__ = ["gathered"]
@@ -42,20 +42,22 @@ def gathered(
 ) -> Report:
     """Measure a plan for a report; see `Plan.report`."""
     epoch = check_integer(epoch, "epoch", least=0)
-    multiple = step_size(world_size, accumulate)
+    step_size = checked_step_size(world_size, accumulate)
     long, dear = _of_samples(plan, lengths, "lengths"), _of_samples(plan, costs, "costs")
-    stepped, by_length = plan.stepped(multiple), hasattr(plan, "cutter")
+    in_steps, by_length = plan.with_step_size(step_size), hasattr(plan, "cutter")
     if by_length and not (long is None and dear is None):
         raise Infeasible("a plan by lengths has its own lengths and costs", "leave lengths and costs out")
     notes = list(plan.shortcomings)
-    length = plan.epoch_length(multiple)
+    length = plan.epoch_length(step_size)
     most = min(MOST_BATCHES, int(_MOST_SAMPLES[by_length] / max(1, plan.mean_batch_size)))
-    batches = length if length <= most else max(1, most // multiple) * multiple
-    walk = _Walked(plan, reader_of(stepped, long, dear), Shuffle(plan, long, dear, seed=epoch), epoch * length, batches)
+    batches = length if length <= most else max(1, most // step_size) * step_size
+    walk = _Walked(
+        plan, reader_of(in_steps, long, dear), Shuffle(plan, long, dear, seed=epoch), epoch * length, batches
+    )
     walk.go()
     if audit is None:
         try:
-            audit = _audited(plan, multiple, epoch, epoch * length, batches)
+            audit = _audited(plan, step_size, epoch, epoch * length, batches)
         except Infeasible as error:  # of more samples than can be counted
             notes.append(f"the guarantees were not measured: {error.fact}")
     return Report(
@@ -93,10 +95,10 @@ def _of_samples(plan: BasePlan, values: Any, called: str) -> np.ndarray | None:
     return column
 
 
-def _audited(plan: Any, multiple: int, epoch: int, first: int, batches: int) -> Audit:
+def _audited(plan: Any, step_size: int, epoch: int, first: int, batches: int) -> Audit:
     """The audit of the epoch, or of its beginning, whichever the kind of plan has."""
-    if hasattr(plan, "cutter") or hasattr(plan, "stretches"):
-        found: Audit = plan.audit(multiple=multiple, epochs=1, first=epoch)
+    if hasattr(plan, "cutter") or hasattr(plan, "spans"):
+        found: Audit = plan.audit(step_size=step_size, epochs=1, first=epoch)
         return found
     fewer: Audit = plan.audit(batches=min(_AUDITED, batches), first=first)
     return fewer

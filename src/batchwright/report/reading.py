@@ -11,21 +11,21 @@ import numpy as np
 
 from ..errors import Infeasible, check_integer
 
-__all__ = ["MOST_BATCHES", "Piece", "Reader", "Shuffle", "reader_of", "step_size"]
+__all__ = ["MOST_BATCHES", "Piece", "Reader", "Shuffle", "checked_step_size", "reader_of"]
 
 MOST_BATCHES = 1 << 20  # micro-batches that are read: each takes a few microseconds
 _AT_ONCE = 1 << 20  # samples that are read together
 
 
-def step_size(world_size: int, accumulate: int) -> int:
+def checked_step_size(world_size: int, accumulate: int) -> int:
     """Micro-batches in a step of a run, after a check of both arguments."""
-    multiple = check_integer(world_size, "world_size", least=1) * check_integer(accumulate, "accumulate", least=1)
-    if multiple > MOST_BATCHES:
+    step_size = check_integer(world_size, "world_size", least=1) * check_integer(accumulate, "accumulate", least=1)
+    if step_size > MOST_BATCHES:
         raise Infeasible(
-            f"a step has {multiple} micro-batches, and at most {MOST_BATCHES} are looked at",
+            f"a step has {step_size} micro-batches, and at most {MOST_BATCHES} are looked at",
             "pass a smaller world_size or accumulate",
         )
-    return multiple
+    return step_size
 
 
 @dataclass(frozen=True)

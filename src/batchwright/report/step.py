@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import Infeasible, check_integer, shortened
 from ..exported import Exported, of_one_type
 from ..micro_batches import LAST
-from .reading import step_size
+from .reading import checked_step_size
 
 __all__ = ["MicroBatch", "Step", "step_at"]
 
@@ -108,18 +108,18 @@ class Step(Exported):
 
 def step_at(plan: Any, step: int, rank: int | None, world_size: int, accumulate: int) -> Step:
     """See `Plan.at`."""
-    multiple = step_size(world_size, accumulate)
+    step_size = checked_step_size(world_size, accumulate)
     step = check_integer(step, "step", least=0)
-    if (step + 1) * multiple > LAST + 1:
-        last = (LAST + 1) // multiple - 1
+    if (step + 1) * step_size > LAST + 1:
+        last = (LAST + 1) // step_size - 1
         raise Infeasible(f"step {step} is past the last, {last}", f"ask for 0 to {last}")
     if rank is not None:
         rank = check_integer(rank, "rank", least=0, most=world_size - 1)
-    stepped, length, first = plan.stepped(multiple), plan.epoch_length(multiple), step * multiple
+    in_steps, length, first = plan.with_step_size(step_size), plan.epoch_length(step_size), step * step_size
     batches = []
-    for number in range(first + (rank or 0), first + multiple, 1 if rank is None else world_size):
-        samples = stepped[number]
-        cost = stepped.cost(samples) if hasattr(plan, "cutter") else None
+    for number in range(first + (rank or 0), first + step_size, 1 if rank is None else world_size):
+        samples = in_steps[number]
+        cost = in_steps.cost(samples) if hasattr(plan, "cutter") else None
         of = np.asarray(plan.groups.group_of(samples))
-        batches.append(MicroBatch(number, (number - first) % world_size, samples, of, stepped.real(number), cost))
-    return Step(step, first // length, first % length // multiple, batches, plan.groups.names)
+        batches.append(MicroBatch(number, (number - first) % world_size, samples, of, in_steps.real(number), cost))
+    return Step(step, first // length, first % length // step_size, batches, plan.groups.names)
