@@ -198,7 +198,8 @@ def test_the_table_is_the_plan(recipe):
         number, slot = divmod(place, 8)
         index = int(plan[number][slot])
         names, _ = plan.locate([index])
-        wanted = {"step": number // 4, "rank": number % 2, "slot": slot, "index": index, "group": names[0]}
+        wanted = {"epoch": number // plan.epoch_length(4), "step": number // 4, "rank": number % 2}
+        wanted |= {"micro": number % 4 // 2, "slot": slot, "pack": None, "index": index, "group": names[0]}
         assert row == wanted | {"pass": seen.get(index, 0)}
         seen[index] = row["pass"] + 1
 

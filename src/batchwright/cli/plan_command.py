@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ..recipes import read_recipe
-from . import look, making, planning, printing
+from . import making, planning, printing
 from .shared import (
     BROKEN,
     Accumulate,
@@ -162,12 +161,9 @@ def plan(
         if index:
             told["index"] = str(making.write_index_of(made, save, recipe["arguments"]))
     if out is not None:
-
-        def watch(numbers: Iterator[int]) -> Iterator[int]:
-            return printing.progress(numbers, "writing", epochs * made.epoch_length(run.step_size))
-
+        table = made.table(epochs=epochs, ranks=run.world_size, accumulate=run.accumulate)
         told["out"] = str(out)
-        told["rows"] = look.write_table(look.epoch_table(made, run, epochs, watch), made.groups.names, out)
+        told["rows"] = table.to_parquet(out, watch=lambda steps, count: printing.progress(steps, "writing", count))
     if html is not None:
         with printing.waiting("writing the report"):
             made.report(html, world_size=run.world_size, accumulate=run.accumulate, audit=audit)
