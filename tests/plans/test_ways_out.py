@@ -35,7 +35,8 @@ FILES = [
         "sampler.py",
         "share.py",
         "state_checks.py",
-        "lists.py",
+        "epoch_iterator.py",
+        "run_state.py",
     ),
 ]
 
