@@ -9,24 +9,28 @@ PIP = $(1)/bin/python -m pip install --quiet --disable-pip-version-check -c cons
 
 # torch comes first and alone, so that its pinned build is what everything after it finds installed
 define environment
-$(PYTHON) -m venv $(1)
-$(call PIP,$(1)) --upgrade pip
-$(call PIP,$(1)) torch
+@echo "installing torch into $(1), then what goes with it: 1.3 GB on disk, half of it torch (with CUDA more)"
+@$(PYTHON) -m venv $(1)
+@$(call PIP,$(1)) --upgrade pip
+@$(call PIP,$(1)) torch
 endef
 
 $(VENV)/.demo: pyproject.toml constraints.txt
 	$(call environment,$(VENV))
-	$(call PIP,$(VENV)) --editable '.[cli]'
+	@echo "installing batchwright and its command line"
+	@$(call PIP,$(VENV)) --editable '.[cli]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.demo
-	$(call PIP,$(VENV)) --group test --group check
+	@echo "installing what the tests need"
+	@$(call PIP,$(VENV)) --group test --group check
 	@touch $@
 
 demo: $(VENV)/.demo
-	$(BIN)/batchwright demo $(NAME)
+	@$(BIN)/batchwright demo $(NAME)
 
 test: $(VENV)/.test
+	@echo "the whole suite, about 5,500 tests: a quarter of an hour on two cores"
 	$(BIN)/python -m pytest -q -n 2 --ignore tests/trainers --ignore tests/browser tests
 
 test-long: $(VENV)/.test

@@ -20,14 +20,15 @@ TITLES = {
     "Lengths, budgets and packs": ("lengths", "costs"),
     "Runs, ranks and states": (
         "sampler", "sampler_of", "position", "state_checks", "share", "lists", "micro_batches", "ranks", "distributed",
-        "accumulation", "geometry", "composition",
+        "accumulation", "geometry", "composition", "run_state", "epoch_iterator",
     ),
     "The loader": ("loader",),
     "Collate": ("collate",),
     "Corrections and feedback": ("correct", "feedback"),
     "Streams": ("online",),
     "Splits and shared lists": ("splitting", "shared_list"),
-    "Files, recipes and commands": ("files", "recipes", "index_files", "calls", "cli"),
+    "Files, recipes and commands": ("files", "recipes", "index_files", "calls", "cli", "plain_engine"),
+    "Reports and exports": ("report", "exported", "notebook"),
     "Trainers": ("adapters",),
     "Audits": ("audit",),
 }  # fmt: skip

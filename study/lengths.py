@@ -22,11 +22,11 @@ HELD_OUT = 400
 BASE = "shuffled"
 
 
-def run(file: Path, seeds: int, seconds: float = SECONDS) -> dict[str, list[dict[str, float]]]:
+def run(file: Path, seeds: int, seconds: float = SECONDS, files: int = 150) -> dict[str, list[dict[str, float]]]:
     """Train what the file does not hold yet, and read all of it."""
     done = {tuple(json.loads(line)["cell"]) for line in _lines(file)}
-    texts = texts_of_the_standard_library(150)
-    held_out = np.random.default_rng(0).permutation(len(texts))[:HELD_OUT]
+    texts = texts_of_the_standard_library(files)
+    held_out = np.random.default_rng(0).permutation(len(texts))[: min(HELD_OUT, len(texts) // 4)]
     rest = np.setdiff1d(np.arange(len(texts)), held_out)
     train, test = ([texts[i] for i in part] for part in (rest, held_out))
     lengths = np.array([len(text) for text in train])

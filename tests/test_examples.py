@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import runpy
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 
 FOLDER = Path(__file__).parents[1] / "examples"
 EXAMPLES = sorted(FOLDER.glob("*.py"))
+NOTEBOOKS = sorted(FOLDER.glob("notebooks/*.ipynb"))
 SMALL = {  # the arguments of `main` for a test; trainers' own are in tests/trainers
     "graphs": {"epochs": 1},
     "image_sizes": {"epochs": 1},
@@ -57,3 +61,15 @@ def test_every_training_script_is_run_by_a_test():
     scripts = {path.stem for path in (FOLDER / "training").glob("*.py")}
     assert scripts == SMALL.keys() | IN_PROCESSES | OF_TRAINERS
     assert len(scripts) == 10
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_runs(notebook):
+    cells = [cell for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == "code"]
+    assert all(
+        cell["outputs"] for cell in cells if "print(" in "".join(cell["source"])
+    )  # they are kept as they were run
+    main = ModuleType("__main__")
+    with warnings.catch_warnings():
+        for cell in cells:
+            exec(compile("".join(cell["source"]), str(notebook), "exec"), vars(main))

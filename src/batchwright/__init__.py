@@ -175,13 +175,21 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
-        raise AttributeError(f"module 'batchwright' has no attribute {name!r}")
+        from .errors import suggestion
+
+        asked = suggestion(name, _HOME)
+        # Without the object, as Python would add a question of its own.
+        message = f"module 'batchwright' has no attribute {name!r}{'; ' if asked else ''}{asked}"
+        raise AttributeError(message, name=name, obj=None)
     home = _HOME[name]  # "" for what is itself a module
     value = (
         getattr(importlib.import_module(f".{home}", __name__), name)
         if home
         else importlib.import_module(f".{name}", __name__)
     )
+    from .public import opened
+
+    value = opened(value)
     globals()[name] = value
     return value
 

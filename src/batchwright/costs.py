@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .columns import as_numbers
 from .errors import Infeasible, check_bool, check_integer, check_number, typed
+from .public import opened
 
 __all__ = ["Cost", "linear", "quadratic", "transformer"]
 
@@ -179,3 +181,6 @@ def _not_negative(value: float, called: str) -> float:
     if factor < 0:
         raise Infeasible(f"{called} is {factor:g}", "pass a number of 0 or more")
     return factor
+
+
+opened(sys.modules[__name__])

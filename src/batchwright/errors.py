@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 __all__ = [
+    "NOT_THE_USER",
     "Infeasible",
     "PoorWarning",
     "check_bool",
@@ -20,12 +21,14 @@ __all__ = [
     "check_number",
     "exactly",
     "listed",
+    "meant",
     "noted",
     "one_of",
     "said",
     "seed_number",
     "shortened",
     "shown",
+    "suggestion",
     "typed",
     "warn",
 ]
@@ -34,8 +37,12 @@ _LONGEST = 600  # characters of a fact, of a way out and of a warning: about sev
 _MOST = 1 << 62  # the default limit of integer arguments: larger numbers could overflow 64 bits in sums
 Word = TypeVar("Word", bound=str)
 
+# packages whose lines a warning does not point at: this one, and what calls it in its own name
+NOT_THE_USER = frozenset({__name__.partition(".")[0], "abc", "contextlib", "copy", "dataclasses", "functools"})
+
 _LONGEST_VALUE = 120  # characters of one value that a message shows
 _MOST_NAMES = 12
+_MOST_COMPARED = 1000  # names that a misspelt one is compared with
 
 
 class Infeasible(ValueError):
@@ -73,9 +80,8 @@ class PoorWarning(UserWarning):
 
 def warn(*texts: str) -> None:
     """Give a `PoorWarning` for each text, at the line of the user's code that called this package."""
-    package = __name__.partition(".")[0]
     level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in NOT_THE_USER:
         level, frame = level + 1, frame.f_back
     for text in texts:
         warnings.warn(text, PoorWarning, stacklevel=level)
@@ -294,7 +300,35 @@ def one_of(value: Any, called: str, choices: Sequence[Word], *, or_else: str = "
         if value == choice:
             return choice
     *others, last = [*map(repr, choices), *([or_else] if or_else else [])]
-    raise Infeasible(f"{called} is {shown(value)}", f"pass {', '.join(others)} or {last}" if others else f"pass {last}")
+    way_out = f"pass {', '.join(others)} or {last}" if others else f"pass {last}"
+    raise Infeasible(f"{called} is {shown(value)}", way_out + meant(value, choices))
+
+
+def suggestion(name: Any, names: Iterable[Any]) -> str:
+    """What a misspelt name may have meant, as a question; empty if no name is near.
+
+    Example:
+        >>> suggestion("unifrom", ["natural", "uniform"]), suggestion("x", ["natural"])
+        ("did you mean 'uniform'?", '')
+    """
+    if not isinstance(name, str):
+        return ""
+    from difflib import get_close_matches  # only where something is refused
+
+    known = [one for one, _ in zip((one for one in names if isinstance(one, str)), range(_MOST_COMPARED), strict=False)]
+    near = get_close_matches(name[:_LONGEST_VALUE], known, 1)
+    return f"did you mean {shown(near[0])}?" if near else ""
+
+
+def meant(name: Any, names: Iterable[Any]) -> str:
+    """`suggestion` as the end of a way out.
+
+    Example:
+        >>> meant("unifrom", ["natural", "uniform"]), meant("x", ["natural"])
+        (" (did you mean 'uniform'?)", '')
+    """
+    asked = suggestion(name, names)
+    return f" ({asked})" if asked else ""
 
 
 def check_mapping(parts: Any, called: str) -> Mapping[Any, Any]:

@@ -7,6 +7,7 @@ rule turns it into shares, these are kept within limits, and the sampler uses th
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ import torch
 from .columns import as_numbers
 from .distributed import ranks, summed
 from .errors import Infeasible, exactly, shown
+from .public import opened
 from .sampler import BatchSampler
 from .sampler_of import needed_sampler
 
@@ -241,3 +243,6 @@ def _over_ranks(values: np.ndarray) -> np.ndarray:
     """The sum over all ranks, with the same bits on each."""
     found: np.ndarray = summed(torch.tensor(values, dtype=torch.float64)).numpy()
     return found
+
+
+opened(sys.modules[__name__])

@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from . import columns
-from .errors import Infeasible, check_integer, shown, typed, warn
+from .errors import Infeasible, check_integer, meant, shown, typed, warn
 from .tables import Coded
 from .values import PLAIN, no_label, plain
 
@@ -263,7 +263,9 @@ def unknown_group(name: Hashable, names: Sequence[Hashable]) -> Infeasible:
     """The error for a label that no group has; it shows the first labels that there are."""
     some = ", ".join(map(shown, list(names[:8])))
     more = "" if len(names) <= 8 else f", ... ({len(names)} in all)"
-    return Infeasible(f"no group is called {shown(name)}, there are {some}{more}", "pass one of these labels")
+    return Infeasible(
+        f"no group is called {shown(name)}, there are {some}{more}", f"pass one of these labels{meant(name, names)}"
+    )
 
 
 def digest_of(sample_count: int, group_count: int, starts: np.ndarray, index: np.ndarray | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import mmap
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,13 +28,13 @@ class Kept(NamedTuple):
 
     Attributes:
         deal: what its micro-batches are dealt from.
-        index: its samples group by group.
+        ordered: its samples group by group.
         epoch_batches: micro-batches in an epoch of one rank.
         run: ranks and accumulation, as far as the recipe names them.
     """
 
     deal: Deal
-    index: Sequence[int]
+    ordered: memoryview[int]
     epoch_batches: int
     run: Mapping[str, int]
 
@@ -128,7 +128,7 @@ def kept_deal(recipe: Path) -> Kept | None:
         return None
 
 
-def _array(path: Path) -> Sequence[int]:
+def _array(path: Path) -> memoryview[int]:
     """An array of integers that `numpy.save` wrote, as a view of the file.
 
     Raises:
@@ -138,9 +138,12 @@ def _array(path: Path) -> Sequence[int]:
         begin = opened.read(10)
         header = opened.read(int.from_bytes(begin[8:10], "little"))
         mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
-    for described, kind in ((b"'descr': '<u4'", "I"), (b"'descr': '<i8'", "q")):
-        if begin[:8] == b"\x93NUMPY\x01\x00" and described in header and b"'fortran_order': False" in header:
-            return memoryview(mapped)[len(begin) + len(header) :].cast(kind)
+    values = memoryview(mapped)[len(begin) + len(header) :]
+    if begin[:8] == b"\x93NUMPY\x01\x00" and b"'fortran_order': False" in header:
+        if b"'descr': '<u4'" in header:
+            return values.cast("I")
+        if b"'descr': '<i8'" in header:
+            return values.cast("q")
     raise ValueError(path)
 
 

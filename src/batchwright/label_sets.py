@@ -35,6 +35,8 @@ def label_sets(labels: Any) -> LabelSets:
         >>> names, starts.tolist(), numbers.tolist()
         (['cat', 'dog'], [0, 1, 3, 3], [0, 0, 1])
     """
+    if hasattr(labels, "coded"):  # a column of a file
+        labels = np.asarray(labels)
     if hasattr(labels, "tocsr"):
         return _of_scipy(labels)
     if is_tensor(labels) and not labels.is_nested and str(labels.layout) != "torch.strided":

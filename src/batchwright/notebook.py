@@ -14,13 +14,13 @@ _EVERY = 0.1  # seconds between two changes of it
 Piece = TypeVar("Piece")
 
 
-def watched(pieces: Iterable[Piece], what: str, count: int) -> Iterator[Piece]:
+def watched(pieces: Iterable[Piece], what: str, count: int | None = None) -> Iterator[Piece]:
     """Pass pieces through; in a notebook, from the first second on, with a bar that goes when they are through.
 
     Args:
         pieces: what is passed through.
         what: what is done with them, in a few words.
-        count: how many there are.
+        count: how many there are; None if that is not known.
     """
     display = _display_of_notebook()
     if display is None:
@@ -44,16 +44,18 @@ def watched(pieces: Iterable[Piece], what: str, count: int) -> Iterator[Piece]:
 class _Bar:
     """One state of the bar."""
 
-    def __init__(self, what: str, done: int, count: int) -> None:
+    def __init__(self, what: str, done: int, count: int | None) -> None:
         self._what, self._done, self._count = what, done, count
 
     def __repr__(self) -> str:
-        return f"{self._what}: {self._done:,} of {self._count:,}" if self._what else ""
+        of = "" if self._count is None else f" of {self._count:,}"
+        return f"{self._what}: {self._done:,}{of}" if self._what else ""
 
     def _repr_html_(self) -> str:
         if not self._what:
             return ""
-        return f'<progress value="{self._done}" max="{self._count}"></progress> {self!r}'
+        place = "" if self._count is None else f' value="{self._done}" max="{self._count}"'
+        return f"<progress{place}></progress> {self!r}"
 
 
 def _display_of_notebook() -> Any:

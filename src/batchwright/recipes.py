@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from . import targets
-from .errors import Infeasible, check_integer, listed, said, shown
+from .errors import Infeasible, check_integer, listed, meant, said, shown
 from .files import Column
 from .groups import Groups
 from .index_files import read_index
@@ -203,14 +203,19 @@ class _Reader:
     ) -> Any:
         """What the function of this name returns for these arguments."""
         if not isinstance(name, str) or name not in table:
-            raise Infeasible(f"the recipe names the {what} {shown(name)}", f"write one of {listed(sorted(table))}")
+            raise Infeasible(
+                f"the recipe names the {what} {shown(name)}",
+                f"write one of {listed(sorted(table))}{meant(name, table)}",
+            )
         if not isinstance(arguments, Mapping):
             raise Infeasible(f"the arguments of {name} are {shown(arguments)}", "write them by name")
         function = table[name]
         known = inspect.signature(function).parameters
         unknown = [argument for argument in arguments if argument not in known]
         if unknown:
-            raise Infeasible(f"{name} has no argument {shown(unknown[0])}", f"use {listed(known)}")
+            raise Infeasible(
+                f"{name} has no argument {shown(unknown[0])}", f"use {listed(known)}{meant(unknown[0], known)}"
+            )
         missing = [key for key, each in known.items() if each.default is each.empty and key not in arguments]
         if missing:
             raise Infeasible(f"{name} needs the argument {shown(missing[0])}", "write it too")

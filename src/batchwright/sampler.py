@@ -19,6 +19,7 @@ from .errors import Infeasible, check_integer, shown, typed, warn
 from .interface import BasePlan
 from .micro_batches import AS_IT_WAS
 from .position import Position
+from .public import public
 from .run_state import PresentRun, RunState
 from .share import Fetch, Share, micro_batches_fetched
 from .state_checks import VERSION, another_position, bounded_identity, check_state_of
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["BatchSampler", "Fetch"]
 
 
+@public
 class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSampler):
     """A batch sampler that takes every `world_size`-th micro-batch of a plan, and can save and resume its position.
 

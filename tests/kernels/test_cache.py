@@ -4,26 +4,58 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
+
+import batchwright
 
 ONE_KERNEL = "from batchwright.kernels.indexing import tally; import numpy as np; c = np.zeros(3, np.int64); "
 ONE_KERNEL += "tally(np.array([2, 0, 2]), c); print(c.tolist())"
 
 
-def run(code: str, cache: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache)}
+ANYONE = 65534  # the user "nobody", who owns no files
+COMPILED = r"kernels are compiled, .* once on this machine; python -m batchwright.kernels does it ahead\n"
+NOWHERE = r"kernels are compiled, .* in every process: no folder can be written .*\n"
+
+
+def run(code: str, package: Path, *options: str, **changes: object) -> subprocess.CompletedProcess[str]:
+    """Run code with a copy of the package, whose kernels are kept beside it."""
+    environment = {**os.environ, "PYTHONPATH": str(package)}
+    environment.pop("NUMBA_CACHE_DIR", None)
     return subprocess.run(
         [sys.executable, *options, "-c", code],
-        env=environment,
+        **{"env": environment, "cwd": package} | changes,
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
+
+
+def copied(folder: Path) -> Path:
+    source = Path(batchwright.__file__).parent
+    shutil.copytree(source, folder / "batchwright", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+# A superuser may write anywhere, so the process becomes another user; what it then imports itself is loaded before.
+AS_ANYONE = f"""
+import os, numba, numpy, numba.core.caching
+numba.njit("int64(int64)")(lambda number: number)
+if os.geteuid() == 0:
+    os.setgroups([]); os.setgid({ANYONE}); os.setuid({ANYONE})
+"""
+
+
+def without_a_home(code: str, package: Path) -> subprocess.CompletedProcess[str]:
+    places = {"HOME": "/proc/none", "XDG_CACHE_HOME": "/proc/none", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {key: value for key, value in os.environ.items() if key != "NUMBA_CACHE_DIR"} | places
+    return run(code, package, env=environment | {"PYTHONPATH": str(package)}, cwd="/")
 
 
 def flipped(content: bytes) -> bytes:
@@ -41,10 +73,12 @@ DAMAGES = {
 
 @pytest.fixture(scope="module")
 def cached(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("kernels")
-    found = run(ONE_KERNEL, folder)
+    package = copied(tmp_path_factory.mktemp("kernels"))
+    found = run(ONE_KERNEL, package)
     assert found.stdout == "[1, 0, 2]\n", found.stderr
-    return folder
+    assert re.fullmatch(COMPILED, found.stderr)
+    assert run(ONE_KERNEL, package).stderr == ""
+    return package
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -56,15 +90,47 @@ def test_a_damaged_cache_file_is_compiled_anew_and_said_in_one_line(cached, dama
     first, second = run(ONE_KERNEL, cached), run(ONE_KERNEL, cached)
     assert (first.stdout, first.returncode) == ("[1, 0, 2]\n", 0), first.stderr
     if not (damage == "one bit" and ending == ".nbi"):  # a bit of the index may be one that makes it another version's
-        assert re.fullmatch(r"the cached kernel .*tally.* is damaged \(.*\), it is compiled again\n", first.stderr)
+        damaged = r"the cached kernel .*tally.* is damaged \(.*\), it is compiled again\n"
+        assert re.fullmatch(damaged + COMPILED, first.stderr)
     assert (second.stdout, second.stderr) == ("[1, 0, 2]\n", "")  # the cache is sound again
 
 
-def test_a_cache_that_cannot_be_used_costs_the_compile_time_and_nothing_else(tmp_path):
-    (tmp_path / "file").write_text("where the folder should be")
-    for cache in (tmp_path / "file" / "below", Path("/proc/none")):
-        found = run(ONE_KERNEL, cache)
-        assert (found.stdout, found.stderr) == ("[1, 0, 2]\n", "")
+def test_kernels_that_another_user_compiled_are_found_where_nothing_can_be_written(cached, tmp_path):
+    package = tmp_path / "copy"
+    shutil.copytree(cached, package)
+    open_to_read(tmp_path)
+    found = without_a_home(AS_ANYONE + ONE_KERNEL, package)
+    assert (found.stdout, found.stderr) == ("[1, 0, 2]\n", "")
+
+
+def test_a_cache_that_cannot_be_used_costs_the_compile_time_and_one_line(tmp_path):
+    package = copied(tmp_path)
+    (package / "batchwright" / "kernels" / "__pycache__").write_text("where the folder should be")
+    found = without_a_home(ONE_KERNEL, package)
+    assert found.stdout == "[1, 0, 2]\n"
+    assert re.fullmatch(NOWHERE, found.stderr)
+
+
+def test_kernels_of_other_sources_are_not_used(cached, tmp_path):
+    package = tmp_path / "copy"
+    shutil.copytree(cached, package)
+    with (package / "batchwright" / "kernels" / "hashing.py").open("a") as source:
+        source.write("# changed\n")
+    assert re.fullmatch(COMPILED, run(ONE_KERNEL, package).stderr)
+    assert run(ONE_KERNEL, package).stderr == ""
+
+
+def open_to_read(folder: Path) -> None:
+    """Let every user read a folder and nobody write it, and let every user enter the folders above it."""
+    for path in folder.rglob("*"):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    for above in (folder, *folder.parents):
+        if (
+            above.owner() == folder.owner()
+            and above != Path(tempfile.gettempdir())
+            and above.is_relative_to(tempfile.gettempdir())
+        ):
+            above.chmod(0o755)
 
 
 FORK = """
@@ -95,5 +161,5 @@ thread.join()
 @pytest.mark.parametrize("pause", [0.0, 0.05, 0.5])
 def test_a_fork_waits_for_the_first_imports_and_compilations_of_another_thread(tmp_path, pause):
     code = FORK.replace("PAUSE", str(pause))
-    found = run(code, tmp_path / "cache", "-W", "ignore::DeprecationWarning")  # of forks where there are threads
+    found = run(code, copied(tmp_path), "-W", "ignore::DeprecationWarning")  # of forks where there are threads
     assert (found.stdout.split(), found.returncode) == (["3"] * 3, 0), found.stderr

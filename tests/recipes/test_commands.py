@@ -4,65 +4,28 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
+from importlib.resources import files
 
+import numpy as np
 import pyarrow.parquet
 import pytest
+from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
 import batchwright as bw
+import batchwright.cli
 from batchwright.cli.app import app
+from batchwright.cli.planning import KINDS
+from batchwright.kernels.compile import DECLARED
+from batchwright.recipes import PLANS as PLANS_OF_RECIPES
 
 from .data import table
 
 SHELL = CliRunner()
 
-# The form of every --json: the type of a value, the values of a dictionary by name, or [the form of every item].
-NUMBER, TEXT = (int, float), (str,)
-GUARANTEES = [{"guarantee": TEXT, "bound": (*NUMBER, type(None)), "worst": NUMBER, "kept": (bool,), "where": TEXT}]
-PLACE = {"step": (int,), "rank": (int,), "micro_batch": (int,), "epoch": (int,)}
-FORMS = {
-    "inspect": {
-        "files": TEXT, "columns": [TEXT], "samples": (int,),
-        "labels": {"label": {
-            "groups": (int,), "imbalance": NUMBER, "effective_groups": NUMBER, "counts": (list,), "missing": (int,),
-        }},
-        "lengths": {"column": TEXT, "total": NUMBER, "mean": NUMBER, "quantiles": (dict,)},
-    },
-    "plan": {
-        "fingerprint": TEXT, "samples": (int,), "groups": (int,), "epoch_batches": (int,), "epoch_steps": (int,),
-        "world_size": (int,), "accumulate": (int,), "notes": [TEXT], "guarantees": GUARANTEES, "kept": (bool,),
-    },
-    "compare": {"plans": [{
-        "plan": TEXT, "micro_batches": (int,), "samples_a_batch": NUMBER, "missing_rarest": NUMBER, "covered": NUMBER,
-        "repeats_in_a_batch": NUMBER, "padding": NUMBER, "largest_work_over_mean": NUMBER,
-    }]},
-    "rewind": {
-        "step": (int,), "epoch": (int,), "step_in_epoch": (int,), "seconds": NUMBER,
-        "samples": [{"micro_batch": (int,), "rank": (int,), "slot": (int,), "sample": (int,)}],
-    },
-    "sample": {
-        "sample": (int,), "step": (int,), "before": PLACE, "next": PLACE, "seconds": NUMBER,
-        "looked_at": {"first_step": (int,), "last_step": (int,)},
-    },
-    "audit": {"fingerprint": TEXT, "guarantees": GUARANTEES, "kept": (bool,)},
-    "check": {"plan": TEXT, "fingerprint": TEXT, "samples": (int,), "same": (bool,)},
-    "index": {"index": TEXT, "bytes": (int,)},
-    "error": {"error": {"fact": TEXT, "way_out": TEXT}},
-}  # fmt: skip
-
-
-def check_form(value, form, at="$"):
-    if isinstance(form, tuple):
-        assert isinstance(value, form), (at, value)
-    elif isinstance(form, list):
-        assert isinstance(value, list), at
-        assert value or at.endswith("notes"), at
-        for number, item in enumerate(value):
-            check_form(item, form[0], f"{at}[{number}]")
-    else:
-        assert set(value) == set(form), at
-        for name, part in form.items():
-            check_form(value[name], part, f"{at}.{name}")
+SCHEMAS = json.loads(files(batchwright.cli).joinpath("schemas.json").read_text())
 
 
 def run(*arguments, code=0):
@@ -73,16 +36,19 @@ def run(*arguments, code=0):
 
 def told(*arguments, form, code=0):
     found = json.loads(run(*arguments, "--json", code=code).stdout)
-    check_form(found, FORMS[form])
+    Draft202012Validator({"$ref": f"#/$defs/{form}", **SCHEMAS}).validate(found)
     return found
 
 
 @pytest.fixture
 def data(tmp_path):
     draw = random.Random(1)
-    rows = [(f"{i}.png", draw.choices("abcd", [60, 25, 10, 5])[0], draw.randint(5, 99)) for i in range(500)]
+    rows = [
+        (f"{i}.png", draw.choices("abcd", [60, 25, 10, 5])[0], draw.randint(5, 99), i % 3, 499 - i, i // 2, 8 + i % 5)
+        for i in range(500)
+    ]
     path = tmp_path / "t.csv"
-    path.write_text("file,label,n\n" + "\n".join(",".join(map(str, row)) for row in rows))
+    path.write_text("file,label,n,k,i,pair,n2\n" + "\n".join(",".join(map(str, row)) for row in rows))
     return path
 
 
@@ -114,8 +80,68 @@ def test_plan_tells_the_plan_of_the_library(data):
     told("plan", data, "--length", "n", "--capacity", 200, form="plan")
     told("plan", data, "--weight", "n", "--batch-size", 8, form="plan")
     told("plan", data, "--kind", "evaluation", "--batch-size", 8, form="plan")
-    told("plan", data, "--by", "label", "--by", "n", "--batch-size", 8, "--target", "natural", form="plan")
     assert "G2 quota" in run("plan", data, "--label", "label", "--batch-size", 8).stdout
+
+
+PLANS = {
+    "balanced": ("--label label --batch-size 8", lambda c: bw.balanced(c("label"), 8)),
+    "cells": ("--by label --by k --batch-size 8 --target natural --epoch 9",
+        lambda c: bw.balanced(bw.Groups.combine(c("label"), c("k")), 8, target="natural", epoch=9)),
+    "classes": ("--label label --batch-size 8 --per-class 2 --seed 3 --epoch largest --distinct",
+        lambda c: bw.balanced(c("label"), 8, per_class=2, seed=3, epoch="largest", distinct=True)),
+    "random": ("--label label --batch-size 8 --draw random", lambda c: bw.balanced(c("label"), 8, draw="random")),
+    "weighted": ("--weight n --batch-size 8", lambda c: bw.weighted(c("n"), 8)),
+    "shuffled": ("--batch-size 8", lambda c: bw.shuffled(500, 8)),
+    "sequential": ("--kind sequential --batch-size 8", lambda c: bw.sequential(500, 8)),
+    "ordered": ("--indices i --batch-size 8", lambda c: bw.ordered(c("i"), 8)),
+    "grouped": ("--length n --batch-size 8 --window 32 --level", lambda c: bw.grouped(c("n"), 8, window=32, level=True)),
+    "bucketed": ("--shape n --shape n2 --batch-size 8 --buckets 2",
+        lambda c: bw.bucketed(np.column_stack([c("n"), c("n2")]), 8, buckets=2)),
+    "budgeted": ("--length n --max-tokens 800 --max-samples 12 --round-length 8 --window epoch",
+        lambda c: bw.budgeted(c("n"), 800, max_samples=12, round_length=8, window="epoch")),
+    "budgeted in balance": ("--length n --max-tokens 800 --label label --target sqrt",
+        lambda c: bw.budgeted(c("n"), 800, order=bw.balanced(c("label"), 1, target="sqrt"))),
+    "packed": ("--length n --capacity 90 --packs 2 --max-per-pack 4 --too-long split",
+        lambda c: bw.packed(c("n"), 90, packs=2, max_per_pack=4, too_long="split")),
+    "packed together": ("--length n --capacity 400 --together pair", lambda c: bw.packed(c("n"), 400, together=c("pair"))),
+    "evaluation": ("--kind evaluation --batch-size 8 --order shuffled",
+        lambda c: bw.evaluation(500, 8, order="shuffled")),
+    "evaluation in tokens": ("--kind evaluation --length n --max-tokens 800",
+        lambda c: bw.evaluation(c("n"), max_tokens=800)),
+    "hierarchical": ("--by label --by k --per 2 --per 2 --per 2",
+        lambda c: bw.hierarchical([c("label"), c("k")], [2, 2, 2])),
+    "raked": ("--margin label:a=0.4,b=0.3,c=0.2,d=0.1 --margin k:uniform --batch-size 8",
+        lambda c: bw.raked({"label": c("label"), "k": c("k")},
+            {"label": {"a": 0.4, "b": 0.3, "c": 0.2, "d": 0.1}, "k": "uniform"}, 8)),
+    "rotating": ("--label label --cohorts 2 --per-class 3",
+        lambda c: bw.rotating(c("label"), 2, per_class=3)),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")
+@pytest.mark.parametrize("name", PLANS)
+def test_every_kind_of_plan_can_be_made_of_options(data, name):
+    options, make = PLANS[name]
+    plan = make(lambda column: bw.Column(data, column))
+    saved = data.parent / "saved.json"
+    found = told("plan", data, *options.split(), *([] if name == "bucketed" else ["--save", saved]), form="plan")
+    assert found["fingerprint"] == plan.fingerprint
+    if name != "bucketed":
+        assert told("recipe", "check", saved, form="recipe check")["fingerprint"] == plan.fingerprint
+
+
+def test_labels_in_lists_make_a_plan_of_several_labels(tmp_path):
+    rows = [{"tags": ["a"] if at % 3 else ["a", "b"]} for at in range(60)]
+    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = told(
+        "plan", tmp_path / "t.jsonl", "--kind", "multilabel", "--label", "tags", "--batch-size", 8, form="plan"
+    )
+    assert found["fingerprint"] == bw.multilabel([row["tags"] for row in rows], 8).fingerprint
+
+
+def test_every_plan_has_options_or_is_named_as_one_of_several_data_sets():
+    made = {name.split()[0] for name in PLANS} - {"cells", "classes", "random"} | {"multilabel"}
+    assert made == set(KINDS) == set(PLANS_OF_RECIPES) - {"mixed", "alternating"}
 
 
 @pytest.mark.parametrize(("world_size", "accumulate"), [(1, 1), (3, 1), (2, 2)])
@@ -137,7 +163,7 @@ def test_rewind_tells_what_the_ranks_were_given(recipe, world_size, accumulate):
 
 def test_rewind_finds_a_sample_before_and_after(recipe):
     plan = bw.from_recipe(recipe)
-    found = told("rewind", recipe, "--sample", 7, "--step", 40, "--epochs", 6, form="sample")
+    found = told("rewind", recipe, "--sample", 7, "--step", 40, "--epochs", 6, form="rewind --sample")
     low, middle, high = found["before"]["micro_batch"], 40 * 4, found["next"]["micro_batch"]
     assert low < middle <= high
     assert [number for number in range(low, high + 1) if 7 in plan[number]] == [low, high]
@@ -175,16 +201,33 @@ def test_the_table_is_the_plan(recipe):
         seen[index] = row["pass"] + 1
 
 
+def test_a_report_is_written(recipe):
+    page = recipe.with_name("report.html")
+    found = told("plan", recipe, "--html", page, form="plan")
+    assert found["html"] == str(page)
+    text = page.read_text()
+    assert text.lstrip().lower().startswith("<!doctype html")
+    assert found["fingerprint"] in text
+
+
 def test_compare_audit_and_check(data, recipe):
     lines = told("compare", data, "--label", "label", "--length", "n", "--batch-size", 16, form="compare")["plans"]
     by_name = {line["plan"]: line for line in lines}
     assert by_name["uniform"]["missing_rarest"] == 0 < by_name["shuffle"]["missing_rarest"]
     assert by_name["budgets"]["padding"] < by_name["shuffle"]["padding"]
     assert told("audit", recipe, form="audit")["kept"]
-    assert told("recipe", "check", recipe, form="check")["same"]
-    told("recipe", "index", recipe, form="index")
+    assert told("recipe", "check", recipe, form="recipe check")["same"]
+    told("recipe", "index", recipe, form="recipe index")
     for command in (["compare", data, "--label", "label"], ["audit", recipe], ["recipe", "check", recipe]):
         assert run(*command).stdout.strip()
+
+
+def test_kernels_are_compiled_and_said_to_be_kept(monkeypatch):
+    few = dict(list(DECLARED.items())[:2])  # all of them take a minute where none is compiled
+    monkeypatch.setattr("batchwright.kernels.__main__.DECLARED", few)
+    found = told("kernels", form="kernels")
+    assert found["kernels"] == 2
+    assert "2 kernels ready in" in run("kernels").stdout
 
 
 def test_exit_codes_and_errors(data, recipe):
@@ -192,7 +235,8 @@ def test_exit_codes_and_errors(data, recipe):
     told("inspect", data, "--label", "lable", form="error", code=1)
     run("plan", data, "--label", "label", code=1)
     run("plan", data, "--label", "label", "--batch-size", 8, "--capacity", 3, code=1)
-    run("plan", data, "--kind", "raked", "--batch-size", 8, code=1)
+    run("plan", data, "--kind", "mixed", "--batch-size", 8, code=1)
+    assert run("--version").stdout == f"batchwright {bw.__version__}\n"
     assert (
         "--kind is 'balance'; pass 'alternating', 'balanced'"
         in run("plan", data, "--kind", "balance", "--batch-size", 8, code=1).stderr
@@ -227,10 +271,35 @@ def test_a_broken_guarantee_has_its_own_exit_code(recipe, monkeypatch):
 
 
 def test_help_teaches_by_examples():
-    for command in ("inspect", "plan", "compare", "rewind", "audit", "demo"):
-        assert f"batchwright {command} " in run(command, "--help").stdout
+    for command in ("inspect", "plan", "compare", "rewind", "audit", "demo", "kernels", "recipe check", "recipe index"):
+        assert f"batchwright {command}" in run(*command.split(), "--help").stdout
     assert "--step" in run("rewind", "--help").stdout
 
 
 def test_every_kind_of_file_is_inspected(tmp_path):
     assert json.loads(run("inspect", table(tmp_path), "--json").stdout)["samples"] == 8
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("batchwright ", ["inspect", "plan", "compare", "rewind", "audit", "recipe", "kernels", "demo"]),
+        ("batchwright plan {data} --label ", ["file", "label", "n", "k", "i", "pair", "n2"]),
+        ("batchwright plan {data} --label la", ["label"]),
+        ("batchwright plan nowhere.csv --label ", []),
+        ("batchwright plan {data} --kind ba", ["balanced"]),
+        ("batchwright plan {data} --too-long s", ["skip", "split"]),
+    ],
+)
+def test_a_shell_completes_commands_columns_and_words(data, line, found):
+    words = line.format(data=data)
+    asked = {"_BATCHWRIGHT_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    done = SHELL.invoke(app, [], prog_name="batchwright", env=asked)
+    assert done.stdout.split() == found
+
+
+def test_the_module_is_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "batchwright", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"batchwright {bw.__version__}\n"

@@ -11,7 +11,7 @@ import pytest
 
 import batchwright as bw
 from batchwright.cli import app as application
-from batchwright.cli import look, main, making
+from batchwright.cli import look, main, making, planning
 from batchwright.recipes import Run
 
 from ..refusals import SOURCE, cases, check_that_all_are_reached, told_and_followed
@@ -27,7 +27,7 @@ Path(RECIPE).write_text(json.dumps(bw.shuffled(8, 4).to_recipe()))
 
 
 def made(**options):
-    return lambda: making.made(TABLE, options)
+    return lambda: planning.made(TABLE, options)
 
 
 def rows(samples):
@@ -51,10 +51,13 @@ def one_step():
 
 
 CASES = cases("refuse message follow", {
-    "shares": (lambda: making.target_of("cat=half"), "the shares are 'cat=half'; write them as cat=0.5,dog=0.5",
-        lambda: making.target_of("cat=0.5,dog=0.5")),
-    "kind": (made(kind="raked", batch_size=2), "the plan 'raked' has no options of its own here; write a recipe",
-        lambda: bw.from_recipe(bw.raked({"k": ["a", "b"]}, {"k": {"a": 0.5, "b": 0.5}}, 2).to_recipe())),
+    "shares": (lambda: planning.target_of("cat=half"), "the shares are 'cat=half'; write them as cat=0.5,dog=0.5",
+        lambda: planning.target_of("cat=0.5,dog=0.5")),
+    "kind": (made(kind="mixed", batch_size=2), "the plan 'mixed' is made of several data sets or plans; write a recipe",
+        lambda: bw.from_recipe(bw.mixed({"a": 4, "b": 4}, 2).to_recipe())),
+    "margin": (made(kind="raked", batch_size=2),
+        "a plan 'raked' needs --margin, a column and its shares; pass --margin label:uniform",
+        made(margin=["kind:uniform"], batch_size=2)),
     "column": (made(kind="weighted", batch_size=2),
         "a plan 'weighted' needs --weight, the name of a column; pass one of kind, n, w",
         made(kind="weighted", batch_size=2, weight="w")),
@@ -63,9 +66,9 @@ CASES = cases("refuse message follow", {
         made(label="kind", batch_size=2, kind="balanced")),
     "by": (made(length="n", max_tokens=100, by=["kind"]), "a plan 'budgeted' takes no --by; leave it out",
         made(length="n", max_tokens=100)),
-    "option beside a recipe": (lambda: making.made(RECIPE, {"batch_size": 2}),
+    "option beside a recipe": (lambda: planning.made(RECIPE, {"batch_size": 2}),
         "says how its plan is made, and --batch-size is given too; leave the option out",
-        lambda: making.made(RECIPE, {})),
+        lambda: planning.made(RECIPE, {})),
     "no lengths": (lambda: making.described(EMPTY, None, "n", []), "has 0 values; pass a file of at least one sample",
         lambda: making.described(TABLE, None, "n", [])),
     "batch size": (made(label="kind"), "a plan 'balanced' needs --batch-size; pass --batch-size 64",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 from collections import Counter
 
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import batchwright as bw
+from batchwright.audit import Audit, Finding
 
 from .. import laws
 from . import small
@@ -184,3 +186,19 @@ def test_a_report_is_shown_in_a_few_lines_and_in_a_notebook():
     assert str(report).splitlines()[1].startswith("measured on all")
     assert "\n" not in repr(report)
     assert report._repr_html_().startswith("<iframe srcdoc=")
+
+
+def test_a_broken_guarantee_is_named_in_the_page_and_in_the_text():
+    plan = small.animals()
+    audit = Audit(0, 9, (Finding("G2 quota", 0.0, 1.0, "micro-batch 3, group 'cat'"),))
+    report = plan.report(audit=audit)
+    assert "a guarantee is BROKEN" in str(report)
+    assert '<span class="broken">BROKEN</span>' in report.html()
+    assert "BROKEN" not in plan.report().html().split("<section")[-1]
+
+
+def test_a_plan_that_was_plotted_is_pickled_and_stepped_without_what_was_measured():
+    plan = small.corpus()
+    plan.plot.report.html()
+    assert b"batchwright.report" not in pickle.dumps(plan)
+    assert plan.stepped(2).plot.report is not plan.plot.report

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from ..notebook import watched
 from .report import Audit, Finding
 
 __all__ = ["Guarantee", "measured"]
@@ -52,7 +53,7 @@ class Guarantee(ABC, Generic[Seen]):
 
 def measured(first: int, batches: int, guarantees: Sequence[Guarantee[Seen]], pieces: Iterable[Seen]) -> Audit:
     """Audit micro-batches first..first+batches-1: every guarantee gets all pieces of them."""
-    for piece in pieces:
+    for piece in watched(pieces, "measuring the guarantees"):
         for guarantee in guarantees:
             guarantee.see(piece)
     for guarantee in guarantees:

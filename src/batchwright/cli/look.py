@@ -56,7 +56,9 @@ def _counted(step: int, run: Run) -> int:
     return check_integer(step, "step", least=0, most=(LAST + 1) // run.step_size - 1)
 
 
-def occurrences(plan: Plan, run: Run, sample: int, step: int, epochs: int) -> dict[str, Any]:
+def occurrences(
+    plan: Plan, run: Run, sample: int, step: int, epochs: int, watch: Callable[[Iterator[int]], Any] = iter
+) -> dict[str, Any]:
     """When a sample came last before a step, and when it comes next, within some epochs on either side.
 
     Args:
@@ -65,14 +67,30 @@ def occurrences(plan: Plan, run: Run, sample: int, step: int, epochs: int) -> di
         sample: the number of the sample.
         step: the step, counted through all epochs.
         epochs: how far to look.
+        watch: called with how many micro-batches were looked at, one number at a time, and returns an iterator over them.
     """
     count = plan.groups.sample_count
     sample = check_integer(sample, "sample", least=0, most=count - 1)
     batches, length = plan.with_step_size(run.step_size), plan.epoch_length(run.step_size)
     middle = _counted(step, run) * run.step_size
     low, high = max(0, middle - epochs * length), middle + epochs * length
-    before = next(_numbers_with(batches, sample, middle - 1, low - 1, -1), None)
-    after = next(_numbers_with(batches, sample, middle, high, 1), None)
+    backwards = _numbers_with(batches, sample, middle - 1, low - 1, -1)
+    onwards = _numbers_with(batches, sample, middle, high, 1)
+    found: list[int | None] = [None, None]
+
+    def looking() -> Iterator[int]:
+        looked = 0
+        for way, numbers in enumerate((backwards, onwards)):
+            for count, number in numbers:
+                looked += count
+                yield looked
+                if number is not None:
+                    found[way] = number
+                    break
+
+    for _ in watch(looking()):
+        pass
+    before, after = found
     return {
         "sample": sample,
         "step": step,
@@ -91,20 +109,22 @@ def _place(number: int, run: Run, length: int) -> dict[str, int]:
     }
 
 
-def _numbers_with(batches: Any, sample: int, first: int, stop: int, stride: int) -> Iterator[int]:
-    """The micro-batches that hold a sample, from `first` on, before `stop`; `stride` is 1 or -1."""
+def _numbers_with(batches: Any, sample: int, first: int, stop: int, stride: int) -> Iterator[tuple[int, int | None]]:
+    """How many micro-batches were looked at, and the first among them that holds a sample, if one does.
+
+    They are looked at from `first` on, before `stop`; `stride` is 1 or -1.
+    """
     if isinstance(batches, FixedPlan):
         size = max(1, _AT_ONCE // batches.batch_size)
         while (stop - first) * stride > 0:
             taken = min(size, abs(stop - first))
             low = first if stride > 0 else first - taken + 1
             found = np.flatnonzero((batches.order.batches(low, 1, taken) == sample).any(axis=1)) + low
-            yield from found[::stride].tolist()
+            yield taken, int(found[::stride][0]) if found.size else None
             first += taken * stride
         return
     for number in range(first, stop, stride):
-        if sample in batches[number]:
-            yield number
+        yield 1, number if sample in batches[number] else None
 
 
 def epoch_table(

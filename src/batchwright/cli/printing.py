@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from rich.console import Console, Group
-from rich.progress import Progress
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -24,8 +24,11 @@ _PATIENCE = 1.0  # seconds before progress is shown
 
 
 def waiting(what: str) -> AbstractContextManager[Any]:
-    """A sign of life on a terminal while something is read or made; nothing where errors go to a file."""
-    return _errors.status(f"{what} ...")
+    """On a terminal, what takes time and for how many seconds, while its end is not known; nothing in a file."""
+    columns = SpinnerColumn(), TextColumn("{task.description} ..."), TimeElapsedColumn()
+    bar = Progress(*columns, console=_errors, transient=True, disable=not _errors.is_terminal)
+    bar.add_task(what, total=None)
+    return bar
 
 
 def progress(numbers: Iterator[int], what: str, count: int) -> Iterator[int]:
@@ -68,7 +71,10 @@ def description(told: dict[str, Any]) -> Group:
         parts.append(_bars(labels["counts"]))
     if "lengths" in told:
         lengths = told["lengths"]
-        parts.append(f"\n{lengths['column']}: {lengths['total']:,.0f} in all, {lengths['mean']:,.1f} on average")
+        missing = f", {lengths['missing']:,} missing" if lengths["missing"] else ""
+        parts.append(
+            f"\n{lengths['column']}: {lengths['total']:,.0f} in all, {lengths['mean']:,.1f} on average{missing}"
+        )
         table = Table("quantile", box=None)
         for at in lengths["quantiles"]:
             table.add_column(at, justify="right")
@@ -98,7 +104,7 @@ def plan(told: dict[str, Any], summary: Any) -> Group:
             bound, verdict = f"{found['bound']:.4g}", "kept" if found["kept"] else "BROKEN"
         table.add_row(found["guarantee"], bound, f"{found['worst']:.4g}", verdict, Text(found["where"]))
     steps = f"{told['epoch_steps']:,} steps an epoch on {told['world_size']} ranks, fingerprint {told['fingerprint']}"
-    written = [f"wrote {told[key]}" for key in ("saved", "index", "out") if key in told]
+    written = [f"wrote {told[key]}" for key in ("saved", "index", "out", "html") if key in told]
     return Group(Text(str(summary)), "", steps, "", table, *written)
 
 

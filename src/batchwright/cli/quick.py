@@ -77,7 +77,7 @@ def _step(kept: Kept, asked: Mapping[str, Any]) -> dict[str, Any] | None:
             {"micro_batch": number, "rank": at, "slot": slot, "sample": sample}
             for number in range(first, first + step_size)
             if (at := number % step_size % world_size) == rank or rank is None
-            for slot, sample in enumerate(micro_batch(number, kept.deal, kept.index))
+            for slot, sample in enumerate(micro_batch(number, kept.deal, kept.ordered))
         ],
     }
 

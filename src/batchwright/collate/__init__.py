@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+
+from ..public import opened
 from . import attention, registered  # noqa: F401  # batches are known to torch wherever there are any
 from .batch import Batch
 from .collate import Collate
@@ -35,3 +38,5 @@ __all__ = [
     "scalar",
     "stack",
 ]
+
+opened(sys.modules[__name__])

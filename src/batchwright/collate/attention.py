@@ -14,6 +14,7 @@ Functions of a `Layout` or of segment numbers for other kinds: jagged tensors, f
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from ..public import opened
 from .layout import Layout
 from .masks import block_mask, mask
 
@@ -122,3 +124,6 @@ def values(nested: Tensor) -> Tensor:
     """The packed total x heads x width memory of what attention made of `jagged` inputs."""
     packed: Tensor = nested.transpose(1, 2).contiguous().values()
     return packed
+
+
+opened(sys.modules[__name__])

@@ -14,7 +14,7 @@ from ..errors import Infeasible, check_integer, one_of, shown
 from .memory import lasting
 
 if TYPE_CHECKING:
-    from .shards import How, Shard
+    from .shards import Shard
 
 __all__ = ["SIDES", "Layout", "Side"]
 
@@ -113,7 +113,9 @@ class Layout:
         """int64, total: the index of each packed element within its sample."""
         return self._once("positions", lambda: self._numbered([-start for start in self.starts[:-1]]))
 
-    def shard(self, rank: int, size: int, how: How = "blocks", *, block: int = 128) -> Shard:
+    def shard(
+        self, rank: int, size: int, how: Literal["blocks", "head_tail", "per_document"] = "blocks", *, block: int = 128
+    ) -> Shard:
         """The elements that one rank of a context-parallel group holds; every rank computes its own.
 
         Args:
@@ -136,7 +138,9 @@ class Layout:
 
         return shard(self, rank, size, how, block)
 
-    def unshard(self, size: int, how: How = "blocks", *, block: int = 128) -> Tensor:
+    def unshard(
+        self, size: int, how: Literal["blocks", "head_tail", "per_document"] = "blocks", *, block: int = 128
+    ) -> Tensor:
         """int64, total: puts what all ranks of a group hold, gathered rank by rank, into the packed order.
 
         Example:

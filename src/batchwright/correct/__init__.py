@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+
+from ..public import opened
 from .batchnorm import check, frozen, per_group, recalibrate, report, synchronised, without_running_stats
 from .evaluate import evaluate
 from .loss_scale import LossScale, loss_scale
@@ -25,3 +28,5 @@ __all__ = [
     "synchronised",
     "without_running_stats",
 ]
+
+opened(sys.modules[__name__])

@@ -14,6 +14,7 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset, WeightedRandomSampler
@@ -21,6 +22,7 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorData
 from .. import targets
 from ..errors import PoorWarning
 from ..plans import balanced
+from . import TERMINAL, as_table
 
 __all__ = ["run"]
 
@@ -29,20 +31,25 @@ HELD_OUT = 60  # of each class
 BATCH_SIZE = 32
 EPOCHS = 40
 RAREST = 3
+SECONDS = 0.12  # of an epoch of training, with its workers
+NAMES = "torch shuffle", "torch weighted", "uniform", "square root", "progressive"
+_HEAD = "batches from", "recall, all classes", f"recall, {RAREST} rarest", "missing a class", "unseen", "us a batch"
 
 
-def run(*, seeds: int = 3, epochs: int = EPOCHS, workers: int = 2) -> None:
+def run(*, seeds: int = 3, epochs: int = EPOCHS, workers: int = 2) -> list[dict[str, Any]]:
     """Train with every sampler and print one table."""
     console = Console()
     if not console.is_terminal:
-        console = Console(width=140)
+        console = Console(width=TERMINAL)
     torch.set_num_threads(1)  # two workers and one trainer on two cores; more threads only fight
     train, test = long_tailed_digits()
     labels = train.tensors[1].numpy()
     counts = np.bincount(labels)
     console.print(
         f"digits, 8 x 8: {len(train)} for training, classes of {', '.join(map(str, counts))}; {len(test)} held out, "
-        f"{HELD_OUT} of each class; batches of {BATCH_SIZE}, {epochs} epochs, {seeds} seeds"
+        f"{HELD_OUT} of each class. A small network is trained {len(NAMES) * seeds} times, {epochs} epochs each, with "
+        f"batches of {BATCH_SIZE}, filled in {len(NAMES)} ways with {seeds} seeds. This takes about "
+        f"{max(1, round(len(NAMES) * seeds * epochs * SECONDS))} s on two cores.\n"
     )
     with warnings.catch_warnings(record=True) as poor:
         warnings.simplefilter("always", PoorWarning)
@@ -62,9 +69,16 @@ def run(*, seeds: int = 3, epochs: int = EPOCHS, workers: int = 2) -> None:
                 rows[name].append(
                     train_once(train, test, sampler, seed, epochs, workers, lambda: progress.advance(bar))
                 )
+    console.print(Text("as measured, mean ± standard deviation over seeds"))
     console.print(table(rows))
+    console.print(
+        "torch weighted is its WeightedRandomSampler; uniform, square root and progressive (from natural to uniform "
+        "shares) are plans of batchwright. Recall is in %, missing: batches without one of the classes, unseen: samples "
+        "that epoch 1 left out, both in %; us: processor time of the sampler for a batch."
+    )
     if poor:
         console.print(f"note: {poor[0].message}")
+    return [as_table(_HEAD, cells(rows))]
 
 
 @dataclass(frozen=True)
@@ -134,10 +148,10 @@ def ways(labels: np.ndarray, epochs: int) -> dict[str, Callable[[int], Any]]:
 
     return {
         "torch shuffle": lambda seed: of_torch(seed, weighted=False),
-        "torch WeightedRandomSampler": lambda seed: of_torch(seed, weighted=True),
-        "batchwright uniform": of_plan("uniform"),
-        "batchwright square root": of_plan("sqrt"),
-        "batchwright progressive": of_plan(targets.schedule("natural", "uniform", epochs=epochs)),
+        "torch weighted": lambda seed: of_torch(seed, weighted=True),
+        "uniform": of_plan("uniform"),
+        "square root": of_plan("sqrt"),
+        "progressive": of_plan(targets.schedule("natural", "uniform", epochs=epochs)),
     }
 
 
@@ -189,29 +203,29 @@ def train_once(
 
 def table(rows: dict[str, list[Result]]) -> Table:
     """One line a sampler, mean and standard deviation over the seeds."""
-    shown = Table(title="as measured, mean and standard deviation over seeds")
-    shown.add_column("batches from")
-    for heading in (
-        "balanced accuracy",
-        f"recall of the {RAREST} rarest",
-        "batches missing a class",
-        "never seen in epoch 1",
-        "sampler, CPU us a batch",
-    ):
-        shown.add_column(heading, justify="right")
-    for name, results in rows.items():
-
-        def spread(values: list[float], percent: bool = True) -> str:
-            scale, unit = (100, " %") if percent else (1, "")
-            deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-            return f"{scale * statistics.mean(values):.1f} ± {scale * deviation:.1f}{unit}"
-
-        shown.add_row(
-            name,
-            spread([result.balanced_accuracy for result in results]),
-            spread([result.rare_recall for result in results]),
-            spread([result.missing_a_class for result in results]),
-            spread([result.never_seen for result in results]),
-            spread([result.microseconds_a_batch for result in results], percent=False),
-        )
+    shown = Table(box=None, pad_edge=False)
+    for at, heading in enumerate(_HEAD):
+        shown.add_column(heading, justify="right" if at else "left", no_wrap=not at)
+    for row in cells(rows):
+        shown.add_row(*row)
     return shown
+
+
+def cells(rows: dict[str, list[Result]]) -> list[list[str]]:
+    """The table as text."""
+    return [
+        [
+            name,
+            _spread([100 * result.balanced_accuracy for result in results]),
+            _spread([100 * result.rare_recall for result in results]),
+            _spread([100 * result.missing_a_class for result in results]),
+            _spread([100 * result.never_seen for result in results]),
+            _spread([result.microseconds_a_batch for result in results], digits=0),
+        ]
+        for name, results in rows.items()
+    ]
+
+
+def _spread(values: list[float], digits: int = 1) -> str:
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    return f"{statistics.mean(values):.{digits}f} ± {deviation:.{digits}f}"

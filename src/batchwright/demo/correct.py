@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from ..correct.evaluate import measure
 from ..correct.table import text_table
 from ..errors import PoorWarning
 from ..plans import FixedPlan, balanced
+from . import as_table
 
 __all__ = ["run"]
 
@@ -56,13 +58,14 @@ class Digits:
         return images + self.noise * torch.randn(images.shape, generator=self.generator)
 
 
-def run(*, seeds: int = 5, epochs: int = 30) -> None:
+def run(*, seeds: int = 5, epochs: int = 30) -> list[dict[str, Any]]:
     """Train, correct and measure; print two tables, and how far balancing moved what BatchNorm layers see."""
     with _one_thread():  # matrices this small lose more to a second thread's hand-over than they gain
-        _print_all(seeds, epochs)
+        return _print_all(seeds, epochs)
 
 
-def _print_all(seeds: int, epochs: int) -> None:
+def _print_all(seeds: int, epochs: int) -> list[dict[str, Any]]:
+    tables = []
     for noise, title in (
         (_NOISE, f"pixel noise {_NOISE}, new at every draw"),
         (0.0, "no noise: positives learnt by heart"),
@@ -74,8 +77,10 @@ def _print_all(seeds: int, epochs: int) -> None:
         rows = [[name, *map(_mean_and_spread, zip(*found, strict=True))] for name, found in arms.items()]
         print(f"{_PRIOR:.0%} eights among digits, {title}; mean (standard deviation) over {seeds} seeds\n")
         print(text_table(_HEAD, rows), end="\n\n")
+        tables.append(as_table(_HEAD, rows))
     print("What BatchNorm layers meet in the balanced stream beside the natural one, with noise, seed 0:\n")
     print(_moved(_digits(0, _NOISE), epochs))
+    return tables
 
 
 @contextmanager

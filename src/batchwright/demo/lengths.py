@@ -21,6 +21,7 @@ from ..plans.balanced import shuffled
 from ..plans.budgeted import budgeted
 from ..plans.grouped import grouped
 from ..plans.packed import packed
+from . import TERMINAL, as_table
 
 __all__ = ["run", "texts_of_the_standard_library"]
 
@@ -31,11 +32,11 @@ WIDTH, HEADS, LAYERS = 64, 4, 2
 _TOKEN = re.compile(r"[A-Za-z_]+|\d|[^\sA-Za-z_\d]")
 
 
-def run(*, seconds: float = 8.0, files: int = 150) -> None:
+def run(*, seconds: float = 8.0, files: int = 150) -> list[dict[str, Any]]:
     """Train with every way of batching for the same time and print one table."""
     console = Console()
     if not console.is_terminal:
-        console = Console(width=120)
+        console = Console(width=TERMINAL)
     torch.set_num_threads(1)
     samples = texts_of_the_standard_library(files)
     lengths = np.array([len(sample) for sample in samples])
@@ -53,11 +54,15 @@ def run(*, seconds: float = 8.0, files: int = 150) -> None:
         f"budgeted, {TOKENS} tokens": (budgeted(lengths, TOKENS), singly),
         f"packed, {rows} x {LONGEST}": (packs, packs.packs),
     }
-    table = Table("batches", "steps", "useful tokens/s", "computed tokens/s", "useful", "loss a token, last quarter")
+    head = "batches", "steps", "useful tokens/s", "computed tokens/s", "useful", "loss a token, last quarter"
+    table, rows_of_table = Table(*head, box=None, pad_edge=False), []
     for name, (plan, parts) in ways.items():
-        table.add_row(name, *trained(samples, plan, parts, seconds))
+        with console.status(f"training with {name} ..."):
+            rows_of_table.append([name, *trained(samples, plan, parts, seconds)])
+        table.add_row(*rows_of_table[-1])
     console.print(table)
     console.print("useful: tokens that are text; computed: what the model ran over, padding included")
+    return [as_table(head, rows_of_table)]
 
 
 def singly(batch: np.ndarray) -> list[np.ndarray]:
@@ -156,12 +161,12 @@ def texts_of_the_standard_library(files: int) -> list[list[int]]:
     """Functions and docstrings of the standard library's top-level modules as token numbers, at most `LONGEST` each."""
     texts: list[str] = []
     for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))[:files]:
-        source = path.read_text(encoding="utf-8", errors="replace")
-        for node in ast.walk(ast.parse(source)):
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        for node in ast.walk(ast.parse("\n".join(lines))):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
                 texts.append(ast.get_docstring(node) or "")
                 if not isinstance(node, ast.ClassDef):
-                    texts.append(ast.get_source_segment(source, node) or "")
+                    texts.append("\n".join(lines[node.lineno - 1 : node.end_lineno]))
     words = [_TOKEN.findall(text) for text in texts]
     common = Counter(word for text in words for word in text).most_common(VOCABULARY - 1)
     number = {word: place for place, (word, _) in enumerate(common, start=1)}

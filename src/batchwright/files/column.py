@@ -161,15 +161,15 @@ def _codes(texts: list[str]) -> Coded:
 
 def _typed(texts: Coded) -> np.ndarray | Coded:
     """Texts as integers if all of them are, as floats if all are numbers; an empty text is a missing value."""
-    names = texts.names
-    if "" in names:
-        array = texts.array()
-        array[array == ""] = None
-        return array
-    if all(map(_INTEGER.fullmatch, names)):
-        whole: np.ndarray = np.array([int(name) for name in names], np.int64)[texts.codes]
-        return whole
-    if all(map(_FLOAT.fullmatch, names)):
-        decimal: np.ndarray = np.array([float(name) for name in names])[texts.codes]
-        return decimal
-    return texts
+    there = [name for name in texts.names if name]
+    whole = all(map(_INTEGER.fullmatch, there))
+    numbers = whole or all(map(_FLOAT.fullmatch, there))
+    if len(there) < len(texts.names):
+        kind: type = int if whole else float if numbers else str
+        objects = np.empty(len(texts.names), object)
+        objects[:] = [kind(name) if name else None for name in texts.names]
+        return np.asarray(objects[texts.codes])
+    if not numbers:
+        return texts
+    values: list[Any] = [int(name) if whole else float(name) for name in there]
+    return np.asarray(np.array(values, np.int64 if whole else np.float64)[texts.codes])

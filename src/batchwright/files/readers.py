@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..arrays import as_array
-from ..errors import Infeasible, listed, said, shown
+from ..errors import Infeasible, listed, meant, said, shown
 
 __all__ = ["READERS", "Texts", "names_in"]
 
@@ -210,7 +210,8 @@ def _arrow(part: str) -> Any:
 def _require(name: str, names: Sequence[str], file: Path, where: str = "") -> int:
     if name not in names:
         raise Infeasible(
-            f"{where}{shown(str(file))} has no column {shown(name)}, it has {listed(names)}", "pass one of these names"
+            f"{where}{shown(str(file))} has no column {shown(name)}, it has {listed(names)}",
+            f"pass one of these names{meant(name, names)}",
         )
     return list(names).index(name)
 

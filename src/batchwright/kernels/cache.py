@@ -68,7 +68,7 @@ class _Nowhere:
 
 
 class _Places(CompileResultCacheImpl):
-    _locator_classes = (*CompileResultCacheImpl._locator_classes, _Nowhere)
+    _locator_classes = [*CompileResultCacheImpl._locator_classes, _Nowhere]  # type: ignore[list-item]  # noqa: RUF012
 
 
 class _CheckedCache(FunctionCache):

@@ -23,6 +23,7 @@ Integers = NDArray[np.int64]
 # How many partners are tried, and the gain that counts as one: both chosen by trial.
 _CHEAPER = 4
 _FILLERS = 8
+_LEFT = 0.98  # of its share of `least`: what a part that gives items away must keep of its size, so that later steps have it
 _GAIN = 1e-4  # of the distance to the wanted cost
 _GONE = -np.inf
 
@@ -149,11 +150,8 @@ def _keep(window: _Window, count: int, one: int, two: int, loads: tuple[float, f
 
 
 @inner
-def _lower(window: _Window, part: int, mean: float, spare: float, tried: Integers) -> tuple[bool, int]:
-    """Give items of a part to one of the cheapest ones; its step loses no more than `spare` of its size.
-
-    Returns whether it costs less now, and how many items were looked at.
-    """
+def _lower(window: _Window, part: int, mean: float, tried: Integers) -> tuple[bool, int]:
+    """Give items of a part to one of the cheapest ones. Returns whether it costs less now, and the items looked at."""
     load = window.load
     effort = 0
     looked = 0
@@ -168,9 +166,7 @@ def _lower(window: _Window, part: int, mean: float, spare: float, tried: Integer
         for wanted in (max(load[other], mean if both >= 2 * mean else both - mean), both / 2):
             count, one, two, filled = _divide(window, other, part, wanted)
             effort += count
-            same_step = window.heavy[window.heavy.size // 2 + other] == _GONE
-            lost = 0.0 if same_step else filled - window.filled[other]
-            if lost <= spare and load[part] - max(one, two) > max(_GAIN * (load[part] - mean), 1e-7 * mean):
+            if load[part] - max(one, two) > max(_GAIN * (load[part] - mean), 1e-7 * mean):
                 _keep(window, count, other, part, (one, two), filled)
                 lower = True
                 break
@@ -204,10 +200,11 @@ def _filler(window: _Window, longest: int, wanted: float, first: int) -> int:
 
 
 @inner
-def _raise(window: _Window, part: int, wanted: float, spare: float, enough: float) -> int:
-    """Let a part take items of parts that are in no step yet, until it costs `wanted`; its size falls by `spare` at most.
+def _raise(window: _Window, part: int, wanted: float, spare: float, least: float, enough: float) -> int:
+    """Let a part take items of parts that are in no step yet, until it costs `wanted`.
 
-    Returns how many items were looked at.
+    Its size falls by `spare` at most; a part whose size falls in its place keeps `least`. Returns how many items were
+    looked at.
     """
     load = window.load
     effort = 0
@@ -226,7 +223,8 @@ def _raise(window: _Window, part: int, wanted: float, spare: float, enough: floa
         effort += count
         lost = window.filled[part] - filled
         gains = one - load[part] > _GAIN * (wanted - load[part]) and two < load[other]
-        if one <= wanted and gains and lost <= spare:
+        enough_left = lost >= 0 or window.filled[other] + lost >= least
+        if one <= wanted and gains and lost <= spare and enough_left:
             _keep(window, count, part, other, (one, two), filled)
             spare -= lost
         item += 4 << attempt  # neighbours are often in the same part, or in one that is much like it
@@ -254,7 +252,7 @@ def level_work(
         parts: how many there are, a multiple of `step`.
         step: parts that run together; steps are parts sorted by cost.
         limits: float64 (kinds,); no part exceeds them.
-        least: of the first kind of size; a step that has more does not fall below it while it is made level.
+        least: of the first kind of size, what a step should have; parts do not take items if it would have less.
         enough: a part that costs this share of what is wanted is level.
         effort: how many items are looked at before it stops; a limit on the time would make results depend on the
             machine.
@@ -305,8 +303,7 @@ def level_work(
         heaviest = chosen[np.argmax(load[chosen])]
         lower = True
         while lower and effort > 0 and load[heaviest] * enough > mean:
-            spare = max(0.0, window.filled[chosen].sum() - least)
-            lower, looked = _lower(window, heaviest, mean, spare, tried)
+            lower, looked = _lower(window, heaviest, mean, tried)
             effort -= looked
             heaviest = chosen[np.argmax(load[chosen])]
         wanted = max(mean, load[heaviest])
@@ -316,7 +313,7 @@ def level_work(
         for part in chosen:
             if effort > 0:
                 before = window.filled[part]
-                effort -= _raise(window, part, wanted, max(0.0, spare), enough)
+                effort -= _raise(window, part, wanted, max(0.0, spare), _LEFT * least / step, enough)
                 spare += window.filled[part] - before
         total -= load[chosen].sum()
     return window.part_of

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from ..errors import Infeasible, check_integer, said, shown, typed, warn
+from ..errors import Infeasible, check_integer, meant, said, shown, typed, warn
 from ..interface import BasePlan
 from ..labels import known_labels
 
@@ -21,6 +21,11 @@ __all__ = ["check_dataset", "check_named", "check_options", "fitting_workers", "
 _COMPARED = 1 << 16  # labels that are compared, evenly spaced: a data set in another order differs at most of them
 _MOST_WORKERS = 8  # more seldom help one process, and each costs memory
 
+# the arguments of `plan.loader` itself, with which a misspelt name is compared
+_OWN = (
+    "accumulate", "check_data", "collate", "compare_ranks", "device", "dims", "fetch", "max_errors", "mesh", "on_error",
+    "rank", "seeded", "world_size",
+)  # fmt: skip
 _DECIDED = {
     "batch_size": "the plan decides what is in a batch",
     "shuffle": "the plan decides the order",
@@ -45,11 +50,12 @@ def check_options(options: Mapping[str, Any], collate: Any, device: Any) -> None
             raise Infeasible(
                 f"device is {shown(device)}: {said(error)}", 'pass a torch.device or its name, as "cuda:0"'
             ) from None
-    unknown = sorted(set(options) - set(inspect.signature(DataLoader.__init__).parameters))
+    known = inspect.signature(DataLoader.__init__).parameters
+    unknown = sorted(set(options) - set(known))
     if unknown:
         raise Infeasible(
             f"plan.loader has no argument {shown(unknown[0])}",
-            "pass its own arguments, or those of torch.utils.data.DataLoader",
+            f"pass its own arguments, or those of torch.utils.data.DataLoader{meant(unknown[0], [*_OWN, *known])}",
         )
     for name, why in _DECIDED.items():
         if name in options:

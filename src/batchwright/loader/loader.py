@@ -16,6 +16,7 @@ from ..interface import BasePlan
 from ..kernels.hashing import PURPOSE, child_key
 from ..micro_batches import AS_IT_WAS
 from ..position import Position
+from ..public import public
 from ..ranks import check_ranks
 from ..run_state import RunState
 from ..sampler import BatchSampler
@@ -31,6 +32,7 @@ Answer = TypeVar("Answer")
 _END = object()
 
 
+@public
 class Loader:
     """The batches of a plan from a data set, counted where they reach the training loop; made by `plan.loader`.
 

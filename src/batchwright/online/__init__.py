@@ -1,5 +1,8 @@
 """Balanced, budgeted, packed and mixed batches of data that has no index, composed as samples come."""
 
+import sys
+
+from ..public import opened
 from .as_source import Chain
 from .balanced import balanced
 from .batch import Batch, Report
@@ -24,3 +27,5 @@ __all__ = [
     "mixed",
     "packed",
 ]
+
+opened(sys.modules[__name__])

@@ -9,7 +9,6 @@ from ..kernels.hashing import GOLDEN, mix
 
 __all__ = ["PURPOSE", "Chances", "child", "fractions", "orders", "root", "words"]
 
-_mix = mix.func  # type: ignore[attr-defined]  # the same source code, run by numpy over arrays
 _ONE = np.uint64(1)
 
 
@@ -26,7 +25,7 @@ class PURPOSE:
 
 
 def _children(key: NDArray[np.uint64], numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    words: NDArray[np.uint64] = _mix(_mix(key + GOLDEN) ^ (numbers * GOLDEN + _ONE))
+    words: NDArray[np.uint64] = mix(mix(key + GOLDEN) ^ (numbers * GOLDEN + _ONE))
     return words
 
 

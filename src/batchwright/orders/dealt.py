@@ -159,7 +159,7 @@ class Dealt(OfBatches):
         constant = self._walk is None and len(self._spans) == 1 and self.distinct_over is None
         if not constant or not span.light.even or groups.index is None:
             return None
-        wide = self._samples[2][:, WIDE].tolist()
+        wide = self._group_rows()[:, WIDE].tolist()
         return Deal(
             self.seed, self.tickets, self.per_ticket, span.edges.tolist(), groups.starts.tolist(), wide,
             span.light.heavy.tolist(), span.light.even_groups().tolist(), *span.light.passes,

@@ -7,7 +7,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
 
     from ..audit import Audit
-    from ..sampler import BatchSampler, Fetch
+    from ..sampler import BatchSampler
     from .hybrid_summary import HybridSummary
 
 __all__ = ["HybridPlan", "hybrid"]
@@ -192,7 +192,7 @@ class HybridPlan(Plan):
         rank: int | None = None,
         world_size: int | None = None,
         accumulate: int = 1,
-        fetch: Fetch = "micro",
+        fetch: Literal["micro", "step"] | int = "micro",
         mesh: DeviceMesh | None = None,
         dims: Sequence[str] | None = None,
     ) -> BatchSampler:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import Infeasible, check_integer
 from ..exported import Table
+from ..notebook import watched
 from .delivered import SourceLine
 from .printed import Column, Printed, columns_of, table
 
@@ -110,7 +111,7 @@ def summarise(plan: LengthKind, step_size: int, accumulate: int = 1) -> LengthSu
     windows = plan.windows.of(plan.epoch_batches - 1)[0] + 1
     measured, sizes, costs = [], [], []
     tokens, composition = np.zeros(2), 0.0
-    for number in range(windows):
+    for number in watched(range(windows), "measuring windows", windows):
         items, cut = plan.planned(number)
         measured.append(items)
         sizes.append(np.diff(cut.offsets))

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 import os
+import weakref
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..calls import call_of
 from ..errors import Infeasible
 from ..interface import BasePlan
 from ..orders.protocol import fingerprint_of
+from ..public import public
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
@@ -20,13 +22,14 @@ if TYPE_CHECKING:
 
     from ..audit import Audit
     from ..loader import Loader
-    from ..loader.samples import OnError
     from ..report import Plots, Report, Step
-    from ..sampler import BatchSampler, Fetch
+    from ..sampler import BatchSampler
 
 __all__ = ["RECIPE_VERSION", "Plan"]
 
 RECIPE_VERSION = 1
+# What `plot` measured, for its next pictures; not in the plan itself, which goes to workers and is copied.
+_REPORTED: weakref.WeakKeyDictionary[Plan, Report] = weakref.WeakKeyDictionary()
 
 
 class Plan(BasePlan):
@@ -47,7 +50,9 @@ class Plan(BasePlan):
         4
     """
 
-    _reported: Report | None = None  # kept for `plot`, whose pictures have the same numbers
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        public(cls)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -168,9 +173,9 @@ class Plan(BasePlan):
     @property
     def plot(self) -> Plots:
         """The pictures of `report()`, drawn with matplotlib: `plan.plot.composition()`, `plan.plot.drift(ax)`, ..."""
-        if self._reported is None:
-            self._reported = self.report()
-        return self._reported.plot
+        if self not in _REPORTED:
+            _REPORTED[self] = self.report()
+        return _REPORTED[self].plot
 
     def at(self, step: int, *, rank: int | None = None, world_size: int = 1, accumulate: int = 1) -> Step:
         """What is in one step of a run: samples, groups and costs of every rank.
@@ -214,7 +219,7 @@ class Plan(BasePlan):
         rank: int | None = None,
         world_size: int | None = None,
         accumulate: int = 1,
-        fetch: Fetch = "micro",
+        fetch: Literal["micro", "step"] | int = "micro",
         mesh: DeviceMesh | None = None,
         dims: Sequence[str] | None = None,
     ) -> BatchSampler:
@@ -235,11 +240,11 @@ class Plan(BasePlan):
         rank: int | None = None,
         world_size: int | None = None,
         accumulate: int = 1,
-        fetch: Fetch = "micro",
+        fetch: Literal["micro", "step"] | int = "micro",
         mesh: DeviceMesh | None = None,
         dims: Sequence[str] | None = None,
         seeded: bool = True,
-        on_error: OnError = "refuse",
+        on_error: Literal["refuse", "replace", "skip"] = "refuse",
         max_errors: int = 100,
         compare_ranks: bool = True,
         check_data: bool = True,

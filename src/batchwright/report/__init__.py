@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .measure import gathered
 from .plot import Plots
-from .step import Step, step_at
+from .step import MicroBatch, Step, step_at
 from .value import Report
 
-__all__ = ["Plots", "Report", "Step", "gathered", "step_at"]
+__all__ = ["MicroBatch", "Plots", "Report", "Step", "gathered", "step_at"]

@@ -6,6 +6,9 @@ Formulas that take roots or powers are rounded to 12 significant digits, so that
 
 from __future__ import annotations
 
+import sys
+
+from ..public import opened
 from .counts import blend, capped, effective_number, natural, power, repeat_factor, temperature, uniform
 from .explicit import explicit
 from .formula import Active, Compensating, Filler, Fixed, formula, quantities
@@ -37,3 +40,5 @@ __all__ = [
     "temperature",
     "uniform",
 ]
+
+opened(sys.modules[__name__])

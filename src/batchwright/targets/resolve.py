@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..columns import as_numbers, by_label
-from ..errors import Infeasible, exactly, noted, shown, typed
+from ..errors import Infeasible, exactly, meant, noted, shown, typed
 from ..values import plain
 from .counts import blend, natural, power, uniform
 from .explicit import SUM_TOLERANCE, explicit, listed, to_one
@@ -39,7 +39,10 @@ def resolve(target: Any) -> Target:
     if isinstance(target, str):
         named: dict[str, Target] = {"natural": natural(), "uniform": uniform(), "sqrt": power(0.5)}
         if target not in named:
-            raise Infeasible(f"no target is called {shown(target)}", f"pass one of {', '.join(map(repr, named))}")
+            raise Infeasible(
+                f"no target is called {shown(target)}",
+                f"pass one of {', '.join(map(repr, named))}{meant(target, named)}",
+            )
         return named[target]
     if isinstance(target, Mapping):
         return explicit(target)

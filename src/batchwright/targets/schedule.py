@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal, get_args
 
 from ..calls import recorded
 from ..errors import check_integer, check_number, noted, one_of
@@ -14,9 +14,12 @@ from .target import MOST_EPOCHS, Number, Target, fraction, require, rounded
 
 __all__ = ["schedule"]
 
+_Named = Literal["linear", "cosine"]
+Shape = _Named | Callable[[float], float]
+
 
 @recorded
-def schedule(start: Any, end: Any, *, epochs: int, shape: str | Callable[[float], float] = "linear") -> Target:
+def schedule(start: Any, end: Any, *, epochs: int, shape: Shape = "linear") -> Target:
     """Move from one target to another: `(1 - s) * start + s * end` with s = shape(epoch / epochs).
 
     From epoch `epochs` on it is `end`. Progressively-balanced sampling (Kang et al. 2020, equation 2) is
@@ -41,7 +44,7 @@ def schedule(start: Any, end: Any, *, epochs: int, shape: str | Callable[[float]
         "pass fewer, and a plan with a longer epoch",
     )
     if not callable(shape):
-        shape = one_of(shape, "shape", ("linear", "cosine"), or_else="a function")
+        shape = one_of(shape, "shape", get_args(_Named), or_else="a function")
     first, last = resolve(start), resolve(end)
     require(
         first.settles_at is not None and last.settles_at is not None,
@@ -72,7 +75,7 @@ def _schedule(
     start: Target,
     end: Target,
     epochs: int,
-    shape: str | Callable[[float], float],
+    shape: Shape,
 ) -> Sequence[Number]:
     way = Fraction(min(epoch, epochs), epochs)
     if shape == "cosine":

@@ -1,0 +1,173 @@
+"""`batchwright plan`: a plan of data files or of a recipe, its numbers, its guarantees, and what it is written to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..recipes import read_recipe
+from . import look, making, planning, printing
+from .shared import (
+    BROKEN,
+    Accumulate,
+    AsJson,
+    Files,
+    Label,
+    Length,
+    WorldSize,
+    app,
+    command,
+    named_columns,
+    print_told,
+    run_with,
+    words,
+)
+
+__all__ = ["plan"]
+
+_DATA, _KIND, _OUT = "Columns of the data", "What the plan is", "What is written"
+
+
+def _column(help: str) -> Any:
+    return typer.Option(help=help, autocompletion=named_columns, rich_help_panel=_DATA)
+
+
+def _word(option: str, help: str) -> Any:
+    return typer.Option(help=help, autocompletion=words(option), rich_help_panel=_KIND)
+
+
+def _number(help: str) -> Any:
+    return typer.Option(help=help, rich_help_panel=_KIND)
+
+
+@command(
+    app,
+    "plan",
+    "batchwright plan train.csv --label class --batch-size 64 --target sqrt",
+    "batchwright plan train.csv --label class --batch-size 64 --target cat=0.5,dog=0.5 --save recipe.json",
+    "batchwright plan train.csv --weight weight --batch-size 64 --epoch 500",
+    "batchwright plan corpus.parquet --length tokens --max-tokens 16384 --world-size 8 --out plan.parquet",
+    "batchwright plan corpus.parquet --length tokens --capacity 4096 --label source --target web=0.7,books=0.3",
+    "batchwright plan faces.csv --label person --cohorts 50 --per-class 4",
+    "batchwright plan shop.csv --by category --by item --per 4 --per 2 --per 2",
+    "batchwright plan people.csv --margin sex:uniform --margin age:0.5 --batch-size 64",
+    "batchwright plan test.csv --kind evaluation --batch-size 64 --world-size 8",
+    "batchwright plan recipe.toml --out plan.parquet --html report.html",
+)
+def plan(
+    files: Files,
+    label: Label = None,
+    length: Length = None,
+    weight: Annotated[str | None, _column("the column of weights")] = None,
+    by: Annotated[
+        list[str] | None, _column("balance the combinations with this column too; the levels of a hierarchy")
+    ] = None,
+    shape: Annotated[list[str] | None, _column("the column of shapes, or one for every side, for buckets")] = None,
+    indices: Annotated[str | None, _column("the column of sample numbers, for an order of your own")] = None,
+    together: Annotated[str | None, _column("keep samples of one value of this column in one pack")] = None,
+    kind: Annotated[str | None, _word("kind", "the kind of plan, if the other options do not tell")] = None,
+    batch_size: Annotated[int | None, _number("samples in a micro-batch")] = None,
+    target: Annotated[
+        str | None, _word("target", "uniform, natural, sqrt, a number from 0 to 1, or shares: cat=0.5,dog=0.5")
+    ] = None,
+    margin: Annotated[
+        list[str] | None, _number("a column and its shares, source:web=0.7,books=0.3 or sex:uniform; repeat it")
+    ] = None,
+    per_class: Annotated[int | None, _number("samples of a class that come together")] = None,
+    per: Annotated[list[int] | None, _number("hierarchy: how many of each level, then samples; repeat it")] = None,
+    cohorts: Annotated[int | None, _number("rotating: classes are divided into so many cohorts")] = None,
+    unit: Annotated[str | None, _word("unit", "what keeps to one cohort: batch or step")] = None,
+    max_tokens: Annotated[int | None, _number("the budget of a micro-batch")] = None,
+    max_samples: Annotated[int | None, _number("budget: the most samples in a micro-batch")] = None,
+    round_length: Annotated[int | None, _number("budget: lengths are padded to multiples of it")] = None,
+    round_count: Annotated[int | None, _number("budget: samples are a multiple of it")] = None,
+    capacity: Annotated[int | None, _number("the length of a pack")] = None,
+    packs: Annotated[int | None, _number("packs in a micro-batch")] = None,
+    max_per_pack: Annotated[int | None, _number("the most samples in a pack")] = None,
+    solver: Annotated[str | None, _word("solver", "how packs are filled: fast or exact")] = None,
+    too_long: Annotated[
+        str | None, _word("too_long", "samples over the limit: refuse, alone, truncate, skip or split")
+    ] = None,
+    buckets: Annotated[int | None, _number("how many buckets of shapes")] = None,
+    window: Annotated[str | None, _word("window", "micro-batches that are planned together, or epoch")] = None,
+    level: Annotated[bool, _number("grouped: micro-batches of a step cost nearly the same")] = False,
+    draw: Annotated[str | None, _word("draw", "exact, or random: independent draws")] = None,
+    distinct: Annotated[bool, _number("refuse a plan that must repeat a sample in a micro-batch")] = False,
+    order: Annotated[str | None, _word("order", "evaluation: file, shuffled or length")] = None,
+    epoch: Annotated[str | None, _word("epoch", "natural, largest, smallest, or a number of micro-batches")] = None,
+    seed: Annotated[int, _number("the seed of the plan")] = 0,
+    world_size: WorldSize = None,
+    accumulate: Accumulate = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="write step, rank, slot, index, group and pass, as Parquet", rich_help_panel=_OUT),
+    ] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="epochs in --out", rich_help_panel=_OUT)] = 1,
+    save: Annotated[Path | None, typer.Option(help="write the recipe, as JSON", rich_help_panel=_OUT)] = None,
+    index: Annotated[
+        bool, typer.Option(help="with --save: also the index of the labels, for rewind", rich_help_panel=_OUT)
+    ] = False,
+    html: Annotated[
+        Path | None, typer.Option(help="write a report with pictures, for a browser", rich_help_panel=_OUT)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a plan of data files, or of a recipe; show its numbers and its guarantees.
+
+    The options tell the kind of the plan: --label balances, --max-tokens cuts by a budget, --capacity packs, --weight,
+    --shape, --margin, --per, --cohorts and --indices have a plan each, and without any of them samples are shuffled.
+    With --label, plans by lengths cut samples that come in balance. For mixtures and tasks, pass a recipe.
+    """
+    if index and save is None:
+        raise typer.BadParameter("--index is written beside the recipe; pass --save recipe.json too")
+    options = {
+        "label": label, "length": length, "weight": weight, "by": by, "shape": shape, "indices": indices,
+        "together": together, "kind": kind, "batch_size": batch_size, "target": target, "margin": margin,
+        "per_class": per_class, "per": per, "cohorts": cohorts, "unit": unit, "max_tokens": max_tokens,
+        "max_samples": max_samples, "round_length": round_length, "round_count": round_count, "capacity": capacity,
+        "packs": packs, "max_per_pack": max_per_pack, "solver": solver, "too_long": too_long, "buckets": buckets,
+        "window": window, "level": level, "draw": draw, "distinct": distinct, "order": order, "epoch": epoch,
+        "seed": seed or None,
+    }  # fmt: skip
+    with printing.waiting("making the plan"):
+        made = planning.made(files, options)
+        run = run_with(read_recipe(files) if planning.is_recipe(files) else {}, world_size, accumulate)
+        recipe = None if save is None else making.relative_to(made.to_recipe(), save.parent)
+    with printing.waiting("measuring it"):
+        summary, audit = made.summary(), made.audit()
+    told: dict[str, Any] = {
+        "fingerprint": made.fingerprint,
+        "samples": made.groups.sample_count,
+        "groups": made.groups.group_count,
+        "epoch_batches": made.epoch_length(run.step_size),
+        "epoch_steps": made.epoch_length(run.step_size) // run.step_size,
+        "world_size": run.world_size,
+        "accumulate": run.accumulate,
+        "notes": list(summary.notes),
+        "guarantees": printing.findings(audit),
+        "kept": audit.kept,
+    }
+    if save is not None and recipe is not None:
+        recipe["run"] = {"world_size": run.world_size, "accumulate": run.accumulate}
+        save.write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")
+        told["saved"] = str(save)
+        if index:
+            told["index"] = str(making.write_index_of(made, save, recipe["arguments"]))
+    if out is not None:
+
+        def watch(numbers: Iterator[int]) -> Iterator[int]:
+            return printing.progress(numbers, "writing", epochs * made.epoch_length(run.step_size))
+
+        told["out"] = str(out)
+        told["rows"] = look.write_table(look.epoch_table(made, run, epochs, watch), made.groups.names, out)
+    if html is not None:
+        with printing.waiting("writing the report"):
+            made.report(html, world_size=run.world_size, accumulate=run.accumulate, audit=audit)
+        told["html"] = str(html)
+    print_told(told, as_json, lambda: printing.plan(told, summary))
+    if not audit.kept:
+        raise typer.Exit(BROKEN)

@@ -1,0 +1,207 @@
+"""A plan from the options of `batchwright plan`: which columns a kind needs, and what the options mean."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, get_args
+
+import numpy as np
+
+from ..errors import Infeasible, one_of
+from ..files import Column
+from ..groups import Groups
+from ..lengths.admission import TooLong
+from ..lengths.packing import Solver
+from ..plans.balanced import balanced
+from ..plans.plan import Plan
+from ..recipes import PLANS, from_recipe
+
+__all__ = ["CHOICES", "KINDS", "is_recipe", "made", "target_of"]
+
+Given = dict[str, Any]
+
+CHOICES = {
+    "draw": ("exact", "random"),
+    "epoch": ("natural", "largest", "smallest"),
+    "order": ("file", "shuffled", "length"),
+    "solver": get_args(Solver),
+    "target": ("uniform", "natural", "sqrt"),
+    "too_long": get_args(TooLong),
+    "unit": ("batch", "step"),
+    "window": ("epoch",),
+}
+"""The words that options take, for the completion of a shell; the plans check them."""
+
+_RECIPE = "write a recipe, and pass its path: batchwright plan my.toml"
+
+
+def is_recipe(path: str) -> bool:
+    """Whether a path is that of a recipe: JSON or TOML."""
+    return path.lower().endswith((".json", ".toml"))
+
+
+def target_of(text: str) -> Any:
+    """A target from the command line: a name, a number, or shares such as `cat=0.5,dog=0.5`."""
+    if "=" in text:
+        pairs = [part.rpartition("=") for part in text.split(",")]
+        try:
+            return {_label(name): float(share) for name, _, share in pairs}
+        except ValueError:
+            raise Infeasible(f"the shares are {text!r}", "write them as cat=0.5,dog=0.5") from None
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _label(text: str) -> int | str:
+    return int(text) if text.lstrip("-").isdigit() else text
+
+
+def made(files: str, options: Mapping[str, Any]) -> Plan:
+    """The plan of a recipe, or of data files with these options of `batchwright plan`."""
+    given = {name: value for name, value in options.items() if value not in (None, [], (), False)}
+    if is_recipe(files):
+        if given:
+            raise Infeasible(
+                f"{files} says how its plan is made, and --{_option(next(iter(given)))} is given too",
+                "leave the option out, or change the recipe",
+            )
+        return from_recipe(files)
+    kind = one_of(given.pop("kind", None) or _kind_of(given), "--kind", tuple(PLANS))
+    if kind not in KINDS:
+        raise Infeasible(f"the plan {kind!r} is made of several data sets or plans", _RECIPE)
+    arguments = KINDS[kind](files, given)
+    for name in ("target", "window", "epoch"):
+        if name in given:
+            given[name] = target_of(given[name]) if name == "target" else _number_or_word(given[name])
+    parameters = inspect.signature(PLANS[kind]).parameters
+    unknown = [name for name in given if name not in parameters]
+    if unknown:
+        raise Infeasible(f"a plan {kind!r} takes no --{_option(unknown[0])}", "leave it out")
+    missing = [
+        name
+        for name, parameter in parameters.items()
+        if parameter.default is parameter.empty and name not in {**given, **arguments}
+    ]
+    if missing:
+        name = _option(missing[0])
+        raise Infeasible(f"a plan {kind!r} needs --{name}", f"pass --{name} {_NUMBERS.get(name, 4)}")
+    return PLANS[kind](**arguments, **given)
+
+
+_NUMBERS = {"batch-size": 64, "max-tokens": 16384, "capacity": 4096}
+
+
+def _option(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _number_or_word(text: str) -> int | str:
+    return int(text) if text.isdigit() else text
+
+
+def _kind_of(given: Mapping[str, Any]) -> str:
+    for name, kind in _TOLD_BY.items():
+        if name in given:
+            return kind
+    return "shuffled"
+
+
+_TOLD_BY = {
+    "max_tokens": "budgeted", "capacity": "packed", "weight": "weighted", "shape": "bucketed", "margin": "raked",
+    "per": "hierarchical", "cohorts": "rotating", "indices": "ordered", "label": "balanced", "by": "balanced",
+    "length": "grouped",
+}  # fmt: skip
+
+
+def _column(files: str, given: Given, kind: str, option: str) -> Column:
+    """The column that an option names, which a kind needs."""
+    if option not in given:
+        raise Infeasible(
+            f"a plan {kind!r} needs --{option}, the name of a column", f"pass one of {', '.join(Column.names(files))}"
+        )
+    return Column(files, given.pop(option))
+
+
+def _columns(files: str, given: Given, kind: str, option: str) -> list[Column]:
+    """The columns that an option names, which a kind needs."""
+    if option not in given:
+        _column(files, given, kind, option)
+    return [Column(files, name) for name in given.pop(option)]
+
+
+def _balanced(files: str, given: Given) -> Given:
+    if "by" not in given:
+        return {"labels": _column(files, given, "balanced", "label")}
+    names = [*([given.pop("label")] if "label" in given else []), *given.pop("by")]
+    return {"labels": Groups.combine(*(Column(files, name) for name in names))}
+
+
+def _by_length(kind: str, needed: str = "length") -> Callable[[str, Given], Given]:
+    """A plan by lengths; with --label, the samples come in balance and are then cut by their lengths."""
+
+    def arguments(files: str, given: Given) -> Given:
+        data = _columns(files, given, kind, needed) if needed == "shape" else _column(files, given, kind, needed)
+        found: Given = {"shapes" if needed == "shape" else "lengths": data}
+        if isinstance(data, list):
+            found["shapes"] = data[0] if len(data) == 1 else np.column_stack([np.asarray(part) for part in data])
+        if "together" in given:
+            found["together"] = Column(files, given.pop("together"))
+        if "label" in given:
+            target = target_of(given.pop("target", "uniform"))
+            labels = Column(files, given.pop("label"))
+            found["order"] = balanced(labels, 1, target=target, seed=given.get("seed", 0))
+        return found
+
+    return arguments
+
+
+def _count(files: str, given: Given) -> Given:
+    """The number of samples, by a column that is named, or by any."""
+    return {"samples": Column(files, given.pop("label", None) or Column.names(files)[0])}
+
+
+def _evaluation(files: str, given: Given) -> Given:
+    return {"samples": Column(files, given.pop("length"))} if "length" in given else _count(files, given)
+
+
+def _hierarchical(files: str, given: Given) -> Given:
+    return {"levels": _columns(files, given, "hierarchical", "by")}
+
+
+def _raked(files: str, given: Given) -> Given:
+    """Attributes and their margins, from options such as `--margin source:web=0.5,books=0.5`."""
+    if "margin" not in given:
+        raise Infeasible(
+            "a plan 'raked' needs --margin, a column and its shares", "pass --margin label:uniform for every column"
+        )
+    pairs = [text.partition(":") for text in given.pop("margin")]
+    return {
+        "attributes": {name: Column(files, name) for name, _, _ in pairs},
+        "margins": {name: target_of(target or "natural") for name, _, target in pairs},
+    }
+
+
+def _labels(kind: str) -> Callable[[str, Given], Given]:
+    return lambda files, given: {"labels": _column(files, given, kind, "label")}
+
+
+KINDS: dict[str, Callable[[str, Given], Given]] = {
+    "balanced": _balanced,
+    "bucketed": _by_length("bucketed", "shape"),
+    "budgeted": _by_length("budgeted"),
+    "evaluation": _evaluation,
+    "grouped": _by_length("grouped"),
+    "hierarchical": _hierarchical,
+    "multilabel": _labels("multilabel"),
+    "ordered": lambda files, given: {"indices": _column(files, given, "ordered", "indices")},
+    "packed": _by_length("packed"),
+    "raked": _raked,
+    "rotating": _labels("rotating"),
+    "sequential": _count,
+    "shuffled": _count,
+    "weighted": lambda files, given: {"weights": _column(files, given, "weighted", "weight")},
+}
+"""For every kind of plan that can be made of options, what takes its columns out of the options."""

@@ -1,0 +1,156 @@
+"""What is called by users: its refusals end at the line that called it, and misspelt arguments are recognised.
+
+The package gives every public function and class through `opened`, and every module that is public ends by opening itself.
+Classes whose objects users get without naming them, such as the plans, are decorated with `public`.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from types import FunctionType, ModuleType, TracebackType
+from typing import Any, TypeVar
+
+from .errors import NOT_THE_USER, Infeasible, suggestion
+
+__all__ = ["opened", "public"]
+
+Thing = TypeVar("Thing", bound=Callable[..., Any])
+
+_PACKAGE = __name__.partition(".")[0]
+
+
+def public(thing: Thing) -> Thing:
+    """Let the refusals of a function, or of the methods of a class, end at the line that called it.
+
+    Of the traceback, what lies within this package is left out, as far as no function of the user was called from there.
+    """
+    if inspect.isclass(thing):
+        for kind in filter(_is_ours, inspect.getmro(thing)):
+            for name, member in list(vars(kind).items()):
+                found = _member(name, member)
+                if found is not member:
+                    setattr(kind, name, found)
+        return thing
+    return _function(thing)  # type: ignore[return-value]  # it has the same parameters
+
+
+def _member(name: str, member: Any) -> Any:
+    """A member of a class, with the function in it wrapped if users call it."""
+    if name.startswith("_") and name != "__init__":
+        return member
+    if isinstance(member, (classmethod, staticmethod)):
+        found = _function(member.__func__)
+        return member if found is member.__func__ else type(member)(found)
+    if isinstance(member, property):
+        return _property(member)
+    if type(member) is functools.cached_property:
+        return _Cached(member, name)
+    return _function(member) if isinstance(member, FunctionType) else member
+
+
+class _Cached(functools.cached_property[Any]):
+    """A cached property whose refusals end at the line of the user."""
+
+    _is_public = True
+
+    def __init__(self, member: functools.cached_property[Any], name: str) -> None:
+        super().__init__(member.func)
+        self.attrname, self.__doc__ = name, member.__doc__
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        try:
+            return super().__get__(instance, owner)
+        except Infeasible as error:
+            error.__traceback__ = _of_user(error.__traceback__)
+            raise
+
+
+def _property(member: property) -> property:
+    getter = member.fget
+    return member if getter is None or hasattr(getter, "_is_public") else member.getter(_function(getter))
+
+
+def _function(function: Callable[..., Any]) -> Callable[..., Any]:
+    if hasattr(function, "_is_public") or not _is_ours(function):
+        return function
+    _name_the_words(function)
+
+    @functools.wraps(function)
+    def call(*arguments: Any, **named: Any) -> Any:
+        # A bare `raise` does not add the line it stands in to the traceback, so the line of the user is the last one.
+        try:
+            return function(*arguments, **named)
+        except Infeasible as error:
+            error.__traceback__ = _of_user(error.__traceback__)
+            raise
+        except TypeError as error:
+            meant = _misspelt(error, function, named)
+            if meant:
+                error.args = (f"{error.args[0]}; {meant}",)
+                error.__traceback__ = None
+            raise
+
+    vars(call)["_is_public"] = True
+    return call
+
+
+def _name_the_words(function: Any) -> None:
+    """Let `help` show the words that an argument takes, in place of the name of their type."""
+    space = getattr(inspect.unwrap(function), "__globals__", {})
+    for name, written in getattr(function, "__annotations__", {}).items():
+        aliases = [word for word in re.findall(r"\w+", written) if word in space] if isinstance(written, str) else []
+        if any("Literal[" in repr(space[word]) for word in aliases):
+            with suppress(NameError, TypeError):  # it also names a type that is imported for type checking alone
+                function.__annotations__[name] = eval(written, space)
+
+
+def _is_ours(function: Any) -> bool:
+    return str(getattr(function, "__module__", "")).partition(".")[0] == _PACKAGE
+
+
+def _of_user(traceback: TracebackType | None) -> TracebackType | None:
+    """A traceback up to its last line outside of this package; None if there is none."""
+    last, at = None, traceback
+    while at is not None:
+        if at.tb_frame.f_globals.get("__name__", "").partition(".")[0] not in NOT_THE_USER:
+            last = at
+        at = at.tb_next
+    if last is None:
+        return None
+    last.tb_next = None
+    return traceback
+
+
+def _misspelt(error: TypeError, function: Callable[..., Any], named: dict[str, Any]) -> str:
+    """What was meant by a keyword argument that a function does not take; empty if the error is another."""
+    text = str(error.args[0]) if error.args else ""
+    unknown = [name for name in named if text.endswith(f"got an unexpected keyword argument '{name}'")]
+    known = [name for name, one in inspect.signature(function).parameters.items() if one.kind is not one.VAR_KEYWORD]
+    return suggestion(unknown[0], known) if unknown and unknown[0] not in known else ""
+
+
+def opened(value: Any) -> Any:
+    """A public object of this package, made ready for users: a function, a class, or a module of them.
+
+    A function is replaced in the module that defines it, so that it is the same object wherever it is imported from later.
+    A module lists what is public only, for completion.
+    """
+    if isinstance(value, ModuleType):
+        names = sorted(value.__all__)
+        for name in names:
+            member = getattr(value, name)
+            vars(value)[name] = member if isinstance(member, ModuleType) else opened(member)
+        vars(value)["__dir__"] = lambda: names
+    elif inspect.isclass(value):
+        public(value)
+    elif isinstance(value, FunctionType):
+        found, name, home = _function(value), value.__name__, sys.modules[value.__module__]
+        if vars(home).get(name) is value:
+            vars(home)[name] = found
+        return found
+    return value
