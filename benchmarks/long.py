@@ -47,14 +47,14 @@ def work(n: Any) -> Any:
 def packing(capacity: int, most_seconds: float, limits: Limits) -> None:
     """One packing of all samples, and the first batch of a plan."""
     lengths = lengths_up_to(capacity)
-    bw.packed(lengths[:1000], capacity).with_step_size(4)[0]  # compiled or loaded before it is timed
+    bw.packed(lengths[:1000], capacity).stepped(4)[0]  # compiled or loaded before it is timed
     found, ours = timed(lambda: pack(lengths, capacity), rounds=5)
     packs, theirs = trl_bfd(lengths, capacity)
     print(f"{SAMPLES:,} lengths into packs of {capacity:,}: {len(found)} packs in {1e3 * ours:.1f} ms; "
           f"TRL's bfd {packs} in {theirs:.1f} s, {theirs / ours:.0f} times as long")  # fmt: skip
     limits.at_most("our packs / TRL's", len(found) / packs, 1)
     limits.at_least("TRL's time / ours", theirs / ours, 10)
-    _, first = timed(lambda: bw.packed(lengths, capacity).with_step_size(32)[0], rounds=5)
+    _, first = timed(lambda: bw.packed(lengths, capacity).stepped(32)[0], rounds=5)
     limits.at_most("s to build a plan and its first batch", first, most_seconds)
 
 
@@ -96,11 +96,12 @@ def price(lengths: np.ndarray, limits: Limits) -> None:
         def epoch(step: int = step, **more: Any) -> Any:
             return bw.packed(lengths, 131_072, window="epoch", **more).epoch(0, step)[:]
 
-        batches, with_cost = timed(lambda: epoch(cost=work), rounds=5)  # noqa: B023
+        batches, with_cost = timed(lambda: epoch(cost=work), rounds=5)
         _, without = timed(epoch, rounds=5)
         tokens = np.array([lengths[batch].sum() for batch in batches]).reshape(-1, step).sum(axis=1)
         off, full = np.abs(tokens / tokens.mean() - 1).max(), 131_072 * step / tokens.mean() - 1
-        print(f"{ranks} ranks x {accumulate}: levelling an epoch takes {1e3 * (with_cost - without):.0f} ms; tokens of a step "
+        print(f"{ranks} ranks x {accumulate}: levelling an epoch takes {1e3 * (with_cost - without):.0f} ms; tokens of a "
+            "step "
               f"within {off:.2%} of the mean, a step of full packs is {full:.2%} above it")  # fmt: skip
         limits.at_most("tokens of a step, off the mean or off a full step's", off / max(0.01, full), 1.01)
     limits.at_most("ms of levelling a sample", 1e3 * (with_cost - without) / lengths.size, 0.005)

@@ -163,10 +163,10 @@ def test_a_vision_tower_counts_by_its_patches(name):
 def test_costs_go_into_plans():
     lengths = np.clip(np.random.default_rng(0).lognormal(5, 1, 2000), 16, 2048).astype(int)
     for cost in (bw.costs.transformer(**SIZES), bw.costs.quadratic(100), bw.costs.linear(3)):
-        plan = bw.packed(lengths, 2048, cost=cost).with_step_size(8)
+        plan = bw.packed(lengths, 2048, cost=cost).stepped(8)
         assert plan.summary(8).waiting < 1.05  # 29 steps of 8
         assert plan.cost(plan[3]) == pytest.approx(cost(lengths[plan[3]]).sum())
-        assert plan.fingerprint == bw.packed(lengths, 2048, cost=cost).with_step_size(8).fingerprint
+        assert plan.fingerprint == bw.packed(lengths, 2048, cost=cost).stepped(8).fingerprint
     pairs = bw.packed(lengths, 4096, cost=bw.costs.linear(), together=np.arange(2000) // 2)
     assert pairs.cost(pairs[0]) == lengths[pairs[0]].sum()
 

@@ -279,8 +279,8 @@ CASES = cases("refuse message follow", {
         lambda: bw.hybrid(LENGTHS, **SMALL).sampler(rank=0, world_size=2), "2 ranks of 40 can hold 80; pass 4 ranks or more",
         lambda: bw.hybrid(LENGTHS, **SMALL).sampler(rank=0, world_size=4)),
     "a world too small, found later": (
-        lambda: bw.hybrid(LENGTHS, **SMALL).with_step_size(2).parts(0, 0), "2 ranks of 40 can hold 80; pass 4 ranks or more",
-        lambda: bw.hybrid(LENGTHS, **SMALL).with_step_size(4).parts(0, 0)),
+        lambda: bw.hybrid(LENGTHS, **SMALL).stepped(2).parts(0, 0), "2 ranks of 40 can hold 80; pass 4 ranks or more",
+        lambda: bw.hybrid(LENGTHS, **SMALL).stepped(4).parts(0, 0)),
     "a rank outside": (
         lambda: bw.hybrid(LENGTHS, **SMALL).parts(0, 4), "rank is 4, the steps are for 4 ranks; pass 0 to 3",
         lambda: bw.hybrid(LENGTHS, **SMALL).parts(0, 3)),

@@ -79,7 +79,7 @@ def test_a_window_that_was_asked_for_is_kept():
     """64 steps are a default; a window that is passed has as many micro-batches as it says."""
     lengths = LONG[:20_000]
     plans = [bw.packed(lengths, 16_384, too_long="skip", cost=work, **more) for more in ({}, {"window": 64})]
-    assert [plan.with_step_size(16).windows.layout.batches > 200 for plan in plans] == [True, False]
+    assert [plan.stepped(16).windows.layout.batches > 200 for plan in plans] == [True, False]
     assert plans[0].fingerprint != bw.packed(lengths, 16_384, too_long="skip", cost=work, window=1024).fingerprint
 
 
@@ -118,7 +118,7 @@ def test_budgets_in_work_and_packs_of_several_are_level_too():
 def test_giants_come_at_random_over_the_epoch():
     """The one step of giants is at each place of an epoch about equally often: chi-squared, at odds of 1 to 10^6."""
     lengths = np.concatenate([np.full(8, 1000), np.full(32, 500), np.tile([100, 200], 90)])
-    plan = bw.packed(lengths, 1000, cost=np.square, window="epoch").with_step_size(8)
+    plan = bw.packed(lengths, 1000, cost=np.square, window="epoch").stepped(8)
     steps, epochs = plan.epoch_batches // 8, 300
     where = [[max(lengths[batch]) for batch in plan.epoch(epoch, 8)].index(1000) // 8 for epoch in range(epochs)]
     counts = np.bincount(where, minlength=steps)
@@ -136,7 +136,7 @@ def test_giants_come_at_random_over_the_epoch():
 
 def test_every_divisor_of_a_step_has_neighbours_alike():
     """A run may divide a step between ranks and accumulation in any way, and hand out whole steps."""
-    plan, costs = bw.packed(LONG, 131_072, cost=work).with_step_size(32), work(LONG.astype(float))
+    plan, costs = bw.packed(LONG, 131_072, cost=work).stepped(32), work(LONG.astype(float))
     found = np.array([costs[plan[t]].sum() for t in range(plan.epoch_batches)]).reshape(-1, 32)
     falling = np.all(np.diff(found, axis=1) <= 0, axis=1)
     rising = np.all(np.diff(found, axis=1) >= 0, axis=1)
@@ -151,9 +151,7 @@ def test_every_divisor_of_a_step_has_neighbours_alike():
 @pytest.mark.parametrize("together", [None, np.arange(900) // 2])
 def test_every_sample_comes_once_within_all_limits(together):
     lengths = np.clip(np.random.default_rng(1).lognormal(4, 1, 900), 4, 400).astype(int)
-    plan = bw.packed(
-        lengths, 900, packs=2, max_per_pack=9, cost=np.square, together=together, window=16
-    ).with_step_size(4)
+    plan = bw.packed(lengths, 900, packs=2, max_per_pack=9, cost=np.square, together=together, window=16).stepped(4)
     ends(plan)
     assert plan.audit(step_size=4, epochs=2).kept
 

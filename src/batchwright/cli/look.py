@@ -32,7 +32,7 @@ def step_of(plan: Plan, run: Run, step: int, rank: int | None, shown: dict[str, 
     step = _counted(step, run)
     if rank is not None:
         rank = check_integer(rank, "rank", least=0, most=run.world_size - 1)
-    batches, length = plan.with_step_size(run.step_size), plan.epoch_length(run.step_size)
+    batches, length = plan.stepped(run.step_size), plan.epoch_length(run.step_size)
     samples = []
     for within in range(run.step_size):
         number, at = step * run.step_size + within, within % run.world_size
@@ -69,7 +69,7 @@ def occurrences(
     """
     count = plan.groups.sample_count
     sample = check_integer(sample, "sample", least=0, most=count - 1)
-    batches, length = plan.with_step_size(run.step_size), plan.epoch_length(run.step_size)
+    batches, length = plan.stepped(run.step_size), plan.epoch_length(run.step_size)
     middle = _counted(step, run) * run.step_size
     low, high = max(0, middle - epochs * length), middle + epochs * length
     backwards = _numbers_with(batches, sample, middle - 1, low - 1, -1)

@@ -307,13 +307,13 @@ def level_work(
             effort -= looked
             heaviest = chosen[np.argmax(load[chosen])]
         wanted = max(mean, load[heaviest])
-        for part in chosen:
-            _set(window.light, part, _GONE)
+        for one in chosen:
+            _set(window.light, one, _GONE)
         spare = window.filled[chosen].sum() - least
-        for part in chosen:
+        for one in chosen:
             if effort > 0:
-                before = window.filled[part]
-                effort -= _raise(window, part, wanted, max(0.0, spare), _LEFT * least / step, enough)
-                spare += window.filled[part] - before
+                before = window.filled[one]
+                effort -= _raise(window, one, wanted, max(0.0, spare), _LEFT * least / step, enough)
+                spare += window.filled[one] - before
         total -= load[chosen].sum()
     return window.part_of

@@ -108,7 +108,7 @@ def summarise(plan: LengthKind, step_size: int, accumulate: int = 1) -> LengthSu
             f"steps of {step_size} micro-batches do not divide into {accumulate} of every rank",
             f"pass a multiple of {accumulate} as step_size, or accumulate=1",
         )
-    plan, cutter = plan.with_step_size(step_size), plan.cutter
+    plan, cutter = plan.stepped(step_size), plan.cutter
     windows = plan.windows.of(plan.epoch_batches - 1)[0] + 1
     measured, sizes, costs = [], [], []
     tokens, composition = np.zeros(2), 0.0

@@ -70,7 +70,7 @@ class PlanTable:
     def batches(self) -> Iterator[Any]:
         """One `pyarrow.RecordBatch` a step."""
         arrow, schema, step_size = self._arrow, self.schema, self._step_size
-        plan, length = self.plan.with_step_size(step_size), self.plan.epoch_length(step_size)
+        plan, length = self.plan.stepped(step_size), self.plan.epoch_length(step_size)
         seen = np.zeros(plan.groups.sample_count, np.int32)
         names = None if isinstance(plan.groups.names, range) else arrow.array([str(name) for name in plan.groups.names])
         packs: Callable[[np.ndarray], list[np.ndarray]] | None = getattr(self.plan, "packs", None)
