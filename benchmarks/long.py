@@ -100,9 +100,8 @@ def price(lengths: np.ndarray, limits: Limits) -> None:
         _, without = timed(epoch, rounds=5)
         tokens = np.array([lengths[batch].sum() for batch in batches]).reshape(-1, step).sum(axis=1)
         off, full = np.abs(tokens / tokens.mean() - 1).max(), 131_072 * step / tokens.mean() - 1
-        print(f"{ranks} ranks x {accumulate}: levelling an epoch takes {1e3 * (with_cost - without):.0f} ms; tokens of a "
-            "step "
-              f"within {off:.2%} of the mean, a step of full packs is {full:.2%} above it")  # fmt: skip
+        print(f"{ranks} ranks x {accumulate}: levelling an epoch takes {1e3 * (with_cost - without):.0f} ms; tokens "
+              f"of a step within {off:.2%} of the mean, a step of full packs is {full:.2%} above it")  # fmt: skip
         limits.at_most("tokens of a step, off the mean or off a full step's", off / max(0.01, full), 1.01)
     limits.at_most("ms of levelling a sample", 1e3 * (with_cost - without) / lengths.size, 0.005)
 

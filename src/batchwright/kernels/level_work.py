@@ -308,12 +308,12 @@ def level_work(
             heaviest = chosen[np.argmax(load[chosen])]
         wanted = max(mean, load[heaviest])
         for one in chosen:
-            _set(window.light, one, _GONE)
+            _set(window.light, int(one), _GONE)
         spare = window.filled[chosen].sum() - least
         for one in chosen:
             if effort > 0:
                 before = window.filled[one]
-                effort -= _raise(window, one, wanted, max(0.0, spare), _LEFT * least / step, enough)
+                effort -= _raise(window, int(one), wanted, max(0.0, spare), _LEFT * least / step, enough)
                 spare += window.filled[one] - before
         total -= load[chosen].sum()
     return window.part_of
