@@ -45,8 +45,9 @@ app.add_typer(recipes, name="recipe")
 
 def named_columns(ctx: typer.Context, incomplete: str) -> list[str]:
     """For the completion of a shell: the columns of the data files that stand before on the command line."""
+    given = ctx.params.get("files") or next(iter(ctx.args), "")  # in args, while the option before has no value yet
     try:
-        return [name for name in Column.names(ctx.params["files"]) if name.startswith(incomplete)]
+        return [name for name in Column.names(given) if name.startswith(incomplete)]
     except (Infeasible, OSError, KeyError, TypeError):
         return []
 
