@@ -73,8 +73,8 @@ def run(*, steps: int = 24, files: int = 120) -> list[dict[str, Any]]:
     console.print(table)
     console.print(
         "idle: the part of its time that a rank waits for the other before gradients are summed, measured; busiest: the "
-        "processor time of the rank that takes longest in a step over the mean, so that other programs on the machine do not "
-        "count; planned: the same by the plan"
+        "processor time of the rank that takes longest in a step over the mean, so that other programs on the machine do "
+        "not count; planned: the same by the plan"
     )
     return [as_table(head, rows)]
 
