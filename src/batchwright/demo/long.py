@@ -23,12 +23,12 @@ from . import TERMINAL, as_table
 
 __all__ = ["run", "sources_of_the_standard_library"]
 
-LONGEST = 8192  # bytes of a sample, and of a pack
+LONGEST = 4096  # bytes of a sample, and of a pack
 WIDTH, HEADS, LAYERS = 32, 2, 2
 RANKS = 2
 
 
-def run(*, steps: int = 24, files: int = 120) -> list[dict[str, Any]]:
+def run(*, steps: int = 30, files: int = 120) -> list[dict[str, Any]]:
     """Train with packs of equal tokens and of equal work, and print how long each rank waited for the other."""
     console = Console()
     if not console.is_terminal:
