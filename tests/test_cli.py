@@ -27,7 +27,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("balance", ["WeightedRandomSampler", "uniform", "square", "progressive", "unseen"]),
         ("correct", ["balanced"]),
         ("lengths", ["shuffled", "budgeted", "packed"]),
-        ("long", ["of equal tokens", "of equal work, cost=", "idle, rank 1"]),
+        ("long", ["equal tokens 3", "equal work 3", "idle, rank 1"]),
     ],
 )
 def test_every_demo_runs_and_prints_its_table(name, shown):
