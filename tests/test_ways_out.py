@@ -24,7 +24,18 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning"),
 ]
 
-NAMES = ("columns", "tables", "values", "labels", "label_sets", "groups", "group_parts", "splitting", "errors")
+NAMES = (
+    "arrays",
+    "columns",
+    "tables",
+    "values",
+    "labels",
+    "label_sets",
+    "groups",
+    "group_parts",
+    "splitting",
+    "errors",
+)
 FILES = [SOURCE / f"{name}.py" for name in NAMES]
 
 LABELS = ["cat"] * 6 + ["dog"] * 4

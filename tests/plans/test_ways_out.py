@@ -40,7 +40,8 @@ FILES = [
         "share.py",
         "distributed.py",
         "state_checks.py",
-        "lists.py",
+        "epoch_iterator.py",
+        "run_state.py",
     ),
 ]
 

@@ -5,6 +5,7 @@ And evaluation of every sample exactly once, on any number of processes.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
 from typing import Any
@@ -17,9 +18,8 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
-from transformers.trainer_pt_utils import find_batch_size
 
-from ..collate import Batch, Collate, attention
+from ..collate import Collate, attention
 from ..collate.pack_collate import PackCollate
 from ..composition import Composition, Log
 from ..errors import Infeasible
@@ -27,10 +27,12 @@ from ..loader import Loader
 from ..loader.samples import OnError
 from ..plans.evaluation import evaluation
 from ..plans.plan import Plan
-from ..ranks import check_ranks, sampler_of
+from ..ranks import check_ranks
 from ..sampler import BatchSampler
 
 __all__ = ["ExactEvaluation", "PlanProgress", "PlanTrainer"]
+
+_GATHERING = ("DPOTrainer", "KTOTrainer", "RewardTrainer")
 
 
 class ExactEvaluation(Trainer):
@@ -39,12 +41,12 @@ class ExactEvaluation(Trainer):
     Use it if no plan is trained with; `PlanTrainer` does the same. For another trainer write
     `class Mine(ExactEvaluation, Seq2SeqTrainer)`. Predictions and labels come in the order of the dataset. `eval_loss` is
     the mean over samples of each process's mean loss of its samples, without fillers. For losses that are means over
-    samples, one process gives the same. `per_device_eval_batch_size` holds; datasets without a length are left to
-    `Trainer`.
+    samples, one process gives the same. `per_device_eval_batch_size` holds, but for TRL's trainers of preferences on several
+    processes, which evaluate one sample at a time; datasets without a length are left to `Trainer`.
     """
 
     _split = False  # whether several processes hold parts of one model
-    _real: Iterator[int] | None = None  # while several processes evaluate: what counts in this one's next batches
+    _evaluated: deque[tuple[int, int]] | None = None  # while several processes evaluate: see `_RealFirst`
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
         """A loader of this process's part of the evaluation data."""
@@ -64,53 +66,48 @@ class ExactEvaluation(Trainer):
                 "loop over bw.evaluation(...).loader(dataset, mesh=..., dims=...), and use batchwright.correct.Means",
             )
         dataset: Any = loader.dataset  # of a type without a length, which all but iterable ones have
-        sampler = evaluation(dataset, self.args.eval_batch_size).sampler()
-        return _prepared(self, loader, _WithSize(sampler, self.args.eval_batch_size))
+        size = self.args.eval_batch_size if self._takes_lists_of_any_size else 1
+        return _prepared(self, loader, _RealFirst(evaluation(dataset, size).sampler(), size))
+
+    @property
+    def _takes_lists_of_any_size(self) -> bool:
+        """Whether processes may evaluate lists of different sizes: not where a loss gathers one number a sample."""
+        gathering = any(base.__module__.startswith("trl.") and base.__name__ in _GATHERING for base in type(self).mro())
+        return self.args.world_size == 1 or not gathering
 
     def evaluation_loop(self, dataloader: DataLoader[Any], *others: Any, **named: Any) -> Any:
         """As `Trainer`'s, with each process's loss weighted by the samples that count."""
-        sampler, size = sampler_of(dataloader), self.args.per_device_eval_batch_size
-        if sampler is None or sampler.world_size == 1:
+        lists = getattr(dataloader, "batch_sampler", None)
+        if not isinstance(lists, _RealFirst) or lists.sampler.world_size == 1:
             return super().evaluation_loop(dataloader, *others, **named)
-        self._real = (sampler.real(step, epoch=0) for step in range(len(sampler)))
+        size, self._evaluated = self.args.per_device_eval_batch_size, lists.sizes
         # `Trainer` repeats a loss as often as this says; `prediction_step` gives it once for every row
         self.args.per_device_eval_batch_size = 1
         try:
             return super().evaluation_loop(dataloader, *others, **named)
         finally:
-            self._real, self.args.per_device_eval_batch_size = None, size
+            self._evaluated, self.args.per_device_eval_batch_size = None, size
 
     def prediction_step(
         self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: list[str] | None = None
     ) -> tuple[Any, Any, Any]:
-        """As `Trainer`'s, without fillers where this process has anything else; the rows they need are repeated."""
-        found: tuple[Any, Any, Any]
-        if self._real is None:
-            found = super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
-            return found
-        rows, real = find_batch_size(inputs), next(self._real)
-        if 0 < real < rows:
-            inputs = _first(inputs, real, rows)
+        """As `Trainer`'s; the rows that fillers would have are repeated ones, since all processes gather as many."""
         loss, logits, labels = super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+        if self._evaluated is None:
+            return loss, logits, labels
+        rows, real = self._evaluated.popleft()
         if loss is not None:
             loss = loss.repeat(rows)
-        if not 0 < real < rows:
-            return loss, logits, labels
 
         def filled(tensor: Tensor) -> Tensor:
-            return torch.cat([tensor, tensor[-1:].expand(rows - real, *tensor.shape[1:])]) if tensor.dim() else tensor
+            if not tensor.dim():
+                return tensor
+            more = (rows - real) * (len(tensor) // real)
+            return torch.cat([tensor, tensor[-1:].expand(more, *tensor.shape[1:])])
 
-        return loss, recursively_apply(filled, logits), recursively_apply(filled, labels)
-
-
-def _first(inputs: Any, real: int, rows: int) -> Any:
-    """The first samples of a batch of so many rows."""
-    if isinstance(inputs, Batch):
-        return inputs.select(range(real))
-    return {
-        name: value[:real] if isinstance(value, (Tensor, list)) and len(value) == rows else value
-        for name, value in inputs.items()
-    }
+        if real < rows:
+            logits, labels = recursively_apply(filled, logits), recursively_apply(filled, labels)
+        return loss, logits, labels
 
 
 def _prepared(
@@ -175,6 +172,11 @@ class PlanTrainer(ExactEvaluation):
         self._reading: dict[str, Any] = {"seeded": seeded, "on_error": on_error, "max_errors": max_errors}
         self._plan_loader: Loader | None = None  # the one that was made last
         self.plan_sampler = plan.sampler(accumulate=self.args.gradient_accumulation_steps, mesh=mesh, dims=dims)
+        if hasattr(self, "num_generations"):
+            raise Infeasible(
+                f"{type(self).__name__} generates from each prompt several times and reuses the batch in several steps",
+                "let it draw its prompts itself, without PlanTrainer",
+            )
         self._split = self.plan_sampler.copies > 1
         told = None if composition is None else composition(self.plan_sampler)
         self.plan_progress = PlanProgress(self.plan_sampler, told, lambda values, step: self.log(dict(values)))
@@ -246,12 +248,18 @@ class PlanTrainer(ExactEvaluation):
         return epoch, step
 
 
-class _WithSize(torch.utils.data.BatchSampler):
-    """A sampler's batches with the size of those of all ranks: by it Accelerate cuts fillers off what it gathers last."""
+class _RealFirst(torch.utils.data.BatchSampler):
+    """A sampler's lists without fillers; a list of nothing else stays, so that its process has something to do.
+
+    Attributes:
+        batch_size: the size of the lists of all processes: by it Accelerate cuts off what is too much in its last gather.
+        sizes: of the lists that were drawn and not yet evaluated: their size with fillers, and without.
+    """
 
     def __init__(self, sampler: BatchSampler, batch_size: int) -> None:
         self.batch_sampler = sampler
         self.batch_size = batch_size * sampler.world_size
+        self.sizes: deque[tuple[int, int]] = deque()
 
     @property
     def sampler(self) -> BatchSampler:  # type: ignore[override]  # the base class has an attribute; trainers only read it
@@ -262,7 +270,11 @@ class _WithSize(torch.utils.data.BatchSampler):
         return len(self.batch_sampler)
 
     def __iter__(self) -> Iterator[list[int]]:
-        return iter(self.batch_sampler)
+        self.sizes.clear()
+        for step, samples in enumerate(self.batch_sampler):
+            given = samples[: self.batch_sampler.real(step, epoch=0)] or samples
+            self.sizes.append((len(samples), len(given)))
+            yield given
 
 
 class _PlacedBatches(torch.utils.data.IterableDataset[Any]):

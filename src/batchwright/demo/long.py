@@ -98,7 +98,7 @@ def trained(pipe: Any, folder: str, rank: int, samples: list[bytes], cost: Cost,
         optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
         sampler, done, size, idle = plan.sampler(rank=rank, world_size=RANKS), 0, 0, 0.0
         busy: list[float] = []
-        plan.with_step_size(RANKS)[0]  # planned before it is timed
+        plan.stepped(RANKS)[0]  # planned before it is timed
         dist.barrier()
         begun = time.perf_counter()
         while done < steps:
