@@ -121,7 +121,7 @@ def test_a_checkpoint_of_the_end_of_an_epoch_goes_on_with_the_next(kind, accumul
         again.train(resume_from_checkpoint=f"{tmp_path}/checkpoint-{done * length // accumulate}")
         assert again.model.seen == whole.model.seen[done * length :]
     assert whole.model.seen == [
-        batch.tolist() for epoch in range(3) for batch in plan().epoch(epoch, multiple=accumulate)
+        batch.tolist() for epoch in range(3) for batch in plan().epoch(epoch, accumulate)
     ]
 
 

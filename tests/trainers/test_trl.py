@@ -29,7 +29,7 @@ def test_sft_trains_on_the_packs_of_the_plan(world, supervised):
     ranks = supervised[world]
     plan = trl.packs_plan()
     taken = [batch for step in zip(*(rank["seen"] for rank in ranks), strict=True) for batch in step]
-    assert taken == [batch.tolist() for epoch in range(2) for batch in plan.epoch(epoch, multiple=world)]
+    assert taken == [batch.tolist() for epoch in range(2) for batch in plan.epoch(epoch, world)]
     for rank in ranks:
         for documents, counts in zip(rank["seen"], rank["labelled"], strict=True):
             assert counts[: len(documents)] == [trl.LENGTHS[document] - 1 for document in documents]
@@ -63,7 +63,7 @@ def test_dpo_trains_on_the_pairs_of_the_plan_and_evaluates_each_once(world):
     ranks = processes.run(trl.preferences, world)
     plan = bw.shuffled(len(trl.PAIRS), 3, seed=5)
     taken = [batch for step in zip(*(rank["seen"] for rank in ranks), strict=True) for batch in step]
-    assert taken == [batch.tolist() for epoch in range(2) for batch in plan.epoch(epoch, multiple=world)]
+    assert taken == [batch.tolist() for epoch in range(2) for batch in plan.epoch(epoch, world)]
     evaluated = sorted(prompt for rank in ranks for prompt in rank["evaluated"])
     assert sorted(set(evaluated)) == list(range(11))
     assert len(evaluated) == 11 + (-11 % world)  # with one filler on two processes, which does not count
