@@ -66,7 +66,9 @@ class Oracle:
 
     def fits_with(self, longest, item, wanted):
         rest = self.limits - self.sizes[longest] - self.sizes[item]
-        forced = max([0.0, *(rest[k] * self.costs[-1] / self.sizes[-1][k] for k in range(len(rest)) if self.sizes[-1][k])])
+        forced = max(
+            [0.0, *(rest[k] * self.costs[-1] / self.sizes[-1][k] for k in range(len(rest)) if self.sizes[-1][k])]
+        )
         return bool((rest >= 0).all()) and self.costs[longest] + self.costs[item] + forced <= wanted
 
     def raise_to(self, part, wanted, spare):
