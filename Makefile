@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP = $(1)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-long test-trainers test-browser test-versions screenshots check docs bench study package clean
+.PHONY: demo test test-long test-trainers test-engines test-browser test-versions screenshots check docs bench study package clean
 .SECONDARY:
 
 # torch comes first and alone, so that its pinned build is what everything after it finds installed
@@ -31,10 +31,10 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test
 	@echo "the whole suite, about 5,500 tests: a quarter of an hour on two cores"
-	$(BIN)/python -m pytest -q -n 2 --ignore tests/trainers --ignore tests/browser tests
+	$(BIN)/python -m pytest -q -n 2 --ignore tests/trainers --ignore tests/engines --ignore tests/browser tests
 
 test-long: $(VENV)/.test
-	$(BIN)/python -m pytest -q --long --ignore tests/trainers --ignore tests/browser tests
+	$(BIN)/python -m pytest -q --long --ignore tests/trainers --ignore tests/engines --ignore tests/browser tests
 
 $(VENV)/.trainers: $(VENV)/.test
 	$(call PIP,$(VENV)) --group trainers
@@ -43,6 +43,15 @@ $(VENV)/.trainers: $(VENV)/.test
 # whole trainers, in real processes that are killed; LONG=--long for three hundred kills more
 test-trainers: $(VENV)/.trainers
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup $(LONG) tests/trainers
+
+# indexes made by clusters of Ray and of Spark on this machine, in an environment of their own; Spark needs Java 17
+.venv-engines/.engines: pyproject.toml constraints.txt
+	$(call environment,.venv-engines)
+	$(call PIP,.venv-engines) --editable '.[index]' --group engines
+	@touch $@
+
+test-engines: .venv-engines/.engines
+	.venv-engines/bin/python -m pytest -q tests/engines
 
 $(VENV)/.browser: $(VENV)/.test
 	$(call PIP,$(VENV)) --group browser
@@ -104,5 +113,5 @@ package:
 	sh tests/package.sh
 
 clean:
-	rm -rf .venv .venv-bench-* .venv-versions-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-engines .venv-bench-* .venv-versions-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src -name '*.nb[ci]' -delete

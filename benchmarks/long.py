@@ -1,5 +1,7 @@
 """Long sequences: packing at large capacities beside TRL's `bfd`, and how long ranks wait for each other's work.
 
+Then context parallelism (`context.py`) and parts of rollouts (`partition.py`).
+
 Lengths are logN(7, 1.6) clipped to 16..131,072, 100,000 of them; a sample of n tokens works 24576 n + n^2, the matrices
 and the attention of a small transformer. Run by `make bench NAME=long`.
 """
@@ -8,12 +10,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import context
 import numpy as np
 from limits import Limits
 from packing import trl_bfd
+from partition import rollouts
 from timing import timed
 
 import batchwright as bw
+from batchwright.lengths.bounds import rows_cost_at_least
 from batchwright.lengths.packing import pack
 
 SAMPLES = 100_000
@@ -25,6 +30,9 @@ def main() -> None:
     for capacity, seconds in ((131_072, 0.2), (1_048_576, 0.5)):
         packing(capacity, seconds, limits)
     level(lengths_up_to(131_072), limits)
+    context.shards(lengths_up_to(131_072), limits)
+    context.hybrid(lengths_up_to(131_072), work, limits)
+    rollouts(limits)
     limits.end()
 
 
@@ -39,14 +47,14 @@ def work(n: Any) -> Any:
 def packing(capacity: int, most_seconds: float, limits: Limits) -> None:
     """One packing of all samples, and the first batch of a plan."""
     lengths = lengths_up_to(capacity)
-    bw.packed(lengths[:1000], capacity).with_step_size(4)[0]  # compiled or loaded before it is timed
+    bw.packed(lengths[:1000], capacity).stepped(4)[0]  # compiled or loaded before it is timed
     found, ours = timed(lambda: pack(lengths, capacity), rounds=5)
     packs, theirs = trl_bfd(lengths, capacity)
     print(f"{SAMPLES:,} lengths into packs of {capacity:,}: {len(found)} packs in {1e3 * ours:.1f} ms; "
           f"TRL's bfd {packs} in {theirs:.1f} s, {theirs / ours:.0f} times as long")  # fmt: skip
     limits.at_most("our packs / TRL's", len(found) / packs, 1)
     limits.at_least("TRL's time / ours", theirs / ours, 10)
-    _, first = timed(lambda: bw.packed(lengths, capacity).with_step_size(32)[0], rounds=5)
+    _, first = timed(lambda: bw.packed(lengths, capacity).stepped(32)[0], rounds=5)
     limits.at_most("s to build a plan and its first batch", first, most_seconds)
 
 
@@ -61,15 +69,41 @@ def level(lengths: np.ndarray, limits: Limits) -> None:
         "packed": {},
         "packed, window='epoch'": {"window": "epoch"},
         "packed, cost=": {"cost": work},
-        "packed, cost=, window='epoch'": {"cost": work, "window": "epoch"},
+        "packed, cost=, packs=4": {"cost": work, "packs": 4},
     }.items():
         plan = bw.packed(lengths, 131_072, **more)
         rows[name] = [waiting(plan.epoch(0, ranks * accumulate)[:], ranks, accumulate, costs)
                       for ranks, accumulate in LAYOUTS]  # fmt: skip
+    rows["proven: no packing is below"] = [
+        rows_cost_at_least(costs, lengths, 131_072, ranks) / (costs.sum() / ranks) for ranks, _ in LAYOUTS
+    ]
+    rows["the largest sample / mean work of a micro-batch"] = [costs.max() / (costs.sum() / len(packs))] * len(LAYOUTS)
+    rows["first fit in the order of the data (torchtitan's)"] = [
+        waiting(first_fit(lengths, 131_072), *layout, costs) for layout in LAYOUTS
+    ]
     for name, found in rows.items():
         print(f"  {name:<54}" + "".join(f"{ratio:>16.4f}" for ratio in found))
     limits.at_most("packed with cost=, 8 ranks x 4", rows["packed, cost="][0], 1.01)
-    limits.at_most("packed with cost=, 64 ranks, window='epoch'", rows["packed, cost=, window='epoch'"][1], 1.02)
+    limits.at_most("packed with cost=, 64 ranks", rows["packed, cost="][1], 1.01)
+    price(lengths, limits)
+
+
+def price(lengths: np.ndarray, limits: Limits) -> None:
+    """What an epoch of plans costs with and without levelling, and how far the tokens of a step are off."""
+    for ranks, accumulate in LAYOUTS:
+        step = ranks * accumulate
+
+        def epoch(step: int = step, **more: Any) -> Any:
+            return bw.packed(lengths, 131_072, window="epoch", **more).epoch(0, step)[:]
+
+        batches, with_cost = timed(lambda: epoch(cost=work), rounds=5)
+        _, without = timed(epoch, rounds=5)
+        tokens = np.array([lengths[batch].sum() for batch in batches]).reshape(-1, step).sum(axis=1)
+        off, full = np.abs(tokens / tokens.mean() - 1).max(), 131_072 * step / tokens.mean() - 1
+        print(f"{ranks} ranks x {accumulate}: levelling an epoch takes {1e3 * (with_cost - without):.0f} ms; tokens "
+              f"of a step within {off:.2%} of the mean, a step of full packs is {full:.2%} above it")  # fmt: skip
+        limits.at_most("tokens of a step, off the mean or off a full step's", off / max(0.01, full), 1.01)
+    limits.at_most("ms of levelling a sample", 1e3 * (with_cost - without) / lengths.size, 0.005)
 
 
 def shuffled_packs(lengths: np.ndarray, capacity: int) -> list[np.ndarray]:
@@ -77,6 +111,21 @@ def shuffled_packs(lengths: np.ndarray, capacity: int) -> list[np.ndarray]:
     found = pack(lengths, capacity)
     packs = np.split(found.members, found.offsets[1:-1])
     return [packs[place] for place in np.random.default_rng(0).permutation(len(packs))]
+
+
+def first_fit(lengths: np.ndarray, capacity: int) -> list[np.ndarray]:
+    """Samples in a shuffled order, each to the pack that is filled now, which is closed when one does not fit.
+
+    So do torchtitan and torchtune pack a stream of documents, apart from documents that they cut at the end of a pack.
+    """
+    order = np.random.default_rng(0).permutation(lengths.size)
+    held, begins = 0, [0]
+    for place, length in enumerate(lengths[order].tolist()):
+        if held + length > capacity:
+            begins.append(place)
+            held = 0
+        held += length
+    return np.split(order, begins[1:])
 
 
 def waiting(batches: Any, ranks: int, accumulate: int, costs: np.ndarray) -> float:

@@ -96,6 +96,7 @@ def named(node: ast.expr) -> str:
         name for name in names if name not in ("shown", "listed", "typed", "self", "len", "int", "said", "exactly")
     ]
     name = (plain or names or ["..."])[0].strip("_").replace("_", " ")
+    name = "argument" if name == "called" else name
     return "the message says" if name in ("way out", "otherwise", "instead", "pass") else f"*{escaped(name)}*"
 
 

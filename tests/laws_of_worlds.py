@@ -110,7 +110,7 @@ def is_even_again(plan: Any, drawn: list[list[Any]], step: int, state: dict[str,
     assert "then" not in state["plan"]
     if not plan.same_samples:
         return
-    in_steps = plan.with_step_size(step)
+    in_steps = plan.stepped(step)
     length = in_steps.epoch_batches
     epoch = (state["origin"] + state["consumed"]) // length - 1  # the last that was gone through
     begin = len(drawn) - (state["origin"] + state["consumed"] - epoch * length)

@@ -6,6 +6,7 @@ import ast
 import pathlib
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -72,6 +73,12 @@ def places_of(files: Iterable[pathlib.Path]) -> set[Place]:
         for call in ast.walk(ast.parse(file.read_text()))
         if isinstance(call, ast.Call) and getattr(call.func, "id", None) in ("Infeasible", "require")
     }
+
+
+def refused_at(refusal: Infeasible) -> tuple[str, int]:
+    """The file and line that a refusal comes from; a process can send it to another."""
+    *_, (frame, line) = traceback.walk_tb(refusal.__traceback__)
+    return frame.f_code.co_filename, line
 
 
 def unreached(

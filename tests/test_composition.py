@@ -135,7 +135,7 @@ def test_plans_by_lengths_know_padding_and_work_themselves():
     plan = bw.budgeted(lengths, 900, window=8)
     sampler = plan.sampler(rank=1, world_size=4)
     values = bw.Composition(sampler).measured(0, 5, epoch=0)
-    in_steps = plan.with_step_size(4)
+    in_steps = plan.stepped(4)
     steps = [[in_steps[step * 4 + rank] for rank in range(4)] for step in range(5)]
     batches = [lengths[batch] for step in steps for batch in step]
     computed = [batch.max() * batch.size for batch in batches]

@@ -223,3 +223,20 @@ def test_an_epoch_that_was_begun_in_another_world_can_be_had_again_whole_and_not
         assert (sampler.epoch, sampler.batches_done) == (0, 0)
         assert len(list(sampler)) == len(sampler)
         assert sampler.epoch == 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_state_saved_in_a_loop_whose_workers_read_ahead_is_warned_of(workers):
+    """`state_at` is not; nor is a state saved without workers or after the epoch."""
+    sampler = PLAN.sampler()
+    for step, _ in enumerate(DataLoader(range(103), batch_sampler=sampler, num_workers=workers), 1):
+        if step == 3:
+            ahead = sampler.run.consumed - step
+            with pytest.warns(
+                bw.PoorWarning, match=f"have drawn {ahead} lists that the loop has not seen.*plan.loader"
+            ):
+                sampler.state_dict()
+            assert sampler.state_at(3)["consumed"] == 3
+    sampler.state_dict()
+    for _ in DataLoader(range(103), batch_sampler=sampler):
+        sampler.state_dict()

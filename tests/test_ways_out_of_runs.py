@@ -141,6 +141,12 @@ TABLE = {
         "build the plan and its sampler from the same arguments on every rank",
         lambda: ranks._refuse_differences([{"plan": "a"}] * 3),
     ),
+    "parts of a model": (
+        lambda: ranks._refuse_parts_of_a_model_apart({0: 0, 1: 1}, [[("tp", [0, 1])]] * 2),
+        "processes 0, 1 hold parts of one model, by their group 'tp', and take the micro-batches of ranks 0, 1",
+        'pass mesh=, the device mesh, and dims=, the names of its data-parallel dimensions such as ("dp",)',
+        lambda: ranks._refuse_parts_of_a_model_apart({0: 0, 1: 0}, [[("tp", [0, 1])]] * 2),  # test_mesh.py follows it
+    ),
     "shares of shares": (
         lambda: ranks._refuse_wrong_shares([0, 1], of_a_world(2), ["BatchSamplerShard"]),
         "the sampler takes 1 of 2 micro-batches, BatchSamplerShard 1 of 2 of those",
@@ -155,7 +161,7 @@ TABLE = {
     ),
     "two accumulations": (
         lambda: check_accumulation(PLAN.sampler(accumulate=4), 2, "accumulate_grad_batches"),
-        "the sampler accumulates 4 micro-batches for an optimizer step, accumulate_grad_batches is 2",
+        "plan.sampler accumulates 4 micro-batches for an optimizer step, accumulate_grad_batches is 2",
         "pass plan.sampler(accumulate=2) or accumulate_grad_batches=4",
         lambda: (
             check_accumulation(PLAN.sampler(accumulate=2), 2, "accumulate_grad_batches"),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import enum
 import inspect
 import sys
+import tempfile
 import typing
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -24,6 +26,8 @@ SHAPES = [(height, 4) for height in LENGTHS]
 PLAN = bw.balanced(LABELS, 2)
 GIVEN_OUT = PLAN.sampler(rank=0, world_size=1)
 list(GIVEN_OUT)
+INDEXED = Path(tempfile.mkdtemp()) / "animals.csv"
+INDEXED.write_text("kind\ncat\ndog\n")
 
 
 class Undecided:
@@ -81,6 +85,7 @@ BUILDERS = {
     "Plan.loader": taking(PLAN.loader, range(10), num_workers=0),
     "grouped": taking(bw.grouped, LENGTHS, 2),
     "hierarchical": taking(bw.hierarchical, [LABELS], [1, 1]),
+    "index": taking(bw.index, INDEXED, path=INDEXED.with_suffix(".index"), label="kind"),
     "mixed": taking(bw.mixed, {"s": 9, "t": 9}, 2),
     "multilabel": taking(bw.multilabel, [["a"], ["a", "b"], []] * 5, 2, target="natural"),
     "ordered": taking(bw.ordered, [0, 2, 1], 2),
@@ -115,8 +120,13 @@ BUILDERS = {
     "lengths.packing.pack": taking(pack, LENGTHS, 9),
 }
 
-MEANT = {"ragged.form": {"None"}, "packed.window": {"None"}, "targets.schedule.shape": {"type"}}
-"""What is hostile elsewhere and means something there: no form or window of one's own, and any function."""
+MEANT = {
+    "ragged.form": {"None"},
+    "index.engine": {"None"},
+    "packed.window": {"None"},
+    "targets.schedule.shape": {"type"},
+}
+"""What is hostile elsewhere and means something there: no form or window of one's own, any engine, and any function."""
 
 BY_THE_LIBRARY = {"Ragged.form"}
 """Arguments of what only the library itself makes."""

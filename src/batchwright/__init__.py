@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .files import Column
     from .geometry import Geometry
     from .groups import Groups
+    from .indexes import Index, index
     from .lengths.partition import partition
     from .plans.alternating import alternating
     from .plans.balanced import balanced, shuffled, weighted
@@ -67,6 +68,7 @@ _HOME = {
     "Composition": "composition",
     "Geometry": "geometry",
     "Groups": "groups",
+    "Index": "indexes",
     "Infeasible": "errors",
     "Layout": "collate",
     "Loader": "loader",
@@ -93,6 +95,7 @@ _HOME = {
     "hierarchical": "plans.hierarchical",
     "hybrid": "plans.hybrid",
     "identified": "collate",
+    "index": "indexes",
     "media": "collate",
     "mixed": "plans.mixed",
     "multilabel": "plans.multilabel",
@@ -123,6 +126,7 @@ __all__ = [
     "Composition",
     "Geometry",
     "Groups",
+    "Index",
     "Infeasible",
     "Layout",
     "Loader",
@@ -150,6 +154,7 @@ __all__ = [
     "hierarchical",
     "hybrid",
     "identified",
+    "index",
     "media",
     "mixed",
     "multilabel",

@@ -10,13 +10,14 @@ from .sampler import BatchSampler
 __all__ = ["check_accumulation"]
 
 
-def check_accumulation(sampler: BatchSampler, batches: int, setting: str) -> None:
+def check_accumulation(sampler: BatchSampler, batches: int, setting: str, *, maker: str = "plan.sampler") -> None:
     """Check that a sampler accumulates as many micro-batches as the trainer that steps the optimizer.
 
     Args:
         sampler: the sampler of the training loader.
         batches: the number of the sampler's batches that the trainer runs for one optimizer step.
         setting: the trainer's setting for it, as its users write it.
+        maker: what the sampler was made with.
 
     Raises:
         Infeasible: both accumulate, but different numbers of micro-batches.
@@ -27,11 +28,11 @@ def check_accumulation(sampler: BatchSampler, batches: int, setting: str) -> Non
     told, done = sampler.accumulate, batches * sampler.fetch
     if told == done:
         return
-    fact = f"the sampler accumulates {told} micro-batches for an optimizer step, {setting} is {batches}"
+    fact = f"{maker} accumulates {told} micro-batches for an optimizer step, {setting} is {batches}"
     if sampler.fetch > 1:
         fact += f" batches of {sampler.fetch}, which makes {done}"
     wanted = Fraction(told, sampler.fetch)
-    change = f"pass plan.sampler(accumulate={done})"
+    change = f"pass {maker}(accumulate={done})"
     way_out = f"{change} or {setting}={wanted}" if wanted.denominator == 1 else change
     if told > 1 and batches > 1:
         raise Infeasible(fact, way_out)

@@ -101,6 +101,8 @@ def _written(value: Any, called: str, left: list[int]) -> Any:
         raise _UnwritableError(f"{called} is {value}")
     if isinstance(value, Fraction):
         return {"fraction": [value.numerator, value.denominator]}
+    if called in ("labels", "samples") and isinstance(getattr(value, "labels", None), Column):  # an index
+        value = value.labels
     if isinstance(value, Column):
         return {"column": value.name, "in": value.path, "count": len(value), "digest": value.digest}
     call = call_of(value)

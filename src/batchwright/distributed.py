@@ -13,7 +13,32 @@ from .errors import Infeasible, listed, shown, typed
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
 
-__all__ = ["gathered", "joined", "mesh_ranks", "ranks", "summed"]
+__all__ = [
+    "Over",
+    "data_groups",
+    "gathered",
+    "joined",
+    "mesh_ranks",
+    "model_groups",
+    "over",
+    "ranks",
+    "ranks_of_mesh",
+    "summed",
+    "this_process",
+]
+
+Over = dist.ProcessGroup | tuple[dist.ProcessGroup, ...] | None
+"""The processes that communicate: a group; one for each dimension of a mesh, outermost first; None for all processes."""
+
+_MODEL = frozenset(
+    [
+        *("tp", "tensor", "tensor_parallel", "cp", "context", "context_parallel"),
+        *("pp", "pipe", "pipeline", "pipeline_parallel", "mp", "model", "model_parallel"),
+        *("tensor_model_parallel_group", "context_parallel_group", "pipeline_model_parallel_group"),
+        *("model_parallel_group", "tensor_and_context_parallel_group"),
+    ]
+)
+"""What torch's meshes, Lightning, Accelerate, torchtitan and Megatron call groups whose processes need the same batch."""
 
 
 def joined() -> bool:
@@ -21,13 +46,60 @@ def joined() -> bool:
     return dist.is_available() and dist.is_initialized()
 
 
-def ranks(group: dist.ProcessGroup | None = None) -> tuple[int, int]:
+def ranks(group: Over = None) -> tuple[int, int]:
     """The rank of this process and the world size; 0 and 1 without a process group.
 
     Args:
-        group: the process group; the default one if left out.
+        group: the processes that count; all of them if left out.
     """
-    return (dist.get_rank(group), dist.get_world_size(group)) if joined() else (0, 1)
+    rank, world_size = 0, 1
+    for part in _parts(group) if joined() else ():
+        size = dist.get_world_size(part)
+        rank, world_size = rank * size + dist.get_rank(part), world_size * size
+    return rank, world_size
+
+
+def this_process() -> int:
+    """The number of this process among all; 0 without a process group."""
+    return dist.get_rank() if joined() else 0
+
+
+def _parts(group: Over) -> tuple[dist.ProcessGroup | None, ...]:
+    return group if isinstance(group, tuple) else (group,)
+
+
+def over(group: dist.ProcessGroup | None, mesh: DeviceMesh | None, dims: Sequence[str] | None) -> Over:
+    """The processes that communicate, from the arguments of a function: a group, or a mesh and its data-parallel dimensions.
+
+    Raises:
+        Infeasible: both are given, `dims` without a mesh, or they name no dimensions of the mesh.
+    """
+    if not _has_mesh(mesh, dims, "a process group", group is not None):
+        return group
+    assert mesh is not None
+    return data_groups(mesh, dims)
+
+
+def ranks_of_mesh(
+    rank: int | None, world_size: int | None, mesh: DeviceMesh | None, dims: Sequence[str] | None
+) -> tuple[int, int] | None:
+    """Rank and world size in a mesh, from the arguments of a function; None if no mesh was given.
+
+    Raises:
+        Infeasible: a mesh and rank or world size are given, `dims` without a mesh, or they name no dimensions of the mesh.
+    """
+    if not _has_mesh(mesh, dims, "rank or world_size", rank is not None or world_size is not None):
+        return None
+    assert mesh is not None
+    return mesh_ranks(mesh, dims)
+
+
+def _has_mesh(mesh: DeviceMesh | None, dims: Sequence[str] | None, other: str, other_given: bool) -> bool:
+    if mesh is None and dims is not None:
+        raise Infeasible(f"dims is {shown(dims)} without a mesh", "pass mesh=, the device mesh with these dimensions")
+    if mesh is not None and other_given:
+        raise Infeasible(f"mesh was given, and {other} too", "pass the mesh alone")
+    return mesh is not None
 
 
 def mesh_ranks(mesh: DeviceMesh, dims: Sequence[str] | None) -> tuple[int, int]:
@@ -68,19 +140,49 @@ def mesh_ranks(mesh: DeviceMesh, dims: Sequence[str] | None) -> tuple[int, int]:
     return rank, world_size
 
 
-def gathered(value: Any, group: dist.ProcessGroup | None = None) -> list[Any]:
+def data_groups(mesh: DeviceMesh, dims: Sequence[str] | None) -> tuple[dist.ProcessGroup, ...]:
+    """The process groups of this process along the data-parallel dimensions of a device mesh, outermost first.
+
+    Together they hold one process of each data-parallel rank: those that differ from this one in these dimensions only.
+
+    Raises:
+        Infeasible: see `mesh_ranks`.
+    """
+    mesh_ranks(mesh, dims)
+    return (mesh.get_group(),) if dims is None else tuple(mesh.get_group(name) for name in dims)
+
+
+def model_groups() -> list[tuple[str, list[int]]]:
+    """The groups of this process over which a model is split, as far as names say so: the name and the processes of each."""
+    if not joined():
+        return []
+    named = [(group.group_desc.removeprefix("mesh_"), group) for group in dist.distributed_c10d._world.pg_names]
+    found = [(name, dist.get_process_group_ranks(group)) for name, group in named if name.lower() in _MODEL]
+    return [(name, processes) for name, processes in found if len(processes) > 1]
+
+
+def gathered(value: Any, group: Over = None) -> list[Any]:
     """Gather a value that can be pickled from every process of the group, in the order of ranks."""
     if not joined():
         return [value]
-    values: list[Any] = [None] * dist.get_world_size(group)
-    dist.all_gather_object(values, value, group=group)
+    values = [value]
+    for part in reversed(_parts(group)):
+        lists: list[Any] = [None] * dist.get_world_size(part)
+        dist.all_gather_object(lists, values, group=part)
+        values = [value for gathered_before in lists for value in gathered_before]
     return values
 
 
-def summed(values: torch.Tensor, group: dist.ProcessGroup | None = None) -> torch.Tensor:
+def summed(values: torch.Tensor, group: Over = None) -> torch.Tensor:
     """The sum over all processes of the group, on the CPU, with the same bits on every one."""
     if not joined():
         return values.clone()
+    for part in _parts(group):
+        values = _summed(values, part)
+    return values
+
+
+def _summed(values: torch.Tensor, group: dist.ProcessGroup | None) -> torch.Tensor:
     # NCCL reduces only tensors on its own device, other backends those on the CPU.
     nccl = dist.get_backend(group) == "nccl"
     total = values.to(torch.device("cuda", torch.cuda.current_device()) if nccl else "cpu", copy=True)

@@ -15,6 +15,7 @@ __all__ = ["EpochIterator", "for_a_node"]
 
 _DRAWS = "_BaseDataLoaderIter._next_index"  # the function of torch that draws from a sampler
 _DEEPEST = 8  # frames between that function and the sampler; accelerate puts up to four there
+_BATCHES_AGAIN = ("torch.utils.data.sampler", "BatchSampler.__iter__")
 _NODE = ("torchdata.nodes.adapters", "SamplerWrapper.reset")
 
 
@@ -42,6 +43,12 @@ class EpochIterator(Iterator[list[int]]):
 
     def __next__(self) -> list[int]:
         if self._batches is None:
+            caller = sys._getframe(1)
+            if (caller.f_globals.get("__name__"), caller.f_code.co_qualname) == _BATCHES_AGAIN:
+                raise Infeasible(
+                    "a plan's sampler was passed as sampler=, so each of its batches would be one sample of a batch",
+                    "pass batch_sampler=plan.sampler(), or use plan.loader(dataset)",
+                )
             self._batches = self._begin(self)
             self._reader = _reader_with_workers()
         return next(self._batches)

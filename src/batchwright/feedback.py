@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from .columns import as_numbers
-from .distributed import ranks, summed
+from .distributed import Over, ranks, summed
 from .errors import Infeasible, exactly, shown
 from .public import opened
 from .sampler import BatchSampler
@@ -174,7 +174,7 @@ class Feedback:
             The new shares, float64 in the order of the plan's `groups.names`, the same on every rank.
         """
         # Sums and counts, and not means: ranks may have observed different numbers of samples.
-        seen = _over_ranks(self._seen)
+        seen = _over_ranks(self._seen, self.sampler.over)
         self._seen = np.zeros_like(self._seen)
         self._updates += 1
         present = seen[1] > 0
@@ -206,7 +206,7 @@ class Feedback:
         return {
             "signal": [None if np.isnan(value) else value for value in self._signal.tolist()],
             "shares": self.shares.tolist(),
-            "seen": _over_ranks(self._seen).tolist(),
+            "seen": _over_ranks(self._seen, self.sampler.over).tolist(),
             "updates": self._updates,
         }
 
@@ -216,9 +216,8 @@ class Feedback:
             return
         self._signal = np.array([np.nan if value is None else value for value in state["signal"]], np.float64)
         self.shares = np.array(state["shares"], np.float64)
-        self._seen = (
-            np.array(state["seen"], np.float64) / ranks()[1]
-        )  # the state has the sum over all ranks: each takes a part
+        # The state has the sum over all ranks: each takes a part.
+        self._seen = np.array(state["seen"], np.float64) / ranks(self.sampler.over)[1]
         self._updates = int(state["updates"])
 
     def _limited(self, wanted: np.ndarray) -> np.ndarray:
@@ -239,9 +238,9 @@ class Feedback:
         return shares
 
 
-def _over_ranks(values: np.ndarray) -> np.ndarray:
+def _over_ranks(values: np.ndarray, over: Over) -> np.ndarray:
     """The sum over all ranks, with the same bits on each."""
-    found: np.ndarray = summed(torch.tensor(values, dtype=torch.float64)).numpy()
+    found: np.ndarray = summed(torch.tensor(values, dtype=torch.float64), over).numpy()
     return found
 
 

@@ -28,7 +28,7 @@ from .group_parts import (
     unknown_group,
     warn_of_singles,
 )
-from .labels import class_names, coded_labels
+from .labels import class_names, coded_labels, held_labels
 from .labels import labels as labels_of
 from .values import no_label, plain
 
@@ -87,12 +87,13 @@ class Groups:
         return groups
 
     @classmethod
-    def of_index(
-        cls, names: Sequence[Hashable], starts: np.ndarray, index: np.ndarray, sample_count: int, digest: str
-    ) -> Groups:
-        """Groups whose index was written to disk, with its digest. The index is not checked, since that reads all of it."""
-        groups = cls._made(names, starts, index, sample_count)
-        vars(groups)["digest"] = digest
+    def _of_index(cls, column: Any) -> Groups | None:
+        """The groups of a column of an index on disk, which are mapped and not made again; None of any other labels."""
+        found = column.grouping() if hasattr(column, "grouping") else None
+        if found is None:
+            return None
+        groups = cls._made(found.names, found.starts, found.entries, found.sample_count)
+        vars(groups).update(digest=found.digest, codes=found.codes, _column=column)
         return groups
 
     @classmethod
@@ -117,6 +118,9 @@ class Groups:
         """
         if isinstance(labels, Groups):
             return labels
+        on_disk = cls._of_index(held_labels(labels))
+        if on_disk is not None:
+            return on_disk
         found = coded_labels(labels) or labels_of(labels)
         if found.size == 0:
             raise Infeasible("the dataset is empty: 0 labels", "pass at least one sample")
@@ -376,6 +380,11 @@ class Groups:
     def digest(self) -> str:
         """A fingerprint of the index, 16 hexadecimal digits."""
         return digest_of(self.sample_count, self.group_count, self.starts, self.index)
+
+    def __reduce__(self) -> Any:
+        if hasattr(self, "_column"):  # another process maps the index too
+            return Groups.from_labels, (self._column,)
+        return super().__reduce__()
 
     def __getstate__(self) -> dict[str, Any]:
         kept = ("names", "starts", "index", "sample_count", "aliases")

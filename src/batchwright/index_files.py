@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .errors import Infeasible, shown
+from .errors import Infeasible
 from .files import stamps
 from .plain_engine import Deal
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Kept", "has_small_index", "kept_deal", "read_index", "write_deal", "write_index"]
 
-_SCALARS = (bool, int, float, str)
 _FEW_GROUPS = 10_000  # in a step, a kernel that is not compiled takes about 20 us a group
 _FORM = 1  # of deal.json: raised where the same entries would stand for other micro-batches
 
@@ -43,13 +42,12 @@ def _folder(recipe: Path) -> Path:
     return recipe.with_name(recipe.name + ".index")
 
 
-def write_index(recipe: Path, arguments: Mapping[str, Any], groups: Groups, home: Path) -> Path:
+def write_index(recipe: Path, arguments: Mapping[str, Any], home: Path) -> Path:
     """Write the index of the labels of a recipe of `balanced` beside the recipe.
 
     Args:
         recipe: the path of the recipe.
         arguments: the arguments in it.
-        groups: the groups of its plan.
         home: the folder that paths in the recipe begin at.
 
     Returns:
@@ -58,25 +56,13 @@ def write_index(recipe: Path, arguments: Mapping[str, Any], groups: Groups, home
     Raises:
         Infeasible: the labels are no column of a file.
     """
-    import numpy as np
+    from .indexes import index
 
     labels = arguments.get("labels")
     if not isinstance(labels, Mapping) or "column" not in labels:
         raise Infeasible("an index is of labels in a file", "write the index of a plan balanced by a bw.Column")
-    if groups.index is None or not all(type(name) in _SCALARS for name in groups.names):
-        raise Infeasible(f"the labels are {shown(list(groups.names[:3]))}", "use labels that are numbers or text")
-    folder = _folder(recipe)
-    folder.mkdir(exist_ok=True)
-    for name in ("index.json", "deal.json"):  # of an earlier index, which is no longer complete from here on
-        (folder / name).unlink(missing_ok=True)
-    np.save(folder / "starts.npy", groups.starts)
-    np.save(folder / "index.npy", groups.index)
-    known = {
-        "labels": dict(labels), "stamps": stamps(str(home / labels["in"])), "names": list(groups.names),
-        "samples": groups.sample_count, "digest": groups.digest,
-    }  # fmt: skip
-    _write(folder / "index.json", known)  # written last, so that an index that has this file is complete
-    return folder
+    index(str(home / labels["in"]), label=labels["column"], path=_folder(recipe))
+    return _folder(recipe)
 
 
 def _write(path: Path, known: Mapping[str, Any]) -> None:
@@ -98,7 +84,7 @@ def write_deal(recipe: Path, arguments: Mapping[str, Any], fingerprint: str, dea
     folder = _folder(recipe)
     known = {
         "form": _FORM, "arguments": dict(arguments), "fingerprint": fingerprint, "epoch_batches": epoch_batches,
-        "stamps": json.loads((folder / "index.json").read_bytes())["stamps"], "deal": deal,
+        "stamps": stamps(str(recipe.parent / arguments["labels"]["in"])), "deal": deal,
     }  # fmt: skip
     _write(folder / "deal.json", known)
 
@@ -121,7 +107,7 @@ def kept_deal(recipe: Path) -> Kept | None:
             return None
         if not set(run) <= {"world_size", "accumulate"} or any(type(at) is not int or at < 1 for at in run.values()):
             return None
-        index = _array(folder / "index.npy")
+        index = _array(folder / "0.index.npy")
         deal = Deal(*known["deal"])
         return Kept(deal, index, known["epoch_batches"], run) if deal.starts[-1] == len(index) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, Infeasible):
@@ -132,7 +118,7 @@ def _array(path: Path) -> memoryview[int]:
     """An array of integers that `numpy.save` wrote, as a view of the file.
 
     Raises:
-        ValueError: it is none of those that `write_index` writes.
+        ValueError: it is none of those that an index holds.
     """
     with path.open("rb") as opened:
         begin = opened.read(10)
@@ -150,29 +136,22 @@ def _array(path: Path) -> memoryview[int]:
 def has_small_index(recipe: Path) -> bool:
     """Whether there is an index beside a recipe, of so few groups that kernels need not be compiled to look at a step."""
     try:
-        return (_folder(recipe) / "starts.npy").stat().st_size < _FEW_GROUPS * 8
+        return (_folder(recipe) / "0.starts.npy").stat().st_size < _FEW_GROUPS * 8
     except OSError:
         return False
 
 
 def read_index(recipe: Path, arguments: Any, home: Path) -> Groups | None:
     """The index beside a recipe; None if there is none, it is damaged, or the data files were written since."""
-    import numpy as np
-
+    if not _folder(recipe).is_dir():
+        return None
     from .groups import Groups
+    from .indexes.build import index_of
+    from .indexes.sources import source_of
 
-    folder = _folder(recipe)
     try:
-        known = json.loads((folder / "index.json").read_bytes())
-        if known["labels"] != arguments["labels"] or known["stamps"] != stamps(str(home / known["labels"]["in"])):
-            return None
-        starts = np.load(folder / "starts.npy", allow_pickle=False)
-        # Mode "c", copy on write, since the kernels take only arrays that can be written; none of them writes.
-        index = np.asarray(np.load(folder / "index.npy", mmap_mode="c", allow_pickle=False))
-        typed = starts.dtype == np.int64 and index.dtype in (np.uint32, np.int64)
-        complete = starts.size == len(known["names"]) + 1 and starts[-1] == index.size == known["samples"]
-        if not (typed and complete and starts[0] == 0 and (np.diff(starts) >= 0).all()):
-            return None
-        return Groups.of_index(known["names"], starts, index, known["samples"], known["digest"])
-    except (OSError, ValueError, KeyError, TypeError, IndexError, Infeasible):
+        labels = arguments["labels"]
+        found = index_of(_folder(recipe), source_of(str(home / labels["in"])), label=labels["column"])
+        return None if found is None else Groups.from_labels(found.labels)
+    except (OSError, ValueError, KeyError, TypeError, ImportError, Infeasible):
         return None

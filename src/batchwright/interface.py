@@ -73,7 +73,7 @@ class BasePlan(MicroBatches):
     def shares(self, epoch: int = 0) -> np.ndarray:
         """The share of every group (or task) in an epoch, float64 (groups,), summing to 1."""
 
-    def with_step_size(self, step_size: int) -> BasePlan:
+    def stepped(self, step_size: int) -> BasePlan:
         """The plan with steps of `step_size` micro-batches: those of a step have like costs, one bucket, or one task.
 
         Step k is the micro-batches k * step_size to (k + 1) * step_size - 1; in a run, `step_size` is world size x
@@ -85,7 +85,7 @@ class BasePlan(MicroBatches):
 
         Example:
             >>> import batchwright as bw
-            >>> plan = bw.budgeted([9, 7, 5, 3, 2, 1], max_tokens=9, padded=False).with_step_size(2)
+            >>> plan = bw.budgeted([9, 7, 5, 3, 2, 1], max_tokens=9, padded=False).stepped(2)
             >>> plan.step_size, plan.epoch_batches
             (2, 4)
         """
@@ -125,7 +125,7 @@ class BasePlan(MicroBatches):
         Args:
             step_size: world size x accumulate of the run.
         """
-        return rounded(self.with_step_size(check_integer(step_size, "step_size", least=1)).epoch_batches, step_size)
+        return rounded(self.stepped(check_integer(step_size, "step_size", least=1)).epoch_batches, step_size)
 
     def epoch(self, epoch: int, step_size: int = 1) -> Slice:
         """The micro-batches of an epoch of a run, as a sequence; it assumes that the run never changed its world size.
@@ -135,7 +135,7 @@ class BasePlan(MicroBatches):
             step_size: world size x accumulate of the run.
         """
         epoch, length = check_integer(epoch, "epoch", least=0), self.epoch_length(step_size)
-        return Slice(self.with_step_size(step_size), epoch * length, length)
+        return Slice(self.stepped(step_size), epoch * length, length)
 
     def __iter__(self) -> NoReturn:
         """Refused, since a plan is endless and a loop over it would never end.

@@ -12,7 +12,7 @@ from .errors import Infeasible, noted, shown, typed
 from .tables import Coded, coded, is_unread, read_column, unread_names
 from .values import is_tensor
 
-__all__ = ["class_names", "coded_labels", "label_fn_map", "labels"]
+__all__ = ["class_names", "coded_labels", "held_labels", "label_fn_map", "labels"]
 
 LABEL_NAMES = ("targets", "labels", "label", "target", "y")
 LABEL_COLUMNS = ("label", "labels", "target", "targets", "class", "y")
@@ -68,6 +68,11 @@ def coded_labels(source: Any) -> Coded | None:
     if finder is _of_table:
         return coded(source[_wanted(source, _columns(source) or [])])
     return coded(source) if finder is None else None
+
+
+def held_labels(source: Any) -> Any:
+    """The attribute in which a dataset holds its labels, as it is; the source itself if it is no such dataset."""
+    return getattr(source, str(_name_of_labels(source))) if _finder(source) is _of_attribute else source
 
 
 def known_labels(dataset: Any) -> np.ndarray | None:

@@ -58,7 +58,7 @@ class MicroBatches(ABC):
         """The samples of micro-batch `batch`, int64 (samples of the micro-batch,)."""
 
     @abstractmethod
-    def with_step_size(self, step_size: int) -> MicroBatches:
+    def stepped(self, step_size: int) -> MicroBatches:
         """The same plan with steps of `step_size` micro-batches."""
 
     def draw_number(self, batch: int) -> int:

@@ -91,7 +91,7 @@ class Position(NamedTuple):
     @classmethod
     def start_of_epoch(cls, plan: MicroBatches, epoch: int, step_size: int) -> Position:
         """The start of an epoch in a run whose step size never changed."""
-        batches = plan.with_step_size(step_size)
+        batches = plan.stepped(step_size)
         return cls(batches, epoch, 0, step_size, epoch * rounded(batches.epoch_batches, step_size))
 
     @classmethod
@@ -149,7 +149,7 @@ class Position(NamedTuple):
         """The start of the next epoch if this one has ended, else the same position."""
         return self.in_epoch(self.epoch + 1) if self.consumed >= self.length else self
 
-    def with_step_size(self, step_size: int) -> Position:
+    def stepped(self, step_size: int) -> Position:
         """The same position in a run that continues with another step size.
 
         What is left of the epoch is rounded up to the new step size; the next epoch follows right after it.

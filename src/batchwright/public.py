@@ -91,7 +91,7 @@ def _function(function: Callable[..., Any]) -> Callable[..., Any]:
         except TypeError as error:
             meant = _misspelt(error, function, named)
             if meant:
-                error.args = (f"{error.args[0]}; {meant}",)
+                error.args = (meant,)
                 error.__traceback__ = None
             raise
 
@@ -127,11 +127,17 @@ def _of_user(traceback: TracebackType | None) -> TracebackType | None:
 
 
 def _misspelt(error: TypeError, function: Callable[..., Any], named: dict[str, Any]) -> str:
-    """What was meant by a keyword argument that a function does not take; empty if the error is another."""
+    """What to say of a keyword argument that a function does not take; empty if the error is another, or none is near."""
     text = str(error.args[0]) if error.args else ""
-    unknown = [name for name in named if text.endswith(f"got an unexpected keyword argument '{name}'")]
-    known = [name for name, one in inspect.signature(function).parameters.items() if one.kind is not one.VAR_KEYWORD]
-    return suggestion(unknown[0], known) if unknown and unknown[0] not in known else ""
+    for name in named:
+        # From Python 3.13 on, a question follows, which knows only the function that was called last.
+        said, found, _ = text.partition(f"got an unexpected keyword argument '{name}'")
+        parameters = inspect.signature(function).parameters
+        if found and name not in parameters:
+            known = [key for key, one in parameters.items() if one.kind is not one.VAR_KEYWORD]
+            meant = suggestion(name, known)
+            return f"{said}{found}; {meant}" if meant else ""
+    return ""
 
 
 def opened(value: Any) -> Any:

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch.distributed
 
-from .distributed import gathered, joined
-from .errors import Infeasible
+from .distributed import gathered, joined, model_groups, this_process
+from .errors import Infeasible, listed
 from .orders.shares import meant
 from .sampler import BatchSampler
 from .sampler_of import inside, sampler_of
@@ -23,13 +23,14 @@ def check_ranks(loader: Any, *, group: torch.distributed.ProcessGroup | None = N
 
     Args:
         loader: a `BatchSampler`, or a loader with one, also wrapped by a trainer.
-        group: the processes that share the plan; all of them if left out. If models are split over processes, pass the
-            data-parallel group.
+        group: the processes that share the plan; all of them if left out.
 
     Raises:
         Infeasible: there is no sampler in the loader; or, on every rank, an argument of the plan, the accumulation, fetch,
-            epoch or position differs, two processes have the same rank, or a wrapper would take every world_size-th
-            micro-batch a second time.
+            epoch or position differs, two processes have the same rank, a wrapper would take every world_size-th
+            micro-batch a second time, or processes that hold parts of one model would train different batches. Those
+            are found by the names of their group, such as that of a device mesh's dimension "tp", "cp" or "pp"; a dimension
+            of all processes has no group of its own, and is not found.
 
     Example:
         >>> import batchwright as bw
@@ -46,9 +47,12 @@ def check_ranks(loader: Any, *, group: torch.distributed.ProcessGroup | None = N
         "epoch": str(sampler.epoch),
         "batches_done": str(sampler.batches_done),
     }
-    processes = gathered((sampler.rank, description), group)
-    _refuse_differences([described for _, described in processes])
-    _refuse_wrong_shares([rank for rank, _ in processes], sampler, sharded_by)
+    processes = gathered((this_process(), sampler.rank, description, model_groups()), group)
+    ranks = {process: rank for process, rank, _, _ in processes}
+    _refuse_differences([described for _, _, described, _ in processes])
+    if not sampler.of_mesh:  # else the user has said what is data-parallel
+        _refuse_parts_of_a_model_apart(ranks, [groups for _, _, _, groups in processes])
+    _refuse_wrong_shares(list(ranks.values()), sampler, sharded_by)
 
 
 def _found(loader: Any) -> tuple[BatchSampler, list[str]]:
@@ -79,6 +83,19 @@ def _refuse_differences(described: list[dict[str, str]]) -> None:
                 )
 
 
+def _refuse_parts_of_a_model_apart(ranks: dict[int, int], groups: list[list[tuple[str, list[int]]]]) -> None:
+    """Refuse processes over which a model is split and that take different micro-batches."""
+    for name, members in (found for of_process in groups for found in of_process):
+        here = [process for process in members if process in ranks]
+        taken = [ranks[process] for process in here]
+        if len(set(taken)) > 1:
+            raise Infeasible(
+                f"processes {listed(here)} hold parts of one model, by their group {name!r}, and take the micro-batches of "
+                f"ranks {listed(taken)}",
+                'pass mesh=, the device mesh, and dims=, the names of its data-parallel dimensions such as ("dp",)',
+            )
+
+
 def _refuse_wrong_shares(ranks: list[int], sampler: BatchSampler, sharded_by: list[str]) -> None:
     """Refuse two processes with the same share of the micro-batches, or a share that a wrapper divides once more."""
     processes, world_size = len(ranks), sampler.world_size
@@ -89,7 +106,9 @@ def _refuse_wrong_shares(ranks: list[int], sampler: BatchSampler, sharded_by: li
         )
     if sharded_by:  # the wrapper divides the batches of a sampler that takes all of them
         return
-    if sorted(ranks) != [rank for rank in range(world_size) for _ in range(sampler.copies)]:
+    # A part of a mesh does not know how many processes there are beside it.
+    copies = processes // world_size if sampler.of_mesh else 1
+    if sorted(ranks) != [rank for rank in range(world_size) for _ in range(copies)]:
         raise Infeasible(
             f"{processes} processes take the shares of ranks {ranks} of a world of {world_size}",
             "leave rank and world_size out, or pass those of the process group",

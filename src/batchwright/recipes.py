@@ -34,12 +34,12 @@ from .plans.packed import packed
 from .plans.plan import RECIPE_VERSION, Plan
 from .plans.raked import raked
 from .plans.rotating import rotating
+from .plans.table import MOST_RANKS
 
 __all__ = ["PLANS", "Run", "from_recipe", "read_recipe", "run_of"]
 
 MOST_BYTES = 1 << 22
 _DEEPEST = 20  # objects and lists within each other
-_MOST_RANKS = 1 << 17
 
 PLANS: dict[str, Callable[..., Plan]] = {
     plan.__name__: plan
@@ -130,7 +130,7 @@ def run_of(recipe: Mapping[str, Any]) -> Run:
     run = recipe.get("run", {})
     if not isinstance(run, Mapping) or set(run) - {"world_size", "accumulate"}:
         raise Infeasible(f"the recipe's run is {shown(run)}", 'write {"world_size": 8, "accumulate": 1}')
-    return Run(**{name: check_integer(value, f"run.{name}", least=1, most=_MOST_RANKS) for name, value in run.items()})
+    return Run(**{name: check_integer(value, f"run.{name}", least=1, most=MOST_RANKS) for name, value in run.items()})
 
 
 def _read(recipe: Any) -> tuple[dict[str, Any], Path | None]:

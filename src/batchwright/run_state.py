@@ -110,5 +110,5 @@ class PresentRun(NamedTuple):
         # The same step size, but the old run had fewer ranks and stopped inside a step of ours.
         left = position.length - position.consumed
         if position.step_size == self.step_size and left % self.fetched_by_all:
-            position = position.with_step_size(1)
-        return position.with_step_size(self.step_size)
+            position = position.stepped(1)
+        return position.stepped(self.step_size)

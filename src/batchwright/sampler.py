@@ -13,7 +13,7 @@ import numpy as np
 import torch.distributed
 import torch.utils.data
 
-from .distributed import ranks
+from .distributed import Over, ranks
 from .epoch_iterator import EpochIterator, for_a_node
 from .errors import Infeasible, check_integer, shown, typed, warn
 from .interface import BasePlan
@@ -44,6 +44,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
     Attributes:
         copies: processes that take the same micro-batches, above 1 only with a mesh of more than data-parallel dimensions.
         follows_group: whether rank and world size come from the process group or a mesh.
+        of_mesh: whether they come from a mesh.
 
     Args:
         plan: the plan whose micro-batches are taken.
@@ -86,6 +87,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         self.accumulate = accumulate
         self.fetch = micro_batches_fetched(fetch, accumulate)
         self.copies, self.follows_group, self._fixed_ranks = share.copies, share.follows_group, share.fixed_ranks
+        self.of_mesh, self._groups = share.groups is not None, share.groups
         self.run = RunState()
         self._read = 0  # the micro-batch behind the last one that the latest iterator read; it may be ahead of the run
         self._shares_set = False
@@ -100,6 +102,20 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
     def world_size(self) -> int:
         """How many processes share the plan."""
         return self._ranks()[1]
+
+    @property
+    def over(self) -> Over:
+        """The processes to sum over, where each rank counts once: all of them without a mesh.
+
+        Raises:
+            Infeasible: the sampler was made with a mesh in another process.
+        """
+        if self.of_mesh and self._groups is None:
+            raise Infeasible(
+                "the sampler is a copy, and the groups of its device mesh were not copied",
+                "pass the sampler that was made with mesh= in this process",
+            )
+        return self._groups
 
     @property
     def sampler(self) -> BatchSampler:  # type: ignore[override]  # the base class has an attribute; trainers only read it
@@ -376,7 +392,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         return ranks()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_iterator": None}  # an iterator stays in its process
+        return {**vars(self), "_iterator": None, "_groups": None}  # iterators and process groups stay in their process
 
     def __repr__(self) -> str:
         rank, world_size = self._ranks()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+import torch.distributed
 import torch.utils.data
 
-from .distributed import mesh_ranks
+from .distributed import data_groups, ranks_of_mesh
 from .errors import Infeasible, check_integer, shown
 
 if TYPE_CHECKING:
@@ -25,11 +26,13 @@ class Share(NamedTuple):
         fixed_ranks: rank and world size; None if they are read from `torch.distributed` at every use.
         copies: see `BatchSampler`.
         follows_group: see `BatchSampler`.
+        groups: the process groups of the ranks along the data-parallel dimensions; None without a mesh.
     """
 
     fixed_ranks: tuple[int, int] | None
     copies: int
     follows_group: bool
+    groups: tuple[torch.distributed.ProcessGroup, ...] | None = None
 
     @classmethod
     def of(
@@ -40,15 +43,9 @@ class Share(NamedTuple):
         Raises:
             Infeasible: they contradict each other, or the rank is outside the world.
         """
-        if mesh is not None:
-            if rank is not None or world_size is not None:
-                raise Infeasible("mesh was given, and rank or world_size too", "pass the mesh alone")
-            rank, world_size = mesh_ranks(mesh, dims)
-            return cls((rank, world_size), mesh.size() // world_size, True)
-        if dims is not None:
-            raise Infeasible(
-                f"dims is {shown(dims)} without a mesh", "pass mesh=, the device mesh with these dimensions"
-            )
+        placed = ranks_of_mesh(rank, world_size, mesh, dims)
+        if placed is not None and mesh is not None:
+            return cls(placed, mesh.size() // placed[1], True, data_groups(mesh, dims))
         if rank is None and world_size is None and isinstance(sampler, torch.utils.data.DistributedSampler):
             rank, world_size = sampler.rank, sampler.num_replicas
         rank = rank if rank is None else check_integer(rank, "rank")

@@ -83,7 +83,7 @@ class FillsFirst(EvaluationPlan):
 class Odd(EvaluationPlan):
     """A plan whose epochs do not end with a step."""
 
-    def with_step_size(self, step):
+    def stepped(self, step):
         return copy.copy(self)
 
 
@@ -118,7 +118,7 @@ def test_balance_is_told():
 
 def test_a_summary_is_what_the_plan_does():
     for plan in (EVEN, TOKENS, FEW):
-        found, in_steps = plan.summary(RANKS), plan.with_step_size(RANKS)
+        found, in_steps = plan.summary(RANKS), plan.stepped(RANKS)
         sizes = [len(in_steps[batch]) for batch in range(in_steps.epoch_batches)]
         real = [in_steps.real(batch) for batch in range(in_steps.epoch_batches)]
         assert (found.steps * RANKS, found.samples) == (len(sizes), sum(real))

@@ -129,7 +129,7 @@ def exchanged(plan, batch):
 
 
 TASKS = bw.alternating({"a": bw.shuffled(40, 4), "b": bw.shuffled(30, 3)}, target={"a": 0.7, "b": 0.3})
-BY_STEP = bw.alternating({"a": bw.shuffled(40, 4), "b": bw.shuffled(30, 3)}, unit="step").with_step_size(3)
+BY_STEP = bw.alternating({"a": bw.shuffled(40, 4), "b": bw.shuffled(30, 3)}, unit="step").stepped(3)
 COHORTS = bw.rotating(np.arange(120) % 6, [[0, 1], [2, 3], [4, 5]], per_class=2)
 
 
@@ -255,7 +255,7 @@ def test_an_audit_sees_that_what_belongs_together_is_apart(fault):
 class Odd(laws.LengthPlan):
     """A plan by lengths whose epochs do not end with a step."""
 
-    def with_step_size(self, step):
+    def stepped(self, step):
         return copy.copy(self)
 
 

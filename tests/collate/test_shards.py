@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+import torch.distributed.tensor.experimental._context_parallel._load_balancer as balancers
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import batchwright as bw
@@ -53,14 +54,57 @@ def test_head_and_tail_by_hand():
     ]
 
 
-def test_blocks_are_level_for_every_pack_of_long_sequences():
-    lengths = np.clip(np.random.default_rng(0).lognormal(7.0, 1.6, 20_000), 16, 131_072).astype(int)
-    plan = bw.packed(lengths, 131_072)
-    for pack in [plan[t] for t in range(0, 60, 3)] + [np.array([int(lengths.argmax())])]:
-        layout = Layout(lengths[pack].tolist())
-        for size in (2, 4, 8, 16):
-            work = [layout.shard(rank, size).work for rank in range(size)]
-            assert max(work) / np.mean(work) <= 1.01
+def waiting(layout, parts):
+    """The causal work of the rank that has most over the mean; `parts` are the places of each rank."""
+    work = [float((layout.positions[torch.as_tensor(part).long()] + 1).sum()) for part in parts]
+    return max(work) / float(np.mean(work))
+
+
+def of_torch(layout, size):
+    """How level torch's own balancers are: they take packs whose parts divide, so lengths are filled up."""
+    head_tail = balancers._HeadTailLoadBalancer(layout.total, size, "cpu")._generate_indices()[0]
+    by_document = balancers._PerDocumentHeadTailLoadBalancer([list(layout.counts)], size, "cpu")._generate_indices()[0]
+    first = torch.arange(0, layout.total, 128)
+    attended = (
+        first // 128 - (first - layout.positions[first]) // 128 + 1
+    )  # blocks of keys that a block of queries sees
+    blocks = balancers._PTRRLoadBalancer.ptrr_scheduling(attended, size)
+    return {
+        "head_tail": head_tail.chunk(size),
+        "per_document": by_document.chunk(size),
+        "round_robin": [(part[:, None] * 128 + torch.arange(128)).flatten() for part in blocks],
+    }
+
+
+def test_blocks_are_level_for_every_pack_of_long_sequences_where_those_of_torch_are_not():
+    lengths = np.clip(np.random.default_rng(0).lognormal(7.0, 1.6, 3_000), 16, 131_072).astype(int)
+    plan, of_theirs = bw.packed(lengths, 131_072), []
+    for pack in plan[0], plan[20], np.array([int(lengths.argmax())]):
+        for size in (2, 16):
+            filled = -(-lengths[pack] // (2 * size)) * 2 * size
+            layout = Layout([*filled.tolist(), -int(filled.sum()) % (128 * size)])
+            ours = waiting(layout, [layout.shard(rank, size).places for rank in range(size)])
+            theirs = of_torch(layout, size)
+            for rank in range(size):
+                assert (
+                    layout.shard(rank, size, "head_tail").places.tolist()
+                    == theirs["head_tail"][rank].sort()[0].tolist()
+                )
+            assert ours <= 1.01
+            assert ours <= min(waiting(layout, parts) for parts in theirs.values()) + 1e-3
+            of_theirs.append({name: waiting(layout, parts) for name, parts in theirs.items()})
+    worst = {name: max(found[name] for found in of_theirs) for name in of_theirs[0]}
+    assert min(worst.values()) > 1.01
+
+
+@settings(max_examples=15)
+@given(st.lists(st.integers(1, 3_000), min_size=1, max_size=60), st.integers(0, 70), st.integers(2, 16))
+def test_any_pack_is_level_on_up_to_sixteen_ranks(counts, rest, size):
+    layout = Layout([*counts, 8_192, *[1] * rest])
+    shards = [layout.shard(rank, size) for rank in range(size)]
+    assert waiting(layout, [shard.places for shard in shards]) <= 1.01
+    held = [shard.places.numel() for shard in shards]
+    assert max(held) <= -(-layout.total // (128 * size)) * 128
 
 
 def attention(query, key, value, queries, keys):

@@ -17,7 +17,7 @@ GRID = 200, 16, 64  # samples, batch sizes, worlds
 
 def check_ranges(n, batch_size, world):
     """Without an array: the micro-batches are the numbers 0..n-1 in turn, with fewest fillers at the very end."""
-    plan = bw.evaluation(n, batch_size).with_step_size(world)
+    plan = bw.evaluation(n, batch_size).stepped(world)
     assert plan.epoch_batches == world * -(-n // (world * batch_size))
     at = fillers = 0
     for begin in range(0, plan.epoch_batches, world):
@@ -114,7 +114,7 @@ def test_every_sample_counts_once_under_a_budget(lengths, world, limit, most, or
 def test_steps_under_a_budget_are_few_and_level(lengths, world, padded, most):
     """No cut of the same order into consecutive ranges needs fewer steps or has a smaller most expensive micro-batch."""
     limit = {"max_tokens" if padded else "capacity": most}
-    cost, plan = cost_of(lengths, limit), bw.evaluation(lengths, **limit).with_step_size(world)
+    cost, plan = cost_of(lengths, limit), bw.evaluation(lengths, **limit).stepped(world)
     runs = [[]]
     for sample in range(len(lengths)):
         if runs[-1] and cost([*runs[-1], sample]) > most:

@@ -73,7 +73,7 @@ class Oracle:
 
     def raise_to(self, part, wanted, spare):
         item = 0
-        for attempt in range(8):
+        for attempt in range(12):
             if self.load[part] >= ENOUGH * wanted:
                 return
             low, high = min(item, len(self.costs)), len(self.costs)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
+from batchwright.lengths.packing import pack
 
 from ..refusals import cases, told_and_followed
 
@@ -53,6 +54,15 @@ def test_the_parts_are_the_fewest_that_break_no_limit(data, multiple, grouped):
     assert split.at_least <= exact
     assert len(split.parts) == -(-exact // multiple) * multiple
     assert split.costs.tolist() == [sum(costs[item] for item in part) for part in split.parts]
+
+
+@given(st.integers(0, 2**32), st.integers(1, 4))
+def test_no_more_parts_than_best_fit_makes_where_no_bound_is_reached(seed, multiple):
+    tokens = np.random.default_rng(seed).integers(300, 401, 150)  # at most three in a part of 1,000, mostly two
+    split = bw.partition(tokens**2, limits={"tokens": (tokens, 1_000)}, multiple=multiple)
+    assert all(tokens[part].sum() <= 1_000 for part in split.parts)
+    assert len(split) <= -(-len(pack(tokens, 1_000)) // multiple) * multiple
+    assert split.at_least < len(split)
 
 
 ROLLOUTS = np.clip(np.random.default_rng(0).lognormal(6.5, 1, 16_384), 16, 16_384).astype(int)

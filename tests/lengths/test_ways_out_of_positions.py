@@ -60,11 +60,11 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
     # places of a run
     "step_size": (
         lambda: budget().epoch_length(0), "step_size is 0, the least is 1", lambda: budget().epoch_length(1)),
-    "step": (lambda: budget().with_step_size(0), "step_size is 0, the least is 1", lambda: ends(budget().with_step_size(1))),
+    "step": (lambda: budget().stepped(0), "step_size is 0, the least is 1", lambda: ends(budget().stepped(1))),
     "a large step": (
-        lambda: ordered().with_step_size(10**7),
+        lambda: ordered().stepped(10**7),
         "a step has 10000000 micro-batches, and a plan by lengths plans 131072 together at most; pass a smaller world_size",
-        lambda: ordered().with_step_size(4096)[0]),
+        lambda: ordered().stepped(4096)[0]),
     "epoch": (lambda: budget().epoch(-1), "epoch is -1, the least is 0", lambda: ends(budget())),
     "window": (
         lambda: budget(window=HUGE), "micro-batches; pass a whole number of 1 or more, or \"epoch\"",

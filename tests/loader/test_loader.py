@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import multiprocessing
 import pickle
 import warnings
 
@@ -349,3 +350,65 @@ def test_a_loss_scale_after_a_look():
     scale = bw.correct.LossScale(loader)
     for batch, factor in scale.over(loader):
         assert factor == 1 / len(batch)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_in_a_loop_epoch_and_step_are_those_of_the_loop(workers):
+    """In every batch of it; before and after they are those of the next loop, also after one that was left."""
+    loader = made(num_workers=workers)
+    for epoch in range(2):
+        assert (loader.epoch, loader.batches_done) == loader.next_start() == (epoch, 0)
+        for step, _ in enumerate(loader, 1):
+            assert (loader.epoch, loader.batches_done) == (epoch, step)
+            assert loader.next_start() == ((epoch, 0) if step == 1 else (epoch + 1, 0))  # one batch may be a look
+    for step, _ in enumerate(loader, 1):
+        if step == 5:
+            break
+    assert (loader.epoch, loader.batches_done) == (3, 0)
+    loader.seek(4, epoch=1)
+    loop = iter(loader)
+    assert (loader.epoch, loader.batches_done) == (1, 4)
+    next(loop)
+    next(loop)
+    assert (loader.epoch, loader.batches_done) == (1, 6)
+    loader.set_epoch(7)  # the loop is over
+    assert (loader.epoch, loader.batches_done) == (7, 0)
+    other = made()
+    loop = iter(loader)
+    next(loop)
+    assert (pickle.loads(pickle.dumps(loader)).epoch, other.epoch) == (7, 0)
+
+
+@pytest.mark.parametrize("taken", [1, 2, 25, 26])
+def test_an_epoch_that_is_gone_on_with_has_one_length_in_its_loop(taken):
+    loader = made()
+    loader.seek(26 - taken, epoch=1)
+    for epoch in loader.epochs(3):
+        length = len(epoch)
+        assert length == (taken if epoch.number == 1 else 26)
+        assert [len(epoch) for _ in epoch] == [length] * length
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_loop_ends_with_an_error_and_its_position_is_before_the_batch_that_failed(workers):
+    broken = EXPECTED[0][3][1]
+    loader = PLAN.loader(Numbers(COUNT, broken), num_workers=workers)
+    loop = iter(loader)
+    taken = [next(loop).tolist() for _ in range(3)]
+    with pytest.raises(OSError, match="cannot be read"):
+        next(loop)
+    assert list(loop) == []
+    other = made()
+    other.load_state_dict(loader.state_dict())
+    assert taken + batches(other) == EXPECTED[0]
+
+
+def test_the_last_batch_ends_the_workers():
+    """Some trainers ask for no more than the last batch, and keep the iterator."""
+    others = set(multiprocessing.active_children())
+    loop = iter(made(num_workers=2))
+    for _ in range(25):
+        next(loop)
+    assert len(set(multiprocessing.active_children()) - others) == 2
+    next(loop)
+    assert set(multiprocessing.active_children()) <= others

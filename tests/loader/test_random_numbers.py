@@ -126,3 +126,24 @@ def test_random_numbers_of_an_evaluation_are_those_of_any_world(world):
         for s, n in zip(batch[0].tolist(), batch[1].tolist(), strict=True)
     }
     assert found == alone
+
+
+class OfWorkers(Augmented):
+    """Samples with the seed of the worker that reads them."""
+
+    def __getitem__(self, index):
+        return torch.utils.data.get_worker_info().seed
+
+
+def test_the_seeds_of_workers_are_the_plans():
+    """Whatever the program has drawn: other ones in each epoch and for each plan, the same after a restart."""
+
+    def seeds(plan, draws, epochs=2, **options):
+        torch.manual_seed(draws)
+        loader = plan.loader(OfWorkers(), num_workers=2, seeded=False, **options)
+        return [sorted({int(seed) for batch in epoch for seed in batch}) for epoch in loader.epochs(epochs)]
+
+    plan = AUGMENTED["shuffled"]
+    first = seeds(plan, 1)
+    assert first == seeds(plan, 2)
+    assert len({seed for epoch in [*first, *seeds(AUGMENTED["balanced"], 1)] for seed in epoch}) == 8

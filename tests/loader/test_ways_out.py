@@ -85,6 +85,8 @@ def after_another_loop() -> None:
 def on_its_own() -> None:
     first, second = iter(made()), iter(made())
     assert next(first).tolist() == next(second).tolist()
+    assert len(looped(plan=bw.evaluation(12, batch_size=4))) == 3
+    assert next(first).tolist() == next(second).tolist()
 
 
 def loaded(**change: Any) -> None:
@@ -194,7 +196,7 @@ TABLE = {
     "two loops at once": (
         after_another_loop,
         "another loop over this loader has begun since, and its position is that loop's",
-        "make a second loader of the plan to loop over it twice at once",
+        "make a second loader for the other loop: plan.loader(dataset), or bw.evaluation(...).loader(dataset)",
         on_its_own,
     ),
     "damaged broken samples": (

@@ -244,6 +244,12 @@ def test_the_ranks_of_a_group_draw_the_same_random_numbers_for_a_sample():
     assert len({drawn.pop() for drawn in by_sample.values()}) == len(LENGTHS)
 
 
+def test_a_report_is_of_the_ranks_that_it_is_asked_for(tmp_path):
+    plan = bw.hybrid(LENGTHS, **SMALL)
+    plan.report(tmp_path / "of_eight.html", world_size=8)
+    assert "G8 groups" in (tmp_path / "of_eight.html").read_text()
+
+
 def test_one_sample_one_rank_and_no_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -257,7 +263,7 @@ CASES = cases("refuse message follow", {
                    lambda: bw.hybrid([1], ranks=1, tokens_per_rank=8)),
     "a sample too long": (
         lambda: bw.hybrid([9, 40, 3], ranks=3, tokens_per_rank=8),
-        "sample 1 has 40 tokens, 3 ranks of 8 hold 24; pass 5 ranks or more, or tokens_per_rank=14 or more",
+        "sample 1 has 40 tokens, 3 ranks of 8 can hold 24; pass 5 ranks or more, or tokens_per_rank=14 or more",
         lambda: (bw.hybrid([9, 40, 3, 1, 1], ranks=5, tokens_per_rank=8),
                  bw.hybrid([9, 40, 3], ranks=3, tokens_per_rank=14))),
     "too few samples in a step": (
@@ -270,11 +276,11 @@ CASES = cases("refuse message follow", {
         "a step has 3 samples, so some of 4 ranks would have none; pass 3 ranks or fewer",
         lambda: bw.hybrid([1] * 3, ranks=3, tokens_per_rank=8)),
     "a world too small": (
-        lambda: bw.hybrid(LENGTHS, **SMALL).sampler(rank=0, world_size=2), "2 ranks of 40 hold 80; pass 4 ranks or more",
+        lambda: bw.hybrid(LENGTHS, **SMALL).sampler(rank=0, world_size=2), "2 ranks of 40 can hold 80; pass 4 ranks or more",
         lambda: bw.hybrid(LENGTHS, **SMALL).sampler(rank=0, world_size=4)),
     "a world too small, found later": (
-        lambda: bw.hybrid(LENGTHS, **SMALL).with_step_size(2).parts(0, 0), "2 ranks of 40 hold 80; pass 4 ranks or more",
-        lambda: bw.hybrid(LENGTHS, **SMALL).with_step_size(4).parts(0, 0)),
+        lambda: bw.hybrid(LENGTHS, **SMALL).stepped(2).parts(0, 0), "2 ranks of 40 can hold 80; pass 4 ranks or more",
+        lambda: bw.hybrid(LENGTHS, **SMALL).stepped(4).parts(0, 0)),
     "a rank outside": (
         lambda: bw.hybrid(LENGTHS, **SMALL).parts(0, 4), "rank is 4, the steps are for 4 ranks; pass 0 to 3",
         lambda: bw.hybrid(LENGTHS, **SMALL).parts(0, 3)),

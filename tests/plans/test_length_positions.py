@@ -113,10 +113,10 @@ def test_going_on_at_epoch_1000_costs_at_most_two_windows_in_the_same_world_and_
     plan = OVER_AN_ORDER[kind]()
     saved = json.loads(json.dumps(plan.sampler(rank=0, world_size=2).state_at(1, epoch=1000)))
     assert len(planned) > 1000
-    following = plan.with_step_size(2)[saved["origin"] + saved["consumed"]].tolist()
+    following = plan.stepped(2)[saved["origin"] + saved["consumed"]].tolist()
     for world in (2, 3):
         fresh, state = OVER_AN_ORDER[kind](), saved
-        fresh.with_step_size(2), fresh.with_step_size(world)  # laid out before it is counted
+        fresh.stepped(2), fresh.stepped(world)  # laid out before it is counted
         for number in range(2):  # once more from the state in the new world
             assert len(json.dumps(state)) < 1200
             sampler = fresh.sampler(rank=0, world_size=world)
@@ -135,7 +135,7 @@ def test_an_epoch_asked_for_in_any_order_plans_every_window_once(kind, planned):
         "strata": lambda: bw.budgeted(LENGTHS[:2000], 4096, window=16),
         "buckets": lambda: bw.bucketed(LENGTHS[:2000, None], 16, buckets=3, window=16),
     }
-    plan = (OVER_AN_ORDER | more)[kind]().with_step_size(2)
+    plan = (OVER_AN_ORDER | more)[kind]().stepped(2)
     last = (5 if kind in OVER_AN_ORDER else 1) * plan.epoch_batches - 1
     asked = list(range(last + 1))
     random.Random(3).shuffle(asked)
@@ -188,7 +188,7 @@ def dear_every_other_epoch():
 def test_what_a_window_does_not_hold_comes_first_in_the_next_and_the_state_knows_it(kind, world):
     make = OVERFLOWING[kind]
     plan = make()
-    windows = plan.with_step_size(world).windows
+    windows = plan.stepped(world).windows
     count = 60
     ordered = plan.admission.items(plan.source.order.take(0, 60 * 50 * 4))
     given_out, sizes = [], []
@@ -237,7 +237,7 @@ def test_a_run_goes_on_along_the_old_list_to_the_end_of_its_epoch_and_then_in_th
     kind, before, after, epoch, part
 ):
     plan = EVERY_SAMPLE[kind]()
-    old, new = plan.with_step_size(before), plan.with_step_size(after)
+    old, new = plan.stepped(before), plan.stepped(after)
     step = min(int(part * old.epoch_batches / before), old.epoch_batches // before - 1)
     state = plan.sampler(rank=0, world_size=before).state_at(step, epoch=epoch)
     stands = state["origin"] + state["consumed"]
@@ -274,7 +274,7 @@ def uneven_words(plan, before, after, step):
 
 def test_what_uneven_steps_cost_until_the_epoch_ends_is_said_in_numbers():
     plan = bw.grouped(LENGTHS[:3000], 8, window=16)
-    old = plan.with_step_size(8)
+    old = plan.stepped(8)
     said = uneven_words(plan, 8, 6, 2)
     found = re.fullmatch(
         r"the run goes on in steps of 6 micro-batches, and up to micro-batch (\d+) its plan has steps of 8: the most "

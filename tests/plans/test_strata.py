@@ -134,7 +134,7 @@ def test_a_sampler_counts_the_epochs_it_has_given(kind: str) -> None:
     assert sampler.epochs_done == 0
     first = iter(sampler)
     next(first)
-    length = plan.with_step_size(2).epoch_batches  # of an epoch of the plan, which a run rounds up
+    length = plan.stepped(2).epoch_batches  # of an epoch of the plan, which a run rounds up
     near = 0.05 if not getattr(plan, "same_samples", True) else 1e-6  # windows over an order take what they hold
     assert sampler.epochs_done == pytest.approx(2 / length, rel=near)
     list(first)

@@ -41,7 +41,7 @@ def test_audit_is_kept_anywhere(target, first):
 
 def tasks_of_epoch(plan, epoch, step_size):
     """The task of every micro-batch of an epoch."""
-    in_steps, length = plan.with_step_size(step_size), plan.epoch_length(step_size)
+    in_steps, length = plan.stepped(step_size), plan.epoch_length(step_size)
     return [in_steps.task_of(epoch * length + number) for number in range(length)]
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from torch.distributed.device_mesh import DeviceMesh
 
-from ..refusals import SOURCE, check_that_all_are_reached
+import batchwright as bw
+
+from .. import processes
+from ..refusals import SOURCE, check_that_all_are_reached, refused_at
 from .test_ways_out_of_builders import CASES as BUILDERS
 from .test_ways_out_of_samplers import CASES as SAMPLERS
 
@@ -34,6 +38,7 @@ FILES = [
         "position.py",
         "sampler.py",
         "share.py",
+        "distributed.py",
         "state_checks.py",
         "epoch_iterator.py",
         "run_state.py",
@@ -41,5 +46,17 @@ FILES = [
 ]
 
 
+def outside_the_mesh(rank, world_size):
+    """Where a sampler of a mesh of process 0 alone is refused in another process."""
+    mesh = DeviceMesh("cpu", [0], mesh_dim_names=("dp",))
+    if rank == 0:
+        return bw.shuffled(4, 2).sampler(mesh=mesh).world_size
+    with pytest.raises(bw.Infeasible, match="not part of the device mesh; pass the mesh that this process") as refusal:
+        bw.shuffled(4, 2).sampler(mesh=mesh)
+    return refused_at(refusal.value)
+
+
 def test_every_refusal_in_the_code_is_among_these(monkeypatch):
-    check_that_all_are_reached((SOURCE / file for file in FILES), 83, [BUILDERS, SAMPLERS], monkeypatch)
+    inside, *outside = processes.run(outside_the_mesh, 2)
+    assert inside == 1
+    check_that_all_are_reached((SOURCE / file for file in FILES), 83, [BUILDERS, SAMPLERS], monkeypatch, outside)

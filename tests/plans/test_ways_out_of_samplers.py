@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import pickle
 import warnings
 from itertools import islice
 
@@ -9,11 +11,12 @@ import numpy as np
 import pytest
 from torch import distributed
 from torch.distributed.device_mesh import init_device_mesh
+from torch.utils.data import DataLoader
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 import batchwright as bw
 from batchwright.adapters.torchdata import sampler_state
-from batchwright.correct import LogitAdjustment
+from batchwright.correct import LogitAdjustment, loss_scale
 from batchwright.micro_batches import LAST
 from batchwright.position import Numbers
 
@@ -120,14 +123,31 @@ def early(step):
     next(iter(taken))
 
 
-def in_a_mesh(**more):
-    """A sampler of the only process of a device mesh."""
+@contextlib.contextmanager
+def a_mesh(*names):
+    """A device mesh of the only process."""
     distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
     try:
-        mesh = init_device_mesh("cpu", (1,), mesh_dim_names=("dp",))
-        assert sampler(mesh=mesh, **more).world_size == 1
+        yield init_device_mesh("cpu", (1,) * len(names), mesh_dim_names=names or None)
     finally:
         distributed.destroy_process_group()
+
+
+def in_a_mesh(*names, **more):
+    """A sampler of the only process of a device mesh."""
+    with a_mesh(*names or ("dp",)) as mesh:
+        assert sampler(mesh=mesh, **more).world_size == 1
+
+
+def scaled_in_a_mesh(group=False):
+    with a_mesh("dp") as mesh:
+        assert loss_scale(8, mesh=mesh, process_group=distributed.group.WORLD if group else None) == 1 / 8
+
+
+def summed_over_a_copy(copied):
+    with a_mesh("dp") as mesh:
+        taken = sampler(mesh=mesh)
+        assert len((pickle.loads(pickle.dumps(taken)) if copied else taken).over) == 1
 
 
 def stateful():
@@ -233,6 +253,15 @@ CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it,
                    lambda: (sampler(rank=1, world_size=2), sampler())),
     "a mesh beside a rank": (lambda: in_a_mesh(rank=0, world_size=1), "mesh was given, and rank or world_size too",
                              in_a_mesh),
+    "a mesh beside a group": (lambda: scaled_in_a_mesh(group=True), "mesh was given, and a process group too",
+                              scaled_in_a_mesh),
+    "a mesh of several dimensions": (lambda: in_a_mesh("dp", "tp"), "has dimensions dp, tp, and none is named",
+                                     lambda: in_a_mesh("dp", "tp", dims=("dp",))),
+    "other dimensions": (lambda: in_a_mesh("dp", "tp", dims=("data",)), r"dims is \('data',\), the device mesh has dp, tp",
+                         lambda: in_a_mesh("dp", "tp", dims=("dp",))),
+    "no mesh": (lambda: sampler(mesh=3), "mesh is of type int", in_a_mesh),
+    "a copy of a sampler of a mesh": (lambda: summed_over_a_copy(True), "the groups of its device mesh were not copied",
+                                      lambda: summed_over_a_copy(False)),
     "dims alone": (lambda: sampler(dims=("dp",)), r"dims is \('dp',\) without a mesh", lambda: in_a_mesh(dims=("dp",))),
     "a step that is not there": (lambda: sampler().real(len(sampler())), "batch [0-9]+ of an epoch of [0-9]+ batches",
                                  lambda: sampler().real(len(sampler()) - 1)),
@@ -254,6 +283,9 @@ CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it,
     "no fingerprint": (lambda: load_without("fingerprint"), "the state has no 'fingerprint'", load_as_it_was),
     "another plan": (lambda: load(state_of(), balanced(seed=1)), r"the state is of plan \w{16}, this is plan \w{16}",
                      lambda: load(state_of(balanced(seed=1)), balanced(seed=1))),
+    "lists as samples": (lambda: next(iter(DataLoader(range(10), sampler=sampler(balanced())))), "was passed as sampler=",
+                         lambda: (next(iter(DataLoader(range(10), batch_sampler=sampler(balanced())))),
+                                  next(iter(balanced().loader(range(10), num_workers=0))))),
     "another place": (lambda: go_on_elsewhere(again=False),
                       "batch 2 of epoch 5 was asked for, an iterator that had begun before goes on with batch 1 of epoch 0",
                       lambda: go_on_elsewhere(again=True)),

@@ -104,6 +104,8 @@ PLANS = {
     "packed": ("--length n --capacity 90 --packs 2 --max-per-pack 4 --too-long split",
         lambda c: bw.packed(c("n"), 90, packs=2, max_per_pack=4, too_long="split")),
     "packed together": ("--length n --capacity 400 --together pair", lambda c: bw.packed(c("n"), 400, together=c("pair"))),
+    "hybrid": ("--length n --ranks 4 --tokens-per-rank 100 --widen 3 --batch-size 50",
+        lambda c: bw.hybrid(c("n"), ranks=4, tokens_per_rank=100, widen=3, batch_size=50)),
     "evaluation": ("--kind evaluation --batch-size 8 --order shuffled",
         lambda c: bw.evaluation(500, 8, order="shuffled")),
     "evaluation in tokens": ("--kind evaluation --length n --max-tokens 800",
@@ -196,7 +198,8 @@ def test_the_table_is_the_plan(recipe):
         number, slot = divmod(place, 8)
         index = int(plan[number][slot])
         names, _ = plan.locate([index])
-        wanted = {"step": number // 4, "rank": number % 2, "slot": slot, "index": index, "group": names[0]}
+        wanted = {"epoch": number // plan.epoch_length(4), "step": number // 4, "rank": number % 2}
+        wanted |= {"micro": number % 4 // 2, "slot": slot, "pack": None, "index": index, "group": names[0]}
         assert row == wanted | {"pass": seen.get(index, 0)}
         seen[index] = row["pass"] + 1
 

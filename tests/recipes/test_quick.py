@@ -86,11 +86,11 @@ def test_a_changed_recipe_is_left_to_the_whole_command(recipe, change):
 def test_changed_data_and_a_damaged_index_are_left_to_the_whole_command(recipe):
     folder = recipe.with_name("r.json.index")
     assert quick.rewound([str(recipe)], time.perf_counter())
-    kept = (folder / "index.npy").read_bytes()
+    kept = (folder / "0.index.npy").read_bytes()
     for damaged in (kept[:-4], b"", kept[:40], b"x" + kept[1:]):
-        (folder / "index.npy").write_bytes(damaged)
+        (folder / "0.index.npy").write_bytes(damaged)
         assert quick.rewound([str(recipe)], time.perf_counter()) is None
-    (folder / "index.npy").write_bytes(kept)
+    (folder / "0.index.npy").write_bytes(kept)
     data = recipe.with_name("labels.npy")
     later = data.stat().st_mtime_ns + 1
     os.utime(data, ns=(later, later))

@@ -178,16 +178,16 @@ def test_the_index_beside_a_recipe_is_used_until_the_data_change(columns, tmp_pa
     path, recipe = tmp_path / "run.json", bw.balanced(columns[0], 4).to_recipe()
     path.write_text(json.dumps(recipe))
     plan = bw.from_recipe(path)
-    folder = write_index(path, recipe["arguments"], plan.groups, tmp_path)
+    folder = write_index(path, recipe["arguments"], tmp_path)
     (tmp_path / "table.csv").rename(tmp_path / "kept.csv")
     (tmp_path / "kept.csv").rename(tmp_path / "table.csv")
     indexed = bw.from_recipe(path)
     assert indexed.fingerprint == plan.fingerprint
     assert indexed[3].tolist() == plan[3].tolist()
     assert indexed.groups.index.base is not None  # mapped from the disk
-    (folder / "starts.npy").write_bytes(b"damaged")
+    (folder / "0.starts.npy").write_bytes(b"damaged")
     assert bw.from_recipe(path)[3].tolist() == plan[3].tolist()
-    write_index(path, recipe["arguments"], plan.groups, tmp_path)
+    write_index(path, recipe["arguments"], tmp_path)
     (tmp_path / "table.csv").write_text((tmp_path / "table.csv").read_text().replace("eel", "dog"))
     with pytest.raises(bw.Infeasible, match="the data changed"):
         bw.from_recipe(path)

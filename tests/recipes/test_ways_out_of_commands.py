@@ -31,7 +31,7 @@ def made(**options):
 
 
 def rows(samples):
-    return lambda: next(look.epoch_table(bw.shuffled(samples, 4), Run(), 1))
+    return lambda: bw.shuffled(samples, 4).table()
 
 
 def write(hidden=False):
@@ -39,8 +39,7 @@ def write(hidden=False):
     if hidden:
         sys.modules["pyarrow"] = None
     try:
-        plan = bw.shuffled(8, 4)
-        return look.write_table(look.epoch_table(plan, Run(), 1), ["all"], Path(TABLE).with_name("out.parquet"))
+        return bw.shuffled(8, 4).table().to_parquet(Path(TABLE).with_name("out.parquet"))
     finally:
         if hidden:
             sys.modules.pop("pyarrow") if held is None else sys.modules.update(pyarrow=held)
@@ -75,7 +74,7 @@ CASES = cases("refuse message follow", {
         made(label="kind", batch_size=64)),
     "many samples": (rows(1 << 29), "the table counts every sample, and there are 536870912, more than 268435456",
         rows(1000)),
-    "no pyarrow": (lambda: write(hidden=True), "writing Parquet needs pyarrow, which is not installed", write),
+    "no pyarrow": (lambda: write(hidden=True), "a table of a plan needs pyarrow, which is not installed", write),
     "nothing to show": (lambda: application._data_of({"samples": 10}),
         "the recipe names no data file, so there is no column to show; leave out",
         one_step),
@@ -88,7 +87,8 @@ def test_a_refusal_says_what_is_wrong_and_its_way_out_works(name):
 
 
 def test_every_refusal_has_a_case(monkeypatch):
-    check_that_all_are_reached(sorted((SOURCE / "cli").glob("*.py")), 10, [CASES], monkeypatch)
+    files = [*sorted((SOURCE / "cli").glob("*.py")), SOURCE / "plans" / "table.py"]
+    check_that_all_are_reached(files, 10, [CASES], monkeypatch)
 
 
 @pytest.mark.parametrize("missing", ["typer", "rich"])

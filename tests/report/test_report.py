@@ -23,7 +23,7 @@ from . import small
 
 
 def drawn(plan, report, world_size=1, accumulate=1):
-    in_steps = plan.with_step_size(world_size * accumulate)
+    in_steps = plan.stepped(world_size * accumulate)
     return [in_steps[report.walk.first + number] for number in range(report.walk.batches)]
 
 
@@ -32,7 +32,7 @@ def drawn(plan, report, world_size=1, accumulate=1):
 def test_every_kind_of_plan_has_a_report_of_numbers_and_a_page(kind):
     plan = laws.EVERY_PLAN[kind](3)
     report = plan.report(world_size=2, accumulate=2)
-    batches = [batch[: plan.with_step_size(4).real(number)] for number, batch in enumerate(drawn(plan, report, 2, 2))]
+    batches = [batch[: plan.stepped(4).real(number)] for number, batch in enumerate(drawn(plan, report, 2, 2))]
     assert report.audit.kept
     assert report.walk.samples == sum(batch.size for batch in batches)
     assert report.shares.drawn.sum() == pytest.approx(1)

@@ -149,6 +149,38 @@ def test_the_loader_alone_goes_on_in_the_same_world(saves, nth, epoch_length, en
     assert Run(by="alone").load(states).run(**until) == whole[trained:]
 
 
+@pytest.mark.parametrize("by", ["loader", "sampler", "alone"])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_evaluator_runs_in_mid_epoch_on_a_loader_of_its_own(by, workers):
+    """Every third iteration, over all of 21 samples, and the run is saved while it does."""
+    held_out = bw.evaluation(21, batch_size=4).loader(range(21), num_workers=workers)
+
+    def evaluated(run):
+        counted = []
+        evaluator = Engine(lambda engine, batch: counted.extend(batch[: held_out.real].tolist()))
+        if run.left:
+            evaluator.add_event_handler(Events.ITERATION_COMPLETED(once=3), lambda _: run._save())
+        run.engine.add_event_handler(Events.ITERATION_COMPLETED(every=3), lambda _: evaluator.run(held_out))
+        return counted
+
+    first = Run(nth=4, by=by)
+    counted = evaluated(first)
+    whole = first.run(max_epochs=2)
+    assert whole == epochs((0, 0, 10), (1, 0, 10))
+    assert counted == [*range(21)] * 6
+    again = Run(by=by, nth=0).load(first.saved[0])
+    evaluated(again)
+    assert again.run(max_epochs=2) == whole[12:]
+
+
+@pytest.mark.parametrize("by", ["loader", "alone"])
+def test_an_evaluator_on_the_trainers_loader_in_mid_epoch_is_refused(by):
+    run = Run(by=by, evaluates=[Events.ITERATION_COMPLETED(once=3)])
+    with pytest.raises(bw.Infeasible, match=r"another loop over this loader has begun since.*or bw\.evaluation"):
+        run.run(max_epochs=1)
+    assert run.seen == epochs((0, 0, 3))
+
+
 @pytest.mark.parametrize(("by", "step"), [("loader", 3), ("sampler", 3), ("alone", 4)])
 def test_after_an_exception_the_batch_that_failed_comes_again(by, step):
     """With PlanProgress; a loader alone has given it."""

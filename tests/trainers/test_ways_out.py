@@ -9,16 +9,22 @@ import pytest
 from accelerate import Accelerator
 from torch.utils.data import DataLoader
 from torchdata.stateful_dataloader import StatefulDataLoader
+from transformers import Trainer as HuggingFaceTrainer
+from transformers import TrainingArguments
 
 from batchwright.adapters.accelerate import prepare
 from batchwright.adapters.lightning import PlanCallback
 from batchwright.adapters.torchdata import sampler_state
+from batchwright.adapters.transformers import PlanTrainer
 
+from .. import processes
 from ..refusals import SOURCE, cases, check_that_all_are_reached, told_and_followed
 from .lightning_runs import Module, Save, fit
 from .places import LENGTH, SAMPLES, ByList, epochs, loader, made, place, plan
+from .programs import mesh
 from .test_ignite import DeterministicEngine, Engine, PlanProgress
 from .test_lightning_loaders import combined
+from .test_transformers import QUIETLY, Model, Rows
 
 with warnings.catch_warnings():  # Ray's own, when it is imported
     warnings.simplefilter("ignore")
@@ -139,7 +145,25 @@ def stateless():
     return train.state_dict()
 
 
+def hugging_face(kind, **more):
+    """An epoch of Hugging Face's Trainer, or of one made of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(folder, num_train_epochs=1, save_strategy="no", **QUIETLY)
+        kind(Model(), arguments, train_dataset=Rows(), **more).train()
+
+
+class Generates(PlanTrainer):
+    """Has what tells TRL's trainers that generate from others."""
+
+    num_generations = 8
+
+
 TABLE = {
+    "transformers: a trainer that generates": (
+        lambda: hugging_face(Generates, plan=plan()),
+        "Generates generates from each prompt several times and reuses the batch in several steps; let it draw",
+        lambda: hugging_face(HuggingFaceTrainer),
+    ),
     "accelerate: another loader": (
         lambda: prepare(Accelerator(cpu=True), loader(plan().sampler())),
         "of which Accelerate would give each process a part of its part; pass plan.loader(dataset).",
@@ -220,4 +244,6 @@ def test_a_refusal_says_what_is_wrong_and_its_way_out_works(case):
 
 
 def test_every_refusal_in_these_files_is_among_these(monkeypatch):
-    check_that_all_are_reached(FILES, 11, [CASES], monkeypatch)
+    of_parts = [at for found in processes.run(mesh.every_trainer, 2)[0].values() for at in found["refused"]]
+    assert len(of_parts) == 2
+    check_that_all_are_reached(FILES, 11, [CASES], monkeypatch, of_parts)

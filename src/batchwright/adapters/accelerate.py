@@ -12,7 +12,6 @@ from accelerate import Accelerator
 from accelerate.data_loader import DataLoaderStateMixin
 from accelerate.state import GradientState
 
-from ..accumulation import check_accumulation
 from ..composition import Composition
 from ..errors import Infeasible, typed
 from ..loader import Loader
@@ -49,18 +48,22 @@ def prepare(
             "pass plan.loader(dataset)",
         )
     check_ranks(loader)
-    if loader.world_size != accelerator.num_processes:
+    evaluates = isinstance(loader.plan, EvaluationPlan)
+    if evaluates and loader.sampler.of_mesh and loader.world_size != accelerator.num_processes:
+        raise Infeasible(
+            f"accelerate gathers from {accelerator.num_processes} processes, the batches are of {loader.world_size} ranks",
+            "loop over the plan's loader itself, and use batchwright.correct.Means",
+        )
+    if not loader.sampler.of_mesh and loader.world_size != accelerator.num_processes:
         raise Infeasible(
             f"accelerate runs {accelerator.num_processes} processes, the loader's batches are shared by {loader.sampler!r}",
             "pass plan.loader(dataset, rank=accelerator.process_index, world_size=accelerator.num_processes)",
         )
     if accelerator.device_placement and loader.device is None:
         loader.device = accelerator.device
-    if isinstance(loader.plan, EvaluationPlan):
+    if evaluates:
         return EvaluationLoader(loader)
-    check_accumulation(
-        loader.sampler, accelerator.gradient_accumulation_steps, "Accelerator(gradient_accumulation_steps)"
-    )
+    loader.compare_accumulation(accelerator.gradient_accumulation_steps, "Accelerator(gradient_accumulation_steps)")
 
     def watch(epoch: int, step: int, begins: bool) -> None:
         if begins:  # where `accumulate` stands; a checkpoint has it in the terms of another world
@@ -86,7 +89,7 @@ class EvaluationLoader(DataLoaderStateMixin):
 
     def __iter__(self) -> Iterator[Any]:
         """The batches of one evaluation."""
-        epoch, last = self.loader.epoch, len(self.loader)
+        (epoch, _), last = self.loader.next_start(), len(self.loader)
         self.begin()
         try:
             for step, batch in enumerate(self.loader, 1):

@@ -5,7 +5,6 @@ Without it a plan's loader is resumed in the same world, by Lightning's own prot
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -16,15 +15,14 @@ from ..accumulation import check_accumulation
 from ..composition import Composition
 from ..errors import Infeasible
 from ..loader import Loader
+from ..loader.trainers import of_lightning
 from ..ranks import check_ranks, sampler_of
 from ..sampler import BatchSampler
 
 try:
     from lightning.pytorch import Callback, LightningModule, Trainer
-    from lightning.pytorch.callbacks import GradientAccumulationScheduler
 except ModuleNotFoundError:  # the same under its older name
     from pytorch_lightning import Callback, LightningModule, Trainer
-    from pytorch_lightning.callbacks import GradientAccumulationScheduler
 
 __all__ = ["PlanCallback"]
 
@@ -154,7 +152,7 @@ class PlanCallback(Callback):
         for plan in self._plans:
             check_ranks(plan.sampler)
             if pl_module.automatic_optimization:
-                _check_accumulation(plan.sampler, trainer)
+                _check_accumulation(plan, trainer)
         if trainer.fit_loop.is_resuming:
             self._resume(trainer)
         self._loaded = None
@@ -336,11 +334,12 @@ def _next_beginning(place: _Place) -> _Place:
     return _Place(epoch, 0, epoch)
 
 
-def _check_accumulation(sampler: BatchSampler, trainer: Trainer) -> None:
-    schedules = [c.scheduling for c in trainer.callbacks if isinstance(c, GradientAccumulationScheduler)]
-    accumulates = [number for schedule in schedules for number in schedule.values()]
-    done = math.lcm(*accumulates) if accumulates else trainer.accumulate_grad_batches
-    check_accumulation(sampler, done, "Trainer(accumulate_grad_batches)")
+def _check_accumulation(plan: _Trained, trainer: Trainer) -> None:
+    told = of_lightning(trainer)
+    if isinstance(plan.loader, Loader):
+        plan.loader.compare_accumulation(*told)
+    else:
+        check_accumulation(plan.sampler, *told)
 
 
 def _is_over(trainer: Trainer) -> bool:

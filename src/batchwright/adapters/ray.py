@@ -33,7 +33,7 @@ def prepare(loader: Loader) -> Loader:
     check_ranks(loader)
     context = ray.train.get_context()
     here = (context.get_world_rank(), context.get_world_size())
-    if (loader.rank, loader.world_size) != here:
+    if not loader.sampler.of_mesh and (loader.rank, loader.world_size) != here:
         raise Infeasible(
             f"this is worker {here[0]} of {here[1]}, the loader's batches are shared by {loader.sampler!r}",
             "pass plan.loader(dataset) without rank and world_size",

@@ -5,28 +5,34 @@ And evaluation of every sample exactly once, on any number of processes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from itertools import chain, repeat
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from itertools import repeat
 from typing import Any
 
 import torch.utils.data
 from accelerate.data_loader import prepare_data_loader
 from accelerate.utils import recursively_apply
 from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
-from transformers.trainer_pt_utils import find_batch_size
 
-from ..collate import Batch, Collate, attention
+from ..collate import Collate, attention
 from ..collate.pack_collate import PackCollate
 from ..composition import Composition, Log
+from ..errors import Infeasible
+from ..loader import Loader
+from ..loader.samples import OnError
 from ..plans.evaluation import evaluation
 from ..plans.plan import Plan
-from ..ranks import check_ranks, sampler_of
+from ..ranks import check_ranks
 from ..sampler import BatchSampler
 
 __all__ = ["ExactEvaluation", "PlanProgress", "PlanTrainer"]
+
+_GATHERING = ("DPOTrainer", "KTOTrainer", "RewardTrainer")
 
 
 class ExactEvaluation(Trainer):
@@ -35,11 +41,12 @@ class ExactEvaluation(Trainer):
     Use it if no plan is trained with; `PlanTrainer` does the same. For another trainer write
     `class Mine(ExactEvaluation, Seq2SeqTrainer)`. Predictions and labels come in the order of the dataset. `eval_loss` is
     the mean over samples of each process's mean loss of its samples, without fillers. For losses that are means over
-    samples, one process gives the same. `per_device_eval_batch_size` holds; datasets without a length are left to
-    `Trainer`.
+    samples, one process gives the same. `per_device_eval_batch_size` holds, but for TRL's trainers of preferences on several
+    processes, which evaluate one sample at a time; datasets without a length are left to `Trainer`.
     """
 
-    _real: Iterator[int] | None = None  # while several processes evaluate: what counts in this one's next batches
+    _split = False  # whether several processes hold parts of one model
+    _evaluated: deque[tuple[int, int]] | None = None  # while several processes evaluate: see `_RealFirst`
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
         """A loader of this process's part of the evaluation data."""
@@ -52,59 +59,59 @@ class ExactEvaluation(Trainer):
     def _exact(self, loader: DataLoader[Any]) -> DataLoader[Any]:
         if isinstance(loader.dataset, torch.utils.data.IterableDataset):
             return loader
+        if self._split:
+            raise Infeasible(
+                "the model is split over processes, and Trainer gathers predictions from all of them, each sample several "
+                "times",
+                "loop over bw.evaluation(...).loader(dataset, mesh=..., dims=...), and use batchwright.correct.Means",
+            )
         dataset: Any = loader.dataset  # of a type without a length, which all but iterable ones have
-        sampler = evaluation(dataset, self.args.eval_batch_size).sampler()
-        # the loader is made for one evaluation, so its workers end with it
-        return _prepared(self, loader, _WithSize(sampler, self.args.eval_batch_size), persistent_workers=False)
+        size = self.args.eval_batch_size if self._takes_lists_of_any_size else 1
+        return _prepared(self, loader, _RealFirst(evaluation(dataset, size).sampler(), size))
+
+    @property
+    def _takes_lists_of_any_size(self) -> bool:
+        """Whether processes may evaluate lists of different sizes: not where a loss gathers one number a sample."""
+        gathering = any(base.__module__.startswith("trl.") and base.__name__ in _GATHERING for base in type(self).mro())
+        return self.args.world_size == 1 or not gathering
 
     def evaluation_loop(self, dataloader: DataLoader[Any], *others: Any, **named: Any) -> Any:
         """As `Trainer`'s, with each process's loss weighted by the samples that count."""
-        sampler, size = sampler_of(dataloader), self.args.per_device_eval_batch_size
-        if sampler is None or sampler.world_size == 1:
+        lists = getattr(dataloader, "batch_sampler", None)
+        if not isinstance(lists, _RealFirst) or lists.sampler.world_size == 1:
             return super().evaluation_loop(dataloader, *others, **named)
-        self._real = (sampler.real(step, epoch=0) for step in range(len(sampler)))
+        size, self._evaluated = self.args.per_device_eval_batch_size, lists.sizes
         # `Trainer` repeats a loss as often as this says; `prediction_step` gives it once for every row
         self.args.per_device_eval_batch_size = 1
         try:
             return super().evaluation_loop(dataloader, *others, **named)
         finally:
-            self._real, self.args.per_device_eval_batch_size = None, size
+            self._evaluated, self.args.per_device_eval_batch_size = None, size
 
     def prediction_step(
         self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: list[str] | None = None
     ) -> tuple[Any, Any, Any]:
-        """As `Trainer`'s, without fillers where this process has anything else; the rows they need are repeated."""
-        found: tuple[Any, Any, Any]
-        if self._real is None:
-            found = super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
-            return found
-        rows, real = find_batch_size(inputs), next(self._real)
-        if 0 < real < rows:
-            inputs = _first(inputs, real, rows)
+        """As `Trainer`'s; the rows that fillers would have are repeated ones, since all processes gather as many."""
         loss, logits, labels = super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+        if self._evaluated is None:
+            return loss, logits, labels
+        rows, real = self._evaluated.popleft()
         if loss is not None:
             loss = loss.repeat(rows)
-        if not 0 < real < rows:
-            return loss, logits, labels
 
         def filled(tensor: Tensor) -> Tensor:
-            return torch.cat([tensor, tensor[-1:].expand(rows - real, *tensor.shape[1:])]) if tensor.dim() else tensor
+            if not tensor.dim():
+                return tensor
+            more = (rows - real) * (len(tensor) // real)
+            return torch.cat([tensor, tensor[-1:].expand(more, *tensor.shape[1:])])
 
-        return loss, recursively_apply(filled, logits), recursively_apply(filled, labels)
-
-
-def _first(inputs: Any, real: int, rows: int) -> Any:
-    """The first samples of a batch of so many rows."""
-    if isinstance(inputs, Batch):
-        return inputs.select(range(real))
-    return {
-        name: value[:real] if isinstance(value, (Tensor, list)) and len(value) == rows else value
-        for name, value in inputs.items()
-    }
+        if real < rows:
+            logits, labels = recursively_apply(filled, logits), recursively_apply(filled, labels)
+        return loss, logits, labels
 
 
 def _prepared(
-    trainer: Trainer, loader: DataLoader[Any], batch_sampler: torch.utils.data.BatchSampler, *, persistent_workers: bool
+    trainer: Trainer, loader: DataLoader[Any], batch_sampler: torch.utils.data.BatchSampler
 ) -> DataLoader[Any]:
     """A loader like `Trainer`'s own, with another batch sampler, which Accelerate is not to shard a second time."""
     prepared: DataLoader[Any] = prepare_data_loader(
@@ -114,7 +121,7 @@ def _prepared(
             collate_fn=loader.collate_fn,
             num_workers=loader.num_workers,
             prefetch_factor=loader.prefetch_factor,
-            persistent_workers=persistent_workers,
+            persistent_workers=False,  # it is made for one evaluation
             pin_memory=loader.pin_memory,
             worker_init_fn=loader.worker_init_fn,
             multiprocessing_context=loader.multiprocessing_context,
@@ -134,13 +141,19 @@ class PlanTrainer(ExactEvaluation):
 
     `evaluate` and `predict` take every sample exactly once, see `ExactEvaluation`.
 
-    It has two arguments more than `Trainer`. The plan replaces what `TrainingArguments` say of training batches (their
-    size, `drop_last`, sampling strategies); accumulation, workers and all other arguments stay.
+    It has the arguments below more than `Trainer`. The plan replaces what `TrainingArguments` say of training batches (their
+    size, `drop_last`, sampling strategies); accumulation, workers and all other arguments stay. The batches come from
+    `plan.loader`, which seeds the random numbers of each sample.
 
     Args:
         plan: the plan of the training batches.
         composition: makes, of the sampler, what to tell `Trainer.log`, and so all of `report_to`, of the batches, such as
             `functools.partial(batchwright.Composition, every=50)`; nothing if left out.
+        seeded: see `plan.loader`.
+        on_error: see `plan.loader`; every checkpoint names the samples that raised.
+        max_errors: see `plan.loader`.
+        mesh: see `plan.loader`; for models that are split over processes.
+        dims: see `plan.loader`.
     """
 
     def __init__(
@@ -148,10 +161,23 @@ class PlanTrainer(ExactEvaluation):
         *args: Any,
         plan: Plan,
         composition: Callable[[BatchSampler], Composition] | None = None,
+        seeded: bool = True,
+        on_error: OnError = "refuse",
+        max_errors: int = 100,
+        mesh: DeviceMesh | None = None,
+        dims: Sequence[str] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(*args, **options)
-        self.plan_sampler = plan.sampler(accumulate=self.args.gradient_accumulation_steps)
+        self._reading: dict[str, Any] = {"seeded": seeded, "on_error": on_error, "max_errors": max_errors}
+        self._plan_loader: Loader | None = None  # the one that was made last
+        self.plan_sampler = plan.sampler(accumulate=self.args.gradient_accumulation_steps, mesh=mesh, dims=dims)
+        if hasattr(self, "num_generations"):
+            raise Infeasible(
+                f"{type(self).__name__} generates from each prompt several times and reuses the batch in several steps",
+                "let it draw its prompts itself, without PlanTrainer",
+            )
+        self._split = self.plan_sampler.copies > 1
         told = None if composition is None else composition(self.plan_sampler)
         self.plan_progress = PlanProgress(self.plan_sampler, told, lambda values, step: self.log(dict(values)))
         self.add_callback(self.plan_progress)
@@ -179,20 +205,39 @@ class PlanTrainer(ExactEvaluation):
             ]
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        """A loader of the micro-batches of this process; Accelerate would divide them a second time."""
+        """A loader of the micro-batches of this process."""
         loader = super().get_train_dataloader()
-        # `Trainer` resumes by dropping batches, see `_WithPlaceholders`.
-        sampler = _WithPlaceholders(self.plan_sampler)
-        return _prepared(self, loader, sampler, persistent_workers=loader.persistent_workers)
+        self._plan_loader = Loader(
+            self.plan_sampler,
+            loader.dataset,
+            num_workers=loader.num_workers,
+            collate=loader.collate_fn,
+            device=self.args.device,
+            pin_memory=loader.pin_memory,
+            persistent_workers=loader.persistent_workers,
+            prefetch_factor=loader.prefetch_factor,
+            worker_init_fn=loader.worker_init_fn,
+            multiprocessing_context=loader.multiprocessing_context,
+            **self._reading,
+        )
+        batches = _PlacedBatches(self._plan_loader, self.plan_progress)
+        return DataLoader(batches, batch_size=None, collate_fn=_as_it_is)
+
+    def num_examples(self, dataloader: DataLoader[Any]) -> int:
+        """Samples of the data set."""
+        placed = dataloader.dataset
+        return super().num_examples(placed.loader if isinstance(placed, _PlacedBatches) else dataloader)  # type: ignore[no-any-return]  # untyped
 
     def _init_training_state(
         self, max_steps: int, num_update_steps_per_epoch: int, *others: Any, **named: Any
     ) -> tuple[int, int]:
         """Set where `Trainer` resumes: its own division by the steps of an epoch is wrong in another world size."""
+        assert self._plan_loader is not None  # `Trainer` has just asked for it
+        self.plan_progress.source = self._plan_loader
         epoch, step = super()._init_training_state(max_steps, num_update_steps_per_epoch, *others, **named)
         saved = self.state.stateful_callbacks.setdefault(PlanProgress.__name__, self.plan_progress.state())
         if self.state.global_step and not self.args.ignore_data_skip:
-            self.plan_sampler.load_state_dict(saved["attributes"]["position"])
+            self._plan_loader.load_state_dict(saved["attributes"]["position"])
             epoch, step = self.plan_sampler.epoch, self.plan_sampler.batches_done
             if self.args.max_steps <= 0:
                 done = epoch * num_update_steps_per_epoch + step // self.args.gradient_accumulation_steps
@@ -203,11 +248,18 @@ class PlanTrainer(ExactEvaluation):
         return epoch, step
 
 
-class _OverSampler(torch.utils.data.BatchSampler):
-    """A sampler's batches, as trainers find them in a loader; the base of what adds something to them."""
+class _RealFirst(torch.utils.data.BatchSampler):
+    """A sampler's lists without fillers; a list of nothing else stays, so that its process has something to do.
 
-    def __init__(self, sampler: BatchSampler) -> None:
+    Attributes:
+        batch_size: the size of the lists of all processes: by it Accelerate cuts off what is too much in its last gather.
+        sizes: of the lists that were drawn and not yet evaluated: their size with fillers, and without.
+    """
+
+    def __init__(self, sampler: BatchSampler, batch_size: int) -> None:
         self.batch_sampler = sampler
+        self.batch_size = batch_size * sampler.world_size
+        self.sizes: deque[tuple[int, int]] = deque()
 
     @property
     def sampler(self) -> BatchSampler:  # type: ignore[override]  # the base class has an attribute; trainers only read it
@@ -218,39 +270,51 @@ class _OverSampler(torch.utils.data.BatchSampler):
         return len(self.batch_sampler)
 
     def __iter__(self) -> Iterator[list[int]]:
-        return iter(self.batch_sampler)
+        self.sizes.clear()
+        for step, samples in enumerate(self.batch_sampler):
+            given = samples[: self.batch_sampler.real(step, epoch=0)] or samples
+            self.sizes.append((len(samples), len(given)))
+            yield given
 
 
-class _WithSize(_OverSampler):
-    """Adds the size of the batches of all processes: by it Accelerate cuts fillers off what it gathers last."""
+class _PlacedBatches(torch.utils.data.IterableDataset[Any]):
+    """The batches of a plan's loader from where training stands, for the `DataLoader` that `Trainer` wants to have.
 
-    def __init__(self, sampler: BatchSampler, batch_size: int) -> None:
-        super().__init__(sampler)
-        self.batch_size = batch_size * sampler.world_size
-
-
-class _WithPlaceholders(_OverSampler):
-    """Puts an empty list in the place of each that the sampler skips: `Trainer` drops the first batches to resume.
-
-    So the skipped batches are never drawn, which would take time, and which may not exist in another world size.
+    `Trainer` resumes by making another loader of the same data set and dropping its first batches. It is given None for each
+    of them, so that none is drawn: they would take time, and may not exist in another world size.
     """
 
-    def __iter__(self) -> Iterator[list[int]]:
-        return chain(repeat([], self.batch_sampler.batches_done), super().__iter__())
+    def __init__(self, loader: Loader, progress: PlanProgress) -> None:
+        self.loader, self.progress = loader, progress
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[Any]:
+        epoch, step = self.progress.epoch, self.progress.step
+        yield from repeat(None, step)
+        self.loader.seek(step, epoch=epoch)
+        yield from self.loader
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
 
 
 class PlanProgress(TrainerCallback, ExportableState):
     """Counts the micro-batches of the training, and saves the position in `trainer_state.json` of every checkpoint."""
 
     def __init__(self, sampler: BatchSampler, composition: Composition | None, log: Log) -> None:
-        self.sampler = sampler
+        self.source: BatchSampler | Loader = (
+            sampler  # the loader, once there is one: its states name broken samples too
+        )
         self.composition = composition
         self.log = log
         self.epoch = self.step = 0
 
     def state(self) -> dict[str, Any]:
         """The state that is saved."""
-        return {"args": {}, "attributes": {"position": self.sampler.state_at(self.step, epoch=self.epoch)}}
+        return {"args": {}, "attributes": {"position": self.source.state_at(self.step, epoch=self.epoch)}}
 
     def on_substep_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any

@@ -54,7 +54,7 @@ def audit_evaluation(plan: EvaluationKind, *, step_size: int = 1, epochs: int = 
             f"an audit counts every sample, and there are {count}, more than {_MOST_SAMPLES}",
             "audit the same plan of fewer samples",
         )
-    in_steps = plan.with_step_size(step_size)
+    in_steps = plan.stepped(step_size)
     length, cost = in_steps.epoch_batches, _Cost(plan)
     even = not isinstance(plan.spans, Limited)
     guarantees = [

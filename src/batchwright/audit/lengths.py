@@ -48,7 +48,7 @@ def audit_lengths(plan: LengthKind, *, step_size: int = 1, epochs: int = 1, firs
         True
     """
     epochs, first = check_integer(epochs, "epochs", least=1), check_integer(first, "first", least=0)
-    in_steps, cutter, admission = plan.with_step_size(step_size), plan.cutter, plan.admission
+    in_steps, cutter, admission = plan.stepped(step_size), plan.cutter, plan.admission
     length = in_steps.epoch_batches
     # With `level` a micro-batch may exceed `batch_size`, and only the whole step is limited.
     guarantees = [

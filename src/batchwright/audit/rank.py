@@ -73,7 +73,7 @@ def _epochs(sampler: SamplerKind, first: int, epochs: int, step_size: int) -> It
     plan, rank, world_size, fetch = sampler.plan, sampler.rank, sampler.world_size, sampler.fetch
     fresh = plan.sampler(rank=rank, world_size=world_size, accumulate=sampler.accumulate, fetch=fetch)
     # A copy, so that the position of the sampler stays where it is.
-    walked, in_steps, length = copy.copy(sampler), plan.with_step_size(step_size), plan.epoch_length(step_size)
+    walked, in_steps, length = copy.copy(sampler), plan.stepped(step_size), plan.epoch_length(step_size)
     for number in range(first, first + epochs):
         walked.load_state_dict(fresh.state_at(0, epoch=number))  # a run that always had this world size
         alone = [_alone(in_steps, number * length + own) for own in range(rank, length, world_size)]

@@ -39,7 +39,7 @@ def relative_to(written: Any, folder: Path) -> Any:
 
 def write_index_of(plan: Plan, recipe: Path, arguments: Mapping[str, Any]) -> Path:
     """Write the index of a recipe's labels beside it, and what its micro-batches are dealt from if they are simple."""
-    folder = write_index(recipe, arguments, plan.groups, recipe.parent)
+    folder = write_index(recipe, arguments, recipe.parent)
     deal = plan.order.deal if isinstance(plan, FixedPlan) and isinstance(plan.order, Dealt) else None
     if deal is not None:
         write_deal(recipe, arguments, plan.fingerprint, deal, plan.epoch_batches)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ..recipes import read_recipe
-from . import look, making, planning, printing
+from . import making, planning, printing
 from .shared import (
     BROKEN,
     Accumulate,
@@ -88,6 +87,9 @@ def plan(
     capacity: Annotated[int | None, _number("the length of a pack")] = None,
     packs: Annotated[int | None, _number("packs in a micro-batch")] = None,
     max_per_pack: Annotated[int | None, _number("the most samples in a pack")] = None,
+    ranks: Annotated[int | None, _number("hybrid: how many ranks share a step")] = None,
+    tokens_per_rank: Annotated[int | None, _number("hybrid: the most tokens that a rank runs at once")] = None,
+    widen: Annotated[int | None, _number("hybrid: how many times the ranks that it needs a sample may have")] = None,
     solver: Annotated[str | None, _word("solver", "how packs are filled: fast or exact")] = None,
     too_long: Annotated[
         str | None, _word("too_long", "samples over the limit: refuse, alone, truncate, skip or split")
@@ -118,8 +120,9 @@ def plan(
 ) -> None:
     """Make a plan of data files, or of a recipe; show its numbers and its guarantees.
 
-    The options tell the kind of the plan: --label balances, --max-tokens cuts by a budget, --capacity packs, --weight,
-    --shape, --margin, --per, --cohorts and --indices have a plan each, and without any of them samples are shuffled.
+    The options tell the kind of the plan: --label balances, --max-tokens cuts by a budget, --capacity packs,
+    --tokens-per-rank divides long samples among ranks, --weight, --shape, --margin, --per, --cohorts and --indices have a
+    plan each, and without any of them samples are shuffled.
     With --label, plans by lengths cut samples that come in balance. For mixtures and tasks, pass a recipe.
     """
     if index and save is None:
@@ -131,11 +134,11 @@ def plan(
         "max_samples": max_samples, "round_length": round_length, "round_count": round_count, "capacity": capacity,
         "packs": packs, "max_per_pack": max_per_pack, "solver": solver, "too_long": too_long, "buckets": buckets,
         "window": window, "level": level, "draw": draw, "distinct": distinct, "order": order, "epoch": epoch,
-        "seed": seed or None,
+        "ranks": ranks, "tokens_per_rank": tokens_per_rank, "widen": widen, "seed": seed or None,
     }  # fmt: skip
     with printing.waiting("making the plan"):
         made = planning.made(files, options)
-        run = run_with(read_recipe(files) if planning.is_recipe(files) else {}, world_size, accumulate)
+        run = run_with(read_recipe(files) if planning.is_recipe(files) else {}, world_size or ranks, accumulate)
         recipe = None if save is None else making.relative_to(made.to_recipe(), save.parent)
     with printing.waiting("measuring it"):
         summary, audit = made.summary(), made.audit()
@@ -158,12 +161,9 @@ def plan(
         if index:
             told["index"] = str(making.write_index_of(made, save, recipe["arguments"]))
     if out is not None:
-
-        def watch(numbers: Iterator[int]) -> Iterator[int]:
-            return printing.progress(numbers, "writing", epochs * made.epoch_length(run.step_size))
-
+        table = made.table(epochs=epochs, ranks=run.world_size, accumulate=run.accumulate)
         told["out"] = str(out)
-        told["rows"] = look.write_table(look.epoch_table(made, run, epochs, watch), made.groups.names, out)
+        told["rows"] = table.to_parquet(out, watch=lambda steps, count: printing.progress(steps, "writing", count))
     if html is not None:
         with printing.waiting("writing the report"):
             made.report(html, world_size=run.world_size, accumulate=run.accumulate, audit=audit)

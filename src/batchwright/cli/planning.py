@@ -91,7 +91,7 @@ def made(files: str, options: Mapping[str, Any]) -> Plan:
     return PLANS[kind](**arguments, **given)
 
 
-_NUMBERS = {"batch-size": 64, "max-tokens": 16384, "capacity": 4096}
+_NUMBERS = {"batch-size": 64, "max-tokens": 16384, "capacity": 4096, "ranks": 8, "tokens-per-rank": 8192}
 
 
 def _option(name: str) -> str:
@@ -110,9 +110,9 @@ def _kind_of(given: Mapping[str, Any]) -> str:
 
 
 _TOLD_BY = {
-    "max_tokens": "budgeted", "capacity": "packed", "weight": "weighted", "shape": "bucketed", "margin": "raked",
-    "per": "hierarchical", "cohorts": "rotating", "indices": "ordered", "label": "balanced", "by": "balanced",
-    "length": "grouped",
+    "max_tokens": "budgeted", "capacity": "packed", "tokens_per_rank": "hybrid", "weight": "weighted",
+    "shape": "bucketed", "margin": "raked", "per": "hierarchical", "cohorts": "rotating",
+    "indices": "ordered", "label": "balanced", "by": "balanced", "length": "grouped",
 }  # fmt: skip
 
 
@@ -197,6 +197,7 @@ KINDS: dict[str, Callable[[str, Given], Given]] = {
     "hierarchical": _hierarchical,
     "multilabel": _labels("multilabel"),
     "ordered": lambda files, given: {"indices": _column(files, given, "ordered", "indices")},
+    "hybrid": lambda files, given: {"lengths": _column(files, given, "hybrid", "length")},
     "packed": _by_length("packed"),
     "raked": _raked,
     "rotating": _labels("rotating"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -31,18 +31,18 @@ def waiting(what: str) -> AbstractContextManager[Any]:
     return bar
 
 
-def progress(numbers: Iterator[int], what: str, count: int) -> Iterator[int]:
-    """Pass numbers through; from the first second on, with a bar on the error stream."""
+def progress(parts: Iterable[Any], what: str, count: int) -> Iterator[Any]:
+    """Pass parts through; from the first second on, with a bar on the error stream."""
     began, last = time.monotonic(), 0
     with Progress(console=_errors, transient=True, disable=not _errors.is_terminal) as bar:
         task = None
-        for number in numbers:
+        for number, part in enumerate(parts):
             if task is None and time.monotonic() - began > _PATIENCE:
                 task = bar.add_task(what, total=count)
             if task is not None and number - last >= count // 200:
                 bar.update(task, completed=number)
                 last = number
-            yield number
+            yield part
 
 
 def findings(audit: Audit) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -18,6 +19,9 @@ __all__ = ["How", "Shard", "shard", "unshard"]
 
 How = Literal["blocks", "head_tail", "per_document"]
 Integers = NDArray[np.int64]
+
+_BLOCKS = (128, 64, 32, 16, 8, 4, 2, 1)  # attention kernels work in blocks of 64 or 128, so larger ones are tried first
+_LEVEL = 1.01  # work of the rank that has most over the mean
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Shard:
     work: int
 
 
-def shard(layout: Layout, rank: int, size: int, how: How, block: int) -> Shard:
+def shard(layout: Layout, rank: int, size: int, how: How, block: int | None) -> Shard:
     """See `Layout.shard`."""
     size = check_integer(size, "size", least=1)
     rank = check_integer(rank, "rank", least=0)
@@ -65,7 +69,7 @@ def shard(layout: Layout, rank: int, size: int, how: How, block: int) -> Shard:
     )
 
 
-def unshard(layout: Layout, size: int, how: How, block: int) -> Tensor:
+def unshard(layout: Layout, size: int, how: How, block: int | None) -> Tensor:
     """See `Layout.unshard`."""
     gathered = np.concatenate(_places(layout, check_integer(size, "size", least=1), how, block))
     inverse = np.empty(gathered.size, np.int64)
@@ -73,11 +77,13 @@ def unshard(layout: Layout, size: int, how: How, block: int) -> Tensor:
     return torch.from_numpy(inverse).to(layout.device)
 
 
-def _places(layout: Layout, size: int, how: How, block: int) -> list[Integers]:
+def _places(layout: Layout, size: int, how: How, block: int | None) -> list[Integers]:
     """The packed indices of all ranks, each ascending; every rank computes the same."""
     how = one_of(how, "how", get_args(How))
     if how == "blocks":
-        return _by_blocks(layout, size, check_integer(block, "block", least=1))
+        if block is not None:
+            return _by_blocks(layout, size, check_integer(block, "block", least=1))
+        return _by_level_blocks(layout, size)
     borders = np.array([0, layout.total] if how == "head_tail" else layout.starts, np.int64)
     begin, length = borders[:-1, None], np.diff(borders)[:, None]
     # Twice as many chunks as ranks; a rank has one from the front and the one as far from the end.
@@ -85,6 +91,20 @@ def _places(layout: Layout, size: int, how: How, block: int) -> list[Integers]:
     chunk_of = np.repeat(np.tile(np.arange(2 * size), len(begin)), np.diff(edges, axis=1).reshape(-1))
     rank_of = np.minimum(chunk_of, 2 * size - 1 - chunk_of)
     return [np.flatnonzero(rank_of == rank) for rank in range(size)]
+
+
+def _by_level_blocks(layout: Layout, size: int) -> list[Integers]:
+    """The largest blocks of a few that make causal work level; the most level ones if none do."""
+    work = layout.positions.cpu().numpy() + 1
+    best, least = [], math.inf
+    for block in _BLOCKS:
+        found = _by_blocks(layout, size, block)
+        most = max(float(work[places].sum()) for places in found)
+        if most < least:
+            best, least = found, most
+        if most * size <= _LEVEL * float(work.sum()):
+            break
+    return best
 
 
 def _by_blocks(layout: Layout, size: int, block: int) -> list[Integers]:

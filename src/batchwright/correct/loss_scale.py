@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,13 +11,15 @@ import torch.distributed as dist
 from torch import Tensor
 
 from .. import columns
-from ..distributed import ranks, summed
+from ..distributed import over, ranks, summed
 from ..errors import Infeasible, check_integer, exactly
 from ..position import Position
 from ..sampler_of import needed_sampler
 from .weights import Weights
 
 if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
+
     from ..sampler import BatchSampler
 
 __all__ = ["LossScale", "Steps", "loss_scale"]
@@ -157,12 +159,20 @@ class Steps:
         return float(np.sum(self._counts(batch) if callable(self._counts) else self._counts[batch]))
 
 
-def loss_scale(count: float | Tensor, *, process_group: dist.ProcessGroup | None = None) -> float:
+def loss_scale(
+    count: float | Tensor,
+    *,
+    process_group: dist.ProcessGroup | None = None,
+    mesh: DeviceMesh | None = None,
+    dims: Sequence[str] | None = None,
+) -> float:
     """The factor of `LossScale`, from the count of this rank, by one all-reduce of one number.
 
     Args:
         count: tokens, samples or weights in all micro-batches of this rank in the optimizer step.
         process_group: the ranks over which DDP averages; None means all, or this process alone if there is no group.
+        mesh: a device mesh, in place of `process_group`: for models that are split over processes too.
+        dims: names of its data-parallel dimensions, outermost first; may be left out if it has one dimension.
 
     Returns:
         world_size / (the sum of the counts over ranks); 0 if that sum is 0.
@@ -175,7 +185,8 @@ def loss_scale(count: float | Tensor, *, process_group: dist.ProcessGroup | None
         0.125
     """
     total = torch.as_tensor(count).detach().cpu().double().sum()
-    return _factor(ranks(process_group)[1], summed(total, process_group).item())
+    processes = over(process_group, mesh, dims)
+    return _factor(ranks(processes)[1], summed(total, processes).item())
 
 
 def _factor(world_size: int, total: float) -> float:

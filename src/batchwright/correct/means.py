@@ -76,7 +76,8 @@ class Means:
         """The means over all ranks of the group: one all-reduce, the same numbers on every rank.
 
         Args:
-            process_group: the ranks that took part in the evaluation; default: all.
+            process_group: the ranks that took part in the evaluation; default: all, each once where several processes
+                have the same batches (see `mesh` of `plan.loader`).
 
         Returns:
             For each name, the sum of all values divided by the number of samples or by the sum of all amounts; NaN if that
@@ -89,7 +90,7 @@ class Means:
             raise Infeasible("there are means of 0 values", "call means.add(step, loss=...) in every step")
         # Integers above 2^53 would be rounded here; counts of samples and tokens in an evaluation are far smaller.
         table = torch.stack([part.double() for pair in self._sums.values() for part in pair])
-        totals = summed(table, process_group).reshape(-1, 2)
+        totals = summed(table, self.sampler.over if process_group is None else process_group).reshape(-1, 2)
         means = (totals[:, 0] / totals[:, 1]).tolist()
         return dict(zip(self._sums, means, strict=True))
 

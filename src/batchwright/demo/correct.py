@@ -9,6 +9,7 @@ the network knows its seventeen positives by heart after a few epochs, which no 
 from __future__ import annotations
 
 import copy
+import sys
 import warnings
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
@@ -34,7 +35,7 @@ _PRIOR = 0.02
 _BATCH_SIZE = 32
 _NOISE = 0.3  # pixels run from 0 to 1
 _CLASSES: list[Hashable] = ["other", "eight"]
-_HEAD = ["", "calibration error", "negative log likelihood", "balanced accuracy", "when classes count alike"]
+_HEAD = ["", "calibration", "likelihood", "accuracy", "alike"]
 
 
 @dataclass(frozen=True)
@@ -72,13 +73,20 @@ def _print_all(seeds: int, epochs: int) -> list[dict[str, Any]]:
     ):
         arms: dict[str, list[list[float]]] = {}
         for seed in range(seeds):
+            print(f"training with seed {seed} ...", file=sys.stderr)
             for name, found in _arms(_digits(seed, noise), seed, epochs).items():
                 arms.setdefault(name, []).append(found)
         rows = [[name, *map(_mean_and_spread, zip(*found, strict=True))] for name, found in arms.items()]
-        print(f"{_PRIOR:.0%} eights among digits, {title}; mean (standard deviation) over {seeds} seeds\n")
+        print(f"{_PRIOR:.0%} eights among digits, {title}: trained {seeds} times, {epochs} epochs each", flush=True)
         print(text_table(_HEAD, rows), end="\n\n")
         tables.append(as_table(_HEAD, rows))
-    print("What BatchNorm layers meet in the balanced stream beside the natural one, with noise, seed 0:\n")
+    print(
+        "Mean (standard deviation) of the calibration error, the negative log likelihood, and\n"
+        "the balanced accuracy, as it is and where classes count alike. BatchNorm of: its\n"
+        "statistics measured again on the sampled or on the natural stream.\n\n"
+        "What BatchNorm layers meet in the balanced stream beside the natural one, with\n"
+        "noise, seed 0:\n"
+    )
     print(_moved(_digits(0, _NOISE), epochs))
     return tables
 
@@ -109,8 +117,8 @@ def _arms(digits: Digits, seed: int, epochs: int) -> dict[str, list[float]]:
         "shuffle": _measured(shuffled_model, shuffle, nn.Identity(), test),
         "balanced": _measured(balanced_model, balance, nn.Identity(), test),
         "balanced + prior": _measured(balanced_model, balance, prior, test),
-        "... recalibrated on the sampled stream": _measured(on_sampled, balance, prior, test),
-        "... recalibrated on the natural stream": _measured(on_natural, balance, prior, test),
+        "  BatchNorm of sampled": _measured(on_sampled, balance, prior, test),
+        "  BatchNorm of natural": _measured(on_natural, balance, prior, test),
     }
 
 
@@ -180,4 +188,4 @@ def _trained(digits: Digits, plan: FixedPlan, seed: int, epochs: int) -> nn.Modu
 
 
 def _mean_and_spread(values: tuple[float, ...]) -> str:
-    return f"{np.mean(values):.4f} ({np.std(values):.4f})"
+    return f"{np.mean(values):.3f} ({np.std(values):.3f})"

@@ -13,10 +13,11 @@ import numpy as np
 
 from ..errors import Infeasible, shown
 from ..tables import Coded, coded
+from .folder import Folder, Grouping
 from .paths import files_of, kind_of
 from .readers import READERS, Texts, names_in
 
-__all__ = ["Column"]
+__all__ = ["Column", "Digest", "typed_texts"]
 
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")  # "007" stays text, and what int64 holds is a number
 _FLOAT = re.compile(r"[+-]?((0|[1-9][0-9]{0,14})(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,2})?")
@@ -34,7 +35,8 @@ class Column:
     Args:
         path: a file, a folder, or a pattern such as `data/*.parquet`, whose files are joined in the order of their names:
             CSV and TSV, Parquet, JSON lines, `.npy`, `.pt` (read with `weights_only`), a folder of images (the class is the
-            name of the folder that an image is in), or a folder that `datasets.Dataset.save_to_disk` wrote.
+            name of the folder that an image is in), Arrow, a folder that `datasets.Dataset.save_to_disk` wrote, or an
+            index (`bw.index`), whose columns are mapped from the disk.
         name: the name of the column; may be left out for `.npy`, for a `.pt` file of one tensor, and for images.
 
     Raises:
@@ -55,26 +57,36 @@ class Column:
         self.path = os.fspath(path)
         self.name = name
 
+    @classmethod
+    def of_index(cls, folder: Folder, name: str) -> Column:
+        """A column of an index that is opened already, and checked then."""
+        folder.digest(name)  # refuses a name that it does not have
+        column = cls(folder.path, name)
+        vars(column)["folder"] = folder
+        return column
+
+    @cached_property
+    def folder(self) -> Folder | None:
+        """The index that this is a column of; None for other files."""
+        files = files_of(self.path)
+        return Folder(files[0].parent) if kind_of(files) == "index" else None
+
+    def grouping(self) -> Grouping | None:
+        """The samples by group, if this is a column of labels of an index: nothing has to be read or sorted for it."""
+        return None if self.folder is None else self.folder.grouping(self.name)
+
     @cached_property
     def held(self) -> np.ndarray | Coded:
         """The values: an array of numbers, or text as codes. Of a column with missing values, an array of objects."""
+        if self.folder is not None:
+            return self.folder.values(self.name)
         files = files_of(self.path)
         return _held(READERS[kind_of(files)](files, self.name))
 
     @cached_property
     def digest(self) -> str:
         """A fingerprint of the values, 32 hexadecimal digits; the same on every machine."""
-        held = self.held
-        if isinstance(held, Coded):
-            named, numbers, wide = json.dumps(held.names), held.codes, "<u4"
-        elif held.dtype.kind == "O":
-            named, numbers, wide = repr(held.tolist()), np.empty(0), "<f8"
-        else:
-            named, numbers, wide = f"{held.dtype.kind} {held.shape}", held, _WIDE[held.dtype.kind]
-        hasher = hashlib.blake2b(named.encode(), digest_size=16)
-        for part in np.array_split(numbers, -(-len(numbers) // _AT_ONCE) or 1):
-            hasher.update(np.ascontiguousarray(part, wide).data)
-        return hasher.hexdigest()
+        return digest_of(self.held) if self.folder is None else self.folder.digest(self.name)
 
     def coded(self) -> Coded | None:
         """The values as codes, if they are kept so; see `tables.coded`."""
@@ -85,6 +97,8 @@ class Column:
         return array if dtype is None else array.astype(dtype)
 
     def __len__(self) -> int:
+        if self.folder is not None:
+            return self.folder.sample_count
         return self.held.size if isinstance(self.held, Coded) else len(self.held)
 
     def __getitem__(self, sample: Any) -> Any:
@@ -94,7 +108,8 @@ class Column:
         return self.held[sample].tolist()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "name": self.name}
+        # An index that is opened has been checked: another process only maps it again.
+        return {key: value for key, value in vars(self).items() if key in ("path", "name", "folder")}
 
     @staticmethod
     def names(path: str | os.PathLike[str]) -> list[str]:
@@ -114,6 +129,42 @@ class Column:
         return f"Column({self.path!r}, {self.name!r})"
 
 
+class Digest:
+    """The fingerprint of a column, from its values in order.
+
+    Args:
+        names: the labels of a column of text, else empty.
+        kind: "b", "i", "u" or "f" for booleans, integers, unsigned integers and floats.
+        shape: the shape of the column.
+    """
+
+    def __init__(self, names: list[Any], kind: str, shape: tuple[int, ...]) -> None:
+        self._wide = "<u4" if names else _WIDE[kind]
+        named = json.dumps(names) if names else f"{kind} {shape}"
+        self._hash = hashlib.blake2b(named.encode(), digest_size=16)
+
+    def add(self, part: np.ndarray) -> None:
+        """The next values; of text, their codes."""
+        self._hash.update(np.ascontiguousarray(part, self._wide).data)
+
+    def told(self) -> str:
+        """32 hexadecimal digits."""
+        return self._hash.hexdigest()
+
+
+def digest_of(held: np.ndarray | Coded) -> str:
+    """The fingerprint of the values of a column."""
+    if isinstance(held, Coded):
+        digest, numbers = Digest(held.names, "u", ()), held.codes
+    elif held.dtype.kind == "O":
+        return hashlib.blake2b(repr(held.tolist()).encode(), digest_size=16).hexdigest()
+    else:
+        digest, numbers = Digest([], held.dtype.kind, held.shape), held
+    for part in np.array_split(numbers, -(-len(numbers) // _AT_ONCE) or 1):
+        digest.add(part)
+    return digest.told()
+
+
 # In a fingerprint: the same bytes on every machine, whatever the width in the file.
 _WIDE = {"b": "?", "i": "<i8", "u": "<u8", "f": "<f8"}
 _AT_ONCE = 1 << 22  # values that are widened at once
@@ -123,7 +174,7 @@ def _held(values: Any) -> np.ndarray | Coded:
     """What a reader gave as an array of numbers or as codes."""
     if isinstance(values, Texts):
         texts = _codes(values.values) if isinstance(values.values, list) else coded(values.values)
-        return np.empty(0) if texts is None else _typed(texts)
+        return np.empty(0) if texts is None else typed_texts(texts)
     if isinstance(values, np.ndarray):
         return _of_list(values.ravel().tolist()) if values.dtype.kind in "US" else values
     if isinstance(values, list):
@@ -159,7 +210,7 @@ def _codes(texts: list[str]) -> Coded:
     return Coded(names, rank[codes])
 
 
-def _typed(texts: Coded) -> np.ndarray | Coded:
+def typed_texts(texts: Coded) -> np.ndarray | Coded:
     """Texts as integers if all of them are, as floats if all are numbers; an empty text is a missing value."""
     there = [name for name in texts.names if name]
     whole = all(map(_INTEGER.fullmatch, there))

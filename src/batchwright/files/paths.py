@@ -9,13 +9,15 @@ from pathlib import Path
 
 from ..errors import Infeasible, listed, shown
 
-__all__ = ["IMAGES", "files_of", "kind_of", "stamps"]
+__all__ = ["IMAGES", "META", "files_of", "is_index", "kind_of", "stamps", "suffix_kind"]
 
 IMAGES = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"})  # as in torchvision
 _KINDS = {
     ".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".pq": "parquet", ".jsonl": "lines", ".ndjson": "lines",
-    ".npy": "npy", ".pt": "pt", ".pth": "pt",
+    ".npy": "npy", ".pt": "pt", ".pth": "pt", ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow",
+    ".tar": "tar",
 }  # fmt: skip
+META = "meta.json"  # in an index
 _STATE = "state.json"  # in a folder that `datasets.Dataset.save_to_disk` wrote
 
 
@@ -34,6 +36,8 @@ def files_of(path: str) -> list[Path]:
         return _of_one_kind([file for each in found for file in files_of(str(each))], path)
     place = Path(path)
     if place.is_dir():
+        if is_index(place):
+            return [place / META]
         if (place / _STATE).is_file():
             return [place / _STATE]
         inside = sorted(file for file in place.rglob("*") if file.is_file() and _kind(file) != "")
@@ -48,11 +52,13 @@ def files_of(path: str) -> list[Path]:
 
 
 def kind_of(files: Sequence[Path]) -> str:
-    """What these files are: "csv", "parquet", "lines", "npy", "pt", "images" or "saved" (a Hugging Face data set).
+    """What these files are: a key of `READERS`; "saved" is a Hugging Face data set, "index" an index of batchwright.
 
     Raises:
         Infeasible: the ending of the name is not known.
     """
+    if files[0].name == META:
+        return "index"
     if files[0].name == _STATE:
         return "saved"
     kind = _kind(files[0])
@@ -65,6 +71,20 @@ def stamps(path: str) -> list[list[int]]:
     """Size and time of the last change of every file of a path: they differ if a file was written again."""
     found = [file.stat() for file in files_of(path)]
     return [[status.st_size, status.st_mtime_ns] for status in found]
+
+
+def is_index(path: Path) -> bool:
+    """Whether a folder is an index: it has `meta.json`, and that says so."""
+    try:
+        with (path / META).open("rb") as opened:
+            return b'"batchwright_index"' in opened.read(64)
+    except OSError:
+        return False
+
+
+def suffix_kind(name: str) -> str:
+    """The kind of a file by the ending of its name; empty if it is not known."""
+    return _kind(Path(name))
 
 
 def _kind(file: Path) -> str:

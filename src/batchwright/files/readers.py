@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import pickle
+import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +15,10 @@ import numpy as np
 
 from ..arrays import as_array
 from ..errors import Infeasible, listed, meant, said, shown
+from .folder import Folder
+from .tar import names_of_shard, rows_of_shard
 
-__all__ = ["READERS", "Texts", "names_in"]
+__all__ = ["READERS", "Texts", "names_in", "parts_of_saved", "shard_rows"]
 
 
 class Texts(NamedTuple):
@@ -41,7 +44,7 @@ def _reading(file: Path, way_out: str) -> Iterator[None]:
         yield
     except Infeasible:
         raise
-    except (ValueError, RuntimeError, EOFError, csv.Error, pickle.UnpicklingError) as error:
+    except (ValueError, RuntimeError, EOFError, csv.Error, pickle.UnpicklingError, tarfile.TarError) as error:
         raise Infeasible(f"{shown(str(file))} cannot be read: {said(error)}", way_out) from None
 
 
@@ -164,20 +167,49 @@ def _images(files: Sequence[Path], name: str) -> list[str]:
     return [file.parent.name for file in files]
 
 
+def _arrow_files(files: Sequence[Path], name: str) -> Any:
+    _arrow("ipc")
+    import pyarrow
+
+    parts = []
+    for file in files:
+        _require(name, _arrow_names(file), file)
+        with _reading(file, _AGAIN), _arrow_reader(file) as reader:
+            parts.append(reader.read_all()[name])
+    return pyarrow.chunked_array([chunk for part in parts for chunk in part.chunks], parts[0].type)
+
+
+def _arrow_names(file: Path) -> list[str]:
+    _arrow("ipc")
+    with _reading(file, _AGAIN), _arrow_reader(file) as reader:
+        return list(reader.schema.names)
+
+
+@contextmanager
+def _arrow_reader(file: Path) -> Iterator[Any]:
+    """A file of Arrow, with or without the table of its batches at its end."""
+    import pyarrow
+
+    with pyarrow.memory_map(str(file)) as opened:
+        indexed = opened.read(6) == b"ARROW1"
+        opened.seek(0)
+        yield (pyarrow.ipc.open_file if indexed else pyarrow.ipc.open_stream)(opened)
+
+
 def _saved(files: Sequence[Path], name: str) -> Any:
     import pyarrow
 
     _require(name, _saved_names(files[0]), files[0].parent)
-    with pyarrow.memory_map(str(_parts(files[0])[0])) as first:
+    with pyarrow.memory_map(str(parts_of_saved(files[0])[0])) as first:
         field = pyarrow.ipc.open_stream(first).schema.field(name)
     chunks = []
-    for part in _parts(files[0]):
+    for part in parts_of_saved(files[0]):
         with _reading(part, _SAVED_AGAIN), pyarrow.memory_map(str(part)) as opened:
             chunks += [batch.column(name) for batch in pyarrow.ipc.open_stream(opened)]
     return pyarrow.chunked_array(chunks, field.type)
 
 
-def _parts(state: Path) -> list[Path]:
+def parts_of_saved(state: Path) -> list[Path]:
     """The files of a saved Hugging Face data set; a name that leads out of its folder is refused."""
     _arrow("ipc")
     try:
@@ -193,9 +225,22 @@ def _parts(state: Path) -> list[Path]:
 def _saved_names(state: Path) -> list[str]:
     import pyarrow
 
-    first = _parts(state)[0]
+    first = parts_of_saved(state)[0]
     with _reading(first, _SAVED_AGAIN), pyarrow.memory_map(str(first)) as opened:
         return list(pyarrow.ipc.open_stream(opened).schema.names)
+
+
+def shard_rows(file: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The samples of a tar shard, see `rows_of_shard`; a column must be one that its first sample has."""
+    for name in names:
+        _require(name, _shard_names(file), file)
+    with _reading(file, _AGAIN):
+        yield from rows_of_shard(file, names)
+
+
+def _shard_names(file: Path) -> list[str]:
+    with _reading(file, _AGAIN):
+        return names_of_shard(file)
 
 
 def _arrow(part: str) -> Any:
@@ -226,6 +271,7 @@ def _required(name: str, names: Iterable[str], file: Path) -> str:
 
 
 READERS: dict[str, Callable[[Sequence[Path], str], Any]] = {
+    "arrow": _arrow_files,
     "csv": _csv,
     "images": _images,
     "lines": _lines,
@@ -233,15 +279,19 @@ READERS: dict[str, Callable[[Sequence[Path], str], Any]] = {
     "parquet": _parquet,
     "pt": _pt,
     "saved": _saved,
+    "tar": lambda files, name: [row[name] for file in files for row in shard_rows(file, [name])],
 }
 _NAMES: dict[str, Callable[[Path], Iterable[str]]] = {
+    "arrow": _arrow_names,
     "csv": _csv_names,
     "images": lambda file: ["class"],
+    "index": lambda file: Folder(file.parent).columns,
     "lines": _line_names,
     "npy": lambda file: [file.stem],
     "parquet": _parquet_names,
     "pt": _tensors,
     "saved": _saved_names,
+    "tar": _shard_names,
 }
 
 

@@ -57,6 +57,9 @@ class _Nowhere:
     def from_function(cls, py_func: Any, py_file: str) -> _Nowhere:
         return cls(py_func)
 
+    def ensure_cache_path(self) -> None:
+        raise OSError("no folder can be written")
+
     def get_cache_path(self) -> str:
         return str(_BESIDE)
 

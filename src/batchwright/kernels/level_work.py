@@ -22,7 +22,7 @@ Integers = NDArray[np.int64]
 
 # How many partners are tried, and the gain that counts as one: both chosen by trial.
 _CHEAPER = 4
-_FILLERS = 8
+_FILLERS = 12
 _LEFT = 0.98  # of its share of `least`: what a part that gives items away must keep of its size, so that later steps have it
 _GAIN = 1e-4  # of the distance to the wanted cost
 _GONE = -np.inf
@@ -307,13 +307,13 @@ def level_work(
             effort -= looked
             heaviest = chosen[np.argmax(load[chosen])]
         wanted = max(mean, load[heaviest])
-        for part in chosen:
-            _set(window.light, part, _GONE)
+        for one in chosen:
+            _set(window.light, int(one), _GONE)
         spare = window.filled[chosen].sum() - least
-        for part in chosen:
+        for one in chosen:
             if effort > 0:
-                before = window.filled[part]
-                effort -= _raise(window, part, wanted, max(0.0, spare), _LEFT * least / step, enough)
-                spare += window.filled[part] - before
+                before = window.filled[one]
+                effort -= _raise(window, int(one), wanted, max(0.0, spare), _LEFT * least / step, enough)
+                spare += window.filled[one] - before
         total -= load[chosen].sum()
     return window.part_of

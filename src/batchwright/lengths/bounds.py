@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["packs_at_least"]
+__all__ = ["packs_at_least", "rows_cost_at_least"]
 
 
 def packs_at_least(
@@ -43,3 +43,38 @@ def packs_at_least(
     bounds = alone + own + np.maximum(-((gaps - others) // capacity), 0)
     by_count = -(-int(counted[-1]) // max_per_pack) if max_per_pack else 0
     return max(int(bounds.max()), -(-int(summed[-1]) // capacity), by_count)
+
+
+def rows_cost_at_least(
+    costs: NDArray[np.float64], lengths: NDArray[np.int64], capacity: int, ranks: int, packs: int = 1
+) -> float:
+    """The least that the most expensive micro-batches of all rows can cost together, of `ranks` micro-batches a row.
+
+    Sort rows by their most expensive micro-batch, m1 >= m2 >= ... No pack has two samples longer than half the capacity.
+    So the first k rows have at most k * ranks * packs of these, and m(k + 1) is at least the cost of the next one, in
+    order of cost. Nor do these rows have more work than their packs can hold: a sample, and in the room that it leaves
+    as much work as the densest of the samples that fit there. What is left is work of the other rows, of which each has
+    at most `ranks` times its most expensive micro-batch. The largest of these bounds, for every k, holds.
+
+    Example:
+        >>> rows_cost_at_least(np.array([81.0, 49, 1, 1]), np.array([9, 7, 1, 1]), 10, 1)
+        132.0
+        >>> rows_cost_at_least(np.array([81.0, 49, 1, 1]), np.array([9, 7, 1, 1]), 10, 2)
+        81.0
+    """
+    if not costs.size:
+        return 0.0
+    total, slots = float(costs.sum()), ranks * packs
+    rising = np.argsort(lengths, kind="stable")
+    ascending = lengths[rising]
+    densest = np.concatenate([[0.0], np.maximum.accumulate(costs[rising] / np.maximum(ascending, 1))])
+    long = 2 * lengths > capacity
+    rest = capacity - lengths[long]
+    held = costs[long] + rest * densest[np.searchsorted(ascending, rest, side="right")]
+    short = capacity * float(densest[np.searchsorted(ascending, capacity // 2, side="right")])
+    heads = -np.sort(-costs[long])[::slots]
+    first = heads.size * slots  # packs of as many rows as there are heads
+    most = np.full(first, short)
+    most[: held.size] = np.maximum(-np.sort(-held), short)
+    left = np.maximum(total - most.cumsum()[slots - 1 :: slots], 0)
+    return float(max(total / ranks, costs.max(), (heads.cumsum() + left / ranks).max(initial=0)))

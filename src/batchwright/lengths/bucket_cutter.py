@@ -124,7 +124,7 @@ class BucketCutter(Unsearched):
         """See `Cutter`: for each sample the area of its bucket."""
         return float(self.areas[self.bucket_of[samples]].sum())
 
-    def largest(self, samples: Integers) -> float:
+    def rows_at_least(self, samples: Integers, ranks: int) -> float:
         """See `Cutter`."""
         return float(self.areas[self.bucket_of[samples]].max(initial=0))
 

@@ -198,7 +198,7 @@ class BudgetCutter(Unsearched):
         """See `Cutter`: in the unit of the budget; with several, the sum of their shares; with `balance`, its sum."""
         return float(self._costs(samples, np.array([0, samples.size]))[0])
 
-    def largest(self, samples: Integers) -> float:
+    def rows_at_least(self, samples: Integers, ranks: int) -> float:
         """See `Cutter`."""
         return float(self._costs(samples, np.arange(samples.size + 1)).max(initial=0))
 

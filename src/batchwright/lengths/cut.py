@@ -160,8 +160,11 @@ class Cutter(Protocol):
         """What one micro-batch of these samples costs."""
         ...
 
-    def largest(self, samples: Integers) -> float:
-        """What the most expensive of these samples costs in a micro-batch of its own; 0 for none."""
+    def rows_at_least(self, samples: Integers, ranks: int) -> float:
+        """A proven lower bound of what the most expensive micro-batches cost together, of rows of `ranks` micro-batches.
+
+        However the samples are cut, one row has the most expensive sample.
+        """
         ...
 
     def tokens(self, samples: Integers) -> tuple[float, float]:

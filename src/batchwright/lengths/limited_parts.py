@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..kernels.limited_parts import exact_parts, full_parts, lightest_that_fits, swap_within
 from ..kernels.partition import longest_first, swap_down
 
-__all__ = ["Limits", "by_part", "cells", "level_within"]
+__all__ = ["Limits", "by_part", "cells", "fewest", "level_within"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -44,6 +44,10 @@ class Limits:
         """A proven lower bound of the number of parts: that of each limit by itself."""
         return max((_least(column, most) for column, most in zip(self.sizes.T, self.most, strict=True)), default=1)
 
+    def tightest_first(self) -> Integers:
+        """The items by what they take of the limit that they take most of, the most first."""
+        return np.argsort(-(self.sizes / self.most).max(axis=1), kind="stable")
+
     def kept(self, part_of: Integers, parts: int) -> bool:
         """Whether no part breaks a limit."""
         return bool((self.taken(part_of, parts) <= self.most).all())
@@ -68,6 +72,38 @@ def _least(sizes: Floats, most: float) -> int:
     return max(1, half + max(0, int(beyond.max())))
 
 
+def fewest(costs: Floats, limits: Limits, multiple: int) -> tuple[int, Integers]:
+    """The least number of parts, a multiple of `multiple`, for which a way was found, and the part of each item.
+
+    Mostly that is the lower bound. Else bisection between it and what best fit needs, which always fits.
+    """
+    low = _up(limits.at_least, multiple)
+    found = level_within(costs, limits, low)
+    if found is not None:
+        return low, found
+    # Of two parts of a best fit, one and the first item of the other exceed a limit: so in sum all but one part use half
+    # of what one part may take.
+    enough = min(costs.size, 2 * limits.most.size * limits.at_least + 1)
+    tight, placed = limits.tightest_first(), np.empty(costs.size, np.int64)
+    full_parts(limits.sizes[tight], limits.most, enough, placed)
+    high = _up(int(placed.max()) + 1, multiple)
+    while high - low > multiple:
+        middle = low + (high - low) // (2 * multiple) * multiple
+        tried = level_within(costs, limits, middle)
+        if tried is None:
+            low = middle
+        else:
+            high, found = middle, tried
+    if found is None:
+        found = level_within(costs, limits, high)
+    assert found is not None
+    return high, found
+
+
+def _up(count: int, multiple: int) -> int:
+    return -(-count // multiple) * multiple
+
+
 def level_within(costs: Floats, limits: Limits, parts: int) -> Integers | None:
     """The part of each item, so that no limit is broken and parts cost about the same; None if nothing was found."""
     falling = np.argsort(-costs, kind="stable")
@@ -89,7 +125,7 @@ def _start(costs: Floats, falling: Integers, limits: Limits, parts: int) -> Inte
     placed = np.empty(costs.size, np.int64)
     if lightest_that_fits(costs[falling], limits.sizes[falling], limits.most, parts, placed):
         return _back(placed, falling)
-    tight = np.argsort(-(limits.sizes / limits.most).max(axis=1), kind="stable")
+    tight = limits.tightest_first()
     if full_parts(limits.sizes[tight], limits.most, parts, placed):
         return _back(placed, tight)
     if limits.most.size == 1:  # as level as possible in what is limited

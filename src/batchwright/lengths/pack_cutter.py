@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from ..errors import Infeasible
 from ..kernels.packing import COPIES, best_fit_decreasing, best_fit_vectors
 from ..kernels.partition import longest_first
 from .admission import Admission
-from .bounds import packs_at_least
+from .bounds import packs_at_least, rows_cost_at_least
 from .cut import (
     Cut,
     Identified,
@@ -31,6 +32,7 @@ from .exact import Allowance
 from .kinds import Kinds
 from .packing import Packing, Solver, filled, search
 from .step_balance import (
+    EQUAL_ENOUGH,
     NewStep,
     distributed_over_steps,
     equal_parts,
@@ -38,12 +40,15 @@ from .step_balance import (
     redistributed,
     sorted_in_steps,
     split_again,
+    waiting,
 )
 
 __all__ = ["PackBounds", "PackCutter", "pack_offsets"]
 
 Floats = NDArray[np.float64]
 
+_WAITING = 0.01  # of the work: if ranks wait longer, it is tried whether they do with steps made level one by one
+_NEARLY_LEVEL = 0.998  # of steps that all packs of a window made level: a search for a better one rarely finds it
 _HALVINGS = 8  # steps of the bisection of the share of the capacities: finds it to 1/256
 
 
@@ -145,18 +150,32 @@ class PackCutter(Identified):
                 distributed_over_steps(cut, step_size) if not self.settled else cut,
                 step_size,
                 lambda steps: steps.costs[:, None],
-                lambda members, _: self._redistributed(samples[members], step_size),
+                partial(self._redistributed, samples, step_size),
             )
-        if self.packs == 1:
-            sizes, limits = self.lengths[samples].astype(np.float64), self.capacities.astype(np.float64)
-            return level_over_steps(cut, self.costs[samples], sizes, limits, self.max_per_pack, step_size)
-        alike = redistributed(
-            cut,
-            step_size,
-            lambda steps: steps.costs[:, None],
-            lambda members, offsets: self._split_again(samples[members], offsets, step_size),
-        )
-        return sorted_in_steps(alike, step_size)
+        if self.packs > 1:
+            pairs = self._again(samples, cut, step_size, EQUAL_ENOUGH, self._split_again)
+            whole = self._again(samples, pairs, step_size, EQUAL_ENOUGH, self._redistributed)
+            return min(
+                sorted_in_steps(pairs, step_size),
+                sorted_in_steps(whole, step_size),
+                key=lambda steps: waiting(steps, step_size),
+            )
+        again = _NEARLY_LEVEL, self._split_again, self._redistributed
+        sizes, limits = self.lengths[samples].astype(np.float64), self.capacities.astype(np.float64)
+        over_steps = level_over_steps(cut, self.costs[samples], sizes, limits, self.max_per_pack, step_size)
+        found = sorted_in_steps(self._again(samples, over_steps, step_size, *again), step_size)
+        if waiting(found, step_size) < _WAITING:
+            return found
+        by_step = sorted_in_steps(self._again(samples, cut, step_size, *again), step_size)
+        return min(found, by_step, key=lambda steps: waiting(steps, step_size))
+
+    def _again(self, samples: Integers, cut: Cut, step_size: int, enough: float, *ways: Any) -> Cut:
+        """Make uneven steps more alike in cost, each by itself, in one way after the other."""
+        for way in ways:
+            cut = redistributed(
+                cut, step_size, lambda steps: steps.costs[:, None], partial(way, samples, step_size), enough
+            )
+        return cut
 
     def _has_cost(self, samples: Integers) -> bool:
         """Whether something else than what the capacities count is to be equal, and is not in proportion to it."""
@@ -175,17 +194,19 @@ class PackCutter(Identified):
         alike = self.settled or np.allclose(*proportional, rtol=1e-12, atol=0)
         return lengths if alike else np.column_stack([lengths, costs])
 
-    def _redistributed(self, samples: Integers, step_size: int) -> NewStep | None:
+    def _redistributed(self, items: Integers, step_size: int, members: Integers, offsets: Integers) -> NewStep | None:
         """One step, all of it distributed again; None if that would exceed a limit."""
+        samples = items[members]
         kinds = self._kinds(samples)
         packs = [part for part in equal_parts(kinds, step_size * self.packs, self.max_per_pack) if part.size]
         return self._new_step(samples, packs, step_size)
 
-    def _split_again(self, samples: Integers, offsets: Integers, step_size: int) -> NewStep | None:
+    def _split_again(self, items: Integers, step_size: int, members: Integers, offsets: Integers) -> NewStep | None:
         """One step of micro-batches that start at `offsets`, its packs made to cost more alike."""
+        samples = items[members]
         starts = [start + self.pack_offsets(samples[start:end])[:-1] for start, end in pairwise(offsets.tolist())]
-        first = np.concatenate(starts)
-        pack_of = np.repeat(np.arange(first.size), np.diff(np.append(first, samples.size)))
+        start = np.concatenate(starts)
+        pack_of = np.repeat(np.arange(start.size), np.diff(np.append(start, samples.size)))
         sizes = self.lengths[samples].astype(np.float64)
         packs = split_again(self.costs[samples], sizes, pack_of, self.capacities.astype(np.float64), self.max_per_pack)
         return self._new_step(samples, packs, step_size)
@@ -208,9 +229,13 @@ class PackCutter(Identified):
         """See `Cutter`: the sum over the samples."""
         return float(self.costs[samples].sum())
 
-    def largest(self, samples: Integers) -> float:
-        """See `Cutter`."""
-        return float(self.costs[samples].max(initial=0))
+    def rows_at_least(self, samples: Integers, ranks: int) -> float:
+        """See `Cutter`; with one capacity, samples longer than half of it are no two in a pack."""
+        if not self.settled:
+            return float(self.costs[samples].max(initial=0))
+        return rows_cost_at_least(
+            self.costs[samples], self.lengths[samples, 0], int(self.capacities[0]), ranks, self.packs
+        )
 
     def tokens(self, samples: Integers) -> tuple[float, float]:
         """See `Cutter`: padding is what the packs leave empty."""

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..columns import as_numbers
 from ..errors import Infeasible, check_bool, check_integer, check_mapping, check_number, exactly, shown
 from ..groups import Groups
-from .limited_parts import Limits, by_part, cells, level_within
+from .limited_parts import Limits, by_part, cells, fewest, level_within
 
 __all__ = ["Partition", "partition"]
 
@@ -95,7 +95,7 @@ def partition(
         >>> tokens = [700, 300, 300, 200]
         >>> split = partition([9, 4, 4, 3], limits={"tokens": (tokens, 1000)}, together=["a", "b", "b", "c"])
         >>> [part.tolist() for part in split.parts], split.at_least
-        ([[0, 3], [1, 2]], 2)
+        ([[0], [1, 2, 3]], 2)
     """
     multiple = check_integer(multiple, "multiple", least=1)
     max_cost = math.inf if max_cost is None else check_number(max_cost, "max_cost", or_infinite=True)
@@ -138,21 +138,17 @@ def partition(
         np.array([most for _, most in named.values()]),
     )
     _refuse_too_large(table, bundles)
-    at_least, count = table.at_least, parts
-    if parts is not None:
-        found = level_within(whole, table, parts) if parts >= at_least else None
-        if found is None:
-            raise Infeasible(
-                f"no {parts} parts were found that break no limit; at least {at_least} are needed",
-                f"pass more parts: {whole.size} are always enough; or leave parts out",
-            )
-    else:
-        count, found = -(-at_least // multiple) * multiple, None
-        while found is None:
-            found = level_within(whole, table, count)
-            count += multiple if found is None else 0
-    assert count is not None
-    return _made(found, cost, count, bundles, at_least)
+    at_least = table.at_least
+    if parts is None:
+        parts, part_of = fewest(whole, table, multiple)
+        return _made(part_of, cost, parts, bundles, at_least)
+    found = level_within(whole, table, parts) if parts >= at_least else None
+    if found is None:
+        raise Infeasible(
+            f"no {parts} parts were found that break no limit; at least {at_least} are needed",
+            f"pass more parts: {whole.size} are always enough; or leave parts out",
+        )
+    return _made(found, cost, parts, bundles, at_least)
 
 
 Bundles = tuple[NDArray[np.int64], NDArray[np.int64]]  # offsets, and the items of each key

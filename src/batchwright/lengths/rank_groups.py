@@ -143,8 +143,9 @@ class Division:
         longest = int(self.tokens.argmax())
         tokens, held = int(self.tokens[longest]), ranks * self.tokens_per_rank
         if tokens > held:
+            of = "1 rank" if ranks == 1 else f"{ranks} ranks"
             raise Infeasible(
-                f"sample {longest} has {tokens} tokens, {ranks} ranks of {self.tokens_per_rank} hold {held}",
+                f"sample {longest} has {tokens} tokens, {of} of {self.tokens_per_rank} can hold {held}",
                 f"pass {-(-tokens // self.tokens_per_rank)} ranks or more, or tokens_per_rank={-(-tokens // ranks)} or more",
             )
 

@@ -134,7 +134,7 @@ class GroupCutter(Unsearched):
         """See `Cutter`: the length of the longest sample x the number of samples."""
         return self.tokens(samples)[1]
 
-    def largest(self, samples: Integers) -> float:
+    def rows_at_least(self, samples: Integers, ranks: int) -> float:
         """See `Cutter`."""
         return float(self.lengths[samples].max(initial=0))
 

@@ -23,6 +23,7 @@ __all__ = [
     "sorted_in_steps",
     "split_again",
     "step_costs",
+    "waiting",
 ]
 
 Floats = NDArray[np.float64]
@@ -54,6 +55,7 @@ def redistributed(
     step_size: int,
     loads_of: Callable[[Cut], Floats],
     redistribute: Callable[[Integers, Integers], NewStep | None],
+    enough: float = EQUAL_ENOUGH,
 ) -> Cut:
     """Sort micro-batches into steps, and distribute the samples of uneven steps again if that makes them more even.
 
@@ -63,6 +65,7 @@ def redistributed(
         loads_of: what is to be equal over the micro-batches of a step, float64 (micro-batches, kinds).
         redistribute: from the members of a step, and where its micro-batches start in them, to `step_size`
             micro-batches; None if that is not possible.
+        enough: a step whose mean is this share of its most expensive micro-batch is left as it is.
     """
     steps = by_steps(cut)
     loads = loads_of(steps)
@@ -70,7 +73,7 @@ def redistributed(
     for first in range(0, len(steps) - step_size + 1, step_size):
         here = slice(first, first + step_size)
         uneven = _unevenness(loads[here])
-        if uneven * EQUAL_ENOUGH <= 1:
+        if uneven * enough <= 1:
             continue
         start, end = offsets[first], offsets[first + step_size]
         found = redistribute(members[start:end], offsets[first : first + step_size + 1] - start)
@@ -94,6 +97,13 @@ def distributed_over_steps(cut: Cut, step_size: int) -> Cut:
 def step_costs(steps: Cut, step_size: int) -> float:
     """What the most expensive micro-batches of all steps cost together."""
     return float(steps.costs.reshape(-1, step_size).max(axis=1).sum())
+
+
+def waiting(steps: Cut, step_size: int) -> float:
+    """How long ranks wait, over the work: the mean over all ways to divide steps between ranks and accumulation."""
+    ways = [ranks for ranks in range(2, step_size + 1) if step_size % ranks == 0]
+    total = max(float(steps.costs.sum()), np.finfo(float).tiny)
+    return sum(ranks * step_costs(steps, ranks) for ranks in ways) / len(ways) / total - 1
 
 
 def sorted_in_steps(steps: Cut, step_size: int) -> Cut:
@@ -129,7 +139,7 @@ def level_over_steps(cut: Cut, costs: Floats, sizes: Floats, limits: Floats, mos
     offsets = np.concatenate([[0], np.bincount(found, minlength=len(cut)).cumsum()])
     members = falling[np.argsort(found, kind="stable")]
     new = by_steps(Cut(members, offsets, np.add.reduceat(costs[members], offsets[:-1])))
-    return replace(new if step_costs(new, step_size) < step_costs(steps, step_size) else steps, sorted_in_steps=True)
+    return new if step_costs(new, step_size) < step_costs(steps, step_size) else steps
 
 
 def split_again(costs: Floats, sizes: Floats, part_of: Integers, limits: Floats, most_items: int) -> list[Integers]:

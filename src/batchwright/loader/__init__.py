@@ -1,6 +1,7 @@
 """The loader of a plan: a `DataLoader` that counts which batches reached the training loop."""
 
-from .loader import Epoch, Loader
+from .loader import Loader
+from .loops import Epoch
 from .progress import Progress
 from .samples import Broken
 

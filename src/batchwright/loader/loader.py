@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import torch.utils.data
 from torch.utils._pytree import tree_map
 from torch.utils.data import DataLoader, TensorDataset, default_collate
 
-from ..collate import Batch
+from ..accumulation import check_accumulation
 from ..distributed import joined
 from ..errors import Infeasible, check_bool, check_integer, one_of, shown, warn
 from ..interface import BasePlan
@@ -21,15 +22,14 @@ from ..ranks import check_ranks
 from ..run_state import RunState
 from ..sampler import BatchSampler
 from .checks import check_dataset, check_named, check_options, fitting_workers, starts_python
+from .loops import Batches, Epoch
 from .progress import Progress
 from .requests import Requests
 from .samples import Broken, Collated, OnError, Reader, WithBroken
 
-__all__ = ["Epoch", "Loader"]
+__all__ = ["Loader"]
 
 Answer = TypeVar("Answer")
-
-_END = object()
 
 
 @public
@@ -78,7 +78,8 @@ class Loader:
         # collector of cycles, which would do it at any moment, even while other workers start, and wait for them.
         self._requests = Requests(sampler)
         self._loader = self._made(options, collate, fitting_workers(dataset, num_workers), check_bool(seeded, "seeded"))
-        self._turn = 0  # how many iterators have begun; only the last may continue
+        self._latest: weakref.ref[Batches] | None = None  # the iterator that began last
+        self._told: tuple[int, str] | None = None  # what a trainer was told of accumulation, once it was compared
         self._look: tuple[RunState, RunState] | None = None  # before and after the only batch of an iterator
         self._looks = 0
         self._uncompared = check_bool(compare_ranks, "compare_ranks") and sampler.follows_group
@@ -133,6 +134,21 @@ class Loader:
         return self._loader.pin_memory
 
     @property
+    def prefetch_factor(self) -> int | None:
+        """Batches that each worker reads ahead; None without workers."""
+        return self._loader.prefetch_factor
+
+    @property
+    def worker_init_fn(self) -> Callable[[int], Any] | None:
+        """What each worker calls first."""
+        return self._loader.worker_init_fn
+
+    @property
+    def multiprocessing_context(self) -> Any:
+        """How workers are started; None for the default way, or without workers."""
+        return self._loader.multiprocessing_context
+
+    @property
     def rank(self) -> int:
         """This process's number."""
         return self.sampler.rank
@@ -144,13 +160,23 @@ class Loader:
 
     @property
     def epoch(self) -> int:
-        """The epoch that the next loop takes."""
-        return self._after_look(lambda: self.sampler.epoch)
+        """The epoch of the loop that runs; between two loops, the epoch that the next one takes."""
+        return self.sampler.position().epoch if self._runs else self.next_start()[0]
 
     @property
     def batches_done(self) -> int:
-        """Batches of that epoch that the next loop leaves out because they were given already."""
-        return self._after_look(lambda: self.sampler.batches_done)
+        """Batches of that epoch that were given already."""
+        return self.sampler.position().consumed // self.sampler.fetched_by_all if self._runs else self.next_start()[1]
+
+    def next_start(self) -> tuple[int, int]:
+        """Where the next loop begins: its epoch, and how many batches of that epoch it leaves out."""
+        return self._after_look(lambda: (self.sampler.epoch, self.sampler.batches_done))
+
+    @property
+    def _runs(self) -> bool:
+        """Whether a loop has been given a batch and may still go on; one that was left is no longer referred to."""
+        loop, run = None if self._latest is None else self._latest(), self.sampler.run
+        return loop is not None and not loop.ended and run.batch_returned and run.requested is None
 
     @property
     def real(self) -> int:
@@ -172,7 +198,7 @@ class Loader:
 
     def __iter__(self) -> Iterator[Any]:
         """The batches of the next epoch, or of what is left of one; which, the first `next` decides."""
-        return _Batches(self)
+        return Batches(self)
 
     def epochs(self, until: int) -> Iterator[Epoch]:
         """The epochs from the next one to number `until` - 1, each to be looped over once.
@@ -186,7 +212,7 @@ class Loader:
             >>> [(epoch.number, len(list(epoch))) for epoch in loader.epochs(2)]
             [(0, 3), (1, 3)]
         """
-        for number in range(self.epoch, check_integer(until, "until", least=0)):
+        for number in range(self.next_start()[0], check_integer(until, "until", least=0)):
             yield Epoch(self, number)
             self._look = None  # the loop came back for the next epoch: what this one was given was used
 
@@ -269,7 +295,7 @@ class Loader:
             self._begin_again(self._look[0], number)
         else:
             self._looks = 0
-        self._look, self._turn = None, self._turn + 1
+        self._look = None
         if number is not None and number != self.sampler.epoch:
             self.sampler.set_epoch(number)
         return self.sampler.next_start()
@@ -289,6 +315,25 @@ class Loader:
                 f"two loops in turn took one batch of epoch {self.sampler.epoch} and stopped, which counts as a look, so "
                 "both began with the same batch; if they trained on it, loop over loader.epochs(n)."
             )
+
+    def compare_accumulation(self, lists: int, setting: str) -> None:
+        """Check that this loader accumulates as many micro-batches as the trainer that steps the optimizer.
+
+        Trainers that can be seen are compared by themselves; adapters of trainers call this.
+
+        Args:
+            lists: batches that the trainer runs for one optimizer step.
+            setting: the trainer's setting for it, as its users write it.
+
+        Raises:
+            Infeasible: both accumulate, but different numbers of micro-batches.
+
+        Warns:
+            PoorWarning: only one of the two accumulates.
+        """
+        if self._told != (lists, setting):
+            self._told = lists, setting
+            check_accumulation(self.sampler, lists, setting, maker="plan.loader")
 
     def _compare(self) -> None:
         self._uncompared = False
@@ -316,85 +361,8 @@ class Loader:
             return batch.to(self.device, non_blocking=True)
         return tree_map(lambda x: x.to(self.device, non_blocking=True) if isinstance(x, torch.Tensor) else x, batch)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_latest": None}  # a loop stays in its process
+
     def __repr__(self) -> str:
         return f"<loader of {self.sampler!r}, {self.num_workers} workers>"
-
-
-class Epoch:
-    """One epoch of a loader, to be looped over once; made by `Loader.epochs`.
-
-    Attributes:
-        number: which epoch it is, from 0.
-    """
-
-    def __init__(self, loader: Loader, number: int) -> None:
-        self._loader = loader
-        self.number = number
-
-    def __len__(self) -> int:
-        """Batches that a loop over it gives: fewer than `len(loader)` where a run resumed within the epoch."""
-        begun = self._loader.batches_done if self._loader.epoch == self.number else 0
-        return len(self._loader) - begun
-
-    def __iter__(self) -> Iterator[Any]:
-        return _Batches(self._loader, self.number)
-
-    def __repr__(self) -> str:
-        return f"<epoch {self.number} of {self._loader!r}>"
-
-
-class _Batches(Iterator[Any]):
-    """An epoch of a loader, or what is left of one; it begins at its first `next`, as trainers call `iter` early."""
-
-    def __init__(self, loader: Loader, number: int | None = None) -> None:
-        self._loader, self._number = loader, number
-        self._start: Position | None = None  # None until the first `next`
-        self._inner: Iterator[Any] = iter(())
-        self._turn = self._consumed = self._returned = 0
-
-    def __next__(self) -> Any:
-        loader, start = self._loader, self._start
-        if start is None:
-            start = loader._begin(self._number)
-            self._inner = loader._read_from(start)
-            self._start, self._turn, self._consumed = start, loader._turn, start.consumed
-        elif loader._turn != self._turn:
-            self._refuse_rest(start)
-        if self._returned == 1 and loader._uncompared and joined():  # not at the first: a look may be of one rank alone
-            loader._compare()
-        loader._look = None  # the loop came back: what it was given was used
-        batch = next(self._inner, _END)
-        if batch is _END:
-            self._stop()
-        self._advance(start)
-        if isinstance(batch, WithBroken):
-            loader._received(batch.broken)
-            batch = batch.batch
-        batch = loader._moved(batch)
-        if isinstance(batch, Batch) and start.batches.whole_epochs:
-            return batch.scaled(1.0, real=loader.real)
-        return batch
-
-    def _refuse_rest(self, start: Position) -> NoReturn:
-        """Another loop has begun. Trainers ask once more after the last batch, perhaps only then: that is no error."""
-        if self._consumed >= start.length:
-            self._stop()
-        raise Infeasible(
-            "another loop over this loader has begun since, and its position is that loop's",
-            "make a second loader of the plan to loop over it twice at once",
-        )
-
-    def _advance(self, start: Position) -> None:
-        """Move the position past the next batch, and tell `watch`."""
-        loader, before = self._loader, self._consumed
-        run, after = loader.sampler.run, before + loader.sampler.fetched_by_all
-        loader.sampler.advance(start, before, after, ended=after >= start.length)
-        self._consumed, self._returned = after, self._returned + 1
-        if self._returned == 1:
-            loader._look = run, loader.sampler.run
-        if loader.watch is not None:
-            loader.watch(start.epoch, after // loader.sampler.fetched_by_all, self._returned == 1)
-
-    def _stop(self) -> NoReturn:
-        self._inner = iter(())  # lets workers end
-        raise StopIteration

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from ..errors import Infeasible, check_integer, one_of, seed_number
 from ..targets import resolve
@@ -19,6 +19,9 @@ from .run import Composer
 from .shares import StreamShares
 from .sources import Source, described
 from .stream import Stream
+
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
 
 __all__ = ["balanced"]
 
@@ -43,6 +46,8 @@ def balanced(
     on_error: OnError = "raise",
     rank: int | None = None,
     world_size: int | None = None,
+    mesh: DeviceMesh | None = None,
+    dims: Sequence[str] | None = None,
     state_bytes: int = 64 << 20,
     name: str | None = None,
     seed: int = 0,
@@ -78,6 +83,8 @@ def balanced(
         on_error: "raise", or "skip" to leave out samples whose key cannot be computed, and count them.
         rank: the rank of this process; that of torch's process group if left out.
         world_size: the number of ranks; likewise.
+        mesh: a device mesh, in place of `rank` and `world_size`: for models that are split over processes too.
+        dims: names of its data-parallel dimensions, outermost first; may be left out if it has one dimension.
         state_bytes: the most bytes of a state.
         name: the name of the source in errors; its own name if left out.
         seed: of the order of groups within a batch and of repeats.
@@ -128,6 +135,8 @@ def balanced(
         steps=steps,
         rank=rank,
         world_size=world_size,
+        mesh=mesh,
+        dims=dims,
         state_bytes=state_bytes,
     )
 

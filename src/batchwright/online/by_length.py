@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from ..errors import Infeasible, check_integer, check_number, one_of, seed_number
 from .as_source import as_source
@@ -17,6 +17,9 @@ from .replicas import Replica
 from .run import Composer
 from .sources import Source, described
 from .stream import Stream
+
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
 
 __all__ = ["budgeted", "packed"]
 
@@ -34,6 +37,8 @@ def budgeted(
     on_error: OnError = "raise",
     rank: int | None = None,
     world_size: int | None = None,
+    mesh: DeviceMesh | None = None,
+    dims: Sequence[str] | None = None,
     state_bytes: int = 64 << 20,
     name: str | None = None,
     seed: int = 0,
@@ -54,6 +59,8 @@ def budgeted(
         on_error: "raise", or "skip" to leave out samples without a valid length, and count them.
         rank: the rank of this process; that of torch's process group if left out.
         world_size: the number of ranks; likewise.
+        mesh: a device mesh, in place of `rank` and `world_size`: for models that are split over processes too.
+        dims: names of its data-parallel dimensions, outermost first; may be left out if it has one dimension.
         state_bytes: the most bytes of a state.
         name: the name of the source in errors; its own name if left out.
         seed: of the order of batches within a buffer.
@@ -92,6 +99,8 @@ def budgeted(
         steps=steps,
         rank=rank,
         world_size=world_size,
+        mesh=mesh,
+        dims=dims,
         state_bytes=state_bytes,
     )
 
@@ -109,6 +118,8 @@ def packed(
     on_error: OnError = "raise",
     rank: int | None = None,
     world_size: int | None = None,
+    mesh: DeviceMesh | None = None,
+    dims: Sequence[str] | None = None,
     state_bytes: int = 64 << 20,
     name: str | None = None,
     seed: int = 0,
@@ -131,6 +142,8 @@ def packed(
         on_error: "raise", or "skip" to leave out samples without a valid length, and count them.
         rank: the rank of this process; that of torch's process group if left out.
         world_size: the number of ranks; likewise.
+        mesh: a device mesh, in place of `rank` and `world_size`: for models that are split over processes too.
+        dims: names of its data-parallel dimensions, outermost first; may be left out if it has one dimension.
         state_bytes: the most bytes of a state.
         name: the name of the source in errors; its own name if left out.
         seed: of the order of batches within a buffer.
@@ -163,6 +176,8 @@ def packed(
         steps=steps,
         rank=rank,
         world_size=world_size,
+        mesh=mesh,
+        dims=dims,
         state_bytes=state_bytes,
     )
 

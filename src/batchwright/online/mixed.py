@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ..errors import Infeasible, check_integer, check_mapping, one_of, shown
 from ..targets import resolve
@@ -16,6 +16,9 @@ from .replicas import Replica
 from .run import Composer
 from .sources import Source, described
 from .stream import Stream
+
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
 
 __all__ = ["mixed"]
 
@@ -34,6 +37,8 @@ def mixed(
     on_error: OnError = "raise",
     rank: int | None = None,
     world_size: int | None = None,
+    mesh: DeviceMesh | None = None,
+    dims: Sequence[str] | None = None,
     state_bytes: int = 64 << 20,
     name: str = "mixture",
 ) -> Stream:
@@ -53,6 +58,8 @@ def mixed(
         on_error: "raise", or "skip" to leave out samples without a valid unit, and count them.
         rank: the rank of this process; that of torch's process group if left out.
         world_size: the number of ranks; likewise.
+        mesh: a device mesh, in place of `rank` and `world_size`: for models that are split over processes too.
+        dims: names of its data-parallel dimensions, outermost first; may be left out if it has one dimension.
         state_bytes: the most bytes of a state.
         name: the name of the mixture in errors.
 
@@ -84,6 +91,8 @@ def mixed(
         steps=steps,
         rank=rank,
         world_size=world_size,
+        mesh=mesh,
+        dims=dims,
         state_bytes=state_bytes,
     )
 

@@ -8,15 +8,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from multiprocessing.context import get_spawning_popen
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch.utils.data
 
+from ..distributed import ranks_of_mesh
 from ..errors import Infeasible, check_bool, check_integer, shortened
 from . import states
 from .batch import Report
 from .replicas import Replica, ranks
 from .run import Recipe, Run
+
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
 
 __all__ = ["Stream"]
 
@@ -38,6 +42,8 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         steps: int | None,
         rank: int | None,
         world_size: int | None,
+        mesh: DeviceMesh | None,
+        dims: Sequence[str] | None,
         state_bytes: int,
     ) -> None:
         super().__init__()
@@ -52,6 +58,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         self._recipe = recipe
         self._batches = check_bool(batches, "batches")
         self._steps = steps
+        rank, world_size = ranks_of_mesh(rank, world_size, mesh, dims) or (rank, world_size)
         self._rank, self._world_size = rank, world_size
         self._spawned_by = (0, 1)  # rank and world size of the process that spawned this one and sent it the stream
         self._state_bytes = check_integer(state_bytes, "state_bytes", least=1)

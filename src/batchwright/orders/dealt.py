@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -95,9 +96,20 @@ class Dealt(OfBatches):
         self._walk: Walk | None = None
         if shares.settles_at != 0:
             self._walk = Walk(spans[0], self._line, epoch_batches=epoch_batches, settles_at=shares.settles_at)
+        self._samples = self._samples_of_groups()
+
+    def _samples_of_groups(self) -> tuple[Any, ...]:
         table = self._group_rows()
         head_size = 2 * int(table[:, WIDE].max(initial=0))
-        self._samples = tuple(Samples(np.uint64(seed), per_ticket, table, head_size, *_by_width(groups.index)))
+        return tuple(Samples(np.uint64(self.seed), self.per_ticket, table, head_size, *_by_width(self.groups.index)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Made again where it is unpickled, so that an index on disk is mapped there too and not copied.
+        return {name: value for name, value in vars(self).items() if name != "_samples"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._samples = self._samples_of_groups()
 
     @property
     def identity(self) -> dict[str, str]:

@@ -142,7 +142,7 @@ class LengthPlan(Plan, Windowed):
         """The epoch, where each sample comes once in an epoch; see `MicroBatches`."""
         return self.windows.key(self.windows.of(batch)[0])[0] if self.same_samples else batch
 
-    def with_step_size(self, step_size: int) -> LengthPlan:
+    def stepped(self, step_size: int) -> LengthPlan:
         """The plan with steps of `step_size` micro-batches, which have like costs; see `Plan`.
 
         Raises:
@@ -232,7 +232,7 @@ class LengthPlan(Plan, Windowed):
                 window=window,
                 step_size=step_size,
                 moves_over=self._moves_over,
-                measured=None if step_size == 1 else cast(OfOrder, self.with_step_size(1).windows),
+                measured=None if step_size == 1 else cast(OfOrder, self.stepped(1).windows),
             )
         if self.strata is not None and not (self.window == "epoch" and self.cutter.settled):
             layout = layout_of_strata(self.strata, self.cutter, window=window, step_size=step_size)

@@ -49,7 +49,7 @@ class Windowed(MicroBatches):
         """The items of a micro-batch, int64 (items,)."""
 
     @abstractmethod
-    def with_step_size(self, step_size: int) -> Windowed:
+    def stepped(self, step_size: int) -> Windowed:
         """See `MicroBatches`."""
 
     @abstractmethod
@@ -84,9 +84,9 @@ class Rotated(MicroBatches):
     def __getitem__(self, batch: int) -> np.ndarray:
         return self.plan[self.number_of(batch)]
 
-    def with_step_size(self, step_size: int) -> MicroBatches:
+    def stepped(self, step_size: int) -> MicroBatches:
         """See `MicroBatches`."""
-        return self.plan.with_step_size(step_size)
+        return self.plan.stepped(step_size)
 
     def with_step_size_from(self, batch: int, step_size: int) -> tuple[MicroBatches, int]:
         """See `MicroBatches`."""
@@ -127,9 +127,9 @@ class _Joined(MicroBatches):
     def __getitem__(self, batch: int) -> np.ndarray:
         return self._before[batch] if batch < self._at else self._after[batch - self._at + self._start]
 
-    def with_step_size(self, step_size: int) -> MicroBatches:
+    def stepped(self, step_size: int) -> MicroBatches:
         """See `MicroBatches`."""
-        return self._after.with_step_size(step_size)
+        return self._after.stepped(step_size)
 
     def with_step_size_from(self, batch: int, step_size: int) -> tuple[MicroBatches, int]:
         """See `MicroBatches`."""
@@ -201,7 +201,7 @@ def with_step_size_from(
     if step_size == plan.step_size and batch % step_size == (0 if rotated is None else rotated.shift):
         return here, batch
     at = plan.windows.next_boundary(batch)
-    after = plan.with_step_size(step_size)
+    after = plan.stepped(step_size)
     start = after.windows.batch_at(plan.windows, at)
     after = after.with_window_starts(plan.windows.starts_after(at, start // after.windows.period))
     shift = (batch - at) % step_size
@@ -242,7 +242,7 @@ def _as_in_state(plan: Windowed, plan_state: Mapping[str, Any], batch: int) -> W
         raise Infeasible(f"the state says {shown(dict(plan_state))} of its plan", AS_IT_WAS)
     step_size, shift = _steps_of(plan_state)
     starts = _starts_of(plan_state)
-    found = plan.with_step_size(step_size)
+    found = plan.stepped(step_size)
     if not found.windows.knows(starts, found.windows.of(batch)[0]):
         raise Infeasible(f"the state's windows are {shown(starts)}, and it stands at micro-batch {batch}", AS_IT_WAS)
     found = found.with_window_starts(starts)

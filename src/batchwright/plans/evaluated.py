@@ -73,7 +73,7 @@ class EvaluationPlan(Plan):
 
         Example:
             >>> import batchwright as bw
-            >>> plan = bw.evaluation(5, batch_size=4).with_step_size(2)
+            >>> plan = bw.evaluation(5, batch_size=4).stepped(2)
             >>> [(plan[t].tolist(), plan.real(t)) for t in range(2)]
             [([0, 1, 2], 3), ([3, 4, 4], 2)]
         """
@@ -90,7 +90,7 @@ class EvaluationPlan(Plan):
         """The epoch, since each sample comes once in it; see `MicroBatches`."""
         return batch // self.epoch_batches
 
-    def with_step_size(self, step_size: int) -> EvaluationPlan:
+    def stepped(self, step_size: int) -> EvaluationPlan:
         """The same plan with steps of `step_size` micro-batches; see `Plan`."""
         if check_integer(step_size, "step_size", least=1) == self.step_size and not self.start:
             return self
@@ -107,7 +107,7 @@ class EvaluationPlan(Plan):
 
     def without_past(self, batch: int) -> tuple[EvaluationPlan, int]:
         """See `MicroBatches`: after the epoch in which the world size changed, the plan is that of a fresh run."""
-        return (self if self._is_rest(batch) else self.with_step_size(self.step_size)), batch
+        return (self if self._is_rest(batch) else self.stepped(self.step_size)), batch
 
     def plan_state(self, batch: int, since: int) -> dict[str, Any]:
         """The step size, and the place in the order where the rest begins, if there is a rest; see `MicroBatches`."""
@@ -130,7 +130,7 @@ class EvaluationPlan(Plan):
 
     def _rest_from(self, epoch: int, start: int, step_size: int) -> tuple[EvaluationPlan, int]:
         """The plan whose epoch `epoch` has only the places from `start` on, and the micro-batch where that epoch begins."""
-        found = self.with_step_size(step_size)
+        found = self.stepped(step_size)
         # The rest has fewer micro-batches than an epoch. It is placed at the end of the epoch, so that all later epochs
         # begin where they begin in a fresh run.
         end = (epoch + 1) * found.epoch_batches

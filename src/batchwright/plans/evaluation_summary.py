@@ -52,7 +52,7 @@ class EvaluationSummary(Printed):
 
 def summarise(plan: EvaluationPlan, ranks: int) -> EvaluationSummary:
     """The summary of a plan on so many ranks."""
-    in_steps = plan.with_step_size(ranks)
+    in_steps = plan.stepped(ranks)
     batches, last = in_steps.epoch_batches, in_steps.epoch_batches - ranks
     fillers = [len(in_steps[batch]) - in_steps.real(batch) for batch in range(last, batches)]
     idle = sum(not in_steps.real(batch) for batch in range(last, batches))

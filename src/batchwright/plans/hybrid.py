@@ -100,7 +100,7 @@ class HybridPlan(Plan):
             >>> import batchwright as bw
             >>> plan = bw.hybrid([70, 20, 10, 10, 30], ranks=2, tokens_per_rank=40, batch_size=5)
             >>> [(part.samples.tolist(), part.group, part.part) for part in plan.parts(0, rank=1)]
-            [([0], range(0, 2), 1), ([1, 2, 3], range(1, 2), 0)]
+            [([0], range(0, 2), 1), ([4], range(0, 2), 1), ([2, 3], range(1, 2), 0)]
         """
         rank = check_integer(rank, "rank", least=0)
         if rank >= self.ranks:
@@ -132,7 +132,7 @@ class HybridPlan(Plan):
         Example:
             >>> import batchwright as bw
             >>> plan = bw.hybrid([70, 20, 10, 10, 30], ranks=2, tokens_per_rank=40)
-            >>> plan.samples(0).tolist() == plan.with_step_size(8).samples(0).tolist()
+            >>> plan.samples(0).tolist() == plan.stepped(8).samples(0).tolist()
             True
         """
         return self.strata.window(*divmod(step, self.steps), self.steps)
@@ -161,7 +161,7 @@ class HybridPlan(Plan):
         """The micro-batches of an epoch, those of all ranks in turn; on the plan's ranks if `step_size` is left out."""
         return super().epoch(epoch, self.ranks if step_size is None else step_size)
 
-    def with_step_size(self, step_size: int) -> HybridPlan:
+    def stepped(self, step_size: int) -> HybridPlan:
         """The plan on this number of ranks: the steps have the same samples; see `Plan`."""
         if check_integer(step_size, "step_size", least=1, most=MOST_IN_A_STEP) == self.ranks:
             return self
@@ -171,7 +171,7 @@ class HybridPlan(Plan):
 
     def with_step_size_from(self, batch: int, step_size: int) -> tuple[HybridPlan, int]:
         """See `MicroBatches`: the next step is divided among the new ranks; one that some ranks have not had, again."""
-        return self.with_step_size(step_size), batch // self.ranks * step_size
+        return self.stepped(step_size), batch // self.ranks * step_size
 
     def plan_state(self, batch: int, since: int) -> dict[str, Any]:
         """See `MicroBatches`: the number of ranks."""
@@ -184,7 +184,7 @@ class HybridPlan(Plan):
         step_size = number_of(plan_state["step_size"], "the state's step_size")
         if not 1 <= step_size <= MOST_IN_A_STEP:
             raise Infeasible(f"the state's step_size is {step_size}, the largest is {MOST_IN_A_STEP}", AS_IT_WAS)
-        return self.with_step_size(step_size)
+        return self.stepped(step_size)
 
     def sampler(
         self,
@@ -324,8 +324,8 @@ def hybrid(
         >>> plan = bw.hybrid([70, 20, 10, 10, 30], ranks=2, tokens_per_rank=40)
         >>> for rank in range(2):
         ...     print([(part.samples.tolist(), len(part.group)) for part in plan.parts(0, rank)])
-        [([0], 2), ([4], 1), ([2], 1)]
-        [([0], 2), ([1, 3], 1)]
+        [([0], 2), ([4], 2), ([1], 1)]
+        [([0], 2), ([4], 2), ([2, 3], 1)]
     """
     tokens = columns.whole_numbers(lengths, called="lengths", least=1)
     if not tokens.size:

@@ -45,7 +45,8 @@ class LengthSummary(Printed):
         accumulate: micro-batches that a rank goes through in a step, one after the other; `step_size / accumulate` ranks
             go through theirs at the same time.
         waiting: the cost of the most expensive rank, summed over these, over the mean cost of all ranks; 1 is perfect.
-        waiting_at_least: a proven lower bound of `waiting`: one rank has the most expensive sample of all.
+        waiting_at_least: a proven lower bound of `waiting`, for every way of making micro-batches of these samples: one
+            rank has the most expensive of them, and no pack has two samples longer than half of it.
         composition: the largest distance of the count of a group in a micro-batch from its share of the window, in
             samples.
         too_long: what is done with samples over the limit.
@@ -107,7 +108,7 @@ def summarise(plan: LengthKind, step_size: int, accumulate: int = 1) -> LengthSu
             f"steps of {step_size} micro-batches do not divide into {accumulate} of every rank",
             f"pass a multiple of {accumulate} as step_size, or accumulate=1",
         )
-    plan, cutter = plan.with_step_size(step_size), plan.cutter
+    plan, cutter = plan.stepped(step_size), plan.cutter
     windows = plan.windows.of(plan.epoch_batches - 1)[0] + 1
     measured, sizes, costs = [], [], []
     tokens, composition = np.zeros(2), 0.0
@@ -140,7 +141,7 @@ def summarise(plan: LengthKind, step_size: int, accumulate: int = 1) -> LengthSu
         float(balance.max()),
         accumulate,
         float(together.max(axis=1).sum()) / mean if mean else 1.0,
-        max(1.0, cutter.largest(np.concatenate(measured)) / mean) if mean else 1.0,
+        max(1.0, cutter.rows_at_least(np.concatenate(measured), step_size // accumulate) / mean) if mean else 1.0,
         composition,
         plan.admission.too_long,
         plan.admission.too_long_count,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..loader import Loader
     from ..report import Plots, Report, Step
     from ..sampler import BatchSampler
+    from .table import PlanTable
 
 __all__ = ["RECIPE_VERSION", "Plan"]
 
@@ -107,6 +108,35 @@ class Plan(BasePlan):
             "arguments": copy.deepcopy(call.arguments),
             "fingerprint": self.fingerprint,
         }
+
+    def table(self, *, epochs: int = 1, ranks: int = 1, accumulate: int = 1) -> PlanTable:
+        """The first epochs as a table of Arrow: what each rank gets, step by step.
+
+        Use it for programs that are no PyTorch: JAX, TensorFlow, Spark, or a person who checks what a run was given.
+
+        Args:
+            epochs: int, 1 or more.
+            ranks: the ranks of the run, int from 1 to 131,072.
+            accumulate: the micro-batches of a rank in a step.
+
+        Returns:
+            A table with one row a sample: epoch, step (through all epochs), rank, micro (which micro-batch of the rank in
+            this step), slot (the place in the micro-batch), pack (of plans of packs, else null), index, group, and pass
+            (how often the sample came before). It is a stream of one record batch a step.
+
+        Raises:
+            Infeasible: pyarrow is not installed, or the plan has more than 2^28 samples.
+
+        Example:
+            >>> import batchwright as bw
+            >>> import pyarrow
+            >>> table = pyarrow.table(bw.balanced(list("aabb"), batch_size=2).table(ranks=2))
+            >>> table["rank"].to_pylist(), table["group"].to_pylist()[:2] in (["a", "b"], ["b", "a"])
+            ([0, 0, 1, 1], True)
+        """
+        from .table import PlanTable
+
+        return PlanTable(self, epochs, ranks, accumulate)
 
     def report(
         self,

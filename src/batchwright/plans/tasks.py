@@ -42,7 +42,7 @@ def own_batches(plan: MicroBatches, numbers: list[int]) -> list[np.ndarray]:
 class TaskPlan(Plan):
     """Micro-batches of one task each; made by `alternating` and `rotating`.
 
-    With `unit="step"` the tasks of a run on several ranks are those of `plan.with_step_size(world_size * accumulate)`.
+    With `unit="step"` the tasks of a run on several ranks are those of `plan.stepped(world_size * accumulate)`.
 
     Attributes:
         names: the names of the tasks.
@@ -153,7 +153,7 @@ class TaskPlan(Plan):
         )
         return [*of_tasks, *faults_of_tasks(self)]
 
-    def with_step_size(self, step_size: int) -> TaskPlan:
+    def stepped(self, step_size: int) -> TaskPlan:
         """The plan with steps of `step_size` micro-batches; with `unit="step"` each step has one task. See `Plan`."""
         if check_integer(step_size, "step_size", least=1) == self.step_size or self.unit != "step":
             return self
@@ -191,7 +191,7 @@ class TaskPlan(Plan):
     def resumed(self, plan_state: Mapping[str, Any], batch: int) -> TaskPlan:
         """The micro-batches of a run whose state holds `plan_state`; see `Plan`."""
         step_size, first, ahead, tasks = self._checked(plan_state)
-        found = copy.copy(self.with_step_size(step_size))
+        found = copy.copy(self.stepped(step_size))
         found.ahead, found.first = ahead, first if any(ahead) else 0
         own = found._next(batch)
         if min(own) < 0 or max(own) > LAST:

@@ -44,7 +44,7 @@ def gathered(
     epoch = check_integer(epoch, "epoch", least=0)
     step_size = checked_step_size(world_size, accumulate)
     long, dear = _of_samples(plan, lengths, "lengths"), _of_samples(plan, costs, "costs")
-    in_steps, by_length = plan.with_step_size(step_size), hasattr(plan, "cutter")
+    in_steps, by_length = plan.stepped(step_size), hasattr(plan, "cutter")
     if by_length and not (long is None and dear is None):
         raise Infeasible("a plan by lengths has its own lengths and costs", "leave lengths and costs out")
     notes = list(plan.shortcomings)
@@ -100,6 +100,9 @@ def _audited(plan: Any, step_size: int, epoch: int, first: int, batches: int) ->
     if hasattr(plan, "cutter") or hasattr(plan, "spans"):
         found: Audit = plan.audit(step_size=step_size, epochs=1, first=epoch)
         return found
+    if hasattr(plan, "division"):  # divided among ranks: as many as the report is for
+        of_ranks: Audit = plan.stepped(step_size).audit(epochs=1, first=epoch)
+        return of_ranks
     fewer: Audit = plan.audit(batches=min(_AUDITED, batches), first=first)
     return fewer
 

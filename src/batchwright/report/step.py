@@ -115,7 +115,7 @@ def step_at(plan: Any, step: int, rank: int | None, world_size: int, accumulate:
         raise Infeasible(f"step {step} is past the last, {last}", f"ask for 0 to {last}")
     if rank is not None:
         rank = check_integer(rank, "rank", least=0, most=world_size - 1)
-    in_steps, length, first = plan.with_step_size(step_size), plan.epoch_length(step_size), step * step_size
+    in_steps, length, first = plan.stepped(step_size), plan.epoch_length(step_size), step * step_size
     batches = []
     for number in range(first + (rank or 0), first + step_size, 1 if rank is None else world_size):
         samples = in_steps[number]

@@ -246,3 +246,40 @@ EVALUATIONS = {
 def evaluate(rank: int, world_size: int, trainer: str, sizes: list[int]) -> list[Seen]:
     """A rank of several evaluations, one after the other, of so many samples."""
     return [EVALUATIONS[trainer](rank, world_size, samples) for samples in sizes]
+
+
+def transformers_without_a_plan(rank: int, world_size: int) -> float:
+    """The loss that `Trainer` says 21 samples have, each of which has its number as its loss."""
+    from transformers import Trainer, TrainingArguments
+
+    arguments = TrainingArguments(
+        "unused",
+        per_device_eval_batch_size=BATCH_SIZE,
+        use_cpu=True,
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        ddp_backend="gloo" if world_size > 1 else None,
+    )
+    return Trainer(Predicting(), arguments, eval_dataset=Rows(21)).evaluate()["eval_loss"]
+
+
+def lightning_without_a_plan(rank: int, world_size: int) -> float:
+    """The same of Lightning, with the mean over processes that its documentation shows."""
+    from lightning.pytorch import LightningModule
+
+    from .lightning import trainer
+
+    warnings.filterwarnings("ignore", module="lightning")
+
+    class Module(LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = model()
+
+        def validation_step(self, batch, batch_idx):
+            self.log("loss", batch.double().mean(), sync_dist=True)
+
+    loader = DataLoader(range(21), BATCH_SIZE)
+    return trainer(Life("", epochs=1), world_size, []).validate(Module(), loader, verbose=False)[0]["loss"]

@@ -8,10 +8,9 @@ from itertools import islice
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
-from ...distributed import gathered
+from ...distributed import Over, gathered
 from ...errors import Infeasible, typed, warn
 from ..modes import modes_kept
 from .layers import BatchNorm, tracking_layers
@@ -81,10 +80,10 @@ class Population:
         layers = {name: [tensor.clone() for tensor in moments.tensors] for name, moments in self.moments.items()}
         return {"batches": self.batches, "layers": layers}
 
-    def over_ranks(self, process_group: dist.ProcessGroup | None) -> Population:
+    def over_ranks(self, processes: Over) -> Population:
         """The population of all ranks, merged in the order of ranks, so that rounding is the same on every rank."""
         pooled = Population()
-        for state in gathered(self.state(), process_group):
+        for state in gathered(self.state(), processes):
             part = Population(state)
             pooled.batches += part.batches
             for name, moments in part.moments.items():
@@ -93,14 +92,14 @@ class Population:
 
 
 @contextmanager
-def raised_on_all(process_group: dist.ProcessGroup | None) -> Iterator[None]:
+def raised_on_all(processes: Over) -> Iterator[None]:
     """Raise an error of one rank on every rank; without this, the others would wait for it in the next communication."""
     error: Exception | None = None
     try:
         yield
     except Exception as raised:
         error = raised
-    said = gathered(error and f"{type(error).__name__}: {error}"[:_LONGEST], process_group)
+    said = gathered(error and f"{type(error).__name__}: {error}"[:_LONGEST], processes)
     if error is not None:
         raise error
     failed = [(rank, words) for rank, words in enumerate(said) if words is not None]

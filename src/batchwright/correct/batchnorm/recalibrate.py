@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,12 +11,14 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from ...distributed import joined
+from ...distributed import joined, over
 from ...errors import Infeasible, one_of, warn
 from .layers import tracking_layers
 from .population import Forward, Population, first_field, observe, raised_on_all
 
 if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
+
     from ...interface import BasePlan
 
 __all__ = ["recalibrate"]
@@ -37,6 +39,8 @@ def recalibrate(
     resume: dict[str, Any] | None = None,
     forward: Forward = first_field,
     process_group: dist.ProcessGroup | None = None,
+    mesh: DeviceMesh | None = None,
+    dims: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Set the running statistics of every BatchNorm layer to mean and unbiased variance over a stream of batches.
 
@@ -60,6 +64,8 @@ def recalibrate(
         process_group: the ranks whose batches are merged, so that all get the same statistics; None means all ranks, or
             this process alone if there is no group. Every rank must make the call. The state that is returned has only
             the batches of this process.
+        mesh: a device mesh, in place of `process_group`: for models that are split over processes too.
+        dims: names of its data-parallel dimensions, outermost first; may be left out if it has one dimension.
 
     Returns:
         The state to resume from: the number of batches, and by layer count, mean and sum of squares per channel.
@@ -77,7 +83,8 @@ def recalibrate(
     stream = one_of(stream, "stream", ("sampled", "natural"))
     if stream == "natural":
         warn(_NATURAL_COST)
-    with raised_on_all(process_group) if joined() else nullcontext():
+    processes = over(process_group, mesh, dims)
+    with raised_on_all(processes) if joined() else nullcontext():
         if plan is not None and stream == "sampled":
             _check_stream(loader, plan)
         layers = tracking_layers(model)
@@ -85,7 +92,7 @@ def recalibrate(
     # Before the ranks are merged: a call that resumes merges them again, and would count the others' batches twice.
     state = population.state()
     if joined():
-        population = population.over_ranks(process_group)
+        population = population.over_ranks(processes)
 
     unreached = [name for name in layers if name not in population.moments]
     if unreached:

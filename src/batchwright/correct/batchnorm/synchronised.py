@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from ...distributed import ranks
+from ...distributed import Over, over, ranks
 from ...errors import Infeasible
 from .layers import BatchNorm, named_layers, replaced, track
+
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
 
 __all__ = ["GlobalBatchNorm", "synchronised"]
 
 
-def synchronised(model: nn.Module, *, process_group: dist.ProcessGroup | None = None) -> nn.Module:
+def synchronised(
+    model: nn.Module,
+    *,
+    process_group: dist.ProcessGroup | None = None,
+    mesh: DeviceMesh | None = None,
+    dims: Sequence[str] | None = None,
+) -> nn.Module:
     """Make BatchNorm layers normalise, in training, by the micro-batches of all ranks together.
 
     Layers with tensors on an accelerator become torch's `SyncBatchNorm`. That refuses tensors on the CPU; such layers
@@ -29,6 +39,8 @@ def synchronised(model: nn.Module, *, process_group: dist.ProcessGroup | None = 
     Args:
         model: any module; wrap it in DistributedDataParallel afterwards.
         process_group: the ranks to synchronise over; None means all.
+        mesh: a device mesh, in place of `process_group`: for models that are split over processes too.
+        dims: names of its data-parallel dimensions, outermost first; may be left out if it has one dimension.
 
     Raises:
         Infeasible: the model has no BatchNorm layer.
@@ -40,10 +52,17 @@ def synchronised(model: nn.Module, *, process_group: dist.ProcessGroup | None = 
     if not named_layers(model):
         raise Infeasible("the model has 0 BatchNorm layers to synchronise", "pass a model with at least 1")
 
+    processes = over(process_group, mesh, dims)
+    if isinstance(processes, tuple) and len(processes) == 1:
+        processes = processes[0]
+
     def substitute(layer: BatchNorm) -> nn.Module:
-        if all(tensor.device.type == "cpu" for tensor in (*layer.parameters(), *layer.buffers())):
-            return GlobalBatchNorm(layer, process_group=process_group)
-        torchs_own: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(layer, process_group)
+        # torch's own layer takes one group
+        if isinstance(processes, tuple) or all(
+            tensor.device.type == "cpu" for tensor in (*layer.parameters(), *layer.buffers())
+        ):
+            return GlobalBatchNorm(layer, process_group=processes)
+        torchs_own: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(layer, processes)
         return torchs_own
 
     return replaced(model, substitute)
@@ -58,13 +77,13 @@ class GlobalBatchNorm(BatchNorm):
 
     Args:
         like: the layer whose parameters, buffers, options and mode are taken over; they are shared, not copied.
-        process_group: the ranks to synchronise over; None means all.
+        process_group: the ranks to synchronise over: a group, one for each dimension of a mesh, or None for all.
 
     Raises:
         Infeasible: in training, all ranks together have fewer than two values per channel.
     """
 
-    def __init__(self, like: BatchNorm, *, process_group: dist.ProcessGroup | None = None) -> None:
+    def __init__(self, like: BatchNorm, *, process_group: Over = None) -> None:
         super().__init__(like.num_features, like.eps, like.momentum, like.affine, like.track_running_stats)
         self.weight, self.bias = like.weight, like.bias
         self.running_mean, self.running_var = like.running_mean, like.running_var
@@ -119,14 +138,17 @@ class _SumOverRanks(torch.autograd.Function):
     """The sum over ranks. The loss of every rank depends on the input of every rank, so gradients are summed too."""
 
     @staticmethod
-    def forward(ctx: Any, tensor: Tensor, process_group: dist.ProcessGroup | None) -> Tensor:
+    def forward(ctx: Any, tensor: Tensor, process_group: Over) -> Tensor:
         ctx.process_group = process_group
-        total = tensor.clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(total, group=process_group)
-        return total
+        return _added(tensor, process_group)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        total = gradients[0].clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(total, group=ctx.process_group)
-        return total, None
+        return _added(gradients[0], ctx.process_group), None
+
+
+def _added(tensor: Tensor, process_group: Over) -> Tensor:
+    total = tensor.clone(memory_format=torch.contiguous_format)
+    for group in process_group if isinstance(process_group, tuple) else (process_group,):
+        dist.all_reduce(total, group=group)
+    return total

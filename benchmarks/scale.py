@@ -1,0 +1,219 @@
+"""What plans of many samples cost: an index of Parquet files, and the plans made of it; beside torch, torchdata and grain.
+
+Arguments: numbers of samples, such as 1e6 1e7 1e8; of a number followed by "l", only labels are indexed and balanced.
+Memory is anonymous memory (Linux): arrays that are mapped from the disk are shared by all processes and can be dropped.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import shutil
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import torch
+from torchdata.stateful_dataloader import StatefulDataLoader
+
+import batchwright as bw
+
+CLASSES, FILES, AT_ONCE = 1000, 10, 1 << 20
+RANDOM, PROCESSES = 200, 8
+REPLAYED = 10_000_000  # samples that a peer is let run through to resume
+
+
+def anonymous() -> float:
+    """Anonymous memory of this process in MB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1024
+
+
+class Peak:
+    """The most anonymous memory while a block runs, beyond what there was before, and the seconds that it took."""
+
+    def __enter__(self) -> Peak:
+        self.before, self.most, self.ended = anonymous(), 0.0, threading.Event()
+        self.thread = threading.Thread(target=self._watch)
+        self.thread.start()
+        self.began, self.cpu = time.perf_counter(), time.process_time()
+        return self
+
+    def _watch(self) -> None:
+        while not self.ended.wait(0.02):
+            self.most = max(self.most, anonymous())
+
+    def __exit__(self, *error: object) -> None:
+        self.seconds, self.cpu = time.perf_counter() - self.began, time.process_time() - self.cpu
+        self.ended.set()
+        self.thread.join()
+        self.most = max(self.most, anonymous()) - self.before
+
+
+def write(folder: Path, count: int, labels_only: bool) -> None:
+    """Parquet files of a label of a thousand (the first 50 times as frequent as the last), a length and a weight."""
+    rng = np.random.default_rng(0)
+    names = pyarrow.array([f"class {number:03d}" for number in range(CLASSES)])
+    folder.mkdir()
+    for file in range(FILES):
+        writer = None
+        left = count // FILES
+        while left:
+            rows = min(left, AT_ONCE)
+            left -= rows
+            codes = (CLASSES * rng.random(rows) ** 2).astype(np.int32)
+            columns = {"label": pyarrow.DictionaryArray.from_arrays(codes, names).cast(pyarrow.string())}
+            if not labels_only:
+                columns["n"] = pyarrow.array(np.minimum(rng.geometric(1 / 400, rows), 4000).astype(np.int32))
+                columns["w"] = pyarrow.array((rng.integers(50, 200, rows) / 100).astype(np.float32))
+            table = pyarrow.table(columns)
+            writer = writer or pyarrow.parquet.ParquetWriter(folder / f"{file}.parquet", table.schema)
+            writer.write_table(table)
+        writer.close()
+
+
+def timed(function: Callable[[], Any]) -> tuple[float, Any]:
+    began = time.perf_counter()
+    value = function()
+    return time.perf_counter() - began, value
+
+
+def ours(made: Callable[[], Any], count: int) -> dict[str, float]:
+    """Build, first micro-batch, random ones, and a resumed run."""
+    with Peak() as peak:
+        plan = made()
+    first, _ = timed(lambda: plan[0])
+    places = np.random.default_rng(1).integers(0, plan.epoch_length(), RANDOM).tolist()
+    for place in places[:5]:
+        plan[place]
+    at_random, _ = timed(lambda: [plan[place] for place in places])
+
+    def resume() -> Any:
+        sampler = plan.sampler(rank=0, world_size=1)
+        state = sampler.state_dict()
+        state["consumed"] = plan.epoch_length() // 2
+        sampler.load_state_dict(state)
+        return next(iter(sampler))
+
+    resumed, _ = timed(resume)
+    return {"build": peak.seconds, "MB": peak.most, "first": first, "random": at_random / RANDOM, "resume": resumed}
+
+
+def peers(count: int) -> dict[str, dict[str, float]]:
+    """Samplers of other libraries over as many samples: a shuffle, weights, and what resuming costs."""
+    found = {}
+
+    def of(make: Callable[[], Any], resume: Callable[[Any], Any] | None) -> dict[str, float]:
+        with Peak() as peak:
+            held = make()
+            first, _ = timed(lambda: next(iter(held)))
+        told = {"build": peak.seconds - first, "MB": peak.most, "first": first}
+        if resume is not None:
+            told["resume"], _ = timed(lambda: resume(held))
+        return told
+
+    data = range(count)
+    found["torch RandomSampler"] = of(
+        lambda: torch.utils.data.BatchSampler(torch.utils.data.RandomSampler(data), 64, True), None
+    )
+    if count < 1 << 24:  # torch.multinomial takes no more
+        weights = torch.rand(count)
+        found["torch WeightedRandomSampler"] = of(
+            lambda: torch.utils.data.BatchSampler(torch.utils.data.WeightedRandomSampler(weights, count), 64, True),
+            None,
+        )
+
+    def stateful() -> Any:
+        return StatefulDataLoader(data, batch_size=64, shuffle=True)
+
+    def replay(loader: Any) -> Any:
+        iterator = iter(loader)
+        for _ in range(min(count, REPLAYED) // 128):
+            next(iterator)
+        state = loader.state_dict()
+        fresh = stateful()
+        fresh.load_state_dict(state)
+        return timed(lambda: next(iter(fresh)))[0]
+
+    if count <= REPLAYED:
+        held = stateful()
+        first, _ = timed(lambda: next(iter(held)))
+        found["torchdata StatefulDataLoader"] = {"first": first, "resume": replay(stateful())}
+    try:
+        import grain
+    except ImportError:
+        pass
+    else:
+        found["grain MapDataset.shuffle"] = of(
+            lambda: grain.MapDataset.range(count).shuffle(seed=0).batch(64).repeat(), lambda held: held[count // 128]
+        )
+    return found
+
+
+def one_of_many(path: str, told: Any) -> None:
+    before = anonymous()
+    plan = bw.balanced(bw.Index.open(path), 64)
+    for place in range(500):
+        plan[place]
+    told.put(anonymous() - before)
+
+
+def measured(count: int, labels_only: bool) -> dict[str, Any]:
+    folder = Path(tempfile.mkdtemp(prefix="scale-"))
+    try:
+        write(folder / "data", count, labels_only)
+        data = sum(file.stat().st_size for file in (folder / "data").iterdir())
+        columns = {"label": "label"} if labels_only else {"label": "label", "length": "n", "weight": "w"}
+        with Peak() as peak:
+            bw.index(folder / "data", path=folder / "made", **columns)
+        size = sum(file.stat().st_size for file in (folder / "made").iterdir())
+        rows = {"index": {"build": peak.seconds, "MB": peak.most, "rows a second of CPU": count / peak.cpu}}
+        opened, index = timed(lambda: bw.Index.open(folder / "made"))
+        rows["index"] |= {"open": opened, "data MB": data / 1e6, "index MB": size / 1e6}
+        plans: dict[str, Callable[[], Any]] = {"balanced": lambda: bw.balanced(index, 64)}
+        if not labels_only:
+            plans |= {
+                "weighted": lambda: bw.weighted(index.weights, 64),
+                "budgeted": lambda: bw.budgeted(index.lengths, 32_768),
+                "packed": lambda: bw.packed(index.lengths, 8192, packs=4),
+            }
+        for name, make in plans.items():
+            if name in ("weighted", "budgeted", "packed") and count > 200_000_000:
+                continue
+            rows[name] = ours(make, count)
+        context = multiprocessing.get_context("spawn")
+        told = context.Queue()
+        several = [context.Process(target=one_of_many, args=(str(folder / "made"), told)) for _ in range(PROCESSES)]
+        for process in several:
+            process.start()
+        rows["index"]["MB of 8 processes"] = sum(told.get() for _ in several)
+        for process in several:
+            process.join()
+        if not labels_only:
+            rows |= peers(count)
+        return rows
+    finally:
+        shutil.rmtree(folder)
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")  # small groups and rare samples are meant
+    bw.balanced([0, 1, 2], 2)[0], bw.weighted([1.0, 2.0], 2)[0]  # the kernels are loaded
+    bw.budgeted([1, 2], 4)[0], bw.packed([1, 2], 4)[0]
+    for given in sys.argv[1:] or ["1e6", "1e7"]:
+        count = int(float(given.removesuffix("l")))
+        print(f"\n{count:,} samples")
+        for name, row in measured(count, given.endswith("l")).items():
+            print(f"  {name:<30}", json.dumps({key: float(f"{value:.3g}") for key, value in row.items()}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""Reads what an index holds from the samples of a map-style dataset, through the workers of a `DataLoader`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, cast
+
+from ..columns import sample_count
+from ..errors import Infeasible, said, shown, typed
+from ..values import plain
+from .parts import Part, Wanted, Writer
+from .sources import DataFile, Source
+
+__all__ = ["DatasetSource", "read_dataset"]
+
+_ROWS = 1 << 16  # of a part: so many samples are read again after an interruption
+_AT_ONCE = 256  # samples that a worker sends together
+
+
+class DatasetSource:
+    """A dataset, and what is read of each of its samples.
+
+    Args:
+        dataset: map-style.
+        functions: for each column the function from a sample to its value; or a key of the sample, such as "label".
+    """
+
+    def __init__(self, dataset: Any, functions: Mapping[str, Any]) -> None:
+        self.dataset, self.count = dataset, sample_count(dataset, called="source")
+        self.given = functions
+        self.functions: dict[str, Callable[[Any], Any]] = {}
+        for name, function in functions.items():
+            if not callable(function) and not isinstance(function, (str, int)):
+                raise Infeasible(
+                    f"{name} is {shown(function)}", "pass a function from a sample to its value, or a key of the sample"
+                )
+            self.functions[name] = function if callable(function) else itemgetter(function)
+        if self.count == 0:
+            raise Infeasible("the dataset is empty: it has 0 samples", "pass at least one sample")
+
+    def source(self) -> Source:
+        """It as one file, whose name is its type. Its stamp is its length, its fingerprint, and the functions."""
+        code = hashlib.sha256(repr([_code_of(function) for function in self.given.values()]).encode()).hexdigest()[:16]
+        stamp = " ".join(filter(None, [str(self.count), str(getattr(self.dataset, "_fingerprint", "")), code]))
+        return Source("dataset", "", (DataFile(0, type(self.dataset).__name__, "", stamp, 0),))
+
+    def units(self) -> list[range]:
+        """The samples of each part."""
+        return [range(first, min(first + _ROWS, self.count)) for first in range(0, self.count, _ROWS)]
+
+    def __getitem__(self, sample: int) -> list[Any] | str:
+        """What is read of a sample, or what was raised."""
+        try:
+            held = self.dataset[sample]
+            return [plain(function(held)) for function in self.functions.values()]
+        except Exception as error:
+            return said(error)
+
+    def __len__(self) -> int:
+        return self.count
+
+
+def _code_of(function: Any) -> Any:
+    """What a function does, as far as its own code tells: another function is not taken for it."""
+    code = getattr(function, "__code__", function)
+    if not hasattr(code, "co_code"):
+        return (
+            function
+            if isinstance(function, (str, int))
+            else getattr(function, "__qualname__", type(function).__qualname__)
+        )
+    return [
+        code.co_code,
+        code.co_names,
+        [_code_of(part) if hasattr(part, "co_code") else part for part in code.co_consts],
+    ]
+
+
+def read_dataset(
+    source: DatasetSource, partial: Path, wanted: Sequence[Wanted], num_workers: int, report: Callable[[int, int, int], None]
+) -> list[Part]:  # fmt: skip
+    """Scan a dataset, or go on with a scan that was interrupted."""
+    units = source.units()
+    parts: list[Part] = []
+    while len(parts) < len(units) and (part := Part.read(partial / f"{len(parts):06d}")) is not None:
+        parts.append(part)
+    rows = _rows(source, sum(len(unit) for unit in units[: len(parts)]), num_workers)
+    file = source.source().files[0]
+    for number in range(len(parts), len(units)):
+        with Writer(partial / f"{number:06d}", wanted) as writer:
+            _add(writer, file, list(source.functions), islice(rows, len(units[number])), units[number].start)
+            parts.append(writer.finished([file]))
+        report(number + 1, len(units), units[number].stop)
+    return parts
+
+
+def _rows(source: DatasetSource, first: int, num_workers: int) -> Iterator[list[Any] | str]:
+    import torch
+    from torch.utils.data import DataLoader
+
+    loader = DataLoader(
+        cast(Any, source),
+        batch_size=_AT_ONCE,
+        sampler=range(first, len(source)),
+        num_workers=num_workers,
+        collate_fn=list,
+        generator=torch.Generator(),  # else the seeds of workers are drawn from the global one
+    )
+    for batch in loader:
+        yield from batch
+
+
+def _add(writer: Writer, file: DataFile, names: Sequence[str], rows: Iterator[Any], first: int) -> None:
+    """Write rows; those that raised are kept as errors."""
+    held: list[list[Any]] = []
+    for row in rows:
+        if isinstance(row, str):
+            _flush(writer, file, names, held, first)
+            writer.add_error(file, row)
+        else:
+            held.append(row)
+    _flush(writer, file, names, held, first)
+
+
+def _flush(writer: Writer, file: DataFile, names: Sequence[str], held: list[list[Any]], first: int) -> None:
+    import pyarrow
+
+    if not held:
+        return
+    batch = {}
+    for name, values in zip(names, zip(*held, strict=True), strict=True):
+        try:
+            batch[name] = pyarrow.array(values)
+        except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, pyarrow.ArrowNotImplementedError, OverflowError):
+            some = list(dict.fromkeys(map(typed, values)))
+            raise Infeasible(
+                f"{name} of the samples is {' and '.join(some[:2])}, such as {shown(values[0])}",
+                f"pass a function that returns one number or one text for each sample as {name}",
+            ) from None
+    writer.add(DataFile(file.number, file.name, f"the dataset {file.name}", file.stamp, 0), "typed", batch, first)
+    held.clear()

@@ -1,0 +1,333 @@
+"""Reads chosen columns of data files as batches of Arrow, by the library that the user names."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ..errors import Infeasible, listed, said, shown
+from ..files.readers import READERS, names_in, shard_rows
+from .sources import DataFile
+
+__all__ = ["READ", "AsTyped", "Batch", "batches", "image_batches", "library_of"]
+
+ROWS = 1 << 18  # of a batch: large enough for the overhead of a batch, small enough for any memory
+Batch = dict[str, Any]
+"""Columns of Arrow by name, all of one length."""
+AsTyped = str
+"""How the values of a column are written: "typed" for values of Arrow, "text" as in CSV, "json" for JSON as text."""
+
+
+def batches(engine: str, kind: str, file: DataFile, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
+    """The columns of a file of rows, batch by batch in the order of its rows, and how their values are written.
+
+    Raises:
+        Infeasible: the file has no such column, or it cannot be read.
+    """
+    with _at_hand(file, kind) as path:
+        inside = _names_in(file, path, kind, names)
+        wanted = [name for name in names if name in inside]
+        missing = [name for name in names if name not in inside and name not in file.partition]
+        if missing:
+            raise Infeasible(
+                f"{shown(file.path)} has no column {shown(missing[0])}, it has {listed([*inside, *file.partition])}",
+                "pass one of these names",
+            )
+        # Of a file whose columns are all in its path, some column tells how many rows it has.
+        chosen = wanted or inside[:1]
+        try:
+            if file.system is not None and kind == "parquet":
+                yield from _remote_parquet(engine, file, chosen)
+            else:
+                yield from (READ[engine].get(kind) or _COMMON.get(kind) or _whole)(path, chosen)
+        except Infeasible:
+            raise
+        except Exception as error:  # each library raises errors of its own for files that are damaged
+            raise Infeasible(f"{shown(file.path)} cannot be read: {said(error)}", "write the file again") from None
+
+
+@contextmanager
+def _at_hand(file: DataFile, kind: str) -> Iterator[str]:
+    """The path of a file on this machine. A file behind a URL is copied here, except Parquet, of which parts are read."""
+    if file.system is None or kind == "parquet":
+        yield file.path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / PurePosixPath(file.name).name)
+        file.system.get_file(file.path, path)
+        yield path
+
+
+def _names_in(file: DataFile, path: str, kind: str, names: Sequence[str]) -> list[str]:
+    if kind == "npy":  # an array in a file of its own has no name: it is the column that is asked for
+        return list(names)
+    if file.system is None or kind != "parquet":
+        return names_in([Path(path)], kind)
+    parquet = library_of("pyarrow.parquet", "pyarrow")
+    try:
+        with file.system.open(file.path, "rb") as opened:
+            return list(parquet.read_schema(opened).names)
+    except Exception as error:
+        raise Infeasible(f"{shown(file.path)} cannot be read: {said(error)}", "write the file again") from None
+
+
+def _remote_parquet(engine: str, file: DataFile, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
+    """Parquet behind a URL: DuckDB reads through the file system; for polars, which has its own, pyarrow reads."""
+    if engine == "duckdb":
+        query = f"SELECT {', '.join(map(_quoted, names))} FROM read_parquet(?, hive_partitioning=false)"
+        for batch in _duckdb(query, file.path, file.system):
+            yield "typed", batch
+        return
+    parquet = library_of("pyarrow.parquet", "pyarrow")
+    with file.system.open(file.path, "rb") as opened:
+        for batch in parquet.ParquetFile(opened).iter_batches(ROWS, columns=list(names)):
+            yield "typed", dict(zip(batch.schema.names, batch.columns, strict=True))
+
+
+def library_of(library: str, engine: str) -> Any:
+    """Import the library of an engine.
+
+    Raises:
+        Infeasible: it is not installed.
+    """
+    try:
+        return importlib.import_module(library)
+    except ImportError:
+        raise Infeasible(
+            f"engine={engine!r} needs {library.partition('.')[0]}, which is not installed",
+            f"run pip install {library.partition('.')[0]}, or pass engine='pyarrow'",
+        ) from None
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _duckdb(query: str, path: str, system: Any = None) -> Iterator[Batch]:
+    duckdb = library_of("duckdb", "duckdb")
+    with duckdb.connect() as connection:  # a database of its own in memory: nothing of the user's is touched
+        if system is not None:
+            connection.register_filesystem(system)
+        reader = connection.sql(query, params=[path]).to_arrow_reader(ROWS)
+        for batch in reader:
+            yield dict(zip(batch.schema.names, batch.columns, strict=True))
+
+
+def _duckdb_parquet(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
+    for batch in _duckdb(
+        f"SELECT {', '.join(map(_quoted, names))} FROM read_parquet(?, hive_partitioning=false)", path
+    ):
+        yield "typed", batch
+
+
+def _duckdb_csv(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
+    options = f"all_varchar=true, header=true, delim='{_delimiter(path)}', quote='\"', escape='\"'"
+    for batch in _duckdb(f"SELECT {', '.join(map(_quoted, names))} FROM read_csv(?, {options})", path):
+        yield "text", batch
+
+
+def _duckdb_lines(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
+    columns = ", ".join(f"{_quoted(name)}: 'JSON'" for name in names)
+    chosen = ", ".join(f"{_quoted(name)}::VARCHAR AS {_quoted(name)}" for name in names)
+    query = f"SELECT {chosen} FROM read_json(?, format='newline_delimited', columns={{{columns}}})"
+    for batch in _duckdb(query, path):
+        yield "json", batch
+
+
+def _polars(lazy: Any, names: Sequence[str]) -> Iterator[Batch]:
+    for frame in lazy.select(names).collect_batches(chunk_size=ROWS, maintain_order=True):
+        table = frame.to_arrow()
+        yield {name: table[name].combine_chunks() for name in names}
+
+
+def _polars_parquet(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
+    polars = library_of("polars", "polars")
+    for batch in _polars(polars.scan_parquet(path, glob=False, hive_partitioning=False), names):
+        yield "typed", batch
+
+
+def _polars_csv(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
+    polars = library_of("polars", "polars")
+    lazy = polars.scan_csv(path, infer_schema=False, separator=_delimiter(path), glob=False)
+    for batch in _polars(lazy, names):
+        yield "text", batch
+
+
+def _polars_lines(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
+    polars = library_of("polars", "polars")
+    lazy = polars.scan_ndjson(path, infer_schema_length=None)
+    texts = [name for name, kind in lazy.collect_schema().items() if name in names and kind == polars.String]
+    # polars turns a mixture of text and numbers into text: where text looks like a number, pyarrow tells which it is
+    for name in texts:
+        if any(_is_scalar(text) for text in lazy.select(polars.col(name).drop_nulls().unique()).collect()[name]):
+            yield from _arrow_lines(path, names)
+            return
+    for batch in _polars(lazy, names):
+        yield "typed", batch
+
+
+def _is_scalar(text: str) -> bool:
+    try:
+        return not isinstance(json.loads(text), (str, list, dict))
+    except ValueError:
+        return False
+
+
+def _arrow_parquet(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
+    parquet = library_of("pyarrow.parquet", "pyarrow")
+    with parquet.ParquetFile(path) as opened:
+        for batch in opened.iter_batches(ROWS, columns=list(names)):
+            yield "typed", dict(zip(batch.schema.names, batch.columns, strict=True))
+
+
+def _arrow_csv(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
+    csv = library_of("pyarrow.csv", "pyarrow")
+    import pyarrow
+
+    with csv.open_csv(
+        path,
+        parse_options=csv.ParseOptions(delimiter=_delimiter(path), newlines_in_values=True),
+        convert_options=csv.ConvertOptions(
+            include_columns=list(names), column_types={name: pyarrow.string() for name in names}
+        ),
+    ) as reader:
+        for batch in reader:
+            yield "text", dict(zip(batch.schema.names, batch.columns, strict=True))
+
+
+def _arrow_lines(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
+    """JSON lines, one column after the other tried as text, integers, floats, booleans: pyarrow guesses dates too."""
+    arrow = library_of("pyarrow.json", "pyarrow")
+    import pyarrow
+
+    columns = {}
+    for name in names:
+        for kind in (pyarrow.string(), pyarrow.int64(), pyarrow.float64(), pyarrow.bool_()):
+            options = arrow.ParseOptions(
+                explicit_schema=pyarrow.schema([(name, kind)]), unexpected_field_behavior="ignore"
+            )
+            try:
+                columns[name] = arrow.read_json(path, parse_options=options)[name].combine_chunks()
+                break
+            except pyarrow.ArrowInvalid as error:
+                refused = error
+        else:
+            raise refused
+    yield "typed", columns
+
+
+def _arrow_file(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
+    import pyarrow
+
+    with pyarrow.memory_map(path) as opened:
+        indexed = opened.read(6) == b"ARROW1"
+        opened.seek(0)
+        if indexed:
+            reader = pyarrow.ipc.open_file(opened)
+            parts: Any = (reader.get_batch(number) for number in range(reader.num_record_batches))
+        else:
+            parts = pyarrow.ipc.open_stream(opened)
+        for batch in parts:
+            yield "typed", {name: batch.column(name) for name in names}
+
+
+def _tar(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
+    """A tar shard; values are written as JSON, for those of `.cls` and of `.json` have no type of Arrow."""
+    import pyarrow
+
+    rows = shard_rows(Path(path), names)
+    while held := list(islice(rows, 4096)):
+        yield (
+            "json",
+            {name: pyarrow.array([_json_of(row[name]) for row in held], pyarrow.string()) for name in names},
+        )
+
+
+def _json_of(value: Any) -> str | None:
+    """A value of a shard as JSON; a number that stands in a text, as in `.cls`, is a number."""
+    if isinstance(value, str) and re.fullmatch(r"0|-?[1-9][0-9]{0,17}", value):
+        return value
+    return None if value is None else json.dumps(value)
+
+
+def image_batches(files: Sequence[DataFile], names: Sequence[str]) -> Iterator[tuple[Sequence[DataFile], Batch | str]]:
+    """Some images at once, one row each, from their paths, sizes and headers; or one image, and what it raised.
+
+    Raises:
+        Infeasible: a name that images do not have.
+    """
+    import pyarrow
+
+    unknown = next((name for name in names if name not in ("", *_OF_IMAGES)), None)
+    if unknown is not None:
+        raise Infeasible(
+            f"images have no column {shown(unknown)}, they have {listed(_OF_IMAGES)}", "pass one of these names"
+        )
+    headers = any(name in ("width", "height", "pixels") for name in names)
+    held: list[tuple[DataFile, tuple[int, int]]] = []
+
+    def flush() -> Iterator[tuple[Sequence[DataFile], Batch]]:
+        if held:
+            columns = {
+                name: pyarrow.array([_OF_IMAGES[name or "class"](file, size) for file, size in held]) for name in names
+            }
+            yield [file for file, _ in held], columns
+            held.clear()
+
+    for file in files:
+        try:
+            held.append((file, _size_of_image(file.path) if headers else (0, 0)))
+        except (OSError, ValueError, SyntaxError) as error:  # what pillow raises for files that are damaged
+            yield from flush()
+            yield [file], said(error)
+        if len(held) == 4096:
+            yield from flush()
+    yield from flush()
+
+
+def _size_of_image(path: str) -> tuple[int, int]:
+    """Width and height, from the header of the file: nothing is decoded."""
+    image = library_of("PIL.Image", "pyarrow")
+    with image.open(path) as opened:
+        width, height = opened.size
+    return width, height
+
+
+_OF_IMAGES: dict[str, Callable[[DataFile, tuple[int, int]], Any]] = {
+    "class": lambda file, size: Path(file.path).parent.name,
+    "bytes": lambda file, size: file.size,
+    "width": lambda file, size: size[0],
+    "height": lambda file, size: size[1],
+    "pixels": lambda file, size: size[0] * size[1],
+}
+"""The columns of images, from the file and its width and height."""
+
+
+def _whole(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
+    """Files of other kinds, through the readers of `bw.Column`: `.npy` and `.pt`."""
+    import pyarrow
+
+    kind = "pt" if path.endswith((".pt", ".pth")) else "npy"
+    yield "typed", {name: pyarrow.array(READERS[kind]([Path(path)], name)) for name in names}
+
+
+def _delimiter(path: str) -> str:
+    return "\t" if path.lower().endswith(".tsv") else ","
+
+
+Reader = Callable[[str, Sequence[str]], Iterator[tuple[AsTyped, Batch]]]
+_ARROW: dict[str, Reader] = {"parquet": _arrow_parquet, "csv": _arrow_csv, "lines": _arrow_lines}
+READ: dict[str, dict[str, Reader]] = {
+    "duckdb": {"parquet": _duckdb_parquet, "csv": _duckdb_csv, "lines": _duckdb_lines},
+    "polars": {"parquet": _polars_parquet, "csv": _polars_csv, "lines": _polars_lines},
+    "pyarrow": _ARROW,
+}
+"""The readers of each engine; files of other kinds are read alike by all."""
+_COMMON: dict[str, Reader] = {"arrow": _arrow_file, "tar": _tar}

@@ -1,0 +1,157 @@
+"""The files that the source of an index stands for, in the order of its samples."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote
+
+from ..errors import Infeasible, said, shown, typed
+from ..files.folder import stamp_of
+from ..files.paths import files_of, kind_of, suffix_kind
+from ..files.readers import parts_of_saved
+
+__all__ = ["DataFile", "Source", "source_of"]
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One file of a source.
+
+    Attributes:
+        number: its place in the order of the files.
+        name: its path from the folder of the source, with "/".
+        path: its path on this machine, or its URL.
+        stamp: size and time of its last change, as text; of a URL what its file system tells of it.
+        size: its bytes.
+        system: the file system of a URL, of fsspec; None for a file on this machine.
+    """
+
+    number: int
+    name: str
+    path: str
+    stamp: str
+    size: int
+    system: Any = None
+
+    @property
+    def partition(self) -> dict[str, str]:
+        """The columns in its path, as Hive writes them: `language=en/part.parquet`."""
+        pairs = [part.partition("=") for part in PurePosixPath(self.name).parts[:-1]]
+        return {name: unquote(value) for name, equal, value in pairs if equal and name}
+
+
+@dataclass(frozen=True)
+class Source:
+    """The data that an index is made of.
+
+    Attributes:
+        kind: what its files are, a key of the readers.
+        root: the folder, or the URL, that the names of the files begin at; empty for a dataset.
+        files: the files, in the order of the samples.
+    """
+
+    kind: str
+    root: str
+    files: tuple[DataFile, ...]
+
+
+def source_of(source: Any, storage_options: Mapping[str, Any] | None = None) -> Source:
+    """The files of a path, a pattern, a folder, a URL, or a list of paths; of a list, sorted by path.
+
+    Raises:
+        Infeasible: it is no path, there is no such file, a file is named twice, or files are of several kinds.
+    """
+    if isinstance(source, str) and "://" in source:
+        return _of_url(source, dict(storage_options or {}))
+    if storage_options is not None:
+        raise Infeasible(
+            f"storage_options are given for {shown(source)}, which is no URL", "leave them out, or pass a URL"
+        )
+    if isinstance(source, (str, os.PathLike)):
+        return _of_files(*_found(os.fspath(source)))
+    if not isinstance(source, Sequence) or not all(isinstance(part, (str, os.PathLike)) for part in source):
+        raise Infeasible(
+            f"the source of an index is {typed(source)}", "pass a path, a pattern, a folder, or a list of these"
+        )
+    if not source:
+        raise Infeasible("the source of an index is a list of 0 paths", "pass one path at least")
+    parts = [_found(os.fspath(part)) for part in source]
+    files = sorted(file for _, found, _ in parts for file in found)
+    kinds = sorted({kind for kind, _, _ in parts})
+    if len(kinds) > 1:
+        raise Infeasible(f"the source has files of several kinds: {', '.join(kinds)}", "make an index of each kind")
+    twice = next((file for file, after in pairwise(files) if file == after), None)
+    if twice is not None:
+        raise Infeasible(f"{shown(str(twice))} is named twice", "name every file once")
+    return _of_files(kinds[0], files, Path(os.path.commonpath([file.parent for file in files])))
+
+
+def _found(path: str) -> tuple[str, list[Path], Path]:
+    """The kind of the files of a path, the files, and the folder that their names begin at."""
+    files = [Path(os.path.abspath(file)) for file in files_of(path)]
+    kind = kind_of(files)
+    if kind == "saved":
+        return "arrow", [Path(os.path.abspath(part)) for part in parts_of_saved(files[0])], files[0].parent
+    if kind == "index":
+        raise Infeasible(f"{shown(path)} is an index already", "open it with bw.Index.open, or index the data")
+    root = (
+        Path(os.path.abspath(path))
+        if Path(path).is_dir()
+        else Path(os.path.commonpath([file.parent for file in files]))
+    )
+    return kind, files, root
+
+
+def _of_files(kind: str, files: Sequence[Path], root: Path) -> Source:
+    found = []
+    for number, file in enumerate(files):
+        stamp = stamp_of(file)
+        size = int(stamp.split()[0])
+        found.append(DataFile(number, file.relative_to(root).as_posix(), str(file), stamp, size))
+    return Source(kind, str(root), tuple(found))
+
+
+def _of_url(url: str, options: Mapping[str, Any]) -> Source:
+    """The files of a URL: of one file, of a folder, or of a pattern."""
+    import fsspec
+
+    try:
+        system, path = fsspec.core.url_to_fs(url, **options)
+        pattern = any(sign in path for sign in "*?[")
+        found = sorted(system.glob(path) if pattern else [path] if system.isfile(path) else system.find(path))
+        stamps = [system.ukey(file) for file in found]
+        sizes = [int(system.info(file)["size"] or 0) for file in found]
+    except Exception as error:  # each file system raises errors of its own
+        raise Infeasible(
+            f"{shown(url)} cannot be read: {said(error)}",
+            "install the library of its file system, pass storage_options, or a URL that is there",
+        ) from None
+    files = [Path(file) for file in found if suffix_kind(file)]
+    if not files:
+        raise Infeasible(
+            f"{shown(url)} has no data files", "pass the URL of a file, a folder, or a pattern such as '*.parquet'"
+        )
+    kinds = sorted({suffix_kind(str(file)) for file in files})
+    if len(kinds) > 1:
+        raise Infeasible(
+            f"{shown(url)} has files of several kinds: {', '.join(kinds)}", "pass a pattern such as '*.parquet'"
+        )
+    if kinds[0] in ("images", "npy", "pt"):
+        raise Infeasible(
+            f"{shown(url)} has files of the kind {kinds[0]}", "copy them to this machine, and index them there"
+        )
+    root = path if not pattern and not system.isfile(path) else os.path.commonpath([file.parent for file in files])
+    held = [
+        DataFile(
+            number, PurePosixPath(file).relative_to(root).as_posix(), system.unstrip_protocol(file), stamp, size, system
+        )
+        for number, (file, stamp, size) in enumerate(
+            each for each in zip(found, stamps, sizes, strict=True) if suffix_kind(each[0])
+        )
+    ]
+    return Source(kinds[0], system.unstrip_protocol(root), tuple(held))

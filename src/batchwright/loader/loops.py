@@ -1,0 +1,110 @@
+"""The loops over a loader: one epoch each, or what is left of one."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..collate import Batch
+from ..distributed import joined
+from ..errors import Infeasible
+from ..position import Position
+from .samples import WithBroken
+from .trainers import Told, trainer_of_this_loop
+
+if TYPE_CHECKING:
+    from .loader import Loader
+
+__all__ = ["Batches", "Epoch"]
+
+
+class Epoch:
+    """One epoch of a loader, to be looped over once; made by `Loader.epochs`.
+
+    Attributes:
+        number: which epoch it is, from 0.
+    """
+
+    def __init__(self, loader: Loader, number: int) -> None:
+        self._loader = loader
+        self.number = number
+
+    def __len__(self) -> int:
+        """Batches that a loop over it gives: fewer than `len(loader)` where a run resumed within the epoch."""
+        epoch, step = self._loader.next_start()
+        begun = step if epoch == self.number else self._loader.sampler.started_at(self.number)
+        return len(self._loader) - begun
+
+    def __iter__(self) -> Iterator[Any]:
+        return Batches(self._loader, self.number)
+
+    def __repr__(self) -> str:
+        return f"<epoch {self.number} of {self._loader!r}>"
+
+
+class Batches(Iterator[Any]):
+    """An epoch of a loader, or what is left of one; it begins at its first `next`, as trainers call `iter` early.
+
+    Attributes:
+        ended: whether it gives no more batches.
+    """
+
+    def __init__(self, loader: Loader, number: int | None = None) -> None:
+        self._loader, self._number = loader, number
+        self._start: Position | None = None  # None until the first `next`
+        self._inner: Iterator[Any] = iter(())
+        self._consumed = self._returned = 0
+        self._trainer: Iterator[Told | None] = iter(())
+        self.ended = False
+
+    def __next__(self) -> Any:
+        loader, start = self._loader, self._start
+        if self.ended:
+            raise StopIteration
+        if start is None:
+            start = loader._begin(self._number)
+            self._inner = loader._read_from(start)
+            self._start, self._consumed = start, start.consumed
+            loader._latest = weakref.ref(self)
+            if not start.batches.whole_epochs:  # an evaluation accumulates nothing
+                self._trainer = trainer_of_this_loop()
+        elif loader._latest is None or loader._latest() is not self:
+            if self._consumed >= start.length:  # trainers ask once more after the last batch, perhaps only then
+                raise StopIteration
+            raise Infeasible(
+                "another loop over this loader has begun since, and its position is that loop's",
+                "make a second loader for the other loop: plan.loader(dataset), or bw.evaluation(...).loader(dataset)",
+            )
+        if self._returned == 1 and loader._uncompared and joined():  # not at the first: a look may be of one rank alone
+            loader._compare()
+        loader._look = None  # the loop came back: what it was given was used
+        told = next(self._trainer, None)
+        if told is not None:
+            loader.compare_accumulation(*told)
+        try:
+            batch = next(self._inner)
+        except BaseException:  # what comes behind a batch that failed would be counted as that batch
+            self._inner, self.ended = iter(()), True
+            raise
+        self._advance(start)
+        if isinstance(batch, WithBroken):
+            loader._received(batch.broken)
+            batch = batch.batch
+        batch = loader._moved(batch)
+        if isinstance(batch, Batch) and start.batches.whole_epochs:
+            return batch.scaled(1.0, real=loader.real)
+        return batch
+
+    def _advance(self, start: Position) -> None:
+        """Move the position past the next batch, and tell `watch`."""
+        loader, before = self._loader, self._consumed
+        run, after = loader.sampler.run, before + loader.sampler.fetched_by_all
+        loader.sampler.advance(start, before, after, ended=after >= start.length)
+        self._consumed, self._returned = after, self._returned + 1
+        if after >= start.length:
+            self._inner = iter(())  # lets workers end: some trainers never ask for more than the last batch
+        if self._returned == 1:
+            loader._look = run, loader.sampler.run
+        if loader.watch is not None:
+            loader.watch(start.epoch, after // loader.sampler.fetched_by_all, self._returned == 1)

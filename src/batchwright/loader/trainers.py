@@ -1,0 +1,92 @@
+"""What the trainer that runs a loop was told of accumulation, where it can be seen; no trainer is imported for that."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import sys
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any, NamedTuple
+
+__all__ = ["Told", "of_lightning", "trainer_of_this_loop"]
+
+_BETWEEN = {"accelerate", "batchwright", "ignite", "lightning", "pytorch_lightning", "torch", "transformers", "trl"}
+"""Packages whose functions may stand between a loader and the loop that asks it for a batch."""
+
+
+class Told(NamedTuple):
+    """How many lists a trainer runs for an optimizer step.
+
+    Attributes:
+        lists: how many.
+        setting: the trainer's setting for it, as its users write it.
+    """
+
+    lists: int
+    setting: str
+
+
+def trainer_of_this_loop() -> Iterator[Told | None]:
+    """To be asked before each batch of a loop: what its trainer was told, once that can be seen; None until then.
+
+    Trainers call nothing of a loader that is no `DataLoader` but `iter` and `next`, so all there is to see is who calls. At
+    the first batch this shows the loops of HF Trainer, Lightning and Ignite. A loop with Accelerate is the user's own. There
+    `accumulate` notes in every step whether the optimizer steps, and what it notes changes from one batch to another.
+    """
+    for place, told in _caller():
+        yield told(place)
+        return
+    yield None
+    module = sys.modules.get("accelerate.state")
+    if module is None or not module.GradientState._shared_state:  # no Accelerator was made
+        return
+    state = module.GradientState()
+    before = state.sync_gradients
+    for _ in range(state.num_steps + 1):
+        yield None
+        if state.sync_gradients != before:
+            yield Told(state.num_steps, "Accelerator(gradient_accumulation_steps)")
+            return
+
+
+def _caller() -> Iterator[tuple[Any, Callable[[Any], Told | None]]]:
+    """The object whose loop asks for a batch, and what reads its setting; nothing if the loop is none of a known trainer."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _BETWEEN:
+        found = _LOOPS.get(frame.f_code.co_qualname)
+        if found is not None:
+            yield frame.f_locals["self"], found
+        frame = frame.f_back
+
+
+def of_lightning(trainer: Any) -> Told:
+    """What a Lightning trainer was told; a schedule's numbers must all fit, so it is their least common multiple."""
+    schedules = [callback.scheduling for callback in trainer.callbacks if hasattr(callback, "scheduling")]
+    numbers = [number for schedule in schedules for number in schedule.values()]
+    lists = math.lcm(*numbers) if numbers else trainer.accumulate_grad_batches
+    return Told(lists, "Trainer(accumulate_grad_batches)")
+
+
+def _of_lightnings_loop(loop: Any) -> Told | None:
+    return of_lightning(loop.trainer) if loop.trainer.lightning_module.automatic_optimization else None
+
+
+def _of_transformers(trainer: Any) -> Told:
+    return Told(trainer.args.gradient_accumulation_steps, "TrainingArguments(gradient_accumulation_steps)")
+
+
+def _of_ignite(engine: Any) -> Told | None:
+    """Of an engine that `create_supervised_trainer` made, whose function of a batch keeps the argument."""
+    update = engine._process_function
+    kept = inspect.getclosurevars(update).nonlocals if inspect.isfunction(update) else {}
+    lists = kept.get("gradient_accumulation_steps")
+    return None if lists is None else Told(lists, "create_supervised_trainer(gradient_accumulation_steps)")
+
+
+_LOOPS: dict[str, Callable[[Any], Told | None]] = {
+    "Trainer.get_batch_samples": _of_transformers,
+    "_TrainingEpochLoop.advance": _of_lightnings_loop,
+    "Engine._run_once_on_dataset_as_gen": _of_ignite,
+    "Engine._run_once_on_dataset_legacy": _of_ignite,
+}
