@@ -109,7 +109,9 @@ def test_g3_drift_over_a_million_micro_batches_one_by_one():
 def test_g6_a_global_batch_is_balanced(seed, world, accumulate, step):
     plan = bw.balanced(Groups.from_sizes({g: 100 + 7 * g for g in range(20)}), 16, seed=seed)
     run = world * accumulate
-    counts = np.bincount(plan.groups.group_of(plan.order.batches(step * run, 1, run).reshape(-1)), minlength=20)
+    counts = np.bincount(
+        plan.groups.group_of(plan.order.batches_at(step * run + np.arange(run)).reshape(-1)), minlength=20
+    )
     crosses = step * run // 89 != (step * run + run - 1) // 89
     assert np.abs(counts - run * 16 / 20).max() <= (6 if crosses or run > 89 else 3)
 
@@ -120,7 +122,7 @@ def test_g6_a_global_batch_is_balanced(seed, world, accumulate, step):
 def test_random_draws_hold_shares_on_average(weights_of, seed):
     groups = Groups.from_sizes(dict.fromkeys(range(weights_of), 60))
     plan = bw.balanced(groups, 50, draw="random", seed=seed)
-    counts = np.bincount(plan.groups.group_of(plan.order.batches(0, 1, 400)).reshape(-1), minlength=weights_of)
+    counts = np.bincount(plan.groups.group_of(plan.order.batches_at(np.arange(400))).reshape(-1), minlength=weights_of)
     expected = 20_000 / weights_of
     assert ((counts - expected) ** 2 / expected).sum() < weights_of - 1 + 6 * np.sqrt(2 * weights_of)
 
@@ -143,7 +145,7 @@ def test_g8_a_rank_pays_for_its_own_batches(world, start):
     plan = bw.balanced(Groups.from_sizes(dict.fromkeys(range(500), 3)), 64)
     span = plan.order._spans[0]
     span._scratch[:] = [new_rounds(span.light.heavy)]
-    plan.order.batches(start, world, 20)
+    plan.order.batches_at(start + world * np.arange(20))
     work = int(span._scratch[0][0][2])
     assert work <= 20 * (64 + 3 * span.light.heavy.size) + span.light.heavy.size
 
@@ -159,7 +161,7 @@ def test_weights_of_any_magnitude_give_samples_that_exist(weights, batch_size, d
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", bw.PoorWarning)
         plan = bw.weighted(weights, batch_size, draw=draw, seed=seed)
-    drawn = plan.order.batches(0, 1, 50)
+    drawn = plan.order.batches_at(np.arange(50))
     assert drawn.min() >= 0
     assert drawn.max() < len(weights)
     assert np.array(weights)[drawn].min() > 0
@@ -170,7 +172,7 @@ def test_independent_weighted_draws_are_in_proportion_at_any_batch_size():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", bw.PoorWarning)
             plan = bw.weighted([0.5, 0.25, 0.25], batch_size, draw="random")
-        counts = np.bincount(plan.order.batches(0, 1, 20_000 // batch_size).reshape(-1), minlength=3)
+        counts = np.bincount(plan.order.batches_at(np.arange(20_000 // batch_size)).reshape(-1), minlength=3)
         assert counts.size == 3
         assert np.abs(counts / counts.sum() - [0.5, 0.25, 0.25]).max() < 0.02
 
@@ -180,7 +182,7 @@ def test_many_groups_cost_no_walk_over_them_all():
     plan = bw.balanced(Groups.from_sizes(dict.fromkeys(range(200000), 2)), 64)
     assert plan.order._spans[0].light.heavy.size == 0
     span = plan.order._spans[0]
-    plan.order.batches(0, 1, 100)
+    plan.order.batches_at(np.arange(100))
     assert int(span._scratch[0][0][2]) <= 100 * 64
 
 
@@ -190,7 +192,7 @@ def test_a_weighted_mean_of_the_stream_estimates_the_natural_mean(values, alpha)
     """Over a whole number of passes of every group it is exact."""
     values = np.array(values)
     plan = bw.balanced(Groups.from_sizes({"a": 30, "b": 10}), 4, target="uniform")
-    drawn = plan.order.batches(0, 1, 15).reshape(-1)  # 30 of each: one pass of a, three of b
+    drawn = plan.order.batches_at(np.arange(15)).reshape(-1)  # 30 of each: one pass of a, three of b
     assert (plan.weights(drawn) * values[drawn]).mean() == pytest.approx(values.mean(), abs=1e-9)
     assert plan.weights(drawn).mean() == pytest.approx(1)
     blended = bw.balanced(Groups.from_sizes({"a": 30, "b": 10}), 4, target=alpha)

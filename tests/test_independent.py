@@ -38,7 +38,7 @@ def test_shares_of_every_epoch_hold_on_average(name):
     """2,000 draws an epoch: within 5 standard deviations of what they should be, and of no other epoch's."""
     found = plan(name)
     shares = [found.shares(epoch) for epoch in range(5)]
-    drawn = found.order.batches(0, 1, 5 * EPOCH).reshape(5, -1)
+    drawn = found.order.batches_at(np.arange(5 * EPOCH)).reshape(5, -1)
     for samples, wanted in zip(drawn, shares, strict=True):
         share = (samples < 60).mean()
         assert abs(share - wanted[0]) < 5 * np.sqrt(wanted[0] * (1 - wanted[0]) / samples.size)

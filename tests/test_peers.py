@@ -14,7 +14,7 @@ import batchwright as bw
 
 
 def counts_of(plan, batches):
-    samples = plan.order.batches(0, 1, batches)
+    samples = plan.order.batches_at(np.arange(batches))
     groups = plan.groups.group_of(samples.reshape(-1)).reshape(batches, -1)
     return np.stack([np.bincount(row, minlength=plan.groups.group_count) for row in groups])
 
@@ -134,7 +134,7 @@ def test_a_zero_share_never_comes_and_never_hangs():
 
 def test_all_the_data_is_used_at_900_to_100():
     plan = bw.balanced([0] * 900 + [1] * 100, 20)
-    drawn = np.bincount(plan.order.batches(0, 1, 180).reshape(-1), minlength=1000)
+    drawn = np.bincount(plan.order.batches_at(np.arange(180)).reshape(-1), minlength=1000)
     assert set(drawn[:900].tolist()) == {2}
     assert set(drawn[900:].tolist()) == {18}
 
@@ -164,7 +164,7 @@ def test_where_samples_outnumber_a_rounds_tickets_nothing_walks_over_all_of_them
     span = plan.order._spans[0]
     plan[0]
     work_of_one = int(span._scratch[0][0][2])
-    plan.order.batches(1, 1, 99)
+    plan.order.batches_at(1 + np.arange(99))
     assert work_of_one <= 64
     assert int(span._scratch[0][0][2]) <= 100 * 64
 
@@ -174,7 +174,7 @@ def test_a_hundred_million_weighted_samples():
     weights = np.random.default_rng(0).random(10**8, np.float32)
     with pytest.warns(bw.PoorWarning, match="too small beside the others"):  # some are a millionth of the mean and less
         plan = bw.weighted(weights, 256)
-    drawn = plan.order.batches(0, 1, 2000).reshape(-1)
+    drawn = plan.order.batches_at(np.arange(2000)).reshape(-1)
     assert weights[drawn].mean() == pytest.approx(2 / 3, abs=0.002)  # the mean of a weight drawn by weight
 
 

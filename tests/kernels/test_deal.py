@@ -63,8 +63,8 @@ def test_matches_dealing_every_ticket(both):
 @given(both=orders_and_oracles(), first=st.integers(0, 10**10), stride=st.integers(1, 2000), count=st.integers(1, 20))
 def test_a_micro_batch_is_the_same_however_it_is_asked_for(both, first, stride, count):
     order, _ = both
-    together = order.batches(first, stride, count)
-    backwards = [order.batches(first + i * stride, 1, 1)[0] for i in reversed(range(count))]
+    together = order.batches_at(first + stride * np.arange(count))
+    backwards = [order.batches_at(np.array([first + i * stride]))[0] for i in reversed(range(count))]
     assert np.array_equal(together, backwards[::-1])
 
 

@@ -136,7 +136,7 @@ def test_a_plan_without_a_word_repeats_nothing_within_a_micro_batch_and_leaves_n
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", bw.PoorWarning)
         plan = bw.balanced(labels, batch_size, target=target, seed=seed)
-    drawn = plan.order.batches(0, 1, 60)
+    drawn = plan.order.batches_at(np.arange(60))
     repeats = any(np.unique(batch).size < batch.size for batch in drawn)
     assert repeats <= any("repeat within a batch" in str(warning.message) for warning in caught)
     named = any("repeat" in note for note in plan.summary().notes)
@@ -170,7 +170,7 @@ def test_runs_of_one_class_that_a_mixture_tears_apart_are_told():
         assert any("keeps 4 samples of a group together" in str(warning.message) for warning in caught) == (
             told and size // 2 % 4 > 0
         )
-        counts = [np.bincount((batch[batch >= 60] - 60) % 6) for batch in plan.order.batches(0, 1, 40)]
+        counts = [np.bincount((batch[batch >= 60] - 60) % 6) for batch in plan.order.batches_at(np.arange(40))]
         assert all((count % 4 == 0).all() for count in counts) == (size // 2 % 4 == 0)
 
 

@@ -67,7 +67,7 @@ def test_all_pairs_of_classes_meet_equally_often_over_time(classes, number):
     plan = bw.rotating(labels, number, per_class=1, seed=11)
     batches = 6000
     met = np.zeros((classes, classes))
-    for batch in plan.order.batches(0, 1, batches):
+    for batch in plan.order.batches_at(np.arange(batches)):
         for one, other in itertools.combinations(sorted(labels[batch].tolist()), 2):
             met[one, other] += 1
     met = met[np.triu_indices(classes, 1)]

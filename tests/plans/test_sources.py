@@ -31,9 +31,6 @@ class Ladder:
     def identity(self):
         return {"order": "ladder", "samples": str(self.groups.sample_count)}
 
-    def batches(self, first, stride, count):
-        return np.tile(self._places, (count, 1))
-
     def batches_at(self, numbers):
         return np.tile(self._places, (numbers.size, 1))
 

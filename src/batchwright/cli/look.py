@@ -117,7 +117,7 @@ def _numbers_with(batches: Any, sample: int, first: int, stop: int, stride: int)
         while (stop - first) * stride > 0:
             taken = min(size, abs(stop - first))
             low = first if stride > 0 else first - taken + 1
-            found = np.flatnonzero((batches.order.batches(low, 1, taken) == sample).any(axis=1)) + low
+            found = np.flatnonzero((batches.order.batches_at(low + np.arange(taken)) == sample).any(axis=1)) + low
             yield taken, int(found[::stride][0]) if found.size else None
             first += taken * stride
         return

@@ -53,10 +53,6 @@ class Order(Protocol):
         """Every argument that can change the sequence, by name, as short text; fingerprints are made of it."""
         ...
 
-    def batches(self, first: int, stride: int, count: int) -> np.ndarray:
-        """Micro-batches first, first + stride, ...: int64 (count, batch_size)."""
-        ...
-
     def batches_at(self, numbers: np.ndarray) -> np.ndarray:
         """Micro-batches of these numbers, ascending: int64 (numbers, batch_size)."""
         ...
@@ -85,14 +81,10 @@ class OfBatches(ABC):
     def batches_at(self, numbers: np.ndarray) -> np.ndarray:
         """See `Order`."""
 
-    def batches(self, first: int, stride: int, count: int) -> np.ndarray:
-        """See `Order`."""
-        return self.batches_at(first + stride * np.arange(count))
-
     def take(self, start: int, stop: int) -> np.ndarray:
         """See `Order`."""
         first, last = start // self.batch_size, -(-stop // self.batch_size)
-        samples = self.batches(first, 1, max(0, last - first)).reshape(-1)
+        samples = self.batches_at(np.arange(first, max(first, last))).reshape(-1)
         return samples[start - first * self.batch_size : stop - first * self.batch_size]
 
 

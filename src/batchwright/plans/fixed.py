@@ -55,7 +55,7 @@ class FixedPlan(Plan):
 
     def __getitem__(self, batch: int) -> np.ndarray:
         """The samples of micro-batch `batch`, int64 (batch_size,)."""
-        samples: np.ndarray = self.order.batches(counted(batch), 1, 1)[0]
+        samples: np.ndarray = self.order.batches_at(np.array([counted(batch)]))[0]
         return samples
 
     def lists(self, first: int, stride: int, count: int) -> Iterator[list[Any]]:
@@ -63,7 +63,7 @@ class FixedPlan(Plan):
         at_once, most = (max(1, samples // self.batch_size) for samples in _SAMPLES_AT_ONCE)
         while count > 0:
             asked = min(at_once, count)
-            yield from self.order.batches(first, stride, asked).tolist()
+            yield from self.order.batches_at(first + stride * np.arange(asked)).tolist()
             first, count, at_once = first + asked * stride, count - asked, min(2 * at_once, most)
 
     @cached_property

@@ -113,7 +113,7 @@ class _OfSamples(Reader):
         """See `Reader`."""
         plan = self._plan
         if self._fixed:
-            table = plan.order.batches(first, 1, count)
+            table = plan.order.batches_at(first + np.arange(count))
             samples, sizes = table.reshape(-1), np.full(count, table.shape[1])
         else:
             held = [plan[number][: plan.real(number)] for number in range(first, first + count)]
