@@ -146,7 +146,9 @@ def test_a_vision_tower_counts_by_its_patches(name):
     with FlopCounterMode(display=False) as counter:
         model(torch.zeros(1, 3, 32, 32)).last_hidden_state.sum().backward()
     layers = sum(
-        sum(by_operator.values()) for module, by_operator in counter.get_flop_counts().items() if module.endswith("layers")
+        sum(by_operator.values())
+        for module, by_operator in counter.get_flop_counts().items()
+        if module.endswith("layers")
     )
     each = [
         sum(by_operator.values())

@@ -95,8 +95,8 @@ def transformer(
     It counts two FLOPs for a multiplication with an addition, and the backward pass as two forward passes (Kaplan et
     al. 2020, Narayanan et al. 2021): of matrices the projections of attention, the MLP (Shazeer 2020, if gated), and
     the vocabulary; of attention the scores and the values, only for pairs that are not masked, as flash attention
-    computes them (Dao 2023). Norms, activations and recomputation are not counted. A sample's cost does not depend on the pack that it is in, as attention does not
-    cross the samples of a pack.
+    computes them (Dao 2023). Norms, activations and recomputation are not counted. A sample's cost does not depend on
+    the pack that it is in, as attention does not cross the samples of a pack.
 
     Args:
         config: a Hugging Face config, or a dictionary of its entries; of a vision-language model the part for text is
@@ -208,9 +208,7 @@ def _layers_with_experts(entries: Mapping[str, Any], layers: int) -> int:
     return sum(layer >= first and layer not in dense and (layer + 1) % every == 0 for layer in range(layers))
 
 
-def _attention(
-    entries: Mapping[str, Any], hidden: int, heads: int, kv_heads: int, head_size: int
-) -> tuple[int, int]:
+def _attention(entries: Mapping[str, Any], hidden: int, heads: int, kv_heads: int, head_size: int) -> tuple[int, int]:
     """Multiplications of a token with the projections of a layer, and of a pair in its scores and its values."""
     latent = entries.get("kv_lora_rank")
     if latent is None:
