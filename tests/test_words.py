@@ -115,7 +115,7 @@ BUILDERS = {
     "lengths.packing.pack": taking(pack, LENGTHS, 9),
 }
 
-MEANT = {"ragged.form": {"None"}, "targets.schedule.shape": {"type"}}
+MEANT = {"packed.window": {"None"}, "ragged.form": {"None"}, "targets.schedule.shape": {"type"}}
 """What is hostile elsewhere and means something there: no form of one's own, and any function."""
 
 BY_THE_LIBRARY = {"Ragged.form"}
