@@ -78,8 +78,8 @@ def level(lengths: np.ndarray, limits: Limits) -> None:
         rows_cost_at_least(costs, lengths, 131_072, ranks) / (costs.sum() / ranks) for ranks, _ in LAYOUTS
     ]
     rows["the largest sample / mean work of a micro-batch"] = [costs.max() / (costs.sum() / len(packs))] * len(LAYOUTS)
-    rows["first fit in the order of the data (torchtitan's)"] = [
-        waiting(first_fit(lengths, 131_072), *layout, costs) for layout in LAYOUTS
+    rows["packs filled in the order of the data"] = [
+        waiting(in_order(lengths, 131_072), *layout, costs) for layout in LAYOUTS
     ]
     for name, found in rows.items():
         print(f"  {name:<54}" + "".join(f"{ratio:>16.4f}" for ratio in found))
@@ -103,7 +103,7 @@ def price(lengths: np.ndarray, limits: Limits) -> None:
         print(f"{ranks} ranks x {accumulate}: levelling an epoch takes {1e3 * (with_cost - without):.0f} ms; tokens "
               f"of a step within {off:.2%} of the mean, a step of full packs is {full:.2%} above it")  # fmt: skip
         limits.at_most("tokens of a step, off the mean or off a full step's", off / max(0.01, full), 1.01)
-    limits.at_most("ms of levelling a sample", 1e3 * (with_cost - without) / lengths.size, 0.005)
+        limits.at_most("time of a levelled epoch / of one that is not", with_cost / without, 3)
 
 
 def shuffled_packs(lengths: np.ndarray, capacity: int) -> list[np.ndarray]:
@@ -113,10 +113,10 @@ def shuffled_packs(lengths: np.ndarray, capacity: int) -> list[np.ndarray]:
     return [packs[place] for place in np.random.default_rng(0).permutation(len(packs))]
 
 
-def first_fit(lengths: np.ndarray, capacity: int) -> list[np.ndarray]:
+def in_order(lengths: np.ndarray, capacity: int) -> list[np.ndarray]:
     """Samples in a shuffled order, each to the pack that is filled now, which is closed when one does not fit.
 
-    So do torchtitan and torchtune pack a stream of documents, apart from documents that they cut at the end of a pack.
+    The rule of greedy packers of streams, such as torchtune's `PackedDataset`, written down here.
     """
     order = np.random.default_rng(0).permutation(lengths.size)
     held, begins = 0, [0]
