@@ -120,9 +120,7 @@ def test_a_checkpoint_of_the_end_of_an_epoch_goes_on_with_the_next(kind, accumul
         again = trainer(kind, tmp_path, **options)
         again.train(resume_from_checkpoint=f"{tmp_path}/checkpoint-{done * length // accumulate}")
         assert again.model.seen == whole.model.seen[done * length :]
-    assert whole.model.seen == [
-        batch.tolist() for epoch in range(3) for batch in plan().epoch(epoch, accumulate)
-    ]
+    assert whole.model.seen == [batch.tolist() for epoch in range(3) for batch in plan().epoch(epoch, accumulate)]
 
 
 def test_with_the_adapter_another_accumulation_goes_on(tmp_path):
