@@ -103,11 +103,6 @@ study:
 	test -f .venv-bench-study/.bench || $(MAKE) --no-print-directory .venv-bench-study/.bench
 	.venv-bench-study/bin/python -m study $(ARGS)
 
-# some twenty minutes of one core; results are kept in build/study, and only what is missing there is trained
-study:
-	test -f .venv-bench-study/.bench || $(MAKE) --no-print-directory .venv-bench-study/.bench
-	.venv-bench-study/bin/python -m study $(ARGS)
-
 # what a user installs: wheel and sdist, checked and installed into a clean environment of every Python that is here
 package:
 	sh tests/package.sh
