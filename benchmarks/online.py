@@ -95,7 +95,7 @@ def floor(count: int, groups: int, buffer: int) -> float:
     return time.thread_time() - start
 
 
-def balanced(count: int, groups: int, when_short: str, buffer: int) -> tuple[float, float, online.Report]:
+def balanced(count: int, groups: int, when_short: str, buffer: int) -> tuple[float, float, online.StreamReport]:
     stream = online.balanced(Integers(count, groups), key=int, batch_size=BATCH, when_short=when_short, buffer=buffer)
     taken = seconds(stream)
     report = stream.report()

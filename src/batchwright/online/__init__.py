@@ -5,7 +5,7 @@ import sys
 from ..public import opened
 from .as_source import Chain
 from .balanced import balanced
-from .batch import Batch, Report
+from .batch import Batch, StreamReport
 from .by_length import budgeted, packed
 from .equal_stop import equal_stop
 from .mixed import mixed
@@ -16,10 +16,10 @@ from .stream import Stream
 __all__ = [
     "Batch",
     "Chain",
-    "Report",
     "SelfSplit",
     "Shards",
     "Stream",
+    "StreamReport",
     "Strided",
     "balanced",
     "budgeted",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import Infeasible, PoorWarning, shown
 from ..kernels import stream_buffer
-from .batch import Batch, Report
+from .batch import Batch, StreamReport
 from .buffer import Buffer
 from .byte_limit import Weigher
 from .feed import Feed, Refused
@@ -336,14 +336,14 @@ class BalancedComposer:
         for name, value in zip(_COUNTERS, memory["counters"], strict=True):
             setattr(self, name, value)
 
-    def report(self) -> Report:
+    def report(self) -> StreamReport:
         """The counts so far."""
         buffer = self._buffer
         drawn = self._delivered - self._repeated + self._left
         held = buffer.held()
         balances = buffer.column(stream_buffer.BALANCE).tolist()
         expected, had = self._slots()
-        return Report(
+        return StreamReport(
             read=self._feed.tried,
             delivered=self._delivered,
             repeated=self._repeated,

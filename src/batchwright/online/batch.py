@@ -10,7 +10,7 @@ from torch.utils.data._utils.collate import default_collate_fn_map
 
 from ..errors import Infeasible
 
-__all__ = ["Batch", "Report"]
+__all__ = ["Batch", "StreamReport"]
 
 
 class Batch(list[Any]):
@@ -42,7 +42,7 @@ default_collate_fn_map[Batch] = _no_batch_of_batches  # torch's own table of typ
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class StreamReport:
     """Counts of one replica's run so far; every sample that was dropped, repeated or replaced is counted.
 
     Attributes:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .batch import Batch, Report
+from .batch import Batch, StreamReport
 from .byte_limit import Weigher
 from .feed import Feed
 from .keyed_random import PURPOSE, child, words
@@ -184,10 +184,10 @@ class LengthComposer:
         self._ready = deque([list(islice(items, count)) for count in packs] for packs in memory["ready"])
         self._buffers, self._delivered = memory["buffers"], memory["delivered"]
 
-    def report(self) -> Report:
+    def report(self) -> StreamReport:
         """The counts so far."""
         feed = self._feed
-        return Report(
+        return StreamReport(
             read=feed.tried,
             delivered=self._delivered,
             skipped=feed.skipped,

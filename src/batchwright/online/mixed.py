@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from ..errors import Infeasible, check_integer, check_mapping, one_of, shown
 from ..targets import resolve
 from .as_source import as_source
-from .batch import Batch, Report
+from .batch import Batch, StreamReport
 from .feed import Feed, OnError, measure_of
 from .interleave import ByCount, ByUnit, Interleaving
 from .replicas import Replica
@@ -210,8 +210,8 @@ class _Mixed:
         self._turns.load_state_dict(memory["turns"])
         self._live, self._delivered = memory["live"], memory["delivered"]
 
-    def report(self) -> Report:
-        return Report(
+    def report(self) -> StreamReport:
+        return StreamReport(
             read=sum(feed.tried for feed in self.feeds),
             delivered=self._delivered,
             skipped=sum(feed.skipped for feed in self.feeds),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ..errors import Infeasible
-from .batch import Batch, Report
+from .batch import Batch, StreamReport
 from .feed import Feed
 from .replicas import Replica
 from .states import kept, remembered
@@ -40,7 +40,7 @@ class Composer(Protocol):
     def resume(self, memory: Any, held: list[list[Any]]) -> None:
         """Continue from there."""
 
-    def report(self) -> Report:
+    def report(self) -> StreamReport:
         """The counts so far."""
 
 

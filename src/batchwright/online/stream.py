@@ -15,7 +15,7 @@ import torch.utils.data
 from ..distributed import ranks_of_mesh
 from ..errors import Infeasible, check_bool, check_integer, shortened
 from . import states
-from .batch import Report
+from .batch import StreamReport
 from .replicas import Replica, ranks
 from .run import Recipe, Run
 
@@ -208,7 +208,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
     def _fingerprint(self) -> str:
         return hashlib.sha256(self.describe().encode()).hexdigest()[:16]
 
-    def report(self) -> Report:
+    def report(self) -> StreamReport:
         """The counts of the current pass in this process, or of the one that just ended.
 
         Raises:
