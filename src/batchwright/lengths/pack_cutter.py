@@ -6,9 +6,7 @@ import math
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
-from itertools import pairwise
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,27 +26,15 @@ from .cut import (
     most_expensive_of_strata,
     split_to,
 )
+from .equal_packs import EqualPacks
 from .exact import Allowance
 from .kinds import Kinds
 from .packing import Packing, Solver, filled, search
-from .step_balance import (
-    EQUAL_ENOUGH,
-    NewStep,
-    distributed_over_steps,
-    equal_parts,
-    level_over_steps,
-    redistributed,
-    sorted_in_steps,
-    split_again,
-    waiting,
-)
 
 __all__ = ["PackBounds", "PackCutter", "pack_offsets"]
 
 Floats = NDArray[np.float64]
 
-_WAITING = 0.01  # of the work: if ranks wait longer, it is tried whether they do with steps made level one by one
-_NEARLY_LEVEL = 0.998  # of steps that all packs of a window made level: a search for a better one rarely finds it
 _HALVINGS = 8  # steps of the bisection of the share of the capacities: finds it to 1/256
 
 
@@ -139,91 +125,16 @@ class PackCutter(Identified):
         return split_to(Cut(members, offsets, totals), batches, samples, self)
 
     def with_equal_costs(self, samples: Integers, cut: Cut, step_size: int) -> Cut:
-        """See `Cutter`: samples of a step are distributed again to equal packs, and these to equal micro-batches.
-
-        If a cost is to be equal, one sample may cost more than a micro-batch does on average: a step of all lengths
-        could not be level. Then micro-batches of like cost make a step. Packs of all steps exchange samples; where a
-        micro-batch has several packs, those of one step do.
-        """
-        if not self._has_cost(samples):
-            return redistributed(
-                distributed_over_steps(cut, step_size) if not self.settled else cut,
-                step_size,
-                lambda steps: steps.costs[:, None],
-                partial(self._redistributed, samples, step_size),
-            )
-        if self.packs > 1:
-            pairs = self._again(samples, cut, step_size, EQUAL_ENOUGH, self._split_again)
-            whole = self._again(samples, pairs, step_size, EQUAL_ENOUGH, self._redistributed)
-            return min(
-                sorted_in_steps(pairs, step_size),
-                sorted_in_steps(whole, step_size),
-                key=lambda steps: waiting(steps, step_size),
-            )
-        again = _NEARLY_LEVEL, self._split_again, self._redistributed
-        sizes, limits = self.lengths[samples].astype(np.float64), self.capacities.astype(np.float64)
-        over_steps = level_over_steps(cut, self.costs[samples], sizes, limits, self.max_per_pack, step_size)
-        found = sorted_in_steps(self._again(samples, over_steps, step_size, *again), step_size)
-        if waiting(found, step_size) < _WAITING:
-            return found
-        by_step = sorted_in_steps(self._again(samples, cut, step_size, *again), step_size)
-        return min(found, by_step, key=lambda steps: waiting(steps, step_size))
-
-    def _again(self, samples: Integers, cut: Cut, step_size: int, enough: float, *ways: Any) -> Cut:
-        """Make uneven steps more alike in cost, each by itself, in one way after the other."""
-        for way in ways:
-            cut = redistributed(
-                cut, step_size, lambda steps: steps.costs[:, None], partial(way, samples, step_size), enough
-            )
-        return cut
-
-    def _has_cost(self, samples: Integers) -> bool:
-        """Whether something else than what the capacities count is to be equal, and is not in proportion to it."""
-        lengths, costs = self.lengths[samples].astype(np.float64), self.costs[samples]
-        if self.settled:
-            return not np.allclose(costs[0] * lengths[:, 0], lengths[0, 0] * costs, rtol=1e-12, atol=0)
-        return not np.allclose(costs, (lengths / self.capacities).sum(axis=1), rtol=1e-12, atol=0)
-
-    def _kinds(self, samples: Integers) -> Floats:
-        """What the packs of a step are to be equal in, float64 (samples, kinds): lengths, and with several their shares.
-
-        Shares in proportion to the first length are left out.
-        """
-        lengths, costs = self.lengths[samples].astype(np.float64), self.costs[samples]
-        proportional = costs[0] * lengths[:, 0], lengths[0, 0] * costs
-        alike = self.settled or np.allclose(*proportional, rtol=1e-12, atol=0)
-        return lengths if alike else np.column_stack([lengths, costs])
-
-    def _redistributed(self, items: Integers, step_size: int, members: Integers, offsets: Integers) -> NewStep | None:
-        """One step, all of it distributed again; None if that would exceed a limit."""
-        samples = items[members]
-        kinds = self._kinds(samples)
-        packs = [part for part in equal_parts(kinds, step_size * self.packs, self.max_per_pack) if part.size]
-        return self._new_step(samples, packs, step_size)
-
-    def _split_again(self, items: Integers, step_size: int, members: Integers, offsets: Integers) -> NewStep | None:
-        """One step of micro-batches that start at `offsets`, its packs made to cost more alike."""
-        samples = items[members]
-        starts = [start + self.pack_offsets(samples[start:end])[:-1] for start, end in pairwise(offsets.tolist())]
-        start = np.concatenate(starts)
-        pack_of = np.repeat(np.arange(start.size), np.diff(np.append(start, samples.size)))
-        sizes = self.lengths[samples].astype(np.float64)
-        packs = split_again(self.costs[samples], sizes, pack_of, self.capacities.astype(np.float64), self.max_per_pack)
-        return self._new_step(samples, packs, step_size)
-
-    def _new_step(self, samples: Integers, packs: list[Integers], step_size: int) -> NewStep | None:
-        """These packs, distributed over the micro-batches of a step; None if one would exceed a limit."""
-        loads = np.array([self.lengths[samples[part]].sum(axis=0) for part in packs])
-        if np.any(loads > self.capacities) or max(part.size for part in packs) > self.max_per_pack:
-            return None
-        costs = np.array([self.costs[samples[part]].sum() for part in packs])
-        falling = np.argsort(-costs, kind="stable")
-        batch_of = longest_first(costs[falling], step_size, self.packs)
-        dealt = [[packs[pack] for pack in falling[batch_of == batch]] for batch in range(step_size)]
-        if not all(dealt):
-            return None
-        totals = np.bincount(batch_of, weights=costs[falling], minlength=step_size).astype(np.float64)
-        return NewStep([np.concatenate(parts) for parts in dealt], totals[:, None], totals)
+        """See `Cutter`: packs of a step, or of all steps, exchange samples; see `EqualPacks`."""
+        return EqualPacks(
+            self.lengths[samples],
+            self.costs[samples],
+            self.capacities,
+            self.packs,
+            self.max_per_pack,
+            step_size,
+            lambda members: self.pack_offsets(samples[members]),
+        ).of(cut)
 
     def cost(self, samples: Integers) -> float:
         """See `Cutter`: the sum over the samples."""
