@@ -50,6 +50,11 @@ def check_state_of(plan: BasePlan, state: Mapping[str, Any]) -> None:
             "the state is of a StatefulDataLoader, which holds more than the sampler's",
             "load batchwright.adapters.torchdata.sampler_state(state)",
         )
+    if "version" not in state:
+        raise Infeasible(
+            f"the state has no version, but {listed(map(shown, state))}: no sampler or loader gave it",
+            "load what state_dict() gave; of a checkpoint, pass the part that holds it",
+        )
     if type(version) is not int or version != VERSION:
         raise Infeasible(
             f"the state has version {shown(version)}, this is version {VERSION}",

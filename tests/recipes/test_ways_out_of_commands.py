@@ -72,6 +72,12 @@ CASES = cases("refuse message follow", {
         lambda: making.described(TABLE, None, "n", [])),
     "batch size": (made(label="kind"), "a plan 'balanced' needs --batch-size; pass --batch-size 64",
         made(label="kind", batch_size=64)),
+    "no samples in a micro-batch": (made(label="kind", batch_size=0), "batch_size is 0, the least is 1; pass batch_size=1",
+        made(label="kind", batch_size=1)),
+    "rows of one source": (
+        lambda: look.step_of(bw.mixed({"a": 4, "b": 5}, 2), Run(), 0, None, {"kind": bw.Column(TABLE, "kind")}),
+        "the plan has 9 samples, of several sources, and column 'kind' has",
+        lambda: look.step_of(bw.mixed({"a": 4, "b": 5}, 2), Run(), 0, None, {})),
     "many samples": (rows(1 << 29), "the table counts every sample, and there are 536870912, more than 268435456",
         rows(1000)),
     "no pyarrow": (lambda: write(hidden=True), "a table of a plan needs pyarrow, which is not installed", write),

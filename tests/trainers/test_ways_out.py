@@ -164,6 +164,11 @@ TABLE = {
         "Generates generates from each prompt several times and reuses the batch in several steps; let it draw",
         lambda: hugging_face(HuggingFaceTrainer),
     ),
+    "transformers: a loader as the plan": (
+        lambda: hugging_face(plan=made()),
+        "plan is of type Loader; pass the plan itself",
+        lambda: hugging_face(plan=plan()),
+    ),
     "accelerate: another loader": (
         lambda: prepare(Accelerator(cpu=True), loader(plan().sampler())),
         "of which Accelerate would give each process a part of its part; pass plan.loader(dataset).",

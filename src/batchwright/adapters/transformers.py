@@ -22,7 +22,7 @@ from transformers.trainer_callback import ExportableState
 from ..collate import Collate, attention
 from ..collate.pack_collate import PackCollate
 from ..composition import Composition, Log
-from ..errors import Infeasible
+from ..errors import Infeasible, typed
 from ..loader import Loader
 from ..loader.samples import OnError
 from ..plans.evaluation import evaluation
@@ -168,6 +168,11 @@ class PlanTrainer(ExactEvaluation):
         dims: Sequence[str] | None = None,
         **options: Any,
     ) -> None:
+        if not isinstance(plan, Plan):
+            raise Infeasible(
+                f"plan is {typed(plan)}",
+                "pass the plan itself, such as bw.balanced(labels, 32); PlanTrainer makes its loader",
+            )
         super().__init__(*args, **options)
         self._reading: dict[str, Any] = {"seeded": seeded, "on_error": on_error, "max_errors": max_errors}
         self._plan_loader: Loader | None = None  # the one that was made last

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import check_integer
+from ..errors import Infeasible, check_integer
 from ..files import Column
 from ..micro_batches import LAST
 from ..plans.fixed import FixedPlan
@@ -32,6 +32,13 @@ def step_of(plan: Plan, run: Run, step: int, rank: int | None, shown: dict[str, 
     step = _counted(step, run)
     if rank is not None:
         rank = check_integer(rank, "rank", least=0, most=run.world_size - 1)
+    other = next((name for name, column in shown.items() if len(column) != plan.groups.sample_count), None)
+    if other is not None:
+        raise Infeasible(
+            f"the plan has {plan.groups.sample_count} samples, of several sources, and column {other!r} has "
+            f"{len(shown[other])} rows",
+            "leave out --show; plan.locate(samples) says which source a sample is of",
+        )
     batches, length = plan.stepped(run.step_size), plan.epoch_length(run.step_size)
     samples = []
     for within in range(run.step_size):

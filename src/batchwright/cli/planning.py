@@ -61,7 +61,7 @@ def _label(text: str) -> int | str:
 
 def made(files: str, options: Mapping[str, Any]) -> Plan:
     """The plan of a recipe, or of data files with these options of `batchwright plan`."""
-    given = {name: value for name, value in options.items() if value not in (None, [], (), False)}
+    given = {name: value for name, value in options.items() if value is not False and value not in (None, [], ())}
     if is_recipe(files):
         if given:
             raise Infeasible(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..columns import by_label
-from ..errors import Infeasible, check_mapping, shown
+from ..errors import Infeasible, check_mapping, listed, shown
 from ..targets import explicit, resolve
 from .feed import Refused
 from .group_keys import plain
@@ -49,7 +49,8 @@ class StreamShares:
     def refusal(self, label: Hashable) -> str | None:
         """Why a group may not appear, or None."""
         if self._named is not None and label not in self._named:
-            return f"group {shown(label)} is not among the {len(self._named)} groups that were given shares"
+            named = listed(map(shown, self._named))
+            return f"group {shown(label)} is not among the {len(self._named)} groups that were given shares: {named}"
         return None
 
     def of(self, labels: Sequence[Hashable], seen: NDArray[np.int64]) -> NDArray[np.float64]:
