@@ -6,8 +6,8 @@ import ast
 import pathlib
 import re
 import sys
-import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import pytest
@@ -75,34 +75,39 @@ def places_of(files: Iterable[pathlib.Path]) -> set[Place]:
     }
 
 
-def refused_at(refusal: Infeasible) -> tuple[str, int]:
-    """The file and line that a refusal comes from; a process can send it to another."""
-    *_, (frame, line) = traceback.walk_tb(refusal.__traceback__)
-    return frame.f_code.co_filename, line
+@contextmanager
+def refusals_noted() -> Iterator[list[tuple[str, int]]]:
+    """The files and lines where refusals are made meanwhile; a process can send them to another.
+
+    Their tracebacks end at the line of the user, so that they do not say it.
+    """
+    made: list[tuple[str, int]] = []
+    original = Infeasible.__init__
+
+    def noting(self: Infeasible, *arguments: str) -> None:
+        frame = sys._getframe(1)
+        made.append((frame.f_code.co_filename, frame.f_lineno))
+        if frame.f_code.co_name == "require" and frame.f_back is not None:
+            made.append((frame.f_back.f_code.co_filename, frame.f_back.f_lineno))
+        original(self, *arguments)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Infeasible, "__init__", noting)
+        yield made
 
 
 def unreached(
     places: Iterable[Place],
     tables: Iterable[Mapping[str, Case]],
-    monkeypatch: pytest.MonkeyPatch,
     elsewhere: Iterable[tuple[str, int]] = (),
 ) -> list[str]:
     """The places that no case of these tables comes to, and that were not come to elsewhere: at these files and lines."""
-    made = set(elsewhere)
-    original = Infeasible.__init__
-
-    def noting(self: Infeasible, *arguments: str) -> None:
-        frame = sys._getframe(1)
-        made.add((frame.f_code.co_filename, frame.f_lineno))
-        if frame.f_code.co_name == "require":
-            made.add((frame.f_back.f_code.co_filename, frame.f_back.f_lineno))
-        original(self, *arguments)
-
-    monkeypatch.setattr(Infeasible, "__init__", noting)
-    for table in tables:
-        for case in table.values():
-            with pytest.raises(Infeasible):
-                case.refuse()
+    with refusals_noted() as noted:
+        for table in tables:
+            for case in table.values():
+                with pytest.raises(Infeasible):
+                    case.refuse()
+    made = {*elsewhere, *noted}
     return sorted(
         place.name
         for place in places
@@ -114,10 +119,10 @@ def check_that_all_are_reached(
     files: Iterable[pathlib.Path],
     least: int,
     tables: Iterable[Mapping[str, Case]],
-    monkeypatch: pytest.MonkeyPatch,
     elsewhere: Iterable[tuple[str, int]] = (),
 ) -> None:
     """These files have at least so many places, and the cases of these tables come to every one of them."""
     places = places_of(files)
     assert len(places) >= least
-    assert unreached(places, tables, monkeypatch, elsewhere) == []
+    left = unreached(places, tables, elsewhere)
+    assert left == [], left

@@ -191,5 +191,5 @@ def test_a_refusal_says_what_is_wrong_and_its_way_out_works(case):
     told_and_followed(CASES[case])
 
 
-def test_every_refusal_has_its_way_out(monkeypatch):
-    check_that_all_are_reached([SOURCE / "costs.py"], 4, [CASES], monkeypatch)
+def test_every_refusal_has_its_way_out():
+    check_that_all_are_reached([SOURCE / "costs.py"], 4, [CASES])

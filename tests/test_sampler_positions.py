@@ -233,7 +233,7 @@ def test_a_state_saved_in_a_loop_whose_workers_read_ahead_is_warned_of(workers):
         if step == 3:
             ahead = sampler.run.consumed - step
             with pytest.warns(
-                bw.PoorWarning, match=f"have drawn {ahead} lists that the loop has not seen.*plan.loader"
+                bw.PoorWarning, match=f"have read {ahead} batches that the loop has not seen.*plan.loader"
             ):
                 sampler.state_dict()
             assert sampler.state_at(3)["consumed"] == 3

@@ -157,7 +157,8 @@ def arguments_in_words():
                     if argument == "return":
                         continue
                     try:
-                        words = has_words(eval(hint, {**names, **vars(sys.modules[function.__module__])}))
+                        scope = {**names, **vars(sys.modules[function.__module__])}
+                        words = has_words(eval(hint, scope) if isinstance(hint, str) else hint)
                     except NameError:  # a type of another library
                         continue
                     if words:

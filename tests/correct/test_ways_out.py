@@ -42,8 +42,8 @@ def test_messages_are_short_however_long_and_many_names_are(make: Callable[[], A
     assert len(str(caught.value)) < 1300
 
 
-def test_every_refusal_in_the_code_is_among_these(monkeypatch: pytest.MonkeyPatch, ranks: Ranks) -> None:
+def test_every_refusal_in_the_code_is_among_these(ranks: Ranks) -> None:
     over_ranks = [case.refuse(ranks)[0][1] for case in OVER_RANKS.values()]
     check_that_all_are_reached(
-        (SOURCE / "correct").rglob("*.py"), 55, [BATCHNORM, EVALUATION, PRIORS, WEIGHTS], monkeypatch, over_ranks
+        (SOURCE / "correct").rglob("*.py"), 55, [BATCHNORM, EVALUATION, PRIORS, WEIGHTS], over_ranks
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +14,7 @@ from batchwright.correct import frozen, per_group, recalibrate, synchronised, wi
 from batchwright.correct.batchnorm import check
 from batchwright.errors import Infeasible
 
-from ..refusals import cases, told, told_and_followed
+from ..refusals import cases, refusals_noted, told, told_and_followed
 from .ranks import Ranks
 from .small import PLAN, loader, norm
 
@@ -188,11 +187,11 @@ def in_training(rank: int, group: Any, samples: list[int]) -> tuple[Infeasible |
 
 
 def refused_in(call: Callable[[], Any]) -> tuple[Infeasible | None, tuple[str, int]]:
-    try:
-        call()
-    except Infeasible as refusal:
-        *_, last = traceback.extract_tb(refusal.__traceback__)
-        return refusal, (last.filename, last.lineno or 0)
+    with refusals_noted() as noted:
+        try:
+            call()
+        except Infeasible as refusal:
+            return refusal, noted[-1]
     return None, ("", 0)
 
 

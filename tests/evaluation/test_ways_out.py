@@ -127,5 +127,5 @@ def test_the_way_out_works(name):
     told_and_followed(CASES[name])
 
 
-def test_every_refusal_in_the_code_is_among_these(monkeypatch):
-    check_that_all_are_reached(FILES, 14, [CASES], monkeypatch)
+def test_every_refusal_in_the_code_is_among_these():
+    check_that_all_are_reached(FILES, 14, [CASES])

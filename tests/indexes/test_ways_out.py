@@ -270,5 +270,5 @@ def test_a_refusal_says_what_is_wrong_and_its_way_out_works(name):
     told_and_followed(CASES[name])
 
 
-def test_every_refusal_has_a_case(monkeypatch):
-    check_that_all_are_reached(FILES, 25, [CASES], monkeypatch)
+def test_every_refusal_has_a_case():
+    check_that_all_are_reached(FILES, 25, [CASES])

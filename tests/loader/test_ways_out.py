@@ -178,7 +178,7 @@ TABLE = {
     "an argument that is none": (
         lambda: made(worker=3),
         "plan.loader has no argument 'worker'",
-        "pass its own arguments, or those of torch.utils.data.DataLoader",
+        "pass its own arguments, or those of torch.utils.data.DataLoader (did you mean 'num_workers'?)",
         lambda: looped(num_workers=0, timeout=0),
     ),
     "pairs that raise": (
@@ -237,9 +237,9 @@ def test_a_refusal_is_told_and_its_way_out_works(case):
     told_and_followed(case)
 
 
-def test_every_refusal_has_a_case(monkeypatch):
+def test_every_refusal_has_a_case():
     files = sorted((SOURCE / "loader").glob("*.py"))
-    check_that_all_are_reached(files, 19, [CASES], monkeypatch)
+    check_that_all_are_reached(files, 19, [CASES])
 
 
 @pytest.mark.parametrize("name", ["shuffle", "sampler", "batch_sampler", "drop_last", "batch_size"])

@@ -144,7 +144,7 @@ def test_labels_in_lists_make_a_plan_of_several_labels(tmp_path):
 
 def test_every_plan_has_options_or_is_named_as_one_of_several_data_sets():
     made = {name.split()[0] for name in PLANS} - {"cells", "classes", "random"} | {"multilabel"}
-    assert made == set(KINDS) == set(PLANS_OF_RECIPES) - {"mixed", "alternating", "hybrid"}
+    assert made == set(KINDS) == set(PLANS_OF_RECIPES) - {"mixed", "alternating"}
 
 
 @pytest.mark.parametrize(("world_size", "accumulate"), [(1, 1), (3, 1), (2, 2)])
@@ -269,8 +269,8 @@ def test_exit_codes_and_errors(data, recipe):
 def test_a_broken_guarantee_has_its_own_exit_code(recipe, monkeypatch):
     from batchwright.orders import Dealt
 
-    right = Dealt.batches
-    monkeypatch.setattr(Dealt, "batches", lambda self, first, stride, count: right(self, first, stride, count) * 0)
+    right = Dealt.batches_at
+    monkeypatch.setattr(Dealt, "batches_at", lambda self, numbers: right(self, numbers) * 0)
     run("audit", recipe, code=3)
 
 

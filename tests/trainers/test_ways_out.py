@@ -248,7 +248,7 @@ def test_a_refusal_says_what_is_wrong_and_its_way_out_works(case):
     told_and_followed(CASES[case])
 
 
-def test_every_refusal_in_these_files_is_among_these(monkeypatch):
+def test_every_refusal_in_these_files_is_among_these():
     of_parts = [at for found in processes.run(mesh.every_trainer, 2)[0].values() for at in found["refused"]]
     assert len(of_parts) == 2
-    check_that_all_are_reached(FILES, 11, [CASES], monkeypatch, of_parts)
+    check_that_all_are_reached(FILES, 11, [CASES], of_parts)

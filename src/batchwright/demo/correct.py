@@ -77,7 +77,7 @@ def _print_all(seeds: int, epochs: int) -> list[dict[str, Any]]:
             for name, found in _arms(_digits(seed, noise), seed, epochs).items():
                 arms.setdefault(name, []).append(found)
         rows = [[name, *map(_mean_and_spread, zip(*found, strict=True))] for name, found in arms.items()]
-        print(f"{_PRIOR:.0%} eights among digits, {title}: trained {seeds} times, {epochs} epochs each", flush=True)
+        print(f"{_PRIOR:.0%} eights among digits, {title}:\ntrained {seeds} times, {epochs} epochs each", flush=True)
         print(text_table(_HEAD, rows), end="\n\n")
         tables.append(as_table(_HEAD, rows))
     print(

@@ -10,7 +10,7 @@ import torch
 
 import batchwright as bw
 
-from ...refusals import refused_at
+from ...refusals import refusals_noted
 from ..recorder import LABELS, Life, plan
 
 HELD_OUT = 21
@@ -45,9 +45,10 @@ def accelerate(rank: int, world_size: int) -> dict[str, Any]:
     accelerator = Accelerator(cpu=True)
     seen = [batch.tolist() for batch in prepare(accelerator, _loader(**of_mesh))]
     evaluated = bw.evaluation(HELD_OUT, 4).loader(range(HELD_OUT), num_workers=0, **of_mesh)
-    with pytest.raises(bw.Infeasible, match="gathers from 2 processes, the batches are of 1 ranks") as refusal:
+    refused = pytest.raises(bw.Infeasible, match="gathers from 2 processes, the batches are of 1 ranks")
+    with refusals_noted() as noted, refused:
         prepare(accelerator, evaluated)
-    return {"seen": seen, "refused": [refused_at(refusal.value)], "mean": _mean(**of_mesh)}
+    return {"seen": seen, "refused": noted[-1:], "mean": _mean(**of_mesh)}
 
 
 def transformers(rank: int, world_size: int) -> dict[str, Any]:
@@ -70,9 +71,9 @@ def transformers(rank: int, world_size: int) -> dict[str, Any]:
     model = Model()
     trainer = PlanTrainer(model, arguments, plan=plan(), train_dataset=All(), eval_dataset=All(), **of_mesh)
     trainer.train()
-    with pytest.raises(bw.Infeasible, match="the model is split over processes") as refusal:
+    with refusals_noted() as noted, pytest.raises(bw.Infeasible, match="the model is split over processes"):
         trainer.evaluate()
-    return {"seen": model.seen, "refused": [refused_at(refusal.value)], "mean": _mean(**of_mesh)}
+    return {"seen": model.seen, "refused": noted[-1:], "mean": _mean(**of_mesh)}
 
 
 def lightning(rank: int, world_size: int) -> dict[str, Any]:
