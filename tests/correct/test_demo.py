@@ -42,7 +42,7 @@ def test_the_test_digits_have_the_natural_prior_and_share_nothing_with_training(
 def test_the_claims_of_the_docs(capsys: pytest.CaptureFixture[str]) -> None:
     demo.run()
     overlapping, by_heart = rows_of(capsys.readouterr().out)
-    on_natural, on_sampled = "BatchNorm of natural", "BatchNorm of sampled"
+    on_natural, on_sampled = "BN of natural", "BN of sampled"
     assert overlapping["balanced + prior"][0] < overlapping["balanced"][0] / 3
     assert overlapping[on_natural][0] > 10 * overlapping[on_sampled][0]
     assert overlapping[on_natural][3] < overlapping[on_sampled][3] - 0.04

@@ -82,8 +82,8 @@ def _print_all(seeds: int, epochs: int) -> list[dict[str, Any]]:
         tables.append(as_table(_HEAD, rows))
     print(
         "Mean (standard deviation) of the calibration error, the negative log likelihood, and\n"
-        "the balanced accuracy, as it is and where classes count alike. BatchNorm of: its\n"
-        "statistics measured again on the sampled or on the natural stream.\n\n"
+        "the balanced accuracy, as it is and where classes count alike. BN of: the\n"
+        "statistics of BatchNorm measured again on the sampled or the natural stream.\n\n"
         "What BatchNorm layers meet in the balanced stream beside the natural one, with\n"
         "noise, seed 0:\n"
     )
@@ -117,8 +117,8 @@ def _arms(digits: Digits, seed: int, epochs: int) -> dict[str, list[float]]:
         "shuffle": _measured(shuffled_model, shuffle, nn.Identity(), test),
         "balanced": _measured(balanced_model, balance, nn.Identity(), test),
         "balanced + prior": _measured(balanced_model, balance, prior, test),
-        "  BatchNorm of sampled": _measured(on_sampled, balance, prior, test),
-        "  BatchNorm of natural": _measured(on_natural, balance, prior, test),
+        "  BN of sampled": _measured(on_sampled, balance, prior, test),
+        "  BN of natural": _measured(on_natural, balance, prior, test),
     }
 
 
