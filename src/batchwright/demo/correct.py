@@ -81,11 +81,12 @@ def _print_all(seeds: int, epochs: int) -> list[dict[str, Any]]:
         print(text_table(_HEAD, rows), end="\n\n")
         tables.append(as_table(_HEAD, rows))
     print(
-        "Mean (standard deviation) of the calibration error, the negative log likelihood, and\n"
-        "the balanced accuracy, as it is and where classes count alike. BN of: the\n"
-        "statistics of BatchNorm measured again on the sampled or the natural stream.\n\n"
-        "What BatchNorm layers meet in the balanced stream beside the natural one, with\n"
-        "noise, seed 0:\n"
+        "Mean (standard deviation) of the calibration error, the negative log\n"
+        "likelihood, and the balanced accuracy, as it is and where classes count alike.\n"
+        "BN of: the statistics of BatchNorm measured again on the sampled or the natural\n"
+        "stream.\n\n"
+        "What BatchNorm layers meet in the balanced stream beside the natural one,\n"
+        "with noise, seed 0:\n"
     )
     print(_moved(_digits(0, _NOISE), epochs))
     return tables
