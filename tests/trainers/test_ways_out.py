@@ -165,9 +165,9 @@ TABLE = {
         lambda: hugging_face(HuggingFaceTrainer),
     ),
     "transformers: a loader as the plan": (
-        lambda: hugging_face(plan=made()),
+        lambda: hugging_face(PlanTrainer, plan=made()),
         "plan is of type Loader; pass the plan itself",
-        lambda: hugging_face(plan=plan()),
+        lambda: hugging_face(PlanTrainer, plan=plan()),
     ),
     "accelerate: another loader": (
         lambda: prepare(Accelerator(cpu=True), loader(plan().sampler())),
@@ -221,7 +221,7 @@ TABLE = {
     ),
     "lightning: a loader that is not begun again": (
         lambda: fits(combined("max_size")),
-        "a plan has 3 lists for 10 batches, and 'max_size' yields None after them; pass CombinedLoader(",
+        "a plan has 3 batches for 10 batches, and 'max_size' yields None after them; pass CombinedLoader(",
         lambda: [fits(combined("max_size_cycle")), fits(combined("min_size"), 3)],
     ),
     "ray: a sampler of another world": (
