@@ -33,6 +33,7 @@ def test_every_way_is_trained_measured_and_shown(tmp_path):
     assert all(f"| {way}" in text for way in ways)
 
 
+@pytest.mark.long  # the study of batches by class runs in the suite
 def test_batches_by_length_are_trained_and_shown(tmp_path):
     found = lengths.run(tmp_path / "lengths.jsonl", seeds=2, seconds=0.01, files=14)
     assert {name: len(each) for name, each in found.items()} == dict.fromkeys(

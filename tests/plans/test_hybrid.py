@@ -144,7 +144,9 @@ def test_the_work_of_ranks_is_level_on_long_sequences(ranks, tokens_per_rank):
     assert f"{plan.steps} steps an epoch on {ranks} ranks, {plan.steps} measured" in str(summary)
 
 
-@pytest.mark.parametrize("ranks", [8, 32, 64])
+@pytest.mark.parametrize(
+    "ranks", [pytest.param(8, marks=pytest.mark.long), 32, pytest.param(64, marks=pytest.mark.long)]
+)
 def test_steps_of_too_few_samples_are_as_level_as_their_longest_sample_allows(ranks):
     plan = bw.hybrid(
         LONG[:20_000], ranks=ranks, tokens_per_rank=131_072 // min(16, ranks), cost=work, batch_size=2 * ranks
