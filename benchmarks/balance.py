@@ -6,6 +6,7 @@ by `make bench`.
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from batchwright.plans import FixedPlan
 
 # torchsampler needs torchvision only to ask whether a dataset is one of its.
 sys.modules.setdefault("torchvision", types.ModuleType("torchvision"))
-from torchsampler import ImbalancedDatasetSampler  # noqa: E402  # it imports torchvision, which is put there first
+ImbalancedDatasetSampler = importlib.import_module("torchsampler").ImbalancedDatasetSampler
 
 SAMPLES, CLASSES, BATCH = 10**6, 1000, 256
 ROUNDS = 7

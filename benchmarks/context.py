@@ -112,7 +112,7 @@ def megatron(lengths: np.ndarray, work: Callable[[Any], Any], ranks: int, tokens
         def size(self) -> int:
             return ranks
 
-    class Same(scheduler()):  # type: ignore[misc]
+    class Same(scheduler()):
         def get_total_workload(self, seq_length: int, cp_size: int | None = None) -> float:
             return float(work(float(seq_length))) / (cp_size or self.gpus_needed(seq_length))
 

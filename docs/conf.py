@@ -5,13 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import batchwright
+
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
-
-import messages  # noqa: E402
-import pictures  # noqa: E402
-
-import batchwright  # noqa: E402  # after the path is set
 
 project = "batchwright"
 author = "The batchwright authors"
@@ -63,5 +59,9 @@ html_show_sourcelink = False
 
 def setup(app: object) -> None:
     """Write what follows from the source: the page of all messages, and the pictures."""
+    sys.path.insert(0, str(HERE))
+    import messages
+    import pictures
+
     pictures.main()
     messages.write(HERE / "messages.md")

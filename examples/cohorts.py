@@ -1,4 +1,4 @@
-"""Batches that see three digits at a time: given cohorts in rotation, or cohorts drawn anew each cycle."""
+"""Batches that see three digits at a time: given cohorts in rotation, or cohorts drawn again in each cycle."""
 
 from __future__ import annotations
 

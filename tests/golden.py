@@ -1,6 +1,6 @@
 """Golden vectors: what plans and streams yielded on the day they were written down, and must always yield.
 
-`python -m tests.golden` compares (with nothing but the package installed), `python -m tests.golden --write` writes anew.
+`python -m tests.golden` compares (with nothing but the package installed), `python -m tests.golden --write` writes them.
 A change here is a change of every user's batches: raise the version of the state and say so in the changelog.
 """
 

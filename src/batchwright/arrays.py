@@ -95,7 +95,7 @@ def _from_tensor(tensor: Any, called: str) -> np.ndarray:
             return np.asarray(tensor)
         except TypeError:  # bfloat16 and the 8-bit kinds, which NumPy lacks and float32 holds exactly
             return np.asarray(tensor.cfloat() if tensor.is_complex() else tensor.float())
-    except (TypeError, RuntimeError, NotImplementedError) as error:
+    except (TypeError, RuntimeError) as error:
         raise Infeasible(
             f"{called} is a tensor whose values cannot be read ({shown(error)})", "pass a NumPy array or a list"
         ) from error

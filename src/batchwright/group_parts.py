@@ -22,10 +22,8 @@ __all__ = [
     "count_of",
     "digest_of",
     "distinct_names",
+    "index_of_lists",
     "indexed",
-    "named_lists",
-    "numbers_of_group",
-    "refuse_twice",
     "size_of",
     "unknown_group",
     "warn_of_singles",
@@ -115,7 +113,7 @@ def checked_index(
     return starts, index
 
 
-def named_lists(indices: Any) -> Iterable[tuple[Any, Any]]:
+def _named_lists(indices: Any) -> Iterable[tuple[Any, Any]]:
     """Lists with the names of their groups; groups without names are numbered."""
     listed = isinstance(indices, (Mapping, Sequence, np.ndarray)) and not isinstance(indices, (str, bytes))
     if not listed or getattr(indices, "ndim", 1) == 0:
@@ -123,7 +121,7 @@ def named_lists(indices: Any) -> Iterable[tuple[Any, Any]]:
     return indices.items() if isinstance(indices, Mapping) else enumerate(indices)
 
 
-def numbers_of_group(part: Any, name: Any) -> np.ndarray:
+def _numbers_of_group(part: Any, name: Any) -> np.ndarray:
     """Check the numbers of the samples of one group, int64."""
     called = f"the list of group {shown(name)}"
     numbers = np.asarray(columns.column(part, called=called))
@@ -135,6 +133,28 @@ def numbers_of_group(part: Any, name: Any) -> np.ndarray:
             held = str(numbers[(numbers < 0) | (numbers >= MOST_SAMPLES)][0])
         raise Infeasible(f"{called} holds {held}", "pass sample numbers, whole and 0 or more")
     return numbers.astype(np.int64)
+
+
+def index_of_lists(
+    indices: Sequence[Any] | Mapping[Any, Any], sample_count: Any
+) -> tuple[list[Hashable], np.ndarray, np.ndarray, int]:
+    """Names, starts and index of groups that are given as lists of samples, and how many samples there are.
+
+    Raises:
+        Infeasible: see `Groups.from_indices`.
+    """
+    named = {plain(name): part for name, part in _named_lists(indices)}
+    lists = [np.sort(_numbers_of_group(part, name)) for name, part in named.items()]
+    starts = np.concatenate([[0], np.cumsum([part.size for part in lists], dtype=np.int64)]).astype(np.int64)
+    if starts[-1] == 0:
+        raise Infeasible("the dataset is empty: no group has a sample", "pass at least one sample")
+    index = np.concatenate(lists)
+    largest = int(index.max())
+    count = largest + 1 if sample_count is None else count_of(sample_count)
+    if largest >= count:
+        raise Infeasible(f"sample {largest} is named but the dataset has {count}", f"pass sample_count={largest + 1}")
+    _refuse_twice(index, named, lists)
+    return list(named), starts, index.astype(np.uint32 if count < NARROW else np.int64), count
 
 
 def indexed(values: np.ndarray | Coded) -> tuple[list[Hashable], np.ndarray, np.ndarray]:
@@ -185,7 +205,7 @@ def combined(
     return found, starts, index
 
 
-def refuse_twice(index: np.ndarray, names: Iterable[Any], lists: Sequence[np.ndarray]) -> None:
+def _refuse_twice(index: np.ndarray, names: Iterable[Any], lists: Sequence[np.ndarray]) -> None:
     """Refuse a sample that the lists of groups hold twice; `index` is all of them joined.
 
     Raises:

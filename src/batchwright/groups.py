@@ -14,16 +14,13 @@ from .calls import recorded
 from .errors import Infeasible, check_mapping, shown
 from .group_parts import (
     MOST_SAMPLES,
-    NARROW,
     checked_index,
     combined,
     count_of,
     digest_of,
     distinct_names,
+    index_of_lists,
     indexed,
-    named_lists,
-    numbers_of_group,
-    refuse_twice,
     size_of,
     unknown_group,
     warn_of_singles,
@@ -186,21 +183,7 @@ class Groups:
             >>> Groups.from_indices([[4, 1], [2]]).samples(0).tolist()
             [1, 4]
         """
-        named = {plain(name): part for name, part in named_lists(indices)}
-        lists = [np.sort(numbers_of_group(part, name)) for name, part in named.items()]
-        starts = np.concatenate([[0], np.cumsum([part.size for part in lists], dtype=np.int64)]).astype(np.int64)
-        if starts[-1] == 0:
-            raise Infeasible("the dataset is empty: no group has a sample", "pass at least one sample")
-        index = np.concatenate(lists)
-        largest = int(index.max())
-        count = largest + 1 if sample_count is None else count_of(sample_count)
-        if largest >= count:
-            raise Infeasible(
-                f"sample {largest} is named but the dataset has {count}", f"pass sample_count={largest + 1}"
-            )
-        groups = cls._made(list(named), starts, index.astype(np.uint32 if count < NARROW else np.int64), count)
-        refuse_twice(index, named, lists)
-        return groups
+        return cls._made(*index_of_lists(indices, sample_count))
 
     @classmethod
     def singletons(cls, sample_count: int) -> Groups:

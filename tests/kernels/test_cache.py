@@ -18,7 +18,7 @@ ONE_KERNEL = "from batchwright.kernels.indexing import tally; import numpy as np
 ONE_KERNEL += "tally(np.array([2, 0, 2]), c); print(c.tolist())"
 
 
-ANYONE = 65534  # the user "nobody", who owns no files
+ANYONE = 65534  # the number of the user "nobody"
 COMPILED = r"kernels are compiled, .* once on this machine; python -m batchwright.kernels does it ahead\n"
 NOWHERE = r"kernels are compiled, .* in every process: no folder can be written .*\n"
 
@@ -121,7 +121,7 @@ def test_kernels_of_other_sources_are_not_used(cached, tmp_path):
 
 
 def open_to_read(folder: Path) -> None:
-    """Let every user read a folder and nobody write it, and let every user enter the folders above it."""
+    """Make a folder readable for all users and writable for none; all users may also enter its parent folders."""
     for path in folder.rglob("*"):
         path.chmod(0o555 if path.is_dir() else 0o444)
     for above in (folder, *folder.parents):

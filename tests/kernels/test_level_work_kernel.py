@@ -12,7 +12,7 @@ ENOUGH = 0.9995
 
 
 class Oracle:
-    """The rule in lists; parts are lists of items, cheapest and dearest are found by looking at all of them."""
+    """The rule in plain lists: a part is a list of items, and a full search finds the cheapest and the most expensive."""
 
     def __init__(self, costs, sizes, part_of, parts, step, limits, least):
         self.costs, self.sizes, self.limits, self.step, self.least = costs, sizes, limits, step, least

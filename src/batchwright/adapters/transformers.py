@@ -41,8 +41,9 @@ class ExactEvaluation(Trainer):
     Use it if no plan is trained with; `PlanTrainer` does the same. For another trainer write
     `class Mine(ExactEvaluation, Seq2SeqTrainer)`. Predictions and labels come in the order of the dataset. `eval_loss` is
     the mean over samples of each process's mean loss of its samples, without fillers. For losses that are means over
-    samples, one process gives the same. `per_device_eval_batch_size` holds, but for TRL's trainers of preferences on several
-    processes, which evaluate one sample at a time; datasets without a length are left to `Trainer`.
+    samples, one process gives the same. Batches have `per_device_eval_batch_size` samples. TRL's preference trainers, such
+    as `DPOTrainer`, are the exception: on several processes they evaluate one sample at a time. Datasets without a length
+    are left to `Trainer`.
     """
 
     _split = False  # whether several processes hold parts of one model
@@ -231,7 +232,8 @@ class PlanTrainer(ExactEvaluation):
     def num_examples(self, dataloader: DataLoader[Any]) -> int:
         """Samples of the data set."""
         placed = dataloader.dataset
-        return super().num_examples(placed.loader if isinstance(placed, _PlacedBatches) else dataloader)  # type: ignore[no-any-return]  # untyped
+        count: int = super().num_examples(placed.loader if isinstance(placed, _PlacedBatches) else dataloader)
+        return count
 
     def _init_training_state(
         self, max_steps: int, num_update_steps_per_epoch: int, *others: Any, **named: Any

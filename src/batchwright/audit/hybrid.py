@@ -23,8 +23,9 @@ def audit_hybrid(plan: HybridKind, *, epochs: int = 1, first: int = 0) -> Audit:
     - G1 cap: how many tokens a pack has beyond what its group of ranks holds.
     - G4 coverage: how much the number of times that a sample comes in an epoch differs from 1. A sample that is divided
       among ranks counts once.
-    - G8 groups: the packs that not all ranks of a group have, each its own part, in the same order behind the same packs of
-      wider groups; and ranks without a pack. Such ranks would wait for each other for ever.
+    - G8 groups: how many packs break the rule that lets ranks work together. Every rank of a group must have its own part of
+      each pack of the group, in the same order, and after the same packs of wider groups. A rank without a pack counts too.
+      Ranks that break the rule would wait for each other without end.
     - balance: how far the rank with most work is above the mean of its step, as a fraction. Only reported.
 
     Args:

@@ -225,7 +225,7 @@ class Folder:
         starts = np.asarray(np.load(self.path / f"{told['files']}.starts.npy", allow_pickle=False))
         index, codes = self.array(f"{told['files']}.index.npy"), self.array(f"{told['files']}.codes.npy")
         found = Grouping(self.labels(name), starts, index, codes, self.sample_count, told["digest"])
-        if not _may_be_read(found):  # not by chance: whoever wrote it also wrote checksums that fit
+        if not _may_be_read(found):  # checksums fit, so this is no damage: it was written so
             raise Infeasible(f"the groups of column {shown(name)} in {shown(str(self.path))} are no index", _AGAIN)
         return found
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from functools import partial as partial_of
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -163,12 +164,7 @@ def _wanted(label: Any, length: Any, weight: Any, by: Any) -> list[Wanted]:
 
 def _engine(engine: Any) -> Engine:
     if engine is None:
-        try:
-            import duckdb  # noqa: F401
-        except ImportError:
-            engine = "pyarrow"
-        else:
-            engine = "duckdb"
+        engine = "pyarrow" if find_spec("duckdb") is None else "duckdb"
     named: Engine = one_of(engine, "engine", get_args(Engine))
     library_of({"spark": "pyspark"}.get(named, named), named)
     library_of("pyarrow", named)

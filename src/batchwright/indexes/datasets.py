@@ -135,7 +135,7 @@ def _flush(writer: Writer, file: DataFile, names: Sequence[str], held: list[list
     for name, values in zip(names, zip(*held, strict=True), strict=True):
         try:
             batch[name] = pyarrow.array(values)
-        except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, pyarrow.ArrowNotImplementedError, OverflowError):
+        except (pyarrow.ArrowException, OverflowError):  # mixed types, objects, an integer of more than 64 bits
             some = list(dict.fromkeys(map(typed, values)))
             raise Infeasible(
                 f"{name} of the samples is {' and '.join(some[:2])}, such as {shown(values[0])}",

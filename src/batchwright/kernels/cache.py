@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, _CacheLocator
 
 __all__ = ["kept_in", "use_checked_cache"]
 
@@ -47,7 +47,7 @@ def _sources() -> str:
     return hasher.hexdigest()
 
 
-class _Nowhere:
+class _Nowhere(_CacheLocator):
     """The place of kernels where no folder can be written: they are only read beside the source."""
 
     def __init__(self, function: Any) -> None:
@@ -71,7 +71,8 @@ class _Nowhere:
 
 
 class _Places(CompileResultCacheImpl):
-    _locator_classes = [*CompileResultCacheImpl._locator_classes, _Nowhere]  # type: ignore[list-item]  # noqa: RUF012
+    # Numba reads this list from the class.
+    _locator_classes = [*CompileResultCacheImpl._locator_classes, _Nowhere]  # noqa: RUF012  # as the base class has it
 
 
 class _CheckedCache(FunctionCache):

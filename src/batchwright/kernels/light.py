@@ -75,7 +75,7 @@ class Light(NamedTuple):
 
     @property
     def passes(self) -> tuple[int, int]:
-        """Of an even order, the draws that must be distinct, less one; and the draws after which few groups begin anew."""
+        """Two numbers of draws of an even order: one less than must be distinct, and those of a cycle of few groups."""
         return int(self.layout[APART]), int(self.layout[_CYCLE])
 
     def even_groups(self) -> np.ndarray:

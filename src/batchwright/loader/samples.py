@@ -205,13 +205,13 @@ def _own_random_numbers() -> Iterator[None]:
         yield
         return
     # Another generator for NumPy: copying the state of its own takes 100 times as long.
-    kept = torch.get_rng_state(), np.random.get_bit_generator(), random.getstate()  # type: ignore[attr-defined]  # untyped
-    np.random.set_bit_generator(_NUMPYS)  # type: ignore[attr-defined]  # untyped
+    kept = torch.get_rng_state(), np.random.get_bit_generator(), random.getstate()  # type: ignore[attr-defined]  # NumPy's stubs lack it
+    np.random.set_bit_generator(_NUMPYS)  # type: ignore[attr-defined]  # NumPy's stubs lack it
     try:
         yield
     finally:
         torch.set_rng_state(kept[0])
-        np.random.set_bit_generator(kept[1])  # type: ignore[attr-defined]  # untyped
+        np.random.set_bit_generator(kept[1])  # type: ignore[attr-defined]  # NumPy's stubs lack it
         random.setstate(kept[2])
 
 

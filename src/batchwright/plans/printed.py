@@ -47,7 +47,7 @@ class Printed(Exported):
 
     def columns(self) -> dict[str, list[Any]]:
         """See `Exported`: the name and the value of each number."""
-        held = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+        held = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]  # every summary is a dataclass
         numbers = {name: value for name, value in held.items() if isinstance(value, (int, float))}
         return {"number": list(numbers), "value": [float(value) for value in numbers.values()]}
 
