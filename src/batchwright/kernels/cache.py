@@ -72,7 +72,7 @@ class _Nowhere(_CacheLocator):
 
 class _Places(CompileResultCacheImpl):
     # Numba reads this list from the class.
-    _locator_classes = [*CompileResultCacheImpl._locator_classes, _Nowhere]  # noqa: RUF012  # as the base class has it
+    _locator_classes = [*CompileResultCacheImpl._locator_classes, _Nowhere]  # type: ignore[list-item]  # noqa: RUF012  # as it is there
 
 
 class _CheckedCache(FunctionCache):
