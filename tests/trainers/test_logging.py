@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 import json
+import time
 
 import pytest
 import torch
@@ -74,24 +75,41 @@ def test_mlflow(tmp_path, monkeypatch):
     assert held == pytest.approx({f"batches/{name}": value for name, value in last.items()})
 
 
-def histories(data):
-    """What was logged, from a file of an offline run: a LevelDB log of protobuf records after a header of 7 bytes."""
+def records(data):
+    """The records in a file of an offline run: a LevelDB log of protobuf records after a header of 7 bytes."""
     from wandb.proto import wandb_internal_pb2
 
     at, held = 7, b""
-    while at < len(data):
+    while at + 7 <= len(data):
         if 32_768 - at % 32_768 < 7:  # a block ends
             at += 32_768 - at % 32_768
             continue
         length, kind = int.from_bytes(data[at + 4 : at + 6], "little"), data[at + 6]
+        if at + 7 + length > len(data):  # still being written
+            return
         held += data[at + 7 : at + 7 + length]
         at += 7 + length
         if kind in (1, 4):  # a record that is whole, or the last part of one
             record = wandb_internal_pb2.Record()
             record.ParseFromString(held)
             held = b""
-            if record.HasField("history"):
-                yield {"/".join(one.nested_key) or one.key: json.loads(one.value_json) for one in record.history.item}
+            yield record
+
+
+def finished(file):
+    """All records of an offline run. Another process writes the last ones, some time after `run.finish()` has returned."""
+    for _ in range(600):
+        if any(record.HasField("exit") for record in records(data := file.read_bytes())):
+            return list(records(data))
+        time.sleep(0.1)
+    raise TimeoutError(f"{file} never ended with the run's exit: {len(data)} bytes")
+
+
+def histories(read):
+    """What was logged."""
+    for record in read:
+        if record.HasField("history"):
+            yield {"/".join(one.nested_key) or one.key: json.loads(one.value_json) for one in record.history.item}
 
 
 def test_wandb(tmp_path, monkeypatch):
@@ -103,8 +121,7 @@ def test_wandb(tmp_path, monkeypatch):
     last = trained(loggers.wandb(run))
     run.finish()
     (file,) = tmp_path.rglob("*.wandb")
-    records = list(histories(file.read_bytes()))
-    own = [record for record in records if "batches/step" in record]
+    own = [record for record in histories(finished(file)) if "batches/step" in record]
     assert [record["batches/step"] for record in own] == STEPS
     assert [record["batches/deviation"] for record in own] == pytest.approx(expected())
     assert {name: own[-1][f"batches/{name}"] for name in last} == pytest.approx(last)
