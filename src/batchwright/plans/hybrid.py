@@ -63,13 +63,13 @@ class HybridPlan(EachOnce):
         self.check_world(ranks)
 
     def _on(self, ranks: int) -> None:
-        self.step, self.epoch_batches = ranks, self.steps * ranks
+        self.step_size, self.epoch_batches = ranks, self.steps * ranks
         self._schedules: OrderedDict[int, Schedule] = OrderedDict()
 
     @property
     def ranks(self) -> int:
         """How many ranks the steps are divided among."""
-        return self.step
+        return self.step_size
 
     def __getitem__(self, batch: int) -> Integers:
         """The samples of which a rank runs a part in a step, int64, in the order of `parts`."""
