@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compile import inner, kernel
-from .partition import replaced, sift
+from .partition import exchange, sift
 
 __all__ = ["exact_parts", "full_parts", "lightest_that_fits", "swap_within"]
 
@@ -131,7 +131,7 @@ def swap_within(costs: Floats, items: Integers, sizes: Floats, limits: Floats, g
     mean = load.sum() / parts
     swaps = 0
     while effort > 0:
-        heaviest = np.argmax(load)
+        heaviest = int(np.argmax(load))
         if load[heaviest] <= good_enough:
             break
         best = load[heaviest]
@@ -167,14 +167,9 @@ def swap_within(costs: Floats, items: Integers, sizes: Floats, limits: Floats, g
                 break
         if best_part < 0:
             break
-        cost, item = costs[heaviest, best_i], items[heaviest, best_i]
-        other_cost, other_item = costs[best_part, best_j], items[best_part, best_j]
-        moving_size = sizes[item] - sizes[other_item]
+        moving_size = sizes[items[heaviest, best_i]] - sizes[items[best_part, best_j]]
         loads[heaviest] -= moving_size
         loads[best_part] += moving_size
-        replaced(costs[heaviest], items[heaviest], best_i, other_cost, other_item)
-        replaced(costs[best_part], items[best_part], best_j, cost, item)
-        load[heaviest] = costs[heaviest].sum()
-        load[best_part] = costs[best_part].sum()
+        exchange(costs, items, load, heaviest, best_i, best_part, best_j)
         swaps += 1
     return swaps
