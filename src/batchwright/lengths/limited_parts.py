@@ -1,4 +1,4 @@
-"""Finds the least number of parts that break no limit, and levels their costs."""
+"""Finds the least number of parts that break no limit, and makes their costs about the same."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Limits:
         return max((_least(column, most) for column, most in zip(self.sizes.T, self.most, strict=True)), default=1)
 
     def tightest_first(self) -> Integers:
-        """The items by what they take of the limit that they take most of, the most first."""
+        """The items, sorted by the largest fraction that they take of a limit, the largest first."""
         return np.argsort(-(self.sizes / self.most).max(axis=1), kind="stable")
 
     def kept(self, part_of: Integers, parts: int) -> bool:
@@ -81,8 +81,8 @@ def fewest(costs: Floats, limits: Limits, multiple: int) -> tuple[int, Integers]
     found = level_within(costs, limits, low)
     if found is not None:
         return low, found
-    # Of two parts of a best fit, one and the first item of the other exceed a limit: so in sum all but one part use half
-    # of what one part may take.
+    # Best fit opens a part only for an item that fits in no other part. So any two parts exceed a limit together. Added over
+    # all limits, all parts but one therefore take half of what one part may take of a limit, on average.
     enough = min(costs.size, 2 * limits.most.size * limits.at_least + 1)
     tight, placed = limits.tightest_first(), np.empty(costs.size, np.int64)
     full_parts(limits.sizes[tight], limits.most, enough, placed)

@@ -37,7 +37,7 @@ __all__ = ["HybridPlan", "hybrid"]
 
 Integers = NDArray[np.int64]
 
-_RUNS = 4  # by default a rank runs so many times its tokens in a step: enough short samples to make the work level
+_RUNS = 4  # by default, a rank runs this many times `tokens_per_rank` in a step: enough short samples to level the work
 _KEPT = 8  # schedules that a plan keeps; a rank goes through them one by one
 
 
@@ -79,8 +79,8 @@ class HybridPlan(EachOnce):
     def parts(self, step: int, rank: int) -> list[Part]:
         """What a rank runs in a step, in order: packs of samples, with the group of ranks and the part of this rank.
 
-        Every rank computes the same schedule by itself. All ranks of a group have the same pack at the same place behind
-        the same wider groups, so collective operations within groups cannot wait for each other in a circle.
+        Every rank computes the same schedule by itself. All ranks of a group run its packs in the same order, after the
+        packs of the same wider groups. So collective operations of different groups cannot wait for each other in a circle.
 
         Args:
             step: counted over all epochs, from 0.

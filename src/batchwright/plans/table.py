@@ -1,4 +1,4 @@
-"""A plan as a table, for programs that are no PyTorch: which sample is in which slot of which rank, step by step."""
+"""A plan as a table, for programs that do not use PyTorch: which sample is in which slot of which rank, step by step."""
 
 from __future__ import annotations
 
