@@ -96,6 +96,9 @@ def split(fractions=None, labels=LABELS, **more):
 
 CASES = cases("refuse message follow", {  # what is refused, what is said of it, and what its way out says to do
     # columns
+    "one too few for a plan": (lambda: bw.Composition(bw.shuffled(3, batch_size=1).sampler(), costs=[1, 2]),
+        "there are 2 costs, the plan yields 3 numbers; pass one for each of them",
+        lambda: bw.Composition(bw.shuffled(3, batch_size=1).sampler(), costs=[1, 2, 3])),
     "single value": (lambda: weighted(3.0), "weights is a single value, 3.0, one value a sample is needed; pass a list",
         lambda: weighted([3.0])),
     "one-hot": (lambda: balanced(np.eye(3)),

@@ -20,6 +20,7 @@ __all__ = [
     "column",
     "complete",
     "numbers",
+    "numbers_of_plan",
     "one_dimensional",
     "sample_count",
     "sample_numbers",
@@ -116,6 +117,24 @@ def numbers(values: Any, *, called: str) -> np.ndarray:
                     f"{called} at sample {bad[0]} is {array[bad[0]]}", f"pass {called} that are finite numbers"
                 )
     return array
+
+
+def numbers_of_plan(values: Any, sample_count: int, *, called: str) -> np.ndarray:
+    """Read a column with a number for each of the samples that a plan yields, float64.
+
+    Raises:
+        Infeasible: as `numbers`, and if there are more or fewer values than samples.
+
+    Example:
+        >>> numbers_of_plan([1, 2], 2, called="costs").tolist()
+        [1.0, 2.0]
+    """
+    found = numbers(values, called=called).astype(np.float64)  # sums of float64 do not wrap around
+    if found.size != sample_count:
+        raise Infeasible(
+            f"there are {found.size} {called}, the plan yields {sample_count} numbers", "pass one for each of them"
+        )
+    return found
 
 
 def whole_numbers(values: Any, *, called: str, least: int) -> np.ndarray:

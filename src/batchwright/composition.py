@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .columns import numbers
+from .columns import numbers_of_plan
 from .errors import Infeasible, check_integer, check_mapping, shortened, shown
 from .groups import Groups
 from .sampler import BatchSampler
@@ -77,8 +77,9 @@ class Composition:
         sampler = needed_sampler(sampler)
         self.sampler = sampler
         self.every = check_integer(every, "every", least=1)
-        self.lengths = None if lengths is None else self._of_samples(lengths, "lengths")
-        self.costs = None if costs is None else self._of_samples(costs, "costs")
+        count = sampler.plan.groups.sample_count
+        self.lengths = None if lengths is None else numbers_of_plan(lengths, count, called="lengths")
+        self.costs = None if costs is None else numbers_of_plan(costs, count, called="costs")
         self.by = (
             {}
             if by is None
@@ -93,15 +94,6 @@ class Composition:
                 "pass one for each of them",
             )
         return groups
-
-    def _of_samples(self, values: Any, called: str) -> np.ndarray:
-        column = numbers(values, called=called).astype(np.float64)  # sums of float64 do not wrap around
-        count = self.sampler.plan.groups.sample_count
-        if column.size != count:
-            raise Infeasible(
-                f"there are {column.size} {called}, the plan yields {count} numbers", "pass one for each of them"
-            )
-        return column
 
     def after(self, step: int, log: Log, *, epoch: int, at: int | None = None) -> None:
         """Call this after each of this rank's batches; it calls `log` after every `every` batches.

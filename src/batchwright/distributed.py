@@ -17,6 +17,7 @@ __all__ = [
     "Over",
     "data_groups",
     "gathered",
+    "groups_of",
     "joined",
     "mesh_ranks",
     "model_groups",
@@ -53,7 +54,7 @@ def ranks(group: Over = None) -> tuple[int, int]:
         group: the processes that count; all of them if left out.
     """
     rank, world_size = 0, 1
-    for part in _parts(group) if joined() else ():
+    for part in groups_of(group) if joined() else ():
         size = dist.get_world_size(part)
         rank, world_size = rank * size + dist.get_rank(part), world_size * size
     return rank, world_size
@@ -64,7 +65,8 @@ def this_process() -> int:
     return dist.get_rank() if joined() else 0
 
 
-def _parts(group: Over) -> tuple[dist.ProcessGroup | None, ...]:
+def groups_of(group: Over) -> tuple[dist.ProcessGroup | None, ...]:
+    """The groups to communicate in, one after the other."""
     return group if isinstance(group, tuple) else (group,)
 
 
@@ -166,7 +168,7 @@ def gathered(value: Any, group: Over = None) -> list[Any]:
     if not joined():
         return [value]
     values = [value]
-    for part in reversed(_parts(group)):
+    for part in reversed(groups_of(group)):
         lists: list[Any] = [None] * dist.get_world_size(part)
         dist.all_gather_object(lists, values, group=part)
         values = [value for gathered_before in lists for value in gathered_before]
@@ -177,7 +179,7 @@ def summed(values: torch.Tensor, group: Over = None) -> torch.Tensor:
     """The sum over all processes of the group, on the CPU, with the same bits on every one."""
     if not joined():
         return values.clone()
-    for part in _parts(group):
+    for part in groups_of(group):
         values = _summed(values, part)
     return values
 

@@ -157,4 +157,4 @@ def _text(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     text = shortened(value)
-    return text if text.isprintable() else repr(text)[1:-1]  # a name may have the end of a line in it
+    return text if text.isprintable() else repr(text)[1:-1]  # a name may contain line breaks

@@ -15,11 +15,11 @@ Piece = TypeVar("Piece")
 
 
 def watched(pieces: Iterable[Piece], what: str, count: int | None = None) -> Iterator[Piece]:
-    """Pass pieces through; in a notebook, from the first second on, with a bar that goes when they are through.
+    """Yield the pieces; in a notebook, show a bar of progress after the first second, and remove it at the end.
 
     Args:
-        pieces: what is passed through.
-        what: what is done with them, in a few words.
+        pieces: what is yielded.
+        what: what the caller does with them, in a few words.
         count: how many there are; None if that is not known.
     """
     display = _display_of_notebook()

@@ -175,10 +175,8 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         Raises:
             Infeasible: the epoch has fewer batches, or the batch came before a change of the world size.
         """
-        batches, epoch = (
-            check_integer(batches, "batches"),
-            check_integer(self.epoch if epoch is None else epoch, "epoch", least=0),
-        )
+        batches = check_integer(batches, "batches")
+        epoch = check_integer(self.epoch if epoch is None else epoch, "epoch", least=0)
         self._present().after(batches, epoch)
         self.run = self.run._replace(requested=(epoch, batches), ended=False)
 

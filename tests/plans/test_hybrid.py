@@ -83,6 +83,12 @@ def test_what_ranks_run_keeps_every_promise(data):
         assert sorted(seen) == list(range(division.tokens.size))
 
 
+def test_a_step_is_the_micro_batches_of_all_ranks():
+    plan = bw.hybrid(LENGTHS, **SMALL)
+    assert plan.step_size == plan.ranks == 4
+    assert plan.stepped(6).step_size == 6
+
+
 @given(st.data())
 def test_a_plan_depends_on_its_arguments_alone_and_audits_itself(data):
     plan = built(lambda: data.draw(plans()))

@@ -74,7 +74,7 @@ class Audit(Exported):
         return max(found, key=lambda finding: finding.worst - finding.bound)
 
     def columns(self) -> dict[str, list[Any]]:
-        """See `Exported`: one line for each finding; a value without a bound has none, and nothing to keep."""
+        """See `Exported`: one line for each finding; a value that is only reported has neither a bound nor a verdict."""
         return {
             "guarantee": [one.guarantee for one in self.findings],
             "bound": [float(one.bound) if one.promised else None for one in self.findings],

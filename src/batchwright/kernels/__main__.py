@@ -15,7 +15,7 @@ __all__ = ["Ready", "compile_all"]
 
 
 class Ready(NamedTuple):
-    """What compiling every kernel gave.
+    """The result of compiling every kernel.
 
     Attributes:
         kernels: how many there are.

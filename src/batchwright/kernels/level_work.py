@@ -23,7 +23,7 @@ Integers = NDArray[np.int64]
 # How many partners are tried, and the gain that counts as one: both chosen by trial.
 _CHEAPER = 4
 _FILLERS = 12
-_LEFT = 0.98  # of its share of `least`: what a part that gives items away must keep of its size, so that later steps have it
+_LEFT = 0.98  # of `least / step`: a part that gives items away keeps this size at least, for later steps
 _GAIN = 1e-4  # of the distance to the wanted cost
 _GONE = -np.inf
 
@@ -39,9 +39,9 @@ class _Window(NamedTuple):
     following: Integers
     load: Floats
     filled: Floats  # the first kind of size, by part
-    by_item: Floats  # trees: parts that are in no step yet by their most expensive item and by load,
-    heavy: Floats
-    light: Floats  # and parts of no finished step by falling load
+    by_item: Floats  # a tree of the parts that are in no step yet, by their most expensive item
+    heavy: Floats  # a tree of the same parts, by load
+    light: Floats  # a tree of the parts that are in no finished step, by falling load
     merged: Integers  # scratch: what `_divide` finds
     side: Integers
     sums: Floats

@@ -75,7 +75,7 @@ class Light(NamedTuple):
 
     @property
     def passes(self) -> tuple[int, int]:
-        """Two numbers of draws of an even order: one less than must be distinct, and those of a cycle of few groups."""
+        """Of an even order: how many draws must be distinct, less one, and the draws of a cycle; see `plain_engine.Deal`."""
         return int(self.layout[APART]), int(self.layout[_CYCLE])
 
     def even_groups(self) -> np.ndarray:

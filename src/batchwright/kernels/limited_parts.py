@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compile import inner, kernel
-from .partition import replaced, sift
+from .partition import exchange, sift
 
 __all__ = ["exact_parts", "full_parts", "lightest_that_fits", "swap_within"]
 
@@ -25,7 +25,7 @@ def _fits(load: Floats, size: Floats, limits: Floats) -> bool:
 
 @kernel("boolean(float64[:], float64[:, :], float64[:], int64, int64[:])")
 def lightest_that_fits(costs: Floats, sizes: Floats, limits: Floats, parts: int, part_of: Integers) -> bool:
-    """Give each item to the part that costs least of those where it fits; whether all fit.
+    """Give each item to the part that costs least of those where it fits. Returns whether all fit.
 
     `costs` fall. As long as every item fits into the part that costs least, a heap finds it; from there on all parts are
     looked at. Ties go to the part with fewer items, then to the lower number, as in `longest_first`.
@@ -59,7 +59,7 @@ def lightest_that_fits(costs: Floats, sizes: Floats, limits: Floats, parts: int,
 
 @kernel("boolean(float64[:, :], float64[:], int64, int64[:])")
 def full_parts(sizes: Floats, limits: Floats, parts: int, part_of: Integers) -> bool:
-    """Give each item to the fullest part where it fits (best fit); whether all fit.
+    """Give each item to the fullest part where it fits (best fit). Returns whether all fit.
 
     How full a part is: its load over the limit, of the limit where that is largest.
     """
@@ -116,7 +116,7 @@ def exact_parts(sizes: Floats, limits: Floats, parts: int, effort: int, part_of:
 
 @kernel("int64(float64[:, :], int64[:, :], float64[:, :], float64[:], float64, int64)")
 def swap_within(costs: Floats, items: Integers, sizes: Floats, limits: Floats, good_enough: float, effort: int) -> int:
-    """Swap items between the most expensive part and others, within the limits; swaps made.
+    """Swap items between the most expensive part and others, within the limits. Returns the number of swaps.
 
     As `partition.swap_down`: rows are parts, their costs descending, an item of -1 is an empty place; both arrays are
     rewritten in place. The last row of `sizes` is that of an empty place: nothing.
@@ -131,7 +131,7 @@ def swap_within(costs: Floats, items: Integers, sizes: Floats, limits: Floats, g
     mean = load.sum() / parts
     swaps = 0
     while effort > 0:
-        heaviest = np.argmax(load)
+        heaviest = int(np.argmax(load))
         if load[heaviest] <= good_enough:
             break
         best = load[heaviest]
@@ -167,14 +167,9 @@ def swap_within(costs: Floats, items: Integers, sizes: Floats, limits: Floats, g
                 break
         if best_part < 0:
             break
-        cost, item = costs[heaviest, best_i], items[heaviest, best_i]
-        other_cost, other_item = costs[best_part, best_j], items[best_part, best_j]
-        moving_size = sizes[item] - sizes[other_item]
+        moving_size = sizes[items[heaviest, best_i]] - sizes[items[best_part, best_j]]
         loads[heaviest] -= moving_size
         loads[best_part] += moving_size
-        replaced(costs[heaviest], items[heaviest], best_i, other_cost, other_item)
-        replaced(costs[best_part], items[best_part], best_j, cost, item)
-        load[heaviest] = costs[heaviest].sum()
-        load[best_part] = costs[best_part].sum()
+        exchange(costs, items, load, heaviest, best_i, best_part, best_j)
         swaps += 1
     return swaps

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from .compile import inner, kernel
 
-__all__ = ["longest_first", "replaced", "sift", "swap_down"]
+__all__ = ["exchange", "longest_first", "sift", "swap_down"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -91,7 +91,7 @@ def _best_swap(heavy: Floats, light: Floats, difference: float) -> tuple[float, 
 
 
 @inner
-def replaced(row: Floats, items: Integers, place: int, cost: float, item: int) -> None:
+def _replace(row: Floats, items: Integers, place: int, cost: float, item: int) -> None:
     """Put another item at `place` of a descending row and move it to its place in the order."""
     while place > 0 and row[place - 1] < cost:
         row[place] = row[place - 1]
@@ -103,6 +103,16 @@ def replaced(row: Floats, items: Integers, place: int, cost: float, item: int) -
         place += 1
     row[place] = cost
     items[place] = item
+
+
+@inner
+def exchange(costs: Floats, items: Integers, load: Floats, part: int, place: int, other: int, other_place: int) -> None:
+    """Swap an item of a part with an item of another part; rows of costs stay descending."""
+    cost, item = costs[part, place], items[part, place]
+    _replace(costs[part], items[part], place, costs[other, other_place], items[other, other_place])
+    _replace(costs[other], items[other], other_place, cost, item)
+    load[part] = costs[part].sum()
+    load[other] = costs[other].sum()
 
 
 @kernel("int64(float64[:, :], int64[:, :], float64, int64)")
@@ -121,7 +131,7 @@ def swap_down(costs: Floats, items: Integers, good_enough: float, effort: int) -
     mean = load.sum() / parts
     swaps = 0
     while effort > 0:
-        heaviest = np.argmax(load)
+        heaviest = int(np.argmax(load))
         if load[heaviest] <= good_enough:
             break
         best = load[heaviest]
@@ -144,11 +154,6 @@ def swap_down(costs: Floats, items: Integers, good_enough: float, effort: int) -
                     break
         if best_part < 0 or best >= load[heaviest]:
             break
-        cost, item = costs[heaviest, best_i], items[heaviest, best_i]
-        other_cost, other_item = costs[best_part, best_j], items[best_part, best_j]
-        replaced(costs[heaviest], items[heaviest], best_i, other_cost, other_item)
-        replaced(costs[best_part], items[best_part], best_j, cost, item)
-        load[heaviest] = costs[heaviest].sum()
-        load[best_part] = costs[best_part].sum()
+        exchange(costs, items, load, heaviest, best_i, best_part, best_j)
         swaps += 1
     return swaps

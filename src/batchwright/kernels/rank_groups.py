@@ -16,7 +16,7 @@ Integers = NDArray[np.int64]
 
 @kernel("float64(int64[:], float64[:], int64[:], float64[:])")
 def place_on_groups(sizes: Integers, shares: Floats, firsts: Integers, loads: Floats) -> float:
-    """Choose the group of every sample; the work of the rank that has most.
+    """Choose the group of every sample. Returns the work of the rank that has most.
 
     A group of `size` ranks is the ranks k * size to (k + 1) * size - 1. `sizes` fall, and each divides those before it, so
     all ranks of a group have the same work when it gets a sample. `firsts` gets the first rank of each sample's group,

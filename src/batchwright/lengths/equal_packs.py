@@ -28,7 +28,7 @@ __all__ = ["EqualPacks"]
 Floats = NDArray[np.float64]
 Way = Callable[[Integers, Integers], NewStep | None]
 
-_WAITING = 0.01  # of the work: if ranks wait longer, it is tried whether they do with steps made level one by one
+_WAITING = 0.01  # of the work: if ranks wait longer than this, steps that are made level one by one are tried too
 _NEARLY_LEVEL = 0.998  # of steps that all packs of a window made level: a search for a better one rarely finds it
 
 
@@ -76,7 +76,7 @@ class EqualPacks:
         return self._better(found, self._each_by_itself(cut))
 
     def _has_cost(self) -> bool:
-        """Whether something else than what the capacities count is to be equal, and is not in proportion to it."""
+        """Whether costs are not in proportion to what the capacities count."""
         lengths, costs = self.lengths.astype(np.float64), self.costs
         if self.capacities.size == 1:
             return not np.allclose(costs[0] * lengths[:, 0], lengths[0, 0] * costs, rtol=1e-12, atol=0)

@@ -1,4 +1,4 @@
-"""Finds the least number of parts that break no limit, and levels their costs."""
+"""Finds the least number of parts that break no limit, and makes their costs about the same."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..kernels.limited_parts import exact_parts, full_parts, lightest_that_fits, swap_within
 from ..kernels.partition import longest_first, swap_down
 
-__all__ = ["Limits", "by_part", "cells", "fewest", "level_within"]
+__all__ = ["Limits", "by_part", "cells", "fewest", "in_order_of_items", "level_within", "part_of_cells"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -45,7 +45,7 @@ class Limits:
         return max((_least(column, most) for column, most in zip(self.sizes.T, self.most, strict=True)), default=1)
 
     def tightest_first(self) -> Integers:
-        """The items by what they take of the limit that they take most of, the most first."""
+        """The items, sorted by the largest fraction that they take of a limit, the largest first."""
         return np.argsort(-(self.sizes / self.most).max(axis=1), kind="stable")
 
     def kept(self, part_of: Integers, parts: int) -> bool:
@@ -81,8 +81,8 @@ def fewest(costs: Floats, limits: Limits, multiple: int) -> tuple[int, Integers]
     found = level_within(costs, limits, low)
     if found is not None:
         return low, found
-    # Of two parts of a best fit, one and the first item of the other exceed a limit: so in sum all but one part use half
-    # of what one part may take.
+    # Best fit opens a part only for an item that fits in no other part. So any two parts exceed a limit together. Added over
+    # all limits, all parts but one therefore take half of what one part may take of a limit, on average.
     enough = min(costs.size, 2 * limits.most.size * limits.at_least + 1)
     tight, placed = limits.tightest_first(), np.empty(costs.size, np.int64)
     full_parts(limits.sizes[tight], limits.most, enough, placed)
@@ -114,9 +114,7 @@ def level_within(costs: Floats, limits: Limits, parts: int) -> Integers | None:
     mean = float(costs.sum()) / parts
     sizes = np.vstack([limits.sizes, np.zeros((1, limits.most.size))])
     swap_within(cell_costs, cell_items, sizes, limits.most, mean * (1 + _NEAR), _SWAPS)
-    level = np.empty_like(part_of)
-    held = cell_items >= 0
-    level[cell_items[held]] = np.nonzero(held)[0]
+    level = part_of_cells(cell_items, part_of.size)
     return level if limits.kept(level, parts) else part_of
 
 
@@ -124,25 +122,25 @@ def _start(costs: Floats, falling: Integers, limits: Limits, parts: int) -> Inte
     """Some way to put all items into the parts: the first that is found, the most level ones first."""
     placed = np.empty(costs.size, np.int64)
     if lightest_that_fits(costs[falling], limits.sizes[falling], limits.most, parts, placed):
-        return _back(placed, falling)
+        return in_order_of_items(placed, falling)
     tight = limits.tightest_first()
     if full_parts(limits.sizes[tight], limits.most, parts, placed):
-        return _back(placed, tight)
+        return in_order_of_items(placed, tight)
     if limits.most.size == 1:  # as level as possible in what is limited
         column = limits.sizes[:, 0]
-        spread = _back(longest_first(column[tight], parts, column.size), tight)
+        spread = in_order_of_items(longest_first(column[tight], parts, column.size), tight)
         cell_sizes, cell_items = cells(column, tight, spread, parts)
         swap_down(cell_sizes, cell_items, float(limits.most[0]), _SWAPS)
-        held = cell_items >= 0
-        spread[cell_items[held]] = np.nonzero(held)[0]
+        spread = part_of_cells(cell_items, column.size)
         if limits.kept(spread, parts):
             return spread
     found = exact_parts(limits.sizes[tight], limits.most, parts, _SEARCH, placed)
-    return _back(placed, tight) if found == 1 and limits.kept(_back(placed, tight), parts) else None
+    searched = in_order_of_items(placed, tight)
+    return searched if found == 1 and limits.kept(searched, parts) else None
 
 
-def _back(placed: Integers, order: Integers) -> Integers:
-    """The parts of items that were placed in this order, in the order of the items."""
+def in_order_of_items(placed: Integers, order: Integers) -> Integers:
+    """The part of each item, given the parts of the items in another order: `placed[i]` is that of item `order[i]`."""
     part_of = np.empty_like(placed)
     part_of[order] = placed
     return part_of
@@ -170,3 +168,11 @@ def cells(
     cell_costs[part_of[order], place] = costs[order]
     cell_items[part_of[order], place] = order
     return cell_costs, cell_items
+
+
+def part_of_cells(cell_items: Integers, count: int) -> Integers:
+    """The part of each of `count` items; the inverse of `cells`."""
+    part_of = np.empty(count, np.int64)
+    held = cell_items >= 0
+    part_of[cell_items[held]] = np.nonzero(held)[0]
+    return part_of

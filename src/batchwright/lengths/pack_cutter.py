@@ -141,7 +141,7 @@ class PackCutter(Identified):
         return float(self.costs[samples].sum())
 
     def rows_at_least(self, samples: Integers, ranks: int) -> float:
-        """See `Cutter`; with one capacity, samples longer than half of it are no two in a pack."""
+        """See `Cutter`; with one capacity, no pack has two samples longer than half of it."""
         if not self.settled:
             return float(self.costs[samples].max(initial=0))
         return rows_cost_at_least(

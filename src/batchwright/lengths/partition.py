@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from ..columns import as_numbers
 from ..errors import Infeasible, check_bool, check_integer, check_mapping, check_number, exactly, shown
 from ..groups import Groups
-from .limited_parts import Limits, by_part, cells, fewest, level_within
+from ..kernels.partition import longest_first, swap_down
+from .limited_parts import Limits, by_part, cells, fewest, in_order_of_items, level_within, part_of_cells
 
 __all__ = ["Partition", "partition"]
 
@@ -156,20 +157,15 @@ Bundles = tuple[NDArray[np.int64], NDArray[np.int64]]  # offsets, and the items 
 
 def _level(cost: NDArray[np.float64], parts: int, max_cost: float | None, *, equal_size: bool) -> NDArray[np.int64]:
     """The part of each item, without limits but `max_cost`, which may be exceeded."""
-    from ..kernels.partition import longest_first, swap_down
-
     falling = np.argsort(-cost, kind="stable")
     placed = longest_first(cost[falling], parts, cost.size // parts if equal_size else cost.size)
-    part_of = np.empty(cost.size, np.int64)
-    part_of[falling] = placed
+    part_of = in_order_of_items(placed, falling)
     cell_costs, cell_items = cells(cost, falling, part_of, parts, spare=0 if equal_size else 1)
     good_enough = float(cost.sum()) / parts * (1 + _GOOD_ENOUGH)
     if max_cost is not None:
         good_enough = min(good_enough, max_cost)
     swap_down(cell_costs, cell_items, good_enough, _EFFORT)
-    held = cell_items >= 0
-    part_of[cell_items[held]] = np.nonzero(held)[0]
-    return part_of
+    return part_of_cells(cell_items, cost.size)
 
 
 def _bundled(together: Any, count: int) -> Bundles:

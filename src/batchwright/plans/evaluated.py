@@ -15,9 +15,8 @@ from ..lengths.identity import fields_as_text
 from ..lengths.spans import Span, Spans
 from ..micro_batches import AS_IT_WAS, MicroBatches, counted
 from ..orders.finite import Finite
-from ..orders.inclusion import InclusionRates, Stratum
 from ..position import number_of
-from .plan import Plan
+from .each_once import EachOnce
 
 if TYPE_CHECKING:
     from ..audit import Audit
@@ -28,7 +27,7 @@ __all__ = ["EvaluationPlan"]
 _MOST_IN_A_STEP = 1 << 17  # no run has so many ranks: a state with a larger step size is damaged
 
 
-class EvaluationPlan(Plan):
+class EvaluationPlan(EachOnce):
     """A plan in which every epoch has each sample exactly once; made by `evaluation`.
 
     A micro-batch is a run of consecutive places of one finite order. So the micro-batches of all ranks, step by step, are
@@ -47,7 +46,6 @@ class EvaluationPlan(Plan):
             epoch.
     """
 
-    whole_epochs = True
     start = 0
 
     def __init__(self, sequence: Finite, spans: Spans) -> None:
@@ -85,10 +83,6 @@ class EvaluationPlan(Plan):
         if self._is_rest(batch):
             return self.spans.span(self.start, self.step_size, batch - self.first)
         return self.spans.span(0, self.step_size, batch % self.epoch_batches)
-
-    def draw_number(self, batch: int) -> int:
-        """The epoch, since each sample comes once in it; see `MicroBatches`."""
-        return batch // self.epoch_batches
 
     def stepped(self, step_size: int) -> EvaluationPlan:
         """The same plan with steps of `step_size` micro-batches; see `Plan`."""
@@ -154,29 +148,6 @@ class EvaluationPlan(Plan):
             "cut": type(self.spans).__name__.lower(),
             **fields_as_text(self.spans),
         }
-
-    @property
-    def shortcomings(self) -> list[str]:
-        """None: every sample comes, and none repeats beside fillers. See `Plan`."""
-        return []
-
-    @property
-    def settles_after(self) -> float:
-        """0, because no share ever changes."""
-        return 0
-
-    @property
-    def mean_batch_size(self) -> float:
-        """The mean number of samples that count in a micro-batch."""
-        return self.sequence.count / self.epoch_batches
-
-    def inclusion_rates(self, start: float, stop: float) -> InclusionRates:
-        """One stratum, because every sample comes equally often; fillers do not count. See `Plan`."""
-        return InclusionRates([Stratum(self.groups, 0, np.ones(1))])
-
-    def shares(self, epoch: int = 0) -> np.ndarray:
-        """The share of the only group: 1, float64 of shape (1,)."""
-        return np.ones(1)
 
     def summary(self, step_size: int = 1) -> EvaluationSummary:
         """Steps, fillers and balance on `step_size` ranks; `print` it."""

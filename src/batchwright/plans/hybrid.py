@@ -21,11 +21,10 @@ from ..lengths.identity import fields_as_text
 from ..lengths.length_strata import LengthStrata
 from ..lengths.rank_groups import Division, Part, Schedule, group_sizes
 from ..micro_batches import AS_IT_WAS, MicroBatches, Slice, counted
-from ..orders.inclusion import InclusionRates, Stratum
 from ..position import number_of
 from .changed_steps import MOST_IN_A_STEP
+from .each_once import EachOnce
 from .length_arguments import costs_of
-from .plan import Plan
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
@@ -38,11 +37,11 @@ __all__ = ["HybridPlan", "hybrid"]
 
 Integers = NDArray[np.int64]
 
-_RUNS = 4  # by default a rank runs so many times its tokens in a step: enough short samples to make the work level
+_RUNS = 4  # by default, a rank runs this many times `tokens_per_rank` in a step: enough short samples to level the work
 _KEPT = 8  # schedules that a plan keeps; a rank goes through them one by one
 
 
-class HybridPlan(Plan):
+class HybridPlan(EachOnce):
     """A plan whose steps are divided among groups of ranks by length and work; made by `hybrid`.
 
     Micro-batch `step * ranks + rank` has the samples of which this rank runs a part in this step. A sample that is divided
@@ -55,8 +54,6 @@ class HybridPlan(Plan):
         groups: one group of all samples.
     """
 
-    whole_epochs = True
-
     def __init__(self, division: Division, *, ranks: int, steps: int, seed: int) -> None:
         self.division, self.steps = division, steps
         count = division.tokens.size
@@ -66,13 +63,13 @@ class HybridPlan(Plan):
         self.check_world(ranks)
 
     def _on(self, ranks: int) -> None:
-        self.step, self.epoch_batches = ranks, self.steps * ranks
+        self.step_size, self.epoch_batches = ranks, self.steps * ranks
         self._schedules: OrderedDict[int, Schedule] = OrderedDict()
 
     @property
     def ranks(self) -> int:
         """How many ranks the steps are divided among."""
-        return self.step
+        return self.step_size
 
     def __getitem__(self, batch: int) -> Integers:
         """The samples of which a rank runs a part in a step, int64, in the order of `parts`."""
@@ -82,8 +79,8 @@ class HybridPlan(Plan):
     def parts(self, step: int, rank: int) -> list[Part]:
         """What a rank runs in a step, in order: packs of samples, with the group of ranks and the part of this rank.
 
-        Every rank computes the same schedule by itself. All ranks of a group have the same pack at the same place behind
-        the same wider groups, so collective operations within groups cannot wait for each other in a circle.
+        Every rank computes the same schedule by itself. All ranks of a group run its packs in the same order, after the
+        packs of the same wider groups. So collective operations of different groups cannot wait for each other in a circle.
 
         Args:
             step: counted over all epochs, from 0.
@@ -152,10 +149,6 @@ class HybridPlan(Plan):
                 f"a step has {fewest} samples, so some of {ranks} ranks would have none",
                 f"pass {larger}{fewest} ranks or fewer",
             )
-
-    def draw_number(self, batch: int) -> int:
-        """The epoch, since each sample comes once in it: the ranks of a group seed a sample alike; see `MicroBatches`."""
-        return batch // self.epoch_batches
 
     def epoch(self, epoch: int, step_size: int | None = None) -> Slice:
         """The micro-batches of an epoch, those of all ranks in turn; on the plan's ranks if `step_size` is left out."""
@@ -236,29 +229,6 @@ class HybridPlan(Plan):
             "steps": str(self.steps),
             "seed": str(self.strata.seed),
         }
-
-    @property
-    def shortcomings(self) -> list[str]:
-        """None: every sample comes once an epoch. See `Plan`."""
-        return []
-
-    @property
-    def settles_after(self) -> float:
-        """0, because no share ever changes."""
-        return 0
-
-    @property
-    def mean_batch_size(self) -> float:
-        """The samples of a step over the ranks."""
-        return self.groups.sample_count / self.epoch_batches
-
-    def inclusion_rates(self, start: float, stop: float) -> InclusionRates:
-        """One stratum, because every sample comes equally often. See `Plan`."""
-        return InclusionRates([Stratum(self.groups, 0, np.ones(1))])
-
-    def shares(self, epoch: int = 0) -> np.ndarray:
-        """The share of the only group: 1, float64 of shape (1,)."""
-        return np.ones(1)
 
     def summary(self) -> HybridSummary:
         """Steps, groups of ranks, and how long ranks wait, measured on the first epoch; `print` it."""

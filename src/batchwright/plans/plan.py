@@ -112,7 +112,7 @@ class Plan(BasePlan):
     def table(self, *, epochs: int = 1, ranks: int = 1, accumulate: int = 1) -> PlanTable:
         """The first epochs as a table of Arrow: what each rank gets, step by step.
 
-        Use it for programs that are no PyTorch: JAX, TensorFlow, Spark, or a person who checks what a run was given.
+        Use it for programs that do not use PyTorch (JAX, TensorFlow, Spark), or to check by hand what a run was given.
 
         Args:
             epochs: int, 1 or more.

@@ -1,4 +1,4 @@
-"""A plan as a table, for programs that are no PyTorch: which sample is in which slot of which rank, step by step."""
+"""A plan as a table, for programs that do not use PyTorch: which sample is in which slot of which rank, step by step."""
 
 from __future__ import annotations
 
@@ -57,8 +57,7 @@ class PlanTable:
     def schema(self) -> Any:
         """Its columns, a `pyarrow.Schema`."""
         arrow = self._arrow
-        text = not isinstance(self.plan.groups.names, range)
-        group = arrow.dictionary(arrow.int32(), arrow.string()) if text else arrow.int64()
+        group = arrow.dictionary(arrow.int32(), arrow.string()) if self._text else arrow.int64()
         return arrow.schema(
             [
                 ("epoch", arrow.int32()), ("step", arrow.int64()), ("rank", arrow.int32()), ("micro", arrow.int32()),
@@ -72,7 +71,7 @@ class PlanTable:
         arrow, schema, step_size = self._arrow, self.schema, self._step_size
         plan, length = self.plan.stepped(step_size), self.plan.epoch_length(step_size)
         seen = np.zeros(plan.groups.sample_count, np.int32)
-        names = None if isinstance(plan.groups.names, range) else arrow.array([str(name) for name in plan.groups.names])
+        names = arrow.array([str(name) for name in plan.groups.names]) if self._text else None
         packs: Callable[[np.ndarray], list[np.ndarray]] | None = getattr(self.plan, "packs", None)
         for step in range(self.steps):
             first = step * step_size
@@ -144,6 +143,7 @@ class PlanTable:
 
     @property
     def _text(self) -> bool:
+        """Whether groups are written by name; where every sample is a group, they are written by number."""
         return not isinstance(self.plan.groups.names, range)
 
     @property

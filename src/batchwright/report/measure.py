@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..audit import Audit
-from ..columns import numbers
+from ..columns import numbers_of_plan
 from ..errors import Infeasible, check_integer
-from ..interface import BasePlan
 from ..notebook import watched
 from .bands import Bands
 from .pictures import Composition, Cost, Drift, Lengths, Padding, Passes, Presence, Shares, Walk
@@ -43,7 +42,9 @@ def gathered(
     """Measure a plan for a report; see `Plan.report`."""
     epoch = check_integer(epoch, "epoch", least=0)
     step_size = checked_step_size(world_size, accumulate)
-    long, dear = _of_samples(plan, lengths, "lengths"), _of_samples(plan, costs, "costs")
+    count = plan.groups.sample_count
+    long = None if lengths is None else numbers_of_plan(lengths, count, called="lengths")
+    dear = None if costs is None else numbers_of_plan(costs, count, called="costs")
     in_steps, by_length = plan.stepped(step_size), hasattr(plan, "cutter")
     if by_length and not (long is None and dear is None):
         raise Infeasible("a plan by lengths has its own lengths and costs", "leave lengths and costs out")
@@ -65,7 +66,7 @@ def gathered(
         repr(plan),
         plan.fingerprint,
         epoch,
-        plan.groups.sample_count,
+        count,
         plan.groups.group_count,
         world_size,
         accumulate,
@@ -81,18 +82,6 @@ def gathered(
         walk.padding(),
         walk.cost(world_size, accumulate),
     )
-
-
-def _of_samples(plan: BasePlan, values: Any, called: str) -> np.ndarray | None:
-    if values is None:
-        return None
-    column = numbers(values, called=called).astype(np.float64)
-    if column.size != plan.groups.sample_count:
-        raise Infeasible(
-            f"there are {column.size} {called}, the plan yields {plan.groups.sample_count} numbers",
-            "pass one for each of them",
-        )
-    return column
 
 
 def _audited(plan: Any, step_size: int, epoch: int, first: int, batches: int) -> Audit:

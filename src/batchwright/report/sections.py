@@ -177,7 +177,7 @@ def _count(number: int, what: str, plural: str = "s") -> str:
 
 
 def _percent(part: float) -> str:
-    """A share in percent, with three digits that say something."""
+    """A share in percent, with three significant digits."""
     return f"{100 * part:.3g} %"
 
 

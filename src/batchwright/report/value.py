@@ -44,7 +44,7 @@ class Report:
         passes: how often samples came; None where samples are too many to be counted.
         drift: how far the groups are from their quotas.
         lengths: the distribution of lengths; None where lengths are not known.
-        padding: the same.
+        padding: what part is padding; None where lengths are not known.
         cost: how equal the work of the ranks is; None where neither costs nor lengths are known.
     """
 
