@@ -109,12 +109,18 @@ def index(
         if ready is not None:
             shutil.rmtree(partial)  # what a process left that died after its index was in place
             return ready
-        units = _units(found.files) if dataset is None else dataset.units()
-        _prepare(partial, found, roles, units)
-        if dataset is None:
-            parts = _scan(partial, found.kind, _units(found.files), wanted, named)
-        else:
-            parts = read_dataset(dataset, partial, wanted, workers, _report)
+        try:
+            if dataset is None:
+                units = _units(found.files)
+                _prepare(partial, found, roles, units)
+                parts = _scan(partial, found.kind, units, wanted, named)
+            else:
+                _prepare(partial, found, roles, dataset.units())
+                parts = read_dataset(dataset, partial, wanted, workers, _report)
+        except Infeasible:
+            if not any(partial.glob("[0-9]*.json")):  # no part is finished, so there is nothing to resume
+                shutil.rmtree(partial)
+            raise
         try:
             _replace(place, partial, parts, wanted, roles, found)
         except Infeasible:  # what was read cannot be an index, so it is read again when the data are other
