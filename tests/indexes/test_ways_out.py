@@ -194,6 +194,7 @@ CASES = cases("refuse message follow", {
     "damaged URL": (remote("parquet", of="memory://ways/a.parquet"), "cannot be read", remote()),
     # reading it
     "no column": (made(label="color"), "has no column 'color', it has kind, year, n, w; pass one of these", GOOD),
+    "misspelt column": (made(label="kidn"), "pass one of these names (did you mean 'kind'?)", GOOD),
     "damaged": (damaged, "cannot be read", GOOD),
     "cut short": (cut_short, "cannot be read", GOOD),
     "duckdb": (not_installed("duckdb", "duckdb"),
@@ -208,6 +209,7 @@ CASES = cases("refuse message follow", {
     "null label": (lines("a", None), "column 'k' has no value at row 1 of", lines("a", "b")),
     "null of polars": (lines("a", None, engine="polars"), "has no value at row 1 of", lines("a", "b", engine="polars")),
     "type": (lines("a", [1]), "is of type 'list'; use labels that are numbers or text", lines("a", "b")),
+    "lists": (numbers([1], [2, 3], role="label"), "is of type 'list<", numbers(1, 2, role="label")),
     "types": (lines("a", 1), "are of several types: int, text; use one type", lines("a", "1")),
     "infinite": (lines(1.0, float("inf")), "a label in column 'k' is inf", lines(1.0, 2.0)),
     "long integers": (long_integers, "a label in column 'kind' is 1152921504606846976", GOOD),

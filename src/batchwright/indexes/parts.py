@@ -107,23 +107,27 @@ class _Values:
 
         kind = array.type.value_type if types.is_dictionary(array.type) else array.type
         self._refuse_missing(array, as_written, file, before)
+        if as_written == "typed":
+            self._know({_arrow_type(kind)}, file)  # before it is encoded: Arrow encodes no lists
         encoded = array if types.is_dictionary(array.type) else array.dictionary_encode()
         names = encoded.dictionary.to_pylist()
         if as_written == "json":
             names = [json.loads(name) for name in names]
-        if as_written == "text":
-            self.types.add("written")
-        else:
-            self.types |= {_type_of(name) for name in names} if as_written == "json" else {_arrow_type(kind)}
-        bad = self.types - {"text", "written", "int", "float", "bool"}
+        if as_written != "typed":
+            self._know({"written"} if as_written == "text" else {_type_of(name) for name in names}, file)
+        place = np.array([self.code.setdefault(name, len(self.code)) for name in names], np.uint32)
+        codes = place[pc.cast(encoded.indices, "int64").to_numpy(zero_copy_only=False)] if names else place[:0]
+        self.opened.write(np.ascontiguousarray(codes, "<u4").data)
+
+    def _know(self, types: set[str], file: str) -> None:
+        """Note the types of labels; refuse those that labels cannot have."""
+        self.types |= types
+        bad = types - {"text", "written", "int", "float", "bool"}
         if bad:
             raise Infeasible(
                 f"column {shown(self.wanted.name)} of {shown(file)} is of type {shown(sorted(bad)[0])}",
                 "use labels that are numbers or text: cast the column and write the file again",
             )
-        place = np.array([self.code.setdefault(name, len(self.code)) for name in names], np.uint32)
-        codes = place[pc.cast(encoded.indices, "int64").to_numpy(zero_copy_only=False)] if names else place[:0]
-        self.opened.write(np.ascontiguousarray(codes, "<u4").data)
 
     def _numbers(self, array: Any, as_written: AsTyped, file: str, before: int) -> None:
         import pyarrow.compute as pc
