@@ -13,18 +13,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arrays import EXACT_AS_FLOAT
 from ..errors import Infeasible, shown
+from ..files.column import FLOAT, INTEGER
 from .scans import AsTyped, Batch
 from .sources import DataFile
 
-__all__ = ["EXACT", "NO_LABEL", "Column", "Part", "Wanted", "Writer"]
+__all__ = ["NO_LABEL", "Column", "Part", "Wanted", "Writer"]
 
-EXACT = 1 << 53  # float64 holds all integers up to this one
 NO_LABEL = (1 << 32) - 1  # the code of a sample that could not be read
-_INTEGER, _FLOAT = (
-    r"^(0|-?[1-9][0-9]{0,17})$",
-    r"^[+-]?((0|[1-9][0-9]{0,14})(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,2})?$",
-)
 _SUFFIX = {"groups": ".codes.u4", "numbers": ".numbers.f8"}
 
 
@@ -136,8 +133,8 @@ class _Values:
         self._refuse_missing(array, as_written, file, before)
         kind = array.type
         if as_written != "typed":
-            whole = pc.all(pc.match_substring_regex(array, _INTEGER)).as_py() is not False
-            real = whole or pc.all(pc.match_substring_regex(array, _FLOAT)).as_py() is not False
+            whole = pc.all(pc.match_substring_regex(array, f"^({INTEGER.pattern})$")).as_py() is not False
+            real = whole or pc.all(pc.match_substring_regex(array, f"^({FLOAT.pattern})$")).as_py() is not False
             if real:
                 self.types.add("int" if whole else "float")
                 array = pc.cast(array, "int64" if whole else "float64")
@@ -154,11 +151,11 @@ class _Values:
         if numbers.size:
             # Compared before they become floats, which hold no larger integers.
             low, high = numbers.min(), numbers.max()
-            if not (low >= -EXACT and high <= EXACT):
-                row = before + int(np.flatnonzero(~((numbers >= -EXACT) & (numbers <= EXACT)))[0])
+            if not (low >= -EXACT_AS_FLOAT and high <= EXACT_AS_FLOAT):
+                row = before + int(np.flatnonzero(~((numbers >= -EXACT_AS_FLOAT) & (numbers <= EXACT_AS_FLOAT)))[0])
                 raise Infeasible(
                     f"column {shown(self.wanted.name)} is {numbers[row - before]} at row {row} of {shown(file)}",
-                    f"use numbers from -{EXACT} to {EXACT}",
+                    f"use numbers from -{EXACT_AS_FLOAT} to {EXACT_AS_FLOAT}",
                 )
             self.low, self.high = min(self.low, float(low)), max(self.high, float(high))
         self.opened.write(np.ascontiguousarray(numbers, "<f8").data)
