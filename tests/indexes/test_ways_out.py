@@ -232,6 +232,8 @@ CASES = cases("refuse message follow", {
     "nothing": (made(label=None), "the index has no columns; pass label=", GOOD),
     "by of a dataset": (made(Samples(3), label=int, by=["k"]), "by is ['k']; pass functions by name", made(Samples(3),
         label=int, by={"k": str})),
+    "label in by": (made(Samples(3), label=int, by={"label": str}), "by has the name 'label', which is an argument of its",
+        made(Samples(3), label=int, by={"another": str})),
     "no function": (made(Samples(3), label=2.5), "label is 2.5; pass a function", made(Samples(3), label=int)),
     "no samples": (made(Samples(0), label=int), "the dataset is empty: it has 0 samples", made(Samples(1), label=int)),
     "every one raised": (made(Samples(3), label="x"), "every sample raised, the first of them TypeError",

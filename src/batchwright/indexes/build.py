@@ -28,6 +28,7 @@ from .sources import DataFile, Source, source_of
 __all__ = ["Engine", "index", "index_of"]
 
 Engine = Literal["duckdb", "polars", "pyarrow", "ray", "spark"]
+_ROLES = ("label", "length", "weight")
 _UNIT_BYTES, _UNIT_FILES = 1 << 28, 1 << 12  # of a part: so much is read again after an interruption, for each process
 
 
@@ -57,7 +58,7 @@ def index(
             whose samples are read.
         path: the folder that the index is written to.
         label: the name of the column of labels, numbers or text; of a dataset, a function from a sample to its label, or a
-            key of the sample.
+            key of the sample, such as "label" or 0.
         length: the same for lengths.
         weight: the same for weights.
         by: more columns of labels, for `Index.groups`: a list of names; of a dataset, functions by name.
@@ -92,11 +93,7 @@ def index(
         None if isinstance(source, (str, os.PathLike, list, tuple)) else _of_dataset(source, label, length, weight, by)
     )
     if dataset is not None:
-        label, length, weight = (
-            ("label" if label else None),
-            ("length" if length else None),
-            ("weight" if weight else None),
-        )
+        label, length, weight = (name if name in dataset.functions else None for name in _ROLES)
     elif isinstance(by, str) or not isinstance(by, Sequence):
         raise Infeasible(f"by is {shown(by)}", "pass a list of names of columns")
     wanted, roles = _wanted(label, length, weight, list(by)), _roles(label, length, weight, list(by))
@@ -139,7 +136,13 @@ def index(
 def _of_dataset(source: Any, label: Any, length: Any, weight: Any, by: Any) -> DatasetSource:
     if not isinstance(by, Mapping) and by != ():
         raise Infeasible(f"by is {shown(by)}", "pass functions by name, such as by={'language': get_language}")
-    roles = {"label": label, **dict(by or {}), "length": length, "weight": weight}
+    named = dict(by or {})
+    taken = next((name for name in _ROLES if name in named), None)
+    if taken is not None:
+        raise Infeasible(
+            f"by has the name {taken!r}, which is an argument of its own", f"pass {taken}=, or another name"
+        )
+    roles = {"label": label, **named, "length": length, "weight": weight}
     return DatasetSource(source, {name: function for name, function in roles.items() if function is not None})
 
 
