@@ -234,6 +234,8 @@ CASES = cases("refuse message follow", {
         label=int, by={"k": str})),
     "label in by": (made(Samples(3), label=int, by={"label": str}), "by has the name 'label', which is an argument of its",
         made(Samples(3), label=int, by={"another": str})),
+    "None in by": (made(Samples(3), by={"k": None}, label=None), "k is None; pass a function",
+        made(Samples(3), by={"k": str}, label=None)),
     "no function": (made(Samples(3), label=2.5), "label is 2.5; pass a function", made(Samples(3), label=int)),
     "no samples": (made(Samples(0), label=int), "the dataset is empty: it has 0 samples", made(Samples(1), label=int)),
     "every one raised": (made(Samples(3), label="x"), "every sample raised, the first of them TypeError",

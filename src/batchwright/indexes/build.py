@@ -143,7 +143,9 @@ def _of_dataset(source: Any, label: Any, length: Any, weight: Any, by: Any) -> D
             f"by has the name {taken!r}, which is an argument of its own", f"pass {taken}=, or another name"
         )
     roles = {"label": label, **named, "length": length, "weight": weight}
-    return DatasetSource(source, {name: function for name, function in roles.items() if function is not None})
+    return DatasetSource(
+        source, {name: function for name, function in roles.items() if function is not None or name in named}
+    )
 
 
 def _place(path: Any) -> Path:
