@@ -79,7 +79,9 @@ def made(files: str, options: Mapping[str, Any]) -> Plan:
     parameters = inspect.signature(PLANS[kind]).parameters
     unknown = [name for name in given if name not in parameters]
     if unknown:
-        raise Infeasible(f"a plan {kind!r} takes no --{_option(unknown[0])}", "leave it out")
+        raise Infeasible(
+            f"a plan {kind!r} takes no --{_option(unknown[0])}", "leave it out, or ask for another plan with --kind"
+        )
     missing = [
         name
         for name, parameter in parameters.items()
