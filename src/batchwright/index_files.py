@@ -97,11 +97,9 @@ def kept_deal(recipe: Path) -> Kept | None:
         held = json.loads(recipe.read_bytes())
         home, run = recipe.parent, held.pop("run", {})
         wanted = {
-            "batchwright": held["batchwright"], "plan": "balanced", "arguments": known["arguments"],
-            "fingerprint": held.get("fingerprint", known["fingerprint"]),
+            "batchwright": 1, "plan": "balanced", "arguments": known["arguments"], "fingerprint": known["fingerprint"],
         }  # fmt: skip
-        same = {"fingerprint": known["fingerprint"], **held} == wanted and wanted["fingerprint"] == known["fingerprint"]
-        if known["form"] != _FORM or not same or held["batchwright"] != 1:
+        if known["form"] != _FORM or {"fingerprint": known["fingerprint"], **held} != wanted:
             return None
         if known["stamps"] != stamps(str(home / known["arguments"]["labels"]["in"])):
             return None

@@ -17,6 +17,7 @@ import numpy as np
 from . import targets
 from .errors import Infeasible, check_integer, listed, meant, said, shown
 from .files import Column
+from .files.paths import suffix_kind
 from .groups import Groups
 from .index_files import read_index
 from .plans.alternating import alternating
@@ -160,6 +161,12 @@ def _read(recipe: Any) -> tuple[dict[str, Any], Path | None]:
 def _parsed(path: Path) -> Any:
     if not path.is_file():
         raise Infeasible(f"there is no recipe {shown(str(path))}", "pass the path of a JSON or TOML file")
+    kind = suffix_kind(path.name)
+    if kind:
+        raise Infeasible(
+            f"{shown(str(path))} is a data file ({kind}), not a recipe",
+            "pass the JSON or TOML file that plan.to_recipe() or batchwright plan --save was written to",
+        )
     size = path.stat().st_size
     if size > MOST_BYTES:
         raise Infeasible(

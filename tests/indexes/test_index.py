@@ -250,6 +250,20 @@ def test_an_interrupted_scan_goes_on_where_it_was(tmp_path, monkeypatch):
     assert read == [0, 1, 2, 3]
 
 
+def _refuses_to_merge(*given):
+    raise bw.Infeasible("a fact", "a way out")
+
+
+@pytest.mark.parametrize("label", ["kidn", "kind"])
+def test_a_refusal_leaves_no_folder_behind(tmp_path, monkeypatch, label):
+    data = folder(tmp_path / "data", table(60), [30], "parquet")
+    if label == "kind":  # all parts are finished by then
+        monkeypatch.setattr(build, "merge", _refuses_to_merge)
+    with pytest.raises(bw.Infeasible):
+        bw.index(data, path=tmp_path / "made", label=label)
+    assert [each.name for each in tmp_path.iterdir()] == ["data"]
+
+
 def _make(data, path, told):
     told.put(bw.index(data, path=path, label="kind").groups().digest)
 

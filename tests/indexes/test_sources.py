@@ -147,6 +147,12 @@ def test_a_dataset_is_read_by_workers_in_the_order_of_its_samples(tmp_path, work
     assert fresh.read == []
 
 
+def test_a_key_of_a_sample_may_be_0(tmp_path):
+    samples = torch.utils.data.TensorDataset(torch.tensor([1, 0, 1]), torch.tensor([5, 6, 7]))
+    index = bw.index(samples, path=tmp_path / "made", label=0, length=1)
+    assert ([*index.labels], [*index.lengths]) == ([1, 0, 1], [5, 6, 7])
+
+
 def test_samples_that_raise_are_reported_and_in_no_group(tmp_path):
     with pytest.warns(bw.PoorWarning, match="3 of 100 samples raised"):
         index = bw.index(Texts(100, broken={0, 50, 99}), path=tmp_path / "made", **READ)

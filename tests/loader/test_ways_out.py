@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -279,3 +280,13 @@ def test_wrong_values_are_refused_by_name():
     ]:
         with pytest.raises(bw.Infeasible, match=name):
             made(**options)
+
+
+OWN = [name for name in inspect.signature(PLAN.loader).parameters if name not in ("dataset", "options")]
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_every_argument_is_recognised_when_it_is_misspelt(name):
+    with pytest.raises(bw.Infeasible) as refusal:
+        made(**{f"{name}s": 1})
+    assert f"(did you mean '{name}'?)" in str(refusal.value)

@@ -260,7 +260,8 @@ def test_exit_codes_and_errors(data, recipe):
     assert "numbers are needed" in run("compare", data, "--label", "label", "--length", "label", code=1).stderr
     nowhere = data.parent / "nowhere" / "r.json"
     error = told("plan", data, "--batch-size", 8, "--save", nowhere, form="error", code=1)
-    assert "No such file" in error["error"]["fact"]
+    assert f"no folder '{nowhere.parent}' to write --save r.json in" in error["error"]["fact"]
+    run("plan", data, "--batch-size", 8, "--html", data.parent, code=2)
     data.write_text(data.read_text().replace(",d,", ",a,"))
     assert "the data changed" in run("recipe", "check", recipe, code=1).stderr
     assert "the data changed" in run("audit", recipe, code=1).stderr

@@ -11,7 +11,7 @@ import pytest
 
 import batchwright as bw
 from batchwright.cli import app as application
-from batchwright.cli import look, main, making, planning
+from batchwright.cli import look, main, making, plan_command, planning
 from batchwright.recipes import Run
 
 from ..refusals import SOURCE, cases, check_that_all_are_reached, told_and_followed
@@ -63,6 +63,9 @@ CASES = cases("refuse message follow", {
     "option": (made(label="kind", batch_size=2, capacity=3, kind="balanced"),
         "a plan 'balanced' takes no --capacity; leave it out",
         made(label="kind", batch_size=2, kind="balanced")),
+    "target of a shuffle": (made(target="sqrt", batch_size=2),
+        "a plan 'shuffled' takes no --target; leave it out, or ask for another plan with --kind",
+        made(kind="balanced", label="kind", target="sqrt", batch_size=2)),
     "by": (made(length="n", max_tokens=100, by=["kind"]), "a plan 'budgeted' takes no --by; leave it out",
         made(length="n", max_tokens=100)),
     "option beside a recipe": (lambda: planning.made(RECIPE, {"batch_size": 2}),
@@ -70,6 +73,15 @@ CASES = cases("refuse message follow", {
         lambda: planning.made(RECIPE, {})),
     "no lengths": (lambda: making.described(EMPTY, None, "n", []), "has 0 values; pass a file of at least one sample",
         lambda: making.described(TABLE, None, "n", [])),
+    "text as lengths": (lambda: making.described(TABLE, None, "kind", []),
+        "numbers are needed; pass the name of a column of numbers as --length",
+        lambda: making.described(TABLE, None, "n", [])),
+    "rank": (lambda: look.step_of(bw.shuffled(8, 4), Run(), 0, 2, {}),
+        "rank is 2, and the run has 1 rank; pass a smaller --rank; or pass the number of ranks as --world-size",
+        lambda: look.step_of(bw.shuffled(8, 4), Run(world_size=3), 0, 2, {})),
+    "folder": (lambda: plan_command._check_folder("--save", Path("nowhere/r.json")),
+        "there is no folder 'nowhere' to write --save r.json in; make it, or pass another path",
+        lambda: plan_command._check_folder("--save", Path("r.json"))),
     "batch size": (made(label="kind"), "a plan 'balanced' needs --batch-size; pass --batch-size 64",
         made(label="kind", batch_size=64)),
     "no samples in a micro-batch": (made(label="kind", batch_size=0), "batch_size is 0, the least is 1; pass batch_size=1",

@@ -16,7 +16,7 @@ from ..composition import Log
 __all__ = ["mlflow", "tensorboard", "wandb"]
 
 _PREFIX = "batches/"
-_ODD = re.compile(r"[^\w\- ]")  # MLflow takes a few signs more, but not in every store
+_ODD = re.compile(r"[^\w\- ]")  # MLflow takes a few more characters, but not in every store
 
 
 def tensorboard(writer: Any, *, prefix: str = _PREFIX) -> Log:
@@ -62,7 +62,7 @@ def wandb(run: Any, *, prefix: str = _PREFIX) -> Log:
 def mlflow(run_id: str | None = None, *, prefix: str = _PREFIX) -> Log:
     """Log the composition to MLflow.
 
-    In names of groups, every sign but letters, digits, spaces, `-` and `_` becomes `_`: MLflow refuses others.
+    In names of groups, every character other than letters, digits, spaces, `-` and `_` becomes `_`: MLflow refuses others.
 
     Args:
         run_id: the run; the active one if left out.

@@ -67,21 +67,21 @@ class ExactEvaluation(Trainer):
                 "loop over bw.evaluation(...).loader(dataset, mesh=..., dims=...), and use batchwright.correct.Means",
             )
         dataset: Any = loader.dataset  # of a type without a length, which all but iterable ones have
-        size = self.args.eval_batch_size if self._takes_lists_of_any_size else 1
+        size = self.args.eval_batch_size if self._takes_batches_of_any_size else 1
         return _prepared(self, loader, _RealFirst(evaluation(dataset, size).sampler(), size))
 
     @property
-    def _takes_lists_of_any_size(self) -> bool:
-        """Whether processes may evaluate lists of different sizes: not where a loss gathers one number a sample."""
+    def _takes_batches_of_any_size(self) -> bool:
+        """Whether processes may evaluate batches of different sizes: not where a loss gathers one number a sample."""
         gathering = any(base.__module__.startswith("trl.") and base.__name__ in _GATHERING for base in type(self).mro())
         return self.args.world_size == 1 or not gathering
 
     def evaluation_loop(self, dataloader: DataLoader[Any], *others: Any, **named: Any) -> Any:
         """As `Trainer`'s, with each process's loss weighted by the samples that count."""
-        lists = getattr(dataloader, "batch_sampler", None)
-        if not isinstance(lists, _RealFirst) or lists.sampler.world_size == 1:
+        batches = getattr(dataloader, "batch_sampler", None)
+        if not isinstance(batches, _RealFirst) or batches.sampler.world_size == 1:
             return super().evaluation_loop(dataloader, *others, **named)
-        size, self._evaluated = self.args.per_device_eval_batch_size, lists.sizes
+        size, self._evaluated = self.args.per_device_eval_batch_size, batches.sizes
         # `Trainer` repeats a loss as often as this says; `prediction_step` gives it once for every row
         self.args.per_device_eval_batch_size = 1
         try:
@@ -92,7 +92,7 @@ class ExactEvaluation(Trainer):
     def prediction_step(
         self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: list[str] | None = None
     ) -> tuple[Any, Any, Any]:
-        """As `Trainer`'s; the rows that fillers would have are repeated ones, since all processes gather as many."""
+        """As `Trainer`'s; in place of fillers the last row is repeated, since every process must gather as many rows."""
         loss, logits, labels = super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
         if self._evaluated is None:
             return loss, logits, labels
@@ -256,11 +256,11 @@ class PlanTrainer(ExactEvaluation):
 
 
 class _RealFirst(torch.utils.data.BatchSampler):
-    """A sampler's lists without fillers; a list of nothing else stays, so that its process has something to do.
+    """A sampler's batches without fillers; a batch that has only fillers keeps them, so that every process has a batch.
 
     Attributes:
-        batch_size: the size of the lists of all processes: by it Accelerate cuts off what is too much in its last gather.
-        sizes: of the lists that were drawn and not yet evaluated: their size with fillers, and without.
+        batch_size: the size of the batches of all processes together: Accelerate needs it to cut its last gather to size.
+        sizes: of the batches that were drawn and not yet evaluated: their size with fillers, and without.
     """
 
     def __init__(self, sampler: BatchSampler, batch_size: int) -> None:
@@ -312,9 +312,8 @@ class PlanProgress(TrainerCallback, ExportableState):
     """Counts the micro-batches of the training, and saves the position in `trainer_state.json` of every checkpoint."""
 
     def __init__(self, sampler: BatchSampler, composition: Composition | None, log: Log) -> None:
-        self.source: BatchSampler | Loader = (
-            sampler  # the loader, once there is one: its states name broken samples too
-        )
+        # The loader, once there is one: its states name broken samples too.
+        self.source: BatchSampler | Loader = sampler
         self.composition = composition
         self.log = log
         self.epoch = self.step = 0

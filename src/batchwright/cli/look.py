@@ -31,7 +31,12 @@ def step_of(plan: Plan, run: Run, step: int, rank: int | None, shown: dict[str, 
     """
     step = _counted(step, run)
     if rank is not None:
-        rank = check_integer(rank, "rank", least=0, most=run.world_size - 1)
+        rank = check_integer(rank, "rank", least=0)
+        if rank >= run.world_size:
+            raise Infeasible(
+                f"rank is {rank}, and the run has {run.world_size} rank{'s' if run.world_size > 1 else ''}",
+                "pass a smaller --rank; or pass the number of ranks as --world-size, if the recipe does not name it",
+            )
     other = next((name for name, column in shown.items() if len(column) != plan.groups.sample_count), None)
     if other is not None:
         raise Infeasible(

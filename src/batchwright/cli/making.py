@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import targets
 from ..columns import as_numbers
-from ..errors import Infeasible
+from ..errors import Infeasible, shown
 from ..files import Column
 from ..groups import Groups
 from ..index_files import write_deal, write_index
@@ -72,7 +72,10 @@ def described(files: str, label: str | None, length: str | None, by: list[str]) 
 
 
 def _lengths(values: Any, files: str, name: str) -> np.ndarray:
-    lengths = as_numbers(values, called=name)
+    try:
+        lengths = as_numbers(values, called=f"column {shown(name)}")
+    except Infeasible as error:
+        raise Infeasible(error.fact, "pass the name of a column of numbers as --length") from None
     if not lengths.size:
         raise Infeasible(f"column {name} of {files} has 0 values", "pass a file of at least one sample")
     return lengths

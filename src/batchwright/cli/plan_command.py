@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..errors import Infeasible, shown
 from ..recipes import read_recipe
 from . import making, planning, printing
 from .shared import (
@@ -41,6 +42,19 @@ def _word(option: str, help: str) -> Any:
 
 def _number(help: str) -> Any:
     return typer.Option(help=help, rich_help_panel=_KIND)
+
+
+def _written(help: str) -> Any:
+    return typer.Option(help=help, dir_okay=False, rich_help_panel=_OUT)
+
+
+def _check_folder(option: str, path: Path | None) -> None:
+    """Refuse a path in a folder that does not exist, before the plan is made."""
+    if path is not None and not path.parent.is_dir():
+        raise Infeasible(
+            f"there is no folder {shown(str(path.parent))} to write {option} {path.name} in",
+            "make it, or pass another path",
+        )
 
 
 @command(
@@ -104,18 +118,13 @@ def plan(
     seed: Annotated[int, _number("the seed of the plan")] = 0,
     world_size: WorldSize = None,
     accumulate: Accumulate = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="write step, rank, slot, index, group and pass, as Parquet", rich_help_panel=_OUT),
-    ] = None,
+    out: Annotated[Path | None, _written("write step, rank, slot, index, group and pass, as Parquet")] = None,
     epochs: Annotated[int, typer.Option(min=1, help="epochs in --out", rich_help_panel=_OUT)] = 1,
-    save: Annotated[Path | None, typer.Option(help="write the recipe, as JSON", rich_help_panel=_OUT)] = None,
+    save: Annotated[Path | None, _written("write the recipe, as JSON")] = None,
     index: Annotated[
         bool, typer.Option(help="with --save: also the index of the labels, for rewind", rich_help_panel=_OUT)
     ] = False,
-    html: Annotated[
-        Path | None, typer.Option(help="write a report with pictures, for a browser", rich_help_panel=_OUT)
-    ] = None,
+    html: Annotated[Path | None, _written("write a report with pictures, for a browser")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a plan of data files, or of a recipe; show its numbers and its guarantees.
@@ -125,6 +134,8 @@ def plan(
     plan each, and without any of them samples are shuffled.
     With --label, plans by lengths cut samples that come in balance. For mixtures and tasks, pass a recipe.
     """
+    for option, path in (("--save", save), ("--out", out), ("--html", html)):
+        _check_folder(option, path)
     if index and save is None:
         raise typer.BadParameter("--index is written beside the recipe; pass --save recipe.json too")
     options = {

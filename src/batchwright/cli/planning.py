@@ -79,7 +79,9 @@ def made(files: str, options: Mapping[str, Any]) -> Plan:
     parameters = inspect.signature(PLANS[kind]).parameters
     unknown = [name for name in given if name not in parameters]
     if unknown:
-        raise Infeasible(f"a plan {kind!r} takes no --{_option(unknown[0])}", "leave it out")
+        raise Infeasible(
+            f"a plan {kind!r} takes no --{_option(unknown[0])}", "leave it out, or ask for another plan with --kind"
+        )
     missing = [
         name
         for name, parameter in parameters.items()
@@ -116,20 +118,26 @@ _TOLD_BY = {
 }  # fmt: skip
 
 
-def _column(files: str, given: Given, kind: str, option: str) -> Column:
-    """The column that an option names, which a kind needs."""
+def _taken(files: str, given: Given, kind: str, option: str) -> Any:
+    """The name or the names of columns of an option that a kind needs."""
     if option not in given:
         raise Infeasible(
             f"a plan {kind!r} needs --{option}, the name of a column", f"pass one of {', '.join(Column.names(files))}"
         )
-    return Column(files, given.pop(option))
+    return given.pop(option)
+
+
+def _column(files: str, given: Given, kind: str, option: str) -> Column:
+    return Column(files, _taken(files, given, kind, option))
 
 
 def _columns(files: str, given: Given, kind: str, option: str) -> list[Column]:
-    """The columns that an option names, which a kind needs."""
-    if option not in given:
-        _column(files, given, kind, option)
-    return [Column(files, name) for name in given.pop(option)]
+    return [Column(files, name) for name in _taken(files, given, kind, option)]
+
+
+def _of(kind: str, argument: str, option: str) -> Callable[[str, Given], Given]:
+    """A plan of one column."""
+    return lambda files, given: {argument: _column(files, given, kind, option)}
 
 
 def _balanced(files: str, given: Given) -> Given:
@@ -139,14 +147,16 @@ def _balanced(files: str, given: Given) -> Given:
     return {"labels": Groups.combine(*(Column(files, name) for name in names))}
 
 
-def _by_length(kind: str, needed: str = "length") -> Callable[[str, Given], Given]:
+def _by_length(kind: str) -> Callable[[str, Given], Given]:
     """A plan by lengths; with --label, the samples come in balance and are then cut by their lengths."""
 
     def arguments(files: str, given: Given) -> Given:
-        data = _columns(files, given, kind, needed) if needed == "shape" else _column(files, given, kind, needed)
-        found: Given = {"shapes" if needed == "shape" else "lengths": data}
-        if isinstance(data, list):
-            found["shapes"] = data[0] if len(data) == 1 else np.column_stack([np.asarray(part) for part in data])
+        found: Given = {}
+        if kind == "bucketed":
+            sides = _columns(files, given, kind, "shape")
+            found["shapes"] = sides[0] if len(sides) == 1 else np.column_stack([np.asarray(side) for side in sides])
+        else:
+            found["lengths"] = _column(files, given, kind, "length")
         if "together" in given:
             found["together"] = Column(files, given.pop("together"))
         if "label" in given:
@@ -184,25 +194,21 @@ def _raked(files: str, given: Given) -> Given:
     }
 
 
-def _labels(kind: str) -> Callable[[str, Given], Given]:
-    return lambda files, given: {"labels": _column(files, given, kind, "label")}
-
-
 KINDS: dict[str, Callable[[str, Given], Given]] = {
     "balanced": _balanced,
-    "bucketed": _by_length("bucketed", "shape"),
+    "bucketed": _by_length("bucketed"),
     "budgeted": _by_length("budgeted"),
     "evaluation": _evaluation,
     "grouped": _by_length("grouped"),
     "hierarchical": _hierarchical,
-    "multilabel": _labels("multilabel"),
-    "ordered": lambda files, given: {"indices": _column(files, given, "ordered", "indices")},
-    "hybrid": lambda files, given: {"lengths": _column(files, given, "hybrid", "length")},
+    "multilabel": _of("multilabel", "labels", "label"),
+    "ordered": _of("ordered", "indices", "indices"),
+    "hybrid": _of("hybrid", "lengths", "length"),
     "packed": _by_length("packed"),
     "raked": _raked,
-    "rotating": _labels("rotating"),
+    "rotating": _of("rotating", "labels", "label"),
     "sequential": _count,
     "shuffled": _count,
-    "weighted": lambda files, given: {"weights": _column(files, given, "weighted", "weight")},
+    "weighted": _of("weighted", "weights", "weight"),
 }
 """For every kind of plan that can be made of options, what takes its columns out of the options."""

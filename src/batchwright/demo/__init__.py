@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["TERMINAL", "as_table"]
+if TYPE_CHECKING:
+    from rich.console import Console
 
-TERMINAL = 80  # columns of a terminal
+__all__ = ["as_table", "console"]
+
+_TERMINAL = 80  # columns
+
+
+def console() -> Console:
+    """What a demonstration prints to; as wide as a terminal where that is a file."""
+    from rich.console import Console
+
+    found = Console()
+    return found if found.is_terminal else Console(width=_TERMINAL)
 
 
 def as_table(columns: Sequence[Any], rows: Sequence[Sequence[Any]]) -> dict[str, Any]:

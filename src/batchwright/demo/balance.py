@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
@@ -22,7 +21,7 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorData
 from .. import targets
 from ..errors import PoorWarning
 from ..plans import balanced
-from . import TERMINAL, as_table
+from . import as_table, console
 
 __all__ = ["run"]
 
@@ -38,14 +37,12 @@ _HEAD = "batches from", "recall, all classes", f"recall, {RAREST} rarest", "miss
 
 def run(*, seeds: int = 3, epochs: int = EPOCHS, workers: int = 2) -> list[dict[str, Any]]:
     """Train with every sampler and print one table."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=TERMINAL)
+    screen = console()
     torch.set_num_threads(1)  # two workers and one trainer on two cores; more threads only fight
     train, test = long_tailed_digits()
     labels = train.tensors[1].numpy()
     counts = np.bincount(labels)
-    console.print(
+    screen.print(
         f"digits, 8 x 8: {len(train)} for training, classes of {', '.join(map(str, counts))}; {len(test)} held out, "
         f"{HELD_OUT} of each class. A small network is trained {len(NAMES) * seeds} times, {epochs} epochs each, with "
         f"batches of {BATCH_SIZE}, filled in {len(NAMES)} ways with {seeds} seeds. This takes about "
@@ -58,7 +55,7 @@ def run(*, seeds: int = 3, epochs: int = EPOCHS, workers: int = 2) -> list[dict[
             once = make(0)
             list(once), list(once)
     rows: dict[str, list[Result]] = {name: [] for name in samplers}
-    with Progress(console=console, transient=True) as progress:
+    with Progress(console=screen, transient=True) as progress:
         bar = progress.add_task("training", total=len(samplers) * seeds * epochs)
         for seed in range(seeds):
             for name, make in samplers.items():
@@ -69,15 +66,15 @@ def run(*, seeds: int = 3, epochs: int = EPOCHS, workers: int = 2) -> list[dict[
                 rows[name].append(
                     train_once(train, test, sampler, seed, epochs, workers, lambda: progress.advance(bar))
                 )
-    console.print(Text("as measured, mean ± standard deviation over seeds"))
-    console.print(table(rows))
-    console.print(
+    screen.print(Text("as measured, mean ± standard deviation over seeds"))
+    screen.print(table(rows))
+    screen.print(
         "torch weighted is its WeightedRandomSampler; uniform, square root and progressive (from natural to uniform "
         "shares) are plans of batchwright. Recall is in %, missing: batches without one of the classes, unseen: samples "
         "that epoch 1 left out, both in %; us: processor time of the sampler for a batch."
     )
     if poor:
-        console.print(f"note: {poor[0].message}")
+        screen.print(f"note: {poor[0].message}")
     return [as_table(_HEAD, cells(rows))]
 
 

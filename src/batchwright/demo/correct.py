@@ -2,8 +2,8 @@
 
 Five seeds; a small network with two BatchNorm layers learns to tell one digit from the others, from a shuffled and from
 a balanced stream, and is measured on held-out digits at the natural prior. It is done twice: with pixels seen through
-noise that is new at every draw, so that the classes overlap and nothing can be learnt by heart; and without noise, when
-the network knows its seventeen positives by heart after a few epochs, which no prior describes any more.
+noise that is new at every draw, so that the classes overlap and nothing can be memorised; and without noise, when
+the network has memorised its seventeen positives after a few epochs, which no prior describes any more.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _print_all(seeds: int, epochs: int) -> list[dict[str, Any]]:
     tables = []
     for noise, title in (
         (_NOISE, f"pixel noise {_NOISE}, new at every draw"),
-        (0.0, "no noise: positives learnt by heart"),
+        (0.0, "no noise: positives memorised"),
     ):
         arms: dict[str, list[list[float]]] = {}
         for seed in range(seeds):

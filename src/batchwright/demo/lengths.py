@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
 from rich.table import Table
 from torch import nn
 
@@ -21,7 +20,7 @@ from ..plans.balanced import shuffled
 from ..plans.budgeted import budgeted
 from ..plans.grouped import grouped
 from ..plans.packed import packed
-from . import TERMINAL, as_table
+from . import as_table, console
 
 __all__ = ["run", "texts_of_the_standard_library"]
 
@@ -34,14 +33,12 @@ _TOKEN = re.compile(r"[A-Za-z_]+|\d|[^\sA-Za-z_\d]")
 
 def run(*, seconds: float = 8.0, files: int = 150) -> list[dict[str, Any]]:
     """Train with every way of batching for the same time and print one table."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=TERMINAL)
+    screen = console()
     torch.set_num_threads(1)
     samples = texts_of_the_standard_library(files)
     lengths = np.array([len(sample) for sample in samples])
     rows = TOKENS // LONGEST
-    console.print(
+    screen.print(
         f"{len(samples):,} functions and docstrings of the standard library, {lengths.min()} to {lengths.max()} tokens, "
         f"mean {lengths.mean():.0f}; {WIDTH} wide, {LAYERS} layers, {seconds:g} s of processor time each"
     )
@@ -57,11 +54,11 @@ def run(*, seconds: float = 8.0, files: int = 150) -> list[dict[str, Any]]:
     head = "batches", "steps", "useful tokens/s", "computed tokens/s", "useful", "loss a token, last quarter"
     table, rows_of_table = Table(*head, box=None, pad_edge=False), []
     for name, (plan, parts) in ways.items():
-        with console.status(f"training with {name} ..."):
+        with screen.status(f"training with {name} ..."):
             rows_of_table.append([name, *trained(samples, plan, parts, seconds)])
         table.add_row(*rows_of_table[-1])
-    console.print(table)
-    console.print("useful: tokens that are text; computed: what the model ran over, padding included")
+    screen.print(table)
+    screen.print("useful: tokens that are text; computed: what the model ran over, padding included")
     return [as_table(head, rows_of_table)]
 
 

@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-from rich.console import Console
 from rich.table import Table
 from torch import nn
 
 from ..costs import Cost, quadratic
 from ..plans.packed import packed
-from . import TERMINAL, as_table
+from . import as_table, console
 
 __all__ = ["run", "sources_of_the_standard_library"]
 
@@ -30,18 +29,16 @@ RANKS = 2
 
 def run(*, steps: int = 30, files: int = 120) -> list[dict[str, Any]]:
     """Train with packs of equal tokens and of equal work, and print how long each rank waited for the other."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=TERMINAL)
+    screen = console()
     samples = sources_of_the_standard_library(files)
     lengths = np.array([len(sample) for sample in samples])
-    console.print(
+    screen.print(
         f"{len(samples):,} functions, classes and files of the standard library, {lengths.min()} to {lengths.max()} bytes, "
         f"half of all bytes in samples of {np.sort(lengths)[np.searchsorted(np.sort(lengths).cumsum(), lengths.sum() / 2)]} "
         f"or more; packs of {LONGEST}"
     )
     cost = measured_cost()
-    console.print(
+    screen.print(
         f"a sample of n bytes takes about {cost.per_token * 1e9:,.0f} n + {cost.per_pair[0][1] * 1e9:.2f} n^2 nanoseconds "
         "of one core here, measured"
     )
@@ -70,8 +67,8 @@ def run(*, steps: int = 30, files: int = 120) -> list[dict[str, Any]]:
         speed = f"{size / first['seconds']:,.0f}"
         rows.append([name, str(steps), speed, *idle, f"{measured:.3f}", f"{waits[way]:.3f}"])
         table.add_row(*rows[-1])
-    console.print(table)
-    console.print(
+    screen.print(table)
+    screen.print(
         "idle: the part of its time that a rank waits for the other before gradients are summed, measured; busiest: the "
         "processor time of the rank that takes longest in a step over the mean, so that other programs on the machine do "
         "not count; planned: the same by the plan"

@@ -17,10 +17,10 @@ from .folder import Folder, Grouping
 from .paths import files_of, kind_of
 from .readers import READERS, Texts, names_in
 
-__all__ = ["Column", "Digest", "typed_texts"]
+__all__ = ["FLOAT", "INTEGER", "Column", "Digest", "typed_texts"]
 
-_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")  # "007" stays text, and what int64 holds is a number
-_FLOAT = re.compile(r"[+-]?((0|[1-9][0-9]{0,14})(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,2})?")
+INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")  # "007" stays text, and what int64 holds is a number
+FLOAT = re.compile(r"[+-]?((0|[1-9][0-9]{0,14})(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,2})?")
 
 
 class Column:
@@ -213,8 +213,8 @@ def _codes(texts: list[str]) -> Coded:
 def typed_texts(texts: Coded) -> np.ndarray | Coded:
     """Texts as integers if all of them are, as floats if all are numbers; an empty text is a missing value."""
     there = [name for name in texts.names if name]
-    whole = all(map(_INTEGER.fullmatch, there))
-    numbers = whole or all(map(_FLOAT.fullmatch, there))
+    whole = all(map(INTEGER.fullmatch, there))
+    numbers = whole or all(map(FLOAT.fullmatch, there))
     if len(there) < len(texts.names):
         kind: type = int if whole else float if numbers else str
         objects = np.empty(len(texts.names), object)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import Infeasible, listed, said, shown
+from ..errors import Infeasible, listed, meant, said, shown
 from ..tables import Coded
 from .paths import META
 
@@ -208,7 +208,7 @@ class Folder:
         if name not in self.columns:
             raise Infeasible(
                 f"the index {shown(str(self.path))} has no column {shown(name)}, it has {listed(self.columns)}",
-                "pass one of these names, or write the index again with this column",
+                f"pass one of these names{meant(name, self.columns)}, or write the index again with this column",
             )
         return self.columns[name]
 

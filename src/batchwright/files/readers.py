@@ -18,7 +18,7 @@ from ..errors import Infeasible, listed, meant, said, shown
 from .folder import Folder
 from .tar import names_of_shard, rows_of_shard
 
-__all__ = ["READERS", "Texts", "names_in", "parts_of_saved", "shard_rows"]
+__all__ = ["READERS", "Texts", "arrow_reader", "delimiter_of", "names_in", "parts_of_saved", "shard_rows"]
 
 
 class Texts(NamedTuple):
@@ -61,7 +61,7 @@ def _csv(files: Sequence[Path], name: str) -> Any:
         with _reading(file, _AS_TEXT):
             read = arrow.read_csv(
                 file,
-                parse_options=arrow.ParseOptions(delimiter=_delimiter(file), newlines_in_values=True),
+                parse_options=arrow.ParseOptions(delimiter=delimiter_of(file), newlines_in_values=True),
                 convert_options=arrow.ConvertOptions(include_columns=[name], column_types={name: pyarrow.string()}),
             )
         chunks += read[name].chunks
@@ -71,7 +71,7 @@ def _csv(files: Sequence[Path], name: str) -> Any:
 def _csv_values(file: Path, name: str) -> Iterator[str]:
     place = _require(name, _csv_names(file), file)
     with _reading(file, _AS_TEXT), file.open(encoding="utf-8-sig", newline="") as opened:
-        rows = csv.reader(opened, delimiter=_delimiter(file))
+        rows = csv.reader(opened, delimiter=delimiter_of(file))
         width = len(next(rows))
         for number, row in enumerate(rows):
             if row and len(row) != width:
@@ -85,11 +85,12 @@ def _csv_values(file: Path, name: str) -> Iterator[str]:
 
 def _csv_names(file: Path) -> list[str]:
     with _reading(file, _AS_TEXT), file.open(encoding="utf-8-sig", newline="") as opened:
-        return next(csv.reader(opened, delimiter=_delimiter(file)), [])
+        return next(csv.reader(opened, delimiter=delimiter_of(file)), [])
 
 
-def _delimiter(file: Path) -> str:
-    return "\t" if file.suffix.lower() == ".tsv" else ","
+def delimiter_of(file: Path | str) -> str:
+    """What separates the values of a file of CSV or TSV, by its name."""
+    return "\t" if str(file).lower().endswith(".tsv") else ","
 
 
 def _parquet(files: Sequence[Path], name: str) -> Any:
@@ -174,19 +175,19 @@ def _arrow_files(files: Sequence[Path], name: str) -> Any:
     parts = []
     for file in files:
         _require(name, _arrow_names(file), file)
-        with _reading(file, _AGAIN), _arrow_reader(file) as reader:
+        with _reading(file, _AGAIN), arrow_reader(file) as reader:
             parts.append(reader.read_all()[name])
     return pyarrow.chunked_array([chunk for part in parts for chunk in part.chunks], parts[0].type)
 
 
 def _arrow_names(file: Path) -> list[str]:
     _arrow("ipc")
-    with _reading(file, _AGAIN), _arrow_reader(file) as reader:
+    with _reading(file, _AGAIN), arrow_reader(file) as reader:
         return list(reader.schema.names)
 
 
 @contextmanager
-def _arrow_reader(file: Path) -> Iterator[Any]:
+def arrow_reader(file: Path | str) -> Iterator[Any]:
     """A file of Arrow, with or without the table of its batches at its end."""
     import pyarrow
 

@@ -11,9 +11,8 @@ from typing import Any
 __all__ = ["names_of_shard", "rows_of_shard"]
 
 _OWN = ("key", "bytes")  # columns that every shard has
-_TEXT = frozenset(
-    {"cls", "cls2", "index", "count", "txt", "text", "id", "label"}
-)  # members that hold one value as text
+# Members that hold one value as text.
+_TEXT = frozenset({"cls", "cls2", "index", "count", "txt", "text", "id", "label"})
 
 
 def rows_of_shard(path: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -28,6 +28,7 @@ from .sources import DataFile, Source, source_of
 __all__ = ["Engine", "index", "index_of"]
 
 Engine = Literal["duckdb", "polars", "pyarrow", "ray", "spark"]
+_ROLES = ("label", "length", "weight")
 _UNIT_BYTES, _UNIT_FILES = 1 << 28, 1 << 12  # of a part: so much is read again after an interruption, for each process
 
 
@@ -57,7 +58,7 @@ def index(
             whose samples are read.
         path: the folder that the index is written to.
         label: the name of the column of labels, numbers or text; of a dataset, a function from a sample to its label, or a
-            key of the sample.
+            key of the sample, such as "label" or 0.
         length: the same for lengths.
         weight: the same for weights.
         by: more columns of labels, for `Index.groups`: a list of names; of a dataset, functions by name.
@@ -92,11 +93,7 @@ def index(
         None if isinstance(source, (str, os.PathLike, list, tuple)) else _of_dataset(source, label, length, weight, by)
     )
     if dataset is not None:
-        label, length, weight = (
-            ("label" if label else None),
-            ("length" if length else None),
-            ("weight" if weight else None),
-        )
+        label, length, weight = (name if name in dataset.functions else None for name in _ROLES)
     elif isinstance(by, str) or not isinstance(by, Sequence):
         raise Infeasible(f"by is {shown(by)}", "pass a list of names of columns")
     wanted, roles = _wanted(label, length, weight, list(by)), _roles(label, length, weight, list(by))
@@ -109,12 +106,18 @@ def index(
         if ready is not None:
             shutil.rmtree(partial)  # what a process left that died after its index was in place
             return ready
-        units = _units(found.files) if dataset is None else dataset.units()
-        _prepare(partial, found, roles, units)
-        if dataset is None:
-            parts = _scan(partial, found.kind, _units(found.files), wanted, named)
-        else:
-            parts = read_dataset(dataset, partial, wanted, workers, _report)
+        try:
+            if dataset is None:
+                units = _units(found.files)
+                _prepare(partial, found, roles, units)
+                parts = _scan(partial, found.kind, units, wanted, named)
+            else:
+                _prepare(partial, found, roles, dataset.units())
+                parts = read_dataset(dataset, partial, wanted, workers, _report)
+        except Infeasible:
+            if not any(partial.glob("[0-9]*.json")):  # no part is finished, so there is nothing to resume
+                shutil.rmtree(partial)
+            raise
         try:
             _replace(place, partial, parts, wanted, roles, found)
         except Infeasible:  # what was read cannot be an index, so it is read again when the data are other
@@ -133,8 +136,16 @@ def index(
 def _of_dataset(source: Any, label: Any, length: Any, weight: Any, by: Any) -> DatasetSource:
     if not isinstance(by, Mapping) and by != ():
         raise Infeasible(f"by is {shown(by)}", "pass functions by name, such as by={'language': get_language}")
-    roles = {"label": label, **dict(by or {}), "length": length, "weight": weight}
-    return DatasetSource(source, {name: function for name, function in roles.items() if function is not None})
+    named = dict(by or {})
+    taken = next((name for name in _ROLES if name in named), None)
+    if taken is not None:
+        raise Infeasible(
+            f"by has the name {taken!r}, which is an argument of its own", f"pass {taken}=, or another name"
+        )
+    roles = {"label": label, **named, "length": length, "weight": weight}
+    return DatasetSource(
+        source, {name: function for name, function in roles.items() if function is not None or name in named}
+    )
 
 
 def _place(path: Any) -> Path:

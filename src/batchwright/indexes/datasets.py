@@ -68,11 +68,8 @@ def _code_of(function: Any) -> Any:
     """What a function does, as far as its own code tells: another function is not taken for it."""
     code = getattr(function, "__code__", function)
     if not hasattr(code, "co_code"):
-        return (
-            function
-            if isinstance(function, (str, int))
-            else getattr(function, "__qualname__", type(function).__qualname__)
-        )
+        named = getattr(function, "__qualname__", type(function).__qualname__)
+        return function if isinstance(function, (str, int)) else named
     return [
         code.co_code,
         code.co_names,

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import EXACT_AS_FLOAT
 from ..errors import Infeasible, listed, shown
 from ..files.column import Digest, typed_texts
 from ..files.folder import FORMAT, CheckSum, sealed
 from ..files.paths import META
 from ..group_parts import NARROW, digest_of, warn_of_singles
 from ..tables import Coded
-from .parts import EXACT, Part, Wanted
+from .parts import Part, Wanted
 
 __all__ = ["merge"]
 
@@ -131,7 +132,7 @@ def _groups(folder: Path, parts: Sequence[Part], number: int, wanted: Wanted, co
         folder / f"{number}.index.npy", "w+", np.uint32 if narrow else np.int64, (count - errors,)
     )
     place: Callable[..., None] = indexing.place_narrow if narrow else indexing.place_wide
-    free, first = np.append(starts[:-1], 0), 0
+    free = np.append(starts[:-1], 0)
     every = np.load(folder / f"{number}.codes.npy", mmap_mode="r")
     plain = np.asarray(index)
     for begin in range(0, count, _ROWS):
@@ -141,7 +142,6 @@ def _groups(folder: Path, parts: Sequence[Part], number: int, wanted: Wanted, co
                 place(codes[low:high], begin + low, free, plain)
         else:
             place(codes, begin, free, plain)
-        first += codes.size
     index.flush()
     found = {"files": str(number), "digest": digest_of(count, len(names), starts, plain)}
     _write_names(folder / f"{number}.names.parquet", names, np.diff(starts))
@@ -175,10 +175,11 @@ def _names(parts: Sequence[Part], number: int, wanted: Wanted) -> tuple[list[Any
         first = next(error for part in parts for _, error in part.errors)
         raise Infeasible(f"every sample raised, the first of them {first}", "look at what it raises, and index again")
     numbers = [name for name in distinct if isinstance(name, (int, float))]
-    if any(not math.isfinite(name) or abs(name) > EXACT for name in numbers):
-        bad = next(name for name in numbers if not math.isfinite(name) or abs(name) > EXACT)
+    bad = next((name for name in numbers if not math.isfinite(name) or abs(name) > EXACT_AS_FLOAT), None)
+    if bad is not None:
         raise Infeasible(
-            f"a label in column {shown(wanted.name)} is {bad}", f"use labels from -{EXACT} to {EXACT}, or text"
+            f"a label in column {shown(wanted.name)} is {bad}",
+            f"use labels from -{EXACT_AS_FLOAT} to {EXACT_AS_FLOAT}, or text",
         )
     names = sorted(distinct)
     place = {name: code for code, name in enumerate(names)}

@@ -13,18 +13,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arrays import EXACT_AS_FLOAT
 from ..errors import Infeasible, shown
+from ..files.column import FLOAT, INTEGER
 from .scans import AsTyped, Batch
 from .sources import DataFile
 
-__all__ = ["EXACT", "NO_LABEL", "Column", "Part", "Wanted", "Writer"]
+__all__ = ["NO_LABEL", "Column", "Part", "Wanted", "Writer"]
 
-EXACT = 1 << 53  # float64 holds all integers up to this one
 NO_LABEL = (1 << 32) - 1  # the code of a sample that could not be read
-_INTEGER, _FLOAT = (
-    r"^(0|-?[1-9][0-9]{0,17})$",
-    r"^[+-]?((0|[1-9][0-9]{0,14})(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,2})?$",
-)
 _SUFFIX = {"groups": ".codes.u4", "numbers": ".numbers.f8"}
 
 
@@ -107,23 +104,27 @@ class _Values:
 
         kind = array.type.value_type if types.is_dictionary(array.type) else array.type
         self._refuse_missing(array, as_written, file, before)
+        if as_written == "typed":
+            self._know({_arrow_type(kind)}, file)  # before it is encoded: Arrow encodes no lists
         encoded = array if types.is_dictionary(array.type) else array.dictionary_encode()
         names = encoded.dictionary.to_pylist()
         if as_written == "json":
             names = [json.loads(name) for name in names]
-        if as_written == "text":
-            self.types.add("written")
-        else:
-            self.types |= {_type_of(name) for name in names} if as_written == "json" else {_arrow_type(kind)}
-        bad = self.types - {"text", "written", "int", "float", "bool"}
+        if as_written != "typed":
+            self._know({"written"} if as_written == "text" else {_type_of(name) for name in names}, file)
+        place = np.array([self.code.setdefault(name, len(self.code)) for name in names], np.uint32)
+        codes = place[pc.cast(encoded.indices, "int64").to_numpy(zero_copy_only=False)] if names else place[:0]
+        self.opened.write(np.ascontiguousarray(codes, "<u4").data)
+
+    def _know(self, types: set[str], file: str) -> None:
+        """Note the types of labels; refuse those that labels cannot have."""
+        self.types |= types
+        bad = types - {"text", "written", "int", "float", "bool"}
         if bad:
             raise Infeasible(
                 f"column {shown(self.wanted.name)} of {shown(file)} is of type {shown(sorted(bad)[0])}",
                 "use labels that are numbers or text: cast the column and write the file again",
             )
-        place = np.array([self.code.setdefault(name, len(self.code)) for name in names], np.uint32)
-        codes = place[pc.cast(encoded.indices, "int64").to_numpy(zero_copy_only=False)] if names else place[:0]
-        self.opened.write(np.ascontiguousarray(codes, "<u4").data)
 
     def _numbers(self, array: Any, as_written: AsTyped, file: str, before: int) -> None:
         import pyarrow.compute as pc
@@ -132,8 +133,8 @@ class _Values:
         self._refuse_missing(array, as_written, file, before)
         kind = array.type
         if as_written != "typed":
-            whole = pc.all(pc.match_substring_regex(array, _INTEGER)).as_py() is not False
-            real = whole or pc.all(pc.match_substring_regex(array, _FLOAT)).as_py() is not False
+            whole = pc.all(pc.match_substring_regex(array, f"^({INTEGER.pattern})$")).as_py() is not False
+            real = whole or pc.all(pc.match_substring_regex(array, f"^({FLOAT.pattern})$")).as_py() is not False
             if real:
                 self.types.add("int" if whole else "float")
                 array = pc.cast(array, "int64" if whole else "float64")
@@ -150,11 +151,11 @@ class _Values:
         if numbers.size:
             # Compared before they become floats, which hold no larger integers.
             low, high = numbers.min(), numbers.max()
-            if not (low >= -EXACT and high <= EXACT):
-                row = before + int(np.flatnonzero(~((numbers >= -EXACT) & (numbers <= EXACT)))[0])
+            if not (low >= -EXACT_AS_FLOAT and high <= EXACT_AS_FLOAT):
+                row = before + int(np.flatnonzero(~((numbers >= -EXACT_AS_FLOAT) & (numbers <= EXACT_AS_FLOAT)))[0])
                 raise Infeasible(
                     f"column {shown(self.wanted.name)} is {numbers[row - before]} at row {row} of {shown(file)}",
-                    f"use numbers from -{EXACT} to {EXACT}",
+                    f"use numbers from -{EXACT_AS_FLOAT} to {EXACT_AS_FLOAT}",
                 )
             self.low, self.high = min(self.low, float(low)), max(self.high, float(high))
         self.opened.write(np.ascontiguousarray(numbers, "<f8").data)

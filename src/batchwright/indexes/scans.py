@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,8 +11,9 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..errors import Infeasible, listed, said, shown
-from ..files.readers import READERS, names_in, shard_rows
+from ..errors import Infeasible, listed, meant, said, shown
+from ..files.column import INTEGER
+from ..files.readers import READERS, arrow_reader, delimiter_of, names_in, shard_rows
 from .sources import DataFile
 
 __all__ = ["READ", "AsTyped", "Batch", "batches", "image_batches", "library_of"]
@@ -38,7 +38,7 @@ def batches(engine: str, kind: str, file: DataFile, names: Sequence[str]) -> Ite
         if missing:
             raise Infeasible(
                 f"{shown(file.path)} has no column {shown(missing[0])}, it has {listed([*inside, *file.partition])}",
-                "pass one of these names",
+                f"pass one of these names{meant(missing[0], [*inside, *file.partition])}",
             )
         # Of a file whose columns are all in its path, some column tells how many rows it has.
         chosen = wanted or inside[:1]
@@ -81,9 +81,7 @@ def _names_in(file: DataFile, path: str, kind: str, names: Sequence[str]) -> lis
 def _remote_parquet(engine: str, file: DataFile, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
     """Parquet behind a URL: DuckDB reads through the file system; for polars, which has its own, pyarrow reads."""
     if engine == "duckdb":
-        query = f"SELECT {', '.join(map(_quoted, names))} FROM read_parquet(?, hive_partitioning=false)"
-        for batch in _duckdb(query, file.path, file.system):
-            yield "typed", batch
+        yield from _duckdb_parquet(file.path, names, file.system)
         return
     parquet = library_of("pyarrow.parquet", "pyarrow")
     with file.system.open(file.path, "rb") as opened:
@@ -120,15 +118,14 @@ def _duckdb(query: str, path: str, system: Any = None) -> Iterator[Batch]:
             yield dict(zip(batch.schema.names, batch.columns, strict=True))
 
 
-def _duckdb_parquet(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
-    for batch in _duckdb(
-        f"SELECT {', '.join(map(_quoted, names))} FROM read_parquet(?, hive_partitioning=false)", path
-    ):
+def _duckdb_parquet(path: str, names: Sequence[str], system: Any = None) -> Iterator[tuple[AsTyped, Batch]]:
+    query = f"SELECT {', '.join(map(_quoted, names))} FROM read_parquet(?, hive_partitioning=false)"
+    for batch in _duckdb(query, path, system):
         yield "typed", batch
 
 
 def _duckdb_csv(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
-    options = f"all_varchar=true, header=true, delim='{_delimiter(path)}', quote='\"', escape='\"'"
+    options = f"all_varchar=true, header=true, delim='{delimiter_of(path)}', quote='\"', escape='\"'"
     for batch in _duckdb(f"SELECT {', '.join(map(_quoted, names))} FROM read_csv(?, {options})", path):
         yield "text", batch
 
@@ -155,7 +152,7 @@ def _polars_parquet(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, 
 
 def _polars_csv(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
     polars = library_of("polars", "polars")
-    lazy = polars.scan_csv(path, infer_schema=False, separator=_delimiter(path), glob=False)
+    lazy = polars.scan_csv(path, infer_schema=False, separator=delimiter_of(path), glob=False)
     for batch in _polars(lazy, names):
         yield "text", batch
 
@@ -193,7 +190,7 @@ def _arrow_csv(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch
 
     with csv.open_csv(
         path,
-        parse_options=csv.ParseOptions(delimiter=_delimiter(path), newlines_in_values=True),
+        parse_options=csv.ParseOptions(delimiter=delimiter_of(path), newlines_in_values=True),
         convert_options=csv.ConvertOptions(
             include_columns=list(names), column_types={name: pyarrow.string() for name in names}
         ),
@@ -224,17 +221,9 @@ def _arrow_lines(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Bat
 
 
 def _arrow_file(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
-    import pyarrow
-
-    with pyarrow.memory_map(path) as opened:
-        indexed = opened.read(6) == b"ARROW1"
-        opened.seek(0)
-        if indexed:
-            reader = pyarrow.ipc.open_file(opened)
-            parts: Any = (reader.get_batch(number) for number in range(reader.num_record_batches))
-        else:
-            parts = pyarrow.ipc.open_stream(opened)
-        for batch in parts:
+    with arrow_reader(path) as reader:
+        count = getattr(reader, "num_record_batches", None)  # a stream does not say how many it has
+        for batch in reader if count is None else map(reader.get_batch, range(count)):
             yield "typed", {name: batch.column(name) for name in names}
 
 
@@ -252,7 +241,7 @@ def _tar(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
 
 def _json_of(value: Any) -> str | None:
     """A value of a shard as JSON; a number that stands in a text, as in `.cls`, is a number."""
-    if isinstance(value, str) and re.fullmatch(r"0|-?[1-9][0-9]{0,17}", value):
+    if isinstance(value, str) and INTEGER.fullmatch(value):
         return value
     return None if value is None else json.dumps(value)
 
@@ -268,7 +257,8 @@ def image_batches(files: Sequence[DataFile], names: Sequence[str]) -> Iterator[t
     unknown = next((name for name in names if name not in ("", *_OF_IMAGES)), None)
     if unknown is not None:
         raise Infeasible(
-            f"images have no column {shown(unknown)}, they have {listed(_OF_IMAGES)}", "pass one of these names"
+            f"images have no column {shown(unknown)}, they have {listed(_OF_IMAGES)}",
+            f"pass one of these names{meant(unknown, _OF_IMAGES)}",
         )
     headers = any(name in ("width", "height", "pixels") for name in names)
     held: list[tuple[DataFile, tuple[int, int]]] = []
@@ -316,10 +306,6 @@ def _whole(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
 
     kind = "pt" if path.endswith((".pt", ".pth")) else "npy"
     yield "typed", {name: pyarrow.array(READERS[kind]([Path(path)], name)) for name in names}
-
-
-def _delimiter(path: str) -> str:
-    return "\t" if path.lower().endswith(".tsv") else ","
 
 
 Reader = Callable[[str, Sequence[str]], Iterator[tuple[AsTyped, Batch]]]

@@ -316,13 +316,13 @@ class Loader:
                 "both began with the same batch; if they trained on it, loop over loader.epochs(n)."
             )
 
-    def compare_accumulation(self, lists: int, setting: str) -> None:
+    def compare_accumulation(self, batches: int, setting: str) -> None:
         """Check that this loader accumulates as many micro-batches as the trainer that steps the optimizer.
 
         Trainers that can be seen are compared by themselves; adapters of trainers call this.
 
         Args:
-            lists: batches that the trainer runs for one optimizer step.
+            batches: batches that the trainer runs for one optimizer step.
             setting: the trainer's setting for it, as its users write it.
 
         Raises:
@@ -331,9 +331,9 @@ class Loader:
         Warns:
             PoorWarning: only one of the two accumulates.
         """
-        if self._told != (lists, setting):
-            self._told = lists, setting
-            check_accumulation(self.sampler, lists, setting, maker="plan.loader")
+        if self._told != (batches, setting):
+            self._told = batches, setting
+            check_accumulation(self.sampler, batches, setting, maker="plan.loader")
 
     def _compare(self) -> None:
         self._uncompared = False

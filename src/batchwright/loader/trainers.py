@@ -16,14 +16,14 @@ _BETWEEN = {"accelerate", "batchwright", "ignite", "lightning", "pytorch_lightni
 
 
 class Told(NamedTuple):
-    """How many lists a trainer runs for an optimizer step.
+    """How many batches a trainer runs for an optimizer step.
 
     Attributes:
-        lists: how many.
+        batches: how many.
         setting: the trainer's setting for it, as its users write it.
     """
 
-    lists: int
+    batches: int
     setting: str
 
 
@@ -64,8 +64,8 @@ def of_lightning(trainer: Any) -> Told:
     """What a Lightning trainer was told; a schedule's numbers must all fit, so it is their least common multiple."""
     schedules = [callback.scheduling for callback in trainer.callbacks if hasattr(callback, "scheduling")]
     numbers = [number for schedule in schedules for number in schedule.values()]
-    lists = math.lcm(*numbers) if numbers else trainer.accumulate_grad_batches
-    return Told(lists, "Trainer(accumulate_grad_batches)")
+    batches = math.lcm(*numbers) if numbers else trainer.accumulate_grad_batches
+    return Told(batches, "Trainer(accumulate_grad_batches)")
 
 
 def _of_lightnings_loop(loop: Any) -> Told | None:
@@ -80,8 +80,8 @@ def _of_ignite(engine: Any) -> Told | None:
     """Of an engine that `create_supervised_trainer` made, whose function of a batch keeps the argument."""
     update = engine._process_function
     kept = inspect.getclosurevars(update).nonlocals if inspect.isfunction(update) else {}
-    lists = kept.get("gradient_accumulation_steps")
-    return None if lists is None else Told(lists, "create_supervised_trainer(gradient_accumulation_steps)")
+    batches = kept.get("gradient_accumulation_steps")
+    return None if batches is None else Told(batches, "create_supervised_trainer(gradient_accumulation_steps)")
 
 
 _LOOPS: dict[str, Callable[[Any], Told | None]] = {

@@ -124,9 +124,8 @@ class BalancedComposer:
             self._deal()
         wanted = self._table[self._dealt]
         self._dealt += 1
-        if (
-            not self._waits
-        ):  # with waiting, `_serve` reads what it needs; else a batch is read for each one, several at once
+        # With waiting, `_serve` reads what it needs. Else as many samples are read as a batch takes, for several at once.
+        if not self._waits:
             self._unread += self._batches_per_slot
             if self._unread >= self._run:
                 self._read(self._unread)
