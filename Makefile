@@ -98,7 +98,7 @@ bench:
 	    $(call PIP,.venv-bench-$*) --no-deps --requirement benchmarks/peers/$*-alone.txt; fi
 	@touch $@
 
-# some twenty minutes of one core: writes docs/study-tables.md; results are kept in build/study, and only what is missing is trained
+# about twenty minutes of one core: writes docs/study-tables.md; results are kept in build/study, and only what is missing is trained
 study:
 	test -f .venv-bench-study/.bench || $(MAKE) --no-print-directory .venv-bench-study/.bench
 	.venv-bench-study/bin/python -m study $(ARGS)

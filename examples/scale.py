@@ -14,7 +14,7 @@ import batchwright as bw
 
 
 def train(data: Path, checkpoint: Path, epochs: int, stop_at: int | None = None) -> torch.nn.Module:
-    """Train on the Parquet files of a folder; go on from the checkpoint if there is one; `stop_at` plays a crash."""
+    """Train on the Parquet files of a folder; go on from the checkpoint if there is one; `stop_at` stands for a crash."""
     index = bw.index(data, path=data.with_suffix(".index"), label="species", engine="duckdb")  # read once, then opened
     table = pyarrow.parquet.ParquetDataset([data / file for file in index.files]).read()
     features = torch.tensor(np.column_stack([table["width"], table["height"]]), dtype=torch.float32)

@@ -12,9 +12,9 @@ from . import balance, lengths
 HEAD = """# All tables of the study
 
 Written by `make study`. In percent. The first line of a table is the mean over seeds for the natural stream. The other
-lines are mean differences from it, paired by seed, with 95 % intervals; bold where the interval is without 0. *Adjusted to
-uniform*: after the training, the logits were adjusted from the shares that were trained on to uniform ones. *Prior
-corrected*: to natural ones. [What it means](study.md)."""
+lines are mean differences from it, paired by seed, with 95 % intervals; bold where the interval does not contain 0.
+*Adjusted to uniform*: after the training, the logits were adjusted from the shares that were trained on to uniform ones.
+*Prior corrected*: to natural ones. [What it means](study.md)."""
 
 parser = argparse.ArgumentParser(prog="study", description=__doc__)
 parser.add_argument("--seeds", type=int, default=20)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 
 import batchwright as bw
-from batchwright.demo.lengths import LONGEST, TOKENS, Reader, endless, rows_of, singly, texts_of_the_standard_library
+from batchwright.demo.lengths import LONGEST, TOKENS, Reader, rows_of, singly, steps, texts_of_the_standard_library
 
 from .tables import difference, table
 
@@ -57,28 +56,16 @@ def trained(
     """Train for so much processor time; useful tokens a second, the part of tokens that is useful, loss on other text."""
     torch.manual_seed(seed)
     model = Reader()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
-    useful = computed = steps = 0
-    start = time.process_time()
-    for batch in endless(plan):
-        tokens, places, owners = rows_of([[train[i] for i in part] for part in parts(batch)])
-        loss, _ = model(tokens, places, owners)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        useful, computed, steps = useful + int((owners > 0).sum()), computed + tokens.numel(), steps + 1
-        elapsed = time.process_time() - start
-        if elapsed > seconds:
-            break
+    *_, last = steps(model, train, plan, parts, seconds)
     with torch.no_grad():
         total = count = 0.0
         for at in range(0, len(test), 16):
             loss, targets = model.eval()(*rows_of([[text] for text in test[at : at + 16]]))
             total, count = total + float(loss) * targets, count + targets
     return {
-        "steps": steps,
-        "useful tokens a second": useful / elapsed,
-        "useful": useful / computed,
+        "steps": last.number,
+        "useful tokens a second": last.useful / last.seconds,
+        "useful": last.useful / last.computed,
         "loss": total / count,
     }
 

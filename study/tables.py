@@ -16,7 +16,7 @@ def mean(values: Sequence[float], scale: float = 100) -> str:
 
 
 def difference(values: Sequence[float], others: Sequence[float], scale: float = 100) -> str:
-    """The mean of the paired differences and its 95 % interval (Student's t); bold where the interval is without 0."""
+    """The mean of the paired differences and its 95 % interval (Student's t); bold where the interval does not contain 0."""
     paired = scale * (np.asarray(values) - np.asarray(others))
     half = float(student.ppf(0.975, len(paired) - 1) * paired.std(ddof=1) / np.sqrt(len(paired)))
     text = f"{paired.mean():+.1f} ± {half:.1f}"

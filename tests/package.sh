@@ -2,6 +2,7 @@
 # Build the wheel and the sdist, check both, and install the wheel into a clean environment of every Python that is found here.
 # VERSIONS="3.12" tries that one alone. Plans need no torch, so it is left out; WITH_TORCH=1 installs everything that the wheel asks for.
 set -eu
+. "$(dirname "$0")/pythons.sh"
 rm -rf dist .venv-package
 ${PYTHON:-python3} -m venv .venv-package
 .venv-package/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt build hatchling twine
@@ -15,13 +16,7 @@ if tar tzf dist/*.tar.gz | grep -E '^[^/]*/(docs/_build|build|dist|\.venv)/'; th
 fi
 ran=0
 for version in ${VERSIONS:-3.11 3.12 3.13 3.14}; do
-    python=
-    for candidate in "python$version" "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version".*/bin/python; do
-        if "$candidate" --version >/dev/null 2>&1; then # a version manager's shim may be there and refuse
-            python=$candidate
-            break
-        fi
-    done
+    python=$(python_of "$version")
     if [ -z "$python" ]; then
         echo "no Python $version here: not installed there"
         continue

@@ -12,7 +12,6 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-import torch
 
 FOLDER = Path(__file__).parents[1] / "examples"
 EXAMPLES = sorted(FOLDER.glob("*.py"))
@@ -29,13 +28,7 @@ SMALL = {  # the arguments of `main` for a test; trainers' own are in tests/trai
 IN_PROCESSES, OF_TRAINERS = {"ddp_resume"}, {"lightning_run", "hf_trainer"}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Many threads on models this small wait for each other more than they work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("script", EXAMPLES, ids=lambda path: path.stem)

@@ -18,13 +18,7 @@ RULES = [by_signal(), by_signal(0.5), by_recall(), bandit()]
 EASY, HARD = 0, 2
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """More are slower than one on two columns and three classes."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def dataset():

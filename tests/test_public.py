@@ -155,7 +155,7 @@ def test_a_warning_through_the_standard_library_points_at_the_line_of_the_user()
     space = {"warn": warn, "cached_property": cached_property, "__name__": "batchwright.somewhere"}
     exec("class Late:\n    @cached_property\n    def value(self):\n        warn('late')\n", space)
     with pytest.warns(PoorWarning) as poor:
-        space["Late"]().value  # noqa: B018
+        space["Late"]().value  # noqa: B018  # reading it is what warns
     assert poor[0].filename == __file__
 
 
@@ -183,7 +183,7 @@ def test_a_misspelt_name_is_recognised(name):
 
 def test_an_unrelated_name_is_not_explained():
     with pytest.raises(AttributeError, match=r"no attribute 'zzz'$"):
-        bw.zzz  # noqa: B018
+        bw.zzz  # noqa: B018  # reading it is what raises
     with pytest.raises(TypeError, match=r"'zzz'$"):
         bw.balanced([0, 1], zzz=2)
 

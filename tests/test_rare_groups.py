@@ -41,7 +41,7 @@ def test_an_epoch_of_equal_weights_has_every_sample(epoch):
     batch_size=st.integers(1, 64),
     seed=SEEDS,
 )
-def test_equal_weights_come_floor_or_ceil_over_any_stretch_from_the_beginning(samples, share, batch_size, seed):
+def test_equal_weights_come_floor_or_ceil_from_the_first_micro_batch_to_any(samples, share, batch_size, seed):
     weights = np.where(np.arange(samples) < max(1, int(share * samples)), 2.5, 0.0)
     np.random.default_rng(seed).shuffle(weights)
     with warnings.catch_warnings():

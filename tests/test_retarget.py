@@ -67,7 +67,7 @@ def test_guarantees_are_kept_across_moves(make, moves):
     seed=st.integers(0, 2**64 - 1),
 )
 def test_drift_does_not_add_up_over_a_schedule(epoch, epochs, batch_size, seed):
-    """Every change of shares makes up for what the stretch before it left owing."""
+    """After every change of shares, what groups lacked before it is paid back."""
     target = bw.targets.schedule("natural", "uniform", epochs=epochs)
     labels = np.arange(900) % 37 // (1 + np.arange(900) % 3)
     made = quietly(lambda: bw.balanced(labels, batch_size, target=target, epoch=epoch, seed=seed))

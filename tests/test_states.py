@@ -33,7 +33,7 @@ PLANS = {
         unit="step",
     ),
     "layers": lambda: bw.budgeted(LENGTHS, 60, window=4),
-    "stretches": lambda: bw.packed(LENGTHS, 40, window=4, order=bw.balanced(np.arange(400) % 7, 8)),
+    "windows of an order": lambda: bw.packed(LENGTHS, 40, window=4, order=bw.balanced(np.arange(400) % 7, 8)),
     "pieces": lambda: bw.packed(LENGTHS, 25, window=4, too_long="split", order=bw.balanced(np.arange(400) % 7, 8)),
     "buckets": lambda: bw.bucketed(LENGTHS[:, None], 4, buckets=3, window=8),
     "evaluation": lambda: bw.evaluation(103, 4),

@@ -1,14 +1,9 @@
 #!/bin/sh
 # The golden vectors on every Python that is found here, with the oldest and the newest numpy and numba it can have.
 set -eu
+. "$(dirname "$0")/pythons.sh"
 for version in 3.11 3.12 3.13 3.14; do
-    python=
-    for candidate in "python$version" "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version".*/bin/python; do
-        if "$candidate" --version >/dev/null 2>&1; then # a version manager's shim may be there and refuse
-            python=$candidate
-            break
-        fi
-    done
+    python=$(python_of "$version")
     if [ -z "$python" ]; then
         echo "no Python $version here: not run"
         continue

@@ -132,7 +132,7 @@ def even_draws(members, wide, tickets, order):
 
 
 def uneven_draws(widths, heavies, most, epoch, start, order, turn):
-    """Groups of any shares, without end: `widths` is their stretch of the line by group, 0 for those that are not light."""
+    """Groups of any shares, without end: `widths` is their part of the line by group, 0 for those that are not light."""
     total = sum(widths)
     draws = max(4 * most, int(Fraction(total * epoch, ROUND * UNIT) + Fraction(1, 2)))
     error = -(-(heavies + 1) * draws * UNIT // total) + 1

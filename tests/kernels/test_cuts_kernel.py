@@ -51,7 +51,7 @@ def test_several_budgets_are_cuts_sample_by_sample(costs, budgets, padded, most,
 
 
 def fewest_padded(costs: list[int], budget: int) -> int:
-    """Over all ways to cut falling costs into stretches; an exchange shows that no other grouping needs fewer."""
+    """Over all ways to cut falling costs into ranges; an exchange shows that no other grouping needs fewer."""
     best = [0]
     for end in range(1, len(costs) + 1):
         best.append(min(best[at] + 1 for at in range(end) if costs[at] * (end - at) <= budget or end - at == 1))

@@ -6,17 +6,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-import batchwright as bw
-
 from .. import laws
 from .datasets import Numbers, NumbersByList, seed_worker
+from .small import COUNT, EPOCHS, EXPECTED, PLAN, batches
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # more workers than cores
-
-COUNT = 103
-PLAN = bw.shuffled(COUNT, batch_size=4, seed=3)
-EPOCHS = 3
-EXPECTED = [[batch.tolist() for batch in PLAN.epoch(epoch)] for epoch in range(EPOCHS)]
 
 SETTINGS = {
     "no workers": {},
@@ -32,10 +26,6 @@ SETTINGS = {
     "spawned": {"num_workers": 2, "multiprocessing_context": "spawn", "persistent_workers": True},
     "forkserver": {"num_workers": 1, "multiprocessing_context": "forkserver", "persistent_workers": True},
 }
-
-
-def batches(loader):
-    return [batch.tolist() for batch in loader]
 
 
 def batches_until_error(loader):

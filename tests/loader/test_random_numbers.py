@@ -87,7 +87,7 @@ def test_the_generators_of_the_training_process_are_left_alone(workers):
 
 
 def _numpys():
-    return np.random.get_state()[1].tolist()  # noqa: NPY002
+    return np.random.get_state()[1].tolist()  # noqa: NPY002  # the global one is what is compared
 
 
 def test_unseeded_samples_draw_from_the_generators_as_they_are():

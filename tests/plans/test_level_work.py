@@ -33,7 +33,7 @@ def columns():
         "all alike": np.full(n, 700),
         "two lengths": np.where(draw.random(n) < 0.02, CAPACITY, 300),
         "about half": draw.integers(CAPACITY // 2 - 200, CAPACITY // 2 + 200, n),
-        "many giants": np.where(draw.random(n) < 0.3, draw.integers(4096, CAPACITY + 1, n), draw.integers(10, 90, n)),
+        "many long": np.where(draw.random(n) < 0.3, draw.integers(4096, CAPACITY + 1, n), draw.integers(10, 90, n)),
         "exponential": draw.exponential(900, n),
         "two humps": np.where(draw.random(n) < 0.1, draw.normal(5000, 400, n), draw.normal(250, 60, n)),
         "normal": draw.normal(2000, 300, n),
@@ -115,8 +115,8 @@ def test_budgets_in_work_and_packs_of_several_are_level_too():
     assert waiting(bw.packed(LONG, 131_072, packs=4, cost=work), 8, 4, costs) <= 1.001
 
 
-def test_giants_come_at_random_over_the_epoch():
-    """The one step of giants is at each place of an epoch about equally often: chi-squared, at odds of 1 to 10^6."""
+def test_very_long_samples_come_at_random_over_the_epoch():
+    """The one step of long samples is at each place of an epoch about equally often: chi-squared, at odds of 1 to 10^6."""
     lengths = np.concatenate([np.full(8, 1000), np.full(32, 500), np.tile([100, 200], 90)])
     plan = bw.packed(lengths, 1000, cost=np.square, window="epoch").stepped(8)
     steps, epochs = plan.epoch_batches // 8, 300
@@ -167,12 +167,12 @@ def test_the_summary_says_how_long_ranks_wait(ranks, accumulate):
 
 
 def test_no_plan_is_below_the_bound_of_waiting():
-    """One giant and little else: its rank is waited for, however the rest is cut."""
+    """One very long sample and little else: all wait for its rank, however the rest is cut."""
     lengths = np.array([1000, *[10] * 320])
     for least, plan in (
         (2, bw.packed(lengths, 1000, cost=np.square)),
         (2, bw.budgeted(lengths, 1e6, cost=np.square)),
-        (1, bw.grouped(lengths, 40)),  # 40 samples are padded to the giant: that costs far more than the giant alone
+        (1, bw.grouped(lengths, 40)),  # 40 samples are padded to the long one: that costs far more than it alone
         (1, bw.bucketed(np.stack([lengths, lengths], 1), 40, buckets=[(10, 10), (1000, 1000)])),
     ):
         summary = plan.summary(4)

@@ -114,7 +114,7 @@ def test_all_ranks_of_a_step_work_on_one_task(world, accumulate, epoch):
 
 
 def followed(plan, lists):
-    """Every task's micro-batches of a run, in order, are a stretch of its own plan's from the beginning."""
+    """Every task's micro-batches of a run, in order, are the first ones of its own plan."""
     by_task = {name: [] for name in plan.names}
     for batch in lists:
         names, numbers = plan.locate(batch)

@@ -214,7 +214,7 @@ CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it,
         r"micro-batch 0 came before the shares of micro-batch \d+ were set, and only the last 8 times",
         lambda: begin(set_again(12), 1200)),
     # plan
-    "no stretch": (lambda: tasks().prior_between(3, 3), "no micro-batches from 3 to 3",
+    "no micro-batches": (lambda: tasks().prior_between(3, 3), "no micro-batches from 3 to 3",
                    lambda: tasks().prior_between(0, 3)),
     "no one prior": (
         lambda: movable().sampled_prior, "may move without end, so it has no one prior",

@@ -99,10 +99,11 @@ def records(data):
 def finished(file):
     """All records of an offline run. Another process writes the last ones, some time after `run.finish()` has returned."""
     for _ in range(600):
-        if any(record.HasField("exit") for record in records(data := file.read_bytes())):
-            return list(records(data))
+        read = list(records(file.read_bytes()))
+        if any(record.HasField("exit") for record in read):
+            return read
         time.sleep(0.1)
-    raise TimeoutError(f"{file} never ended with the run's exit: {len(data)} bytes")
+    raise TimeoutError(f"{file} never ended with the run's exit, only {len(read)} records")
 
 
 def histories(read):

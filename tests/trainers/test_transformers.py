@@ -6,12 +6,13 @@ import warnings
 
 import pytest
 import torch
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import TrainerCallback, TrainingArguments
 
 import batchwright as bw
 from batchwright.adapters.transformers import PlanTrainer
 
 from .places import LENGTH, SAMPLES, epochs, place, plan
+from .programs.transformers import Alone
 
 pytestmark = pytest.mark.filterwarnings("ignore", "error::batchwright.PoorWarning")
 
@@ -53,18 +54,6 @@ class Model(torch.nn.Module):
         return [place(torch.tensor(samples)) for samples in self.seen]
 
 
-class Alone(Trainer):
-    """`Trainer` with a plan's loader, and nothing else of batchwright."""
-
-    def get_train_dataloader(self):
-        return plan().loader(
-            self.train_dataset,
-            collate=self.data_collator,
-            num_workers=self.args.dataloader_num_workers,
-            accumulate=self.args.gradient_accumulation_steps,
-        )
-
-
 BOTH = pytest.mark.parametrize("kind", ["alone", "adapter"])
 
 
@@ -72,7 +61,7 @@ def trainer(kind, folder, *, model=None, rows=None, callbacks=(), own=None, **op
     arguments = TrainingArguments(str(folder), **{"num_train_epochs": 3, "save_strategy": "no", **QUIETLY, **options})
     given = {"train_dataset": rows or Rows(), "callbacks": list(callbacks)}
     if kind == "alone":
-        return Alone(model or Model(), arguments, **given)
+        return Alone(model or Model(), arguments, plan=plan(), **given)
     return PlanTrainer(model or Model(), arguments, plan=plan(), **given, **(own or {}))
 
 

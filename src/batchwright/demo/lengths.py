@@ -7,9 +7,9 @@ import re
 import sysconfig
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -70,14 +70,54 @@ def singly(batch: np.ndarray) -> list[np.ndarray]:
 def trained(
     samples: list[list[int]], plan: Any, parts: Callable[[np.ndarray], list[np.ndarray]], seconds: float
 ) -> tuple[str, ...]:
-    """Train until the processor time is up (it is fair where the machine is shared); the cells of a row."""
+    """Train until the processor time is up; the cells of a row."""
     torch.manual_seed(0)
-    model = Reader()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
-    useful = computed = steps = 0
     losses: list[tuple[float, float]] = []
+    for step in steps(Reader(), samples, plan, parts, seconds):
+        if step.seconds > seconds * 0.75:
+            losses.append((step.loss * step.targets, step.targets))
+    late = sum(total for total, _ in losses) / max(sum(count for _, count in losses), 1)
+    return (
+        f"{step.number}",
+        f"{step.useful / step.seconds:,.0f}",
+        f"{step.computed / step.seconds:,.0f}",
+        f"{step.useful / step.computed:.1%}",
+        f"{late:.3f}",
+    )
+
+
+class Step(NamedTuple):
+    """What a training has done after one of its steps.
+
+    Attributes:
+        number: how many steps.
+        useful: tokens that are text, of all steps.
+        computed: tokens that the model ran over, padding included, of all steps.
+        seconds: of processor time.
+        loss: the mean loss of the targets of this step.
+        targets: how many this step has.
+    """
+
+    number: int
+    useful: int
+    computed: int
+    seconds: float
+    loss: float
+    targets: int
+
+
+def steps(
+    model: nn.Module,
+    samples: Sequence[list[int]],
+    plan: Any,
+    parts: Callable[[np.ndarray], list[np.ndarray]],
+    seconds: float,
+) -> Iterator[Step]:
+    """Train until the processor time is up, which is fair where the machine is shared."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    useful = computed = 0
     start = time.process_time()
-    for batch in endless(plan):
+    for number, batch in enumerate(endless(plan), 1):
         tokens, places, owners = rows_of([[samples[i] for i in part] for part in parts(batch)])
         loss, targets = model(tokens, places, owners)
         optimizer.zero_grad()
@@ -85,21 +125,10 @@ def trained(
         optimizer.step()
         useful += int((owners > 0).sum())
         computed += tokens.numel()
-        steps += 1
         elapsed = time.process_time() - start
-        if elapsed > seconds * 0.75:
-            losses.append((float(loss.detach()) * targets, targets))
+        yield Step(number, useful, computed, elapsed, float(loss.detach()), targets)
         if elapsed > seconds:
             break
-    late = sum(total for total, _ in losses) / max(sum(count for _, count in losses), 1)
-    elapsed = time.process_time() - start
-    return (
-        f"{steps}",
-        f"{useful / elapsed:,.0f}",
-        f"{computed / elapsed:,.0f}",
-        f"{useful / computed:.1%}",
-        f"{late:.3f}",
-    )
 
 
 def endless(plan: Any) -> Iterator[np.ndarray]:

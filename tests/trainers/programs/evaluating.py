@@ -167,16 +167,10 @@ class Predicting(torch.nn.Module):
         return {"loss": x.mean() + 0 * self.network(x).mean(), "logits": x[:, 0]}
 
 
-def _transformers(world_size: int, samples: int, **options: Any) -> Any:
+def _transformers_arguments(world_size: int, **options: Any) -> Any:
     from transformers import TrainingArguments
 
-    from batchwright.adapters.transformers import PlanTrainer
-
-    def metrics(found: Any) -> dict[str, Any]:
-        assert found.predictions.astype(int).tolist() == found.label_ids.tolist()
-        return {"numbers": found.label_ids.tolist()}
-
-    arguments = TrainingArguments(
+    return TrainingArguments(
         "unused",
         per_device_eval_batch_size=BATCH_SIZE,
         use_cpu=True,
@@ -187,11 +181,19 @@ def _transformers(world_size: int, samples: int, **options: Any) -> Any:
         ddp_backend="gloo" if world_size > 1 else None,
         **options,
     )
-    plan = bw.shuffled(samples, 4)
+
+
+def _transformers(world_size: int, samples: int, **options: Any) -> Any:
+    from batchwright.adapters.transformers import PlanTrainer
+
+    def metrics(found: Any) -> dict[str, Any]:
+        assert found.predictions.astype(int).tolist() == found.label_ids.tolist()
+        return {"numbers": found.label_ids.tolist()}
+
     return PlanTrainer(
         Predicting(),
-        arguments,
-        plan=plan,
+        _transformers_arguments(world_size, **options),
+        plan=bw.shuffled(samples, 4),
         train_dataset=Rows(samples),
         eval_dataset=Rows(samples),
         compute_metrics=metrics,
@@ -250,19 +252,9 @@ def evaluate(rank: int, world_size: int, trainer: str, sizes: list[int]) -> list
 
 def transformers_without_a_plan(rank: int, world_size: int) -> float:
     """The loss that `Trainer` says 21 samples have, each of which has its number as its loss."""
-    from transformers import Trainer, TrainingArguments
+    from transformers import Trainer
 
-    arguments = TrainingArguments(
-        "unused",
-        per_device_eval_batch_size=BATCH_SIZE,
-        use_cpu=True,
-        report_to=[],
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        dataloader_pin_memory=False,
-        ddp_backend="gloo" if world_size > 1 else None,
-    )
-    return Trainer(Predicting(), arguments, eval_dataset=Rows(21)).evaluate()["eval_loss"]
+    return Trainer(Predicting(), _transformers_arguments(world_size), eval_dataset=Rows(21)).evaluate()["eval_loss"]
 
 
 def lightning_without_a_plan(rank: int, world_size: int) -> float:

@@ -37,8 +37,12 @@ class Model(torch.nn.Module):
 class Alone(Trainer):
     """`Trainer` with a plan's loader, and nothing else of batchwright."""
 
+    def __init__(self, *positional, plan, **options):
+        super().__init__(*positional, **options)
+        self.plan = plan
+
     def get_train_dataloader(self):
-        return plan().loader(
+        return self.plan.loader(
             self.train_dataset,
             collate=self.data_collator,
             num_workers=self.args.dataloader_num_workers,
@@ -88,8 +92,5 @@ def train(rank: int, world_size: int, life: Life, *, adapter: bool = True) -> No
         ddp_backend="gloo" if world_size > 1 else None,
     )
     options = {"optimizers": (optimizer, None), "callbacks": [Watch(recorder)], "train_dataset": Rows()}
-    if adapter:
-        trainer = PlanTrainer(optimized, arguments, plan=plan(), **options)
-    else:
-        trainer = Alone(optimized, arguments, **options)
+    trainer = (PlanTrainer if adapter else Alone)(optimized, arguments, plan=plan(), **options)
     trainer.train(resume_from_checkpoint=last_whole_checkpoint(life.folder))
