@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from transformers import TrainingArguments
 
 from ...errors import Infeasible
-from ...plans.plan import Plan
+from ...interface import BasePlan
 
 __all__ = ["agree"]
 
@@ -50,7 +50,7 @@ _DECIDED_OF_ACCELERATE = {
 }
 
 
-def agree(arguments: TrainingArguments, plan: Plan, *, generates: bool) -> None:
+def agree(arguments: TrainingArguments, plan: BasePlan, *, generates: bool) -> None:
     """Check that the arguments say nothing of training batches but what the plan does, and write their size there.
 
     Args:

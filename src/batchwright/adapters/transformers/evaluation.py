@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch.utils.data
@@ -12,7 +13,9 @@ from accelerate.utils import recursively_apply
 from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import Trainer
+from transformers.trainer_utils import RemoveColumnsCollator
 
+from ...collate.identity import Identity
 from ...errors import Infeasible
 from ...plans.evaluation import evaluation
 from ...ranks import check_ranks
@@ -44,6 +47,11 @@ class ExactEvaluation(Trainer):
     def get_test_dataloader(self, test_dataset: Any) -> DataLoader[Any]:
         """A loader of this process's part of the test data."""
         return self._exact(super().get_test_dataloader(test_dataset))
+
+    def _get_collator_with_removed_columns(self, *others: Any, **named: Any) -> Any:
+        """As `Trainer`'s, which leaves samples of `bw.identified` as they are."""
+        collate = super()._get_collator_with_removed_columns(*others, **named)
+        return _RemovingInside(collate) if isinstance(collate, RemoveColumnsCollator) else collate
 
     def _exact(self, loader: DataLoader[Any]) -> DataLoader[Any]:
         if isinstance(loader.dataset, torch.utils.data.IterableDataset) or hasattr(self, "num_generations"):
@@ -125,6 +133,19 @@ def _prepared(
     return prepared
 
 
+class _RemovingInside:
+    """A collate function that removes columns of samples with ids too."""
+
+    def __init__(self, collate: RemoveColumnsCollator) -> None:
+        self.collate = collate
+
+    def __call__(self, samples: list[Any]) -> Any:
+        remove = self.collate._remove_columns
+        return self.collate(
+            [replace(row, sample=remove(row.sample)) if isinstance(row, Identity) else row for row in samples]
+        )
+
+
 class _RealFirst(torch.utils.data.BatchSampler):
     """A sampler's batches without fillers; a batch that has only fillers keeps them, so that every process has a batch.
 
@@ -152,5 +173,3 @@ class _RealFirst(torch.utils.data.BatchSampler):
             given = samples[: self.batch_sampler.real(step, epoch=0)] or samples
             self.sizes.append((len(samples), len(given)))
             yield given
-
-

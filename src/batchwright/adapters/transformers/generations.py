@@ -1,4 +1,4 @@
-"""Trainers that generate, such as TRL's `GRPOTrainer`: they generate from one micro-batch of prompts and train on it in parts."""
+"""Trainers that generate, such as TRL's `GRPOTrainer`: what they generate from a micro-batch, they train on in parts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Generations(NamedTuple):
             return cls(1, 1, accumulate)
         if not (hasattr(arguments, "steps_per_generation") and hasattr(trainer, "num_iterations")):
             raise Infeasible(
-                f"{type(trainer).__name__} generates from each prompt several times, in a way that PlanTrainer does not know",
+                f"{type(trainer).__name__} generates from each prompt several times, in a way unknown to PlanTrainer",
                 "let it draw its prompts itself, without PlanTrainer",
             )
         uses = arguments.steps_per_generation * trainer.num_iterations
@@ -51,8 +51,9 @@ class Generations(NamedTuple):
 
 
 def _copies(trainer: Any, plan: Plan) -> int:
-    """How often each sample of a micro-batch is to be given: once if the plan has made all rows of a prompt (`per_class`)."""
-    arguments, generations, size = trainer.args, trainer.num_generations, plan.mean_batch_size
+    """How often each sample of a micro-batch is given: once if the plan has all rows of a prompt (`per_class`)."""
+    arguments, size = trainer.args, plan.mean_batch_size
+    generations: int = trainer.num_generations
     rows = arguments.per_device_train_batch_size * arguments.steps_per_generation
     prompts, left = divmod(rows, generations)
     if left:

@@ -1,4 +1,4 @@
-"""Where Hugging Face's Trainer stands in a plan: counted by a callback, saved in its checkpoints, found again by a loader."""
+"""Where Hugging Face's Trainer stands in a plan: counted by a callback and saved in its checkpoints."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ class PlacedBatches(torch.utils.data.IterableDataset[Any]):
 
 
 def as_it_is(batch: Any) -> Any:
+    """The collate function of batches that are whole."""
     return batch
 
 

@@ -85,6 +85,8 @@ class PlanTrainer(ExactEvaluation):
             self.plan_sampler, told, lambda values, step: self.log(dict(values)), self._generations.uses
         )
         self.add_callback(self.plan_progress)
+        if _LOOP_OF_4:  # its `resume` comes before other callbacks see the state
+            self.callback_handler.callbacks.insert(0, self.callback_handler.callbacks.pop())
         self._keep_packed_samples_apart()
 
     def _keep_packed_samples_apart(self) -> None:
