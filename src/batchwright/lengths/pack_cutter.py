@@ -136,9 +136,9 @@ class PackCutter(Identified):
             lambda members: self.pack_offsets(samples[members]),
         ).of(cut)
 
-    def cost(self, samples: Integers) -> float:
+    def costs_of(self, samples: Integers, offsets: Integers) -> NDArray[np.float64]:
         """See `Cutter`: the sum over the samples."""
-        return float(self.costs[samples].sum())
+        return np.add.reduceat(self.costs[samples], offsets[:-1])
 
     def rows_at_least(self, samples: Integers, ranks: int) -> float:
         """See `Cutter`; with one capacity, no pack has two samples longer than half of it."""
