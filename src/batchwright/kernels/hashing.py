@@ -40,6 +40,8 @@ class PURPOSE:
     SPLIT = 41
     ONCE = 42
     SAMPLES = 43
+    SHARDS = 44
+    IN_SHARDS = 45
 
 
 @inner

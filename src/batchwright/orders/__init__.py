@@ -8,6 +8,8 @@ from .in_turn import InTurn
 from .independent import Independent
 from .mixed import Mixed
 from .protocol import Order
+from .shard_shuffle import ShardShuffle
+from .shards import Shards
 from .share_change import ShareChange
 from .shared import SharedOrder, is_shared
 
@@ -19,6 +21,8 @@ __all__ = [
     "Levels",
     "Mixed",
     "Order",
+    "ShardShuffle",
+    "Shards",
     "ShareChange",
     "SharedOrder",
     "is_shared",

@@ -10,12 +10,12 @@ import numpy as np
 
 from .. import columns
 from ..calls import recorded
-from ..errors import Infeasible, check_bool, check_integer, one_of, seed_number, shown, warn
+from ..errors import Infeasible, check_bool, check_integer, one_of, seed_number, shown, typed, warn
 from ..group_parts import MOST_SAMPLES
 from ..groups import Groups
 from ..kernels.deal_arguments import ROUND
 from ..kernels.independent import LINE
-from ..orders import Dealt, Independent
+from ..orders import Dealt, Independent, Shards, ShardShuffle
 from ..orders.shares import Shares, TargetShares, WeightShares
 from ..targets import natural, resolve
 from .fixed import FixedPlan
@@ -27,6 +27,7 @@ __all__ = [
     "by_weight",
     "check_quotas",
     "checked",
+    "checked_local",
     "epoch_batches",
     "epoch_length",
     "sample_count",
@@ -101,6 +102,7 @@ def shuffled(
     *,
     draw: Draw = "exact",
     epoch: int | Literal["natural"] = "natural",
+    local: Shards | None = None,
     seed: int = 0,
 ) -> FixedPlan:
     """Shuffle a dataset: every sample comes once before any comes again.
@@ -112,10 +114,12 @@ def shuffled(
         batch_size: samples in every micro-batch, int, 1 or more.
         draw: "exact", or "random": draws with replacement.
         epoch: "natural" (as many samples as the dataset has) or a number of micro-batches.
+        local: the shards that the samples lie in: each rank then reads from few of them at a time, and opens each of its
+            shards once in a pass.
         seed: int from 0 to 2^64 - 1.
 
     Raises:
-        Infeasible: no samples, or a batch size below 1.
+        Infeasible: no samples, a batch size below 1, or shards that are not those of the samples, or too small.
 
     Example:
         >>> import batchwright as bw
@@ -124,7 +128,12 @@ def shuffled(
     """
     batch_size, _, seed = checked(batch_size, 1, seed)
     groups = Groups.from_sizes({"all": sample_count(samples)})
-    return _plan(groups, TargetShares(natural(), groups), batch_size, 1, one_of(draw, "draw", _DRAWS), epoch, seed)
+    shares, draw = TargetShares(natural(), groups), one_of(draw, "draw", _DRAWS)
+    shards = checked_local(local, draw)
+    if shards is None:
+        return _plan(groups, shares, batch_size, 1, draw, epoch, seed)
+    order = ShardShuffle(groups, shares, batch_size=batch_size, seed=seed, shards=shards)
+    return FixedPlan(order, epoch_batches=epoch_length(groups, shares, batch_size, epoch))
 
 
 @recorded
@@ -185,6 +194,17 @@ def _plan(
     order = kind(groups, shares, batch_size=batch_size, per_ticket=per_class, seed=seed, epoch_batches=length)
     warn(*faults(order))
     return FixedPlan(order, epoch_batches=length)
+
+
+def checked_local(local: Any, draw: str) -> Shards | None:
+    """Check the argument `local`."""
+    if local is None:
+        return None
+    if not isinstance(local, Shards):
+        raise Infeasible(f"local is {typed(local)}", "pass bw.Shards(sizes), with the samples in each shard")
+    if draw == "random":
+        raise Infeasible("independent draws keep to no shards", "pass draw='exact', or leave local out")
+    return local
 
 
 def sample_count(samples: int | Sized) -> int:
