@@ -35,6 +35,10 @@ def of_ranks(batch_size, ranks=2):
     return bw.shuffled(400, batch_size, local=bw.Shards([100] * 4, ranks=ranks))
 
 
+def in_shards(builder, batch_size):
+    return builder(np.arange(400) % 2 + 1, batch_size, local=bw.Shards([100] * 4))
+
+
 def buckets(window=8):
     return bw.bucketed(np.arange(1, 601)[:, None] % 9 + 1, 4, buckets=3, window=window)
 
@@ -155,6 +159,12 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
         lambda: bw.mixed({"a": of_ranks(4), "b": 100}, 8), "a micro-batch of the mixture takes up to 7 samples of several",
         lambda: (bw.mixed({"a": of_ranks(4), "b": 100}, 8, target="uniform"),
                  bw.mixed({"a": of_ranks(4, ranks=1), "b": 100}, 8))),
+    "balanced shards in a mixture": (
+        lambda: bw.mixed({"a": in_shards(bw.balanced, 4), "b": 100}, 8), "and is balanced in micro-batches of 4; give that",
+        lambda: bw.mixed({"a": in_shards(bw.balanced, 4), "b": 100}, 8, target="uniform")),
+    "weighted shards in a mixture": (
+        lambda: bw.mixed({"a": in_shards(bw.weighted, 4), "b": 100}, 8), "weighted in micro-batches of 4; give that source",
+        lambda: bw.mixed({"a": in_shards(bw.weighted, 4), "b": 100}, 8, target="uniform")),
     "turns too far apart": (
         lambda: task_schedule([10**16, 10**8, 1], [1, 2, NAME]),
         "nnn' has one turn in 10000000100000001, and others lie so far",

@@ -46,6 +46,8 @@ MANY = {
     "balanced at random": lambda n: bw.balanced(labels(n), 16, draw="random"),
     "shuffled": lambda n: bw.shuffled(n, 16),
     "shuffled in shards": lambda n: bw.shuffled(20 * n, 16, local=bw.Shards([20] * n, open=4)),
+    "balanced in shards": lambda n: bw.balanced(labels(n), 16, local=bw.Shards([20] * (n // 10))),
+    "weighted in shards": lambda n: bw.weighted(lengths(n), 16, local=bw.Shards([20] * (n // 10))),
     "weighted": lambda n: bw.weighted(lengths(n), 16),
     "sequential": lambda n: bw.sequential(n, 16),
     "ordered": lambda n: bw.ordered(np.arange(n)[::-1], 16),

@@ -10,18 +10,19 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import batchwright as bw
+from batchwright.orders.shard_shuffle import least_open
 
 from ..laws import quietly
 
-SIZES = st.lists(st.integers(0, 60), min_size=1, max_size=30)
 
-
-def shuffled(sizes, batch_size, open_, ranks, seed=0):
-    """A plan of these shards; the example is left out if it is refused."""
-    try:
-        return bw.shuffled(sum(sizes), batch_size, local=bw.Shards(sizes, open_, ranks=ranks), seed=seed)
-    except bw.Infeasible:
-        assume(False)
+@st.composite
+def shuffles(draw):
+    """Shards of any sizes, a batch size, and how many shards must be open for that."""
+    sizes = draw(st.lists(st.integers(0, 60), min_size=2, max_size=30).filter(lambda sizes: sum(sizes) >= 12))
+    ranks = draw(st.integers(1, min(4, np.count_nonzero(sizes))))
+    batch_size = draw(st.integers(1, sum(sizes) // (3 * ranks)))
+    _, least = least_open(bw.Shards(sizes, ranks=ranks), batch_size)
+    return bw.Shards(sizes, least + draw(st.integers(0, 3)), ranks=ranks), batch_size
 
 
 def openings(touched):
@@ -35,15 +36,11 @@ def openings(touched):
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    sizes=SIZES,
-    batch_size=st.integers(1, 40),
-    open_=st.integers(1, 14),
-    ranks=st.integers(1, 4),
-    seed=st.integers(0, 2**64 - 1),
-)
-def test_every_sample_comes_once_a_pass_and_few_shards_are_open(sizes, batch_size, open_, ranks, seed):
-    plan = shuffled(sizes, batch_size, open_, ranks, seed)
+@given(given_=shuffles(), seed=st.integers(0, 2**64 - 1))
+def test_every_sample_comes_once_a_pass_and_few_shards_are_open(given_, seed):
+    local, batch_size = given_
+    sizes, open_, ranks = local.sizes.tolist(), local.open, local.ranks
+    plan = bw.shuffled(sum(sizes), batch_size, local=local, seed=seed)
     count, passes = sum(sizes), 3
     # The samples of a rank, in its sequence: in passes, its part of a pass is an equal part of all samples.
     turns = -(-passes * count // ranks // batch_size)
@@ -178,3 +175,139 @@ def test_plans_by_lengths_cut_a_local_order(build):
     read = [np.unique(plan[t] // 100).size for t in range(100)]
     assert max(read) <= 8  # those of a window, in which one set of shards may follow another
     assert plan.audit().kept
+
+
+def uneven(count, seed=0):
+    """Labels of ten groups, the first much more frequent than the last, in any order."""
+    return np.floor(10 * np.random.default_rng(seed).random(count) ** 2).astype(int)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    shards=st.integers(4, 30),
+    batch_size=st.integers(1, 40),
+    per_class=st.sampled_from([1, 1, 2, 3]),
+    open_=st.integers(1, 10),
+    ranks=st.integers(1, 4),
+    target=st.sampled_from(["uniform", "natural", "sqrt", 0.4]),
+    seed=st.integers(0, 2**64 - 1),
+)
+def test_quotas_are_exact_where_open_shards_have_the_groups(shards, batch_size, per_class, open_, ranks, target, seed):
+    sizes = [400] * shards
+    labels = uneven(sum(sizes), seed % 100)
+    batch_size *= per_class
+    assume(batch_size // per_class <= 10 or per_class == 1)
+    local = bw.Shards(sizes, open_, ranks=ranks)
+    plan = quietly(lambda: bw.balanced(labels, batch_size, target=target, per_class=per_class, local=local, seed=seed))
+    quotas = plan.shares() * batch_size / per_class
+    # With 400 samples of ten groups, of which the rarest has a share of 5 %, every shard has all.
+    touched = {}
+    for number in range(300):
+        batch = plan[number]
+        tickets = np.bincount(labels[batch], minlength=10) / per_class
+        assert (tickets >= np.floor(np.round(quotas, 9))).all()
+        assert (tickets <= np.ceil(np.round(quotas, 9))).all()
+        turn, rank = divmod(number, ranks)
+        passed = number // plan.epoch_batches
+        for shard in np.unique(local.of(batch)).tolist():
+            touched.setdefault(rank, {}).setdefault((passed, shard), []).append(turn)
+    assert all(openings(of_rank).max() <= open_ for of_rank in touched.values())
+
+
+def test_samples_of_a_group_come_equally_often_while_their_shards_are_open():
+    labels = uneven(8000)
+    plan = bw.balanced(labels, 20, local=bw.Shards([400] * 20, open=4), seed=2)
+    for block in range(5):
+        drawn = np.concatenate([plan[number] for number in range(80 * block, 80 * block + 80)])
+        shards = np.unique(drawn // 400)
+        assert shards.size == 4
+        counts = np.bincount(drawn, minlength=8000)[np.isin(np.arange(8000) // 400, shards)]
+        of = labels[np.isin(np.arange(8000) // 400, shards)]
+        assert max(np.ptp(counts[of == group]) for group in range(10)) <= 1
+
+
+def sorted_shards(groups, size):
+    """Shards of one group each."""
+    return np.repeat(np.arange(groups), size), bw.Shards([size // 2] * 2 * groups, open=3)
+
+
+def test_what_open_shards_lack_is_reported_and_made_up_by_others():
+    labels, local = sorted_shards(8, 500)
+    with pytest.warns(bw.PoorWarning, match=r"the open shards have no sample of \d for 65\.00% .* 8 groups are not in"):
+        plan = bw.balanced(labels, 24, local=local, seed=1)
+    batches = [plan[number] for number in range(10 * plan.epoch_batches)]
+    assert all(np.unique(batch).size == 24 for batch in batches)  # others take the places, with samples of their own
+    shares = np.bincount(labels[np.concatenate(batches)]) / (24 * len(batches))
+    assert np.abs(shares - 1 / 8).max() < 0.02  # and every group takes the places of the others in turn
+    found = {finding.guarantee: finding.kept for finding in plan.audit(batches=300).findings}
+    assert found == dict.fromkeys(found, True)
+    assert "to other groups for that" in str(plan.summary())
+
+
+def test_runs_of_a_group_stay_whole_where_others_are_lacking():
+    labels, local = sorted_shards(6, 100)
+    plan = quietly(lambda: bw.balanced(labels, 8, per_class=4, local=local))
+    for number in range(200):
+        counts = np.bincount(labels[plan[number]])
+        assert (counts % 4 == 0).all()
+        assert np.unique(plan[number]).size == 8
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    weights=st.lists(st.integers(0, 9), min_size=200, max_size=400),
+    batch_size=st.integers(1, 16),
+    open_=st.integers(1, 6),
+    ranks=st.integers(1, 3),
+    seed=st.integers(0, 2**64 - 1),
+)
+def test_weights_hold_for_samples_of_open_shards(weights, batch_size, open_, ranks, seed):
+    weights = np.array(weights)
+    assume(weights.any())
+    local = bw.Shards(np.diff([0, *range(20, weights.size - 20, 20), weights.size]), open_, ranks=ranks)
+    plan = quietly(lambda: bw.weighted(weights, batch_size, local=local, seed=seed))
+    turns = plan.order.turns
+    drawn = {}
+    for number in range(2 * turns.pass_batches + ranks):
+        drawn.setdefault(turns.of(number), []).append(plan[number])
+    touched, blocks = {}, {}
+    for turn, batches in drawn.items():
+        for shard in np.unique(local.of(batches)).tolist():
+            touched.setdefault(turn.rank, {}).setdefault((turn.passed, shard), []).append(turn.number)
+        blocks.setdefault(turn._replace(number=0), []).extend(batches)
+    assert all(openings(of_rank).max() <= open_ for of_rank in touched.values())
+    for turn, batches in blocks.items():
+        if len(batches) < turn.last - turn.first:  # not all of its micro-batches are among these
+            continue
+        counts = np.bincount(np.concatenate(batches), minlength=weights.size)
+        here = np.zeros(weights.size, bool)
+        pieces = turns.pieces(turn)
+        for first, size in zip(pieces.firsts.tolist(), pieces.sizes.tolist(), strict=True):
+            here[first : first + size] = True
+        assert not counts[~here].any()
+        assert np.abs(counts[here] - counts.sum() * weights[here] / weights[here].sum()).max() < 3
+
+
+def test_samples_come_as_often_as_their_weights_say():
+    weights = 1 + np.arange(6000) * 7 % 5
+    plan = bw.weighted(weights, 10, local=bw.Shards([200] * 30, open=4), seed=4)
+    counts = np.bincount(np.concatenate([plan[number] for number in range(600)]), minlength=6000)
+    expected = 6000 * weights / weights.sum()
+    assert np.abs(counts - expected).max() <= 1.1  # floor or ceil, up to the whole micro-batches of a block
+    assert plan.audit(batches=700).kept
+
+
+def test_an_audit_of_balanced_shards_finds_what_is_broken(monkeypatch):
+    labels = uneven(8000)
+
+    def found():
+        audit = bw.balanced(labels, 20, local=bw.Shards([400] * 20, open=4), seed=2).audit(batches=500)
+        return {finding.guarantee for finding in audit.findings if not finding.kept}
+
+    assert found() == set()
+    kind = type(bw.balanced(labels, 20, local=bw.Shards([400] * 20)).order)
+    whole = kind.batches_at
+    monkeypatch.setattr(kind, "batches_at", lambda order, numbers: whole(order, numbers)[:, [0, *range(19)]])
+    assert {"G2 quota", "G5 distinct", "G4 coverage"} <= found()
+    monkeypatch.setattr(kind, "batches_at", lambda order, numbers: (whole(order, numbers) * 3 + numbers) % 8000)
+    assert "G8 open" in found()

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..orders import ShardDealt, ShardShuffle, ShardWeights
 from .drawn import Drawn
 from .guarantee import Guarantee
 
 if TYPE_CHECKING:
-    from ..orders import ShardShuffle
+    from ..orders.shard_turns import Turn
 
-__all__ = ["Once", "Open", "Repeats"]
+__all__ = ["of_shards"]
 
 
 class Open(Guarantee[Drawn]):
@@ -21,7 +22,7 @@ class Open(Guarantee[Drawn]):
     A shard counts from the first of its samples in a pass to the last.
     """
 
-    def __init__(self, order: ShardShuffle) -> None:
+    def __init__(self, order: ShardShuffle | ShardDealt | ShardWeights) -> None:
         super().__init__("G8 open")
         self._order = order
         self._opened: dict[tuple[int, int, int], list[int]] = {}  # rank, pass, shard: the first and the last turn
@@ -87,9 +88,73 @@ class Repeats(Guarantee[Drawn]):
         self.offer(seen.samples.size - np.unique(seen.samples).size, f"micro-batch {seen.number}")
 
 
-def _by_pass(order: ShardShuffle, seen: Drawn, values: np.ndarray) -> list[tuple[int, np.ndarray]]:
+class Here(Guarantee[Drawn]):
+    """G2, G4 and G5 of groups in exact shares: measured with the samples that lie in the open shards.
+
+    - quota: how many tickets of a group are outside floor..ceil of its quota; above it, as far as they do not take the
+      places of groups that are not there.
+    - coverage: how far the counts of two samples of a group differ after all micro-batches of a block, if no group lacked.
+    - distinct: repeats of samples of groups that have enough of them in the open shards.
+    """
+
+    def __init__(self, name: str, order: ShardDealt) -> None:
+        super().__init__(name)
+        self._order, self._what = order, name.split()[1]
+        quotas = np.round(order.shares.of(0) * order.tickets, 9)
+        self._least, self._most = np.floor(quotas), np.ceil(quotas)
+        self._here: dict[int, tuple[Turn, np.ndarray, np.ndarray, np.ndarray]] = {}  # by rank
+
+    def see(self, seen: Drawn) -> None:
+        """See `Guarantee`."""
+        order, turn = self._order, self._order.turns.of(seen.number)
+        held = self._here.get(turn.rank)
+        if held is None or held[0].first != turn.first:
+            held = self._here[turn.rank] = self._opened(turn, seen.number)
+        _, samples, groups, counts = held
+        counted = np.bincount(np.asarray(order.groups.group_of(seen.samples)), minlength=self._least.size)
+        tickets = counted / order.per_ticket
+        sizes = np.bincount(groups, minlength=self._least.size)
+        here, where = sizes > 0, f"micro-batch {seen.number}"
+        lacking = self._most[~here].sum()
+        if self._what == "quota":
+            under = np.where(here, self._least - tickets, 0).max()
+            over = np.maximum(tickets - self._most, 0)
+            self.offer(max(under, over.sum() - lacking, over.max() if not lacking else 0, tickets[~here].sum()), where)
+        elif self._what == "distinct":
+            values, often = np.unique(seen.samples, return_counts=True)
+            enough = (sizes >= (self._most + lacking) * order.per_ticket)[np.asarray(order.groups.group_of(values))]
+            self.offer(int((often - 1)[enough].sum()), where)
+        else:
+            place = np.searchsorted(samples, seen.samples)
+            place[place == samples.size] = 0
+            np.add.at(counts, place[samples[place] == seen.samples], 1)
+            whole = turn.number == turn.last - 1 and int(counts.sum()) == (turn.last - turn.first) * order.batch_size
+            if whole and not lacking:
+                drawn = np.bincount(groups, weights=counts, minlength=self._least.size)
+                even = np.divide(drawn, sizes, out=np.zeros(sizes.size), where=here)[groups]
+                self.offer(np.abs(counts - np.clip(counts, np.floor(even), np.ceil(even))).max(), where)
+
+    def _opened(self, turn: Turn, number: int) -> tuple[Turn, np.ndarray, np.ndarray, np.ndarray]:
+        pieces, groups = self._order.turns.pieces(turn), self._order.groups
+        parts = zip(pieces.firsts.tolist(), pieces.sizes.tolist(), strict=True)
+        samples = np.sort(np.concatenate([np.arange(first, first + size) for first, size in parts]))
+        of = np.asarray(groups.group_of(samples))
+        kept = of < groups.group_count
+        return turn, samples[kept], of[kept], np.zeros(int(kept.sum()), np.int64)
+
+
+def of_shards(order: ShardShuffle | ShardDealt | ShardWeights) -> list[Guarantee[Drawn]]:
+    """What is measured of an order that reads few shards at a time, beside the size of micro-batches."""
+    if isinstance(order, ShardShuffle):
+        return [Once(order), Repeats(), Open(order)]
+    if isinstance(order, ShardDealt):
+        return [Here(f"{name}", order) for name in ("G2 quota", "G4 coverage", "G5 distinct")] + [Open(order)]
+    return [Open(order)]
+
+
+def _by_pass(
+    order: ShardShuffle | ShardDealt | ShardWeights, seen: Drawn, values: np.ndarray
+) -> list[tuple[int, np.ndarray]]:
     """The values of the samples of a micro-batch, by the pass that the samples are of."""
-    turn, rank = divmod(seen.number, order.shards.ranks)
-    first = turn * order.batch_size
-    passed = np.array([order.pass_of(rank, first + place) for place in range(values.size)])
+    passed = order.passes_at(seen.number)[: values.size]
     return [(number, values[passed == number]) for number in np.unique(passed).tolist()]

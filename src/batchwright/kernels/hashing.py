@@ -42,6 +42,7 @@ class PURPOSE:
     SAMPLES = 43
     SHARDS = 44
     IN_SHARDS = 45
+    IN_THE_PLACE = 46
 
 
 @inner

@@ -122,6 +122,12 @@ class ShardShuffle(OfBatches):
         """None: what is too small for its draws is refused."""
         return []
 
+    def passes_at(self, batch: int) -> np.ndarray:
+        """The pass of every sample of a micro-batch, int64 (batch_size,)."""
+        turn, rank = divmod(batch, self.shards.ranks)
+        first = turn * self.batch_size
+        return np.array([self.pass_of(rank, place) for place in range(first, first + self.batch_size)])
+
     def pass_of(self, rank: int, place: int) -> int:
         """The pass of a place in the sequence of a rank."""
         number = place * self.shards.ranks // self.groups.sample_count

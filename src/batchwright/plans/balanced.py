@@ -10,15 +10,16 @@ import numpy as np
 
 from .. import columns
 from ..calls import recorded
-from ..errors import Infeasible, check_bool, check_integer, one_of, seed_number, shown, typed, warn
+from ..errors import Infeasible, check_bool, check_integer, one_of, seed_number, shown, warn
 from ..group_parts import MOST_SAMPLES
 from ..groups import Groups
 from ..kernels.deal_arguments import ROUND
 from ..kernels.independent import LINE
-from ..orders import Dealt, Independent, Shards, ShardShuffle
+from ..orders import Dealt, Independent, Shards
 from ..orders.shares import Shares, TargetShares, WeightShares
 from ..targets import natural, resolve
 from .fixed import FixedPlan
+from .local import checked_local, dealt_in_shards, shuffled_in_shards, weighted_in_shards
 from .poor import epochs_looked_at, faults, repeated
 
 __all__ = [
@@ -27,7 +28,6 @@ __all__ = [
     "by_weight",
     "check_quotas",
     "checked",
-    "checked_local",
     "epoch_batches",
     "epoch_length",
     "sample_count",
@@ -51,6 +51,7 @@ def balanced(
     draw: Draw = "exact",
     epoch: int | Literal["natural", "largest", "smallest"] = "natural",
     distinct: bool = False,
+    local: Shards | None = None,
     seed: int = 0,
 ) -> FixedPlan:
     """Batches in which every group has exactly its share, and all samples of a group come equally often.
@@ -69,6 +70,8 @@ def balanced(
         epoch: "natural" (as many samples as the dataset has), "largest" / "smallest" (until each sample of the largest
             / smallest group has come once), or a number of micro-batches.
         distinct: whether to refuse a plan in which a group must repeat a sample within a micro-batch.
+        local: the shards that the samples lie in: each rank then reads from few of them at a time. Quotas are exact for
+            groups of which the open shards have a sample; the places of other groups go to those that are here.
         seed: int from 0 to 2^64 - 1.
 
     Returns:
@@ -79,7 +82,8 @@ def balanced(
 
     Warns:
         PoorWarning: a group is smaller than its quota, so its samples repeat within a micro-batch; or samples are
-            practically never drawn: less than once in a hundred times as many draws as there are samples.
+            practically never drawn: less than once in a hundred times as many draws as there are samples; or, with
+            `local`, the open shards do not always have a sample of each group.
 
     Example:
         >>> import batchwright as bw
@@ -92,7 +96,11 @@ def balanced(
     groups = labels if isinstance(labels, Groups) else Groups.from_labels(labels)
     shares = TargetShares(resolve(target), groups)
     check_quotas(groups, shares, batch_size, per_class, draw, distinct)
-    return _plan(groups, shares, batch_size, per_class, draw, epoch, seed)
+    shards = checked_local(local, draw)
+    if shards is None:
+        return _plan(groups, shares, batch_size, per_class, draw, epoch, seed)
+    length = epoch_length(groups, shares, batch_size, epoch)
+    return dealt_in_shards(groups, shares, batch_size, per_class, seed, length, shards, distinct=distinct)
 
 
 @recorded
@@ -132,8 +140,7 @@ def shuffled(
     shards = checked_local(local, draw)
     if shards is None:
         return _plan(groups, shares, batch_size, 1, draw, epoch, seed)
-    order = ShardShuffle(groups, shares, batch_size=batch_size, seed=seed, shards=shards)
-    return FixedPlan(order, epoch_batches=epoch_length(groups, shares, batch_size, epoch))
+    return shuffled_in_shards(groups, shares, batch_size, seed, epoch_length(groups, shares, batch_size, epoch), shards)
 
 
 @recorded
@@ -143,6 +150,7 @@ def weighted(
     *,
     draw: Draw = "exact",
     epoch: int | Literal["natural"] = "natural",
+    local: Shards | None = None,
     seed: int = 0,
 ) -> FixedPlan:
     """Draw samples in proportion to their weights.
@@ -158,6 +166,8 @@ def weighted(
         draw: "exact" (systematic sampling, Madow and Madow 1944), or "random": with replacement, as
             `torch.utils.data.WeightedRandomSampler` draws.
         epoch: "natural" (as many samples as the dataset has) or a number of micro-batches.
+        local: the shards that the samples lie in: each rank then reads from few of them at a time, each for as many
+            micro-batches as its weights ask for.
         seed: int from 0 to 2^64 - 1.
 
     Raises:
@@ -173,16 +183,29 @@ def weighted(
         [0, 1, 2, 2]
     """
     batch_size, _, seed = checked(batch_size, 1, seed)
-    return by_weight(columns.numbers(weights, called="weights"), batch_size, draw=draw, epoch=epoch, seed=seed)
+    return by_weight(
+        columns.numbers(weights, called="weights"), batch_size, draw=draw, epoch=epoch, seed=seed, local=local
+    )
 
 
 def by_weight(
-    column: np.ndarray, batch_size: int, *, draw: str, epoch: Any, seed: int, notes: tuple[str, ...] = ()
+    column: np.ndarray,
+    batch_size: int,
+    *,
+    draw: str,
+    epoch: Any,
+    seed: int,
+    notes: tuple[str, ...] = (),
+    local: Shards | None = None,
 ) -> FixedPlan:
     """`weighted` for weights that are checked, with notes for the summary."""
     draw = one_of(draw, "draw", _DRAWS)
     groups = Groups.singletons(column.size)
     shares = WeightShares(column, LINE if draw == "random" else ROUND * batch_size, notes)
+    shards = checked_local(local, draw)
+    if shards is not None:
+        length = epoch_length(groups, shares, batch_size, epoch)
+        return weighted_in_shards(shares, column.size, batch_size, seed, length, shards)
     return _plan(groups, shares, batch_size, 1, draw, epoch, seed)
 
 
@@ -194,17 +217,6 @@ def _plan(
     order = kind(groups, shares, batch_size=batch_size, per_ticket=per_class, seed=seed, epoch_batches=length)
     warn(*faults(order))
     return FixedPlan(order, epoch_batches=length)
-
-
-def checked_local(local: Any, draw: str) -> Shards | None:
-    """Check the argument `local`."""
-    if local is None:
-        return None
-    if not isinstance(local, Shards):
-        raise Infeasible(f"local is {typed(local)}", "pass bw.Shards(sizes), with the samples in each shard")
-    if draw == "random":
-        raise Infeasible("independent draws keep to no shards", "pass draw='exact', or leave local out")
-    return local
 
 
 def sample_count(samples: int | Sized) -> int:
