@@ -35,7 +35,7 @@ with warnings.catch_warnings():  # Ray's own, when it is imported
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the trainers' own
 
-FILES = sorted((SOURCE / "adapters").glob("*.py"))
+FILES = sorted((SOURCE / "adapters").rglob("*.py"))
 
 ALL = epochs((0, 0, LENGTH))
 OF_TWO = {"rank": 0, "world_size": 2}
