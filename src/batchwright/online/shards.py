@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from ..errors import Infeasible, seed_number, shortened
+from .group_keys import plain
 from .keyed_random import PURPOSE, root, words
 from .replicas import Replica
 from .sources import Reader, shorter, skip
@@ -31,12 +32,14 @@ class Shards:
         shards: one value per shard, such as a path or a (path, row group) pair.
         read: a function from such a value to the samples of the shard, in the same order in every call. If it returns a
             sequence, a position in the shard is reached in one step.
+        groups: the group of each shard, if all samples of a shard are of one group. `online.balanced` then reads the shards
+            of all groups side by side, and shares are exact in every batch without a buffer.
         shuffle: whether every epoch has a new order of the shards.
         seed: the seed of that order.
         name: the name of the source in errors.
 
     Raises:
-        Infeasible: there are no shards.
+        Infeasible: there are no shards, or not one group for each.
 
     Example:
         >>> numbers = Shards([0, 10, 20], lambda start: range(start, start + 3))
@@ -49,21 +52,39 @@ class Shards:
         shards: Iterable[Any],
         read: Callable[[Any], Iterable[Any]],
         *,
+        groups: Sequence[Hashable] | None = None,
         shuffle: bool = False,
         seed: int = 0,
         name: str = "shards",
     ) -> None:
         self.shards = list(shards)
+        self.groups = None if groups is None else list(groups)
         self.read = read
         self.shuffle = shuffle
         self.seed = seed_number(seed)
         self.name = shortened(name)
         if not self.shards:
             raise Infeasible(f"source {self.name!r} has 0 shards", "pass at least one; is the file pattern right?")
+        if self.groups is not None and len(self.groups) != len(self.shards):
+            raise Infeasible(
+                f"source {self.name!r} has {len(self.shards):,} shards and {len(self.groups):,} groups",
+                "pass the group of each shard, in the order of the shards",
+            )
+
+    def by_group(self) -> dict[Hashable, Shards]:
+        """The shards of each group as a source of its own; empty if groups are not known."""
+        parts: dict[Hashable, list[Any]] = {}
+        for group, shard in zip(self.groups or (), self.shards, strict=self.groups is not None):
+            parts.setdefault(plain(group, "groups names"), []).append(shard)
+        return {
+            group: Shards(shards, self.read, shuffle=self.shuffle, seed=self.seed, name=self.name)
+            for group, shards in parts.items()
+        }
 
     def describe(self) -> str:
         """What the order of the samples depends on."""
-        return f"shards shuffle={self.shuffle} seed={self.seed}"
+        groups = "" if self.groups is None else f" groups={self.groups}"
+        return f"shards shuffle={self.shuffle} seed={self.seed}{groups}"
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
         """The shards that one replica reads."""

@@ -25,6 +25,7 @@ __all__ = [
     "Source",
     "Strided",
     "described",
+    "reads_once",
     "skip",
 ]
 
@@ -69,6 +70,18 @@ def described(source: Source) -> str:
     """What the order of the samples of a source depends on; empty for a user's own class."""
     describe = getattr(source, "describe", None)
     return "" if describe is None else f" of ({describe()})"
+
+
+def reads_once(sources: Sequence[Source]) -> str | None:
+    """The name of a source that can be read only once, if there is one among these or those that they read."""
+    for source in sources:
+        if _once_only(getattr(source, "iterable", ())):
+            return source.name
+        inner = getattr(source, "sources", ())
+        found = reads_once(inner() if callable(inner) else inner)
+        if found is not None:
+            return found
+    return None
 
 
 class Idle:
