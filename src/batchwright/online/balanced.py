@@ -126,8 +126,9 @@ def balanced(
         weigher=Weigher.asked_for(buffer_bytes, size, least=2 if when_short == "repeat" else 1),
         unit=None if unit is None else measure_of(unit, argument="unit"),
     )
+    found = as_source(source, name="source" if name is None else name)
     recipe = _Recipe(
-        source=as_source(source, name="source" if name is None else name),
+        source=found.grouped(key) if isinstance(found, Shards) else found,
         key=measure_of(key, argument="key"),
         name=name,
         rules=rules,

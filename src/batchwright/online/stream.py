@@ -236,7 +236,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
             >>> stream = online.mixed({"a": range(30), "b": range(10)}, target={"a": 0.75, "b": 0.25}, batch_size=4)
             >>> _ = list(stream)
             >>> print(stream.summary())
-            mixed of 2 sources, target {'a': 0.75, 'b': 0.25}, at_end='stop', from 'mixture'
+            mixed of 2 sources, target explicit({'a': 0.75, 'b': 0.25}), at_end='stop', from 'mixture'
             40 samples read, 40 delivered
             group                       read   natural    wanted  delivered       slots   deficit
             a                             30    75.00%    75.00%     75.00%          30         0
