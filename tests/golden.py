@@ -207,7 +207,7 @@ def told(item):
     """A batch with all that it knows of itself."""
     if not isinstance(item, bw.online.Batch):
         return item
-    return [item, list(item.groups), list(item.packs), list(item.repeats), sorted(item.given_away.items())]
+    return [item, list(item.groups), list(item.packs), list(item.repeats), sorted(item.redistributed.items())]
 
 
 def by_pass(stream):

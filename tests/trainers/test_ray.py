@@ -43,7 +43,7 @@ def train(settings):
     import ray.train.torch
     import torch
 
-    from batchwright.adapters.ray import load_position, prepare, save_position
+    from batchwright.adapters import ray as adapter
 
     from ..loader.datasets import Numbers
 
@@ -55,9 +55,12 @@ def train(settings):
     kept = ray.train.get_checkpoint() or (settings["from"] and ray.train.Checkpoint(settings["from"]))
     record = recorder.Recorder(life, rank, context.get_world_size())
     options = {"num_workers": life.workers, "accumulate": life.accumulate}
-    loader = prepare(recorder.plan().loader(Numbers(len(recorder.LABELS)), **options))
-    assert loader.device == ray.train.torch.get_device()
-    load_position(loader, kept or None)
+    loader = recorder.plan().loader(Numbers(len(recorder.LABELS)), **options)
+    if settings["adapter"]:
+        assert adapter.prepare(loader).device == ray.train.torch.get_device()
+        adapter.load_position(loader, kept or None)
+    elif kept:
+        loader.load_state_dict(json.loads(Path(kept.path, "loader").read_text()))
     network = ray.train.torch.prepare_model(recorder.model())
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-9)
     optimizer.register_step_post_hook(record.stepped)
@@ -74,10 +77,12 @@ def train(settings):
             done += 1
             if done % life.checkpoint_every == 0:
                 with tempfile.TemporaryDirectory() as folder:
-                    if done % 2:
-                        save_position(loader, folder)
+                    if not settings["adapter"]:
+                        Path(folder, "loader").write_text(json.dumps(loader.state_dict()))
+                    elif done % 2:
+                        adapter.save_position(loader, folder)
                     else:  # as with a loader that does not know what reached the loop
-                        save_position(loader.sampler, folder, step=step)
+                        adapter.save_position(loader.sampler, folder, step=step)
                     Path(folder, "done").write_text(str(done))
                     ray.train.report({}, checkpoint=ray.train.Checkpoint(folder))
             record.end_of_step()
@@ -85,14 +90,14 @@ def train(settings):
                 return
 
 
-def live(world, life, *, until=-1, start=None):
+def live(world, life, *, until=-1, start=None, adapter=True):
     """Run a life up to an optimizer step of the run; gives where its last checkpoint is."""
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
     trainer = TorchTrainer(
         train,
-        train_loop_config={"life": asdict(life), "until": until, "from": start},
+        train_loop_config={"life": asdict(life), "until": until, "from": start, "adapter": adapter},
         torch_config=TorchConfig(backend="gloo"),
         scaling_config=ScalingConfig(num_workers=world, use_gpu=False),
         run_config=RunConfig(
@@ -102,8 +107,10 @@ def live(world, life, *, until=-1, start=None):
     return trainer.fit().checkpoint.path
 
 
-def test_two_workers_killed_in_mid_epoch_are_started_again_and_go_on(cluster, tmp_path):
-    live(2, Life(str(tmp_path), epochs=2, workers=1, dies_after=7))
+@pytest.mark.parametrize("adapter", [True, False])
+def test_two_workers_killed_in_mid_epoch_are_started_again_and_go_on(cluster, adapter, tmp_path):
+    """Without the adapter the checkpoint holds `loader.state_dict()`, and Ray's process group says which rank this is."""
+    live(2, Life(str(tmp_path), epochs=2, workers=1, dies_after=7), adapter=adapter)
     steps = recorder.check(tmp_path)
     assert steps[0] == 7
     assert len(steps) == 2

@@ -9,6 +9,7 @@ from .batch import Batch, StreamReport
 from .by_length import budgeted, packed
 from .equal_stop import equal_stop
 from .mixed import mixed
+from .readers import arrow, huggingface, jsonl, parquet, tar
 from .shards import Shards
 from .sources import SelfSplit, Strided
 from .stream import Stream
@@ -21,11 +22,16 @@ __all__ = [
     "Stream",
     "StreamReport",
     "Strided",
+    "arrow",
     "balanced",
     "budgeted",
     "equal_stop",
+    "huggingface",
+    "jsonl",
     "mixed",
     "packed",
+    "parquet",
+    "tar",
 ]
 
 opened(sys.modules[__name__])

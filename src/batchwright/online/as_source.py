@@ -10,8 +10,10 @@ from typing import Any
 
 import torch.utils.data
 
-from ..errors import Infeasible, shortened, shown
+from ..errors import Infeasible, listed, shortened, shown
+from ..files.paths import suffix_kind
 from .equal_stop import EqualStop
+from .own_split import OwnSplit, splits_itself
 from .replicas import Replica
 from .sources import Idle, Indexed, OneReader, PlainReader, Reader, Source, described
 from .stream import Stream
@@ -40,6 +42,9 @@ def as_source(value: Any, *, name: str) -> Source:
         raise Infeasible(f"source {name!r} {fact}", way_out)
     if hasattr(value, "shard") and hasattr(value, "num_shards") and hasattr(value, "state_dict"):
         return _HuggingFace(value, name=name)
+    library = splits_itself(value)
+    if library is not None:
+        return OwnSplit(value, library, name=name)
     if isinstance(value, torch.utils.data.ChainDataset):
         return Chain(value.datasets, name=name)
     # The order of these questions matters: many types answer to several of them.
@@ -67,9 +72,18 @@ def _no_samples(value: Any) -> tuple[str, str] | None:
     )
 
 
+_READERS = {"tar": "tar", "parquet": "parquet", "lines": "jsonl", "arrow": "arrow"}  # by kind of file
+
+
 def _no_file(value: Any, article: str) -> tuple[str, str] | None:
     read = "pass online.Shards([path], read), where read(path) gives the samples of a file"
-    if isinstance(value, (str, bytes, bytearray, os.PathLike)):
+    if isinstance(value, (str, os.PathLike)):
+        reader = _READERS.get(suffix_kind(str(value)))
+        if reader is not None:
+            return f"{article}, {shown(value)}", f"pass online.{reader}({shown(str(value))})"
+        readers = listed(f"online.{name}(path)" for name in _READERS.values())
+        return f"{article}, {shown(value)}", f"pass the reader of its format ({readers}), or a list of samples"
+    if isinstance(value, (bytes, bytearray)):
         return f"{article}, {shown(value)}", f"{read}, or a list of samples"
     if isinstance(value, io.IOBase) or (hasattr(value, "read") and hasattr(value, "readline")):
         return f"{article}: an open file gives its lines, and gives them once", read

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
@@ -12,12 +11,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import Infeasible, PoorWarning, shown
+from ..errors import Infeasible, shown, warn
 from ..kernels import stream_buffer
 from .batch import Batch, StreamReport
 from .buffer import Buffer
 from .byte_limit import Weigher
+from .delivered import Delivery, poor_shares, poor_waiting
 from .feed import Feed, Refused
+from .group_units import GroupUnits
 from .keyed_random import PURPOSE, child
 from .quotas import Quotas, round_length
 from .shares import StreamShares
@@ -28,9 +29,7 @@ WhenShort = Literal["wait", "repeat", "redistribute"]
 _ROUND = 4096  # slots dealt at once: the fixed cost of numpy calls is then small for each slot
 # Slots in a round for each group at least: the cost of planning, which grows with groups, is spread over them.
 _TURNS = 4
-_POOR = 10  # warn if waiting reads at least this many samples for each one that it returns
 _RUN = 64  # samples read at once, if the buffer is much larger: the fixed cost of a call is then small for each sample
-_DRIFT = 4  # slots: rounding alone can keep a group this far from its share at any time
 # Shares are estimated again when this many times as many samples were seen: a logarithmic number of times.
 _GROWTH = 1.25
 
@@ -45,6 +44,7 @@ class Rules:
     patience: int
     max_deficit: int
     weigher: Weigher | None
+    unit: Callable[[Any], float] | None = None
 
 
 class BalancedComposer:
@@ -75,7 +75,8 @@ class BalancedComposer:
             key=child(key, PURPOSE.REPEAT),
         )
         self._run = max(1, min(_RUN, self._buffer.for_queues // 8))
-        if weigher is None:
+        self._units = None if rules.unit is None else GroupUnits(rules.unit)
+        if weigher is None and self._units is None:
             feed.lookup, feed.careful = self._buffer.numbers.__getitem__, self._buffer.numbers.of
         else:
             feed.measure = partial(self._weigh, feed.measure, weigher)
@@ -90,7 +91,7 @@ class BalancedComposer:
         self._gauge_from = 0  # check how full the buffer is
         self._batches_per_slot = 0  # samples to read for each batch that is returned, if no slot waits
         self._planned = np.zeros(0, np.int64)  # slots of the rounds dealt so far, for each group
-        self._unread = self._delivered = self._repeated = self._given_away = self._written_off = self._left = 0
+        self._unread = self._delivered = self._repeated = self._redistributed = self._written_off = self._left = 0
 
     def start(self) -> None:
         """Fill half of the buffer, to see which groups there are.
@@ -110,10 +111,10 @@ class BalancedComposer:
         """
         batch = self._composed()
         if batch is None:
-            self._judge_the_end()
+            self._check_the_end()
         elif self._feed.taken >= self._judge_from:
             self._judge_from = 2 * self._feed.taken
-            self._judge()
+            self.judge()
         return batch
 
     def _composed(self) -> Batch | None:
@@ -145,10 +146,12 @@ class BalancedComposer:
                 return None
             self._repeated += len(batch.repeats)
         if counters[stream_buffer.AWAY]:
-            batch.given_away = self._buffer.given_away()
-            self._given_away += int(counters[stream_buffer.AWAY])
+            batch.redistributed = self._buffer.redistributed()
+            self._redistributed += int(counters[stream_buffer.AWAY])
             self._written_off = int(counters[stream_buffer.WRITTEN_OFF])
         self._delivered += len(items)
+        if self._units is not None:
+            self._units.deliver(self._buffer.owner_numbers().tolist(), batch)
         return batch
 
     def _undo(self, served: int) -> None:
@@ -203,7 +206,9 @@ class BalancedComposer:
             if self._dealt < len(self._table):
                 self._quotas.take_back(self._table[self._dealt :], self._shares)
                 self._planned = self._slots()[0]
-            self._shares = self._targets.of(buffer.labels, buffer.column(stream_buffer.SEEN))
+            seen = buffer.column(stream_buffer.SEEN)
+            of = self._targets.of if self._units is None else partial(self._units.slots, self._targets)
+            self._shares = of(buffer.labels, seen)
             buffer.new_shares(self._shares, self._rules.batch_size)
             self._news_from = taken + 2 * count
             self._estimate_from = int(_GROWTH * max(taken, self._rules.buffer))
@@ -226,28 +231,29 @@ class BalancedComposer:
         self._weights.clear()
         return self._feed.taken - before
 
-    def _weigh(self, key_of: Callable[[Any], Hashable], weigher: Weigher, sample: Any) -> int:
-        """The number of a sample's group; also records the sample's bytes."""
+    def _weigh(self, key_of: Callable[[Any], Hashable], weigher: Weigher | None, sample: Any) -> int:
+        """The number of a sample's group; also records the sample's bytes and units."""
         number = self._buffer.numbers.of(key_of(sample))
-        if (why := weigher.refusal(sample)) is not None:
+        if weigher is not None and (why := weigher.refusal(sample)) is not None:
             raise Refused(why)
-        self._weights.append(size := weigher.size(sample))
-        self._buffer.weigh(number, size)
+        if self._units is not None:
+            self._units.note(number, sample)
+        if weigher is not None:
+            self._weights.append(size := weigher.size(sample))
+            self._buffer.weigh(number, size)
         return number
 
-    def _judge_the_end(self) -> None:
-        """Warn if the pass returned no batch, or hardly any for the samples it read."""
+    def _check_the_end(self) -> None:
+        """Warn if the pass returned no batch; refuse it if it waited for a group that never came."""
         feed, buffer = self._feed, self._buffer
         sound = feed.tried - feed.skipped
         if sound == 0:
             return
         if self._delivered == 0 and (sound < self._rules.batch_size or not self._waits):
-            warnings.warn(
+            warn(
                 f"source {feed.name!r} ended after {sound:,} samples{feed.part} and gave no batch of "
                 f"{self._rules.batch_size:,}; pass a smaller batch_size, shares for the groups that come, or more "
-                "samples for each worker and rank",
-                PoorWarning,
-                stacklevel=2,
+                "samples for each worker and rank"
             )
             return
         missing = [label for label in self._targets.labels if self._never_came(buffer.numbers[label])]
@@ -259,56 +265,36 @@ class BalancedComposer:
                 f"came are {shown(came)}",
                 "give shares to the labels of the data, or pass when_short='redistribute'",
             )
-        self._judge()
+        self.judge()
 
     def _never_came(self, number: int) -> bool:
         return bool(self._shares[number] > 0 and self._buffer.column(stream_buffer.SEEN)[number] == 0)
 
-    def _judge(self) -> None:
-        """Warn once if most samples are read for a rare group, or if groups have less than their shares."""
-        if self._judge_from == sys.maxsize:
-            return
-        if self._waits and self._delivered * _POOR <= self._feed.taken:
-            self._warn_of_waiting()
-        else:
-            self._judge_shares()
+    def shares(self) -> dict[Hashable, float]:
+        """The shares of the groups now in force."""
+        return dict(zip(self._buffer.labels, self._shares.tolist(), strict=False))
 
-    def _judge_shares(self) -> None:
-        expected, had = self._slots()
-        short = np.flatnonzero((expected - had > _DRIFT) & ((expected - had) * _POOR > expected))
-        if not len(short):
+    def judge(self) -> None:
+        """Warn once if most samples are read for a rare group, or if groups have other shares than they should."""
+        if self._judge_from == sys.maxsize or not self._feed.taken:
             return
-        worst = short[np.argmax((expected - had)[short] / expected[short])]
-        total, seen = int(had.sum()), self._buffer.column(stream_buffer.SEEN)[worst]
-        others = f"; {len(short):,} groups in all have less than nine tenths of theirs" if len(short) > 1 else ""
-        repeat = "" if self._rules.when_short == "repeat" else "when_short='repeat', or "
-        warnings.warn(
-            f"group {shown(self._buffer.labels[worst])} has {had[worst]:,} of the {expected[worst]:,} slots due to it, "
-            f"{had[worst] / total:.2%} of what was given for {expected[worst] / total:.2%}: {seen:,} of the "
-            f"{self._feed.tried:,} samples read from source {self._feed.name!r}{self._feed.part} were of it{others}; "
-            f"pass {repeat}a target nearer to the natural shares",
-            PoorWarning,
-            stacklevel=2,
+        feed, count = self._feed, len(self._shares)
+        expected, had = (slots[:count] for slots in self._slots())
+        delivery = Delivery(
+            labels=self._buffer.labels,
+            shares=self._shares,
+            expected=expected,
+            had=had,
+            seen=self._buffer.column(stream_buffer.SEEN)[:count],
+            read=feed.tried - feed.skipped,
+            delivered=self._delivered,
+            source=f"{feed.name!r}{feed.part}",
+            when_short=self._rules.when_short,
         )
-        self._judge_from = sys.maxsize
-
-    def _warn_of_waiting(self) -> None:
-        taken = self._feed.taken
-        seen = self._buffer.column(stream_buffer.SEEN)[: len(self._shares)]
-        # Not 0 in the division; groups without a share are left out below.
-        possible = seen / np.maximum(self._shares, 1e-300)
-        number = int(np.argmin(np.where(self._shares > 0, possible, np.inf)))
-        label = self._buffer.labels[number]
-        warnings.warn(
-            f"waiting gave {self._delivered:,} of the {taken:,} samples read from source {self._feed.name!r}"
-            f"{self._feed.part}: group {shown(label)} fills {self._shares[number]:.2%} of every batch and was "
-            f"{seen[number]:,} of these samples, so that exact shares without repeats allow for {int(possible[number]):,}; "
-            "pass when_short='repeat', or a target nearer to the natural shares; when_short='redistribute' and a smaller "
-            "patience give more samples, and fewer of this group among them",
-            PoorWarning,
-            stacklevel=2,
-        )
-        self._judge_from = sys.maxsize
+        poor = poor_waiting(delivery) or poor_shares(delivery)
+        if poor is not None:
+            warn(poor)
+            self._judge_from = sys.maxsize
 
     def held(self) -> list[list[Any]]:
         """The samples in the queues, then those remembered, group by group."""
@@ -322,6 +308,7 @@ class BalancedComposer:
             "table": self._table[self._dealt :].tolist(),
             "shares": self._shares.tolist(),
             "planned": self._planned.tolist(),
+            "units": None if self._units is None else self._units.state_dict(),
             "counters": [getattr(self, name) for name in _COUNTERS],
         }
 
@@ -332,6 +319,8 @@ class BalancedComposer:
         self._table = np.array(memory["table"], np.int64).reshape(-1, self._rules.batch_size)
         self._shares = np.array(memory["shares"])
         self._planned = np.array(memory["planned"], np.int64)
+        if self._units is not None:
+            self._units.load_state_dict(memory["units"])
         for name, value in zip(_COUNTERS, memory["counters"], strict=True):
             setattr(self, name, value)
 
@@ -348,13 +337,14 @@ class BalancedComposer:
             repeated=self._repeated,
             dropped=self._feed.tried - self._feed.skipped - drawn - held,
             skipped=self._feed.skipped,
-            given_away=self._given_away,
+            redistributed=self._redistributed,
             written_off=self._written_off,
-            held=held + self._left,
+            buffered=held + self._left,
             deficit={label: -balance for label, balance in zip(buffer.labels, balances, strict=True) if balance},
             seen=dict(zip(buffer.labels, buffer.column(stream_buffer.SEEN).tolist(), strict=True)),
             expected=dict(zip(buffer.labels, expected.tolist(), strict=True)),
             had=dict(zip(buffer.labels, had.tolist(), strict=True)),
+            units={} if self._units is None else self._units.delivered_by(buffer.labels),
         )
 
 
@@ -367,7 +357,7 @@ _COUNTERS = (
     "_unread",
     "_delivered",
     "_repeated",
-    "_given_away",
+    "_redistributed",
     "_written_off",
     "_left",
 )

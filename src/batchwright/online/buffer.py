@@ -302,7 +302,7 @@ class Buffer:
         repeats: list[int] = self._served[3, : self.counters[stream_buffer.REPEATS]].tolist()
         return repeats
 
-    def given_away(self) -> dict[Hashable, int]:
+    def redistributed(self) -> dict[Hashable, int]:
         """How many slots of the batch each group lost to others."""
         given: dict[Hashable, int] = {}
         for label in self._names[self._served[2, : self.counters[stream_buffer.AWAY]]].tolist():

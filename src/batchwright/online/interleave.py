@@ -12,6 +12,9 @@ __all__ = ["ByCount", "ByUnit", "Interleaving"]
 class Interleaving(Protocol):
     """Decides which stream gives the next sample."""
 
+    def sources(self) -> Sequence[int]:
+        """The streams that have a share."""
+
     def next(self) -> int:
         """The stream of the next sample. Call `served` before the next call."""
 
@@ -45,6 +48,10 @@ class ByCount:
         self._turns_had = [0] * len(self._weights)
         self._waiting = [(0, stream) for stream, weight in enumerate(self._weights) if weight]  # (release, stream)
         self._due: list[tuple[int, int]] = []  # (deadline, stream)
+
+    def sources(self) -> Sequence[int]:
+        """The streams that have a share."""
+        return [stream for stream, weight in enumerate(self._weights) if weight]
 
     def next(self) -> int:
         """The stream of the next sample."""
@@ -85,6 +92,10 @@ class ByUnit:
     def __init__(self, weights: Sequence[int]) -> None:
         self._weights = list(weights)
         self._heap = [(0.0, stream) for stream, weight in enumerate(weights) if weight]  # (units for its share, stream)
+
+    def sources(self) -> Sequence[int]:
+        """The streams that have a share."""
+        return [stream for stream, weight in enumerate(self._weights) if weight]
 
     def next(self) -> int:
         """The stream of the next sample."""

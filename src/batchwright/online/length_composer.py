@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
@@ -191,5 +191,12 @@ class LengthComposer:
             read=feed.tried,
             delivered=self._delivered,
             skipped=feed.skipped,
-            held=feed.tried - feed.skipped - self._delivered,
+            buffered=feed.tried - feed.skipped - self._delivered,
         )
+
+    def shares(self) -> dict[Hashable, float]:
+        """None: samples have no groups."""
+        return {}
+
+    def judge(self) -> None:
+        """Nothing to say: every sample is delivered."""

@@ -6,13 +6,15 @@ rarely) and the number of batches returned since then; these are composed again 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, Protocol
 
 from ..errors import Infeasible
+from .audited import Limits
 from .batch import Batch, StreamReport
 from .feed import Feed
 from .replicas import Replica
+from .sources import Source
 from .states import kept, remembered
 
 __all__ = ["Composer", "Recipe", "Run"]
@@ -43,6 +45,12 @@ class Composer(Protocol):
     def report(self) -> StreamReport:
         """The counts so far."""
 
+    def shares(self) -> dict[Hashable, float]:
+        """The shares of the groups now in force; empty if there are no quotas."""
+
+    def judge(self) -> None:
+        """Warn if what was delivered so far is far from what was asked for."""
+
 
 class Recipe(Protocol):
     """The arguments of a stream: a frozen value that makes a composer for each replica and epoch."""
@@ -52,6 +60,18 @@ class Recipe(Protocol):
 
     def describe(self) -> str:
         """Everything that the batches depend on, except the user's own objects and the epoch."""
+
+    def told(self) -> str:
+        """The arguments in words."""
+
+    def sources(self) -> Sequence[Source]:
+        """The sources that are read."""
+
+    def wanted(self, epoch: int) -> dict[Hashable, float]:
+        """The shares of the sources of a mixture; empty for other streams."""
+
+    def limits(self, epoch: int) -> Limits:
+        """What is promised, for an audit."""
 
 
 class Run:

@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch.utils.data import IterableDataset
 
 from ..errors import Infeasible, PoorWarning, shortened
+from .pieces import Left, Piece, PieceReader, dealt_pieces, skip
 from .replicas import Replica
 from .worker_info import Call, call_directly, call_of, stepped
 
@@ -25,7 +26,7 @@ __all__ = [
     "Source",
     "Strided",
     "described",
-    "skip",
+    "reads_once",
 ]
 
 
@@ -71,6 +72,18 @@ def described(source: Source) -> str:
     return "" if describe is None else f" of ({describe()})"
 
 
+def reads_once(sources: Sequence[Source]) -> str | None:
+    """The name of a source that can be read only once, if there is one among these or those that they read."""
+    for source in sources:
+        if _once_only(getattr(source, "iterable", ())):
+            return source.name
+        inner = getattr(source, "sources", ())
+        found = reads_once(inner() if callable(inner) else inner)
+        if found is not None:
+            return found
+    return None
+
+
 class Idle:
     """Warns once that some workers of a loader have nothing to read; copies in forked workers know if it has warned."""
 
@@ -97,27 +110,12 @@ class Idle:
         )
 
 
-def shorter(name: str, count: int) -> Infeasible:
-    """The error for a state whose position is after the end of the source."""
-    return Infeasible(
-        f"the state has read {count:,} samples where source {name!r} has fewer now",
-        "resume with the source that the stream was stopped with, or begin again",
-    )
-
-
-def skip(iterator: Iterator[Any], count: int, *, name: str) -> Iterator[Any]:
-    """The same iterator, `count` samples further.
-
-    Raises:
-        Infeasible: it ends before.
-    """
-    if count and next(islice(iterator, count - 1, None), _END) is _END:
-        raise shorter(name, count)
-    return iterator
-
-
 def _has_state(value: Any) -> bool:
     return hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
+
+
+def _without_state(value: Any) -> bool:
+    return False
 
 
 def _once_only(iterable: Iterable[Any]) -> bool:
@@ -130,7 +128,16 @@ class PlainReader:
 
     can_fetch = False
 
-    def __init__(self, iterable: Iterable[Any], name: str, *, call: Call = call_directly, again: bool = False) -> None:
+    def __init__(
+        self,
+        iterable: Iterable[Any],
+        name: str,
+        *,
+        call: Call = call_directly,
+        again: bool = False,
+        stateful: bool = True,
+    ) -> None:
+        self._has_state = _has_state if stateful else _without_state
         self._iterable = iterable
         self._name = name
         self._call = call
@@ -140,10 +147,10 @@ class PlainReader:
     def open(self, position: Any) -> Iterator[Any]:
         """The samples from `position` on."""
         saved = None if position is None else position.get("state")
-        if saved is not None and _has_state(self._iterable):
+        if saved is not None and self._has_state(self._iterable):
             self._load(self._iterable, saved)
         iterator = self._call(iter, self._iterable)
-        self._stateful = next((it for it in (self._iterable, iterator) if _has_state(it)), None)
+        self._stateful = next((it for it in (self._iterable, iterator) if self._has_state(it)), None)
         if saved is not None and self._stateful is None:
             raise Infeasible(
                 f"the state holds a state that source {self._name!r} gave, and the source has no load_state_dict now",
@@ -309,6 +316,8 @@ class _StridedReader:
 class Indexed:
     """A sequence (a list, a map-style dataset): replica i reads samples i, i + count, ... and can read any again."""
 
+    indexed = True
+
     def __init__(self, samples: Any, *, name: str) -> None:
         self.samples = samples
         self.name = shortened(name)
@@ -317,27 +326,15 @@ class Indexed:
         """How it is read."""
         return "Indexed"
 
+    def open(self, shard: int) -> Any:
+        """The samples: there is one shard."""
+        return self.samples
+
     def reader(self, replica: Replica, epoch: int) -> Reader:
         """Every `count`-th sample."""
-        return _IndexedReader(self.samples, range(replica.index, len(self.samples), replica.count), self.name)
+        piece = Piece(0, [[replica.index, replica.count]], [])
+        return PieceReader(self, [piece], call_directly)
 
-
-class _IndexedReader:
-    can_fetch = True
-
-    def __init__(self, samples: Any, numbers: range, name: str) -> None:
-        self._samples = samples
-        self._numbers = numbers
-        self._name = name
-
-    def open(self, position: Any) -> Iterator[Any]:
-        taken = 0 if position is None else position["taken"]
-        if taken > len(self._numbers):
-            raise shorter(self._name, taken)
-        return map(self._samples.__getitem__, self._numbers[taken:])
-
-    def position(self, taken: int) -> Any:
-        return {"taken": taken}
-
-    def fetch(self, ordinals: Sequence[int]) -> list[Any]:
-        return [self._samples[self._numbers[ordinal]] for ordinal in ordinals]
+    def deal(self, left: Sequence[Left], readers: int) -> list[Any]:
+        """Deal what was left to readers to others: a position for each."""
+        return dealt_pieces(left, readers)

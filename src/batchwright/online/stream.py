@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch.utils.data
 
+from ..audit import Audit
 from ..distributed import ranks_of_mesh
 from ..errors import Infeasible, check_bool, check_integer, shortened
 from . import states
+from .audited import Given, audited, digest_of
 from .batch import StreamReport
 from .replicas import Replica, ranks
 from .run import Recipe, Run
+from .sources import Source, reads_once
+from .summary import StreamSummary, summarised
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
@@ -154,6 +158,8 @@ class Stream(torch.utils.data.IterableDataset[Any]):
             self._loaded = None
             run.used = len(run.batch)
             self._run = run  # another call of `iter` may have set it to None
+            if run.steps == limit:  # a loader asks for no more, so this is the last chance
+                run.composer.judge()
             yield run.batch
         self._loaded = None
 
@@ -221,6 +227,64 @@ class Stream(torch.utils.data.IterableDataset[Any]):
                 "torch.utils.data.get_worker_info().dataset.report() beside the batch",
             )
         return self._run.composer.report()
+
+    def summary(self) -> StreamSummary:
+        """The stream in numbers: what it is, and what its current pass in this process read and delivered; `print` it.
+
+        Example:
+            >>> from batchwright import online
+            >>> stream = online.mixed({"a": range(30), "b": range(10)}, target={"a": 0.75, "b": 0.25}, batch_size=4)
+            >>> _ = list(stream)
+            >>> print(stream.summary())
+            mixed of 2 sources, target explicit({'a': 0.75, 'b': 0.25}), at_end='stop', from 'mixture'
+            40 samples read, 40 delivered
+            group                       read   natural    wanted  delivered       slots   deficit
+            a                             30    75.00%    75.00%     75.00%          30         0
+            b                             10    25.00%    25.00%     25.00%          10         0
+        """
+        run = self._run
+        report = None if run is None else run.composer.report()
+        return summarised(self._told(), report, self._recipe.wanted(0 if run is None else run.epoch))
+
+    def audit(self, *, batches: int = 1000, epoch: int = 0) -> Audit:
+        """Measure the guarantees of the stream on its batches; the pass that is under way is not touched.
+
+        The source is read from its start, twice: whether a second pass gives the same is one of the guarantees.
+
+        Args:
+            batches: how many are measured; fewer if the source ends before.
+            epoch: the epoch that is measured.
+
+        Returns:
+            The findings: `print` them. "G2 quota" is of batches before and after which no slot is owed.
+
+        Raises:
+            Infeasible: the source can be read once only.
+        """
+        batches, epoch = check_integer(batches, "batches", least=1), check_integer(epoch, "epoch", least=0)
+        once = reads_once(self._recipe.sources())
+        if once is not None:
+            raise Infeasible(
+                f"source {once!r} is an iterator, which can be read once, and an audit reads it twice",
+                "pass what makes the iterator (a list, a dataset, online.Shards)",
+            )
+        return audited(self._given(epoch), self._given(epoch), batches, self._recipe.limits(epoch))
+
+    def _given(self, epoch: int) -> Iterator[Given]:
+        run = Run(self._recipe, self._replica(), epoch, None, self._state_bytes)
+        while run.steps != self._steps and run.advance():
+            composer = run.composer
+            yield Given(run.steps - 1, run.batch, composer.report(), composer.shares(), digest_of(run.batch))
+
+    def _told(self) -> str:
+        return f"{self._recipe.told()}, from {self.name!r}"
+
+    def __repr__(self) -> str:
+        return f"<stream: {self._told()}>"
+
+    def sources(self) -> Sequence[Source]:
+        """The sources that it reads."""
+        return self._recipe.sources()
 
     def readable(self) -> None:
         """Check that another stream can read this one.

@@ -157,6 +157,11 @@ class Dealt(OfBatches):
         """See `SharedOrder`: this order itself."""
         return self
 
+    @property
+    def first_span(self) -> ConstantShares:
+        """How micro-batches are dealt until the shares change."""
+        return self._spans[0]
+
     def even_groups(self) -> np.ndarray:
         """The numbers of the groups that are shuffled in complete passes, ascending; none if shares change."""
         return self._spans[0].light.even_groups() if self.shares.settles_at == 0 else NONE
