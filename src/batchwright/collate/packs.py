@@ -25,17 +25,8 @@ __all__ = ["OFFERS", "PackFill", "PackRules", "Packed", "Plot", "Shape", "laid_o
 PackFill = Literal["nothing", "dummy", "extend"]
 Shape = Literal["flat", "row", "packs"]
 
-_DESCRIPTIONS = (
-    "positions",
-    "segments",
-    "seq_idx",
-    "cu_seqlens",
-    "real_cu_seqlens",
-    "offsets",
-    "lengths",
-    "max_length",
-)
-_DESCRIPTIONS += ("mask", "thd")
+_OF_LENGTHS = ("cu_seqlens", "real_cu_seqlens", "offsets", "lengths", "max_length")
+_DESCRIPTIONS = ("positions", "segments", "seq_idx", *_OF_LENGTHS, "mask", "thd")
 _MASKS = ("causal_mask", "full_mask", "causal_blocks", "full_blocks")
 OFFERS = _DESCRIPTIONS + _MASKS
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
