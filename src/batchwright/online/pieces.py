@@ -157,7 +157,7 @@ class PieceReader:
                 return samples.strided(first, step)
             return map(samples.__getitem__, range(first, len(samples), step))
         iterator = skip(stepped(self._call(iter, samples), self._call), read, name=self._shelf.name)
-        return iterator if step == 1 else islice(iterator, first - read, None, step)
+        return iterator if step == 1 and first == read else islice(iterator, first - read, None, step)
 
     def _is_indexed(self, samples: Any) -> bool:
         return self._shelf.indexed or isinstance(samples, Sequence)
@@ -214,15 +214,17 @@ class PieceReader:
                     found[ordinal] = (piece.shard, number)
         return [found[ordinal] for ordinal in ordinals]
 
-    def left(self, taken: int, again: Sequence[int], remembered: Sequence[int]) -> Left:
+    def left(self, taken: int, again: Sequence[int], remembered: Sequence[int], *, ended: bool) -> Left:
         """What is left after `taken` samples, with those of the ordinals `again` to be read once more."""
         at = len(self._starts) - 1
-        current = [self._pieces[at].after(taken - self._starts[at])] if self._starts else []
+        unread = [] if ended else self._pieces[at + 1 :]
+        if self._starts and not ended:
+            unread.insert(0, self._pieces[at].after(taken - self._starts[at]))
         singles: dict[int, list[int]] = {}
         for shard, number in self.addresses(again):
             singles.setdefault(shard, []).append(number)
         pieces = [Piece(shard, [], sorted(numbers)) for shard, numbers in singles.items()]
-        return {"pieces": pieces + current + self._pieces[at + 1 :], "remembered": self.addresses(remembered)}
+        return {"pieces": pieces + unread, "remembered": self.addresses(remembered)}
 
 
 def dealt_pieces(left: Sequence[Left], readers: int) -> list[Any]:

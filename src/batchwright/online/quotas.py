@@ -88,6 +88,13 @@ class Quotas:
         self.deficit = expected - counts
         return counts
 
+    def take_over(self, deficit: NDArray[np.float64], rounds: int) -> None:
+        """Owe these deficits too, and go on after that many rounds."""
+        longest = max(len(deficit), len(self.deficit))
+        self.deficit, more = (np.concatenate([owed, np.zeros(longest - len(owed))]) for owed in (self.deficit, deficit))
+        self.deficit += more
+        self.rounds = max(self.rounds, rounds)
+
     def state_dict(self) -> dict[str, Any]:
         """The deficits, and the number of rounds dealt."""
         return {"deficit": self.deficit.tolist(), "rounds": self.rounds}
