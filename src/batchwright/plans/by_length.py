@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..columns import sample_numbers
 from ..errors import Infeasible, check_integer, seed_number, shown, warn
 from ..kernels.hashing import PURPOSE, child_key
 from ..lengths.admission import Admission
@@ -135,7 +136,7 @@ class LengthPlan(Plan, Windowed):
             >>> plan.cost([0, 2])
             52.0
         """
-        items, _ = self.admission.taken(np.asarray(batch, np.int64))
+        items, _ = self.admission.taken(sample_numbers(batch, called="batch").astype(np.int64))
         return self.cutter.cost(items)
 
     def draw_number(self, batch: int) -> int:
