@@ -81,6 +81,8 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         dims: Sequence[str] | None = None,
         sampler: Any = None,
     ) -> None:
+        if not isinstance(plan, BasePlan):
+            raise Infeasible(f"plan is {typed(plan)}", "pass a plan, such as bw.shuffled(1000, batch_size=10)")
         share = Share.of(rank, world_size, mesh, dims, sampler)
         accumulate = check_integer(accumulate, "accumulate", least=1)
         self.plan = plan
