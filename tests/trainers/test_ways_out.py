@@ -12,6 +12,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 from transformers import Trainer as HuggingFaceTrainer
 from transformers import TrainingArguments
 
+from batchwright import shuffled
 from batchwright.adapters.accelerate import prepare
 from batchwright.adapters.lightning import PlanCallback
 from batchwright.adapters.torchdata import sampler_state
@@ -21,7 +22,7 @@ from .. import processes
 from ..refusals import SOURCE, cases, check_that_all_are_reached, told_and_followed
 from .lightning_runs import Module, Save, fit
 from .places import LENGTH, SAMPLES, ByList, epochs, loader, made, place, plan
-from .programs import mesh
+from .programs import mesh, trl
 from .test_ignite import DeterministicEngine, Engine, PlanProgress
 from .test_lightning_loaders import combined
 from .test_transformers import QUIETLY, Model, Rows
@@ -35,7 +36,7 @@ with warnings.catch_warnings():  # Ray's own, when it is imported
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the trainers' own
 
-FILES = sorted((SOURCE / "adapters").glob("*.py"))
+FILES = sorted((SOURCE / "adapters").rglob("*.py"))
 
 ALL = epochs((0, 0, LENGTH))
 OF_TWO = {"rank": 0, "world_size": 2}
@@ -158,11 +159,52 @@ class Generates(PlanTrainer):
     num_generations = 8
 
 
+def of_arguments(**options):
+    """An epoch of `PlanTrainer`, with these arguments."""
+    with tempfile.TemporaryDirectory() as folder:
+        train = {"num_train_epochs": 1, "save_strategy": "no", **QUIETLY, **options}
+        PlanTrainer(Model(), TrainingArguments(folder, **train), train_dataset=Rows(), plan=plan()).train()
+
+
+def generate(prompts=3, **options):
+    """A step of `GRPOTrainer`, on a plan of so many prompts."""
+    trl.generations(0, 1, form=shuffled(len(trl.PROMPTS), prompts), max_steps=1, **options)
+
+
 TABLE = {
-    "transformers: a trainer that generates": (
+    "transformers: a trainer that generates in another way": (
         lambda: hugging_face(Generates, plan=plan()),
-        "Generates generates from each prompt several times and reuses the batch in several steps; let it draw",
+        "Generates generates from each prompt several times, in a way unknown to PlanTrainer; let it draw",
         lambda: hugging_face(HuggingFaceTrainer),
+    ),
+    "transformers: parts of generations": (
+        lambda: generate(gradient_accumulation_steps=3, steps_per_generation=2),
+        "an optimizer step has 3 micro-batches, 2 come of one generation: a step would have parts of generations; "
+        "pass gradient_accumulation_steps=2.",
+        lambda: generate(gradient_accumulation_steps=2, steps_per_generation=2),
+    ),
+    "transformers: a plan of other generations": (
+        lambda: generate(6),
+        "a process generates from 3 prompts at once, 2 times from each; the plan has micro-batches of 6; make the plan of "
+        "the prompts with batch_size=3.",
+        generate,
+    ),
+    "transformers: a setting that the plan decides": (
+        lambda: of_arguments(dataloader_drop_last=True),
+        "TrainingArguments have dataloader_drop_last=True, which leaves out samples at the end of an epoch; the plan "
+        "decides that; leave dataloader_drop_last out.",
+        of_arguments,
+    ),
+    "transformers: another seed than the plan's": (
+        lambda: of_arguments(data_seed=6),
+        "TrainingArguments have data_seed=6, the plan's seed is 5; pass seed=6 to the plan, and leave data_seed out.",
+        of_arguments,
+    ),
+    "transformers: another size than the plan's": (
+        lambda: of_arguments(per_device_train_batch_size=3),
+        "TrainingArguments have per_device_train_batch_size=3, the plan's micro-batches have 4 samples; leave "
+        "per_device_train_batch_size out, or pass 4.",
+        lambda: of_arguments(per_device_train_batch_size=4),
     ),
     "transformers: a loader as the plan": (
         lambda: hugging_face(PlanTrainer, plan=made()),
@@ -250,5 +292,6 @@ def test_a_refusal_says_what_is_wrong_and_its_way_out_works(case):
 
 def test_every_refusal_in_these_files_is_among_these():
     of_parts = [at for found in processes.run(mesh.every_trainer, 2)[0].values() for at in found["refused"]]
-    assert len(of_parts) == 2
+    of_parts += processes.run(trl.half_a_generation, 2)[0]
+    assert len(of_parts) == 3
     check_that_all_are_reached(FILES, 11, [CASES], of_parts)
