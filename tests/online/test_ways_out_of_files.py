@@ -150,10 +150,14 @@ STATES = cases("refuse message follow", {
     "no states": (lambda: load([]), "there are 0 states; load the state of every reader", lambda: load(states())),
     "no entries": (lambda: load({"version": 3}), "the state has no fingerprint, epoch, replica, run, next, check; load",
                    lambda: load(states())),
-    "some are missing": (lambda: load(states()[:1"the state is of reader 0 of 2 and this is reader 0 of 1; the states of "
-                         "readers 1 are missing; load the states of all readers", lambda: load(states())),
-    "some are not merged": (lambda: online.merged(states(readers=3)[1:"2 states are not those of all 3 readers: those of "
-                            "readers 0 are missing; merge", lambda: load(online.merged(states(readers=3)))),
+    "some are missing": (
+        lambda: load(states()[:1]),
+        "the state is of reader 0 of 2 and this is reader 0 of 1; the states of readers 1 are missing; load the states of ",
+        lambda: load(states())),
+    "some are not merged": (
+        lambda: online.merged(states(readers=3)[1:]),
+        "2 states are not those of all 3 readers: those of readers 0 are missing; merge",
+        lambda: load(online.merged(states(readers=3)))),
     "twice": (lambda: online.merged(states()[:1] * 2), "the state of a reader is named twice among 2; load the state of ",
               lambda: load(online.merged(states()))),
     "of several epochs": (lambda: load([states()[0], next_epoch()]), "the states are of epochs 0, 3; load states that all",
