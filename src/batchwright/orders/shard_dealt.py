@@ -198,7 +198,7 @@ class ShardDealt(OfBatches):
         samples = np.uint64(child_key(key, turn.block)), self.per_ticket, table, 2 * int(wide.max(initial=0))
         present = sizes > 0
         return _Open(
-            replace(span, base=-span.drawn(turn.first)),
+            replace(span, base=-span.drawn(turn.first), edges=NONE),  # given edges would make it one that settles
             turn.first,
             tuple(Samples(*samples, _NO_INDEX, NONE)),
             present,
