@@ -81,6 +81,8 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         dims: Sequence[str] | None = None,
         sampler: Any = None,
     ) -> None:
+        if not isinstance(plan, BasePlan):
+            raise Infeasible(f"plan is {typed(plan)}", "pass a plan, such as bw.shuffled(1000, batch_size=10)")
         share = Share.of(rank, world_size, mesh, dims, sampler)
         accumulate = check_integer(accumulate, "accumulate", least=1)
         self.plan = plan
@@ -292,14 +294,14 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         return first
 
     def next_start(self) -> Position:
-        """Where the next iterator begins; a `PoorWarning` says what it costs if steps are uneven from there on.
+        """Where the next iterator begins; a `PoorWarning` says what it costs if the plan was made for other steps or ranks.
 
         Raises:
             Infeasible: the run cannot go on there; the world size may have changed since a state was loaded.
         """
         start = self._present().next_start()
         start.check()
-        cost = start.batches.warning_of_uneven_steps(start.batch, start.step_size)
+        cost = start.batches.warning_of_run(start.batch, start.step_size, self.world_size)
         if cost is not None:
             warn(cost)
         return start
