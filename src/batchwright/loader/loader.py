@@ -284,9 +284,7 @@ class Loader:
             self.sampler.run = after
 
     def _first_batch(self) -> Any:
-        start = self.sampler.next_start()
-        micro_batches = next(self.sampler.batches_from(start))
-        request = self._requests.of(start, start.consumed, micro_batches)
+        request = next(self._requests.of(self.sampler.next_start()))
         given = self._collated(self._reader.__getitems__(request))
         return self._moved(given.batch if isinstance(given, WithBroken) else given)
 
