@@ -19,7 +19,7 @@ from .errors import Infeasible, check_integer, shown, typed, warn
 from .interface import BasePlan
 from .micro_batches import AS_IT_WAS
 from .position import Position
-from .public import public
+from .public import internal, public
 from .run_state import PresentRun, RunState
 from .share import Fetch, Share, micro_batches_fetched
 from .state_checks import VERSION, another_position, bounded_identity, check_state_of
@@ -291,6 +291,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         self._shares_set = True
         return first
 
+    @internal
     def next_start(self) -> Position:
         """Where the next iterator begins; a `PoorWarning` says what it costs if steps are uneven from there on.
 
@@ -304,23 +305,25 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
             warn(cost)
         return start
 
+    @internal
     def batches_from(self, start: Position) -> Iterator[list[list[int]]]:
         """This rank's batches from a position to the end of its epoch, each as its micro-batches. The run does not move."""
         plan, (rank, world_size) = self.plan, self._ranks()
-        consumed, self._read = start.consumed, start.batch
+        consumed, origin, at_once = start.consumed, start.origin, world_size * self.fetch
+        self._read = start.batch
         micro_batches = start.micro_batches.lists(consumed + rank, world_size)
         while True:
             if self.plan is not plan:  # shares were set: from here on only the new plan is used
                 plan, start = self.plan, start._replace(batches=self.plan)
                 micro_batches = start.micro_batches.lists(consumed + rank, world_size)
-            first = next(micro_batches, None)
-            if first is None:
+            fetched = list(islice(micro_batches, self.fetch))
+            if not fetched:
                 return
-            fetched = [first, *islice(micro_batches, self.fetch - 1)] if self.fetch > 1 else [first]
-            consumed += world_size * self.fetch
-            self._read = start.origin + consumed
+            consumed += at_once
+            self._read = origin + consumed
             yield fetched
 
+    @internal
     def advance(self, start: Position, before: int, after: int, *, ended: bool) -> None:
         """Move the run past a batch of an iterator that began at `start`; the last step before the batch reaches the loop.
 
@@ -359,14 +362,15 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
             raise another_position(there, epoch, consumed, self.fetched_by_all)
 
     @property
+    @internal
     def fetched_by_all(self) -> int:
         """Micro-batches that all ranks together take for one batch each."""
-        return self.world_size * self.fetch
+        return self._ranks()[1] * self.fetch
 
     @property
     def _step_size(self) -> int:
         """The epoch's length is a multiple of this number of micro-batches."""
-        return self.world_size * math.lcm(self.accumulate, self.fetch)
+        return self._ranks()[1] * math.lcm(self.accumulate, self.fetch)
 
     def position(self) -> Position:
         """The position of the run: as set by `set_epoch` or `seek`, else after the last batch that was yielded."""
