@@ -59,7 +59,8 @@ TABLE = {
     ),
     "no batches to measure": (
         lambda: bw.Composition(PLAN.sampler()).measured(2, 2, epoch=0),
-        "batches from 2 to before 2 are none; pass a `last` above `first`",
+        "batches from 2 to before 2 are none",
+        "pass a `last` above `first`",
         lambda: bw.Composition(PLAN.sampler()).measured(2, 3, epoch=0),
     ),
     "another micro-batch": (

@@ -108,6 +108,7 @@ def test_a_batch_of_ten_million_rows_reads_at_most_four_row_groups():
     assert max(read) <= 4
 
 
+@pytest.mark.filterwarnings("ignore:the shards are divided:batchwright.PoorWarning")
 def test_a_run_on_other_ranks_loses_nothing():
     plan = bw.shuffled(6000, 10, local=bw.Shards([500] * 12, open=4, ranks=4))
     got, state, done = [], {}, 0
@@ -122,6 +123,26 @@ def test_a_run_on_other_ranks_loses_nothing():
     assert got == [plan[t].tolist() for t in range(done)]
     assert done == 600
     assert sorted(np.concatenate(got).tolist()) == list(range(6000))
+
+
+@pytest.mark.parametrize(
+    ("ranks", "world", "told"),
+    [
+        (1, 2, "1 ranks and the run has 2: 2 ranks read each shard, and a rank reads from up to 4 at a time"),
+        (4, 8, "4 ranks and the run has 8: 2 ranks read each shard, and a rank reads from up to 4 at a time"),
+        (4, 3, "4 ranks and the run has 3: 3 ranks read each shard, and a rank reads from up to 16 at a time"),
+        (4, 4, None),
+        (4, 2, None),
+    ],
+)
+def test_a_run_on_other_ranks_than_the_shards_is_told_so(ranks, world, told):
+    plan = bw.shuffled(4000, 10, local=bw.Shards([500] * 8, open=4, ranks=ranks))
+    sampler = plan.sampler(rank=0, world_size=world)
+    if told is None:
+        assert next(iter(sampler)) == plan[0].tolist()
+        return
+    with pytest.warns(bw.PoorWarning, match=told):
+        assert next(iter(sampler)) == plan[0].tolist()
 
 
 def test_shards_are_those_of_an_index(tmp_path):

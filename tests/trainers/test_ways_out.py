@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import tempfile
 import warnings
 
@@ -20,9 +21,10 @@ from batchwright.adapters.transformers import PlanTrainer
 
 from .. import processes
 from ..refusals import SOURCE, cases, check_that_all_are_reached, told_and_followed
+from . import recorder
 from .lightning_runs import Module, Save, fit
 from .places import LENGTH, SAMPLES, ByList, epochs, loader, made, place, plan
-from .programs import mesh, trl
+from .programs import mesh, sentence_transformers, trl
 from .test_ignite import DeterministicEngine, Engine, PlanProgress
 from .test_lightning_loaders import combined
 from .test_transformers import QUIETLY, Model, Rows
@@ -171,7 +173,48 @@ def generate(prompts=3, **options):
     trl.generations(0, 1, form=shuffled(len(trl.PROMPTS), prompts), max_steps=1, **options)
 
 
+def of_sentences(count=99, plan=recorder.plan, **options):
+    """A step of Sentence Transformers, with a plan of 99 rows as its arguments."""
+    network = sentence_transformers.model()
+    with tempfile.TemporaryDirectory() as folder:
+        told = sentence_transformers.samplers(plan(), **options)
+        given = sentence_transformers.arguments(1, folder, max_steps=1, **told)
+        kind = sentence_transformers.SentenceTransformerTrainer
+        kind(
+            network, given, train_dataset=sentence_transformers.rows(count),
+            loss=sentence_transformers.Loss(network, list),
+        ).train()  # fmt: skip
+
+
+def asked(again=False):
+    """What arguments that were read from a file say to the trainer's question."""
+    told = pickle.loads(pickle.dumps(sentence_transformers.samplers(recorder.plan())))
+    if again:
+        told = sentence_transformers.samplers(recorder.plan())
+    return told["batch_sampler"](range(99), batch_size=4)
+
+
 TABLE = {
+    "sentence transformers: another data set": (
+        lambda: of_sentences(98),
+        "the data set has 98 rows, the plan was made for 99; make the plan from the data set that is trained on, and name",
+        of_sentences,
+    ),
+    "sentence transformers: an evaluation that cannot be told from the training": (
+        lambda: of_sentences(evaluation=sentence_transformers.rows(99)),
+        "the data set to evaluate has 99 rows, as many as the plan was made for; use PlanTrainer",
+        lambda: of_sentences(evaluation=[sentence_transformers.rows(9), sentence_transformers.rows(98)]),
+    ),
+    "sentence transformers: a loader as the plan": (
+        lambda: of_sentences(plan=made),
+        "plan is of type Loader; pass the plan itself",
+        of_sentences,
+    ),
+    "sentence transformers: arguments of a checkpoint": (
+        asked,
+        "these arguments were read from a checkpoint, which holds no plan; call samplers(plan) again.",
+        lambda: asked(again=True),
+    ),
     "transformers: a trainer that generates in another way": (
         lambda: hugging_face(Generates, plan=plan()),
         "Generates generates from each prompt several times, in a way unknown to PlanTrainer; let it draw",

@@ -5,6 +5,7 @@ Sets of keywords, to be passed as `also=` or computed from a `Layout` by `keywor
 - `FLASH_ATTENTION`: flash-attention's `flash_attn_varlen_func` and `flash_attn_varlen_kvpacked_func`;
 - `FLASH_ATTENTION_QKV`: its `flash_attn_varlen_qkvpacked_func`;
 - `TORCH_VARLEN`: `torch.nn.attention.varlen.varlen_attn`;
+- `MEGATRON`: `megatron.core.packed_seq_params.PackedSeqParams`, and Transformer Engine's `DotProductAttention`;
 - `HUGGING_FACE`: the padding-free inputs of Hugging Face models. With the attention implementations "sdpa" and "eager",
   samples are separate only if the model is called with `use_cache=False`; by default, they attend to each other.
   `check` tests a model.
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from ..errors import reading
 from ..public import opened
 from .layout import Layout
 from .masks import block_mask, mask
@@ -29,7 +31,7 @@ from .masks import block_mask, mask
 if TYPE_CHECKING:
     from .pack_collate import PackCollate
 
-__all__ = ["FLASH_ATTENTION", "FLASH_ATTENTION_QKV", "HUGGING_FACE", "TORCH_VARLEN"]
+__all__ = ["FLASH_ATTENTION", "FLASH_ATTENTION_QKV", "HUGGING_FACE", "MEGATRON", "TORCH_VARLEN"]
 __all__ += ["block_mask", "check", "jagged", "keywords", "mask", "values"]
 
 FLASH_ATTENTION = MappingProxyType(
@@ -47,6 +49,17 @@ TORCH_VARLEN = MappingProxyType(
         "cu_seq_k": "cu_seqlens",
         "max_q": "max_length",
         "max_k": "max_length",
+    }
+)
+MEGATRON = MappingProxyType(
+    {
+        "qkv_format": "thd",
+        "cu_seqlens_q": "real_cu_seqlens",
+        "cu_seqlens_kv": "real_cu_seqlens",
+        "cu_seqlens_q_padded": "cu_seqlens",
+        "cu_seqlens_kv_padded": "cu_seqlens",
+        "max_seqlen_q": "max_length",
+        "max_seqlen_kv": "max_length",
     }
 )
 HUGGING_FACE = MappingProxyType(
@@ -97,7 +110,8 @@ def keywords(layout: Layout, names: Mapping[str, str] = FLASH_ATTENTION) -> dict
         >>> keywords(Layout([2, 3]), FLASH_ATTENTION_QKV)
         {'cu_seqlens': tensor([0, 2, 5], dtype=torch.int32), 'max_seqlen': 3}
     """
-    return {key: getattr(layout, what) for key, what in names.items()}
+    known = {"thd": "thd", "real_cu_seqlens": layout.cu_seqlens}  # a layout has no padding
+    return {key: known[what] if what in known else getattr(layout, what) for key, what in names.items()}
 
 
 def jagged(layout: Layout, *projections: Tensor) -> tuple[Tensor, ...]:
@@ -112,17 +126,21 @@ def jagged(layout: Layout, *projections: Tensor) -> tuple[Tensor, ...]:
         >>> query.shape[0], query.shape[1], values(query).shape
         (2, 2, torch.Size([5, 2, 8]))
     """
-    return tuple(
-        torch.nested.nested_tensor_from_jagged(
-            projection.contiguous(), layout.offsets, min_seqlen=layout.min_length, max_seqlen=layout.max_length
-        ).transpose(1, 2)
-        for projection in projections
-    )
+    found = []
+    for projection in projections:
+        with reading(projection, "a projection", "pass packed tensors of total x heads x width"):
+            found.append(
+                torch.nested.nested_tensor_from_jagged(
+                    projection.contiguous(), layout.offsets, min_seqlen=layout.min_length, max_seqlen=layout.max_length
+                ).transpose(1, 2)
+            )
+    return tuple(found)
 
 
 def values(nested: Tensor) -> Tensor:
     """The packed total x heads x width memory of what attention made of `jagged` inputs."""
-    packed: Tensor = nested.transpose(1, 2).contiguous().values()
+    with reading(nested, "nested", "pass what attention made of the tensors of `jagged`"):
+        packed: Tensor = nested.transpose(1, 2).contiguous().values()
     return packed
 
 
