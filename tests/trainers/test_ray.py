@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import ray
+from sybil import Sybil
+from sybil.parsers.markdown import PythonCodeBlockParser
 
 from . import recorder
 from .recorder import Life
@@ -117,3 +119,9 @@ def test_goes_on_in_another_world(cluster, tmp_path):
         life = Life(str(tmp_path), number, epochs=3, accumulate=accumulate, workers=workers)
         start = live(world, life, until=until, start=start)
     assert len(recorder.check(tmp_path)) == 3
+
+
+def test_the_page_on_ray_data_runs(cluster):
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "ray-data.md"
+    for example in Sybil(parsers=[PythonCodeBlockParser()]).parse(page):
+        example.evaluate()
