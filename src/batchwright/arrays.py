@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import Infeasible, shown, typed
+from .errors import Infeasible, check_count, reading, shown, typed
 from .tables import is_unread, only_column
 from .values import PLAIN, is_tensor, plain
 
@@ -34,6 +34,13 @@ def as_array(values: Any, *, called: str) -> np.ndarray:
         >>> as_array([[1, 0], [0, 1]], called="labels").shape
         (2, 2)
     """
+    with reading(values, called, "pass a list, an array or a tensor"):
+        if hasattr(values, "__len__") and getattr(values, "ndim", None) != 0:
+            check_count(values, called)
+        return _read(values, called)
+
+
+def _read(values: Any, called: str) -> np.ndarray:
     if isinstance(values, np.ndarray):
         return _plain_objects(values)
     if isinstance(values, (int, float, np.generic)):
@@ -42,24 +49,19 @@ def as_array(values: Any, *, called: str) -> np.ndarray:
         return _from_tensor(values.detach(), called)
     if isinstance(values, (str, bytes, bytearray, Mapping, Set, Iterator)) or values is None:
         raise _no_column(values, called)
-    if isinstance(values, (list, tuple, range)):
+    if isinstance(values, range):
+        return np.arange(values.start, values.stop, values.step)
+    if isinstance(values, (list, tuple)):
         return _from_sequence(values, called)
     if is_unread(values):
         values = only_column(values, called)
-    try:
-        if hasattr(values, "to_numpy"):
-            arrow = hasattr(type(values), "type")
-            return _plain_objects(np.asarray(values.to_numpy(zero_copy_only=False) if arrow else values.to_numpy()))
-        if hasattr(values, "to_pylist"):
-            return _from_sequence(values.to_pylist(), called)
-        if hasattr(values, "__array__"):
-            return _plain_objects(np.asarray(values))
-    except Infeasible:
-        raise
-    except Exception as error:
-        raise Infeasible(
-            f"{called} is {typed(values)}, which gives no array ({shown(error)})", "pass a list, an array or a tensor"
-        ) from error
+    if hasattr(values, "to_numpy"):
+        arrow = hasattr(type(values), "type")
+        return _plain_objects(np.asarray(values.to_numpy(zero_copy_only=False) if arrow else values.to_numpy()))
+    if hasattr(values, "to_pylist"):
+        return _from_sequence(values.to_pylist(), called)
+    if hasattr(values, "__array__"):
+        return _plain_objects(np.asarray(values))
     if not isinstance(values, Sequence):
         raise _no_column(values, called)
     try:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
-from .errors import shown, typed
+from .errors import said, shown, typed
 from .files import Column
 from .values import is_tensor
 
@@ -115,7 +115,10 @@ def _written(value: Any, called: str, left: list[int]) -> Any:
     if is_tensor(value) or isinstance(value, np.ndarray):
         if math.prod(value.shape) > left[0]:
             raise _UnwritableError(f"{called} has {math.prod(value.shape)} values, the most is {MOST_VALUES}")
-        rows = _written(value.tolist(), called, left)
+        try:
+            rows = _written(value.tolist(), called, left)
+        except RuntimeError as error:  # a tensor whose values torch does not tell
+            raise _UnwritableError(f"{called} is {typed(value)} ({said(error)})") from error
         return {"array": rows} if value.ndim > 1 else rows
     if isinstance(value, (list, tuple, range)):
         if len(value) > left[0]:

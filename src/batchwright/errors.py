@@ -9,13 +9,18 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
+from itertools import islice
+from numbers import Real
 from typing import Any, TypeVar
 
 __all__ = [
+    "MOST_VALUES",
     "NOT_THE_USER",
     "Infeasible",
     "PoorWarning",
     "check_bool",
+    "check_count",
     "check_integer",
     "check_mapping",
     "check_number",
@@ -24,17 +29,21 @@ __all__ = [
     "meant",
     "noted",
     "one_of",
+    "reading",
     "said",
     "seed_number",
     "shortened",
     "shown",
     "suggestion",
+    "taken",
     "typed",
     "warn",
 ]
 
 _LONGEST = 600  # characters of a fact, of a way out and of a warning: about seven lines of a terminal
 _MOST = 1 << 62  # the default limit of integer arguments: larger numbers could overflow 64 bits in sums
+MOST_VALUES = 1 << 32  # of a column or a list: the samples of groups are numbered by 32 bits
+_MOST_TAKEN = 1 << 20
 Word = TypeVar("Word", bound=str)
 
 # packages whose lines a warning does not point at: this one, and what calls it in its own name
@@ -135,7 +144,10 @@ def shortened(name: Any) -> str:
         >>> shortened("web"), len(shortened("x" * 10_000))
         ('web', 120)
     """
-    return _cut(str(name), _LONGEST_VALUE)
+    try:
+        return _cut(str(name), _LONGEST_VALUE)
+    except Exception:  # a user's class of text may raise anything
+        return f"a {type(name).__name__}"
 
 
 def listed(names: Iterable[Any]) -> str:
@@ -201,6 +213,63 @@ def noted(note: str) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def reading(value: Any, called: str, way_out: str) -> Iterator[None]:
+    """Read an argument by the code of another library, whose errors become a refusal that names the argument.
+
+    It holds nothing but the reading: errors of what is done afterwards, and of the user's own functions, stay as they are.
+
+    Example:
+        >>> with reading("x", "size", "pass size as a number"):
+        ...     float("x")
+        Traceback (most recent call last):
+        ...
+        batchwright.errors.Infeasible: size is 'x', of type str (ValueError: could not convert string to float: 'x'); pass...
+    """
+    try:
+        yield
+    except Infeasible:
+        raise
+    except Exception as error:
+        raise Infeasible(f"{called} is {shown(value)}, {typed(value)} ({said(error)})", way_out) from error
+
+
+def check_count(values: Any, called: str) -> None:
+    """Check that what is going to be walked through has an end that can be reached.
+
+    Raises:
+        Infeasible: it says that it has more than 2^32 items.
+
+    Example:
+        >>> check_count([1, 2], "sizes")
+    """
+    try:
+        count = len(values)
+    except OverflowError:  # a range that is longer than `len` can say
+        count = sys.maxsize
+    except Exception:
+        return
+    if count > MOST_VALUES:
+        raise Infeasible(f"{called} has {count} items", f"pass {called} of at most {MOST_VALUES} items")
+
+
+def taken(values: Iterable[Any], called: str) -> list[Any]:
+    """A list of an argument that has few items, such as names; what never ends is refused, and not waited for.
+
+    Raises:
+        Infeasible: there are more than 2^20 items.
+
+    Example:
+        >>> taken(range(3), "names")
+        [0, 1, 2]
+    """
+    check_count(values, called)
+    found = list(islice(values, _MOST_TAKEN + 1))
+    if len(found) > _MOST_TAKEN:
+        raise Infeasible(f"{called} has more than {_MOST_TAKEN} items", f"pass {called} of at most as many")
+    return found
+
+
 def check_integer(value: Any, called: str, *, least: int | None = None, most: int | None = _MOST) -> int:
     """Check an integer argument: a Python `int`, from any integer type but booleans.
 
@@ -258,6 +327,8 @@ def check_number(value: Any, called: str, *, or_infinite: bool = False) -> Any:
     """
     try:
         number = value.item() if hasattr(value, "item") else value
+        if not isinstance(number, (Real, Decimal)):  # a scalar of Arrow converts itself, and is no number afterwards
+            raise TypeError
         if not _is_truth(value) and (math.isfinite(number) or (or_infinite and number == math.inf)):
             return number
     except (TypeError, ValueError, OverflowError, RuntimeError):  # text, None, many values, no values on a meta device

@@ -17,7 +17,7 @@ import torch
 
 from .columns import as_numbers
 from .distributed import Over, ranks, summed
-from .errors import Infeasible, exactly, shown
+from .errors import Infeasible, check_count, exactly, reading, shown
 from .public import opened
 from .sampler import BatchSampler
 from .sampler_of import needed_sampler
@@ -156,7 +156,10 @@ class Feedback:
         if samples is not None:
             codes = np.atleast_1d(self.groups.group_of(samples))
         else:
-            codes = self.groups.numbers_of(labels.tolist() if hasattr(labels, "tolist") else list(labels))
+            with reading(labels, "labels", "pass the label of each sample, as a list"):
+                check_count(labels, "labels")
+                known = labels.tolist() if hasattr(labels, "tolist") else list(labels)
+            codes = self.groups.numbers_of(known)
         if codes.size != signal.size:
             raise Infeasible(f"there are {signal.size} values for {codes.size} samples", "pass one a sample")
         if not np.isfinite(signal).all():
@@ -214,11 +217,13 @@ class Feedback:
         """Resume from a state, on every rank; their number may have changed. The sampler has a state of its own."""
         if not state:
             return
-        self._signal = np.array([np.nan if value is None else value for value in state["signal"]], np.float64)
-        self.shares = np.array(state["shares"], np.float64)
-        # The state has the sum over all ranks: each takes a part.
-        self._seen = np.array(state["seen"], np.float64) / ranks(self.sampler.over)[1]
-        self._updates = int(state["updates"])
+        with reading(state, "state", "load what state_dict() gave, as it was"):
+            signal = np.array([np.nan if value is None else value for value in state["signal"]], np.float64)
+            shares = np.array(state["shares"], np.float64)
+            # The state has the sum over all ranks: each takes a part.
+            seen = np.array(state["seen"], np.float64) / ranks(self.sampler.over)[1]
+            updates = int(state["updates"])
+        self._signal, self.shares, self._seen, self._updates = signal, shares, seen, updates
 
     def _limited(self, wanted: np.ndarray) -> np.ndarray:
         """The shares nearest in proportion to `wanted` that keep floor, ceiling and the limit of change, and sum to 1."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from . import columns
 from .calls import recorded
-from .errors import Infeasible, check_mapping, shown
+from .errors import Infeasible, check_count, check_mapping, shown
 from .group_parts import (
     MOST_SAMPLES,
     checked_index,
@@ -320,6 +320,7 @@ class Groups:
         Raises:
             Infeasible: no group has one of the labels.
         """
+        check_count(labels, "labels")
         found = [self.label(name) for name in labels]
         unknown = next((label for label in found if label not in self.number_of), None)
         if unknown is not None:

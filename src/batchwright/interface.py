@@ -237,7 +237,9 @@ class BasePlan(MicroBatches):
             >>> bw.balanced(["cat", "cat", "cat", "dog"], batch_size=2).weights([0, 3]).tolist()
             [1.5, 0.5]
         """
-        if epoch is None and self.moves:
+        if epoch is not None:
+            epoch = check_integer(epoch, "epoch", least=0)
+        elif self.moves:
             raise Infeasible(
                 "the plan's shares move, a sample has another weight in another epoch",
                 "pass epoch=..., the epoch that the samples are drawn in",

@@ -12,10 +12,11 @@ import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from types import FunctionType, ModuleType, TracebackType
+from types import FrameType, FunctionType, ModuleType, TracebackType
 from typing import Any, TypeVar
 
 from .errors import NOT_THE_USER, Infeasible, suggestion
+from .unfit import unfit
 
 __all__ = ["opened", "public"]
 
@@ -88,12 +89,20 @@ def _function(function: Callable[..., Any]) -> Callable[..., Any]:
         except Infeasible as error:
             error.__traceback__ = _of_user(error.__traceback__)
             raise
-        except TypeError as error:
-            meant = _misspelt(error, function, named)
+        except Exception as error:
+            meant = _misspelt(error, function, named) if isinstance(error, TypeError) else ""
             if meant:
                 error.args = (meant,)
                 error.__traceback__ = None
-            raise
+                raise
+            refusal = unfit(function, arguments, named, error) if _by_the_user(sys._getframe(1)) else None
+            if refusal is None:
+                raise
+            try:
+                raise refusal from error
+            except Infeasible:
+                refusal.__traceback__ = None
+                raise
 
     vars(call)["_is_public"] = True
     return call
@@ -107,6 +116,11 @@ def _name_the_words(function: Any) -> None:
         if any("Literal[" in repr(space[word]) for word in aliases):
             with suppress(NameError, TypeError):  # it also names a type that is imported for type checking alone
                 function.__annotations__[name] = eval(written, space)
+
+
+def _by_the_user(frame: FrameType) -> bool:
+    """Whether code outside of this package made a call: only then are its arguments those of the user."""
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] != _PACKAGE
 
 
 def _is_ours(function: Any) -> bool:

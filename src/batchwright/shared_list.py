@@ -8,6 +8,8 @@ from typing import Any, Generic, TypeVar, overload
 
 import torch
 
+from .errors import check_count
+
 __all__ = ["SharedList"]
 
 Item = TypeVar("Item")
@@ -31,6 +33,7 @@ class SharedList(Sequence[Item], Generic[Item]):
     """
 
     def __init__(self, items: Iterable[Item]) -> None:
+        check_count(items, "items")
         block = bytearray()
         ends = [0]
         for item in items:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .errors import Infeasible, shown, typed
+from .errors import Infeasible, reading, shown, typed
 from .values import COMPLETE, plain
 
 __all__ = ["Coded", "coded", "is_unread", "only_column", "read_column", "unread_names"]
@@ -49,14 +49,16 @@ def _is_arrow_dataset(source: Any) -> bool:
 
 def unread_names(table: Any) -> list[str]:
     """The names of the columns of a lazy table."""
-    return list(table.schema.names) if _is_arrow_dataset(table) else _lazy(table).collect_schema().names()
+    with reading(table, "a lazy table", "pass one whose query runs"):
+        return list(table.schema.names) if _is_arrow_dataset(table) else _lazy(table).collect_schema().names()
 
 
 def read_column(table: Any, name: str) -> Any:
     """Read one column of a lazy table, and no other."""
     if _is_arrow_dataset(table):
         return table.to_table(columns=[name])[name]
-    return _lazy(table).select(name).collect()[name].to_native()
+    with reading(table, "a lazy table", "pass one whose query runs"):
+        return _lazy(table).select(name).collect()[name].to_native()
 
 
 def only_column(table: Any, called: str) -> Any:

@@ -111,15 +111,19 @@ def no_label(value: Any) -> str | None:
         >>> no_label("cat"), no_label([1])
         (None, 'of type list, which cannot be hashed')
     """
+    if type(value) is Decimal and value.is_snan():
+        return "a signalling NaN"
     if type(value) in PLAIN:
         return None
     if isinstance(value, tuple):
         return next((f"a tuple with a part {why}" for why in map(no_label, value) if why), None)
+    if is_tensor(value) and value.is_nested:
+        return "a nested tensor"
     if isinstance(value, np.ndarray) or is_tensor(value):
         return f"a {type(value).__name__} of shape {tuple(value.shape)}"
     try:
         hash(value)
-    except TypeError:
+    except Exception:  # a user's class may raise anything
         return f"{typed(value)}, which cannot be hashed"
     by_identity = getattr(type(value), "__hash__", None) is object.__hash__
     if by_identity and not isinstance(value, type):

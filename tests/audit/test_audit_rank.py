@@ -37,9 +37,9 @@ def test_one_rank_of_one_is_composed_as_the_plan_and_the_position_is_left_alone(
 class AsItLikes(Dealt):
     """An order that hands out one thing when asked for much, another when asked for a micro-batch alone."""
 
-    def dealing(self, numbers, *, draws=False):
-        dealt = super().dealing(numbers, draws=draws)
-        return dealt._replace(samples=dealt.samples[::-1]) if len(numbers) > 2 else dealt
+    def batches_at(self, numbers):
+        samples = super().batches_at(numbers)
+        return samples[::-1] if len(numbers) > 2 else samples
 
 
 def test_a_rank_that_is_handed_something_else_is_found_out():

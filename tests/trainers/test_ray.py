@@ -9,8 +9,14 @@ from pathlib import Path
 
 import pytest
 import ray
+import ray.train
+from ray.train import RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
+
+import batchwright as bw
+from batchwright.adapters.ray import prepare
 
 from . import recorder
 from .recorder import Life
@@ -28,7 +34,7 @@ def cluster():
         patch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "300")  # not 60: other tests want the machine too
         patch.setenv("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
         patch.setenv("RAY_TRAIN_METRICS_ENABLED", "0")
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+        ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
         yield
         ray.shutdown()
 
@@ -119,6 +125,49 @@ def test_goes_on_in_another_world(cluster, tmp_path):
         life = Life(str(tmp_path), number, epochs=3, accumulate=accumulate, workers=workers)
         start = live(world, life, until=until, start=start)
     assert len(recorder.check(tmp_path)) == 3
+
+
+class Kept(ray.train.UserCallback):
+    """Writes what workers report."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def after_report(self, run_context, metrics, checkpoint):
+        with open(self.file, "a") as file:
+            file.write(json.dumps(metrics) + "\n")
+
+
+def reads():
+    loader, told = recorder.plan().loader(range(99), num_workers=0), []
+    composition = bw.Composition(loader.sampler, every=10)
+    for _ in prepare(
+        loader, composition=composition, log=lambda values, step: told.append((step, values["deviation"]))
+    ):
+        pass
+    first = ray.train.get_context().get_world_rank() == 0
+    steps = range(10, len(loader) + 1, 10) if first else []
+    assert told == [(step, composition.measured(step - 10, step, epoch=0)["deviation"]) for step in steps]
+    loader = recorder.plan().loader(range(99), num_workers=0)
+    for _ in prepare(loader, composition=bw.Composition(loader.sampler, every=10)):
+        pass
+
+
+def test_the_composition_is_logged_by_one_worker_or_reported_by_all(cluster, tmp_path):
+    trainer = TorchTrainer(
+        reads,
+        torch_config=TorchConfig(backend="gloo"),
+        scaling_config=ScalingConfig(num_workers=2, use_gpu=False),
+        run_config=RunConfig(name="reads", storage_path=str(tmp_path), callbacks=[Kept(tmp_path / "reports")]),
+    )
+    trainer.fit()
+    plan = recorder.plan()
+    composition = bw.Composition(plan.sampler(rank=0, world_size=2), every=10)
+    lists = plan.epoch_length(2) // 2
+    expected = [{**composition.measured(step - 10, step, epoch=0), "step": step} for step in range(10, lists + 1, 10)]
+    assert expected
+    reported = [json.loads(line) for line in (tmp_path / "reports").read_text().splitlines()]
+    assert reported == [[one, one] for one in expected]
 
 
 def test_the_page_on_ray_data_runs(cluster):

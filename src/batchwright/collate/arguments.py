@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..errors import Infeasible, check_integer, shown
+from ..errors import Infeasible, check_integer, shown, taken
 
 __all__ = ["by_name", "further_keys", "menu_lengths", "names", "whole_numbers"]
 
@@ -37,13 +37,13 @@ def menu_lengths(menu: Any) -> tuple[int | tuple[int, ...], ...]:
     """The padded lengths of a menu."""
     if not isinstance(menu, Iterable):
         raise Infeasible(f"menu is {shown(menu)}", "pass a list of lengths")
-    return tuple(whole_numbers(entry, "a length of menu") for entry in menu)
+    return tuple(whole_numbers(entry, "a length of menu") for entry in taken(menu, "menu"))
 
 
 def whole_numbers(value: Any, called: str) -> int | tuple[int, ...]:
     """Check an integer, or a tuple of them."""
     return (
-        tuple(check_integer(each, called) for each in value)
+        tuple(check_integer(each, called) for each in taken(value, called))
         if isinstance(value, Sequence)
         else check_integer(value, called)
     )

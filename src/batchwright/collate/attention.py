@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from ..errors import reading
 from ..public import opened
 from .layout import Layout
 from .masks import block_mask, mask
@@ -125,17 +126,21 @@ def jagged(layout: Layout, *projections: Tensor) -> tuple[Tensor, ...]:
         >>> query.shape[0], query.shape[1], values(query).shape
         (2, 2, torch.Size([5, 2, 8]))
     """
-    return tuple(
-        torch.nested.nested_tensor_from_jagged(
-            projection.contiguous(), layout.offsets, min_seqlen=layout.min_length, max_seqlen=layout.max_length
-        ).transpose(1, 2)
-        for projection in projections
-    )
+    found = []
+    for projection in projections:
+        with reading(projection, "a projection", "pass packed tensors of total x heads x width"):
+            found.append(
+                torch.nested.nested_tensor_from_jagged(
+                    projection.contiguous(), layout.offsets, min_seqlen=layout.min_length, max_seqlen=layout.max_length
+                ).transpose(1, 2)
+            )
+    return tuple(found)
 
 
 def values(nested: Tensor) -> Tensor:
     """The packed total x heads x width memory of what attention made of `jagged` inputs."""
-    packed: Tensor = nested.transpose(1, 2).contiguous().values()
+    with reading(nested, "nested", "pass what attention made of the tensors of `jagged`"):
+        packed: Tensor = nested.transpose(1, 2).contiguous().values()
     return packed
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..errors import Infeasible, shown, typed
+from ..errors import Infeasible, reading, shown, typed
 from .arguments import whole_numbers
 from .layout import Layout
 
@@ -101,4 +101,6 @@ def _is_axis(lengths: Any) -> bool:
 def _one(lengths: Any) -> Layout:
     if isinstance(lengths, Layout):
         return lengths
-    return Layout(lengths.tolist() if isinstance(lengths, Tensor) else lengths)
+    with reading(lengths, "lengths", "pass a list of whole numbers, one a sample"):
+        counts = lengths.tolist() if isinstance(lengths, Tensor) else lengths
+    return Layout(counts)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from ..errors import Infeasible, listed, shown, typed
+from ..errors import Infeasible, listed, reading, shown, taken, typed
 from .entries import described, entry, equal, places, tree_of
 from .graphs import GraphStructure
 from .ragged_value import Ragged
@@ -79,7 +79,7 @@ class Batch(MutableMapping[str, Any]):
                 return
             root = tree_of(root)
         shown_keys: dict[str, Value | tuple[str, str]] = {**root.shown, **(also or {})}
-        for name in asides:
+        for name in taken(asides, "asides"):
             shown_keys.pop(name, None)
         if keys is not None:
             shown_keys |= entries or {}
@@ -343,7 +343,9 @@ class Batch(MutableMapping[str, Any]):
 
     def to(self, device: torch.device | str | int, non_blocking: bool = False) -> Self:
         """The batch on `device`; index tensors are computed there, and the side channel is not moved."""
-        return self._transferred(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+        with reading(device, "device", "pass a device of torch, such as 'cpu' or 'cuda:0'"):
+            home = torch.device(device)
+        return self._transferred(lambda tensor: tensor.to(home, non_blocking=non_blocking))
 
     def pin_memory(self) -> Self:
         """The batch in page-locked memory; `DataLoader(pin_memory=True)` calls this."""

@@ -44,7 +44,13 @@ class Collate(Declared):
 
     def __call__(self, samples: Sequence[Any]) -> Batch:
         """Collate a list of samples to one batch."""
-        root, labels, _ = self.gathered(samples)
+        try:
+            root, labels, _ = self.gathered(samples)
+        except RecursionError:
+            raise Infeasible(
+                "samples hold containers within containers, more than Python can go through",
+                "leave such fields out, or declare them as bw.opaque()",
+            ) from None
         return Batch(root, also=self.also, asides=self.asides, labels=labels)
 
     def with_plan(self, plan: PlanOfGroups, *, clip: float | None = None) -> Self:

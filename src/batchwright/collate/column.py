@@ -19,6 +19,8 @@ from .declaration_text import declaration
 
 __all__ = ["Column", "described", "is_sparse_matrix", "shared"]
 
+_DEEPEST = 64  # as many dimensions as a tensor may have
+
 # Python's numbers keep their full width, as in `default_collate`.
 _DTYPES: dict[Any, torch.dtype] = {bool: torch.bool, int: torch.int64, float: torch.float64, complex: torch.complex128}
 _WIDTHS: dict[Any, np.dtype[Any]] = {
@@ -198,7 +200,11 @@ class Column:
     def _listed(self, number: int, value: Sequence[Any]) -> Tensor | None:
         """A list of numbers, nested to any depth, as a tensor; None if it has none."""
         leaves: list[Any] = list(value)
+        depth = 0
         while leaves and all(isinstance(leaf, (list, tuple)) for leaf in leaves):
+            depth += 1
+            if depth > _DEEPEST:
+                raise ValueError(f"lists within lists, more than {_DEEPEST} deep")
             leaves = list(chain.from_iterable(leaves))
         if not leaves:
             return None

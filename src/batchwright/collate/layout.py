@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import Infeasible, check_integer, one_of, shown
+from ..errors import Infeasible, check_integer, one_of, reading, shown, taken
 from .memory import lasting
 
 if TYPE_CHECKING:
@@ -49,7 +49,10 @@ class Layout:
             self.total = sum(self.counts)
         except TypeError:
             raise Infeasible(f"lengths are {shown(counts)}", "pass a list of whole numbers, one a sample") from None
-        self.device = device if isinstance(device, torch.device) else torch.device(device)
+        if not isinstance(device, torch.device):
+            with reading(device, "device", "pass a device of torch, such as 'cpu' or 'cuda:0'"):
+                device = torch.device(device)
+        self.device = device
         self._kept: dict[Hashable, Any] = {}
         if type(self.total) is not int:  # some are numbers of numpy or torch
             self.counts = tuple([check_integer(count, "a length") for count in self.counts])
@@ -67,7 +70,10 @@ class Layout:
 
     def select(self, numbers: Sequence[int]) -> Layout:
         """The layout of the samples `numbers`, in this order; always the same object, so that fields share it."""
-        chosen = tuple(numbers)
+        chosen, count = tuple(taken(numbers, "numbers")), len(self.counts)
+        for number in chosen:
+            if not -count <= number < count:
+                raise IndexError(f"sample {number} of a layout of {count}")
         return self._once(chosen, lambda: Layout([self.counts[number] for number in chosen], self.device))
 
     @property

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 from typing_extensions import override
 
-from ..errors import Infeasible, shown
+from ..errors import Infeasible, check_integer, shown
 from . import memory
 from .axes import Lengths, asked_dims, elements, layouts, matched, measured
 from .concatenate import nest, pack, unnest, unpack, values_at
@@ -295,7 +295,7 @@ class Ragged(WithLengths):
 
     @override
     def sample(self, number: int) -> Tensor:
-        return self.list[number]
+        return self.list[check_integer(number, "number")]
 
     @override
     def transferred(self, transfer: Transfer) -> Ragged:

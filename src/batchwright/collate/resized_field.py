@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from typing_extensions import override
 
-from ..errors import Infeasible, check_integer, one_of, shown
+from ..errors import Infeasible, check_bool, check_integer, one_of, shown, taken
 from . import memory
 from .arguments import further_keys
 from .column import Column
@@ -184,7 +184,7 @@ def _chosen(size: Any) -> Any:
     if isinstance(size, str):
         return one_of(size, "size", ("largest",), or_else="(height, width)")
     try:
-        extents = tuple(size)
+        extents = tuple(taken(size, "size"))
     except TypeError:  # a number, None, a tensor without dimensions
         raise Infeasible(f"size is {shown(size)}", "pass size=(height, width), or size='largest'") from None
     return tuple(check_integer(extent, "a height or width in size") for extent in extents)
@@ -226,7 +226,7 @@ def resized(
         multiple=multiple,
         how=how,
         mode=mode,
-        antialias=antialias,
+        antialias=check_bool(antialias, "antialias"),
         pad=pad,
         also=further_keys(also),
     )

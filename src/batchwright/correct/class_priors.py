@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import Infeasible, listed, shown, typed
+from ..errors import Infeasible, listed, shown, taken, typed
 from ..groups import Groups
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _check_callable(part: Part | None, called: str) -> None:
 
 def _in_order(order: Sequence[Hashable], sampled: list[Hashable]) -> list[Hashable]:
     """Check that `order` has every class once, and all classes that were sampled."""
-    found = list(order)
+    found = taken(order, "order")
     column = {name: number for number, name in enumerate(found)}
     twice = [name for place, name in enumerate(found) if column[name] != place]
     if twice:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import Infeasible, exactly, typed
+from ..errors import Infeasible, check_integer, exactly, typed
 from .batchnorm.population import Forward, first_field
 from .calibration import (
     balanced_accuracy,
@@ -98,6 +98,7 @@ def evaluate(
         Infeasible: the loader has no sample, a class lies outside the plan's, logits and targets do not fit each other,
             a logit is NaN, or there is neither plan nor adjustment.
     """
+    bins = check_integer(bins, "bins", least=1)
     logits, truth, of_domain = _predictions(model, loader, forward, targets, domains)
     if adjustment is not None:
         correct = adjustment

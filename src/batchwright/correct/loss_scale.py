@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .. import columns
 from ..distributed import over, ranks, summed
-from ..errors import Infeasible, check_integer, exactly
+from ..errors import Infeasible, check_count, check_integer, exactly, reading
 from ..position import Position
 from ..sampler_of import needed_sampler
 from .weights import Weights
@@ -184,7 +184,9 @@ def loss_scale(
         >>> loss_scale(8)
         0.125
     """
-    total = torch.as_tensor(count).detach().cpu().double().sum()
+    check_count(count, "count")
+    with reading(count, "count", "pass the tokens or samples of this rank's step"):
+        total = torch.as_tensor(count).detach().cpu().double().sum()
     processes = over(process_group, mesh, dims)
     return _factor(ranks(processes)[1], summed(total, processes).item())
 

@@ -9,7 +9,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ..distributed import summed
-from ..errors import Infeasible, listed, shown
+from ..errors import Infeasible, check_count, listed, reading, shown
 from ..sampler_of import needed_sampler
 
 if TYPE_CHECKING:
@@ -97,7 +97,10 @@ class Means:
 
 def _sum(values: Any, real: int, name: str) -> Tensor:
     """The sum of the first `real` values, on the CPU: in int64 for integers and bools, in float64 for others."""
-    found = torch.as_tensor(values).detach()
+    if not isinstance(values, torch.Tensor):
+        check_count(values, name)
+    with reading(values, name, 'pass one value a sample, such as the loss with reduction="none"'):
+        found = torch.as_tensor(values).detach()
     if found.dim() != 1 or len(found) < real:
         raise Infeasible(
             f"{shown(name)} has shape {tuple(found.shape)}, the batch has {real} samples that count",

@@ -12,7 +12,19 @@ import torch
 from torch import Tensor, nn
 
 from ..columns import as_numbers, by_label
-from ..errors import Infeasible, check_bool, check_integer, check_number, exactly, listed, one_of, shown, typed, warn
+from ..errors import (
+    Infeasible,
+    check_bool,
+    check_integer,
+    check_number,
+    exactly,
+    listed,
+    one_of,
+    shown,
+    taken,
+    typed,
+    warn,
+)
 from ..sampler_of import needed_sampler
 from .class_priors import ClassPriors, Part, class_priors
 
@@ -90,14 +102,14 @@ class LogitAdjustment(nn.Module):
             raise Infeasible(
                 f"trained has shape {before.shape}, deploy {after.shape}", "pass one share a class in both"
             )
-        classes: list[Hashable] = list(range(before.shape[-1])) if names is None else list(names)
+        classes: list[Hashable] = list(range(before.shape[-1])) if names is None else taken(names, "names")
         if len(classes) != before.shape[-1]:
             raise Infeasible(
                 f"names has {len(classes)} entries for {before.shape[-1]} classes", "pass one name a class"
             )
         if check_bool(binary, "binary") and len(classes) != 2:
             raise Infeasible(f"binary=True with {len(classes)} classes, it takes 2", "pass binary=False")
-        offset = tau * _log_ratio(before, after, mode, classes)
+        offset = float(tau) * _log_ratio(before, after, mode, classes)
         if binary:
             offset = offset[..., 1] - offset[..., 0]
         self.mode, self.tau, self.binary, self.classes = mode, tau, binary, classes

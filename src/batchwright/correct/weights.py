@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import Infeasible, check_number, exactly, listed, noted, shown, typed
+from ..errors import Infeasible, check_number, exactly, listed, noted, reading, shown, typed
 from .class_priors import checked, groups_of
 from .table import text_table
 
@@ -213,9 +213,11 @@ class Weighted:
         if not isinstance(weights, Weights):
             raise Infeasible(f"weights is {typed(weights)}", "pass Weights(plan)")
         samples = weights.plan.groups.sample_count
-        if hasattr(dataset, "__len__") and len(dataset) != samples:
+        with reading(dataset, "dataset", "pass the dataset that the plan is of"):
+            count = len(dataset) if hasattr(dataset, "__len__") else samples
+        if count != samples:
             raise Infeasible(
-                f"the dataset has {len(dataset)} samples, the plan of the weights yields {samples} numbers",
+                f"the dataset has {count} samples, the plan of the weights yields {samples} numbers",
                 "pass the dataset that the plan is of",
             )
         self.dataset = dataset

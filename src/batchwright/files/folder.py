@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import Infeasible, listed, meant, said, shown
+from ..errors import Infeasible, listed, meant, reading, said, shown
 from ..tables import Coded
 from .paths import META
 
@@ -133,7 +133,8 @@ class Folder:
         told = self.meta["source"]
         if told["stamp"] != "local":
             return
-        home = self.root if source is True else Path(source)
+        with reading(source, "source", "pass the path of the data files, or True for where they were"):
+            home = self.root if source is True else Path(source)
         if len(self.names) == 1 and home.is_file():
             home = home.parent
         count = len(self.names)

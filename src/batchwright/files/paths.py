@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import Infeasible, listed, shown
+from ..errors import Infeasible, listed, reading, shown
 
 __all__ = ["IMAGES", "META", "files_of", "is_index", "kind_of", "stamps", "suffix_kind"]
 
@@ -35,7 +35,9 @@ def files_of(path: str) -> list[Path]:
             raise Infeasible(f"no file matches {shown(path)}", "pass a pattern that matches, or the path of a file")
         return _of_one_kind([file for each in found for file in files_of(str(each))], path)
     place = Path(path)
-    if place.is_dir():
+    with reading(path, "path", "pass the path of a file or a folder of this machine"):
+        is_folder = place.is_dir()  # of a name that is too long, or has a zero byte, the system tells nothing
+    if is_folder:
         if is_index(place):
             return [place / META]
         if (place / _STATE).is_file():

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ..errors import Infeasible, check_integer, one_of, shown, typed, warn
+from ..errors import Infeasible, check_count, check_integer, one_of, reading, shown, typed, warn
 from ..files.folder import Folder
 from ..files.paths import is_index
 from .clusters import CLUSTERS, scan_on_cluster
@@ -96,6 +96,7 @@ def index(
         label, length, weight = (name if name in dataset.functions else None for name in _ROLES)
     elif isinstance(by, str) or not isinstance(by, Sequence):
         raise Infeasible(f"by is {shown(by)}", "pass a list of names of columns")
+    check_count(source, "source")
     wanted, roles = _wanted(label, length, weight, list(by)), _roles(label, length, weight, list(by))
     found = source_of(source, storage_options) if dataset is None else dataset.source()
     ready = _ready(place, found, roles)
@@ -152,6 +153,9 @@ def _place(path: Any) -> Path:
     if not isinstance(path, (str, os.PathLike)):
         raise Infeasible(f"path is {typed(path)}", "pass the folder that the index is written to")
     place = Path(os.path.abspath(os.fspath(path)))
+    with reading(path, "path", "pass the path of a new folder"):
+        place.exists()  # the system refuses names that are too long
+        os.fsencode(place)
     if place.exists() and not is_index(place):
         raise Infeasible(f"{shown(str(place))} is there already, and is no index", "pass the path of a new folder")
     if not place.parent.is_dir():

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from ..errors import Infeasible, check_integer, meant, said, shown, typed, warn
+from ..errors import Infeasible, check_integer, meant, reading, said, shown, typed, warn
 from ..interface import BasePlan
 from ..labels import known_labels
 
@@ -46,7 +46,7 @@ def check_options(options: Mapping[str, Any], collate: Any, device: Any) -> None
     if device is not None:
         try:
             torch.device(device)
-        except (RuntimeError, TypeError) as error:
+        except (RuntimeError, TypeError, ValueError) as error:
             raise Infeasible(
                 f"device is {shown(device)}: {said(error)}", 'pass a torch.device or its name, as "cuda:0"'
             ) from None
@@ -95,9 +95,11 @@ def check_dataset(plan: BasePlan, dataset: Any) -> None:
     count = plan.groups.sample_count
     if plan.named:  # it is asked for pairs of a task and a number, and may count as it likes
         return
-    if len(dataset) != count:
+    with reading(dataset, "the data set", "pass an object with __getitem__ and __len__"):
+        length = len(dataset)
+    if length != count:
         raise Infeasible(
-            f"the data set has {len(dataset)} samples, the plan was made for {count}",
+            f"the data set has {length} samples, the plan was made for {count}",
             "make the plan from this data set, or pass the part of the data set that it was made from",
         )
     _check_labels(plan, dataset)

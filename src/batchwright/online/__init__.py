@@ -12,6 +12,7 @@ from .mixed import mixed
 from .readers import arrow, huggingface, jsonl, parquet, tar
 from .shards import Shards
 from .sources import SelfSplit, Strided
+from .states import merged
 from .stream import Stream
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "equal_stop",
     "huggingface",
     "jsonl",
+    "merged",
     "mixed",
     "packed",
     "parquet",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -54,6 +54,8 @@ class BalancedComposer:
     were read or dealt as there are groups.
     """
 
+    keeps_turns = True
+
     def __init__(self, feed: Feed, rules: Rules, shares: StreamShares, *, key: int) -> None:
         self.feeds = [feed]
         self._feed = feed
@@ -91,7 +93,9 @@ class BalancedComposer:
         self._gauge_from = 0  # check how full the buffer is
         self._batches_per_slot = 0  # samples to read for each batch that is returned, if no slot waits
         self._planned = np.zeros(0, np.int64)  # slots of the rounds dealt so far, for each group
-        self._unread = self._delivered = self._repeated = self._redistributed = self._written_off = self._left = 0
+        self._is_to_fill = False  # half of the buffer is to be read before the next batch
+        self._leftover: list[Any] = []  # samples of the last batch, which was not full
+        self._unread = self._delivered = self._repeated = self._redistributed = self._written_off = 0
 
     def start(self) -> None:
         """Fill half of the buffer, to see which groups there are.
@@ -118,6 +122,9 @@ class BalancedComposer:
         return batch
 
     def _composed(self) -> Batch | None:
+        if self._is_to_fill:
+            self._is_to_fill = False
+            self._read(self._buffer.for_queues // 2)
         news = len(self._buffer.labels) != len(self._shares) and self._feed.taken >= self._news_from
         if news or self._dealt == len(self._table):
             if not self._buffer.labels:
@@ -133,7 +140,8 @@ class BalancedComposer:
                 self._unread = 0
         items: list[Any] = []
         if not self._serve(wanted, items):
-            self._left += len(items) - len(self._buffer.repeats())
+            repeats = set(self._buffer.repeats())
+            self._leftover += [item for at, item in enumerate(items) if at not in repeats]
             self._undo(len(items))
             return None
         batch = Batch(self._feed.unwrap(items))
@@ -297,8 +305,41 @@ class BalancedComposer:
             self._judge_from = sys.maxsize
 
     def held(self) -> list[list[Any]]:
-        """The samples in the queues, then those remembered, group by group."""
-        return [self._buffer.contents()]
+        """The samples in the queues, then those remembered, group by group, then those of a batch that was not full."""
+        return [self._buffer.contents() + self._leftover]
+
+    def pending(self) -> list[list[Any]]:
+        """The samples in the queues, and those of a batch that was not full."""
+        return [self._buffer.queued() + self._leftover]
+
+    def pooled(self) -> list[list[Any]]:
+        """The samples that are remembered, group by group."""
+        return [[item for pool in self._buffer.pools for item in pool]]
+
+    def take_over(self, others: Sequence[BalancedComposer], index: int, readers: int, pools: list[Any]) -> None:
+        """See `run.Composer`. Queues begin empty, since what was in them is read again."""
+        numbers = [
+            np.array([self._buffer.numbers[label] for label in other._buffer.labels], np.int64) for other in others
+        ]
+        self._buffer.take_over([other._buffer for other in others], numbers, index, readers, pools)
+        count = len(self._buffer.labels)
+        self._planned = np.zeros(count, np.int64)
+        for other, found in list(zip(others, numbers, strict=True))[index::readers]:
+            deficit, planned = np.zeros(count), other._slots()[0]
+            if other._dealt < len(other._table):
+                other._quotas.take_back(other._table[other._dealt :], other._shares)
+            deficit[found[: len(other._quotas.deficit)]] = other._quotas.deficit
+            self._planned[found[: len(planned)]] += planned
+            self._quotas.take_over(deficit, other._quotas.rounds)
+            for name in _TOTALS:
+                setattr(self, name, getattr(self, name) + getattr(other, name))
+        self._judge_from = max(other._judge_from for other in others)
+        if self._units is not None:
+            seen, part = np.zeros(count, np.int64), self._buffer.column(stream_buffer.SEEN)
+            for other, found in zip(others, numbers, strict=True):
+                seen[found] += other._buffer.column(stream_buffer.SEEN)
+            self._units.take_over([other._units for other in others], numbers, seen, part, index)
+        self._is_to_fill = True
 
     def memory(self) -> dict[str, Any]:
         """The accounts of every group, the plan, and the counters."""
@@ -310,11 +351,15 @@ class BalancedComposer:
             "planned": self._planned.tolist(),
             "units": None if self._units is None else self._units.state_dict(),
             "counters": [getattr(self, name) for name in _COUNTERS],
+            "fill": self._is_to_fill,
+            "leftover": len(self._leftover),
         }
 
     def resume(self, memory: dict[str, Any], held: list[list[Any]]) -> None:
         """Continue from what `memory` and `held` returned."""
         self._buffer.load_state_dict(memory["buffer"], held[0])
+        self._is_to_fill = memory["fill"]
+        self._leftover = held[0][len(held[0]) - memory["leftover"] :]
         self._quotas.load_state_dict(memory["quotas"])
         self._table = np.array(memory["table"], np.int64).reshape(-1, self._rules.batch_size)
         self._shares = np.array(memory["shares"])
@@ -327,7 +372,7 @@ class BalancedComposer:
     def report(self) -> StreamReport:
         """The counts so far."""
         buffer = self._buffer
-        drawn = self._delivered - self._repeated + self._left
+        drawn = self._delivered - self._repeated + len(self._leftover)
         held = buffer.held()
         balances = buffer.column(stream_buffer.BALANCE).tolist()
         expected, had = self._slots()
@@ -339,7 +384,7 @@ class BalancedComposer:
             skipped=self._feed.skipped,
             redistributed=self._redistributed,
             written_off=self._written_off,
-            buffered=held + self._left,
+            buffered=held + len(self._leftover),
             deficit={label: -balance for label, balance in zip(buffer.labels, balances, strict=True) if balance},
             seen=dict(zip(buffer.labels, buffer.column(stream_buffer.SEEN).tolist(), strict=True)),
             expected=dict(zip(buffer.labels, expected.tolist(), strict=True)),
@@ -348,6 +393,7 @@ class BalancedComposer:
         )
 
 
+_TOTALS = ("_delivered", "_repeated", "_redistributed", "_written_off")
 _COUNTERS = (
     "_batches_per_slot",
     "_news_from",
@@ -359,5 +405,4 @@ _COUNTERS = (
     "_repeated",
     "_redistributed",
     "_written_off",
-    "_left",
 )

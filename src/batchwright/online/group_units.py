@@ -62,6 +62,23 @@ class GroupUnits:
         """The units delivered of each group."""
         return dict(zip(labels, [*self._delivered, *[0.0] * (len(labels) - len(self._delivered))], strict=True))
 
+    def take_over(
+        self,
+        others: Sequence[GroupUnits | None],
+        numbers: Sequence[NDArray[np.int64]],
+        seen: NDArray[np.int64],
+        part: NDArray[np.int64],
+        index: int,
+    ) -> None:
+        """Take the means of others for the `part` of the samples `seen`; the first reader counts what was delivered."""
+        read = np.zeros(len(seen))
+        for other, found in zip(others, numbers, strict=True):
+            if other is not None:
+                read[found[: len(other._read)]] += other._read
+                for group, units in zip(found.tolist(), other._delivered, strict=False):
+                    _add(self._delivered, group, units if index == 0 else 0.0)
+        self._read = (read * part / np.maximum(seen, 1)).tolist()
+
     def state_dict(self) -> dict[str, Any]:
         """All counts."""
         return {"read": list(self._read), "delivered": list(self._delivered)}

@@ -78,6 +78,8 @@ class LengthComposer:
     Every sample comes exactly once. A sample that would exceed the limit of bytes waits for the next buffer.
     """
 
+    keeps_turns = True
+
     def __init__(
         self,
         feed: Feed,
@@ -165,6 +167,19 @@ class LengthComposer:
         """The samples that were kept for the next buffer, then those of batches that are not returned yet."""
         waiting = [item for _, item in self._kept + self._too_much]
         return [waiting + [item for packs in self._ready for one in packs for item in one]]
+
+    def pending(self) -> list[list[Any]]:
+        """All of them."""
+        return self.held()
+
+    def pooled(self) -> list[list[Any]]:
+        """None: nothing repeats."""
+        return [[]]
+
+    def take_over(self, others: Sequence[LengthComposer], index: int, readers: int, pools: list[Any]) -> None:
+        """See `run.Composer`."""
+        self._buffers = max(other._buffers for other in others)
+        self._delivered = sum(other._delivered for other in others) if index == 0 else 0
 
     def memory(self) -> dict[str, Any]:
         """How the held samples are divided, and the counters."""

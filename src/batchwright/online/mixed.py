@@ -178,6 +178,8 @@ class _Recipe:
 
 
 class _Mixed:
+    keeps_turns = True
+
     def __init__(
         self,
         feeds: Mapping[Hashable, Feed],
@@ -242,6 +244,20 @@ class _Mixed:
 
     def held(self) -> list[list[Any]]:
         return [[] for _ in self.feeds]
+
+    def pending(self) -> list[list[Any]]:
+        return self.held()
+
+    def pooled(self) -> list[list[Any]]:
+        return self.held()
+
+    def take_over(self, others: Sequence[_Mixed], index: int, readers: int, pools: list[Any]) -> None:
+        self._turns.take_over([other._turns for other in others], index, readers)
+        self._live = len(self._turns.sources())
+        self._unseen = set().union(*(other._unseen for other in others))
+        if index == 0:
+            self._had = [sum(had) for had in zip(*(other._had for other in others), strict=True)]
+            self._units = [sum(units) for units in zip(*(other._units for other in others), strict=True)]
 
     def memory(self) -> dict[str, Any]:
         return {

@@ -146,7 +146,7 @@ class PieceReader:
     def _part(self, piece: Piece, taken: int) -> Iterator[Any]:
         samples = self._call(self._shelf.open, piece.shard)
         if len(piece.runs) != 1 or piece.single:
-            return self._picked(samples, islice(piece.numbers(), taken, None), max(piece.single, default=-1))
+            return self._picked(samples, islice(piece.numbers(), taken, None), due=-1)
         [[start, step]] = piece.runs
         first = start + taken * step
         read = first - step + 1 if taken else 0  # samples of the shard up to the last one taken
@@ -157,13 +157,16 @@ class PieceReader:
                 return samples.strided(first, step)
             return map(samples.__getitem__, range(first, len(samples), step))
         iterator = skip(stepped(self._call(iter, samples), self._call), read, name=self._shelf.name)
-        return iterator if step == 1 else islice(iterator, first - read, None, step)
+        return iterator if step == 1 and first == read else islice(iterator, first - read, None, step)
 
     def _is_indexed(self, samples: Any) -> bool:
         return self._shelf.indexed or isinstance(samples, Sequence)
 
-    def _picked(self, samples: Any, wanted: Iterable[int], due: int) -> Iterator[Any]:
-        """Samples by ascending numbers, up to the end of the shard; number `due` must be there."""
+    def _picked(self, samples: Any, wanted: Iterable[int], *, due: int) -> Iterator[Any]:
+        """Samples by ascending numbers, up to the end of the shard; those up to number `due` must be there.
+
+        Single numbers of a piece may lie beyond the end: those of runs that were joined do.
+        """
         iterator, at = None, 0
         if not self._is_indexed(samples):
             iterator = stepped(self._call(iter, samples), self._call)
@@ -191,7 +194,7 @@ class PieceReader:
         for shard, wanted in groupby(sorted(set(addresses)), key=itemgetter(0)):
             numbers = [number for _, number in wanted]
             samples = self._call(self._shelf.open, shard)
-            for number, sample in zip(numbers, self._picked(samples, numbers, numbers[-1]), strict=True):
+            for number, sample in zip(numbers, self._picked(samples, numbers, due=numbers[-1]), strict=True):
                 found[shard, number] = sample
         return [found[address] for address in addresses]
 
@@ -214,15 +217,17 @@ class PieceReader:
                     found[ordinal] = (piece.shard, number)
         return [found[ordinal] for ordinal in ordinals]
 
-    def left(self, taken: int, again: Sequence[int], remembered: Sequence[int]) -> Left:
+    def left(self, taken: int, again: Sequence[int], remembered: Sequence[int], *, ended: bool) -> Left:
         """What is left after `taken` samples, with those of the ordinals `again` to be read once more."""
         at = len(self._starts) - 1
-        current = [self._pieces[at].after(taken - self._starts[at])] if self._starts else []
+        unread = [] if ended else self._pieces[at + 1 :]
+        if self._starts and not ended:
+            unread.insert(0, self._pieces[at].after(taken - self._starts[at]))
         singles: dict[int, list[int]] = {}
         for shard, number in self.addresses(again):
             singles.setdefault(shard, []).append(number)
         pieces = [Piece(shard, [], sorted(numbers)) for shard, numbers in singles.items()]
-        return {"pieces": pieces + current + self._pieces[at + 1 :], "remembered": self.addresses(remembered)}
+        return {"pieces": pieces + unread, "remembered": self.addresses(remembered)}
 
 
 def dealt_pieces(left: Sequence[Left], readers: int) -> list[Any]:

@@ -28,6 +28,8 @@ _ROUND = 4096  # slots dealt at once
 class ShardComposer:
     """Composes the batches of one replica from a feed for each group."""
 
+    keeps_turns = False  # a sample of a later turn is a repeat
+
     def __init__(self, feeds: Mapping[Hashable, Feed], rules: Rules, shares: NDArray[np.float64], *, key: int) -> None:
         self.feeds = list(feeds.values())
         self._labels = list(feeds)
@@ -86,7 +88,7 @@ class ShardComposer:
             feed, label = self.feeds[number], self._labels[number]
             for value, sample in feed.pairs:
                 if plain(value) == label:
-                    return number, sample, feed.earlier > 0
+                    return number, sample, feed.turn > 0
                 feed.reject(f"its key is {shown(value)}, and its shard was said to be of group {shown(label)} alone")
             if self._rules.when_short == "wait":
                 return None
@@ -131,6 +133,29 @@ class ShardComposer:
     def held(self) -> list[list[Any]]:
         """Nothing: samples are read when they are due."""
         return [[] for _ in self.feeds]
+
+    def pending(self) -> list[list[Any]]:
+        """Nothing."""
+        return self.held()
+
+    def pooled(self) -> list[list[Any]]:
+        """Nothing: shards are read again."""
+        return self.held()
+
+    def take_over(self, others: Sequence[ShardComposer], index: int, readers: int, pools: list[Any]) -> None:
+        """See `run.Composer`."""
+        self._ended = set.intersection(*(other._ended for other in others))
+        for other in others[index::readers]:
+            if other._dealt < len(other._table):
+                other._quotas.take_back(other._table[other._dealt :], other._shares)
+            self._quotas.take_over(other._quotas.deficit, other._quotas.rounds)
+            self._planned += other._planned
+            self._had += other._had
+            self._repeated += other._repeated
+            self._redistributed += other._redistributed
+        if index == 0:
+            self._read_again = sum(other._read_again for other in others)
+            self._left = sum(other._left for other in others)
 
     def memory(self) -> dict[str, Any]:
         """The plan of the round, and the counts."""

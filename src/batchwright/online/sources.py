@@ -25,6 +25,7 @@ __all__ = [
     "SelfSplit",
     "Source",
     "Strided",
+    "deal",
     "described",
     "reads_once",
 ]
@@ -55,6 +56,12 @@ class Reader(Protocol):
     def fetch(self, ordinals: Sequence[int]) -> list[Any]:
         """Read the samples with these ordinals again, in this order; only if `can_fetch`."""
 
+    def left(self, taken: int, again: Sequence[int], remembered: Sequence[int], *, ended: bool) -> Left:
+        """What is left after `taken` samples, with those of the ordinals `again`, for `deal` of the source.
+
+        The samples `remembered` are to be fetched by any reader. A reader that has `ended` has nothing else left.
+        """
+
 
 @runtime_checkable
 class Source(Protocol):
@@ -84,6 +91,22 @@ def reads_once(sources: Sequence[Source]) -> str | None:
     return None
 
 
+def deal(source: Source, left: Sequence[Left], readers: int, others: int) -> list[Any]:
+    """What is left of a source to `readers` readers, dealt to `others`: a position for each.
+
+    Raises:
+        Infeasible: the source splits itself.
+    """
+    dealing = getattr(source, "deal", None)
+    if dealing is None:
+        raise Infeasible(
+            f"source {source.name!r} splits itself: what is left of it to {readers} readers cannot be dealt to {others}",
+            "resume with as many ranks and workers, or pass online.Shards or a reader such as online.huggingface",
+        )
+    positions: list[Any] = dealing(left, others)
+    return positions
+
+
 class Idle:
     """Warns once that some workers of a loader have nothing to read; copies in forked workers know if it has warned."""
 
@@ -99,7 +122,7 @@ class Idle:
 
     def say(self, name: str, replica: Replica, reading: int, why: str, way_out: str) -> None:
         """Warn, in the first worker, that only `reading` of the workers have something to read."""
-        if replica.worker or replica.workers <= reading or self._said[0]:
+        if replica.worker or replica.past or replica.workers <= reading or self._said[0]:
             return
         self._said[0] = 1
         warnings.warn(
@@ -182,6 +205,10 @@ class PlainReader:
         """Not possible: an iterable has no way back."""
         raise NotImplementedError
 
+    def left(self, taken: int, again: Sequence[int], remembered: Sequence[int], *, ended: bool) -> Left:
+        """Where the reading stands."""
+        return {"position": None if ended else self.position(taken)}
+
 
 class _Rest:
     """The rest of an iterator; if it is empty from the start, that is an error and no end."""
@@ -249,6 +276,10 @@ class OneReader(_Turned):
         self._idle.say(self.name, replica, 1, "cannot be split", f"pass num_workers=1 to the loader, or {_SPLIT}")
         return self.turned(epoch, call_of(replica)) if replica.worker == 0 else PlainReader((), self.name)
 
+    def deal(self, left: Sequence[Left], readers: int) -> list[Any]:
+        """Reader 0 goes on, wherever it is."""
+        return [left[0]["position"], *[None] * (readers - 1)]
+
 
 class SelfSplit(_Turned):
     """A source that splits itself by rank and worker, as webdataset pipelines with splitters do.
@@ -288,22 +319,41 @@ class Strided(_Turned):
                 f"source {self.name!r} is an iterator: it can be read once, not by {replica.count} replicas",
                 "pass what makes the iterator, or online.Shards",
             )
-        return _StridedReader(self.turned(epoch, call_of(replica)), replica.index, replica.count)
+        return _StridedReader(self, self.turned(epoch, call_of(replica)), replica)
+
+    indexed = False
+
+    def open(self, shard: int) -> Iterable[Any]:
+        """All samples: there is one shard."""
+        return self.iterable
+
+    def deal(self, left: Sequence[Left], readers: int) -> list[Any]:
+        """Deal what was left to readers to others: a position for each."""
+        return dealt_pieces(left, readers)
 
 
 class _StridedReader:
+    """Keeps every `count`-th sample; after dealing, those of its pieces, for which the source is read from its start."""
+
     can_fetch = False
 
-    def __init__(self, inner: PlainReader, index: int, count: int) -> None:
+    def __init__(self, source: Strided, inner: PlainReader, replica: Replica) -> None:
         self._inner = inner
-        self._index = index
-        self._count = count
+        self._index = replica.index
+        self._count = replica.count
+        self._pieces = PieceReader(source, [], call_of(replica), can_fetch=False)
+        self._is_dealt = False
 
     def open(self, position: Any) -> Iterator[Any]:
+        self._is_dealt = position is not None and "pieces" in position
+        if self._is_dealt:
+            return self._pieces.open(position)
         first = self._index if position is None else position["first"]
         return islice(self._inner.open(None if position is None else position["whole"]), first, None, self._count)
 
     def position(self, taken: int) -> Any:
+        if self._is_dealt:
+            return self._pieces.position(taken)
         if taken == 0:
             return None
         read = self._index + (taken - 1) * self._count + 1  # islice has read up to its last sample, no further
@@ -311,6 +361,12 @@ class _StridedReader:
 
     def fetch(self, ordinals: Sequence[int]) -> list[Any]:
         raise NotImplementedError
+
+    def left(self, taken: int, again: Sequence[int], remembered: Sequence[int], *, ended: bool) -> Left:
+        if self._is_dealt:
+            return self._pieces.left(taken, again, remembered, ended=ended)
+        runs = [] if ended else [[self._index + taken * self._count, self._count]]
+        return {"pieces": [Piece(0, runs, [])], "remembered": []}
 
 
 class Indexed:

@@ -25,7 +25,7 @@ def are_several(batch: Any) -> bool:
 
 def costs_of_batches(batches: Sequence[Any], count: int, admission: Admission, cutter: Cutter) -> NDArray[np.float64]:
     """The cost of each of these micro-batches, float64; their samples are numbered 0 to `count` - 1."""
-    numbers = [sample_numbers(batch).astype(np.int64) for batch in batches]
+    numbers = [sample_numbers(batch, called="batch").astype(np.int64) for batch in batches]
     samples = np.concatenate([np.empty(0, np.int64), *numbers])
     if samples.size and (samples.min() < 0 or samples.max() >= count):
         raise Infeasible(

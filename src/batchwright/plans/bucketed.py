@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..calls import recorded
-from ..columns import as_numbers
+from ..columns import as_numbers, sample_numbers
 from ..errors import Infeasible, check_integer, exactly
 from ..lengths.admission import Admission
 from ..lengths.bucket_cutter import BucketCutter
@@ -36,7 +36,7 @@ class BucketedPlan(LengthPlan):
     def bucket(self, batch: Any) -> np.ndarray:
         """The shape to which the samples of a micro-batch are to be padded, cropped or resized, float64 (sides,)."""
         assert isinstance(self.cutter, BucketCutter)
-        shape: np.ndarray = self.buckets[self.cutter.bucket_of[np.asarray(batch, np.int64)[0]]]
+        shape: np.ndarray = self.buckets[self.cutter.bucket_of[sample_numbers(batch, called="batch")[0]]]
         return shape
 
 

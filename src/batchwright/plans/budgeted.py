@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import columns
 from ..calls import recorded
-from ..errors import Infeasible, check_bool, check_integer, check_number, exactly, one_of
+from ..errors import Infeasible, check_bool, check_count, check_integer, check_number, exactly, one_of
 from ..lengths.admission import Admission, TooLong
 from ..lengths.budget_cutter import BudgetCutter, Floats, Integers
 from ..lengths.layout import Window
@@ -267,6 +267,7 @@ def _menu(round_length: int | Sequence[int]) -> int | Integers:
     """Check `round_length`: a length of which multiples are taken, or a list of lengths, which is sorted."""
     if not isinstance(round_length, (list, tuple, range, np.ndarray)):
         return check_integer(round_length, "round_length", least=1)
+    check_count(round_length, "round_length")
     if not len(round_length):
         raise Infeasible("round_length is a menu of 0 lengths", "pass one length or more")
     return np.unique([check_integer(length, "a length of round_length", least=1) for length in round_length])

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..calls import recorded
-from ..errors import Infeasible, check_bool, check_integer, exactly, shown, typed, warn
+from ..errors import Infeasible, check_bool, check_integer, exactly, shown, taken, typed, warn
 from ..groups import Groups
 from ..orders import Dealt, Hierarchical, Levels
 from ..orders.shares import TargetShares
@@ -91,7 +91,7 @@ def _counts(levels: Sequence[Any], per: Sequence[int]) -> list[int]:
             f"levels is {typed(levels)} and per is {typed(per)}",
             "pass a list of columns, and a list of counts: [category, class_], [P, Q, M]",
         )
-    counts = [check_integer(count, "per") for count in per]
+    counts = [check_integer(count, "per") for count in taken(per, "per")]
     if not len(levels) or len(counts) != len(levels) + 1:
         raise Infeasible(
             f"there are {len(levels)} levels and {len(counts)} counts",

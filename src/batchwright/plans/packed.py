@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from .. import columns
 from ..calls import recorded
-from ..errors import Infeasible, check_integer, check_number, exactly, one_of
+from ..errors import Infeasible, check_integer, check_number, exactly, one_of, reading
 from ..groups import Groups
 from ..lengths.admission import Admission, TooLong
 from ..lengths.cut import Integers
@@ -48,7 +48,7 @@ class PackedPlan(LengthPlan):
             >>> [pack.tolist() for pack in plan.packs(plan[0])]
             [[0, 2], [1, 3, 4]]
         """
-        samples = np.asarray(batch, np.int64)
+        samples = columns.sample_numbers(batch, called="batch").astype(np.int64)
         return np.split(samples, self.bounds(samples)[1:-1])
 
     @cached_property
@@ -79,9 +79,11 @@ class PackedPlan(LengthPlan):
         """
         offsets = self.admission.pieces
         samples = self.bounds.sample_count if offsets is None else offsets.size - 1
-        if hasattr(dataset, "__len__") and len(dataset) != samples:
+        with reading(dataset, "dataset", "pass the dataset of the plan's lengths"):
+            count = len(dataset) if hasattr(dataset, "__len__") else samples
+        if count != samples:
             raise Infeasible(
-                f"the dataset has {len(dataset)} samples, the plan was made for {samples}",
+                f"the dataset has {count} samples, the plan was made for {samples}",
                 "pass the dataset of its lengths",
             )
         length = self.truncate_to if offsets is None else self.bounds.capacity

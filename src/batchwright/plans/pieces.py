@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import Infeasible, shown
+from ..errors import Infeasible, check_integer, shown
 from ..lengths.cut import Integers
 
 __all__ = ["CutBy", "Pieces"]
@@ -56,6 +56,7 @@ class Pieces:
             return item, slice(None)
         if self.offsets is None:
             return item, slice(0, self.length)
+        item = check_integer(item, "item")
         if not 0 <= item < len(self):
             raise IndexError(f"item {item} of {len(self)}")
         sample = int(np.searchsorted(self.offsets, item, side="right")) - 1

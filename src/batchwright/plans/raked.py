@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..calls import recorded
-from ..errors import Infeasible, check_bool, check_mapping, exactly, shown
+from ..errors import Infeasible, check_bool, check_integer, check_mapping, exactly, shown
 from ..groups import Groups
 from ..orders.shares import TargetShares
 from ..targets import explicit, resolve
@@ -73,6 +73,7 @@ def raked(
         [('f', 'a'), ('f', 'b'), ('m', 'a'), ('m', 'b')]
     """
     closest = check_bool(closest, "closest")
+    batch_size = check_integer(batch_size, "batch_size", least=1)
     wanted = Margins.of(attributes, margins)
     asked, most = check_repeats(
         LEAST_REPEATS if min_repeats is None else min_repeats, math.inf if max_repeats is None else max_repeats

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..audit import Audit
+from ..errors import reading
 from ..exported import Table
 from .pictures import Composition, Cost, Drift, Lengths, Padding, Passes, Presence, Shares, Walk
 
@@ -124,7 +125,9 @@ class Report:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the page to a file."""
-        Path(path).write_text(self.html(), encoding="utf-8")
+        html = self.html()
+        with reading(path, "path", "pass the path of a file in a folder that can be written"):
+            Path(path).write_text(html, encoding="utf-8")
 
     def __str__(self) -> str:
         lines = [self.plan, str(self.walk)]

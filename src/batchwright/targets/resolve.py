@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..columns import as_numbers, by_label
-from ..errors import Infeasible, exactly, meant, noted, shown, typed
+from ..errors import Infeasible, exactly, meant, noted, reading, shown, typed
 from ..values import plain
 from .counts import blend, natural, power, uniform
 from .explicit import SUM_TOLERANCE, explicit, listed, to_one
@@ -57,10 +57,9 @@ def resolve(target: Any) -> Target:
     if callable(target) and str(getattr(target, "__module__", "")).startswith(f"{__package__}."):
         raise Infeasible(f"the target is targets.{target.__name__} itself", "call it, and pass what it gives")
     if callable(target):
-        takes = sum(
-            parameter.default is parameter.empty and parameter.kind in _POSITIONAL
-            for parameter in inspect.signature(target).parameters.values()
-        )
+        with reading(target, "the target", "pass a function of (counts) or (counts, epoch)"):
+            parameters = inspect.signature(target).parameters.values()
+        takes = sum(one.default is one.empty and one.kind in _POSITIONAL for one in parameters)
         if takes not in (1, 2):
             raise Infeasible(
                 f"a target function of {takes} arguments is not understood", "take (counts) or (counts, epoch)"

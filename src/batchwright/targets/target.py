@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from ..arrays import as_array
 from ..errors import Infeasible, exactly, shown
 
 if TYPE_CHECKING:
@@ -85,8 +86,10 @@ class Target:
 
     def exact(self, counts: Any, epoch: int = 0, *, names: Sequence[Hashable] | None = None) -> list[int]:
         """The wanted shares as integers in exact proportion, one for each group."""
-        counts = [count if isinstance(count, Fraction) else int(count) for count in counts]
-        names = range(len(counts)) if names is None else names
+        counts = _whole(as_array(counts, called="counts"))
+        names = range(len(counts)) if names is None else list(names)
+        if len(names) != len(counts):
+            raise Infeasible(f"there are {len(names)} names for {len(counts)} counts", "pass a name for each group")
         weights = self.formula(counts, names, epoch, *self.arguments)
         if len(weights) != len(counts):
             raise Infeasible(
@@ -173,3 +176,14 @@ def _whole_of_decimals(texts: Sequence[str]) -> list[int]:
 def rounded(value: float) -> float:
     """Round to twelve significant digits: roots and powers may differ in the last digits between platforms."""
     return float(f"{value:.12g}")
+
+
+def _whole(counts: np.ndarray) -> list[Any]:
+    """Counts as integers, or as fractions where they are."""
+    found = counts.ravel().tolist()
+    if counts.dtype.kind in "iu":
+        return found
+    for place, count in enumerate(found):
+        if not isinstance(count, (int, float, Fraction)) or not math.isfinite(count):
+            raise Infeasible(f"counts at group {place} is {shown(count)}", "pass the number of samples of each group")
+    return [count if isinstance(count, Fraction) else int(count) for count in found]

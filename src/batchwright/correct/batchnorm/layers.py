@@ -8,13 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
-from ...errors import Infeasible
+from ...errors import Infeasible, typed
 
 __all__ = ["BatchNorm", "named_layers", "replaced", "track", "tracking_layers"]
 
 
 def named_layers(model: nn.Module) -> dict[str, BatchNorm]:
     """All BatchNorm layers of `model` by dotted name, each once: 1d, 2d, 3d, synchronised, per group."""
+    if not isinstance(model, nn.Module):
+        raise Infeasible(f"model is {typed(model)}", "pass a torch.nn.Module")
     return {name: layer for name, layer in model.named_modules() if isinstance(layer, BatchNorm)}
 
 

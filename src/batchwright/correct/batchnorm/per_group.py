@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...errors import Infeasible, shown
+from ...errors import Infeasible, reading, shown, taken
 from .layers import BatchNorm, named_layers, replaced, track
 from .moments import Moments
 
@@ -35,12 +35,14 @@ def per_group(model: nn.Module, groups: Sequence[Hashable]) -> PerGroup:
         >>> model(x, groups=torch.tensor([0, 1, 0, 1])).flatten().round().tolist()
         [-1.0, -1.0, 1.0, 1.0]
     """
-    names = list(groups)
+    with reading(groups, "groups", "pass the names of the groups, each once"):
+        names = taken(groups, "groups")
+        differing = len(set(names))
     if not named_layers(model):
         raise Infeasible("the model has 0 BatchNorm layers to split by group", "pass a model with at least 1")
-    if not names or len(set(names)) < len(names):
+    if not names or differing < len(names):
         raise Infeasible(
-            f"groups has {len(names)} names of which {len(set(names))} differ",
+            f"groups has {len(names)} names of which {differing} differ",
             "name every group exactly once",
         )
     routing = _Routing(names)

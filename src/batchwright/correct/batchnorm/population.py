@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
@@ -49,6 +49,8 @@ class Population:
     def __init__(self, state: dict[str, Any] | None = None) -> None:
         self.batches = 0
         self.moments: dict[str, Moments] = {}
+        if state is not None and not isinstance(state, Mapping):
+            raise Infeasible(f"resume is {typed(state)}", "pass what an earlier call of recalibrate returned")
         if state:
             missing = {"batches", "layers"} - set(state)
             if missing:
