@@ -332,3 +332,37 @@ def test_an_audit_of_balanced_shards_finds_what_is_broken(monkeypatch):
     assert {"G2 quota", "G5 distinct", "G4 coverage"} <= found()
     monkeypatch.setattr(kind, "batches_at", lambda order, numbers: (whole(order, numbers) * 3 + numbers) % 8000)
     assert "G8 open" in found()
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        lambda local: bw.shuffled(400, 10, local=local),
+        lambda local: bw.balanced([number % 3 for number in range(400)], 12, local=local),
+        lambda local: bw.weighted([1 + number % 3 for number in range(400)], 10, local=local),
+        lambda local: bw.mixed({"a": bw.shuffled(400, 10, local=local), "b": 100}, 20, target="uniform"),
+    ],
+    ids=["shuffled", "balanced", "weighted", "mixed"],
+)
+def test_a_recipe_holds_the_shards(plan):
+    made = plan(bw.Shards([50] * 8, open=5, ranks=2))
+    recipe = json.loads(json.dumps(made.to_recipe()))
+    again = bw.from_recipe(recipe)
+    assert again.fingerprint == made.fingerprint
+    assert all(np.array_equal(again[number], made[number]) for number in (0, 7, 1000))
+    assert '"open": 5' in json.dumps(recipe)
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_balanced_local_source_keeps_its_quotas(ranks):
+    labels, local = uneven(4000), bw.Shards([200] * 20, open=4, ranks=ranks)
+    plan = bw.mixed({"a": bw.balanced(labels, 10, local=local), "b": 500}, 20, target="uniform")
+    for number in range(400):
+        batch = plan[number]
+        assert np.bincount(labels[batch[batch < 4000]]).tolist() == [1] * 10
+    assert plan.audit().kept
+
+
+def test_many_shards_have_no_recipe():
+    with pytest.raises(bw.Infeasible, match="sizes has 5000 values, the most is 4096"):
+        bw.shuffled(50_000, 10, local=bw.Shards([10] * 5000)).to_recipe()

@@ -62,6 +62,8 @@ def agree(arguments: TrainingArguments, plan: BasePlan, *, generates: bool) -> N
         Infeasible: an argument is set that the plan decides, and to something else.
     """
     for name, decided in _DECIDED.items():
+        if name == "dataloader_drop_last" and _is_of_sentence_transformers(arguments):
+            continue  # it is set there where there are several processes; a plan has no last batch to drop
         _check(name, getattr(arguments, name, decided.left[0]), decided)
     for name, decided in _DECIDED_OF_ACCELERATE.items():
         value = getattr(arguments.accelerator_config, name, decided.left[0])
@@ -74,6 +76,10 @@ def agree(arguments: TrainingArguments, plan: BasePlan, *, generates: bool) -> N
         )
     if not generates:
         _agree_on_size(arguments, plan.mean_batch_size)
+
+
+def _is_of_sentence_transformers(arguments: TrainingArguments) -> bool:
+    return any(base.__module__.startswith("sentence_transformers.") for base in type(arguments).mro())
 
 
 def _check(name: str, value: Any, decided: _Decided) -> None:
