@@ -1,4 +1,4 @@
-"""Runs of their own, for tests that kill them, take their memory or their disk: `python -m tests.faults.programs NAME ...`."""
+"""What tests run in processes of their own: they kill them, take their disk, let their clock jump."""
 
 from __future__ import annotations
 
@@ -92,7 +92,9 @@ def threads() -> None:
         expected = {number: plan_of(made)[number].tolist() for number in numbers}
         wrong: list[int] = []
 
-        def ask(shift: int, made: Any = made, expected: Any = expected, wrong: Any = wrong) -> None:
+        def ask(
+            shift: int, made: Any = made, numbers: Any = numbers, expected: Any = expected, wrong: Any = wrong
+        ) -> None:
             for number in numbers[shift:] + numbers[:shift]:
                 if made[number].tolist() != expected[number]:
                     wrong.append(number)

@@ -240,7 +240,7 @@ def test_a_state_of_a_hundred_megabytes_is_refused_in_short():
     for state in (
         {**good, "fingerprint": "x" * 100_000_000},
         {**good, "epoch": [0] * 10_000_000},
-        {**good, "identity": {str(key): "x" * 90 for key in range(1_000_000)}},
+        {**good, "fingerprint": "of another", "identity": {str(key): "x" * 90 for key in range(1_000_000)}},
     ):
         refused = limited(10, 400, lambda state=state: refusal_of(sampler.load_state_dict, state))
         assert len(str(refused)) < 1300
